@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Every header compiles alone, as C and (where it is public) as C++.
+
+usage: check_headers.py CC CXX CUDA_INCLUDE
+"""
+
+import subprocess
+import sys
+
+import tree
+
+cc, cxx, cuda_include = sys.argv[1:4]
+headers = tree.files("shim/*.h", "pool/*.h", "cupti/*.h", "tools/*.h", "tests/simgpu/*.h")
+CXX_ONLY = {"tests/simgpu/host_kernel.h"}
+# Public headers, which C++ programs include.
+BOTH = {"pool/pool.h", "pool/backend.h", "cupti/trace_writer.h", "tests/simgpu/simgpu.h",
+        "tests/simgpu/twin.h"}
+FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
+         "-Wno-unused-parameter", "-Wno-pragma-once-outside-header", "-D_GNU_SOURCE",
+         f"-I{tree.ROOT}", "-isystem", cuda_include, "-include"]
+
+
+def compiles(compiler, header):
+    language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11"]
+    done = subprocess.run([compiler, *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    return [] if done.returncode == 0 else [f"{header} does not compile alone ({compiler}):",
+                                            *done.stderr.splitlines()[:5]]
+
+
+problems = []
+for name in headers:
+    if name not in CXX_ONLY:
+        problems += compiles(cc, name)
+    if name in BOTH or name in CXX_ONLY:
+        problems += compiles(cxx, name)
+tree.finish("headers", problems, len(headers))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Rules of the house that a search can hold: licence lines, no way to end the host process from
+inside the preload, no unfinished marks, files of a readable length."""
+
+import re
+
+import tree
+
+SOURCES = ("*.c", "*.h", "*.cu", "*.cc", "*.def", "*.py", "*meson.build")
+PRELOAD = ("shim/*.c", "pool/*.c", "cupti/trace_writer.c", "cupti/site_table.c")
+ENDS_HOST = re.compile(r"(?<![\w.])(exit|_exit|abort|quick_exit|raise)\s*\(")
+PRINTS = re.compile(r"(?<!\w)(printf|puts|fprintf|perror|syslog)\s*\(")
+UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX|HA" + r"CK)\b")
+MAX_LINES = 800
+
+problems = []
+names = tree.files(*SOURCES)
+for name in names:
+    lines = (tree.ROOT / name).read_text().splitlines()
+    if "SPDX-License-Identifier: MIT" not in "\n".join(lines[:2]):
+        problems.append(f"{name}: no SPDX line at the top")
+    if len(lines) > MAX_LINES and not name.endswith(".def"):
+        problems.append(f"{name}: {len(lines)} lines, more than {MAX_LINES}")
+    problems += [f"{name}:{number}: unfinished mark" for number, line in enumerate(lines, 1)
+                 if UNFINISHED.search(line)]
+for name in tree.files(*PRELOAD):
+    for number, line in enumerate((tree.ROOT / name).read_text().splitlines(), 1):
+        code = line.split("/*")[0].split(" * ")[0]
+        if ENDS_HOST.search(code):
+            problems.append(f"{name}:{number}: the preload must never end its host")
+        if PRINTS.search(code):
+            problems.append(f"{name}:{number}: the preload must not print through stdio")
+tree.finish("rules", problems, len(names))
