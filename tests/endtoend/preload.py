@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Runs programs as a user would, bare or under cupool, on the simulated device.
+
+Everything is found in the build directory given by --build; each test gets a directory of its own.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SKIP = 77
+
+
+def arguments(description):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--runs", type=int, default=0, help="how many seeded runs")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIP)
+
+
+class Machine:
+    """A build tree with its simulated device, and a scratch directory."""
+
+    def __init__(self, build):
+        self.build = build.resolve()
+        self.cupool = self.build / "tools" / "cupool"
+        self.library = self.build / "shim" / "libcupool.so"
+        self.simgpu = self.build / "tests" / "simgpu"
+        self.workloads = self.build / "tests" / "workloads"
+        self.scripts = pathlib.Path(__file__).resolve().parents[1] / "workloads"
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="cupool-test-"))
+
+    def program(self, name, *words):
+        """The command of a workload by name; Python scripts run under the interpreter."""
+        if name.endswith(".py"):
+            return [sys.executable, str(self.scripts / name), *words]
+        path = self.workloads / name
+        if not path.exists():
+            skip(f"{name} was not built (nvcc is needed)")
+        return [str(path), *words]
+
+    def environment(self, **extra):
+        env = {key: value for key, value in os.environ.items()
+               if not key.startswith(("CUPOOL", "SIMGPU", "CUDA"))}
+        env["LD_LIBRARY_PATH"] = str(self.simgpu)
+        env.update(sanitizer_environment())
+        env.update({key: str(value) for key, value in extra.items()})
+        return env
+
+    def run(self, command, preload=False, **extra):
+        """Runs a command; extra words are environment variables."""
+        env = self.environment(**extra)
+        if preload:
+            env["LD_PRELOAD"] = " ".join(
+                word for word in (env.get("LD_PRELOAD", ""), str(self.library)) if word)
+        return subprocess.run(command, env=env, cwd=self.scratch, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=600, check=False)
+
+    def record(self, command, trace, *options, **extra):
+        """Runs a command under `cupool run --sim`."""
+        return self.run([str(self.cupool), "run", "--sim", "--force", "-o", str(trace), *options,
+                         "--", *command], **extra)
+
+    def report(self, trace):
+        done = self.run([str(self.cupool), "report", str(trace), "--format", "json"])
+        if done.returncode != 0:
+            fail(f"cupool report: exit {done.returncode}: {done.stderr.decode().strip()}")
+        return json.loads(done.stdout)
+
+
+def sanitizer_environment():
+    """A build with sanitizers needs their runtime in front of the preload, in every process."""
+    runtime = os.environ.get("CUPOOL_TEST_SANITIZER", "")
+    return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0:protect_shadow_gap=0",
+            "TSAN_OPTIONS": "report_signal_unsafe=0"} if runtime else {}
+
+
+class CallLog:
+    """The simulated device's own account of the calls it got (SIMGPU_LOG)."""
+
+    def __init__(self, path):
+        self.calls = []
+        self.trailer = []
+        for line in pathlib.Path(path).read_text().splitlines():
+            fields = line.split("\t")
+            if len(fields) < 5:
+                self.trailer.append(line)
+                continue
+            values = dict(field.split("=", 1) for field in fields[5:] if "=" in field)
+            self.calls.append((fields[3], fields[4], values))
+        if not self.calls:
+            fail(f"{path}: the simulated device logged no call")
+
+    def count(self, *names):
+        return sum(1 for name, _, _ in self.calls if name in names)
+
+    def device_memory(self):
+        """(allocations, frees, peak bytes, bytes live at the end) of ordinary device memory."""
+        live, allocations, frees, current, peak = {}, 0, 0, 0, 0
+        for name, result, values in self.calls:
+            if result not in ("0", "CUDA_SUCCESS"):
+                continue
+            if name == "cuMemAlloc_v2":
+                size = int(values["bytes"], 0)
+                live[int(values["ptr"], 0)] = size
+                allocations += 1
+                current += size
+                peak = max(peak, current)
+            elif name == "cuMemFree_v2" and int(values["ptr"], 0):
+                frees += 1
+                current -= live.pop(int(values["ptr"], 0))
+        return allocations, frees, peak, current
+
+
+def fail(message):
+    print(f"FAILED: {message}")
+    sys.exit(1)
+
+
+def expect(condition, message):
+    if not condition:
+        fail(message)
+
+
+def expect_equal(what, actual, wanted):
+    expect(actual == wanted, f"{what}: {actual!r}, wanted {wanted!r}")
