@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""A program killed in the middle leaves a trace with every complete record, and the report says
+that it is incomplete."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import preload
+
+
+def start(machine, command, trace):
+    env = machine.environment(CUPOOL=f"trace:{trace}")
+    env["LD_PRELOAD"] = " ".join(filter(None, (env.get("LD_PRELOAD"), str(machine.library))))
+    return subprocess.Popen(command, env=env, cwd=machine.scratch, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+
+def wait_for_records(trace, process, wanted_bytes):
+    """Waits until the trace has grown to some size: progress, not time, decides the moment."""
+    while process.poll() is None:
+        try:
+            if os.stat(trace).st_blocks * 512 >= wanted_bytes:
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.001)
+
+
+def main():
+    options = preload.arguments(__doc__)
+    machine = preload.Machine(options.build)
+    print(f"seed {options.seed}")
+    choose = random.Random(options.seed)
+    command = machine.program("tinyllm", "--tokens", "4000", "--seed", "7")
+    killed = 0
+    for number in range(options.runs or 5):
+        trace = machine.scratch / f"killed.{number}.cupool"
+        process = start(machine, command, trace)
+        wait_for_records(trace, process, 65536)
+        time.sleep(choose.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:
+            continue
+        killed += 1
+        report = machine.report(trace)
+        preload.expect(not report["process"]["complete"], "the trace claims to be complete")
+        preload.expect(report["summary"]["allocations"] > 0, "no allocation could be read")
+        text = machine.run([str(machine.cupool), "report", str(trace)])
+        preload.expect_equal("text report: exit", text.returncode, 0)
+        preload.expect(b"incomplete" in text.stdout.lower(), "the text report does not say so")
+        print(f"run {number}: {report['summary']['allocations']} allocations read")
+    preload.expect(killed, "every run ended before it could be killed")
+
+
+main()
