@@ -90,12 +90,12 @@ class CallLog:
 
     def __init__(self, path):
         self.calls = []
-        self.trailer = []
+        self.virtual_ns = 0
         for line in pathlib.Path(path).read_text().splitlines():
             fields = line.split("\t")
             if len(fields) < 5:
-                self.trailer.append(line)
                 continue
+            self.virtual_ns = max(self.virtual_ns, int(fields[2]))
             values = dict(field.split("=", 1) for field in fields[5:] if "=" in field)
             self.calls.append((fields[3], fields[4], values))
         if not self.calls:

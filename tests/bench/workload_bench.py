@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""What the pool saves and costs, as a program sees it, on the simulated device.
+
+Three tables and one JSON object (--json FILE):
+  hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
+  tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
+  record    what recording adds to an operation
+Times are of this machine and say something only beside each other; the simulated time adds up the
+profile's cost of every driver call and does not depend on the machine.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+
+import preload  # noqa: E402
+
+MEMORY_CALLS = ("cuMemAlloc_v2", "cuMemFree_v2")
+FENCE_CALLS = ("cuCtxRecordEvent", "cuEventQuery", "cuEventSynchronize", "cuEventCreate")
+HOOK_CASES = [(1, 100), (1, 10000), (1, 1000000), (8, 100), (8, 10000), (8, 1000000)]
+
+
+def hook_case(machine, threads, live, recording):
+    trace = machine.scratch / "hook.cupool"
+    trace.unlink(missing_ok=True)
+    command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--threads", str(threads),
+               "--live", str(live), "--steps", str(400000 // threads),
+               "--max-size", "2048" if live > 100000 else "32768"]
+    done = machine.run(command, preload=True,
+                       CUPOOL=f"trace:{trace if recording else 'off'}")
+    if done.returncode != 0:
+        preload.fail(f"hook_bench: exit {done.returncode}: {done.stderr.decode()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def hook_table(machine):
+    print("hook: ns per hit; p50 and p99 of single calls, mean over all threads' wall time")
+    print(f"{'threads':>7} {'live':>8} {'record':>6} {'malloc p50':>10} {'p99':>6} "
+          f"{'free p50':>8} {'p99':>6} {'wall/op':>8}")
+    rows = []
+    for threads, live in HOOK_CASES:
+        for recording in (False, True):
+            row = hook_case(machine, threads, live, recording)
+            row["recording"] = recording
+            rows.append(row)
+            print(f"{threads:>7} {live:>8} {'on' if recording else 'off':>6} "
+                  f"{row['allocate']['p50_ns']:>10} {row['allocate']['p99_ns']:>6} "
+                  f"{row['free']['p50_ns']:>8} {row['free']['p99_ns']:>6} "
+                  f"{row['throughput_ns']:>8.1f}")
+    return rows
+
+
+def logged(machine, words, preloaded):
+    log = machine.scratch / "bench.log"
+    log.unlink(missing_ok=True)
+    done = machine.run(machine.program("tinyllm", *words), preload=preloaded, SIMGPU_LOG=log)
+    preload.expect_equal("tinyllm: exit", done.returncode, 0)
+    return preload.CallLog(log)
+
+
+def tinyllm_table(machine):
+    print("\ntinyllm on the simulated device (simulated time, profile of the device)")
+    print(f"{'configuration':<14} {'run':<6} {'operations':>10} {'memory calls':>12} "
+          f"{'fence calls':>11} {'per 1,000':>9} {'peak MiB':>8} {'simulated ms':>12}")
+    rows = []
+    for name, words in (("64 tokens", ("--tokens", "64", "--seed", "7")),
+                        ("256 tokens", ("--tokens", "256", "--seed", "7")),
+                        ("large", ("--preset", "large", "--seed", "7"))):
+        operations = None
+        for preloaded in (False, True):
+            log = logged(machine, words, preloaded)
+            memory, fences = log.count(*MEMORY_CALLS), log.count(*FENCE_CALLS)
+            operations = operations or memory
+            row = {"configuration": name, "pooled": preloaded, "operations": operations,
+                   "memory_calls": memory, "fence_calls": fences,
+                   "peak_bytes": log.device_memory()[2], "simulated_ns": log.virtual_ns}
+            rows.append(row)
+            print(f"{name:<14} {'pooled' if preloaded else 'bare':<6} {operations:>10} "
+                  f"{memory:>12} {fences:>11} {1000 * (memory + fences) / operations:>9.2f} "
+                  f"{row['peak_bytes'] / 2**20:>8.1f} {row['simulated_ns'] / 1e6:>12.2f}")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path, help="also write the figures here")
+    options = parser.parse_args()
+    machine = preload.Machine(options.build)
+    hooks = hook_table(machine)
+    off = [row for row in hooks if not row["recording"]]
+    on = [row for row in hooks if row["recording"]]
+    print("\nrecord: added ns per operation (p50 of malloc and free, on less off)")
+    for without, with_record in zip(off, on):
+        added = [with_record[call]["p50_ns"] - without[call]["p50_ns"]
+                 for call in ("allocate", "free")]
+        print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
+    llm = tinyllm_table(machine)
+    if options.json:
+        options.json.write_text(json.dumps({"hook": hooks, "tinyllm": llm}, indent=2,
+                                           sort_keys=True) + "\n")
+
+
+main()
