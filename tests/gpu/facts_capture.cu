@@ -78,6 +78,13 @@ static int driver_free_block(struct probe *probe)
     return error;
 }
 
+static int free_async_block(struct probe *probe)
+{
+    int error = (int)cudaFreeAsync(probe->async_block, probe->other);
+    probe->async_block = error == 0 ? NULL : probe->async_block;
+    return error;
+}
+
 static int stream_create(struct probe *)
 {
     CUstream stream;
@@ -113,8 +120,7 @@ static const struct question {
     {"cudaFree(NULL)", [](struct probe *) { return (int)cudaFree(NULL); }},
     {"cudaMallocAsync on another stream",
      [](struct probe *p) { return (int)cudaMallocAsync(&p->result, 1 << 20, p->other); }},
-    {"cudaFreeAsync on another stream",
-     [](struct probe *p) { return (int)cudaFreeAsync(p->async_block, p->other); }},
+    {"cudaFreeAsync on another stream", free_async_block},
     {"cudaMallocAsync on the stream",
      [](struct probe *p) {
          void *node;
@@ -190,7 +196,8 @@ static void probe_done(struct probe *probe)
         (void)cudaFree(probe->result);
     if (probe->block != NULL)
         (void)cudaFree(probe->block);
-    (void)cudaFreeAsync(probe->async_block, probe->other);
+    if (probe->async_block != NULL)
+        (void)cudaFreeAsync(probe->async_block, probe->other);
     if (probe->pinned != NULL)
         (void)cudaFreeHost(probe->pinned);
     if (probe->handle != 0)
