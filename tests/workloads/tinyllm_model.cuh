@@ -148,9 +148,8 @@ static inline void model_read_shape(const struct weight_source *source, struct m
         memcmp(magic, MODEL_MAGIC, sizeof(magic)) != 0 ||
         fread(shape, sizeof(*shape), 1, source->load) != 1)
         model_file_fail(source->load_name, "is not a tinyllm weights file");
-    const int *field = &shape->layers;
-    for (int i = 0; i < 5; i++)
-        if (field[i] < 1 || field[i] > 1 << 20)
+    for (int field : {shape->layers, shape->dim, shape->heads, shape->vocab, shape->hidden})
+        if (field < 1 || field > 1 << 20)
             model_file_fail(source->load_name, "has an impossible shape");
     if (shape->dim % 4 != 0 || shape->hidden % 4 != 0 || shape->dim % (2 * shape->heads) != 0)
         model_file_fail(source->load_name, "has an impossible shape");
