@@ -11,7 +11,7 @@
 #define RENAMED(name, name12)
 #define RENAMED_PTSZ(name, name12)
 #define OLD(name, field, parameters, arguments)                                                    \
-    cudaError_t abi12_##name parameters __asm__(#name);                                            \
+    RUNTIME_PUBLIC cudaError_t abi12_##name parameters __asm__(#name);                             \
     cudaError_t abi12_##name parameters                                                            \
     {                                                                                              \
         cudaError_t status = context_ready();                                                      \

@@ -6,8 +6,8 @@
 #ifndef SIMGPU_RUNTIME_ABI12_NAMES_H
 #define SIMGPU_RUNTIME_ABI12_NAMES_H
 
-#define ABI12_PRAGMA(text)             _Pragma(#text)
-#define RENAMED(name, name12)          ABI12_PRAGMA(redefine_extname name name12)
+#define ABI12_PRAGMA(text)    _Pragma(#text)
+#define RENAMED(name, name12) ABI12_PRAGMA(redefine_extname name name12)
 #define RENAMED_PTSZ(name, name12)                                                                 \
     RENAMED(name, name12)                                                                          \
     RENAMED(name##_ptsz, name12##_ptsz)

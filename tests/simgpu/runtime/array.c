@@ -150,7 +150,7 @@ cudaError_t cudaFreeMipmappedArray(cudaMipmappedArray_t mipmappedArray)
 static cudaError_t array_ask(cudaArray_const_t array, CUDA_ARRAY3D_DESCRIPTOR *ret_shape)
 {
     return context_ready()
-        ?: error_from(DRIVER(cuArray3DGetDescriptor)(ret_shape, (CUarray)(uintptr_t)array));
+               ?: error_from(DRIVER(cuArray3DGetDescriptor)(ret_shape, (CUarray)(uintptr_t)array));
 }
 
 cudaError_t cudaArrayGetInfo(struct cudaChannelFormatDesc *desc, struct cudaExtent *extent,

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Launches nested inside the arguments of launches; the push past this fails, and is not launched. */
+/* Launches nested inside the arguments of launches; the push past this fails, and is not launched.
+ */
 enum { CONFIGURATIONS_MAX = 64 };
 
 struct configuration {
@@ -23,10 +24,10 @@ struct configuration {
 static _Thread_local struct configuration configurations[CONFIGURATIONS_MAX];
 static _Thread_local int configuration_count;
 
-unsigned __cudaPushCallConfiguration(dim3 gridDim, dim3 blockDim, size_t sharedMem,
-                                     struct CUstream_st *stream);
-cudaError_t __cudaPopCallConfiguration(dim3 *gridDim, dim3 *blockDim, size_t *sharedMem,
-                                       void *stream);
+RUNTIME_PUBLIC unsigned __cudaPushCallConfiguration(dim3 gridDim, dim3 blockDim, size_t sharedMem,
+                                                    struct CUstream_st *stream);
+RUNTIME_PUBLIC cudaError_t __cudaPopCallConfiguration(dim3 *gridDim, dim3 *blockDim,
+                                                      size_t *sharedMem, void *stream);
 
 /* Returns 0 for the stub to be called, anything else to skip it. */
 unsigned __cudaPushCallConfiguration(dim3 gridDim, dim3 blockDim, size_t sharedMem,
@@ -34,8 +35,8 @@ unsigned __cudaPushCallConfiguration(dim3 gridDim, dim3 blockDim, size_t sharedM
 {
     if (configuration_count == CONFIGURATIONS_MAX)
         return (unsigned)error_keep(cudaErrorLaunchOutOfResources);
-    configurations[configuration_count++] =
-        (struct configuration){gridDim, blockDim, sharedMem, stream};
+    configurations[configuration_count++] = (struct configuration){gridDim, blockDim, sharedMem,
+                                                                   stream};
     return 0;
 }
 
@@ -74,9 +75,8 @@ static bool within_limit(unsigned long long value, CUdevice_attribute limit, int
 {
     int most = 0;
 
-    return value > 0 &&
-           (DRIVER(cuDeviceGetAttribute)(&most, limit, device) != CUDA_SUCCESS ||
-            value <= (unsigned long long)most);
+    return value > 0 && (DRIVER(cuDeviceGetAttribute)(&most, limit, device) != CUDA_SUCCESS ||
+                         value <= (unsigned long long)most);
 }
 
 static bool dimensions_fit(dim3 grid, dim3 block)

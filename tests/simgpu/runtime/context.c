@@ -187,5 +187,5 @@ cudaError_t cudaDeviceReset(void)
 }
 
 #if RUNTIME_MAJOR == 12
-cudaError_t cudaThreadExit(void) __attribute__((alias("cudaDeviceReset")));
+RUNTIME_PUBLIC cudaError_t cudaThreadExit(void) __attribute__((alias("cudaDeviceReset")));
 #endif

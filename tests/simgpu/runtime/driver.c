@@ -36,7 +36,7 @@ static CUresult missing(const char *function, bool *said)
         return missing(name, &said);                                                               \
     }
 #undef DRIVER
-#define DRIVER(slot, function, version)                    DRIVER_MISSING(slot##_slot, #function)
+#define DRIVER(slot, function, version) DRIVER_MISSING(slot##_slot, #function)
 #define DRIVER_PER_THREAD(slot, function, version, suffix)                                         \
     DRIVER_MISSING(slot##_per_thread, #function "_" #suffix)
 #define DRIVER_AS(function, version, typed) DRIVER_MISSING(function##_slot, #function)

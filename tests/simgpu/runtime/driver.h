@@ -5,7 +5,8 @@
  * the same order as from the real runtime, and may substitute any answer.
  *
  * A function the driver does not have leaves a stand-in in its slot that names it once on stderr
- * and returns cudaErrorCallRequiresNewerDriver, so a slot is never NULL once driver_load() succeeded.
+ * and returns cudaErrorCallRequiresNewerDriver, so a slot is never NULL once driver_load()
+ * succeeded.
  *
  * Threading: driver_load() may be called from any thread; the table is immutable afterwards.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The driver's functions by name, for programs that call them without linking libcuda. What is
- * returned is what the driver's resolver answers, so an interposer's substitute reaches the program.
- * Compiled twice: see runtime.h; the twin prefers per-thread default streams.
+ * returned is what the driver's resolver answers, so an interposer's substitute reaches the
+ * program. Compiled twice: see runtime.h; the twin prefers per-thread default streams.
  */
 #include "runtime.h"
 
@@ -29,7 +29,8 @@ static bool flags_translate(unsigned long long flags, cuuint64_t *ret_flags)
 
 /* Not finding a symbol is an answer, not an error: success, with a pointer of NULL. */
 static cudaError_t entry_point(const char *symbol, unsigned version, unsigned long long flags,
-                               enum cudaDriverEntryPointQueryResult *driver_status, void **ret_function)
+                               enum cudaDriverEntryPointQueryResult *driver_status,
+                               void **ret_function)
 {
     CUdriverProcAddressQueryResult found = CU_GET_PROC_ADDRESS_SUCCESS;
     cuuint64_t driver_flags = 0;

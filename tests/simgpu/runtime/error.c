@@ -31,7 +31,8 @@ static bool error_is_known(int code)
 
 const char *cudaGetErrorName(cudaError_t error)
 {
-#define ERROR(enumerator, text) case enumerator: return #enumerator;
+#define ERROR(enumerator, text)                                                                    \
+    case enumerator: return #enumerator;
     switch ((int)error) {
 #include "error.def"
     }
@@ -41,7 +42,8 @@ const char *cudaGetErrorName(cudaError_t error)
 
 const char *cudaGetErrorString(cudaError_t error)
 {
-#define ERROR(enumerator, text) case enumerator: return text;
+#define ERROR(enumerator, text)                                                                    \
+    case enumerator: return text;
     switch ((int)error) {
 #include "error.def"
     }

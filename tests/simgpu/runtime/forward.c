@@ -6,7 +6,10 @@
  * This file is compiled twice (see runtime.h): once for all rows, once for the per-thread twins.
  */
 #include "runtime.h"
+
+#pragma GCC visibility push(default)
 #include <cuda_profiler_api.h>
+#pragma GCC visibility pop
 
 #define FORWARD_BODY(name, ready, driver_function, parameters, arguments)                          \
     cudaError_t name parameters                                                                    \

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *function);
+RUNTIME_PUBLIC cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *function);
 
 /* The kernel behind `function`, with the driver initialised. */
 static cudaError_t kernel_find(const void *function, CUkernel *ret_kernel)
@@ -97,8 +97,9 @@ cudaError_t cudaFuncSetAttribute(const void *func, enum cudaFuncAttribute attr, 
     int device = 0;
     cudaError_t status = kernel_on_device(func, &kernel, &device);
 
-    return error_keep(status ?: error_from(DRIVER(cuKernelSetAttribute)(
-                                    (CUfunction_attribute)attr, value, kernel, device)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuKernelSetAttribute)((CUfunction_attribute)attr,
+                                                                     value, kernel, device)));
 }
 
 cudaError_t cudaFuncSetCacheConfig(const void *func, enum cudaFuncCache cacheConfig)
@@ -107,8 +108,9 @@ cudaError_t cudaFuncSetCacheConfig(const void *func, enum cudaFuncCache cacheCon
     int device = 0;
     cudaError_t status = kernel_on_device(func, &kernel, &device);
 
-    return error_keep(status ?: error_from(DRIVER(cuKernelSetCacheConfig)(
-                                    kernel, (CUfunc_cache)cacheConfig, device)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuKernelSetCacheConfig)(
+                                 kernel, (CUfunc_cache)cacheConfig, device)));
 }
 
 cudaError_t cudaFuncSetSharedMemConfig(const void *func, enum cudaSharedMemConfig config)
@@ -137,8 +139,9 @@ cudaError_t cudaFuncGetParamInfo(const void *func, size_t paramIndex, size_t *pa
     CUkernel kernel = NULL;
     cudaError_t status = kernel_find(func, &kernel);
 
-    return error_keep(status ?: error_from(DRIVER(cuKernelGetParamInfo)(kernel, paramIndex,
-                                                                        paramOffset, paramSize)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuKernelGetParamInfo)(kernel, paramIndex,
+                                                                     paramOffset, paramSize)));
 }
 
 static cudaError_t blocks_per_multiprocessor(int *blocks, const void *function, int block_size,
@@ -147,8 +150,9 @@ static cudaError_t blocks_per_multiprocessor(int *blocks, const void *function, 
     CUkernel kernel = NULL;
     cudaError_t status = context_ready() ?: kernel_find(function, &kernel);
 
-    return status ?: error_from(DRIVER(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(
-                         blocks, (CUfunction)kernel, block_size, shared_bytes, flags));
+    return status
+               ?: error_from(DRIVER(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags)(
+                      blocks, (CUfunction)kernel, block_size, shared_bytes, flags));
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *numBlocks, const void *func,
@@ -172,8 +176,9 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t *dynamicSmemSize, c
     CUkernel kernel = NULL;
     cudaError_t status = context_ready() ?: kernel_find(func, &kernel);
 
-    return error_keep(status ?: error_from(DRIVER(cuOccupancyAvailableDynamicSMemPerBlock)(
-                                    dynamicSmemSize, (CUfunction)kernel, numBlocks, blockSize)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuOccupancyAvailableDynamicSMemPerBlock)(
+                                 dynamicSmemSize, (CUfunction)kernel, numBlocks, blockSize)));
 }
 
 cudaError_t cudaOccupancyMaxPotentialClusterSize(int *clusterSize, const void *func,

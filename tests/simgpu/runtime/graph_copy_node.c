@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memcpy nodes. The runtime has four ways to say what is copied (a box, a run of bytes, to and from
- * a symbol) and three places to say it (a new node, a node, an instantiated graph); each way becomes
- * one description, each place one function.
+ * a symbol) and three places to say it (a new node, a node, an instantiated graph); each way
+ * becomes one description, each place one function.
  */
 #include "copy.h"
 #include "graph_node.h"
@@ -53,9 +53,10 @@ static cudaError_t add(cudaError_t described, const CUDA_MEMCPY3D *copy, struct 
     CUcontext context = NULL;
     cudaError_t status = described ?: graph_context(&context);
 
-    return error_keep(status ?: error_from(DRIVER(cuGraphAddMemcpyNode)(
-                                    ret_node, place.graph, place.dependencies, place.count, copy,
-                                    context)));
+    return error_keep(
+        status
+            ?: error_from(DRIVER(cuGraphAddMemcpyNode)(ret_node, place.graph, place.dependencies,
+                                                       place.count, copy, context)));
 }
 
 static cudaError_t set(cudaError_t described, const CUDA_MEMCPY3D *copy, cudaGraphNode_t node)

@@ -50,8 +50,9 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *pGraphNode, cudaGraph_t grap
     CUDA_KERNEL_NODE_PARAMS_v2 kernel;
     cudaError_t status = kernel_to_driver(pNodeParams, &kernel);
 
-    return error_keep(status ?: error_from(DRIVER(cuGraphAddKernelNode)(
-                                    pGraphNode, graph, pDependencies, numDependencies, &kernel)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuGraphAddKernelNode)(
+                                 pGraphNode, graph, pDependencies, numDependencies, &kernel)));
 }
 
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node,
@@ -101,10 +102,10 @@ cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t *pGraphNode, cudaGraph_t grap
     CUcontext context = NULL;
     cudaError_t status = graph_context(&context);
 
-    return error_keep(
-        status ?: error_from(DRIVER(cuGraphAddMemsetNode)(
-                      pGraphNode, graph, pDependencies, numDependencies,
-                      (const CUDA_MEMSET_NODE_PARAMS *)pMemsetParams, context)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuGraphAddMemsetNode)(
+                                 pGraphNode, graph, pDependencies, numDependencies,
+                                 (const CUDA_MEMSET_NODE_PARAMS *)pMemsetParams, context)));
 }
 
 cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t hGraphExec, cudaGraphNode_t node,
@@ -114,8 +115,9 @@ cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t hGraphExec, cudaGra
     cudaError_t status = graph_context(&context);
 
     return error_keep(
-        status ?: error_from(DRIVER(cuGraphExecMemsetNodeSetParams)(
-                      hGraphExec, node, (const CUDA_MEMSET_NODE_PARAMS *)pNodeParams, context)));
+        status
+            ?: error_from(DRIVER(cuGraphExecMemsetNodeSetParams)(
+                   hGraphExec, node, (const CUDA_MEMSET_NODE_PARAMS *)pNodeParams, context)));
 }
 
 cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *pHandle_out,
@@ -125,10 +127,10 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *pHandle
     CUcontext context = NULL;
     cudaError_t status = graph_context(&context);
 
-    return error_keep(
-        status ?: error_from(DRIVER(cuGraphConditionalHandleCreate)(
-                      (CUgraphConditionalHandle *)pHandle_out, graph, context, defaultLaunchValue,
-                      flags)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuGraphConditionalHandleCreate)(
+                                 (CUgraphConditionalHandle *)pHandle_out, graph, context,
+                                 defaultLaunchValue, flags)));
 }
 
 static cudaError_t generic_kernel(const struct cudaKernelNodeParamsV2 *from,
@@ -223,9 +225,9 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t *pGraphNode, cudaGraph_t graph,
 }
 
 #if RUNTIME_MAJOR == 12
-cudaError_t abi12_graph_add_node(cudaGraphNode_t *ret_node, cudaGraph_t graph,
-                                 const cudaGraphNode_t *dependencies, size_t count,
-                                 struct cudaGraphNodeParams *node) __asm__("cudaGraphAddNode");
+RUNTIME_PUBLIC cudaError_t abi12_graph_add_node(
+    cudaGraphNode_t *ret_node, cudaGraph_t graph, const cudaGraphNode_t *dependencies, size_t count,
+    struct cudaGraphNodeParams *node) __asm__("cudaGraphAddNode");
 
 cudaError_t abi12_graph_add_node(cudaGraphNode_t *ret_node, cudaGraph_t graph,
                                  const cudaGraphNode_t *dependencies, size_t count,

@@ -52,6 +52,7 @@ static pthread_mutex_t images_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct symbol *symbols; /* guarded by images_lock */
 static struct handle *handles; /* guarded by images_lock */
 
+#pragma GCC visibility push(default)
 void **__cudaRegisterFatBinary(void *fatCubin);
 void __cudaRegisterFatBinaryEnd(void **fatCubinHandle);
 void __cudaUnregisterFatBinary(void **fatCubinHandle);
@@ -64,6 +65,7 @@ void __cudaRegisterManagedVar(void **fatCubinHandle, void **hostVarPtrAddress, c
                               const char *deviceName, int ext, size_t size, int constant,
                               int global);
 char __cudaInitModule(void **fatCubinHandle);
+#pragma GCC visibility pop
 
 void **__cudaRegisterFatBinary(void *fatCubin)
 {
@@ -142,8 +144,7 @@ void __cudaUnregisterFatBinary(void **fatCubinHandle)
     if (!image)
         return;
     pthread_mutex_lock(&images_lock);
-    HASH_ITER(hh, symbols, symbol, next)
-    {
+    HASH_ITER(hh, symbols, symbol, next) {
         if (symbol->image != image)
             continue;
         if (symbol->kernel)

@@ -10,8 +10,9 @@
 #include "runtime.h"
 
 /**
- * The kernel a program means by `function`: the address of a __global__ function, or a kernel handle
- * the runtime gave out. cudaErrorInvalidDeviceFunction for anything else. Needs driver_ready().
+ * The kernel a program means by `function`: the address of a __global__ function, or a kernel
+ * handle the runtime gave out. cudaErrorInvalidDeviceFunction for anything else. Needs
+ * driver_ready().
  */
 cudaError_t image_kernel(const void *function, CUkernel *ret_kernel);
 
@@ -27,7 +28,8 @@ void *image_kernel_symbol(CUkernel kernel);
  */
 cudaError_t image_variable(const void *symbol, CUdeviceptr *ret_address, size_t *ret_bytes);
 
-/** The part of a variable a copy may touch: `count` bytes from `offset` on, or cudaErrorInvalidValue. */
+/** The part of a variable a copy may touch: `count` bytes from `offset` on, or
+ * cudaErrorInvalidValue. */
 cudaError_t image_variable_range(const void *symbol, size_t offset, size_t count,
                                  CUdeviceptr *ret_address);
 

@@ -11,15 +11,15 @@
 #define __cudaLaunchKernel __cudaLaunchKernel_ptsz
 #endif
 
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 gridDim, dim3 blockDim, void **args,
-                               size_t sharedMem, cudaStream_t stream);
+RUNTIME_PUBLIC cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 gridDim, dim3 blockDim,
+                                              void **args, size_t sharedMem, cudaStream_t stream);
 
 static cudaError_t launch(CUkernel kernel, dim3 grid, dim3 block, void **arguments,
                           size_t shared_bytes, cudaStream_t stream)
 {
-    CUresult result = STREAM_DRIVER(cuLaunchKernel)((CUfunction)kernel, grid.x, grid.y, grid.z,
-                                                    block.x, block.y, block.z,
-                                                    (unsigned)shared_bytes, stream, arguments, NULL);
+    CUresult result = STREAM_DRIVER(cuLaunchKernel)(
+        (CUfunction)kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+        (unsigned)shared_bytes, stream, arguments, NULL);
 
     return launch_result(result, grid, block);
 }
@@ -41,8 +41,8 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 gridDim, dim3 blockDim,
 
     if (status == cudaSuccess && !kernel)
         status = cudaErrorInvalidDeviceFunction;
-    return error_keep(
-        status ?: launch((CUkernel)kernel, gridDim, blockDim, args, sharedMem, stream));
+    return error_keep(status
+                          ?: launch((CUkernel)kernel, gridDim, blockDim, args, sharedMem, stream));
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *func, void **args)

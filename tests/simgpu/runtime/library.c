@@ -14,11 +14,11 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *library, const void *code,
 {
     cudaError_t status = driver_ready();
 
-    return error_keep(status ?: error_from(DRIVER(cuLibraryLoadData)(
-                                    (CUlibrary *)library, code, (CUjit_option *)jitOptions,
-                                    jitOptionsValues, numJitOptions,
-                                    (CUlibraryOption *)libraryOptions, libraryOptionValues,
-                                    numLibraryOptions)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuLibraryLoadData)(
+                                 (CUlibrary *)library, code, (CUjit_option *)jitOptions,
+                                 jitOptionsValues, numJitOptions, (CUlibraryOption *)libraryOptions,
+                                 libraryOptionValues, numLibraryOptions)));
 }
 
 cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t *library, const char *fileName,
@@ -29,11 +29,11 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t *library, const char *fileName
 {
     cudaError_t status = driver_ready();
 
-    return error_keep(status ?: error_from(DRIVER(cuLibraryLoadFromFile)(
-                                    (CUlibrary *)library, fileName, (CUjit_option *)jitOptions,
-                                    jitOptionsValues, numJitOptions,
-                                    (CUlibraryOption *)libraryOptions, libraryOptionValues,
-                                    numLibraryOptions)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuLibraryLoadFromFile)(
+                                 (CUlibrary *)library, fileName, (CUjit_option *)jitOptions,
+                                 jitOptionsValues, numJitOptions, (CUlibraryOption *)libraryOptions,
+                                 libraryOptionValues, numLibraryOptions)));
 }
 
 cudaError_t cudaLibraryUnload(cudaLibrary_t library)
@@ -50,7 +50,7 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t *pKernel, cudaLibrary_t library, c
 
     if (status == cudaSuccess)
         status = error_from(DRIVER(cuLibraryGetKernel)(&kernel, (CUlibrary)library, name))
-            ?: image_kernel_remember(kernel);
+                     ?: image_kernel_remember(kernel);
     if (status == cudaSuccess)
         *pKernel = (cudaKernel_t)kernel;
     return error_keep(status);

@@ -10,8 +10,10 @@
 static CUresult copy(void *dst, const void *src, size_t count, enum cudaMemcpyKind kind)
 {
     switch (kind) {
-    case cudaMemcpyHostToDevice: return STREAM_DRIVER(cuMemcpyHtoD)(DEVICE_ADDRESS(dst), src, count);
-    case cudaMemcpyDeviceToHost: return STREAM_DRIVER(cuMemcpyDtoH)(dst, DEVICE_ADDRESS(src), count);
+    case cudaMemcpyHostToDevice:
+        return STREAM_DRIVER(cuMemcpyHtoD)(DEVICE_ADDRESS(dst), src, count);
+    case cudaMemcpyDeviceToHost:
+        return STREAM_DRIVER(cuMemcpyDtoH)(dst, DEVICE_ADDRESS(src), count);
     case cudaMemcpyDeviceToDevice:
         return STREAM_DRIVER(cuMemcpyDtoD)(DEVICE_ADDRESS(dst), DEVICE_ADDRESS(src), count);
     default: return STREAM_DRIVER(cuMemcpy)(DEVICE_ADDRESS(dst), DEVICE_ADDRESS(src), count);

@@ -18,7 +18,7 @@ static cudaError_t cursor_open(struct cursor *cursor)
     if (!cursor->side.array)
         return cudaSuccess;
     return copy_array_row(cursor->side.array, &cursor->row_bytes)
-        ?: (cursor->side.x_bytes < cursor->row_bytes ? cudaSuccess : cudaErrorInvalidValue);
+               ?: (cursor->side.x_bytes < cursor->row_bytes ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 static size_t cursor_room(const struct cursor *cursor, size_t wanted)
@@ -63,7 +63,7 @@ static cudaError_t copy_run(struct copy_side to, struct copy_side from, size_t c
     while (status == cudaSuccess && count > 0) {
         CUDA_MEMCPY2D piece;
         status = next_piece(&dst, &src, kind, &count, &piece)
-            ?: error_from(STREAM_DRIVER(cuMemcpy2DUnaligned)(&piece));
+                     ?: error_from(STREAM_DRIVER(cuMemcpy2DUnaligned)(&piece));
     }
     return error_keep(status);
 }
@@ -77,7 +77,7 @@ static cudaError_t copy_run_async(struct copy_side to, struct copy_side from, si
     while (status == cudaSuccess && count > 0) {
         CUDA_MEMCPY2D piece;
         status = next_piece(&dst, &src, kind, &count, &piece)
-            ?: error_from(STREAM_DRIVER(cuMemcpy2DAsync)(&piece, stream));
+                     ?: error_from(STREAM_DRIVER(cuMemcpy2DAsync)(&piece, stream));
     }
     return error_keep(status);
 }

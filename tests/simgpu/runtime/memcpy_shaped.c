@@ -12,8 +12,8 @@ static cudaError_t copy_2d(struct copy_side dst, struct copy_side src, size_t wi
                            size_t height, enum cudaMemcpyKind kind)
 {
     CUDA_MEMCPY2D description;
-    cudaError_t status =
-        context_ready() ?: copy_describe_2d(dst, src, width_bytes, height, kind, &description);
+    cudaError_t status = context_ready()
+                             ?: copy_describe_2d(dst, src, width_bytes, height, kind, &description);
 
     if (status != cudaSuccess || width_bytes == 0 || height == 0)
         return error_keep(status);
@@ -24,8 +24,8 @@ static cudaError_t copy_2d_async(struct copy_side dst, struct copy_side src, siz
                                  size_t height, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
     CUDA_MEMCPY2D description;
-    cudaError_t status =
-        context_ready() ?: copy_describe_2d(dst, src, width_bytes, height, kind, &description);
+    cudaError_t status = context_ready()
+                             ?: copy_describe_2d(dst, src, width_bytes, height, kind, &description);
 
     if (status != cudaSuccess || width_bytes == 0 || height == 0)
         return error_keep(status);

@@ -24,11 +24,11 @@ static int missing(const char *name, bool *said)
 #define WRITTEN_PTSZ(name)
 #define WRITTEN_PTDS(name)
 #define MISSING(name)                                                                              \
-    int name(void);                                                                                \
+    __attribute__((visibility("default"))) int name(void);                                         \
     int name(void)                                                                                 \
     {                                                                                              \
         static bool said;                                                                          \
-        return missing(#name, &said);                                                      \
+        return missing(#name, &said);                                                              \
     }
 #define MISSING_PTSZ(name)                                                                         \
     MISSING(name)                                                                                  \

@@ -35,9 +35,10 @@ cudaError_t cudaMemcpyPeer(void *dst, int dstDevice, const void *src, int srcDev
     CUcontext dst_context = NULL, src_context = NULL;
     cudaError_t status = peers_ready(dstDevice, srcDevice, &dst_context, &src_context);
 
-    return error_keep(status ?: error_from(DRIVER(cuMemcpyPeer)(DEVICE_ADDRESS(dst), dst_context,
-                                                                DEVICE_ADDRESS(src), src_context,
-                                                                count)));
+    return error_keep(
+        status
+            ?: error_from(DRIVER(cuMemcpyPeer)(DEVICE_ADDRESS(dst), dst_context,
+                                               DEVICE_ADDRESS(src), src_context, count)));
 }
 
 cudaError_t cudaMemcpyPeerAsync(void *dst, int dstDevice, const void *src, int srcDevice,
@@ -46,7 +47,8 @@ cudaError_t cudaMemcpyPeerAsync(void *dst, int dstDevice, const void *src, int s
     CUcontext dst_context = NULL, src_context = NULL;
     cudaError_t status = peers_ready(dstDevice, srcDevice, &dst_context, &src_context);
 
-    return error_keep(status ?: error_from(DRIVER(cuMemcpyPeerAsync)(
-                                    DEVICE_ADDRESS(dst), dst_context, DEVICE_ADDRESS(src),
-                                    src_context, count, stream)));
+    return error_keep(status
+                          ?: error_from(DRIVER(cuMemcpyPeerAsync)(DEVICE_ADDRESS(dst), dst_context,
+                                                                  DEVICE_ADDRESS(src), src_context,
+                                                                  count, stream)));
 }

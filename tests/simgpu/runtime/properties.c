@@ -50,8 +50,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 }
 
 #if RUNTIME_MAJOR == 12
-cudaError_t abi11_get_device_properties(void *prop, int device)
-    __asm__("cudaGetDeviceProperties");
+RUNTIME_PUBLIC cudaError_t
+abi11_get_device_properties(void *prop, int device) __asm__("cudaGetDeviceProperties");
 
 cudaError_t abi11_get_device_properties(void *prop, int device)
 {

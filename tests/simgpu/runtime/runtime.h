@@ -11,7 +11,8 @@
  * the toolkit's header then renames cudaMemcpy to cudaMemcpy_ptds and so on, and STREAM_DRIVER
  * picks the driver's twins. Every public function in such a file has a twin.
  *
- * Public functions never call each other, so that a preloaded library sees only the program's calls.
+ * Public functions never call each other, so that a preloaded library sees only the program's
+ * calls.
  */
 #ifndef SIMGPU_RUNTIME_RUNTIME_H
 #define SIMGPU_RUNTIME_RUNTIME_H
@@ -23,7 +24,13 @@
 #if RUNTIME_MAJOR == 12
 #include "abi12_names.h"
 #endif
+/* Built with hidden visibility: what the toolkit's header declares is public, all else is not. */
+#pragma GCC visibility push(default)
 #include <cuda_runtime_api.h>
+#pragma GCC visibility pop
+
+/** A public function that the header does not declare. */
+#define RUNTIME_PUBLIC __attribute__((visibility("default")))
 
 /** What cudaRuntimeGetVersion says: the release whose ABI this build has. */
 #if RUNTIME_MAJOR == 12
