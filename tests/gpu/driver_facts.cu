@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * driver_facts: what a driver really does, as JSON, where the documentation leaves it open.
+ *
+ * The simulated device imitates these facts and an allocator in front of the driver relies on
+ * them: alignment and rounding, what shares a segment, what each call costs and whether it waits,
+ * what mapping allows, what a capture forbids, what invalid calls return. Needs one NVIDIA GPU:
+ *
+ *     nvcc -std=c++17 -O2 -I. tests/gpu/driver_facts.cu tests/gpu/facts_*.cu -lcuda
+ *
+ * This file: the JSON writer, the helpers of facts.h, and the order of the parts.
+ */
+#include "tests/gpu/facts.h"
+#include "tests/gpu/facts_kernels.cuh"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <algorithm>
+#include <string>
+
+#define BUSY_STEPS 400000u
+
+static int json_depth;
+static bool json_started; /* the innermost object or array has a member already */
+
+static void json_name(const char *name)
+{
+    printf("%s\n%*s", json_started ? "," : "", 2 * json_depth, "");
+    if (name != NULL)
+        printf("\"%s\": ", name);
+    json_started = true;
+}
+
+void json_open(const char *name, char bracket)
+{
+    if (json_depth > 0)
+        json_name(name);
+    putchar(bracket);
+    json_depth++;
+    json_started = false;
+}
+
+void json_close(char bracket)
+{
+    json_depth--;
+    if (json_started)
+        printf("\n%*s", 2 * json_depth, "");
+    putchar(bracket);
+    json_started = true;
+}
+
+void json_text(const char *name, const char *value)
+{
+    json_name(name);
+    putchar('"');
+    for (const char *c = value; *c != 0; c++)
+        if (*c == '"' || *c == '\\')
+            printf("\\%c", *c);
+        else if ((unsigned char)*c >= 0x20)
+            putchar(*c);
+    putchar('"');
+}
+
+void json_number(const char *name, long long value)
+{
+    json_name(name);
+    printf("%lld", value);
+}
+
+void json_flag(const char *name, bool value)
+{
+    json_name(name);
+    printf("%s", value ? "true" : "false");
+}
+
+void json_null(const char *name)
+{
+    json_name(name);
+    printf("null");
+}
+
+static void json_code(const char *name, int code, const char *text)
+{
+    json_name(name);
+    printf("{\"code\": %d, \"name\": \"%s\"}", code, text);
+}
+
+void json_result(const char *name, CUresult result)
+{
+    const char *text = NULL;
+    cuGetErrorName(result, &text);
+    json_code(name, (int)result, text != NULL ? text : "?");
+}
+
+void json_error(const char *name, cudaError_t error)
+{
+    json_code(name, (int)error, cudaGetErrorName(error));
+}
+
+uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t median(std::vector<uint64_t> *samples)
+{
+    if (samples->empty())
+        return 0;
+    auto middle = samples->begin() + (ptrdiff_t)(samples->size() / 2);
+    std::nth_element(samples->begin(), middle, samples->end());
+    return *middle;
+}
+
+void busy_start(cudaStream_t stream)
+{
+    static uint32_t *sink;
+    if (sink == NULL)
+        FACT_EXPECT(cudaMalloc(&sink, sizeof(*sink)));
+    facts_spin<<<1, 1, 0, stream>>>(sink, BUSY_STEPS);
+    FACT_EXPECT(cudaGetLastError());
+}
+
+void *driver_find(const char *name, int version)
+{
+    void *found = NULL;
+    CUdriverProcAddressQueryResult status;
+    CUresult result = cuGetProcAddress(name, &found, version, CU_GET_PROC_ADDRESS_DEFAULT, &status);
+    return result == CUDA_SUCCESS && status == CU_GET_PROC_ADDRESS_SUCCESS ? found : NULL;
+}
+
+/** What ought to have succeeded and did not. */
+static std::vector<std::string> unexpected;
+
+void fact_expect(int error, const char *call, const char *file, int line)
+{
+    if (error == 0)
+        return;
+    char text[512];
+    snprintf(text, sizeof(text), "%s:%d: %s: error %d", file, line, call, error);
+    fprintf(stderr, "%s\n", text);
+    unexpected.push_back(text);
+}
+
+static void facts_machine(void)
+{
+    struct cudaDeviceProp properties;
+    int driver = 0, runtime = 0;
+    size_t free_bytes = 0, total_bytes = 0;
+    char date[32];
+    time_t now = time(NULL);
+    FACT_EXPECT(cudaGetDeviceProperties(&properties, 0));
+    FACT_EXPECT(cudaDriverGetVersion(&driver));
+    FACT_EXPECT(cudaRuntimeGetVersion(&runtime));
+    FACT_EXPECT(cudaMemGetInfo(&free_bytes, &total_bytes));
+    strftime(date, sizeof(date), "%Y-%m-%d", gmtime(&now));
+    json_text("device", properties.name);
+    json_flag("simulated", strstr(properties.name, "simulated") != NULL);
+    json_number("compute_capability", properties.major * 10 + properties.minor);
+    json_number("driver_version", driver);
+    json_number("runtime_version", runtime);
+    json_text("date", date);
+    json_number("total_bytes", (long long)total_bytes);
+    json_number("free_bytes", (long long)free_bytes);
+}
+
+int main(void)
+{
+    cudaError_t error = cudaSetDevice(0);
+    if (error != cudaSuccess) {
+        fprintf(stderr, "driver_facts: no usable device: %s\n", cudaGetErrorString(error));
+        return 77;
+    }
+    FACT_EXPECT(cudaFree(NULL));
+    json_open(NULL, '{');
+    json_text("schema", "cupool.driver-facts/1");
+    facts_machine();
+    facts_allocation();
+    facts_cost();
+    facts_vmm();
+    facts_events();
+    facts_capture();
+    facts_invalid();
+    facts_ipc();
+    json_open("unexpected", '[');
+    for (const std::string &text : unexpected)
+        json_text(NULL, text.c_str());
+    json_close(']');
+    json_close('}');
+    putchar('\n');
+    return unexpected.empty() ? 0 : 1;
+}
