@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device as the pool sees it: a dozen operations, their contracts stated once.
+ *
+ * The shim implements them with the real driver, unit tests with a fake that counts, keeps a fake
+ * clock and fails on demand, replay with a model. Every operation returns 0 or a negative errno and
+ * writes its outputs only on success. Operations may be called from any thread; the pool never
+ * holds a class lock or the extents lock around one of them, except memory_fill and clock_ns, which
+ * must not call back into the pool. Addresses are device addresses; the pool never dereferences
+ * them.
+ *
+ * The range and page operations belong to the mapped-page backing; a backend without it leaves
+ * them NULL.
+ */
+#ifndef POOL_BACKEND_H
+#define POOL_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** A point in the device's work, owned by the backend; 0 is "no fence". */
+typedef uint64_t pool_fence;
+
+/** Physical memory of one page run in the mapped backing, owned by the backend. */
+typedef uint64_t pool_page_handle;
+
+struct pool_backend {
+    void *state; /* first argument of every operation */
+
+    /**
+     * Memory from the device, `bytes` a multiple of 2 MiB, the address 2 MiB-aligned.
+     * -ENOMEM: the device has not that much; -ENOTSUP: it has, but not so aligned; -EPERM: the
+     * context must not be called now (capture, teardown); -EIO: the context is broken or gone.
+     */
+    int (*segment_allocate)(void *state, size_t bytes, uint64_t *ret_address);
+    /** Gives a whole segment back. May wait for the device, as the driver's free does. */
+    int (*segment_free)(void *state, uint64_t address, size_t bytes);
+
+    /**
+     * A fence after all work submitted so far to any stream of the context.
+     * -EBUSY: not now (a stream captures); -ENOTSUP: the driver has no such event.
+     */
+    int (*fence_record)(void *state, pool_fence *ret_fence);
+    /** 1 when everything before the fence has completed, 0 when not, -EBUSY while capturing. */
+    int (*fence_query)(void *state, pool_fence fence);
+    /** Blocks until everything before the fence has completed. */
+    int (*fence_wait)(void *state, pool_fence fence);
+    /** Gives the fence back. Never fails, never waits. */
+    void (*fence_release)(void *state, pool_fence fence);
+    /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */
+    int (*device_wait)(void *state);
+
+    /** Sets device memory, ordered after earlier work and before any later work. */
+    int (*memory_fill)(void *state, uint64_t address, size_t bytes, uint8_t value);
+    /** Free and total bytes of the device by the driver's own account. */
+    int (*memory_info)(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes);
+    /** Monotonic time in nanoseconds. */
+    uint64_t (*clock_ns)(void *state);
+
+    /* Mapped-page backing; NULL without it. */
+    int (*range_reserve)(void *state, size_t bytes, uint64_t *ret_address);
+    int (*range_release)(void *state, uint64_t address, size_t bytes);
+    int (*page_create)(void *state, size_t bytes, pool_page_handle *ret_handle);
+    int (*page_release)(void *state, pool_page_handle handle);
+    int (*page_map)(void *state, uint64_t address, size_t bytes, pool_page_handle handle);
+    int (*page_unmap)(void *state, uint64_t address, size_t bytes);
+};
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The allocator core: device memory in size-classed pools, one pool per context.
+ *
+ * A block is handed out from a slab (small), a buddy segment (middle) or a segment run of its own
+ * (large). A freed block goes to the quarantine and is handed out again only when every piece of
+ * device work submitted before the free has completed. All metadata lives on the host; the hit path
+ * makes no driver call, no system call and no malloc.
+ *
+ * Threading: every function may be called from any thread at any time unless it says otherwise.
+ * Errors are negative errno.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pool/backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pool;
+
+/** When a freed block may be handed out again. */
+enum pool_reuse {
+    POOL_REUSE_DEFERRED,  /* when a fence recorded after the free has been passed */
+    POOL_REUSE_SYNC,      /* at once: the free itself waits for the device */
+    POOL_REUSE_IMMEDIATE, /* at once: the program promises that one stream orders its work */
+};
+
+/** What is written to a block; none leaves it as it is. */
+enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
+
+#define POOL_POISON_BYTE   0xA5
+#define POOL_SEGMENT_BYTES ((size_t)2 << 20)
+
+/** How an allocation was served. */
+enum pool_outcome {
+    POOL_OUTCOME_HIT,    /* from memory the pool had, no driver call */
+    POOL_OUTCOME_MISS,   /* the driver was called */
+    POOL_OUTCOME_WAITED, /* earlier device work was waited for */
+};
+
+/** Something the pool did with the driver or under pressure. */
+enum pool_event_kind {
+    POOL_EVENT_SEGMENT_ALLOCATE, /* address, bytes */
+    POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
+    POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes */
+    POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch waited for */
+    POOL_EVENT_TRIM,             /* bytes: returned to the driver */
+    POOL_EVENT_FAILURE,          /* bytes: the request that could not be served */
+};
+
+struct pool_event {
+    enum pool_event_kind kind;
+    int error; /* 0, or the negative errno the backend returned */
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t duration_ns;
+};
+
+struct pool_config {
+    enum pool_reuse reuse;
+    enum pool_fill fill;          /* on allocation */
+    enum pool_fill scrub;         /* on free, after earlier work, before reuse */
+    uint64_t limit_bytes;         /* upper bound of reserved bytes; 0: none */
+    uint64_t quarantine_max;      /* bytes; 0: the default, adaptive to what is reserved */
+    uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
+    uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
+    /** Called for each event, without a class or extents lock held. May be NULL. */
+    void (*observe)(void *state, const struct pool_event *event);
+    void *observe_state;
+};
+
+/** One block, as seen by allocate, free and find. */
+struct pool_block {
+    uint64_t address;         /* of its first byte */
+    size_t requested_bytes;   /* what the program asked for */
+    size_t allocated_bytes;   /* what it occupies */
+    uint64_t segment_address; /* the driver allocation that holds it */
+    size_t segment_bytes;
+    uint64_t allocation_site; /* as given to pool_allocate */
+    uint64_t free_site;       /* of the first free, when the block is not live; 0: unknown */
+    enum pool_outcome outcome;
+    bool live;
+};
+
+struct pool_gauge {
+    uint64_t current, peak, at_peak;
+};
+
+/** A consistent-enough snapshot: each figure is exact, figures may be some operations apart. */
+struct pool_statistics {
+#define POOL_GAUGE(name, unit, help)   struct pool_gauge name;
+#define POOL_COUNTER(name, unit, help) uint64_t name;
+#include "pool/statistics.def"
+#undef POOL_GAUGE
+#undef POOL_COUNTER
+    uint64_t largest_free_bytes; /* the largest block obtainable without the driver */
+    uint64_t metadata_bytes;     /* host memory used for bookkeeping */
+    uint64_t peak_time_ns;       /* backend clock when live_requested had its peak */
+};
+
+/** Fills a configuration with the defaults. */
+void pool_config_init(struct pool_config *config);
+
+/**
+ * Makes a pool on a backend (copied). The backend's state must outlive the pool.
+ * Errors: -EINVAL for a configuration out of range, -ENOMEM for host memory.
+ */
+int pool_create(const struct pool_config *config, const struct pool_backend *backend,
+                struct pool **ret_pool);
+
+/** What becomes of the device memory when a pool ends. */
+enum pool_end {
+    POOL_END_RETURN,  /* every segment goes back to the driver */
+    POOL_END_ABANDON, /* the context is gone and its memory with it: no backend call is made */
+};
+
+/**
+ * Ends a pool. Blocks still live are forgotten: their addresses are unknown afterwards. The caller
+ * guarantees that no other call on this pool is running. NULL is accepted.
+ */
+void pool_destroy(struct pool *pool, enum pool_end end);
+
+/**
+ * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
+ * `site` is kept with the block and given back by pool_free and pool_find.
+ * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
+ * when this request cannot be pooled. In each case the caller may ask the driver itself.
+ */
+int pool_allocate(struct pool *pool, size_t bytes, uint64_t site, struct pool_block *ret_block);
+
+/**
+ * Takes back a block of any pool of the process: the address finds its pool.
+ * On success and on -EALREADY the block is described in ret_block (may be NULL).
+ * Errors: -ENOENT no pool owns the address; -EALREADY freed before; -EINVAL not the start of a
+ * block. Nothing changes on error, but the invalid free is counted.
+ */
+int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block);
+
+/**
+ * The block that contains an address, live or not, and its pool.
+ * Errors: -ENOENT no pool owns the address or it lies in no block.
+ */
+int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
+
+/**
+ * Marks the driver allocation that holds a live block as exported (IPC, registration): it is never
+ * handed out again and goes back to the driver when its last block is freed.
+ * Errors: as pool_find.
+ */
+int pool_pin_segment(uint64_t address);
+
+/**
+ * Returns cached segments to the driver until at most `keep_bytes` stay cached.
+ * Errors: as the backend said, with the bytes returned so far still counted.
+ */
+int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
+
+/** Bytes the pool could hand out without the driver: cached and quarantined. */
+uint64_t pool_available_bytes(const struct pool *pool);
+
+void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statistics);
+
+/**
+ * Walks everything and verifies every invariant. Stops other operations meanwhile.
+ * Returns 0, or -EFAULT with the violated invariant named in `why`.
+ */
+int pool_check(struct pool *pool, char *why, size_t why_bytes);
+
+/** Around fork: take and release every lock of every pool. */
+void pool_fork_prepare(void);
+void pool_fork_parent(void);
+/** In the child the parent's pools are forgotten: nothing of them is touched again. */
+void pool_fork_child(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
