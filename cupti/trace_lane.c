@@ -7,7 +7,6 @@
 #include "cupti/trace_lane.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -95,7 +94,6 @@ void trace_lane_seal(struct trace_lane *lane)
         return;
     header->checksum = crc32c(header + 1, (size_t)lane->used * TRACE_SLOT_BYTES);
     __atomic_store_n(&header->count, lane->used, __ATOMIC_RELEASE);
-    madvise(header, TRACE_BLOCK_BYTES, MADV_DONTNEED);
     lane->block = NULL;
     lane->used = 0;
 }

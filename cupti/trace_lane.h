@@ -54,7 +54,7 @@ static inline struct trace_record *trace_lane_reserve(struct trace_lane *lane, u
 /** Gives a lane its next block. */
 void trace_lane_start(struct trace_lane *lane, void *block, uint32_t sequence);
 
-/** Writes count and checksum of the lane's block and lets it go; its pages leave memory. */
+/** Writes count and checksum of the lane's block and lets it go. */
 void trace_lane_seal(struct trace_lane *lane);
 
 /** Writes a record, its thread and time replaced, such that it counts only when it is whole. */

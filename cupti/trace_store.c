@@ -131,6 +131,9 @@ static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
                  (off_t)store->reserved_bytes);
     if (chunk == MAP_FAILED)
         return -errno;
+    /* What was written stays in the file; it need not stay in this process's account of memory. */
+    if (store->chunk)
+        madvise(store->chunk, store->chunk_blocks * TRACE_BLOCK_BYTES, MADV_DONTNEED);
     store->chunk = chunk;
     store->chunk_blocks = step_blocks;
     store->chunk_used = 0;
