@@ -9,6 +9,7 @@
 #include "shim/real.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
@@ -108,6 +109,7 @@ const struct driver_functions *real_driver_resolve(bool may_load)
 {
     if (resolving)
         return NULL;
+    int saved_errno = errno;
     resolving = true;
     void *handle = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
     if (!handle && may_load)
@@ -121,6 +123,7 @@ const struct driver_functions *real_driver_resolve(bool may_load)
             driver_publish(&functions);
     }
     resolving = false;
+    errno = saved_errno;
     return atomic_load_explicit(&real_driver_table, memory_order_acquire);
 }
 
@@ -235,4 +238,9 @@ void real_runtime_note(void *function)
     struct runtime_library *library = library_of(function);
     if (library)
         atomic_store_explicit(&last_noted, library, memory_order_release);
+}
+
+void real_fork_child(void)
+{
+    pthread_mutex_init(&publish_lock, NULL);
 }

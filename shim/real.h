@@ -40,16 +40,16 @@ const struct driver_functions *real_driver_resolve(bool may_load);
 /** The driver's functions, loading libcuda.so.1 when nothing has yet. NULL when there is none. */
 static inline const struct driver_functions *real_driver(void)
 {
-    const struct driver_functions *driver =
-        atomic_load_explicit(&real_driver_table, memory_order_acquire);
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
     return driver ? driver : real_driver_resolve(true);
 }
 
 /** The same without loading anything. */
 static inline const struct driver_functions *real_driver_if_loaded(void)
 {
-    const struct driver_functions *driver =
-        atomic_load_explicit(&real_driver_table, memory_order_acquire);
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
     return driver ? driver : real_driver_resolve(false);
 }
 
@@ -64,5 +64,8 @@ void real_runtime_note(void *function);
  * program, whose dependencies are the global scope.
  */
 void *real_dlsym_near(const void *code, const char *name);
+
+/** In the child after fork. */
+void real_fork_child(void);
 
 #endif

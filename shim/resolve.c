@@ -175,19 +175,21 @@ cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **funcPtr, unsigned
                                     enum cudaDriverEntryPointQueryResult *driverStatus)
     ENTRY_POINT_BODY(cudaGetDriverEntryPoint, symbol, funcPtr, flags, driverStatus)
 
-cudaError_t cudaGetDriverEntryPoint_ptsz(const char *symbol, void **funcPtr,
-                                         unsigned long long flags,
-                                         enum cudaDriverEntryPointQueryResult *driverStatus)
-    ENTRY_POINT_BODY(cudaGetDriverEntryPoint_ptsz, symbol, funcPtr, flags, driverStatus)
+        cudaError_t
+    cudaGetDriverEntryPoint_ptsz(const char *symbol, void **funcPtr, unsigned long long flags,
+                                 enum cudaDriverEntryPointQueryResult *driverStatus)
+        ENTRY_POINT_BODY(cudaGetDriverEntryPoint_ptsz, symbol, funcPtr, flags, driverStatus)
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **funcPtr,
-                                             unsigned int cudaVersion, unsigned long long flags,
-                                             enum cudaDriverEntryPointQueryResult *driverStatus)
-    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion, symbol, funcPtr, cudaVersion, flags,
-                     driverStatus)
+            cudaError_t
+    cudaGetDriverEntryPointByVersion(const char *symbol, void **funcPtr, unsigned int cudaVersion,
+                                     unsigned long long flags,
+                                     enum cudaDriverEntryPointQueryResult *driverStatus)
+        ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion, symbol, funcPtr, cudaVersion, flags,
+                         driverStatus)
 
-cudaError_t cudaGetDriverEntryPointByVersion_ptsz(
-    const char *symbol, void **funcPtr, unsigned int cudaVersion, unsigned long long flags,
-    enum cudaDriverEntryPointQueryResult *driverStatus)
-    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion_ptsz, symbol, funcPtr, cudaVersion, flags,
-                     driverStatus)
+            cudaError_t
+    cudaGetDriverEntryPointByVersion_ptsz(const char *symbol, void **funcPtr,
+                                          unsigned int cudaVersion, unsigned long long flags,
+                                          enum cudaDriverEntryPointQueryResult *driverStatus)
+        ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion_ptsz, symbol, funcPtr, cudaVersion, flags,
+                         driverStatus)
