@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory and events shared with other processes through 64-byte handles.
+ */
+#ifndef SIMGPU_IPC_H
+#define SIMGPU_IPC_H
+
+#include "tests/simgpu/driver/memory.h"
+
+/** The allocation goes: its handles open no more. */
+void ipc_forget(struct allocation *allocation);
+
+#endif

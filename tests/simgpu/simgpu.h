@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The controls of the simulated device, exported by its libcuda.so.1 beside the driver API. Tests
+ * that must also run on hardware look them up with dlsym and skip what needs them.
+ */
+#ifndef SIMGPU_H
+#define SIMGPU_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SIMGPU_API __attribute__((visibility("default")))
+
+struct CUstream_st;
+
+/**
+ * Keep a stream from starting work until it is released as often; what runs goes on. NULL is the
+ * legacy default stream of the current context. Returns a CUresult. Synchronous calls that have to
+ * wait for a held stream wait until another thread releases it.
+ */
+SIMGPU_API int simgpu_hold(struct CUstream_st *stream);
+SIMGPU_API int simgpu_release(struct CUstream_st *stream);
+
+/** Virtual time that the calls of this process have cost, by the profile. */
+SIMGPU_API uint64_t simgpu_virtual_ns(void);
+
+/** How often the program called an exported function, e.g. "cuMemAlloc_v2"; 0 if unknown. */
+SIMGPU_API uint64_t simgpu_calls(const char *name);
+
+/** Launches of kernels that had no host twin. */
+SIMGPU_API uint64_t simgpu_kernels_skipped(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
