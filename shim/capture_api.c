@@ -10,50 +10,58 @@
 #define PER_THREAD true  /* stream 0 is the thread's own */
 
 #define BEGIN_BODY(name, per_thread, mode, ...)                                                    \
-    {                                                                                              \
-        const struct driver_functions *real = real_driver();                                       \
-        if (!real || !real->name)                                                                  \
-            return MISSING_DRIVER;                                                                 \
-        if (shim_mode() == SHIM_OFF)                                                               \
-            return real->name(__VA_ARGS__);                                                        \
-        capture_begin(stream, per_thread, mode);                                                   \
-        CUresult result = real->name(__VA_ARGS__);                                                 \
-        if (result != CUDA_SUCCESS)                                                                \
-            capture_end(stream, per_thread);                                                       \
-        return result;                                                                             \
-    }
+    const struct driver_functions *real = real_driver();                                           \
+    if (!real || !real->name)                                                                      \
+        return MISSING_DRIVER;                                                                     \
+    if (shim_mode() == SHIM_OFF)                                                                   \
+        return real->name(__VA_ARGS__);                                                            \
+    capture_begin(stream, per_thread, mode);                                                       \
+    CUresult result = real->name(__VA_ARGS__);                                                     \
+    if (result != CUDA_SUCCESS)                                                                    \
+        capture_end(stream, per_thread);                                                           \
+    return result;
 
 CUresult cuStreamBeginCapture(CUstream stream)
-    BEGIN_BODY(cuStreamBeginCapture, PLAIN, CU_STREAM_CAPTURE_MODE_GLOBAL, stream)
+{
+    BEGIN_BODY(cuStreamBeginCapture, PLAIN, CU_STREAM_CAPTURE_MODE_GLOBAL, stream);
+}
 
-        CUresult cuStreamBeginCapture_ptsz(CUstream stream)
-            BEGIN_BODY(cuStreamBeginCapture_ptsz, PER_THREAD, CU_STREAM_CAPTURE_MODE_GLOBAL, stream)
+CUresult cuStreamBeginCapture_ptsz(CUstream stream)
+{
+    BEGIN_BODY(cuStreamBeginCapture_ptsz, PER_THREAD, CU_STREAM_CAPTURE_MODE_GLOBAL, stream);
+}
 
-                CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
-                    BEGIN_BODY(cuStreamBeginCapture_v2, PLAIN, mode, stream, mode)
+CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
+{
+    BEGIN_BODY(cuStreamBeginCapture_v2, PLAIN, mode, stream, mode);
+}
 
-                        CUresult
-    cuStreamBeginCapture_v2_ptsz(CUstream stream, CUstreamCaptureMode mode)
-        BEGIN_BODY(cuStreamBeginCapture_v2_ptsz, PER_THREAD, mode, stream, mode)
+CUresult cuStreamBeginCapture_v2_ptsz(CUstream stream, CUstreamCaptureMode mode)
+{
+    BEGIN_BODY(cuStreamBeginCapture_v2_ptsz, PER_THREAD, mode, stream, mode);
+}
 
-            CUresult
-    cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode *dependencies,
-                                const CUgraphEdgeData *dependencyData, size_t numDependencies,
-                                CUstreamCaptureMode mode)
-        BEGIN_BODY(cuStreamBeginCaptureToGraph, PLAIN, mode, stream, graph, dependencies,
-                   dependencyData, numDependencies, mode)
-
-            CUresult
-    cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph,
+CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph,
                                      const CUgraphNode *dependencies,
                                      const CUgraphEdgeData *dependencyData, size_t numDependencies,
                                      CUstreamCaptureMode mode)
-        BEGIN_BODY(cuStreamBeginCaptureToGraph_ptsz, PER_THREAD, mode, stream, graph, dependencies,
-                   dependencyData, numDependencies, mode)
+{
+    BEGIN_BODY(cuStreamBeginCaptureToGraph, PLAIN, mode, stream, graph, dependencies,
+               dependencyData, numDependencies, mode);
+}
 
-    /* A capture that was invalidated also ends here, with an error. */
-    static CUresult
-    end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgraph *graph, bool per_thread)
+CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph,
+                                          const CUgraphNode *dependencies,
+                                          const CUgraphEdgeData *dependencyData,
+                                          size_t numDependencies, CUstreamCaptureMode mode)
+{
+    BEGIN_BODY(cuStreamBeginCaptureToGraph_ptsz, PER_THREAD, mode, stream, graph, dependencies,
+               dependencyData, numDependencies, mode);
+}
+
+/* A capture that was invalidated also ends here, with an error. */
+static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgraph *graph,
+                    bool per_thread)
 {
     if (!real)
         return MISSING_DRIVER;

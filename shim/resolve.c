@@ -162,34 +162,38 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cu
 }
 
 #define ENTRY_POINT_BODY(name, ...)                                                                \
-    {                                                                                              \
-        const struct runtime_functions *real = call_runtime(__builtin_return_address(0));          \
-        if (!real || !real->name)                                                                  \
-            return MISSING_RUNTIME;                                                                \
-        cudaError_t result = real->name(__VA_ARGS__);                                              \
-        substitute_found(result, funcPtr);                                                         \
-        return result;                                                                             \
-    }
+    const struct runtime_functions *real = call_runtime(__builtin_return_address(0));              \
+    if (!real || !real->name)                                                                      \
+        return MISSING_RUNTIME;                                                                    \
+    cudaError_t result = real->name(__VA_ARGS__);                                                  \
+    substitute_found(result, funcPtr);                                                             \
+    return result;
 
 cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **funcPtr, unsigned long long flags,
                                     enum cudaDriverEntryPointQueryResult *driverStatus)
-    ENTRY_POINT_BODY(cudaGetDriverEntryPoint, symbol, funcPtr, flags, driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPoint, symbol, funcPtr, flags, driverStatus);
+}
 
-        cudaError_t
-    cudaGetDriverEntryPoint_ptsz(const char *symbol, void **funcPtr, unsigned long long flags,
-                                 enum cudaDriverEntryPointQueryResult *driverStatus)
-        ENTRY_POINT_BODY(cudaGetDriverEntryPoint_ptsz, symbol, funcPtr, flags, driverStatus)
+cudaError_t cudaGetDriverEntryPoint_ptsz(const char *symbol, void **funcPtr,
+                                         unsigned long long flags,
+                                         enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPoint_ptsz, symbol, funcPtr, flags, driverStatus);
+}
 
-            cudaError_t
-    cudaGetDriverEntryPointByVersion(const char *symbol, void **funcPtr, unsigned int cudaVersion,
-                                     unsigned long long flags,
-                                     enum cudaDriverEntryPointQueryResult *driverStatus)
-        ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion, symbol, funcPtr, cudaVersion, flags,
-                         driverStatus)
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **funcPtr,
+                                             unsigned int cudaVersion, unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion, symbol, funcPtr, cudaVersion, flags,
+                     driverStatus);
+}
 
-            cudaError_t
-    cudaGetDriverEntryPointByVersion_ptsz(const char *symbol, void **funcPtr,
-                                          unsigned int cudaVersion, unsigned long long flags,
-                                          enum cudaDriverEntryPointQueryResult *driverStatus)
-        ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion_ptsz, symbol, funcPtr, cudaVersion, flags,
-                         driverStatus)
+cudaError_t cudaGetDriverEntryPointByVersion_ptsz(
+    const char *symbol, void **funcPtr, unsigned int cudaVersion, unsigned long long flags,
+    enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion_ptsz, symbol, funcPtr, cudaVersion, flags,
+                     driverStatus);
+}
