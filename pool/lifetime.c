@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making and ending a pool.
+ *
+ * Ending never walks what is live: slabs, blocks and segments are found through the runs, given
+ * back to host memory, and the runs to the driver. Addresses are forgotten first.
+ */
+#include <errno.h>
+
+#include "pool/device.h"
+#include "pool/pool.h"
+#include "pool/registry.h"
+#include "pool/segment.h"
+#include "pool/shard.h"
+#include "pool/quarantine.h"
+
+/* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
+#define LARGE_WASTE_PERCENT 12u
+
+void pool_config_init(struct pool_config *config)
+{
+    *config = (struct pool_config){
+        .reuse = POOL_REUSE_DEFERRED,
+        .fill = POOL_FILL_NONE,
+        .scrub = POOL_FILL_NONE,
+        .large_waste_percent = LARGE_WASTE_PERCENT,
+    };
+}
+
+static bool config_valid(const struct pool_config *config)
+{
+    return config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
+           config->scrub <= POOL_FILL_POISON && config->large_waste_percent <= 100 &&
+           (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
+}
+
+static bool backend_valid(const struct pool_config *config, const struct pool_backend *backend)
+{
+    bool fills = config->fill != POOL_FILL_NONE || config->scrub != POOL_FILL_NONE;
+    return backend->segment_allocate != NULL && backend->segment_free != NULL &&
+           backend->fence_record != NULL && backend->fence_query != NULL &&
+           backend->fence_wait != NULL && backend->fence_release != NULL &&
+           backend->device_wait != NULL && backend->clock_ns != NULL &&
+           (!fills || backend->memory_fill != NULL);
+}
+
+int pool_create(const struct pool_config *config, const struct pool_backend *backend,
+                struct pool **ret_pool)
+{
+    if (!config_valid(config) || !backend_valid(config, backend))
+        return -EINVAL;
+    pool_count account = 0;
+    struct pool *pool = metadata_allocate(METADATA_POOL, sizeof(*pool), &account);
+    if (pool == NULL)
+        return -ENOMEM;
+    *pool = (struct pool){.config = *config, .backend = *backend};
+    count_set(&pool->metadata_bytes, sizeof(*pool));
+    pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
+    pool_lock_init(&pool->extents.lock, POOL_LOCK_EXTENTS);
+    pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
+    quarantine_init(&pool->quarantine);
+    if (shard_init(pool) < 0) {
+        metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+        return -ENOMEM;
+    }
+    registry_add(pool);
+    *ret_pool = pool;
+    return 0;
+}
+
+static void slab_forget(struct pool *pool, struct slab *slab)
+{
+    size_t bytes = sizeof(*slab) + slab->objects * sizeof(struct object);
+    atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
+    metadata_free(METADATA_SLAB + slab->class, slab, bytes, &pool->metadata_bytes);
+}
+
+static void segment_forget(struct pool *pool, struct segment *segment)
+{
+    window_entry last = 0;
+    for (unsigned window = 0; window < SEGMENT_WINDOWS; window++) {
+        window_entry entry = atomic_load_explicit(&segment->window[window], memory_order_relaxed);
+        atomic_store_explicit(&segment->window[window], 0, memory_order_relaxed);
+        if (entry == 0 || entry == last)
+            continue;
+        last = entry;
+        if (entry & WINDOW_SLAB)
+            slab_forget(pool, (struct slab *)(entry & ~WINDOW_SLAB));
+        else
+            metadata_free(METADATA_BLOCK, (void *)entry, sizeof(struct block),
+                          &pool->metadata_bytes);
+    }
+    metadata_free(METADATA_SEGMENT, segment, sizeof(*segment), &pool->metadata_bytes);
+}
+
+static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
+{
+    for (size_t offset = 0; run->use == RUN_BUDDY && offset < run->bytes;
+         offset += POOL_SEGMENT_BYTES)
+        segment_forget(pool, segment_of_page(run->address + offset));
+    page_map_replace(run->address, run->bytes, 0);
+    if (end == POOL_END_RETURN)
+        device_segment_free(pool, run->address, run->bytes);
+    metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+}
+
+void pool_destroy(struct pool *pool, enum pool_end end)
+{
+    if (pool == NULL)
+        return;
+    registry_remove(pool);
+    if (end == POOL_END_RETURN)
+        quarantine_done(pool);
+    for (struct run *run = pool->extents.runs, *next; run != NULL; run = next) {
+        next = run->next;
+        run_forget(pool, run, end);
+    }
+    for (struct block *block = pool->extents.unused_blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        metadata_free(METADATA_BLOCK, block, sizeof(*block), &pool->metadata_bytes);
+    }
+    shard_done(pool);
+    pool_count account = sizeof(*pool);
+    metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+}

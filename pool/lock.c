@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The contended side of the lock, and the rank checker of debug builds.
+ *
+ * The word follows the three-state futex mutex: whoever had to wait takes the lock as "held and
+ * somebody may sleep", so a wake-up is never lost and an uncontended release makes no system call.
+ */
+#include "pool/lock.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A critical section is some tens of nanoseconds; a pause is 10 to 40. Longer means that the owner
+ * is not running. */
+#define SPINS 64
+
+static inline void spin_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void futex_call(_Atomic uint32_t *word, int operation, uint32_t value)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
+POOL_NOINLINE void pool_lock_acquire_slow(struct pool_lock *lock)
+{
+    for (int spin = 0; spin < SPINS; spin++) {
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            pool_lock_word_take(lock))
+            return;
+        spin_pause();
+    }
+    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+        futex_call(&lock->word, FUTEX_WAIT, 2);
+}
+
+POOL_NOINLINE void pool_lock_wake(struct pool_lock *lock)
+{
+    futex_call(&lock->word, FUTEX_WAKE, 1);
+}
+
+#if POOL_DEBUG >= 1
+
+/* How many locks of each rank this thread holds. */
+static __thread uint16_t lock_held[POOL_LOCK_RANK_COUNT] __attribute__((tls_model("initial-exec")));
+
+void pool_lock_rank_enter(const struct pool_lock *lock, bool in_order)
+{
+    for (unsigned rank = lock->rank; in_order && rank < POOL_LOCK_RANK_COUNT; rank++)
+        pool_assert(lock_held[rank] == 0);
+    lock_held[lock->rank]++;
+}
+
+void pool_lock_rank_leave(const struct pool_lock *lock)
+{
+    pool_assert(lock_held[lock->rank] > 0);
+    lock_held[lock->rank]--;
+}
+
+void pool_lock_rank_reset(void)
+{
+    for (unsigned rank = 0; rank < POOL_LOCK_RANK_COUNT; rank++)
+        lock_held[rank] = 0;
+}
+
+#else
+
+void pool_lock_rank_reset(void)
+{
+}
+
+#endif

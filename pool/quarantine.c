@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring of closed epochs.
+ *
+ * Fences complete in the order they were recorded, so only the oldest one is ever asked. Where
+ * there are no fences (an old driver, or POOL_REUSE_SYNC), an epoch has fence 0 and only waiting
+ * for the whole device retires it.
+ */
+#include "pool/quarantine.h"
+
+#include <errno.h>
+
+#include "pool/bin.h"
+#include "pool/device.h"
+#include "pool/extents.h"
+#include "pool/figures.h"
+#include "pool/shard.h"
+
+/* Small enough to be unnoticed beside a CUDA context, large enough that a program which only churns
+ * small blocks records a fence once in a thousand operations. */
+#define BOUND_MIN_BYTES      ((uint64_t)8 << 20)
+#define BOUND_RESERVED_SHARE 16u
+
+void quarantine_init(struct quarantine *quarantine)
+{
+    atomic_store_explicit(&quarantine->open_number, 1, memory_order_relaxed);
+    atomic_store_explicit(&quarantine->retired_number, 0, memory_order_relaxed);
+}
+
+uint64_t quarantine_bound(const struct pool *pool)
+{
+    if (pool->config.quarantine_max != 0)
+        return pool->config.quarantine_max;
+    return pool_max(BOUND_MIN_BYTES, count_get(&pool->reserved) / BOUND_RESERVED_SHARE);
+}
+
+static void bin_bytes_add(const struct bin *bin, uint64_t *all, uint64_t *open)
+{
+    uint64_t frees = count_get(&bin->frees);
+    *all += pool_minus(frees, count_get(&bin->retired)) * bin->object_bytes;
+    *open += pool_minus(frees, count_get(&bin->frees_closed)) * bin->object_bytes;
+}
+
+void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open)
+{
+    uint64_t all = count_get(&pool->extents.quarantined_bytes);
+    uint64_t open = count_get(&pool->extents.open_bytes);
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+            bin_bytes_add(&shard->bins[class], &all, &open);
+    }
+    *ret_all = all;
+    *ret_open = pool_min(all, open + count_get(&pool->quarantine.carried_bytes));
+}
+
+/* Passes through every lock that labels are written under; returns what the epoch holds. */
+static uint64_t locks_visit(struct pool *pool)
+{
+    uint64_t bytes = 0;
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+            struct bin *bin = &shard->bins[class];
+            pool_lock_acquire(&bin->lock);
+            uint64_t frees = count_get(&bin->frees);
+            bytes += (frees - count_get(&bin->frees_closed)) * bin->object_bytes;
+            count_set(&bin->frees_closed, frees);
+            pool_lock_release(&bin->lock);
+        }
+    }
+    pool_lock_acquire(&pool->extents.lock);
+    bytes += count_get(&pool->extents.open_bytes);
+    count_set(&pool->extents.open_bytes, 0);
+    pool_lock_release(&pool->extents.lock);
+    return bytes;
+}
+
+static int fence_make(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    pool_fence fence = 0;
+    int rc = 0;
+    if (!quarantine->fences_unsupported && pool->config.reuse != POOL_REUSE_SYNC)
+        rc = device_fence_record(pool, bytes, &fence);
+    if (rc == -ENOTSUP) {
+        quarantine->fences_unsupported = true;
+        rc = 0;
+    }
+    if (rc == 0)
+        *ret_fence = fence;
+    return rc;
+}
+
+int quarantine_close_locked(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    if (quarantine->count == QUARANTINE_EPOCHS_MAX)
+        return -EAGAIN;
+    figures_sample(pool);
+    uint32_t number = atomic_load_explicit(&quarantine->open_number, memory_order_relaxed);
+    atomic_store_explicit(&quarantine->open_number, number + 1, memory_order_relaxed);
+    uint64_t bytes = locks_visit(pool) + count_get(&quarantine->carried_bytes);
+    count_set(&quarantine->carried_bytes, bytes);
+
+    pool_fence fence = 0;
+    int rc = fence_make(pool, bytes, &fence);
+    if (rc < 0)
+        return rc;
+    count_set(&quarantine->carried_bytes, 0);
+    uint32_t slot = (quarantine->first + quarantine->count++) % QUARANTINE_EPOCHS_MAX;
+    quarantine->ring[slot] = (struct epoch){.number = number, .fence = fence, .bytes = bytes};
+    return 0;
+}
+
+static struct epoch *epoch_at(struct quarantine *quarantine, uint32_t index)
+{
+    return &quarantine->ring[(quarantine->first + index) % QUARANTINE_EPOCHS_MAX];
+}
+
+static struct epoch *epoch_oldest_pending(struct quarantine *quarantine)
+{
+    for (uint32_t index = 0; index < quarantine->count; index++) {
+        if (!epoch_at(quarantine, index)->done)
+            return epoch_at(quarantine, index);
+    }
+    return NULL;
+}
+
+static void retired_raise(struct quarantine *quarantine, uint32_t number)
+{
+    uint32_t retired = atomic_load_explicit(&quarantine->retired_number, memory_order_relaxed);
+    if (!quarantine_passed(number, retired))
+        atomic_store_explicit(&quarantine->retired_number, number, memory_order_release);
+}
+
+/* Every epoch up to `number` has been passed; drops those that nobody waits for any more. */
+static void epochs_retire(struct pool *pool, uint32_t number)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    for (uint32_t index = 0; index < quarantine->count; index++) {
+        struct epoch *epoch = epoch_at(quarantine, index);
+        epoch->done = epoch->done || quarantine_passed(epoch->number, number);
+    }
+    retired_raise(quarantine, number);
+    while (quarantine->count > 0 && epoch_at(quarantine, 0)->done &&
+           epoch_at(quarantine, 0)->waiters == 0) {
+        device_fence_release(pool, epoch_at(quarantine, 0)->fence);
+        quarantine->first = (quarantine->first + 1) % QUARANTINE_EPOCHS_MAX;
+        quarantine->count--;
+    }
+}
+
+bool quarantine_poll_locked(struct pool *pool)
+{
+    bool any = false;
+    for (;;) {
+        struct epoch *epoch = epoch_oldest_pending(&pool->quarantine);
+        if (epoch == NULL || epoch->fence == 0 || device_fence_query(pool, epoch->fence) != 1)
+            return any;
+        epochs_retire(pool, epoch->number);
+        any = true;
+    }
+}
+
+int quarantine_wait_locked(struct pool *pool)
+{
+    struct epoch *epoch = epoch_oldest_pending(&pool->quarantine);
+    if (epoch == NULL)
+        return 0;
+    epoch->waiters++; /* keeps the entry and its fence in place */
+    uint32_t number = epoch->number;
+    pool_fence fence = epoch->fence;
+    uint64_t bytes = epoch->bytes;
+    pool_lock_release(&pool->backend_lock);
+    int rc = device_fence_wait(pool, fence, bytes);
+    pool_lock_acquire(&pool->backend_lock);
+    epoch->waiters--;
+    if (rc < 0 && !epoch->done)
+        return rc;
+    epochs_retire(pool, number);
+    return 1;
+}
+
+bool quarantine_flush_locked(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    uint32_t retired = quarantine_retired(pool);
+    if (quarantine_passed(retired, quarantine->flushed_number))
+        return false;
+
+    unsigned count = 0;
+    bool stuck = false;
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+            struct bin *bin = &shard->bins[class];
+            pool_lock_acquire(&bin->lock);
+            count += bin_retire_locked(bin, UINT32_MAX);
+            stuck |= bin_retirable_locked(bin, retired);
+            pool_lock_release(&bin->lock);
+        }
+    }
+    pool_lock_acquire(&pool->extents.lock);
+    count += extents_retire_locked(pool, UINT32_MAX);
+    const struct block *head = pool->extents.quarantine_head;
+    stuck |= head != NULL && quarantine_passed(head->epoch, retired);
+    pool_lock_release(&pool->extents.lock);
+    if (!stuck)
+        quarantine->flushed_number = retired;
+    return count > 0;
+}
+
+void quarantine_sync(struct pool *pool)
+{
+    pool_lock_acquire(&pool->backend_lock);
+    uint32_t number = atomic_fetch_add_explicit(&pool->quarantine.open_number, 1,
+                                                memory_order_relaxed);
+    uint64_t bytes = locks_visit(pool) + count_get(&pool->quarantine.carried_bytes);
+    count_set(&pool->quarantine.carried_bytes, bytes);
+    pool_lock_release(&pool->backend_lock);
+
+    int rc = device_fence_wait(pool, 0, bytes);
+
+    pool_lock_acquire(&pool->backend_lock);
+    if (rc == 0) {
+        uint64_t carried = count_get(&pool->quarantine.carried_bytes);
+        count_set(&pool->quarantine.carried_bytes, pool_minus(carried, bytes));
+        epochs_retire(pool, number);
+    }
+    pool_lock_release(&pool->backend_lock);
+}
+
+int quarantine_nudge(struct pool *pool)
+{
+    uint64_t all, open, bound = quarantine_bound(pool);
+    quarantine_bytes_get(pool, &all, &open);
+    if (open < bound / 2 || count_get(&pool->extents.free_bytes) > bound ||
+        pool->config.reuse != POOL_REUSE_DEFERRED || !pool_lock_try(&pool->backend_lock))
+        return 0;
+    int rc = quarantine_close_locked(pool);
+    pool_lock_release(&pool->backend_lock);
+    return rc == 0;
+}
+
+void quarantine_done(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    for (; quarantine->count > 0; quarantine->count--) {
+        device_fence_release(pool, epoch_at(quarantine, 0)->fence);
+        quarantine->first = (quarantine->first + 1) % QUARANTINE_EPOCHS_MAX;
+    }
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All pools of the process, and every lock of a pool at once: for fork and for the checker.
+ */
+#ifndef POOL_REGISTRY_H
+#define POOL_REGISTRY_H
+
+#include "pool/types.h"
+
+void registry_add(struct pool *pool);
+void registry_remove(struct pool *pool);
+
+/** Takes the backend lock, every bin and the extents of a pool, in the order of their ranks. */
+void registry_pool_lock_all(struct pool *pool);
+void registry_pool_unlock_all(struct pool *pool);
+
+#endif

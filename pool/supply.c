@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Growing, giving back, and the ladder between them.
+ *
+ * A run enters the page map before it is handed out and leaves it before the driver gets it back:
+ * as soon as the driver has it, it may be anybody's.
+ */
+#include "pool/supply.h"
+
+#include <errno.h>
+
+#include "pool/bin.h"
+#include "pool/device.h"
+#include "pool/extents.h"
+#include "pool/figures.h"
+#include "pool/quarantine.h"
+#include "pool/run_cache.h"
+#include "pool/segment.h"
+#include "pool/shard.h"
+
+#define CEILING_SLACK_MIN   ((uint64_t)12 << 20)
+#define CEILING_SLACK_SHARE 16u
+
+/* The buddy grows by this share of what it has, so that calls are few when it is large. */
+#define BUDDY_GROWTH_SHARE 16u
+
+static uint64_t ceiling_bytes(const struct supply_request *request, const uint64_t *gauges)
+{
+    uint64_t live = gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes;
+    uint64_t peak = pool_max(live, figures_peak(request->pool, GAUGE_live_allocated_bytes));
+    return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
+}
+
+/* ---- giving back ---- */
+
+static void run_unlink(struct extents *extents, struct run *run)
+{
+    *(run->prev != NULL ? &run->prev->next : &extents->runs) = run->next;
+    if (run->next != NULL)
+        run->next->prev = run->prev;
+}
+
+static void run_link(struct extents *extents, struct run *run)
+{
+    run->prev = NULL;
+    run->next = extents->runs;
+    if (run->next != NULL)
+        run->next->prev = run;
+    extents->runs = run;
+}
+
+/* Gives a run that is in no list of free ones to the driver. On error it still exists. */
+static int run_return(struct pool *pool, struct run *run)
+{
+    struct extents *extents = &pool->extents;
+    page_map_replace(run->address, run->bytes, 0);
+    int rc = device_segment_free(pool, run->address, run->bytes);
+    if (rc < 0) {
+        page_map_replace(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+        return rc;
+    }
+    count_subtract(&pool->reserved, run->bytes);
+    pool_lock_acquire(&extents->lock);
+    run_unlink(extents, run);
+    pool_lock_release(&extents->lock);
+    metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+    return 0;
+}
+
+static struct run *oldest_cached_take(struct extents *extents)
+{
+    pool_lock_acquire(&extents->lock);
+    struct run *run = extents->oldest;
+    if (run != NULL)
+        run_cache_remove_locked(extents, run);
+    pool_lock_release(&extents->lock);
+    return run;
+}
+
+/* Gives cached runs back, oldest first, until `bytes` are back; *ret_returned says how many are. */
+static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
+{
+    struct extents *extents = &pool->extents;
+    uint64_t returned = 0;
+    int rc = 0;
+    while (rc == 0 && returned < bytes) {
+        struct run *run = oldest_cached_take(extents);
+        if (run == NULL)
+            break;
+        uint64_t run_bytes = run->bytes;
+        rc = run_return(pool, run);
+        if (rc == 0) {
+            returned += run_bytes;
+            continue;
+        }
+        pool_lock_acquire(&extents->lock);
+        run_cache_insert_locked(extents, run);
+        pool_lock_release(&extents->lock);
+    }
+    if (returned > 0) {
+        figures_count(pool, COUNTER_trims, 1);
+        device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_TRIM, .bytes = returned});
+    }
+    *ret_returned = returned;
+    return rc;
+}
+
+/* Empty slabs to the buddy, wholly free runs of the buddy to the cache. */
+static void empties_release(struct pool *pool)
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+            struct bin *bin = &shard->bins[class];
+            pool_lock_acquire(&bin->lock);
+            bin_release_empty_locked(bin);
+            pool_lock_release(&bin->lock);
+        }
+    }
+    pool_lock_acquire(&pool->extents.lock);
+    segment_spare_release_locked(pool);
+    pool_lock_release(&pool->extents.lock);
+}
+
+/* ---- growing ---- */
+
+static struct run *run_create(struct pool *pool, uint64_t address, size_t bytes)
+{
+    struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
+    if (run != NULL)
+        *run = (struct run){.address = address, .bytes = bytes, .pool = pool, .use = RUN_CACHED};
+    return run;
+}
+
+static int run_adopt(struct supply_request *request, struct run *run)
+{
+    struct pool *pool = request->pool;
+    struct extents *extents = &pool->extents;
+    int rc = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : -ENOTSUP;
+    count_add(&pool->reserved, run->bytes);
+    pool_lock_acquire(&extents->lock);
+    run_link(extents, run);
+    if (request->whole_run || segment_run_cut_locked(pool, run) < 0)
+        run_cache_insert_locked(extents, run);
+    pool_lock_release(&extents->lock);
+    count_add_shared(&pool->generation, 1);
+    figures_sample(pool);
+    return 0;
+}
+
+static int driver_grow(struct supply_request *request, size_t bytes)
+{
+    struct pool *pool = request->pool;
+    if (pool->config.limit_bytes != 0 &&
+        count_get(&pool->reserved) + bytes > pool->config.limit_bytes)
+        return -ENOMEM;
+    uint64_t address;
+    request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    int rc = device_segment_allocate(pool, bytes, &address);
+    if (rc < 0)
+        return rc;
+
+    rc = -ENOTSUP;
+    struct run *run = NULL;
+    if (address % POOL_SEGMENT_BYTES != 0)
+        goto give_back;
+    rc = -ENOMEM;
+    run = run_create(pool, address, bytes);
+    if (run == NULL)
+        goto give_back;
+    rc = run_adopt(request, run);
+    if (rc < 0)
+        goto give_back;
+    return 0;
+
+give_back:
+    metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+    device_segment_free(pool, address, bytes);
+    return rc;
+}
+
+/* The size of the next driver allocation: more than one segment where the buddy is large. */
+static size_t growth_bytes(const struct supply_request *request, uint64_t ceiling)
+{
+    if (request->whole_run)
+        return request->wanted_bytes;
+    uint64_t share = count_get(&request->pool->extents.buddy_bytes) / BUDDY_GROWTH_SHARE;
+    uint64_t bytes = pool_max(share & ~(POOL_SEGMENT_BYTES - 1), POOL_SEGMENT_BYTES);
+    uint64_t room = pool_minus(ceiling, count_get(&request->pool->reserved));
+    bytes = pool_min(bytes, SEGMENT_CUT_MAX);
+    return bytes <= room ? bytes : POOL_SEGMENT_BYTES;
+}
+
+static int grow(struct supply_request *request, uint64_t ceiling)
+{
+    struct pool *pool = request->pool;
+    size_t bytes = growth_bytes(request, ceiling);
+    uint64_t after = count_get(&pool->reserved) + bytes, returned;
+    if (after > ceiling && count_get(&pool->extents.cached_runs) > 0) {
+        request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+        cached_return(pool, after - ceiling, &returned);
+    }
+    int rc = driver_grow(request, bytes);
+    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES)
+        rc = driver_grow(request, POOL_SEGMENT_BYTES);
+    return rc;
+}
+
+/* ---- the quarantine as a source ---- */
+
+static bool fences_poll(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    uint64_t queries = count_get(&pool->counters[COUNTER_fence_queries]);
+    bool any = quarantine_poll_locked(pool);
+    if (count_get(&pool->counters[COUNTER_fence_queries]) != queries)
+        request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    return any && quarantine_flush_locked(pool);
+}
+
+static void epoch_close(struct supply_request *request)
+{
+    request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    quarantine_close_locked(request->pool);
+}
+
+static bool fence_wait(struct supply_request *request)
+{
+    int rc = quarantine_wait_locked(request->pool);
+    if (rc <= 0)
+        return false;
+    request->outcome = POOL_OUTCOME_WAITED;
+    quarantine_flush_locked(request->pool);
+    return true;
+}
+
+/* Whether the quarantine gave something, after queries or after a wait that is owed. */
+static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
+{
+    struct pool *pool = request->pool;
+    uint64_t all, open, bound = quarantine_bound(pool);
+    quarantine_bytes_get(pool, &all, &open);
+    uint64_t after = count_get(&pool->reserved) + request->wanted_bytes;
+    bool useful = all >= request->wanted_bytes;
+    if (open > 0 && (open >= bound / 4 || (after > ceiling && useful)))
+        epoch_close(request);
+    if (fences_poll(request))
+        return true;
+    bool owed = all > bound ||
+                (useful &&
+                 after - pool_min(after, count_get(&pool->extents.cached_runs)) > ceiling);
+    return owed && fence_wait(request);
+}
+
+/* ---- the ladder ---- */
+
+static bool pressure_wait(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    uint64_t all, open;
+    quarantine_bytes_get(pool, &all, &open);
+    if (open > 0)
+        epoch_close(request);
+    if (request->rung == SUPPLY_GROW) {
+        request->rung = SUPPLY_WAIT;
+        figures_count(pool, COUNTER_pressure_retire, 1);
+        if (fences_poll(request))
+            return true;
+    }
+    if (!fence_wait(request))
+        return false;
+    figures_count(pool, COUNTER_pressure_wait, 1);
+    return true;
+}
+
+static int pressure_return(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    figures_count(pool, COUNTER_pressure_return, 1);
+    size_t bytes = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
+    int rc = -ENOMEM;
+    empties_release(pool);
+    for (uint64_t wanted = bytes, returned = 1; rc == -ENOMEM && returned > 0;
+         wanted = UINT64_MAX) {
+        cached_return(pool, wanted, &returned);
+        if (returned > 0)
+            rc = driver_grow(request, bytes);
+    }
+    return rc;
+}
+
+static int pressure_climb(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    if (request->rung < SUPPLY_RETURN && pressure_wait(request))
+        return 0;
+    if (request->rung < SUPPLY_RETURN) {
+        request->rung = SUPPLY_RETURN;
+        request->loose = true;
+        empties_release(pool);
+        return 0; /* what was empty may serve */
+    }
+    if (request->rung < SUPPLY_FAIL) {
+        request->rung = SUPPLY_FAIL;
+        return pressure_return(request);
+    }
+    return -ENOMEM;
+}
+
+static int supply_step(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    if (count_get(&pool->generation) != request->generation)
+        return 0;
+    if (quarantine_flush_locked(pool))
+        return 0;
+
+    uint64_t gauges[GAUGE_COUNT];
+    figures_gauges_get(pool, gauges);
+    uint64_t ceiling = ceiling_bytes(request, gauges);
+    if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
+        return 0;
+    int rc = request->rung <= SUPPLY_WAIT ? grow(request, ceiling) : -ENOMEM;
+    return rc == -ENOMEM ? pressure_climb(request) : rc;
+}
+
+void supply_attempt(struct supply_request *request)
+{
+    request->generation = count_get(&request->pool->generation);
+}
+
+int supply_more(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    pool_lock_acquire(&pool->backend_lock);
+    int rc = supply_step(request);
+    pool_lock_release(&pool->backend_lock);
+    if (rc < 0) {
+        figures_count(pool, COUNTER_failures, 1);
+        if (rc == -ENOMEM)
+            figures_count(pool, COUNTER_pressure_fail, 1);
+        device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE,
+                                                  .error = rc,
+                                                  .bytes = request->wanted_bytes});
+    }
+    return rc;
+}
+
+/* ---- trimming ---- */
+
+static struct run *doomed_take(struct extents *extents)
+{
+    pool_lock_acquire(&extents->lock);
+    struct run *run = extents->doomed;
+    if (run != NULL)
+        extents->doomed = run->newer;
+    pool_lock_release(&extents->lock);
+    return run;
+}
+
+/* Everything quarantined comes back, as far as the backend allows. */
+static void quarantine_drain(struct pool *pool)
+{
+    uint64_t all, open;
+    quarantine_bytes_get(pool, &all, &open);
+    if (open > 0)
+        quarantine_close_locked(pool);
+    quarantine_poll_locked(pool);
+    while (quarantine_wait_locked(pool) > 0)
+        ;
+    quarantine_flush_locked(pool);
+}
+
+void supply_doomed_return(struct pool *pool)
+{
+    struct extents *extents = &pool->extents;
+    pool_lock_acquire(&pool->backend_lock);
+    quarantine_drain(pool);
+    for (struct run *run; (run = doomed_take(extents)) != NULL;) {
+        uint64_t bytes = run->bytes;
+        if (run_return(pool, run) < 0) {
+            pool_lock_acquire(&extents->lock);
+            run->newer = extents->doomed;
+            extents->doomed = run;
+            pool_lock_release(&extents->lock);
+            break;
+        }
+        pool_lock_acquire(&extents->lock);
+        count_subtract(&extents->wasted_bytes, bytes);
+        pool_lock_release(&extents->lock);
+    }
+    pool_lock_release(&pool->backend_lock);
+}
+
+void supply_cache_bound(struct pool *pool)
+{
+    uint64_t cached = count_get(&pool->extents.cached_runs), returned;
+    if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    cached = count_get(&pool->extents.cached_runs);
+    cached_return(pool, pool_minus(cached, pool->config.cache_max), &returned);
+    pool_lock_release(&pool->backend_lock);
+}
+
+int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
+{
+    uint64_t gauges[GAUGE_COUNT], returned;
+    pool_lock_acquire(&pool->backend_lock);
+    figures_gauges_get(pool, gauges);
+    if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
+        quarantine_drain(pool);
+    empties_release(pool);
+    uint64_t cached = count_get(&pool->extents.cached_runs);
+    int rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
+    pool_lock_release(&pool->backend_lock);
+    figures_sample(pool);
+    *ret_returned_bytes = returned;
+    return rc;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fake device. Addresses start at 2^40 and freed ranges are handed out again first, so that a
+ * stale entry of the page map would be noticed.
+ */
+#include "tests/unit/pool/fake_backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_ADDRESS (UINT64_C(1) << 40)
+
+/* Counts a call; 0, or the error it has been told to fail with. Leaves the mutex locked. */
+static int call_begin(struct fake_backend *fake, enum fake_call call)
+{
+    pthread_mutex_lock(&fake->mutex);
+    fake->calls[call]++;
+    fake->calls_total++;
+    fake->clock_ns += 1000;
+    return fake->fail_at != 0 && fake->calls_total == fake->fail_at ? fake->fail_error : 0;
+}
+
+static int call_end(struct fake_backend *fake, int rc)
+{
+    pthread_mutex_unlock(&fake->mutex);
+    return rc;
+}
+
+static struct fake_segment *segment_reusable(struct fake_backend *fake, size_t bytes)
+{
+    for (size_t index = 0; index < fake->segment_count; index++) {
+        struct fake_segment *segment = &fake->segments[index];
+        if (!segment->live && segment->bytes == bytes)
+            return segment;
+    }
+    return NULL;
+}
+
+static struct fake_segment *segment_new(struct fake_backend *fake, size_t bytes)
+{
+    if (fake->segment_count == fake->segment_room) {
+        fake->segment_room = fake->segment_room * 2 + 64;
+        fake->segments = realloc(fake->segments, fake->segment_room * sizeof(*fake->segments));
+    }
+    struct fake_segment *segment = &fake->segments[fake->segment_count++];
+    *segment = (struct fake_segment){.address = fake->next_address, .bytes = bytes};
+    fake->next_address += bytes;
+    return segment;
+}
+
+static int fake_segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_SEGMENT_ALLOCATE);
+    if (rc < 0)
+        return call_end(fake, rc);
+    if (bytes == 0 || bytes % POOL_SEGMENT_BYTES != 0)
+        fake->errors++;
+    if (fake->capacity_bytes != 0 && fake->used_bytes + bytes > fake->capacity_bytes)
+        return call_end(fake, -ENOMEM);
+    struct fake_segment *segment = segment_reusable(fake, bytes);
+    if (segment == NULL)
+        segment = segment_new(fake, bytes);
+    segment->live = true;
+    fake->used_bytes += bytes;
+    if (fake->used_bytes > fake->peak_bytes)
+        fake->peak_bytes = fake->used_bytes;
+    *ret_address = segment->address + fake->misalign_bytes;
+    return call_end(fake, 0);
+}
+
+static void device_finish(struct fake_backend *fake)
+{
+    fake->stamp++;
+    fake->completed = fake->stamp;
+}
+
+static int fake_segment_free(void *state, uint64_t address, size_t bytes)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_SEGMENT_FREE);
+    if (rc < 0)
+        return call_end(fake, rc);
+    for (size_t index = 0; index < fake->segment_count; index++) {
+        struct fake_segment *segment = &fake->segments[index];
+        if (!segment->live || segment->address + fake->misalign_bytes != address ||
+            segment->bytes != bytes)
+            continue;
+        segment->live = false;
+        fake->used_bytes -= bytes;
+        device_finish(fake);
+        return call_end(fake, 0);
+    }
+    fake->errors++;
+    return call_end(fake, -EINVAL);
+}
+
+static int fake_fence_record(void *state, pool_fence *ret_fence)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_FENCE_RECORD);
+    if (rc == 0 && fake->capturing)
+        rc = -EBUSY;
+    if (rc == 0 && fake->without_events)
+        rc = -ENOTSUP;
+    if (rc < 0)
+        return call_end(fake, rc);
+    fake->fences_recorded++;
+    fake->fences_live++;
+    *ret_fence = ++fake->stamp;
+    if (fake->complete_at_once)
+        fake->completed = fake->stamp;
+    return call_end(fake, 0);
+}
+
+static int fake_fence_query(void *state, pool_fence fence)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_FENCE_QUERY);
+    if (rc == 0 && fake->capturing)
+        rc = -EBUSY;
+    if (fence == 0 || fence > fake->stamp)
+        fake->errors++;
+    return call_end(fake, rc < 0 ? rc : fence <= fake->completed);
+}
+
+static int fake_fence_wait(void *state, pool_fence fence)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_FENCE_WAIT);
+    if (rc == 0 && fake->completed < fence)
+        fake->completed = fence;
+    call_end(fake, rc);
+    if (rc == 0 && fake->on_wait != NULL)
+        fake->on_wait(fake);
+    return rc;
+}
+
+static void fake_fence_release(void *state, pool_fence fence)
+{
+    struct fake_backend *fake = state;
+    pthread_mutex_lock(&fake->mutex);
+    if (fence == 0 || fake->fences_live == 0)
+        fake->errors++;
+    fake->fences_live--;
+    pthread_mutex_unlock(&fake->mutex);
+}
+
+static int fake_device_wait(void *state)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_DEVICE_WAIT);
+    if (rc == 0 && fake->capturing)
+        rc = -EBUSY;
+    if (rc == 0)
+        device_finish(fake);
+    return call_end(fake, rc);
+}
+
+static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_MEMORY_FILL);
+    if (rc == 0 && fake->fill_count < FAKE_FILLS_MAX)
+        fake->fills[fake->fill_count++] = (struct fake_fill){
+            .address = address, .bytes = bytes, .value = value, .completed = fake->completed};
+    return call_end(fake, rc);
+}
+
+static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
+{
+    struct fake_backend *fake = state;
+    *ret_total_bytes = fake->capacity_bytes;
+    *ret_free_bytes = fake->capacity_bytes - fake->used_bytes;
+    return 0;
+}
+
+static uint64_t fake_clock_ns(void *state)
+{
+    struct fake_backend *fake = state;
+    return __atomic_load_n(&fake->clock_ns, __ATOMIC_RELAXED);
+}
+
+void fake_init(struct fake_backend *fake)
+{
+    memset(fake, 0, sizeof(*fake));
+    pthread_mutex_init(&fake->mutex, NULL);
+    fake->next_address = FIRST_ADDRESS;
+}
+
+void fake_done(struct fake_backend *fake)
+{
+    free(fake->segments);
+    pthread_mutex_destroy(&fake->mutex);
+}
+
+struct pool_backend fake_backend(struct fake_backend *fake)
+{
+    return (struct pool_backend){
+        .state = fake,
+        .segment_allocate = fake_segment_allocate,
+        .segment_free = fake_segment_free,
+        .fence_record = fake_fence_record,
+        .fence_query = fake_fence_query,
+        .fence_wait = fake_fence_wait,
+        .fence_release = fake_fence_release,
+        .device_wait = fake_device_wait,
+        .memory_fill = fake_memory_fill,
+        .memory_info = fake_memory_info,
+        .clock_ns = fake_clock_ns,
+    };
+}
+
+void fake_complete(struct fake_backend *fake)
+{
+    pthread_mutex_lock(&fake->mutex);
+    fake->completed = fake->stamp;
+    pthread_mutex_unlock(&fake->mutex);
+}
+
+size_t fake_segments_live(const struct fake_backend *fake)
+{
+    size_t live = 0;
+    for (size_t index = 0; index < fake->segment_count; index++)
+        live += fake->segments[index].live;
+    return live;
+}
+
+struct pool *fake_pool(struct fake_backend *fake, void (*change)(struct pool_config *config))
+{
+    struct pool_config config;
+    struct pool_backend backend = fake_backend(fake);
+    struct pool *pool = NULL;
+    pool_config_init(&config);
+    if (change != NULL)
+        change(&config);
+    return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A device made of counters: it hands out addresses, never memory.
+ *
+ * It counts every call, keeps a clock that only calls advance, completes fences when told to (or at
+ * once), has a capacity, and can be told to misbehave: to fail the n-th call, to be capturing, to
+ * have no events, to return misaligned addresses. Fences are numbered; waiting for the device or
+ * giving a segment back counts as a fence that has completed, as with the real driver.
+ *
+ * Thread-safe. Fields above the line are settings, to be changed while no other thread uses it.
+ */
+#ifndef TESTS_UNIT_POOL_FAKE_BACKEND_H
+#define TESTS_UNIT_POOL_FAKE_BACKEND_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/pool.h"
+
+enum fake_call {
+    FAKE_SEGMENT_ALLOCATE,
+    FAKE_SEGMENT_FREE,
+    FAKE_FENCE_RECORD,
+    FAKE_FENCE_QUERY,
+    FAKE_FENCE_WAIT,
+    FAKE_DEVICE_WAIT,
+    FAKE_MEMORY_FILL,
+    FAKE_CALL_COUNT,
+};
+
+struct fake_fill {
+    uint64_t address;
+    size_t bytes;
+    uint8_t value;
+    uint64_t completed; /* highest completed fence at that moment */
+};
+
+struct fake_segment {
+    uint64_t address;
+    size_t bytes;
+    bool live;
+};
+
+#define FAKE_FILLS_MAX 4096u
+
+struct fake_backend {
+    uint64_t capacity_bytes; /* 0: endless */
+    bool complete_at_once;   /* fences are passed as soon as they are recorded */
+    bool capturing;          /* fence_record, fence_query, device_wait: -EBUSY */
+    bool without_events;     /* fence_record: -ENOTSUP */
+    uint64_t misalign_bytes; /* added to every segment address */
+    uint64_t fail_at;        /* number of the call that fails, from 1; 0: none */
+    int fail_error;
+    void (*on_wait)(struct fake_backend *fake); /* called by fence_wait, without a lock */
+    void *user;
+    /* ---- */
+    pthread_mutex_t mutex;
+    uint64_t calls[FAKE_CALL_COUNT];
+    uint64_t calls_total;
+    uint64_t used_bytes, peak_bytes;
+    uint64_t clock_ns;
+    uint64_t fences_recorded, fences_live;
+    _Atomic uint64_t stamp;     /* number of the last fence recorded */
+    _Atomic uint64_t completed; /* number of the last fence completed */
+    struct fake_segment *segments;
+    size_t segment_count, segment_room;
+    struct fake_fill fills[FAKE_FILLS_MAX];
+    size_t fill_count;
+    uint64_t next_address;
+    unsigned errors; /* contract violations by the pool */
+};
+
+void fake_init(struct fake_backend *fake);
+void fake_done(struct fake_backend *fake);
+
+/** The vtable on a fake. */
+struct pool_backend fake_backend(struct fake_backend *fake);
+
+/** Everything recorded so far has completed. */
+void fake_complete(struct fake_backend *fake);
+
+/** Segments that were taken and not given back. */
+size_t fake_segments_live(const struct fake_backend *fake);
+
+/** A pool on the fake with the default configuration, changed by `change` if not NULL. */
+struct pool *fake_pool(struct fake_backend *fake, void (*change)(struct pool_config *config));
+
+#endif

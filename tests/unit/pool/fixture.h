@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What most tests begin and end with: a fake device, a pool on it, and a check that the pool kept
+ * its invariants, broke no contract of the backend and left no segment behind.
+ */
+#ifndef TESTS_UNIT_POOL_FIXTURE_H
+#define TESTS_UNIT_POOL_FIXTURE_H
+
+#include <criterion/criterion.h>
+
+#include "pool/pool.h"
+#include "tests/unit/pool/fake_backend.h"
+
+static struct fake_backend fake;
+static struct pool *pool;
+
+static inline void setup_with(void (*change)(struct pool_config *config))
+{
+    fake_init(&fake);
+    pool = fake_pool(&fake, change);
+    cr_assert_not_null(pool);
+}
+
+static inline void setup(void)
+{
+    setup_with(NULL);
+}
+
+static inline void check_pool(void)
+{
+    char why[128] = "";
+    cr_assert_eq(pool_check(pool, why, sizeof(why)), 0, "%s", why);
+}
+
+static inline struct pool_statistics statistics(void)
+{
+    struct pool_statistics snapshot;
+    pool_statistics_get(pool, &snapshot);
+    return snapshot;
+}
+
+static inline void teardown(void)
+{
+    check_pool();
+    pool_destroy(pool, POOL_END_RETURN);
+    cr_assert_eq(fake_segments_live(&fake), 0, "segments left behind");
+    cr_assert_eq(fake.fences_live, 0, "fences left behind");
+    cr_assert_eq(fake.errors, 0, "contract of the backend broken");
+    fake_done(&fake);
+}
+
+/** Allocates or fails the test. */
+static inline uint64_t take(size_t bytes)
+{
+    struct pool_block block;
+    int rc = pool_allocate(pool, bytes, 0, &block);
+    cr_assert_eq(rc, 0, "allocation of %zu bytes: %d", bytes, rc);
+    return block.address;
+}
+
+static inline void give(uint64_t address)
+{
+    int rc = pool_free(address, 0, NULL);
+    cr_assert_eq(rc, 0, "free of %#llx: %d", (unsigned long long)address, rc);
+}
+
+#endif
