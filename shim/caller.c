@@ -20,7 +20,7 @@
 struct caller caller_table[CALLER_SLOTS];
 
 static pthread_mutex_t add_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local struct caller overflow __attribute__((tls_model("initial-exec")));
+static _Thread_local struct caller overflow;
 
 /* True when the list of globs, separated by colons, has one for this file name. */
 static bool globs_match(const char *globs, const char *name)

@@ -12,6 +12,9 @@
 /* Deprecated functions are hooked as long as programs call them. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
+/* What these headers declare and we define is what we export; everything else is hidden. */
+#pragma GCC visibility push(default)
+
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
 #include <cuda_runtime_api.h>
@@ -28,5 +31,7 @@ cudaError_t cudaGetDriverEntryPointByVersion_ptsz(
 #if CUDA_VERSION < 13000
 CUresult cuCtxSynchronize_v2(CUcontext ctx);
 #endif
+
+#pragma GCC visibility pop
 
 #endif

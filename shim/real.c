@@ -27,7 +27,7 @@ struct runtime_library {
 /* Never held around a call of the loader: a constructor that runs under the loader's lock may be
  * waiting for it. */
 static pthread_mutex_t publish_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool resolving __attribute__((tls_model("initial-exec")));
+static _Thread_local bool resolving;
 
 static _Atomic(real_dlsym_function *) dlsym_pointer;
 static struct driver_functions driver_storage; /* guarded by publish_lock until published */

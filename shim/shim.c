@@ -25,7 +25,7 @@ atomic_int shim_mode_now;
 
 static struct options options; /* written once, before the mode is published */
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool starting __attribute__((tls_model("initial-exec")));
+static _Thread_local bool starting;
 
 const struct options *shim_options(void)
 {

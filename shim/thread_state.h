@@ -21,7 +21,6 @@ struct thread_state {
     struct context *context; /* valid while handle and generation are the current ones */
 };
 
-extern _Thread_local struct thread_state thread_state
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));
 
 #endif
