@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate around the pools: any number of threads may be inside, until one that ends a pool closes
+ * it and has waited for them to leave.
+ *
+ * A pool is found by address, so a free anywhere may run into a pool that is just being destroyed.
+ * Going through must cost next to nothing: each thread has a flag of its own, and where the kernel
+ * offers membarrier the one who closes the gate pays for the ordering of all.
+ *
+ * Threading: enter and leave are paired on one thread and do not nest; a thread inside must not
+ * close.
+ */
+#ifndef SHIM_GATE_H
+#define SHIM_GATE_H
+
+#include <stdatomic.h>
+
+#include "shim/thread_state.h"
+
+struct gate_slot {
+    _Alignas(64) atomic_uint inside;
+    atomic_bool taken; /* a thread owns this slot */
+};
+
+extern atomic_bool gate_closed;
+extern bool gate_asymmetric; /* immutable after gate_init */
+
+/** Before first use. Negative errno when threads cannot be followed. */
+int gate_init(void);
+
+void gate_join(void);
+void gate_enter_slow(void);
+
+/** Waits until nobody is inside and keeps everybody out. */
+void gate_close(void);
+void gate_open(void);
+
+static inline void gate_enter(void)
+{
+    struct thread_state *self = &thread_state;
+    if (__builtin_expect(!self->gate, 0))
+        gate_join();
+    if (self->gate_shared)
+        atomic_fetch_add(&self->gate->inside, 1);
+    else
+        atomic_store_explicit(&self->gate->inside, 1, memory_order_relaxed);
+    if (gate_asymmetric)
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load_explicit(&gate_closed, memory_order_acquire), 0))
+        gate_enter_slow();
+}
+
+static inline void gate_leave(void)
+{
+    struct thread_state *self = &thread_state;
+    if (self->gate_shared)
+        atomic_fetch_sub(&self->gate->inside, 1);
+    else
+        atomic_store_explicit(&self->gate->inside, 0, memory_order_release);
+}
+
+#endif

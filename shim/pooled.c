@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way of an allocation and of a free. See pooled.h.
+ *
+ * Two states of the world send a call to the real function even though the pool could serve it:
+ * a capture that forbids the call (the driver must refuse it, and invalidate the capture), and a
+ * context broken by an earlier fault (the driver must say so).
+ */
+#include "shim/pooled.h"
+
+#include <errno.h>
+
+#include "pool/pool.h"
+#include "shim/capture.h"
+#include "shim/context.h"
+#include "shim/gate.h"
+#include "shim/ledger.h"
+#include "shim/limit.h"
+
+static const enum trace_outcome outcomes[] = {
+    [POOL_OUTCOME_HIT] = TRACE_OUTCOME_HIT,
+    [POOL_OUTCOME_MISS] = TRACE_OUTCOME_MISS,
+    [POOL_OUTCOME_WAITED] = TRACE_OUTCOME_WAITED,
+};
+
+static void record_pooled(const struct call *call, const struct pool_block *block,
+                          const void *stream, bool freed)
+{
+    if (!call->writer)
+        return;
+    const struct record_block record = {
+        .memory = TRACE_MEMORY_DEVICE,
+        .outcome = freed ? TRACE_OUTCOME_HIT : outcomes[block->outcome],
+        .address = block->address,
+        .requested_bytes = block->requested_bytes,
+        .allocated_bytes = block->allocated_bytes,
+        .stream = stream,
+    };
+    if (freed)
+        record_free(call, &record);
+    else
+        record_allocate(call, &record);
+}
+
+int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    struct context *context = driver ? context_current(driver) : NULL;
+    struct pool_block block;
+    if (!context)
+        return -ENODEV;
+    if (!context->pool || atomic_load_explicit(&context->broken, memory_order_relaxed) ||
+        capture_forbids_here(driver))
+        return -EPERM;
+    uint32_t site = call_site(call);
+    gate_enter();
+    int error = atomic_load_explicit(&context->gone, memory_order_acquire)
+                    ? -EIO
+                    : pool_allocate(context->pool, bytes, site, &block);
+    gate_leave();
+    if (error < 0)
+        return error;
+    record_pooled(call, &block, NULL, false);
+    *ret_address = block.address;
+    return 0;
+}
+
+/* No driver allocation begins at an odd address. */
+static uint64_t never_a_base(uint64_t address)
+{
+    return address | 1;
+}
+
+/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
+static bool driver_refuses(uint64_t address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    bool capturing = capture_is_active() && driver && capture_forbids_here(driver);
+    bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
+    if (__builtin_expect(!capturing && !broken, 1))
+        return false;
+    struct pool_block block;
+    struct pool *pool;
+    gate_enter();
+    int error = pool_find(address, &block, &pool);
+    struct context *context = error == 0 ? context_of_pool(pool) : NULL;
+    gate_leave();
+    return context && (capturing || atomic_load(&context->broken));
+}
+
+enum pooled_free pooled_free(const struct call *call, uint64_t address, const void *stream,
+                             uint64_t *ret_pointer)
+{
+    struct pool_block block = {0};
+    *ret_pointer = address;
+    if (shim_mode() != SHIM_POOL)
+        return POOLED_FREE_FOREIGN;
+    if (driver_refuses(address)) {
+        *ret_pointer = never_a_base(address);
+        return POOLED_FREE_INVALID;
+    }
+    uint32_t site = call_site(call);
+    gate_enter();
+    int error = pool_free(address, site, &block);
+    gate_leave();
+    if (error == -ENOENT)
+        return POOLED_FREE_FOREIGN;
+    if (error < 0) {
+        record_invalid_free(call, address, CUDA_ERROR_INVALID_VALUE, block.allocation_site,
+                            block.free_site);
+        *ret_pointer = never_a_base(address);
+        return POOLED_FREE_INVALID;
+    }
+    record_pooled(call, &block, stream, true);
+    return POOLED_FREE_DONE;
+}
+
+static bool is_accounted(const struct call *call)
+{
+    return call->writer || limit_is_set();
+}
+
+void pooled_foreign_taken(const struct call *call, const struct record_block *block)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    if (!is_accounted(call) || !block->address)
+        return;
+    const struct context *context = driver ? context_current(driver) : NULL;
+    ledger_put(&(struct ledger_entry){
+        .address = block->address,
+        .memory = block->memory,
+        .context = context ? context->number : 0,
+        .device = context ? context->device : -1,
+        .requested_bytes = block->requested_bytes,
+        .allocated_bytes = block->allocated_bytes,
+    });
+    record_allocate(call, block);
+}
+
+void pooled_native_allocated(const struct call *call, uint64_t address, size_t bytes, int result)
+{
+    const struct record_block block = {
+        .memory = TRACE_MEMORY_DEVICE,
+        .outcome = TRACE_OUTCOME_PASSED,
+        .address = address,
+        .requested_bytes = bytes,
+        .allocated_bytes = bytes,
+    };
+    if (result == 0)
+        pooled_foreign_taken(call, &block);
+    else
+        record_refuse(call, &block, result);
+}
+
+struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memory memory,
+                                        uint64_t address)
+{
+    struct ledger_entry entry = {0};
+    if (is_accounted(call) && address)
+        ledger_take(memory, address, &entry);
+    return entry;
+}
+
+void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uint64_t address,
+                          const void *stream, const struct ledger_entry *entry, int result)
+{
+    if (!is_accounted(call) || !address)
+        return;
+    if (result != 0) {
+        if (entry->address)
+            ledger_put(entry);
+        record_invalid_free(call, address, result, 0, 0);
+        return;
+    }
+    record_free(call, &(struct record_block){
+                          .memory = entry->address ? entry->memory : memory,
+                          .outcome = TRACE_OUTCOME_PASSED,
+                          .address = address,
+                          .requested_bytes = entry->requested_bytes,
+                          .allocated_bytes = entry->allocated_bytes,
+                          .stream = stream,
+                      });
+}
+
+bool pooled_relieve(const struct driver_functions *driver)
+{
+    if (shim_mode() != SHIM_POOL)
+        return false;
+    struct context *context = context_current(driver);
+    return context && context_trim(context->device) > 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions behind the hooks: the real dlsym, the driver's table, a table for each CUDA
+ * runtime library of the process.
+ *
+ * The driver is the one libcuda.so.1 of the process. Runtime libraries may be several (.12 beside
+ * .13, copies of one) and may come and go with dlopen, so which one serves a call depends on who
+ * calls: the one its module depends on; else the one whose function was last looked up by dlsym;
+ * else the next in the global scope; else any that is loaded. A library that gave us functions is
+ * kept loaded.
+ *
+ * Threading: every function from any thread. Inside a resolution on the same thread (the driver's
+ * constructors may look symbols up) real_driver answers NULL instead of waiting for itself.
+ */
+#ifndef SHIM_REAL_H
+#define SHIM_REAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "shim/hooks.h"
+
+typedef void *real_dlsym_function(void *handle, const char *name);
+
+/** The dlsym that the program would call without us. NULL only in a process without libc's. */
+real_dlsym_function *real_dlsym_get(void);
+
+/** Looks a symbol up with this library as the caller. */
+void *real_dlsym(void *handle, const char *name);
+
+/** True for an address inside this library. */
+bool real_is_own(const void *address);
+
+/** True when the code address lies in the driver library. */
+bool real_is_driver_code(const void *code);
+
+extern _Atomic(const struct driver_functions *) real_driver_table;
+const struct driver_functions *real_driver_resolve(bool may_load);
+
+/** The driver's functions, loading libcuda.so.1 when nothing has yet. NULL when there is none. */
+static inline const struct driver_functions *real_driver(void)
+{
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
+    return driver ? driver : real_driver_resolve(true);
+}
+
+/** The same without loading anything. */
+static inline const struct driver_functions *real_driver_if_loaded(void)
+{
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
+    return driver ? driver : real_driver_resolve(false);
+}
+
+/** The runtime library that serves calls made from this code address; NULL when there is none. */
+const struct runtime_functions *real_runtime_for(const void *code);
+
+/** Remembers that a program looked up this function of a runtime library. */
+void real_runtime_note(void *function);
+
+/**
+ * Looks a symbol up in the module of a code address and what it depends on. NULL for the main
+ * program, whose dependencies are the global scope.
+ */
+void *real_dlsym_near(const void *code, const char *name);
+
+/** In the child after fork. */
+void real_fork_child(void);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Builds trace records. See record.h.
+ *
+ * Texts (function names, figure names) get their ids on first use and are remembered in tables
+ * indexed by the row they come from; two threads asking at once get the same id.
+ */
+#include "shim/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shim/call.h"
+#include "shim/context.h"
+
+#include "shim/gate.h"
+
+#define TICK_NS       UINT64_C(1000000000)
+#define DEVICES_MAX   64
+#define PATH_BYTES    4096
+#define COMMAND_BYTES 4096
+
+_Atomic(struct trace_writer *) record_trace;
+atomic_bool record_opened;
+_Atomic uint64_t record_next_tick_ns = TICK_NS;
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint api_ids[HOOK_COUNT];
+static atomic_bool device_recorded[DEVICES_MAX];
+
+static void command_line(char *text, size_t text_bytes)
+{
+    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
+    if (file >= 0)
+        close(file);
+    if (length < 0)
+        length = 0;
+    while (length > 0 && text[length - 1] == 0)
+        length--;
+    for (ssize_t i = 0; i < length; i++)
+        if (text[i] == 0)
+            text[i] = ' ';
+    text[length] = 0;
+}
+
+static void record_process(struct trace_writer *writer)
+{
+    char command[COMMAND_BYTES], identity[320], host[256] = "";
+    command_line(command, sizeof(command));
+    gethostname(host, sizeof(host) - 1);
+    snprintf(identity, sizeof(identity), "%s cupool %s %s", host, CUPOOL_VERSION,
+             shim_mode() == SHIM_POOL ? "pool" : "observe");
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_PROCESS,
+                                  .value = trace_writer_string(writer, command),
+                                  .size = (uint64_t)getpid(),
+                                  .address = trace_writer_string(writer, identity),
+                              });
+}
+
+static struct trace_writer *writer_open(const char *pattern)
+{
+    char path[PATH_BYTES], line[PATH_BYTES + 64];
+    struct trace_writer *writer = NULL;
+    int error = trace_path_expand(pattern, path, sizeof(path));
+    if (error == 0)
+        error = trace_writer_open(path, &writer);
+    if (error == 0)
+        return writer;
+    int length = snprintf(line, sizeof(line), "cupool: no trace: %s: %s\n", pattern,
+                          strerror(-error));
+    if (length > 0 && write(STDERR_FILENO, line, strnlen(line, sizeof(line))) < 0)
+        return NULL; /* nobody listens */
+    return NULL;
+}
+
+void record_open(void)
+{
+    const char *pattern = shim_options()->trace;
+    pthread_mutex_lock(&open_lock);
+    if (!atomic_load(&record_opened)) {
+        if (pattern[0] && strcmp(pattern, "off") != 0) {
+            struct trace_writer *writer = writer_open(pattern);
+            if (writer)
+                record_process(writer);
+            atomic_store(&record_trace, writer);
+        }
+        atomic_store_explicit(&record_opened, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&open_lock);
+}
+
+static struct trace_writer *trace(void)
+{
+    return atomic_load_explicit(&record_trace, memory_order_acquire);
+}
+
+static uint16_t api_id(const struct call *call)
+{
+    uint32_t id = atomic_load_explicit(&api_ids[call->hook], memory_order_relaxed);
+    if (!id) {
+        id = trace_writer_string(call->writer, hooks[call->hook].name);
+        atomic_store_explicit(&api_ids[call->hook], id, memory_order_relaxed);
+    }
+    return (uint16_t)id;
+}
+
+/* The context a record of this call belongs to: the one the thread used last. */
+static const struct context *context_here(void)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    return driver ? context_current(driver) : NULL;
+}
+
+static uint32_t saturated(uint64_t value)
+{
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static struct trace_record record_of(const struct call *call, enum trace_event kind)
+{
+    const struct context *context = context_here();
+    uint64_t now = trace_writer_now(call->writer);
+    return (struct trace_record){
+        .kind = kind,
+        .api = api_id(call),
+        .time_ns = now,
+        .latency_ns = saturated(now - call->begin_ns),
+        .site = call_site(call),
+        .context = context ? context->number : 0,
+        .device = context ? (uint16_t)context->device : 0,
+    };
+}
+
+static void emit_block(const struct call *call, enum trace_event kind,
+                       const struct record_block *block, uint64_t value)
+{
+    struct trace_record record = record_of(call, kind);
+    record.memory = block->memory;
+    record.outcome = block->outcome;
+    record.address = block->address;
+    record.size = block->requested_bytes;
+    record.stream = (uint32_t)(uintptr_t)block->stream;
+    record.value = value;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_allocate(const struct call *call, const struct record_block *block)
+{
+    if (call->writer)
+        emit_block(call, TRACE_EVENT_ALLOCATE, block, block->allocated_bytes);
+}
+
+void record_free(const struct call *call, const struct record_block *block)
+{
+    if (call->writer)
+        emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
+}
+
+void record_refuse(const struct call *call, const struct record_block *block, int error)
+{
+    if (!call->writer)
+        return;
+    struct record_block refused = *block;
+    refused.outcome = TRACE_OUTCOME_FAILED;
+    emit_block(call, TRACE_EVENT_ALLOCATE, &refused, (uint64_t)error);
+}
+
+void record_invalid_free(const struct call *call, uint64_t address, int error,
+                         uint64_t allocation_site, uint64_t free_site)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_INVALID_FREE);
+    record.outcome = TRACE_OUTCOME_FAILED;
+    record.address = address;
+    record.value = (uint64_t)error;
+    record.size = allocation_site;
+    record.stream = (uint32_t)free_site;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_MEMORY_INFO);
+    record.size = free_bytes;
+    record.value = total_bytes;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_mempool_trim(const struct call *call, const void *pool, size_t returned_bytes)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_TRIM);
+    record.memory = TRACE_MEMORY_MEMPOOL;
+    record.address = (uint64_t)(uintptr_t)pool;
+    record.size = returned_bytes;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_device(int ordinal)
+{
+    const struct driver_functions *driver = real_driver();
+    struct trace_writer *writer = trace();
+    char name[256] = "";
+    size_t total = 0;
+    int version = 0;
+    if (!writer || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
+        atomic_exchange(&device_recorded[ordinal], true))
+        return;
+    driver->cuDeviceGetName(name, sizeof(name) - 1, ordinal);
+    driver->cuDeviceTotalMem_v2(&total, ordinal);
+    driver->cuDriverGetVersion(&version);
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_DEVICE,
+                                  .device = (uint16_t)ordinal,
+                                  .size = total,
+                                  .value = trace_writer_string(writer, name),
+                                  .address = (uint64_t)version,
+                              });
+}
+
+void record_context(const struct context *context, bool created)
+{
+    struct trace_writer *writer = trace();
+    if (!writer)
+        return;
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_CONTEXT,
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .value = created,
+                              });
+}
+
+void record_pool_event(const struct context *context, const struct pool_event *event)
+{
+    static const enum trace_event kinds[] = {
+        [POOL_EVENT_SEGMENT_ALLOCATE] = TRACE_EVENT_SEGMENT_ALLOCATE,
+        [POOL_EVENT_SEGMENT_FREE] = TRACE_EVENT_SEGMENT_FREE,
+        [POOL_EVENT_FENCE] = TRACE_EVENT_FENCE,
+        [POOL_EVENT_WAIT] = TRACE_EVENT_WAIT,
+        [POOL_EVENT_TRIM] = TRACE_EVENT_TRIM,
+        [POOL_EVENT_FAILURE] = TRACE_EVENT_FAILURE,
+    };
+    struct trace_writer *writer = trace();
+    if (!writer)
+        return;
+    bool failure = event->kind == POOL_EVENT_FAILURE && context->pool;
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = kinds[event->kind],
+                                  .memory = TRACE_MEMORY_DEVICE,
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .latency_ns = saturated(event->duration_ns),
+                                  .address = event->address,
+                                  .size = event->bytes,
+                                  .value = failure ? pool_available_bytes(context->pool)
+                                                   : (uint64_t) - (int64_t)event->error,
+                              });
+}
+
+static void emit_counter(struct trace_writer *writer, const struct context *context,
+                         const char *name, struct pool_gauge gauge)
+{
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_COUNTER,
+                                  .api = (uint16_t)trace_writer_string(writer, name),
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .size = gauge.current,
+                                  .address = gauge.peak,
+                                  .value = gauge.at_peak,
+                              });
+}
+
+void record_counters(const struct context *context)
+{
+    struct trace_writer *writer = trace();
+    struct pool_statistics figures;
+    if (!writer || !context->pool)
+        return;
+    pool_statistics_get(context->pool, &figures);
+#define POOL_GAUGE(name, unit, help) emit_counter(writer, context, #name, figures.name);
+#define POOL_COUNTER(name, unit, help)                                                             \
+    emit_counter(writer, context, #name, (struct pool_gauge){.current = figures.name});
+#include "pool/statistics.def"
+#undef POOL_GAUGE
+#undef POOL_COUNTER
+    emit_counter(writer, context, "largest_free_bytes",
+                 (struct pool_gauge){.current = figures.largest_free_bytes});
+    emit_counter(writer, context, "metadata_bytes",
+                 (struct pool_gauge){.current = figures.metadata_bytes});
+    emit_counter(writer, context, "peak_time_ns",
+                 (struct pool_gauge){.current = figures.peak_time_ns});
+}
+
+static void record_all_counters(void)
+{
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context))
+        record_counters(context);
+    gate_leave();
+}
+
+void record_tick(uint64_t now_ns)
+{
+    uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
+    if (now_ns >= due &&
+        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
+        record_all_counters();
+}
+
+void record_close(void)
+{
+    struct trace_writer *writer = trace();
+    if (!writer)
+        return;
+    record_all_counters();
+    atomic_store(&record_trace, NULL);
+    trace_writer_close(writer);
+}
+
+void record_fork_child(void)
+{
+    trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
+}
+
+size_t record_range_bytes_at(uint64_t address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    CUdeviceptr base;
+    size_t bytes;
+    if (!driver || !driver->cuMemGetAddressRange_v2 ||
+        driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address) != CUDA_SUCCESS)
+        return 0;
+    return bytes;
+}

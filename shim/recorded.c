@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bodies of the hooks that forward and record, generated from hooks.def.
+ *
+ * A TAKES row records what its expressions say once the real function succeeded, and the refusal
+ * otherwise. A GIVES row takes the entry out of the ledger before the real function is called: as
+ * soon as it returns another thread may be handed the same address. Driver rows also enforce the
+ * limit, and repeat a request after the pools gave back what they held free.
+ */
+#include <string.h>
+
+#include "shim/array_size.h"
+#include "shim/call.h"
+#include "shim/context.h"
+#include "shim/ledger.h"
+#include "shim/limit.h"
+#include "shim/pooled.h"
+
+/* Pointers and handles of any type as a number. */
+#define AS_NUMBER(value) ((uint64_t)(uintptr_t)(value))
+
+#define REFUSED_RUNTIME(real, memory, bytes) false
+#define REFUSED_DRIVER(real, memory, bytes)  !limit_admits_here(real, memory, bytes)
+#define RELIEVED_RUNTIME(real, result)       false
+#define RELIEVED_DRIVER(real, result)        ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
+#define NO_MEMORY_RUNTIME                    cudaErrorMemoryAllocation
+#define NO_MEMORY_DRIVER                     CUDA_ERROR_OUT_OF_MEMORY
+
+#define TAKES(family, name, since, params, args, memory_, stream_, address_, requested_,           \
+              allocated_)                                                                          \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        struct call call;                                                                          \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
+        RESULT_##family result;                                                                    \
+        do {                                                                                       \
+            result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_)                    \
+                         ? NO_MEMORY_##family                                                      \
+                         : real->name args;                                                        \
+        } while (RELIEVED_##family(real, result));                                                 \
+        if (!outer)                                                                                \
+            return result;                                                                         \
+        struct record_block block = {                                                              \
+            .memory = TRACE_MEMORY_##memory_,                                                      \
+            .outcome = TRACE_OUTCOME_PASSED,                                                       \
+            .requested_bytes = (requested_),                                                       \
+            .stream = (const void *)(stream_),                                                     \
+        };                                                                                         \
+        if (result == 0) {                                                                         \
+            block.address = AS_NUMBER(address_);                                                   \
+            block.allocated_bytes = (allocated_);                                                  \
+            if (!block.requested_bytes)                                                            \
+                block.requested_bytes = block.allocated_bytes;                                     \
+            pooled_foreign_taken(&call, &block);                                                   \
+        } else {                                                                                   \
+            record_refuse(&call, &block, (int)result);                                             \
+        }                                                                                          \
+        call_end(&call);                                                                           \
+        return result;                                                                             \
+    }
+
+#define GIVES(family, name, since, params, args, memory_, stream_, address_)                       \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        struct call call;                                                                          \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        if (!call_begin(&call, HOOK_##name, __builtin_return_address(0)))                          \
+            return real->name args;                                                                \
+        uint64_t address = AS_NUMBER(address_);                                                    \
+        struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_##memory_, address);   \
+        RESULT_##family result = real->name args;                                                  \
+        pooled_foreign_freed(&call, TRACE_MEMORY_##memory_, address, (const void *)(stream_),      \
+                             &entry, (int)result);                                                 \
+        call_end(&call);                                                                           \
+        return result;                                                                             \
+    }
+
+/* Entered from any depth: the runtime's own waiting tells as much as the program's. */
+#define WATCHES(family, name, since, params, args)                                                 \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        RESULT_##family result = real->name args;                                                  \
+        if (__builtin_expect(result != 0, 0))                                                      \
+            context_observe_result(result);                                                        \
+        return result;                                                                             \
+    }
+
+#include "shim/hooks.def"

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a door, and the calls that both families have. See door.h.
+ *
+ * Compiled three times: DOOR_LINKED takes the functions the linker found, DOOR_LOADED looks them
+ * up, DOOR_STATIC takes the runtime from the executable and the driver by look-up.
+ */
+#define _GNU_SOURCE
+#include "door.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct door_runtime door_runtime;
+struct door_driver door_driver;
+bool door_is_runtime;
+
+#define TEXT_OF(name)  #name
+#define TEXT_NOW(name) TEXT_OF(name)
+
+static void *library_open(const char *first, const char *second)
+{
+    void *library = dlopen(first, RTLD_NOW);
+    if (!library && second)
+        library = dlopen(second, RTLD_NOW);
+    if (!library)
+        fprintf(stderr, "%s\n", dlerror());
+    return library;
+}
+
+#ifndef DOOR_LINKED
+typedef void *find_function(void *library, const char *exported, const char *base);
+
+static void driver_fill(find_function *find, void *library)
+{
+#define X(name) *(void **)&door_driver.name##_ = find(library, TEXT_NOW(name), #name);
+    DOOR_DRIVER_FUNCTIONS(X)
+#undef X
+}
+
+static void *find_exported(void *library, const char *exported, const char *base)
+{
+    return dlsym(library, exported);
+}
+#endif
+
+#ifdef DOOR_LOADED
+static void runtime_fill(find_function *find, void *library)
+{
+#define X(name) *(void **)&door_runtime.name = find(library, TEXT_NOW(name), #name);
+    DOOR_RUNTIME_FUNCTIONS(X)
+#undef X
+}
+
+/* As the per-thread-default-stream macros of the headers choose. */
+static void *find_per_thread(void *library, const char *exported, const char *base)
+{
+    static const char *const suffixes[] = {"_ptsz", "_ptds", ""};
+    char name[128];
+    void *found = NULL;
+    for (int i = 0; i < 3 && !found; i++) {
+        snprintf(name, sizeof(name), "%s%s", exported, suffixes[i]);
+        found = dlsym(library, name);
+    }
+    return found;
+}
+
+static void *find_by_4_arguments(void *library, const char *exported, const char *base)
+{
+    CUresult (*get)(const char *, void **, int, cuuint64_t);
+    void *found = NULL;
+    *(void **)&get = dlsym(library, "cuGetProcAddress");
+    return get && get(base, &found, 11030, CU_GET_PROC_ADDRESS_DEFAULT) == 0 ? found : NULL;
+}
+
+/* The resolver asks itself for its newer form, as the runtime does. */
+static void *find_by_5_arguments(void *library, const char *exported, const char *base)
+{
+    CUresult (*first)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
+    CUresult (*get)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
+    CUdriverProcAddressQueryResult status;
+    void *found = NULL;
+    *(void **)&first = dlsym(library, "cuGetProcAddress_v2");
+    if (!first || first("cuGetProcAddress", (void **)&get, 12000, 0, &status) != 0)
+        return NULL;
+    /* The version of each type is that of the headers this was compiled with, except where a
+     * later header changed a type without a new name. */
+    int version = strcmp(base, "cuCtxSynchronize") == 0 ? 2000 : CUDA_VERSION;
+    return get(base, &found, version, CU_GET_PROC_ADDRESS_DEFAULT, &status) == 0 ? found : NULL;
+}
+
+bool door_open(const char *name)
+{
+    static const struct {
+        const char *name;
+        bool runtime;
+        find_function *find;
+    } doors[] = {
+        {"dlsym", true, find_exported},         {"per-thread", true, find_per_thread},
+        {"driver-dlsym", false, find_exported}, {"driver-per-thread", false, find_per_thread},
+        {"proc4", false, find_by_4_arguments},  {"proc5", false, find_by_5_arguments},
+    };
+    void *cuda = library_open("libcuda.so.1", NULL);
+    for (size_t i = 0; cuda && i < sizeof(doors) / sizeof(doors[0]); i++) {
+        if (strcmp(doors[i].name, name) != 0)
+            continue;
+        door_is_runtime = doors[i].runtime;
+        driver_fill(doors[i].runtime ? find_exported : doors[i].find, cuda);
+        void *cudart = doors[i].runtime ? library_open("libcudart.so.13", "libcudart.so.12") : NULL;
+        if (cudart)
+            runtime_fill(doors[i].find, cudart);
+        return cudart || !doors[i].runtime;
+    }
+    return false;
+}
+#else
+
+static void runtime_linked(void)
+{
+#define X(name) door_runtime.name = name;
+    DOOR_RUNTIME_FUNCTIONS(X)
+#undef X
+}
+
+#ifdef DOOR_STATIC
+bool door_open(const char *name)
+{
+    void *cuda = library_open("libcuda.so.1", NULL);
+    if (!cuda || strcmp(name, "static") != 0)
+        return false;
+    runtime_linked();
+    driver_fill(find_exported, cuda);
+    door_is_runtime = true;
+    return true;
+}
+#else
+bool door_open(const char *name)
+{
+    if (strcmp(name, "dynamic") != 0 && strcmp(name, "driver") != 0)
+        return false;
+    runtime_linked();
+#define X(name) door_driver.name##_ = name;
+    DOOR_DRIVER_FUNCTIONS(X)
+#undef X
+    door_is_runtime = strcmp(name, "dynamic") == 0;
+    return true;
+}
+#endif
+#endif
+
+void door_start(void)
+{
+    CUcontext context;
+    if (door_is_runtime)
+        return;
+    if (DRIVER(cuInit)(0) != CUDA_SUCCESS ||
+        DRIVER(cuDevicePrimaryCtxRetain)(&context, 0) != CUDA_SUCCESS ||
+        DRIVER(cuCtxSetCurrent)(context) != CUDA_SUCCESS)
+        door_skip("no CUDA device");
+}
+
+/* The two families beside each other. */
+#define EITHER(runtime_call, driver_call)                                                          \
+    (door_is_runtime ? (int)door_runtime.runtime_call : (int)door_driver.driver_call)
+#define ADDRESS(pointer) ((CUdeviceptr)(uintptr_t)(pointer))
+
+int door_allocate(void **ret_pointer, size_t bytes)
+{
+    return EITHER(cudaMalloc(ret_pointer, bytes), cuMemAlloc_((CUdeviceptr *)ret_pointer, bytes));
+}
+
+int door_free(void *pointer)
+{
+    return EITHER(cudaFree(pointer), cuMemFree_(ADDRESS(pointer)));
+}
+
+int door_allocate_async(void **ret_pointer, size_t bytes, CUstream stream)
+{
+    return EITHER(cudaMallocAsync(ret_pointer, bytes, stream),
+                  cuMemAllocAsync_((CUdeviceptr *)ret_pointer, bytes, stream));
+}
+
+int door_free_async(void *pointer, CUstream stream)
+{
+    return EITHER(cudaFreeAsync(pointer, stream), cuMemFreeAsync_(ADDRESS(pointer), stream));
+}
+
+int door_memory_info(size_t *ret_free, size_t *ret_total)
+{
+    return EITHER(cudaMemGetInfo(ret_free, ret_total), cuMemGetInfo_(ret_free, ret_total));
+}
+
+int door_fill(void *pointer, int value, size_t bytes)
+{
+    return EITHER(cudaMemset(pointer, value, bytes),
+                  cuMemsetD8_(ADDRESS(pointer), (unsigned char)value, bytes));
+}
+
+int door_fill_async(void *pointer, int value, size_t bytes, CUstream stream)
+{
+    return EITHER(cudaMemsetAsync(pointer, value, bytes, stream),
+                  cuMemsetD8Async_(ADDRESS(pointer), (unsigned char)value, bytes, stream));
+}
+
+int door_read(void *host, const void *device, size_t bytes)
+{
+    return EITHER(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost),
+                  cuMemcpyDtoH_(host, ADDRESS(device), bytes));
+}
+
+int door_write(void *device, const void *host, size_t bytes)
+{
+    return EITHER(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice),
+                  cuMemcpyHtoD_(ADDRESS(device), host, bytes));
+}
+
+int door_synchronize(void)
+{
+    return EITHER(cudaDeviceSynchronize(), cuCtxSynchronize_());
+}
+
+int door_stream_create(CUstream *ret_stream)
+{
+    return EITHER(cudaStreamCreate(ret_stream), cuStreamCreate_(ret_stream, CU_STREAM_DEFAULT));
+}
+
+int door_stream_destroy(CUstream stream)
+{
+    return EITHER(cudaStreamDestroy(stream), cuStreamDestroy_(stream));
+}
+
+int door_stream_synchronize(CUstream stream)
+{
+    return EITHER(cudaStreamSynchronize(stream), cuStreamSynchronize_(stream));
+}
+
+int door_capture_begin(CUstream stream, CUstreamCaptureMode mode)
+{
+    return EITHER(cudaStreamBeginCapture(stream, (enum cudaStreamCaptureMode)mode),
+                  cuStreamBeginCapture_(stream, mode));
+}
+
+int door_capture_end(CUstream stream, CUgraph *ret_graph)
+{
+    return EITHER(cudaStreamEndCapture(stream, ret_graph), cuStreamEndCapture_(stream, ret_graph));
+}
+
+int door_capture_mode_exchange(CUstreamCaptureMode *mode)
+{
+    return EITHER(cudaThreadExchangeStreamCaptureMode((enum cudaStreamCaptureMode *)mode),
+                  cuThreadExchangeStreamCaptureMode_(mode));
+}
+
+int door_graph_run(CUgraph graph, CUstream stream)
+{
+    CUgraphExec run;
+    int error = EITHER(cudaGraphInstantiateWithFlags(&run, graph, 0),
+                       cuGraphInstantiate_(&run, graph, 0));
+    if (error == 0)
+        error = EITHER(cudaGraphLaunch(run, stream), cuGraphLaunch_(run, stream));
+    if (error == 0)
+        error = door_stream_synchronize(stream);
+    if (error == 0)
+        error = EITHER(cudaGraphExecDestroy(run), cuGraphExecDestroy_(run));
+    return error;
+}
+
+int door_host_allocate(void **ret_pointer, size_t bytes)
+{
+    return EITHER(cudaMallocHost(ret_pointer, bytes), cuMemAllocHost_(ret_pointer, bytes));
+}
+
+int door_host_free(void *pointer)
+{
+    return EITHER(cudaFreeHost(pointer), cuMemFreeHost_(pointer));
+}
+
+int door_host_register(void *pointer, size_t bytes)
+{
+    return EITHER(cudaHostRegister(pointer, bytes, 0), cuMemHostRegister_(pointer, bytes, 0));
+}
+
+int door_host_unregister(void *pointer)
+{
+    return EITHER(cudaHostUnregister(pointer), cuMemHostUnregister_(pointer));
+}
+
+int door_managed_allocate(void **ret_pointer, size_t bytes)
+{
+    return EITHER(cudaMallocManaged(ret_pointer, bytes, cudaMemAttachGlobal),
+                  cuMemAllocManaged_((CUdeviceptr *)ret_pointer, bytes, CU_MEM_ATTACH_GLOBAL));
+}
+
+int door_ipc_export(CUipcMemHandle *ret_handle, void *pointer)
+{
+    return EITHER(cudaIpcGetMemHandle((cudaIpcMemHandle_t *)ret_handle, pointer),
+                  cuIpcGetMemHandle_(ret_handle, ADDRESS(pointer)));
+}
+
+int door_ipc_open(void **ret_pointer, CUipcMemHandle handle)
+{
+    cudaIpcMemHandle_t same;
+    memcpy(&same, &handle, sizeof(same));
+    return EITHER(cudaIpcOpenMemHandle(ret_pointer, same, cudaIpcMemLazyEnablePeerAccess),
+                  cuIpcOpenMemHandle_((CUdeviceptr *)ret_pointer, handle,
+                                      CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
+}
+
+int door_ipc_close(void *pointer)
+{
+    return EITHER(cudaIpcCloseMemHandle(pointer), cuIpcCloseMemHandle_(ADDRESS(pointer)));
+}
+
+int door_last_error(void)
+{
+    return door_is_runtime ? (int)door_runtime.cudaGetLastError() : 0;
+}
+
+const char *door_error_name(int error)
+{
+    const char *name = NULL;
+    if (door_is_runtime)
+        return door_runtime.cudaGetErrorName((cudaError_t)error);
+    DRIVER(cuGetErrorName)((CUresult)error, &name);
+    return name ? name : "?";
+}
+
+void door_report(const char *step, int error)
+{
+    printf("%s: %s\n", step, door_error_name(error));
+}
+
+void door_skip(const char *why)
+{
+    printf("skipped: %s\n", why);
+    exit(77);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conformance PROGRAM DOOR [ARGUMENT]: runs one program of programs.def behind one door.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "door.h"
+#include "program.h"
+
+static const struct {
+    const char *name;
+    int (*run)(const char *self, const char *door, const char *argument);
+} programs[] = {
+#define PROGRAM(name) {#name, program_##name},
+#include "programs.def"
+#undef PROGRAM
+};
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: %s PROGRAM DOOR [ARGUMENT]\n", argv[0]);
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        if (strcmp(programs[i].name, argv[1]) != 0)
+            continue;
+        if (!door_open(argv[2])) {
+            fprintf(stderr, "%s: no door %s\n", argv[0], argv[2]);
+            return 2;
+        }
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        return programs[i].run(argv[0], argv[2], argc > 3 ? argv[3] : NULL);
+    }
+    fprintf(stderr, "%s: no program %s\n", argv[0], argv[1]);
+    return 2;
+}
