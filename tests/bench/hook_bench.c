@@ -125,11 +125,13 @@ static size_t random_size(uint64_t *state, size_t max_size)
 static int replace_block(struct worker *worker, void **block, uint64_t *random, int measured)
 {
     size_t size = random_size(random, worker->options->max_size);
+    void *victim = *(void *volatile *)block, *fresh = NULL;
     uint64_t begin = ticks();
-    cudaError_t freed = cudaFree(*block);
+    cudaError_t freed = cudaFree(victim);
     uint64_t middle = ticks();
-    cudaError_t allocated = cudaMalloc(block, size);
+    cudaError_t allocated = cudaMalloc(&fresh, size);
     uint64_t end = ticks();
+    *block = fresh;
     if (measured) {
         histogram_add(worker->release, middle - begin);
         histogram_add(worker->allocate, end - middle);
