@@ -6,7 +6,7 @@
  * asserts: no two live blocks overlap; no block is handed out over a range whose free has not been
  * followed by a completed fence; what pool_find says is what was asked for; the figures add up.
  */
-#include <criterion/criterion.h>
+#include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

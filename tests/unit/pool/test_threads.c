@@ -7,7 +7,7 @@
  * is written before pool_free and checked after pool_allocate, so a fence that failed to cover a
  * free (the race between closing an epoch and freeing) shows as a stamp not yet completed.
  */
-#include <criterion/criterion.h>
+#include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
