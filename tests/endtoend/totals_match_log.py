@@ -57,7 +57,7 @@ def main():
     preload.expect_equal("pool: peak by the driver", summary["peak_driver_bytes"], peak)
     preload.expect_equal("pool: allocation calls of the driver",
                          log.count("cuMemAlloc_v2", "cuMemFree_v2"),
-                         summary["driver_calls"]["memory"])
+                         summary["segment_allocations"] + summary["segment_frees"])
     print(f"equal: {program[0]} allocations, peak requested {program[2]} B, "
           f"peak reserved {peak} B, {allocations} + {frees} calls of the driver instead of "
           f"{program[0]} + {program[1]}")
