@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
 
 #define BUSY_STEPS 400000u
@@ -132,8 +133,8 @@ void *driver_find(const char *name, int version)
     return result == CUDA_SUCCESS && status == CU_GET_PROC_ADDRESS_SUCCESS ? found : NULL;
 }
 
-/** What ought to have succeeded and did not. */
-static std::vector<std::string> unexpected;
+/** What ought to have succeeded and did not, and how often. */
+static std::map<std::string, int> unexpected;
 
 void fact_expect(int error, const char *call, const char *file, int line)
 {
@@ -141,8 +142,8 @@ void fact_expect(int error, const char *call, const char *file, int line)
         return;
     char text[512];
     snprintf(text, sizeof(text), "%s:%d: %s: error %d", file, line, call, error);
-    fprintf(stderr, "%s\n", text);
-    unexpected.push_back(text);
+    if (++unexpected[text] == 1)
+        fprintf(stderr, "%s\n", text);
 }
 
 static void facts_machine(void)
@@ -186,8 +187,12 @@ int main(void)
     facts_invalid();
     facts_ipc();
     json_open("unexpected", '[');
-    for (const std::string &text : unexpected)
-        json_text(NULL, text.c_str());
+    for (const auto &entry : unexpected) {
+        json_open(NULL, '{');
+        json_text("call", entry.first.c_str());
+        json_number("times", entry.second);
+        json_close('}');
+    }
     json_close(']');
     json_close('}');
     putchar('\n');
