@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # runtime_exports.sh STAND_IN REAL: both libraries export the same functions under the same versions.
 # Exit 77 where the real library is absent.
 exports() {
