@@ -208,7 +208,7 @@ static void failures_print(const struct page *page)
     if (!analysis->postmortems)
         return;
     line_begin(page, "Out of memory");
-    fprintf(page->out, "%s times; first %s, when %s was in use and %s free in the pool\n",
+    fprintf(page->out, "%s; the first wanted %s, when %s was in use and %s free in the pool\n",
             unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
             unit_bytes(first->levels.requested_bytes).text,
             unit_bytes(first->held_free_bytes).text);
