@@ -5,7 +5,6 @@
  * Compiled three times: DOOR_LINKED takes the functions the linker found, DOOR_LOADED looks them
  * up, DOOR_STATIC takes the runtime from the executable and the driver by look-up.
  */
-#define _GNU_SOURCE
 #include "door.h"
 
 #include <dlfcn.h>
@@ -20,6 +19,7 @@ bool door_is_runtime;
 #define TEXT_OF(name)  #name
 #define TEXT_NOW(name) TEXT_OF(name)
 
+#ifndef DOOR_LINKED
 static void *library_open(const char *first, const char *second)
 {
     void *library = dlopen(first, RTLD_NOW);
@@ -30,7 +30,6 @@ static void *library_open(const char *first, const char *second)
     return library;
 }
 
-#ifndef DOOR_LINKED
 typedef void *find_function(void *library, const char *exported, const char *base);
 
 static void driver_fill(find_function *find, void *library)
