@@ -60,9 +60,9 @@ static bool small_try(struct pool *pool, size_t bytes, uint64_t site, struct poo
 static bool small_try_harder(struct pool *pool, size_t bytes, uint64_t site,
                              struct pool_block *ret_block)
 {
-    unsigned class = size_class_of(bytes);
+    unsigned class = size_class_of(bytes), index = shard_index(pool);
     for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
-        struct shard *shard = shard_get(pool, (shard_hint + step) % POOL_SHARDS_MAX);
+        struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
         if (shard == NULL)
             continue;
         struct bin *bin = &shard->bins[class];

@@ -10,6 +10,9 @@
 
 #include "pool/bin.h"
 
+/* Collisions seen before a pool spreads: enough to tell a habit from an accident. */
+#define COLLISIONS_TO_SPREAD 64u
+
 __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 
 /* The backend lock is held, or the pool is not yet known to anybody. */
@@ -54,18 +57,32 @@ void shard_done(struct pool *pool)
     }
 }
 
-POOL_NOINLINE struct bin *shard_bin_lock_contended(struct pool *pool, unsigned class)
+/* Locks the bin of the first shard from `index` on where it is free; NULL when all are taken. */
+static struct bin *free_bin_lock(struct pool *pool, unsigned class, unsigned index)
 {
-    unsigned start = shard_get(pool, shard_hint) != NULL ? shard_hint : 0;
     for (unsigned step = 0; step < pool->shards_max; step++) {
-        unsigned index = (start + step) % pool->shards_max;
-        struct shard *shard = shard_get_or_create(pool, index);
-        if (shard != NULL && pool_lock_try(&shard->bins[class].lock)) {
-            shard_hint = index;
-            return &shard->bins[class];
-        }
+        struct shard *shard = shard_get_or_create(pool, (index + step) % pool->shards_max);
+        if (shard == NULL || !pool_lock_try(&shard->bins[class].lock))
+            continue;
+        shard_hint = (index + step) % pool->shards_max;
+        return &shard->bins[class];
     }
-    struct bin *bin = &shard_get(pool, start)->bins[class];
-    pool_lock_acquire(&bin->lock);
+    return NULL;
+}
+
+POOL_NOINLINE struct bin *shard_bin_lock_contended(struct pool *pool, unsigned class,
+                                                   unsigned index)
+{
+    bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+    if (!spread && count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
+        count_add_shared(&pool->collisions, 1);
+    else if (!spread)
+        atomic_store_explicit(&pool->spread, pool->shards_max > 1, memory_order_relaxed);
+
+    struct bin *bin = spread ? free_bin_lock(pool, class, index) : NULL;
+    if (bin == NULL) {
+        bin = &shard_get(pool, spread && shard_get(pool, index) != NULL ? index : 0)->bins[class];
+        pool_lock_acquire(&bin->lock);
+    }
     return bin;
 }

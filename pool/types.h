@@ -211,6 +211,8 @@ struct pool {
     struct pool_config config;
     struct pool_backend backend;
     uint32_t shards_max;
+    _Atomic bool spread;   /* set once, after collisions */
+    pool_count collisions; /* atomic; counted until spread */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */

@@ -179,7 +179,7 @@ static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_tot
 static uint64_t fake_clock_ns(void *state)
 {
     struct fake_backend *fake = state;
-    return __atomic_load_n(&fake->clock_ns, __ATOMIC_RELAXED);
+    return fake->clock_ns;
 }
 
 void fake_init(struct fake_backend *fake)

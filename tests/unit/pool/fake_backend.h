@@ -59,7 +59,7 @@ struct fake_backend {
     uint64_t calls[FAKE_CALL_COUNT];
     uint64_t calls_total;
     uint64_t used_bytes, peak_bytes;
-    uint64_t clock_ns;
+    _Atomic uint64_t clock_ns;
     uint64_t fences_recorded, fences_live;
     _Atomic uint64_t stamp;     /* number of the last fence recorded */
     _Atomic uint64_t completed; /* number of the last fence completed */

@@ -2,7 +2,7 @@
 /*
  * One pool, one thread: handing out, finding, taking back, refusing, describing.
  */
-#include <criterion/criterion.h>
+#include "tests/unit/pool/harness.h"
 #include <errno.h>
 
 #include "tests/unit/pool/fixture.h"

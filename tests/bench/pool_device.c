@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device of benchmarks and replays.
+ */
+#include "tests/bench/pool_device.h"
+
+#include <errno.h>
+#include <time.h>
+
+static int device_segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct pool_device *device = state;
+    device->segment_calls++;
+    uint64_t used = device->used_bytes + bytes;
+    if (device->capacity_bytes != 0 && used > device->capacity_bytes)
+        return -ENOMEM;
+    device->used_bytes = used;
+    if (used > device->peak_bytes)
+        device->peak_bytes = used;
+    *ret_address = device->next_address;
+    device->next_address += bytes;
+    return 0;
+}
+
+static int device_segment_free(void *state, uint64_t address, size_t bytes)
+{
+    struct pool_device *device = state;
+    device->segment_calls++;
+    device->used_bytes -= bytes;
+    return 0;
+}
+
+static int device_fence_record(void *state, pool_fence *ret_fence)
+{
+    struct pool_device *device = state;
+    *ret_fence = ++device->fence_calls;
+    return 0;
+}
+
+static int device_fence_query(void *state, pool_fence fence)
+{
+    struct pool_device *device = state;
+    device->fence_calls++;
+    return 1;
+}
+
+static int device_fence_wait(void *state, pool_fence fence)
+{
+    return 0;
+}
+
+static void device_fence_release(void *state, pool_fence fence)
+{
+}
+
+static int device_wait(void *state)
+{
+    return 0;
+}
+
+static uint64_t device_clock_ns(void *state)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void pool_device_init(struct pool_device *device)
+{
+    *device = (struct pool_device){.next_address = UINT64_C(1) << 40};
+}
+
+struct pool_backend pool_device_backend(struct pool_device *device)
+{
+    return (struct pool_backend){
+        .state = device,
+        .segment_allocate = device_segment_allocate,
+        .segment_free = device_segment_free,
+        .fence_record = device_fence_record,
+        .fence_query = device_fence_query,
+        .fence_wait = device_fence_wait,
+        .fence_release = device_fence_release,
+        .device_wait = device_wait,
+        .clock_ns = device_clock_ns,
+    };
+}
