@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of the reader share: trace_reader.c opens and answers, trace_scan.c makes the
+ * first pass, trace_merge.c gives the events.
+ */
+#ifndef CUPTI_TRACE_READER_INTERNAL_H
+#define CUPTI_TRACE_READER_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "cupti/trace_reader.h"
+
+/** One block with events. */
+struct trace_block_entry {
+    uint64_t order_ns;   /* of its first event */
+    uint32_t block;      /* position in the file */
+    uint16_t first_slot; /* of its first event */
+    uint16_t slots;      /* slots that may be read */
+};
+
+struct trace_text {
+    char *text;
+    uint32_t build_id; /* of the last module with this path: string id, 0: none */
+};
+
+struct trace_place {
+    uint64_t offset;
+    uint32_t module; /* string id of the path; 0: none */
+};
+
+struct trace_merge;
+
+struct trace_reader {
+    int fd;
+    struct trace_summary summary;
+    bool ends; /* an END record was read */
+    struct trace_block_entry *entry;
+    size_t entries, entries_room;
+    struct trace_text *text; /* by id - 1 */
+    size_t texts, texts_room;
+    uint64_t text_bytes;
+    struct trace_place *place; /* by id - 1 */
+    size_t places, places_room;
+    struct trace_merge *merge; /* NULL before the first rewind */
+};
+
+/** Formats the reason of an error and gives the error back. */
+__attribute__((format(printf, 5, 6))) int trace_fail(int error, uint64_t offset, char *ret_why,
+                                                     size_t why_bytes, const char *format, ...);
+
+/** Reads exactly `bytes` at `offset`, or what there is; the number of bytes, or negative errno. */
+int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
+
+/** The first pass: verifies all blocks, collects definitions and the list of blocks with events. */
+int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes);
+
+void trace_merge_free(struct trace_merge *merge);
+
+static inline bool trace_kind_is_definition(uint16_t kind)
+{
+    return kind == TRACE_EVENT_STRING || kind == TRACE_EVENT_MODULE || kind == TRACE_EVENT_SITE;
+}
+
+/** Whether this reader knows every enumeration value of a record. */
+bool trace_record_is_known(const struct trace_record *record);
+
+/** Slots a record and what belongs to it take; 0 when its size is impossible. */
+uint32_t trace_record_slots(const struct trace_record *record);
+
+#endif

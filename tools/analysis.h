@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From events to figures: one pass over a trace in the order of time.
+ *
+ * "Requested" is device memory of every kind that the program asked for and has not freed;
+ * "reserved" is what the pool holds from the driver; "driver" is reserved plus what went to the
+ * driver past the pool. Without a pool, requested and driver are the same. Other memory (pinned
+ * host memory, address ranges, imports) is counted by kind only.
+ *
+ * Threading: an analysis belongs to one thread.
+ */
+#ifndef TOOLS_ANALYSIS_H
+#define TOOLS_ANALYSIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/trace_reader.h"
+#include "tools/histogram.h"
+#include "tools/ledger.h"
+#include "tools/timeline.h"
+
+#define ANALYSIS_MEMORY_KINDS  16
+#define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
+#define ANALYSIS_POSTMORTEMS   100
+#define ANALYSIS_DEVICES       64
+
+/** Names of enum trace_memory in lower case, and what each kind is. */
+struct memory_kind {
+    const char *name;
+    bool on_device; /* counts as requested memory */
+    enum ledger_space space;
+};
+
+/** NULL for a kind that does not exist. */
+const struct memory_kind *memory_kind(unsigned memory);
+
+/** A level: now, highest, and when requested device memory was highest. */
+struct level {
+    uint64_t current, peak, at_peak;
+    uint64_t serial; /* of the overall peak at_peak belongs to */
+};
+
+/** Figures of the allocations that have something in common. */
+struct tally {
+    uint64_t key;
+    uint64_t allocations, frees, failures;
+    uint64_t requested_bytes; /* sum of all allocations */
+    uint64_t hits, misses, waits, passed;
+    uint64_t leaked_blocks, leaked_bytes;
+    uint64_t invalid_frees;
+    uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
+    struct level live_bytes;
+    struct level live_blocks;
+};
+
+/** Tallies by key. */
+struct tallies {
+    struct tally *row;
+    size_t rows, room;
+    uint32_t *index; /* open-addressed: row + 1 */
+    size_t index_room;
+};
+
+struct analysis_device {
+    uint32_t index;
+    const char *name;
+    bool simulated;
+    uint64_t total_bytes;
+    uint64_t driver_version, runtime_version;
+};
+
+struct analysis_invalid_free {
+    uint64_t time_ns, address, error;
+    uint64_t site, allocation_site, first_free_site;
+    uint16_t api;
+};
+
+struct analysis_postmortem {
+    uint64_t time_ns, request_bytes, held_free_bytes;
+    struct timeline_point levels;
+    uint64_t site;
+};
+
+struct analysis_phase {
+    const char *name;
+    uint64_t count, open; /* begun in all; begun and not ended */
+    uint64_t duration_ns, begin_ns;
+    uint64_t allocations, frees, peak_requested_bytes;
+};
+
+/** A pool counter as it was last recorded, summed over contexts by its reader. */
+struct analysis_counter {
+    const char *name;
+    uint32_t context;
+    uint64_t current, peak, at_peak;
+};
+
+struct analysis {
+    const struct trace_reader *reader;
+    struct trace_summary recording;
+
+    const char *command, *version;
+    bool has_exit;
+    uint32_t wait_status;
+    uint64_t duration_ns;
+    struct analysis_device device[ANALYSIS_DEVICES];
+    size_t devices;
+
+    struct tally total; /* device memory */
+    struct level requested, allocated, reserved, driver;
+    uint64_t peak_serial, peak_time_ns;
+    uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
+    uint64_t calls_driver; /* seen to reach the driver */
+    uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
+    uint64_t unmatched_frees, replaced_blocks;
+    bool has_memory_info;
+    uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    struct histogram latency;
+
+    struct tallies sites, sizes, libraries, apis, kinds;
+    struct ledger ledger;
+    struct timeline timeline;
+    struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
+    struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
+    uint64_t postmortems;
+    struct analysis_phase *phase;
+    size_t phases, phases_room;
+    struct analysis_counter *counter;
+    size_t counters, counters_room;
+};
+
+/**
+ * Reads all events of a reader, which must outlive the analysis.
+ * Errors: as trace_reader_next, with one line in ret_why.
+ */
+int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
+                    size_t why_bytes);
+
+/** NULL is accepted. */
+void analysis_destroy(struct analysis *analysis);
+
+/** A counter's last value, summed over contexts. Errors: -ENOENT never recorded. */
+int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current);
+
+/** Calls that reached the driver: the pool's own count where it was recorded, else what was seen.
+ */
+uint64_t analysis_driver_calls(const struct analysis *analysis);
+
+bool analysis_is_simulated(const struct analysis *analysis);
+
+/** Whether memory was served from a pool at all. */
+bool analysis_has_pool(const struct analysis *analysis);
+
+/** Exit code as a shell shows it: 128+N for signal N; -1 when the trace does not say. */
+int analysis_exit_status(const struct analysis *analysis);
+
+/** The program's memory as a part of what it took from the driver, both at the peak. */
+double analysis_overhead(const struct analysis *analysis);
+double analysis_internal(const struct analysis *analysis);
+
+/** Upper bound of the size class with a key of `sizes`. */
+uint64_t analysis_size_class_bytes(uint64_t key);
+
+/* tally.c */
+
+/** The row of a key, made when it is new. NULL: out of memory. Earlier rows may move. */
+struct tally *tallies_get(struct tallies *tallies, uint64_t key);
+void tallies_done(struct tallies *tallies);
+
+/** Adds to a level; `serial` is that of the overall peak so far. */
+void level_add(struct level *level, int64_t change, uint64_t serial);
+
+/** at_peak of a level when `serial` is the last. */
+uint64_t level_at_peak(const struct level *level, uint64_t serial);
+
+/** By bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of rows. */
+int tally_compare(const void *a, const void *b);
+
+#endif

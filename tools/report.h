@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forms of the report. Each is a row of report_format_find: a name and a function that writes one
+ * or several analyses to a stream.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_REPORT_H
+#define TOOLS_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "tools/analysis.h"
+
+enum report_by { REPORT_BY_SITE, REPORT_BY_LIBRARY, REPORT_BY_SIZE, REPORT_BY_API, REPORT_BYS };
+
+/** Names of enum report_by as users write them. */
+extern const char *const report_by_name[REPORT_BYS];
+
+struct report_style {
+    enum report_by by; /* what the text report breaks down */
+    size_t top;        /* rows of a breakdown; 0: the form's own default */
+    bool colour;
+    unsigned columns; /* width of the text */
+};
+
+/** Errors: negative errno. */
+int report_text(const struct analysis *analysis, const char *trace,
+                const struct report_style *style, FILE *out);
+
+/** One analysis gives one report, several give a list of them. Errors: negative errno. */
+int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
+                const struct report_style *style, FILE *out);
+
+/** What a trace lacks, as one clause; empty when it is complete. */
+void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
+
+/** A row's name for people: file and offset, library, size class, API. */
+void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
+                     char *ret_text, size_t text_bytes);
+
+/** A code address for people: function or offset, and file. */
+void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
+                      size_t text_bytes);
+
+const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by);
+
+/** Rows of a breakdown in their order; free() it. NULL: out of memory or no rows. */
+struct tally *report_rows_sorted(const struct tallies *tallies);
+
+#endif

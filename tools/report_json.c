@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report as JSON, schema cupool.report/1: keys sorted, integers in bytes and nanoseconds, null
+ * where the trace does not say. docs/cli.md describes every field.
+ */
+#include "tools/report.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/symbols.h"
+
+#define SCHEMA      "cupool.report/1"
+#define SCHEMA_LIST "cupool.reports/1"
+
+static json_t *text_or_null(const char *text)
+{
+    json_t *string = text ? json_string(text) : NULL;
+
+    return string ? string : json_null(); /* also for text that is not UTF-8 */
+}
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
+}
+
+static void set(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, integer(value));
+}
+
+static json_t *process_json(const struct analysis *analysis)
+{
+    json_t *process = json_object();
+    int status = analysis_exit_status(analysis);
+
+    json_object_set_new(process, "command", text_or_null(analysis->command));
+    json_object_set_new(process, "complete", json_boolean(analysis->recording.complete));
+    json_object_set_new(process, "cupool", text_or_null(analysis->version));
+    json_object_set_new(process, "exit_status", status < 0 ? json_null() : json_integer(status));
+    set(process, "duration_ns", analysis->duration_ns);
+    set(process, "pid", analysis->recording.pid);
+    set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
+    return process;
+}
+
+static json_t *version_json(uint64_t version)
+{
+    char text[32];
+
+    if (!version)
+        return json_null();
+    snprintf(text, sizeof text, "%llu.%llu", (unsigned long long)version / 1000,
+             (unsigned long long)version % 1000 / 10);
+    return json_string(text);
+}
+
+static json_t *devices_json(const struct analysis *analysis)
+{
+    json_t *devices = json_array();
+
+    for (size_t i = 0; i < analysis->devices; i++) {
+        const struct analysis_device *device = &analysis->device[i];
+        json_t *row = json_object();
+
+        set(row, "index", device->index);
+        json_object_set_new(row, "name", text_or_null(device->name));
+        json_object_set_new(row, "simulated", json_boolean(device->simulated));
+        set(row, "total_bytes", device->total_bytes);
+        json_object_set_new(row, "driver_version", version_json(device->driver_version));
+        json_object_set_new(row, "cuda_version", version_json(device->runtime_version));
+        json_array_append_new(devices, row);
+    }
+    return devices;
+}
+
+/** External fragmentation at the end, where the pool recorded both figures. */
+static json_t *external_json(const struct analysis *analysis)
+{
+    uint64_t free_bytes, largest_bytes;
+
+    if (analysis_counter_get(analysis, "cached_bytes", &free_bytes) < 0 ||
+        analysis_counter_get(analysis, "largest_free_bytes", &largest_bytes) < 0)
+        return json_null();
+    return json_real(free_bytes > largest_bytes ? 1.0 - (double)largest_bytes / (double)free_bytes
+                                                : 0.0);
+}
+
+static json_t *fragmentation_json(const struct analysis *analysis)
+{
+    json_t *fragmentation = json_object();
+
+    json_object_set_new(fragmentation, "overhead", json_real(analysis_overhead(analysis)));
+    json_object_set_new(fragmentation, "internal", json_real(analysis_internal(analysis)));
+    json_object_set_new(fragmentation, "external", external_json(analysis));
+    return fragmentation;
+}
+
+static json_t *latency_json(const struct histogram *latency)
+{
+    json_t *object = json_object();
+
+    set(object, "p50", histogram_quantile(latency, 500));
+    set(object, "p99", histogram_quantile(latency, 990));
+    set(object, "max", latency->max);
+    return object;
+}
+
+static json_t *summary_json(const struct analysis *analysis)
+{
+    json_t *summary = json_object();
+    const struct {
+        const char *key;
+        uint64_t value;
+    } figures[] = {
+        {"allocations", analysis->total.allocations},
+        {"frees", analysis->total.frees},
+        {"failures", analysis->total.failures},
+        {"leaked_blocks", analysis->total.leaked_blocks},
+        {"leaked_bytes", analysis->total.leaked_bytes},
+        {"invalid_frees", analysis->total.invalid_frees},
+        {"peak_requested_bytes", analysis->requested.peak},
+        {"peak_allocated_bytes", analysis->allocated.peak},
+        {"peak_reserved_bytes", analysis->reserved.peak},
+        {"peak_driver_bytes", analysis->driver.peak},
+        {"peak_time_ns", analysis->peak_time_ns},
+        {"at_peak_allocated_bytes", analysis->allocated.at_peak},
+        {"at_peak_reserved_bytes", analysis->reserved.at_peak},
+        {"at_peak_driver_bytes", analysis->driver.at_peak},
+        {"requested_bytes", analysis->total.requested_bytes},
+        {"hits", analysis->total.hits},
+        {"misses", analysis->total.misses},
+        {"waits", analysis->total.waits},
+        {"passed", analysis->total.passed},
+        {"driver_calls", analysis_driver_calls(analysis)},
+        {"driver_calls_without_pool", analysis->calls_asked},
+        {"segment_allocations", analysis->segment_allocations},
+        {"segment_frees", analysis->segment_frees},
+        {"fences", analysis->fences},
+        {"epoch_waits", analysis->epoch_waits},
+        {"trims", analysis->trims},
+        {"trimmed_bytes", analysis->trimmed_bytes},
+    };
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        set(summary, figures[i].key, figures[i].value);
+    json_object_set_new(summary, "unaccounted_bytes",
+                        analysis->has_memory_info ? integer(analysis->unaccounted_bytes)
+                                                  : json_null());
+    json_object_set_new(summary, "fragmentation", fragmentation_json(analysis));
+    json_object_set_new(summary, "latency_ns", latency_json(&analysis->latency));
+    return summary;
+}
+
+static void tally_set(json_t *object, const struct tally *row)
+{
+    const struct {
+        const char *key;
+        uint64_t value;
+    } figures[] = {
+        {"allocations", row->allocations},
+        {"frees", row->frees},
+        {"failures", row->failures},
+        {"invalid_frees", row->invalid_frees},
+        {"requested_bytes", row->requested_bytes},
+        {"hits", row->hits},
+        {"misses", row->misses},
+        {"waits", row->waits},
+        {"passed", row->passed},
+        {"leaked_blocks", row->leaked_blocks},
+        {"leaked_bytes", row->leaked_bytes},
+        {"at_peak_bytes", row->live_bytes.at_peak},
+        {"at_peak_blocks", row->live_blocks.at_peak},
+        {"peak_bytes", row->live_bytes.peak},
+        {"peak_blocks", row->live_blocks.peak},
+        {"latency_sum_ns", row->latency_ns},
+        {"latency_max_ns", row->latency_max_ns},
+    };
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        set(object, figures[i].key, figures[i].value);
+}
+
+static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
+{
+    struct trace_site site = {0};
+    char function[256];
+    bool known = trace_reader_site(analysis->reader, id, &site) == 0;
+    bool named = known && site.module && symbols_find(&site, function, sizeof function) == 0;
+
+    json_object_set_new(object, "module", text_or_null(site.module));
+    json_object_set_new(object, "build_id", text_or_null(site.build_id));
+    json_object_set_new(object, "offset", known ? integer(site.offset) : json_null());
+    json_object_set_new(object, "function", text_or_null(named ? function : NULL));
+}
+
+static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,
+                         uint64_t key)
+{
+    switch (by) {
+    case REPORT_BY_SITE: site_set(object, analysis, key); break;
+    case REPORT_BY_LIBRARY:
+        json_object_set_new(object, "path", text_or_null((const char *)(uintptr_t)key));
+        break;
+    case REPORT_BY_SIZE: set(object, "up_to_bytes", analysis_size_class_bytes(key)); break;
+    default:
+        json_object_set_new(object, "name",
+                            text_or_null(trace_reader_string(analysis->reader, key)));
+    }
+}
+
+/** Order of a breakdown, given the same trace: as tally_compare, and sizes by size. */
+static json_t *rows_json(const struct analysis *analysis, enum report_by by, size_t top,
+                         json_t *left_out)
+{
+    const struct tallies *tallies = report_tallies(analysis, by);
+    struct tally *rows = report_rows_sorted(tallies);
+    size_t count = rows && top && tallies->rows > top ? top : tallies->rows;
+    json_t *array = json_array();
+
+    for (size_t i = 0; rows && i < count; i++) {
+        json_t *object = json_object();
+
+        row_name_set(object, analysis, by, rows[i].key);
+        tally_set(object, &rows[i]);
+        json_array_append_new(array, object);
+    }
+    set(left_out, report_by_name[by], tallies->rows - count);
+    free(rows);
+    return array;
+}
+
+static json_t *memory_json(const struct analysis *analysis)
+{
+    json_t *memory = json_object();
+
+    for (size_t i = 0; i < analysis->kinds.rows; i++) {
+        const struct tally *row = &analysis->kinds.row[i];
+        const struct memory_kind *kind = memory_kind((unsigned)row->key);
+        json_t *object = json_object();
+
+        json_object_set_new(object, "on_device", json_boolean(kind->on_device));
+        tally_set(object, row);
+        json_object_set_new(memory, kind->name, object);
+    }
+    return memory;
+}
+
+static json_t *point_json(const struct timeline_point *point)
+{
+    json_t *object = json_object();
+
+    set(object, "t_ns", point->time_ns);
+    set(object, "requested_bytes", point->requested_bytes);
+    set(object, "allocated_bytes", point->allocated_bytes);
+    set(object, "reserved_bytes", point->reserved_bytes);
+    set(object, "driver_bytes", point->driver_bytes);
+    return object;
+}
+
+static json_t *timeline_json(const struct analysis *analysis)
+{
+    static struct timeline_point points[2 * TIMELINE_SPANS];
+    size_t count = timeline_points(&analysis->timeline, points);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, point_json(&points[i]));
+    return array;
+}
+
+static json_t *postmortems_json(const struct analysis *analysis)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
+        const struct analysis_postmortem *postmortem = &analysis->postmortem[i];
+        json_t *object = point_json(&postmortem->levels);
+
+        set(object, "request_bytes", postmortem->request_bytes);
+        set(object, "held_free_bytes", postmortem->held_free_bytes);
+        site_set(object, analysis, postmortem->site);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *site_json(const struct analysis *analysis, uint64_t id)
+{
+    json_t *object = json_object();
+
+    site_set(object, analysis, id);
+    return object;
+}
+
+static json_t *invalid_frees_json(const struct analysis *analysis)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < analysis->total.invalid_frees && i < ANALYSIS_INVALID_FREES; i++) {
+        const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
+        json_t *object = json_object();
+
+        set(object, "t_ns", invalid->time_ns);
+        set(object, "address", invalid->address);
+        set(object, "error", invalid->error);
+        json_object_set_new(object, "api",
+                            text_or_null(trace_reader_string(analysis->reader, invalid->api)));
+        json_object_set_new(object, "site", site_json(analysis, invalid->site));
+        json_object_set_new(object, "allocation_site",
+                            site_json(analysis, invalid->allocation_site));
+        json_object_set_new(object, "first_free_site",
+                            site_json(analysis, invalid->first_free_site));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *phases_json(const struct analysis *analysis)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < analysis->phases; i++) {
+        const struct analysis_phase *phase = &analysis->phase[i];
+        json_t *object = json_object();
+
+        json_object_set_new(object, "name", text_or_null(phase->name));
+        set(object, "count", phase->count);
+        set(object, "duration_ns", phase->duration_ns);
+        set(object, "allocations", phase->allocations);
+        set(object, "frees", phase->frees);
+        set(object, "peak_requested_bytes", phase->peak_requested_bytes);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *counters_json(const struct analysis *analysis)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < analysis->counters; i++) {
+        const struct analysis_counter *counter = &analysis->counter[i];
+        json_t *object = json_object();
+
+        json_object_set_new(object, "name", text_or_null(counter->name));
+        set(object, "context", counter->context);
+        set(object, "current", counter->current);
+        set(object, "peak", counter->peak);
+        set(object, "at_peak", counter->at_peak);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
+{
+    const struct trace_summary *found = &analysis->recording;
+    json_t *recording = json_object();
+    const struct {
+        const char *key;
+        uint64_t value;
+    } figures[] = {
+        {"file_bytes", found->file_bytes},
+        {"events", found->events},
+        {"dropped", found->dropped_records},
+        {"lost_records", found->lost_records},
+        {"lost_bytes", found->lost_bytes},
+        {"lost_blocks", found->lost_blocks},
+        {"unknown_records", found->unknown_records},
+        {"stop_errno", found->stop_errno},
+        {"unmatched_frees", analysis->unmatched_frees},
+        {"replaced_blocks", analysis->replaced_blocks},
+    };
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        set(recording, figures[i].key, figures[i].value);
+    json_object_set_new(recording, "closed", json_boolean(found->closed));
+    json_object_set_new(recording, "complete", json_boolean(found->complete));
+    json_object_set_new(recording, "rows_left_out", left_out);
+    return recording;
+}
+
+static json_t *report_object(const struct analysis *analysis, const char *trace,
+                             const struct report_style *style)
+{
+    json_t *report = json_object(), *left_out = json_object();
+
+    json_object_set_new(report, "schema", json_string(SCHEMA));
+    json_object_set_new(report, "trace", text_or_null(trace));
+    json_object_set_new(report, "process", process_json(analysis));
+    json_object_set_new(report, "device", devices_json(analysis));
+    json_object_set_new(report, "summary", summary_json(analysis));
+    json_object_set_new(report, "memory", memory_json(analysis));
+    json_object_set_new(report, "sites", rows_json(analysis, REPORT_BY_SITE, style->top, left_out));
+    json_object_set_new(report, "sizes", rows_json(analysis, REPORT_BY_SIZE, style->top, left_out));
+    json_object_set_new(report, "libraries",
+                        rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
+    json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
+    json_object_set_new(report, "phases", phases_json(analysis));
+    json_object_set_new(report, "timeline", timeline_json(analysis));
+    json_object_set_new(report, "postmortems", postmortems_json(analysis));
+    json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));
+    json_object_set_new(report, "counters", counters_json(analysis));
+    json_object_set_new(report, "recording", recording_json(analysis, left_out));
+    return report;
+}
+
+int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
+                const struct report_style *style, FILE *out)
+{
+    json_t *root;
+    int r;
+
+    if (count == 1) {
+        root = report_object(analyses[0], traces[0], style);
+    } else {
+        json_t *reports = json_array();
+
+        root = json_object();
+        for (size_t i = 0; i < count; i++)
+            json_array_append_new(reports, report_object(analyses[i], traces[i], style));
+        json_object_set_new(root, "schema", json_string(SCHEMA_LIST));
+        json_object_set_new(root, "reports", reports);
+    }
+    r = root ? json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : -1;
+    json_decref(root);
+    if (r < 0 || fputc('\n', out) == EOF)
+        return errno ? -errno : -ENOMEM;
+    return 0;
+}

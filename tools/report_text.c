@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report for people: one terminal page. The sentence that matters first, then one line for
+ * each question, then who asked for the memory and in what sizes.
+ */
+#include "tools/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "tools/text_table.h"
+#include "tools/units.h"
+
+#define DEFAULT_TOP 8
+#define SIZE_ROWS   6
+
+#define BOLD   "\033[1m"
+#define RED    "\033[31m"
+#define YELLOW "\033[33m"
+#define PLAIN  "\033[0m"
+
+struct page {
+    const struct analysis *analysis;
+    const struct report_style *style;
+    FILE *out;
+};
+
+static const char *colour(const struct page *page, const char *code)
+{
+    return page->style->colour ? code : "";
+}
+
+static void line_begin(const struct page *page, const char *title)
+{
+    fprintf(page->out, "%-15s", title);
+}
+
+static void process_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    int status = analysis_exit_status(analysis);
+    int room = (int)page->style->columns - 1;
+
+    if (analysis->command)
+        fprintf(page->out, "%s%.*s%s\n", colour(page, BOLD), room, analysis->command,
+                colour(page, PLAIN));
+    fprintf(page->out, "pid %u, ran %s", analysis->recording.pid,
+            unit_duration(analysis->duration_ns).text);
+    if (status < 0)
+        fputs(", exit status unknown\n", page->out);
+    else if (WIFSIGNALED((int)analysis->wait_status))
+        fprintf(page->out, ", %sended by signal %d%s\n", colour(page, RED), status - 128,
+                colour(page, PLAIN));
+    else
+        fprintf(page->out, ", exit status %d\n", status);
+}
+
+static void version_print(FILE *out, const char *title, uint64_t version)
+{
+    if (version)
+        fprintf(out, ", %s %llu.%llu", title, (unsigned long long)version / 1000,
+                (unsigned long long)version % 1000 / 10);
+}
+
+static void devices_print(const struct page *page)
+{
+    for (size_t i = 0; i < page->analysis->devices; i++) {
+        const struct analysis_device *device = &page->analysis->device[i];
+
+        fprintf(page->out, "%sdevice %u: %s, %s",
+                device->simulated ? "simulated device, no hardware: " : "", device->index,
+                device->name, unit_bytes(device->total_bytes).text);
+        version_print(page->out, "driver", device->driver_version);
+        version_print(page->out, "CUDA", device->runtime_version);
+        fputc('\n', page->out);
+    }
+}
+
+static void incomplete_print(const struct page *page)
+{
+    char why[256];
+
+    report_incomplete(&page->analysis->recording, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%strace is incomplete:%s %s\n", colour(page, YELLOW),
+                colour(page, PLAIN), why);
+}
+
+static void headline_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+
+    if (!analysis->total.allocations) {
+        fputs("\nThe program allocated no device memory.\n\n", page->out);
+        return;
+    }
+    fprintf(page->out, "\n%sAt its peak the program used %s of device memory", colour(page, BOLD),
+            unit_bytes(analysis->requested.peak).text);
+    if (analysis_has_pool(analysis))
+        fprintf(page->out, "; %s was held for it", unit_bytes(analysis->driver.at_peak).text);
+    fprintf(page->out, ".%s\n\n", colour(page, PLAIN));
+}
+
+static void peak_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+
+    line_begin(page, "Peak");
+    fprintf(page->out, "%s after %s; allocated %s, from the driver %s\n",
+            unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
+            unit_bytes(analysis->allocated.at_peak).text,
+            unit_bytes(analysis->driver.at_peak).text);
+    line_begin(page, "Fragmentation");
+    fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
+            100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
+}
+
+static void calls_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct tally *total = &analysis->total;
+    uint64_t driver_calls = analysis_driver_calls(analysis);
+
+    line_begin(page, "Allocations");
+    fprintf(page->out, "%s, %s freed, %s failed\n", unit_count(total->allocations).text,
+            unit_count(total->frees).text, unit_count(total->failures).text);
+    line_begin(page, "Served");
+    fprintf(page->out, "%s from memory the pool had, %s with a driver call,\n",
+            unit_percent(total->hits, total->allocations).text,
+            unit_percent(total->misses, total->allocations).text);
+    line_begin(page, "");
+    fprintf(page->out, "%s after a wait for the device, %s by the driver itself\n",
+            unit_percent(total->waits, total->allocations).text,
+            unit_percent(total->passed, total->allocations).text);
+    line_begin(page, "Driver calls");
+    fprintf(page->out, "%s", unit_count(driver_calls).text);
+    if (analysis_has_pool(analysis))
+        fprintf(page->out, " with the pool, %s without", unit_count(analysis->calls_asked).text);
+    fputc('\n', page->out);
+    line_begin(page, "Latency");
+    fprintf(page->out, "p50 %s, p99 %s, max %s\n",
+            unit_duration(histogram_quantile(&analysis->latency, 500)).text,
+            unit_duration(histogram_quantile(&analysis->latency, 990)).text,
+            unit_duration(analysis->latency.max).text);
+}
+
+static const struct tally *kind_row(const struct analysis *analysis, unsigned memory)
+{
+    for (size_t i = 0; i < analysis->kinds.rows; i++)
+        if (analysis->kinds.row[i].key == memory)
+            return &analysis->kinds.row[i];
+    return NULL;
+}
+
+static void leaks_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct tally *total = &analysis->total;
+    const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
+
+    line_begin(page, "Leaks");
+    if (total->leaked_blocks)
+        fprintf(page->out, "%s%s of device memory in %s blocks%s", colour(page, RED),
+                unit_bytes(total->leaked_bytes).text, unit_count(total->leaked_blocks).text,
+                colour(page, PLAIN));
+    else
+        fputs("none", page->out);
+    if (pinned && pinned->leaked_blocks)
+        fprintf(page->out, "; pinned host memory: %s in %s blocks",
+                unit_bytes(pinned->leaked_bytes).text, unit_count(pinned->leaked_blocks).text);
+    fputc('\n', page->out);
+    line_begin(page, "Invalid frees");
+    if (total->invalid_frees)
+        fprintf(page->out, "%s%s%s\n", colour(page, RED), unit_count(total->invalid_frees).text,
+                colour(page, PLAIN));
+    else
+        fputs("none\n", page->out);
+}
+
+/** Memory kinds other than plain device memory, with what each had at most. */
+static void kinds_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const char *separator = "";
+
+    for (unsigned memory = 0; memory < ANALYSIS_MEMORY_KINDS; memory++) {
+        const struct tally *row = memory == TRACE_MEMORY_DEVICE ? NULL : kind_row(analysis, memory);
+
+        if (!row || !row->allocations)
+            continue;
+        if (!*separator)
+            line_begin(page, "Also, at most");
+        fprintf(page->out, "%s%s %s", separator, memory_kind(memory)->name,
+                unit_bytes(row->live_bytes.peak).text);
+        separator = ", ";
+    }
+    if (*separator)
+        fputc('\n', page->out);
+}
+
+static void failures_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct analysis_postmortem *first = &analysis->postmortem[0];
+
+    if (!analysis->postmortems)
+        return;
+    line_begin(page, "Out of memory");
+    fprintf(page->out, "%s times; first %s, when %s was in use and %s free in the pool\n",
+            unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
+            unit_bytes(first->levels.requested_bytes).text,
+            unit_bytes(first->held_free_bytes).text);
+}
+
+static int row_add(const struct page *page, struct text_table *table, enum report_by by,
+                   const struct tally *row)
+{
+    char name[256];
+    struct unit_text at_peak = unit_bytes(row->live_bytes.at_peak);
+    struct unit_text peak = unit_bytes(row->live_bytes.peak);
+    struct unit_text allocations = unit_count(row->allocations);
+    struct unit_text hits = unit_percent(row->hits, row->allocations);
+    struct unit_text leaked = unit_bytes(row->leaked_bytes);
+    const char *cells[] = {name, at_peak.text, peak.text, allocations.text, hits.text, leaked.text};
+
+    report_row_name(page->analysis, by, row, name, sizeof name);
+    return text_table_add(table, cells);
+}
+
+static int breakdown_print(const struct page *page, enum report_by by, size_t top)
+{
+    static const struct text_column figures[] = {
+        {"AT PEAK", true, false}, {"ITS PEAK", true, false}, {"ALLOCATIONS", true, false},
+        {"HITS", true, false},    {"LEAKED", true, false},
+    };
+    static const char *const titles[REPORT_BYS] = {"SITE", "LIBRARY", "SIZE", "API"};
+    struct text_column columns[6] = {{titles[by], false, true}};
+    const struct tallies *tallies = report_tallies(page->analysis, by);
+    struct tally *rows = report_rows_sorted(tallies);
+    struct text_table *table;
+    int r = 0;
+
+    if (!rows)
+        return tallies->rows ? -ENOMEM : 0;
+    memcpy(columns + 1, figures, sizeof figures);
+    table = text_table_create(columns, 6, page->style->columns);
+    for (size_t i = 0; table && i < tallies->rows && i < top && r == 0; i++)
+        r = row_add(page, table, by, &rows[i]);
+    fputc('\n', page->out);
+    if (text_table_finish(table, page->out) < 0)
+        r = -ENOMEM;
+    if (tallies->rows > top)
+        fprintf(page->out, "[%zu more: --top %zu]\n", tallies->rows - top, tallies->rows);
+    free(rows);
+    return r;
+}
+
+int report_text(const struct analysis *analysis, const char *trace,
+                const struct report_style *style, FILE *out)
+{
+    const struct page page = {analysis, style, out};
+    int r = 0;
+
+    process_print(&page);
+    devices_print(&page);
+    incomplete_print(&page);
+    headline_print(&page);
+    if (analysis->total.allocations || analysis->total.failures) {
+        peak_print(&page);
+        calls_print(&page);
+        failures_print(&page);
+    }
+    leaks_print(&page);
+    kinds_print(&page);
+    if (analysis->total.allocations)
+        r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
+    if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
+        r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
+    return r < 0 ? r : ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tallies by key, and levels that know their value at the overall peak.
+ *
+ * A level does not look at every new peak. It notes its value when it is about to change for the
+ * first time since the last one: until then it was what it was at that peak.
+ */
+#include "tools/analysis.h"
+
+#include <stdlib.h>
+
+#define FIRST_ROWS 64
+
+void level_add(struct level *level, int64_t change, uint64_t serial)
+{
+    if (level->serial != serial) {
+        level->at_peak = level->current;
+        level->serial = serial;
+    }
+    if (change < 0 && (uint64_t)-change > level->current)
+        level->current = 0;
+    else
+        level->current += (uint64_t)change;
+    if (level->current > level->peak)
+        level->peak = level->current;
+}
+
+uint64_t level_at_peak(const struct level *level, uint64_t serial)
+{
+    return level->serial == serial ? level->at_peak : level->current;
+}
+
+static size_t first_place(const struct tallies *tallies, uint64_t key)
+{
+    return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (tallies->index_room - 1);
+}
+
+static void index_put(struct tallies *tallies, size_t row)
+{
+    size_t i = first_place(tallies, tallies->row[row].key);
+
+    while (tallies->index[i])
+        i = (i + 1) & (tallies->index_room - 1);
+    tallies->index[i] = (uint32_t)row + 1;
+}
+
+static bool tallies_grow(struct tallies *tallies)
+{
+    size_t room = tallies->room ? tallies->room * 2 : FIRST_ROWS;
+    struct tally *row = realloc(tallies->row, room * sizeof *row);
+    uint32_t *index;
+
+    if (!row)
+        return false;
+    tallies->row = row;
+    index = calloc(room * 2, sizeof *index);
+    if (!index)
+        return false;
+    free(tallies->index);
+    tallies->index = index;
+    tallies->index_room = room * 2;
+    tallies->room = room;
+    for (size_t i = 0; i < tallies->rows; i++)
+        index_put(tallies, i);
+    return true;
+}
+
+struct tally *tallies_get(struct tallies *tallies, uint64_t key)
+{
+    if (tallies->index_room)
+        for (size_t i = first_place(tallies, key); tallies->index[i];
+             i = (i + 1) & (tallies->index_room - 1))
+            if (tallies->row[tallies->index[i] - 1].key == key)
+                return &tallies->row[tallies->index[i] - 1];
+    if (tallies->rows == tallies->room && !tallies_grow(tallies))
+        return NULL;
+    tallies->row[tallies->rows] = (struct tally){.key = key};
+    index_put(tallies, tallies->rows);
+    return &tallies->row[tallies->rows++];
+}
+
+void tallies_done(struct tallies *tallies)
+{
+    free(tallies->row);
+    free(tallies->index);
+    *tallies = (struct tallies){0};
+}
+
+int tally_compare(const void *a, const void *b)
+{
+    const struct tally *left = a, *right = b;
+    const uint64_t order[][2] = {
+        {right->live_bytes.at_peak, left->live_bytes.at_peak},
+        {right->leaked_bytes, left->leaked_bytes},
+        {right->requested_bytes, left->requested_bytes},
+        {left->key, right->key},
+    };
+
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (order[i][0] != order[i][1])
+            return order[i][0] < order[i][1] ? -1 : 1;
+    return 0;
+}

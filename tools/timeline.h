@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Levels over time in constant memory.
+ *
+ * Time is cut into at most 512 spans of equal length; of each the moment of the highest requested
+ * bytes and the last moment are kept. When time goes on, neighbours are joined and spans double.
+ * So no peak is ever lost, and between points the last value holds.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_TIMELINE_H
+#define TOOLS_TIMELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIMELINE_SPANS 512
+
+struct timeline_point {
+    uint64_t time_ns;
+    uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
+};
+
+struct timeline_span {
+    struct timeline_point highest, last;
+    bool used;
+};
+
+struct timeline {
+    uint64_t span_ns; /* 0: nothing yet */
+    struct timeline_span span[TIMELINE_SPANS];
+};
+
+/** Adds a moment; time does not go backwards. */
+void timeline_add(struct timeline *timeline, const struct timeline_point *point);
+
+/** Writes the points in order, at most 2 * TIMELINE_SPANS; their number. */
+size_t timeline_points(const struct timeline *timeline, struct timeline_point *ret_points);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool report`: reads traces, writes one report. A report to a file appears whole or not at all.
+ */
+#include "tools/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "tools/report.h"
+#include "tools/symbols.h"
+
+#define VERB_NAME "report"
+
+static const char help_text[] =
+    "Options:\n"
+    "  -f, --format FORMAT  text (default) or json\n"
+    "  -o, --output FILE    write there instead of to standard output\n"
+    "      --by WHAT        what the text breaks down: site (default), library, size, api\n"
+    "      --top N          rows of each breakdown (text: 8; json: all)\n"
+    "      --force          overwrite the output file\n"
+    "  -h, --help\n\n"
+    "Several traces give one report each, in JSON in one list.\n\n"
+    "Examples:\n"
+    "  cupool report infer.1234.cupool\n"
+    "  cupool report --by library --top 20 infer.1234.cupool\n"
+    "  cupool report --format json -o report.json infer.1234.cupool\n";
+
+enum form { FORM_TEXT, FORM_JSON };
+
+struct request {
+    enum form form;
+    const char *output; /* NULL: standard output */
+    bool force;
+    struct report_style style;
+};
+
+static int name_find(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(names[i], name))
+            return (int)i;
+    return -ENOENT;
+}
+
+static int count_parse(const char *text, size_t *ret_count)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (errno || *end || *text < '0' || *text > '9' || !value || value > 1000000000)
+        return -EINVAL;
+    *ret_count = value;
+    return 0;
+}
+
+static int form_set(struct request *request, const char *value)
+{
+    static const char *const names[] = {[FORM_TEXT] = "text", [FORM_JSON] = "json"};
+    int form = name_find(names, sizeof names / sizeof *names, value);
+
+    if (form < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--format %s: no such format: there are text and json", value);
+    request->form = (enum form)form;
+    return 0;
+}
+
+static int by_set(struct request *request, const char *value)
+{
+    int by = name_find(report_by_name, REPORT_BYS, value);
+
+    if (by < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--by %s: no such breakdown: there are site, library, size and api",
+                          value);
+    request->style.by = (enum report_by)by;
+    return 0;
+}
+
+enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE };
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *ret_request)
+{
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"by", required_argument, NULL, OPTION_BY},
+                                            {"top", required_argument, NULL, OPTION_TOP},
+                                            {"force", no_argument, NULL, OPTION_FORCE},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option, trouble = 0;
+
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, ":f:o:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'f': trouble = form_set(ret_request, optarg); break;
+        case 'o': ret_request->output = optarg; break;
+        case OPTION_BY: trouble = by_set(ret_request, optarg); break;
+        case OPTION_TOP:
+            if (count_parse(optarg, &ret_request->style.top) < 0)
+                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                     "--top %s: not a count: give a number from 1", optarg);
+            break;
+        case OPTION_FORCE: ret_request->force = true; break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+        }
+    }
+    if (!trouble && optind == argc)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                             "no trace given: name a file that 'cupool run' wrote");
+    return trouble ? trouble + 1 : 0;
+}
+
+/** Opened traces and their figures. */
+struct loaded {
+    size_t count;
+    struct trace_reader **reader;
+    struct analysis **analysis;
+};
+
+static void loaded_done(struct loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->count; i++) {
+        analysis_destroy(loaded->analysis[i]);
+        trace_reader_close(loaded->reader[i]);
+    }
+    free(loaded->reader);
+    free(loaded->analysis);
+    symbols_done();
+}
+
+static int trace_load(struct loaded *loaded, const char *path)
+{
+    char why[256];
+    size_t i = loaded->count;
+    int r = trace_reader_open(path, &loaded->reader[i], why, sizeof why);
+
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", path, why,
+                          r == -ENOENT            ? "name a file that 'cupool run' wrote"
+                          : r == -EBADMSG         ? "record it again"
+                          : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
+                                                  : "see that it can be read");
+    r = analysis_create(loaded->reader[i], &loaded->analysis[i], why, sizeof why);
+    if (r < 0) {
+        trace_reader_close(loaded->reader[i]);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", path, why);
+    }
+    loaded->count++;
+    return 0;
+}
+
+static int traces_load(struct loaded *loaded, char **paths, size_t count)
+{
+    int trouble = 0;
+
+    loaded->reader = calloc(count, sizeof *loaded->reader);
+    loaded->analysis = calloc(count, sizeof *loaded->analysis);
+    if (!loaded->reader || !loaded->analysis)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    for (size_t i = 0; i < count && !trouble; i++)
+        trouble = trace_load(loaded, paths[i]);
+    return trouble;
+}
+
+static int texts_write(const struct loaded *loaded, char **paths, const struct report_style *style,
+                       FILE *out)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < loaded->count && r == 0; i++) {
+        if (loaded->count > 1)
+            fprintf(out, "%s== %s ==\n", i ? "\n" : "", paths[i]);
+        r = report_text(loaded->analysis[i], paths[i], style, out);
+    }
+    return r;
+}
+
+static int report_write(const struct loaded *loaded, char **paths, const struct request *request,
+                        FILE *out)
+{
+    int r;
+
+    if (request->form == FORM_JSON)
+        r = report_json(loaded->analysis, (const char *const *)paths, loaded->count,
+                        &request->style, out);
+    else
+        r = texts_write(loaded, paths, &request->style, out);
+    return r == 0 && fflush(out) == EOF ? -errno : r;
+}
+
+/** Writes beside the output file, then puts it in its place. */
+static int file_write(const struct loaded *loaded, char **paths, const struct request *request)
+{
+    char draft[4096];
+    FILE *out;
+    int r;
+
+    if (!request->force && access(request->output, F_OK) == 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force",
+                          request->output);
+    snprintf(draft, sizeof draft, "%s.%d.part", request->output, getpid());
+    out = fopen(draft, "wxe");
+    if (!out)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
+                          request->output, strerror(errno));
+    r = report_write(loaded, paths, request, out);
+    if (fclose(out) == EOF && r == 0)
+        r = -errno;
+    if (r == 0 && rename(draft, request->output) < 0)
+        r = -errno;
+    if (r == 0)
+        return EXIT_FINE;
+    unlink(draft);
+    return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
+                      request->output, strerror(-r));
+}
+
+static unsigned terminal_columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 60)
+        return 80;
+    return size.ws_col;
+}
+
+int verb_report(int argc, char **argv)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    struct request request = {0};
+    struct loaded loaded = {0};
+    int trouble = request_read(argc, argv, &request), r;
+
+    if (trouble)
+        return trouble - 1;
+    request.style.columns = request.output ? 80 : terminal_columns();
+    request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+    trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind));
+    if (!trouble && request.output) {
+        trouble = file_write(&loaded, argv + optind, &request);
+    } else if (!trouble) {
+        r = report_write(&loaded, argv + optind, &request, stdout);
+        if (r < 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    }
+    loaded_done(&loaded);
+    return trouble;
+}
