@@ -15,7 +15,8 @@ import tempfile
 
 DOORS = {
     "linked": ["dynamic", "driver"],
-    "loaded": ["dlsym", "per-thread", "driver-dlsym", "driver-per-thread", "proc4", "proc5"],
+    "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
+               "driver-per-thread", "proc4", "proc5"],
     "static": ["static"],
 }
 MODES = ["observe", "pool"]
