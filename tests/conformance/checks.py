@@ -145,6 +145,56 @@ def check_faults(suite, failures, _):
         print(f"{program}: {len(positions)} faults")
 
 
+def check_limit(suite, failures, options):
+    """A limit is a smaller device: to whoever asks, and to whoever allocates."""
+    limit = 256 << 20
+    for path, door in suite.doors():
+        for text in ("256MiB", "25%"):
+            output = suite.run(path, "memory_info", door, f"mode:pool,limit:{text}", "total")[1]
+            print(f"{door}, {text}: {output.strip()}")
+            failures.expect("total: 256 MiB" in output, f"{door}, {text}: total")
+        trace, run = recorded(suite, path, "out_of_memory", door, "mode:pool,limit:256MiB",
+                              options.definitions)
+        most = most_live_bytes(trace) if trace else 0
+        print(f"{door}: at most {most} bytes, status {run[0]}")
+        failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+
+
+def most_live_bytes(trace):
+    live, total, most = {}, 0, 0
+    for record in sorted(trace.records, key=lambda record: record.time):
+        kind = trace.kinds[record.kind]
+        if kind == "ALLOCATE" and trace.outcomes[record.outcome] != "FAILED":
+            live[record.address] = record.size
+            total += record.size
+        elif kind == "FREE":
+            total -= live.pop(record.address, 0)
+        most = max(most, total)
+    return most
+
+
+def check_exempt(suite, failures, options):
+    """What an exempt library allocates is left to the driver, and recorded."""
+    for path, door in suite.doors()[:2]:
+        for globs, outcome in (("libfoo*:conformance_l*", "PASSED"), ("libfoo*", "HIT")):
+            trace, _ = recorded(suite, path, "churn", door, f"mode:pool,exempt:{globs}",
+                                options.definitions)
+            count = trace.count("ALLOCATE", outcome=outcome) if trace else 0
+            print(f"{door}, {globs}: {count} {outcome}")
+            failures.expect(count > 9000, f"{door}, {globs}: {count} {outcome}")
+
+
+def check_fill(suite, failures, _):
+    """Blocks hold what the options say."""
+    for path, door in suite.doors()[:2]:
+        for option, value in (("fill:zero", 0), ("fill:poison", 0xA5), ("scrub:zero", 0)):
+            output = suite.run(path, "contents", door, f"mode:pool,{option}", "fresh")[1]
+            found = re.findall(r"holds: (\d+) (\d+)", output)
+            print(f"{door}, {option}: {found}")
+            failures.expect(len(found) == 3 and set(found) == {(str(value),) * 2},
+                            f"{door}, {option}: {found}")
+
+
 def spread(count, most):
     """At most `most` positions from 1 to count, the ends among them."""
     if count <= most:

@@ -31,6 +31,10 @@ int program_memory_info(const char *self, const char *door, const char *argument
     door_start();
     door_free(NULL);
     size_t first = available(), before = first;
+    if (argument) {
+        printf("total: %zu MiB, free: %zu MiB\n", total_at_first >> 20, first >> 20);
+        return 0;
+    }
     for (int i = 0; i < BLOCKS; i++) {
         door_report("allocate", door_allocate(&blocks[i], BLOCK));
         size_t now = available();
