@@ -137,6 +137,15 @@ bool capture_forbids_here(const struct driver_functions *driver)
     return forbidden;
 }
 
+bool capture_includes(const struct driver_functions *driver, CUstream stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (!capture_is_active() || !driver->cuStreamIsCapturing)
+        return false;
+    return driver->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
 bool capture_hold(CUcontext context)
 {
     pthread_mutex_lock(&lock);

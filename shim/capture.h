@@ -37,6 +37,9 @@ void capture_forget_context(CUcontext context);
 /** True when the driver would refuse this thread an allocation or a free now. */
 bool capture_forbids_here(const struct driver_functions *driver);
 
+/** True when work given to this stream now would be captured, or refused because of a capture. */
+bool capture_includes(const struct driver_functions *driver, CUstream stream);
+
 /**
  * Keeps captures from beginning. True when no stream of the context captures; then the caller may
  * record an event on it. Paired with capture_allow in either case.

@@ -76,9 +76,14 @@ static CUresult release_any(const struct call *call, const struct release *relea
                             CUdeviceptr pointer)
 {
     uint64_t refused;
+    const struct pooled_request request = {
+        .address = pointer,
+        .stream = release->stream,
+        .stream_ordered = release->hook != HOOK_cuMemFree_v2,
+    };
     if (!pointer)
         return release_call(release, pointer);
-    switch (pooled_free(call, pointer, release->stream, &refused)) {
+    switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return CUDA_SUCCESS;
     case POOLED_FREE_INVALID: return release_call(release, refused);
     default: return release_foreign(call, release, pointer);
@@ -109,5 +114,6 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream stream)
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr dptr, CUstream stream)
 {
-    return release_hook(HOOK_cuMemFreeAsync_ptsz, __builtin_return_address(0), dptr, stream);
+    return release_hook(HOOK_cuMemFreeAsync_ptsz, __builtin_return_address(0), dptr,
+                        stream ? stream : CU_STREAM_PER_THREAD);
 }

@@ -71,47 +71,56 @@ static uint64_t never_a_base(uint64_t address)
     return address | 1;
 }
 
-/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
-static bool driver_refuses(uint64_t address)
+/* True while a capture makes the driver refuse this free. */
+static bool capture_refuses(const struct pooled_request *request)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    bool capturing = capture_is_active() && driver && capture_forbids_here(driver);
+    if (__builtin_expect(!capture_is_active(), 1) || !driver)
+        return false;
+    return request->stream_ordered ? capture_includes(driver, request->stream)
+                                   : capture_forbids_here(driver);
+}
+
+/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
+static bool driver_refuses(const struct pooled_request *request)
+{
+    bool capturing = capture_refuses(request);
     bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
     if (__builtin_expect(!capturing && !broken, 1))
         return false;
     struct pool_block block;
     struct pool *pool;
     gate_enter();
-    int error = pool_find(address, &block, &pool);
+    int error = pool_find(request->address, &block, &pool);
     struct context *context = error == 0 ? context_of_pool(pool) : NULL;
     gate_leave();
     return context && (capturing || atomic_load(&context->broken));
 }
 
-enum pooled_free pooled_free(const struct call *call, uint64_t address, const void *stream,
+enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
                              uint64_t *ret_pointer)
 {
     struct pool_block block = {0};
-    *ret_pointer = address;
+    *ret_pointer = request->address;
     if (shim_mode() != SHIM_POOL)
         return POOLED_FREE_FOREIGN;
-    if (driver_refuses(address)) {
-        *ret_pointer = never_a_base(address);
+    if (driver_refuses(request)) {
+        *ret_pointer = never_a_base(request->address);
         return POOLED_FREE_INVALID;
     }
     uint32_t site = call_site(call);
     gate_enter();
-    int error = pool_free(address, site, &block);
+    int error = pool_free(request->address, site, &block);
     gate_leave();
     if (error == -ENOENT)
         return POOLED_FREE_FOREIGN;
     if (error < 0) {
-        record_invalid_free(call, address, CUDA_ERROR_INVALID_VALUE, block.allocation_site,
+        record_invalid_free(call, request->address, CUDA_ERROR_INVALID_VALUE, block.allocation_site,
                             block.free_site);
-        *ret_pointer = never_a_base(address);
+        *ret_pointer = never_a_base(request->address);
         return POOLED_FREE_INVALID;
     }
-    record_pooled(call, &block, stream, true);
+    record_pooled(call, &block, request->stream, true);
     return POOLED_FREE_DONE;
 }
 

@@ -26,11 +26,18 @@ enum pooled_free {
     POOLED_FREE_INVALID, /* to be refused: the real free of *ret_pointer makes the error */
 };
 
+/** A free as the program asked for it. */
+struct pooled_request {
+    uint64_t address;
+    CUstream stream;     /* of a stream-ordered free */
+    bool stream_ordered; /* cudaFreeAsync and its like */
+};
+
 /**
  * Takes an address back. For POOLED_FREE_INVALID *ret_pointer lies inside the same driver
  * allocation but never at its beginning, so the real free can only refuse it.
  */
-enum pooled_free pooled_free(const struct call *call, uint64_t address, const void *stream,
+enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
                              uint64_t *ret_pointer);
 
 /** Records what the real allocation function answered. */

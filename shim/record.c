@@ -110,9 +110,14 @@ static uint16_t api_id(const struct call *call)
     return (uint16_t)id;
 }
 
-/* The context a record of this call belongs to: the one the thread used last. */
+/* The context a record belongs to: the one this thread's allocations used last, which saves asking
+ * the driver on every free. */
 static const struct context *context_here(void)
 {
+    const struct thread_state *self = &thread_state;
+    if (self->context &&
+        self->context_generation == atomic_load_explicit(&context_generation, memory_order_relaxed))
+        return self->context;
     const struct driver_functions *driver = real_driver_if_loaded();
     return driver ? context_current(driver) : NULL;
 }

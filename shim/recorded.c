@@ -16,6 +16,9 @@
 #include "shim/limit.h"
 #include "shim/pooled.h"
 
+/* How often a request is repeated while other threads may take what was returned for it. */
+#define RELIEFS_MAX 2
+
 /* Pointers and handles of any type as a number. */
 #define AS_NUMBER(value) ((uint64_t)(uintptr_t)(value))
 
@@ -36,11 +39,13 @@
             return MISSING_##family;                                                               \
         bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
         RESULT_##family result;                                                                    \
-        do {                                                                                       \
+        for (int attempt = 0;; attempt++) {                                                        \
             result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_)                    \
                          ? NO_MEMORY_##family                                                      \
                          : real->name args;                                                        \
-        } while (RELIEVED_##family(real, result));                                                 \
+            if (attempt == RELIEFS_MAX || !RELIEVED_##family(real, result))                        \
+                break;                                                                             \
+        }                                                                                          \
         if (!outer)                                                                                \
             return result;                                                                         \
         struct record_block block = {                                                              \

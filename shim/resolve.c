@@ -26,6 +26,7 @@
 
 #include "shim/call.h"
 #include "shim/real.h"
+#include "shim/relocate.h"
 #include "shim/shim.h"
 
 static struct dlsym_answer forward(void)
@@ -123,6 +124,7 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
 struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
+    relocate_new_modules();
     if (!hook)
         return resolve_unhooked(handle, name);
     if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))

@@ -86,9 +86,14 @@ static cudaError_t release_any(const struct call *call, const struct release *re
                                void *pointer)
 {
     uint64_t refused;
+    const struct pooled_request request = {
+        .address = (uint64_t)(uintptr_t)pointer,
+        .stream = release->stream,
+        .stream_ordered = release->hook != HOOK_cudaFree,
+    };
     if (!pointer)
         return release_call(release, pointer);
-    switch (pooled_free(call, (uint64_t)(uintptr_t)pointer, release->stream, &refused)) {
+    switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return cudaSuccess;
     case POOLED_FREE_INVALID: return release_call(release, (void *)(uintptr_t)refused);
     default: return release_foreign(call, release, pointer);
@@ -120,5 +125,6 @@ cudaError_t cudaFreeAsync(void *devPtr, cudaStream_t stream)
 
 cudaError_t cudaFreeAsync_ptsz(void *devPtr, cudaStream_t stream)
 {
-    return release_hook(HOOK_cudaFreeAsync_ptsz, __builtin_return_address(0), devPtr, stream);
+    return release_hook(HOOK_cudaFreeAsync_ptsz, __builtin_return_address(0), devPtr,
+                        stream ? stream : cudaStreamPerThread);
 }

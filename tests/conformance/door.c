@@ -5,13 +5,13 @@
  * Compiled three times: DOOR_LINKED takes the functions the linker found, DOOR_LOADED looks them
  * up, DOOR_STATIC takes the runtime from the executable and the driver by look-up.
  */
-#define _GNU_SOURCE
 #include "door.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct door_runtime door_runtime;
 struct door_driver door_driver;
@@ -20,17 +20,15 @@ bool door_is_runtime;
 #define TEXT_OF(name)  #name
 #define TEXT_NOW(name) TEXT_OF(name)
 
-static void *library_open(const char *first, const char *second)
+#ifndef DOOR_LINKED
+static void *library_open(const char *file)
 {
-    void *library = dlopen(first, RTLD_NOW);
-    if (!library && second)
-        library = dlopen(second, RTLD_NOW);
+    void *library = dlopen(file, RTLD_NOW);
     if (!library)
         fprintf(stderr, "%s\n", dlerror());
     return library;
 }
 
-#ifndef DOOR_LINKED
 typedef void *find_function(void *library, const char *exported, const char *base);
 
 static void driver_fill(find_function *find, void *library)
@@ -91,27 +89,66 @@ static void *find_by_5_arguments(void *library, const char *exported, const char
     return get(base, &found, version, CU_GET_PROC_ADDRESS_DEFAULT, &status) == 0 ? found : NULL;
 }
 
+/* A library that is linked with the runtime, as an extension module of an interpreter is. */
+static bool open_extension(int flags)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (length < 0)
+        return false;
+    path[length] = 0;
+    snprintf(strrchr(path, '/'), 40, "/libconformance_extension.so");
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | flags);
+    void (*fill)(struct door_runtime *) = NULL;
+    if (library)
+        *(void **)&fill = dlsym(library, "extension_fill");
+    else
+        fprintf(stderr, "%s\n", dlerror());
+    if (fill)
+        fill(&door_runtime);
+    return fill;
+}
+
+static bool open_runtime(const char *file, find_function *find)
+{
+    void *library = library_open(file);
+    if (library)
+        runtime_fill(find, library);
+    return library;
+}
+
 bool door_open(const char *name)
 {
     static const struct {
         const char *name;
-        bool runtime;
         find_function *find;
+        const char *runtime; /* NULL: a driver door */
     } doors[] = {
-        {"dlsym", true, find_exported},         {"per-thread", true, find_per_thread},
-        {"driver-dlsym", false, find_exported}, {"driver-per-thread", false, find_per_thread},
-        {"proc4", false, find_by_4_arguments},  {"proc5", false, find_by_5_arguments},
+        {"dlsym", find_exported, "libcudart.so.13"},
+        {"dlsym-12", find_exported, "libcudart.so.12"},
+        {"per-thread", find_per_thread, "libcudart.so.13"},
+        {"driver-dlsym", find_exported, NULL},
+        {"driver-per-thread", find_per_thread, NULL},
+        {"proc4", find_by_4_arguments, NULL},
+        {"proc5", find_by_5_arguments, NULL},
     };
-    void *cuda = library_open("libcuda.so.1", NULL);
-    for (size_t i = 0; cuda && i < sizeof(doors) / sizeof(doors[0]); i++) {
+    void *cuda = library_open("libcuda.so.1");
+    if (!cuda)
+        return false;
+    driver_fill(find_exported, cuda);
+    door_is_runtime = true;
+    if (strcmp(name, "extension") == 0)
+        return open_extension(0);
+    if (strcmp(name, "deepbind") == 0)
+        return open_extension(RTLD_DEEPBIND);
+    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
         if (strcmp(doors[i].name, name) != 0)
             continue;
         door_is_runtime = doors[i].runtime;
-        driver_fill(doors[i].runtime ? find_exported : doors[i].find, cuda);
-        void *cudart = doors[i].runtime ? library_open("libcudart.so.13", "libcudart.so.12") : NULL;
-        if (cudart)
-            runtime_fill(doors[i].find, cudart);
-        return cudart || !doors[i].runtime;
+        if (doors[i].runtime)
+            return open_runtime(doors[i].runtime, doors[i].find);
+        driver_fill(doors[i].find, cuda);
+        return true;
     }
     return false;
 }
@@ -127,7 +164,7 @@ static void runtime_linked(void)
 #ifdef DOOR_STATIC
 bool door_open(const char *name)
 {
-    void *cuda = library_open("libcuda.so.1", NULL);
+    void *cuda = library_open("libcuda.so.1");
     if (!cuda || strcmp(name, "static") != 0)
         return false;
     runtime_linked();

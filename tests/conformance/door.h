@@ -36,9 +36,11 @@
     X(cuDeviceGet) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
     X(cuDevicePrimaryCtxRetain) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
     X(cuGraphInstantiate) X(cuGraphLaunch) X(cuInit) X(cuIpcCloseMemHandle) X(cuIpcGetMemHandle) \
-    X(cuIpcOpenMemHandle) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
+    X(cuIpcOpenMemHandle) X(cuMemAddressReserve) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
+    X(cuMemCreate) \
     X(cuMemFree) X(cuMemFreeAsync) X(cuMemFreeHost) X(cuMemGetAddressRange) X(cuMemGetInfo) \
-    X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
+    X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemMap) X(cuMemSetAccess) X(cuMemUnmap) \
+    X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
     X(cuThreadExchangeStreamCaptureMode)

@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks of what a comparison cannot see: that the pool serves, what is recorded, that freed
+memory is safe, that failing driver calls do no harm, what the library exports and needs.
+
+Exit 0: holds; 1: does not, and says what.
+"""
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from runner import Suite, arguments
+from trace import Trace
+
+FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
+POSITIONS_PER_CALL = 4
+
+
+class Failures:
+    def __init__(self):
+        self.count = 0
+
+    def expect(self, holds, text):
+        if not holds:
+            print(f"# {text}")
+            self.count += 1
+
+
+def logged_calls(suite, path, program, door, options=None, **variables):
+    """The driver calls of a run, in order, and the run."""
+    log = os.path.join(suite.directory, "calls.log")
+    if os.path.exists(log):
+        os.unlink(log)
+    run = suite.run(path, program, door, options, SIMGPU_LOG=log, **variables)
+    with open(log, encoding="utf-8") as file:
+        return [line.split("\t")[3] for line in file if line.count("\t") >= 4], run
+
+
+def check_served(suite, failures, _):
+    """Behind every door the pool answers most calls and the driver few."""
+    for path, door in suite.doors():
+        bare, _ = logged_calls(suite, path, "churn", door)
+        pool, _ = logged_calls(suite, path, "churn", door, "mode:pool")
+        for call in ("cuMemAlloc_v2", "cuMemFree_v2"):
+            before, after = bare.count(call), pool.count(call)
+            print(f"{door}: {call} {before} bare, {after} with the pool")
+            failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
+
+
+def recorded(suite, path, program, door, options, definitions, argument=None):
+    """The trace of a run and the run."""
+    for old in glob.glob(os.path.join(suite.directory, "*.cupool")):
+        os.unlink(old)
+    pattern = os.path.join(suite.directory, "%p.cupool")
+    run = suite.run(path, program, door, f"{options},trace:{pattern}", argument)
+    traces = glob.glob(os.path.join(suite.directory, "*.cupool"))
+    return (Trace(traces[0], definitions) if len(traces) == 1 else None), run
+
+
+def is_runtime_hooked(door):
+    """True where the program's own calls meet a hook of the runtime; else the driver's do."""
+    return door in ("dynamic", "dlsym", "dlsym-12", "per-thread", "extension")
+
+
+def functions_of(door):
+    """Where allocations and frees of a program behind this door enter."""
+    runtime = is_runtime_hooked(door)
+    return ("cudaMalloc", "cudaFree") if runtime else ("cuMemAlloc_v2", "cuMemFree_v2")
+
+
+def check_recorded(suite, failures, options):
+    """One record for each call, under the outermost function's name, and a closed trace."""
+    for path, door in suite.doors():
+        allocate, free = functions_of(door)
+        for mode, outcome in (("observe", "PASSED"), ("pool", "HIT")):
+            trace, _ = recorded(suite, path, "churn", door, f"mode:{mode}", options.definitions)
+            failures.expect(trace is not None, f"{door}, {mode}: not one trace")
+            if trace is None:
+                continue
+            allocations = trace.count("ALLOCATE", allocate)
+            frees = trace.count("FREE", free)
+            served = trace.count("ALLOCATE", allocate, outcome)
+            print(f"{door}, {mode}: {allocations} allocations, {frees} frees, {served} {outcome}")
+            failures.expect(allocations == trace.count("ALLOCATE"), "another function's record")
+            failures.expect(allocations == frees > 9000, "allocations and frees differ")
+            failures.expect(served >= allocations * 0.98, f"few were {outcome}")
+            for kind in ("PROCESS", "DEVICE", "CONTEXT", "END"):
+                failures.expect(trace.count(kind) >= 1, f"no {kind} record")
+            failures.expect((trace.count("COUNTER") > 0) == (mode == "pool"), "counters")
+
+
+def check_recorded_once(suite, failures, options):
+    """What the runtime calls underneath is not recorded beside the program's call."""
+    for path, door in suite.doors():
+        trace, _ = recorded(suite, path, "other_memory", door, "mode:pool", options.definitions)
+        calls = trace.calls() if trace else {}
+        runtime = is_runtime_hooked(door)
+        strangers = [name for _, name in calls if name and name.startswith("cuda") != runtime]
+        print(f"{door}: {sum(calls.values())} records of {len(calls)} kinds")
+        failures.expect(len(calls) >= 6, f"{door}: too few functions recorded: {calls}")
+        failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
+
+
+def check_endings(suite, failures, options):
+    """However a process ends, its trace is there up to that moment."""
+    path, door = suite.doors()[0]
+    for how in ("return", "_exit", "abort", "kill", "exec", "atexit", "threads"):
+        trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions, how)
+        failures.expect(trace is not None, f"{how}: not one trace")
+        if trace is None:
+            continue
+        closed = trace.count("END")
+        print(f"{how}: status {run[0]}, {trace.count('ALLOCATE')} allocations, END {closed}")
+        failures.expect(trace.count("ALLOCATE") >= 10, f"{how}: records are missing")
+        failures.expect(closed == (how in ("return", "atexit", "threads")), f"{how}: END")
+
+
+def check_reuse(suite, failures, _):
+    """A block in use is not handed out; with reuse:immediate it is, which shows the test sees it."""
+    for path, door in suite.doors():
+        for reuse, while_used in (("deferred", "0"), ("immediate", "1")):
+            _, output, _ = suite.run(path, "reuse", door, f"mode:pool,reuse:{reuse}", "held")
+            found = re.search(r"while in use: (\d+), error 0\n(?:.*\n)*.*in the end: (\d+)", output)
+            print(f"{door}, {reuse}: {found.groups() if found else output}")
+            failures.expect(found and found[1] == while_used, f"{door}, {reuse}: while in use")
+            failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
+
+
+def check_faults(suite, failures, _):
+    """Each driver call of a run fails once: the program ends by itself all the same."""
+    path, door = suite.doors()[0]
+    for program in ("contents", "graph", "context_end"):
+        calls, run = logged_calls(suite, path, program, door, "mode:pool")
+        failures.expect(run[0] == 0, f"{program}: fails without a fault")
+        positions = [(name, n) for name in sorted(set(calls))
+                     for n in spread(calls.count(name), POSITIONS_PER_CALL)]
+        for number, (name, n) in enumerate(positions):
+            fault = f"{name}:{n}:{FAULTS[number % len(FAULTS)]}"
+            status, _, errors = suite.run(path, program, door, "mode:pool", SIMGPU_FAULT=fault)
+            failures.expect(status == 0, f"{program}: {fault}: status {status} {errors}")
+        print(f"{program}: {len(positions)} faults")
+
+
+def check_limit(suite, failures, options):
+    """A limit is a smaller device: to whoever asks, and to whoever allocates."""
+    limit = 256 << 20
+    for path, door in suite.doors():
+        for text in ("256MiB", "25%"):
+            output = suite.run(path, "memory_info", door, f"mode:pool,limit:{text}", "total")[1]
+            print(f"{door}, {text}: {output.strip()}")
+            failures.expect("total: 256 MiB" in output, f"{door}, {text}: total")
+        trace, run = recorded(suite, path, "out_of_memory", door, "mode:pool,limit:256MiB",
+                              options.definitions)
+        most = most_live_bytes(trace) if trace else 0
+        print(f"{door}: at most {most} bytes, status {run[0]}")
+        failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+
+
+def most_live_bytes(trace):
+    live, total, most = {}, 0, 0
+    for record in sorted(trace.records, key=lambda record: record.time):
+        kind = trace.kinds[record.kind]
+        if kind == "ALLOCATE" and trace.outcomes[record.outcome] != "FAILED":
+            live[record.address] = record.size
+            total += record.size
+        elif kind == "FREE":
+            total -= live.pop(record.address, 0)
+        most = max(most, total)
+    return most
+
+
+def check_exempt(suite, failures, options):
+    """What an exempt library allocates is left to the driver, and recorded."""
+    for path, door in suite.doors()[:2]:
+        for globs, outcome in (("libfoo*:conformance_l*", "PASSED"), ("libfoo*", "HIT")):
+            trace, _ = recorded(suite, path, "churn", door, f"mode:pool,exempt:{globs}",
+                                options.definitions)
+            count = trace.count("ALLOCATE", outcome=outcome) if trace else 0
+            print(f"{door}, {globs}: {count} {outcome}")
+            failures.expect(count > 9000, f"{door}, {globs}: {count} {outcome}")
+
+
+def check_fill(suite, failures, _):
+    """Blocks hold what the options say."""
+    for path, door in suite.doors()[:2]:
+        for option, value in (("fill:zero", 0), ("fill:poison", 0xA5), ("scrub:zero", 0)):
+            output = suite.run(path, "contents", door, f"mode:pool,{option}", "fresh")[1]
+            found = re.findall(r"holds: (\d+) (\d+)", output)
+            print(f"{door}, {option}: {found}")
+            failures.expect(len(found) == 3 and set(found) == {(str(value),) * 2},
+                            f"{door}, {option}: {found}")
+
+
+def spread(count, most):
+    """At most `most` positions from 1 to count, the ends among them."""
+    if count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + (count - 1) * i // (most - 1) for i in range(most)})
+
+
+def exported(library):
+    text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True,
+                          check=True).stdout
+    return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
+
+
+def check_exports(suite, failures, options):
+    """The library exports the hooks and dlsym alone and needs libc alone; the device has each."""
+    with open(options.hooks, encoding="utf-8") as file:
+        rows = re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+                          file.read(), re.M)
+    wanted = {name for _, name in rows} | {"dlsym"}
+    found = exported(suite.library)
+    print(f"{len(rows)} hooks, {len(found)} exported symbols")
+    failures.expect(len(rows) > 100, "hooks.def could not be read")
+    failures.expect(found == wanted, f"exported but not hooked: {sorted(found - wanted)}, "
+                                     f"hooked but not exported: {sorted(wanted - found)}")
+    dynamic = subprocess.run(["readelf", "-dW", suite.library], capture_output=True, text=True,
+                             check=True).stdout
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
+    failures.expect(needed == ["libc.so.6"], f"needs {needed}")
+    for family, library in (("DRIVER", "libcuda.so.1"), ("RUNTIME", "libcudart.so.13")):
+        path = os.path.join(suite.device, library)
+        missing = {name for of, name in rows if of == family} - exported(path)
+        failures.expect(not missing, f"{library} has no {sorted(missing)}")
+
+
+def main():
+    checks = {name[6:]: function for name, function in globals().items()
+              if name.startswith("check_")}
+    parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    parser.add_argument("--definitions", required=True, help="cupti/events.def")
+    parser.add_argument("--hooks", required=True, help="shim/hooks.def")
+    parser.add_argument("check", choices=checks)
+    options = parser.parse_args()
+    failures = Failures()
+    checks[options.check](Suite(options), failures, options)
+    return 1 if failures.count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

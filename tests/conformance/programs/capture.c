@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocation and free while a stream captures: what is forbidden fails and ends the capture, what
+ * is allowed works and leaves the capture whole.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+static void *spare; /* allocated before any capture */
+
+static void both(const char *who)
+{
+    void *pointer = NULL;
+    int error = door_allocate(&pointer, 5000);
+    printf("%s allocates: %s\n", who, door_error_name(error));
+    if (error == 0)
+        printf("%s frees: %s\n", who, door_error_name(door_free(pointer)));
+    door_report("last error", door_last_error());
+}
+
+static void free_spare(const char *who)
+{
+    printf("%s frees: %s\n", who, door_error_name(door_free(spare)));
+    door_report("last error", door_last_error());
+}
+
+static void *other(void *body)
+{
+    door_start();
+    ((void (*)(const char *))body)("other thread");
+    return NULL;
+}
+
+static void elsewhere(void (*body)(const char *))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, other, (void *)body) == 0)
+        pthread_join(thread, NULL);
+}
+
+static void during(const char *title, CUstreamCaptureMode mode, void (*body)(const char *),
+                   bool on_other_thread)
+{
+    CUstream stream;
+    CUgraph graph = NULL;
+    void *target;
+    printf("== %s, %s thread\n", title, on_other_thread ? "other" : "same");
+    door_report("allocate", door_allocate(&target, 4096));
+    door_report("spare", door_allocate(&spare, 4096));
+    door_report("stream", door_stream_create(&stream));
+    door_report("begin", door_capture_begin(stream, mode));
+    door_report("fill", door_fill_async(target, 1, 4096, stream));
+    if (on_other_thread)
+        elsewhere(body);
+    else
+        body("same thread");
+    door_report("fill", door_fill_async(target, 2, 4096, stream));
+    door_report("end", door_capture_end(stream, &graph));
+    printf("graph: %s\n", graph ? "yes" : "no");
+    if (graph)
+        door_report("run", door_graph_run(graph, stream));
+    door_report("last error", door_last_error());
+    door_report("stream", door_stream_destroy(stream));
+    door_report("free", door_free(target));
+    both("afterwards");
+}
+
+static void relaxed(const char *who)
+{
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    door_report("exchange", door_capture_mode_exchange(&mode));
+    both(who);
+    free_spare(who);
+    door_report("exchange", door_capture_mode_exchange(&mode));
+    printf("mode put back: %d\n", mode == CU_STREAM_CAPTURE_MODE_RELAXED);
+}
+
+int program_capture(const char *self, const char *door, const char *argument)
+{
+    static const struct {
+        const char *title;
+        CUstreamCaptureMode mode;
+    } modes[] = {
+        {"global", CU_STREAM_CAPTURE_MODE_GLOBAL},
+        {"thread-local", CU_STREAM_CAPTURE_MODE_THREAD_LOCAL},
+        {"relaxed", CU_STREAM_CAPTURE_MODE_RELAXED},
+    };
+    door_start();
+    for (int i = 0; i < 3; i++) {
+        for (int thread = 0; thread < 2; thread++) {
+            during(modes[i].title, modes[i].mode, both, thread);
+            during(modes[i].title, modes[i].mode, free_spare, thread);
+            during(modes[i].title, modes[i].mode, relaxed, thread);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks of many sizes hold what was written to them until they are freed, and are apart. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCKS 100
+#define ROUNDS 20
+
+struct block {
+    unsigned char *device;
+    size_t bytes;
+    unsigned char value;
+};
+
+static struct block blocks[BLOCKS];
+static unsigned char *host;
+static uint32_t state = 12345;
+
+static uint32_t next_random(void)
+{
+    state = state * 1664525 + 1013904223;
+    return state >> 8;
+}
+
+static int fill(struct block *block, unsigned char value)
+{
+    block->bytes = 1 + next_random() % ((size_t)1 << (6 + next_random() % 16));
+    block->value = value;
+    memset(host, value, block->bytes);
+    return door_allocate((void **)&block->device, block->bytes) ||
+           door_write(block->device, host, block->bytes);
+}
+
+static int verify(struct block *block)
+{
+    if (door_read(host, block->device, block->bytes))
+        return 1;
+    for (size_t i = 0; i < block->bytes; i++)
+        if (host[i] != block->value)
+            return 1;
+    return 0;
+}
+
+/* What a block holds that was just allocated: undefined, unless an option defines it. */
+static int fresh(void)
+{
+    unsigned char first[1000], last[1000];
+    unsigned char *pointer;
+    for (int round = 0; round < 3; round++) {
+        door_report("allocate", door_allocate((void **)&pointer, 100000));
+        door_report("read", door_read(first, pointer, sizeof(first)));
+        door_report("read", door_read(last, pointer + 99000, sizeof(last)));
+        printf("holds: %d %d\n", first[0], last[999]);
+        door_report("fill", door_fill(pointer, 17, 100000));
+        door_report("free", door_free(pointer));
+    }
+    return 0;
+}
+
+int program_contents(const char *self, const char *door, const char *argument)
+{
+    int errors = 0, wrong = 0;
+    host = malloc((size_t)4 << 20);
+    door_start();
+    if (argument && strcmp(argument, "fresh") == 0)
+        return fresh();
+    for (int i = 0; i < BLOCKS; i++)
+        errors += fill(&blocks[i], (unsigned char)i);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            struct block *block = &blocks[next_random() % BLOCKS];
+            wrong += verify(block);
+            errors += door_free(block->device) != 0;
+            errors += fill(block, (unsigned char)(block->value + 101));
+        }
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        wrong += verify(&blocks[i]);
+        errors += door_free(blocks[i].device) != 0;
+    }
+    printf("errors: %d, wrong: %d\n", errors, wrong);
+    free(host);
+    return 0;
+}

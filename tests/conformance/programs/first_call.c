@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The first call of a thread: what makes a context, and that it is there afterwards. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+static void current(const char *when)
+{
+    CUcontext context = NULL;
+    CUresult result = DRIVER(cuCtxGetCurrent)(&context);
+    printf("%s: context %s (%d)\n", when, context ? "yes" : "no", (int)result);
+}
+
+static void *allocate_first(void *unused)
+{
+    void *pointer = NULL;
+    current("thread begins");
+    door_report("allocate", door_allocate(&pointer, 1000));
+    current("after allocate");
+    if (pointer)
+        door_report("free", door_free(pointer));
+    return NULL;
+}
+
+static void *free_first(void *unused)
+{
+    current("thread begins");
+    door_report("free nothing", door_free(NULL));
+    current("after free");
+    return NULL;
+}
+
+static void on_thread(void *(*body)(void *))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, body, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
+int program_first_call(const char *self, const char *door, const char *argument)
+{
+    void *pointer;
+    current("program begins");
+    door_report("allocate before anything", door_allocate(&pointer, 4096));
+    current("after it");
+    door_start();
+    on_thread(allocate_first);
+    on_thread(free_first);
+    door_report("last error", door_last_error());
+    return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* A graph holds addresses: they stay backed, and others' memory stays untouched, as it runs. */
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCKS 50
+#define BYTES  5000
+
+static int holds(const void *device, int value)
+{
+    unsigned char bytes[BYTES];
+    if (door_read(bytes, device, BYTES))
+        return 0;
+    for (int i = 0; i < BYTES; i++)
+        if (bytes[i] != value)
+            return 0;
+    return 1;
+}
+
+int program_graph(const char *self, const char *door, const char *argument)
+{
+    void *target, *blocks[BLOCKS];
+    CUstream stream;
+    CUgraph graph;
+    int kept = 0;
+    door_start();
+    door_report("allocate", door_allocate(&target, BYTES));
+    door_report("stream", door_stream_create(&stream));
+    door_report("begin", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    door_report("fill", door_fill_async(target, 42, BYTES, stream));
+    door_report("end", door_capture_end(stream, &graph));
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < BLOCKS; i++)
+            if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i, BYTES))
+                printf("error\n");
+        door_report("clear", door_fill(target, 0, BYTES));
+        door_report("run", door_graph_run(graph, stream));
+        kept += holds(target, 42);
+        for (int i = 0; i < BLOCKS; i++) {
+            kept += holds(blocks[i], i);
+            if (door_free(blocks[i]))
+                printf("error\n");
+        }
+    }
+    printf("kept: %d of %d\n", kept, 5 * (BLOCKS + 1));
+    door_report("stream", door_stream_destroy(stream));
+    door_report("free", door_free(target));
+    return 0;
+}

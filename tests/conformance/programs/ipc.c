@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory shared with another process: a large block by its own pointer, a block inside a driver
+ * allocation by the base of its range and the offset, as libraries do.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BYTES 1000
+
+static void to_text(const CUipcMemHandle *handle, size_t offset, char *text)
+{
+    for (size_t i = 0; i < sizeof(*handle); i++)
+        text += sprintf(text, "%02x", (unsigned char)handle->reserved[i]);
+    sprintf(text, "%zx", offset);
+}
+
+static size_t from_text(const char *text, CUipcMemHandle *ret_handle)
+{
+    for (size_t i = 0; i < sizeof(*ret_handle); i++, text += 2) {
+        char digits[3] = {text[0], text[1], 0};
+        ret_handle->reserved[i] = (char)strtoul(digits, NULL, 16);
+    }
+    return strtoul(text, NULL, 16);
+}
+
+static int child(const char *argument)
+{
+    CUipcMemHandle handle;
+    unsigned char bytes[BYTES];
+    char *base;
+    size_t offset = from_text(argument, &handle);
+    int error = door_ipc_open((void **)&base, handle);
+    door_report("  open", error);
+    if (error)
+        return 0;
+    door_report("  read", door_read(bytes, base + offset, BYTES));
+    printf("  bytes: %d %d\n", bytes[0], bytes[BYTES - 1]);
+    door_report("  write", door_fill(base + offset, bytes[0] + 1, BYTES));
+    door_report("  wait", door_synchronize());
+    door_report("  close", door_ipc_close(base));
+    return 0;
+}
+
+static void share(const char *self, const char *door, char *pointer, char *export)
+{
+    CUipcMemHandle handle;
+    char text[2 * sizeof(handle) + 20];
+    unsigned char byte;
+    int error = door_ipc_export(&handle, export);
+    door_report("export", error);
+    door_report("last error", door_last_error());
+    if (error)
+        return;
+    to_text(&handle, (size_t)(pointer - export), text);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(self, self, "ipc", door, text, NULL);
+        _exit(127);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    door_report("read", door_read(&byte, pointer, 1));
+    printf("child: %d, byte now: %d\n", status, byte);
+}
+
+int program_ipc(const char *self, const char *door, const char *argument)
+{
+    char *large, *small[3];
+    CUdeviceptr base;
+    size_t size;
+    door_start();
+    if (argument)
+        return child(argument);
+    door_report("allocate", door_allocate((void **)&large, (size_t)8 << 20));
+    door_report("fill", door_fill(large, 10, BYTES));
+    share(self, door, large, large);
+    for (int i = 0; i < 3; i++) {
+        door_report("allocate", door_allocate((void **)&small[i], BYTES));
+        door_report("fill", door_fill(small[i], 20 + 10 * i, BYTES));
+    }
+    DRIVER(cuMemGetAddressRange)(&base, &size, (CUdeviceptr)(uintptr_t)small[2]);
+    share(self, door, small[2], (char *)(uintptr_t)base);
+    for (int i = 0; i < 3; i++)
+        door_report("free", door_free(small[i]));
+    door_report("free", door_free(large));
+    return 0;
+}

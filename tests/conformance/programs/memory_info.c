@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Free and total memory: one falls with allocations and comes back with frees, one stays. */
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCK  ((size_t)32 << 20)
+#define BLOCKS 10
+
+static size_t total_at_first;
+
+static size_t available(void)
+{
+    size_t free_bytes = 0, total = 0;
+    int error = door_memory_info(&free_bytes, &total);
+    if (error)
+        door_report("information", error);
+    if (!total_at_first)
+        total_at_first = total;
+    if (total != total_at_first || free_bytes > total)
+        printf("total changed, or less than free\n");
+    return free_bytes;
+}
+
+int program_memory_info(const char *self, const char *door, const char *argument)
+{
+    void *blocks[BLOCKS], *small[100];
+    bool fell = true, rose = true, steady = true;
+    door_start();
+    door_free(NULL);
+    size_t first = available(), before = first;
+    if (argument) {
+        printf("total: %zu MiB, free: %zu MiB\n", total_at_first >> 20, first >> 20);
+        return 0;
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        door_report("allocate", door_allocate(&blocks[i], BLOCK));
+        size_t now = available();
+        fell = fell && now + BLOCK <= before;
+        before = now;
+    }
+    for (int i = 0; i < 10; i++) {
+        steady = steady && available() == before;
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        door_report("free", door_free(blocks[i]));
+        size_t now = available();
+        rose = rose && now >= before + BLOCK;
+        before = now;
+    }
+    printf("fell by each: %d, steady: %d, rose by each: %d, as before: %d\n", fell, steady, rose,
+           before == first);
+    fell = true;
+    for (int i = 0; i < 100; i++) {
+        if (door_allocate(&small[i], 3000))
+            printf("error\n");
+        size_t now = available();
+        fell = fell && now <= before;
+        before = now;
+    }
+    for (int i = 0; i < 100; i++)
+        door_free(small[i]);
+    printf("never rose: %d, as before: %d\n", fell, available() == first);
+    return 0;
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs a conformance program behind every door, bare and preloaded, and compares.
+
+Output, errors and exit status of a preloaded run must be those of the bare one, byte by byte.
+Exit 0: equal behind every door; 1: not; 77: the program skipped everywhere.
+"""
+
+import argparse
+import difflib
+import os
+import subprocess
+import sys
+import tempfile
+
+DOORS = {
+    "linked": ["dynamic", "driver"],
+    "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
+               "driver-per-thread", "proc4", "proc5"],
+    "static": ["static"],
+}
+MODES = ["observe", "pool"]
+SKIPPED = 77
+TIMEOUT_S = 50
+
+
+class Suite:
+    """The executables, the library and the device that every run uses."""
+
+    def __init__(self, options):
+        self.executables = {kind: os.path.abspath(path) for kind, path in
+                            (("linked", options.linked), ("loaded", options.loaded),
+                             ("static", options.static)) if path}
+        self.library = os.path.abspath(options.library)
+        self.device = os.path.abspath(options.device) if options.device else None
+        self.directory = tempfile.mkdtemp(prefix="conformance-")
+
+    def doors(self):
+        return [(path, door) for kind, path in self.executables.items() for door in DOORS[kind]]
+
+    def environment(self, options):
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith(("CUPOOL", "LD_", "SIMGPU_"))}
+        if self.device:
+            env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2")
+        if options is not None:
+            env.update(LD_PRELOAD=self.library, CUPOOL=options)
+        return env
+
+    def run(self, path, program, door, options=None, argument=None, **variables):
+        """One run; options None is a bare one. Returns (status, output, errors)."""
+        env = self.environment(options)
+        env.update(variables)
+        command = [path, program, door] + ([argument] if argument else [])
+        try:
+            done = subprocess.run(command, env=env, capture_output=True, text=True,
+                                  errors="replace", timeout=TIMEOUT_S, cwd=self.directory)
+        except subprocess.TimeoutExpired as late:
+            return "timeout", (late.stdout or b"").decode(errors="replace"), ""
+        return done.returncode, done.stdout, done.stderr
+
+
+def text_of(run):
+    status, output, errors = run
+    return f"{output}{errors}status {status}\n"
+
+
+def compare(title, bare, preloaded):
+    """Prints what differs. True when nothing does."""
+    if bare == preloaded:
+        return True
+    print(f"# {title}")
+    for line in difflib.unified_diff(text_of(bare).splitlines(), text_of(preloaded).splitlines(),
+                                     "bare", "preloaded", lineterm="", n=2):
+        print(f"#   {line}")
+    return False
+
+
+def matrix(suite, program):
+    """All doors in all modes. Returns (runs that differ, doors that skipped, doors)."""
+    different = skipped = 0
+    doors = suite.doors()
+    for path, door in doors:
+        bare = suite.run(path, program, door)
+        if bare[0] == SKIPPED:
+            print(f"# {door}: {bare[1].strip()}")
+            skipped += 1
+            continue
+        if bare[0] != 0:
+            print(f"# {door}: the bare program failed\n{text_of(bare)}")
+            different += 1
+            continue
+        for mode in MODES:
+            trace = os.path.join(suite.directory, "%e.%p.cupool")
+            preloaded = suite.run(path, program, door, f"mode:{mode},trace:{trace}")
+            different += not compare(f"{program}, {door}, {mode}", bare, preloaded)
+    return different, skipped, len(doors)
+
+
+def arguments(parser):
+    parser.add_argument("--linked", help="executable linked with the CUDA libraries")
+    parser.add_argument("--loaded", help="executable that loads them")
+    parser.add_argument("--static", help="executable with the runtime inside")
+    parser.add_argument("--library", required=True, help="libcupool.so")
+    parser.add_argument("--device", help="directory of the simulated device; without: hardware")
+    return parser
+
+
+def main():
+    parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    parser.add_argument("program")
+    options = parser.parse_args()
+    different, skipped, doors = matrix(Suite(options), options.program)
+    if skipped == doors:
+        return SKIPPED
+    print(f"{options.program}: {doors - skipped} doors, {different} runs differ")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Reads the records of a trace as the format's header describes them, for the checks."""
+
+import collections
+import re
+import struct
+
+BLOCK = 65536
+SLOT = 64
+RECORD = struct.Struct("<HHBBHIIQQQQIIQ")
+FIELDS = ("kind api outcome memory device thread latency time size address site context stream "
+          "value")
+Record = collections.namedtuple("Record", FIELDS)
+
+
+def names(definitions, macro):
+    """Numbers and names of one kind of row in events.def."""
+    with open(definitions, encoding="utf-8") as file:
+        rows = re.findall(rf"^{macro}\((\w+), (\d+),", file.read(), re.M)
+    return {int(number): name for name, number in rows}
+
+
+class Trace:
+    def __init__(self, path, definitions):
+        self.kinds = names(definitions, "TRACE_EVENT")
+        self.outcomes = names(definitions, "TRACE_OUTCOME")
+        self.memories = names(definitions, "TRACE_MEMORY")
+        self.texts = {}
+        self.records = []
+        with open(path, "rb") as file:
+            data = file.read()
+        for start in range(BLOCK, len(data) - BLOCK + 1, BLOCK):
+            self._block(data[start:start + BLOCK])
+
+    def _block(self, block):
+        slot = 1
+        while slot < BLOCK // SLOT:
+            record = Record(*RECORD.unpack_from(block, slot * SLOT))
+            slot += 1
+            if record.kind == 0:
+                return
+            if self.kinds[record.kind] == "STRING":
+                text = block[slot * SLOT:slot * SLOT + record.size]
+                self.texts[record.value] = text.decode(errors="replace")
+                slot += -(-record.size // SLOT)
+            self.records.append(record)
+
+    def count(self, kind, api=None, outcome=None):
+        return sum(1 for record in self.records
+                   if self.kinds[record.kind] == kind and
+                   (api is None or self.texts.get(record.api) == api) and
+                   (outcome is None or self.outcomes[record.outcome] == outcome))
+
+    def calls(self):
+        """How often each function appears, by the kind of record."""
+        return collections.Counter((self.kinds[record.kind], self.texts.get(record.api))
+                                   for record in self.records
+                                   if self.kinds[record.kind] in ("ALLOCATE", "FREE"))
