@@ -7,12 +7,12 @@ import subprocess
 import preload
 
 
-def expect_line(what, done, exit_code, *words):
+def expect_line(what, done, exit_code, *words, wanted_lines=1):
     """One line on stderr that holds every word; nothing of a traceback or a crash."""
     text = done.stderr.decode()
     preload.expect_equal(f"{what}: exit", done.returncode, exit_code)
     lines = text.strip().splitlines()
-    preload.expect(len(lines) == 1, f"{what}: wanted one line, got {lines}")
+    preload.expect(len(lines) == wanted_lines, f"{what}: wanted {wanted_lines} line(s): {lines}")
     for word in words:
         preload.expect(word in text, f"{what}: {text.strip()!r} does not say {word!r}")
     print(f"{what}: {lines[0]}")
@@ -36,7 +36,7 @@ def check_programs(machine, llm, bare):
     preload.expect_equal("bad value: stdout", done.stdout, bare.stdout)
     expect_line("bad value", done, 0, "mode", "sideways", "observe")
     strict = machine.run([*run, "-O", "strict:1", "-O", "mode:sideways", "--", *llm])
-    expect_line("strict", strict, 125, "sideways")
+    expect_line("strict", strict, 125, "sideways", "strict:1", wanted_lines=2)
 
 
 def check_missing_driver(machine, llm):

@@ -19,7 +19,7 @@ def main():
         done = machine.run(command, preload=True, CUPOOL="reuse:deferred")
         preload.expect_equal(f"seed {seed}: exit ({done.stderr.decode()[-300:]})",
                              done.returncode, 0)
-        preload.expect("mismatches: 0" in done.stdout.decode(),
+        preload.expect("mismatches 0\n" in done.stdout.decode(),
                        f"seed {seed}: {done.stdout.decode().strip()}")
     print(f"{runs} runs, 0 mismatches")
 
