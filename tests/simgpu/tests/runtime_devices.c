@@ -109,6 +109,7 @@ static void test_peers(void)
     OK(cudaSetDevice(1));
     OK(cudaMalloc(&there, BYTES));
     OK(cudaMemset(there, 0x21, BYTES));
+    OK(cudaDeviceSynchronize());
     OK(cudaSetDevice(0));
     OK(cudaMalloc(&here, BYTES));
     OK(cudaMemcpyPeer(here, 0, there, 1, BYTES));

@@ -53,6 +53,7 @@ static void test_capture(void)
     EQUAL(pinned[0], 9);
     EQUAL(device_byte(), 9);
     OK(cudaMemset(device, 0, BYTES));
+    OK(cudaDeviceSynchronize());
     run(exec);
     EQUAL(device_byte(), 9);
     OK(cudaGraphExecDestroy(exec));
