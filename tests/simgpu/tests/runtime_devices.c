@@ -176,6 +176,8 @@ int main(void)
     context_create = driver_function("cuCtxCreate");
     context_destroy = driver_function("cuCtxDestroy");
     context_current = driver_function("cuCtxGetCurrent");
+    if (check_failures)
+        return check_done();
     test_device_per_thread();
     test_both_apis();
     test_peers();
