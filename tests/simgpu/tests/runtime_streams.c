@@ -173,6 +173,30 @@ static void test_stream_ordered_memory(void)
     OK(cudaStreamDestroy(stream));
 }
 
+static void *entry_point(unsigned long long flags)
+{
+    enum cudaDriverEntryPointQueryResult found;
+    void *function = NULL;
+
+    OK(cudaGetDriverEntryPointByVersion("cuMemcpyAsync", &function, 12000, flags, &found));
+    EQUAL(found, cudaDriverEntryPointSuccess);
+    return function;
+}
+
+/* The default is what the program was compiled for. */
+static void test_entry_points(void)
+{
+    void *legacy = entry_point(cudaEnableLegacyStream);
+    void *per_thread = entry_point(cudaEnablePerThreadDefaultStream);
+
+    CHECK(legacy != per_thread);
+#ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
+    CHECK(entry_point(cudaEnableDefault) == per_thread);
+#else
+    CHECK(entry_point(cudaEnableDefault) == legacy);
+#endif
+}
+
 int main(void)
 {
     OK(cudaFree(0));
@@ -185,5 +209,6 @@ int main(void)
     test_default_stream();
     test_properties();
     test_stream_ordered_memory();
+    test_entry_points();
     return check_done();
 }
