@@ -375,7 +375,7 @@ static void engine_done(struct engine *engine)
 /** Rows whose targets are in `settings`; the presets are applied before them. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
-    *settings = {3, 128, 8, 2048, 4, 32, 0, 1, 40, 0, 0.8, "small", NULL, NULL};
+    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0.8, "small", NULL, NULL};
     const struct option_row rows[] = {
         {"preset", OPTION_TEXT, &settings->preset, 0, 0,
          "small, or large: dim 1024, vocab 40000, batch 2, tokens 4"},
