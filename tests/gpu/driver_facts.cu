@@ -8,14 +8,17 @@
  *
  *     nvcc -std=c++17 -O2 -I. tests/gpu/driver_facts.cu tests/gpu/facts_*.cu -lcuda
  *
- * This file: the JSON writer, the helpers of facts.h, and the order of the parts.
+ * This file: the JSON writer, the helpers of facts.h, and the parts, each in a process of its own,
+ * so that a context broken by one does not spoil the rest.
  */
 #include "tests/gpu/facts.h"
 #include "tests/gpu/facts_kernels.cuh"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -168,25 +171,24 @@ static void facts_machine(void)
     json_number("free_bytes", (long long)free_bytes);
 }
 
-int main(void)
+/** The parts of the result, each made by a process of its own: its context may end broken. */
+static const struct part {
+    const char *name;
+    void (*write)(void);
+} parts[] = {
+    {"machine", facts_machine}, {"allocation", facts_allocation},
+    {"cost", facts_cost},       {"vmm", facts_vmm},
+    {"events", facts_events},   {"capture", facts_capture},
+    {"invalid", facts_invalid}, {"ipc", facts_ipc},
+};
+
+#define EXIT_NO_DEVICE 77
+
+static void unexpected_write(const char *part)
 {
-    cudaError_t error = cudaSetDevice(0);
-    if (error != cudaSuccess) {
-        fprintf(stderr, "driver_facts: no usable device: %s\n", cudaGetErrorString(error));
-        return 77;
-    }
-    FACT_EXPECT(cudaFree(NULL));
-    json_open(NULL, '{');
-    json_text("schema", "cupool.driver-facts/1");
-    facts_machine();
-    facts_allocation();
-    facts_cost();
-    facts_vmm();
-    facts_events();
-    facts_capture();
-    facts_invalid();
-    facts_ipc();
-    json_open("unexpected", '[');
+    char name[64];
+    snprintf(name, sizeof(name), "%s_unexpected", part);
+    json_open(name, '[');
     for (const auto &entry : unexpected) {
         json_open(NULL, '{');
         json_text("call", entry.first.c_str());
@@ -194,7 +196,63 @@ int main(void)
         json_close('}');
     }
     json_close(']');
+}
+
+/** In the part's process: stdout is a file that the parent takes over when all went well. */
+static int part_run(const struct part *part)
+{
+    cudaError_t error = cudaSetDevice(0);
+    if (error != cudaSuccess) {
+        fprintf(stderr, "driver_facts: no usable device: %s\n", cudaGetErrorString(error));
+        return EXIT_NO_DEVICE;
+    }
+    FACT_EXPECT(cudaFree(NULL));
+    part->write();
+    if (!unexpected.empty())
+        unexpected_write(part->name);
+    return unexpected.empty() ? 0 : 1;
+}
+
+/** Copies what the part wrote; a part that crashed is null. */
+static int part_collect(const struct part *part)
+{
+    FILE *output = tmpfile();
+    int status = 0, byte;
+    pid_t child = output == NULL ? -1 : fork();
+    if (child == 0) {
+        dup2(fileno(output), STDOUT_FILENO);
+        exit(part_run(part));
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        perror("driver_facts");
+        exit(1);
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_DEVICE)
+            exit(EXIT_NO_DEVICE);
+        fprintf(stderr, "driver_facts: %s: ended with status %#x\n", part->name, (unsigned)status);
+        json_null(part->name);
+        fclose(output);
+        return 1;
+    }
+    rewind(output);
+    while ((byte = getc(output)) != EOF)
+        putchar(byte);
+    fclose(output);
+    json_started = true;
+    return WEXITSTATUS(status);
+}
+
+int main(void)
+{
+    int status = 0;
+    json_open(NULL, '{');
+    json_text("schema", "cupool.driver-facts/1");
+    for (const struct part &part : parts) {
+        fflush(stdout);
+        status |= part_collect(&part);
+    }
     json_close('}');
     putchar('\n');
-    return unexpected.empty() ? 0 : 1;
+    return status;
 }

@@ -4,9 +4,9 @@
  * busy, and error names.
  *
  * Each part writes one member of the result. A call whose outcome is in question is written down
- * with its code; one that ought to succeed (FACT_EXPECT) and does not is listed at the end of the
- * result, and the program goes on: a machine with a GPU may be had only once. One thread, but for
- * the captures.
+ * with its code; one that ought to succeed (FACT_EXPECT) and does not is listed after its part, as
+ * "PART_unexpected", and the program goes on: a machine with a GPU may be had only once. One
+ * thread, but for the captures.
  */
 #ifndef GPU_FACTS_H
 #define GPU_FACTS_H

@@ -130,6 +130,7 @@ static void write_adjacent(size_t page)
     json_result("map_over_mapping", cuMemMap(range, page, 0, handles[1], 0));
     json_result("access_over_two_mappings", cuMemSetAccess(range, 2 * page, &access, 1));
     json_result("memset_over_two_mappings", cuMemsetD8(range, 1, 2 * page));
+    FACT_EXPECT(cuCtxSynchronize());
     json_result("range_result", cuMemGetAddressRange(&base, &bytes, range + page));
     json_number("range_offset", (long long)(range + page - base));
     json_number("range_bytes", (long long)bytes);

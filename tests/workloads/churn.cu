@@ -11,8 +11,8 @@
  * output is the same in every run with the same options. Sizes are log-uniform in [least, most],
  * a share of them ("tail", in percent) log-uniform in [most, tail-most]. Exit 1 on a mismatch.
  *
- * Threads share the mailboxes only, each under its own lock; a thread's blocks, streams and
- * tallies are its own.
+ * Threads share the mailboxes, each under its own lock, and a count of blocks; a thread's blocks,
+ * streams and tallies are its own.
  */
 #include "tests/workloads/check.h"
 #include "tests/workloads/churn_kernels.cuh"
@@ -20,6 +20,7 @@
 
 #include <math.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -50,6 +51,13 @@ struct mailbox {
     std::vector<void *> addresses; /* guarded by lock */
 };
 
+/** What all workers share. */
+struct common {
+    struct mailbox *mailboxes;   /* one a worker; immutable */
+    size_t workers;              /* immutable */
+    std::atomic<long long> held; /* blocks allocated or being allocated, and not yet freed */
+};
+
 struct lane {
     cudaStream_t stream;
     cudaEvent_t event;
@@ -59,6 +67,7 @@ struct lane {
 
 struct worker {
     const struct settings *settings;
+    struct common *common;
     struct mailbox *own, *next;
     uint64_t index, draws;
     uint32_t *source; /* pinned, SOURCE_WORDS words of source_content */
@@ -120,7 +129,27 @@ static void lane_fill(struct lane *lane, unsigned char *address, size_t bytes,
     CUDA_CHECK(cudaGetLastError());
 }
 
-static void mailbox_drain(struct mailbox *mailbox)
+/** cudaMalloc, counted; anything but a full device ends the program. */
+static cudaError_t block_allocate(struct common *common, size_t bytes, unsigned char **ret_address)
+{
+    common->held++;
+    cudaError_t error = cudaMalloc(ret_address, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        common->held--;
+        (void)cudaGetLastError();
+        return error;
+    }
+    CUDA_CHECK(error);
+    return error;
+}
+
+static void block_free(struct common *common, void *address)
+{
+    CUDA_CHECK(cudaFree(address));
+    common->held--;
+}
+
+static void mailbox_drain(struct common *common, struct mailbox *mailbox)
 {
     std::vector<void *> taken;
     {
@@ -128,7 +157,7 @@ static void mailbox_drain(struct mailbox *mailbox)
         taken.swap(mailbox->addresses);
     }
     for (void *address : taken)
-        CUDA_CHECK(cudaFree(address));
+        block_free(common, address);
 }
 
 /** Verifies a live block, on another stream as often as not, and frees it right away. */
@@ -151,7 +180,7 @@ static void worker_release(struct worker *worker, size_t at)
         std::lock_guard<std::mutex> guard(worker->next->lock);
         worker->next->addresses.push_back(block.address);
     } else {
-        CUDA_CHECK(cudaFree(block.address));
+        block_free(worker->common, block.address);
     }
 }
 
@@ -160,21 +189,24 @@ static void worker_release_random(struct worker *worker)
     worker_release(worker, worker_draw_below(worker, worker->live.size()));
 }
 
-/** cudaMalloc; a full device is answered by freeing what this thread has. */
+/** A full device is answered by freeing what this thread has, then by waiting for the others. */
 static unsigned char *worker_allocate(struct worker *worker, size_t bytes)
 {
+    struct common *common = worker->common;
+    unsigned char *address = NULL;
     for (;;) {
-        void *address = NULL;
-        bool last = worker->live.empty();
-        cudaError_t error = cudaMalloc(&address, bytes);
-        if (error == cudaErrorMemoryAllocation && !last) {
-            (void)cudaGetLastError();
-            mailbox_drain(worker->own);
+        bool room_may_come = common->held > 0;
+        cudaError_t error = block_allocate(common, bytes, &address);
+        if (error == cudaSuccess)
+            return address;
+        if (!room_may_come)
+            CUDA_CHECK(error);
+        for (size_t i = 0; i < common->workers; i++)
+            mailbox_drain(common, &common->mailboxes[i]);
+        if (!worker->live.empty())
             worker_release(worker, worker->live.size() - 1);
-            continue;
-        }
-        CUDA_CHECK(error);
-        return (unsigned char *)address;
+        else
+            std::this_thread::yield();
     }
 }
 
@@ -184,19 +216,16 @@ static void worker_fill_through_copy(struct worker *worker, const struct block *
     struct lane *lane = &worker->lanes[block->stream];
     struct lane *other = &worker->lanes[(block->stream + 1) % worker->lanes.size()];
     unsigned char *origin = NULL;
-    cudaError_t error = cudaMalloc(&origin, block->bytes);
-    if (error == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError();
+    if (block_allocate(worker->common, block->bytes, &origin) != cudaSuccess) {
         lane_fill(lane, block->address, block->bytes, block->content);
         return;
     }
-    CUDA_CHECK(error);
     lane_fill(other, origin, block->bytes, block->content);
     if (other != lane)
         lane_order(other, lane);
     CUDA_CHECK(cudaMemcpyAsync(block->address, origin, block->bytes, cudaMemcpyDeviceToDevice,
                                lane->stream));
-    CUDA_CHECK(cudaFree(origin));
+    block_free(worker->common, origin);
 }
 
 /** Fills from the pinned source, if the block fits into it. */
@@ -233,7 +262,7 @@ static void worker_operate(struct worker *worker, uint64_t number)
 {
     const struct settings *s = worker->settings;
     struct block block = {};
-    mailbox_drain(worker->own);
+    mailbox_drain(worker->common, worker->own);
     block.bytes = worker_plan_bytes(worker, number);
     block.stream = worker_plan(worker, number, STREAM) % worker->lanes.size();
     block.content.key = worker_plan(worker, number, KEY);
@@ -258,13 +287,21 @@ static void worker_init_source(struct worker *worker)
         worker->source[i] = churn_word(worker->source_content, i);
 }
 
-static void lane_init(struct lane *lane)
+/** Memory for the whole run: nobody waits for its return, so it does not count as held. */
+static unsigned char *lane_allocate(struct worker *worker, size_t bytes)
+{
+    unsigned char *address = worker_allocate(worker, bytes);
+    worker->common->held--;
+    return address;
+}
+
+static void lane_init(struct lane *lane, struct worker *worker)
 {
     size_t bytes = CHURN_MAX_THREADS * sizeof(*lane->tallies);
     CUDA_CHECK(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking));
     CUDA_CHECK(cudaEventCreateWithFlags(&lane->event, cudaEventDisableTiming));
-    CUDA_CHECK(cudaMalloc(&lane->tallies, bytes));
-    CUDA_CHECK(cudaMalloc(&lane->sink, sizeof(*lane->sink)));
+    lane->tallies = (struct churn_tally *)lane_allocate(worker, bytes);
+    lane->sink = (uint32_t *)lane_allocate(worker, sizeof(*lane->sink));
     CUDA_CHECK(cudaMemsetAsync(lane->tallies, 0, bytes, lane->stream));
 }
 
@@ -293,7 +330,7 @@ static void worker_run(struct worker *worker)
     worker_init_source(worker);
     worker->lanes.resize((size_t)s->streams);
     for (struct lane &lane : worker->lanes)
-        lane_init(&lane);
+        lane_init(&lane, worker);
     for (long long number = 0; number < share; number++)
         worker_operate(worker, (uint64_t)number);
     while (!worker->live.empty())
@@ -335,11 +372,13 @@ int main(int argc, char **argv)
     settings_parse(&settings, argc, argv);
     size_t count = (size_t)settings.threads;
     std::unique_ptr<struct mailbox[]> mailboxes(new struct mailbox[count]);
+    struct common common = {mailboxes.get(), count, {0}};
     std::vector<struct worker> workers(count);
     std::vector<std::thread> threads;
     for (size_t i = 0; i < count; i++) {
         workers[i].settings = &settings;
         workers[i].index = i;
+        workers[i].common = &common;
         workers[i].own = &mailboxes[i];
         workers[i].next = &mailboxes[(i + 1) % count];
     }
@@ -350,7 +389,7 @@ int main(int argc, char **argv)
 
     uint64_t bytes = 0, mismatches = 0, sum = 0;
     for (size_t i = 0; i < count; i++) {
-        mailbox_drain(&mailboxes[i]);
+        mailbox_drain(&common, &mailboxes[i]);
         bytes += workers[i].allocated_bytes;
         mismatches += workers[i].mismatches;
         sum += workers[i].sum;

@@ -375,10 +375,10 @@ static void engine_done(struct engine *engine)
 /** Rows whose targets are in `settings`; the presets are applied before them. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
-    *settings = {2, 64, 4, 512, 4, 32, 0, 1, 40, 0, 0.8, "small", NULL, NULL};
+    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0.8, "small", NULL, NULL};
     const struct option_row rows[] = {
         {"preset", OPTION_TEXT, &settings->preset, 0, 0,
-         "small, or large: layers 2, dim 1024, heads 8, vocab 40000, batch 2, tokens 4"},
+         "small, or large: dim 1024, vocab 40000, batch 2, tokens 4"},
         {"tokens", OPTION_COUNT, &settings->tokens, 1, 65536, "tokens of the longest answer"},
         {"batch", OPTION_COUNT, &settings->batch, 1, 1024, "sequences at a time"},
         {"sequences", OPTION_COUNT, &settings->sequences, 0, 65536, "in all; 0: twice the batch"},
@@ -398,7 +398,7 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
         rows, sizeof(rows) / sizeof(rows[0])};
     option_parse(&table, argc, argv);
     if (strcmp(settings->preset, "large") == 0) {
-        settings->dim = 1024, settings->heads = 8, settings->vocab = 40000;
+        settings->dim = 1024, settings->vocab = 40000;
         settings->batch = 2, settings->tokens = 4;
         option_parse(&table, argc, argv);
     } else if (strcmp(settings->preset, "small") != 0) {
