@@ -6,6 +6,7 @@
 #ifndef SIMGPU_H
 #define SIMGPU_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -15,6 +16,7 @@ extern "C" {
 #define SIMGPU_API __attribute__((visibility("default")))
 
 struct CUstream_st;
+struct CUmod_st;
 
 /**
  * Keep a stream from starting work until it is released as often; what runs goes on. NULL is the
@@ -23,6 +25,12 @@ struct CUstream_st;
  */
 SIMGPU_API int simgpu_hold(struct CUstream_st *stream);
 SIMGPU_API int simgpu_release(struct CUstream_st *stream);
+
+/**
+ * Say how large a variable of a module or library is, where its image does not: what a runtime
+ * knows from the program's registration. The variable exists from then on. Returns a CUresult.
+ */
+SIMGPU_API int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes);
 
 /** Virtual time that the calls of this process have cost, by the profile. */
 SIMGPU_API uint64_t simgpu_virtual_ns(void);

@@ -71,8 +71,7 @@ static CUresult context_start(CUcontext ctx, struct device *device, unsigned fla
     ctx->api_version = 3020;
     ctx->id = ++last_id;
     ctx->sticky = CUDA_SUCCESS;
-    ctx->arena.device = device;
-    LIST_INIT(&ctx->arena.segments);
+    ctx->arena = (struct arena){.device = device};
     LIST_INIT(&ctx->allocations);
     LIST_INIT(&ctx->streams);
     LIST_INIT(&ctx->modules);

@@ -61,6 +61,7 @@ enum handle_magic {
     HANDLE_ARRAY = 0x61727231,
     HANDLE_MIPMAP = 0x6d697031,
     HANDLE_LIBRARY = 0x6c696231,
+    HANDLE_PHYSICAL = 0x70687931,
 };
 
 /** First member of every handle's struct. */

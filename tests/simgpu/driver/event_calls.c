@@ -5,6 +5,8 @@
 #include "tests/simgpu/driver/call.h"
 
 #include "tests/simgpu/driver/capture.h"
+#include "tests/simgpu/driver/ipc.h"
+#include "tests/simgpu/driver/mempool.h"
 #include "tests/simgpu/driver/stream_calls.h"
 #include "tests/simgpu/driver/work.h"
 
@@ -16,8 +18,18 @@ static CUresult create(CUevent *ret, unsigned flags)
         return CUDA_ERROR_INVALID_VALUE;
     if (flags & CU_EVENT_INTERPROCESS && !(flags & CU_EVENT_DISABLE_TIMING))
         return CUDA_ERROR_INVALID_VALUE;
+    CUevent made;
     CUresult result = context_current(&ctx);
-    return result == CUDA_SUCCESS ? event_create(ctx, flags, ret) : result;
+    if (result == CUDA_SUCCESS)
+        result = event_create(ctx, flags, &made);
+    if (result == CUDA_SUCCESS && flags & CU_EVENT_INTERPROCESS) {
+        result = ipc_share_event(made);
+        if (result != CUDA_SUCCESS)
+            event_unref(made);
+    }
+    if (result == CUDA_SUCCESS)
+        *ret = made;
+    return result;
 }
 
 static CUresult destroy(CUevent event)
@@ -57,6 +69,7 @@ static CUresult synchronize(CUevent event)
     event_ref(event);
     point_wait(&point, event->remote);
     event_unref(event);
+    pools_trim_at_sync(ctx->device);
     return ctx->sticky;
 }
 

@@ -9,6 +9,8 @@
 
 #include "tests/simgpu/driver/work.h"
 
+struct user_reference;
+
 struct CUgraphNode_st {
     struct handle handle;
     TAILQ_ENTRY(CUgraphNode_st) link;
@@ -19,6 +21,7 @@ struct CUgraphNode_st {
     size_t dep_count;
     uint64_t id;          /* the same in a clone */
     CUgraphNode original; /* in a clone */
+    CUgraphNode copy;     /* while its graph is cloned */
     bool disabled;
     unsigned mark; /* for walks */
 };
@@ -28,52 +31,71 @@ struct CUgraph_st {
     TAILQ_HEAD(, CUgraphNode_st) nodes;
     size_t node_count;
     CUgraph original;
+    struct user_reference *objects; /* cuGraphRetainUserObject */
+};
+
+/** What a launch executes; immutable while anybody but one executable graph refers to it. */
+struct graph_body {
+    unsigned refs;
+    CUgraph graph;
+    CUgraphNode *order; /* nodes of child graphs in the place of their parents */
+    size_t order_count;
 };
 
 struct CUgraphExec_st {
     struct handle handle;
-    CUgraph graph; /* a private copy */
-    CUgraphNode *order;
-    size_t order_count;
-    unsigned refs;
+    struct graph_body *body;
     uint64_t flags;
+    struct point last; /* launches of one executable graph follow each other */
     CUcontext ctx;
 };
 
-/** Memory of an allocation node: its address is fixed, its backing comes and goes. */
+/** Memory of an allocation node: its address is fixed; it is backed from the first launch on, until
+ *  it is trimmed. */
 struct graph_memory {
+    LIST_ENTRY(graph_memory) link;
     unsigned refs;
     struct device *device;
     uintptr_t base;
     size_t bytes;
-    struct allocation *allocation; /* while it is allocated */
+    struct allocation *allocation; /* while it is backed */
+    bool live;                     /* between allocation and free */
 };
 
 CUresult graph_create(CUgraph *ret);
 void graph_destroy(CUgraph graph);
 /** NULL without memory. */
 CUgraph graph_clone(CUgraph graph);
+CUgraphNode graph_find(CUgraph graph, uint64_t id);
 
 /** Takes the work, also when it fails. */
 CUresult graph_add(CUgraph graph, const CUgraphNode *deps, size_t dep_count, struct work *work,
                    CUgraphNodeType type, CUgraphNode *ret);
+void node_destroy(CUgraphNode node);
 CUresult node_add_dep(CUgraphNode node, CUgraphNode dep);
 CUgraphNodeType node_type_of(const struct work *work);
 
-CUresult exec_create(CUgraph graph, CUcontext ctx, uint64_t flags, CUgraphExec *ret);
-void exec_ref(CUgraphExec exec);
 /** Accepts NULL. */
-void exec_unref(CUgraphExec exec);
+void body_unref(struct graph_body *body);
 /** No lock. */
-void exec_run(CUgraphExec exec, CUcontext ctx);
-uint64_t exec_virtual_ns(CUgraphExec exec);
-CUresult exec_launch(CUgraphExec exec, CUstream given, bool per_thread);
+void body_run(struct graph_body *body, CUcontext ctx);
+uint64_t body_virtual_ns(const struct graph_body *body);
 
-/** `memory` NULL: nothing. */
+CUresult exec_create(CUgraph graph, uint64_t flags, CUgraphExec *ret);
+CUresult exec_launch(CUgraphExec exec, CUstream given, bool per_thread);
+/** The node of the executable graph that stands for a node of the graph it was made from, in a body
+ *  that no launch in flight refers to. */
+CUresult exec_node(CUgraphExec exec, CUgraphNode node, CUgraphNode *ret);
+
 CUresult graph_memory_create(struct device *device, size_t bytes, struct graph_memory **ret);
+/** These accept NULL. */
 void graph_memory_ref(struct graph_memory *memory);
 void graph_memory_unref(struct graph_memory *memory);
-void graph_memory_map(struct graph_memory *memory);
-void graph_memory_unmap(struct graph_memory *memory);
+/** Physical memory for it, before a launch. */
+CUresult graph_memory_back(struct graph_memory *memory);
+/** The one whose address this is, or NULL. */
+struct graph_memory *graph_memory_find(uintptr_t base);
+/** Drops the backing of all that are not live. */
+void graph_memory_trim(struct device *device);
 
 #endif

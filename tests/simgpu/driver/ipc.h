@@ -5,9 +5,12 @@
 #ifndef SIMGPU_IPC_H
 #define SIMGPU_IPC_H
 
+#include "tests/simgpu/driver/event.h"
 #include "tests/simgpu/driver/memory.h"
 
 /** The allocation goes: its handles open no more. */
 void ipc_forget(struct allocation *allocation);
+/** The counters of a new interprocess event move to shared memory. */
+CUresult ipc_share_event(CUevent event);
 
 #endif

@@ -28,6 +28,16 @@ uint64_t memory_next_id(void)
     return ++last;
 }
 
+uintptr_t segment_base(const struct segment *segment)
+{
+    return segment->base;
+}
+
+struct physical *segment_physical(const struct segment *segment)
+{
+    return segment->physical;
+}
+
 size_t memory_rounded(size_t bytes)
 {
     return bytes < PAGE_BYTES ? ROUND_UP(bytes, MEMORY_ALIGN) : ROUND_UP(bytes, PAGE_BYTES);
@@ -38,7 +48,7 @@ static CUresult backing_map(struct device *device, size_t bytes, struct physical
                             uintptr_t *ret_base)
 {
     struct physical *physical;
-    CUresult result = physical_create(device, bytes, false, false, &physical);
+    CUresult result = physical_create(device, bytes, false, &physical);
     if (result != CUDA_SUCCESS)
         return result;
     uintptr_t base = va_take(bytes, PAGE_BYTES, 0);
@@ -73,6 +83,7 @@ static CUresult segment_create(struct arena *arena, struct segment **ret)
     segment->longest = GRANULES;
     va_page(segment->base)->segment = segment;
     LIST_INSERT_HEAD(&arena->segments, segment, link);
+    arena->segment_count++;
     *ret = segment;
     return CUDA_SUCCESS;
 }
@@ -80,6 +91,7 @@ static CUresult segment_create(struct arena *arena, struct segment **ret)
 static void segment_destroy(struct segment *segment)
 {
     LIST_REMOVE(segment, link);
+    segment->arena->segment_count--;
     va_page(segment->base)->segment = NULL;
     physical_unmap(segment->physical, segment->base, PAGE_BYTES);
     va_give(segment->base, PAGE_BYTES);
@@ -140,8 +152,23 @@ static void block_give(struct allocation *block)
         segment->block[first + i] = NULL;
     segment->used -= granules;
     segment->longest = GRANULES;
-    if (!segment->used)
+    if (!segment->used && !segment->arena->keeps_empty)
         segment_destroy(segment);
+}
+
+size_t memory_trim(struct arena *arena, size_t bytes)
+{
+    size_t given = 0;
+    struct segment *segment = LIST_FIRST(&arena->segments);
+    while (segment && given < bytes) {
+        struct segment *next = LIST_NEXT(segment, link);
+        if (!segment->used) {
+            segment_destroy(segment);
+            given += PAGE_BYTES;
+        }
+        segment = next;
+    }
+    return given;
 }
 
 /* Imported memory can begin inside its first page. */

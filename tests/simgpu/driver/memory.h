@@ -33,6 +33,8 @@ enum memory_kind {
 struct arena {
     struct device *device; /* NULL: not bounded by a device */
     LIST_HEAD(, segment) segments;
+    size_t segment_count;
+    bool keeps_empty; /* until memory_trim: of a pool */
 };
 
 struct allocation {
@@ -49,8 +51,9 @@ struct allocation {
     uint64_t id; /* CU_POINTER_ATTRIBUTE_BUFFER_ID */
     unsigned flags;
     bool sync_memops;
-    bool freeing;   /* a stream-ordered free has been submitted */
-    int protection; /* of a mapping */
+    bool freeing; /* a stream-ordered free has been submitted */
+    /* Of a mapping. */
+    uint32_t readers, writers; /* bit per device ordinal */
     size_t physical_offset;
     uint32_t ipc_slot; /* index + 1 on the board of exported memory */
     unsigned opened;   /* cuIpcOpenMemHandle: how often */
@@ -65,6 +68,9 @@ CUresult memory_adopt(struct physical *physical, CUcontext ctx, enum memory_kind
                       size_t skip_bytes, size_t bytes, struct allocation **ret);
 void memory_give(struct allocation *allocation);
 
+/** Gives back up to `bytes` of empty segments; how much it was. */
+size_t memory_trim(struct arena *arena, size_t bytes);
+
 /** The allocation around an address of the region, or NULL. */
 struct allocation *memory_find(uintptr_t address);
 
@@ -75,5 +81,8 @@ bool memory_covers(uintptr_t address, size_t bytes);
 size_t memory_rounded(size_t bytes);
 
 uint64_t memory_next_id(void);
+
+uintptr_t segment_base(const struct segment *segment);
+struct physical *segment_physical(const struct segment *segment);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "tests/simgpu/driver/capture.h"
 #include "tests/simgpu/driver/context.h"
+#include "tests/simgpu/driver/graph.h"
 #include "tests/simgpu/driver/host_memory.h"
 #include "tests/simgpu/driver/ipc.h"
 #include "tests/simgpu/driver/mempool.h"
@@ -24,6 +25,10 @@ static CUresult allocate(enum call_id id, CUdeviceptr *ret, size_t bytes)
         result = capture_check_unsafe();
     if (result == CUDA_SUCCESS)
         result = memory_take(&ctx->arena, ctx, MEMORY_DEVICE, bytes, &made);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        pools_trim_all(ctx->device);
+        result = memory_take(&ctx->arena, ctx, MEMORY_DEVICE, bytes, &made);
+    }
     if (result != CUDA_SUCCESS)
         return result;
     call_bytes(id, bytes);
@@ -73,7 +78,8 @@ static bool may_free(const struct allocation *found, CUdeviceptr address)
     if (!found || found->base != address || found->freeing)
         return false;
     return found->kind == MEMORY_DEVICE || found->kind == MEMORY_MANAGED ||
-           found->kind == MEMORY_ASYNC;
+           found->kind == MEMORY_ASYNC ||
+           (found->kind == MEMORY_GRAPH && graph_memory_find(address)->live);
 }
 
 static CUresult free_memory(enum call_id id, CUdeviceptr address)
@@ -100,6 +106,8 @@ static CUresult free_memory(enum call_id id, CUdeviceptr address)
     ipc_forget(found);
     if (found->kind == MEMORY_ASYNC)
         pool_free_now(found);
+    else if (found->kind == MEMORY_GRAPH)
+        graph_memory_find(address)->live = false;
     else
         memory_give(found);
     return CUDA_SUCCESS;

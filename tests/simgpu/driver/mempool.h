@@ -13,6 +13,8 @@
 void pool_free(struct allocation *allocation);
 /** A synchronisation: give back what exceeds the thresholds. */
 void pools_trim_at_sync(struct device *device);
+/** The device is short of memory: give back all that is not in use. */
+void pools_trim_all(struct device *device);
 /** cuMemFree of a stream-ordered allocation, after the device is idle. */
 void pool_free_now(struct allocation *allocation);
 

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +18,28 @@ static struct {
     int fd;
     uint64_t next;
 } shared_file = {.fd = -1};
+
+static struct handle_cache physical_cache = {HANDLE_PHYSICAL, sizeof(struct physical), {NULL}};
+
+static struct physical *physical_take(struct device *device, size_t bytes)
+{
+    struct physical *made = handle_take(&physical_cache);
+    if (!made)
+        return NULL;
+    made->device = device;
+    made->counted = false;
+    made->fd = -1;
+    made->owns_fd = false;
+    made->offset = 0;
+    made->bytes = bytes;
+    made->handles = made->mappings = 0;
+    made->prop = (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED};
+    if (device) {
+        made->prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+        made->prop.location.id = device->ordinal;
+    }
+    return made;
+}
 
 static int file_create(const char *name, uint64_t bytes)
 {
@@ -46,9 +67,12 @@ static bool stretch_take(int *fd, uint64_t *next, size_t bytes, struct physical 
 static bool backing_take(struct physical *physical, bool own_fd)
 {
     struct device *device = physical->device;
+    char name[32];
     if (own_fd) {
+        /* The name tells an importer whose memory it is. */
+        snprintf(name, sizeof name, "simgpu-shared-%d", device ? (int)device->physical : -1);
         physical->owns_fd = true;
-        physical->fd = file_create("simgpu-shared", physical->bytes);
+        physical->fd = file_create(name, physical->bytes);
         return physical->fd >= 0;
     }
     if (device)
@@ -56,23 +80,22 @@ static bool backing_take(struct physical *physical, bool own_fd)
     return stretch_take(&shared_file.fd, &shared_file.next, physical->bytes, physical);
 }
 
-CUresult physical_create(struct device *device, size_t bytes, bool own_fd, bool mapped,
-                         struct physical **ret)
+CUresult physical_create(struct device *device, size_t bytes, bool own_fd, struct physical **ret)
 {
     if (device && bytes > device->capacity - device->used)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    struct physical *physical = calloc(1, sizeof *physical);
+    struct physical *physical = physical_take(device, bytes);
     if (!physical)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    physical->device = device;
-    physical->bytes = bytes;
-    physical->handles = !mapped;
     if (!backing_take(physical, own_fd)) {
-        free(physical);
+        handle_give(&physical_cache, physical);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    if (device)
+    if (device) {
         device->used += bytes;
+        physical->counted = true;
+    }
+    physical->handles = 1;
     *ret = physical;
     return CUDA_SUCCESS;
 }
@@ -80,18 +103,17 @@ CUresult physical_create(struct device *device, size_t bytes, bool own_fd, bool 
 CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t bytes,
                          struct physical **ret)
 {
-    struct physical *physical = calloc(1, sizeof *physical);
+    struct physical *physical = physical_take(device, bytes);
     if (!physical)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *physical = (struct physical){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
-                                  .owns_fd = true,
-                                  .offset = offset,
-                                  .bytes = bytes,
-                                  .handles = 1};
+    physical->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (physical->fd < 0) {
-        free(physical);
+        handle_give(&physical_cache, physical);
         return CUDA_ERROR_INVALID_VALUE;
     }
+    physical->owns_fd = true;
+    physical->offset = offset;
+    physical->handles = 1;
     *ret = physical;
     return CUDA_SUCCESS;
 }
@@ -100,14 +122,14 @@ void physical_check(struct physical *physical)
 {
     if (physical->handles || physical->mappings)
         return;
-    if (physical->device)
+    if (physical->counted)
         physical->device->used -= physical->bytes;
     if (physical->owns_fd)
         close(physical->fd);
     else
         fallocate(physical->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)physical->offset,
                   (off_t)physical->bytes);
-    free(physical);
+    handle_give(&physical_cache, physical);
 }
 
 CUresult physical_map(struct physical *physical, uintptr_t address, size_t offset, size_t bytes,

@@ -12,8 +12,11 @@
 
 struct device;
 
+/** What CUmemGenericAllocationHandle points at. */
 struct physical {
-    struct device *device; /* NULL: host memory, or managed; not counted against a capacity */
+    struct handle handle;
+    struct device *device; /* NULL: host memory, or managed */
+    bool counted;          /* against the device's capacity; not what another process pays for */
     int fd;
     bool owns_fd;
     uint64_t offset;
@@ -23,9 +26,8 @@ struct physical {
     CUmemAllocationProp prop;
 };
 
-/** Takes one reference as a mapping if `mapped`, else as a handle. */
-CUresult physical_create(struct device *device, size_t bytes, bool own_fd, bool mapped,
-                         struct physical **ret);
+/** With one handle. `own_fd`: in a file of its own, which can be exported. */
+CUresult physical_create(struct device *device, size_t bytes, bool own_fd, struct physical **ret);
 /** What another process, or this one, exported; `fd` is duplicated. */
 CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t bytes,
                          struct physical **ret);

@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/driver/api.h"
 
+#include "tests/simgpu/driver/prefetch.h"
 #include "tests/simgpu/driver/stream_calls.h"
 
 #define STREAM_LOG "stream=0x%llx", HEX(hStream)
@@ -108,4 +109,11 @@ CUresult CUDAAPI cuStreamWaitValue64(CUstream hStream, CUdeviceptr addr, cuuint6
 {
     CALL(cuStreamWaitValue64, stream_value(hStream, PER_THREAD, addr, value, 8, flags, true),
          STREAM_LOG);
+}
+
+CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr devPtr, size_t count, CUmemLocation location,
+                                    unsigned int flags, CUstream hStream)
+{
+    CALL(cuMemPrefetchAsync, managed_prefetch(devPtr, count, hStream, PER_THREAD),
+         "ptr=0x%llx\tbytes=%zu", devPtr, count);
 }

@@ -67,7 +67,7 @@ void work_destroy(struct work *work)
     case WORK_WAIT: event_unref(work->event.event); break;
     case WORK_ALLOC:
     case WORK_FREE: graph_memory_unref(work->memory.memory); break;
-    case WORK_GRAPH: exec_unref(work->exec); break;
+    case WORK_GRAPH: body_unref(work->body); break;
     case WORK_CHILD: graph_destroy(work->child); break;
     default: break;
     }
@@ -173,7 +173,7 @@ void work_execute(const struct work *work, CUcontext ctx)
     case WORK_HOST: work->host.function(work->host.data); break;
     case WORK_WRITE_VALUE: run_guarded(value_write, work, ctx); break;
     case WORK_WAIT_VALUE: run_guarded(value_wait, work, ctx); break;
-    case WORK_GRAPH: exec_run(work->exec, ctx); break;
+    case WORK_GRAPH: body_run(work->body, ctx); break;
     default: break;
     }
 }
@@ -182,10 +182,10 @@ void work_settle(const struct work *work, uint64_t now_ns)
 {
     switch (work->kind) {
     case WORK_RECORD: event_complete(work->event.event, work->event.generation, now_ns); break;
-    case WORK_ALLOC: graph_memory_map(work->memory.memory); break;
+    case WORK_ALLOC: work->memory.memory->live = true; break;
     case WORK_FREE:
         if (work->memory.memory)
-            graph_memory_unmap(work->memory.memory);
+            work->memory.memory->live = false;
         else
             pool_free(work->memory.allocation);
         break;
@@ -205,7 +205,7 @@ uint64_t work_virtual_ns(const struct work *work)
         return work->fill.width * work->fill.element_bytes * work->fill.height *
                profile.fill_ns_per_mib / MIB;
     case WORK_KERNEL: return profile.kernel_ns;
-    case WORK_GRAPH: return exec_virtual_ns(work->exec);
+    case WORK_GRAPH: return body_virtual_ns(work->body);
     default: return 0;
     }
 }

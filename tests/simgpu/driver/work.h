@@ -17,7 +17,7 @@ enum work_kind {
     WORK_CALLBACK,
     WORK_RECORD,
     WORK_WAIT,
-    WORK_ALLOC,
+    WORK_ALLOC, /* of a graph */
     WORK_FREE,
     WORK_WRITE_VALUE,
     WORK_WAIT_VALUE,
@@ -43,13 +43,14 @@ struct fill {
     size_t width, height;
 };
 
+struct simgpu_twin;
+
 struct launch {
     CUfunction function;
+    const struct simgpu_twin *twin; /* NULL: skipped */
     unsigned grid[3], block[3];
     unsigned shared_bytes;
     void **arguments; /* one block with the values behind it; NULL without a twin */
-    void **params_given;
-    void **extra_given;
 };
 
 struct work {
@@ -87,8 +88,8 @@ struct work {
             unsigned bytes;
             unsigned flags;
         } value;
-        CUgraphExec exec; /* referenced */
-        CUgraph child;    /* owned by the node */
+        struct graph_body *body; /* referenced */
+        CUgraph child;           /* owned by the node */
     };
 };
 

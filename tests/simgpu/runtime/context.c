@@ -26,6 +26,7 @@ struct primary {
 
 static pthread_mutex_t primaries_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct primary primaries[DEVICES_MAX];
+static unsigned resets; /* atomic; counts cudaDeviceReset */
 static _Thread_local int thread_device;
 
 cudaError_t driver_ready(void)
@@ -65,17 +66,29 @@ cudaError_t context_primary(int device, CUcontext *ret_context)
     return status;
 }
 
-/* The device whose primary context was `context` before a reset; -1 for any other context. */
+/*
+ * The device whose primary context was `context` before a reset; -1 for any other context. What a
+ * thread found out holds until the next reset, so the lock is taken once per thread and reset.
+ */
 static int context_was_reset(CUcontext context)
 {
+    static _Thread_local CUcontext sound_context;
+    static _Thread_local unsigned sound_resets;
+    unsigned resets_now = __atomic_load_n(&resets, __ATOMIC_ACQUIRE);
     int device = -1;
 
+    if (context == sound_context && resets_now == sound_resets)
+        return -1;
     pthread_mutex_lock(&primaries_lock);
     for (int i = 0; i < DEVICES_MAX; i++) {
         if (primaries[i].context == context && !primaries[i].retained)
             device = i;
     }
     pthread_mutex_unlock(&primaries_lock);
+    if (device < 0) {
+        sound_context = context;
+        sound_resets = resets_now;
+    }
     return device;
 }
 
@@ -177,6 +190,7 @@ cudaError_t cudaDeviceReset(void)
     if (primaries[device].retained)
         DRIVER(cuDevicePrimaryCtxRelease)((CUdevice)device);
     primaries[device].retained = false;
+    __atomic_add_fetch(&resets, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&primaries_lock);
     if (status == cudaSuccess) {
         thread_device = device;

@@ -26,17 +26,20 @@ struct fat_binary {
 
 /* An image; its address is the handle programs get. Fields guarded by images_lock. */
 struct image {
-    const void *code;  /* immutable */
-    CUlibrary library; /* NULL until loaded */
+    const void *code;       /* immutable */
+    CUlibrary library;      /* NULL until loaded */
+    struct symbol *symbols; /* all of them, through sibling */
 };
 
 /* A kernel's stub or a variable's shadow. Fields guarded by images_lock. */
 struct symbol {
     const void *host; /* the key */
     struct image *image;
+    struct symbol *sibling;
     const char *name; /* mangled, in the program's memory */
     CUkernel kernel;  /* NULL until looked up; never set for a variable */
     bool variable;
+    bool known;     /* in the table; a later symbol of the same address takes its place there */
     void **managed; /* the program's pointer to a managed variable; NULL for others */
     UT_hash_handle hh;
 };
@@ -81,23 +84,32 @@ void __cudaRegisterFatBinaryEnd(void **fatCubinHandle)
 {
 }
 
-/* Registration cannot fail in the ABI; without memory a symbol stays unknown. */
-static void symbol_register(void **image, struct symbol symbol)
+static void symbol_add_locked(struct image *image, struct symbol *added)
 {
-    struct symbol *added = image ? malloc(sizeof(*added)) : NULL;
     struct symbol *old;
+
+    HASH_FIND_PTR(symbols, &added->host, old);
+    if (old) {
+        HASH_DEL(symbols, old);
+        old->known = false;
+    }
+    HASH_ADD_PTR(symbols, host, added);
+    added->known = true;
+    added->sibling = image->symbols;
+    image->symbols = added;
+}
+
+/* Registration cannot fail in the ABI; without memory a symbol stays unknown. */
+static void symbol_register(void **handle, struct symbol symbol)
+{
+    struct symbol *added = handle ? malloc(sizeof(*added)) : NULL;
 
     if (!added)
         return;
     *added = symbol;
-    added->image = (struct image *)image;
+    added->image = (struct image *)handle;
     pthread_mutex_lock(&images_lock);
-    HASH_FIND_PTR(symbols, &added->host, old);
-    if (old) {
-        HASH_DEL(symbols, old);
-        free(old);
-    }
-    HASH_ADD_PTR(symbols, host, added);
+    symbol_add_locked(added->image, added);
     pthread_mutex_unlock(&images_lock);
 }
 
@@ -136,21 +148,27 @@ static void handles_forget_locked(CUkernel kernel)
     }
 }
 
+static void symbol_remove_locked(struct symbol *symbol)
+{
+    if (symbol->kernel)
+        handles_forget_locked(symbol->kernel);
+    if (symbol->known)
+        HASH_DEL(symbols, symbol);
+    free(symbol);
+}
+
 void __cudaUnregisterFatBinary(void **fatCubinHandle)
 {
     struct image *image = (struct image *)fatCubinHandle;
-    struct symbol *symbol, *next;
 
     if (!image)
         return;
     pthread_mutex_lock(&images_lock);
-    HASH_ITER(hh, symbols, symbol, next) {
-        if (symbol->image != image)
-            continue;
-        if (symbol->kernel)
-            handles_forget_locked(symbol->kernel);
-        HASH_DEL(symbols, symbol);
-        free(symbol);
+    while (image->symbols) {
+        struct symbol *first = image->symbols;
+
+        image->symbols = first->sibling;
+        symbol_remove_locked(first);
     }
     if (image->library)
         DRIVER(cuLibraryUnload)(image->library);
@@ -161,11 +179,11 @@ void __cudaUnregisterFatBinary(void **fatCubinHandle)
 /* Points the program's pointers to managed variables at the variables. */
 static void image_bind_managed_locked(struct image *image)
 {
-    for (struct symbol *symbol = symbols; symbol; symbol = symbol->hh.next) {
+    for (struct symbol *symbol = image->symbols; symbol; symbol = symbol->sibling) {
         CUdeviceptr address;
         size_t bytes;
 
-        if (symbol->image != image || !symbol->managed)
+        if (!symbol->managed)
             continue;
         if (DRIVER(cuLibraryGetManaged)(&address, &bytes, image->library, symbol->name) ==
             CUDA_SUCCESS)
