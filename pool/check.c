@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pool_check(): stops the pool and verifies every equation of types.h.
+ *
+ * live_requested is not part of any: operations add to it after they have let go of their lock, so
+ * while others run it is ahead or behind by those in flight.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -138,10 +141,6 @@ static const char *totals_check(struct pool *pool)
             gauges[GAUGE_cached_bytes] + waste !=
         gauges[GAUGE_reserved_bytes])
         return "pool: live + quarantined + cached + waste differ from reserved";
-    if (gauges[GAUGE_live_requested_bytes] > gauges[GAUGE_live_allocated_bytes])
-        return "pool: more is requested than allocated";
-    if (gauges[GAUGE_live_blocks] == 0 && gauges[GAUGE_live_requested_bytes] != 0)
-        return "pool: requested bytes without a live block";
     return NULL;
 }
 

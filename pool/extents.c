@@ -104,6 +104,7 @@ static void large_give(struct pool *pool, struct block *block)
         extents->doomed = run;
         return;
     }
+    run->cached_since = count_get(&pool->fence_serves);
     run_cache_insert_locked(extents, run);
 }
 
@@ -207,7 +208,7 @@ void extents_slab_remove_locked(struct slab *slab, size_t bytes)
 
 static struct block *middle_around(struct segment *segment, uint64_t address)
 {
-    /* A block of up to 1 MiB may begin many windows earlier; whatever begins in between ends the
+    /* A block of up to 2 MiB may begin many windows earlier; whatever begins in between ends the
      * search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
     for (int at = (int)window; at >= 0; at--) {

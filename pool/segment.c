@@ -112,6 +112,7 @@ static void run_join(struct pool *pool, struct run *run)
         return;
     }
     count_subtract(&extents->free_bytes, run->bytes);
+    run->cached_since = count_get(&pool->fence_serves);
     run_cache_insert_locked(extents, run);
 }
 

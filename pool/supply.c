@@ -122,6 +122,23 @@ static void empties_release(struct pool *pool)
     pool_lock_release(&pool->extents.lock);
 }
 
+/* A cached run that nobody wanted while so many requests had to use a fence holds room under the
+ * ceiling that a run of a wanted size could have: give it back, and the next such request grows. */
+#define STALE_AFTER_FENCE_SERVES 512u
+
+static void stale_return(struct pool *pool)
+{
+    struct extents *extents = &pool->extents;
+    uint64_t serves = count_get(&pool->fence_serves) + 1, returned;
+    count_set(&pool->fence_serves, serves);
+    pool_lock_acquire(&extents->lock);
+    const struct run *oldest = extents->oldest;
+    bool stale = oldest != NULL && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
+    pool_lock_release(&extents->lock);
+    if (stale)
+        cached_return(pool, 1, &returned);
+}
+
 /* ---- growing ---- */
 
 static struct run *run_create(struct pool *pool, uint64_t address, size_t bytes)
@@ -246,8 +263,10 @@ static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
     bool useful = all >= request->wanted_bytes;
     if (open > 0 && (open >= bound / 4 || (after > ceiling && useful)))
         epoch_close(request);
-    if (fences_poll(request))
+    if (fences_poll(request)) {
+        stale_return(pool);
         return true;
+    }
     bool owed = all > bound ||
                 (useful &&
                  after - pool_min(after, count_get(&pool->extents.cached_runs)) > ceiling);

@@ -3,7 +3,7 @@
  * The structures of a pool and how they hang together.
  *
  *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
- *                                    └─► block               middle, ≤ 1 MiB
+ *                                    └─► block               middle, ≤ 2 MiB
  *           └─► run (a driver allocation of its own)         large
  *
  * A run is one driver allocation: either cut into segments for the buddy, or one large block, or
@@ -143,7 +143,7 @@ enum run_use {
 };
 
 /** One driver allocation. Guarded by the extents lock unless said otherwise. */
-struct run {
+struct __attribute__((aligned(16))) run {
     uint64_t address; /* immutable, as bytes and pool */
     size_t bytes;
     struct pool *pool;
@@ -152,6 +152,7 @@ struct run {
     uint32_t priority;         /* in the tree of cached runs */
     struct run *left, *right;  /* in the tree */
     struct run *newer, *older; /* among cached runs, by time of their return */
+    uint64_t cached_since;     /* `fence_serves` of the pool when it was cached */
     struct run *next, *prev;   /* among all runs of the pool */
     uint8_t use;               /* enum run_use */
     bool pinned;               /* exported: never handed out again */
@@ -225,8 +226,9 @@ struct pool {
 
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
-    pool_count reserved;   /* written under the backend lock */
-    pool_count generation; /* grows whenever memory became available off the hit path */
+    pool_count reserved;     /* written under the backend lock */
+    pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
+    pool_count generation;   /* grows whenever memory became available off the hit path */
 
     struct pool_lock sample_lock; /* rank METADATA; guards the gauges' peaks below */
     struct pool_gauge gauges[GAUGE_COUNT];
@@ -236,6 +238,11 @@ struct pool {
     struct pool *registry_next; /* guarded by the registry lock */
     uint64_t metadata_link;
 };
+
+_Static_assert(sizeof(struct object) == 32, "two objects to a cache line");
+_Static_assert(sizeof(struct slab) == POOL_CACHE_LINE, "the objects begin on the next line");
+_Static_assert(offsetof(struct bin, retired) == POOL_CACHE_LINE, "a hit needs one line of its bin");
+_Static_assert(sizeof(struct block) == 48 && sizeof(struct run) % 16 == 0, "metadata.h");
 
 static inline struct slab *object_slab(struct object *object)
 {

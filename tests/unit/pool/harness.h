@@ -48,17 +48,17 @@ static struct harness_test *harness_first;
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
-#define cr_assert_not(condition, ...)      cr_assert(!(condition))
-#define cr_assert_eq(a, b, ...)            cr_assert((a) == (b))
-#define cr_assert_neq(a, b, ...)           cr_assert((a) != (b))
-#define cr_assert_lt(a, b, ...)            cr_assert((a) < (b))
-#define cr_assert_gt(a, b, ...)            cr_assert((a) > (b))
-#define cr_assert_leq(a, b, ...)           cr_assert((a) <= (b))
-#define cr_assert_geq(a, b, ...)           cr_assert((a) >= (b))
-#define cr_assert_null(pointer, ...)       cr_assert((pointer) == NULL)
-#define cr_assert_not_null(pointer, ...)   cr_assert((pointer) != NULL)
-#define cr_assert_str_eq(a, b, ...)        cr_assert(strcmp(a, b) == 0)
-#define cr_assert_str_empty(text, ...)     cr_assert(*(text) == '\0')
+#define cr_assert_not(condition, ...)    cr_assert(!(condition))
+#define cr_assert_eq(a, b, ...)          cr_assert((a) == (b))
+#define cr_assert_neq(a, b, ...)         cr_assert((a) != (b))
+#define cr_assert_lt(a, b, ...)          cr_assert((a) < (b))
+#define cr_assert_gt(a, b, ...)          cr_assert((a) > (b))
+#define cr_assert_leq(a, b, ...)         cr_assert((a) <= (b))
+#define cr_assert_geq(a, b, ...)         cr_assert((a) >= (b))
+#define cr_assert_null(pointer, ...)     cr_assert((pointer) == NULL)
+#define cr_assert_not_null(pointer, ...) cr_assert((pointer) != NULL)
+#define cr_assert_str_eq(a, b, ...)      cr_assert(strcmp(a, b) == 0)
+#define cr_assert_str_empty(text, ...)   cr_assert(*(text) == '\0')
 
 static int harness_run(const struct harness_test *test)
 {
