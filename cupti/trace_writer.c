@@ -56,9 +56,16 @@ static bool writer_is_alive(const struct trace_writer *writer)
     return atomic_load_explicit(writer->alive, memory_order_relaxed);
 }
 
-static void writer_drop(struct trace_writer *writer, int error)
+static void writer_drop(struct trace_writer *writer)
 {
     __atomic_fetch_add(&writer->header->dropped, 1, __ATOMIC_RELAXED);
+}
+
+/** Keeps in the file why there is no more of it. */
+static void writer_tell_error(struct trace_writer *writer)
+{
+    int error = atomic_load_explicit(&writer->store.error, memory_order_relaxed);
+
     if (error < 0)
         __atomic_store_n(&writer->header->stop_errno, (uint32_t)-error, __ATOMIC_RELAXED);
 }
@@ -83,7 +90,7 @@ static inline struct trace_lane *writer_enter(struct trace_writer *writer)
     if (__builtin_expect(lane_memory.generation != writer->generation, 0))
         lane = lane_attach(writer);
     if (!lane || atomic_load_explicit(&lane->busy, memory_order_relaxed)) {
-        writer_drop(writer, 0);
+        writer_drop(writer);
         return NULL;
     }
     atomic_store_explicit(&lane->busy, 1, memory_order_relaxed);
@@ -109,7 +116,7 @@ __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_wr
 
     r = trace_store_block(&writer->store, &block, &sequence);
     if (r < 0) {
-        writer_drop(writer, r);
+        writer_tell_error(writer);
     } else {
         trace_lane_seal(lane);
         trace_lane_start(lane, block, sequence);
@@ -118,13 +125,14 @@ __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_wr
     return r < 0 ? NULL : trace_lane_reserve(lane, 1);
 }
 
-void trace_writer_emit(struct trace_writer *writer, const struct trace_record *record)
+/** False when there is no room for the record. A writer that is inert wants none. */
+static inline bool writer_emit(struct trace_writer *writer, const struct trace_record *record)
 {
     struct trace_lane *lane = writer_enter(writer);
     struct trace_record *slot;
 
     if (!lane)
-        return;
+        return true;
     slot = trace_lane_reserve(lane, 1);
     if (__builtin_expect(!slot, 0))
         slot = lane_renew(writer, lane);
@@ -132,13 +140,22 @@ void trace_writer_emit(struct trace_writer *writer, const struct trace_record *r
         trace_record_publish(slot, record, atomic_load_explicit(&lane->tid, memory_order_relaxed),
                              record->time_ns ? record->time_ns : trace_clock_now(&writer->clock));
     writer_leave(lane);
+    return slot != NULL;
+}
+
+void trace_writer_emit(struct trace_writer *writer, const struct trace_record *record)
+{
+    if (__builtin_expect(!writer_emit(writer, record), 0))
+        writer_drop(writer);
 }
 
 /** Tells a definition that could not be written. */
 static uint32_t definition_told(struct trace_writer *writer, uint32_t id)
 {
-    if (!id)
-        writer_drop(writer, atomic_load_explicit(&writer->store.error, memory_order_relaxed));
+    if (!id) {
+        writer_drop(writer);
+        writer_tell_error(writer);
+    }
     return id;
 }
 
@@ -316,7 +333,7 @@ void trace_writer_close(struct trace_writer *writer)
     if (!writer || !writer_is_alive(writer))
         return;
     end.value = __atomic_load_n(&writer->header->dropped, __ATOMIC_RELAXED);
-    trace_writer_emit(writer, &end);
+    writer_emit(writer, &end);
     atomic_store_explicit(writer->alive, 0, memory_order_seq_cst);
     lanes_seal(writer);
     trace_intern_close(&writer->intern);

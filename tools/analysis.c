@@ -259,6 +259,8 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
     r = block_live(analysis, &block, -1, trace_record_order_ns(record));
     if (r == 0)
         r = rows_get(analysis, &block, rows);
+    if (r == 0 && rows[ROW_API]) /* the function called, not the one that allocated */
+        rows[ROW_API] = tallies_get(&analysis->apis, record->api);
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i]) {
             rows[i]->frees++;
@@ -270,10 +272,12 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
 static int invalid_free_add(struct analysis *analysis, const struct trace_record *record)
 {
     struct tally *site = tallies_get(&analysis->sites, record->site);
+    struct tally *api = tallies_get(&analysis->apis, record->api);
 
-    if (!site)
+    if (!site || !api)
         return -ENOMEM;
     site->invalid_frees++;
+    api->invalid_frees++;
     if (analysis->total.invalid_frees < ANALYSIS_INVALID_FREES)
         analysis->invalid_free[analysis->total.invalid_frees] = (struct analysis_invalid_free){
             .time_ns = record->time_ns,

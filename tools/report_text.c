@@ -69,9 +69,8 @@ static void devices_print(const struct page *page)
     for (size_t i = 0; i < page->analysis->devices; i++) {
         const struct analysis_device *device = &page->analysis->device[i];
 
-        fprintf(page->out, "%sdevice %u: %s, %s",
-                device->simulated ? "simulated device, no hardware: " : "", device->index,
-                device->name, unit_bytes(device->total_bytes).text);
+        fprintf(page->out, "%s %u: %s, %s", device->simulated ? "simulated device" : "device",
+                device->index, device->name, unit_bytes(device->total_bytes).text);
         version_print(page->out, "driver", device->driver_version);
         version_print(page->out, "CUDA", device->runtime_version);
         fputc('\n', page->out);
@@ -154,6 +153,16 @@ static const struct tally *kind_row(const struct analysis *analysis, unsigned me
     return NULL;
 }
 
+/** "1 block", "1,200 blocks". */
+static struct unit_text blocks(uint64_t count)
+{
+    struct unit_text text = unit_count(count);
+    size_t length = strlen(text.text);
+
+    snprintf(text.text + length, sizeof text.text - length, count == 1 ? " block" : " blocks");
+    return text;
+}
+
 static void leaks_print(const struct page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -162,14 +171,13 @@ static void leaks_print(const struct page *page)
 
     line_begin(page, "Leaks");
     if (total->leaked_blocks)
-        fprintf(page->out, "%s%s of device memory in %s blocks%s", colour(page, RED),
-                unit_bytes(total->leaked_bytes).text, unit_count(total->leaked_blocks).text,
-                colour(page, PLAIN));
+        fprintf(page->out, "%s%s in %s%s", colour(page, RED), unit_bytes(total->leaked_bytes).text,
+                blocks(total->leaked_blocks).text, colour(page, PLAIN));
     else
         fputs("none", page->out);
     if (pinned && pinned->leaked_blocks)
-        fprintf(page->out, "; pinned host memory: %s in %s blocks",
-                unit_bytes(pinned->leaked_bytes).text, unit_count(pinned->leaked_blocks).text);
+        fprintf(page->out, "; pinned host memory %s in %s", unit_bytes(pinned->leaked_bytes).text,
+                blocks(pinned->leaked_blocks).text);
     fputc('\n', page->out);
     line_begin(page, "Invalid frees");
     if (total->invalid_frees)
@@ -208,7 +216,7 @@ static void failures_print(const struct page *page)
     if (!analysis->postmortems)
         return;
     line_begin(page, "Out of memory");
-    fprintf(page->out, "%s times; first %s, when %s was in use and %s free in the pool\n",
+    fprintf(page->out, "%s; first %s, with %s in use, %s free in the pool\n",
             unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
             unit_bytes(first->levels.requested_bytes).text,
             unit_bytes(first->held_free_bytes).text);

@@ -76,7 +76,7 @@ void run_summary_print(const struct trace_files *files, const struct trace_file 
         memory_print(analysis, out);
         trouble_print(analysis, out);
         if (files->count > 1)
-            fprintf(out, "cupool: %zu processes were recorded; this is pid %d\n", files->count,
+            fprintf(out, "cupool: %zu programs were recorded; this is pid %d\n", files->count,
                     (int)file->pid);
         fputs("cupool: next: cupool report ", out);
         word_print(out, locate_display(file->path));

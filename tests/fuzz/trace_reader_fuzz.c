@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Feeds bytes to the trace reader and the analysis: whatever they are, there is one line of error
+ * or a report, no crash, no hang, and no more events than the first pass announced.
+ *
+ * With libFuzzer this is its target. Checksums are recomputed in one half of the inputs, for
+ * otherwise hardly any mutation would come past them.
+ *
+ * Threading: single-threaded.
+ */
+#include "tests/fuzz/trace_reader_fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cupti/crc32c.h"
+#include "cupti/trace_reader.h"
+#include "tools/analysis.h"
+#include "tools/report.h"
+#include "tools/symbols.h"
+
+static void checksums_mend(unsigned char *data, size_t bytes)
+{
+    struct trace_file_header *file = (void *)data;
+
+    if (bytes < sizeof *file)
+        return;
+    file->checksum = crc32c(file, offsetof(struct trace_file_header, flags));
+    for (size_t at = TRACE_BLOCK_BYTES; at + TRACE_BLOCK_BYTES <= bytes; at += TRACE_BLOCK_BYTES) {
+        struct trace_block_header *header = (void *)(data + at);
+
+        if (header->count <= TRACE_BLOCK_SLOTS)
+            header->checksum = crc32c(header + 1, (size_t)header->count * TRACE_SLOT_BYTES);
+    }
+}
+
+static int file_make(const unsigned char *data, size_t bytes)
+{
+    int fd = memfd_create("trace", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes)
+        abort();
+    return fd;
+}
+
+static void events_check(struct trace_reader *reader)
+{
+    struct trace_record record;
+    char why[256];
+    uint64_t count = 0;
+
+    if (trace_reader_rewind(reader, TRACE_ORDER_TIME) < 0)
+        abort();
+    while (trace_reader_next(reader, &record, why, sizeof why) > 0) {
+        struct trace_site site;
+
+        if (trace_reader_site(reader, record.site, &site) == 0 && site.module &&
+            strlen(site.module) > 4096)
+            abort();
+        if (++count > trace_reader_summary(reader)->events)
+            abort();
+    }
+}
+
+static void reports_make(struct trace_reader *reader)
+{
+    const struct report_style style = {.columns = 80};
+    struct analysis *analysis;
+    const char *trace = "fuzz";
+    char why[256], *text = NULL;
+    size_t bytes;
+    FILE *out;
+
+    if (analysis_create(reader, &analysis, why, sizeof why) < 0)
+        return;
+    out = open_memstream(&text, &bytes);
+    if (!out || report_text(analysis, trace, &style, out) < 0 ||
+        report_json(&analysis, &trace, 1, &style, out) < 0)
+        abort();
+    fclose(out);
+    free(text);
+    analysis_destroy(analysis);
+}
+
+void trace_reader_fuzz(const unsigned char *data, size_t bytes, bool mend)
+{
+    unsigned char *copy = malloc(bytes + 1);
+    struct trace_reader *reader;
+    char why[256] = "";
+    int fd;
+
+    if (!copy)
+        abort();
+    memcpy(copy, data, bytes);
+    if (mend)
+        checksums_mend(copy, bytes);
+    fd = file_make(copy, bytes);
+    free(copy);
+    if (trace_reader_open_fd(fd, &reader, why, sizeof why) < 0) {
+        if (!*why || strchr(why, '\n'))
+            abort();
+        close(fd);
+        return;
+    }
+    events_check(reader);
+    reports_make(reader);
+    trace_reader_close(reader);
+    symbols_done();
+}
+
+#ifdef FUZZ_LIBFUZZER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    trace_reader_fuzz(data, bytes, bytes & 1);
+    return 0;
+}
+#endif

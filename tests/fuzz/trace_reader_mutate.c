@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzzing without a fuzzer, for the ordinary tests: replays the files it is given, then mutates the
+ * sample trace for a bounded time. usage: trace_reader_mutate SECONDS [FILE...]
+ *
+ * Every input has a seed of its own; the one that fails is printed, and CUPOOL_TEST_SEED repeats
+ * it.
+ *
+ * Threading: single-threaded.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti/trace_format.h"
+#include "tests/fuzz/trace_reader_fuzz.h"
+#include "tests/unit/tools/sample.h"
+
+static uint64_t state;
+static volatile uint64_t input_seed;
+
+/** Tells which input it was, then fails as it would have. */
+static void failure_tell(int signal_number)
+{
+    char line[64];
+    int length = snprintf(line, sizeof line, "failed with CUPOOL_TEST_SEED=%llu\n",
+                          (unsigned long long)input_seed);
+
+    if (write(STDERR_FILENO, line, (size_t)length) < 0)
+        _exit(1);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static uint64_t draw(uint64_t below)
+{
+    uint64_t mixed = state += UINT64_C(0x9e3779b97f4a7c15);
+
+    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (mixed ^ mixed >> 31) % below;
+}
+
+static unsigned char *file_load(const char *path, size_t *ret_bytes)
+{
+    FILE *file = fopen(path, "rb");
+    unsigned char *data = NULL;
+    size_t bytes = 0, got;
+
+    do {
+        data = file ? realloc(data, bytes + TRACE_BLOCK_BYTES) : NULL;
+        if (!data) {
+            fprintf(stderr, "%s: cannot read\n", path);
+            exit(1);
+        }
+        got = fread(data + bytes, 1, TRACE_BLOCK_BYTES, file);
+        bytes += got;
+    } while (got == TRACE_BLOCK_BYTES);
+    fclose(file);
+    *ret_bytes = bytes;
+    return data;
+}
+
+static unsigned char *sample_make(size_t *ret_bytes)
+{
+    char path[] = "/tmp/cupool-fuzz-XXXXXX";
+    struct trace_writer *writer;
+    unsigned char *data;
+    int fd = mkstemp(path);
+
+    if (fd < 0 || unlink(path) < 0 || trace_writer_open(path, &writer) < 0) {
+        fprintf(stderr, "%s: cannot write\n", path);
+        exit(1);
+    }
+    close(fd);
+    sample_emit(writer);
+    trace_writer_close(writer);
+    data = file_load(path, ret_bytes);
+    unlink(path);
+    return data;
+}
+
+/** A place worth changing: mostly in the slots that are used. */
+static size_t place(size_t bytes)
+{
+    size_t block = draw(bytes / TRACE_BLOCK_BYTES), within = draw(32 * TRACE_SLOT_BYTES);
+
+    return draw(16) ? block * TRACE_BLOCK_BYTES + within : draw(bytes);
+}
+
+static void mutate(unsigned char *data, size_t bytes)
+{
+    static const uint64_t numbers[] = {0,    1,          16,         1023,      1024,      4096,
+                                       4097, UINT16_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    size_t at = place(bytes - 8), from = place(bytes - TRACE_SLOT_BYTES);
+    size_t slot = place(bytes - TRACE_SLOT_BYTES) / TRACE_SLOT_BYTES * TRACE_SLOT_BYTES;
+    uint64_t number = numbers[draw(sizeof numbers / sizeof *numbers)];
+
+    switch (draw(7)) {
+    case 0: data[at] ^= (unsigned char)(1u << draw(8)); break;
+    case 1: data[at] = (unsigned char)draw(256); break;
+    case 2: memcpy(data + at / 8 * 8, &number, 8); break;
+    case 3: memcpy(data + at / 2 * 2, &number, 2); break;
+    case 4:
+        memmove(data + slot, data + from / TRACE_SLOT_BYTES * TRACE_SLOT_BYTES, TRACE_SLOT_BYTES);
+        break;
+    case 5: memset(data + slot, 0, TRACE_SLOT_BYTES); break;
+    /* An open block: count 0. */
+    default: memset(data + at / TRACE_BLOCK_BYTES * TRACE_BLOCK_BYTES + 12, 0, 4);
+    }
+}
+
+/** One input, made from the sample and `input_seed`. */
+static void input_run(const unsigned char *sample, size_t bytes, unsigned char *data)
+{
+    size_t cut;
+
+    state = input_seed;
+    cut = draw(4) ? bytes : draw(bytes + 1);
+    memcpy(data, sample, bytes);
+    for (uint64_t changes = draw(6) + 1; changes--;)
+        mutate(data, bytes);
+    trace_reader_fuzz(data, cut, draw(8));
+}
+
+int main(int argc, char **argv)
+{
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGALRM};
+    const char *given = getenv("CUPOOL_TEST_SEED");
+    time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 5);
+    unsigned char *sample, *data;
+    unsigned long rounds = 0;
+    size_t bytes;
+
+    for (int i = 2; i < argc; i++) {
+        data = file_load(argv[i], &bytes);
+        trace_reader_fuzz(data, bytes, false);
+        trace_reader_fuzz(data, bytes, true);
+        free(data);
+    }
+    sample = sample_make(&bytes);
+    data = malloc(bytes);
+    input_seed = given ? strtoull(given, NULL, 0)
+                       : (uint64_t)time(NULL) * 7919 + (uint64_t)getpid();
+    fprintf(stderr, "CUPOOL_TEST_SEED=%llu\n", (unsigned long long)input_seed);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], failure_tell);
+    while (time(NULL) < end && data) {
+        input_run(sample, bytes, data);
+        rounds++;
+        input_seed++;
+        if (given)
+            break;
+    }
+    fprintf(stderr, "%lu inputs\n", rounds);
+    free(data);
+    free(sample);
+    return rounds ? 0 : 1;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reader on files that are cut, torn, altered, of another version, or no traces at all.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cupti/crc32c.h"
+#include "tests/unit/cupti/trace_support.h"
+
+#define RECORDS 1500 /* one block full, one not */
+
+static void sample_write(char *ret_path)
+{
+    struct trace_writer *writer;
+
+    support_path(ret_path);
+    writer = support_open(ret_path);
+    trace_writer_string(writer, "cudaMalloc");
+    trace_writer_site(writer, (const void *)sample_write);
+    for (uint64_t i = 1; i <= RECORDS; i++) {
+        struct trace_record record = support_record(i);
+
+        trace_writer_emit(writer, &record);
+    }
+    trace_writer_close(writer);
+}
+
+/** Opens a file that must be refused; gives the error and the line. */
+static int refused(const char *path, char *ret_why)
+{
+    struct trace_reader *reader = NULL;
+    int r = trace_reader_open(path, &reader, ret_why, 256);
+
+    cr_expect(r < 0);
+    cr_expect(reader == NULL, "untouched on failure");
+    cr_expect(*ret_why && !strchr(ret_why, '\n'), "one line: %s", ret_why);
+    trace_reader_close(reader);
+    return r;
+}
+
+Test(reader, every_truncation_gives_a_prefix, .timeout = 120)
+{
+    char path[SUPPORT_PATH_BYTES], why[256];
+    unsigned char *data;
+    size_t bytes;
+    uint64_t before = 0;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    for (size_t cut = 0; cut < sizeof(struct trace_file_header); cut++) {
+        support_store(path, data, cut);
+        cr_expect(refused(path, why) == -EBADMSG, "%zu bytes", cut);
+    }
+    /* Every byte of each block's first and last records, every 61st byte between. */
+    for (size_t cut = sizeof(struct trace_file_header); cut < bytes; cut++) {
+        size_t within = cut % TRACE_BLOCK_BYTES;
+        struct trace_reader *reader;
+        uint64_t count;
+
+        if (within > 300 && within < TRACE_BLOCK_BYTES - 300 && cut % 61)
+            continue;
+        support_store(path, data, cut);
+        reader = support_read(path);
+        count = support_count(reader);
+        cr_assert(count <= RECORDS);
+        cr_assert(count >= before, "more bytes never give fewer records");
+        cr_assert(!trace_reader_summary(reader)->complete, "%zu of %zu bytes", cut, bytes);
+        before = count;
+        trace_reader_close(reader);
+    }
+    cr_expect(before > 1000);
+    free(data);
+    support_remove(path);
+}
+
+/** A flipped bit in a sealed block is always found. */
+Test(reader, flipped_bits_in_sealed_blocks_are_found, .timeout = 120)
+{
+    char path[SUPPORT_PATH_BYTES], why[256];
+    uint64_t seed = support_seed();
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    for (int i = 0; i < 3000; i++) {
+        size_t block = support_random(&seed) % (bytes / TRACE_BLOCK_BYTES - 1) + 1;
+        const struct trace_block_header *header = (const void *)(data + block * TRACE_BLOCK_BYTES);
+        size_t used = TRACE_SLOT_BYTES * (size_t)header->count;
+        size_t at = block * TRACE_BLOCK_BYTES + TRACE_SLOT_BYTES + support_random(&seed) % used;
+        unsigned char bit = (unsigned char)(1u << support_random(&seed) % 8);
+
+        data[at] ^= bit;
+        support_store(path, data, bytes);
+        cr_assert(refused(path, why) == -EBADMSG);
+        cr_assert(strstr(why, "checksum") && strstr(why, "at byte"), "%s", why);
+        data[at] ^= bit;
+    }
+    free(data);
+    support_remove(path);
+}
+
+/** Damage of a field, and the word the error must hold. */
+struct damage {
+    size_t offset;
+    uint32_t value;
+    int error;
+    const char *word;
+};
+
+Test(reader, damage_is_named)
+{
+    static const struct damage damages[] = {
+        {0, 0x12345678, -EBADMSG, "magic"},
+        {offsetof(struct trace_file_header, version), 2, -EPROTONOSUPPORT, "version 2"},
+        {offsetof(struct trace_file_header, block_bytes), 4096, -EBADMSG, "checksum"},
+        {offsetof(struct trace_file_header, pid), 1, -EBADMSG, "checksum"},
+        {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, magic), 7, -EBADMSG, "no block"},
+        {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, magic), 0, -EBADMSG, "no block"},
+        {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, sequence), 2, -EBADMSG,
+         "block 2 where block 1"},
+        {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, count), 1024, -EBADMSG, "slots"},
+        {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, checksum), 0, -EBADMSG,
+         "checksum"},
+    };
+    char path[SUPPORT_PATH_BYTES], why[256];
+    unsigned char *data, *damaged;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    damaged = malloc(bytes);
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        memcpy(damaged, data, bytes);
+        memcpy(damaged + damages[i].offset, &damages[i].value, sizeof damages[i].value);
+        support_store(path, damaged, bytes);
+        cr_expect(refused(path, why) == damages[i].error, "%zu", i);
+        cr_expect(strstr(why, damages[i].word) != NULL, "%s", why);
+        cr_expect(strstr(why, "at byte ") != NULL, "%s", why);
+    }
+    free(damaged);
+    free(data);
+    support_remove(path);
+}
+
+/** Alters the first event of kind ALLOCATE, checksum and all, so that only its meaning is wrong. */
+static void event_alter(unsigned char *data, size_t bytes, void alter(struct trace_record *))
+{
+    for (size_t at = TRACE_BLOCK_BYTES; at < bytes; at += TRACE_BLOCK_BYTES) {
+        struct trace_block_header *header = (void *)(data + at);
+        struct trace_record *record = (void *)(header + 1);
+
+        if (record->kind != TRACE_EVENT_ALLOCATE)
+            continue;
+        alter(record);
+        header->checksum = crc32c(record, (size_t)header->count * TRACE_SLOT_BYTES);
+        return;
+    }
+    cr_assert(false, "there is a block of events");
+}
+
+static void unknown_site(struct trace_record *record)
+{
+    record->site = 4711;
+}
+
+static void unknown_kind(struct trace_record *record)
+{
+    record->kind = 999;
+}
+
+Test(reader, ids_that_do_not_exist)
+{
+    char path[SUPPORT_PATH_BYTES], why[256] = "";
+    struct trace_reader *reader;
+    struct trace_record record;
+    unsigned char *data;
+    size_t bytes;
+    int r;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    event_alter(data, bytes, unknown_site);
+    support_store(path, data, bytes);
+    reader = support_read(path);
+    r = trace_reader_next(reader, &record, why, sizeof why);
+    cr_expect(r == -EBADMSG);
+    cr_expect(strstr(why, "site 4711 at byte") != NULL, "%s", why);
+    trace_reader_close(reader);
+
+    support_store(path, data, bytes - 64); /* incomplete: its definition may have been lost */
+    reader = support_read(path);
+    cr_expect(trace_reader_next(reader, &record, why, sizeof why) == 1);
+    cr_expect(record.site == 0);
+    trace_reader_close(reader);
+    free(data);
+    support_remove(path);
+}
+
+Test(reader, newer_kinds_are_skipped_and_counted)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_reader *reader;
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    event_alter(data, bytes, unknown_kind);
+    support_store(path, data, bytes);
+    reader = support_read(path);
+    cr_expect(trace_reader_summary(reader)->unknown_records == 1);
+    cr_expect(support_count(reader) == RECORDS - 1);
+    trace_reader_close(reader);
+    free(data);
+    support_remove(path);
+}
+
+Test(reader, what_is_no_trace)
+{
+    char path[SUPPORT_PATH_BYTES], why[256];
+
+    support_path(path);
+    cr_expect(refused("/nonexistent", why) == -ENOENT);
+    cr_expect(refused("/tmp", why) < 0);
+    cr_expect(refused("/dev/null", why) == -EBADMSG);
+    support_store(path, (const unsigned char *)"", 0);
+    cr_expect(refused(path, why) == -EBADMSG);
+    cr_expect(strstr(why, "empty") != NULL);
+    support_store(path,
+                  (const unsigned char *)"#!/bin/sh\necho hello, this is a script, not a "
+                                         "trace, and longer than a header\n",
+                  79);
+    cr_expect(refused(path, why) == -EBADMSG);
+    support_remove(path);
+}
+
+/** Frees count from their beginning, so a block is free before it is handed out again. */
+Test(reader, frees_come_before_reuse)
+{
+    const struct trace_record reuse = {.kind = TRACE_EVENT_ALLOCATE, .time_ns = 1000, .size = 1};
+    const struct trace_record slow_free = {
+        .kind = TRACE_EVENT_FREE, .time_ns = 1100, .latency_ns = 300, .size = 2};
+    char path[SUPPORT_PATH_BYTES], why[256];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct trace_record record;
+
+    cr_expect(trace_record_order_ns(&slow_free) == 800);
+    cr_expect(trace_record_order_ns(&reuse) == 1000);
+    support_path(path);
+    writer = support_open(path);
+    trace_writer_emit(writer, &slow_free);
+    trace_writer_emit(writer, &reuse);
+    trace_writer_close(writer);
+    reader = support_read(path);
+    cr_assert(trace_reader_next(reader, &record, why, sizeof why) == 1);
+    cr_expect(record.size == 2);
+    trace_reader_close(reader);
+    support_remove(path);
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writer and reader together: what goes in comes out, from one thread and from many, after a kill,
+ * a fork, a full disk.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cupti/crc32c.h"
+#include "tests/unit/cupti/trace_support.h"
+
+static void emit_many(struct trace_writer *writer, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        struct trace_record record = support_record(i);
+
+        trace_writer_emit(writer, &record);
+    }
+}
+
+Test(crc32c, known_values)
+{
+    cr_expect(crc32c("", 0) == 0);
+    cr_expect(crc32c("123456789", 9) == 0xe3069283);
+}
+
+Test(trace, round_trip)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct stat status;
+
+    support_path(path);
+    writer = support_open(path);
+    cr_expect_str_eq(trace_writer_path(writer), path);
+    emit_many(writer, 1, 5000);
+    trace_writer_close(writer);
+    cr_assert(stat(path, &status) == 0);
+    cr_expect((status.st_mode & 07777) == 0600, "readable by the owner only");
+    cr_expect(status.st_size % TRACE_BLOCK_BYTES == 0);
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 5000);
+    cr_expect(trace_reader_summary(reader)->complete);
+    cr_expect(trace_reader_summary(reader)->pid == (uint32_t)getpid());
+    trace_reader_rewind(reader, TRACE_ORDER_FILE);
+    cr_expect(support_count(reader) == 5000, "again after a rewind");
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+Test(trace, nothing_at_all)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_reader *reader;
+
+    trace_writer_emit(NULL, &(struct trace_record){.kind = TRACE_EVENT_ALLOCATE});
+    trace_writer_close(NULL);
+    support_path(path);
+    trace_writer_close(support_open(path));
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 0);
+    cr_expect(trace_reader_summary(reader)->complete);
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+Test(trace, texts_and_sites)
+{
+    char path[SUPPORT_PATH_BYTES], *longest = malloc(10001), name[32];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct trace_site site;
+    uint32_t first, code, libc, nowhere;
+
+    memset(longest, 'x', 10000);
+    longest[10000] = '\0';
+    support_path(path);
+    writer = support_open(path);
+    first = trace_writer_string(writer, "cudaMalloc");
+    cr_expect(trace_writer_string(writer, "cudaMalloc") == first);
+    cr_expect(trace_writer_string(writer, "cudaFree") != first);
+    cr_expect(trace_writer_string(writer, "") != 0, "an empty text is a text");
+    cr_expect(trace_writer_string(writer, NULL) == 0);
+    cr_expect(trace_writer_string(writer, longest) != 0);
+    for (int i = 0; i < 5000; i++) { /* several blocks of definitions, and a growing table */
+        snprintf(name, sizeof name, "text %d", i);
+        cr_assert(trace_writer_string(writer, name) != 0);
+    }
+    cr_expect(trace_writer_string(writer, "cudaMalloc") == first);
+    code = trace_writer_site(writer, (const void *)emit_many);
+    cr_expect(trace_writer_site(writer, (const void *)emit_many) == code);
+    libc = trace_writer_site(writer, (const void *)strlen);
+    nowhere = trace_writer_site(writer, (const void *)16);
+    cr_expect(trace_writer_site(writer, NULL) == 0);
+    trace_writer_close(writer);
+    cr_expect(trace_writer_string(writer, "late") == 0);
+
+    reader = support_read(path);
+    cr_expect_str_eq(trace_reader_string(reader, first), "cudaMalloc");
+    cr_expect(trace_reader_string(reader, 0) == NULL);
+    cr_expect(trace_reader_string(reader, 1000000) == NULL);
+    cr_expect(trace_reader_site(reader, 0, &site) == -ENOENT);
+    cr_assert(trace_reader_site(reader, code, &site) == 0);
+    cr_expect(strstr(site.module, "trace_writer_test") != NULL, "%s", site.module);
+    cr_expect(site.build_id && strlen(site.build_id) >= 16);
+    cr_assert(trace_reader_site(reader, libc, &site) == 0);
+    cr_expect(strstr(site.module, "libc") != NULL);
+    cr_assert(trace_reader_site(reader, nowhere, &site) == 0);
+    cr_expect(site.module == NULL && site.offset == 16);
+    trace_reader_close(reader);
+    support_remove(path);
+    free(longest);
+}
+
+#define THREADS    16
+#define PER_THREAD 20000
+
+static struct trace_writer *shared_writer;
+
+static void *thread_emit(void *argument)
+{
+    uint64_t index = (uint64_t)(uintptr_t)argument;
+    char name[32];
+
+    for (uint64_t i = 0; i < PER_THREAD; i++) {
+        struct trace_record record = support_record(index * PER_THREAD + i);
+
+        if (i % 1000 == 0) {
+            snprintf(name, sizeof name, "text %llu", (unsigned long long)(i / 1000));
+            cr_assert(trace_writer_string(shared_writer, name) != 0);
+        }
+        record.site = trace_writer_site(shared_writer, (const char *)emit_many + i % 64);
+        cr_assert(record.site != 0);
+        record.site = 0;
+        trace_writer_emit(shared_writer, &record);
+    }
+    return NULL;
+}
+
+Test(trace, many_threads, .timeout = 120)
+{
+    char path[SUPPORT_PATH_BYTES];
+    pthread_t thread[THREADS];
+    struct trace_reader *reader;
+
+    support_path(path);
+    shared_writer = support_open(path);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        cr_assert(pthread_create(&thread[i], NULL, thread_emit, (void *)i) == 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    trace_writer_close(shared_writer);
+    reader = support_read(path);
+    cr_expect(support_count(reader) == (uint64_t)THREADS * PER_THREAD);
+    cr_expect(trace_reader_summary(reader)->complete);
+    cr_expect(trace_reader_summary(reader)->open_blocks == 0, "all blocks are sealed");
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+static void *thread_emit_one(void *argument)
+{
+    emit_many(shared_writer, (uint64_t)(uintptr_t)argument, 1);
+    return NULL;
+}
+
+Test(trace, ended_threads_leave_their_blocks, .timeout = 60)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_reader *reader;
+
+    support_path(path);
+    shared_writer = support_open(path);
+    for (uintptr_t i = 1; i <= 500; i++) {
+        pthread_t thread;
+
+        cr_assert(pthread_create(&thread, NULL, thread_emit_one, (void *)i) == 0);
+        pthread_join(thread, NULL);
+    }
+    trace_writer_close(shared_writer);
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 500);
+    cr_expect(trace_reader_summary(reader)->blocks < 50, "not a block for each of 500 threads");
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+static volatile bool emitting;
+
+static void *thread_emit_on(void *argument)
+{
+    for (uint64_t i = 1; emitting; i++)
+        emit_many(shared_writer, i, 1);
+    return NULL;
+}
+
+Test(trace, closing_while_threads_emit, .timeout = 60)
+{
+    for (int round = 0; round < 20; round++) {
+        char path[SUPPORT_PATH_BYTES];
+        struct trace_reader *reader;
+        pthread_t thread[3];
+
+        support_path(path);
+        shared_writer = support_open(path);
+        emitting = true;
+        for (int i = 0; i < 3; i++)
+            cr_assert(pthread_create(&thread[i], NULL, thread_emit_on, NULL) == 0);
+        emit_many(shared_writer, 1, (uint64_t)round * 700);
+        trace_writer_close(shared_writer);
+        reader = support_read(path);
+        support_count(reader);
+        trace_reader_close(reader);
+        emitting = false;
+        for (int i = 0; i < 3; i++)
+            pthread_join(thread[i], NULL);
+        reader = support_read(path);
+        support_count(reader);
+        cr_expect(trace_reader_summary(reader)->lost_records == 0);
+        trace_reader_close(reader);
+        support_remove(path);
+    }
+}
+
+Test(trace, a_child_after_fork_is_inert)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    int status;
+    pid_t child;
+
+    support_path(path);
+    writer = support_open(path);
+    emit_many(writer, 1, 10);
+    child = fork();
+    if (child == 0) { /* without, then with the call for it */
+        emit_many(writer, 1000, 3000);
+        trace_writer_fork_child(writer);
+        emit_many(writer, 5000, 3000);
+        trace_writer_close(writer);
+        _exit(trace_writer_string(writer, "child") != 0);
+    }
+    cr_assert(waitpid(child, &status, 0) == child && status == 0);
+    emit_many(writer, 20, 10);
+    trace_writer_close(writer);
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 20, "only what the parent wrote");
+    cr_expect(trace_reader_summary(reader)->complete);
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+/** A child emits until it is killed; `told` counts what it knows it has written. */
+static void killed_child(const char *path, atomic_ullong *told)
+{
+    struct trace_writer *writer;
+
+    if (trace_writer_open(path, &writer) < 0)
+        _exit(1);
+    for (uint64_t i = 1;; i++) {
+        emit_many(writer, i, 1);
+        if (i % 97 == 0)
+            trace_writer_string(writer, (char[]){'s', (char)('a' + i % 26), '\0'});
+        atomic_store(told, i);
+    }
+}
+
+Test(trace, kill_at_any_moment_loses_nothing_told, .timeout = 120)
+{
+    uint64_t seed = support_seed();
+    atomic_ullong *told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                               0);
+
+    for (int round = 0; round < 40; round++) {
+        uint64_t until = support_random(&seed) % 20000 + 1, spin = support_random(&seed) % 5000;
+        char path[SUPPORT_PATH_BYTES];
+        struct trace_reader *reader;
+        uint64_t count;
+        pid_t child;
+
+        support_path(path);
+        atomic_store(told, 0);
+        child = fork();
+        if (child == 0)
+            killed_child(path, told);
+        while (atomic_load(told) < until)
+            sched_yield();
+        for (volatile uint64_t i = 0; i < spin; i++)
+            ;
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        reader = support_read(path);
+        count = support_count(reader);
+        cr_expect(count >= atomic_load(told), "%llu of %llu", (unsigned long long)count,
+                  (unsigned long long)atomic_load(told));
+        cr_expect(count <= atomic_load(told) + 1);
+        cr_expect(!trace_reader_summary(reader)->closed);
+        cr_expect(!trace_reader_summary(reader)->complete);
+        cr_expect(trace_reader_summary(reader)->lost_records <= 1);
+        trace_reader_close(reader);
+
+        cr_expect(trace_file_append_exit(path, SIGKILL) == 0);
+        reader = support_read(path);
+        cr_expect(support_count(reader) == count, "the exit record disturbs nothing");
+        trace_reader_close(reader);
+        support_remove(path);
+    }
+}
+
+Test(trace, exit_is_appended_to_a_closed_file)
+{
+    char path[SUPPORT_PATH_BYTES], why[256];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct trace_record record, last = {0};
+
+    support_path(path);
+    writer = support_open(path);
+    emit_many(writer, 1, 3);
+    trace_writer_close(writer);
+    cr_assert(trace_file_append_exit(path, 0x300) == 0);
+    reader = support_read(path);
+    while (trace_reader_next(reader, &record, why, sizeof why) > 0)
+        last = record;
+    cr_expect(last.kind == TRACE_EVENT_EXIT);
+    cr_expect(last.value == 0x300);
+    cr_expect(trace_reader_summary(reader)->complete);
+    trace_reader_close(reader);
+    cr_expect(trace_file_append_exit("/nonexistent", 0) == -ENOENT);
+    support_remove(path);
+}
+
+Test(trace, a_taken_name_is_never_overwritten)
+{
+    char path[SUPPORT_PATH_BYTES], wanted[SUPPORT_PATH_BYTES + 32];
+    struct trace_writer *first, *second, *third;
+
+    support_path(path);
+    first = support_open(path);
+    emit_many(first, 1, 7);
+    second = support_open(path);
+    third = support_open(path);
+    snprintf(wanted, sizeof wanted, "%s.%d", path, getpid());
+    cr_expect_str_eq(trace_writer_path(second), wanted);
+    snprintf(wanted, sizeof wanted, "%s.%d.1", path, getpid());
+    cr_expect_str_eq(trace_writer_path(third), wanted);
+    emit_many(second, 1, 3);
+    emit_many(first, 8, 1);
+    trace_writer_close(first);
+    trace_writer_close(second);
+    trace_writer_close(third);
+    {
+        struct trace_reader *reader = support_read(path);
+
+        cr_expect(support_count(reader) == 8);
+        trace_reader_close(reader);
+    }
+    support_remove(path);
+}
+
+Test(trace, places_that_cannot_be_written)
+{
+    char path[SUPPORT_PATH_BYTES], longest[PATH_MAX + 10];
+    struct trace_writer *writer = (void *)1;
+
+    support_path(path);
+    *strrchr(path, '/') = '\0';
+    cr_expect(trace_writer_open("/nonexistent/t.cupool", &writer) == -ENOENT);
+    cr_expect(trace_writer_open("/proc/t.cupool", &writer) < 0);
+    cr_expect(writer == (void *)1, "untouched on failure");
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    cr_expect(trace_writer_open(longest, &writer) == -ENAMETOOLONG);
+    rmdir(path);
+}
+
+/** Writes until the recording stops; the program goes on and the file is whole up to there. */
+static void fill(const char *path, int wanted_errno, uint64_t most)
+{
+    struct trace_writer *writer = support_open(path);
+    struct trace_reader *reader;
+    uint64_t emitted = 0, count;
+
+    while (trace_writer_error(writer) == 0 && emitted < most)
+        emit_many(writer, ++emitted, 1);
+    cr_expect(trace_writer_error(writer) == wanted_errno);
+    emit_many(writer, emitted + 1, 10000);
+    emitted += 10000;
+    trace_writer_close(writer);
+    reader = support_read(path);
+    count = support_count(reader);
+    cr_expect(count > 1000);
+    cr_expect(count + trace_reader_summary(reader)->dropped_records == emitted,
+              "each record is there or counted");
+    cr_expect(trace_reader_summary(reader)->stop_errno == (uint32_t)wanted_errno);
+    cr_expect(!trace_reader_summary(reader)->complete);
+    trace_reader_close(reader);
+}
+
+/** Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ, which must never reach the program. */
+Test(trace, a_file_size_limit_stops_the_recording_only)
+{
+    const struct rlimit limit = {(5 << 20) + 12345, (5 << 20) + 12345};
+    char path[SUPPORT_PATH_BYTES];
+
+    support_path(path);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    fill(path, EFBIG, 1000000);
+    support_remove(path);
+}
+
+/** A tmpfs of 3 MiB, in a mount namespace of our own. Skipped where that is not allowed. */
+Test(trace, a_full_disk_stops_the_recording_only)
+{
+    char path[SUPPORT_PATH_BYTES], directory[SUPPORT_PATH_BYTES];
+
+    support_path(path);
+    snprintf(directory, sizeof directory, "%s", path);
+    *strrchr(directory, '/') = '\0';
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("cupool", directory, "tmpfs", 0, "size=3m") < 0) {
+        support_remove(path);
+        cr_skip_test("cannot mount a small tmpfs: %s", strerror(errno));
+    }
+    fill(path, ENOSPC, 1000000);
+    umount(directory);
+    support_remove(path);
+}
+
+/** A program that closes every descriptor must not find trace blocks in its own files. */
+Test(trace, descriptors_closed_by_the_program)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct stat status;
+    int own;
+
+    support_path(path);
+    writer = support_open(path);
+    emit_many(writer, 1, 100);
+    for (int fd = 100; fd < 2000; fd++)
+        close(fd);
+    own = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    cr_assert(own >= 0);
+    for (int fd = 900; fd < 910; fd++)
+        cr_assert(dup2(own, fd) == fd);
+    emit_many(writer, 101, 100000);
+    trace_writer_close(writer);
+    cr_assert(fstat(own, &status) == 0);
+    cr_expect((uint64_t)status.st_size == 0, "the program's file is its own");
+    cr_expect(fstat(900, &status) == 0, "and its descriptors stay open");
+    reader = support_read(path);
+    cr_expect(support_count(reader) == 100100);
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+Test(trace, errno_is_left_alone)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+
+    support_path(path);
+    writer = support_open(path);
+    errno = EXDEV;
+    emit_many(writer, 1, 50000);
+    trace_writer_string(writer, "text");
+    trace_writer_site(writer, (const void *)emit_many);
+    trace_writer_close(writer);
+    cr_expect(errno == EXDEV);
+    support_remove(path);
+}
+
+Test(trace, time_goes_on)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    uint64_t last = 0;
+
+    support_path(path);
+    writer = support_open(path);
+    for (int i = 0; i < 1000000; i++) {
+        uint64_t now = trace_writer_now(writer);
+
+        cr_assert(now >= last, "not backwards: %llu after %llu", (unsigned long long)now,
+                  (unsigned long long)last);
+        last = now;
+    }
+    cr_expect(last > 0);
+    trace_writer_close(writer);
+    support_remove(path);
+}
+
+Test(trace, path_patterns)
+{
+    char path[PATH_MAX], wanted[PATH_MAX], host[HOST_NAME_MAX + 1];
+
+    setenv("RANK", "3/x", 1);
+    unsetenv("UNSET");
+    gethostname(host, sizeof host);
+    snprintf(wanted, sizeof wanted, "a/%d-trace_writer_test-%s-3_x--%%.t", getpid(), host);
+    cr_expect(trace_path_expand("a/%p-%e-%h-%q{RANK}-%q{UNSET}-%%.t", path, sizeof path) == 0);
+    cr_expect_str_eq(path, wanted);
+    cr_expect(trace_path_expand("%n", path, sizeof path) == 0);
+    cr_expect_str_eq(path, "1");
+    cr_expect(trace_path_expand("%n", path, sizeof path) == 0);
+    cr_expect_str_eq(path, "2");
+    cr_expect(trace_path_expand("%z", path, sizeof path) == -EINVAL);
+    cr_expect(trace_path_expand("x%", path, sizeof path) == -EINVAL);
+    cr_expect(trace_path_expand("%q{", path, sizeof path) == -EINVAL);
+    cr_expect(trace_path_expand("%q{}", path, sizeof path) == -EINVAL);
+    cr_expect(trace_path_expand("", path, sizeof path) == -EINVAL);
+    cr_expect(trace_path_expand("abcdef", path, 6) == -ENAMETOOLONG);
+    cr_expect(trace_path_expand("abcde", path, 6) == 0);
+    cr_expect_str_eq(path, "abcde");
+}

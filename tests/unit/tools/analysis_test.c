@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From events to figures: the sample's figures by hand, and the parts they are made of.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/cupti/trace_support.h"
+#include "tests/unit/tools/sample.h"
+#include "tools/analysis.h"
+#include "tools/units.h"
+
+#define MIB UINT64_C(1048576)
+#define MS  UINT64_C(1000000)
+
+/** A trace under way, and its figures once it is read. */
+struct subject {
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct analysis *analysis;
+};
+
+static void subject_begin(struct subject *subject)
+{
+    support_path(subject->path);
+    subject->writer = support_open(subject->path);
+}
+
+static const struct analysis *subject_read(struct subject *subject)
+{
+    char why[256] = "";
+
+    trace_writer_close(subject->writer);
+    subject->reader = support_read(subject->path);
+    cr_assert(analysis_create(subject->reader, &subject->analysis, why, sizeof why) == 0, "%s",
+              why);
+    return subject->analysis;
+}
+
+static void subject_end(struct subject *subject)
+{
+    analysis_destroy(subject->analysis);
+    trace_reader_close(subject->reader);
+    support_remove(subject->path);
+}
+
+static void emit(struct subject *subject, struct trace_record record)
+{
+    trace_writer_emit(subject->writer, &record);
+}
+
+static struct trace_record allocate(uint64_t time_ns, uint64_t address, uint64_t bytes)
+{
+    return (struct trace_record){.kind = TRACE_EVENT_ALLOCATE,
+                                 .memory = TRACE_MEMORY_DEVICE,
+                                 .outcome = TRACE_OUTCOME_PASSED,
+                                 .context = 1,
+                                 .time_ns = time_ns,
+                                 .address = address,
+                                 .size = bytes,
+                                 .value = bytes};
+}
+
+static struct trace_record release(uint64_t time_ns, uint64_t address)
+{
+    return (struct trace_record){.kind = TRACE_EVENT_FREE,
+                                 .memory = TRACE_MEMORY_DEVICE,
+                                 .outcome = TRACE_OUTCOME_PASSED,
+                                 .context = 1,
+                                 .time_ns = time_ns,
+                                 .address = address};
+}
+
+Test(analysis, sample)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+
+    subject_begin(&subject);
+    sample_emit(subject.writer);
+    analysis = subject_read(&subject);
+    cr_expect_str_eq(analysis->command, "./sample --model m.gguf");
+    cr_expect(analysis->devices == 1 && analysis->device[0].simulated);
+    cr_expect(analysis_is_simulated(analysis) && analysis_has_pool(analysis));
+    cr_expect(analysis_exit_status(analysis) == -1);
+    cr_expect(analysis->total.allocations == 3);
+    cr_expect(analysis->total.frees == 2);
+    cr_expect(analysis->total.failures == 1);
+    cr_expect(analysis->total.hits == 1 && analysis->total.misses == 1);
+    cr_expect(analysis->total.passed == 1 && analysis->total.waits == 0);
+    cr_expect(analysis->total.invalid_frees == 1);
+    cr_expect(analysis->total.leaked_blocks == 1 && analysis->total.leaked_bytes == 600000);
+    cr_expect(analysis->requested.peak == 4 * MIB + 600000);
+    cr_expect(analysis->allocated.peak == 4 * MIB + 602112);
+    cr_expect(analysis->reserved.peak == 2 * MIB);
+    cr_expect(analysis->driver.peak == 5 * MIB);
+    cr_expect(analysis->driver.at_peak == 5 * MIB);
+    cr_expect(analysis->peak_time_ns == 4 * MS);
+    cr_expect(analysis->calls_asked == 6, "4 allocations, 2 frees");
+    /* C's two calls, D, one segment; for the pool's own calls its counter says 5. */
+    cr_expect(analysis_driver_calls(analysis) == 3 + 5);
+    cr_expect(analysis->postmortems == 1 && analysis->postmortem[0].held_free_bytes == MIB);
+    cr_expect(analysis->unaccounted_bytes == 10 * MIB);
+    cr_expect_float_eq(analysis_overhead(analysis), 1 - (4.0 * MIB + 600000) / (5.0 * MIB), 1e-9);
+    subject_end(&subject);
+}
+
+/** Without a pool, what is requested is what the driver has. */
+Test(analysis, without_a_pool_requested_is_driver)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+
+    subject_begin(&subject);
+    emit(&subject, allocate(10, 0x1000, 1000));
+    emit(&subject, allocate(20, 0x2000, 5000));
+    emit(&subject, release(30, 0x1000));
+    emit(&subject, release(40, 0x2000));
+    analysis = subject_read(&subject);
+    cr_expect(analysis->requested.peak == 6000 && analysis->driver.peak == 6000);
+    cr_expect(analysis->reserved.peak == 0);
+    cr_expect(!analysis_has_pool(analysis));
+    cr_expect(analysis_overhead(analysis) == 0 && analysis_internal(analysis) == 0);
+    cr_expect(analysis->total.leaked_blocks == 0);
+    cr_expect(analysis_driver_calls(analysis) == 4);
+    subject_end(&subject);
+}
+
+/** What a row held at the peak is known although the row did not change then. */
+Test(analysis, rows_know_the_peak)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    const struct tally *small, *large;
+
+    subject_begin(&subject);
+    emit(&subject, allocate(10, 0x1000, 512));
+    emit(&subject, allocate(20, 0x2000, 512));
+    emit(&subject, release(30, 0x1000));
+    emit(&subject, allocate(40, 0x100000, MIB)); /* the peak: 512 and 1 MiB */
+    emit(&subject, release(50, 0x2000));
+    emit(&subject, release(60, 0x100000));
+    for (uint64_t i = 0; i < 20; i++)
+        emit(&subject, allocate(70 + i, 0x3000 + i * 0x1000, 512));
+    analysis = subject_read(&subject);
+    small = tallies_get(&subject.analysis->sizes, 9);
+    large = tallies_get(&subject.analysis->sizes, 20);
+    cr_expect(analysis->peak_time_ns == 40);
+    cr_expect(small->live_bytes.at_peak == 512 && small->live_blocks.at_peak == 1);
+    cr_expect(small->live_bytes.peak == 20 * 512);
+    cr_expect(large->live_bytes.at_peak == MIB);
+    subject_end(&subject);
+}
+
+Test(analysis, traces_that_do_not_add_up)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+
+    subject_begin(&subject);
+    emit(&subject, release(5, 0x9000)); /* never allocated here */
+    emit(&subject, allocate(10, 0x1000, 1000));
+    emit(&subject, allocate(20, 0x1000, 2000)); /* its free was lost */
+    emit(&subject, release(30, 0x1000));
+    emit(&subject, release(31, 0x1000));
+    emit(&subject, allocate(40, 0x2000, UINT64_MAX)); /* absurd */
+    emit(&subject, release(50, 0x2000));
+    analysis = subject_read(&subject);
+    cr_expect(analysis->unmatched_frees == 2);
+    cr_expect(analysis->replaced_blocks == 1);
+    cr_expect(analysis->requested.current == 0);
+    cr_expect(analysis->total.leaked_blocks == 0);
+    subject_end(&subject);
+}
+
+/** Reused address: a slow free on one thread, a quick allocation on another. */
+Test(analysis, reuse_while_the_free_still_returns)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record slow = release(1100, 0x1000);
+
+    slow.latency_ns = 300;
+    subject_begin(&subject);
+    emit(&subject, allocate(500, 0x1000, 4096));
+    emit(&subject, slow);
+    emit(&subject, allocate(1000, 0x1000, 4096));
+    analysis = subject_read(&subject);
+    cr_expect(analysis->replaced_blocks == 0);
+    cr_expect(analysis->requested.peak == 4096);
+    cr_expect(analysis->total.leaked_blocks == 1);
+    subject_end(&subject);
+}
+
+Test(analysis, a_context_takes_its_memory_along)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record other = allocate(25, 0x5000, 300);
+
+    other.context = 2;
+    subject_begin(&subject);
+    emit(&subject, allocate(10, 0x1000, 1000));
+    emit(&subject, allocate(20, 0x2000, 2000));
+    emit(&subject, other);
+    emit(&subject, (struct trace_record){
+                       .kind = TRACE_EVENT_CONTEXT, .time_ns = 30, .context = 1, .value = 0});
+    emit(&subject, allocate(40, 0x1000, 100));
+    analysis = subject_read(&subject);
+    cr_expect(analysis->requested.current == 400, "the other context's block and the new one");
+    cr_expect(analysis->replaced_blocks == 0);
+    cr_expect(analysis->total.leaked_blocks == 4 && analysis->total.leaked_bytes == 3400);
+    subject_end(&subject);
+}
+
+Test(analysis, kinds_are_kept_apart)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record record = allocate(10, 0x1000, 1000);
+
+    subject_begin(&subject);
+    for (uint8_t memory = TRACE_MEMORY_DEVICE; memory <= TRACE_MEMORY_MEMPOOL; memory++) {
+        record.memory = memory;
+        record.address = memory == TRACE_MEMORY_MAPPING ? 0x1000u * TRACE_MEMORY_VIRTUAL
+                                                        : 0x1000u * memory;
+        emit(&subject, record);
+    }
+    analysis = subject_read(&subject);
+    cr_expect(analysis->kinds.rows == 11);
+    cr_expect(analysis->replaced_blocks == 0, "a mapping lies in its range");
+    cr_expect(analysis->total.allocations == 5, "device, async, managed, array, physical");
+    cr_expect(analysis->requested.peak == 5000);
+    subject_end(&subject);
+}
+
+Test(analysis, phases)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record phase = {.kind = TRACE_EVENT_PHASE};
+
+    subject_begin(&subject);
+    phase.value = trace_writer_string(subject.writer, "decode");
+    emit(&subject, allocate(5, 0x1000, 100));
+    for (uint64_t step = 0; step < 3; step++) {
+        phase.time_ns = 10 + 100 * step;
+        phase.size = 1;
+        emit(&subject, phase);
+        emit(&subject, allocate(20 + 100 * step, 0x2000, 1000 * step));
+        emit(&subject, release(30 + 100 * step, 0x2000));
+        phase.time_ns = 50 + 100 * step;
+        phase.size = 0;
+        emit(&subject, phase);
+    }
+    analysis = subject_read(&subject);
+    cr_assert(analysis->phases == 1);
+    cr_expect_str_eq(analysis->phase[0].name, "decode");
+    cr_expect(analysis->phase[0].count == 3 && analysis->phase[0].duration_ns == 120);
+    cr_expect(analysis->phase[0].allocations == 3 && analysis->phase[0].frees == 3);
+    cr_expect(analysis->phase[0].peak_requested_bytes == 2100);
+    subject_end(&subject);
+}
+
+/** Decimation loses points but neither the peak nor the end. */
+Test(timeline, keeps_peak_and_end)
+{
+    static struct timeline timeline;
+    static struct timeline_point points[2 * TIMELINE_SPANS];
+    uint64_t seed = support_seed(), highest = 0, highest_ns = 0, last = 0;
+    struct timeline_point point = {0};
+    bool found = false;
+    size_t count;
+
+    for (int i = 0; i < 100000; i++) {
+        point.time_ns += support_random(&seed) % 100000;
+        point.requested_bytes = support_random(&seed) % 1000000;
+        if (point.requested_bytes > highest) {
+            highest = point.requested_bytes;
+            highest_ns = point.time_ns;
+        }
+        timeline_add(&timeline, &point);
+    }
+    count = timeline_points(&timeline, points);
+    cr_assert(count > TIMELINE_SPANS / 2 && count <= 2 * TIMELINE_SPANS);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert(points[i].time_ns >= last);
+        last = points[i].time_ns;
+        found |= points[i].time_ns == highest_ns && points[i].requested_bytes == highest;
+    }
+    cr_expect(found);
+    cr_expect(last == point.time_ns);
+}
+
+static int compare_values(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+    return (left > right) - (left < right);
+}
+
+Test(histogram, quantiles_are_near_the_true_ones)
+{
+    static struct histogram histogram;
+    static uint64_t values[10000];
+    uint64_t seed = support_seed();
+
+    cr_expect(histogram_quantile(&histogram, 500) == 0);
+    for (size_t i = 0; i < 10000; i++) {
+        values[i] = support_random(&seed) >> support_random(&seed) % 64;
+        histogram_add(&histogram, values[i]);
+    }
+    qsort(values, 10000, sizeof *values, compare_values);
+    for (unsigned per_mille = 1; per_mille <= 1000; per_mille++) {
+        uint64_t exact = values[10 * per_mille - 1];
+        uint64_t estimate = histogram_quantile(&histogram, per_mille);
+
+        cr_assert(estimate >= exact && estimate - exact <= exact / 16, "%u: %llu for %llu",
+                  per_mille, (unsigned long long)estimate, (unsigned long long)exact);
+    }
+    cr_expect(histogram.max == values[9999]);
+}
+
+/** Against a plain list: what was added and not removed is found, nothing else. */
+Test(ledger, random_operations)
+{
+    enum { ADDRESSES = 3000 };
+    static bool live[ADDRESSES];
+    struct ledger ledger = {0};
+    uint64_t seed = support_seed();
+    size_t count = 0, position = 0, seen = 0;
+
+    for (int i = 0; i < 200000; i++) {
+        uint64_t n = support_random(&seed) % ADDRESSES;
+        struct ledger_block *block = ledger_find(&ledger, LEDGER_ADDRESS, n << 9);
+
+        cr_assert((block != NULL) == live[n]);
+        cr_assert(ledger_find(&ledger, LEDGER_HANDLE, n << 9) == NULL);
+        if (block) {
+            cr_assert(block->requested_bytes == n);
+            ledger_remove(&ledger, block);
+        } else {
+            const struct ledger_block added = {
+                .address = n << 9, .requested_bytes = n, .space = LEDGER_ADDRESS};
+
+            cr_assert(ledger_add(&ledger, &added) == 0);
+        }
+        live[n] = !live[n];
+    }
+    for (size_t n = 0; n < ADDRESSES; n++)
+        count += live[n];
+    while (ledger_next(&ledger, &position))
+        seen++;
+    cr_expect(seen == count);
+    ledger_done(&ledger);
+}
+
+Test(units, for_people)
+{
+    cr_expect_str_eq(unit_bytes(0).text, "0 B");
+    cr_expect_str_eq(unit_bytes(1023).text, "1023 B");
+    cr_expect_str_eq(unit_bytes(1024).text, "1.0 KiB");
+    cr_expect_str_eq(unit_bytes(1536 * 1024).text, "1.5 MiB");
+    cr_expect_str_eq(unit_bytes(UINT64_MAX).text, "16.0 EiB");
+    cr_expect_str_eq(unit_bytes(MIB - 1).text, "1.0 MiB", "never 1024.0 KiB");
+    cr_expect_str_eq(unit_count(0).text, "0");
+    cr_expect_str_eq(unit_count(999).text, "999");
+    cr_expect_str_eq(unit_count(1234567).text, "1,234,567");
+    cr_expect_str_eq(unit_count(UINT64_MAX).text, "18,446,744,073,709,551,615");
+    cr_expect_str_eq(unit_duration(999).text, "999 ns");
+    cr_expect_str_eq(unit_duration(1500).text, "1.5 us");
+    cr_expect_str_eq(unit_duration(125 * UINT64_C(1000000000)).text, "2 min 05 s");
+    cr_expect_str_eq(unit_percent(1, 8).text, "12.5 %");
+    cr_expect_str_eq(unit_percent(0, 0).text, "-");
+}

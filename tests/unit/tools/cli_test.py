@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The cupool command as its users meet it: exit codes, messages, files.
+
+Runs the built binary with a preload library that writes a known trace (preload_sample.c), so
+neither a device nor the pool is needed. usage: cli_test.py CUPOOL PRELOAD EXPECTED_JSON
+With CUPOOL_TEST_UPDATE set, EXPECTED_JSON is written instead of compared.
+"""
+import glob
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CUPOOL, PRELOAD, EXPECTED = (os.path.abspath(path) for path in sys.argv[1:4])
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="cupool-cli-")
+        self.addCleanup(self.directory.cleanup)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "CUPOOL_LIBRARY": PRELOAD,
+        }
+
+    def path(self, name):
+        return os.path.join(self.directory.name, name)
+
+    def cupool(self, *arguments, **environment):
+        result = subprocess.run(
+            [CUPOOL, *arguments], cwd=self.directory.name, text=True, timeout=60,
+            env={**self.environment, **environment}, capture_output=True)
+        self.assertNotIn("\033", result.stdout + result.stderr, "no colour off a terminal")
+        return result
+
+    def assert_error(self, result, code, *words):
+        """One line on stderr that begins with cupool and holds the words."""
+        self.assertEqual(result.returncode, code, f"{result.args}: {result.stderr}")
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("cupool"), lines[0])
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def record(self, name="t.cupool", *command):
+        result = self.cupool("run", "-q", "-o", name, "--", *(command or ("true",)))
+        self.assertEqual(result.stderr, "")
+        return self.path(name)
+
+    # main
+
+    def test_no_verb(self):
+        result = self.cupool()
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("usage: cupool", result.stderr)
+
+    def test_unknown_verb(self):
+        self.assert_error(self.cupool("fly"), 2, "fly", "no such verb", "--help")
+        self.assert_error(self.cupool("help", "fly"), 2, "fly", "no such verb")
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["-h"], ["help"]):
+            result = self.cupool(*arguments)
+            self.assertEqual(result.returncode, 0)
+            for verb in ("run", "report", "options", "doctor"):
+                self.assertIn(f"\n  {verb} ", result.stdout)
+        for verb in ("run", "report", "options", "doctor"):
+            result = self.cupool("help", verb)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("Examples:", result.stdout)
+            self.assertEqual(self.cupool(verb, "--help").stdout, result.stdout)
+        self.assertRegex(self.cupool("--version").stdout, r"^cupool \d+\.\d+\.\d+\n$")
+
+    # run
+
+    def test_run_passes_the_exit_code_on(self):
+        for code in (0, 1, 2, 77, 125, 255):
+            result = self.cupool("run", "-q", "--", "sh", "-c", f"exit {code}")
+            self.assertEqual((result.returncode, result.stderr), (code, ""))
+
+    def test_run_passes_output_through(self):
+        result = self.cupool("run", "-q", "--", "sh", "-c", "echo out; echo err >&2")
+        self.assertEqual((result.stdout, result.stderr), ("out\n", "err\n"))
+
+    def test_run_ended_by_signal(self):
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGABRT):
+            result = self.cupool("run", "-q", "--", "sh", "-c", f"kill -{int(number)} $$")
+            self.assertEqual(result.returncode, 128 + number)
+
+    def test_run_forwards_signals(self):
+        script = "trap 'echo caught; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+        process = subprocess.Popen(
+            [CUPOOL, "run", "-q", "--", "sh", "-c", script], cwd=self.directory.name,
+            env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+        self.assertEqual((output, process.returncode), ("caught\n", 7))
+
+    def test_run_program_missing_or_not_executable(self):
+        self.assert_error(self.cupool("run", "--", "./missing"), 127, "./missing", "not found")
+        open(self.path("data"), "w").close()
+        self.assert_error(self.cupool("run", "--", "./data"), 126, "./data", "Permission denied")
+        self.assertEqual(glob.glob(self.path("*.cupool")), [])
+
+    def test_run_bad_arguments(self):
+        self.assert_error(self.cupool("run"), 125, "no program")
+        self.assert_error(self.cupool("run", "--fly", "--", "true"), 125, "--fly", "--help")
+        self.assert_error(self.cupool("run", "-o"), 125, "-o", "value")
+        self.assert_error(self.cupool("run", "-O", "mode", "--", "true"), 125, "mode", "KEY:VALUE")
+        self.assert_error(self.cupool("run", "-o", "no/such/t", "--", "true"), 125, "no/such",
+                          "No such file")
+
+    def test_run_bad_options(self):
+        result = self.cupool("run", "-q", "--mode", "fast", "--", "true")
+        self.assert_error(result, 0, "--mode", "fast", "off|observe|pool")
+        result = self.cupool("run", "-q", "-O", "speed:11", "--", "true")
+        self.assert_error(result, 0, "speed", "large_waste")
+        result = self.cupool("run", "-O", "strict:1", "-O", "speed:11", "--", "sh", "-c", "echo x")
+        self.assertEqual((result.returncode, result.stdout), (125, ""))
+        self.assertIn("strict:1", result.stderr)
+        result = self.cupool("run", "--", "sh", "-c", "echo x", CUPOOL="strict:1,mode:fast")
+        self.assertEqual((result.returncode, result.stdout), (125, ""))
+
+    def test_run_sets_the_environment(self):
+        result = self.cupool(
+            "run", "-q", "--mode", "observe", "-O", "fill:poison", "--", "sh", "-c",
+            "echo $CUPOOL_MODE $CUPOOL_FILL $CUPOOL_TRACE; echo $LD_PRELOAD",
+            LD_PRELOAD="libm.so.6")
+        values, preload = result.stdout.splitlines()
+        self.assertEqual(values, f"observe poison {self.path('%e.%p.cupool')}")
+        self.assertEqual(preload, f"{PRELOAD}:libm.so.6")
+
+    def test_run_default_name_and_summary(self):
+        result = self.cupool("run", "--", "true")
+        files = glob.glob(self.path("true.*.cupool"))
+        self.assertEqual(len(files), 1)
+        self.assertEqual(stat.S_IMODE(os.stat(files[0]).st_mode), 0o600)
+        self.assertIn("peak 4.6 MiB", result.stderr)
+        self.assertIn("simulated device", result.stderr)
+        self.assertEqual(result.stderr.splitlines()[-1],
+                         f"cupool: next: cupool report {os.path.basename(files[0])}")
+
+    def test_run_quotes_the_next_command(self):
+        result = self.cupool("run", "-o", "it's here.cupool", "--", "true")
+        command = result.stderr.splitlines()[-1].split("next: ", 1)[1]
+        report = subprocess.run(command.replace("cupool", CUPOOL, 1), shell=True, text=True,
+                                cwd=self.directory.name, capture_output=True, timeout=60)
+        self.assertEqual(report.returncode, 0, report.stderr)
+
+    def test_run_never_overwrites_without_force(self):
+        path = self.record("t.cupool")
+        before = read(path)
+        self.assert_error(self.cupool("run", "-o", "t.cupool", "--", "true"), 125, "t.cupool",
+                          "exists", "--force")
+        self.assertEqual(read(path), before)
+        result = self.cupool("run", "-q", "-o", "t.cupool", "--force", "--", "sh", "-c", "exit 4")
+        self.assertEqual(result.returncode, 4)
+        self.assertEqual(self.report(path)["process"]["exit_status"], 4)
+
+    def test_run_force_spares_what_is_no_record(self):
+        with open(self.path("precious"), "w") as file:
+            file.write("not a trace " * 100)
+        self.assert_error(self.cupool("run", "-o", "precious", "--force", "--", "true"), 125,
+                          "precious", "no cupool record")
+        self.assertIn(b"not a trace", read(self.path("precious")))
+
+    def test_run_several_processes(self):
+        result = self.cupool("run", "--", "sh", "-c", "env true; true")
+        # sh, env, and true in the process of env: their names are all different
+        self.assertEqual(len(glob.glob(self.path("*.cupool"))), 3)
+        self.assertIn("3 programs were recorded; this is pid", result.stderr)
+
+    def test_run_directory_with_percent_and_glob_signs(self):
+        odd = self.path("100% [a]*")
+        os.mkdir(odd)
+        result = subprocess.run([CUPOOL, "run", "--", "true"], cwd=odd, text=True, timeout=60,
+                                env=self.environment, capture_output=True)
+        self.assertIn("next: cupool report true.", result.stderr)
+        self.assertEqual(len(os.listdir(odd)), 1)
+
+    def test_run_explains_a_missing_record(self):
+        result = self.cupool("run", "--", "true", CUPOOL_TEST_SILENT="1")
+        self.assert_error(result, 0, "no record", "cupool doctor -- true")
+        result = self.cupool("run", "-O", "trace:off", "--", "true")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_run_without_library_or_device(self):
+        self.assert_error(self.cupool("run", "--", "true", CUPOOL_LIBRARY="/nonexistent.so"), 125,
+                          "/nonexistent.so", "CUPOOL_LIBRARY")
+
+    def test_run_records_a_killed_program(self):
+        result = self.cupool("run", "-o", "t.cupool", "--", "sh", "-c", "kill -9 $$",
+                             CUPOOL_TEST_ABANDON="1")
+        self.assertEqual(result.returncode, 128 + 9)
+        self.assertIn("trace is incomplete", result.stderr)
+        report = self.report(self.path("t.cupool"))
+        self.assertEqual(report["process"]["exit_status"], 128 + 9)
+        self.assertFalse(report["process"]["complete"])
+        self.assertEqual(report["summary"]["allocations"], 3)
+
+    # report
+
+    def report(self, *paths):
+        result = self.cupool("report", "--format", "json", *paths)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def stable(self, report):
+        """Without what differs from run to run and from build to build."""
+        report["trace"] = os.path.basename(report["trace"])
+        process = report["process"]
+        process.update(pid=0, start_realtime_ns=0, duration_ns=0)
+        report["recording"]["file_bytes"] = 0
+
+        def scrub(value):
+            if isinstance(value, dict):
+                for key in ("build_id", "offset"):
+                    if value.get(key) is not None:
+                        value[key] = 0
+                for key in ("module", "path"):
+                    if value.get(key):
+                        value[key] = os.path.basename(value[key])
+                for item in value.values():
+                    scrub(item)
+            elif isinstance(value, list):
+                for item in value:
+                    scrub(item)
+
+        scrub(report)
+        return report
+
+    def test_report_json_is_as_expected(self):
+        report = self.stable(self.report(self.record("t.cupool", "sh", "-c", "exit 3")))
+        text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+        if os.environ.get("CUPOOL_TEST_UPDATE"):
+            with open(EXPECTED, "w") as file:
+                file.write(text)
+        self.maxDiff = None
+        with open(EXPECTED) as file:
+            self.assertEqual(text, file.read())
+
+    def test_report_json_is_sorted_and_repeatable(self):
+        path = self.record()
+        first = self.cupool("report", "--format", "json", path).stdout
+        self.assertEqual(first, self.cupool("report", "--format", "json", path).stdout)
+        self.assertEqual(list(json.loads(first)), sorted(json.loads(first)))
+
+    def test_report_text_fits_a_page(self):
+        result = self.cupool("report", self.record())
+        lines = result.stdout.splitlines()
+        self.assertLessEqual(len(lines), 45)
+        self.assertLessEqual(max(map(len, lines)), 80, result.stdout)
+        for words in ("simulated device", "At its peak the program used 4.6 MiB",
+                      "Fragmentation", "8 with the pool, 6 without", "pinned", "sample_emit",
+                      "Invalid frees  1", "585.9 KiB in 1 block"):
+            self.assertIn(words, result.stdout)
+
+    def test_report_breakdowns(self):
+        path = self.record()
+        for by, words in (("library", "preload_sample.so"), ("size", "up to 4.0 MiB"),
+                          ("api", "cudaMalloc"), ("site", "describe")):
+            result = self.cupool("report", "--by", by, path)
+            self.assertIn(words, result.stdout)
+        result = self.cupool("report", "--top", "1", path)
+        self.assertIn("[1 more: --top 2]", result.stdout)
+        self.assertEqual(json.loads(self.cupool("report", "-f", "json", "--top", "1", path).stdout)
+                         ["recording"]["rows_left_out"]["site"], 1)
+
+    def test_report_several(self):
+        paths = [self.record("a.cupool"), self.record("b.cupool")]
+        report = self.report(*paths)
+        self.assertEqual(report["schema"], "cupool.reports/1")
+        self.assertEqual([one["trace"] for one in report["reports"]], paths)
+        self.assertIn("b.cupool ==", self.cupool("report", *paths).stdout)
+
+    def test_report_bad_arguments(self):
+        path = self.record()
+        self.assert_error(self.cupool("report"), 2, "no trace")
+        self.assert_error(self.cupool("report", "-f", "xml", path), 2, "xml", "text and json")
+        self.assert_error(self.cupool("report", "--by", "mood", path), 2, "mood", "library")
+        for count in ("0", "-1", "x", "1x", ""):
+            self.assert_error(self.cupool("report", "--top", count, path), 2, "--top")
+
+    def test_report_bad_files(self):
+        self.assert_error(self.cupool("report", "missing"), 2, "missing", "No such file")
+        self.assert_error(self.cupool("report", "."), 2, "not a regular file")
+        path = self.record()
+        data = read(path)
+        for name, change, words in (
+                ("empty", lambda: b"", ["empty"]),
+                ("short", lambda: data[:47], ["no cupool trace"]),
+                ("text", lambda: b"hello " * 100, ["magic"]),
+                ("version", lambda: data[:8] + b"\x63" + data[9:], ["version 99"]),
+                ("flipped", lambda: data[:65536 + 100] + bytes([data[65636] ^ 1]) + data[65637:],
+                 ["checksum", "at byte 65536"])):
+            with open(self.path(name), "wb") as file:
+                file.write(change())
+            self.assert_error(self.cupool("report", name), 2, name, *words)
+
+    def test_report_of_a_cut_trace(self):
+        path = self.record()
+        os.truncate(path, os.path.getsize(path) - 70000)
+        result = self.cupool("report", path)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("trace is incomplete: ", result.stdout)
+        self.assertFalse(self.report(path)["recording"]["complete"])
+
+    def test_report_to_a_file(self):
+        path = self.record()
+        self.assertEqual(self.cupool("report", "-f", "json", "-o", "r.json", path).stdout, "")
+        json.loads(read(self.path("r.json")))
+        self.assert_error(self.cupool("report", "-o", "r.json", path), 2, "r.json", "--force")
+        self.assertEqual(self.cupool("report", "-o", "r.json", "--force", path).returncode, 0)
+        self.assertIn(b"At its peak", read(self.path("r.json")))
+        self.assert_error(self.cupool("report", "-o", "no/such/r", path), 2, "no/such/r")
+        self.assertEqual(glob.glob(self.path("*.part")), [])
+
+    def test_report_to_a_full_disk(self):
+        path = self.record()
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full here")
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([CUPOOL, "report", path], stdout=full, text=True, timeout=60,
+                                    env=self.environment, stderr=subprocess.PIPE)
+        self.assert_error(result, 2, "No space left")
+
+    # options
+
+    def test_options(self):
+        result = self.cupool("options", CUPOOL="mode:observe", CUPOOL_LIMIT="10%")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"mode +observe +CUPOOL +pool")
+        self.assertRegex(result.stdout, r"limit +10% +CUPOOL_LIMIT +0")
+        self.assertRegex(result.stdout, r"reuse +deferred +built-in")
+        result = self.cupool("options", CUPOOL_MODE="fast")
+        self.assert_error(result, 2, "CUPOOL_MODE", "fast", "off|observe|pool")
+        self.assert_error(self.cupool("options", "extra"), 2, "extra")
+
+    def test_options_markdown(self):
+        lines = self.cupool("options", "--markdown", CUPOOL_MODE="off").stdout.splitlines()
+        self.assertEqual(lines[0], "| option | accepted | default | meaning |")
+        self.assertTrue(lines[2].startswith("| `mode` | off\\|observe\\|pool | `pool` |"))
+        for line in lines:
+            self.assertEqual(line.replace("\\|", "").count("|"), 5, line)
+
+    # doctor
+
+    def test_doctor(self):
+        result = self.cupool("doctor")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"preload +\S+preload_sample.so, loads")
+        self.assertRegex(result.stdout, r"driver +")
+        result = self.cupool("doctor", CUPOOL_LIBRARY="/nonexistent.so")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("CUPOOL_LIBRARY", result.stdout)
+
+    def test_doctor_runs_a_program(self):
+        result = self.cupool("doctor", "--", "sh", "-c", "exit 3")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn("exit status 3", result.stdout)
+        self.assertIn("cudaMalloc (runtime API): 3 allocations", result.stdout)
+        self.assertEqual(os.listdir(self.directory.name), [])
+
+    def test_doctor_static(self):
+        result = self.cupool("doctor", "--static", "--", "sh", "-c", "echo ran")
+        self.assertEqual(result.returncode, 0)
+        self.assertNotIn("ran", result.stdout.split())
+
+    def test_doctor_program_that_escapes(self):
+        shell = self.path("privileged")
+        with open("/bin/true", "rb") as source, open(shell, "wb") as target:
+            target.write(source.read())
+        os.chmod(shell, 0o4755)
+        result = self.cupool("doctor", "--", shell)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("setuid", result.stdout)
+        self.assert_error(self.cupool("doctor", "--static", "--", "./missing"), 2, "./missing")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
