@@ -23,6 +23,8 @@ static int path_find(const char *name, char *ret_path, size_t path_bytes)
     const char *path = getenv("PATH");
     int r = -ENOENT;
 
+    if (!name || !*name)
+        return r;
     if (strchr(name, '/')) {
         snprintf(ret_path, path_bytes, "%s", name);
         return access(name, F_OK) < 0 ? -errno : access(name, X_OK) < 0 ? -EACCES : 0;
