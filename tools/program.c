@@ -134,7 +134,7 @@ static bool script_read(struct program *program, int fd)
     char line[PATH_MAX] = "";
     char *word;
 
-    if (pread(fd, line, sizeof line - 1, 0) < 2 || strncmp(line, "#!", 2))
+    if (pread(fd, line, sizeof line - 1, 0) < 2 || strncmp(line, "#!", 2) != 0)
         return false;
     word = line + 2 + strspn(line + 2, " \t");
     word[strcspn(word, " \t\n")] = '\0';
