@@ -77,7 +77,7 @@ static int heap_add(struct trace_merge *merge, struct cursor *cursor)
 
     if (at == merge->room) {
         size_t room = merge->room ? merge->room * 2 : 64;
-        struct cursor **heap = realloc(merge->heap, room * sizeof *heap);
+        struct cursor **heap = realloc(merge->heap, room * sizeof(void *));
 
         if (!heap)
             return -ENOMEM;

@@ -280,11 +280,13 @@ int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes)
 {
     struct scan scan = {reader, malloc(sizeof *scan.block), ret_why, why_bytes};
     struct trace_summary *summary = &reader->summary;
-    int r = scan.block ? 1 : FAIL(&scan, -ENOMEM, 0, "out of memory");
+    int r = 1;
 
     _Static_assert(offsetof(struct block, slot) - offsetof(struct block, header) ==
                        TRACE_SLOT_BYTES,
                    "header and slots are read at once");
+    if (!scan.block)
+        return FAIL(&scan, -ENOMEM, 0, "out of memory");
     for (uint32_t position = 1; r > 0; position++) {
         r = block_read(&scan, position);
         if (r <= 0)

@@ -122,6 +122,36 @@ static void empties_release(struct pool *pool)
     pool_lock_release(&pool->extents.lock);
 }
 
+static struct run *doomed_take(struct extents *extents)
+{
+    pool_lock_acquire(&extents->lock);
+    struct run *run = extents->doomed;
+    if (run != NULL)
+        extents->doomed = run->newer;
+    pool_lock_release(&extents->lock);
+    return run;
+}
+
+/* Gives pinned runs without a block to the driver; what it refuses now stays doomed. */
+static void doomed_return(struct pool *pool)
+{
+    struct extents *extents = &pool->extents;
+    for (struct run *run; (run = doomed_take(extents)) != NULL;) {
+        uint64_t bytes = run->bytes;
+        int rc = run_return(pool, run);
+        pool_lock_acquire(&extents->lock);
+        if (rc == 0)
+            count_subtract(&extents->wasted_bytes, bytes);
+        if (rc < 0) {
+            run->newer = extents->doomed;
+            extents->doomed = run;
+        }
+        pool_lock_release(&extents->lock);
+        if (rc < 0)
+            return;
+    }
+}
+
 /* A cached run that nobody wanted while so many requests had to use a fence holds room under the
  * ceiling that a run of a wanted size could have: give it back, and the next such request grows. */
 #define STALE_AFTER_FENCE_SERVES 512u
@@ -335,6 +365,7 @@ static int supply_step(struct supply_request *request)
         return 0;
     if (quarantine_flush_locked(pool))
         return 0;
+    doomed_return(pool);
 
     uint64_t gauges[GAUGE_COUNT];
     figures_gauges_get(pool, gauges);
@@ -369,16 +400,6 @@ int supply_more(struct supply_request *request)
 
 /* ---- trimming ---- */
 
-static struct run *doomed_take(struct extents *extents)
-{
-    pool_lock_acquire(&extents->lock);
-    struct run *run = extents->doomed;
-    if (run != NULL)
-        extents->doomed = run->newer;
-    pool_lock_release(&extents->lock);
-    return run;
-}
-
 /* Everything quarantined comes back, as far as the backend allows. */
 static void quarantine_drain(struct pool *pool)
 {
@@ -394,22 +415,9 @@ static void quarantine_drain(struct pool *pool)
 
 void supply_doomed_return(struct pool *pool)
 {
-    struct extents *extents = &pool->extents;
     pool_lock_acquire(&pool->backend_lock);
     quarantine_drain(pool);
-    for (struct run *run; (run = doomed_take(extents)) != NULL;) {
-        uint64_t bytes = run->bytes;
-        if (run_return(pool, run) < 0) {
-            pool_lock_acquire(&extents->lock);
-            run->newer = extents->doomed;
-            extents->doomed = run;
-            pool_lock_release(&extents->lock);
-            break;
-        }
-        pool_lock_acquire(&extents->lock);
-        count_subtract(&extents->wasted_bytes, bytes);
-        pool_lock_release(&extents->lock);
-    }
+    doomed_return(pool);
     pool_lock_release(&pool->backend_lock);
 }
 
@@ -432,6 +440,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
         quarantine_drain(pool);
     empties_release(pool);
+    doomed_return(pool);
     uint64_t cached = count_get(&pool->extents.cached_runs);
     int rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     pool_lock_release(&pool->backend_lock);

@@ -46,7 +46,7 @@ static int unit_shift(const char *unit)
     if (!*unit)
         return 0;
     letter = strchr(letters, toupper((unsigned char)*unit));
-    if (!letter || (unit[1] && (letter == letters || strcasecmp(unit + 1, "iB"))))
+    if (!letter || (unit[1] && (letter == letters || strcasecmp(unit + 1, "iB") != 0)))
         return -1;
     return (int)(letter - letters) * 10;
 }

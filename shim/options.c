@@ -199,8 +199,14 @@ static void size_format(const struct option_size *size, char *ret_text, size_t r
 
     if (size->device_ppm) {
         uint32_t whole = size->device_ppm / 10000, fraction = size->device_ppm % 10000;
+        int digits = 4;
 
-        snprintf(ret_text, ret_text_bytes, fraction ? "%u.%04u%%" : "%u%%", whole, fraction);
+        for (; fraction && fraction % 10 == 0; digits--)
+            fraction /= 10;
+        if (fraction)
+            snprintf(ret_text, ret_text_bytes, "%u.%0*u%%", whole, digits, fraction);
+        else
+            snprintf(ret_text, ret_text_bytes, "%u%%", whole);
         return;
     }
     for (; bytes && bytes % 1024 == 0 && unit + 1 < sizeof units / sizeof *units; unit++)

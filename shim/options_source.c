@@ -21,14 +21,15 @@ extern char **environ;
 static const char *const other_variables[] = {"CUPOOL_CONF", "CUPOOL_LIBRARY"};
 static const char test_prefix[] = "CUPOOL_TEST_";
 
+static const char blanks[] = " \t\r";
+
 static char *trim(char *text)
 {
     char *end;
 
-    while (isspace((unsigned char)*text))
-        text++;
+    text += strspn(text, blanks);
     end = text + strlen(text);
-    while (end > text && isspace((unsigned char)end[-1]))
+    while (end > text && strchr(blanks, end[-1]))
         end--;
     *end = '\0';
     return text;
@@ -182,7 +183,7 @@ static int variable_set(struct options *options, const char *variable, options_c
     snprintf(name, sizeof name, "%.*s", (int)length, variable);
     snprintf(key, sizeof key, "%s", name + strlen("CUPOOL_"));
     for (char *c = key; *c; c++)
-        *c = (char)(islower((unsigned char)*c) ? '?' : tolower((unsigned char)*c));
+        *c = (char)tolower((unsigned char)*c);
     return options_set(options, key, equals + 1, OPTION_SOURCE_ENVIRONMENT, name, complain, state) <
            0;
 }

@@ -81,20 +81,51 @@ static bool capture_refuses(const struct pooled_request *request)
                                    : capture_forbids_here(driver);
 }
 
-/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
-static bool driver_refuses(const struct pooled_request *request)
+/*
+ * Whether this driver accepts a stream-ordered free of ordinary memory, which the headers leave
+ * open. Found out once, with a block of the driver's own.
+ */
+static bool driver_frees_in_order(const struct driver_functions *driver)
 {
-    bool capturing = capture_refuses(request);
-    bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
-    if (__builtin_expect(!capturing && !broken, 1))
+    enum { UNKNOWN, ACCEPTS, REFUSES };
+    static atomic_int answer;
+    CUdeviceptr probe;
+    int known = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (known != UNKNOWN)
+        return known == ACCEPTS;
+    if (!driver->cuMemFreeAsync || driver->cuMemAlloc_v2(&probe, 1) != CUDA_SUCCESS)
         return false;
+    bool accepts = driver->cuMemFreeAsync(probe, NULL) == CUDA_SUCCESS;
+    if (!accepts)
+        driver->cuMemFree_v2(probe);
+    atomic_store_explicit(&answer, accepts ? ACCEPTS : REFUSES, memory_order_relaxed);
+    return accepts;
+}
+
+static bool is_pooled(uint64_t address, struct context **ret_context)
+{
     struct pool_block block;
     struct pool *pool;
     gate_enter();
-    int error = pool_find(request->address, &block, &pool);
-    struct context *context = error == 0 ? context_of_pool(pool) : NULL;
+    bool pooled = pool_find(address, &block, &pool) == 0;
+    *ret_context = pooled ? context_of_pool(pool) : NULL;
     gate_leave();
-    return context && (capturing || atomic_load(&context->broken));
+    return pooled;
+}
+
+/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
+static bool driver_refuses(const struct pooled_request *request)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    bool capturing = capture_refuses(request);
+    bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
+    struct context *context;
+    if (__builtin_expect(!capturing && !broken && !request->stream_ordered, 1) || !driver)
+        return false;
+    if (!is_pooled(request->address, &context))
+        return false;
+    return capturing || (context && atomic_load(&context->broken)) ||
+           (request->stream_ordered && !driver_frees_in_order(driver));
 }
 
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,

@@ -112,10 +112,24 @@ static struct dlsym_answer resolve_next(const struct hook *hook, const void *cal
     return before ? answer(NULL) : forward();
 }
 
-/* A program that asks a library for dlsym itself gets ours, or its look-ups would pass us by. */
+static bool is_special(const void *handle)
+{
+    return handle == RTLD_DEFAULT || handle == RTLD_NEXT;
+}
+
+/*
+ * Names that are not hooked. A sanitizer asks for the functions it stands in for (RTLD_NEXT) before
+ * its own versions of strcmp or dl_iterate_phdr can be called, so those look-ups are forwarded
+ * without a call of libc.
+ *
+ * A program that asks a library for dlsym itself gets ours, or its look-ups would pass us by.
+ */
 static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
 {
-    if (!name || strcmp(name, "dlsym") != 0 || handle == RTLD_DEFAULT || handle == RTLD_NEXT)
+    if (!name || is_special(handle))
+        return forward();
+    relocate_new_modules();
+    if (strcmp(name, "dlsym") != 0)
         return forward();
     void *function = real_dlsym(handle, name);
     return answer(function == (void *)real_dlsym_get() ? (void *)dlsym : function);
@@ -124,7 +138,6 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
 struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
-    relocate_new_modules();
     if (!hook)
         return resolve_unhooked(handle, name);
     if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
@@ -133,6 +146,7 @@ struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *ca
         return resolve_default(hook, caller);
     if (handle == RTLD_NEXT)
         return resolve_next(hook, caller);
+    relocate_new_modules();
     return answer(substitute(hook, real_dlsym(handle, name)));
 }
 

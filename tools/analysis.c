@@ -104,7 +104,8 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
 {
     bool on_device = kinds[block->memory].on_device;
 
-    memset(ret_rows, 0, ROWS * sizeof *ret_rows);
+    for (int i = 0; i < ROWS; i++)
+        ret_rows[i] = NULL;
     ret_rows[ROW_KIND] = tallies_get(&analysis->kinds, block->memory);
     if (on_device) {
         ret_rows[ROW_TOTAL] = &analysis->total;
@@ -545,14 +546,14 @@ static void tallies_finish(struct tallies *tallies, uint64_t serial)
 static int finish(struct analysis *analysis)
 {
     struct tallies *all[] = {&analysis->sites, &analysis->sizes, &analysis->libraries,
-                             &analysis->apis, &analysis->kinds};
+                             &analysis->apis,  &analysis->kinds, NULL};
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
-                              &analysis->driver};
+                              &analysis->driver, NULL};
     int r = leaks_find(analysis);
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; all[i]; i++)
         tallies_finish(all[i], analysis->peak_serial);
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+    for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
     for (size_t i = 0; i < analysis->phases; i++)
         if (analysis->phase[i].open)

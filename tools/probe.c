@@ -105,7 +105,7 @@ static void line_read(struct probe *probe, char *line)
     if (!strcmp(line, "simulated"))
         probe->simulated = *value == '1';
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        if (strcmp(line, fields[i].key))
+        if (strcmp(line, fields[i].key) != 0)
             continue;
         if (fields[i].path)
             snprintf(fields[i].path, PATH_MAX, "%s", value);
@@ -149,8 +149,8 @@ int probe_run(struct probe *ret_probe)
     char name[] = "cupool", verb[] = "doctor", flag[] = "--probe";
     char *argv[] = {name, verb, flag, NULL};
     char line[PATH_MAX + 64];
-    FILE *output;
-    pid_t pid;
+    FILE *output = NULL;
+    pid_t pid = -1;
     int r = child_start("/proc/self/exe", argv, environ, STDOUT_FILENO, &pid, &output);
 
     memset(ret_probe, 0, sizeof *ret_probe);
@@ -167,8 +167,8 @@ int probe_preload(const char *library, char *ret_complaint, size_t complaint_byt
 {
     char name[] = "true", preload[PATH_MAX + 16];
     char *argv[] = {name, NULL}, *environment[] = {preload, NULL};
-    FILE *output;
-    pid_t pid;
+    FILE *output = NULL;
+    pid_t pid = -1;
     int r;
 
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", library);

@@ -23,6 +23,8 @@ static int path_find(const char *name, char *ret_path, size_t path_bytes)
     const char *path = getenv("PATH");
     int r = -ENOENT;
 
+    if (!name || !*name)
+        return r;
     if (strchr(name, '/')) {
         snprintf(ret_path, path_bytes, "%s", name);
         return access(name, F_OK) < 0 ? -errno : access(name, X_OK) < 0 ? -EACCES : 0;
@@ -132,7 +134,7 @@ static bool script_read(struct program *program, int fd)
     char line[PATH_MAX] = "";
     char *word;
 
-    if (pread(fd, line, sizeof line - 1, 0) < 2 || strncmp(line, "#!", 2))
+    if (pread(fd, line, sizeof line - 1, 0) < 2 || strncmp(line, "#!", 2) != 0)
         return false;
     word = line + 2 + strspn(line + 2, " \t");
     word[strcspn(word, " \t\n")] = '\0';

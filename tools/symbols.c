@@ -99,7 +99,7 @@ static struct module *module_get(const struct trace_site *site)
 {
     struct module *module = modules;
 
-    while (module && strcmp(module->path, site->module))
+    while (module && strcmp(module->path, site->module) != 0)
         module = module->next;
     if (module)
         return module;

@@ -67,7 +67,7 @@ static int header_read(const char *path, struct trace_file *ret_file)
 
 static int files_add(struct trace_files *files, const char *path, uint64_t since_realtime_ns)
 {
-    struct trace_file file, *grown;
+    struct trace_file file = {0}, *grown;
 
     if (header_read(path, &file) < 0 || file.start_realtime_ns < since_realtime_ns)
         return 0;

@@ -229,7 +229,7 @@ static int program_run(const struct program *program, char *const *argv)
 {
     char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
     struct trace_files files = {0};
-    struct launch launch;
+    struct launch launch = {0};
     int r, trouble;
 
     if (!mkdtemp(directory))

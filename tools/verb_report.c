@@ -164,8 +164,8 @@ static int traces_load(struct loaded *loaded, char **paths, size_t count)
 {
     int trouble = 0;
 
-    loaded->reader = calloc(count, sizeof *loaded->reader);
-    loaded->analysis = calloc(count, sizeof *loaded->analysis);
+    loaded->reader = calloc(count, sizeof(void *));
+    loaded->analysis = calloc(count, sizeof(void *));
     if (!loaded->reader || !loaded->analysis)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     for (size_t i = 0; i < count && !trouble; i++)

@@ -195,6 +195,40 @@ def check_fill(suite, failures, _):
                             f"{door}, {option}: {found}")
 
 
+def neighbours():
+    """Other preload libraries this machine has."""
+    asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,
+                          check=False).stdout.strip()
+    found = [os.path.realpath(asan)] if os.path.isabs(asan) else []
+    return found + glob.glob("/usr/lib/*/libjemalloc.so.2") + glob.glob("/usr/lib64/libjemalloc.so.2")
+
+
+def check_neighbours(suite, failures, _):
+    """Beside another preload library, in either order, the program runs and is served."""
+    log = os.path.join(suite.directory, "calls.log")
+    libraries = neighbours()
+    if not libraries:
+        print("skipped: neither AddressSanitizer nor jemalloc on this machine")
+        sys.exit(77)
+    quiet = "detect_leaks=0:verify_asan_link_order=0"
+    for library in libraries:
+        for preload in (f"{library}:{suite.library}", f"{suite.library}:{library}"):
+            for path, door in suite.doors():
+                if door == "deepbind" and "asan" in library:
+                    continue  # the sanitizer ends the program at such a dlopen
+                if os.path.exists(log):
+                    os.unlink(log)
+                run = suite.run(path, "churn", door, "mode:pool", LD_PRELOAD=preload,
+                                SIMGPU_LOG=log, ASAN_OPTIONS=quiet)
+                calls = 0
+                if os.path.exists(log):
+                    with open(log, encoding="utf-8") as file:
+                        calls = sum("cuMemAlloc_v2" in line for line in file)
+                failures.expect(run[0] == 0 and 0 < calls < 500,
+                                f"{preload}, {door}: {calls} calls, {run}")
+        print(f"{os.path.basename(library)}: in both orders")
+
+
 def spread(count, most):
     """At most `most` positions from 1 to count, the ends among them."""
     if count <= most:

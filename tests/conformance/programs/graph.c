@@ -36,6 +36,7 @@ int program_graph(const char *self, const char *door, const char *argument)
             if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i, BYTES))
                 printf("error\n");
         door_report("clear", door_fill(target, 0, BYTES));
+        door_report("wait", door_synchronize());
         door_report("run", door_graph_run(graph, stream));
         kept += holds(target, 42);
         for (int i = 0; i < BLOCKS; i++) {

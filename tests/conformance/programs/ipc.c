@@ -59,6 +59,7 @@ static void share(const char *self, const char *door, char *pointer, char *expor
     door_report("last error", door_last_error());
     if (error)
         return;
+    door_report("wait", door_synchronize());
     to_text(&handle, (size_t)(pointer - export), text);
     fflush(stdout);
     pid_t pid = fork();

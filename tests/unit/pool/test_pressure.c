@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Little memory: limits, small devices, the rungs of the ladder, and what growth leaves behind.
+ */
+#include "tests/unit/pool/harness.h"
+#include <errno.h>
+
+#include "tests/unit/pool/fixture.h"
+
+#define MIB ((size_t)1 << 20)
+
+static void limit_64_mib(struct pool_config *config)
+{
+    config->limit_bytes = 64 * MIB;
+}
+
+Test(pressure, reserved_never_exceeds_the_limit, .fini = teardown)
+{
+    setup_with(limit_64_mib);
+    uint64_t blocks[64];
+    struct pool_block block;
+    int count = 0, rc;
+    while ((rc = pool_allocate(pool, 3 * MIB, 0, &block)) == 0)
+        blocks[count++] = block.address;
+    cr_assert_eq(rc, -ENOMEM);
+    cr_assert_eq(count, 16);
+    cr_assert_leq(fake.peak_bytes, 64 * MIB);
+    cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOMEM);
+    give(blocks[3]);
+    take(1000);
+    cr_assert_leq(fake.peak_bytes, 64 * MIB);
+    cr_assert_eq(statistics().failures, 2);
+    cr_assert_eq(statistics().pressure_fail, 2);
+}
+
+Test(pressure, quarantined_memory_is_waited_for_before_failing, .init = setup, .fini = teardown)
+{
+    fake.capacity_bytes = 64 * MIB;
+    uint64_t first = take(60 * MIB);
+    give(first);
+    struct pool_block block;
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
+    cr_assert_eq(block.outcome, POOL_OUTCOME_WAITED);
+    cr_assert_leq(fake.peak_bytes, 64 * MIB);
+}
+
+Test(pressure, cached_runs_and_empty_slabs_go_back_before_failing, .init = setup, .fini = teardown)
+{
+    fake.capacity_bytes = 64 * MIB;
+    fake.complete_at_once = true;
+    static uint64_t small[2000], middle[200];
+    for (int index = 0; index < 2000; index++)
+        small[index] = take(8192);
+    for (int index = 0; index < 200; index++)
+        middle[index] = take(100 << 10);
+    for (int index = 0; index < 2000; index++)
+        give(small[index]);
+    for (int index = 0; index < 200; index++)
+        give(middle[index]);
+    take(64 * MIB);
+    cr_assert_gt(statistics().segment_frees, 0);
+    check_pool();
+}
+
+Test(pressure, a_device_out_of_memory_answers_and_recovers, .init = setup, .fini = teardown)
+{
+    fake.capacity_bytes = 32 * MIB;
+    struct pool_block block;
+    uint64_t held = take(20 * MIB);
+    cr_assert_eq(pool_allocate(pool, 20 * MIB, 0, &block), -ENOMEM);
+    take(4 * MIB);
+    give(held);
+    take(20 * MIB);
+    cr_assert_eq(statistics().failures, 1);
+    cr_assert_gt(statistics().pressure_retire, 0);
+    cr_assert_gt(statistics().pressure_return, 0);
+}
+
+Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardown)
+{
+    static const int errors[] = {-EPERM, -EIO, -ENOTSUP};
+    struct pool_block block;
+    for (int index = 0; index < 3; index++) {
+        fake.fail_at = fake.calls_total + 1;
+        fake.fail_error = errors[index];
+        cr_assert_eq(pool_allocate(pool, 1000, 0, &block), errors[index]);
+    }
+    take(1000);
+}
+
+Test(pressure, misaligned_segments_are_refused_and_given_back, .init = setup, .fini = teardown)
+{
+    struct pool_block block;
+    fake.misalign_bytes = 4096;
+    cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOTSUP);
+    cr_assert_eq(pool_allocate(pool, 4 * MIB, 0, &block), -ENOTSUP);
+    cr_assert_eq(fake_segments_live(&fake), 0);
+    fake.misalign_bytes = 0;
+    take(1000);
+}
+
+Test(pressure, growing_by_reallocation_does_not_pile_up_old_blocks, .init = setup, .fini = teardown)
+{
+    fake.complete_at_once = true;
+    uint64_t current = take(64 * MIB);
+    uint64_t needed = 0;
+    for (size_t bytes = 66 * MIB; bytes <= 256 * MIB; bytes += 2 * MIB) {
+        uint64_t next = take(bytes);
+        give(current);
+        current = next;
+        needed = 2 * bytes - 2 * MIB;
+    }
+    cr_assert_leq(10 * fake.peak_bytes, 11 * needed, "peak %llu for %llu needed",
+                  (unsigned long long)fake.peak_bytes, (unsigned long long)needed);
+}
+
+Test(pressure, a_tiny_program_holds_little_more_than_it_needs, .init = setup, .fini = teardown)
+{
+    uint64_t held[16] = {0};
+    for (int round = 0; round < 100000; round++) {
+        int slot = round * 7 % 16;
+        if (held[slot] != 0)
+            give(held[slot]);
+        held[slot] = take(512 + (size_t)(round * 131 % 100000));
+    }
+    cr_assert_leq(fake.peak_bytes, 16 * MIB);
+}
+
+/* ---- events ---- */
+
+static unsigned events[POOL_EVENT_FAILURE + 1];
+static struct pool_event last_failure;
+
+static void note(void *state, const struct pool_event *event)
+{
+    events[event->kind]++;
+    if (event->kind == POOL_EVENT_FAILURE)
+        last_failure = *event;
+}
+
+static void observed(struct pool_config *config)
+{
+    config->observe = note;
+}
+
+Test(pressure, each_step_is_observed, .fini = teardown)
+{
+    setup_with(observed);
+    struct pool_block block;
+    size_t returned;
+    fake.capacity_bytes = 16 * MIB;
+    give(take(12 * MIB));
+    take(14 * MIB);
+    cr_assert_eq(pool_allocate(pool, 8 * MIB, 0, &block), -ENOMEM);
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(events[POOL_EVENT_SEGMENT_FREE], statistics().segment_frees);
+    cr_assert_geq(events[POOL_EVENT_SEGMENT_ALLOCATE], statistics().segment_allocations);
+    cr_assert_eq(events[POOL_EVENT_FENCE], statistics().fences);
+    cr_assert_gt(events[POOL_EVENT_WAIT], 0);
+    cr_assert_gt(events[POOL_EVENT_TRIM], 0);
+    cr_assert_eq(events[POOL_EVENT_FAILURE], 1);
+    cr_assert_eq(last_failure.bytes, 8 * MIB);
+    cr_assert_eq(last_failure.error, -ENOMEM);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arithmetic of classes, exhaustively, and the buddy against a naive map of leaves.
+ */
+#include "tests/unit/pool/harness.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/buddy.h"
+#include "pool/size_class.h"
+
+Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
+{
+    for (size_t bytes = 1; bytes <= SIZE_SMALL_MAX; bytes++) {
+        unsigned class = size_class_of(bytes);
+        cr_assert_lt(class, SIZE_CLASS_COUNT);
+        cr_assert_geq(size_class_bytes(class), bytes);
+        cr_assert(class == 0 || size_class_bytes(class - 1) < bytes);
+        cr_assert(bytes < 4096 || 8 * (size_class_bytes(class) - bytes) <= bytes,
+                  "%zu wastes more than an eighth", bytes);
+    }
+    cr_assert_eq(size_class_bytes(SIZE_CLASS_COUNT - 1), SIZE_SMALL_MAX);
+}
+
+Test(size_class, slabs_are_as_promised)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        struct size_class geometry;
+        size_class_describe(class, &geometry);
+        cr_assert_eq(geometry.object_bytes % 512, 0);
+        cr_assert_geq(geometry.objects, SIZE_SLAB_OBJECTS_MIN);
+        cr_assert_leq(geometry.objects, SIZE_SLAB_OBJECTS_MAX);
+        cr_assert_eq(geometry.slab_bytes % SIZE_SLAB_STEP_BYTES, 0);
+        cr_assert_leq(geometry.slab_bytes, SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES);
+        for (uint32_t offset = 0; offset < geometry.slab_bytes; offset += 256)
+            cr_assert_eq(size_class_index(geometry.reciprocal, offset),
+                         offset / geometry.object_bytes);
+    }
+}
+
+Test(buddy, the_tail_of_a_request_is_given_back)
+{
+    struct buddy buddy;
+    buddy_init(&buddy);
+    cr_assert_eq(buddy_take(&buddy, 18), 0, "72 KiB");
+    cr_assert_eq(buddy.free_leaves, 512 - 18);
+    cr_assert_eq(buddy_take(&buddy, 2), 18, "the first buddy of the tail");
+    cr_assert_eq(buddy_take(&buddy, 4), 20);
+    cr_assert_eq(buddy_take(&buddy, 8), 24);
+    cr_assert_eq(buddy_take(&buddy, 32), 32);
+    cr_assert_null(buddy_check(&buddy));
+}
+
+Test(buddy, freeing_everything_merges_to_one_block)
+{
+    for (uint32_t leaves = 1; leaves <= 512; leaves++) {
+        struct buddy buddy;
+        int taken[512], count = 0;
+        buddy_init(&buddy);
+        for (int leaf; (leaf = buddy_take(&buddy, leaves)) >= 0;)
+            taken[count++] = leaf;
+        cr_assert_geq(count, 1);
+        for (int index = 0; index < count; index += 2)
+            buddy_give(&buddy, (uint32_t)taken[index], leaves);
+        for (int index = 1; index < count; index += 2)
+            buddy_give(&buddy, (uint32_t)taken[index], leaves);
+        cr_assert_eq(buddy_largest_order(&buddy), 9, "%u leaves", leaves);
+        cr_assert_eq(buddy_take(&buddy, 512), 0);
+        cr_assert_eq(buddy_take(&buddy, 1), -1);
+    }
+}
+
+/* Whether an aligned block of the power of two that a request needs is free in the naive map. */
+static bool model_serves(const bool *taken, uint32_t leaves)
+{
+    uint32_t block = 1u << pool_log2_ceil(leaves);
+    for (uint32_t first = 0; first < 512; first += block) {
+        uint32_t free = 0;
+        while (free < block && !taken[first + free])
+            free++;
+        if (free == block)
+            return true;
+    }
+    return false;
+}
+
+Test(buddy, random_operations_agree_with_a_naive_map)
+{
+    const char *text = getenv("POOL_TEST_SEED");
+    unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 0) : 20240917;
+    printf("seed %u\n", seed);
+    for (int round = 0; round < 50; round++) {
+        struct buddy buddy;
+        bool taken[512] = {false};
+        struct {
+            uint32_t first, leaves;
+        } held[512];
+        int count = 0;
+        buddy_init(&buddy);
+        for (int operation = 0; operation < 2000; operation++) {
+            if (rand_r(&seed) % 2 == 0 && count < 512) {
+                uint32_t leaves = 1 + (uint32_t)rand_r(&seed) % (1u << rand_r(&seed) % 10);
+                int first = buddy_take(&buddy, leaves);
+                cr_assert_eq(first >= 0, model_serves(taken, leaves),
+                             "the buddy and the map disagree about %u leaves", leaves);
+                if (first < 0)
+                    continue;
+                for (uint32_t leaf = 0; leaf < leaves; leaf++) {
+                    cr_assert_not(taken[(uint32_t)first + leaf], "leaf handed out twice");
+                    taken[(uint32_t)first + leaf] = true;
+                }
+                held[count].first = (uint32_t)first;
+                held[count++].leaves = leaves;
+            } else if (count > 0) {
+                int index = rand_r(&seed) % count;
+                memset(taken + held[index].first, 0, held[index].leaves);
+                buddy_give(&buddy, held[index].first, held[index].leaves);
+                held[index] = held[--count];
+            }
+            cr_assert_null(buddy_check(&buddy));
+        }
+        uint32_t free = 0;
+        for (int leaf = 0; leaf < 512; leaf++) {
+            free += !taken[leaf];
+            cr_assert_eq(buddy_leaf_free(&buddy, (uint32_t)leaf), !taken[leaf]);
+        }
+        cr_assert_eq(free, buddy.free_leaves);
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate: nobody is inside while it is closed, with more threads than it has slots too.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "shim/gate.h"
+
+#define STEPS 20000
+
+static atomic_int inside, met;
+static atomic_bool stop;
+
+static void *pass(void *unused)
+{
+    while (!atomic_load(&stop)) {
+        gate_enter();
+        atomic_fetch_add(&inside, 1);
+        atomic_fetch_sub(&inside, 1);
+        gate_leave();
+    }
+    return NULL;
+}
+
+Test(gate, closing_waits_for_everybody)
+{
+    pthread_t threads[4];
+    cr_assert_eq(gate_init(), 0);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, pass, NULL), 0);
+    for (int i = 0; i < STEPS / 10; i++) {
+        gate_close();
+        for (int look = 0; look < 20; look++)
+            atomic_fetch_add(&met, atomic_load(&inside));
+        gate_open();
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(atomic_load(&met), 0);
+}
+
+static pthread_barrier_t barrier;
+
+static void *join_and_wait(void *shared)
+{
+    gate_enter();
+    gate_leave();
+    atomic_fetch_add((atomic_int *)shared, thread_state.gate_shared);
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 10; i++) {
+        gate_enter();
+        gate_leave();
+    }
+    return NULL;
+}
+
+Test(gate, threads_beyond_the_slots_share_one)
+{
+    enum { THREADS = 600 };
+    static pthread_t threads[THREADS];
+    static atomic_int shared;
+    pthread_attr_t small;
+    cr_assert_eq(gate_init(), 0);
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], &small, join_and_wait, &shared), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_gt(atomic_load(&shared), 0);
+    cr_assert_lt(atomic_load(&shared), THREADS / 2);
+    /* What ended has left, and its slots serve again. */
+    gate_close();
+    gate_open();
+    atomic_store(&shared, 0);
+    pthread_barrier_destroy(&barrier);
+    pthread_barrier_init(&barrier, NULL, 1);
+    for (int i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_create(&threads[0], &small, join_and_wait, &shared), 0);
+        pthread_join(threads[0], NULL);
+    }
+    cr_assert_eq(atomic_load(&shared), 0);
+}

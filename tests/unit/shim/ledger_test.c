@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger of memory that the driver handed out itself, and sizes of arrays.
+ */
+#include <criterion/criterion.h>
+
+#include "shim/array_size.h"
+#include "shim/ledger.h"
+
+static void put(enum trace_memory memory, uint64_t address, size_t bytes, uint32_t context,
+                int device)
+{
+    ledger_put(&(struct ledger_entry){.memory = memory,
+                                      .address = address,
+                                      .requested_bytes = bytes,
+                                      .allocated_bytes = bytes,
+                                      .context = context,
+                                      .device = device});
+}
+
+Test(ledger, gives_back_what_was_put_and_only_once)
+{
+    struct ledger_entry entry = {0};
+    put(TRACE_MEMORY_DEVICE, 0x1000, 10, 1, 0);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+    cr_assert_eq(entry.requested_bytes, 10);
+    cr_assert_not(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+}
+
+Test(ledger, one_free_function_serves_several_kinds)
+{
+    struct ledger_entry entry = {0};
+    put(TRACE_MEMORY_MANAGED, 0x1000, 10, 1, 0);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+    cr_assert_eq(entry.memory, TRACE_MEMORY_MANAGED);
+}
+
+Test(ledger, kinds_that_share_addresses_are_apart)
+{
+    struct ledger_entry entry = {0};
+    put(TRACE_MEMORY_VIRTUAL, 0x1000, 10, 1, 0);
+    put(TRACE_MEMORY_MAPPING, 0x1000, 20, 1, 0);
+    put(TRACE_MEMORY_DEVICE, 0x1000, 30, 1, 0);
+    cr_assert(ledger_take(TRACE_MEMORY_MAPPING, 0x1000, &entry) && entry.requested_bytes == 20);
+    cr_assert(ledger_take(TRACE_MEMORY_VIRTUAL, 0x1000, &entry) && entry.requested_bytes == 10);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry) && entry.requested_bytes == 30);
+}
+
+Test(ledger, an_address_put_again_replaces)
+{
+    struct ledger_entry entry = {0};
+    put(TRACE_MEMORY_DEVICE, 0x1000, 10, 1, 0);
+    put(TRACE_MEMORY_DEVICE, 0x1000, 20, 1, 0);
+    cr_assert_eq(ledger_device_bytes(0), 20);
+    cr_assert(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry) && entry.requested_bytes == 20);
+    cr_assert_not(ledger_take(TRACE_MEMORY_DEVICE, 0x1000, &entry));
+}
+
+Test(ledger, counts_device_memory_of_each_device)
+{
+    put(TRACE_MEMORY_DEVICE, 0x1000, 1, 1, 0);
+    put(TRACE_MEMORY_ASYNC, 0x2000, 2, 1, 0);
+    put(TRACE_MEMORY_PHYSICAL, 0x3000, 4, 1, 0);
+    put(TRACE_MEMORY_ARRAY, 0x4000, 8, 1, 0);
+    put(TRACE_MEMORY_PINNED, 0x5000, 16, 1, 0);
+    put(TRACE_MEMORY_MANAGED, 0x6000, 32, 1, 0);
+    put(TRACE_MEMORY_DEVICE, 0x7000, 64, 2, 1);
+    cr_assert_eq(ledger_device_bytes(0), 15);
+    cr_assert_eq(ledger_device_bytes(1), 64);
+    ledger_forget_context(1);
+    cr_assert_eq(ledger_device_bytes(0), 0);
+    cr_assert_eq(ledger_device_bytes(1), 64);
+}
+
+Test(array_size, of_one_and_of_all_levels)
+{
+    struct cudaChannelFormatDesc floats = {.x = 32, .y = 32, .f = cudaChannelFormatKindFloat};
+    cr_assert_eq(array_runtime_bytes(&floats, make_extent(100, 0, 0), 1), 800);
+    cr_assert_eq(array_runtime_bytes(&floats, make_extent(8, 4, 2), 1), 512);
+    cr_assert_eq(array_runtime_bytes(&floats, make_extent(8, 4, 0), 4), (32 + 8 + 2 + 1) * 8);
+    cr_assert_eq(array_runtime_bytes(NULL, make_extent(8, 4, 0), 4), 0);
+    CUDA_ARRAY3D_DESCRIPTOR halves = {
+        .Width = 8, .Height = 4, .Depth = 2, .Format = CU_AD_FORMAT_HALF, .NumChannels = 4};
+    cr_assert_eq(array3d_driver_bytes(&halves, 1), 512);
+}
