@@ -130,37 +130,42 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
     return 0;
 }
 
-/* The caller's block is filled as configured, or given back: half a promise is none. */
-static POOL_NOINLINE int allocation_fill(struct pool *pool, const struct pool_block *block)
+static inline int allocate(struct pool *pool, size_t bytes, uint64_t site,
+                           struct pool_block *ret_block)
 {
-    int rc = device_fill(pool, block->address, block->allocated_bytes, pool->config.fill);
+    bool hit = bytes <= SIZE_SMALL_MAX ? small_try(pool, bytes, site, ret_block)
+                                       : extent_try(pool, bytes, false, site, ret_block);
+    int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
+    if (POOL_LIKELY(rc == 0))
+        figures_live_add(pool, bytes);
+    return rc;
+}
+
+/* The caller's block is filled as configured, or given back: half a promise is none. */
+static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint64_t site,
+                                         struct pool_block *ret_block)
+{
+    struct pool_block block;
+    int rc = allocate(pool, bytes, site, &block);
     if (rc < 0)
-        pool_free(block->address, block->allocation_site, NULL);
+        return rc;
+    rc = device_fill(pool, block.address, block.allocated_bytes, pool->config.fill);
+    if (rc < 0)
+        pool_free(block.address, site, NULL);
+    else
+        *ret_block = block;
     return rc;
 }
 
 int pool_allocate(struct pool *pool, size_t bytes, uint64_t site, struct pool_block *ret_block)
 {
-    struct pool_block block;
     if (POOL_UNLIKELY(bytes == 0))
         return -EINVAL;
     if (POOL_UNLIKELY(bytes > SIZE_REQUEST_MAX))
         return -ENOMEM;
-
-    bool hit = bytes <= SIZE_SMALL_MAX ? small_try(pool, bytes, site, &block)
-                                       : extent_try(pool, bytes, false, site, &block);
-    int rc = hit ? 0 : allocate_slow(pool, bytes, site, &block);
-    if (rc < 0)
-        return rc;
-    if (hit)
-        block.outcome = POOL_OUTCOME_HIT;
-    figures_live_add(pool, bytes);
     if (POOL_UNLIKELY(pool->config.fill != POOL_FILL_NONE))
-        rc = allocation_fill(pool, &block);
-    if (POOL_UNLIKELY(rc < 0))
-        return rc;
-    *ret_block = block;
-    return 0;
+        return allocate_filled(pool, bytes, site, ret_block);
+    return allocate(pool, bytes, site, ret_block);
 }
 
 /* ---- finding ---- */
@@ -245,11 +250,6 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
 
 /* ---- freeing ---- */
 
-static int state_error(unsigned state)
-{
-    return state == BLOCK_UNUSED ? -EINVAL : -EALREADY;
-}
-
 static inline void object_release_locked(struct bin *bin, struct slab *slab, struct object *object)
 {
     struct pool *pool = bin->pool;
@@ -276,7 +276,9 @@ static inline int object_free(struct slab *slab, uint64_t address, uint64_t site
     if (POOL_UNLIKELY(object == NULL || object_address(bin, slab, object) != address))
         goto unlock;
     if (POOL_UNLIKELY(object->state != BLOCK_LIVE)) {
-        rc = state_error(object->state);
+        if (object->state == BLOCK_UNUSED)
+            goto unlock;
+        rc = -EALREADY;
         object_describe(bin, slab, object, ret_block);
         goto unlock;
     }
@@ -308,9 +310,11 @@ static int block_free_locked(struct pool *pool, page_entry entry, uint64_t addre
     int rc = extents_block_at_locked(address, entry, &block);
     if (rc < 0)
         return rc;
+    if (block->state == BLOCK_UNUSED)
+        return -EINVAL;
     extents_block_describe_locked(block, ret_block);
     if (block->state != BLOCK_LIVE)
-        return state_error(block->state);
+        return -EALREADY;
     *ret_pinned = block_run(block)->pinned;
     ret_block->live = false;
     ret_block->free_site = site;
@@ -347,16 +351,16 @@ static POOL_NOINLINE int free_refuse(page_entry entry, int rc)
 
 int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block)
 {
+    struct pool_block ignored;
+    if (ret_block == NULL)
+        ret_block = &ignored;
     page_entry entry = page_map_get(address);
     if (POOL_UNLIKELY(entry == 0))
         return -ENOENT;
-    struct pool_block block;
     window_entry window = entry_window(entry, address);
     int rc = POOL_LIKELY(window & WINDOW_SLAB)
-                 ? object_free((struct slab *)(window & ~WINDOW_SLAB), address, site, &block)
-                 : block_free(entry, address, site, &block);
-    if ((rc == 0 || rc == -EALREADY) && ret_block != NULL)
-        *ret_block = block;
+                 ? object_free((struct slab *)(window & ~WINDOW_SLAB), address, site, ret_block)
+                 : block_free(entry, address, site, ret_block);
     return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
 }
 
