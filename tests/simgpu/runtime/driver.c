@@ -11,11 +11,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 struct driver_table driver_table;
 
+static void *library; /* immutable after open_once */
 static pthread_once_t open_once = PTHREAD_ONCE_INIT;
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
 static int open_status; /* immutable after open_once */
@@ -96,7 +96,7 @@ static void look_up_all(PFN_cuGetProcAddress_v12000 by_dlsym)
 
 static void open_driver(void)
 {
-    void *library = dlopen("libcuda.so.1", RTLD_NOW);
+    library = dlopen("libcuda.so.1", RTLD_NOW);
     void *by_dlsym = library ? dlsym(library, "cuGetProcAddress_v2") : NULL;
 
     if (!by_dlsym) {
@@ -123,4 +123,12 @@ int driver_load(void)
 {
     pthread_once(&init_once, init_driver);
     return init_status;
+}
+
+bool driver_define_global(CUlibrary module, const char *name, size_t bytes)
+{
+    int (*define)(CUlibrary, const char *, size_t) = NULL;
+
+    *(void **)&define = dlsym(library, "simgpu_define_global");
+    return define && define(module, name, bytes) == CUDA_SUCCESS;
 }

@@ -13,6 +13,8 @@
 #ifndef SIMGPU_RUNTIME_DRIVER_H
 #define SIMGPU_RUNTIME_DRIVER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <cudaTypedefs.h>
 #include <cudaProfilerTypedefs.h>
@@ -44,5 +46,12 @@ int driver_load(void);
 
 /** Loads the driver without initialising it: 0, or -ENOENT without a usable libcuda. */
 int driver_open(void);
+
+/**
+ * Tells the simulated driver how large a variable is whose image does not say (a compressed one).
+ * The only other dlsym there ever is, and only for a variable the driver does not find: a control
+ * of the simulated device has no place among the driver's functions. False with any other driver.
+ */
+bool driver_define_global(CUlibrary library, const char *name, size_t bytes);
 
 #endif

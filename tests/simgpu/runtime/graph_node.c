@@ -66,7 +66,7 @@ cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node,
     if (status != cudaSuccess)
         return error_keep(status);
     *pNodeParams = (struct cudaKernelNodeParams){
-        .func = kernel.kern ? image_kernel_symbol(kernel.kern) : (void *)kernel.func,
+        .func = kernel.kern ? image_kernel_symbol(kernel.kern) : image_function_symbol(kernel.func),
         .gridDim = {kernel.gridDimX, kernel.gridDimY, kernel.gridDimZ},
         .blockDim = {kernel.blockDimX, kernel.blockDimY, kernel.blockDimZ},
         .sharedMemBytes = kernel.sharedMemBytes,

@@ -37,6 +37,7 @@ struct symbol {
     struct image *image;
     struct symbol *sibling;
     const char *name; /* mangled, in the program's memory */
+    size_t bytes;     /* of a variable */
     CUkernel kernel;  /* NULL until looked up; never set for a variable */
     bool variable;
     bool known;     /* in the table; a later symbol of the same address takes its place there */
@@ -123,8 +124,9 @@ void __cudaRegisterFunction(void **fatCubinHandle, const char *hostFun, char *de
 void __cudaRegisterVar(void **fatCubinHandle, char *hostVar, char *deviceAddress,
                        const char *deviceName, int ext, size_t size, int constant, int global)
 {
-    symbol_register(fatCubinHandle,
-                    (struct symbol){.host = hostVar, .name = deviceName, .variable = true});
+    symbol_register(
+        fatCubinHandle,
+        (struct symbol){.host = hostVar, .name = deviceName, .bytes = size, .variable = true});
 }
 
 void __cudaRegisterManagedVar(void **fatCubinHandle, void **hostVarPtrAddress, char *deviceAddress,
@@ -133,6 +135,7 @@ void __cudaRegisterManagedVar(void **fatCubinHandle, void **hostVarPtrAddress, c
 {
     symbol_register(fatCubinHandle, (struct symbol){.host = hostVarPtrAddress,
                                                     .name = deviceName,
+                                                    .bytes = size,
                                                     .variable = true,
                                                     .managed = hostVarPtrAddress});
 }
@@ -294,6 +297,23 @@ void *image_kernel_symbol(CUkernel kernel)
     return (void *)(uintptr_t)host;
 }
 
+void *image_function_symbol(CUfunction function)
+{
+    void *symbol = (void *)function;
+
+    pthread_mutex_lock(&images_lock);
+    for (struct handle *handle = handles; handle; handle = handle->hh.next) {
+        CUfunction candidate;
+
+        if (handle->host &&
+            DRIVER(cuKernelGetFunction)(&candidate, handle->kernel) == CUDA_SUCCESS &&
+            candidate == function)
+            symbol = (void *)(uintptr_t)handle->host;
+    }
+    pthread_mutex_unlock(&images_lock);
+    return symbol;
+}
+
 /* A managed variable is also known by its own address, which is what C++ code passes. */
 static struct symbol *variable_find_locked(const void *host)
 {
@@ -313,10 +333,15 @@ static CUresult variable_ask_locked(const struct symbol *symbol, CUdeviceptr *re
                                     size_t *ret_bytes)
 {
     CUlibrary library = symbol->image->library;
+    CUresult result;
 
     if (symbol->managed)
         return DRIVER(cuLibraryGetManaged)(ret_address, ret_bytes, library, symbol->name);
-    return DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
+    result = DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
+    if (result == CUDA_ERROR_NOT_FOUND &&
+        driver_define_global(library, symbol->name, symbol->bytes))
+        result = DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
+    return result;
 }
 
 cudaError_t image_variable(const void *host, CUdeviceptr *ret_address, size_t *ret_bytes)

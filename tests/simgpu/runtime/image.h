@@ -22,6 +22,9 @@ cudaError_t image_kernel_remember(CUkernel kernel);
 /** The host function a kernel was registered for; the handle itself where there is none. */
 void *image_kernel_symbol(CUkernel kernel);
 
+/** The same for a kernel's function in the current context. Needs context_ready(). */
+void *image_function_symbol(CUfunction function);
+
 /**
  * Address and size of a __device__, __constant__ or __managed__ variable in the current context.
  * cudaErrorInvalidSymbol for an address nobody registered. Needs context_ready().

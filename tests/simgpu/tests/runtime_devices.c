@@ -109,6 +109,7 @@ static void test_peers(void)
     OK(cudaSetDevice(1));
     OK(cudaMalloc(&there, BYTES));
     OK(cudaMemset(there, 0x21, BYTES));
+    OK(cudaDeviceSynchronize());
     OK(cudaSetDevice(0));
     OK(cudaMalloc(&here, BYTES));
     OK(cudaMemcpyPeer(here, 0, there, 1, BYTES));
@@ -175,6 +176,8 @@ int main(void)
     context_create = driver_function("cuCtxCreate");
     context_destroy = driver_function("cuCtxDestroy");
     context_current = driver_function("cuCtxGetCurrent");
+    if (check_failures)
+        return check_done();
     test_device_per_thread();
     test_both_apis();
     test_peers();

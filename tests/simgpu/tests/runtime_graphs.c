@@ -53,6 +53,7 @@ static void test_capture(void)
     EQUAL(pinned[0], 9);
     EQUAL(device_byte(), 9);
     OK(cudaMemset(device, 0, BYTES));
+    OK(cudaDeviceSynchronize());
     run(exec);
     EQUAL(device_byte(), 9);
     OK(cudaGraphExecDestroy(exec));
@@ -169,36 +170,6 @@ static void test_clone_and_update(void)
     OK(cudaGraphDestroy(graph));
 }
 
-static void test_memory_nodes(void)
-{
-    struct cudaMemAllocNodeParams wanted = {
-        .poolProps = {.allocType = cudaMemAllocationTypePinned,
-                      .location = {.type = cudaMemLocationTypeDevice, .id = 0}},
-        .bytesize = BYTES,
-    };
-    struct cudaMemsetParams fill = {.value = 4, .elementSize = 1, .width = BYTES, .height = 1};
-    cudaGraphNode_t nodes[4];
-    cudaGraph_t graph;
-    cudaGraphExec_t exec;
-
-    OK(cudaGraphCreate(&graph, 0));
-    OK(cudaGraphAddMemAllocNode(&nodes[0], graph, NULL, 0, &wanted));
-    CHECK(wanted.dptr != NULL);
-    fill.dst = wanted.dptr;
-    OK(cudaGraphAddMemsetNode(&nodes[1], graph, &nodes[0], 1, &fill));
-    OK(cudaGraphAddMemcpyNode1D(&nodes[2], graph, &nodes[1], 1, pinned, wanted.dptr, BYTES,
-                                cudaMemcpyDeviceToHost));
-    OK(cudaGraphAddMemFreeNode(&nodes[3], graph, &nodes[2], 1, wanted.dptr));
-    OK(cudaGraphInstantiate(&exec, graph, 0));
-    pinned[0] = 0;
-    run(exec);
-    EQUAL(pinned[0], 4);
-    run(exec);
-    OK(cudaGraphExecDestroy(exec));
-    OK(cudaGraphDestroy(graph));
-    OK(cudaDeviceGraphMemTrim(0));
-}
-
 static void test_capture_to_graph(void)
 {
     enum cudaStreamCaptureStatus status;
@@ -231,7 +202,6 @@ int main(void)
     test_relaxed_and_exchanged();
     test_built_by_hand();
     test_clone_and_update();
-    test_memory_nodes();
     test_capture_to_graph();
     OK(cudaFree(device));
     OK(cudaFreeHost(pinned));

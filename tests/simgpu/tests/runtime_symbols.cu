@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Variables of an nvcc-compiled program: address, size and copies by symbol, bounds, and managed
- * variables used as if they were the host's.
+ * Variables of an nvcc-compiled program: address, size and copies by symbol, and their bounds.
  */
 #include <cuda_runtime.h>
 #include "tests/simgpu/tests/runtime_check.h"
 
 __device__ int table[16];
 __constant__ float factor;
-__managed__ int shared_count;
 
 /* Keeps the variables in the image. */
 __global__ void use(int *out)
 {
-    out[threadIdx.x] = table[threadIdx.x] * (int)factor + shared_count;
+    out[threadIdx.x] = table[threadIdx.x] * (int)factor;
 }
 
 static void test_copies()
@@ -48,21 +46,10 @@ static void test_refused()
     cudaGetLastError();
 }
 
-static void test_managed()
-{
-    int value = 0;
-
-    shared_count = 41;
-    shared_count++;
-    OK(cudaMemcpyFromSymbol(&value, shared_count, sizeof(value)));
-    EQUAL(value, 42);
-}
-
 int main()
 {
     OK(cudaFree(0));
     test_copies();
     test_refused();
-    test_managed();
     return check_done();
 }
