@@ -46,7 +46,7 @@ static CUresult query(CUevent event)
 {
     if (!handle_is(event, HANDLE_EVENT))
         return CUDA_ERROR_INVALID_HANDLE;
-    if (capture_any()) {
+    if (capture_any() || event->capture_id) {
         CUresult refused = CALL_LOCKED(capture_check_event_query(event));
         if (refused != CUDA_SUCCESS)
             return refused;

@@ -7,6 +7,7 @@
 #ifndef SIMGPU_GRAPH_H
 #define SIMGPU_GRAPH_H
 
+#include "tests/simgpu/driver/memory.h"
 #include "tests/simgpu/driver/work.h"
 
 struct user_reference;
@@ -55,11 +56,8 @@ struct CUgraphExec_st {
 struct graph_memory {
     LIST_ENTRY(graph_memory) link;
     unsigned refs;
-    struct device *device;
-    uintptr_t base;
-    size_t bytes;
-    struct allocation *allocation; /* while it is backed */
-    bool live;                     /* between allocation and free */
+    struct allocation allocation; /* its physical memory is NULL while it is not backed */
+    bool live;                    /* between allocation and free */
 };
 
 CUresult graph_create(CUgraph *ret);
@@ -91,6 +89,8 @@ CUresult graph_memory_create(struct device *device, size_t bytes, struct graph_m
 /** These accept NULL. */
 void graph_memory_ref(struct graph_memory *memory);
 void graph_memory_unref(struct graph_memory *memory);
+/** The end of its life; live memory that no graph refers to any more goes. */
+void graph_memory_free(struct graph_memory *memory);
 /** Physical memory for it, before a launch. */
 CUresult graph_memory_back(struct graph_memory *memory);
 /** The one whose address this is, or NULL. */

@@ -16,41 +16,50 @@
 
 static LIST_HEAD(, graph_memory) memories;
 
+static void pages_mark(const struct graph_memory *memory, struct allocation *value)
+{
+    for (size_t at = 0; at < memory->allocation.extent; at += PAGE_BYTES)
+        va_page(memory->allocation.base + at)->allocation = value;
+}
+
 CUresult graph_memory_create(struct device *device, size_t bytes, struct graph_memory **ret)
 {
     struct graph_memory *made = calloc(1, sizeof *made);
-    if (!made)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    *made = (struct graph_memory){.refs = 1, .device = device, .bytes = bytes};
-    made->base = va_take(ROUND_UP(bytes, PAGE_BYTES), PAGE_BYTES, 0);
-    if (!made->base) {
-        free(made);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
+    if (!made || bytes > SIZE_MAX - PAGE_BYTES)
+        goto fail;
+    made->refs = 1;
+    made->allocation = (struct allocation){.kind = MEMORY_GRAPH,
+                                           .bytes = bytes,
+                                           .extent = ROUND_UP(bytes, PAGE_BYTES),
+                                           .device = device,
+                                           .id = memory_next_id()};
+    made->allocation.base = va_take(made->allocation.extent, PAGE_BYTES, 0);
+    if (!made->allocation.base)
+        goto fail;
+    pages_mark(made, &made->allocation);
     LIST_INSERT_HEAD(&memories, made, link);
     *ret = made;
     return CUDA_SUCCESS;
+fail:
+    free(made);
+    return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 struct graph_memory *graph_memory_find(uintptr_t base)
 {
     struct graph_memory *each;
     LIST_FOREACH(each, &memories, link)
-        if (each->base == base)
+        if (each->allocation.base == base)
             return each;
     return NULL;
 }
 
 static void unback(struct graph_memory *memory)
 {
-    struct allocation *allocation = memory->allocation;
-    if (!allocation)
-        return;
-    for (size_t at = 0; at < allocation->extent; at += PAGE_BYTES)
-        va_page(memory->base + at)->allocation = NULL;
-    physical_unmap(allocation->physical, memory->base, allocation->extent);
-    free(allocation);
-    memory->allocation = NULL;
+    struct allocation *allocation = &memory->allocation;
+    if (allocation->physical)
+        physical_unmap(allocation->physical, allocation->base, allocation->extent);
+    allocation->physical = NULL;
 }
 
 void graph_memory_ref(struct graph_memory *memory)
@@ -59,48 +68,44 @@ void graph_memory_ref(struct graph_memory *memory)
         memory->refs++;
 }
 
-void graph_memory_unref(struct graph_memory *memory)
+static void memory_end(struct graph_memory *memory)
 {
-    if (!memory || --memory->refs || memory->live)
-        return;
     unback(memory);
-    va_give(memory->base, ROUND_UP(memory->bytes, PAGE_BYTES));
+    pages_mark(memory, NULL);
+    va_give(memory->allocation.base, memory->allocation.extent);
     LIST_REMOVE(memory, link);
     free(memory);
 }
 
+void graph_memory_unref(struct graph_memory *memory)
+{
+    if (memory && !--memory->refs && !memory->live)
+        memory_end(memory);
+}
+
+void graph_memory_free(struct graph_memory *memory)
+{
+    memory->live = false;
+    if (!memory->refs)
+        memory_end(memory);
+}
+
 CUresult graph_memory_back(struct graph_memory *memory)
 {
+    struct allocation *allocation = &memory->allocation;
     struct physical *physical;
-    size_t extent = ROUND_UP(memory->bytes, PAGE_BYTES);
-    if (memory->allocation)
+    if (allocation->physical)
         return CUDA_SUCCESS;
-    struct allocation *made = calloc(1, sizeof *made);
-    if (!made)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = physical_create(memory->device, extent, false, &physical);
-    if (result != CUDA_SUCCESS) {
-        free(made);
+    CUresult result = physical_create(allocation->device, allocation->extent, false, &physical);
+    if (result != CUDA_SUCCESS)
         return result;
-    }
-    result = physical_map(physical, memory->base, 0, extent, PROT_READ | PROT_WRITE);
+    result = physical_map(physical, allocation->base, 0, allocation->extent,
+                          PROT_READ | PROT_WRITE);
+    if (result == CUDA_SUCCESS)
+        allocation->physical = physical;
     physical->handles--;
     physical_check(physical);
-    if (result != CUDA_SUCCESS) {
-        free(made);
-        return result;
-    }
-    *made = (struct allocation){.kind = MEMORY_GRAPH,
-                                .base = memory->base,
-                                .bytes = memory->bytes,
-                                .extent = extent,
-                                .device = memory->device,
-                                .physical = physical,
-                                .id = memory_next_id()};
-    memory->allocation = made;
-    for (size_t at = 0; at < extent; at += PAGE_BYTES)
-        va_page(memory->base + at)->allocation = made;
-    return CUDA_SUCCESS;
+    return result;
 }
 
 void graph_memory_trim(struct device *device)
@@ -108,7 +113,7 @@ void graph_memory_trim(struct device *device)
     struct graph_memory *each;
     device_wait(device);
     LIST_FOREACH(each, &memories, link)
-        if (each->device == device && !each->live)
+        if (each->allocation.device == device && !each->live)
             unback(each);
 }
 
@@ -130,10 +135,10 @@ static CUresult attribute_get(CUdevice ordinal, CUgraphMem_attribute attribute, 
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     LIST_FOREACH(each, &memories, link) {
-        if (each->device != device || !each->allocation)
+        if (each->allocation.device != device || !each->allocation.physical)
             continue;
-        reserved += each->allocation->extent;
-        used += each->live ? each->allocation->extent : 0;
+        reserved += each->allocation.extent;
+        used += each->live ? each->allocation.extent : 0;
     }
     switch (attribute) {
     case CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT: *(cuuint64_t *)ret = used; break;

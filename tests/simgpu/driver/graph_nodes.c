@@ -99,9 +99,9 @@ CUresult work_of_alloc(CUDA_MEM_ALLOC_NODE_PARAMS *params, struct work **ret)
         graph_memory_unref(memory);
         return result;
     }
-    params->dptr = memory->base;
+    params->dptr = memory->allocation.base;
     (*ret)->memory.memory = memory;
-    (*ret)->memory.address = memory->base;
+    (*ret)->memory.address = memory->allocation.base;
     (*ret)->memory.params = *params;
     return CUDA_SUCCESS;
 }

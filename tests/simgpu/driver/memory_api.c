@@ -107,7 +107,7 @@ static CUresult free_memory(enum call_id id, CUdeviceptr address)
     if (found->kind == MEMORY_ASYNC)
         pool_free_now(found);
     else if (found->kind == MEMORY_GRAPH)
-        graph_memory_find(address)->live = false;
+        graph_memory_free(graph_memory_find(address));
     else
         memory_give(found);
     return CUDA_SUCCESS;

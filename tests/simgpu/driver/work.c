@@ -185,7 +185,7 @@ void work_settle(const struct work *work, uint64_t now_ns)
     case WORK_ALLOC: work->memory.memory->live = true; break;
     case WORK_FREE:
         if (work->memory.memory)
-            work->memory.memory->live = false;
+            graph_memory_free(work->memory.memory);
         else
             pool_free(work->memory.allocation);
         break;

@@ -118,8 +118,8 @@ static void conflicts(void)
     FAILS(cuEventQuery(event)); /* last recorded in a capture */
     OK(cuEventRecord(event, a));
     OK(cuEventSynchronize(event));
-    CUresult (*record)(CUcontext, CUevent) =
-        (CUresult(*)(CUcontext, CUevent))control("cuCtxRecordEvent");
+    CUresult (*record)(CUcontext,
+                       CUevent) = (CUresult(*)(CUcontext, CUevent))control("cuCtxRecordEvent");
     CUcontext ctx;
     OK(cuCtxGetCurrent(&ctx));
     if (record && record(ctx, event) == CUDA_SUCCESS) {

@@ -208,8 +208,8 @@ static void does_not_wait(CUstream held)
 
 static void context_event(CUcontext ctx, CUstream a, CUstream b)
 {
-    CUresult (*record)(CUcontext, CUevent) =
-        (CUresult(*)(CUcontext, CUevent))control("cuCtxRecordEvent");
+    CUresult (*record)(CUcontext,
+                       CUevent) = (CUresult(*)(CUcontext, CUevent))control("cuCtxRecordEvent");
     CUevent event;
     if (!record)
         return;

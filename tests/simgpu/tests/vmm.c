@@ -8,17 +8,16 @@
 
 static CUmemAllocationProp prop(bool shared)
 {
-    return (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                 .requestedHandleTypes =
-                                     shared ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
-                                            : CU_MEM_HANDLE_TYPE_NONE,
-                                 .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    return (CUmemAllocationProp){
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .requestedHandleTypes = shared ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+                                       : CU_MEM_HANDLE_TYPE_NONE,
+        .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
 }
 
 static void allow(CUdeviceptr at, size_t bytes)
 {
-    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0},
-                              CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     OK(cuMemSetAccess(at, bytes, &access, 1));
 }
 
