@@ -84,362 +84,364 @@
 #define __grid_constant__
 
 /* Hidden: each shared object keeps a registry and fibers of its own. */
-namespace host_kernel __attribute__((visibility("hidden")))
+#pragma GCC visibility push(hidden)
+namespace host_kernel
 {
 
-    constexpr unsigned warp_threads = 32;
-    constexpr size_t stack_bytes = 128 * 1024;
-    constexpr size_t guard_bytes = 4096;
+constexpr unsigned warp_threads = 32;
+constexpr size_t stack_bytes = 128 * 1024;
+constexpr size_t guard_bytes = 4096;
 
-    enum class state : uint8_t { fresh, ready, at_barrier, at_warp, done };
+enum class state : uint8_t { fresh, ready, at_barrier, at_warp, done };
 
-    /** What a lane brings to a warp primitive; both pointers reach into its own waiting stack. */
-    struct exchange {
-        uint32_t mask;
-        uint32_t source_lane;
-        const void *value;
-        void *result;
-        size_t bytes;
-        bool predicate;
-        uint32_t ballot;
-    };
+/** What a lane brings to a warp primitive; both pointers reach into its own waiting stack. */
+struct exchange {
+    uint32_t mask;
+    uint32_t source_lane;
+    const void *value;
+    void *result;
+    size_t bytes;
+    bool predicate;
+    uint32_t ballot;
+};
 
-    struct fiber;
+struct fiber;
 
-    struct thread {
-        uint3 index;
-        unsigned linear;
-        state status;
-        fiber *on; /* the stack it waits on */
-        exchange warp;
-    };
+struct thread {
+    uint3 index;
+    unsigned linear;
+    state status;
+    fiber *on; /* the stack it waits on */
+    exchange warp;
+};
 
-    struct fiber {
-        jmp_buf registers;
-        ucontext_t start;
-        void *stack;
-        bool started;
-    };
+struct fiber {
+    jmp_buf registers;
+    ucontext_t start;
+    void *stack;
+    bool started;
+};
 
-    /** All that a worker thread needs to run a grid; one per worker and shared object. */
-    struct runner {
-        dim3 grid;
-        dim3 block;
-        uint3 block_index;
-        void (*call)(void **arguments);
-        void **arguments;
-        std::vector<thread> threads;
-        std::vector<fiber *> idle;
-        std::vector<fiber *> all;
-        std::vector<unsigned char> dynamic_shared;
-        unsigned next_fresh; /* threads below it have started */
-        unsigned done;
-        unsigned at_barrier;
-        bool barrier_any;
-        bool barrier_all;
-        int barrier_count;
-        int barrier_result[3]; /* or, and, count of the last complete barrier */
-        jmp_buf scheduler;
-        ucontext_t scheduler_start;
+/** All that a worker thread needs to run a grid; one per worker and shared object. */
+struct runner {
+    dim3 grid;
+    dim3 block;
+    uint3 block_index;
+    void (*call)(void **arguments);
+    void **arguments;
+    std::vector<thread> threads;
+    std::vector<fiber *> idle;
+    std::vector<fiber *> all;
+    std::vector<unsigned char> dynamic_shared;
+    unsigned next_fresh; /* threads below it have started */
+    unsigned done;
+    unsigned at_barrier;
+    bool barrier_any;
+    bool barrier_all;
+    int barrier_count;
+    int barrier_result[3]; /* or, and, count of the last complete barrier */
+    jmp_buf scheduler;
+    ucontext_t scheduler_start;
 
-        runner() = default;
-        runner(const runner &) = delete;
-        runner &operator=(const runner &) = delete;
-        ~runner()
-        {
-            for (fiber *each : all) {
-                munmap(each->stack, stack_bytes + guard_bytes);
-                delete each;
+    runner() = default;
+    runner(const runner &) = delete;
+    runner &operator=(const runner &) = delete;
+    ~runner()
+    {
+        for (fiber *each : all) {
+            munmap(each->stack, stack_bytes + guard_bytes);
+            delete each;
+        }
+    }
+};
+
+inline thread_local runner *active_runner;
+inline thread_local thread *active_thread;
+
+[[noreturn]] inline void fail(const char *what)
+{
+    fprintf(stderr, "simgpu: kernel: %s\n", what);
+    abort();
+}
+
+/** Runs fresh threads one after another on this stack, until one of them has waited and moved
+ * on here, or none is left. Never returns: the scheduler takes over. */
+inline void fiber_main()
+{
+    runner *run = active_runner;
+    fiber *self = run->threads[run->next_fresh].on;
+    while (run->next_fresh < run->threads.size()) {
+        thread *mine = &run->threads[run->next_fresh++];
+        mine->on = self;
+        mine->status = state::ready;
+        active_thread = mine;
+        run->call(run->arguments);
+        mine = active_thread;
+        mine->status = state::done;
+        run->done++;
+    }
+    run->idle.push_back(self);
+    _longjmp(run->scheduler, 1);
+}
+
+inline fiber *fiber_take(runner *run)
+{
+    if (run->idle.empty()) {
+        fiber *made = new fiber();
+        made->stack = mmap(nullptr, stack_bytes + guard_bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (made->stack == MAP_FAILED)
+            fail("no memory for the stack of a thread");
+        mprotect(made->stack, guard_bytes, PROT_NONE);
+        run->all.push_back(made);
+        run->idle.push_back(made);
+    }
+    fiber *taken = run->idle.back();
+    run->idle.pop_back();
+    return taken;
+}
+
+inline void fiber_start(runner *run)
+{
+    fiber *taken = fiber_take(run);
+    run->threads[run->next_fresh].on = taken;
+    getcontext(&taken->start);
+    taken->start.uc_stack.ss_sp = static_cast<char *>(taken->stack) + guard_bytes;
+    taken->start.uc_stack.ss_size = stack_bytes;
+    taken->start.uc_link = nullptr;
+    makecontext(&taken->start, fiber_main, 0);
+    if (_setjmp(run->scheduler) == 0)
+        setcontext(&taken->start);
+}
+
+inline void fiber_resume(runner *run, thread *which)
+{
+    active_thread = which;
+    if (_setjmp(run->scheduler) == 0)
+        _longjmp(which->on->registers, 1);
+}
+
+/** Gives the processor away until the scheduler finds this thread ready again. */
+inline void thread_wait()
+{
+    thread *self = active_thread;
+    if (_setjmp(self->on->registers) == 0)
+        _longjmp(active_runner->scheduler, 1);
+}
+
+inline bool barrier_complete(runner *run)
+{
+    if (!run->at_barrier || run->at_barrier + run->done < run->threads.size())
+        return false;
+    run->barrier_result[0] = run->barrier_any;
+    run->barrier_result[1] = run->barrier_all;
+    run->barrier_result[2] = run->barrier_count;
+    for (thread &each : run->threads)
+        if (each.status == state::at_barrier)
+            each.status = state::ready;
+    run->at_barrier = 0;
+    run->barrier_any = false;
+    run->barrier_all = true;
+    run->barrier_count = 0;
+    return true;
+}
+
+/** Starts and resumes threads in index order until the block is done. */
+inline void block_run(runner *run)
+{
+    while (run->next_fresh < run->threads.size())
+        fiber_start(run);
+    while (run->done < run->threads.size()) {
+        bool progress = barrier_complete(run);
+        for (thread &each : run->threads) {
+            if (each.status != state::ready)
+                continue;
+            fiber_resume(run, &each);
+            progress = true;
+        }
+        if (!progress)
+            fail("threads of a block wait for each other: divergent barrier or warp mask");
+    }
+}
+
+inline void block_reset(runner *run, uint3 index)
+{
+    run->block_index = index;
+    run->next_fresh = run->done = run->at_barrier = 0;
+    run->barrier_any = false;
+    run->barrier_all = true;
+    run->barrier_count = 0;
+    unsigned linear = 0;
+    for (unsigned z = 0; z < run->block.z; z++)
+        for (unsigned y = 0; y < run->block.y; y++)
+            for (unsigned x = 0; x < run->block.x; x++, linear++) {
+                thread &each = run->threads[linear];
+                each.index = make_uint3(x, y, z);
+                each.linear = linear;
+                each.status = state::fresh;
+                each.on = nullptr;
             }
-        }
-    };
+}
 
-    inline thread_local runner *active_runner;
-    inline thread_local thread *active_thread;
+inline runner *runner_mine()
+{
+    static thread_local runner mine;
+    return &mine;
+}
 
-    [[noreturn]] inline void fail(const char *what)
-    {
-        fprintf(stderr, "simgpu: kernel: %s\n", what);
-        abort();
-    }
-
-    /** Runs fresh threads one after another on this stack, until one of them has waited and moved
-     * on here, or none is left. Never returns: the scheduler takes over. */
-    inline void fiber_main()
-    {
-        runner *run = active_runner;
-        fiber *self = run->threads[run->next_fresh].on;
-        while (run->next_fresh < run->threads.size()) {
-            thread *mine = &run->threads[run->next_fresh++];
-            mine->on = self;
-            mine->status = state::ready;
-            active_thread = mine;
-            run->call(run->arguments);
-            mine = active_thread;
-            mine->status = state::done;
-            run->done++;
-        }
-        run->idle.push_back(self);
-        _longjmp(run->scheduler, 1);
-    }
-
-    inline fiber *fiber_take(runner * run)
-    {
-        if (run->idle.empty()) {
-            fiber *made = new fiber();
-            made->stack = mmap(nullptr, stack_bytes + guard_bytes, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-            if (made->stack == MAP_FAILED)
-                fail("no memory for the stack of a thread");
-            mprotect(made->stack, guard_bytes, PROT_NONE);
-            run->all.push_back(made);
-            run->idle.push_back(made);
-        }
-        fiber *taken = run->idle.back();
-        run->idle.pop_back();
-        return taken;
-    }
-
-    inline void fiber_start(runner * run)
-    {
-        fiber *taken = fiber_take(run);
-        run->threads[run->next_fresh].on = taken;
-        getcontext(&taken->start);
-        taken->start.uc_stack.ss_sp = static_cast<char *>(taken->stack) + guard_bytes;
-        taken->start.uc_stack.ss_size = stack_bytes;
-        taken->start.uc_link = nullptr;
-        makecontext(&taken->start, fiber_main, 0);
-        if (_setjmp(run->scheduler) == 0)
-            setcontext(&taken->start);
-    }
-
-    inline void fiber_resume(runner * run, thread * which)
-    {
-        active_thread = which;
-        if (_setjmp(run->scheduler) == 0)
-            _longjmp(which->on->registers, 1);
-    }
-
-    /** Gives the processor away until the scheduler finds this thread ready again. */
-    inline void thread_wait()
-    {
-        thread *self = active_thread;
-        if (_setjmp(self->on->registers) == 0)
-            _longjmp(active_runner->scheduler, 1);
-    }
-
-    inline bool barrier_complete(runner * run)
-    {
-        if (!run->at_barrier || run->at_barrier + run->done < run->threads.size())
-            return false;
-        run->barrier_result[0] = run->barrier_any;
-        run->barrier_result[1] = run->barrier_all;
-        run->barrier_result[2] = run->barrier_count;
-        for (thread &each : run->threads)
-            if (each.status == state::at_barrier)
-                each.status = state::ready;
-        run->at_barrier = 0;
-        run->barrier_any = false;
-        run->barrier_all = true;
-        run->barrier_count = 0;
-        return true;
-    }
-
-    /** Starts and resumes threads in index order until the block is done. */
-    inline void block_run(runner * run)
-    {
-        while (run->next_fresh < run->threads.size())
-            fiber_start(run);
-        while (run->done < run->threads.size()) {
-            bool progress = barrier_complete(run);
-            for (thread &each : run->threads) {
-                if (each.status != state::ready)
-                    continue;
-                fiber_resume(run, &each);
-                progress = true;
+inline void grid_run(const simgpu_launch *launch, void (*call)(void **))
+{
+    runner *run = runner_mine();
+    active_runner = run;
+    run->grid = dim3(launch->grid[0], launch->grid[1], launch->grid[2]);
+    run->block = dim3(launch->block[0], launch->block[1], launch->block[2]);
+    run->call = call;
+    run->arguments = launch->arguments;
+    run->threads.resize(size_t(run->block.x) * run->block.y * run->block.z);
+    run->dynamic_shared.resize(launch->shared_bytes + 16);
+    run->idle = run->all; /* a launch that faulted left some of them taken */
+    for (unsigned z = 0; z < run->grid.z; z++)
+        for (unsigned y = 0; y < run->grid.y; y++)
+            for (unsigned x = 0; x < run->grid.x; x++) {
+                block_reset(run, make_uint3(x, y, z));
+                block_run(run);
             }
-            if (!progress)
-                fail("threads of a block wait for each other: divergent barrier or warp mask");
-        }
-    }
+}
 
-    inline void block_reset(runner * run, uint3 index)
-    {
-        run->block_index = index;
-        run->next_fresh = run->done = run->at_barrier = 0;
-        run->barrier_any = false;
-        run->barrier_all = true;
-        run->barrier_count = 0;
-        unsigned linear = 0;
-        for (unsigned z = 0; z < run->block.z; z++)
-            for (unsigned y = 0; y < run->block.y; y++)
-                for (unsigned x = 0; x < run->block.x; x++, linear++) {
-                    thread &each = run->threads[linear];
-                    each.index = make_uint3(x, y, z);
-                    each.linear = linear;
-                    each.status = state::fresh;
-                    each.on = nullptr;
-                }
-    }
+inline void barrier_wait(bool predicate)
+{
+    runner *run = active_runner;
+    run->at_barrier++;
+    run->barrier_any |= predicate;
+    run->barrier_all &= predicate;
+    run->barrier_count += predicate;
+    active_thread->status = state::at_barrier;
+    thread_wait();
+}
 
-    inline runner *runner_mine()
-    {
-        static thread_local runner mine;
-        return &mine;
-    }
+/** Lanes of the mask that exist and have not ended, as a range of the block's threads. */
+template <typename Visit> inline void warp_each(runner *run, uint32_t mask, Visit visit)
+{
+    unsigned first = active_thread->linear / warp_threads * warp_threads;
+    for (unsigned lane = 0; lane < warp_threads && first + lane < run->threads.size(); lane++)
+        if (mask >> lane & 1 && run->threads[first + lane].status != state::done)
+            visit(lane, run->threads[first + lane]);
+}
 
-    inline void grid_run(const simgpu_launch *launch, void (*call)(void **))
-    {
-        runner *run = runner_mine();
-        active_runner = run;
-        run->grid = dim3(launch->grid[0], launch->grid[1], launch->grid[2]);
-        run->block = dim3(launch->block[0], launch->block[1], launch->block[2]);
-        run->call = call;
-        run->arguments = launch->arguments;
-        run->threads.resize(size_t(run->block.x) * run->block.y * run->block.z);
-        run->dynamic_shared.resize(launch->shared_bytes + 16);
-        run->idle = run->all; /* a launch that faulted left some of them taken */
-        for (unsigned z = 0; z < run->grid.z; z++)
-            for (unsigned y = 0; y < run->grid.y; y++)
-                for (unsigned x = 0; x < run->grid.x; x++) {
-                    block_reset(run, make_uint3(x, y, z));
-                    block_run(run);
-                }
-    }
+inline bool warp_arrived(runner *run, uint32_t mask)
+{
+    bool all = true;
+    warp_each(run, mask, [&](unsigned, thread &each) {
+        all &= each.status == state::at_warp && each.warp.mask == mask;
+    });
+    return all;
+}
 
-    inline void barrier_wait(bool predicate)
-    {
-        runner *run = active_runner;
-        run->at_barrier++;
-        run->barrier_any |= predicate;
-        run->barrier_all &= predicate;
-        run->barrier_count += predicate;
-        active_thread->status = state::at_barrier;
+/** Every lane of the mask is here: hand out the values, let them go. */
+inline void warp_complete(runner *run, uint32_t mask)
+{
+    unsigned first = active_thread->linear / warp_threads * warp_threads;
+    uint32_t ballot = 0;
+    warp_each(run, mask, [&](unsigned lane, thread &each) {
+        ballot |= uint32_t(each.warp.predicate) << lane;
+    });
+    warp_each(run, mask, [&](unsigned, thread &each) {
+        each.warp.ballot = ballot;
+        size_t source = first + each.warp.source_lane;
+        bool valid = source < run->threads.size() && mask >> each.warp.source_lane & 1 &&
+                     run->threads[source].status == state::at_warp;
+        const void *value = valid ? run->threads[source].warp.value : each.warp.value;
+        if (each.warp.bytes)
+            memcpy(each.warp.result, value, each.warp.bytes);
+    });
+    warp_each(run, mask, [&](unsigned, thread &each) { each.status = state::ready; });
+}
+
+inline void warp_wait(exchange mine)
+{
+    runner *run = active_runner;
+    active_thread->warp = mine;
+    active_thread->status = state::at_warp;
+    if (warp_arrived(run, mine.mask))
+        warp_complete(run, mine.mask);
+    else
         thread_wait();
-    }
+}
 
-    /** Lanes of the mask that exist and have not ended, as a range of the block's threads. */
-    template <typename Visit> inline void warp_each(runner * run, uint32_t mask, Visit visit)
+inline unsigned lane()
+{
+    return active_thread->linear % warp_threads;
+}
+
+template <typename T> inline T shuffle(uint32_t mask, T value, unsigned source)
+{
+    static_assert(std::is_trivially_copyable<T>::value, "a register's value");
+    T result = value;
+    warp_wait({mask, source, &value, &result, sizeof(T), false, 0});
+    return result;
+}
+
+inline uint32_t vote(uint32_t mask, bool predicate)
+{
+    uint32_t nothing = 0;
+    warp_wait({mask, lane(), &nothing, &nothing, 0, predicate, 0});
+    return active_thread->warp.ballot;
+}
+
+/* Registration. */
+
+template <auto Kernel> struct twin;
+template <typename... Arguments, void (*Kernel)(Arguments...)> struct twin<Kernel> {
+    static constexpr uint32_t bytes[sizeof...(Arguments) + 1] = {sizeof(Arguments)..., 0};
+
+    template <size_t... Index> static void unpack(void **values, std::index_sequence<Index...>)
     {
-        unsigned first = active_thread->linear / warp_threads * warp_threads;
-        for (unsigned lane = 0; lane < warp_threads && first + lane < run->threads.size(); lane++)
-            if (mask >> lane & 1 && run->threads[first + lane].status != state::done)
-                visit(lane, run->threads[first + lane]);
+        (void)values;
+        Kernel(*static_cast<std::remove_cv_t<Arguments> *>(values[Index])...);
     }
-
-    inline bool warp_arrived(runner * run, uint32_t mask)
+    static void call(void **values)
     {
-        bool all = true;
-        warp_each(run, mask, [&](unsigned, thread &each) {
-            all &= each.status == state::at_warp && each.warp.mask == mask;
-        });
-        return all;
+        unpack(values, std::index_sequence_for<Arguments...>());
     }
-
-    /** Every lane of the mask is here: hand out the values, let them go. */
-    inline void warp_complete(runner * run, uint32_t mask)
+    static void run(const simgpu_launch *launch)
     {
-        unsigned first = active_thread->linear / warp_threads * warp_threads;
-        uint32_t ballot = 0;
-        warp_each(run, mask, [&](unsigned lane, thread &each) {
-            ballot |= uint32_t(each.warp.predicate) << lane;
-        });
-        warp_each(run, mask, [&](unsigned, thread &each) {
-            each.warp.ballot = ballot;
-            size_t source = first + each.warp.source_lane;
-            bool valid = source < run->threads.size() && mask >> each.warp.source_lane & 1 &&
-                         run->threads[source].status == state::at_warp;
-            const void *value = valid ? run->threads[source].warp.value : each.warp.value;
-            if (each.warp.bytes)
-                memcpy(each.warp.result, value, each.warp.bytes);
-        });
-        warp_each(run, mask, [&](unsigned, thread &each) { each.status = state::ready; });
+        grid_run(launch, call);
     }
-
-    inline void warp_wait(exchange mine)
+    static simgpu_twin row()
     {
-        runner *run = active_runner;
-        active_thread->warp = mine;
-        active_thread->status = state::at_warp;
-        if (warp_arrived(run, mine.mask))
-            warp_complete(run, mine.mask);
-        else
-            thread_wait();
+        Dl_info info;
+        if (!dladdr(reinterpret_cast<void *>(Kernel), &info) || !info.dli_sname)
+            fail("a kernel without external linkage has no twin");
+        static_assert(sizeof...(Arguments) <= SIMGPU_TWIN_MAX_ARGUMENTS, "too many arguments");
+        return {info.dli_sname, sizeof...(Arguments), bytes, run};
     }
+};
 
-    inline unsigned lane()
-    {
-        return active_thread->linear % warp_threads;
-    }
+inline std::vector<simgpu_twin (*)()> &registry()
+{
+    static std::vector<simgpu_twin (*)()> rows;
+    return rows;
+}
 
-    template <typename T> inline T shuffle(uint32_t mask, T value, unsigned source)
-    {
-        static_assert(std::is_trivially_copyable<T>::value, "a register's value");
-        T result = value;
-        warp_wait({mask, source, &value, &result, sizeof(T), false, 0});
-        return result;
-    }
+inline bool add(simgpu_twin (*row)())
+{
+    registry().push_back(row);
+    return true;
+}
 
-    inline uint32_t vote(uint32_t mask, bool predicate)
-    {
-        uint32_t nothing = 0;
-        warp_wait({mask, lane(), &nothing, &nothing, 0, predicate, 0});
-        return active_thread->warp.ballot;
-    }
+inline const std::vector<simgpu_twin> &twins()
+{
+    static const std::vector<simgpu_twin> rows = [] {
+        std::vector<simgpu_twin> made;
+        for (auto row : registry())
+            made.push_back(row());
+        return made;
+    }();
+    return rows;
+}
 
-    /* Registration. */
-
-    template <auto Kernel> struct twin;
-    template <typename... Arguments, void (*Kernel)(Arguments...)> struct twin<Kernel> {
-        static constexpr uint32_t bytes[sizeof...(Arguments) + 1] = {sizeof(Arguments)..., 0};
-
-        template <size_t... Index> static void unpack(void **values, std::index_sequence<Index...>)
-        {
-            (void)values;
-            Kernel(*static_cast<std::remove_cv_t<Arguments> *>(values[Index])...);
-        }
-        static void call(void **values)
-        {
-            unpack(values, std::index_sequence_for<Arguments...>());
-        }
-        static void run(const simgpu_launch *launch)
-        {
-            grid_run(launch, call);
-        }
-        static simgpu_twin row()
-        {
-            Dl_info info;
-            if (!dladdr(reinterpret_cast<void *>(Kernel), &info) || !info.dli_sname)
-                fail("a kernel without external linkage has no twin");
-            static_assert(sizeof...(Arguments) <= SIMGPU_TWIN_MAX_ARGUMENTS, "too many arguments");
-            return {info.dli_sname, sizeof...(Arguments), bytes, run};
-        }
-    };
-
-    inline std::vector<simgpu_twin (*)()> &registry()
-    {
-        static std::vector<simgpu_twin (*)()> rows;
-        return rows;
-    }
-
-    inline bool add(simgpu_twin(*row)())
-    {
-        registry().push_back(row);
-        return true;
-    }
-
-    inline const std::vector<simgpu_twin> &twins()
-    {
-        static const std::vector<simgpu_twin> rows = [] {
-            std::vector<simgpu_twin> made;
-            for (auto row : registry())
-                made.push_back(row());
-            return made;
-        }();
-        return rows;
-    }
-
-} // namespace )
+} // namespace host_kernel
+#pragma GCC visibility pop
 
 extern "C" __attribute__((weak, visibility("default"))) const simgpu_twin *simgpu_twins(
     size_t *ret_count)
@@ -550,19 +552,21 @@ inline void __threadfence_system()
 
 /* Atomics are real ones: kernels of several streams may run at once. */
 
-namespace host_kernel __attribute__((visibility("hidden")))
+#pragma GCC visibility push(hidden)
+namespace host_kernel
 {
-    template <typename T, typename Update> inline T atomic_update(T * address, Update update)
-    {
-        T old, wanted;
-        __atomic_load(address, &old, __ATOMIC_RELAXED);
-        do
-            wanted = update(old);
-        while (!__atomic_compare_exchange(address, &old, &wanted, true, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_RELAXED));
-        return old;
-    }
-} // namespace )
+template <typename T, typename Update> inline T atomic_update(T *address, Update update)
+{
+    T old, wanted;
+    __atomic_load(address, &old, __ATOMIC_RELAXED);
+    do
+        wanted = update(old);
+    while (!__atomic_compare_exchange(address, &old, &wanted, true, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_RELAXED));
+    return old;
+}
+} // namespace host_kernel
+#pragma GCC visibility pop
 
 template <typename T> inline T atomicAdd(T *address, std::common_type_t<T> value)
 {

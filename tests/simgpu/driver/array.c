@@ -21,9 +21,9 @@ struct CUmipmappedArray_st {
     unsigned level_count;
 };
 
-static struct handle_cache array_cache = {HANDLE_ARRAY, sizeof(struct CUarray_st), {NULL}};
+static struct handle_cache array_cache = {HANDLE_ARRAY, sizeof(struct CUarray_st), {NULL}, {NULL}};
 static struct handle_cache mipmap_cache = {
-    HANDLE_MIPMAP, sizeof(struct CUmipmappedArray_st), {NULL}};
+    HANDLE_MIPMAP, sizeof(struct CUmipmappedArray_st), {NULL}, {NULL}};
 
 static size_t format_bytes(CUarray_format format)
 {

@@ -19,7 +19,8 @@
 
 struct context_list contexts = LIST_HEAD_INITIALIZER(contexts);
 
-static struct handle_cache context_cache = {HANDLE_CONTEXT, sizeof(struct CUctx_st), {NULL}};
+static struct handle_cache context_cache = {
+    HANDLE_CONTEXT, sizeof(struct CUctx_st), {NULL}, {NULL}};
 
 static const size_t limit_defaults[CU_LIMIT_MAX] = {
     [CU_LIMIT_STACK_SIZE] = 1024,

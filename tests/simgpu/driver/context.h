@@ -23,7 +23,7 @@ struct CUctx_st {
     uint64_t id; /* of this life */
     _Atomic CUresult sticky;
     struct arena arena;
-    LIST_HEAD(, allocation) allocations;
+    struct allocation_list allocations;
     LIST_HEAD(, CUstream_st) streams;
     LIST_HEAD(, CUmod_st) modules;
     CUstream legacy;   /* the legacy default stream */

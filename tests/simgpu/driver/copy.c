@@ -131,6 +131,20 @@ CUresult copy_linear(uintptr_t target, uintptr_t source, size_t bytes, unsigned 
     return submit_copy(&copy, where);
 }
 
+CUresult copy_batch(CUdeviceptr *targets, CUdeviceptr *sources, size_t *sizes, size_t count,
+                    struct destination where)
+{
+    bool legacy = where.stream == CU_STREAM_LEGACY || (!where.stream && !where.per_thread);
+    if (!targets || !sources || !sizes || !count || legacy)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (size_t i = 0; i < count; i++) {
+        CUresult result = copy_linear(targets[i], sources[i], sizes[i], 0, where);
+        if (result != CUDA_SUCCESS)
+            return result;
+    }
+    return CUDA_SUCCESS;
+}
+
 struct side {
     uintptr_t base;
     size_t pitch, slice;

@@ -31,6 +31,11 @@ CUresult copy_array(CUarray array, size_t offset, uintptr_t linear, bool to_arra
 CUresult copy_between_arrays(CUarray target, size_t target_offset, CUarray source,
                              size_t source_offset, size_t bytes, struct destination where);
 
+/** Several linear copies; not on the legacy stream. The hints of their attributes change nothing.
+ */
+CUresult copy_batch(CUdeviceptr *targets, CUdeviceptr *sources, size_t *sizes, size_t count,
+                    struct destination where);
+
 CUresult fill_box(uintptr_t target, size_t pitch, unsigned value, unsigned element_bytes,
                   size_t width, size_t height, struct destination where);
 

@@ -162,20 +162,6 @@ CUresult CUDAAPI cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *pCopy, CUstream h
     CALL(cuMemcpy3DPeerAsync, copy_peer_box(pCopy, ASYNC(hStream)), "stream=0x%llx", HEX(hStream));
 }
 
-/* The hints in the attributes do not change what is copied. */
-static CUresult copy_batch(CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes, size_t count,
-                           struct destination where)
-{
-    if (!dsts || !srcs || !sizes || !count || !where.stream || where.stream == CU_STREAM_LEGACY)
-        return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < count; i++) {
-        CUresult result = copy_linear(dsts[i], srcs[i], sizes[i], 0, where);
-        if (result != CUDA_SUCCESS)
-            return result;
-    }
-    return CUDA_SUCCESS;
-}
-
 CUresult CUDAAPI cuMemcpyBatchAsync(CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes,
                                     size_t count, CUmemcpyAttributes *attrs, size_t *attrsIdxs,
                                     size_t numAttrs, CUstream hStream)

@@ -58,8 +58,8 @@ void *handle_take(struct handle_cache *cache)
     struct handle *object = SLIST_FIRST(&cache->free);
     if (object)
         SLIST_REMOVE_HEAD(&cache->free, next_free);
-    else
-        object = calloc(1, cache->bytes);
+    else if ((object = calloc(1, cache->bytes)))
+        SLIST_INSERT_HEAD(&cache->made, object, next_made);
     if (object)
         object->magic = cache->magic;
     return object;

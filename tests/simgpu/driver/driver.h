@@ -68,6 +68,7 @@ enum handle_magic {
 struct handle {
     _Atomic uint32_t magic;
     SLIST_ENTRY(handle) next_free;
+    SLIST_ENTRY(handle) next_made;
 };
 
 /** Free objects of one type; their fields keep the values of their last life. */
@@ -75,6 +76,8 @@ struct handle_cache {
     enum handle_magic magic;
     size_t bytes;
     SLIST_HEAD(, handle) free;
+    SLIST_HEAD(, handle)
+    made; /* all of them: a program that keeps a handle in disguise leaks none */
 };
 
 /** A new object, zeroed when it comes from the system; NULL when there is no memory. */

@@ -10,7 +10,7 @@
 
 #include "tests/simgpu/driver/work.h"
 
-static struct handle_cache event_cache = {HANDLE_EVENT, sizeof(struct CUevent_st), {NULL}};
+static struct handle_cache event_cache = {HANDLE_EVENT, sizeof(struct CUevent_st), {NULL}, {NULL}};
 static LIST_HEAD(, CUevent_st) events;
 
 CUresult event_create(CUcontext ctx, unsigned flags, CUevent *ret)

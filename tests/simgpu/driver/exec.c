@@ -13,7 +13,8 @@
 #include "tests/simgpu/driver/event.h"
 #include "tests/simgpu/driver/graph.h"
 
-static struct handle_cache exec_cache = {HANDLE_EXEC, sizeof(struct CUgraphExec_st), {NULL}};
+static struct handle_cache exec_cache = {
+    HANDLE_EXEC, sizeof(struct CUgraphExec_st), {NULL}, {NULL}};
 
 void body_unref(struct graph_body *body)
 {

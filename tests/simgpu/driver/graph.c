@@ -10,8 +10,9 @@
 
 #include "tests/simgpu/driver/user_object.h"
 
-static struct handle_cache graph_cache = {HANDLE_GRAPH, sizeof(struct CUgraph_st), {NULL}};
-static struct handle_cache node_cache = {HANDLE_NODE, sizeof(struct CUgraphNode_st), {NULL}};
+static struct handle_cache graph_cache = {HANDLE_GRAPH, sizeof(struct CUgraph_st), {NULL}, {NULL}};
+static struct handle_cache node_cache = {
+    HANDLE_NODE, sizeof(struct CUgraphNode_st), {NULL}, {NULL}};
 
 CUresult graph_create(CUgraph *ret)
 {

@@ -18,7 +18,8 @@
 #define FATBIN_MAGIC  0xba55ed50u
 #define WRAPPER_MAGIC 0x466243b1u
 
-static struct handle_cache function_cache = {HANDLE_FUNCTION, sizeof(struct CUfunc_st), {NULL}};
+static struct handle_cache function_cache = {
+    HANDLE_FUNCTION, sizeof(struct CUfunc_st), {NULL}, {NULL}};
 static struct arena globals_arena[PROFILE_DEVICES];
 
 /* Up to the end of the section headers, which come last. */

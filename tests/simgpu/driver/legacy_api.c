@@ -80,6 +80,22 @@ CUresult CUDAAPI cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
              "ptr=0x%llx\tbytes=%zu", devPtr, count);                                              \
     }
 
+/* The index of the failure is not known: SIZE_MAX says so in cuda.h's words. */
+#define BATCH_LEGACY(suffix, per_thread)                                                           \
+    CUresult CUDAAPI cuMemcpyBatchAsync##suffix(                                                   \
+        CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes, size_t count,                         \
+        CUmemcpyAttributes *attrs, size_t *attrsIdxs, size_t numAttrs, size_t *failIdx,            \
+        CUstream hStream)                                                                          \
+    {                                                                                              \
+        struct destination where = {hStream, per_thread, true};                                    \
+        if (failIdx)                                                                               \
+            *failIdx = SIZE_MAX;                                                                   \
+        CALL(cuMemcpyBatchAsync##suffix, copy_batch(dsts, srcs, sizes, count, where), "count=%zu", \
+             count);                                                                               \
+    }
+
+BATCH_LEGACY(, false)
+BATCH_LEGACY(_ptsz, true)
 CAPTURE_LEGACY(, false)
 CAPTURE_LEGACY(_ptsz, true)
 VALUE_LEGACY(, false, 32)

@@ -22,6 +22,8 @@ struct segment {
     struct allocation *block[GRANULES]; /* around each granule; NULL where it is free */
 };
 
+struct allocation_list memory_others = LIST_HEAD_INITIALIZER(memory_others);
+
 uint64_t memory_next_id(void)
 {
     static uint64_t last;
@@ -204,6 +206,8 @@ static void allocation_publish(struct allocation *allocation)
         pages_set(allocation, allocation);
     if (allocation->ctx)
         LIST_INSERT_HEAD(&allocation->ctx->allocations, allocation, link);
+    else
+        LIST_INSERT_HEAD(&memory_others, allocation, link);
 }
 
 CUresult memory_take(struct arena *arena, CUcontext ctx, enum memory_kind kind, size_t bytes,
@@ -255,8 +259,7 @@ drop:
 
 void memory_give(struct allocation *allocation)
 {
-    if (allocation->ctx)
-        LIST_REMOVE(allocation, link);
+    LIST_REMOVE(allocation, link);
     if (allocation->segment)
         block_give(allocation);
     else {

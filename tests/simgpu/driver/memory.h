@@ -30,6 +30,10 @@ enum memory_kind {
     MEMORY_REGISTERED, /* cuMemHostRegister */
 };
 
+/** Allocations that belong to no context. */
+LIST_HEAD(allocation_list, allocation);
+extern struct allocation_list memory_others;
+
 struct arena {
     struct device *device; /* NULL: not bounded by a device */
     LIST_HEAD(, segment) segments;
@@ -38,7 +42,7 @@ struct arena {
 };
 
 struct allocation {
-    LIST_ENTRY(allocation) link; /* in its context's list, when it has one */
+    LIST_ENTRY(allocation) link; /* in the list of its context, of a pool, or memory_others */
     enum memory_kind kind;
     uintptr_t base;
     size_t bytes;  /* as asked for */

@@ -117,8 +117,6 @@ static CUresult info_get(size_t *ret_free, size_t *ret_total)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     if (ret_free)

@@ -14,7 +14,8 @@
 #include "tests/simgpu/driver/pool_object.h"
 #include "tests/simgpu/driver/work.h"
 
-static struct handle_cache pool_cache = {HANDLE_POOL, sizeof(struct CUmemPoolHandle_st), {NULL}};
+static struct handle_cache pool_cache = {
+    HANDLE_POOL, sizeof(struct CUmemPoolHandle_st), {NULL}, {NULL}};
 static LIST_HEAD(, CUmemPoolHandle_st) pools;
 
 uint64_t pool_reserved(CUmemoryPool pool)
@@ -64,7 +65,6 @@ void pool_trim(CUmemoryPool pool, uint64_t keep_bytes)
 {
     while (pool_reserved(pool) > keep_bytes && !LIST_EMPTY(&pool->cached)) {
         struct allocation *first = LIST_FIRST(&pool->cached);
-        LIST_REMOVE(first, link);
         pool->large_bytes -= first->extent;
         memory_give(first);
     }
@@ -115,6 +115,7 @@ static struct allocation *cached_take(CUmemoryPool pool, size_t bytes)
             best = each;
     if (best) {
         LIST_REMOVE(best, link);
+        LIST_INSERT_HEAD(&memory_others, best, link);
         best->bytes = bytes;
         best->freeing = false;
         best->id = memory_next_id();
@@ -193,6 +194,7 @@ void pool_free(struct allocation *allocation)
         memory_give(allocation);
     else {
         allocation->bytes = 0; /* nobody's: memory_find does not find it */
+        LIST_REMOVE(allocation, link);
         LIST_INSERT_HEAD(&pool->cached, allocation, link);
     }
     if (pool->destroyed && !pool->live)

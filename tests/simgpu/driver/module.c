@@ -11,8 +11,9 @@
 #include "tests/simgpu/driver/module.h"
 #include "tests/simgpu/driver/stream.h"
 
-static struct handle_cache module_cache = {HANDLE_MODULE, sizeof(struct CUmod_st), {NULL}};
-static struct handle_cache library_cache = {HANDLE_LIBRARY, sizeof(struct CUlib_st), {NULL}};
+static struct handle_cache module_cache = {HANDLE_MODULE, sizeof(struct CUmod_st), {NULL}, {NULL}};
+static struct handle_cache library_cache = {
+    HANDLE_LIBRARY, sizeof(struct CUlib_st), {NULL}, {NULL}};
 
 static CUresult module_load(CUmodule *ret, const void *data)
 {

@@ -19,7 +19,8 @@ static struct {
     uint64_t next;
 } shared_file = {.fd = -1};
 
-static struct handle_cache physical_cache = {HANDLE_PHYSICAL, sizeof(struct physical), {NULL}};
+static struct handle_cache physical_cache = {
+    HANDLE_PHYSICAL, sizeof(struct physical), {NULL}, {NULL}};
 
 static struct physical *physical_take(struct device *device, size_t bytes)
 {

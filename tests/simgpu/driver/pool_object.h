@@ -14,7 +14,7 @@ struct CUmemPoolHandle_st {
     LIST_ENTRY(CUmemPoolHandle_st) link;
     struct device *device;
     struct arena arena;
-    LIST_HEAD(, allocation) cached;
+    struct allocation_list cached;
     size_t large_bytes;
     uint64_t used, used_high, reserved_high;
     uint64_t threshold;

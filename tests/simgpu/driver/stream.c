@@ -17,7 +17,8 @@
 #include "tests/simgpu/driver/thread.h"
 #include "tests/simgpu/driver/work.h"
 
-static struct handle_cache stream_cache = {HANDLE_STREAM, sizeof(struct CUstream_st), {NULL}};
+static struct handle_cache stream_cache = {
+    HANDLE_STREAM, sizeof(struct CUstream_st), {NULL}, {NULL}};
 
 bool stream_is_idle(CUstream stream)
 {

@@ -117,3 +117,10 @@ CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr devPtr, size_t count, CUmemLocat
     CALL(cuMemPrefetchAsync, managed_prefetch(devPtr, count, hStream, PER_THREAD),
          "ptr=0x%llx\tbytes=%zu", devPtr, count);
 }
+
+CUresult CUDAAPI cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t length,
+                                        unsigned int flags)
+{
+    CALL(cuStreamAttachMemAsync, managed_prefetch(dptr, length ? length : 1, hStream, PER_THREAD),
+         "ptr=0x%llx", dptr);
+}

@@ -17,6 +17,8 @@ static bool aligned(uint64_t value)
     return value % PAGE_BYTES == 0;
 }
 
+static LIST_HEAD(, reservation) reservations;
+
 /* Reservations. */
 
 static void reservation_mark(const struct reservation *range, struct reservation *value)
@@ -40,6 +42,7 @@ static CUresult reserve(CUdeviceptr *ret, size_t bytes, size_t align, CUdevicept
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     reservation_mark(made, made);
+    LIST_INSERT_HEAD(&reservations, made, link);
     *ret = made->base;
     return CUDA_SUCCESS;
 }
@@ -60,6 +63,7 @@ static CUresult unreserve(CUdeviceptr address, size_t bytes)
         return CUDA_ERROR_INVALID_VALUE;
     reservation_mark(range, NULL);
     va_give(range->base, range->bytes);
+    LIST_REMOVE(range, link);
     free(range);
     return CUDA_SUCCESS;
 }
@@ -97,6 +101,7 @@ static struct allocation *mapping_create(struct physical *physical, uintptr_t ba
                                 .physical_offset = offset,
                                 .id = memory_next_id()};
     mapping_mark(made, made);
+    LIST_INSERT_HEAD(&memory_others, made, link);
     return made;
 }
 
@@ -172,6 +177,7 @@ static void mapping_cut(struct allocation *mapping, uintptr_t from, uintptr_t to
     mapping_keep(mapping, mapping->base, from - mapping->base);
     mapping_keep(mapping, to, end - to);
     physical_unmap(mapping->physical, from, to - from);
+    LIST_REMOVE(mapping, link);
     free(mapping);
 }
 

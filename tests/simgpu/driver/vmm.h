@@ -8,6 +8,7 @@
 #include "tests/simgpu/driver/memory.h"
 
 struct reservation {
+    LIST_ENTRY(reservation) link;
     uintptr_t base;
     size_t bytes;
 };

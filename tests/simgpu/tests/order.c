@@ -13,9 +13,10 @@
 static CUdeviceptr memory;
 static char *pinned;
 
+/* Each value has a place of its own, so that streams without order do not race for it. */
 static void fill(CUstream stream, unsigned char value)
 {
-    OK(cuMemsetD8Async(memory, value, MIB, stream));
+    OK(cuMemsetD8Async(memory + value * 64 * KIB, value, 64 * KIB, stream));
 }
 
 static void append(void *data)
@@ -80,13 +81,13 @@ static void in_flight(CUstream a, CUstream b)
     CUevent event;
     OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     hold(a);
-    fill(a, 1);
+    OK(cuMemsetD8Async(memory, 1, 64, a));
     EXPECT(CUDA_ERROR_NOT_READY, cuStreamQuery(a));
     OK(cuEventRecord(event, a));
     EXPECT(CUDA_ERROR_NOT_READY, cuEventQuery(event));
     OK(cuStreamQuery(b)); /* another stream is not concerned */
     OK(cuStreamWaitEvent(b, event, 0));
-    fill(b, 2);
+    OK(cuMemsetD8Async(memory, 2, 64, b));
     EXPECT(CUDA_ERROR_NOT_READY, cuStreamQuery(b));
     /* A wait is for what was recorded when it was submitted. */
     OK(cuEventRecord(event, b));
