@@ -16,7 +16,7 @@ import tempfile
 DOORS = {
     "linked": ["dynamic", "driver"],
     "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
-               "driver-per-thread", "proc4", "proc5"],
+               "driver-per-thread", "proc4", "proc5", "entry-point"],
     "static": ["static"],
 }
 MODES = ["observe", "pool"]
