@@ -25,17 +25,73 @@ static uint32_t crc32c_portable(uint32_t crc, const unsigned char *data, size_t 
 }
 
 #if defined(__x86_64__)
+#define POLYNOMIAL UINT32_C(0x82f63b78) /* reflected: the highest bit is x^0 */
+#define ONE        UINT32_C(0x80000000)
+#define LONG_BYTES 1024 /* below this one stream is as quick */
+
+/** Product of two polynomials modulo the CRC's. */
+static uint32_t multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+
+    for (uint32_t bit = ONE; bit; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b & 1 ? b >> 1 ^ POLYNOMIAL : b >> 1;
+    }
+    return product;
+}
+
+/** What a register becomes when `bytes` zero bytes follow. */
+static uint32_t follow_zeros(uint32_t crc, size_t bytes)
+{
+    uint32_t power = ONE >> 8; /* x^8, then its squares */
+
+    for (; bytes; bytes >>= 1) {
+        if (bytes & 1)
+            crc = multiply(power, crc);
+        power = multiply(power, power);
+    }
+    return crc;
+}
+
+__attribute__((target("sse4.2"))) static uint64_t step(uint64_t crc, const unsigned char *data)
+{
+    uint64_t word;
+
+    memcpy(&word, data, sizeof word);
+    return __builtin_ia32_crc32di(crc, word);
+}
+
+/** Three streams side by side, for the instruction's latency is three times its cost. */
+__attribute__((target("sse4.2"))) static uint32_t crc32c_threefold(uint32_t crc,
+                                                                   const unsigned char *data,
+                                                                   size_t third)
+{
+    uint64_t first = crc, second = 0, last = 0;
+
+    for (size_t i = 0; i < third; i += sizeof first) {
+        first = step(first, data + i);
+        second = step(second, data + third + i);
+        last = step(last, data + 2 * third + i);
+    }
+    second ^= follow_zeros((uint32_t)first, third);
+    return (uint32_t)last ^ follow_zeros((uint32_t)second, third);
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse(uint32_t crc,
                                                              const unsigned char *data,
                                                              size_t bytes)
 {
-    uint64_t wide = crc, word;
+    if (bytes >= LONG_BYTES) {
+        size_t third = bytes / 3 / sizeof(uint64_t) * sizeof(uint64_t);
 
-    for (; bytes >= sizeof word; data += sizeof word, bytes -= sizeof word) {
-        memcpy(&word, data, sizeof word);
-        wide = __builtin_ia32_crc32di(wide, word);
+        crc = crc32c_threefold(crc, data, third);
+        data += 3 * third;
+        bytes -= 3 * third;
     }
-    crc = (uint32_t)wide;
+    for (; bytes >= sizeof(uint64_t); data += sizeof(uint64_t), bytes -= sizeof(uint64_t))
+        crc = (uint32_t)step(crc, data);
     while (bytes--)
         crc = __builtin_ia32_crc32qi(crc, *data++);
     return crc;

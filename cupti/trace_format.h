@@ -10,6 +10,7 @@
 #ifndef CUPTI_TRACE_FORMAT_H
 #define CUPTI_TRACE_FORMAT_H
 
+#include <assert.h>
 #include <stdint.h>
 
 #define TRACE_FILE_MAGIC  UINT64_C(0x6c6f6f7075632e01) /* "\1.cupool" */
@@ -77,7 +78,7 @@ struct trace_file_header {
 
 #define TRACE_FLAG_CLOSED UINT32_C(1) /* the process closed the trace itself */
 
-_Static_assert(sizeof(struct trace_record) == TRACE_SLOT_BYTES, "a record is one slot");
-_Static_assert(sizeof(struct trace_block_header) == TRACE_SLOT_BYTES, "a header is one slot");
+static_assert(sizeof(struct trace_record) == TRACE_SLOT_BYTES, "a record is one slot");
+static_assert(sizeof(struct trace_block_header) == TRACE_SLOT_BYTES, "a header is one slot");
 
 #endif

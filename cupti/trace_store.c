@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FIRST_STEP_BLOCKS   16  /* 1 MiB */
-#define LONGEST_STEP_BLOCKS 256 /* 16 MiB */
+#define FIRST_STEP_BLOCKS   16 /* 1 MiB */
+#define LONGEST_STEP_BLOCKS 64 /* 4 MiB: reserving more at once would hold a call up for long */
 #define HIGH_DESCRIPTOR     900
 #define NAME_ATTEMPTS       1000
 

@@ -2,7 +2,7 @@
 /*
  * The growing file below a trace: hands out zeroed, mapped blocks in the order of the file.
  *
- * The file grows in steps of 1 to 16 MiB whose disk space is reserved first, and each block's
+ * The file grows in steps of 1 to 4 MiB whose disk space is reserved first, and each block's
  * pages are made writable when it is handed out, so a full disk is an error here and never a
  * SIGBUS in the traced program. Nothing is unmapped while the process lives: a late thread may
  * still hold a block.

@@ -153,16 +153,6 @@ static const struct tally *kind_row(const struct analysis *analysis, unsigned me
     return NULL;
 }
 
-/** "1 block", "1,200 blocks". */
-static struct unit_text blocks(uint64_t count)
-{
-    struct unit_text text = unit_count(count);
-    size_t length = strlen(text.text);
-
-    snprintf(text.text + length, sizeof text.text - length, count == 1 ? " block" : " blocks");
-    return text;
-}
-
 static void leaks_print(const struct page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -172,12 +162,12 @@ static void leaks_print(const struct page *page)
     line_begin(page, "Leaks");
     if (total->leaked_blocks)
         fprintf(page->out, "%s%s in %s%s", colour(page, RED), unit_bytes(total->leaked_bytes).text,
-                blocks(total->leaked_blocks).text, colour(page, PLAIN));
+                unit_blocks(total->leaked_blocks).text, colour(page, PLAIN));
     else
         fputs("none", page->out);
     if (pinned && pinned->leaked_blocks)
         fprintf(page->out, "; pinned host memory %s in %s", unit_bytes(pinned->leaked_bytes).text,
-                blocks(pinned->leaked_blocks).text);
+                unit_blocks(pinned->leaked_blocks).text);
     fputc('\n', page->out);
     line_begin(page, "Invalid frees");
     if (total->invalid_frees)

@@ -52,8 +52,8 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     char why[256];
 
     if (total->leaked_blocks)
-        fprintf(out, "cupool: never freed: %s in %s blocks\n", unit_bytes(total->leaked_bytes).text,
-                unit_count(total->leaked_blocks).text);
+        fprintf(out, "cupool: never freed: %s in %s\n", unit_bytes(total->leaked_bytes).text,
+                unit_blocks(total->leaked_blocks).text);
     if (total->invalid_frees)
         fprintf(out, "cupool: invalid frees: %s\n", unit_count(total->invalid_frees).text);
     if (analysis_is_simulated(analysis))

@@ -16,6 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/** Of the C++ runtime. */
+extern char *__cxa_demangle(const char *name, char *buffer, size_t *bytes, int *status);
+
 struct module {
     struct module *next;
     char *path;
@@ -115,22 +118,29 @@ static struct module *module_get(const struct trace_site *site)
     return module;
 }
 
+/** The function as its source has it. */
+static void name_print(const char *name, uint64_t offset, char *ret_text, size_t text_bytes)
+{
+    char *plain = !strncmp(name, "_Z", 2) ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
+
+    snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
+             plain ? plain : name, (unsigned long long)offset);
+    free(plain);
+}
+
 int symbols_find(const struct trace_site *site, char *ret_text, size_t text_bytes)
 {
     struct module *module = module_get(site);
     GElf_Sym symbol;
 
     for (size_t i = 0; module && module->elf && i < module->symbols; i++) {
-        const char *name;
-
         if (!gelf_getsym(module->table, (int)i, &symbol) ||
             GELF_ST_TYPE(symbol.st_info) != STT_FUNC || site->offset < symbol.st_value ||
             site->offset - symbol.st_value >= symbol.st_size ||
             symbol.st_name >= module->names->d_size)
             continue;
-        name = (const char *)module->names->d_buf + symbol.st_name;
-        snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
-                 name, (unsigned long long)(site->offset - symbol.st_value));
+        name_print((const char *)module->names->d_buf + symbol.st_name,
+                   site->offset - symbol.st_value, ret_text, text_bytes);
         return 0;
     }
     return -ENOENT;

@@ -55,6 +55,15 @@ struct unit_text unit_count(uint64_t count)
     return result;
 }
 
+struct unit_text unit_blocks(uint64_t count)
+{
+    struct unit_text result = unit_count(count);
+    size_t length = strlen(result.text);
+
+    snprintf(result.text + length, sizeof result.text - length, count == 1 ? " block" : " blocks");
+    return result;
+}
+
 struct unit_text unit_percent(uint64_t part, uint64_t whole)
 {
     struct unit_text result;

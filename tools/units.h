@@ -23,6 +23,9 @@ struct unit_text unit_duration(uint64_t ns);
 /** 1,234,567. */
 struct unit_text unit_count(uint64_t count);
 
+/** 1 block, 1,200 blocks. */
+struct unit_text unit_blocks(uint64_t count);
+
 /** A part of a whole: 12.3 %. `whole` 0 gives "-". */
 struct unit_text unit_percent(uint64_t part, uint64_t whole);
 

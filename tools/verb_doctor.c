@@ -152,7 +152,7 @@ static void program_print(const struct program *program)
     for (size_t i = 0; i < program->libraries; i++)
         printf("%-12s linked with %s\n", "", program->library[i]);
     if (program->has_static_cudart)
-        row("", "has the CUDA runtime linked in: caught at the driver's door");
+        row("", "has the CUDA runtime in it, or loads the driver itself: caught at that door");
     if (program->is_elf && !program->libraries && !program->has_static_cudart)
         row("", "not linked with CUDA itself; what it loads later is seen only by running it");
     if (escape)

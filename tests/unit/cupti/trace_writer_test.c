@@ -39,6 +39,30 @@ Test(crc32c, known_values)
     cr_expect(crc32c("123456789", 9) == 0xe3069283);
 }
 
+/** Bit by bit, as the definition says. */
+static uint32_t crc32c_by_definition(const unsigned char *data, size_t bytes)
+{
+    uint32_t crc = UINT32_MAX;
+
+    while (bytes--) {
+        crc ^= *data++;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+Test(crc32c, all_lengths)
+{
+    static unsigned char data[TRACE_BLOCK_BYTES];
+    uint64_t seed = support_seed();
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)support_random(&seed);
+    for (size_t bytes = 0; bytes < sizeof data; bytes += bytes < 3000 ? 1 : 4099)
+        cr_assert(crc32c(data, bytes) == crc32c_by_definition(data, bytes), "%zu bytes", bytes);
+}
+
 Test(trace, round_trip)
 {
     char path[SUPPORT_PATH_BYTES];
