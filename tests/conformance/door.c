@@ -156,9 +156,12 @@ bool door_open(const char *name)
     if (strcmp(name, "entry-point") == 0) {
         door_is_runtime = false;
         void *cudart = library_open("libcudart.so.13");
-        if (cudart)
-            driver_fill(find_by_entry_point, cudart);
-        return cudart;
+        if (!cudart)
+            return false;
+        driver_fill(find_by_entry_point, cudart);
+        if (!DRIVER(cuMemAlloc))
+            door_skip("the driver is older than the headers of this program");
+        return true;
     }
     if (strcmp(name, "extension") == 0)
         return open_extension(0);
