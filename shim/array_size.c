@@ -23,8 +23,9 @@ size_t array_runtime_bytes(const struct cudaChannelFormatDesc *format, struct cu
 {
     if (!format)
         return 0;
-    size_t bits = (size_t)format->x + (size_t)format->y + (size_t)format->z + (size_t)format->w;
-    return levels_bytes(extent, bits, levels);
+    return levels_bytes(
+        extent, (size_t)format->x + (size_t)format->y + (size_t)format->z + (size_t)format->w,
+        levels);
 }
 
 /* Of one channel. Block-compressed and planar formats are counted as 8 bits a channel. */

@@ -39,7 +39,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
     if (!outer)
         return result;
     if (bytesize)
-        pooled_native_allocated(&call, result == 0 ? *dptr : 0, bytesize, (int)result);
+        pooled_native_allocated(&call, result == 0 && dptr ? *dptr : 0, bytesize, (int)result);
     call_end(&call);
     return result;
 }

@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table under one lock. See ledger.h.
+ * A chained hash table of fixed size under one lock. See ledger.h.
  */
 #include "shim/ledger.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
-struct ledger_key {
-    uint64_t address;
-    uint64_t space;
-};
+#define BUCKETS 16384 /* power of two */
 
 struct ledger_node {
-    struct ledger_key key;
     struct ledger_entry entry;
-    UT_hash_handle hh;
+    struct ledger_node *next;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ledger_node *nodes; /* guarded by lock */
+static struct ledger_node *buckets[BUCKETS]; /* guarded by lock */
+static size_t node_count;                    /* guarded by lock */
 
 /* Kinds that one and the same free function may be given share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
@@ -31,36 +25,44 @@ static enum trace_memory space_of(enum trace_memory memory)
     return pointer ? TRACE_MEMORY_DEVICE : memory;
 }
 
-static struct ledger_key key_of(enum trace_memory memory, uint64_t address)
+static struct ledger_node **bucket_of(uint64_t address)
 {
-    return (struct ledger_key){.address = address, .space = space_of(memory)};
+    return &buckets[address * UINT64_C(0x9E3779B97F4A7C15) >> 50 & (BUCKETS - 1)];
 }
 
-static struct ledger_node *remove_locked(struct ledger_key key)
+static struct ledger_node *unlink_locked(struct ledger_node **link)
 {
-    struct ledger_node *node;
-    HASH_FIND(hh, nodes, &key, sizeof(key), node);
-    if (node)
-        HASH_DELETE(hh, nodes, node);
+    struct ledger_node *node = *link;
+    *link = node->next;
+    node_count--;
     return node;
+}
+
+static struct ledger_node *remove_locked(enum trace_memory memory, uint64_t address)
+{
+    for (struct ledger_node **link = bucket_of(address); *link; link = &(*link)->next)
+        if ((*link)->entry.address == address &&
+            space_of((*link)->entry.memory) == space_of(memory))
+            return unlink_locked(link);
+    return NULL;
 }
 
 static void add_locked(struct ledger_node *node)
 {
-    HASH_ADD(hh, nodes, key, sizeof(node->key), node);
-    if (!node->hh.tbl) /* no host memory for the table */
-        free(node);
+    struct ledger_node **first = bucket_of(node->entry.address);
+    node->next = *first;
+    *first = node;
+    node_count++;
 }
 
 void ledger_put(const struct ledger_entry *entry)
 {
-    struct ledger_node *node = calloc(1, sizeof(*node));
+    struct ledger_node *node = malloc(sizeof(*node));
     if (!node)
         return;
-    node->key = key_of(entry->memory, entry->address);
     node->entry = *entry;
     pthread_mutex_lock(&lock);
-    struct ledger_node *old = remove_locked(node->key);
+    struct ledger_node *old = remove_locked(entry->memory, entry->address);
     add_locked(node);
     pthread_mutex_unlock(&lock);
     free(old);
@@ -69,7 +71,7 @@ void ledger_put(const struct ledger_entry *entry)
 bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry)
 {
     pthread_mutex_lock(&lock);
-    struct ledger_node *node = remove_locked(key_of(memory, address));
+    struct ledger_node *node = remove_locked(memory, address);
     pthread_mutex_unlock(&lock);
     if (!node)
         return false;
@@ -80,12 +82,13 @@ bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry
 
 void ledger_forget_context(uint32_t context)
 {
-    struct ledger_node *node, *next;
     pthread_mutex_lock(&lock);
-    HASH_ITER(hh, nodes, node, next) {
-        if (node->entry.context == context) {
-            HASH_DELETE(hh, nodes, node);
-            free(node);
+    for (size_t i = 0; i < BUCKETS && node_count; i++) {
+        for (struct ledger_node **link = &buckets[i]; *link;) {
+            if ((*link)->entry.context == context)
+                free(unlink_locked(link));
+            else
+                link = &(*link)->next;
         }
     }
     pthread_mutex_unlock(&lock);
@@ -100,12 +103,11 @@ bool ledger_memory_is_device(enum trace_memory memory)
 uint64_t ledger_device_bytes(int device)
 {
     uint64_t bytes = 0;
-    struct ledger_node *node, *next;
     pthread_mutex_lock(&lock);
-    HASH_ITER(hh, nodes, node, next) {
-        if (node->entry.device == device && ledger_memory_is_device(node->entry.memory))
-            bytes += node->entry.allocated_bytes;
-    }
+    for (size_t i = 0; i < BUCKETS && node_count; i++)
+        for (const struct ledger_node *node = buckets[i]; node; node = node->next)
+            if (node->entry.device == device && ledger_memory_is_device(node->entry.memory))
+                bytes += node->entry.allocated_bytes;
     pthread_mutex_unlock(&lock);
     return bytes;
 }

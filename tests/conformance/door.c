@@ -73,6 +73,13 @@ static void *find_by_4_arguments(void *library, const char *exported, const char
     return get && get(base, &found, 11030, CU_GET_PROC_ADDRESS_DEFAULT) == 0 ? found : NULL;
 }
 
+/* The version of each type is that of the headers this was compiled with, except where a later
+ * release changed a type without a new name in the headers. */
+static unsigned version_of(const char *base)
+{
+    return strcmp(base, "cuCtxSynchronize") == 0 ? 2000 : CUDA_VERSION;
+}
+
 /* The resolver asks itself for its newer form, as the runtime does. */
 static void *find_by_5_arguments(void *library, const char *exported, const char *base)
 {
@@ -83,10 +90,19 @@ static void *find_by_5_arguments(void *library, const char *exported, const char
     *(void **)&first = dlsym(library, "cuGetProcAddress_v2");
     if (!first || first("cuGetProcAddress", (void **)&get, 12000, 0, &status) != 0)
         return NULL;
-    /* The version of each type is that of the headers this was compiled with, except where a
-     * later header changed a type without a new name. */
-    int version = strcmp(base, "cuCtxSynchronize") == 0 ? 2000 : CUDA_VERSION;
-    return get(base, &found, version, CU_GET_PROC_ADDRESS_DEFAULT, &status) == 0 ? found : NULL;
+    return get(base, &found, version_of(base), CU_GET_PROC_ADDRESS_DEFAULT, &status) == 0 ? found
+                                                                                          : NULL;
+}
+
+/* The runtime hands out driver functions, too; `library` is the runtime. */
+static void *find_by_entry_point(void *library, const char *exported, const char *base)
+{
+    __typeof__(cudaGetDriverEntryPointByVersion) *get;
+    enum cudaDriverEntryPointQueryResult status;
+    void *found = NULL;
+    *(void **)&get = dlsym(library, "cudaGetDriverEntryPointByVersion");
+    return get && get(base, &found, version_of(base), cudaEnableDefault, &status) == 0 ? found
+                                                                                       : NULL;
 }
 
 /* A library that is linked with the runtime, as an extension module of an interpreter is. */
@@ -137,6 +153,16 @@ bool door_open(const char *name)
         return false;
     driver_fill(find_exported, cuda);
     door_is_runtime = true;
+    if (strcmp(name, "entry-point") == 0) {
+        door_is_runtime = false;
+        void *cudart = library_open("libcudart.so.13");
+        if (!cudart)
+            return false;
+        driver_fill(find_by_entry_point, cudart);
+        if (!DRIVER(cuMemAlloc))
+            door_skip("the driver is older than the headers of this program");
+        return true;
+    }
     if (strcmp(name, "extension") == 0)
         return open_extension(0);
     if (strcmp(name, "deepbind") == 0)

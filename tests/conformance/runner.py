@@ -16,7 +16,7 @@ import tempfile
 DOORS = {
     "linked": ["dynamic", "driver"],
     "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
-               "driver-per-thread", "proc4", "proc5"],
+               "driver-per-thread", "proc4", "proc5", "entry-point"],
     "static": ["static"],
 }
 MODES = ["observe", "pool"]
@@ -33,6 +33,7 @@ class Suite:
                              ("static", options.static)) if path}
         self.library = os.path.abspath(options.library)
         self.device = os.path.abspath(options.device) if options.device else None
+        self.profile = options.profile
         self.directory = tempfile.mkdtemp(prefix="conformance-")
 
     def doors(self):
@@ -42,7 +43,8 @@ class Suite:
         env = {name: value for name, value in os.environ.items()
                if not name.startswith(("CUPOOL", "LD_", "SIMGPU_"))}
         if self.device:
-            env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2")
+            env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2",
+                       SIMGPU_PROFILE=self.profile)
         if options is not None:
             env.update(LD_PRELOAD=self.library, CUPOOL=options)
         return env
@@ -103,6 +105,7 @@ def arguments(parser):
     parser.add_argument("--static", help="executable with the runtime inside")
     parser.add_argument("--library", required=True, help="libcupool.so")
     parser.add_argument("--device", help="directory of the simulated device; without: hardware")
+    parser.add_argument("--profile", default="h200", help="of the simulated device")
     return parser
 
 
