@@ -191,7 +191,7 @@ bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t byte
     slab->base = segment->address + first_leaf * SIZE_LEAF_BYTES;
     slab->run = segment->run;
     for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_WINDOW_BITS)
-        segment_window_set(segment, slab->base + offset, (window_entry)slab | WINDOW_SLAB);
+        segment_window_set(segment, slab->base + offset, window_of_slab(slab));
     return true;
 }
 

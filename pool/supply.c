@@ -189,6 +189,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     count_add(&pool->reserved, run->bytes);
     pool_lock_acquire(&extents->lock);
     run_link(extents, run);
+    run->cached_since = count_get(&pool->fence_serves);
     if (request->whole_run || segment_run_cut_locked(pool, run) < 0)
         run_cache_insert_locked(extents, run);
     pool_lock_release(&extents->lock);
