@@ -79,11 +79,11 @@ static bool small_try_harder(struct pool *pool, size_t bytes, uint64_t site,
     return false;
 }
 
-static bool extent_try(struct pool *pool, size_t bytes, bool loose, uint64_t site,
+static bool extent_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint64_t site,
                        struct pool_block *ret_block)
 {
     pool_lock_acquire(&pool->extents.lock);
-    struct block *block = extents_allocate_locked(pool, bytes, loose);
+    struct block *block = extents_allocate_locked(pool, bytes, fit);
     if (POOL_LIKELY(block != NULL)) {
         block->site = site;
         extents_block_describe_locked(block, ret_block);
@@ -115,7 +115,7 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
     for (;;) {
         supply_attempt(&request);
         if (bytes <= SIZE_SMALL_MAX ? small_try_harder(pool, bytes, site, ret_block)
-                                    : extent_try(pool, bytes, request.loose, site, ret_block))
+                                    : extent_try(pool, bytes, request.fit, site, ret_block))
             break;
         int rc = supply_more(&request);
         if (rc < 0)
@@ -133,8 +133,9 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
 static inline int allocate(struct pool *pool, size_t bytes, uint64_t site,
                            struct pool_block *ret_block)
 {
-    bool hit = bytes <= SIZE_SMALL_MAX ? small_try(pool, bytes, site, ret_block)
-                                       : extent_try(pool, bytes, false, site, ret_block);
+    bool hit = bytes <= SIZE_SMALL_MAX
+                   ? small_try(pool, bytes, site, ret_block)
+                   : extent_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
     int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
     if (POOL_LIKELY(rc == 0))
         figures_live_add(pool, bytes);
