@@ -37,7 +37,7 @@ void bin_init(struct bin *bin, struct pool *pool, unsigned class)
 
 static size_t slab_metadata_bytes(const struct bin *bin)
 {
-    return sizeof(struct slab) + bin->objects * sizeof(struct object);
+    return slab_metadata_size(bin->objects);
 }
 
 /* ---- lists ---- */
@@ -191,8 +191,8 @@ unsigned bin_retire_locked(struct bin *bin, unsigned limit)
             device_fill(pool, object_address(bin, slab, object), bin->object_bytes,
                         pool->config.scrub) < 0)
             break;
-        bin->quarantine_head = object->next;
-        __builtin_prefetch(object->next);
+        bin->quarantine_head = object_linked(object->next);
+        object_link_prefetch(object->next);
         bin_put_locked(bin, slab, object);
         count++;
     }
@@ -276,10 +276,11 @@ const char *bin_check_locked(const struct bin *bin)
 
     uint64_t quarantined = 0;
     for (const struct object *object = bin->quarantine_head; object != NULL;
-         object = object->next) {
+         object = object_linked(object->next)) {
         if (object->state != BLOCK_QUARANTINED)
             return "bin: a block in the quarantine is in another state";
-        if (object->next != NULL && !quarantine_passed(object->epoch, object->next->epoch))
+        if (object->next != 0 &&
+            !quarantine_passed(object->epoch, object_linked(object->next)->epoch))
             return "bin: labels decrease along the quarantine";
         quarantined++;
     }

@@ -15,6 +15,12 @@
 #include "pool/quarantine.h"
 #include "pool/types.h"
 
+/** Host bytes of a slab and its objects. */
+static inline size_t slab_metadata_size(unsigned objects)
+{
+    return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object), POOL_CACHE_LINE);
+}
+
 void bin_init(struct bin *bin, struct pool *pool, unsigned class);
 
 /** Makes another slab the current one. False when the bin has no free object. */
@@ -47,6 +53,8 @@ static inline bool bin_retirable_locked(const struct bin *bin, uint32_t retired)
 /** Takes the lowest free object of the current slab; NULL when the bin has none. */
 static inline struct object *bin_take_locked(struct bin *bin)
 {
+    if (bin_retirable_locked(bin, quarantine_retired(bin->pool)))
+        bin_retire_locked(bin, 1);
     if (POOL_UNLIKELY(bin->current == NULL) && !bin_refill_locked(bin))
         return NULL;
     struct slab *slab = bin->current;
@@ -65,11 +73,11 @@ static inline void bin_quarantine_locked(struct bin *bin, struct object *object,
 {
     object->state = BLOCK_QUARANTINED;
     object->epoch = label;
-    object->next = NULL;
+    object->next = 0;
     if (bin->quarantine_head == NULL)
         bin->quarantine_head = object;
     else
-        bin->quarantine_tail->next = object;
+        bin->quarantine_tail->next = object_link(object);
     bin->quarantine_tail = object;
 }
 

@@ -11,6 +11,13 @@
 
 #include "pool/types.h"
 
+/** How much a cached run may exceed a large request; each step allows what the one before does. */
+enum extents_fit {
+    EXTENTS_FIT_CLOSE,  /* by large_waste_percent */
+    EXTENTS_FIT_BUDGET, /* by the request again, while all such waste stays a small share of live */
+    EXTENTS_FIT_ANY,    /* by the request again */
+};
+
 /** Bytes a run for a large request has. */
 static inline size_t extents_run_bytes(size_t bytes)
 {
@@ -19,10 +26,9 @@ static inline size_t extents_run_bytes(size_t bytes)
 
 /**
  * Hands out a block for a request above SIZE_SMALL_MAX, from what is free or has left the
- * quarantine. NULL when there is nothing suitable. `loose`: a large request may take a run that
- * exceeds it by more than large_waste_percent.
+ * quarantine. NULL when there is nothing suitable.
  */
-struct block *extents_allocate_locked(struct pool *pool, size_t bytes, bool loose);
+struct block *extents_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit);
 
 /** Moves a live block to the quarantine, or with POOL_REUSE_IMMEDIATE back to what is free. */
 void extents_free_locked(struct pool *pool, struct block *block, uint64_t site);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "pool/bin.h"
 #include "pool/device.h"
 #include "pool/pool.h"
 #include "pool/registry.h"
@@ -70,7 +71,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
 
 static void slab_forget(struct pool *pool, struct slab *slab)
 {
-    size_t bytes = sizeof(*slab) + slab->objects * sizeof(struct object);
+    size_t bytes = slab_metadata_size(slab->objects);
     atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
     metadata_free(METADATA_SLAB + slab->class, slab, bytes, &pool->metadata_bytes);
 }
@@ -85,7 +86,7 @@ static void segment_forget(struct pool *pool, struct segment *segment)
             continue;
         last = entry;
         if (entry & WINDOW_SLAB)
-            slab_forget(pool, (struct slab *)(entry & ~WINDOW_SLAB));
+            slab_forget(pool, window_slab(entry));
         else
             metadata_free(METADATA_BLOCK, (void *)entry, sizeof(struct block),
                           &pool->metadata_bytes);

@@ -79,11 +79,11 @@ static bool small_try_harder(struct pool *pool, size_t bytes, uint64_t site,
     return false;
 }
 
-static bool extent_try(struct pool *pool, size_t bytes, bool loose, uint64_t site,
+static bool extent_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint64_t site,
                        struct pool_block *ret_block)
 {
     pool_lock_acquire(&pool->extents.lock);
-    struct block *block = extents_allocate_locked(pool, bytes, loose);
+    struct block *block = extents_allocate_locked(pool, bytes, fit);
     if (POOL_LIKELY(block != NULL)) {
         block->site = site;
         extents_block_describe_locked(block, ret_block);
@@ -115,7 +115,7 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
     for (;;) {
         supply_attempt(&request);
         if (bytes <= SIZE_SMALL_MAX ? small_try_harder(pool, bytes, site, ret_block)
-                                    : extent_try(pool, bytes, request.loose, site, ret_block))
+                                    : extent_try(pool, bytes, request.fit, site, ret_block))
             break;
         int rc = supply_more(&request);
         if (rc < 0)
@@ -133,8 +133,9 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
 static inline int allocate(struct pool *pool, size_t bytes, uint64_t site,
                            struct pool_block *ret_block)
 {
-    bool hit = bytes <= SIZE_SMALL_MAX ? small_try(pool, bytes, site, ret_block)
-                                       : extent_try(pool, bytes, false, site, ret_block);
+    bool hit = bytes <= SIZE_SMALL_MAX
+                   ? small_try(pool, bytes, site, ret_block)
+                   : extent_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
     int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
     if (POOL_LIKELY(rc == 0))
         figures_live_add(pool, bytes);
@@ -236,9 +237,8 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
         return -ENOENT;
     struct pool_block block;
     window_entry window = entry_window(entry, address);
-    int rc = window & WINDOW_SLAB
-                 ? slab_find((struct slab *)(window & ~WINDOW_SLAB), address, &block)
-                 : extent_find(entry, address, &block);
+    int rc = window & WINDOW_SLAB ? slab_find(window_slab(window), address, &block)
+                                  : extent_find(entry, address, &block);
     if (rc < 0)
         return rc;
     if (ret_block != NULL)
@@ -264,9 +264,21 @@ static inline void object_release_locked(struct bin *bin, struct slab *slab, str
     bin_quarantine_locked(bin, object, quarantine_label(pool));
 }
 
-static inline int object_free(struct slab *slab, uint64_t address, uint64_t site,
+/* Asks for the object's line while the slab's is still on its way: the two would otherwise be
+ * waited for one after the other. */
+static inline void object_prefetch(window_entry window, uint64_t address)
+{
+    const struct size_shape *shape = &size_shapes[window_class(window)];
+    uint64_t offset = address & ((UINT64_C(1) << shape->alignment_bits) - 1);
+    __builtin_prefetch(
+        &window_slab(window)->object[size_class_index(shape->reciprocal, (uint32_t)offset)]);
+}
+
+static inline int object_free(window_entry window, uint64_t address, uint64_t site,
                               struct pool_block *ret_block)
 {
+    struct slab *slab = window_slab(window);
+    object_prefetch(window, address);
     struct bin *bin = slab_bin_lock(slab, address);
     if (POOL_UNLIKELY(bin == NULL))
         return -EINVAL;
@@ -358,9 +370,8 @@ int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block)
     if (POOL_UNLIKELY(entry == 0))
         return -ENOENT;
     window_entry window = entry_window(entry, address);
-    int rc = POOL_LIKELY(window & WINDOW_SLAB)
-                 ? object_free((struct slab *)(window & ~WINDOW_SLAB), address, site, ret_block)
-                 : block_free(entry, address, site, ret_block);
+    int rc = POOL_LIKELY(window & WINDOW_SLAB) ? object_free(window, address, site, ret_block)
+                                               : block_free(entry, address, site, ret_block);
     return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
 }
 
@@ -372,7 +383,7 @@ static void segment_slabs_pin(struct segment *segment)
         window_entry entry = atomic_load_explicit(&segment->window[window], memory_order_acquire);
         if (!(entry & WINDOW_SLAB))
             continue;
-        struct slab *slab = (struct slab *)(entry & ~WINDOW_SLAB);
+        struct slab *slab = window_slab(entry);
         uint64_t address = segment->address + ((uint64_t)window << SEGMENT_WINDOW_BITS);
         struct bin *bin = slab_bin_lock(slab, address);
         if (bin == NULL)

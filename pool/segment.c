@@ -210,7 +210,7 @@ static const char *window_check(const struct segment *segment, unsigned window, 
     if (entry == 0)
         return NULL;
     if (entry & WINDOW_SLAB) {
-        struct slab *slab = (struct slab *)(entry & ~WINDOW_SLAB);
+        struct slab *slab = window_slab(entry);
         struct bin *bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
         if (bin == NULL || bin->pool != segment->pool || slab->run != segment->run)
             return "segment: a window names a slab of another pool";

@@ -36,3 +36,14 @@ void size_class_describe(unsigned class, struct size_class *ret_class)
         .reciprocal = (1u << 16) / (object_bytes / SIZE_GRAIN_BYTES) + 1,
     };
 }
+
+/* Reciprocal and alignment of each class as size_class_describe() computes them; the tests compare.
+ * A literal, so that the free path needs no pool to read it from. */
+/* clang-format off */
+const struct size_shape size_shapes[SIZE_CLASS_COUNT] = {
+    {65537, 16}, {32769, 16}, {21846, 16}, {16385, 16}, {13108, 16}, {10923, 16}, {9363, 16}, {8193, 16},
+    {7282, 16}, {6554, 17}, {5958, 17}, {5462, 17}, {5042, 18}, {4682, 16}, {4370, 17}, {4097, 16},
+    {3641, 17}, {3277, 18}, {2979, 18}, {2731, 18}, {2521, 18}, {2341, 17}, {2185, 18}, {2049, 17},
+    {1821, 18}, {1639, 18}, {1490, 18}, {1366, 18}, {1261, 18}, {1171, 18}, {1093, 18}, {1025, 18},
+};
+/* clang-format on */

@@ -59,6 +59,14 @@ static inline uint32_t size_leaves(size_t bytes)
     return (uint32_t)((bytes + SIZE_LEAF_BYTES - 1) / SIZE_LEAF_BYTES);
 }
 
+/** Enough of a class to guess which object an address lies in before its slab has been read. */
+struct size_shape {
+    uint32_t reciprocal;
+    uint32_t alignment_bits; /* slabs are buddy blocks, so aligned to the next power of two */
+};
+
+extern const struct size_shape size_shapes[SIZE_CLASS_COUNT];
+
 /** Geometry of a class, computed; constant. */
 void size_class_describe(unsigned class, struct size_class *ret_class);
 

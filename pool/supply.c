@@ -189,6 +189,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     count_add(&pool->reserved, run->bytes);
     pool_lock_acquire(&extents->lock);
     run_link(extents, run);
+    run->cached_since = count_get(&pool->fence_serves);
     if (request->whole_run || segment_run_cut_locked(pool, run) < 0)
         run_cache_insert_locked(extents, run);
     pool_lock_release(&extents->lock);
@@ -347,7 +348,7 @@ static int pressure_climb(struct supply_request *request)
         return 0;
     if (request->rung < SUPPLY_RETURN) {
         request->rung = SUPPLY_RETURN;
-        request->loose = true;
+        request->fit = EXTENTS_FIT_ANY;
         empties_release(pool);
         return 0; /* what was empty may serve */
     }
@@ -372,6 +373,11 @@ static int supply_step(struct supply_request *request)
     uint64_t ceiling = ceiling_bytes(request, gauges);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
+    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run &&
+        count_get(&pool->reserved) + request->wanted_bytes > ceiling) {
+        request->fit = EXTENTS_FIT_BUDGET;
+        return 0;
+    }
     int rc = request->rung <= SUPPLY_WAIT ? grow(request, ceiling) : -ENOMEM;
     return rc == -ENOMEM ? pressure_climb(request) : rc;
 }

@@ -4,8 +4,9 @@
  *
  * Policy, in this order, one step per call: take back what has left the quarantine; query fences;
  * wait for the oldest fence when the quarantine is at its bound, or when growing would exceed the
- * ceiling while the quarantine could serve; grow, after giving back cached runs that did not suit,
- * oldest first, until the pool stays under the ceiling. When growing fails, the pressure ladder:
+ * ceiling while the quarantine could serve; when growing would exceed the ceiling, accept a cached
+ * run that fits less well; grow, after giving back cached runs that did not suit, oldest first,
+ * until the pool stays under the ceiling. When growing fails, the pressure ladder:
  * retire what has finished, wait for the oldest epoch, return cached runs, the driver's own answer.
  *
  * The ceiling bounds what the pool may hold beyond what the program ever needed at once:
@@ -17,6 +18,7 @@
 #ifndef POOL_SUPPLY_H
 #define POOL_SUPPLY_H
 
+#include "pool/extents.h"
 #include "pool/types.h"
 
 /** Rungs of the ladder that a request has climbed. */
@@ -27,7 +29,7 @@ struct supply_request {
     struct pool *pool;
     size_t wanted_bytes; /* of the slab, middle block or run */
     bool whole_run;
-    bool loose; /* accept a cached run with more waste than configured, before growing */
+    enum extents_fit fit; /* what it would accept by now */
     enum supply_rung rung;
     enum pool_outcome outcome; /* what it has cost so far */
     uint64_t generation;       /* of the pool when the last attempt began */

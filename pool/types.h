@@ -42,10 +42,10 @@ enum block_state {
 struct object {
     uint64_t site;
     uint64_t free_site;
-    struct object *next; /* in the quarantine of the bin */
-    uint32_t epoch;      /* label while quarantined */
-    uint16_t requested;  /* bytes, 1 to 32768 */
-    uint8_t index;       /* in the slab */
+    uint64_t next;      /* in the quarantine of the bin: object_link() */
+    uint32_t epoch;     /* label while quarantined */
+    uint16_t requested; /* bytes, 1 to 32768 */
+    uint8_t index;      /* in the slab */
     uint8_t state;
 };
 
@@ -118,10 +118,26 @@ struct block {
 
 /**
  * What begins in, or for a slab covers, 32 KiB of a segment: 0, a struct block, or with
- * WINDOW_SLAB set a struct slab. Middle blocks are longer than a window, so two never begin in one.
+ * WINDOW_SLAB set a struct slab and its class (slabs lie on cache lines, which leaves six bits).
+ * Middle blocks are longer than a window, so two never begin in one.
  */
 typedef uintptr_t window_entry;
 #define WINDOW_SLAB ((window_entry)1)
+
+static inline window_entry window_of_slab(const struct slab *slab)
+{
+    return (window_entry)slab | (window_entry)slab->class << 1 | WINDOW_SLAB;
+}
+
+static inline struct slab *window_slab(window_entry entry)
+{
+    return (struct slab *)(entry & ~(window_entry)(POOL_CACHE_LINE - 1));
+}
+
+static inline unsigned window_class(window_entry entry)
+{
+    return entry >> 1 & (SIZE_CLASS_COUNT - 1);
+}
 
 /** 2 MiB under a buddy. */
 struct POOL_ALIGNED segment {
@@ -247,6 +263,29 @@ _Static_assert(sizeof(struct block) == 48 && sizeof(struct run) % 16 == 0, "meta
 static inline struct slab *object_slab(struct object *object)
 {
     return pool_container_of(object - object->index, struct slab, object);
+}
+
+/*
+ * A link to an object says its index in the bits that no address has, so that the object and the
+ * header of its slab can be fetched together, one before it is needed.
+ */
+#define OBJECT_LINK_BITS 57
+
+static inline uint64_t object_link(const struct object *object)
+{
+    return (uint64_t)(uintptr_t)object | (uint64_t)object->index << OBJECT_LINK_BITS;
+}
+
+static inline struct object *object_linked(uint64_t link)
+{
+    return (struct object *)(uintptr_t)(link & ((UINT64_C(1) << OBJECT_LINK_BITS) - 1));
+}
+
+static inline void object_link_prefetch(uint64_t link)
+{
+    const struct object *object = object_linked(link);
+    __builtin_prefetch(object);
+    __builtin_prefetch(pool_container_of(object - (link >> OBJECT_LINK_BITS), struct slab, object));
 }
 
 static inline struct run *block_run(struct block *block)

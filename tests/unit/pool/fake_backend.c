@@ -129,6 +129,8 @@ static int fake_fence_wait(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
     int rc = call_begin(fake, FAKE_FENCE_WAIT);
+    if (rc == 0 && fake->capturing)
+        rc = -EBUSY;
     if (rc == 0 && fake->completed < fence)
         fake->completed = fence;
     call_end(fake, rc);

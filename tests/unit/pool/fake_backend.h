@@ -47,7 +47,7 @@ struct fake_segment {
 struct fake_backend {
     uint64_t capacity_bytes; /* 0: endless */
     bool complete_at_once;   /* fences are passed as soon as they are recorded */
-    bool capturing;          /* fence_record, fence_query, device_wait: -EBUSY */
+    bool capturing;          /* fences and device_wait: -EBUSY */
     bool without_events;     /* fence_record: -ENOTSUP */
     uint64_t misalign_bytes; /* added to every segment address */
     uint64_t fail_at;        /* number of the call that fails, from 1; 0: none */

@@ -85,6 +85,8 @@ Test(quarantine, while_capturing_the_pool_grows_and_retires_nothing, .fini = tea
     cr_assert_eq(last_outcome, POOL_OUTCOME_MISS);
     cr_assert_eq(fake.calls[FAKE_FENCE_WAIT] + fake.calls[FAKE_DEVICE_WAIT], 0);
     check_pool();
+    give(second);
+    cr_assert_neq(take(64 * MIB), first);
     fake.capturing = false;
     cr_assert_eq(take(64 * MIB), first);
 }
