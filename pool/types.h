@@ -284,6 +284,8 @@ static inline struct object *object_linked(uint64_t link)
 static inline void object_link_prefetch(uint64_t link)
 {
     const struct object *object = object_linked(link);
+    if (object == NULL)
+        return;
     __builtin_prefetch(object);
     __builtin_prefetch(pool_container_of(object - (link >> OBJECT_LINK_BITS), struct slab, object));
 }

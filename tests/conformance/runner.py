@@ -13,6 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import sanitizer  # noqa: E402
+
 DOORS = {
     "linked": ["dynamic", "driver"],
     "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
@@ -37,7 +41,9 @@ class Suite:
         self.directory = tempfile.mkdtemp(prefix="conformance-")
 
     def doors(self):
-        return [(path, door) for kind, path in self.executables.items() for door in DOORS[kind]]
+        """Every executable with each of its doors; a sanitizer does not permit RTLD_DEEPBIND."""
+        return [(path, door) for kind, path in self.executables.items() for door in DOORS[kind]
+                if not (door == "deepbind" and sanitizer.active())]
 
     def environment(self, options):
         env = {name: value for name, value in os.environ.items()
@@ -45,9 +51,9 @@ class Suite:
         if self.device:
             env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2",
                        SIMGPU_PROFILE=self.profile)
-        if options is not None:
-            env.update(LD_PRELOAD=self.library, CUPOOL=options)
-        return env
+        if options is None:
+            return env | sanitizer.environment()
+        return env | sanitizer.environment(self.library) | {"CUPOOL": options}
 
     def run(self, path, program, door, options=None, argument=None, **variables):
         """One run; options None is a bare one. Returns (status, output, errors)."""

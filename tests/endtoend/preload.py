@@ -12,6 +12,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import sanitizer  # noqa: E402
+
 SKIP = 77
 
 
@@ -53,7 +57,7 @@ class Machine:
         env = {key: value for key, value in os.environ.items()
                if not key.startswith(("CUPOOL", "SIMGPU", "CUDA"))}
         env["LD_LIBRARY_PATH"] = str(self.simgpu)
-        env.update(sanitizer_environment())
+        env.update(sanitizer.environment())
         env.update({key: str(value) for key, value in extra.items()})
         return env
 
@@ -76,13 +80,6 @@ class Machine:
         if done.returncode != 0:
             fail(f"cupool report: exit {done.returncode}: {done.stderr.decode().strip()}")
         return json.loads(done.stdout)
-
-
-def sanitizer_environment():
-    """A build with sanitizers needs their runtime in front of the preload, in every process."""
-    runtime = os.environ.get("CUPOOL_TEST_SANITIZER", "")
-    return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0:protect_shadow_gap=0",
-            "TSAN_OPTIONS": "report_signal_unsafe=0"} if runtime else {}
 
 
 class CallLog:
