@@ -44,6 +44,9 @@ static struct trace_lane *lane_of_ended_thread(struct trace_lanes *lanes, uint32
                                                     memory_order_relaxed))
             found = lane;
     }
+    /* What the former owner wrote came before its last release of `busy`. */
+    if (found)
+        (void)atomic_load_explicit(&found->busy, memory_order_acquire);
     errno = saved_errno;
     return found;
 }

@@ -13,8 +13,7 @@ import re
 import subprocess
 import sys
 
-import sanitizer
-from runner import Suite, arguments
+from runner import Suite, arguments, sanitizer
 from trace import Trace
 
 FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
