@@ -492,6 +492,29 @@ static void process_add(struct analysis *analysis, const struct trace_record *re
     analysis->version = trace_reader_string(analysis->reader, record->address);
 }
 
+/** Puts what the lens makes of a record's site into the record. False: leave the record out. */
+static bool lens_apply(const struct analysis *analysis, struct trace_record *record)
+{
+    const struct analysis_lens *lens = analysis->lens;
+    uint64_t site = record->site;
+
+    switch ((enum trace_event)record->kind) {
+    case TRACE_EVENT_FREE:
+        /* Belongs to its block; only one whose block is unknown is judged by itself. */
+        if (ledger_find(&analysis->ledger, kinds[record->memory].space, record->address))
+            return true;
+        return lens->map(lens->context, site, &site);
+    case TRACE_EVENT_ALLOCATE:
+    case TRACE_EVENT_INVALID_FREE:
+    case TRACE_EVENT_FAILURE:
+        if (!lens->map(lens->context, site, &site))
+            return false;
+        record->site = site;
+        return true;
+    default: return true;
+    }
+}
+
 static int event_add(struct analysis *analysis, const struct trace_record *record)
 {
     switch ((enum trace_event)record->kind) {
@@ -564,6 +587,12 @@ static int finish(struct analysis *analysis)
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
                     size_t why_bytes)
 {
+    return analysis_create_through(reader, NULL, ret_analysis, ret_why, why_bytes);
+}
+
+int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
+                            struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
     struct analysis *analysis = calloc(1, sizeof *analysis);
     struct trace_record record;
     int r = analysis ? trace_reader_rewind(reader, TRACE_ORDER_TIME) : -ENOMEM;
@@ -571,11 +600,12 @@ int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis,
     if (r < 0)
         goto out_of_memory;
     analysis->reader = reader;
+    analysis->lens = lens;
     analysis->recording = *trace_reader_summary(reader);
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;
-        r = event_add(analysis, &record);
+        r = lens && !lens_apply(analysis, &record) ? 0 : event_add(analysis, &record);
         if (r < 0)
             goto out_of_memory;
     }
@@ -584,6 +614,7 @@ int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis,
     r = finish(analysis);
     if (r < 0)
         goto out_of_memory;
+    analysis->lens = NULL;
     *ret_analysis = analysis;
     return 0;
 out_of_memory:

@@ -97,8 +97,18 @@ struct analysis_counter {
     uint64_t current, peak, at_peak;
 };
 
+/**
+ * What an analysis makes of code addresses: `map` gives the site to count an address under, or
+ * false to leave out its allocations, its failures and its invalid frees.
+ */
+struct analysis_lens {
+    bool (*map)(void *context, uint64_t site, uint64_t *ret_site);
+    void *context;
+};
+
 struct analysis {
     const struct trace_reader *reader;
+    const struct analysis_lens *lens; /* NULL: every address is a site of its own */
     struct trace_summary recording;
 
     const char *command, *version;
@@ -137,6 +147,10 @@ struct analysis {
  */
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
                     size_t why_bytes);
+
+/** The same through a lens, which is used only during the call. */
+int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
+                            struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */
 void analysis_destroy(struct analysis *analysis);

@@ -13,7 +13,7 @@
 /** Exit codes; `run` has the program's own besides. */
 enum {
     EXIT_FINE = 0,
-    EXIT_FOUND = 1, /* doctor: the program would escape */
+    EXIT_FOUND = 1, /* doctor: the program would escape; diff, check: over */
     EXIT_TROUBLE = 2,
     EXIT_RUN_FAILED = 125, /* cupool run itself */
     EXIT_NOT_EXECUTABLE = 126,
@@ -26,6 +26,8 @@ enum {
 #define VERBS(VERB)                                                                                \
     VERB(run, "[options] -- PROGRAM [ARGUMENTS]", "run a program with the pool and record it")     \
     VERB(report, "[options] TRACE...", "turn a record into a report")                              \
+    VERB(diff, "[options] BASE NEW", "what grew between two records, by site")                     \
+    VERB(check, "[options] --budget FILE TRACE", "hold a record against a budget, for CI")         \
     VERB(options, "[--markdown]", "list all options, their values and where these come from")      \
     VERB(doctor, "[options] [-- PROGRAM [ARGUMENTS]]",                                             \
          "look at the installation, and at whether a program would be caught")

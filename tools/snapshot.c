@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See snapshot.h. Here: from a trace.
+ */
+#include "tools/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/report.h"
+#include "tools/symbols.h"
+
+const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT] = {
+#define FIGURE(name, value) #name,
+    SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+};
+
+int snapshot_site_compare_name(const void *a, const void *b)
+{
+    const struct snapshot_site *left = a, *right = b;
+    int order = strcmp(left->module, right->module);
+
+    return order ? order : strcmp(left->function, right->function);
+}
+
+int snapshot_site_compare(const void *a, const void *b)
+{
+    const struct snapshot_site *left = a, *right = b;
+
+    for (int i = 0; i < SNAPSHOT_FIGURE_COUNT; i++)
+        if (left->figure[i] != right->figure[i])
+            return left->figure[i] > right->figure[i] ? -1 : 1;
+    return snapshot_site_compare_name(a, b);
+}
+
+void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
+{
+    snprintf(ret_text, text_bytes, "%.*s (%s)", (int)site_function_length(site->function),
+             site->function, site->module);
+}
+
+int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
+                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
+{
+    struct snapshot_trace trace = {0};
+    char why[256];
+    int r = trace_reader_open(path, &trace.reader, why, sizeof why);
+
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s: %s", path, why,
+                 r == -ENOENT            ? "name a file that 'cupool run' wrote"
+                 : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
+                                         : "record it again");
+        return r;
+    }
+    r = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s: out of memory", path);
+        trace_reader_close(trace.reader);
+        return r;
+    }
+    *ret_trace = trace;
+    return 0;
+}
+
+void snapshot_trace_close(struct snapshot_trace *trace)
+{
+    site_names_destroy(trace->names);
+    trace_reader_close(trace->reader);
+    symbols_done();
+}
+
+static int devices_copy(struct snapshot *snapshot, const struct analysis *analysis)
+{
+    snapshot->device = calloc(analysis->devices + 1, sizeof *snapshot->device);
+    if (!snapshot->device)
+        return -ENOMEM;
+    for (; snapshot->devices < analysis->devices; snapshot->devices++) {
+        const struct analysis_device *from = &analysis->device[snapshot->devices];
+        struct snapshot_device *to = &snapshot->device[snapshot->devices];
+
+        to->name = strdup(from->name);
+        if (asprintf(&to->driver, "%llu.%llu", (unsigned long long)from->driver_version / 1000,
+                     (unsigned long long)from->driver_version % 1000 / 10) < 0)
+            to->driver = NULL;
+        if (!to->name || !to->driver) {
+            free(to->name);
+            free(to->driver);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
+                      const struct site_names *names)
+{
+    snapshot->site = calloc(analysis->sites.rows + 1, sizeof *snapshot->site);
+    if (!snapshot->site)
+        return -ENOMEM;
+    for (size_t i = 0; i < analysis->sites.rows; i++) {
+        const struct tally *row = &analysis->sites.row[i];
+        struct snapshot_site *site = &snapshot->site[snapshot->sites++];
+        struct site_name name = site_names_get(names, row->key);
+
+        site->module = strdup(name.module);
+        site->function = strdup(name.function);
+#define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
+        SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+        if (!site->module || !site->function)
+            return -ENOMEM;
+    }
+    qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
+    return 0;
+}
+
+static int text_compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int ignored_copy(struct snapshot *snapshot, const char *const *ignored, size_t count)
+{
+    snapshot->ignored = calloc(count + 1, sizeof *snapshot->ignored);
+    if (!snapshot->ignored)
+        return -ENOMEM;
+    for (; snapshot->ignored_count < count; snapshot->ignored_count++) {
+        char *copy = strdup(ignored[snapshot->ignored_count]);
+
+        if (!copy)
+            return -ENOMEM;
+        snapshot->ignored[snapshot->ignored_count] = copy;
+    }
+    qsort(snapshot->ignored, count, sizeof(char *), text_compare);
+    return 0;
+}
+
+static int analyse(const struct snapshot_trace *trace, struct site_choice *choice,
+                   struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
+    struct analysis_lens lens = site_choice_lens(choice);
+
+    return analysis_create_through(trace->reader, &lens, ret_analysis, ret_why, why_bytes);
+}
+
+int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
+                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
+                     size_t why_bytes)
+{
+    struct site_choice all = {.names = trace->names};
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct analysis *analysis = NULL;
+    int r;
+
+    snprintf(ret_why, why_bytes, "out of memory");
+    r = snapshot ? analyse(trace, &all, &analysis, ret_why, why_bytes) : -ENOMEM;
+    if (r < 0)
+        goto destroy;
+    metrics_measure(analysis, snapshot->metric);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        snapshot->has[i] = true;
+    report_incomplete(&analysis->recording, snapshot->incomplete, sizeof snapshot->incomplete);
+    r = devices_copy(snapshot, analysis);
+    if (r == 0)
+        r = sites_copy(snapshot, analysis, trace->names);
+    if (r == 0)
+        r = ignored_copy(snapshot, ignored, ignored_count);
+    if (r < 0)
+        goto destroy;
+    analysis_destroy(analysis);
+    *ret_snapshot = snapshot;
+    return 0;
+destroy:
+    analysis_destroy(analysis);
+    snapshot_destroy(snapshot);
+    return r;
+}
+
+int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
+                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
+                           size_t why_bytes)
+{
+    struct site_choice choice = {.names = trace->names, .glob = glob};
+    struct analysis *analysis;
+    int r = analyse(trace, &choice, &analysis, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    metrics_measure(analysis, ret_values);
+    *ret_fitted = choice.fitted;
+    analysis_destroy(analysis);
+    return 0;
+}
+
+/** JSON begins with a brace, a trace does not. */
+static bool is_json(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    int first = ' ';
+
+    while (file && (first == ' ' || first == '\t' || first == '\n' || first == '\r'))
+        first = fgetc(file);
+    if (file)
+        fclose(file);
+    return first == '{';
+}
+
+int snapshot_load(const char *path, struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
+{
+    struct snapshot_trace trace;
+    char why[256];
+    int r;
+
+    if (is_json(path))
+        return baseline_read(path, ret_snapshot, ret_why, why_bytes);
+    r = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
+    if (r < 0)
+        return r;
+    r = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
+    if (r < 0)
+        snprintf(ret_why, why_bytes, "%s: %s", path, why);
+    snapshot_trace_close(&trace);
+    return r;
+}
+
+void snapshot_destroy(struct snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    for (size_t i = 0; i < snapshot->devices; i++) {
+        free(snapshot->device[i].name);
+        free(snapshot->device[i].driver);
+    }
+    for (size_t i = 0; i < snapshot->sites; i++) {
+        free(snapshot->site[i].module);
+        free(snapshot->site[i].function);
+    }
+    for (size_t i = 0; i < snapshot->ignored_count; i++)
+        free(snapshot->ignored[i]);
+    free(snapshot->device);
+    free(snapshot->site);
+    free(snapshot->ignored);
+    free(snapshot);
+}

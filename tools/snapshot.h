@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What two runs are compared by: the figures of the table in metrics.h, the devices, and the sites
+ * under names that outlive a rebuild. It comes from a trace or from a baseline file, and holds
+ * nothing that differs between identical runs: no times, pids, addresses or host names.
+ *
+ * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, made to be kept in a
+ * repository. It has the largest sites only and says how many it left out.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_SNAPSHOT_H
+#define TOOLS_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "tools/metrics.h"
+#include "tools/site_names.h"
+
+#define SNAPSHOT_BASELINE_SITES 50
+
+/*
+ * FIGURE(name, value from `struct tally *row`)   figures of a site, in the order sites sort by.
+ */
+#define SNAPSHOT_FIGURES(FIGURE)                                                                   \
+    FIGURE(peak_bytes, row->live_bytes.peak)                                                       \
+    FIGURE(leaked_bytes, row->leaked_bytes)                                                        \
+    FIGURE(at_peak_bytes, row->live_bytes.at_peak)                                                 \
+    FIGURE(requested_bytes, row->requested_bytes)                                                  \
+    FIGURE(allocations, row->allocations)
+
+enum snapshot_figure {
+#define FIGURE(name, value) SNAPSHOT_##name,
+    SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+        SNAPSHOT_FIGURE_COUNT
+};
+
+extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
+
+struct snapshot_site {
+    char *module, *function;
+    uint64_t figure[SNAPSHOT_FIGURE_COUNT];
+};
+
+struct snapshot_device {
+    char *name, *driver;
+};
+
+struct snapshot {
+    bool has[METRIC_COUNT]; /* a baseline of an older cupool may lack some */
+    uint64_t metric[METRIC_COUNT];
+    struct snapshot_device *device;
+    size_t devices;
+    struct snapshot_site *site; /* by figures, largest first, then by name */
+    size_t sites;
+    uint64_t sites_left_out; /* smaller than all that are here */
+    char **ignored;          /* globs of sites that count nowhere, sorted */
+    size_t ignored_count;
+    char incomplete[256]; /* what the trace lacks; empty: nothing */
+};
+
+/** A trace opened for measuring. */
+struct snapshot_trace {
+    struct trace_reader *reader;
+    struct site_names *names;
+};
+
+/** Opens a trace. On failure `ret_why` says what, where and what to do.
+ */
+int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
+                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes);
+void snapshot_trace_close(struct snapshot_trace *trace);
+
+/** Errors: negative errno, with one line in ret_why. */
+int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
+                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
+                     size_t why_bytes);
+
+/** The table's figures of the sites that fit a glob alone. `ret_fitted`: there is such a site. */
+int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
+                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
+                           size_t why_bytes);
+
+/** Reads a trace or a baseline, whichever the file is. Errors as above. */
+int snapshot_load(const char *path, struct snapshot **ret_snapshot, char *ret_why,
+                  size_t why_bytes);
+
+/** NULL is accepted. */
+void snapshot_destroy(struct snapshot *snapshot);
+
+/** For qsort: figures, largest first, then module and function. */
+int snapshot_site_compare(const void *a, const void *b);
+
+/** By module and function, the order of baselines. */
+int snapshot_site_compare_name(const void *a, const void *b);
+
+/** For people: "decode (libmodel.so)". */
+void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);
+
+/* baseline.c */
+
+/** Errors: -ENOENT and others of the system, -EBADMSG, -EPROTONOSUPPORT, with ret_why. */
+int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_why,
+                  size_t why_bytes);
+
+/** Replaces the file whole. Errors: negative errno. */
+int baseline_write(const struct snapshot *snapshot, const char *path);
+
+/** A metric's figure as the files have it: shares in percent. */
+json_t *metric_json(enum metric_unit unit, uint64_t value);
+
+#endif
