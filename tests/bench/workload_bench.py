@@ -19,16 +19,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend")
 import preload  # noqa: E402
 
 MEMORY_CALLS = ("cuMemAlloc_v2", "cuMemFree_v2")
-FENCE_CALLS = ("cuCtxRecordEvent", "cuEventQuery", "cuEventSynchronize", "cuEventCreate")
-HOOK_CASES = [(1, 100), (1, 10000), (1, 1000000), (8, 100), (8, 10000), (8, 1000000)]
+FENCE_CALLS = ("cuCtxRecordEvent", "cuEventQuery")  # the workload itself makes neither
+# Threads, live blocks, which block is replaced. With a million blocks, a random one is in no cache.
+HOOK_CASES = [(1, 100, "random"), (1, 10000, "random"), (1, 1000000, "random"),
+              (1, 1000000, "oldest"), (8, 100, "random"), (8, 10000, "random"),
+              (8, 1000000, "random"), (8, 1000000, "oldest")]
 
 
-def hook_case(machine, threads, live, recording):
+def hook_case(machine, threads, live, order, recording):
     trace = machine.scratch / "hook.cupool"
     trace.unlink(missing_ok=True)
     command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--threads", str(threads),
                "--live", str(live), "--steps", str(400000 // threads),
                "--max-size", "2048" if live > 100000 else "32768"]
+    command += ["--oldest-first"] if order == "oldest" else []
     done = machine.run(command, preload=True,
                        CUPOOL=f"trace:{trace if recording else 'off'}")
     if done.returncode != 0:
@@ -38,15 +42,15 @@ def hook_case(machine, threads, live, recording):
 
 def hook_table(machine):
     print("hook: ns per hit; p50 and p99 of single calls, mean over all threads' wall time")
-    print(f"{'threads':>7} {'live':>8} {'record':>6} {'malloc p50':>10} {'p99':>6} "
+    print(f"{'threads':>7} {'live':>8} {'replaced':>8} {'record':>6} {'malloc p50':>10} {'p99':>6} "
           f"{'free p50':>8} {'p99':>6} {'wall/op':>8}")
     rows = []
-    for threads, live in HOOK_CASES:
+    for threads, live, order in HOOK_CASES:
         for recording in (False, True):
-            row = hook_case(machine, threads, live, recording)
-            row["recording"] = recording
+            row = hook_case(machine, threads, live, order, recording)
+            row.update(recording=recording, replaced=order)
             rows.append(row)
-            print(f"{threads:>7} {live:>8} {'on' if recording else 'off':>6} "
+            print(f"{threads:>7} {live:>8} {order:>8} {'on' if recording else 'off':>6} "
                   f"{row['allocate']['p50_ns']:>10} {row['allocate']['p99_ns']:>6} "
                   f"{row['free']['p50_ns']:>8} {row['free']['p99_ns']:>6} "
                   f"{row['throughput_ns']:>8.1f}")
