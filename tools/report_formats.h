@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "tools/html_assets.h"
 #include "tools/report.h"
 
 /** One analysis for each trace. */
@@ -37,6 +38,7 @@ struct report_format {
 #define REPORT_FORMATS(FORMAT)                                                                     \
     FORMAT(text,        NULL, "one page for a terminal (default)")                                 \
     FORMAT(json,        NULL, "everything, schema cupool.report/1")                                \
+    FORMAT(html,        &html_assets_missing, "one page for a browser: charts and tables, no network") \
     FORMAT(markdown,    NULL, "GitHub tables, for the summary of a CI job")                        \
     FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
     FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from html.parser import HTMLParser
 
 CUPOOL, PRELOAD = (os.path.abspath(path) for path in sys.argv[1:3])
 
-FORMATS = ["text", "json", "markdown", "csv", "openmetrics", "perfetto", "folded"]
+FORMATS = ["text", "json", "html", "markdown", "csv", "openmetrics", "perfetto", "folded"]
 HOSTILE = (b"</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp;|\\ "
            b"--> ]]> *_[x](http://e) @me #1 ;\r\n\tend\x01\x1b[31m\x7f \xff\xfe \xc3( \xed\xa0\x80 "
            b"\xe2\x80\xae \xf4\x90\x80\x80 \xc0\xaf caf\xc3\xa9 \xe2\x80\xa8 =1+1")
@@ -32,6 +33,58 @@ def decode(data):
         assert character in "\t\r\n" or (code >= 0x20 and not 0x7f <= code < 0xa0), hex(code)
         assert not 0x202a <= code <= 0x202e, hex(code)
     return text
+
+
+class Page(HTMLParser):
+    """Strictly reads a page: every element closed where it may be, nothing fetched, text kept."""
+
+    VOID = {"meta", "br", "img", "input", "link"}
+    ENDS_ITSELF = {"tr", "td", "dt", "dd"}  # by the next, or with what it stands in
+    FETCHING = {"src", "href", "action", "data", "poster", "srcset", "xlink:href", "background"}
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.problems, self.ids = [], [], set()
+        self.texts, self.captions, self.scripts = {}, [], 0
+        self.feed(text)
+        self.close()
+        if self.open:
+            self.problems.append(f"not closed: {self.open}")
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name.startswith("on"):
+                self.problems.append(f"{tag} has {name}")
+            if name in self.FETCHING and not (value or "").startswith("#"):
+                self.problems.append(f"{tag} fetches {value}")
+            if name == "id":
+                if value in self.ids:
+                    self.problems.append(f"the id {value} stands twice")
+                self.ids.add(value)
+        self.scripts += tag == "script"
+        if tag in self.ENDS_ITSELF and self.open and self.open[-1] == tag:
+            self.open.pop()
+        if tag == "tr" and self.open[-1] == "td":
+            del self.open[-2:]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        while self.open and self.open[-1] != tag and self.open[-1] in self.ENDS_ITSELF:
+            self.open.pop()
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"{self.getpos()}: </{tag}> closes nothing")
+
+    def handle_data(self, data):
+        tag = self.open[-1] if self.open else None
+        self.texts[tag] = self.texts.get(tag, "") + data
+        if tag == "caption":
+            self.captions.append(data)
 
 
 class Formats(unittest.TestCase):
@@ -261,6 +314,52 @@ class Formats(unittest.TestCase):
         roots = [line.split(";")[0]
                  for line in self.report("folded", self.plain, self.hostile).splitlines()]
         self.assertEqual(set(roots), {self.plain, self.hostile})
+
+    # html
+
+    def page(self, *arguments):
+        if b"not built in" in self.run_report("--help").stdout:
+            result = self.run_report("-f", "html", self.plain)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(b"install libjs-dygraphs", result.stderr)
+            self.skipTest("this build lacks libjs-dygraphs")
+        text = self.report("html", *arguments)
+        page = Page(text)
+        self.assertEqual(page.problems, [])
+        return text, page
+
+    def test_html(self):
+        text, page = self.page(self.plain)
+        self.assertLess(len(text.encode()), 2 * 1024 * 1024)
+        self.assertEqual(page.texts["h1"], "./sample --model m.gguf")
+        self.assertIn("Simulated device.", page.texts["strong"])
+        for caption in ("Sites, most at the peak first", "Memory never freed, by site",
+                        "Invalid frees, at most the first 100", "Device memory over time"):
+            self.assertIn(caption, page.captions)
+        for value in (PEAK, 3145728, 9000 * 1048576):
+            self.assertIn(f'data-v="{value}"', text)
+        self.assertEqual(page.scripts, 2)
+        self.assertRegex(text, r"default-src 'none'; [^\"]*script-src '(sha256-\S{44})' '(?!\1)sha256")
+
+    def test_html_hostile(self):
+        plain, expected = self.page(self.plain)
+        text, page = self.page(self.hostile)
+        self.assertEqual(page.scripts, expected.scripts)
+        self.assertEqual(text.count("<img"), plain.count("<img"))
+        self.assertTrue(page.texts["h1"].startswith("</script><script>alert(1)</script><img"))
+
+    def test_html_several(self):
+        _, page = self.page(self.plain, self.hostile, self.trimmed)
+        self.assertIn("sites-3", page.ids)
+
+    def test_html_of_a_program_without_memory(self):
+        cut = os.path.join(self.directory, "cut.cupool")
+        with open(os.path.join(self.directory, self.plain), "rb") as source:
+            data = source.read(65536)
+        with open(cut, "wb") as target:
+            target.write(data)
+        _, page = self.page(cut)
+        self.assertIn("The trace is incomplete:", page.texts["strong"])
 
 
 if __name__ == "__main__":
