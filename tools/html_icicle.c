@@ -137,11 +137,12 @@ static void icicle_print(struct icicle *icicle)
 {
     summary_print(icicle);
     fprintf(icicle->out,
-            "<svg class=\"icicle\" viewBox=\"0 0 %.0f %d\" role=\"img\" aria-label=\"Libraries and "
+            "<div class=\"scroll\"><svg class=\"icicle\" viewBox=\"0 0 %.0f %d\" role=\"img\" "
+            "aria-label=\"Libraries and "
             "their sites at the peak, as wide as their bytes\">\n",
             WIDTH, 3 * ROW_HEIGHT);
     boxes_print(icicle);
-    fputs("</svg>\n", icicle->out);
+    fputs("</svg></div>\n", icicle->out);
     if (icicle->joined_sites)
         fprintf(icicle->out,
                 "<p class=\"note\">%s sites with less than 0.1 %% each are joined.</p>\n",

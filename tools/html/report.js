@@ -3,7 +3,7 @@
 // can be zoomed and tells the peak of what it shows. It reads the figures from the tables, and
 // never makes markup out of text. "?sort=NAME" in the address sorts all tables that have a column
 // of that name; a second one of the same name turns the order round. "?range=BEGIN,END" in seconds
-// shows that part of the time.
+// shows that part of the time, "?search=WORDS" the rows that hold all the words.
 "use strict";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -33,6 +33,11 @@ function element(name, className, text) {
     made.className = className;
     made.textContent = text;
     return made;
+}
+
+// The last value of a name in the address, or null.
+function asked(name) {
+    return new URLSearchParams(location.search).getAll(name).pop() || null;
 }
 
 // Tables.
@@ -81,7 +86,7 @@ function tableMakeSearchable(table) {
     const found = element("span", "note", "");
     input.type = "search";
     found.setAttribute("aria-live", "polite");
-    input.addEventListener("input", () => {
+    const search = () => {
         const words = input.value.toLowerCase().split(/\s+/);
         let shown = 0;
         for (const row of table.tBodies[0].rows) {
@@ -90,7 +95,10 @@ function tableMakeSearchable(table) {
             shown += !row.hidden;
         }
         found.textContent = input.value ? shown + " of " + table.tBodies[0].rows.length : "";
-    });
+    };
+    input.addEventListener("input", search);
+    input.value = asked("search") || "";
+    search();
     label.append(input, found);
     table.parentElement.before(label);
 }
@@ -182,7 +190,7 @@ function rangeTell(section, data, graph) {
 }
 
 function rangeAsked() {
-    const range = (new URLSearchParams(location.search).get("range") || "").split(",").map(Number);
+    const range = (asked("range") || "").split(",").map(Number);
     return range.length === 2 && range[0] < range[1] ? range : null;
 }
 

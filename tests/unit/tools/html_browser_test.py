@@ -66,6 +66,12 @@ class Browser(unittest.TestCase):
         self.assertEqual(self.sites(self.load("?sort=Site&sort=Site")),
                          ("Site", "descending", ["sample_emit", "describe"]))
 
+    def test_searches(self):
+        page = self.load("?search=SAMPLE_e+.so")
+        table = re.search(r'<section id="sites-1">.*?</table>', page, re.DOTALL)[0]
+        self.assertEqual(re.findall(r'<tr hidden=""><td[^>]*>([^<+]*)', table), ["describe"])
+        self.assertIn(">1 of 2<", table)
+
     def test_range_has_its_own_peak(self):
         page = self.load("?range=0.0025,0.0035")
         self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", page)
