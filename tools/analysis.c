@@ -396,6 +396,15 @@ static void device_add(struct analysis *analysis, const struct trace_record *rec
         analysis->devices++;
 }
 
+static void trim_add(struct analysis *analysis, const struct trace_record *record)
+{
+    if (analysis->trims < ANALYSIS_TRIMS)
+        analysis->trim[analysis->trims] = (struct analysis_trim){
+            .time_ns = record->time_ns, .bytes = size_bounded(record->size)};
+    analysis->trims++;
+    analysis->trimmed_bytes += size_bounded(record->size);
+}
+
 static void postmortem_add(struct analysis *analysis, const struct trace_record *record)
 {
     if (analysis->postmortems++ < ANALYSIS_POSTMORTEMS)
@@ -535,10 +544,7 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->epoch_waits++;
         analysis->calls_driver++;
         break;
-    case TRACE_EVENT_TRIM:
-        analysis->trims++;
-        analysis->trimmed_bytes += size_bounded(record->size);
-        break;
+    case TRACE_EVENT_TRIM: trim_add(analysis, record); break;
     case TRACE_EVENT_FAILURE: postmortem_add(analysis, record); break;
     case TRACE_EVENT_COUNTER: return counter_add(analysis, record);
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(analysis, record); break;

@@ -24,6 +24,7 @@
 #define ANALYSIS_MEMORY_KINDS  16
 #define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
 #define ANALYSIS_POSTMORTEMS   100
+#define ANALYSIS_TRIMS         1000 /* kept with their times; all are counted */
 #define ANALYSIS_DEVICES       64
 
 /** Names of enum trace_memory in lower case, and what each kind is. */
@@ -83,6 +84,11 @@ struct analysis_postmortem {
     uint64_t site;
 };
 
+/** Memory the pool gave back, and when. */
+struct analysis_trim {
+    uint64_t time_ns, bytes;
+};
+
 struct analysis_phase {
     const char *name;
     uint64_t count, open; /* begun in all; begun and not ended */
@@ -135,6 +141,7 @@ struct analysis {
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;
+    struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;
     struct analysis_counter *counter;

@@ -40,7 +40,7 @@ struct tally *report_rows_sorted(const struct tallies *tallies)
     return rows;
 }
 
-static const char *file_name(const char *path)
+const char *report_file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -58,10 +58,20 @@ void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_
     else if (!place.module)
         snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)place.offset);
     else if (symbols_find(&place, function, sizeof function) == 0)
-        snprintf(ret_text, text_bytes, "%s (%s)", function, file_name(place.module));
+        snprintf(ret_text, text_bytes, "%s (%s)", function, report_file_name(place.module));
     else
-        snprintf(ret_text, text_bytes, "%s+%#llx", file_name(place.module),
+        snprintf(ret_text, text_bytes, "%s+%#llx", report_file_name(place.module),
                  (unsigned long long)place.offset);
+}
+
+void report_place_find(const struct analysis *analysis, uint64_t site,
+                       struct report_place *ret_place)
+{
+    *ret_place = (struct report_place){0};
+    ret_place->known = trace_reader_site(analysis->reader, site, &ret_place->site) == 0;
+    if (!ret_place->known || !ret_place->site.module ||
+        symbols_find(&ret_place->site, ret_place->function, sizeof ret_place->function) < 0)
+        *ret_place->function = '\0';
 }
 
 void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
@@ -77,7 +87,7 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
         return;
     case REPORT_BY_LIBRARY:
         snprintf(ret_text, text_bytes, "%s",
-                 row->key ? file_name((const char *)(uintptr_t)row->key) : "unknown");
+                 row->key ? report_file_name((const char *)(uintptr_t)row->key) : "unknown");
         return;
     default:
         name = trace_reader_string(analysis->reader, row->key);

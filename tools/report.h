@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forms of the report. Each is a row of report_format_find: a name and a function that writes one
- * or several analyses to a stream.
+ * What the forms of the report (report_formats.h) share, and the two everyone reads: text and JSON.
  *
  * Threading: single-threaded.
  */
@@ -44,6 +43,19 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
 /** A code address for people: function or offset, and file. */
 void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
                       size_t text_bytes);
+
+/** A code address in parts, for machines. */
+struct report_place {
+    struct trace_site site; /* all 0 when it is not known */
+    bool known;
+    char function[256]; /* empty: no name */
+};
+
+void report_place_find(const struct analysis *analysis, uint64_t site,
+                       struct report_place *ret_place);
+
+/** The last part of a path. */
+const char *report_file_name(const char *path);
 
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by);
 

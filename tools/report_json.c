@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/symbols.h"
+#include "tools/report_figures.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
@@ -112,41 +112,9 @@ static json_t *latency_json(const struct histogram *latency)
 static json_t *summary_json(const struct analysis *analysis)
 {
     json_t *summary = json_object();
-    const struct {
-        const char *key;
-        uint64_t value;
-    } figures[] = {
-        {"allocations", analysis->total.allocations},
-        {"frees", analysis->total.frees},
-        {"failures", analysis->total.failures},
-        {"leaked_blocks", analysis->total.leaked_blocks},
-        {"leaked_bytes", analysis->total.leaked_bytes},
-        {"invalid_frees", analysis->total.invalid_frees},
-        {"peak_requested_bytes", analysis->requested.peak},
-        {"peak_allocated_bytes", analysis->allocated.peak},
-        {"peak_reserved_bytes", analysis->reserved.peak},
-        {"peak_driver_bytes", analysis->driver.peak},
-        {"peak_time_ns", analysis->peak_time_ns},
-        {"at_peak_allocated_bytes", analysis->allocated.at_peak},
-        {"at_peak_reserved_bytes", analysis->reserved.at_peak},
-        {"at_peak_driver_bytes", analysis->driver.at_peak},
-        {"requested_bytes", analysis->total.requested_bytes},
-        {"hits", analysis->total.hits},
-        {"misses", analysis->total.misses},
-        {"waits", analysis->total.waits},
-        {"passed", analysis->total.passed},
-        {"driver_calls", analysis_driver_calls(analysis)},
-        {"driver_calls_without_pool", analysis->calls_asked},
-        {"segment_allocations", analysis->segment_allocations},
-        {"segment_frees", analysis->segment_frees},
-        {"fences", analysis->fences},
-        {"epoch_waits", analysis->epoch_waits},
-        {"trims", analysis->trims},
-        {"trimmed_bytes", analysis->trimmed_bytes},
-    };
 
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        set(summary, figures[i].key, figures[i].value);
+    for (const struct report_figure *figure = report_summary_figures; figure->name; figure++)
+        set(summary, figure->name, report_summary_figure(figure, analysis));
     json_object_set_new(summary, "unaccounted_bytes",
                         analysis->has_memory_info ? integer(analysis->unaccounted_bytes)
                                                   : json_null());
@@ -157,44 +125,19 @@ static json_t *summary_json(const struct analysis *analysis)
 
 static void tally_set(json_t *object, const struct tally *row)
 {
-    const struct {
-        const char *key;
-        uint64_t value;
-    } figures[] = {
-        {"allocations", row->allocations},
-        {"frees", row->frees},
-        {"failures", row->failures},
-        {"invalid_frees", row->invalid_frees},
-        {"requested_bytes", row->requested_bytes},
-        {"hits", row->hits},
-        {"misses", row->misses},
-        {"waits", row->waits},
-        {"passed", row->passed},
-        {"leaked_blocks", row->leaked_blocks},
-        {"leaked_bytes", row->leaked_bytes},
-        {"at_peak_bytes", row->live_bytes.at_peak},
-        {"at_peak_blocks", row->live_blocks.at_peak},
-        {"peak_bytes", row->live_bytes.peak},
-        {"peak_blocks", row->live_blocks.peak},
-        {"latency_sum_ns", row->latency_ns},
-        {"latency_max_ns", row->latency_max_ns},
-    };
-
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        set(object, figures[i].key, figures[i].value);
+    for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
+        set(object, figure->name, report_tally_figure(figure, row));
 }
 
 static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
 {
-    struct trace_site site = {0};
-    char function[256];
-    bool known = trace_reader_site(analysis->reader, id, &site) == 0;
-    bool named = known && site.module && symbols_find(&site, function, sizeof function) == 0;
+    struct report_place place;
 
-    json_object_set_new(object, "module", text_or_null(site.module));
-    json_object_set_new(object, "build_id", text_or_null(site.build_id));
-    json_object_set_new(object, "offset", known ? integer(site.offset) : json_null());
-    json_object_set_new(object, "function", text_or_null(named ? function : NULL));
+    report_place_find(analysis, id, &place);
+    json_object_set_new(object, "module", text_or_null(place.site.module));
+    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
+    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
+    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
 }
 
 static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,

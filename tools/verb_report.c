@@ -12,29 +12,32 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "tools/report.h"
+#include "tools/report_formats.h"
 #include "tools/symbols.h"
 
 #define VERB_NAME "report"
 
-static const char help_text[] =
+static const char help_options[] =
     "Options:\n"
-    "  -f, --format FORMAT  text (default) or json\n"
+    "  -f, --format FORMAT  text, or another form of the list below\n"
     "  -o, --output FILE    write there instead of to standard output\n"
-    "      --by WHAT        what the text breaks down: site (default), library, size, api\n"
-    "      --top N          rows of each breakdown (text: 8; json: all)\n"
+    "      --by WHAT        what text and markdown break down: site (default), library, size, api\n"
+    "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
+    "500;\n"
+    "                       others: all)\n"
     "      --force          overwrite the output file\n"
     "  -h, --help\n\n"
-    "Several traces give one report each, in JSON in one list.\n\n"
+    "Formats:\n";
+
+static const char help_examples[] =
+    "\nSeveral traces give one report each, in one output.\n\n"
     "Examples:\n"
     "  cupool report infer.1234.cupool\n"
     "  cupool report --by library --top 20 infer.1234.cupool\n"
     "  cupool report --format json -o report.json infer.1234.cupool\n";
 
-enum form { FORM_TEXT, FORM_JSON };
-
 struct request {
-    enum form form;
+    const struct report_format *format;
     const char *output; /* NULL: standard output */
     bool force;
     struct report_style style;
@@ -61,15 +64,20 @@ static int count_parse(const char *text, size_t *ret_count)
     return 0;
 }
 
-static int form_set(struct request *request, const char *value)
+static int format_set(struct request *request, const char *value)
 {
-    static const char *const names[] = {[FORM_TEXT] = "text", [FORM_JSON] = "json"};
-    int form = name_find(names, sizeof names / sizeof *names, value);
+    const struct report_format *format = report_format_find(value);
+    char names[256];
 
-    if (form < 0)
+    report_formats_list(names, sizeof names);
+    if (!format)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--format %s: no such format: there are %s",
+                          value, names);
+    if (report_format_missing(format))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--format %s: no such format: there are text and json", value);
-    request->form = (enum form)form;
+                          "--format %s: not built in: install %s and build cupool again", value,
+                          report_format_missing(format));
+    request->format = format;
     return 0;
 }
 
@@ -83,6 +91,22 @@ static int by_set(struct request *request, const char *value)
                           value);
     request->style.by = (enum report_by)by;
     return 0;
+}
+
+static void help_print(void)
+{
+    char text[4096];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s", help_options);
+
+    for (const struct report_format *format = report_formats; format->name; format++) {
+        const char *missing = report_format_missing(format);
+
+        used += (size_t)snprintf(
+            text + used, sizeof text - used, "  %-11s %s%s%s%s\n", format->name, format->help,
+            missing ? " (not built in: needs " : "", missing ? missing : "", missing ? ")" : "");
+    }
+    snprintf(text + used, sizeof text - used, "%s", help_examples);
+    verb_help(VERB_NAME, text);
 }
 
 enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE };
@@ -102,7 +126,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
     verb_options_begin();
     while (!trouble && (option = getopt_long(argc, argv, ":f:o:h", options, NULL)) != -1) {
         switch (option) {
-        case 'f': trouble = form_set(ret_request, optarg); break;
+        case 'f': trouble = format_set(ret_request, optarg); break;
         case 'o': ret_request->output = optarg; break;
         case OPTION_BY: trouble = by_set(ret_request, optarg); break;
         case OPTION_TOP:
@@ -111,7 +135,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                      "--top %s: not a count: give a number from 1", optarg);
             break;
         case OPTION_FORCE: ret_request->force = true; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        case 'h': help_print(); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
     }
@@ -173,30 +197,15 @@ static int traces_load(struct loaded *loaded, char **paths, size_t count)
     return trouble;
 }
 
-static int texts_write(const struct loaded *loaded, char **paths, const struct report_style *style,
-                       FILE *out)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < loaded->count && r == 0; i++) {
-        if (loaded->count > 1)
-            fprintf(out, "%s== %s ==\n", i ? "\n" : "", paths[i]);
-        r = report_text(loaded->analysis[i], paths[i], style, out);
-    }
-    return r;
-}
-
 static int report_write(const struct loaded *loaded, char **paths, const struct request *request,
                         FILE *out)
 {
-    int r;
+    const struct report_input input = {loaded->analysis, (const char *const *)paths, loaded->count};
+    int r = request->format->write(&input, &request->style, out);
 
-    if (request->form == FORM_JSON)
-        r = report_json(loaded->analysis, (const char *const *)paths, loaded->count,
-                        &request->style, out);
-    else
-        r = texts_write(loaded, paths, &request->style, out);
-    return r == 0 && fflush(out) == EOF ? -errno : r;
+    if (r == 0 && (fflush(out) == EOF || ferror(out)))
+        return errno ? -errno : -EIO;
+    return r;
 }
 
 /** Writes beside the output file, then puts it in its place. */
@@ -238,7 +247,7 @@ static unsigned terminal_columns(void)
 int verb_report(int argc, char **argv)
 {
     const char *no_colour = getenv("NO_COLOR");
-    struct request request = {0};
+    struct request request = {.format = report_formats};
     struct loaded loaded = {0};
     int trouble = request_read(argc, argv, &request), r;
 

@@ -19,7 +19,7 @@
 #include "cupti/crc32c.h"
 #include "cupti/trace_reader.h"
 #include "tools/analysis.h"
-#include "tools/report.h"
+#include "tools/report_formats.h"
 #include "tools/symbols.h"
 
 static void checksums_mend(unsigned char *data, size_t bytes)
@@ -70,6 +70,7 @@ static void reports_make(struct trace_reader *reader)
     const struct report_style style = {.columns = 80};
     struct analysis *analysis;
     const char *trace = "fuzz";
+    const struct report_input input = {&analysis, &trace, 1};
     char why[256], *text = NULL;
     size_t bytes;
     FILE *out;
@@ -77,9 +78,11 @@ static void reports_make(struct trace_reader *reader)
     if (analysis_create(reader, &analysis, why, sizeof why) < 0)
         return;
     out = open_memstream(&text, &bytes);
-    if (!out || report_text(analysis, trace, &style, out) < 0 ||
-        report_json(&analysis, &trace, 1, &style, out) < 0)
+    if (!out)
         abort();
+    for (const struct report_format *format = report_formats; format->name; format++)
+        if (!report_format_missing(format) && format->write(&input, &style, out) < 0)
+            abort();
     fclose(out);
     free(text);
     analysis_destroy(analysis);

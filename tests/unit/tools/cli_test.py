@@ -288,7 +288,7 @@ class Cli(unittest.TestCase):
     def test_report_bad_arguments(self):
         path = self.record()
         self.assert_error(self.cupool("report"), 2, "no trace")
-        self.assert_error(self.cupool("report", "-f", "xml", path), 2, "xml", "text and json")
+        self.assert_error(self.cupool("report", "-f", "xml", path), 2, "xml", "text, json, ")
         self.assert_error(self.cupool("report", "--by", "mood", path), 2, "mood", "library")
         for count in ("0", "-1", "x", "1x", ""):
             self.assert_error(self.cupool("report", "--top", count, path), 2, "--top")

@@ -3,7 +3,12 @@
  * See sample.h. In order: a pool segment of 2 MiB; A (1 MiB, miss) and B (600,000 B, hit) make the
  * peak of pooled memory; C (3 MiB) is passed to the driver and makes the overall peak at 4 ms; A is
  * freed and freed again; D fails; E is pinned host memory; B and E are never freed.
+ *
+ * CUPOOL_TEST_COMMAND: the command line to record. CUPOOL_TEST_TRIM: adds a trim of that many
+ * bytes.
  */
+#include <stdlib.h>
+
 #include "tests/unit/tools/sample.h"
 
 #define MIB UINT64_C(1048576)
@@ -16,10 +21,11 @@
 
 static void describe(struct trace_writer *writer)
 {
+    const char *command = getenv("CUPOOL_TEST_COMMAND");
     const struct trace_record process = {
         .kind = TRACE_EVENT_PROCESS,
         .time_ns = 1000,
-        .value = trace_writer_string(writer, "./sample --model m.gguf"),
+        .value = trace_writer_string(writer, command ? command : "./sample --model m.gguf"),
         .address = trace_writer_string(writer, "cupool 0.1.0 pool")};
     const struct trace_record device = {
         .kind = TRACE_EVENT_DEVICE,
@@ -62,7 +68,15 @@ void sample_emit(struct trace_writer *writer)
     };
     /* clang-format on */
 
+    const char *trim_bytes = getenv("CUPOOL_TEST_TRIM");
+    const struct trace_record trim = {.kind = TRACE_EVENT_TRIM,
+                                      .context = 1,
+                                      .time_ns = 9 * MS + 3,
+                                      .size = trim_bytes ? strtoull(trim_bytes, NULL, 0) : 0};
+
     describe(writer);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         trace_writer_emit(writer, &events[i]);
+    if (trim_bytes)
+        trace_writer_emit(writer, &trim);
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report as one HTML file that needs nothing else: tables and pictures are in it, scripts only
+ * add to them. The page's own policy allows the two scripts by their hashes and no connection at
+ * all, so that even text that slipped through the escaping could not run or fetch anything.
+ */
+#include "tools/report_formats.h"
+
+#include <errno.h>
+
+#include "tools/html_article.h"
+#include "tools/html_assets.h"
+#include "tools/html_table.h"
+#include "tools/units.h"
+
+#define DEFAULT_TOP 500
+#define LEAST_TOP   50 /* when many traces share the page */
+
+static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
+{
+    fprintf(out, "<%s>", element);
+    fwrite(asset->text, 1, asset->bytes, out);
+    fprintf(out, "</%s>\n", element);
+}
+
+static void head_print(const struct report_input *input, FILE *out)
+{
+    const char *command = input->analyses[0]->command;
+
+    fprintf(out,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+            html_asset_dygraph_js.hash, html_asset_report_js.hash);
+    html_text(out, command ? command : input->traces[0]);
+    fputs(" \u2013 device memory</title>\n", out);
+    asset_print(out, "style", &html_asset_dygraph_css);
+    asset_print(out, "style", &html_asset_report_css);
+    fputs("</head>\n<body>\n", out);
+}
+
+void html_section_begin(const struct html_article *article, const char *id, const char *heading)
+{
+    fprintf(article->out, "<section id=\"%s-%zu\"><h2>%s</h2>\n", id, article->number, heading);
+}
+
+void html_section_end(const struct html_article *article)
+{
+    fputs("</section>\n", article->out);
+}
+
+static void banners_print(const struct html_article *article)
+{
+    char why[256];
+
+    if (analysis_is_simulated(article->analysis))
+        fputs("<p class=\"banner\" role=\"note\"><strong>Simulated device.</strong> No figure here "
+              "was measured on hardware.</p>\n",
+              article->out);
+    report_incomplete(&article->analysis->recording, why, sizeof why);
+    if (!*why)
+        return;
+    fputs("<p class=\"banner\" role=\"note\"><strong>The trace is incomplete:</strong> ",
+          article->out);
+    html_text(article->out, why);
+    fputs(".</p>\n", article->out);
+}
+
+static void navigation_print(const struct html_article *article)
+{
+    static const struct {
+        const char *id, *name;
+    } places[] = {{"time", "Time"},        {"device", "Device"},       {"sites", "Sites"},
+                  {"sizes", "Sizes"},      {"libraries", "Libraries"}, {"apis", "APIs"},
+                  {"kinds", "Kinds"},      {"leaks", "Leaks"},         {"invalid", "Invalid frees"},
+                  {"provenance", "Origin"}};
+
+    fputs("<nav aria-label=\"Sections\">", article->out);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
+                places[i].name);
+    fputs("</nav>\n", article->out);
+}
+
+static void card_print(FILE *out, const char *name, const char *value, const char *note, bool bad)
+{
+    fprintf(out, "<div class=\"card%s\"><dt>%s</dt><dd>%s<small>%s</small></dd></div>\n",
+            bad ? " bad" : "", name, value, note);
+}
+
+static void headline_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    const struct tally *total = &analysis->total;
+    char note[128];
+
+    fputs("<dl class=\"cards\">\n", article->out);
+    snprintf(note, sizeof note, "after %s", unit_duration(analysis->peak_time_ns).text);
+    card_print(article->out, "Peak requested", unit_bytes(analysis->requested.peak).text, note,
+               false);
+    snprintf(note, sizeof note, "%.1f %% unused; %s at most", 100 * analysis_overhead(analysis),
+             unit_bytes(analysis->driver.peak).text);
+    card_print(article->out, "Held from the driver", unit_bytes(analysis->driver.at_peak).text,
+               note, false);
+    snprintf(note, sizeof note, "%s served by the pool",
+             unit_percent(total->hits, total->allocations).text);
+    card_print(article->out, "Allocations", unit_count(total->allocations).text, note, false);
+    snprintf(note, sizeof note, "%s without the pool", unit_count(analysis->calls_asked).text);
+    card_print(article->out, "Driver calls", unit_count(analysis_driver_calls(analysis)).text,
+               analysis_has_pool(analysis) ? note : "no pool in use", false);
+    snprintf(note, sizeof note, "in %s", unit_blocks(total->leaked_blocks).text);
+    card_print(article->out, "Leaked", unit_bytes(total->leaked_bytes).text, note,
+               total->leaked_blocks);
+    card_print(article->out, "Invalid frees", unit_count(total->invalid_frees).text, "",
+               total->invalid_frees);
+    card_print(article->out, "Failed", unit_count(total->failures).text, "allocations",
+               total->failures);
+    fputs("</dl>\n", article->out);
+}
+
+static int article_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    int r;
+
+    fputs("<article>\n<header><h1>", article->out);
+    html_text(article->out, analysis->command ? analysis->command : article->trace);
+    fprintf(article->out, "</h1>\n<p>pid %u, ran %s", analysis->recording.pid,
+            unit_duration(analysis->duration_ns).text);
+    if (analysis_exit_status(analysis) >= 0)
+        fprintf(article->out, ", exit status %d", analysis_exit_status(analysis));
+    for (size_t i = 0; i < analysis->devices; i++) {
+        fputs("; ", article->out);
+        html_text(article->out, analysis->device[i].name);
+    }
+    fputs("</p></header>\n", article->out);
+    banners_print(article);
+    navigation_print(article);
+    headline_print(article);
+    html_chart_print(article);
+    r = html_icicle_print(article);
+    html_device_print(article);
+    r = r == 0 ? html_troubles_print(article) : r;
+    r = r == 0 ? html_breakdowns_print(article) : r;
+    html_provenance_print(article);
+    fputs("</article>\n", article->out);
+    return r;
+}
+
+static size_t rows_wanted(const struct report_input *input, const struct report_style *style)
+{
+    size_t share = DEFAULT_TOP / input->count;
+
+    return style->top ? style->top : share > LEAST_TOP ? share : LEAST_TOP;
+}
+
+int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    int r = 0;
+
+    if (html_assets_missing)
+        return -ENOTSUP;
+    head_print(input, out);
+    for (size_t i = 0; i < input->count && r == 0; i++) {
+        const struct html_article article = {.analysis = input->analyses[i],
+                                             .trace = input->traces[i],
+                                             .number = i + 1,
+                                             .top = rows_wanted(input, style),
+                                             .out = out};
+
+        r = article_print(&article);
+    }
+    fputs("<footer>Made by cupool. Chart: dygraphs (MIT licence), "
+          "&copy; Dan Vanderkam and others.</footer>\n",
+          out);
+    asset_print(out, "script", &html_asset_dygraph_js);
+    asset_print(out, "script", &html_asset_report_js);
+    fputs("</body>\n</html>\n", out);
+    return r;
+}
