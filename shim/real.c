@@ -20,7 +20,8 @@ extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility(
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
 
 struct runtime_library {
-    void *base; /* where it is loaded; immutable once counted */
+    void *base; /* where it is loaded; immutable once counted, like all of it */
+    int version;
     struct runtime_functions functions;
 };
 
@@ -157,18 +158,29 @@ static struct runtime_library *library_at(void *base)
     return NULL;
 }
 
-static struct runtime_library *library_add(void *base, const struct runtime_functions *functions)
+static struct runtime_library *library_add(void *base, int version,
+                                           const struct runtime_functions *functions)
 {
     pthread_mutex_lock(&publish_lock);
     int count = atomic_load_explicit(&library_count, memory_order_relaxed);
     struct runtime_library *library = library_at(base);
     if (!library && count < RUNTIME_LIBRARIES_MAX) {
         library = &libraries[count];
-        *library = (struct runtime_library){.base = base, .functions = *functions};
+        *library = (struct runtime_library){
+            .base = base, .version = version, .functions = *functions};
         atomic_store_explicit(&library_count, count + 1, memory_order_release);
     }
     pthread_mutex_unlock(&publish_lock);
     return library;
+}
+
+/* Asking needs no device and leaves the last error alone. */
+static int runtime_version(void *handle)
+{
+    __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))real_dlsym(handle,
+                                                                         "cudaRuntimeGetVersion");
+    int version = 0;
+    return get && get(&version) == cudaSuccess ? version : 0;
 }
 
 static struct runtime_library *library_of(void *function)
@@ -183,7 +195,7 @@ static struct runtime_library *library_of(void *function)
         return NULL;
     struct runtime_functions functions = {0};
     functions_fill(&functions, handle, HOOK_FAMILY_RUNTIME);
-    return library_add(base, &functions);
+    return library_add(base, runtime_version(handle), &functions);
 }
 
 static int library_search(struct dl_phdr_info *info, size_t size, void *ret_function)
@@ -231,6 +243,11 @@ const struct runtime_functions *real_runtime_for(const void *code)
     struct runtime_library *library = library_for(code);
     dlerror();
     return library ? &library->functions : NULL;
+}
+
+int real_runtime_version(void)
+{
+    return atomic_load_explicit(&library_count, memory_order_acquire) ? libraries[0].version : 0;
 }
 
 void real_runtime_note(void *function)

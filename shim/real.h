@@ -56,6 +56,9 @@ static inline const struct driver_functions *real_driver_if_loaded(void)
 /** The runtime library that serves calls made from this code address; NULL when there is none. */
 const struct runtime_functions *real_runtime_for(const void *code);
 
+/** CUDA version of a runtime library that this process uses, as 13000; 0 while it uses none. */
+int real_runtime_version(void);
+
 /** Remembers that a program looked up this function of a runtime library. */
 void real_runtime_note(void *function);
 

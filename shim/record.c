@@ -50,10 +50,9 @@ static void command_line(char *text, size_t text_bytes)
 
 static void record_process(struct trace_writer *writer)
 {
-    char command[COMMAND_BYTES], identity[320], host[256] = "";
+    char command[COMMAND_BYTES], identity[64];
     command_line(command, sizeof(command));
-    gethostname(host, sizeof(host) - 1);
-    snprintf(identity, sizeof(identity), "%s cupool %s %s", host, CUPOOL_VERSION,
+    snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
              shim_mode() == SHIM_POOL ? "pool" : "observe");
     trace_writer_emit(writer, &(struct trace_record){
                                   .kind = TRACE_EVENT_PROCESS,
@@ -230,6 +229,7 @@ void record_device(int ordinal)
                                   .size = total,
                                   .value = trace_writer_string(writer, name),
                                   .address = (uint64_t)version,
+                                  .site = (uint64_t)real_runtime_version(),
                               });
 }
 
