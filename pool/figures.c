@@ -12,6 +12,7 @@
 
 struct bin_sums {
     uint64_t allocations, frees, live_bytes, live_blocks, quarantined_bytes, free_bytes;
+    uint64_t tail_bytes; /* of slabs, behind their last object */
 };
 
 static void bin_sums_add(const struct bin *bin, struct bin_sums *sums)
@@ -27,6 +28,8 @@ static void bin_sums_add(const struct bin *bin, struct bin_sums *sums)
     sums->live_bytes += live * bin->object_bytes;
     sums->quarantined_bytes += quarantined * bin->object_bytes;
     sums->free_bytes += pool_minus(count_get(&bin->slabs) * bin->objects, used) * bin->object_bytes;
+    sums->tail_bytes += count_get(&bin->slabs) *
+                        (bin->slab_bytes - bin->objects * bin->object_bytes);
 }
 
 static struct bin_sums bins_sum(const struct pool *pool)
@@ -135,9 +138,12 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
     *ret_statistics = statistics;
 }
 
+/* The tail of a slab counts, though it serves only when the slab is given up: what the program sees
+ * as free must come back whole when it has freed everything. */
 uint64_t pool_available_bytes(const struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT];
-    figures_gauges_get(pool, gauges);
-    return gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
+    struct bin_sums bins = bins_sum(pool);
+    gauges_fill(pool, &bins, gauges);
+    return gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes] + bins.tail_bytes;
 }

@@ -167,6 +167,21 @@ Test(basic, statistics_add_up, .init = setup, .fini = teardown)
     cr_assert_geq(s.metadata_bytes, 1);
 }
 
+Test(basic, all_is_available_when_all_is_freed, .init = setup, .fini = teardown)
+{
+    struct pool_statistics statistics;
+    struct pool_block blocks[100];
+    for (size_t index = 0; index < 100; index++)
+        cr_assert_eq(pool_allocate(pool, 3000 + 41 * index, 0, &blocks[index]), 0);
+    pool_statistics_get(pool, &statistics);
+    cr_assert_leq(pool_available_bytes(pool),
+                  statistics.reserved_bytes.current - statistics.live_allocated_bytes.current);
+    for (size_t index = 0; index < 100; index++)
+        cr_assert_eq(pool_free(blocks[index].address, 0, NULL), 0);
+    pool_statistics_get(pool, &statistics);
+    cr_assert_eq(pool_available_bytes(pool), statistics.reserved_bytes.current);
+}
+
 Test(basic, destruction_returns_everything_and_forgets_addresses, .init = setup)
 {
     struct pool_block blocks[3];
