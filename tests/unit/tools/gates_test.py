@@ -514,6 +514,16 @@ class Gates(unittest.TestCase):
         difference = self.diff_json(1, "a.json", "c.cupool")
         self.assertTrue(difference["sites"][0]["function"].startswith("model_load_tensor("))
 
+    @unittest.skipUnless(TINYLLM, "no nvcc, so no tinyllm")
+    def test_documented_budget(self):
+        document = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../docs/ci.md")
+        budget = re.search(r"```ini\n(.*?)```", read(document).decode(), re.DOTALL).group(1)
+        self.update("b.json", self.infer("t.cupool", "--tokens", "8"))
+        result = self.cupool("check", "--budget", self.budget(budget), "--baseline", "b.json",
+                             "t.cupool")
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "t.cupool: within budget: 6 checked\n")
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
