@@ -202,8 +202,31 @@ class Gates(unittest.TestCase):
                 (["--fly", "t.cupool"], ["--fly"])):
             self.assert_error(self.cupool("check", *arguments), *words)
         budget = self.budget("[budget]\npeak_live = 1\n")
-        self.assert_error(self.cupool("check", "--budget", budget, "--junit", "no/such.xml",
-                                      "t.cupool"), "no/such.xml")
+        result = self.cupool("check", "--budget", budget, "--junit", "no/such.xml", "t.cupool")
+        self.assert_error(result, "no/such.xml")
+        self.assertIn("peak_live: measured", result.stdout)
+
+    def test_strict_trouble_leaves_the_baseline(self):
+        self.record("t.cupool")
+        budget = self.budget("[site alhpa]\npeak = 1\n")
+        self.assert_error(self.cupool("check", "--strict", "--budget", budget, "--baseline",
+                                      "b.json", "--update-baseline", "t.cupool"), "alhpa")
+        self.assertFalse(os.path.exists(self.path("b.json")))
+
+    def test_full_disk(self):
+        self.record("t.cupool")
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full here")
+        self.budget("[budget]\npeak_live = 1 GiB\n")
+        for arguments in (["check", "--budget", "t.budget"], ["diff", "t.cupool"]):
+            with open("/dev/full", "w") as full:
+                result = subprocess.run(
+                    [CUPOOL, *arguments, "t.cupool"], cwd=self.directory.name, stdout=full,
+                    text=True, timeout=60, stderr=subprocess.PIPE)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("No space left", result.stderr)
+        result = self.cupool("check", "--budget", "t.budget", "--junit", "/dev/full", "t.cupool")
+        self.assert_error(result, "/dev/full", "No space left")
 
     def test_bad_baselines(self):
         self.record("t.cupool")
