@@ -12,7 +12,7 @@
 #include "shim/options.h"
 
 #define PPM         1000000
-#define PPM_PERCENT (PPM / 100)
+#define PPM_PERCENT 1e4
 
 const struct metric_row metric_rows[METRIC_COUNT] = {
 #define METRIC(key, unit, direction, scope, report, value)                                         \

@@ -125,6 +125,11 @@ static int trace_read(struct work *work, const struct request *request)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (snapshot_measure(&work->trace, ignored, count, &work->measured, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", request->trace, why);
+    /* A baseline of half a run would make the next whole one look grown. */
+    if (request->update && *work->measured->incomplete)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: no baseline made from an incomplete trace: %s: record it again",
+                          request->trace, work->measured->incomplete);
     return 0;
 }
 
@@ -224,21 +229,17 @@ static int form_write(const struct gate *gate, const char *path,
     return 0;
 }
 
-/** A baseline from half a trace would let everything pass, or nothing. */
 static int baseline_update(const struct work *work, const struct request *request)
 {
     int r;
 
     if (!request->update)
         return 0;
-    if (*work->measured->incomplete)
-        return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: no baseline made from an incomplete trace: %s: record it again",
-                          request->trace, work->measured->incomplete);
     r = baseline_write(work->measured, request->baseline);
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", request->baseline,
                           strerror(-r));
+    printf("%s: baseline written from %s\n", request->baseline, request->trace);
     return 0;
 }
 
@@ -253,13 +254,24 @@ static int outcome_print(const struct work *work, const struct request *request)
         gate_text(gate, stdout);
     if (request->github)
         gate_github(gate, stdout);
-    if (request->update)
-        printf("%s: baseline written from %s\n", request->baseline, request->trace);
     if (fflush(stdout) == EOF || ferror(stdout))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(errno));
     if (request->strict && gate->warnings)
         return EXIT_TROUBLE;
     return gate->over ? EXIT_FOUND : EXIT_FINE;
+}
+
+/** What was found is told first, whatever becomes of the files. */
+static int outcome_write(const struct work *work, const struct request *request)
+{
+    int code = outcome_print(work, request);
+    int trouble = form_write(work->gate, request->junit, gate_junit);
+
+    if (!trouble)
+        trouble = form_write(work->gate, request->markdown, gate_markdown);
+    if (!trouble && code != EXIT_TROUBLE)
+        trouble = baseline_update(work, request);
+    return trouble ? trouble : code;
 }
 
 int verb_check(int argc, char **argv)
@@ -278,13 +290,7 @@ int verb_check(int argc, char **argv)
     if (!trouble)
         trouble = judge(&work, &request);
     if (!trouble)
-        trouble = form_write(work.gate, request.junit, gate_junit);
-    if (!trouble)
-        trouble = form_write(work.gate, request.markdown, gate_markdown);
-    if (!trouble)
-        trouble = baseline_update(&work, &request);
-    if (!trouble)
-        trouble = outcome_print(&work, &request);
+        trouble = outcome_write(&work, &request);
     work_done(&work);
     return trouble;
 }
