@@ -95,6 +95,7 @@ class Formats(unittest.TestCase):
         cls.directory = directory.name
         cls.plain = cls.record("plain.cupool")
         cls.hostile = cls.record("hostile.cupool", CUPOOL_TEST_COMMAND=HOSTILE)
+        cls.many = cls.record("many.cupool", CUPOOL_TEST_SITES="20000")
         cls.trimmed = cls.record("trimmed.cupool", CUPOOL_TEST_TRIM="4096")
 
     @classmethod
@@ -177,10 +178,10 @@ class Formats(unittest.TestCase):
         self.assertNotRegex(text, r"(?<!\\)\]\(|@me|#1 ", "no link, mention or reference")
 
     def test_markdown_fits_github(self):
-        traces = [self.plain] * 1000
-        text = self.report("markdown", *traces)
-        self.assertLess(len(text.encode()), 1024 * 1024)
-        self.assertIn("**Cut here:**", text.splitlines()[-1])
+        for arguments in ([self.plain] * 1000, ["--top", "30000", self.many]):
+            text = self.report("markdown", *arguments)
+            self.assertLess(len(text.encode()), 1024 * 1024)
+            self.assertIn("**Cut here:**", text.splitlines()[-1])
 
     # csv
 
@@ -347,6 +348,14 @@ class Formats(unittest.TestCase):
         self.assertEqual(page.scripts, expected.scripts)
         self.assertEqual(text.count("<img"), plain.count("<img"))
         self.assertTrue(page.texts["h1"].startswith("</script><script>alert(1)</script><img"))
+
+    def test_html_of_many_sites_stays_small(self):
+        text, page = self.page(self.many)
+        self.assertLess(len(text.encode()), 2 * 1024 * 1024)
+        self.assertIn("sites with less than 0.1 %", page.texts["p"])
+        self.assertRegex(page.texts["code"], r"--top \d{4,}")
+        text, page = self.page("--top", "30000", self.many)
+        self.assertNotIn("code", page.texts, "nothing is left out")
 
     def test_html_several(self):
         _, page = self.page(self.plain, self.hostile, self.trimmed)

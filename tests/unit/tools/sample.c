@@ -42,6 +42,24 @@ static void describe(struct trace_writer *writer)
     trace_writer_emit(writer, &context);
 }
 
+static void sites_emit(struct trace_writer *writer, uint64_t count)
+{
+    struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,
+                                  .memory = TRACE_MEMORY_DEVICE,
+                                  .context = 1,
+                                  .outcome = TRACE_OUTCOME_HIT,
+                                  .api = (uint16_t)trace_writer_string(writer, "cudaMalloc"),
+                                  .size = 1024,
+                                  .value = 1024};
+
+    for (uint64_t i = 0; i < count; i++) {
+        record.site = trace_writer_site(writer, (const char *)sites_emit + 16 * i);
+        record.time_ns = 10 * MS + i;
+        record.address = E + MIB * (i + 1);
+        trace_writer_emit(writer, &record);
+    }
+}
+
 void sample_emit(struct trace_writer *writer)
 {
     const uint16_t malloc_api = (uint16_t)trace_writer_string(writer, "cudaMalloc");
@@ -68,6 +86,7 @@ void sample_emit(struct trace_writer *writer)
     };
     /* clang-format on */
 
+    const char *sites = getenv("CUPOOL_TEST_SITES");
     const char *trim_bytes = getenv("CUPOOL_TEST_TRIM");
     const struct trace_record trim = {.kind = TRACE_EVENT_TRIM,
                                       .context = 1,
@@ -77,6 +96,8 @@ void sample_emit(struct trace_writer *writer)
     describe(writer);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         trace_writer_emit(writer, &events[i]);
+    if (sites)
+        sites_emit(writer, strtoull(sites, NULL, 0));
     if (trim_bytes)
         trace_writer_emit(writer, &trim);
 }
