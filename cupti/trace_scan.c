@@ -234,8 +234,9 @@ static int block_scan(struct scan *scan)
     const struct block *block = scan->block;
     struct trace_summary *summary = &scan->reader->summary;
 
+    /* Its owner died before the magic, which comes last in the header and before any record. */
     if (!block->header.magic && is_zero(block->slot, (size_t)block->slots * TRACE_SLOT_BYTES) &&
-        is_zero(&block->header, sizeof block->header))
+        (!block->header.sequence || block->header.sequence == block->position))
         return 0;
     if (block->header.magic != TRACE_BLOCK_MAGIC)
         return FAIL(scan, -EBADMSG, block->offset, "damaged: no block where block %u belongs",

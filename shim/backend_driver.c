@@ -195,6 +195,13 @@ static void fence_release(void *state, pool_fence handle)
     free(fence);
 }
 
+/* A peer that broke or went away has no work left to wait for. It may be on its way out: destroyed
+ * by a thread that has not yet come back to say so. */
+static bool is_lost_peer(const struct fence_event *part, const void *own, int error)
+{
+    return error == -EIO && part->context != own;
+}
+
 static int fence_record(void *state, pool_fence *ret_fence)
 {
     struct context *own = state;
@@ -214,8 +221,8 @@ static int fence_record(void *state, pool_fence *ret_fence)
         next->context = context;
         if (error == 0)
             fence->count++;
-        else if (error == -EIO && context != own)
-            error = 0; /* a peer that broke or went away has no work left to wait for */
+        else if (is_lost_peer(next, own, error))
+            error = 0;
     }
     if (error < 0) {
         fence_release(state, (pool_fence)(uintptr_t)fence);
@@ -256,8 +263,11 @@ static int fence_query(void *state, pool_fence handle)
 {
     const struct fence *fence = (const struct fence *)(uintptr_t)handle;
     int done = 1;
-    for (int i = 0; i < fence->count && done == 1; i++)
+    for (int i = 0; i < fence->count && done == 1; i++) {
         done = event_query(&fence->events[i]);
+        if (is_lost_peer(&fence->events[i], state, done))
+            done = 1;
+    }
     return done;
 }
 
@@ -265,8 +275,11 @@ static int fence_wait(void *state, pool_fence handle)
 {
     const struct fence *fence = (const struct fence *)(uintptr_t)handle;
     int error = 0;
-    for (int i = 0; i < fence->count && error == 0; i++)
+    for (int i = 0; i < fence->count && error == 0; i++) {
         error = event_wait(&fence->events[i]);
+        if (is_lost_peer(&fence->events[i], state, error))
+            error = 0;
+    }
     return error;
 }
 

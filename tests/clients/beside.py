@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--build", required=True, type=pathlib.Path)
     parser.add_argument("other")
     options = parser.parse_args()
-    if preload.sanitizer_environment():
+    if preload.sanitizer.active():
         preload.skip("this build has a sanitizer's runtime in front already")
     machine = preload.Machine(options.build)
     file, variables = KNOWN.get(options.other, (options.other, {}))

@@ -80,6 +80,31 @@ Test(reader, every_truncation_gives_a_prefix, .timeout = 120)
 }
 
 /** A flipped bit in a sealed block is always found. */
+/* A process may die after it wrote the sequence of a block's header and before its magic. */
+Test(reader, a_block_that_was_just_begun_is_no_damage)
+{
+    char path[SUPPORT_PATH_BYTES];
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    data = realloc(data, bytes + 2 * TRACE_BLOCK_BYTES);
+    memset(data + bytes, 0, TRACE_BLOCK_BYTES);
+    memcpy(data + bytes + TRACE_BLOCK_BYTES, data + bytes - TRACE_BLOCK_BYTES, TRACE_BLOCK_BYTES);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct trace_block_header *header = (void *)(data + bytes + i * TRACE_BLOCK_BYTES);
+
+        header->sequence = (uint32_t)(bytes / TRACE_BLOCK_BYTES) + i;
+    }
+    support_store(path, data, bytes + 2 * TRACE_BLOCK_BYTES);
+    struct trace_reader *reader = support_read(path);
+    cr_expect(support_count(reader) >= RECORDS);
+    trace_reader_close(reader);
+    free(data);
+    support_remove(path);
+}
+
 Test(reader, flipped_bits_in_sealed_blocks_are_found, .timeout = 120)
 {
     char path[SUPPORT_PATH_BYTES], why[256];
