@@ -203,6 +203,13 @@ def neighbours():
     return found + glob.glob("/usr/lib/*/libjemalloc.so.2") + glob.glob("/usr/lib64/libjemalloc.so.2")
 
 
+def check_lost_peer(suite, failures, _):
+    """Memory that waits for a context comes back when that context breaks."""
+    for path, door in suite.doors():
+        run = suite.run(path, "broken_peer", door, "mode:pool", argument="held")
+        failures.expect(run[0] == 0 and "errors: 0\n" in run[1], f"{door}: {run}")
+
+
 def check_neighbours(suite, failures, _):
     """Beside another preload library, in either order, the program runs and is served."""
     log = os.path.join(suite.directory, "calls.log")

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Makes the device fault in the current context: a graph fills memory which is unmapped before it
+ * runs. Every later call in that context fails.
+ */
+#ifndef CONFORMANCE_FAULT_H
+#define CONFORMANCE_FAULT_H
+
+#include <stdint.h>
+
+#include "door.h"
+
+#define FAULT_BYTES ((size_t)2 << 20)
+
+static int door_fault(void)
+{
+    CUmemAllocationProp what = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    CUmemAccessDesc access = {.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE},
+                              .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUmemGenericAllocationHandle physical;
+    CUdeviceptr address;
+    CUstream stream;
+    CUgraph graph = NULL;
+    if (DRIVER(cuMemAddressReserve)(&address, FAULT_BYTES, 0, 0, 0) ||
+        DRIVER(cuMemCreate)(&physical, FAULT_BYTES, &what, 0) ||
+        DRIVER(cuMemMap)(address, FAULT_BYTES, 0, physical, 0) ||
+        DRIVER(cuMemSetAccess)(address, FAULT_BYTES, &access, 1))
+        door_skip("the device maps no memory");
+    door_report("stream", door_stream_create(&stream));
+    door_report("begin", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    door_report("fill", door_fill_async((void *)(uintptr_t)address, 1, FAULT_BYTES, stream));
+    door_report("end", door_capture_end(stream, &graph));
+    if (!graph || DRIVER(cuMemUnmap)(address, FAULT_BYTES))
+        door_skip("the device captures nothing");
+    return door_graph_run(graph, stream);
+}
+
+#endif

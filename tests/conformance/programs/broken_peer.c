@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A context that broke does not keep another one from reusing its memory. With an argument it
+ * breaks while the other one's freed memory waits for it; the driver's own free would wait there
+ * for ever.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include "door.h"
+#include "fault.h"
+#include "program.h"
+
+#define BLOCK ((size_t)5 << 20)
+
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
+
+static int churn(int rounds)
+{
+    void *block = NULL;
+    int errors = 0;
+    for (int i = 0; i < rounds; i++) {
+        errors += door_allocate(&block, BLOCK) != 0;
+        errors += door_free(block) != 0;
+    }
+    return errors;
+}
+
+int program_broken_peer(const char *self, const char *door, const char *argument)
+{
+    CUcontext stays, breaks;
+    int (*hold)(CUstream) = NULL, (*release)(CUstream) = NULL;
+    void *block = NULL;
+    CUstream stream;
+    int errors;
+    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+    *(void **)&hold = dlsym(cuda, "simgpu_hold");
+    *(void **)&release = dlsym(cuda, "simgpu_release");
+    if (argument && (!hold || !release))
+        door_skip("the device cannot hold a stream");
+    door_start();
+    door_free(NULL);
+    DRIVER(cuCtxGetCurrent)(&stays);
+    if (CREATE(&breaks))
+        door_skip("the device has no second context");
+    door_report("allocate in the other", door_allocate(&block, 10000));
+    door_report("stream in the other", door_stream_create(&stream));
+    if (argument)
+        hold(stream);
+    door_report("work in the other", door_fill_async(block, 1, 10000, stream));
+    DRIVER(cuCtxSetCurrent)(stays);
+    errors = churn(2); /* little enough to grow by, while what is freed waits for that work */
+    DRIVER(cuCtxSetCurrent)(breaks);
+    if (argument)
+        release(stream);
+    door_report("fault in the other", door_fault());
+    door_report("wait in the other", door_synchronize());
+    DRIVER(cuCtxSetCurrent)(stays);
+    printf("errors: %d\n", errors + churn(1000));
+    return 0;
+}
