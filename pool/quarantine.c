@@ -134,7 +134,44 @@ static void retired_raise(struct quarantine *quarantine, uint32_t number)
         atomic_store_explicit(&quarantine->retired_number, number, memory_order_release);
 }
 
-/* Every epoch up to `number` has been passed; drops those that nobody waits for any more. */
+static struct epoch *lingering_unused(struct quarantine *quarantine)
+{
+    for (uint32_t index = 0; index < QUARANTINE_LINGERING_MAX; index++) {
+        if (quarantine->lingering[index].waiters == 0)
+            return &quarantine->lingering[index];
+    }
+    return NULL;
+}
+
+/* The epoch a thread has waited for, in the ring or lingering: it is kept while it has waiters. */
+static struct epoch *epoch_waited_for(struct quarantine *quarantine, uint32_t number)
+{
+    for (uint32_t index = 0; index < quarantine->count; index++) {
+        if (epoch_at(quarantine, index)->number == number)
+            return epoch_at(quarantine, index);
+    }
+    struct epoch *epoch = quarantine->lingering;
+    while (epoch->waiters == 0 || epoch->number != number)
+        epoch++;
+    return epoch;
+}
+
+/* Takes a passed epoch out of use. A thread that still waits for it must not keep the ring from
+ * turning: if it does not run for a while, the others would find no place for their epochs. */
+static bool epoch_drop(struct pool *pool, const struct epoch *epoch)
+{
+    if (epoch->waiters > 0) {
+        struct epoch *lingering = lingering_unused(&pool->quarantine);
+        if (lingering == NULL)
+            return false;
+        *lingering = *epoch;
+        return true;
+    }
+    device_fence_release(pool, epoch->fence);
+    return true;
+}
+
+/* Every epoch up to `number` has been passed. */
 static void epochs_retire(struct pool *pool, uint32_t number)
 {
     struct quarantine *quarantine = &pool->quarantine;
@@ -144,8 +181,7 @@ static void epochs_retire(struct pool *pool, uint32_t number)
     }
     retired_raise(quarantine, number);
     while (quarantine->count > 0 && epoch_at(quarantine, 0)->done &&
-           epoch_at(quarantine, 0)->waiters == 0) {
-        device_fence_release(pool, epoch_at(quarantine, 0)->fence);
+           epoch_drop(pool, epoch_at(quarantine, 0))) {
         quarantine->first = (quarantine->first + 1) % QUARANTINE_EPOCHS_MAX;
         quarantine->count--;
     }
@@ -165,17 +201,23 @@ bool quarantine_poll_locked(struct pool *pool)
 
 int quarantine_wait_locked(struct pool *pool)
 {
-    struct epoch *epoch = epoch_oldest_pending(&pool->quarantine);
+    struct quarantine *quarantine = &pool->quarantine;
+    struct epoch *epoch = epoch_oldest_pending(quarantine);
     if (epoch == NULL)
         return 0;
-    epoch->waiters++; /* keeps the entry and its fence in place */
+    epoch->waiters++; /* keeps the fence */
     uint32_t number = epoch->number;
     pool_fence fence = epoch->fence;
     uint64_t bytes = epoch->bytes;
     pool_lock_release(&pool->backend_lock);
     int rc = device_fence_wait(pool, fence, bytes);
     pool_lock_acquire(&pool->backend_lock);
+    epoch = epoch_waited_for(quarantine, number);
     epoch->waiters--;
+    bool lingered = epoch >= quarantine->lingering &&
+                    epoch < quarantine->lingering + QUARANTINE_LINGERING_MAX;
+    if (lingered && epoch->waiters == 0)
+        device_fence_release(pool, fence);
     if (rc < 0 && !epoch->done)
         return rc;
     epochs_retire(pool, number);

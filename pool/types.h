@@ -208,7 +208,8 @@ struct epoch {
     uint64_t bytes;
 };
 
-#define QUARANTINE_EPOCHS_MAX 64u
+#define QUARANTINE_EPOCHS_MAX    64u
+#define QUARANTINE_LINGERING_MAX 32u
 
 /** Closed epochs, oldest first. Guarded by the backend lock, but for the two numbers. */
 struct quarantine {
@@ -219,6 +220,8 @@ struct quarantine {
     uint32_t first, count;    /* in the ring */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
+    /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */
+    struct epoch lingering[QUARANTINE_LINGERING_MAX];
 };
 
 #define POOL_SHARDS_MAX 16u

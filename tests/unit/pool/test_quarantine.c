@@ -50,6 +50,24 @@ Test(quarantine, above_the_bound_an_allocation_waits_and_does_not_grow, .fini = 
     cr_assert_eq(statistics().reserved_bytes.peak, 64 * MIB);
 }
 
+static void others_go_on(struct fake_backend *backend)
+{
+    backend->on_wait = NULL;
+    for (int round = 0; round < 300; round++)
+        give(take(64 * MIB));
+}
+
+/* A thread that was woken but does not run: many epochs pass before it comes back. */
+Test(quarantine, a_late_waiter_does_not_keep_others_from_reuse, .fini = teardown)
+{
+    setup_with(bound_4_mib);
+    give(take(64 * MIB));
+    fake.on_wait = others_go_on;
+    give(take(64 * MIB));
+    cr_assert_eq(fake.on_wait, NULL, "nobody waited");
+    cr_assert_leq(statistics().reserved_bytes.peak, 128 * MIB);
+}
+
 Test(quarantine, a_finished_fence_is_used_without_waiting, .fini = teardown)
 {
     setup_with(bound_4_mib);
