@@ -17,6 +17,9 @@ from runner import Suite, arguments, sanitizer
 from trace import Trace
 
 FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
+# Short runs, in which each single driver call fails once; longer ones, in which some of each do.
+FAULTED_EVERYWHERE = ("first_call", "sizes", "contexts")
+FAULTED_HERE_AND_THERE = ("contents", "graph", "context_end")
 POSITIONS_PER_CALL = 4
 
 
@@ -133,11 +136,12 @@ def check_reuse(suite, failures, _):
 def check_faults(suite, failures, _):
     """Each driver call of a run fails once: the program ends by itself all the same."""
     path, door = suite.doors()[0]
-    for program in ("contents", "graph", "context_end"):
+    for program in FAULTED_EVERYWHERE + FAULTED_HERE_AND_THERE:
         calls, run = logged_calls(suite, path, program, door, "mode:pool")
         failures.expect(run[0] == 0, f"{program}: fails without a fault")
+        most = len(calls) if program in FAULTED_EVERYWHERE else POSITIONS_PER_CALL
         positions = [(name, n) for name in sorted(set(calls))
-                     for n in spread(calls.count(name), POSITIONS_PER_CALL)]
+                     for n in spread(calls.count(name), most)]
         for number, (name, n) in enumerate(positions):
             fault = f"{name}:{n}:{FAULTS[number % len(FAULTS)]}"
             status, _, errors = suite.run(path, program, door, "mode:pool", SIMGPU_FAULT=fault)
