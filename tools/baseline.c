@@ -13,14 +13,13 @@
 
 #include "tools/outfile.h"
 
-#define SCHEMA      "cupool.baseline/1"
-#define MAKE_IT     "make it with --update-baseline"
-#define PPM_PERCENT 1e4
+#define SCHEMA  "cupool.baseline/1"
+#define MAKE_IT "make it with --update-baseline"
 
 json_t *metric_json(enum metric_unit unit, uint64_t value)
 {
     if (unit == METRIC_UNIT_PERCENT)
-        return json_real((double)value / PPM_PERCENT);
+        return json_real((double)value / METRIC_PERCENT_PPM);
     return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
 }
 
@@ -149,7 +148,7 @@ static int figure_read(const struct reading *reading, const json_t *from, enum m
     double share = json_number_value(from);
 
     if (unit == METRIC_UNIT_PERCENT && json_is_number(from) && share >= 0 && share <= 100) {
-        *ret_value = (uint64_t)(share * PPM_PERCENT + 0.5);
+        *ret_value = (uint64_t)(share * METRIC_PERCENT_PPM + 0.5);
         return 0;
     }
     if (unit == METRIC_UNIT_PERCENT || !json_is_integer(from) || json_integer_value(from) < 0)

@@ -11,8 +11,7 @@
 
 #include "shim/options.h"
 
-#define PPM         1000000
-#define PPM_PERCENT 1e4
+#define PPM 1000000
 
 const struct metric_row metric_rows[METRIC_COUNT] = {
 #define METRIC(key, unit, direction, scope, report, value)                                         \
@@ -50,7 +49,7 @@ struct unit_text metric_text(enum metric_unit unit, uint64_t value)
     case METRIC_UNIT_COUNT: return unit_count(value);
     case METRIC_UNIT_PERCENT: break;
     }
-    snprintf(result.text, sizeof result.text, "%.4g %%", (double)value / PPM_PERCENT);
+    snprintf(result.text, sizeof result.text, "%.4g %%", (double)value / METRIC_PERCENT_PPM);
     return result;
 }
 
@@ -109,7 +108,7 @@ static int relative_parse(const char *text, uint64_t *ret_ppm, const char **ret_
     end += strspn(end, " ");
     if (*end != '%' || percent > 1e9)
         return -EINVAL;
-    *ret_ppm = (uint64_t)(percent * PPM_PERCENT + 0.5);
+    *ret_ppm = (uint64_t)(percent * METRIC_PERCENT_PPM + 0.5);
     *ret_rest = end + 1;
     return 0;
 }

@@ -16,6 +16,9 @@
 #include "tools/analysis.h"
 #include "tools/units.h"
 
+/* Percentages are kept in parts per million; this many make one percent. */
+#define METRIC_PERCENT_PPM 1e4
+
 enum metric_unit { METRIC_UNIT_BYTES, METRIC_UNIT_COUNT, METRIC_UNIT_PERCENT };
 
 /** Whether a budget is the most or the least that is accepted. */

@@ -12,8 +12,7 @@ import preload
 
 
 def start(machine, command, trace):
-    env = machine.environment(CUPOOL=f"trace:{trace}")
-    env["LD_PRELOAD"] = " ".join(filter(None, (env.get("LD_PRELOAD"), str(machine.library))))
+    env = machine.environment(preload=True, CUPOOL=f"trace:{trace}")
     return subprocess.Popen(command, env=env, cwd=machine.scratch, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL)
 

@@ -53,20 +53,17 @@ class Machine:
             skip(f"{name} was not built (nvcc is needed)")
         return [str(path), *words]
 
-    def environment(self, **extra):
+    def environment(self, preload=False, **extra):
         env = {key: value for key, value in os.environ.items()
                if not key.startswith(("CUPOOL", "SIMGPU", "CUDA"))}
         env["LD_LIBRARY_PATH"] = str(self.simgpu)
-        env.update(sanitizer.environment())
+        env.update(sanitizer.environment(str(self.library) if preload else ""))
         env.update({key: str(value) for key, value in extra.items()})
         return env
 
     def run(self, command, preload=False, **extra):
         """Runs a command; extra words are environment variables."""
-        env = self.environment(**extra)
-        if preload:
-            env["LD_PRELOAD"] = " ".join(
-                word for word in (env.get("LD_PRELOAD", ""), str(self.library)) if word)
+        env = self.environment(preload, **extra)
         return subprocess.run(command, env=env, cwd=self.scratch, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=600, check=False)
 
