@@ -37,6 +37,19 @@ static int write_at(int fd, const void *buffer, size_t bytes, off_t offset)
     return put < 0 ? -errno : (size_t)put == bytes ? 0 : -ENOSPC;
 }
 
+/** Number of the next block: its position, and more where blocks were used again. */
+static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint32_t position)
+{
+    struct trace_block_header header;
+    uint32_t highest = position - 1;
+
+    for (uint32_t i = 1; file->version == TRACE_VERSION_LIMITED && i < position; i++)
+        if (read_at(fd, &header, sizeof header, (off_t)i * TRACE_BLOCK_BYTES) == 0 &&
+            header.magic == TRACE_BLOCK_MAGIC && header.sequence > highest)
+            highest = header.sequence;
+    return highest + 1;
+}
+
 /** Position of the first block behind every used one. */
 static int free_block_find(int fd, uint32_t *ret_block)
 {
@@ -74,13 +87,14 @@ static int exit_write(int fd, int wait_status)
     uint32_t block = 0;
     int r = read_at(fd, &file, sizeof file, 0);
 
-    if (r < 0 || file.magic != TRACE_FILE_MAGIC || file.version != TRACE_VERSION)
+    if (r < 0 || file.magic != TRACE_FILE_MAGIC || file.version < TRACE_VERSION ||
+        file.version > TRACE_VERSION_LIMITED)
         return r < 0 ? r : -EBADMSG;
     r = free_block_find(fd, &block);
     if (r < 0)
         return r;
     exit_block.record.time_ns = since_ns(file.start_realtime_ns);
-    exit_block.header.sequence = block;
+    exit_block.header.sequence = sequence_next(fd, &file, block);
     exit_block.header.checksum = crc32c(&exit_block.record, sizeof exit_block.record);
     if (ftruncate(fd, (off_t)block * TRACE_BLOCK_BYTES) < 0 ||
         ftruncate(fd, ((off_t)block + 1) * TRACE_BLOCK_BYTES) < 0)

@@ -13,12 +13,13 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define TRACE_FILE_MAGIC  UINT64_C(0x6c6f6f7075632e01) /* "\1.cupool" */
-#define TRACE_BLOCK_MAGIC UINT32_C(0x6b6c6243)         /* "Cblk" */
-#define TRACE_VERSION     1
-#define TRACE_BLOCK_BYTES 65536
-#define TRACE_SLOT_BYTES  64
-#define TRACE_BLOCK_SLOTS (TRACE_BLOCK_BYTES / TRACE_SLOT_BYTES - 1)
+#define TRACE_FILE_MAGIC      UINT64_C(0x6c6f6f7075632e01) /* "\1.cupool" */
+#define TRACE_BLOCK_MAGIC     UINT32_C(0x6b6c6243)         /* "Cblk" */
+#define TRACE_VERSION         1
+#define TRACE_VERSION_LIMITED 2 /* blocks may be used again: TRACE_EVENT_CHECKPOINT */
+#define TRACE_BLOCK_BYTES     65536
+#define TRACE_SLOT_BYTES      64
+#define TRACE_BLOCK_SLOTS     (TRACE_BLOCK_BYTES / TRACE_SLOT_BYTES - 1)
 
 enum trace_event {
 #define TRACE_EVENT(NAME, value, help) TRACE_EVENT_##NAME = value,
@@ -56,11 +57,12 @@ struct trace_record {
 /** First slot of every block. */
 struct trace_block_header {
     uint32_t magic;
-    uint32_t sequence; /* position in the file, from 1; the file header is block 0 */
+    uint32_t sequence; /* from 1, in the order of use; in version 1 the position in the file */
     uint32_t thread;   /* owner while it filled */
     uint32_t count;    /* slots used; 0 while the block is open */
     uint32_t checksum; /* CRC-32C of the used slots once sealed */
-    uint32_t reserved[11];
+    uint32_t carry;    /* number of the carry it is a piece of; 0: none */
+    uint32_t reserved[10];
 };
 
 /** Block 0. */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "cupti/module_find.h"
+#include "cupti/pages.h"
 
 #define TEXT_MOST_BYTES  4096
 #define TEXT_FIRST_BITS  10
@@ -29,14 +30,6 @@ struct intern_module {
     uint32_t build_id;
 };
 
-static void *pages_map(size_t bytes)
-{
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return pages == MAP_FAILED ? NULL : pages;
-}
-
 int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store, uint32_t tid)
 {
     memset(ret_intern, 0, sizeof *ret_intern);
@@ -45,7 +38,9 @@ int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store
     ret_intern->text_bits = TEXT_FIRST_BITS;
     ret_intern->text = pages_map(sizeof *ret_intern->text << TEXT_FIRST_BITS);
     ret_intern->module = pages_map(sizeof *ret_intern->module * MODULES);
-    if (!ret_intern->text || !ret_intern->module || site_table_init(&ret_intern->table) < 0)
+    ret_intern->module_of = pages_map(sizeof *ret_intern->module_of * TRACE_INTERN_SITES);
+    if (!ret_intern->module_of || !ret_intern->text || !ret_intern->module ||
+        site_table_init(&ret_intern->table) < 0)
         return -ENOMEM;
     pthread_mutex_init(&ret_intern->lock, NULL);
     return 0;
@@ -60,7 +55,7 @@ static struct trace_record *reserve_locked(struct trace_intern *intern, uint32_t
 
     if (slot || intern->closed)
         return slot;
-    if (trace_store_block(intern->store, &block, &sequence) < 0)
+    if (trace_store_block(intern->store, TRACE_STORE_DEFINITIONS, &block, &sequence) < 0)
         return NULL;
     trace_lane_seal(&intern->lane);
     trace_lane_start(&intern->lane, block, sequence);
@@ -194,6 +189,9 @@ static uint32_t site_add_locked(struct trace_intern *intern, uint64_t address,
                                   .address = module ? address - place->load_address : address,
                                   .value = intern->sites + 1};
 
+    if (intern->sites + 1 >= TRACE_INTERN_SITES)
+        return 0;
+    intern->module_of[intern->sites + 1] = module;
     if (!define_locked(intern, &record, time_ns) ||
         site_table_insert(&intern->table, address, intern->sites + 1) < 0)
         return 0;

@@ -20,6 +20,9 @@
 #include "cupti/trace_lane.h"
 #include "cupti/trace_store.h"
 
+/** More than there can be site ids. */
+#define TRACE_INTERN_SITES (UINT32_C(1) << 17)
+
 struct intern_text;
 struct intern_module;
 
@@ -33,6 +36,8 @@ struct trace_intern {
     struct intern_module *module; /* guarded by lock */
     uint32_t modules;             /* guarded by lock */
     uint32_t sites;               /* guarded by lock */
+    uint32_t *module_of;          /* by site id: text id of its module; written before the id is
+                                     given out */
     bool closed;                  /* nothing may be added; guarded by lock */
     struct site_table table;
 };

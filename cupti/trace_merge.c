@@ -19,7 +19,7 @@
 /** A block under way. */
 struct cursor {
     uint64_t key; /* of the record it stands at */
-    uint32_t block;
+    uint32_t block, sequence;
     uint16_t slot;     /* it stands at */
     uint16_t slots;    /* end of what may be read */
     uint16_t window;   /* slot of the window's first record */
@@ -46,7 +46,7 @@ void trace_merge_free(struct trace_merge *merge)
 
 static bool before(const struct cursor *a, const struct cursor *b)
 {
-    return a->key != b->key ? a->key < b->key : a->block < b->block;
+    return a->key != b->key ? a->key < b->key : a->sequence < b->sequence;
 }
 
 static void heap_swap(struct trace_merge *merge, size_t a, size_t b)
@@ -130,7 +130,7 @@ static int cursor_settle(const struct trace_reader *reader, enum trace_order ord
             cursor->slot = (uint16_t)(cursor->slot + slots);
             continue;
         }
-        key = order == TRACE_ORDER_TIME ? trace_record_order_ns(record) : cursor->block;
+        key = order == TRACE_ORDER_TIME ? trace_record_order_ns(record) : cursor->sequence;
         if (key > cursor->key)
             cursor->key = key;
         return 1;
@@ -147,8 +147,10 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
 
     if (!cursor)
         return -ENOMEM;
-    *cursor = (struct cursor){
-        .block = entry->block, .slot = entry->first_slot, .slots = entry->slots};
+    *cursor = (struct cursor){.block = entry->block,
+                              .sequence = entry->sequence,
+                              .slot = entry->first_slot,
+                              .slots = entry->slots};
     r = cursor_settle(reader, merge->order, cursor);
     if (r > 0)
         r = heap_add(merge, cursor);
@@ -161,7 +163,7 @@ static int cursor_begin(const struct trace_reader *reader, struct trace_merge *m
 
 static uint64_t entry_key(const struct trace_merge *merge, const struct trace_block_entry *entry)
 {
-    return merge->order == TRACE_ORDER_TIME ? entry->order_ns : entry->block;
+    return merge->order == TRACE_ORDER_TIME ? entry->order_ns : entry->sequence;
 }
 
 /** Takes up every block that may hold the next event. */
@@ -203,14 +205,14 @@ static int compare_time(const void *a, const void *b)
 
     if (left->order_ns != right->order_ns)
         return left->order_ns < right->order_ns ? -1 : 1;
-    return (left->block > right->block) - (left->block < right->block);
+    return (left->sequence > right->sequence) - (left->sequence < right->sequence);
 }
 
 static int compare_file(const void *a, const void *b)
 {
     const struct trace_block_entry *left = a, *right = b;
 
-    return (left->block > right->block) - (left->block < right->block);
+    return (left->sequence > right->sequence) - (left->sequence < right->sequence);
 }
 
 int trace_reader_rewind(struct trace_reader *reader, enum trace_order order)

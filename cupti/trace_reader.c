@@ -54,15 +54,6 @@ int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
     return (int64_t)done;
 }
 
-uint64_t trace_record_order_ns(const struct trace_record *record)
-{
-    bool by_begin = record->kind == TRACE_EVENT_FREE || record->kind == TRACE_EVENT_SEGMENT_FREE;
-
-    if (!by_begin)
-        return record->time_ns;
-    return record->time_ns > record->latency_ns ? record->time_ns - record->latency_ns : 0;
-}
-
 bool trace_record_is_known(const struct trace_record *record)
 {
     bool known = false;
@@ -93,7 +84,7 @@ bool trace_record_is_known(const struct trace_record *record)
 uint32_t trace_record_slots(const struct trace_record *record)
 {
     if (record->kind != TRACE_EVENT_STRING)
-        return 1;
+        return record->kind != TRACE_EVENT_CARRY && record->kind != TRACE_EVENT_CHECKPOINT;
     if (record->size > TEXT_MOST_BYTES)
         return 0;
     return 1 + (uint32_t)((record->size + TRACE_SLOT_BYTES - 1) / TRACE_SLOT_BYTES);
@@ -107,11 +98,11 @@ static int header_check(const struct trace_file_header *header, uint64_t file_by
                           file_bytes ? "no cupool trace: the file ends" : "empty file: it ends");
     if (header->magic != TRACE_FILE_MAGIC)
         return trace_fail(-EBADMSG, 0, ret_why, why_bytes, "no cupool trace: wrong magic number");
-    if (header->version != TRACE_VERSION)
+    if (header->version < TRACE_VERSION || header->version > TRACE_VERSION_LIMITED)
         return trace_fail(-EPROTONOSUPPORT, offsetof(struct trace_file_header, version), ret_why,
                           why_bytes,
-                          "trace version %u, this cupool reads version %d: version field",
-                          header->version, TRACE_VERSION);
+                          "trace version %u, this cupool reads versions to %d: version field",
+                          header->version, TRACE_VERSION_LIMITED);
     if (header->checksum != crc32c(header, offsetof(struct trace_file_header, flags)))
         return trace_fail(-EBADMSG, 0, ret_why, why_bytes, "damaged: file header checksum");
     if (header->block_bytes != TRACE_BLOCK_BYTES)
@@ -140,6 +131,7 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
                      ret_why, why_bytes);
     if (r < 0)
         return r;
+    reader->version = header.version;
     summary->file_bytes = (uint64_t)status.st_size;
     summary->dropped_records = header.dropped;
     summary->start_realtime_ns = header.start_realtime_ns;
@@ -189,6 +181,7 @@ void trace_reader_close(struct trace_reader *reader)
     if (!reader)
         return;
     trace_merge_free(reader->merge);
+    trace_carry_free(reader->carry);
     for (size_t i = 0; i < reader->texts; i++)
         free(reader->text[i].text);
     free(reader->text);
@@ -202,6 +195,11 @@ void trace_reader_close(struct trace_reader *reader)
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader)
 {
     return &reader->summary;
+}
+
+const struct trace_carry *trace_reader_carry(const struct trace_reader *reader)
+{
+    return reader->carry;
 }
 
 const char *trace_reader_string(const struct trace_reader *reader, uint64_t id)

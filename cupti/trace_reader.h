@@ -18,12 +18,14 @@
 #include <stdint.h>
 
 #include "cupti/trace_format.h"
+#include "cupti/trace_record.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct trace_reader;
+struct trace_carry;
 
 enum trace_order {
     TRACE_ORDER_TIME, /* as trace_record_order_ns; ties by place in the file */
@@ -38,11 +40,15 @@ struct trace_summary {
     uint64_t events;      /* records that trace_reader_next will give */
     uint64_t strings;
     uint64_t sites;
-    uint64_t dropped_records; /* never written, by the writer's own account */
-    uint64_t lost_records;    /* written or begun, but not whole in this file */
-    uint64_t lost_bytes;      /* of the cut or torn end */
-    uint64_t lost_blocks;     /* cut or torn */
-    uint64_t unknown_records; /* of kinds newer than this reader; skipped */
+    uint64_t dropped_records;   /* never written, by the writer's own account */
+    uint64_t lost_records;      /* written or begun, but not whole in this file */
+    uint64_t lost_bytes;        /* of the cut or torn end */
+    uint64_t lost_blocks;       /* cut or torn */
+    uint64_t unknown_records;   /* of kinds newer than this reader; skipped */
+    uint64_t folded_records;    /* before the events: only their figures are kept */
+    uint64_t forgotten_records; /* of these, not even that */
+    uint64_t kept_from_ns;      /* when the last folded one took effect; 0: none was folded */
+    uint64_t torn_carries;      /* whose writing was cut short; the one before counts */
     uint64_t start_realtime_ns;
     uint32_t pid;
     uint32_t stop_errno; /* why the writer stopped early; 0: it did not */
@@ -72,6 +78,9 @@ void trace_reader_close(struct trace_reader *reader);
 
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
 
+/** What is left of the events before the first one (trace_carry.h); NULL: they are all there. */
+const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);
+
 /** Begins (again) at the first event. Errors: -ENOMEM. */
 int trace_reader_rewind(struct trace_reader *reader, enum trace_order order);
 
@@ -88,12 +97,6 @@ const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
 
 /** Errors: -ENOENT. */
 int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
-
-/**
- * When an event takes effect: a free when its call begins, anything else when its call ends. So
- * memory is freed before it is handed out again, whatever thread is faster to write it down.
- */
-uint64_t trace_record_order_ns(const struct trace_record *record);
 
 #ifdef __cplusplus
 }

@@ -12,8 +12,9 @@
 
 /** One block with events. */
 struct trace_block_entry {
-    uint64_t order_ns;   /* of its first event */
-    uint32_t block;      /* position in the file */
+    uint64_t order_ns; /* of its first event */
+    uint32_t block;    /* position in the file */
+    uint32_t sequence;
     uint16_t first_slot; /* of its first event */
     uint16_t slots;      /* slots that may be read */
 };
@@ -32,6 +33,8 @@ struct trace_merge;
 
 struct trace_reader {
     int fd;
+    uint32_t version;
+    struct trace_carry *carry; /* NULL: none */
     struct trace_summary summary;
     bool ends; /* an END record was read */
     struct trace_block_entry *entry;
@@ -50,6 +53,23 @@ __attribute__((format(printf, 5, 6))) int trace_fail(int error, uint64_t offset,
 
 /** Reads exactly `bytes` at `offset`, or what there is; the number of bytes, or negative errno. */
 int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
+
+/** A block of a file whose blocks are used again. */
+struct trace_block_place {
+    uint32_t sequence, position;
+    uint32_t carry;  /* number of the carry it is a piece of; 0: none */
+    uint32_t folded; /* slots the carry stands for */
+};
+
+/**
+ * Lists the blocks in use by their sequence, with what the last whole carry says of them, and keeps
+ * that carry. free() the list.
+ */
+int trace_carry_scan(struct trace_reader *reader, struct trace_block_place **ret_places,
+                     size_t *ret_count, char *ret_why, size_t why_bytes);
+
+/** NULL is accepted. */
+void trace_carry_free(struct trace_carry *carry);
 
 /** The first pass: verifies all blocks, collects definitions and the list of blocks with events. */
 int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes);

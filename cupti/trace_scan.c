@@ -23,6 +23,7 @@ struct block {
     uint64_t offset;   /* in the file */
     uint32_t position; /* in the file, in blocks */
     uint32_t slots;    /* slots present */
+    uint32_t folded;   /* slots whose events the carry stands for */
     bool cut;          /* the file ends in it */
     _Alignas(8) struct trace_block_header header;
     struct trace_record slot[TRACE_BLOCK_SLOTS];
@@ -141,6 +142,7 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     reader->entry = entry;
     entry[reader->entries++] = (struct trace_block_entry){.order_ns = trace_record_order_ns(record),
                                                           .block = scan->block->position,
+                                                          .sequence = scan->block->header.sequence,
                                                           .first_slot = (uint16_t)slot};
     *listed = true;
     return 0;
@@ -177,6 +179,11 @@ static int record_scan(struct scan *scan, uint32_t slot, uint32_t end, bool seal
         summary->unknown_records++;
         return 0;
     }
+    if (!trace_record_slots(record))
+        return FAIL(scan, -EBADMSG, offset, "damaged: record of %llu bytes",
+                    (unsigned long long)record->size);
+    if (!trace_kind_is_definition(record->kind) && slot < block->folded)
+        return 0;
     if (!trace_kind_is_definition(record->kind))
         return event_add(scan, record, slot, listed);
     *ret_slots = trace_record_slots(record);
@@ -234,6 +241,8 @@ static int block_scan(struct scan *scan)
     const struct block *block = scan->block;
     struct trace_summary *summary = &scan->reader->summary;
 
+    if (scan->reader->version == TRACE_VERSION_LIMITED && !block->header.magic)
+        return 0; /* given back, or on its way into use */
     /* Its owner died before the magic, which comes last in the header and before any record. */
     if (!block->header.magic && is_zero(block->slot, (size_t)block->slots * TRACE_SLOT_BYTES) &&
         (!block->header.sequence || block->header.sequence == block->position))
@@ -241,7 +250,7 @@ static int block_scan(struct scan *scan)
     if (block->header.magic != TRACE_BLOCK_MAGIC)
         return FAIL(scan, -EBADMSG, block->offset, "damaged: no block where block %u belongs",
                     block->position);
-    if (block->header.sequence != block->position)
+    if (block->header.sequence != block->position && scan->reader->version != TRACE_VERSION_LIMITED)
         return FAIL(scan, -EBADMSG, block->offset, "damaged: block %u where block %u belongs",
                     block->header.sequence, block->position);
     summary->blocks++;
@@ -266,6 +275,7 @@ static int block_read(struct scan *scan, uint32_t position)
         return 0;
     block->offset = offset;
     block->position = position;
+    block->folded = 0;
     block->cut = got < TRACE_BLOCK_BYTES;
     block->slots = got < TRACE_SLOT_BYTES ? 0 : (uint32_t)(got / TRACE_SLOT_BYTES) - 1;
     if (block->cut)
@@ -277,24 +287,53 @@ static int block_read(struct scan *scan, uint32_t position)
     return 1;
 }
 
+/** All blocks in the order of the file. */
+static int blocks_scan(struct scan *scan)
+{
+    int r = 1;
+
+    for (uint32_t position = 1; r > 0; position++) {
+        r = block_read(scan, position);
+        if (r <= 0)
+            break;
+        r = block_scan(scan);
+        r = r < 0 ? r : position < UINT32_MAX;
+    }
+    return r;
+}
+
+/** Those of a file whose blocks are used again, in the order of their use. */
+static int places_scan(struct scan *scan)
+{
+    struct trace_block_place *places = NULL;
+    size_t count = 0;
+    int r = trace_carry_scan(scan->reader, &places, &count, scan->why, scan->why_bytes);
+
+    for (size_t i = 0; i < count && r == 0; i++) {
+        if (places[i].carry)
+            continue;
+        r = block_read(scan, places[i].position);
+        if (r <= 0)
+            continue;
+        scan->block->folded = places[i].folded;
+        r = block_scan(scan);
+    }
+    free(places);
+    return r;
+}
+
 int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes)
 {
     struct scan scan = {reader, malloc(sizeof *scan.block), ret_why, why_bytes};
     struct trace_summary *summary = &reader->summary;
-    int r = 1;
+    int r;
 
     _Static_assert(offsetof(struct block, slot) - offsetof(struct block, header) ==
                        TRACE_SLOT_BYTES,
                    "header and slots are read at once");
     if (!scan.block)
         return FAIL(&scan, -ENOMEM, 0, "out of memory");
-    for (uint32_t position = 1; r > 0; position++) {
-        r = block_read(&scan, position);
-        if (r <= 0)
-            break;
-        r = block_scan(&scan);
-        r = r < 0 ? r : position < UINT32_MAX;
-    }
+    r = reader->version == TRACE_VERSION_LIMITED ? places_scan(&scan) : blocks_scan(&scan);
     free(scan.block);
     summary->strings = reader->texts;
     summary->sites = reader->places;

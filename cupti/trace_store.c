@@ -18,6 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cupti/pages.h"
+
+#define FEWEST_BLOCKS       8  /* of a file with a limit */
 #define FIRST_STEP_BLOCKS   16 /* 1 MiB */
 #define LONGEST_STEP_BLOCKS 64 /* 4 MiB: reserving more at once would hold a call up for long */
 #define HIGH_DESCRIPTOR     900
@@ -141,6 +144,13 @@ static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
     return 0;
 }
 
+static uint64_t step_wanted_locked(const struct trace_store *store)
+{
+    uint64_t left = store->most_blocks - store->reserved_bytes / TRACE_BLOCK_BYTES;
+
+    return store->most_blocks && left < store->step_blocks ? left : store->step_blocks;
+}
+
 /** Grows by a step, or by the largest part of one for which there is room. */
 static int grow_locked(struct trace_store *store)
 {
@@ -148,7 +158,7 @@ static int grow_locked(struct trace_store *store)
 
     if (r < 0)
         return r;
-    for (uint64_t step = store->step_blocks; step > 0; step /= 2) {
+    for (uint64_t step = step_wanted_locked(store); step > 0; step /= 2) {
         r = step_map_locked(store, step);
         if (r == 0) {
             if (store->step_blocks < LONGEST_STEP_BLOCKS)
@@ -169,11 +179,15 @@ static int block_populate(void *block)
     return errno == EFAULT || errno == ENOMEM ? -ENOSPC : 0;
 }
 
-static int block_take_locked(struct trace_store *store, void **ret_block, uint32_t *ret_sequence)
+/** A block the file has not used yet. */
+static int fresh_take_locked(struct trace_store *store, void **ret_block)
 {
     void *block;
-    int r = store->chunk_used == store->chunk_blocks ? grow_locked(store) : 0;
+    int r;
 
+    if (store->most_blocks && store->blocks >= store->most_blocks)
+        return -EAGAIN;
+    r = store->chunk_used == store->chunk_blocks ? grow_locked(store) : 0;
     if (r < 0)
         return r;
     if (store->blocks > UINT32_MAX)
@@ -183,12 +197,67 @@ static int block_take_locked(struct trace_store *store, void **ret_block, uint32
     if (r < 0)
         return r;
     store->chunk_used++;
-    *ret_sequence = (uint32_t)store->blocks++;
+    store->blocks++;
     *ret_block = block;
     return 0;
 }
 
-int trace_store_block(struct trace_store *store, void **ret_block, uint32_t *ret_sequence)
+/** A block that was given back. Its header says that it is unused already. */
+static int spare_take_locked(struct trace_store *store, uint32_t *ret_position, void **ret_block)
+{
+    uint32_t position = store->spare[--store->spares];
+    void *block = store->at[position].block;
+    int r = block_populate(block);
+
+    if (r < 0) {
+        store->spares++;
+        return r;
+    }
+    memset(block, 0, TRACE_BLOCK_BYTES);
+    *ret_position = position;
+    *ret_block = block;
+    return 0;
+}
+
+int trace_store_take_locked(struct trace_store *store, enum trace_store_use use, void **ret_block,
+                            uint32_t *ret_sequence)
+{
+    uint32_t position = (uint32_t)store->blocks;
+    int r;
+
+    if (store->spares)
+        r = spare_take_locked(store, &position, ret_block);
+    else
+        r = fresh_take_locked(store, ret_block);
+    /* A limited file lives on with what it has of a disk that is full. */
+    if ((r == -ENOSPC || r == -EDQUOT || r == -EFBIG) && store->at &&
+        store->blocks >= FEWEST_BLOCKS) {
+        store->most_blocks = store->blocks;
+        r = -EAGAIN;
+    }
+    if (r < 0)
+        return r;
+    *ret_sequence = store->sequence++;
+    if (store->at)
+        store->at[position] = (struct trace_store_place){
+            .block = *ret_block, .sequence = *ret_sequence, .use = (uint8_t)use};
+    return 0;
+}
+
+void trace_store_return_locked(struct trace_store *store, uint32_t position)
+{
+    __atomic_store_n(&store->at[position].block->magic, 0, __ATOMIC_RELEASE);
+    store->at[position].use = TRACE_STORE_UNUSED;
+    store->spare[store->spares++] = position;
+}
+
+uint64_t trace_store_left_locked(const struct trace_store *store)
+{
+    return store->spares + store->most_blocks - store->blocks;
+}
+
+int trace_store_block(struct trace_store *store, enum trace_store_use use, void **ret_block,
+                      uint32_t *ret_sequence)
 {
     int r = atomic_load_explicit(&store->error, memory_order_relaxed);
 
@@ -197,19 +266,37 @@ int trace_store_block(struct trace_store *store, void **ret_block, uint32_t *ret
     pthread_mutex_lock(&store->lock);
     r = atomic_load_explicit(&store->error, memory_order_relaxed);
     if (r == 0)
-        r = block_take_locked(store, ret_block, ret_sequence);
-    if (r < 0)
+        r = trace_store_take_locked(store, use, ret_block, ret_sequence);
+    if (r < 0 && r != -EAGAIN)
         atomic_store_explicit(&store->error, r, memory_order_relaxed);
     pthread_mutex_unlock(&store->lock);
     return r;
 }
 
-int trace_store_open(struct trace_store *ret_store, const char *path)
+/** Tables for a file with a limit, one block of which is left to whoever appends EXIT. */
+static int limit_set(struct trace_store *store, uint64_t most_bytes)
+{
+    uint64_t blocks = most_bytes / TRACE_BLOCK_BYTES;
+
+    if (blocks > UINT32_MAX)
+        blocks = UINT32_MAX;
+    if (blocks <= FEWEST_BLOCKS)
+        return -EINVAL;
+    store->most_blocks = blocks - 1;
+    store->at = pages_map(blocks * sizeof *store->at);
+    store->spare = pages_map(blocks * sizeof *store->spare);
+    return store->at && store->spare ? 0 : -ENOMEM;
+}
+
+int trace_store_open(struct trace_store *ret_store, const char *path, uint64_t most_bytes)
 {
     struct stat status;
     int fd;
 
     memset(ret_store, 0, sizeof *ret_store);
+    fd = most_bytes ? limit_set(ret_store, most_bytes) : 0;
+    if (fd < 0)
+        return fd;
     fd = file_create_fresh(path, ret_store->path, sizeof ret_store->path);
     if (fd < 0)
         return fd;

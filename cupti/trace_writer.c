@@ -24,9 +24,11 @@
 #include <unistd.h>
 
 #include "cupti/crc32c.h"
+#include "cupti/pages.h"
 #include "cupti/trace_clock.h"
 #include "cupti/trace_intern.h"
 #include "cupti/trace_lane.h"
+#include "cupti/trace_ring.h"
 #include "cupti/trace_store.h"
 
 #define CLOSE_PATIENCE 1000 /* times the processor is yielded to threads inside the writer */
@@ -40,6 +42,7 @@ struct trace_writer {
     struct trace_file_header *header; /* mapped; dropped, stop_errno, flags are atomic */
     struct trace_store store;
     struct trace_intern intern;
+    struct trace_ring ring; /* of a file with a limit */
 };
 
 /** The lane this thread last used, and of which writer. */
@@ -114,7 +117,10 @@ __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_wr
     uint32_t sequence;
     void *block;
 
-    r = trace_store_block(&writer->store, &block, &sequence);
+    if (writer->ring.store)
+        r = trace_ring_block(&writer->ring, &block, &sequence);
+    else
+        r = trace_store_block(&writer->store, TRACE_STORE_EVENTS, &block, &sequence);
     if (r < 0) {
         writer_tell_error(writer);
     } else {
@@ -219,14 +225,6 @@ int trace_writer_error(const struct trace_writer *writer)
                : 0;
 }
 
-static void *pages_map(size_t bytes)
-{
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return pages == MAP_FAILED ? NULL : pages;
-}
-
 static uint64_t realtime_ns(void)
 {
     struct timespec now;
@@ -239,13 +237,14 @@ static uint64_t realtime_ns(void)
 static int header_write(struct trace_writer *writer)
 {
     struct trace_file_header header = {.magic = TRACE_FILE_MAGIC,
-                                       .version = TRACE_VERSION,
+                                       .version = writer->ring.store ? TRACE_VERSION_LIMITED
+                                                                     : TRACE_VERSION,
                                        .block_bytes = TRACE_BLOCK_BYTES,
                                        .start_realtime_ns = realtime_ns(),
                                        .pid = (uint32_t)getpid()};
     uint32_t sequence;
     void *block;
-    int r = trace_store_block(&writer->store, &block, &sequence);
+    int r = trace_store_block(&writer->store, TRACE_STORE_FILE_HEADER, &block, &sequence);
 
     if (r < 0)
         return r;
@@ -259,6 +258,8 @@ static int header_write(struct trace_writer *writer)
 
 static int writer_init(struct trace_writer *writer)
 {
+    int r;
+
     size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 
     writer->alive = pages_map(page_bytes);
@@ -268,17 +269,29 @@ static int writer_init(struct trace_writer *writer)
     madvise(writer->alive, page_bytes, MADV_WIPEONFORK);
     writer->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     writer->generation = atomic_fetch_add(&last_generation, 1) + 1;
-    return trace_intern_init(&writer->intern, &writer->store, (uint32_t)syscall(SYS_gettid));
+    r = trace_intern_init(&writer->intern, &writer->store, (uint32_t)syscall(SYS_gettid));
+    if (r == 0 && writer->store.most_blocks)
+        r = trace_ring_init(&writer->ring, &writer->store, writer->intern.module_of);
+    return r;
 }
 
 int trace_writer_open(const char *path, struct trace_writer **ret_writer)
 {
-    struct trace_writer *writer = pages_map(sizeof *writer);
+    return trace_writer_open_limited(path, 0, ret_writer);
+}
+
+int trace_writer_open_limited(const char *path, uint64_t most_bytes,
+                              struct trace_writer **ret_writer)
+{
+    struct trace_writer *writer;
     int r;
 
+    if (most_bytes && most_bytes < TRACE_LIMIT_LEAST)
+        return -EINVAL;
+    writer = pages_map(sizeof *writer);
     if (!writer)
         return -ENOMEM;
-    r = trace_store_open(&writer->store, path);
+    r = trace_store_open(&writer->store, path, most_bytes);
     if (r < 0)
         goto unmap;
     r = writer_init(writer);

@@ -24,12 +24,22 @@ extern "C" {
 
 struct trace_writer;
 
+#define TRACE_LIMIT_LEAST (UINT64_C(1) << 20)
+
 /**
  * Creates the file of an already expanded path (see trace_path_expand). An existing file is never
  * overwritten: ".PID" (and then ".PID.N") is appended to the name instead.
  * Errors: the negative errno of the failing call.
  */
 int trace_writer_open(const char *path, struct trace_writer **ret_writer);
+
+/**
+ * The same with a limit of the file's size, at least TRACE_LIMIT_LEAST bytes; 0: none. When it is
+ * reached the oldest events give way to the newest; their figures stay (trace_ring.h).
+ * Errors: -EINVAL for a limit that is too low.
+ */
+int trace_writer_open_limited(const char *path, uint64_t most_bytes,
+                              struct trace_writer **ret_writer);
 
 /** Expands %p pid, %e program, %h host, %n counter of files, %q{VAR} environment, %%. */
 int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes);

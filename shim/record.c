@@ -62,13 +62,19 @@ static void record_process(struct trace_writer *writer)
                               });
 }
 
+static uint64_t trace_limit(void)
+{
+    uint64_t bytes = shim_options()->trace_max.bytes;
+    return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
+}
+
 static struct trace_writer *writer_open(const char *pattern)
 {
     char path[PATH_BYTES], line[PATH_BYTES + 64];
     struct trace_writer *writer = NULL;
     int error = trace_path_expand(pattern, path, sizeof(path));
     if (error == 0)
-        error = trace_writer_open(path, &writer);
+        error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
         return writer;
     int length = snprintf(line, sizeof(line), "cupool: no trace: %s: %s\n", pattern,

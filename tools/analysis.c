@@ -15,39 +15,6 @@
 #include <strings.h>
 #include <sys/wait.h>
 
-static const struct memory_kind kinds[ANALYSIS_MEMORY_KINDS] = {
-    [TRACE_MEMORY_NONE] = {"unknown", false, LEDGER_ADDRESS},
-    [TRACE_MEMORY_DEVICE] = {"device", true, LEDGER_ADDRESS},
-    [TRACE_MEMORY_ASYNC] = {"async", true, LEDGER_ADDRESS},
-    [TRACE_MEMORY_MANAGED] = {"managed", true, LEDGER_ADDRESS},
-    [TRACE_MEMORY_PINNED] = {"pinned", false, LEDGER_ADDRESS},
-    [TRACE_MEMORY_REGISTERED] = {"registered", false, LEDGER_ADDRESS},
-    [TRACE_MEMORY_ARRAY] = {"array", true, LEDGER_HANDLE},
-    [TRACE_MEMORY_PHYSICAL] = {"physical", true, LEDGER_HANDLE},
-    [TRACE_MEMORY_VIRTUAL] = {"virtual", false, LEDGER_RANGE},
-    [TRACE_MEMORY_MAPPING] = {"mapping", false, LEDGER_MAPPING},
-    [TRACE_MEMORY_IMPORTED] = {"imported", false, LEDGER_ADDRESS},
-    [TRACE_MEMORY_MEMPOOL] = {"mempool", false, LEDGER_HANDLE},
-};
-
-const struct memory_kind *memory_kind(unsigned memory)
-{
-    return memory < ANALYSIS_MEMORY_KINDS && kinds[memory].name ? &kinds[memory] : NULL;
-}
-
-/** Sizes above this are damage or a refused request; they would overflow sums. */
-#define SIZE_MOST (UINT64_C(1) << 56)
-
-static uint64_t size_bounded(uint64_t bytes)
-{
-    return bytes < SIZE_MOST ? bytes : SIZE_MOST;
-}
-
-static uint64_t size_class(uint64_t bytes)
-{
-    return bytes <= 512 ? 9 : 64 - (uint64_t)__builtin_clzll(bytes - 1);
-}
-
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
     return UINT64_C(1) << key;
@@ -102,7 +69,7 @@ static uint64_t library_of(const struct analysis *analysis, uint64_t site)
 static int rows_get(struct analysis *analysis, const struct ledger_block *block,
                     struct tally *ret_rows[ROWS])
 {
-    bool on_device = kinds[block->memory].on_device;
+    bool on_device = memory_kind(block->memory)->on_device;
 
     for (int i = 0; i < ROWS; i++)
         ret_rows[i] = NULL;
@@ -110,7 +77,8 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
     if (on_device) {
         ret_rows[ROW_TOTAL] = &analysis->total;
         ret_rows[ROW_SITE] = tallies_get(&analysis->sites, block->site);
-        ret_rows[ROW_SIZE] = tallies_get(&analysis->sizes, size_class(block->requested_bytes));
+        ret_rows[ROW_SIZE] = tallies_get(&analysis->sizes,
+                                         tally_size_class(block->requested_bytes));
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
                                             library_of(analysis, block->site));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
@@ -140,7 +108,7 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
     for (int i = 0; i < ROWS; i++)
         if (rows[i])
             row_live(rows[i], block, sign, serial);
-    if (kinds[block->memory].on_device) {
+    if (memory_kind(block->memory)->on_device) {
         const struct timeline_point change = {.requested_bytes = block->requested_bytes,
                                               .allocated_bytes = block->allocated_bytes,
                                               .driver_bytes = block->passed ? block->allocated_bytes
@@ -197,11 +165,11 @@ static void phases_count(struct analysis *analysis, const struct trace_record *r
 
 static int allocate_add(struct analysis *analysis, const struct trace_record *record)
 {
-    const struct memory_kind *kind = &kinds[record->memory];
+    const struct memory_kind *kind = memory_kind(record->memory);
     struct ledger_block *old = ledger_find(&analysis->ledger, kind->space, record->address);
     struct ledger_block block = {.address = record->address,
-                                 .requested_bytes = size_bounded(record->size),
-                                 .allocated_bytes = size_bounded(record->value),
+                                 .requested_bytes = tally_bytes(record->size),
+                                 .allocated_bytes = tally_bytes(record->value),
                                  .time_ns = record->time_ns,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
@@ -238,21 +206,21 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
 
 static int free_add(struct analysis *analysis, const struct trace_record *record)
 {
-    struct ledger_block *found = ledger_find(&analysis->ledger, kinds[record->memory].space,
+    struct ledger_block *found = ledger_find(&analysis->ledger, memory_kind(record->memory)->space,
                                              record->address);
     struct ledger_block block;
     struct tally *rows[ROWS];
     int r;
 
     if (record->outcome == TRACE_OUTCOME_FAILED || !found) {
-        if (kinds[record->memory].on_device)
+        if (memory_kind(record->memory)->on_device)
             call_count(analysis, record);
         analysis->unmatched_frees += record->outcome != TRACE_OUTCOME_FAILED &&
                                      record->address != 0;
         return 0;
     }
     block = *found;
-    if (kinds[block.memory].on_device) {
+    if (memory_kind(block.memory)->on_device) {
         call_count(analysis, record);
         phases_count(analysis, record);
     }
@@ -302,7 +270,7 @@ static void segment_reserve(struct analysis *analysis, uint64_t bytes, int sign,
 static int segment_add(struct analysis *analysis, const struct trace_record *record)
 {
     struct ledger_block segment = {.address = record->address,
-                                   .allocated_bytes = size_bounded(record->size),
+                                   .allocated_bytes = tally_bytes(record->size),
                                    .context = record->context,
                                    .space = LEDGER_SEGMENT};
 
@@ -350,7 +318,7 @@ static int context_end(struct analysis *analysis, uint32_t context, uint64_t tim
         struct ledger_block gone = *block;
 
         if (gone.context != context ||
-            (gone.space != LEDGER_SEGMENT && !kinds[gone.memory].on_device))
+            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->on_device))
             continue;
         if (gone.space == LEDGER_SEGMENT) {
             segment_reserve(analysis, gone.allocated_bytes, -1, time_ns);
@@ -400,9 +368,9 @@ static void trim_add(struct analysis *analysis, const struct trace_record *recor
 {
     if (analysis->trims < ANALYSIS_TRIMS)
         analysis->trim[analysis->trims] = (struct analysis_trim){
-            .time_ns = record->time_ns, .bytes = size_bounded(record->size)};
+            .time_ns = record->time_ns, .bytes = tally_bytes(record->size)};
     analysis->trims++;
-    analysis->trimmed_bytes += size_bounded(record->size);
+    analysis->trimmed_bytes += tally_bytes(record->size);
 }
 
 static void postmortem_add(struct analysis *analysis, const struct trace_record *record)
@@ -510,7 +478,7 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
     switch ((enum trace_event)record->kind) {
     case TRACE_EVENT_FREE:
         /* Belongs to its block; only one whose block is unknown is judged by itself. */
-        if (ledger_find(&analysis->ledger, kinds[record->memory].space, record->address))
+        if (ledger_find(&analysis->ledger, memory_kind(record->memory)->space, record->address))
             return true;
         return lens->map(lens->context, site, &site);
     case TRACE_EVENT_ALLOCATE:
@@ -553,6 +521,8 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->has_exit = true;
         analysis->wait_status = (uint32_t)record->value;
         break;
+    case TRACE_EVENT_CARRY:
+    case TRACE_EVENT_CHECKPOINT:
     case TRACE_EVENT_END:
     case TRACE_EVENT_STRING:
     case TRACE_EVENT_MODULE:
@@ -608,6 +578,13 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     analysis->reader = reader;
     analysis->lens = lens;
     analysis->recording = *trace_reader_summary(reader);
+    r = analysis_carry_load(analysis, event_add);
+    if (r < 0 && r != -ENOMEM)
+        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: what is left of early events");
+    if (r < 0 && r != -ENOMEM)
+        goto destroy;
+    if (r < 0)
+        goto out_of_memory;
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;

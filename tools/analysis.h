@@ -16,53 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/histogram.h"
+#include "cupti/ledger.h"
+#include "cupti/memory_kind.h"
+#include "cupti/tally.h"
 #include "cupti/trace_reader.h"
-#include "tools/histogram.h"
-#include "tools/ledger.h"
 #include "tools/timeline.h"
 
-#define ANALYSIS_MEMORY_KINDS  16
 #define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
 #define ANALYSIS_POSTMORTEMS   100
 #define ANALYSIS_TRIMS         1000 /* kept with their times; all are counted */
 #define ANALYSIS_DEVICES       64
-
-/** Names of enum trace_memory in lower case, and what each kind is. */
-struct memory_kind {
-    const char *name;
-    bool on_device; /* counts as requested memory */
-    enum ledger_space space;
-};
-
-/** NULL for a kind that does not exist. */
-const struct memory_kind *memory_kind(unsigned memory);
-
-/** A level: now, highest, and when requested device memory was highest. */
-struct level {
-    uint64_t current, peak, at_peak;
-    uint64_t serial; /* of the overall peak at_peak belongs to */
-};
-
-/** Figures of the allocations that have something in common. */
-struct tally {
-    uint64_t key;
-    uint64_t allocations, frees, failures;
-    uint64_t requested_bytes; /* sum of all allocations */
-    uint64_t hits, misses, waits, passed;
-    uint64_t leaked_blocks, leaked_bytes;
-    uint64_t invalid_frees;
-    uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
-    struct level live_bytes;
-    struct level live_blocks;
-};
-
-/** Tallies by key. */
-struct tallies {
-    struct tally *row;
-    size_t rows, room;
-    uint32_t *index; /* open-addressed: row + 1 */
-    size_t index_room;
-};
 
 struct analysis_device {
     uint32_t index;
@@ -159,6 +123,13 @@ int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis,
 int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
                             struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
 
+/**
+ * Begins with what is left of events that a trace of limited size does not hold (trace_carry.h);
+ * `add` is how records are replayed. Errors: -ENOMEM, -EBADMSG.
+ */
+int analysis_carry_load(struct analysis *analysis,
+                        int (*add)(struct analysis *analysis, const struct trace_record *record));
+
 /** NULL is accepted. */
 void analysis_destroy(struct analysis *analysis);
 
@@ -183,20 +154,5 @@ double analysis_internal(const struct analysis *analysis);
 
 /** Upper bound of the size class with a key of `sizes`. */
 uint64_t analysis_size_class_bytes(uint64_t key);
-
-/* tally.c */
-
-/** The row of a key, made when it is new. NULL: out of memory. Earlier rows may move. */
-struct tally *tallies_get(struct tallies *tallies, uint64_t key);
-void tallies_done(struct tallies *tallies);
-
-/** Adds to a level; `serial` is that of the overall peak so far. */
-void level_add(struct level *level, int64_t change, uint64_t serial);
-
-/** at_peak of a level when `serial` is the last. */
-uint64_t level_at_peak(const struct level *level, uint64_t serial);
-
-/** By bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of rows. */
-int tally_compare(const void *a, const void *b);
 
 #endif

@@ -95,6 +95,17 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
     }
 }
 
+void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
+{
+    *ret_text = '\0';
+    if (recording->folded_records)
+        snprintf(ret_text, text_bytes,
+                 "events before %s gave way to newer ones (trace_max): %s of %s are kept; figures "
+                 "count all of them, the timeline and the phases only those kept",
+                 unit_duration(recording->kept_from_ns).text, unit_count(recording->events).text,
+                 unit_count(recording->events + recording->folded_records).text);
+}
+
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
 {
     const char *separator = "";

@@ -33,6 +33,9 @@ int report_text(const struct analysis *analysis, const char *trace,
 int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
                 const struct report_style *style, FILE *out);
 
+/** What a trace with a size limit gave up, as one clause; empty when that is nothing. */
+void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
+
 /** What a trace lacks, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 

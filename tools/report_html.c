@@ -51,6 +51,15 @@ void html_section_end(const struct html_article *article)
     fputs("</section>\n", article->out);
 }
 
+static void banner_print(const struct html_article *article, const char *title, const char *why)
+{
+    if (!*why)
+        return;
+    fprintf(article->out, "<p class=\"banner\" role=\"note\"><strong>%s</strong> ", title);
+    html_text(article->out, why);
+    fputs(".</p>\n", article->out);
+}
+
 static void banners_print(const struct html_article *article)
 {
     char why[256];
@@ -60,12 +69,9 @@ static void banners_print(const struct html_article *article)
               "was measured on hardware.</p>\n",
               article->out);
     report_incomplete(&article->analysis->recording, why, sizeof why);
-    if (!*why)
-        return;
-    fputs("<p class=\"banner\" role=\"note\"><strong>The trace is incomplete:</strong> ",
-          article->out);
-    html_text(article->out, why);
-    fputs(".</p>\n", article->out);
+    banner_print(article, "The trace is incomplete:", why);
+    report_rotated(&article->analysis->recording, why, sizeof why);
+    banner_print(article, "The trace is cut:", why);
 }
 
 static void navigation_print(const struct html_article *article)

@@ -315,6 +315,10 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
         {"lost_blocks", found->lost_blocks},
         {"unknown_records", found->unknown_records},
         {"stop_errno", found->stop_errno},
+        {"folded_events", found->folded_records},
+        {"forgotten_events", found->forgotten_records},
+        {"kept_from_ns", found->kept_from_ns},
+        {"torn_carries", found->torn_carries},
         {"unmatched_frees", analysis->unmatched_frees},
         {"replaced_blocks", analysis->replaced_blocks},
     };

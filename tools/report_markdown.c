@@ -50,6 +50,9 @@ static void head_print(const struct page *page, const char *trace)
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is incomplete:** %s.\n\n", why);
+    report_rotated(&analysis->recording, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
     if (analysis_is_simulated(analysis))
         fputs("> Simulated device: no figure here was measured on hardware.\n\n", page->out);
 }

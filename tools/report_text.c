@@ -85,6 +85,10 @@ static void incomplete_print(const struct page *page)
     if (*why)
         fprintf(page->out, "%strace is incomplete:%s %s\n", colour(page, YELLOW),
                 colour(page, PLAIN), why);
+    report_rotated(&page->analysis->recording, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%strace is cut:%s %s\n", colour(page, YELLOW), colour(page, PLAIN),
+                why);
 }
 
 static void headline_print(const struct page *page)
@@ -183,7 +187,7 @@ static void kinds_print(const struct page *page)
     const struct analysis *analysis = page->analysis;
     const char *separator = "";
 
-    for (unsigned memory = 0; memory < ANALYSIS_MEMORY_KINDS; memory++) {
+    for (unsigned memory = 0; memory < MEMORY_KINDS; memory++) {
         const struct tally *row = memory == TRACE_MEMORY_DEVICE ? NULL : kind_row(analysis, memory);
 
         if (!row || !row->allocations)

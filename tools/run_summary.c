@@ -61,6 +61,9 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(out, "cupool: trace is incomplete: %s\n", why);
+    report_rotated(&analysis->recording, why, sizeof why);
+    if (*why)
+        fprintf(out, "cupool: trace is cut: %s\n", why);
 }
 
 void run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out)

@@ -143,7 +143,7 @@ Test(reader, damage_is_named)
 {
     static const struct damage damages[] = {
         {0, 0x12345678, -EBADMSG, "magic"},
-        {offsetof(struct trace_file_header, version), 2, -EPROTONOSUPPORT, "version 2"},
+        {offsetof(struct trace_file_header, version), 3, -EPROTONOSUPPORT, "version 3"},
         {offsetof(struct trace_file_header, block_bytes), 4096, -EBADMSG, "checksum"},
         {offsetof(struct trace_file_header, pid), 1, -EBADMSG, "checksum"},
         {TRACE_BLOCK_BYTES + offsetof(struct trace_block_header, magic), 7, -EBADMSG, "no block"},

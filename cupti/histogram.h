@@ -5,8 +5,8 @@
  *
  * Threading: none of its own.
  */
-#ifndef TOOLS_HISTOGRAM_H
-#define TOOLS_HISTOGRAM_H
+#ifndef CUPTI_HISTOGRAM_H
+#define CUPTI_HISTOGRAM_H
 
 #include <stdint.h>
 

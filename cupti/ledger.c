@@ -3,10 +3,11 @@
  * See ledger.h. Linear probing; removal moves later blocks back, so there are no tombstones. At
  * least a quarter of the table is free.
  */
-#include "tools/ledger.h"
+#include "cupti/ledger.h"
 
 #include <errno.h>
-#include <stdlib.h>
+
+#include "cupti/pages.h"
 
 #define FIRST_ROOM 1024
 
@@ -46,13 +47,13 @@ static int grow(struct ledger *ledger)
 {
     struct ledger larger = {.room = ledger->room ? ledger->room * 2 : FIRST_ROOM};
 
-    larger.block = calloc(larger.room, sizeof *larger.block);
+    larger.block = pages_map(larger.room * sizeof *larger.block);
     if (!larger.block)
         return -ENOMEM;
     for (size_t i = 0; i < ledger->room; i++)
         if (ledger->block[i].space)
             place(&larger, &ledger->block[i]);
-    free(ledger->block);
+    ledger_done(ledger);
     *ledger = larger;
     return 0;
 }
@@ -94,6 +95,6 @@ struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position)
 
 void ledger_done(struct ledger *ledger)
 {
-    free(ledger->block);
+    pages_unmap(ledger->block, ledger->room * sizeof *ledger->block);
     *ledger = (struct ledger){0};
 }

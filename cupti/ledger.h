@@ -7,8 +7,8 @@
  *
  * Threading: none of its own.
  */
-#ifndef TOOLS_LEDGER_H
-#define TOOLS_LEDGER_H
+#ifndef CUPTI_LEDGER_H
+#define CUPTI_LEDGER_H
 
 #include <stdbool.h>
 #include <stddef.h>

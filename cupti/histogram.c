@@ -3,7 +3,7 @@
  * See histogram.h. Values below 16 have a bucket each; above, a bucket is the place of the highest
  * bit and the four bits behind it.
  */
-#include "tools/histogram.h"
+#include "cupti/histogram.h"
 
 static unsigned bucket_of(uint64_t value)
 {

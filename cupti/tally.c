@@ -5,9 +5,11 @@
  * A level does not look at every new peak. It notes its value when it is about to change for the
  * first time since the last one: until then it was what it was at that peak.
  */
-#include "tools/analysis.h"
+#include "cupti/tally.h"
 
-#include <stdlib.h>
+#include <string.h>
+
+#include "cupti/pages.h"
 
 #define FIRST_ROWS 64
 
@@ -44,25 +46,26 @@ static void index_put(struct tallies *tallies, size_t row)
     tallies->index[i] = (uint32_t)row + 1;
 }
 
-static bool tallies_grow(struct tallies *tallies)
+static int tallies_grow(struct tallies *tallies)
 {
     size_t room = tallies->room ? tallies->room * 2 : FIRST_ROWS;
-    struct tally *row = realloc(tallies->row, room * sizeof *row);
-    uint32_t *index;
+    struct tally *row = pages_map(room * sizeof *row);
+    uint32_t *index = pages_map(room * 2 * sizeof *index);
+    size_t rows = tallies->rows;
 
-    if (!row)
-        return false;
-    tallies->row = row;
-    index = calloc(room * 2, sizeof *index);
-    if (!index)
-        return false;
-    free(tallies->index);
-    tallies->index = index;
-    tallies->index_room = room * 2;
-    tallies->room = room;
-    for (size_t i = 0; i < tallies->rows; i++)
+    if (!row || !index) {
+        pages_unmap(row, room * sizeof *row);
+        pages_unmap(index, room * 2 * sizeof *index);
+        return -1;
+    }
+    if (rows)
+        memcpy(row, tallies->row, rows * sizeof *row);
+    tallies_done(tallies);
+    *tallies = (struct tallies){
+        .row = row, .rows = rows, .room = room, .index = index, .index_room = room * 2};
+    for (size_t i = 0; i < rows; i++)
         index_put(tallies, i);
-    return true;
+    return 0;
 }
 
 struct tally *tallies_get(struct tallies *tallies, uint64_t key)
@@ -72,7 +75,7 @@ struct tally *tallies_get(struct tallies *tallies, uint64_t key)
              i = (i + 1) & (tallies->index_room - 1))
             if (tallies->row[tallies->index[i] - 1].key == key)
                 return &tallies->row[tallies->index[i] - 1];
-    if (tallies->rows == tallies->room && !tallies_grow(tallies))
+    if (tallies->rows == tallies->room && tallies_grow(tallies) < 0)
         return NULL;
     tallies->row[tallies->rows] = (struct tally){.key = key};
     index_put(tallies, tallies->rows);
@@ -81,8 +84,8 @@ struct tally *tallies_get(struct tallies *tallies, uint64_t key)
 
 void tallies_done(struct tallies *tallies)
 {
-    free(tallies->row);
-    free(tallies->index);
+    pages_unmap(tallies->row, tallies->room * sizeof *tallies->row);
+    pages_unmap(tallies->index, tallies->index_room * sizeof *tallies->index);
     *tallies = (struct tallies){0};
 }
 

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Reports that two runs or two traces of the same program must share."""
+
+# What differs between any two runs: times, and what the run itself is called.
+TIME_WORDS = ("_ns", "realtime")
+RUN_KEYS = {"pid", "trace", "command", "t_ns"}
+
+
+def without_times(value):
+    """A JSON report less what depends on the clock: keys by name, and latencies as a whole."""
+    if isinstance(value, dict):
+        return {key: without_times(inner) for key, inner in value.items()
+                if key not in RUN_KEYS and not any(word in key for word in TIME_WORDS)}
+    if isinstance(value, list):
+        return [without_times(inner) for inner in value]
+    return value
+
+
+def differences(left, right, path="report"):
+    """Where two values differ, as lines."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return [line for key in sorted(set(left) | set(right))
+                for line in differences(left.get(key), right.get(key), f"{path}.{key}")]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [line for i, pair in enumerate(zip(left, right))
+                for line in differences(*pair, f"{path}[{i}]")]
+    if isinstance(left, list) and isinstance(right, list):
+        return [f"{path}: {len(left)} rows, {len(right)} rows"]
+    return [] if left == right else [f"{path}: {left!r}, {right!r}"]

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""A trace with trace_max never exceeds it, and its report has the figures of the whole run.
+
+The same deterministic program is recorded with and without a limit; the reports must be equal but
+for the timeline, which a limited trace has only of the events it keeps.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+
+import figures  # noqa: E402
+import preload  # noqa: E402
+
+MIB = 1 << 20
+# Of the recording itself: how much of it is there.
+OF_RECORDING = ("events", "file_bytes", "folded_events", "forgotten_events", "kept_from_ns",
+                "torn_carries")
+
+
+def comparable(report):
+    report = {key: value for key, value in report.items() if key not in ("timeline", "trace")}
+    report["recording"] = {key: value for key, value in report["recording"].items()
+                           if key not in OF_RECORDING}
+    for key in ("pid", "start_realtime_ns", "duration_ns"):
+        report["process"].pop(key)
+    return report
+
+
+class SizeWatch(threading.Thread):
+    """Looks at a file's size while it is written."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.highest, self.done = path, 0, False
+
+    def run(self):
+        while not self.done:
+            try:
+                self.highest = max(self.highest, os.stat(self.path).st_size)
+            except FileNotFoundError:
+                pass
+
+    def finish(self):
+        self.done = True
+        self.join()
+        return max(self.highest, os.stat(self.path).st_size)
+
+
+def make(machine, name, events, threads, limit):
+    trace = machine.scratch / name
+    watch = SizeWatch(trace)
+    watch.start()
+    done = machine.run([str(machine.build / "tests" / "scale" / "make_trace"), str(trace),
+                        str(events), str(threads), str(limit)])
+    preload.expect_equal(f"{name}: exit", done.returncode, 0)
+    highest = watch.finish()
+    preload.expect(not limit or highest <= limit, f"{name}: {highest} B, the limit is {limit}")
+    return trace
+
+
+def check_written(machine, events, threads, limit):
+    """Traces of one writer, whose times are made up: every figure must be the same."""
+    whole = machine.report(make(machine, f"whole.{threads}.{limit}", events, threads, 0))
+    trace = make(machine, f"cut.{threads}.{limit}", events, threads, limit)
+    cut = machine.report(trace)
+    recording = cut["recording"]
+    preload.expect(recording["complete"], "the limited trace is not complete")
+    preload.expect(recording["folded_events"] > events / 2, "hardly an event was folded")
+    preload.expect_equal("folded and kept events", recording["folded_events"] +
+                         recording["events"], whole["recording"]["events"])
+    found = figures.differences(comparable(whole), comparable(cut))
+    preload.expect(not found, "the limited trace's figures differ:\n" + "\n".join(found[:10]))
+    # In the part that is kept the levels are those of the whole run: the opening balance is right.
+    levels = {point["t_ns"]: point for point in whole["timeline"]}
+    shared = [point for point in cut["timeline"] if point["t_ns"] in levels]
+    preload.expect(len(shared) > 2, f"{len(shared)} moments to compare")
+    for point in shared:
+        preload.expect_equal("levels", point, levels[point["t_ns"]])
+    for form in ("text", "markdown", "html"):
+        done = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])
+        preload.expect(b"gave way to newer ones" in done.stdout, f"{form}: does not say so")
+    print(f"{threads} threads, {limit} B: {recording['folded_events']} of "
+          f"{whole['recording']['events']} events folded, figures equal")
+
+
+def check_program(machine):
+    """A real program: its totals are those of the run without a limit."""
+    bench = machine.build / "tests" / "bench" / "hook_bench"
+    command = [str(bench), "--live", "300", "--steps", "60000"]
+    reports = []
+    for limit in (0, 2 * MIB):
+        trace = machine.scratch / f"program.{limit}.cupool"
+        done = machine.record(command, trace, "--mode", "observe", "-q", "-O",
+                              f"trace_max:{limit}")
+        preload.expect_equal(f"hook_bench: {done.stderr[-300:]}", done.returncode, 0)
+        preload.expect(not limit or trace.stat().st_size <= limit, "the trace exceeds its limit")
+        reports.append(machine.report(trace))
+    whole, cut = (figures.without_times(comparable(report)) for report in reports)
+    preload.expect(reports[1]["recording"]["folded_events"] > 0, "nothing was folded")
+    # The counters are recorded each second, so how many there are depends on the clock.
+    found = figures.differences(whole, cut)
+    preload.expect(not found, "the limited run's figures differ:\n" + "\n".join(found[:10]))
+    print(f"hook_bench: {whole['summary']['allocations']} allocations, figures equal")
+
+
+def check_too_many_live(machine):
+    """Live blocks that do not fit: recording stops, says so, and what there is can be read."""
+    trace = machine.scratch / "live.cupool"
+    command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--live", "60000",
+               "--steps", "60000"]
+    done = machine.record(command, trace, "--mode", "observe", "-q", "-O", f"trace_max:{MIB}")
+    preload.expect_equal("too many live blocks: exit", done.returncode, 0)
+    preload.expect(trace.stat().st_size <= MIB, "the trace exceeds its limit")
+    report = machine.report(trace)
+    preload.expect(not report["process"]["complete"], "the trace claims to be complete")
+    preload.expect(report["recording"]["stop_errno"] != 0, "the trace does not say why it stops")
+    print("too many live blocks: recording stopped")
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    check_written(machine, 300000, 1, 2 * MIB)
+    check_written(machine, 300000, 1, 5 * MIB + 12345)
+    check_written(machine, 300000, 4, 4 * MIB)
+    check_program(machine)
+    check_too_many_live(machine)
+
+
+main()

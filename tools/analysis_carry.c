@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the analysis of a trace of limited size begins: the figures, rows and live blocks that the
+ * writer kept of the events it gave up. It is what the analysis would have at that moment, but for
+ * the timeline and the phases, which begin there.
+ *
+ * Through a lens sites are joined: their highest levels are added up, which is an upper bound, and
+ * what the lens leaves out is left out of the sites only.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cupti/trace_carry.h"
+#include "tools/analysis.h"
+
+#define SECTION_ROWS(carry, NAME) ((size_t)(carry)->header->rows[TRACE_CARRY_##NAME])
+
+typedef int event_add_fn(struct analysis *analysis, const struct trace_record *record);
+
+static bool site_exists(const struct analysis *analysis, uint64_t site)
+{
+    struct trace_site place;
+
+    return !site || trace_reader_site(analysis->reader, site, &place) == 0;
+}
+
+static bool text_exists(const struct analysis *analysis, uint64_t text)
+{
+    return !text || trace_reader_string(analysis->reader, text);
+}
+
+/** The site to count under. False: the lens leaves it out. */
+static bool site_map(const struct analysis *analysis, uint64_t site, uint64_t *ret_site)
+{
+    *ret_site = site;
+    return !analysis->lens || analysis->lens->map(analysis->lens->context, site, ret_site);
+}
+
+static void level_join(struct level *level, const struct level *other, uint64_t serial)
+{
+    uint64_t at_peak = level_at_peak(level, serial) + level_at_peak(other, serial);
+
+    level->current += other->current;
+    level->peak += other->peak;
+    level->at_peak = at_peak;
+    level->serial = serial;
+}
+
+static void tally_join(struct tally *row, const struct tally *other, uint64_t serial)
+{
+    const uint64_t longest = row->latency_max_ns > other->latency_max_ns ? row->latency_max_ns
+                                                                         : other->latency_max_ns;
+
+    row->allocations += other->allocations;
+    row->frees += other->frees;
+    row->failures += other->failures;
+    row->requested_bytes += other->requested_bytes;
+    row->hits += other->hits;
+    row->misses += other->misses;
+    row->waits += other->waits;
+    row->passed += other->passed;
+    row->leaked_blocks += other->leaked_blocks;
+    row->leaked_bytes += other->leaked_bytes;
+    row->invalid_frees += other->invalid_frees;
+    row->latency_ns += other->latency_ns;
+    row->latency_max_ns = longest;
+    level_join(&row->live_bytes, &other->live_bytes, serial);
+    level_join(&row->live_blocks, &other->live_blocks, serial);
+}
+
+/** The key of a carried row in this analysis. False: none, or left out. */
+static bool key_find(const struct analysis *analysis, enum trace_carry_section section,
+                     uint64_t key, uint64_t *ret_key)
+{
+    *ret_key = key;
+    switch (section) {
+    case TRACE_CARRY_SITES: return site_exists(analysis, key) && site_map(analysis, key, ret_key);
+    case TRACE_CARRY_LIBRARIES:
+        *ret_key = (uint64_t)(uintptr_t)trace_reader_string(analysis->reader, key);
+        return text_exists(analysis, key);
+    case TRACE_CARRY_APIS: return text_exists(analysis, key);
+    case TRACE_CARRY_KINDS: return key < MEMORY_KINDS && memory_kind((unsigned)key);
+    default: return key < 64;
+    }
+}
+
+static int tallies_load(struct analysis *analysis, const struct trace_carry *carry,
+                        enum trace_carry_section section, struct tallies *tallies)
+{
+    const struct tally *row = carry->rows[section];
+    size_t rows = (size_t)carry->header->rows[section];
+
+    for (size_t i = 0; i < rows; i++) {
+        size_t before = tallies->rows;
+        struct tally *joined;
+        uint64_t key;
+
+        if (!key_find(analysis, section, row[i].key, &key))
+            continue;
+        joined = tallies_get(tallies, key);
+        if (!joined)
+            return -ENOMEM;
+        if (tallies->rows > before) {
+            *joined = row[i];
+            joined->key = key;
+        } else {
+            tally_join(joined, &row[i], carry->header->figures.peak_serial);
+        }
+    }
+    return 0;
+}
+
+/** The space of a carried block must be the one its memory lives in. */
+static bool block_is_sound(const struct analysis *analysis, const struct ledger_block *block)
+{
+    const struct memory_kind *kind = memory_kind(block->memory);
+
+    if (block->space != LEDGER_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
+        return false;
+    return site_exists(analysis, block->site) && text_exists(analysis, block->api) &&
+           block->requested_bytes <= TALLY_BYTES_MOST && block->allocated_bytes <= TALLY_BYTES_MOST;
+}
+
+static int live_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct ledger_block *row = carry->rows[TRACE_CARRY_LIVE];
+
+    for (size_t i = 0; i < SECTION_ROWS(carry, LIVE); i++) {
+        struct ledger_block block = row[i];
+        uint64_t site;
+
+        if (!block_is_sound(analysis, &block))
+            return -EBADMSG;
+        if (ledger_find(&analysis->ledger, block.space, block.address) ||
+            !site_map(analysis, block.site, &site))
+            continue;
+        block.site = (uint32_t)site;
+        if (ledger_add(&analysis->ledger, &block) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/** Records that were kept as they were. */
+static int records_load(struct analysis *analysis, const struct trace_carry *carry,
+                        enum trace_carry_section section, event_add_fn *add)
+{
+    const struct trace_record *row = carry->rows[section];
+    int r = 0;
+
+    for (uint64_t i = 0; i < carry->header->rows[section] && r == 0; i++) {
+        struct trace_record record = row[i];
+        bool wanted = section == TRACE_CARRY_INVALID_FREES
+                          ? record.kind == TRACE_EVENT_INVALID_FREE
+                          : record.kind != TRACE_EVENT_ALLOCATE && record.kind != TRACE_EVENT_FREE;
+
+        if (record.memory >= MEMORY_KINDS || !memory_kind(record.memory) || !wanted)
+            return -EBADMSG;
+        if (!text_exists(analysis, record.api))
+            record.api = 0;
+        if (record.kind != TRACE_EVENT_DEVICE && !site_exists(analysis, record.site))
+            record.site = 0;
+        r = add(analysis, &record);
+    }
+    return r;
+}
+
+static void figures_load(struct analysis *analysis, const struct trace_fold_figures *figures)
+{
+    const struct trace_fold_figures sums = *figures;
+
+#define FIGURE(name) analysis->name = sums.name;
+    TRACE_FOLD_FIGURES(FIGURE)
+#undef FIGURE
+#define LEVEL(name) analysis->name = sums.name;
+    TRACE_FOLD_LEVELS(LEVEL)
+#undef LEVEL
+    analysis->total = sums.total;
+    analysis->latency = sums.latency;
+}
+
+static struct timeline_point postmortem_levels(const struct trace_fold_postmortem *row)
+{
+    return (struct timeline_point){.time_ns = row->time_ns,
+                                   .requested_bytes = row->requested_bytes,
+                                   .allocated_bytes = row->allocated_bytes,
+                                   .reserved_bytes = row->reserved_bytes,
+                                   .driver_bytes = row->driver_bytes};
+}
+
+static int moments_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_figures *figures = &carry->header->figures;
+    const struct trace_fold_postmortem *postmortem = carry->rows[TRACE_CARRY_POSTMORTEMS];
+    const struct trace_fold_trim *trim = carry->rows[TRACE_CARRY_TRIMS];
+    const struct timeline_point opening = {.time_ns = figures->cut_ns,
+                                           .requested_bytes = figures->requested.current,
+                                           .allocated_bytes = figures->allocated.current,
+                                           .reserved_bytes = figures->reserved.current,
+                                           .driver_bytes = figures->driver.current};
+
+    if (SECTION_ROWS(carry, POSTMORTEMS) > ANALYSIS_POSTMORTEMS ||
+        SECTION_ROWS(carry, TRIMS) > ANALYSIS_TRIMS)
+        return -EBADMSG;
+    for (size_t i = 0; i < SECTION_ROWS(carry, POSTMORTEMS); i++) {
+        analysis->postmortem[i] = (struct analysis_postmortem){
+            .time_ns = postmortem[i].time_ns,
+            .request_bytes = postmortem[i].request_bytes,
+            .held_free_bytes = postmortem[i].held_free_bytes,
+            .levels = postmortem_levels(&postmortem[i]),
+            .site = site_exists(analysis, postmortem[i].site) ? postmortem[i].site : 0};
+    }
+    for (size_t i = 0; i < SECTION_ROWS(carry, TRIMS); i++)
+        analysis->trim[i] = (struct analysis_trim){trim[i].time_ns, trim[i].bytes};
+    timeline_add(&analysis->timeline, &opening);
+    return 0;
+}
+
+static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    int r = 0;
+
+    /* Replaying the kept records has counted them; the rows count them again. */
+    tallies_done(&analysis->sites);
+    tallies_done(&analysis->apis);
+#define TALLIES(name, NAME)                                                                        \
+    if (r == 0)                                                                                    \
+        r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name);
+    TRACE_FOLD_TALLIES(TALLIES)
+#undef TALLIES
+    return r;
+}
+
+int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
+{
+    const struct trace_carry *carry = trace_reader_carry(analysis->reader);
+    int r;
+
+    if (!carry)
+        return 0;
+    r = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
+    if (r == 0)
+        r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
+    if (r == 0)
+        r = rows_load(analysis, carry);
+    if (r == 0)
+        r = live_load(analysis, carry);
+    if (r < 0)
+        return r;
+    figures_load(analysis, &carry->header->figures);
+    return moments_load(analysis, carry);
+}
