@@ -64,7 +64,7 @@ static int places_list(struct carry_scan *scan)
         return FAIL(scan, -ENOMEM, 0, "out of memory");
     for (uint64_t i = 1; i < blocks && i < UINT32_MAX; i++) {
         uint64_t offset = i * TRACE_BLOCK_BYTES;
-        int64_t got = trace_read_at(scan->reader->fd, &header, sizeof header, offset);
+        int64_t got = trace_read_at(scan->reader, &header, sizeof header, offset);
 
         if (got < 0)
             return FAIL(scan, (int)got, offset, "%s", strerror((int)-got));
@@ -93,7 +93,7 @@ static int piece_read(struct carry_scan *scan, const struct trace_block_place *p
     const struct trace_block_header *header = (const void *)block;
     const struct trace_record *record = (const void *)(header + 1);
     uint64_t offset = (uint64_t)place->position * TRACE_BLOCK_BYTES;
-    int64_t got = trace_read_at(scan->reader->fd, block, TRACE_BLOCK_BYTES, offset);
+    int64_t got = trace_read_at(scan->reader, block, TRACE_BLOCK_BYTES, offset);
 
     if (got < 0)
         return FAIL(scan, (int)got, offset, "%s", strerror((int)-got));
@@ -190,7 +190,7 @@ static int carry_assemble(struct carry_scan *scan, size_t first, size_t pieces)
         const struct piece *piece = &scan->piece[i];
 
         offset = (uint64_t)piece->position * TRACE_BLOCK_BYTES;
-        if (trace_read_at(scan->reader->fd, carry->bytes + piece->offset, piece->bytes,
+        if (trace_read_at(scan->reader, carry->bytes + piece->offset, piece->bytes,
                           offset + 2 * TRACE_SLOT_BYTES) != (int64_t)piece->bytes)
             return FAIL(scan, -EIO, offset, "the file changed while it was read");
     }

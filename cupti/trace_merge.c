@@ -104,7 +104,7 @@ static const struct trace_record *cursor_record(const struct trace_reader *reade
     if (slots > WINDOW_SLOTS)
         slots = WINDOW_SLOTS;
     bytes = slots * sizeof *cursor->record;
-    if (trace_read_at(reader->fd, cursor->record, bytes, offset) != (int64_t)bytes)
+    if (trace_read_at(reader, cursor->record, bytes, offset) != (int64_t)bytes)
         return NULL;
     cursor->window = cursor->slot;
     cursor->windowed = (uint16_t)slots;

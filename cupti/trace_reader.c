@@ -36,8 +36,15 @@ int trace_fail(int error, uint64_t offset, char *ret_why, size_t why_bytes, cons
     return error;
 }
 
-int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
+int64_t trace_read_at(const struct trace_reader *reader, void *buffer, size_t bytes,
+                      uint64_t offset)
 {
+    return reader->source.read(reader->source.context, buffer, bytes, offset);
+}
+
+static int64_t file_read(void *context, void *buffer, size_t bytes, uint64_t offset)
+{
+    int fd = (int)(intptr_t)context;
     size_t done = 0;
 
     while (done < bytes) {
@@ -52,6 +59,26 @@ int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
         done += (size_t)got;
     }
     return (int64_t)done;
+}
+
+static void file_close(void *context)
+{
+    close((int)(intptr_t)context);
+}
+
+int trace_source_file(int fd, struct trace_source *ret_source)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return -EBADMSG;
+    *ret_source = (struct trace_source){.read = file_read,
+                                        .close = file_close,
+                                        .context = (void *)(intptr_t)fd,
+                                        .bytes = (uint64_t)status.st_size};
+    return 0;
 }
 
 bool trace_record_is_known(const struct trace_record *record)
@@ -115,24 +142,18 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
 {
     struct trace_file_header header = {0};
     struct trace_summary *summary = &reader->summary;
-    struct stat status;
     int64_t got;
     int r;
 
-    if (fstat(reader->fd, &status) < 0)
-        return trace_fail(-errno, 0, ret_why, why_bytes, "%s", strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return trace_fail(-EBADMSG, 0, ret_why, why_bytes, "no cupool trace: not a regular file");
-    got = trace_read_at(reader->fd, &header, sizeof header, 0);
+    got = trace_read_at(reader, &header, sizeof header, 0);
     if (got < 0)
         return trace_fail((int)got, 0, ret_why, why_bytes, "%s", strerror((int)-got));
-    r = header_check(&header,
-                     (uint64_t)got < sizeof header ? (uint64_t)got : (uint64_t)status.st_size,
+    r = header_check(&header, (uint64_t)got < sizeof header ? (uint64_t)got : reader->source.bytes,
                      ret_why, why_bytes);
     if (r < 0)
         return r;
     reader->version = header.version;
-    summary->file_bytes = (uint64_t)status.st_size;
+    summary->file_bytes = reader->source.bytes;
     summary->dropped_records = header.dropped;
     summary->start_realtime_ns = header.start_realtime_ns;
     summary->pid = header.pid;
@@ -141,24 +162,37 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
     return 0;
 }
 
-int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
+int trace_reader_open_source(const struct trace_source *source, struct trace_reader **ret_reader,
+                             char *ret_why, size_t why_bytes)
 {
     struct trace_reader *reader = calloc(1, sizeof *reader);
     int r;
 
     if (!reader)
         return trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
-    reader->fd = fd;
+    reader->source = *source;
     r = header_read(reader, ret_why, why_bytes);
     if (r == 0)
         r = trace_scan(reader, ret_why, why_bytes);
     if (r < 0) {
-        reader->fd = -1;
+        reader->source.close = NULL;
         trace_reader_close(reader);
         return r;
     }
     *ret_reader = reader;
     return 0;
+}
+
+int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
+{
+    struct trace_source source;
+    int r = trace_source_file(fd, &source);
+
+    if (r == -EBADMSG)
+        return trace_fail(r, 0, ret_why, why_bytes, "no cupool trace: not a regular file");
+    if (r < 0)
+        return trace_fail(r, 0, ret_why, why_bytes, "%s", strerror(-r));
+    return trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
 }
 
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
@@ -187,8 +221,8 @@ void trace_reader_close(struct trace_reader *reader)
     free(reader->text);
     free(reader->place);
     free(reader->entry);
-    if (reader->fd >= 0)
-        close(reader->fd);
+    if (reader->source.close)
+        reader->source.close(reader->source.context);
     free(reader);
 }
 

@@ -70,6 +70,22 @@ struct trace_site {
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
                       size_t why_bytes);
 
+/** Where the bytes of a trace come from. */
+struct trace_source {
+    /** Reads `bytes` at `offset`, or what there is; their number, or a negative errno. */
+    int64_t (*read)(void *context, void *buffer, size_t bytes, uint64_t offset);
+    void (*close)(void *context);
+    void *context;
+    uint64_t bytes; /* of the whole */
+};
+
+/** The same from a source, which the reader takes over on success. */
+int trace_reader_open_source(const struct trace_source *source, struct trace_reader **ret_reader,
+                             char *ret_why, size_t why_bytes);
+
+/** A regular file as a source that owns the descriptor. Errors: negative errno, -EBADMSG: none. */
+int trace_source_file(int fd, struct trace_source *ret_source);
+
 /** The same on a descriptor, which the reader takes over on success. */
 int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes);
 

@@ -32,7 +32,7 @@ struct trace_place {
 struct trace_merge;
 
 struct trace_reader {
-    int fd;
+    struct trace_source source;
     uint32_t version;
     struct trace_carry *carry; /* NULL: none */
     struct trace_summary summary;
@@ -52,7 +52,8 @@ __attribute__((format(printf, 5, 6))) int trace_fail(int error, uint64_t offset,
                                                      size_t why_bytes, const char *format, ...);
 
 /** Reads exactly `bytes` at `offset`, or what there is; the number of bytes, or negative errno. */
-int64_t trace_read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
+int64_t trace_read_at(const struct trace_reader *reader, void *buffer, size_t bytes,
+                      uint64_t offset);
 
 /** A block of a file whose blocks are used again. */
 struct trace_block_place {

@@ -267,7 +267,7 @@ static int block_read(struct scan *scan, uint32_t position)
 {
     struct block *block = scan->block;
     uint64_t offset = (uint64_t)position * TRACE_BLOCK_BYTES;
-    int64_t got = trace_read_at(scan->reader->fd, &block->header, TRACE_BLOCK_BYTES, offset);
+    int64_t got = trace_read_at(scan->reader, &block->header, TRACE_BLOCK_BYTES, offset);
 
     if (got < 0)
         return FAIL(scan, (int)got, offset, "%s", strerror((int)-got));

@@ -9,6 +9,7 @@
 #include "tools/analysis.h"
 #include "tools/locate.h"
 #include "tools/report.h"
+#include "tools/trace_open.h"
 #include "tools/units.h"
 
 /** A word a shell reads back as it is. */
@@ -72,7 +73,7 @@ void run_summary_print(const struct trace_files *files, const struct trace_file 
     struct analysis *analysis = NULL;
     char why[256];
 
-    if (trace_reader_open(file->path, &reader, why, sizeof why) < 0 ||
+    if (trace_open(file->path, &reader, why, sizeof why) < 0 ||
         analysis_create(reader, &analysis, why, sizeof why) < 0) {
         fprintf(out, "cupool: %s: %s\n", locate_display(file->path), why);
     } else {

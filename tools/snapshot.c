@@ -11,6 +11,7 @@
 
 #include "tools/report.h"
 #include "tools/symbols.h"
+#include "tools/trace_open.h"
 
 const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT] = {
 #define FIGURE(name, value) #name,
@@ -47,7 +48,7 @@ int snapshot_trace_open(const char *path, const char *const *ignored, size_t ign
 {
     struct snapshot_trace trace = {0};
     char why[256];
-    int r = trace_reader_open(path, &trace.reader, why, sizeof why);
+    int r = trace_open(path, &trace.reader, why, sizeof why);
 
     if (r < 0) {
         snprintf(ret_why, why_bytes, "%s: %s: %s", path, why,

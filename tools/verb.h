@@ -28,6 +28,7 @@ enum {
     VERB(report, "[options] TRACE...", "turn a record into a report")                              \
     VERB(diff, "[options] BASE NEW", "what grew between two records, by site")                     \
     VERB(check, "[options] --budget FILE TRACE", "hold a record against a budget, for CI")         \
+    VERB(pack, "[options] TRACE", "make a record smaller to keep or send, or plain again")         \
     VERB(options, "[--markdown]", "list all options, their values and where these come from")      \
     VERB(doctor, "[options] [-- PROGRAM [ARGUMENTS]]",                                             \
          "look at the installation, and at whether a program would be caught")

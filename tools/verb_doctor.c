@@ -21,6 +21,7 @@
 #include "tools/probe.h"
 #include "tools/program.h"
 #include "tools/report.h"
+#include "tools/trace_open.h"
 #include "tools/traces.h"
 #include "tools/units.h"
 
@@ -191,7 +192,7 @@ static int trace_print(const struct trace_file *file)
     char why[256];
     int trouble = EXIT_FINE;
 
-    if (trace_reader_open(file->path, &reader, why, sizeof why) < 0 ||
+    if (trace_open(file->path, &reader, why, sizeof why) < 0 ||
         analysis_create(reader, &analysis, why, sizeof why) < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", file->path, why);
     else

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "tools/report_formats.h"
+#include "tools/progress.h"
 #include "tools/symbols.h"
+#include "tools/trace_open.h"
 
 #define VERB_NAME "report"
 
@@ -26,6 +28,7 @@ static const char help_options[] =
     "500;\n"
     "                       others: all)\n"
     "      --force          overwrite the output file\n"
+    "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"
     "Formats:\n";
 
@@ -114,17 +117,15 @@ enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE };
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
-    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"by", required_argument, NULL, OPTION_BY},
-                                            {"top", required_argument, NULL, OPTION_TOP},
-                                            {"force", no_argument, NULL, OPTION_FORCE},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"format", required_argument, NULL, 'f'},   {"output", required_argument, NULL, 'o'},
+        {"by", required_argument, NULL, OPTION_BY}, {"top", required_argument, NULL, OPTION_TOP},
+        {"force", no_argument, NULL, OPTION_FORCE}, {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},           {0}};
     int option, trouble = 0;
 
     verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":f:o:h", options, NULL)) != -1) {
+    while (!trouble && (option = getopt_long(argc, argv, ":f:o:qh", options, NULL)) != -1) {
         switch (option) {
         case 'f': trouble = format_set(ret_request, optarg); break;
         case 'o': ret_request->output = optarg; break;
@@ -135,6 +136,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                      "--top %s: not a count: give a number from 1", optarg);
             break;
         case OPTION_FORCE: ret_request->force = true; break;
+        case 'q': progress_silence(); break;
         case 'h': help_print(); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -167,11 +169,12 @@ static int trace_load(struct loaded *loaded, const char *path)
 {
     char why[256];
     size_t i = loaded->count;
-    int r = trace_reader_open(path, &loaded->reader[i], why, sizeof why);
+    int r = trace_open(path, &loaded->reader[i], why, sizeof why);
 
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", path, why,
-                          r == -ENOENT            ? "name a file that 'cupool run' wrote"
+                          r == -ENOTSUP           ? "install libzstd-dev and build cupool again"
+                          : r == -ENOENT          ? "name a file that 'cupool run' wrote"
                           : r == -EBADMSG         ? "record it again"
                           : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
                                                   : "see that it can be read");
