@@ -4,15 +4,18 @@
 Three tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
-  record    what recording adds to an operation
+  record    what recording adds to an operation, and to the whole of tinyllm
 Times are of this machine and say something only beside each other; the simulated time adds up the
 profile's cost of every driver call and does not depend on the machine.
 """
 
 import argparse
 import json
+import os
 import pathlib
+import statistics
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
 
@@ -88,6 +91,32 @@ def tinyllm_table(machine):
     return rows
 
 
+def total_time(machine, words, recording):
+    """Wall and processor seconds of one pooled tinyllm."""
+    trace = machine.scratch / "total.cupool"
+    trace.unlink(missing_ok=True)
+    before, begin = os.times(), time.monotonic()
+    done = machine.run(machine.program("tinyllm", *words), preload=True,
+                       CUPOOL=f"trace:{trace if recording else 'off'}")
+    after, end = os.times(), time.monotonic()
+    preload.expect_equal("tinyllm: exit", done.returncode, 0)
+    return end - begin, (after.children_user - before.children_user +
+                         after.children_system - before.children_system)
+
+
+def record_ratio(machine, repetitions):
+    """tinyllm recorded over unrecorded, run in turns: medians of the pairs' ratios."""
+    words = ("--tokens", "512", "--seed", "7")
+    pairs = [[total_time(machine, words, recording) for recording in order]
+             for order in [(False, True), (True, False)] * repetitions]
+    pairs = [pair if i % 2 == 0 else pair[::-1] for i, pair in enumerate(pairs)]
+    wall, processor = (statistics.median(on[k] / max(off[k], 1e-9) for off, on in pairs)
+                       for k in (0, 1))
+    print(f"\ntinyllm, recorded over unrecorded, median of {len(pairs)} pairs in turns: "
+          f"{wall:.3f} of the time, {processor:.3f} of the processor's")
+    return {"pairs": len(pairs), "wall": wall, "processor": processor}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,8 +133,9 @@ def main():
                  for call in ("allocate", "free")]
         print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
     llm = tinyllm_table(machine)
+    ratio = record_ratio(machine, 10)
     if options.json:
-        options.json.write_text(json.dumps({"hook": hooks, "tinyllm": llm}, indent=2,
+        options.json.write_text(json.dumps({"hook": hooks, "record": ratio, "tinyllm": llm}, indent=2,
                                            sort_keys=True) + "\n")
 
 

@@ -19,6 +19,7 @@
 #include "cupti/crc32c.h"
 #include "cupti/trace_reader.h"
 #include "tools/analysis.h"
+#include "tools/packed.h"
 #include "tools/report_formats.h"
 #include "tools/symbols.h"
 
@@ -88,24 +89,50 @@ static void reports_make(struct trace_reader *reader)
     analysis_destroy(analysis);
 }
 
+static void why_check(const char *why)
+{
+    if (!*why || strchr(why, '\n'))
+        abort();
+}
+
+/** The bytes of a file, unpacked where it is packed. */
+static bool source_make(int fd, struct trace_source *ret_source, char *ret_why, size_t why_bytes)
+{
+    struct trace_source file;
+
+    if (trace_source_file(fd, &file) < 0)
+        abort();
+    if (!packed_is(&file)) {
+        *ret_source = file;
+        return true;
+    }
+    if (packed_open(&file, ret_source, ret_why, why_bytes) == 0)
+        return true;
+    file.close(file.context);
+    return false;
+}
+
 void trace_reader_fuzz(const unsigned char *data, size_t bytes, bool mend)
 {
     unsigned char *copy = malloc(bytes + 1);
     struct trace_reader *reader;
+    struct trace_source source;
     char why[256] = "";
-    int fd;
 
     if (!copy)
         abort();
     memcpy(copy, data, bytes);
     if (mend)
         checksums_mend(copy, bytes);
-    fd = file_make(copy, bytes);
+    if (!source_make(file_make(copy, bytes), &source, why, sizeof why)) {
+        free(copy);
+        why_check(why);
+        return;
+    }
     free(copy);
-    if (trace_reader_open_fd(fd, &reader, why, sizeof why) < 0) {
-        if (!*why || strchr(why, '\n'))
-            abort();
-        close(fd);
+    if (trace_reader_open_source(&source, &reader, why, sizeof why) < 0) {
+        why_check(why);
+        source.close(source.context);
         return;
     }
     events_check(reader);

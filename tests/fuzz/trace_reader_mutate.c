@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzzing without a fuzzer, for the ordinary tests: replays the files it is given, then mutates the
- * sample trace for a bounded time. usage: trace_reader_mutate SECONDS [FILE...]
+ * sample trace, plain, of limited size and packed, for a bounded time or number of inputs.
+ * usage: trace_reader_mutate SECONDS|INPUTSx [FILE...]
  *
  * Every input has a seed of its own; the one that fails is printed, and CUPOOL_TEST_SEED repeats
  * it.
@@ -18,6 +19,7 @@
 #include "cupti/trace_format.h"
 #include "tests/fuzz/trace_reader_fuzz.h"
 #include "tests/unit/tools/sample.h"
+#include "tools/packed.h"
 
 static uint64_t state;
 static volatile uint64_t input_seed;
@@ -64,31 +66,86 @@ static unsigned char *file_load(const char *path, size_t *ret_bytes)
     return data;
 }
 
-static unsigned char *sample_make(size_t *ret_bytes)
+/** More events than fit the limit, so that some are folded. */
+static void overflow_emit(struct trace_writer *writer)
+{
+    struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,
+                                  .memory = TRACE_MEMORY_DEVICE,
+                                  .outcome = TRACE_OUTCOME_HIT,
+                                  .api = (uint16_t)trace_writer_string(writer, "cudaMalloc"),
+                                  .site = trace_writer_site(writer, (const char *)overflow_emit)};
+
+    for (uint64_t i = 0; i < 20000; i++) {
+        record.kind = i & 1 ? TRACE_EVENT_FREE : TRACE_EVENT_ALLOCATE;
+        record.address = 512 * (1 + i / 2 % 50);
+        record.size = record.value = 512 + i % 7 * 1000;
+        trace_writer_emit(writer, &record);
+    }
+}
+
+static unsigned char *sample_make(uint64_t most_bytes, size_t *ret_bytes)
 {
     char path[] = "/tmp/cupool-fuzz-XXXXXX";
     struct trace_writer *writer;
     unsigned char *data;
     int fd = mkstemp(path);
 
-    if (fd < 0 || unlink(path) < 0 || trace_writer_open(path, &writer) < 0) {
+    if (fd < 0 || unlink(path) < 0 || trace_writer_open_limited(path, most_bytes, &writer) < 0) {
         fprintf(stderr, "%s: cannot write\n", path);
         exit(1);
     }
     close(fd);
     sample_emit(writer);
+    if (most_bytes)
+        overflow_emit(writer);
     trace_writer_close(writer);
     data = file_load(path, ret_bytes);
     unlink(path);
     return data;
 }
 
+struct sample {
+    unsigned char *data;
+    size_t bytes;
+};
+
+static int sample_put(void *context, const void *data, size_t bytes)
+{
+    struct sample *sample = context;
+    unsigned char *grown = realloc(sample->data, sample->bytes + bytes + TRACE_BLOCK_BYTES);
+
+    if (!grown)
+        return -1;
+    memcpy(grown + sample->bytes, data, bytes);
+    *sample = (struct sample){grown, sample->bytes + bytes};
+    return 0;
+}
+
+/** A sample packed; as it is where packing is not built in. */
+static struct sample sample_pack(const struct sample *plain)
+{
+    struct sample packed = {0};
+    struct packer *packer;
+
+    if (packer_create(sample_put, &packed, &packer) < 0)
+        return *plain;
+    for (size_t at = 0; at < plain->bytes; at += PACKED_FRAME_BYTES) {
+        size_t left = plain->bytes - at;
+
+        packer_add(packer, plain->data + at, left < PACKED_FRAME_BYTES ? left : PACKED_FRAME_BYTES);
+    }
+    packer_finish(packer);
+    packer_destroy(packer);
+    return packed;
+}
+
 /** A place worth changing: mostly in the slots that are used. */
 static size_t place(size_t bytes)
 {
-    size_t block = draw(bytes / TRACE_BLOCK_BYTES), within = draw(32 * TRACE_SLOT_BYTES);
+    size_t blocks = bytes / TRACE_BLOCK_BYTES;
+    size_t block = blocks ? draw(blocks) : 0, within = draw(32 * TRACE_SLOT_BYTES);
 
-    return draw(16) ? block * TRACE_BLOCK_BYTES + within : draw(bytes);
+    return blocks && draw(16) ? block * TRACE_BLOCK_BYTES + within : draw(bytes);
 }
 
 static void mutate(unsigned char *data, size_t bytes)
@@ -113,43 +170,52 @@ static void mutate(unsigned char *data, size_t bytes)
     }
 }
 
-/** One input, made from the sample and `input_seed`. */
-static void input_run(const unsigned char *sample, size_t bytes, unsigned char *data)
+/** One input, made from a sample and `input_seed`. */
+static void input_run(const struct sample *sample, unsigned char *data)
 {
     size_t cut;
 
     state = input_seed;
-    cut = draw(4) ? bytes : draw(bytes + 1);
-    memcpy(data, sample, bytes);
+    cut = draw(4) ? sample->bytes : draw(sample->bytes + 1);
+    memcpy(data, sample->data, sample->bytes);
     for (uint64_t changes = draw(6) + 1; changes--;)
-        mutate(data, bytes);
+        mutate(data, sample->bytes);
     trace_reader_fuzz(data, cut, draw(8));
+}
+
+static void files_replay(char **paths, int count)
+{
+    for (int i = 0; i < count; i++) {
+        size_t bytes;
+        unsigned char *data = file_load(paths[i], &bytes);
+
+        trace_reader_fuzz(data, bytes, false);
+        trace_reader_fuzz(data, bytes, true);
+        free(data);
+    }
 }
 
 int main(int argc, char **argv)
 {
     static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGALRM};
-    const char *given = getenv("CUPOOL_TEST_SEED");
-    time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 5);
-    unsigned char *sample, *data;
-    unsigned long rounds = 0;
-    size_t bytes;
+    const char *given = getenv("CUPOOL_TEST_SEED"), *bound = argc > 1 ? argv[1] : "5";
+    unsigned long rounds = 0, wanted = strchr(bound, 'x') ? strtoul(bound, NULL, 10) : 0;
+    time_t end = time(NULL) + atoi(bound);
+    struct sample sample[3];
+    unsigned char *data;
 
-    for (int i = 2; i < argc; i++) {
-        data = file_load(argv[i], &bytes);
-        trace_reader_fuzz(data, bytes, false);
-        trace_reader_fuzz(data, bytes, true);
-        free(data);
-    }
-    sample = sample_make(&bytes);
-    data = malloc(bytes);
+    files_replay(argv + 2, argc - 2);
+    sample[0].data = sample_make(0, &sample[0].bytes);
+    sample[1].data = sample_make(TRACE_LIMIT_LEAST, &sample[1].bytes);
+    sample[2] = sample_pack(&sample[0]);
+    data = malloc(TRACE_LIMIT_LEAST + sample[0].bytes + sample[2].bytes);
     input_seed = given ? strtoull(given, NULL, 0)
                        : (uint64_t)time(NULL) * 7919 + (uint64_t)getpid();
     fprintf(stderr, "CUPOOL_TEST_SEED=%llu\n", (unsigned long long)input_seed);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], failure_tell);
-    while (time(NULL) < end && data) {
-        input_run(sample, bytes, data);
+    while (data && (wanted ? rounds < wanted : time(NULL) < end)) {
+        input_run(&sample[input_seed % 3], data);
         rounds++;
         input_seed++;
         if (given)
@@ -157,6 +223,8 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "%lu inputs\n", rounds);
     free(data);
-    free(sample);
+    for (size_t i = 0; i < 3; i++)
+        if (i < 2 || sample[2].data != sample[0].data)
+            free(sample[i].data);
     return rounds ? 0 : 1;
 }
