@@ -16,8 +16,8 @@ struct ledger_node {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ledger_node *buckets[BUCKETS]; /* guarded by lock */
-static size_t node_count;                    /* guarded by lock */
+static struct ledger_node *buckets[BUCKETS];     /* guarded by lock */
+static size_t node_count;                        /* guarded by lock */
 static struct ledger_total totals[LEDGER_KINDS]; /* guarded by lock */
 
 /* Kinds that one and the same free function may be given share a space. */
