@@ -12,6 +12,9 @@
 #include "cupti/pages.h"
 #include "cupti/trace_record.h"
 
+/** Room that records of frequent kinds leave to the rare ones. */
+#define FREQUENT_RECORDS (TRACE_FOLD_RECORDS - 1024)
+
 enum { ROW_TOTAL, ROW_SITE, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
 /** What levels change by. */
@@ -306,6 +309,13 @@ static void memory_info_add(struct trace_fold *fold, const struct trace_record *
         figures->unaccounted_bytes = used - figures->driver.current;
 }
 
+/** Of these there are few, and the report cannot do without them. */
+static bool kind_is_rare(uint16_t kind)
+{
+    return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_DEVICE ||
+           kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER;
+}
+
 /** A record that is kept as it is. Of a counter, the last one of its name and context. */
 static void record_keep(struct trace_fold *fold, const struct trace_record *record)
 {
@@ -317,7 +327,7 @@ static void record_keep(struct trace_fold *fold, const struct trace_record *reco
             store->record[i] = *record;
             return;
         }
-    if (store->records < TRACE_FOLD_RECORDS)
+    if (store->records < (kind_is_rare(record->kind) ? TRACE_FOLD_RECORDS : FREQUENT_RECORDS))
         store->record[store->records++] = *record;
     else
         fold->figures.forgotten++;
