@@ -7,6 +7,7 @@
 #include "tools/report_formats.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "tools/html_article.h"
 #include "tools/html_assets.h"
@@ -30,7 +31,8 @@ static void head_print(const struct report_input *input, FILE *out)
     fprintf(out,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'\">\n"
+            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'; base-uri 'none'; "
+            "form-action 'none'\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
             html_asset_dygraph_js.hash, html_asset_report_js.hash);
@@ -72,15 +74,17 @@ static void navigation_print(const struct html_article *article)
 {
     static const struct {
         const char *id, *name;
-    } places[] = {{"time", "Time"},        {"device", "Device"},       {"sites", "Sites"},
-                  {"sizes", "Sizes"},      {"libraries", "Libraries"}, {"apis", "APIs"},
-                  {"kinds", "Kinds"},      {"leaks", "Leaks"},         {"invalid", "Invalid frees"},
-                  {"provenance", "Origin"}};
+    } places[] = {{"time", "Time"},           {"flame", "Who"},        {"map", "Addresses"},
+                  {"device", "Device"},       {"invalid", "Troubles"}, {"sites", "Sites"},
+                  {"sizes", "Sizes"},         {"lifetimes", "Lifetimes"},
+                  {"libraries", "Libraries"}, {"apis", "APIs"},        {"kinds", "Kinds"},
+                  {"phases", "Phases"},       {"provenance", "Origin"}};
 
     fputs("<nav aria-label=\"Sections\">", article->out);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
-                places[i].name);
+        if (strcmp(places[i].id, "phases") != 0 || article->analysis->phases)
+            fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
+                    places[i].name);
     fputs("</nav>\n", article->out);
 }
 
@@ -140,11 +144,13 @@ static int article_print(const struct html_article *article)
     navigation_print(article);
     headline_print(article);
     html_chart_print(article);
-    r = html_icicle_print(article);
+    r = html_flame_print(article);
+    r = r == 0 ? html_map_print(article) : r;
     html_device_print(article);
     r = r == 0 ? html_troubles_print(article) : r;
     r = r == 0 ? html_breakdowns_print(article) : r;
-    html_provenance_print(article);
+    r = r == 0 ? html_lifetimes_print(article) : r;
+    r = r == 0 ? html_provenance_print(article) : r;
     fputs("</article>\n", article->out);
     return r;
 }
