@@ -3,9 +3,9 @@
  * The device's addresses, at the peak and at the end: all extents one behind the other, wrapped
  * into rows, coloured by the sites that asked for the blocks.
  *
- * Neighbours are joined until they are as wide as a pixel or two (a MOST_RUNS-th of the whole); a
- * joined run has the colour of what most of it is, and says what it holds. A run never reaches
- * beyond its extent.
+ * Neighbours are joined until they are wide enough to be seen (a MOST_RUNS-th of the whole). A
+ * joined run shows first what its blocks use, in the colour of most of it, then rounding, then
+ * holes, each as wide as its bytes. A run never reaches beyond its extent.
  */
 #include "tools/html_article.h"
 
@@ -19,7 +19,7 @@
 
 #define ROW_HEIGHT    20
 #define MOST_ROWS     16
-#define MOST_RUNS     1400
+#define MOST_RUNS     1000
 #define COLOURED      (HTML_COLOURS - 1)
 #define EXTENTS_SHOWN 200
 
@@ -87,7 +87,7 @@ static int sites_choose(struct picture *picture)
 }
 
 /** A rectangle, or two and more where the run goes on in the next row. */
-static void rectangles_print(const struct picture *picture, const char *classes, uint64_t bytes)
+static void rectangles_print(struct picture *picture, const char *classes, uint64_t bytes)
 {
     uint64_t begin = picture->drawn_bytes, end = begin + bytes;
 
@@ -104,6 +104,7 @@ static void rectangles_print(const struct picture *picture, const char *classes,
                 ROW_HEIGHT - 3);
         begin = stop;
     }
+    picture->drawn_bytes = end;
 }
 
 static void run_name(const struct picture *picture, const struct run *run)
@@ -121,14 +122,13 @@ static void run_name(const struct picture *picture, const struct run *run)
     }
 }
 
+/** The colour of most bytes of its blocks. */
 static const char *run_class(const struct run *run)
 {
     static const char *const classes[HTML_COLOURS] = {"c0", "c1", "c2", "c3",
                                                       "c4", "c5", "c6", "c7"};
     unsigned most = 0;
 
-    if (run->hole_bytes > run->bytes / 2)
-        return "hole";
     for (unsigned i = 1; i < HTML_COLOURS; i++)
         if (run->colour_bytes[i] > run->colour_bytes[most])
             most = i;
@@ -149,10 +149,9 @@ static void run_print(struct picture *picture, struct run *run)
     if (run->blocks && run->hole_bytes)
         fprintf(picture->out, ", %s holes", unit_bytes(run->hole_bytes).text);
     fputs("</title>", picture->out);
-    rectangles_print(picture, run_class(run), run->bytes - run->waste_bytes);
-    picture->drawn_bytes += run->bytes - run->waste_bytes;
+    rectangles_print(picture, run_class(run), run->bytes - run->waste_bytes - run->hole_bytes);
     rectangles_print(picture, "waste", run->waste_bytes);
-    picture->drawn_bytes += run->waste_bytes;
+    rectangles_print(picture, "hole", run->hole_bytes);
     fputs("</g>\n", picture->out);
     *run = (struct run){0};
 }
@@ -308,7 +307,7 @@ static void picture_print(struct picture *picture, const char *name)
     if (picture->joined_runs)
         fprintf(picture->out,
                 "<p class=\"note\">A row is %s. What is smaller than %s is joined with its "
-                "neighbours.</p>\n",
+                "neighbours: first what is used, then rounding, then holes.</p>\n",
                 unit_bytes(picture->row_bytes).text, unit_bytes(picture->least_bytes).text);
     else
         fprintf(picture->out, "<p class=\"note\">A row is %s.</p>\n",

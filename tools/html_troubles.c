@@ -10,6 +10,15 @@
 #include "tools/html_table.h"
 #include "tools/units.h"
 
+static int compare_leaks(const void *a, const void *b)
+{
+    const struct tally *left = a, *right = b;
+
+    if (left->leaked_bytes != right->leaked_bytes)
+        return left->leaked_bytes > right->leaked_bytes ? -1 : 1;
+    return tally_compare(a, b);
+}
+
 static int leaks_print(const struct html_article *article)
 {
     static const char *const columns[] = {"Site", "#Leaked", "#Blocks", NULL};
@@ -18,6 +27,8 @@ static int leaks_print(const struct html_article *article)
 
     if (!rows && analysis->sites.rows)
         return -ENOMEM;
+    if (rows)
+        qsort(rows, analysis->sites.rows, sizeof *rows, compare_leaks);
     html_section_begin(article, "leaks", "Leaks");
     if (analysis->total.leaked_blocks)
         fprintf(article->out, "<p>%s of device memory in %s was never freed.</p>\n",

@@ -72,10 +72,10 @@ static void banners_print(const struct html_article *article)
 
 static void navigation_print(const struct html_article *article)
 {
-    static const struct {
+    const struct {
         const char *id, *name;
     } places[] = {{"time", "Time"},           {"flame", "Who"},        {"map", "Addresses"},
-                  {"device", "Device"},       {"invalid", "Troubles"}, {"sites", "Sites"},
+                  {"device", "Device"},       {article->analysis->postmortems ? "oom" : "invalid", "Troubles"}, {"sites", "Sites"},
                   {"sizes", "Sizes"},         {"lifetimes", "Lifetimes"},
                   {"libraries", "Libraries"}, {"apis", "APIs"},        {"kinds", "Kinds"},
                   {"phases", "Phases"},       {"provenance", "Origin"}};

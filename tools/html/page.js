@@ -103,6 +103,17 @@ function tableMakeSearchable(table) {
     table.parentElement.before(label);
 }
 
+// A long table scrolls by itself, by keyboard too.
+function tableMakeScrolled(table) {
+    const frame = table.parentElement;
+    if (table.tBodies[0].rows.length > 25) {
+        frame.classList.add("long");
+        frame.tabIndex = 0;
+        frame.setAttribute("role", "region");
+        frame.setAttribute("aria-label", table.caption.textContent);
+    }
+}
+
 function sortAsAsked() {
     for (const name of new URLSearchParams(location.search).getAll("sort")) {
         for (const button of document.querySelectorAll("table.sortable th button")) {
@@ -115,4 +126,5 @@ function sortAsAsked() {
 
 document.querySelectorAll("table.sortable").forEach(tableMakeSortable);
 document.querySelectorAll("table.searchable").forEach(tableMakeSearchable);
+document.querySelectorAll(".scroll > table").forEach(tableMakeScrolled);
 sortAsAsked();
