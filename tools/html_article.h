@@ -10,6 +10,8 @@
 
 #include "tools/report.h"
 
+#define HTML_MOST_ROWS 5000 /* of a table, so that a page stays below 10 MB */
+
 struct html_article {
     const struct analysis *analysis;
     const char *trace;

@@ -94,9 +94,13 @@ static int breakdown_print(const struct html_article *article, enum report_by by
         figures_print(article->out, &rows[i]);
     }
     html_table_end(article->out);
-    if (tallies->rows > article->top)
+    if (tallies->rows > article->top && article->top < HTML_MOST_ROWS)
         fprintf(article->out, "<p class=\"note\">%zu more: <code>--top %zu</code></p>\n",
                 tallies->rows - article->top, tallies->rows);
+    else if (tallies->rows > article->top)
+        fprintf(article->out,
+                "<p class=\"note\">%zu more: <code>--format csv</code> has all</p>\n",
+                tallies->rows - article->top);
     html_section_end(article);
     free(rows);
     return 0;

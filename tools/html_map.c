@@ -5,7 +5,7 @@
  *
  * Neighbours are joined until they are wide enough to be seen (a MOST_RUNS-th of the whole). A
  * joined run shows first what its blocks use, in the colour of most of it, then rounding, then
- * holes, each as wide as its bytes. A run never reaches beyond its extent.
+ * holes, each as wide as its bytes. A run reaches beyond its extent only where extents are as small.
  */
 #include "tools/html_article.h"
 
@@ -175,16 +175,16 @@ static void run_add(struct picture *picture, struct run *run, const struct run *
         run_print(picture, run);
 }
 
-static void extent_print(struct picture *picture, const struct address_extent *extent)
+static void extent_print(struct picture *picture, const struct address_extent *extent,
+                         struct run *run)
 {
     const struct ledger_block *block = picture->map->block + extent->first;
-    struct run run = {0};
 
     for (size_t i = 0; i <= extent->blocks; i++) {
         uint64_t hole = address_hole_before(picture->map, extent, i);
 
         if (hole)
-            run_add(picture, &run,
+            run_add(picture, run,
                     &(struct run){.address = i ? block[i - 1].address + block[i - 1].allocated_bytes
                                                : extent->address,
                                   .bytes = hole,
@@ -198,10 +198,11 @@ static void extent_print(struct picture *picture, const struct address_extent *e
                                 .site = block[i].site};
 
             piece.colour_bytes[site_colour(picture, block[i].site)] = block[i].allocated_bytes;
-            run_add(picture, &run, &piece);
+            run_add(picture, run, &piece);
         }
     }
-    run_print(picture, &run);
+    if (extent->bytes >= picture->least_bytes)
+        run_print(picture, run);
 }
 
 /** Where extents begin: a line from top to bottom of a row. */
@@ -290,6 +291,7 @@ static void extents_print(const struct html_article *article, const struct addre
 static void picture_print(struct picture *picture, const char *name)
 {
     const struct address_map *map = picture->map;
+    struct run run = {0};
     size_t rows = (map->blocks + map->extents) / 4 + map->extents;
 
     picture->rows = rows < MOST_ROWS ? (unsigned)rows : MOST_ROWS;
@@ -300,7 +302,8 @@ static void picture_print(struct picture *picture, const char *name)
             "aria-label=\"%s: blocks and holes in the order of their addresses\">\n",
             HTML_VIEW_WIDTH, picture->rows * ROW_HEIGHT, name);
     for (size_t i = 0; i < map->extents; i++)
-        extent_print(picture, &map->extent[i]);
+        extent_print(picture, &map->extent[i], &run);
+    run_print(picture, &run);
     borders_print(picture);
     fputs("</svg></div>\n", picture->out);
     legend_print(picture);

@@ -15,7 +15,8 @@
 #include "tools/units.h"
 
 #define DEFAULT_TOP 500
-#define LEAST_TOP   50 /* when many traces share the page */
+#define LEAST_TOP   50         /* when many traces share the page */
+#define FULL_BYTES  (6U << 20) /* of a page; later traces are only named, with their headline */
 
 static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
 {
@@ -124,10 +125,9 @@ static void headline_print(const struct html_article *article)
     fputs("</dl>\n", article->out);
 }
 
-static int article_print(const struct html_article *article)
+static void heading_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
-    int r;
 
     fputs("<article>\n<header><h1>", article->out);
     html_text(article->out, analysis->command ? analysis->command : article->trace);
@@ -141,6 +141,22 @@ static int article_print(const struct html_article *article)
     }
     fputs("</p></header>\n", article->out);
     banners_print(article);
+}
+
+/** A trace for which the page has no room. */
+static void article_name(const struct html_article *article)
+{
+    heading_print(article);
+    headline_print(article);
+    fputs("<p class=\"note\">The page is full: report this trace by itself.</p>\n</article>\n",
+          article->out);
+}
+
+static int article_print(const struct html_article *article)
+{
+    int r;
+
+    heading_print(article);
     navigation_print(article);
     headline_print(article);
     html_chart_print(article);
@@ -159,25 +175,59 @@ static size_t rows_wanted(const struct report_input *input, const struct report_
 {
     size_t share = DEFAULT_TOP / input->count;
 
-    return style->top ? style->top : share > LEAST_TOP ? share : LEAST_TOP;
+    if (style->top)
+        return style->top < HTML_MOST_ROWS ? style->top : HTML_MOST_ROWS;
+    return share > LEAST_TOP ? share : LEAST_TOP;
 }
 
-int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
-{
-    int r = 0;
+/** A stream that knows how much went through it. */
+struct counted {
+    FILE *out;
+    size_t bytes;
+};
 
-    if (html_assets_missing)
-        return -ENOTSUP;
-    head_print(input, out);
+static ssize_t counted_write(void *cookie, const char *data, size_t size)
+{
+    struct counted *counted = cookie;
+
+    counted->bytes += size;
+    return fwrite(data, 1, size, counted->out) == size ? (ssize_t)size : 0;
+}
+
+static int articles_print(const struct report_input *input, const struct report_style *style,
+                          FILE *out)
+{
+    struct counted counted = {.out = out};
+    const cookie_io_functions_t functions = {.write = counted_write};
+    FILE *stream = fopencookie(&counted, "w", functions);
+    int r = stream ? 0 : -ENOMEM;
+
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],
                                              .number = i + 1,
                                              .top = rows_wanted(input, style),
-                                             .out = out};
+                                             .out = stream};
 
-        r = article_print(&article);
+        fflush(stream);
+        if (counted.bytes > FULL_BYTES)
+            article_name(&article);
+        else
+            r = article_print(&article);
     }
+    if (stream && fclose(stream) == EOF && r == 0)
+        r = -EIO;
+    return r;
+}
+
+int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    int r;
+
+    if (html_assets_missing)
+        return -ENOTSUP;
+    head_print(input, out);
+    r = articles_print(input, style, out);
     fputs("<footer>Made by cupool. Chart: dygraphs (MIT licence), "
           "&copy; Dan Vanderkam and others.</footer>\n",
           out);

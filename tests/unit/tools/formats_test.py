@@ -352,10 +352,16 @@ class Formats(unittest.TestCase):
     def test_html_of_many_sites_stays_small(self):
         text, page = self.page(self.many)
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
-        self.assertIn("sites with less than 0.1 %", page.texts["p"])
+        self.assertRegex(page.texts["p"], r"Joined as others: [0-9,]+ frames with less than")
         self.assertRegex(page.texts["code"], r"--top \d{4,}")
         text, page = self.page("--top", "30000", self.many)
-        self.assertNotIn("code", page.texts, "nothing is left out")
+        self.assertLess(len(text.encode()), 10 * 1024 * 1024)
+        self.assertIn("--format csv", page.texts["code"])
+
+    def test_html_of_many_traces_stays_small(self):
+        text, page = self.page(*[self.plain] * 20, *[self.many] * 12)
+        self.assertLess(len(text.encode()), 10 * 1024 * 1024)
+        self.assertIn("The page is full", page.texts["p"])
 
     def test_html_several(self):
         _, page = self.page(self.plain, self.hostile, self.trimmed)
