@@ -42,10 +42,10 @@ void address_history_done(struct address_history *history);
 /** Addresses that were taken from the driver in one piece. */
 struct address_extent {
     uint64_t address, bytes;
-    bool segment;                             /* of the pool; otherwise a block of its own */
-    size_t first, blocks;                     /* in address_map.block */
-    uint64_t used_bytes, waste_bytes;         /* of the blocks: requested, and rounding */
-    uint64_t hole_bytes, hole_most;           /* between the blocks: sum, and the largest */
+    bool segment;                     /* of the pool; otherwise a block of its own */
+    size_t first, blocks;             /* in address_map.block */
+    uint64_t used_bytes, waste_bytes; /* of the blocks: requested, and rounding */
+    uint64_t hole_bytes, hole_most;   /* between the blocks: sum, and the largest */
     size_t holes;
 };
 

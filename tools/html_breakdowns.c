@@ -98,8 +98,7 @@ static int breakdown_print(const struct html_article *article, enum report_by by
         fprintf(article->out, "<p class=\"note\">%zu more: <code>--top %zu</code></p>\n",
                 tallies->rows - article->top, tallies->rows);
     else if (tallies->rows > article->top)
-        fprintf(article->out,
-                "<p class=\"note\">%zu more: <code>--format csv</code> has all</p>\n",
+        fprintf(article->out, "<p class=\"note\">%zu more: <code>--format csv</code> has all</p>\n",
                 tallies->rows - article->top);
     html_section_end(article);
     free(rows);

@@ -90,8 +90,9 @@ static void episodes_draw(const struct plot *plot, const struct analysis *analys
         const struct episode *episode = &analysis->episodes.row[i];
         double x = plot_x(plot, episode->begin_ns), width = plot_x(plot, episode->end_ns) - x;
 
-        fprintf(plot->out, "<rect class=\"phase c%u\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" "
-                           "height=\"%.0f\"><title>",
+        fprintf(plot->out,
+                "<rect class=\"phase c%u\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" "
+                "height=\"%.0f\"><title>",
                 phase_colour(episode->phase), x, TOP, width > 0.5 ? width : 0.5, HEIGHT);
         html_text(plot->out, analysis->phase[episode->phase].name);
         fputs("</title></rect>\n", plot->out);
@@ -128,8 +129,8 @@ static void picture_print(const struct html_article *article, const struct plot 
         "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"Device memory over time: peak "
         "%s after %s\">\n",
         (unsigned long long)analysis->peak_time_ns, (unsigned long long)plot->end_ns,
-        (unsigned long long)analysis->timeline.span_ns, LEFT + WIDTH + 20, TOP + HEIGHT + 30, unit_bytes(analysis->requested.peak).text,
-        unit_duration(analysis->peak_time_ns).text);
+        (unsigned long long)analysis->timeline.span_ns, LEFT + WIDTH + 20, TOP + HEIGHT + 30,
+        unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
     episodes_draw(plot, analysis);
     axes_print(plot);
     for (size_t i = 0; i < LINES; i++)

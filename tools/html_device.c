@@ -116,8 +116,8 @@ static void gauge_cell(FILE *out, const char *name, uint64_t value)
 
 static void pool_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Figure", "#Context", "#At the end", "#Highest",
-                                          "#At the pool's peak", NULL};
+    static const char *const columns[] = {
+        "Figure", "#Context", "#At the end", "#Highest", "#At the pool's peak", NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->counters)

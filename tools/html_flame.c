@@ -124,8 +124,8 @@ static void summary_print(const struct icicle *icicle)
 
     if (!node)
         return;
-    while (nodes[node].child && nodes[nodes[node].child].bytes[icicle->measure] ==
-                                    nodes[node].bytes[icicle->measure])
+    while (nodes[node].child &&
+           nodes[nodes[node].child].bytes[icicle->measure] == nodes[node].bytes[icicle->measure])
         node = nodes[node].child;
     fprintf(icicle->out, "<p>%s in all. The largest part of it, %s, by ",
             unit_bytes(icicle->total_bytes).text,

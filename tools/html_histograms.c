@@ -177,8 +177,9 @@ static int compare_temporaries(const void *a, const void *b)
 
 static int temporaries_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site",     "#Temporary",  "#Of its blocks",
-                                          "#A second", "#Bytes in all", "#Mean lifetime", NULL};
+    static const char *const columns[] = {"Site",      "#Temporary",    "#Of its blocks",
+                                          "#A second", "#Bytes in all", "#Mean lifetime",
+                                          NULL};
     const struct analysis *analysis = article->analysis;
     struct tally *rows = report_rows_sorted(&analysis->sites);
     double seconds = (double)analysis->duration_ns / 1e9;

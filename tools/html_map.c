@@ -5,7 +5,8 @@
  *
  * Neighbours are joined until they are wide enough to be seen (a MOST_RUNS-th of the whole). A
  * joined run shows first what its blocks use, in the colour of most of it, then rounding, then
- * holes, each as wide as its bytes. A run reaches beyond its extent only where extents are as small.
+ * holes, each as wide as its bytes. A run reaches beyond its extent only where extents are as
+ * small.
  */
 #include "tools/html_article.h"
 
@@ -246,9 +247,8 @@ static void summary_print(const struct picture *picture)
 {
     const struct address_map *map = picture->map;
 
-    fprintf(picture->out, "<p>%s in %s extent%s",
-            unit_bytes(map->bytes).text, unit_count(map->extents).text,
-            map->extents == 1 ? "" : "s");
+    fprintf(picture->out, "<p>%s in %s extent%s", unit_bytes(map->bytes).text,
+            unit_count(map->extents).text, map->extents == 1 ? "" : "s");
     fprintf(picture->out, ", %s of them segments of the pool: %s in %s, ",
             unit_count(map->segments).text, unit_bytes(map->used_bytes).text,
             unit_blocks(map->blocks).text);
@@ -259,8 +259,8 @@ static void summary_print(const struct picture *picture)
 
 static void extents_print(const struct html_article *article, const struct address_map *map)
 {
-    static const char *const columns[] = {"Address", "Kind",      "#Bytes", "#In use",
-                                          "#Blocks", "#Rounding", "#Holes", "#Free",
+    static const char *const columns[] = {"Address",       "Kind",      "#Bytes", "#In use",
+                                          "#Blocks",       "#Rounding", "#Holes", "#Free",
                                           "#Largest hole", NULL};
     char address[32];
 

@@ -75,11 +75,19 @@ static void navigation_print(const struct html_article *article)
 {
     const struct {
         const char *id, *name;
-    } places[] = {{"time", "Time"},           {"flame", "Who"},        {"map", "Addresses"},
-                  {"device", "Device"},       {article->analysis->postmortems ? "oom" : "invalid", "Troubles"}, {"sites", "Sites"},
-                  {"sizes", "Sizes"},         {"lifetimes", "Lifetimes"},
-                  {"libraries", "Libraries"}, {"apis", "APIs"},        {"kinds", "Kinds"},
-                  {"phases", "Phases"},       {"provenance", "Origin"}};
+    } places[] = {{"time", "Time"},
+                  {"flame", "Who"},
+                  {"map", "Addresses"},
+                  {"device", "Device"},
+                  {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
+                  {"sites", "Sites"},
+                  {"sizes", "Sizes"},
+                  {"lifetimes", "Lifetimes"},
+                  {"libraries", "Libraries"},
+                  {"apis", "APIs"},
+                  {"kinds", "Kinds"},
+                  {"phases", "Phases"},
+                  {"provenance", "Origin"}};
 
     fputs("<nav aria-label=\"Sections\">", article->out);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)

@@ -167,13 +167,13 @@ static void describe(struct story *story)
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         trace_writer_emit(story->writer, &events[i]);
     for (uint64_t i = 0; i < SLOTS * SLOT_BYTES / SEGMENT_BYTES; i++)
-        trace_writer_emit(story->writer, &(struct trace_record){
-                                             .kind = TRACE_EVENT_SEGMENT_ALLOCATE,
-                                             .memory = TRACE_MEMORY_DEVICE,
-                                             .context = 1,
-                                             .time_ns = 2000 + i,
-                                             .size = SEGMENT_BYTES,
-                                             .address = FIRST_ADDRESS + i * SEGMENT_APART});
+        trace_writer_emit(story->writer,
+                          &(struct trace_record){.kind = TRACE_EVENT_SEGMENT_ALLOCATE,
+                                                 .memory = TRACE_MEMORY_DEVICE,
+                                                 .context = 1,
+                                                 .time_ns = 2000 + i,
+                                                 .size = SEGMENT_BYTES,
+                                                 .address = FIRST_ADDRESS + i * SEGMENT_APART});
     story->time_ns = 4000;
 }
 
@@ -212,15 +212,14 @@ static void tell(struct story *story)
             failure_emit(story);
         account_emit(story);
     }
-    trace_writer_emit(story->writer,
-                      &(struct trace_record){
-                          .kind = TRACE_EVENT_COUNTER,
-                          .context = 1,
-                          .api = (uint16_t)trace_writer_string(story->writer, "quarantined_bytes"),
-                          .time_ns = ++story->time_ns,
-                          .size = 4096,
-                          .address = 8 * MIB,
-                          .value = 2 * MIB});
+    trace_writer_emit(story->writer, &(struct trace_record){.kind = TRACE_EVENT_COUNTER,
+                                                            .context = 1,
+                                                            .api = (uint16_t)trace_writer_string(
+                                                                story->writer, "quarantined_bytes"),
+                                                            .time_ns = ++story->time_ns,
+                                                            .size = 4096,
+                                                            .address = 8 * MIB,
+                                                            .value = 2 * MIB});
 }
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
