@@ -117,6 +117,7 @@ static unsigned depth_shown(const struct icicle *icicle, uint32_t index)
     return deepest + 1;
 }
 
+/** Names the deepest frame that has most of its caller's bytes. */
 static void summary_print(const struct icicle *icicle)
 {
     const struct flame_node *nodes = icicle->flame->node;
@@ -125,9 +126,9 @@ static void summary_print(const struct icicle *icicle)
     if (!node)
         return;
     while (nodes[node].child &&
-           nodes[nodes[node].child].bytes[icicle->measure] == nodes[node].bytes[icicle->measure])
+           nodes[nodes[node].child].bytes[icicle->measure] > nodes[node].bytes[icicle->measure] / 2)
         node = nodes[node].child;
-    fprintf(icicle->out, "<p>%s in all. The largest part of it, %s, by ",
+    fprintf(icicle->out, "<p>%s in all. Of it %s by ",
             unit_bytes(icicle->total_bytes).text,
             unit_percent(nodes[node].bytes[icicle->measure], icicle->total_bytes).text);
     html_text(icicle->out, nodes[node].name);

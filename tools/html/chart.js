@@ -188,7 +188,7 @@ function chartMake(chart) {
         stepPlot: true,
         series: {
             driver: {strokeWidth: 4},
-            reserved: {strokeWidth: 1.5, strokePattern: [7, 3]},
+            reserved: {strokeWidth: 1.5, strokePattern: [14, 10]},
             allocated: {strokeWidth: 4},
             requested: {strokeWidth: 1.5, fillGraph: true, showInRangeSelector: true},
         },
