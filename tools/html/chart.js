@@ -187,9 +187,9 @@ function chartMake(chart) {
         labels: ["time", "driver", "reserved", "allocated", "requested"],
         stepPlot: true,
         series: {
-            driver: {strokeWidth: 4},
-            reserved: {strokeWidth: 1.5, strokePattern: [14, 10]},
-            allocated: {strokeWidth: 4},
+            driver: {strokeWidth: 6},
+            reserved: {strokeWidth: 2},
+            allocated: {strokeWidth: 5},
             requested: {strokeWidth: 1.5, fillGraph: true, showInRangeSelector: true},
         },
         fillAlpha: 0.18,

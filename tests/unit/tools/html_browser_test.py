@@ -8,6 +8,7 @@ usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,9 +37,12 @@ def setUpModule():
     directory = tempfile.TemporaryDirectory(prefix="cupool-html-", ignore_cleanup_errors=True)
     unittest.addModuleCleanup(directory.cleanup)
     DIRECTORY = directory.name
+    hostile = f"{DIRECTORY}/<svg/onload=document.title='taken'>.so"
+    os.mkdir(os.path.dirname(hostile))
+    shutil.copy(SYNTHETIC, hostile)
     for name, preload, extra in (
             ("sample", SAMPLE, {}),
-            ("synthetic", SYNTHETIC, {"CUPOOL_TEST_BLOCKS": "30000"}),
+            ("synthetic", hostile, {"CUPOOL_TEST_BLOCKS": "30000"}),
             ("million", SYNTHETIC, {"CUPOOL_TEST_BLOCKS": MILLION, "CUPOOL_TEST_SITES": "3000"})):
         environment = {"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": preload,
                        "ASAN_OPTIONS": "verify_asan_link_order=0",
@@ -82,6 +86,18 @@ class Browser(unittest.TestCase):
                 self.assertGreater(PAGE.evaluate("document.querySelectorAll('canvas').length"), 0)
                 self.assertIn("document.title='taken'", PAGE.evaluate(
                     "document.querySelector('h1').textContent"))
+
+    def test_hostile_names_are_text(self):
+        """A function, a file, a phase, a device and a command that are markup."""
+        self.load("synthetic")
+        for place, name in (("#sites-1", "<img src=x onerror=document.title='taken'>"),
+                            ("#provenance-1", "/<svg/onload=document.title='taken'>.so"),
+                            ("#phases-1", "prefill <img src=x onerror=document.title='taken'>"),
+                            ("header", "Simulated <img src=x onerror=document.title='taken'>"),
+                            ("header", HOSTILE)):
+            self.assertIn(name, PAGE.evaluate(f"document.querySelector('{place}').textContent"))
+        self.assertEqual(PAGE.evaluate(
+            "document.querySelectorAll('[onerror], [onload], body script + img').length"), 0)
 
     def test_sizes(self):
         """One file: at most 2 MB for a million events."""
