@@ -128,8 +128,7 @@ static void summary_print(const struct icicle *icicle)
     while (nodes[node].child &&
            nodes[nodes[node].child].bytes[icicle->measure] > nodes[node].bytes[icicle->measure] / 2)
         node = nodes[node].child;
-    fprintf(icicle->out, "<p>%s in all. Of it %s by ",
-            unit_bytes(icicle->total_bytes).text,
+    fprintf(icicle->out, "<p>%s in all. Of it %s by ", unit_bytes(icicle->total_bytes).text,
             unit_percent(nodes[node].bytes[icicle->measure], icicle->total_bytes).text);
     html_text(icicle->out, nodes[node].name);
     fputs(".</p>\n", icicle->out);
@@ -195,28 +194,37 @@ static int measure_print(const struct html_article *article, struct flame *flame
     return 0;
 }
 
-/** The frames of a site, the outermost first; their number. */
-static size_t frames_find(const struct analysis *analysis, uint64_t site, const char **ret_frames,
-                          char (*buffers)[FRAME_BYTES])
+/** A site's frames, the outermost first. */
+struct stack {
+    char text[FLAME_DEPTH][FRAME_BYTES];
+    const char *frame[FLAME_DEPTH];
+    size_t depth;
+};
+
+static void stack_push(struct stack *stack, const char *text)
+{
+    if (stack->depth == FLAME_DEPTH)
+        return;
+    snprintf(stack->text[stack->depth], FRAME_BYTES, "%s", text);
+    stack->frame[stack->depth] = stack->text[stack->depth];
+    stack->depth++;
+}
+
+static void stack_find(const struct analysis *analysis, uint64_t site, struct stack *ret_stack)
 {
     struct report_place place;
+    char offset[32];
 
+    ret_stack->depth = 0;
     report_place_find(analysis, site, &place);
-    snprintf(buffers[0], FRAME_BYTES, "%s",
-             place.site.module ? report_file_name(place.site.module) : "unknown");
-    if (*place.function)
-        snprintf(buffers[1], FRAME_BYTES, "%s", place.function);
-    else
-        snprintf(buffers[1], FRAME_BYTES, "+%#llx", (unsigned long long)place.site.offset);
-    ret_frames[0] = buffers[0];
-    ret_frames[1] = buffers[1];
-    return 2;
+    stack_push(ret_stack, place.site.module ? report_file_name(place.site.module) : "unknown");
+    snprintf(offset, sizeof offset, "+%#llx", (unsigned long long)place.site.offset);
+    stack_push(ret_stack, *place.function ? place.function : offset);
 }
 
 static int flame_fill(struct flame *flame, const struct analysis *analysis)
 {
-    char buffers[2][FRAME_BYTES];
-    const char *frames[2];
+    static struct stack stack;
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
     for (size_t i = 0; i < analysis->sites.rows && r == 0; i++) {
@@ -224,9 +232,9 @@ static int flame_fill(struct flame *flame, const struct analysis *analysis)
         const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = site->live_bytes.at_peak,
                                                 [FLAME_LEAKED] = site->leaked_bytes,
                                                 [FLAME_IN_ALL] = site->requested_bytes};
-        size_t depth = frames_find(analysis, site->key, frames, buffers);
 
-        r = flame_add(flame, frames, depth, bytes);
+        stack_find(analysis, site->key, &stack);
+        r = flame_add(flame, stack.frame, stack.depth, bytes);
     }
     return r;
 }
