@@ -7,6 +7,7 @@
 #include "tools/report_formats.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/html_article.h"
@@ -15,6 +16,7 @@
 #include "tools/units.h"
 
 #define DEFAULT_TOP 500
+#define TOP_SITES   3
 #define LEAST_TOP   50         /* when many traces share the page */
 #define FULL_BYTES  (6U << 20) /* of a page; later traces are only named, with their headline */
 
@@ -133,6 +135,31 @@ static void headline_print(const struct html_article *article)
     fputs("</dl>\n", article->out);
 }
 
+/** The sites that had most at the peak, in one sentence. */
+static int top_sites_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    struct tally *rows = report_rows_sorted(&analysis->sites);
+    const char *separator = "Most at the peak: ";
+    char name[256];
+
+    if (!rows)
+        return analysis->sites.rows ? -ENOMEM : 0;
+    fputs("<p>", article->out);
+    for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES && rows[i].live_bytes.at_peak;
+         i++) {
+        report_site_name(analysis, rows[i].key, name, sizeof name);
+        fputs(separator, article->out);
+        html_text(article->out, name);
+        fprintf(article->out, " (%s)",
+                unit_percent(rows[i].live_bytes.at_peak, analysis->requested.peak).text);
+        separator = "; ";
+    }
+    fputs("</p>\n", article->out);
+    free(rows);
+    return 0;
+}
+
 static void heading_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
@@ -167,8 +194,9 @@ static int article_print(const struct html_article *article)
     heading_print(article);
     navigation_print(article);
     headline_print(article);
+    r = top_sites_print(article);
     html_chart_print(article);
-    r = html_flame_print(article);
+    r = r == 0 ? html_flame_print(article) : r;
     r = r == 0 ? html_map_print(article) : r;
     html_device_print(article);
     r = r == 0 ? html_troubles_print(article) : r;
