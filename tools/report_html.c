@@ -220,6 +220,7 @@ static size_t rows_wanted(const struct report_input *input, const struct report_
 struct counted {
     FILE *out;
     size_t bytes;
+    int error; /* errno of the first write that failed */
 };
 
 static ssize_t counted_write(void *cookie, const char *data, size_t size)
@@ -227,7 +228,11 @@ static ssize_t counted_write(void *cookie, const char *data, size_t size)
     struct counted *counted = cookie;
 
     counted->bytes += size;
-    return fwrite(data, 1, size, counted->out) == size ? (ssize_t)size : 0;
+    errno = 0;
+    if (fwrite(data, 1, size, counted->out) == size)
+        return (ssize_t)size;
+    counted->error = counted->error ? counted->error : errno ? errno : EIO;
+    return 0;
 }
 
 static int articles_print(const struct report_input *input, const struct report_style *style,
@@ -253,7 +258,7 @@ static int articles_print(const struct report_input *input, const struct report_
     }
     if (stream && fclose(stream) == EOF && r == 0)
         r = -EIO;
-    return r;
+    return counted.error ? -counted.error : r;
 }
 
 int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
