@@ -14,6 +14,7 @@
 #include "shim/capture.h"
 #include "shim/context.h"
 #include "shim/gate.h"
+#include "shim/ipc_board.h"
 #include "shim/ledger.h"
 #include "shim/limit.h"
 
@@ -140,6 +141,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
         return POOLED_FREE_INVALID;
     }
     uint32_t site = call_site(call);
+    ipc_board_withdraw(request->address);
     gate_enter();
     int error = pool_free(request->address, site, &block);
     gate_leave();
