@@ -263,9 +263,11 @@ static void record_opening(const struct call *call, const struct opening *openin
         .address = address,
     };
     if (result != 0) {
-        record_refuse(call, &block, result);
+        record_allocate_refused(call, &block, result);
         return;
     }
+    if (ledger_retain(TRACE_MEMORY_IMPORTED, address))
+        return; /* opened before: the same memory */
     block.allocated_bytes = opening->inside ? opening->block.bytes : record_range_bytes(address);
     block.requested_bytes = block.allocated_bytes;
     pooled_foreign_taken(call, &block);

@@ -7,6 +7,7 @@ Exit 0: holds; 1: does not, and says what.
 """
 
 import argparse
+import collections
 import glob
 import os
 import re
@@ -106,6 +107,62 @@ def check_recorded_once(suite, failures, options):
         print(f"{door}: {sum(calls.values())} records of {len(calls)} kinds")
         failures.expect(len(calls) >= 6, f"{door}: too few functions recorded: {calls}")
         failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
+
+
+# What the program of that name takes of each kind behind every door.
+KINDS_TAKEN = {"DEVICE": 4, "ASYNC": 3, "MANAGED": 2, "PINNED": 2, "REGISTERED": 1, "MEMPOOL": 1,
+               "ARRAY": 3, "PHYSICAL": 2, "VIRTUAL": 1, "MAPPING": 2}
+
+
+def check_balance(suite, failures, options):
+    """Whatever frees what: each allocation is freed once in the record, as the kind it was."""
+    for path, door in suite.doors():
+        for mode in ("observe", "pool"):
+            trace, _ = recorded(suite, path, "every_kind", door, f"mode:{mode}", options.definitions)
+            if trace is None:
+                failures.expect(False, f"{door}, {mode}: not one trace")
+                continue
+            taken, wrong = balance(trace)
+            print(f"{door}, {mode}: {sum(taken.values())} allocations of {len(taken)} kinds")
+            for text in wrong:
+                failures.expect(False, f"{door}, {mode}: {text}")
+            for memory, least in KINDS_TAKEN.items():
+                failures.expect(taken[memory] >= least, f"{door}, {mode}: {memory} {taken[memory]}")
+            # Two frees that the capture forbids, and an unmapping of half a mapping.
+            refused = trace.count("FREE", outcome="FAILED")
+            failures.expect(refused >= 3, f"{door}, {mode}: {refused} refused frees")
+
+
+def balance(trace):
+    """Allocations by kind, and what is wrong with the pairs."""
+    live, taken, wrong = {}, collections.Counter(), []
+    for record in sorted(trace.records, key=trace.order):
+        kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
+        if trace.outcomes[record.outcome] == "FAILED" or kind not in ("ALLOCATE", "FREE"):
+            continue
+        key, api = (memory, record.address), trace.texts.get(record.api)
+        if kind == "ALLOCATE":
+            taken[memory] += 1
+            if key in live:
+                wrong.append(f"{api}: twice at {key}")
+            live[key] = record
+        elif key not in live:
+            wrong.append(f"{api}: frees the unknown {key}")
+        elif live.pop(key).size != record.size:
+            wrong.append(f"{api}: another size at {key}")
+    return taken, wrong + [f"{trace.texts.get(record.api)}: never freed: {key}"
+                           for key, record in live.items()]
+
+
+def check_mempools(suite, failures, _):
+    """The release threshold of the option holds where the program sets none."""
+    for path, door in suite.doors():
+        for argument, default in ((None, 64 << 20), ("first", 12345)):
+            output = suite.run(path, "mempools", door,
+                               "mode:pool,mempool_release_threshold:64MiB", argument)[1]
+            found = [int(number) for number in re.findall(r"(?:default|created).*: (\d+)", output)]
+            print(f"{door}: {found}")
+            failures.expect(found == [default, 54321, 64 << 20, 777], f"{door}: {output}")
 
 
 def check_endings(suite, failures, options):

@@ -29,7 +29,9 @@
     X(cudaMemcpyPeer) X(cudaMemset) X(cudaMemsetAsync) X(cudaPeekAtLastError) \
     X(cudaPointerGetAttributes) X(cudaSetDevice) X(cudaStreamBeginCapture) X(cudaStreamCreate) \
     X(cudaStreamDestroy) X(cudaStreamEndCapture) X(cudaStreamSynchronize) \
-    X(cudaThreadExchangeStreamCaptureMode)
+    X(cudaThreadExchangeStreamCaptureMode) X(cudaFreeArray) X(cudaFreeMipmappedArray) \
+    X(cudaMalloc3D) X(cudaMalloc3DArray) X(cudaMallocArray) X(cudaMallocFromPoolAsync) \
+    X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
     X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
@@ -43,7 +45,12 @@
     X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
-    X(cuThreadExchangeStreamCaptureMode)
+    X(cuThreadExchangeStreamCaptureMode) X(cuArray3DCreate) X(cuArrayCreate) X(cuArrayDestroy) \
+    X(cuDeviceGetDefaultMemPool) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddNode) \
+    X(cuGraphCreate) X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
+    X(cuMemHostAlloc) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolGetAttribute) \
+    X(cuMemPoolSetAttribute) X(cuMemRelease) X(cuMemRetainAllocationHandle) \
+    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)
 /* clang-format on */
 
 struct door_runtime {
