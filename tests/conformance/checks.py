@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from runner import Suite, arguments, sanitizer
+from runner import Suite, arguments, compare, sanitizer
 from trace import Trace
 
 FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
@@ -219,6 +219,18 @@ def check_limit(suite, failures, options):
         most = most_live_bytes(trace) if trace else 0
         print(f"{door}: at most {most} bytes, status {run[0]}")
         failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+
+
+def check_smaller_device(suite, failures, _):
+    """A large device with a limit is to the program what a small device is without."""
+    for path, door in suite.doors():
+        small = suite.run(path, "device_size", door, SIMGPU_MEMORY="1GiB")
+        for limit in ("1GiB", "12.5%"):
+            large = suite.run(path, "device_size", door, f"mode:pool,limit:{limit}",
+                              SIMGPU_MEMORY="8GiB")
+            failures.expect(compare(f"{door}, limit:{limit}", small, large), f"{door}: differs")
+        print(f"{door}: {len(small[1].splitlines())} lines")
+        failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
 
 
 def most_live_bytes(trace):

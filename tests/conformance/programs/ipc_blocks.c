@@ -38,6 +38,18 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
     }
 }
 
+/* What the driver says of an opened pointer agrees with itself and holds the block. */
+static void ask(const char *opened)
+{
+    CUdeviceptr base = 0, start = 0, address = (CUdeviceptr)(uintptr_t)opened;
+    size_t size = 0, range = 0;
+    DRIVER(cuMemGetAddressRange)(&base, &size, address);
+    DRIVER(cuPointerGetAttribute)(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address);
+    DRIVER(cuPointerGetAttribute)(&range, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address);
+    printf("  inside: %d, start agrees %d, size agrees %d\n",
+           base <= address && address + CHECK_BYTES <= base + size, start == base, range == size);
+}
+
 /* Opens each handle twice, reads, writes and closes in the order of opening. */
 static int child_open(char *handles)
 {
@@ -53,6 +65,7 @@ static int child_open(char *handles)
             continue;
         door_report("  again", door_ipc_open((void **)&again, handle));
         printf("  same: %d\n", again == opened[count]);
+        ask(again);
         count++;
     }
     for (int i = 0; i < count; i++) {
