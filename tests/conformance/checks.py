@@ -55,6 +55,16 @@ def check_served(suite, failures, _):
             failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
 
 
+def check_pitched(suite, failures, _):
+    """A width that was asked for before is served by the pool."""
+    for path, door in suite.doors():
+        call = "cuMemAllocPitch_v2"
+        bare = logged_calls(suite, path, "pitched", door)[0].count(call)
+        pool = logged_calls(suite, path, "pitched", door, "mode:pool")[0].count(call)
+        print(f"{door}: {call} {bare} bare, {pool} with the pool")
+        failures.expect(bare - pool >= 14, f"{door}: not served")
+
+
 def recorded(suite, path, program, door, options, definitions, argument=None):
     """The trace of a run and the run."""
     for old in glob.glob(os.path.join(suite.directory, "*.cupool")):
