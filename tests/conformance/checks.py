@@ -332,11 +332,36 @@ def exported(library):
     return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
 
 
+def hook_rows(options):
+    """Family and name of every hooked function."""
+    with open(options.hooks, encoding="utf-8") as file:
+        return re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+                          file.read(), re.M)
+
+
+def check_whose(suite, failures, options):
+    """What is hooked is ours behind every door, and what is not is the pointer it is without us."""
+    hooked = {name for _, name in hook_rows(options)}
+    library = os.path.basename(suite.library)
+    for path, door in suite.doors():
+        if door in ("static", "deepbind"):
+            continue  # their runtime functions are out of reach; the driver below is not
+        ours = others = 0
+        lines = suite.run(path, "whose", door, "mode:pool", "aloud")[1].splitlines()
+        for name, module, symbol in (line.split() for line in lines):
+            if module == library:
+                ours += 1
+                failures.expect(symbol in hooked, f"{door}: {name} is {symbol} of {module}")
+            elif module != "-":
+                others += 1
+                failures.expect(symbol not in hooked, f"{door}: {name} is {symbol} of {module}")
+        print(f"{door}: {ours} of cupool, {others} not")
+        failures.expect(ours > 10 and others > 5, f"{door}: {ours}, {others}")
+
+
 def check_exports(suite, failures, options):
     """The library exports the hooks and dlsym alone and needs libc alone; the device has each."""
-    with open(options.hooks, encoding="utf-8") as file:
-        rows = re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
-                          file.read(), re.M)
+    rows = hook_rows(options)
     wanted = {name for _, name in rows} | {"dlsym"}
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
