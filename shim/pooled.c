@@ -179,7 +179,7 @@ void pooled_refused(const struct call *call, const struct pooled_request *reques
 
 static bool is_accounted(const struct call *call)
 {
-    return call->writer || limit_is_set();
+    return call->writer || limit_is_set() || live_is_on();
 }
 
 void pooled_foreign_taken(const struct call *call, const struct record_block *block)
