@@ -14,9 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/activity.h"
 #include "shim/call.h"
+#include "shim/capture.h"
 #include "shim/context.h"
-
 #include "shim/gate.h"
 
 #define TICK_NS       UINT64_C(1000000000)
@@ -92,6 +93,9 @@ void record_open(void)
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
     pthread_mutex_unlock(&open_lock);
+    /* A capture cannot have begun: its beginning is a hook, too. */
+    if (shim_options()->cupti != OPTION_CUPTI_OFF)
+        activity_start(atomic_load(&record_trace), real_dlsym);
 }
 
 static struct trace_writer *trace(void)
@@ -244,6 +248,8 @@ void record_context(const struct context *context, bool created)
                                   .device = (uint16_t)context->device,
                                   .value = created,
                               });
+    if (created)
+        activity_arm();
 }
 
 void record_pool_event(const struct context *context, const struct pool_event *event)
@@ -320,8 +326,11 @@ void record_tick(uint64_t now_ns)
 {
     uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
     if (now_ns >= due &&
-        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
+        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS)) {
         record_all_counters();
+        if (!capture_is_active())
+            activity_tick();
+    }
 }
 
 void record_close(void)
@@ -330,12 +339,14 @@ void record_close(void)
     if (!writer)
         return;
     record_all_counters();
+    activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);
 }
 
 void record_fork_child(void)
 {
+    activity_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
 }
 
