@@ -28,6 +28,7 @@ static const struct memory_kind kinds[ANALYSIS_MEMORY_KINDS] = {
     [TRACE_MEMORY_MAPPING] = {"mapping", false, LEDGER_MAPPING},
     [TRACE_MEMORY_IMPORTED] = {"imported", false, LEDGER_ADDRESS},
     [TRACE_MEMORY_MEMPOOL] = {"mempool", false, LEDGER_HANDLE},
+    [TRACE_MEMORY_STATIC] = {"static", false, LEDGER_ADDRESS},
 };
 
 const struct memory_kind *memory_kind(unsigned memory)
@@ -416,16 +417,6 @@ static void postmortem_add(struct analysis *analysis, const struct trace_record 
             .site = record->site};
 }
 
-static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
-{
-    uint64_t used = record->value > record->size ? record->value - record->size : 0;
-
-    analysis->has_memory_info = true;
-    if (used > analysis->driver.current &&
-        used - analysis->driver.current > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - analysis->driver.current;
-}
-
 static int counter_add(struct analysis *analysis, const struct trace_record *record)
 {
     const char *name = trace_reader_string(analysis->reader, record->api);
@@ -434,6 +425,9 @@ static int counter_add(struct analysis *analysis, const struct trace_record *rec
 
     if (!name)
         return 0;
+    if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
+                        record->time_ns) < 0)
+        return -ENOMEM;
     while (i < analysis->counters &&
            (counter[i].name != name || counter[i].context != record->context))
         i++;
@@ -547,16 +541,12 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_TRIM: trim_add(analysis, record); break;
     case TRACE_EVENT_FAILURE: postmortem_add(analysis, record); break;
     case TRACE_EVENT_COUNTER: return counter_add(analysis, record);
-    case TRACE_EVENT_MEMORY_INFO: memory_info_add(analysis, record); break;
     case TRACE_EVENT_PHASE: return phase_add(analysis, record);
     case TRACE_EVENT_EXIT:
         analysis->has_exit = true;
         analysis->wait_status = (uint32_t)record->value;
         break;
-    case TRACE_EVENT_END:
-    case TRACE_EVENT_STRING:
-    case TRACE_EVENT_MODULE:
-    case TRACE_EVENT_SITE: break;
+    default: break; /* definitions, and what driver_view_add takes */
     }
     return 0;
 }
@@ -611,6 +601,9 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;
+        r = driver_view_add(analysis, &record);
+        if (r < 0)
+            goto out_of_memory;
         r = lens && !lens_apply(analysis, &record) ? 0 : event_add(analysis, &record);
         if (r < 0)
             goto out_of_memory;
@@ -618,6 +611,8 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     if (r < 0)
         goto destroy;
     r = finish(analysis);
+    if (r == 0)
+        r = driver_view_finish(analysis);
     if (r < 0)
         goto out_of_memory;
     analysis->lens = NULL;
@@ -640,6 +635,8 @@ void analysis_destroy(struct analysis *analysis)
     tallies_done(&analysis->apis);
     tallies_done(&analysis->kinds);
     ledger_done(&analysis->ledger);
+    driver_view_done(&analysis->driver_view);
+    pool_levels_done(&analysis->pool_levels);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);

@@ -17,8 +17,10 @@
 #include <stdint.h>
 
 #include "cupti/trace_reader.h"
+#include "tools/driver_view.h"
 #include "tools/histogram.h"
 #include "tools/ledger.h"
+#include "tools/pool_levels.h"
 #include "tools/timeline.h"
 
 #define ANALYSIS_MEMORY_KINDS  16
@@ -132,7 +134,9 @@ struct analysis {
     uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
     uint64_t unmatched_frees, replaced_blocks;
     bool has_memory_info;
-    uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    uint64_t unaccounted_bytes; /* what it told in use beyond what the trace knows, highest */
+    struct driver_view driver_view;
+    struct pool_levels pool_levels;
     struct histogram latency;
 
     struct tallies sites, sizes, libraries, apis, kinds;

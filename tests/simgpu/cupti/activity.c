@@ -27,8 +27,8 @@ static atomic_bool *switch_of(CUpti_ActivityKind kind)
 static CUptiResult turn(const char *function, CUpti_ActivityKind kind, bool on)
 {
     CUptiResult result = state_enter(function);
-    if (result == CUPTI_SUCCESS && (kind <= CUPTI_ACTIVITY_KIND_INVALID ||
-                                    kind >= CUPTI_ACTIVITY_KIND_COUNT))
+    if (result == CUPTI_SUCCESS &&
+        (kind <= CUPTI_ACTIVITY_KIND_INVALID || kind >= CUPTI_ACTIVITY_KIND_COUNT))
         result = CUPTI_ERROR_INVALID_KIND;
     if (result == CUPTI_SUCCESS)
         result = state_attach();

@@ -83,7 +83,8 @@ void callbacks_drop(void)
 }
 
 #define RESOURCES_SIMULATED                                                                        \
-    (1u << CUPTI_CBID_RESOURCE_CONTEXT_CREATED | 1u << CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING | \
+    (1u << CUPTI_CBID_RESOURCE_CONTEXT_CREATED |                                                   \
+     1u << CUPTI_CBID_RESOURCE_CONTEXT_DESTROY_STARTING |                                          \
      1u << CUPTI_CBID_RESOURCE_STREAM_CREATED | 1u << CUPTI_CBID_RESOURCE_STREAM_DESTROY_STARTING)
 
 static CUptiResult enable(const char *function, uint32_t on, CUpti_SubscriberHandle handle,

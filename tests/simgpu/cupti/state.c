@@ -38,7 +38,10 @@ static const struct {
     CUptiResult result;
     const char *name;
 } results[] = {
-#define RESULT(name) {name, #name}
+#define RESULT(name)                                                                               \
+    {                                                                                              \
+        name, #name                                                                                \
+    }
     RESULT(CUPTI_SUCCESS),
     RESULT(CUPTI_ERROR_INVALID_PARAMETER),
     RESULT(CUPTI_ERROR_INVALID_CONTEXT),
@@ -85,8 +88,10 @@ static void load(void)
     for (char *rule = copy ? strtok_r(copy, ",", &rest) : NULL; rule;
          rule = strtok_r(NULL, ",", &rest))
         if (fault_count == FAULTS_MAX || !fault_read(rule, &faults[fault_count]))
-            fprintf(stderr, "simgpu: SIMGPU_CUPTI_FAULT: cannot read \"%s\"; it is "
-                            "function:n:RESULT\n", rule);
+            fprintf(stderr,
+                    "simgpu: SIMGPU_CUPTI_FAULT: cannot read \"%s\"; it is "
+                    "function:n:RESULT\n",
+                    rule);
         else
             fault_count++;
     free(copy);

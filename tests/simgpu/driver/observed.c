@@ -47,26 +47,25 @@ static void pool_describe(struct observer_event *event, CUmemoryPool pool)
     event->pool_threshold_bytes = pool->threshold;
 }
 
-void observed_memory(enum observer_kind kind, const struct allocation *allocation,
-                     const char *name, CUstream stream)
+void observed_memory(enum observer_kind kind, const struct allocation *allocation, const char *name,
+                     CUstream stream)
 {
     CUcontext context = stream ? stream->ctx : allocation->ctx ? allocation->ctx : thread_context();
     if (!observed)
         return;
-    struct observer_event event = {.kind = kind,
-                                   .memory = memory_of(allocation->kind),
-                                   .address = allocation->base,
-                                   .bytes = allocation->bytes,
-                                   .name = name,
-                                   .pc = observed_pc,
-                                   .device = allocation->device
-                                                 ? (uint32_t)allocation->device->ordinal
-                                                 : 0,
-                                   .context = context,
-                                   .context_id = context ? (uint32_t)context->id : 0,
-                                   .stream = stream,
-                                   .stream_id = stream ? (uint32_t)stream->id : 0,
-                                   .is_async = stream != NULL};
+    struct observer_event event = {
+        .kind = kind,
+        .memory = memory_of(allocation->kind),
+        .address = allocation->base,
+        .bytes = allocation->bytes,
+        .name = name,
+        .pc = observed_pc,
+        .device = allocation->device ? (uint32_t)allocation->device->ordinal : 0,
+        .context = context,
+        .context_id = context ? (uint32_t)context->id : 0,
+        .stream = stream,
+        .stream_id = stream ? (uint32_t)stream->id : 0,
+        .is_async = stream != NULL};
     if (allocation->pool)
         pool_describe(&event, allocation->pool);
     tell(&event);
@@ -76,9 +75,8 @@ void observed_pool(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_byt
 {
     if (!observed)
         return;
-    struct observer_event event = {.kind = kind,
-                                   .device = (uint32_t)pool->device->ordinal,
-                                   .keep_bytes = keep_bytes};
+    struct observer_event event = {
+        .kind = kind, .device = (uint32_t)pool->device->ordinal, .keep_bytes = keep_bytes};
     pool_describe(&event, pool);
     tell(&event);
 }

@@ -18,8 +18,8 @@ extern _Atomic bool observed;
 extern __thread uint64_t observed_pc __attribute__((tls_model("initial-exec")));
 
 /** With driver_lock held. `stream` NULL: not stream-ordered. */
-void observed_memory(enum observer_kind kind, const struct allocation *allocation,
-                     const char *name, CUstream stream);
+void observed_memory(enum observer_kind kind, const struct allocation *allocation, const char *name,
+                     CUstream stream);
 void observed_pool(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_bytes);
 
 /** With driver_lock held: told when the call has released it. */

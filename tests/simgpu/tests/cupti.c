@@ -99,12 +99,12 @@ static void attributes(void)
 {
     uint8_t value = 9;
     size_t bytes = sizeof value, none = 0;
-    CUPTI_OK(cuptiActivityGetAttribute(CUPTI_ACTIVITY_ATTR_PER_THREAD_ACTIVITY_BUFFER, &bytes,
-                                       &value));
+    CUPTI_OK(
+        cuptiActivityGetAttribute(CUPTI_ACTIVITY_ATTR_PER_THREAD_ACTIVITY_BUFFER, &bytes, &value));
     CHECK(value == 1);
     value = 0;
-    CUPTI_OK(cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_PER_THREAD_ACTIVITY_BUFFER, &bytes,
-                                       &value));
+    CUPTI_OK(
+        cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_PER_THREAD_ACTIVITY_BUFFER, &bytes, &value));
     CUPTI_EXPECT(CUPTI_ERROR_PARAMETER_SIZE_NOT_SUFFICIENT,
                  cuptiActivityGetAttribute(CUPTI_ACTIVITY_ATTR_DEVICE_BUFFER_SIZE, &none, &value));
 }
