@@ -2,6 +2,7 @@
 """Every header compiles alone, as C and (where it is public) as C++.
 
 usage: check_headers.py CC CXX CUDA_INCLUDE
+A compiler may be several words, as "ccache cc" is.
 """
 
 import subprocess
@@ -24,7 +25,7 @@ FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
 
 def compiles(compiler, header):
     language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11"]
-    done = subprocess.run([compiler, *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
+    done = subprocess.run([*compiler.split(), *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
                           stderr=subprocess.PIPE, text=True, check=False)
     return [] if done.returncode == 0 else [f"{header} does not compile alone ({compiler}):",
                                             *done.stderr.splitlines()[:5]]
