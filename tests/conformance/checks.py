@@ -66,7 +66,7 @@ def recorded(suite, path, program, door, options, definitions, argument=None):
 
 def is_runtime_hooked(door):
     """True where the program's own calls meet a hook of the runtime; else the driver's do."""
-    return door in ("dynamic", "dlsym", "dlsym-12", "per-thread", "extension")
+    return door in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
 
 
 def functions_of(door):
@@ -254,11 +254,11 @@ def exported(library):
 
 
 def check_exports(suite, failures, options):
-    """The library exports the hooks and dlsym alone and needs libc alone; the device has each."""
+    """The library exports the hooks, dlsym and dlvsym alone and needs libc alone; the device has each."""
     with open(options.hooks, encoding="utf-8") as file:
         rows = re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
                           file.read(), re.M)
-    wanted = {name for _, name in rows} | {"dlsym"}
+    wanted = {name for _, name in rows} | {"dlsym", "dlvsym"}
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")

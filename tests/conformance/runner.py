@@ -19,8 +19,9 @@ import sanitizer  # noqa: E402
 
 DOORS = {
     "linked": ["dynamic", "driver"],
-    "loaded": ["dlsym", "dlsym-12", "per-thread", "extension", "deepbind", "driver-dlsym",
-               "driver-per-thread", "proc4", "proc5", "entry-point"],
+    "loaded": ["dlsym", "dlsym-12", "dlvsym", "per-thread", "extension", "deepbind", "driver-dlsym",
+               "driver-per-thread", "proc4", "proc5", "entry-point", "entry-point-old",
+               "entry-point-per-thread"],
     "static": ["static"],
 }
 MODES = ["observe", "pool"]
