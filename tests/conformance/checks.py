@@ -7,6 +7,7 @@ Exit 0: holds; 1: does not, and says what.
 """
 
 import argparse
+import collections
 import glob
 import os
 import re
@@ -108,18 +109,60 @@ def check_recorded_once(suite, failures, options):
         failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
 
 
+# How a process ends: the frees it makes on the way, and whether its trace is closed.
+ENDINGS = {
+    "return": (0, True), "exit": (0, True), "_exit": (0, False), "quick_exit": (5, False),
+    "abort": (0, False), "kill": (0, False), "terminate": (0, False), "fault": (0, False),
+    "exec": (0, False), "exit in thread": (0, True), "atexit": (5, True),
+    "atexit after": (5, True), "destructor": (5, True), "threads": (None, True),
+}
+
+
 def check_endings(suite, failures, options):
-    """However a process ends, its trace is there up to that moment."""
-    path, door = suite.doors()[0]
-    for how in ("return", "_exit", "abort", "kill", "exec", "atexit", "threads"):
-        trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions, how)
-        failures.expect(trace is not None, f"{how}: not one trace")
-        if trace is None:
-            continue
-        closed = trace.count("END")
-        print(f"{how}: status {run[0]}, {trace.count('ALLOCATE')} allocations, END {closed}")
-        failures.expect(trace.count("ALLOCATE") >= 10, f"{how}: records are missing")
-        failures.expect(closed == (how in ("return", "atexit", "threads")), f"{how}: END")
+    """However a process ends, its trace is there up to that moment and says whether it is whole."""
+    for path, door in suite.doors():
+        _, free = functions_of(door)
+        for how, (frees, closed) in ENDINGS.items():
+            trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions,
+                                  how)
+            failures.expect(trace is not None, f"{door}, {how}: not one trace")
+            if trace is None:
+                continue
+            counts = trace.count("ALLOCATE"), trace.count("FREE", free), trace.count("END")
+            failures.expect(counts[0] >= 10, f"{door}, {how}: records are missing")
+            failures.expect(frees in (None, counts[1]), f"{door}, {how}: {counts[1]} frees")
+            failures.expect(bool(counts[2]) == closed, f"{door}, {how}: END {counts[2]}")
+        print(f"{door}: {len(ENDINGS)} endings")
+
+
+def calls_after_main(suite, path, door, how, options=None):
+    """What the main thread called behind the mark that the program sets at its end."""
+    log = os.path.join(suite.directory, "calls.log")
+    if os.path.exists(log):
+        os.unlink(log)
+    run = suite.run(path, "ending", door, options, how, SIMGPU_LOG=log)
+    with open(log, encoding="utf-8") as file:
+        lines = [line.split("\t") for line in file if line.count("\t") >= 4]
+    names = [line[3] for line in lines]
+    marks = [i for i, name in enumerate(names) if names[i - 1:i + 1] == ["cuDriverGetVersion"] * 2]
+    if not marks:
+        return None, run
+    thread = lines[marks[-1]][1]
+    return [line[3] for line in lines[marks[-1] + 1:] if line[1] == thread], run
+
+
+def check_after_main(suite, failures, _):
+    """Nothing reaches the driver after main but what the program itself has left to do."""
+    for path, door in suite.doors():
+        for how in ENDINGS:
+            bare, first = calls_after_main(suite, path, door, how)
+            for mode in ("observe", "pool"):
+                found, run = calls_after_main(suite, path, door, how, f"mode:{mode}")
+                failures.expect(bare is not None and found is not None, f"{door}, {how}: no mark")
+                more = collections.Counter(found or []) - collections.Counter(bare or [])
+                failures.expect(not more, f"{door}, {how}, {mode}: after main {dict(more)}")
+                failures.expect(run[0] == first[0], f"{door}, {how}, {mode}: {run[0]}")
+        print(f"{door}: {len(ENDINGS)} endings")
 
 
 def check_reuse(suite, failures, _):
