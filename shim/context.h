@@ -61,6 +61,13 @@ static inline struct context *context_current(const struct driver_functions *dri
     return context_obtain(driver, handle);
 }
 
+/** The context that this thread used last, NULL when it is gone. */
+static inline struct context *context_last(void)
+{
+    const struct thread_state *self = &thread_state;
+    return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
+}
+
 /** Makes a context known that is not current: a peer whose work may reach our memory. */
 void context_note(const struct driver_functions *driver, CUcontext handle);
 

@@ -18,6 +18,9 @@ static void adjust(size_t *free_bytes, size_t *total_bytes)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     struct context *context = driver ? context_current(driver) : NULL;
+    if (!context)
+        context =
+            context_last(); /* the driver answered for some context, and this is the likeliest */
     if (shim_mode() != SHIM_POOL || !context)
         return;
     size_t available = context_available_bytes(context->device);

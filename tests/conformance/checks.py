@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks of what a comparison cannot see: that the pool serves, what is recorded, that freed
-memory is safe, that failing driver calls do no harm, what the library exports and needs.
+memory is safe, what the library exports and needs.
 
 Exit 0: holds; 1: does not, and says what.
 """
@@ -16,12 +16,6 @@ import sys
 
 from runner import Suite, arguments, sanitizer
 from trace import Trace
-
-FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
-# Short runs, in which each single driver call fails once; longer ones, in which some of each do.
-FAULTED_EVERYWHERE = ("first_call", "sizes", "contexts")
-FAULTED_HERE_AND_THERE = ("contents", "graph", "context_end")
-POSITIONS_PER_CALL = 4
 
 
 class Failures:
@@ -176,22 +170,6 @@ def check_reuse(suite, failures, _):
             failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
 
 
-def check_faults(suite, failures, _):
-    """Each driver call of a run fails once: the program ends by itself all the same."""
-    path, door = suite.doors()[0]
-    for program in FAULTED_EVERYWHERE + FAULTED_HERE_AND_THERE:
-        calls, run = logged_calls(suite, path, program, door, "mode:pool")
-        failures.expect(run[0] == 0, f"{program}: fails without a fault")
-        most = len(calls) if program in FAULTED_EVERYWHERE else POSITIONS_PER_CALL
-        positions = [(name, n) for name in sorted(set(calls))
-                     for n in spread(calls.count(name), most)]
-        for number, (name, n) in enumerate(positions):
-            fault = f"{name}:{n}:{FAULTS[number % len(FAULTS)]}"
-            status, _, errors = suite.run(path, program, door, "mode:pool", SIMGPU_FAULT=fault)
-            failures.expect(status == 0, f"{program}: {fault}: status {status} {errors}")
-        print(f"{program}: {len(positions)} faults")
-
-
 def check_limit(suite, failures, options):
     """A limit is a smaller device: to whoever asks, and to whoever allocates."""
     limit = 256 << 20
@@ -281,13 +259,6 @@ def check_neighbours(suite, failures, _):
                 failures.expect(run[0] == 0 and 0 < calls < 500,
                                 f"{preload}, {door}: {calls} calls, {run}")
         print(f"{os.path.basename(library)}: in both orders")
-
-
-def spread(count, most):
-    """At most `most` positions from 1 to count, the ends among them."""
-    if count <= most:
-        return list(range(1, count + 1))
-    return sorted({1 + (count - 1) * i // (most - 1) for i in range(most)})
 
 
 def exported(library):
