@@ -170,6 +170,22 @@ def check_reuse(suite, failures, _):
             failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
 
 
+def check_reuse_work(suite, failures, _):
+    """Each way to submit work, on each kind of stream: never early, and then without a wait."""
+    line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
+    for path, door in suite.doors():
+        for reuse, early in (("deferred", "0"), ("immediate", "1")):
+            output = suite.run(path, "reuse_work", door, f"mode:pool,reuse:{reuse}", "held",
+                               SIMGPU_MEMORY="128MiB")[1]
+            found = [match.groups() for match in map(line.fullmatch, output.splitlines()) if match]
+            print(f"{door}, {reuse}: {len(found)} ways and streams")
+            failures.expect(len(found) == 29, f"{door}, {reuse}: {output}")
+            for what, while_used, afterwards, waits in found:
+                failures.expect(while_used == early, f"{door}, {reuse}, {what}: while in use")
+                failures.expect(reuse == "immediate" or (afterwards, waits) == ("1", "0"),
+                                f"{door}, {what}: afterwards {afterwards}, waits {waits}")
+
+
 def check_limit(suite, failures, options):
     """A limit is a smaller device: to whoever asks, and to whoever allocates."""
     limit = 256 << 20

@@ -32,8 +32,10 @@
     X(cudaThreadExchangeStreamCaptureMode)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
-    X(cuDeviceGet) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
+    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
+    X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \
+    X(cuModuleGetFunction) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) \
+    X(cuStreamBeginCaptureToGraph) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
     X(cuDevicePrimaryCtxRetain) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
     X(cuGraphInstantiate) X(cuGraphLaunch) X(cuInit) X(cuIpcCloseMemHandle) X(cuIpcGetMemHandle) \
     X(cuIpcOpenMemHandle) X(cuMemAddressReserve) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
