@@ -11,6 +11,7 @@
 
 #include "shim/backend_driver.h"
 #include "shim/gate.h"
+#include "shim/green.h"
 #include "shim/ledger.h"
 #include "shim/record.h"
 #include "shim/shim.h"
@@ -103,7 +104,7 @@ static bool context_is_alive(const struct driver_functions *driver, CUcontext ha
     return true;
 }
 
-/* The handle is current. */
+/* The handle is current, or a green context of it. */
 static struct context *context_create_locked(const struct driver_functions *driver,
                                              CUcontext handle, uint64_t id)
 {
@@ -127,10 +128,11 @@ static struct context *context_create_locked(const struct driver_functions *driv
     return context;
 }
 
-struct context *context_obtain(const struct driver_functions *driver, CUcontext handle)
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
 {
     struct thread_state *self = &thread_state;
     uint64_t generation = atomic_load(&context_generation);
+    CUcontext handle = green_owner(current);
     uint64_t id;
     if (!context_is_alive(driver, handle, &id))
         return NULL;
@@ -146,7 +148,7 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
     }
     if (context) {
         self->context = context;
-        self->context_handle = handle;
+        self->context_handle = current;
         self->context_generation = generation;
     }
     return context;

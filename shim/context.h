@@ -44,7 +44,7 @@ extern _Atomic(struct context *) context_list; /* newest first, gone ones includ
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 
-struct context *context_obtain(const struct driver_functions *driver, CUcontext handle);
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current);
 
 /** The current context of the thread, NULL when it has none that is alive. */
 static inline struct context *context_current(const struct driver_functions *driver)

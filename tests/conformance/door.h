@@ -32,7 +32,9 @@
     X(cudaThreadExchangeStreamCaptureMode)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
+    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
+    X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
+    X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
     X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \
     X(cuModuleGetFunction) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) \
     X(cuStreamBeginCaptureToGraph) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
