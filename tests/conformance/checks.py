@@ -189,6 +189,25 @@ def check_reuse_work(suite, failures, _):
                                 f"{door}, {what}: afterwards {afterwards}, waits {waits}")
 
 
+# CUDA_VISIBLE_DEVICES and the devices of two that it leaves, in order.
+SECOND_DEVICE = "GPU-73696d67-7075-2064-6576-696365000001"
+VISIBLE = {"1": [1], "1,0": [1, 0], "0,1": [0, 1], "0,0,1": [0], "1,7,0": [1], "x": [], "": [],
+           "-1,0": [], SECOND_DEVICE: [1], f"{SECOND_DEVICE},0": [1, 0], "GPU-73": [], "0,GPU-f": [0]}
+
+
+def check_visible_devices(suite, failures, _):
+    """However devices are chosen and numbered, the program sees them as it does bare."""
+    for path, door in suite.doors():
+        for value, devices in VISIBLE.items():
+            bare = suite.run(path, "devices", door, CUDA_VISIBLE_DEVICES=value)
+            found = [int(number) for number in re.findall(r"device \d+ is (\d+)", bare[1])]
+            failures.expect(found == devices, f"{door}, {value!r}: bare {found}")
+            for mode in ("observe", "pool"):
+                run = suite.run(path, "devices", door, f"mode:{mode}", CUDA_VISIBLE_DEVICES=value)
+                failures.expect(run == bare, f"{door}, {value!r}, {mode}: {run}")
+        print(f"{door}: {len(VISIBLE)} lists")
+
+
 def check_limit(suite, failures, options):
     """A limit is a smaller device: to whoever asks, and to whoever allocates."""
     limit = 256 << 20
