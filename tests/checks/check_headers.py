@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every header compiles alone, as C and (where it is public) as C++.
 
-usage: check_headers.py CC CXX CUDA_INCLUDE
-A compiler may be several words, as "ccache cc" is.
+usage: check_headers.py CC CXX CUDA_INCLUDE (CC and CXX may be several words: "ccache cc")
 """
 
 import subprocess
