@@ -184,8 +184,11 @@ static bool context_has_ended(const struct driver_functions *driver, const struc
     uint64_t id;
     unsigned int flags;
     int active;
+    /* Asked twice: a driver that fails once for another reason must not cost a living pool. */
     if (driver->cuCtxGetId)
-        return !context_is_alive(driver, context->handle, &id) || id != context->id;
+        return (!context_is_alive(driver, context->handle, &id) &&
+                !context_is_alive(driver, context->handle, &id)) ||
+               id != context->id;
     return driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active) == CUDA_SUCCESS &&
            !active;
 }

@@ -22,6 +22,13 @@ static int wrong_bytes(const void *device, int value)
     return wrong;
 }
 
+static void make_current(CUcontext context)
+{
+    int error = (int)DRIVER(cuCtxSetCurrent)(context);
+    if (error)
+        door_report("make current", error);
+}
+
 static CUgreenCtx green_create(CUdevResource *all)
 {
     CUdevResource share[2], rest;
@@ -48,18 +55,18 @@ static void round_of(CUdevResource *all, CUcontext primary)
                 (int)DRIVER(cuGreenCtxStreamCreate)(&stream, green, CU_STREAM_NON_BLOCKING, 0));
     for (int i = 0; i < BLOCKS; i++) {
         door_report("allocate", door_allocate(&in_primary[i], BYTES));
-        DRIVER(cuCtxSetCurrent)(context);
+        make_current(context);
         door_report("allocate in green", door_allocate(&in_green[i], BYTES));
-        DRIVER(cuCtxSetCurrent)(primary);
+        make_current(primary);
     }
     for (int i = 0; i < BLOCKS; i++) {
         door_report("fill in green", door_fill_async(in_primary[i], i, BYTES, stream));
         door_report("fill", door_fill(in_green[i], 100 + i, BYTES));
     }
     door_report("wait", door_stream_synchronize(stream));
-    DRIVER(cuCtxSetCurrent)(context);
+    make_current(context);
     door_report("free the primary's in green", door_free(in_primary[0]));
-    DRIVER(cuCtxSetCurrent)(primary);
+    make_current(primary);
     door_report("free green's in the primary", door_free(in_green[0]));
     door_report("stream", door_stream_destroy(stream));
     door_report("end", (int)DRIVER(cuGreenCtxDestroy)(green));
