@@ -17,6 +17,9 @@ static size_t smaller(size_t a, size_t b)
 static void adjust(const struct driver_functions *driver, size_t *free_bytes, size_t *total_bytes)
 {
     struct context *context = driver ? context_current(driver) : NULL;
+    if (!context)
+        context =
+            context_last(); /* the driver answered for some context, and this is the likeliest */
     if (shim_mode() != SHIM_POOL || !context)
         return;
     size_t available = context_available_bytes(context->device);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks of what a comparison cannot see: that the pool serves, what is recorded, that freed
-memory is safe, that failing driver calls do no harm, what the library exports and needs.
+memory is safe, what the library exports and needs.
 
 Exit 0: holds; 1: does not, and says what.
 """
@@ -14,14 +14,8 @@ import re
 import subprocess
 import sys
 
-from runner import Suite, arguments, compare, sanitizer
+from runner import SKIPPED, Suite, arguments, compare, sanitizer
 from trace import Trace
-
-FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
-# Short runs, in which each single driver call fails once; longer ones, in which some of each do.
-FAULTED_EVERYWHERE = ("first_call", "sizes", "contexts")
-FAULTED_HERE_AND_THERE = ("contents", "graph", "context_end")
-POSITIONS_PER_CALL = 4
 
 
 class Failures:
@@ -77,7 +71,7 @@ def recorded(suite, path, program, door, options, definitions, argument=None):
 
 def is_runtime_hooked(door):
     """True where the program's own calls meet a hook of the runtime; else the driver's do."""
-    return door in ("dynamic", "dlsym", "dlsym-12", "per-thread", "extension")
+    return door in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
 
 
 def functions_of(door):
@@ -175,18 +169,60 @@ def check_mempools(suite, failures, _):
             failures.expect(found == [default, 54321, 64 << 20, 777], f"{door}: {output}")
 
 
+# How a process ends: the frees it makes on the way, and whether its trace is closed.
+ENDINGS = {
+    "return": (0, True), "exit": (0, True), "_exit": (0, False), "quick_exit": (5, False),
+    "abort": (0, False), "kill": (0, False), "terminate": (0, False), "fault": (0, False),
+    "exec": (0, False), "exit in thread": (0, True), "atexit": (5, True),
+    "atexit after": (5, True), "destructor": (5, True), "threads": (None, True),
+}
+
+
 def check_endings(suite, failures, options):
-    """However a process ends, its trace is there up to that moment."""
-    path, door = suite.doors()[0]
-    for how in ("return", "_exit", "abort", "kill", "exec", "atexit", "threads"):
-        trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions, how)
-        failures.expect(trace is not None, f"{how}: not one trace")
-        if trace is None:
-            continue
-        closed = trace.count("END")
-        print(f"{how}: status {run[0]}, {trace.count('ALLOCATE')} allocations, END {closed}")
-        failures.expect(trace.count("ALLOCATE") >= 10, f"{how}: records are missing")
-        failures.expect(closed == (how in ("return", "atexit", "threads")), f"{how}: END")
+    """However a process ends, its trace is there up to that moment and says whether it is whole."""
+    for path, door in suite.doors():
+        _, free = functions_of(door)
+        for how, (frees, closed) in ENDINGS.items():
+            trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions,
+                                  how)
+            failures.expect(trace is not None, f"{door}, {how}: not one trace")
+            if trace is None:
+                continue
+            counts = trace.count("ALLOCATE"), trace.count("FREE", free), trace.count("END")
+            failures.expect(counts[0] >= 10, f"{door}, {how}: records are missing")
+            failures.expect(frees in (None, counts[1]), f"{door}, {how}: {counts[1]} frees")
+            failures.expect(bool(counts[2]) == closed, f"{door}, {how}: END {counts[2]}")
+        print(f"{door}: {len(ENDINGS)} endings")
+
+
+def calls_after_main(suite, path, door, how, options=None):
+    """What the main thread called behind the mark that the program sets at its end."""
+    log = os.path.join(suite.directory, "calls.log")
+    if os.path.exists(log):
+        os.unlink(log)
+    run = suite.run(path, "ending", door, options, how, SIMGPU_LOG=log)
+    with open(log, encoding="utf-8") as file:
+        lines = [line.split("\t") for line in file if line.count("\t") >= 4]
+    names = [line[3] for line in lines]
+    marks = [i for i, name in enumerate(names) if names[i - 1:i + 1] == ["cuDriverGetVersion"] * 2]
+    if not marks:
+        return None, run
+    thread = lines[marks[-1]][1]
+    return [line[3] for line in lines[marks[-1] + 1:] if line[1] == thread], run
+
+
+def check_after_main(suite, failures, _):
+    """Nothing reaches the driver after main but what the program itself has left to do."""
+    for path, door in suite.doors():
+        for how in ENDINGS:
+            bare, first = calls_after_main(suite, path, door, how)
+            for mode in ("observe", "pool"):
+                found, run = calls_after_main(suite, path, door, how, f"mode:{mode}")
+                failures.expect(bare is not None and found is not None, f"{door}, {how}: no mark")
+                more = collections.Counter(found or []) - collections.Counter(bare or [])
+                failures.expect(not more, f"{door}, {how}, {mode}: after main {dict(more)}")
+                failures.expect(run[0] == first[0], f"{door}, {how}, {mode}: {run[0]}")
+        print(f"{door}: {len(ENDINGS)} endings")
 
 
 def check_reuse(suite, failures, _):
@@ -200,20 +236,42 @@ def check_reuse(suite, failures, _):
             failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
 
 
-def check_faults(suite, failures, _):
-    """Each driver call of a run fails once: the program ends by itself all the same."""
-    path, door = suite.doors()[0]
-    for program in FAULTED_EVERYWHERE + FAULTED_HERE_AND_THERE:
-        calls, run = logged_calls(suite, path, program, door, "mode:pool")
-        failures.expect(run[0] == 0, f"{program}: fails without a fault")
-        most = len(calls) if program in FAULTED_EVERYWHERE else POSITIONS_PER_CALL
-        positions = [(name, n) for name in sorted(set(calls))
-                     for n in spread(calls.count(name), most)]
-        for number, (name, n) in enumerate(positions):
-            fault = f"{name}:{n}:{FAULTS[number % len(FAULTS)]}"
-            status, _, errors = suite.run(path, program, door, "mode:pool", SIMGPU_FAULT=fault)
-            failures.expect(status == 0, f"{program}: {fault}: status {status} {errors}")
-        print(f"{program}: {len(positions)} faults")
+def check_reuse_work(suite, failures, _):
+    """Each way to submit work, on each kind of stream: never early, and then without a wait."""
+    line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
+    for path, door in suite.doors():
+        for reuse, early in (("deferred", "0"), ("immediate", "1")):
+            status, output, _ = suite.run(path, "reuse_work", door, f"mode:pool,reuse:{reuse}",
+                                          "held", SIMGPU_MEMORY="128MiB")
+            if status == SKIPPED:
+                print(f"{door}: {output.strip()}")
+                continue
+            found = [match.groups() for match in map(line.fullmatch, output.splitlines()) if match]
+            print(f"{door}, {reuse}: {len(found)} ways and streams")
+            failures.expect(len(found) == 29, f"{door}, {reuse}: {output}")
+            for what, while_used, afterwards, waits in found:
+                failures.expect(while_used == early, f"{door}, {reuse}, {what}: while in use")
+                failures.expect(reuse == "immediate" or (afterwards, waits) == ("1", "0"),
+                                f"{door}, {what}: afterwards {afterwards}, waits {waits}")
+
+
+# CUDA_VISIBLE_DEVICES and the devices of two that it leaves, in order.
+SECOND_DEVICE = "GPU-73696d67-7075-2064-6576-696365000001"
+VISIBLE = {"1": [1], "1,0": [1, 0], "0,1": [0, 1], "0,0,1": [0], "1,7,0": [1], "x": [], "": [],
+           "-1,0": [], SECOND_DEVICE: [1], f"{SECOND_DEVICE},0": [1, 0], "GPU-73": [], "0,GPU-f": [0]}
+
+
+def check_visible_devices(suite, failures, _):
+    """However devices are chosen and numbered, the program sees them as it does bare."""
+    for path, door in suite.doors():
+        for value, devices in VISIBLE.items():
+            bare = suite.run(path, "devices", door, CUDA_VISIBLE_DEVICES=value)
+            found = [int(number) for number in re.findall(r"device \d+ is (\d+)", bare[1])]
+            failures.expect(found == devices, f"{door}, {value!r}: bare {found}")
+            for mode in ("observe", "pool"):
+                run = suite.run(path, "devices", door, f"mode:{mode}", CUDA_VISIBLE_DEVICES=value)
+                failures.expect(run == bare, f"{door}, {value!r}, {mode}: {run}")
+        print(f"{door}: {len(VISIBLE)} lists")
 
 
 def check_limit(suite, failures, options):
@@ -319,13 +377,6 @@ def check_neighbours(suite, failures, _):
         print(f"{os.path.basename(library)}: in both orders")
 
 
-def spread(count, most):
-    """At most `most` positions from 1 to count, the ends among them."""
-    if count <= most:
-        return list(range(1, count + 1))
-    return sorted({1 + (count - 1) * i // (most - 1) for i in range(most)})
-
-
 def exported(library):
     text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True,
                           check=True).stdout
@@ -360,13 +411,13 @@ def check_whose(suite, failures, options):
 
 
 def check_exports(suite, failures, options):
-    """The library exports its hooks and dlsym alone and needs libc alone; the device has each."""
+    """The library exports its hooks and look-ups alone and needs libc alone; the device has each."""
     cupti_hooks = os.path.join(os.path.dirname(options.hooks), "cupti_api.def")
     with open(cupti_hooks, encoding="utf-8") as file:
         cupti = re.findall(r"^CUPTI_API\((\w+),", file.read(), re.M)
     failures.expect(len(cupti) >= 3, "cupti_api.def could not be read")
     rows = hook_rows(options)
-    wanted = {name for _, name in rows} | {"dlsym", *cupti}
+    wanted = {name for _, name in rows} | {"dlsym", "dlvsym", *cupti}
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")

@@ -35,9 +35,13 @@
     X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
-    X(cuDeviceGet) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
-    X(cuDevicePrimaryCtxRetain) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
+    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
+    X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
+    X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
+    X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \
+    X(cuModuleGetFunction) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) \
+    X(cuStreamBeginCaptureToGraph) X(cuDeviceGetCount) X(cuDeviceGetUuid) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
+    X(cuDevicePrimaryCtxRetain) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
     X(cuGraphInstantiate) X(cuGraphLaunch) X(cuInit) X(cuIpcCloseMemHandle) X(cuIpcGetMemHandle) \
     X(cuIpcOpenMemHandle) X(cuMemAddressReserve) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
     X(cuMemCreate) \
@@ -48,7 +52,7 @@
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
     X(cuThreadExchangeStreamCaptureMode) X(cuArray3DCreate) X(cuArrayCreate) X(cuArrayDestroy) \
     X(cuDeviceGetDefaultMemPool) X(cuDeviceTotalMem) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddNode) \
-    X(cuGraphCreate) X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
+    X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
     X(cuMemHostAlloc) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolGetAttribute) \
     X(cuMemPoolSetAttribute) X(cuMemRelease) X(cuMemRetainAllocationHandle) \
     X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)

@@ -121,16 +121,15 @@ static CUresult create(CUcontext *ret, unsigned flags, CUdevice ordinal)
 
 static bool is_made_by_program(CUcontext ctx)
 {
-    return handle_is(ctx, HANDLE_CONTEXT) && ctx->alive && !ctx->primary;
+    return handle_is(ctx, HANDLE_CONTEXT) && ctx->alive && !ctx->primary && !ctx->green;
 }
 
 static CUresult destroy(CUcontext ctx)
 {
     struct thread *self = thread_self();
-    if (is_made_by_program(ctx))
-        observed_ends(OBSERVER_CONTEXT_ENDS, ctx, NULL);
     if (!is_made_by_program(ctx))
         return CUDA_ERROR_INVALID_CONTEXT;
+    observed_ends(OBSERVER_CONTEXT_ENDS, ctx, NULL);
     if (thread_context() == ctx)
         self->depth--;
     context_destroy(ctx);
@@ -296,12 +295,13 @@ CUresult CUDAAPI cuCtxSynchronize_v2(CUcontext ctx)
 }
 
 /* The marker is a stream of its own, which waits for the others and holds up none of them. */
-static CUresult record_event(CUcontext ctx, CUevent event)
+CUresult context_record_event(CUcontext given, CUevent event)
 {
     struct point *points = NULL;
     size_t count = 0;
     struct work *work = NULL;
-    CUresult result = context_check(ctx);
+    CUcontext ctx;
+    CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
     if (!profile.ctx_record_event)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (result == CUDA_SUCCESS && (!handle_is(event, HANDLE_EVENT) || event->ctx != ctx))
@@ -311,7 +311,7 @@ static CUresult record_event(CUcontext ctx, CUevent event)
     if (result == CUDA_SUCCESS && !ctx->marker)
         result = stream_create(ctx, STREAM_MARKER, CU_STREAM_NON_BLOCKING, 0, &ctx->marker);
     if (result == CUDA_SUCCESS)
-        result = context_points(ctx, &points, &count);
+        result = context_points(ctx, given->green, &points, &count);
     if (result != CUDA_SUCCESS)
         return result;
     result = CUDA_ERROR_OUT_OF_MEMORY;
@@ -333,10 +333,11 @@ end:
     return result;
 }
 
-static CUresult wait_event(CUcontext ctx, CUevent event)
+CUresult context_wait_event(CUcontext given, CUevent event)
 {
     CUstream each;
-    CUresult result = context_check(ctx);
+    CUcontext ctx;
+    CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
     if (result == CUDA_SUCCESS && !handle_is(event, HANDLE_EVENT))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)
@@ -346,7 +347,9 @@ static CUresult wait_event(CUcontext ctx, CUevent event)
     if (result != CUDA_SUCCESS)
         return result;
     LIST_FOREACH(each, &ctx->streams, link) {
-        result = each == ctx->marker ? CUDA_SUCCESS : stream_wait_event(each, event);
+        if (each == ctx->marker || (given->green && each->green != given->green))
+            continue;
+        result = stream_wait_event(each, event);
         if (result != CUDA_SUCCESS)
             return result;
     }
@@ -355,12 +358,12 @@ static CUresult wait_event(CUcontext ctx, CUevent event)
 
 CUresult CUDAAPI cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent)
 {
-    CALL(cuCtxRecordEvent, record_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
-         HEX(hEvent));
+    CALL(cuCtxRecordEvent, context_record_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx",
+         HEX(hCtx), HEX(hEvent));
 }
 
 CUresult CUDAAPI cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent)
 {
-    CALL(cuCtxWaitEvent, wait_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
+    CALL(cuCtxWaitEvent, context_wait_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
          HEX(hEvent));
 }

@@ -5,6 +5,7 @@
  */
 #include "tests/simgpu/driver/call.h"
 
+#include "tests/simgpu/driver/green.h"
 #include "tests/simgpu/driver/capture.h"
 #include "tests/simgpu/driver/host_memory.h"
 #include "tests/simgpu/driver/mempool.h"
@@ -132,7 +133,7 @@ CUresult stream_context(CUstream given, bool per_thread, CUcontext *ret, CUgreen
         return CUDA_ERROR_INVALID_VALUE;
     *ret = stream->ctx;
     if (ret_green)
-        *ret_green = NULL;
+        *ret_green = given && given != CU_STREAM_LEGACY ? stream->green : green_current();
     return CUDA_SUCCESS;
 }
 
