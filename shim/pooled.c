@@ -141,7 +141,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     }
     uint32_t site = call_site(call);
     gate_enter();
-    int error = pool_free(request->address, site, &block);
+    int error = pool_free(request->address, site, call->writer ? &block : NULL);
     gate_leave();
     if (error == -ENOENT)
         return POOLED_FREE_FOREIGN;
