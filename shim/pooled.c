@@ -143,7 +143,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     uint32_t site = call_site(call);
     ipc_board_withdraw(request->address);
     gate_enter();
-    int error = pool_free(request->address, site, &block);
+    int error = pool_free(request->address, site, call->writer ? &block : NULL);
     gate_leave();
     if (error == -ENOENT)
         return POOLED_FREE_FOREIGN;
