@@ -34,10 +34,9 @@ static bool is_made_by_program(CUstream stream)
 
 static CUresult destroy(CUstream stream)
 {
-    if (is_made_by_program(stream))
-        observed_ends(OBSERVER_STREAM_ENDS, stream->ctx, stream);
     if (!is_made_by_program(stream))
         return CUDA_ERROR_INVALID_HANDLE;
+    observed_ends(OBSERVER_STREAM_ENDS, stream->ctx, stream);
     if (stream->capture)
         capture_stream_destroyed(stream);
     stream_destroy(stream);
