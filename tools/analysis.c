@@ -556,7 +556,8 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_END:
     case TRACE_EVENT_STRING:
     case TRACE_EVENT_MODULE:
-    case TRACE_EVENT_SITE: break;
+    case TRACE_EVENT_SITE:
+    case TRACE_EVENT_PYTHON: break;
     }
     return 0;
 }
