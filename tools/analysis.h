@@ -135,7 +135,9 @@ struct analysis {
     uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
     struct histogram latency;
 
-    struct tallies sites, sizes, libraries, apis, kinds;
+    uint64_t stack;       /* of the record under way, as the trace has it */
+    struct tallies sites; /* as the lens joins them */
+    struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
