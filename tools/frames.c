@@ -111,7 +111,7 @@ bool frames_location(const struct trace_reader *reader, uint64_t site, struct fr
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
 {
     const char *module = frame->site.module ? frame_file_name(frame->site.module) : NULL;
-    const char *changed = frame->changed ? " (module changed since)" : "";
+    const char *changed = frame->changed ? " (changed)" : "";
 
     if (!module)
         snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)frame->site.offset);
