@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/module_symbol.h"
 #include "cupti/unwind_rules.h"
 
 #define NONE          (-1)
@@ -67,20 +68,22 @@ static const struct python_layout *layout_of(const char *version)
     return NULL;
 }
 
-bool python_find(struct python *ret_python, void *(*look_up)(const char *name))
+bool python_find(struct python *ret_python)
 {
     struct python python = {0};
-    const char *(*version)(void) = (__typeof__(version))look_up("Py_GetVersion");
+    const char *(*version)(void) = (__typeof__(version))module_symbol_find("Py_GetVersion");
 
     if (!version)
         return false;
     python.layout = layout_of(version());
-    python.thread_state = (__typeof__(python.thread_state))look_up("PyGILState_GetThisThreadState");
-    python.is_finalizing = (__typeof__(python.is_finalizing))look_up("_Py_IsFinalizing");
+    python.thread_state = (__typeof__(python.thread_state))module_symbol_find(
+        "PyGILState_GetThisThreadState");
+    python.is_finalizing = (__typeof__(python.is_finalizing))module_symbol_find("_Py_IsFinalizing");
     if (!python.is_finalizing)
-        python.is_finalizing = (__typeof__(python.is_finalizing))look_up("Py_IsFinalizing");
-    python.line = (__typeof__(python.line))look_up("PyCode_Addr2Line");
-    python.code_type = look_up("PyCode_Type");
+        python.is_finalizing = (__typeof__(python.is_finalizing))module_symbol_find(
+            "Py_IsFinalizing");
+    python.line = (__typeof__(python.line))module_symbol_find("PyCode_Addr2Line");
+    python.code_type = module_symbol_find("PyCode_Type");
     if (!python.layout || !python.thread_state || !python.is_finalizing || !python.line ||
         !python.code_type ||
         !unwind_module_find((uintptr_t)python.thread_state, &python.begin, &python.end))

@@ -29,9 +29,8 @@ struct python {
     uintptr_t begin, end; /* code of the interpreter */
 };
 
-/** Finds the interpreter by a function that looks symbols up. False: there is none that is known.
- */
-bool python_find(struct python *ret_python, void *(*look_up)(const char *name));
+/** Finds the interpreter of the process. False: there is none that is known. */
+bool python_find(struct python *ret_python);
 
 /**
  * The frames of the calling thread, innermost first, `most` at most; their texts are valid while

@@ -8,7 +8,6 @@
  */
 #include "shim/stack.h"
 
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -16,7 +15,6 @@
 #include "cupti/trace_writer.h"
 #include "cupti/unwind.h"
 #include "shim/caller.h"
-#include "shim/real.h"
 #include "shim/shim.h"
 
 #define PYTHON_LOOKS 32 /* for an interpreter that is loaded late */
@@ -26,11 +24,6 @@ enum { PYTHON_UNKNOWN, PYTHON_BUSY, PYTHON_FOUND };
 static struct python python; /* immutable once found */
 static atomic_int python_state;
 static atomic_uint python_looks;
-
-static void *look_up(const char *name)
-{
-    return real_dlsym(RTLD_DEFAULT, name);
-}
 
 /** Looks for an interpreter, a limited number of times. */
 static void python_look(void)
@@ -42,8 +35,7 @@ static void python_look(void)
         !atomic_compare_exchange_strong(&python_state, &expected, PYTHON_BUSY))
         return;
     atomic_fetch_add_explicit(&python_looks, 1, memory_order_relaxed);
-    found = python_find(&python, look_up);
-    dlerror(); /* a process without Python has made no error */
+    found = python_find(&python);
     atomic_store_explicit(&python_state, found ? PYTHON_FOUND : PYTHON_UNKNOWN,
                           memory_order_release);
 }

@@ -6,14 +6,18 @@
  */
 #include <alloca.h>
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include "cupti/module_symbol.h"
 #include "cupti/unwind.h"
 
 #define FRAMES 64
@@ -104,6 +108,59 @@ Test(unwind, every_kind_of_function)
         expect_as_library("nested");
     }
     cr_expect(last.count > 7);
+}
+
+Test(unwind, symbols_are_found_as_the_loader_does)
+{
+    static const char *const names[] = {"getpid", "qsort", "pthread_create"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_expect(module_symbol_find(names[i]) == dlsym(RTLD_DEFAULT, names[i]), "%s", names[i]);
+    cr_expect(module_symbol_find("no_function_has_this_name") == NULL);
+    cr_expect(module_symbol_find("") == NULL);
+}
+
+/** A small library whose one function calls back, at the same place in both forms of it. */
+static void *library_make(const char *path, unsigned room)
+{
+    char command[512];
+
+    snprintf(command, sizeof command,
+             "printf 'void enter(void (*f)(void))"
+             "{volatile char room[%u]={1};f();room[0]++;}' |"
+             "${CC:-cc} -O2 -fomit-frame-pointer -fno-stack-protector -shared -fPIC -x c -o %s -",
+             room, path);
+    cr_assert(system(command) == 0);
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+Test(unwind, rules_of_an_unloaded_library_are_forgotten)
+{
+    char path[] = "/tmp/cupool-unwind-XXXXXX";
+    void *before = NULL;
+    bool moved = false;
+
+    cr_assert(mkdtemp(path));
+    for (int i = 0; i < 6; i++) {
+        void *library, (*enter)(void (*)(void));
+        char file[64];
+
+        snprintf(file, sizeof file, "%s/l.so", path);
+        library = library_make(file, i % 2 ? 400 : 40);
+        cr_assert(library, "%s", dlerror());
+        *(void **)&enter = dlsym(library, "enter");
+        moved |= before && before != (void *)enter;
+        before = (void *)enter;
+        unwind_refresh();
+        enter(take);
+        expect_as_library("loaded anew");
+        dlclose(library);
+        unlink(file);
+    }
+    rmdir(path);
+    cr_expect(!moved, "at another address than before this proves nothing");
+    cr_expect(unwind_refresh(), "the last one was unloaded");
+    cr_expect(!unwind_refresh());
 }
 
 Test(unwind, at_most)
