@@ -146,7 +146,7 @@ Test(unwind, rules_of_an_unloaded_library_are_forgotten)
         char file[64];
 
         snprintf(file, sizeof file, "%s/l.so", path);
-        library = library_make(file, i % 2 ? 400 : 40);
+        library = library_make(file, i % 2 ? 400 : 800);
         cr_assert(library, "%s", dlerror());
         *(void **)&enter = dlsym(library, "enter");
         moved |= before && before != (void *)enter;
