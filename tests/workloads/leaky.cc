@@ -11,7 +11,8 @@
 #include <cstring>
 #include <vector>
 
-namespace service {
+namespace service
+{
 
 constexpr std::size_t kWeights = 20 << 20, kScratch = 1 << 20, kRequests = 32;
 
@@ -23,7 +24,8 @@ inline void check(cudaError_t error)
     }
 }
 
-template <typename Value> class Cache {
+template <typename Value> class Cache
+{
   public:
     __attribute__((noinline)) void keep(std::size_t bytes)
     {
