@@ -352,7 +352,7 @@ class Formats(unittest.TestCase):
     def test_html_of_many_sites_stays_small(self):
         text, page = self.page(self.many)
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
-        self.assertIn("sites with less than 0.1 %", page.texts["p"])
+        self.assertIn("stacks with less than 0.1 %", page.texts["p"])
         self.assertRegex(page.texts["code"], r"--top \d{4,}")
         text, page = self.page("--top", "30000", self.many)
         self.assertNotIn("code", page.texts, "nothing is left out")
