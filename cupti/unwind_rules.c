@@ -36,7 +36,7 @@ static uint64_t fixed_read(struct cursor *cursor, size_t bytes, bool is_signed)
 {
     uint64_t value = 0;
 
-    if (cursor->bad || (size_t)(cursor->end - cursor->at) < bytes) {
+    if (cursor->bad || !cursor->at || (size_t)(cursor->end - cursor->at) < bytes) {
         cursor->bad = true;
         return 0;
     }
