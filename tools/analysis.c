@@ -76,6 +76,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     if (analysis->requested.peak > highest) {
         analysis->peak_serial++;
         analysis->peak_time_ns = time_ns;
+        address_history_peak(&analysis->addresses, analysis->total.allocations);
     }
     now = levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
@@ -196,6 +197,37 @@ static void phases_count(struct analysis *analysis, const struct trace_record *r
     }
 }
 
+/** A block leaves the ledger; `ended`: with its context. */
+static void block_leave(struct analysis *analysis, struct ledger_block *block, bool ended)
+{
+    address_history_leave(&analysis->addresses, block, ended);
+    ledger_remove(&analysis->ledger, block);
+}
+
+/** A block was freed: how long it lived, and whether it was temporary. */
+static void block_lived(struct analysis *analysis, const struct ledger_block *block,
+                        struct tally *const rows[ROWS], uint64_t time_ns)
+{
+    uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
+    bool temporary = analysis->total.allocations - block->order < LIFETIME_TEMPORARY;
+
+    if (!kinds[block->memory].on_device)
+        return;
+    lifetimes_add(&analysis->lifetimes, lived_ns, block->requested_bytes);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i]->lifetime_ns += lived_ns;
+        rows[i]->temporaries += temporary;
+        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
+    }
+}
+
+static void failure_add(struct analysis *analysis, const struct trace_record *record)
+{
+    if (analysis->total.failures && analysis->total.failures <= ANALYSIS_FAILURES)
+        analysis->failure[analysis->total.failures - 1] = (struct analysis_failure){
+            .time_ns = record->time_ns, .request_bytes = record->size, .site = record->site};
+}
+
 static int allocate_add(struct analysis *analysis, const struct trace_record *record)
 {
     const struct memory_kind *kind = &kinds[record->memory];
@@ -205,6 +237,7 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
                                  .allocated_bytes = size_bounded(record->value),
                                  .time_ns = record->time_ns,
                                  .stack = (uint32_t)analysis->stack,
+                                 .order = analysis->total.allocations + 1,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
                                  .api = record->api,
@@ -223,6 +256,8 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
     if (kind->on_device) {
         call_count(analysis, record);
         phases_count(analysis, record);
+        if (record->outcome == TRACE_OUTCOME_FAILED)
+            failure_add(analysis, record);
     }
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return r;
@@ -230,7 +265,7 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
         struct ledger_block replaced = *old;
 
         analysis->replaced_blocks++;
-        ledger_remove(&analysis->ledger, old);
+        block_leave(analysis, old, false);
         r = block_live(analysis, &replaced, -1, record->time_ns);
     }
     if (r == 0)
@@ -258,10 +293,12 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
         call_count(analysis, record);
         phases_count(analysis, record);
     }
-    ledger_remove(&analysis->ledger, found);
+    block_leave(analysis, found, false);
     r = block_live(analysis, &block, -1, trace_record_order_ns(record));
     if (r == 0)
         r = rows_get(analysis, &block, rows);
+    if (r == 0)
+        block_lived(analysis, &block, rows, trace_record_order_ns(record));
     if (r == 0 && rows[ROW_API]) /* the function called, not the one that allocated */
         rows[ROW_API] = tallies_get(&analysis->apis, record->api);
     for (int i = 0; i < ROWS && r == 0; i++)
@@ -307,6 +344,7 @@ static int segment_add(struct analysis *analysis, const struct trace_record *rec
 {
     struct ledger_block segment = {.address = record->address,
                                    .allocated_bytes = size_bounded(record->size),
+                                   .order = analysis->total.allocations + 1,
                                    .context = record->context,
                                    .space = LEDGER_SEGMENT};
 
@@ -327,7 +365,7 @@ static void segment_remove(struct analysis *analysis, const struct trace_record 
     if (record->value || !segment)
         return;
     segment_reserve(analysis, segment->allocated_bytes, -1, trace_record_order_ns(record));
-    ledger_remove(&analysis->ledger, segment);
+    block_leave(analysis, segment, false);
 }
 
 static int leak_add(struct analysis *analysis, const struct ledger_block *block)
@@ -362,7 +400,7 @@ static int context_end(struct analysis *analysis, uint32_t context, uint64_t tim
             r = block_live(analysis, &gone, -1, time_ns);
             r = r < 0 ? r : leak_add(analysis, &gone);
         }
-        ledger_remove(&analysis->ledger, block);
+        block_leave(analysis, block, true);
         position--; /* another block may have moved here */
     }
     return r;
@@ -428,6 +466,11 @@ static void memory_info_add(struct analysis *analysis, const struct trace_record
     if (used > analysis->driver.current &&
         used - analysis->driver.current > analysis->unaccounted_bytes)
         analysis->unaccounted_bytes = used - analysis->driver.current;
+    if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
+        analysis->memory_info = (struct analysis_memory_info){
+            .levels = levels_now(analysis, record->time_ns),
+            .free_bytes = record->size,
+            .total_bytes = record->value};
 }
 
 static int counter_add(struct analysis *analysis, const struct trace_record *record)
@@ -487,8 +530,11 @@ static int phase_add(struct analysis *analysis, const struct trace_record *recor
     if (!phase)
         return name ? -ENOMEM : 0;
     if (record->size == PHASE_END) {
-        if (phase->open && --phase->open == 0)
+        if (phase->open && --phase->open == 0) {
             phase->duration_ns += record->time_ns - phase->begin_ns;
+            episodes_add(&analysis->episodes, (size_t)(phase - analysis->phase), phase->begin_ns,
+                         record->time_ns);
+        }
         return 0;
     }
     phase->count++;
@@ -595,9 +641,12 @@ static int finish(struct analysis *analysis)
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
     for (size_t i = 0; i < analysis->phases; i++)
-        if (analysis->phase[i].open)
+        if (analysis->phase[i].open) {
             analysis->phase[i].duration_ns += analysis->duration_ns - analysis->phase[i].begin_ns;
-    return r;
+            episodes_add(&analysis->episodes, i, analysis->phase[i].begin_ns,
+                         analysis->duration_ns);
+        }
+    return r == 0 && analysis->addresses.short_of_memory ? -ENOMEM : r;
 }
 
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
@@ -652,6 +701,7 @@ void analysis_destroy(struct analysis *analysis)
     tallies_done(&analysis->apis);
     tallies_done(&analysis->kinds);
     ledger_done(&analysis->ledger);
+    address_history_done(&analysis->addresses);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);

@@ -17,13 +17,17 @@
 #include <stdint.h>
 
 #include "cupti/trace_reader.h"
+#include "tools/address_map.h"
+#include "tools/episodes.h"
 #include "tools/histogram.h"
 #include "tools/ledger.h"
+#include "tools/lifetimes.h"
 #include "tools/timeline.h"
 
 #define ANALYSIS_MEMORY_KINDS  16
 #define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
 #define ANALYSIS_POSTMORTEMS   100
+#define ANALYSIS_FAILURES      100
 #define ANALYSIS_TRIMS         1000 /* kept with their times; all are counted */
 #define ANALYSIS_DEVICES       64
 
@@ -52,6 +56,8 @@ struct tally {
     uint64_t leaked_blocks, leaked_bytes;
     uint64_t invalid_frees;
     uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
+    uint64_t lifetime_ns;                /* sum, of the blocks that were freed */
+    uint64_t temporaries, temporary_bytes;
     struct level live_bytes;
     struct level live_blocks;
 };
@@ -82,6 +88,16 @@ struct analysis_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
     struct timeline_point levels;
     uint64_t site;
+};
+
+struct analysis_failure {
+    uint64_t time_ns, request_bytes, site;
+};
+
+/** The driver's own account, when it had the least free memory. */
+struct analysis_memory_info {
+    struct timeline_point levels;
+    uint64_t free_bytes, total_bytes;
 };
 
 /** Memory the pool gave back, and when. */
@@ -133,16 +149,21 @@ struct analysis {
     uint64_t unmatched_frees, replaced_blocks;
     bool has_memory_info;
     uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    struct analysis_memory_info memory_info;
     struct histogram latency;
+    struct lifetimes lifetimes;
+    struct episodes episodes;
 
     uint64_t stack;       /* of the record under way, as the trace has it */
     struct tallies sites; /* as the lens joins them */
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
+    struct address_history addresses;
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;
+    struct analysis_failure failure[ANALYSIS_FAILURES];
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;

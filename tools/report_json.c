@@ -254,12 +254,29 @@ static json_t *point_json(const struct timeline_point *point)
 
 static json_t *timeline_json(const struct analysis *analysis)
 {
-    static struct timeline_point points[2 * TIMELINE_SPANS];
+    static struct timeline_point points[TIMELINE_POINTS];
     size_t count = timeline_points(&analysis->timeline, points);
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++)
         json_array_append_new(array, point_json(&points[i]));
+    return array;
+}
+
+static json_t *lifetimes_json(const struct lifetimes *lifetimes)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < LIFETIME_CLASSES; i++) {
+        json_t *object = json_object();
+        uint64_t up_to_ns = lifetime_class_ns(i);
+
+        json_object_set_new(object, "up_to_ns",
+                            up_to_ns == UINT64_MAX ? json_null() : integer(up_to_ns));
+        set(object, "blocks", lifetimes->row[i].blocks);
+        set(object, "bytes", lifetimes->row[i].bytes);
+        json_array_append_new(array, object);
+    }
     return array;
 }
 
@@ -394,6 +411,7 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
                         rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
     json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
     json_object_set_new(report, "phases", phases_json(analysis));
+    json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_object_set_new(report, "timeline", timeline_json(analysis));
     json_object_set_new(report, "postmortems", postmortems_json(analysis));
     json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));
