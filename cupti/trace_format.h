@@ -35,6 +35,11 @@ enum trace_outcome {
 #include "cupti/events.def"
 };
 
+enum trace_cupti {
+#define TRACE_CUPTI(NAME, value, help) TRACE_CUPTI_##NAME = value,
+#include "cupti/events.def"
+};
+
 /** One event. Fields that an event does not use are 0. */
 struct trace_record {
     uint16_t kind;       /* enum trace_event; stored last */

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/activity.h"
 #include "shim/call.h"
+#include "shim/capture.h"
 #include "shim/context.h"
 #include "shim/gate.h"
 #include "shim/live.h"
@@ -96,6 +98,9 @@ void record_open(void)
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
     pthread_mutex_unlock(&open_lock);
+    /* A capture cannot have begun: its beginning is a hook, too. */
+    if (shim_options()->cupti != OPTION_CUPTI_OFF)
+        activity_start(atomic_load(&record_trace), real_dlsym);
 }
 
 static struct trace_writer *trace(void)
@@ -260,6 +265,8 @@ void record_context(const struct context *context, bool created)
                                   .device = (uint16_t)context->device,
                                   .value = created,
                               });
+    if (created)
+        activity_arm();
 }
 
 void record_pool_event(const struct context *context, const struct pool_event *event)
@@ -335,6 +342,8 @@ void record_tick(uint64_t now_ns)
     if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
         atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
         record_all_counters();
+        if (!capture_is_active())
+            activity_tick();
     }
 }
 
@@ -345,12 +354,14 @@ void record_close(void)
     if (!writer)
         return;
     record_all_counters();
+    activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);
 }
 
 void record_fork_child(void)
 {
+    activity_fork_child();
     live_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
 }

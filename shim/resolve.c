@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "shim/call.h"
+#include "shim/cupti_api.h"
 #include "shim/real.h"
 #include "shim/relocate.h"
 #include "shim/shim.h"
@@ -135,11 +136,33 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
     return answer(function == (void *)real_dlsym_get() ? (void *)dlsym : function);
 }
 
+/* Functions of CUPTI with which another client begins; as the others, but for the family. */
+static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
+{
+    enum cupti_api_id id = cupti_api_find(name);
+    if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
+        return resolve_unhooked(handle, name);
+    if (handle == RTLD_DEFAULT)
+        return answer(cupti_api_real(id, caller) ? cupti_api_entry(id) : NULL);
+    void *function = real_dlsym(handle, name);
+    if (!function || real_is_own(function))
+        return answer(function);
+    cupti_api_note(id, function);
+    dlerror();
+    return answer(cupti_api_entry(id));
+}
+
+static bool is_of_cupti(const char *name)
+{
+    return name && name[0] == 'c' && name[1] == 'u' && name[2] == 'p';
+}
+
 struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
     if (!hook)
-        return resolve_unhooked(handle, name);
+        return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
+                                 : resolve_unhooked(handle, name);
     if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
         return forward();
     if (handle == RTLD_DEFAULT)

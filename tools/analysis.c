@@ -28,6 +28,7 @@ static const struct memory_kind kinds[ANALYSIS_MEMORY_KINDS] = {
     [TRACE_MEMORY_MAPPING] = {"mapping", false, LEDGER_MAPPING},
     [TRACE_MEMORY_IMPORTED] = {"imported", false, LEDGER_ADDRESS},
     [TRACE_MEMORY_MEMPOOL] = {"mempool", false, LEDGER_HANDLE},
+    [TRACE_MEMORY_STATIC] = {"static", false, LEDGER_ADDRESS},
 };
 
 const struct memory_kind *memory_kind(unsigned memory)
@@ -53,7 +54,7 @@ uint64_t analysis_size_class_bytes(uint64_t key)
     return UINT64_C(1) << key;
 }
 
-static struct timeline_point levels_now(const struct analysis *analysis, uint64_t time_ns)
+struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns)
 {
     return (struct timeline_point){.time_ns = time_ns,
                                    .requested_bytes = analysis->requested.current,
@@ -78,7 +79,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
         analysis->peak_time_ns = time_ns;
         address_history_peak(&analysis->addresses, analysis->total.allocations);
     }
-    now = levels_now(analysis, time_ns);
+    now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
     for (size_t i = 0; i < analysis->phases; i++)
         if (analysis->phase[i].open &&
@@ -454,23 +455,8 @@ static void postmortem_add(struct analysis *analysis, const struct trace_record 
             .time_ns = record->time_ns,
             .request_bytes = record->size,
             .held_free_bytes = record->value,
-            .levels = levels_now(analysis, record->time_ns),
+            .levels = analysis_levels_now(analysis, record->time_ns),
             .site = record->site};
-}
-
-static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
-{
-    uint64_t used = record->value > record->size ? record->value - record->size : 0;
-
-    analysis->has_memory_info = true;
-    if (used > analysis->driver.current &&
-        used - analysis->driver.current > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - analysis->driver.current;
-    if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
-        analysis->memory_info = (struct analysis_memory_info){
-            .levels = levels_now(analysis, record->time_ns),
-            .free_bytes = record->size,
-            .total_bytes = record->value};
 }
 
 static int counter_add(struct analysis *analysis, const struct trace_record *record)
@@ -481,6 +467,9 @@ static int counter_add(struct analysis *analysis, const struct trace_record *rec
 
     if (!name)
         return 0;
+    if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
+                        record->time_ns) < 0)
+        return -ENOMEM;
     while (i < analysis->counters &&
            (counter[i].name != name || counter[i].context != record->context))
         i++;
@@ -597,17 +586,12 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_TRIM: trim_add(analysis, record); break;
     case TRACE_EVENT_FAILURE: postmortem_add(analysis, record); break;
     case TRACE_EVENT_COUNTER: return counter_add(analysis, record);
-    case TRACE_EVENT_MEMORY_INFO: memory_info_add(analysis, record); break;
     case TRACE_EVENT_PHASE: return phase_add(analysis, record);
     case TRACE_EVENT_EXIT:
         analysis->has_exit = true;
         analysis->wait_status = (uint32_t)record->value;
         break;
-    case TRACE_EVENT_END:
-    case TRACE_EVENT_STRING:
-    case TRACE_EVENT_MODULE:
-    case TRACE_EVENT_SITE:
-    case TRACE_EVENT_PYTHON: break;
+    default: break; /* definitions, and what driver_view_add takes */
     }
     return 0;
 }
@@ -671,6 +655,9 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;
         analysis->stack = record.site;
+        r = driver_view_add(analysis, &record);
+        if (r < 0)
+            goto out_of_memory;
         r = lens && !lens_apply(analysis, &record) ? 0 : event_add(analysis, &record);
         if (r < 0)
             goto out_of_memory;
@@ -678,6 +665,8 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     if (r < 0)
         goto destroy;
     r = finish(analysis);
+    if (r == 0)
+        r = driver_view_finish(analysis);
     if (r < 0)
         goto out_of_memory;
     analysis->lens = NULL;
@@ -702,6 +691,8 @@ void analysis_destroy(struct analysis *analysis)
     tallies_done(&analysis->kinds);
     ledger_done(&analysis->ledger);
     address_history_done(&analysis->addresses);
+    driver_view_done(&analysis->driver_view);
+    pool_levels_done(&analysis->pool_levels);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);

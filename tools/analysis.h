@@ -18,10 +18,12 @@
 
 #include "cupti/trace_reader.h"
 #include "tools/address_map.h"
+#include "tools/driver_view.h"
 #include "tools/episodes.h"
 #include "tools/histogram.h"
 #include "tools/ledger.h"
 #include "tools/lifetimes.h"
+#include "tools/pool_levels.h"
 #include "tools/timeline.h"
 
 #define ANALYSIS_MEMORY_KINDS  16
@@ -148,8 +150,10 @@ struct analysis {
     uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
     uint64_t unmatched_frees, replaced_blocks;
     bool has_memory_info;
-    uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    uint64_t unaccounted_bytes; /* what it told in use beyond what the trace knows, highest */
     struct analysis_memory_info memory_info;
+    struct driver_view driver_view;
+    struct pool_levels pool_levels;
     struct histogram latency;
     struct lifetimes lifetimes;
     struct episodes episodes;
@@ -184,6 +188,9 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
 
 /** NULL is accepted. */
 void analysis_destroy(struct analysis *analysis);
+
+/** All levels as they are. */
+struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns);
 
 /** A counter's last value, summed over contexts. Errors: -ENOENT never recorded. */
 int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current);

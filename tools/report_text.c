@@ -199,6 +199,44 @@ static void leaks_print(const struct page *page)
         fputs("none\n", page->out);
 }
 
+/** The driver's own account, and why there is none. */
+static void driver_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct driver_view *view = &analysis->driver_view;
+    struct driver_step at_peak;
+    char text[256];
+
+    if (!view->state)
+        return;
+    if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
+        line_begin(page, "Driver's view");
+        fprintf(page->out, "%s at the peak, %s at most; %s%s unaccounted%s\n",
+                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
+                view->unaccounted_peak_bytes ? colour(page, YELLOW) : "",
+                unit_bytes(view->unaccounted_peak_bytes).text,
+                view->unaccounted_peak_bytes ? colour(page, PLAIN) : "");
+    }
+    for (size_t i = 0; i < view->libraries->rows; i++) {
+        const struct tally *row = &view->libraries->row[i];
+        const char *library = (const char *)(uintptr_t)row->key;
+
+        line_begin(page, i ? "" : "Unaccounted");
+        fprintf(page->out, "%s at most in %s allocations by %s\n",
+                unit_bytes(row->live_bytes.peak).text, unit_count(row->allocations).text,
+                library ? library : "unknown code");
+    }
+    for (size_t i = 0; i < view->pools; i++) {
+        line_begin(page, i ? "" : "Driver's pools");
+        fprintf(page->out, "%s at most, %s of it in use; device %u\n",
+                unit_bytes(view->pool[i].peak_bytes).text,
+                unit_bytes(view->pool[i].peak_used_bytes).text, view->pool[i].device);
+    }
+    driver_view_state_text(view, text, sizeof text);
+    line_begin(page, "CUPTI");
+    fprintf(page->out, "%s\n", text);
+}
+
 /** Memory kinds other than plain device memory, with what each had at most. */
 static void kinds_print(const struct page *page)
 {
@@ -312,6 +350,7 @@ int report_text(const struct analysis *analysis, const char *trace,
     }
     leaks_print(&page);
     kinds_print(&page);
+    driver_print(&page);
     if (analysis->total.allocations)
         r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
     if (style->by == REPORT_BY_SITE)

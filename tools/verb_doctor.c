@@ -169,6 +169,8 @@ static const char *door_of(const char *api)
 static void doors_print(const struct analysis *analysis)
 {
     struct tally *rows = report_rows_sorted(&analysis->apis);
+    uint64_t bytes;
+    char text[256];
 
     for (size_t i = 0; rows && i < analysis->apis.rows; i++) {
         const char *api = trace_reader_string(analysis->reader, rows[i].key);
@@ -178,9 +180,11 @@ static void doors_print(const struct analysis *analysis)
                unit_count(rows[i].frees).text);
     }
     free(rows);
-    if (analysis->has_memory_info)
+    driver_view_state_text(&analysis->driver_view, text, sizeof text);
+    printf("%-12s %s\n", "by CUPTI", text);
+    if (driver_view_unaccounted(analysis, &bytes))
         printf("%-12s %s at most in use by the driver's account and not in the record\n",
-               "unaccounted", unit_bytes(analysis->unaccounted_bytes).text);
+               "unaccounted", unit_bytes(bytes).text);
 }
 
 /** Reads what the run recorded. */

@@ -6,6 +6,8 @@ Four tables and one JSON object (--json FILE):
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
   stacks    what recording a stack of calling frames costs
   record    what recording adds to an operation
+  cupti     what CUPTI adds to an operation that reaches the driver; the simulated one, which says
+            what the recorder costs and nothing about NVIDIA's library
 Times are of this machine and say something only beside each other; the simulated time adds up the
 profile's cost of every driver call and does not depend on the machine.
 """
@@ -13,6 +15,7 @@ profile's cost of every driver call and does not depend on the machine.
 import argparse
 import json
 import pathlib
+import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
@@ -107,6 +110,28 @@ def tinyllm_table(machine):
     return rows
 
 
+def cupti_table(machine):
+    print("\ncupti (simulated): time of a recorded allocation and free by the driver, auto over off")
+    rows = []
+    for threads in (1, 4):
+        times = {"off": [], "auto": []}
+        for _ in range(5):
+            for option, found in times.items():
+                trace = machine.scratch / "cupti.cupool"
+                trace.unlink(missing_ok=True)
+                command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--threads",
+                           str(threads), "--live", "100", "--steps", str(100000 // threads),
+                           "--max-size", "32768"]
+                done = machine.run(command, preload=True,
+                                   CUPOOL=f"mode:observe,trace:{trace},cupti:{option}")
+                preload.expect_equal("hook_bench: exit", done.returncode, 0)
+                found.append(json.loads(done.stdout)["throughput_ns"])
+        ratio = statistics.median(times["auto"]) / statistics.median(times["off"])
+        rows.append({"threads": threads, "ratio": ratio})
+        print(f"  {threads} threads: {ratio:.2f}")
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,8 +149,10 @@ def main():
         print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
     stacks = stack_table(machine)
     llm = tinyllm_table(machine)
+    cupti = cupti_table(machine)
     if options.json:
-        options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "tinyllm": llm}, indent=2,
+        options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "tinyllm": llm,
+                                            "cupti": cupti}, indent=2,
                                            sort_keys=True) + "\n")
 
 

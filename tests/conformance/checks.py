@@ -360,9 +360,13 @@ def check_whose(suite, failures, options):
 
 
 def check_exports(suite, failures, options):
-    """The library exports the hooks and dlsym alone and needs libc alone; the device has each."""
+    """The library exports its hooks and dlsym alone and needs libc alone; the device has each."""
+    cupti_hooks = os.path.join(os.path.dirname(options.hooks), "cupti_api.def")
+    with open(cupti_hooks, encoding="utf-8") as file:
+        cupti = re.findall(r"^CUPTI_API\((\w+),", file.read(), re.M)
+    failures.expect(len(cupti) >= 3, "cupti_api.def could not be read")
     rows = hook_rows(options)
-    wanted = {name for _, name in rows} | {"dlsym"}
+    wanted = {name for _, name in rows} | {"dlsym", *cupti}
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")

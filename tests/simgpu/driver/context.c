@@ -88,6 +88,7 @@ static CUresult context_start(CUcontext ctx, struct device *device, unsigned fla
     device->used += profile.context_bytes;
     ctx->alive = true;
     LIST_INSERT_HEAD(&contexts, ctx, link);
+    observed_made(OBSERVER_CONTEXT_CREATED, ctx, NULL);
     call_add_ns(thread_self(), profile.context_create_ns);
     return CUDA_SUCCESS;
 }

@@ -119,12 +119,17 @@ static CUresult create(CUcontext *ret, unsigned flags, CUdevice ordinal)
     return stack_push(ctx);
 }
 
+static bool is_made_by_program(CUcontext ctx)
+{
+    return handle_is(ctx, HANDLE_CONTEXT) && ctx->alive && !ctx->primary;
+}
+
 static CUresult destroy(CUcontext ctx)
 {
     struct thread *self = thread_self();
-    if (!handle_is(ctx, HANDLE_CONTEXT) || !ctx->alive)
-        return CUDA_ERROR_INVALID_CONTEXT;
-    if (ctx->primary)
+    if (is_made_by_program(ctx))
+        observed_ends(OBSERVER_CONTEXT_ENDS, ctx, NULL);
+    if (!is_made_by_program(ctx))
         return CUDA_ERROR_INVALID_CONTEXT;
     if (thread_context() == ctx)
         self->depth--;
@@ -176,8 +181,16 @@ static CUresult retain(CUcontext *ret, CUdevice ordinal)
     return primary_retain(device_get(ordinal), ret);
 }
 
+static void primary_ends(struct device *device)
+{
+    if (device && device->primary && device->primary->alive)
+        observed_ends(OBSERVER_CONTEXT_ENDS, device->primary, NULL);
+}
+
 static CUresult release(CUdevice ordinal)
 {
+    if (device_get(ordinal) && device_get(ordinal)->primary_refs == 1)
+        primary_ends(device_get(ordinal));
     return device_get(ordinal) ? primary_release(device_get(ordinal)) : CUDA_ERROR_INVALID_DEVICE;
 }
 
@@ -185,6 +198,7 @@ static CUresult reset(CUdevice ordinal)
 {
     if (!device_get(ordinal))
         return CUDA_ERROR_INVALID_DEVICE;
+    primary_ends(device_get(ordinal));
     primary_reset(device_get(ordinal));
     return CUDA_SUCCESS;
 }

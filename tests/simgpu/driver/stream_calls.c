@@ -19,12 +19,23 @@ static CUresult create(CUstream *ret, unsigned flags, int priority)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult result = context_current(&ctx);
     priority = priority < -5 ? -5 : priority > 0 ? 0 : priority;
-    return result == CUDA_SUCCESS ? stream_create(ctx, STREAM_USER, flags, priority, ret) : result;
+    if (result == CUDA_SUCCESS)
+        result = stream_create(ctx, STREAM_USER, flags, priority, ret);
+    if (result == CUDA_SUCCESS)
+        observed_made(OBSERVER_STREAM_CREATED, ctx, *ret);
+    return result;
+}
+
+static bool is_made_by_program(CUstream stream)
+{
+    return handle_is(stream, HANDLE_STREAM) && stream->kind == STREAM_USER;
 }
 
 static CUresult destroy(CUstream stream)
 {
-    if (!handle_is(stream, HANDLE_STREAM) || stream->kind != STREAM_USER)
+    if (is_made_by_program(stream))
+        observed_ends(OBSERVER_STREAM_ENDS, stream->ctx, stream);
+    if (!is_made_by_program(stream))
         return CUDA_ERROR_INVALID_HANDLE;
     if (stream->capture)
         capture_stream_destroyed(stream);
