@@ -53,7 +53,7 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
     if (!context->pool || atomic_load_explicit(&context->broken, memory_order_relaxed) ||
         capture_forbids_here(driver))
         return -EPERM;
-    uint32_t site = call_site(call);
+    uint32_t site = call_stack(call);
     gate_enter();
     int error = atomic_load_explicit(&context->gone, memory_order_acquire)
                     ? -EIO

@@ -144,7 +144,8 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
         .api = api_id(call),
         .time_ns = now,
         .latency_ns = saturated(now - call->begin_ns),
-        .site = call_site(call),
+        .site = kind == TRACE_EVENT_ALLOCATE || kind == TRACE_EVENT_INVALID_FREE ? call_stack(call)
+                                                                                 : call_site(call),
         .context = context ? context->number : 0,
         .device = context ? (uint16_t)context->device : 0,
     };

@@ -88,7 +88,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
 }
 
 /** The rows an allocation belongs to. */
-enum { ROW_TOTAL, ROW_SITE, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
+enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
 static uint64_t library_of(const struct analysis *analysis, uint64_t site)
 {
@@ -112,9 +112,10 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
     if (on_device) {
         ret_rows[ROW_TOTAL] = &analysis->total;
         ret_rows[ROW_SITE] = tallies_get(&analysis->sites, block->site);
+        ret_rows[ROW_STACK] = tallies_get(&analysis->stacks, block->stack);
         ret_rows[ROW_SIZE] = tallies_get(&analysis->sizes, size_class(block->requested_bytes));
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
-                                            library_of(analysis, block->site));
+                                            library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
     }
     for (int i = 0; i < ROWS; i++)
@@ -236,6 +237,7 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
                                  .requested_bytes = size_bounded(record->size),
                                  .allocated_bytes = size_bounded(record->value),
                                  .time_ns = record->time_ns,
+                                 .stack = (uint32_t)analysis->stack,
                                  .order = analysis->total.allocations + 1,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
@@ -311,11 +313,13 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
 static int invalid_free_add(struct analysis *analysis, const struct trace_record *record)
 {
     struct tally *site = tallies_get(&analysis->sites, record->site);
+    struct tally *stack = tallies_get(&analysis->stacks, analysis->stack);
     struct tally *api = tallies_get(&analysis->apis, record->api);
 
-    if (!site || !api)
+    if (!site || !stack || !api)
         return -ENOMEM;
     site->invalid_frees++;
+    stack->invalid_frees++;
     api->invalid_frees++;
     if (analysis->total.invalid_frees < ANALYSIS_INVALID_FREES)
         analysis->invalid_free[analysis->total.invalid_frees] = (struct analysis_invalid_free){
@@ -605,8 +609,13 @@ static void tallies_finish(struct tallies *tallies, uint64_t serial)
 /** Leaks, and the levels at the peak that nothing changed since. */
 static int finish(struct analysis *analysis)
 {
-    struct tallies *all[] = {&analysis->sites, &analysis->sizes, &analysis->libraries,
-                             &analysis->apis,  &analysis->kinds, NULL};
+    struct tallies *all[] = {&analysis->sites,
+                             &analysis->stacks,
+                             &analysis->sizes,
+                             &analysis->libraries,
+                             &analysis->apis,
+                             &analysis->kinds,
+                             NULL};
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
     int r = leaks_find(analysis);
@@ -645,6 +654,7 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;
+        analysis->stack = record.site;
         r = driver_view_add(analysis, &record);
         if (r < 0)
             goto out_of_memory;
@@ -674,6 +684,7 @@ void analysis_destroy(struct analysis *analysis)
     if (!analysis)
         return;
     tallies_done(&analysis->sites);
+    tallies_done(&analysis->stacks);
     tallies_done(&analysis->sizes);
     tallies_done(&analysis->libraries);
     tallies_done(&analysis->apis);

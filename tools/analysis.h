@@ -158,7 +158,9 @@ struct analysis {
     struct lifetimes lifetimes;
     struct episodes episodes;
 
-    struct tallies sites, sizes, libraries, apis, kinds;
+    uint64_t stack;       /* of the record under way, as the trace has it */
+    struct tallies sites; /* as the lens joins them */
+    struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct address_history addresses;
     struct timeline timeline;

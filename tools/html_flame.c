@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/flame.h"
 #include "tools/html_table.h"
@@ -212,14 +213,25 @@ static void stack_push(struct stack *stack, const char *text)
 
 static void stack_find(const struct analysis *analysis, uint64_t site, struct stack *ret_stack)
 {
-    struct report_place place;
-    char offset[32];
+    struct frame frames[FRAMES_MOST];
+    size_t count = frames_get(analysis->reader, site, frames, FRAMES_MOST);
+    const char *module = NULL;
+    char text[FRAME_BYTES];
 
     ret_stack->depth = 0;
-    report_place_find(analysis, site, &place);
-    stack_push(ret_stack, place.site.module ? report_file_name(place.site.module) : "unknown");
-    snprintf(offset, sizeof offset, "+%#llx", (unsigned long long)place.site.offset);
-    stack_push(ret_stack, *place.function ? place.function : offset);
+    if (!count)
+        stack_push(ret_stack, "unknown");
+    for (size_t i = count; i-- > 0;) {
+        const char *file = frames[i].site.module ? frame_file_name(frames[i].site.module)
+                                                 : "unknown";
+
+        /* A module stands once before its functions. */
+        if (!module || strcmp(file, module) != 0)
+            stack_push(ret_stack, file);
+        module = file;
+        frame_text(&frames[i], text, sizeof text);
+        stack_push(ret_stack, text);
+    }
 }
 
 static int flame_fill(struct flame *flame, const struct analysis *analysis)
@@ -227,8 +239,8 @@ static int flame_fill(struct flame *flame, const struct analysis *analysis)
     static struct stack stack;
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
-    for (size_t i = 0; i < analysis->sites.rows && r == 0; i++) {
-        const struct tally *site = &analysis->sites.row[i];
+    for (size_t i = 0; i < analysis->stacks.rows && r == 0; i++) {
+        const struct tally *site = &analysis->stacks.row[i];
         const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = site->live_bytes.at_peak,
                                                 [FLAME_LEAKED] = site->leaked_bytes,
                                                 [FLAME_IN_ALL] = site->requested_bytes};

@@ -134,15 +134,63 @@ static void tally_set(json_t *object, const struct tally *row)
         set(object, figure->name, report_tally_figure(figure, row));
 }
 
+static void place_set(json_t *object, const struct report_place *at)
+{
+    const struct report_place place = *at;
+
+    json_object_set_new(object, "module", text_or_null(place.site.module));
+    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
+    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
+    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
+    json_object_set_new(object, "file", text_or_null(place.file));
+    json_object_set_new(object, "line", place.line ? integer(place.line) : json_null());
+}
+
 static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
 {
     struct report_place place;
 
     report_place_find(analysis, id, &place);
-    json_object_set_new(object, "module", text_or_null(place.site.module));
-    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
-    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
-    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
+    place_set(object, &place);
+}
+
+/** The whole stack, innermost frame first. */
+static json_t *frames_json(const struct analysis *analysis, uint64_t id)
+{
+    struct frame frames[FRAMES_MOST];
+    size_t count = frames_get(analysis->reader, id, frames, FRAMES_MOST);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *object = json_object();
+        struct report_place place;
+
+        report_place_of(&frames[i], &place);
+        place_set(object, &place);
+        json_object_set_new(object, "changed", json_boolean(frames[i].changed));
+        json_object_set_new(object, "inlined", json_boolean(frames[i].inlined));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+/** Allocations by whole stack. */
+static json_t *stacks_json(const struct analysis *analysis, size_t top, json_t *left_out)
+{
+    struct tally *rows = report_rows_sorted(&analysis->stacks);
+    size_t count = rows && top && analysis->stacks.rows > top ? top : analysis->stacks.rows;
+    json_t *array = json_array();
+
+    for (size_t i = 0; rows && i < count; i++) {
+        json_t *object = json_object();
+
+        json_object_set_new(object, "frames", frames_json(analysis, rows[i].key));
+        tally_set(object, &rows[i]);
+        json_array_append_new(array, object);
+    }
+    set(left_out, "stack", analysis->stacks.rows - count);
+    free(rows);
+    return array;
 }
 
 static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,
@@ -434,6 +482,7 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
         {"lost_blocks", found->lost_blocks},
         {"unknown_records", found->unknown_records},
         {"stop_errno", found->stop_errno},
+        {"cut_stacks", found->cut_stacks},
         {"unmatched_frees", analysis->unmatched_frees},
         {"replaced_blocks", analysis->replaced_blocks},
     };
@@ -460,6 +509,7 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "memory", memory_json(analysis));
     json_object_set_new(report, "driver", driver_json(analysis));
     json_object_set_new(report, "sites", rows_json(analysis, REPORT_BY_SITE, style->top, left_out));
+    json_object_set_new(report, "stacks", stacks_json(analysis, style->top, left_out));
     json_object_set_new(report, "sizes", rows_json(analysis, REPORT_BY_SIZE, style->top, left_out));
     json_object_set_new(report, "libraries",
                         rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "tools/escape.h"
 #include "tools/text_table.h"
 #include "tools/units.h"
 
@@ -82,6 +83,9 @@ static void incomplete_print(const struct page *page)
     char why[256];
 
     report_incomplete(&page->analysis->recording, why, sizeof why);
+    if (page->analysis->recording.cut_stacks)
+        fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
+                unit_count(page->analysis->recording.cut_stacks).text);
     if (*why)
         fprintf(page->out, "%strace is incomplete:%s %s\n", colour(page, YELLOW),
                 colour(page, PLAIN), why);
@@ -311,6 +315,23 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     return r;
 }
 
+/** Modules without names because they are not what was loaded. */
+static void changed_print(const struct page *page)
+{
+    const struct tallies *sites = &page->analysis->sites;
+    const char *told = NULL;
+    struct frame frame;
+
+    for (size_t i = 0; i < sites->rows; i++) {
+        if (!frames_location(page->analysis->reader, sites->row[i].key, &frame) || !frame.changed ||
+            (told && !strcmp(told, frame.site.module)))
+            continue;
+        told = frame.site.module;
+        escape_print(page->out, ESCAPE_FRAME, frame_file_name(told));
+        fputs(": module changed since the recording, so its sites are offsets\n", page->out);
+    }
+}
+
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out)
 {
@@ -332,6 +353,8 @@ int report_text(const struct analysis *analysis, const char *trace,
     driver_print(&page);
     if (analysis->total.allocations)
         r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
+    if (style->by == REPORT_BY_SITE)
+        changed_print(&page);
     if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
         r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
     return r < 0 ? r : ferror(out) ? -EIO : 0;
