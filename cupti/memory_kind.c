@@ -21,6 +21,7 @@ static const struct memory_kind kinds[MEMORY_KINDS] = {
     [TRACE_MEMORY_MAPPING] = {"mapping", false, LEDGER_MAPPING},
     [TRACE_MEMORY_IMPORTED] = {"imported", false, LEDGER_ADDRESS},
     [TRACE_MEMORY_MEMPOOL] = {"mempool", false, LEDGER_HANDLE},
+    [TRACE_MEMORY_STATIC] = {"static", false, LEDGER_ADDRESS},
 };
 
 const struct memory_kind *memory_kind(unsigned memory)

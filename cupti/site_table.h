@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Code address to site id: an open-addressed table that is read without a lock.
+ * Two numbers to an id: an open-addressed table that is read without a lock. It holds the nodes of
+ * the tree of callers (address, id of the calling frame) and whole stacks (two parts of their
+ * hash).
  *
- * An entry's key is stored after its id and never changes, so a reader sees none or all of it.
- * The table has room for 98,304 sites; further ones have no id. An address whose library was
- * unloaded and replaced by another keeps the site it had first.
+ * An entry's key is stored after its id and never changes, so a reader sees none or all of it. A
+ * table that is three quarters full is copied into one twice as large; the old one stays for
+ * readers that are in it, so a look-up may miss what was just added, and asks again under the lock.
+ * There is room for 786,432 entries; further ones have no id.
  *
  * Threading: find from any thread; insert under the caller's lock.
  */
@@ -14,23 +17,28 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct site_entry {
-    atomic_ullong address;
-    atomic_uint id;
+#define SITE_TABLE_MOST 786432 /* entries */
+
+/** What an id stands for; `high` is not 0. */
+struct site_key {
+    uint64_t high;
+    uint32_t low;
 };
 
+struct site_entries;
+
 struct site_table {
-    struct site_entry *entry; /* zeroed pages, committed as used; immutable after init */
-    uint32_t used;            /* guarded by the caller's lock */
+    _Atomic(struct site_entries *) entries; /* zeroed pages, committed as used */
+    uint32_t used;                          /* guarded by the caller's lock */
 };
 
 /** Errors: -ENOMEM. */
 int site_table_init(struct site_table *ret_table);
 
-/** The id of an address, 0 when it has none. */
-uint32_t site_table_find(const struct site_table *table, uint64_t address);
+/** The id of a key, 0 when it has none. */
+uint32_t site_table_find(const struct site_table *table, struct site_key key);
 
-/** Gives a new address an id. Errors: -ENOSPC when the table is full. */
-int site_table_insert(struct site_table *table, uint64_t address, uint32_t id);
+/** Gives a new key an id. Errors: -ENOSPC when the table is full, -ENOMEM. */
+int site_table_insert(struct site_table *table, struct site_key key, uint32_t id);
 
 #endif

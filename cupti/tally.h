@@ -28,6 +28,8 @@ struct tally {
     uint64_t leaked_blocks, leaked_bytes;
     uint64_t invalid_frees;
     uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
+    uint64_t lifetime_ns;                /* sum, of the blocks that were freed */
+    uint64_t temporaries, temporary_bytes;
     struct level live_bytes;
     struct level live_blocks;
 };

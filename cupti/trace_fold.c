@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See trace_fold.h. The steps are those of the tool's analysis, on the same tallies and ledger;
- * tests/endtoend/rotated.py holds both to the same figures.
+ * tests/scale/rotated.py holds both to the same figures.
  */
 #include "cupti/trace_fold.h"
 
@@ -15,7 +15,7 @@
 /** Room that records of frequent kinds leave to the rare ones. */
 #define FREQUENT_RECORDS (TRACE_FOLD_RECORDS - 1024)
 
-enum { ROW_TOTAL, ROW_SITE, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
+enum { ROW_TOTAL, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
 /** What levels change by. */
 struct change {
@@ -35,6 +35,7 @@ static void levels_add(struct trace_fold *fold, const struct change *change, int
     if (figures->requested.peak > highest) {
         figures->peak_serial++;
         figures->peak_time_ns = time_ns;
+        address_history_peak(&fold->addresses, figures->total.allocations);
     }
 }
 
@@ -48,9 +49,9 @@ static int rows_get(struct trace_fold *fold, const struct ledger_block *block,
     if (!on_device)
         return ret_rows[ROW_KIND] ? 0 : -ENOMEM;
     ret_rows[ROW_TOTAL] = &fold->figures.total;
-    ret_rows[ROW_SITE] = tallies_get(&fold->sites, block->site);
+    ret_rows[ROW_STACK] = tallies_get(&fold->stacks, block->stack);
     ret_rows[ROW_SIZE] = tallies_get(&fold->sizes, tally_size_class(block->requested_bytes));
-    ret_rows[ROW_LIBRARY] = tallies_get(&fold->libraries, fold->module_of[block->site]);
+    ret_rows[ROW_LIBRARY] = tallies_get(&fold->libraries, fold->module_of[block->stack]);
     ret_rows[ROW_API] = tallies_get(&fold->apis, block->api);
     for (int i = 0; i < ROWS; i++)
         if (!ret_rows[i])
@@ -110,6 +111,39 @@ static void call_count(struct trace_fold *fold, const struct trace_record *recor
     histogram_add(&fold->figures.latency, record->latency_ns);
 }
 
+/** A block leaves the ledger; `ended`: with its context. */
+static void block_leave(struct trace_fold *fold, struct ledger_block *block, bool ended)
+{
+    address_history_leave(&fold->addresses, block, ended);
+    ledger_remove(&fold->ledger, block);
+}
+
+/** A block was freed: how long it lived, and whether it was temporary. */
+static void block_lived(struct trace_fold *fold, const struct ledger_block *block,
+                        struct tally *const rows[ROWS], uint64_t time_ns)
+{
+    uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
+    bool temporary = fold->figures.total.allocations - block->order < LIFETIME_TEMPORARY;
+
+    if (!memory_kind(block->memory)->on_device)
+        return;
+    lifetimes_add(&fold->figures.lifetimes, lived_ns, block->requested_bytes);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i]->lifetime_ns += lived_ns;
+        rows[i]->temporaries += temporary;
+        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
+    }
+}
+
+static void failure_add(struct trace_fold *fold, const struct trace_record *record)
+{
+    uint64_t failures = fold->figures.total.failures;
+
+    if (failures && failures <= TRACE_FOLD_FAILURES)
+        fold->store->failure[failures - 1] = (struct trace_fold_failure){
+            .time_ns = record->time_ns, .request_bytes = record->size, .site = record->site};
+}
+
 static int allocate_add(struct trace_fold *fold, const struct trace_record *record)
 {
     const struct memory_kind *kind = memory_kind(record->memory);
@@ -118,6 +152,8 @@ static int allocate_add(struct trace_fold *fold, const struct trace_record *reco
                                  .requested_bytes = tally_bytes(record->size),
                                  .allocated_bytes = tally_bytes(record->value),
                                  .time_ns = record->time_ns,
+                                 .order = fold->figures.total.allocations + 1,
+                                 .stack = (uint32_t)record->site,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
                                  .api = record->api,
@@ -133,15 +169,18 @@ static int allocate_add(struct trace_fold *fold, const struct trace_record *reco
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i])
             row_allocation(rows[i], record, block.requested_bytes);
-    if (kind->on_device)
+    if (kind->on_device) {
         call_count(fold, record);
+        if (record->outcome == TRACE_OUTCOME_FAILED)
+            failure_add(fold, record);
+    }
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return r;
     if (old) {
         struct ledger_block replaced = *old;
 
         fold->figures.replaced_blocks++;
-        ledger_remove(&fold->ledger, old);
+        block_leave(fold, old, false);
         r = block_live(fold, &replaced, -1, record->time_ns);
     }
     if (r == 0)
@@ -167,10 +206,12 @@ static int free_add(struct trace_fold *fold, const struct trace_record *record)
     block = *found;
     if (memory_kind(block.memory)->on_device)
         call_count(fold, record);
-    ledger_remove(&fold->ledger, found);
+    block_leave(fold, found, false);
     r = block_live(fold, &block, -1, trace_record_order_ns(record));
     if (r == 0)
         r = rows_get(fold, &block, rows);
+    if (r == 0)
+        block_lived(fold, &block, rows, trace_record_order_ns(record));
     if (r == 0 && rows[ROW_API]) { /* the function called, not the one that allocated */
         rows[ROW_API] = tallies_get(&fold->apis, record->api);
         r = rows[ROW_API] ? 0 : -ENOMEM;
@@ -185,12 +226,12 @@ static int free_add(struct trace_fold *fold, const struct trace_record *record)
 
 static int invalid_free_add(struct trace_fold *fold, const struct trace_record *record)
 {
-    struct tally *site = tallies_get(&fold->sites, record->site);
+    struct tally *stack = tallies_get(&fold->stacks, record->site);
     struct tally *api = tallies_get(&fold->apis, record->api);
 
-    if (!site || !api)
+    if (!stack || !api)
         return -ENOMEM;
-    site->invalid_frees++;
+    stack->invalid_frees++;
     api->invalid_frees++;
     if (fold->figures.total.invalid_frees < TRACE_FOLD_FREES)
         fold->store->invalid_free[fold->figures.total.invalid_frees] = *record;
@@ -202,6 +243,7 @@ static int segment_add(struct trace_fold *fold, const struct trace_record *recor
 {
     const struct ledger_block segment = {.address = record->address,
                                          .allocated_bytes = tally_bytes(record->size),
+                                         .order = fold->figures.total.allocations + 1,
                                          .context = record->context,
                                          .space = LEDGER_SEGMENT};
     const struct change change = {.reserved_bytes = segment.allocated_bytes,
@@ -233,7 +275,7 @@ static void segment_remove(struct trace_fold *fold, const struct trace_record *r
     if (record->value || !segment)
         return;
     segment_end(fold, segment, trace_record_order_ns(record));
-    ledger_remove(&fold->ledger, segment);
+    block_leave(fold, segment, false);
 }
 
 static int leak_add(struct trace_fold *fold, const struct ledger_block *block)
@@ -267,7 +309,7 @@ static int context_end(struct trace_fold *fold, uint32_t context, uint64_t time_
             r = block_live(fold, &gone, -1, time_ns);
             r = r < 0 ? r : leak_add(fold, &gone);
         }
-        ledger_remove(&fold->ledger, block);
+        block_leave(fold, block, true);
         position--; /* another block may have moved here */
     }
     return r;
@@ -307,13 +349,23 @@ static void memory_info_add(struct trace_fold *fold, const struct trace_record *
     if (used > figures->driver.current &&
         used - figures->driver.current > figures->unaccounted_bytes)
         figures->unaccounted_bytes = used - figures->driver.current;
+    if (!figures->memory_info.total_bytes || record->size <= figures->memory_info.free_bytes)
+        figures->memory_info = (struct trace_fold_memory_info){
+            .time_ns = record->time_ns,
+            .free_bytes = record->size,
+            .total_bytes = record->value,
+            .requested_bytes = figures->requested.current,
+            .allocated_bytes = figures->allocated.current,
+            .reserved_bytes = figures->reserved.current,
+            .driver_bytes = figures->driver.current};
 }
 
 /** Of these there are few, and the report cannot do without them. */
 static bool kind_is_rare(uint16_t kind)
 {
     return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_DEVICE ||
-           kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER;
+           kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER ||
+           kind == TRACE_EVENT_CUPTI_STATE;
 }
 
 /** A record that is kept as it is. Of a counter, the last one of its name and context. */
@@ -357,6 +409,10 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
     case TRACE_EVENT_TRIM: trim_add(fold, record); break;
     case TRACE_EVENT_FAILURE: postmortem_add(fold, record); break;
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
+    case TRACE_EVENT_DRIVER_ALLOCATE:
+    case TRACE_EVENT_DRIVER_FREE:
+    case TRACE_EVENT_DRIVER_POOL:
+    case TRACE_EVENT_DRIVER_CONTEXT: fold->figures.forgotten++; break;
     default: record_keep(fold, record);
     }
     return 0;
@@ -373,13 +429,16 @@ int trace_fold_init(struct trace_fold *ret_fold, const uint32_t *module_of)
 int trace_fold_add(struct trace_fold *fold, const struct trace_record *record)
 {
     uint64_t order_ns = trace_record_order_ns(record);
+    int r;
 
     if (record->time_ns > fold->figures.duration_ns)
         fold->figures.duration_ns = record->time_ns;
     if (order_ns > fold->figures.cut_ns)
         fold->figures.cut_ns = order_ns;
     fold->figures.folded++;
-    return event_add(fold, record);
+    r = event_add(fold, record);
+    fold->figures.peak_order = fold->addresses.peak_order;
+    return r == 0 && fold->addresses.short_of_memory ? -ENOMEM : r;
 }
 
 size_t trace_carry_row_bytes(enum trace_carry_section section)
@@ -406,6 +465,9 @@ size_t trace_fold_rows(const struct trace_fold *fold, enum trace_carry_section s
         TRACE_FOLD_TALLIES(TALLIES)
 #undef TALLIES
     case TRACE_CARRY_LIVE: return fold->ledger.used;
+    case TRACE_CARRY_GONE_AT_PEAK: return fold->addresses.gone[ADDRESS_AT_PEAK].count;
+    case TRACE_CARRY_GONE_AT_END: return fold->addresses.gone[ADDRESS_AT_END].count;
+    case TRACE_CARRY_FAILURES: return at_most(fold->figures.total.failures, TRACE_FOLD_FAILURES);
     case TRACE_CARRY_RECORDS: return fold->store->records;
     case TRACE_CARRY_INVALID_FREES:
         return at_most(fold->figures.total.invalid_frees, TRACE_FOLD_FREES);
@@ -430,6 +492,9 @@ void trace_fold_write(const struct trace_fold *fold, uint64_t next_sequence,
                       void (*put)(void *context, const void *data, size_t bytes), void *context)
 {
     const void *rows[TRACE_CARRY_SECTION_COUNT] = {
+        [TRACE_CARRY_GONE_AT_PEAK] = fold->addresses.gone[ADDRESS_AT_PEAK].block,
+        [TRACE_CARRY_GONE_AT_END] = fold->addresses.gone[ADDRESS_AT_END].block,
+        [TRACE_CARRY_FAILURES] = fold->store->failure,
         [TRACE_CARRY_RECORDS] = fold->store->record,
         [TRACE_CARRY_INVALID_FREES] = fold->store->invalid_free,
         [TRACE_CARRY_POSTMORTEMS] = fold->store->postmortem,
@@ -448,7 +513,7 @@ void trace_fold_write(const struct trace_fold *fold, uint64_t next_sequence,
     put(context, counts, sizeof counts);
     put(context, &fold->figures, sizeof fold->figures);
     put(context, progress, progress_rows * sizeof *progress);
-    for (int i = TRACE_CARRY_SITES; i < TRACE_CARRY_SECTION_COUNT; i++) {
+    for (int i = TRACE_CARRY_STACKS; i < TRACE_CARRY_SECTION_COUNT; i++) {
         if (i != TRACE_CARRY_LIVE)
             put(context, rows[i], counts[i] * trace_carry_row_bytes(i));
         while (i == TRACE_CARRY_LIVE && (block = ledger_next(&fold->ledger, &position)))

@@ -6,7 +6,8 @@
  * A trace with a size limit folds its oldest events (trace_ring.h) and writes the result, the
  * carry, into the file. The events that are kept, replayed on top of the carry, give the figures
  * that all events would have given: the fold does to its figures what the analysis of the tool does
- * to its own. Not carried are the timeline and the phases of the folded part.
+ * to its own. Not carried are the timeline of the folded part, its phases and the driver's own
+ * view of it.
  *
  * The carry is one run of bytes: trace_carry_header, then the rows of the sections in the order of
  * TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
@@ -19,13 +20,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/address_history.h"
 #include "cupti/histogram.h"
 #include "cupti/ledger.h"
+#include "cupti/lifetimes.h"
 #include "cupti/tally.h"
 #include "cupti/trace_format.h"
 
 #define TRACE_FOLD_FREES       100  /* invalid frees kept with their sites; all are counted */
 #define TRACE_FOLD_POSTMORTEMS 100  /* kept with their levels; all are counted */
+#define TRACE_FOLD_FAILURES    100  /* the first ones; all are counted */
 #define TRACE_FOLD_TRIMS       1000 /* kept with their times; all are counted */
 #define TRACE_FOLD_RECORDS     4096 /* kept as they are; the rest is counted as forgotten */
 
@@ -53,7 +57,7 @@
 
 /* TALLIES(name, NAME)   and breakdowns */
 #define TRACE_FOLD_TALLIES(TALLIES)                                                                \
-    TALLIES(sites, SITES)                                                                          \
+    TALLIES(stacks, STACKS)                                                                        \
     TALLIES(sizes, SIZES)                                                                          \
     TALLIES(libraries, LIBRARIES) /* key: text id of the module's path */                          \
     TALLIES(apis, APIS)                                                                            \
@@ -64,6 +68,17 @@ struct trace_fold_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes; /* levels */
     uint64_t site;
+};
+
+/** A refused allocation. */
+struct trace_fold_failure {
+    uint64_t time_ns, request_bytes, site;
+};
+
+/** The driver's own account, when it had the least free memory. */
+struct trace_fold_memory_info {
+    uint64_t time_ns, free_bytes, total_bytes;
+    uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes; /* levels */
 };
 
 struct trace_fold_trim {
@@ -78,12 +93,15 @@ struct trace_fold_progress {
 /* SECTION(NAME, type) */
 #define TRACE_CARRY_SECTIONS(SECTION)                                                              \
     SECTION(PROGRESS, struct trace_fold_progress)                                                  \
-    SECTION(SITES, struct tally)                                                                   \
+    SECTION(STACKS, struct tally)                                                                  \
     SECTION(SIZES, struct tally)                                                                   \
     SECTION(LIBRARIES, struct tally)                                                               \
     SECTION(APIS, struct tally)                                                                    \
     SECTION(KINDS, struct tally)                                                                   \
     SECTION(LIVE, struct ledger_block)                                                             \
+    SECTION(GONE_AT_PEAK, struct ledger_block)                                                     \
+    SECTION(GONE_AT_END, struct ledger_block)                                                      \
+    SECTION(FAILURES, struct trace_fold_failure)                                                   \
     SECTION(RECORDS, struct trace_record)                                                          \
     SECTION(INVALID_FREES, struct trace_record)                                                    \
     SECTION(POSTMORTEMS, struct trace_fold_postmortem)                                             \
@@ -105,9 +123,12 @@ struct trace_fold_figures {
 #undef LEVEL
     struct tally total; /* device memory */
     struct histogram latency;
-    uint64_t folded;    /* events */
-    uint64_t forgotten; /* of these, nothing is left */
-    uint64_t cut_ns;    /* no folded event took effect later */
+    struct lifetimes lifetimes;
+    struct trace_fold_memory_info memory_info;
+    uint64_t peak_order; /* see struct address_history */
+    uint64_t folded;     /* events */
+    uint64_t forgotten;  /* of these, nothing is left */
+    uint64_t cut_ns;     /* no folded event took effect later */
 };
 
 struct trace_carry_header {
@@ -120,8 +141,9 @@ struct trace_carry_header {
 struct trace_fold {
     const uint32_t *module_of; /* by site id: text id of the module's path; immutable */
     struct trace_fold_figures figures;
-    struct tallies sites, sizes, libraries, apis, kinds;
+    struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
+    struct address_history addresses;
     struct trace_fold_store *store; /* the rows of fixed number */
 };
 
@@ -130,6 +152,7 @@ struct trace_fold_store {
     struct trace_record record[TRACE_FOLD_RECORDS];
     struct trace_record invalid_free[TRACE_FOLD_FREES];
     struct trace_fold_postmortem postmortem[TRACE_FOLD_POSTMORTEMS];
+    struct trace_fold_failure failure[TRACE_FOLD_FAILURES];
     struct trace_fold_trim trim[TRACE_FOLD_TRIMS];
 };
 

@@ -36,6 +36,11 @@ enum trace_outcome {
 #include "cupti/events.def"
 };
 
+enum trace_cupti {
+#define TRACE_CUPTI(NAME, value, help) TRACE_CUPTI_##NAME = value,
+#include "cupti/events.def"
+};
+
 /** One event. Fields that an event does not use are 0. */
 struct trace_record {
     uint16_t kind;       /* enum trace_event; stored last */
@@ -76,6 +81,7 @@ struct trace_file_header {
     uint64_t dropped;    /* records not written, kept up to date; see stop_errno */
     uint32_t stop_errno; /* why recording stopped early; 0: it did not */
     uint32_t checksum;   /* CRC-32C of magic … pid */
+    uint64_t cut_stacks; /* that lost their outer frames to a limit; kept up to date */
 };
 
 #define TRACE_FLAG_CLOSED UINT32_C(1) /* the process closed the trace itself */

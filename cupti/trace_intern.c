@@ -38,9 +38,9 @@ int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store
     ret_intern->text_bits = TEXT_FIRST_BITS;
     ret_intern->text = pages_map(sizeof *ret_intern->text << TEXT_FIRST_BITS);
     ret_intern->module = pages_map(sizeof *ret_intern->module * MODULES);
-    ret_intern->module_of = pages_map(sizeof *ret_intern->module_of * TRACE_INTERN_SITES);
+    ret_intern->module_of = pages_map(sizeof *ret_intern->module_of * (SITE_TABLE_MOST + 1));
     if (!ret_intern->module_of || !ret_intern->text || !ret_intern->module ||
-        site_table_init(&ret_intern->table) < 0)
+        site_table_init(&ret_intern->table) < 0 || site_table_init(&ret_intern->stacks) < 0)
         return -ENOMEM;
     pthread_mutex_init(&ret_intern->lock, NULL);
     return 0;
@@ -180,38 +180,80 @@ static uint32_t module_locked(struct trace_intern *intern, const struct module_p
     return path;
 }
 
-static uint32_t site_add_locked(struct trace_intern *intern, uint64_t address,
+static uint32_t frame_add_locked(struct trace_intern *intern, const struct trace_record *frame,
+                                 struct site_key key, uint64_t time_ns)
+{
+    struct trace_record record = *frame;
+
+    record.value = intern->sites + 1;
+    if (record.value <= SITE_TABLE_MOST)
+        intern->module_of[record.value] = (uint32_t)record.size;
+    if (intern->table.used == SITE_TABLE_MOST || !define_locked(intern, &record, time_ns))
+        return 0;
+    site_table_insert(&intern->table, key, ++intern->sites);
+    return intern->sites;
+}
+
+static uint32_t site_add_locked(struct trace_intern *intern, uint64_t address, uint32_t caller,
                                 const struct module_place *place, uint64_t time_ns)
 {
     uint32_t module = place ? module_locked(intern, place, time_ns) : 0;
     struct trace_record record = {.kind = TRACE_EVENT_SITE,
                                   .size = module,
                                   .address = module ? address - place->load_address : address,
-                                  .value = intern->sites + 1};
+                                  .site = caller};
 
-    if (intern->sites + 1 >= TRACE_INTERN_SITES)
-        return 0;
-    intern->module_of[intern->sites + 1] = module;
-    if (!define_locked(intern, &record, time_ns) ||
-        site_table_insert(&intern->table, address, intern->sites + 1) < 0)
-        return 0;
-    return ++intern->sites;
+    return frame_add_locked(intern, &record, trace_intern_key(address, caller), time_ns);
 }
 
-uint32_t trace_intern_site(struct trace_intern *intern, const void *code_address, uint64_t time_ns)
+uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32_t caller,
+                           uint64_t time_ns)
 {
-    uint64_t address = (uint64_t)(uintptr_t)code_address;
-    uint32_t id = site_table_find(&intern->table, address);
+    struct site_key key = trace_intern_key(address, caller);
+    uint32_t id = site_table_find(&intern->table, key);
     struct module_place place;
     bool placed;
 
     if (id)
         return id;
-    placed = module_find(code_address, &place) == 0;
+    placed = module_find((const void *)(uintptr_t)address, &place) == 0;
     pthread_mutex_lock(&intern->lock);
-    id = site_table_find(&intern->table, address);
+    id = site_table_find(&intern->table, key);
     if (!id)
-        id = site_add_locked(intern, address, placed ? &place : NULL, time_ns);
+        id = site_add_locked(intern, address, caller, placed ? &place : NULL, time_ns);
+    pthread_mutex_unlock(&intern->lock);
+    return id;
+}
+
+/** Texts and line in one number that is no address of a program: its highest bit is set. */
+static struct site_key python_key(uint32_t file, uint32_t function, uint32_t line, uint32_t caller)
+{
+    return (struct site_key){
+        UINT64_C(1) << 63 | (uint64_t)file << 43 | (uint64_t)function << 23 | line, caller};
+}
+
+#define PYTHON_TEXTS UINT32_C(0xfffff) /* ids that fit the key */
+#define PYTHON_LINES UINT32_C(0x7fffff)
+
+uint32_t trace_intern_python(struct trace_intern *intern, const char *file, const char *function,
+                             uint32_t line, uint32_t caller, uint64_t time_ns)
+{
+    struct trace_record record = {.kind = TRACE_EVENT_PYTHON,
+                                  .address = line < PYTHON_LINES ? line : PYTHON_LINES,
+                                  .site = caller};
+    struct site_key key;
+    uint32_t id = 0;
+
+    pthread_mutex_lock(&intern->lock);
+    record.size = string_locked(intern, file, time_ns);
+    record.stream = string_locked(intern, function, time_ns);
+    if (record.size && record.size <= PYTHON_TEXTS && record.stream &&
+        record.stream <= PYTHON_TEXTS) {
+        key = python_key((uint32_t)record.size, record.stream, (uint32_t)record.address, caller);
+        id = site_table_find(&intern->table, key);
+        if (!id)
+            id = frame_add_locked(intern, &record, key, time_ns);
+    }
     pthread_mutex_unlock(&intern->lock);
     return id;
 }

@@ -19,9 +19,7 @@
 #include "cupti/site_table.h"
 #include "cupti/trace_lane.h"
 #include "cupti/trace_store.h"
-
-/** More than there can be site ids. */
-#define TRACE_INTERN_SITES (UINT32_C(1) << 17)
+#include "cupti/trace_writer.h"
 
 struct intern_text;
 struct intern_module;
@@ -39,7 +37,8 @@ struct trace_intern {
     uint32_t *module_of;          /* by site id: text id of its module; written before the id is
                                      given out */
     bool closed;                  /* nothing may be added; guarded by lock */
-    struct site_table table;
+    struct site_table table;      /* frames: code or text of Python, and the calling frame */
+    struct site_table stacks;     /* whole stacks, by hash */
 };
 
 /** Errors: -ENOMEM. */
@@ -48,8 +47,29 @@ int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store
 /** The id of a text, at most 4,096 bytes of it; 0 when it cannot be written. */
 uint32_t trace_intern_string(struct trace_intern *intern, const char *text, uint64_t time_ns);
 
+/** The key of a code address with a calling frame (0: none). */
+static inline struct site_key trace_intern_key(uint64_t address, uint32_t caller)
+{
+    return (struct site_key){address, caller};
+}
+
 /** The id of a code address; 0 when it cannot be written. */
-uint32_t trace_intern_site(struct trace_intern *intern, const void *code_address, uint64_t time_ns);
+uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32_t caller,
+                           uint64_t time_ns);
+
+/* stack_intern.c */
+
+/** What a whole stack is found by. */
+struct site_key trace_intern_stack_key(const struct trace_stack *stack);
+
+/** The id of a stack; `ret_cut` tells that outer frames had to be left out. 0: not even the leaf.
+ */
+uint32_t trace_intern_stack(struct trace_intern *intern, const struct trace_stack *stack,
+                            uint64_t time_ns, bool *ret_cut);
+
+/** The id of a Python frame; 0 when it cannot be written. */
+uint32_t trace_intern_python(struct trace_intern *intern, const char *file, const char *function,
+                             uint32_t line, uint32_t caller, uint64_t time_ns);
 
 /** Seals the last block of definitions. */
 void trace_intern_close(struct trace_intern *intern);

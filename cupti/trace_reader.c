@@ -157,6 +157,7 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
     summary->dropped_records = header.dropped;
     summary->start_realtime_ns = header.start_realtime_ns;
     summary->pid = header.pid;
+    summary->cut_stacks = header.cut_stacks;
     summary->stop_errno = header.stop_errno;
     summary->closed = header.flags & TRACE_FLAG_CLOSED;
     return 0;
@@ -248,8 +249,13 @@ int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct tra
     if (!id || id > reader->places)
         return -ENOENT;
     place = &reader->place[id - 1];
-    *ret_site = (struct trace_site){.offset = place->offset};
-    if (place->module) {
+    *ret_site = (struct trace_site){.offset = place->offset, .caller = place->caller};
+    if (place->is_python) {
+        ret_site->offset = 0;
+        ret_site->line = place->offset;
+        ret_site->module = trace_reader_string(reader, place->module);
+        ret_site->function = place->function ? trace_reader_string(reader, place->function) : "";
+    } else if (place->module) {
         ret_site->module = trace_reader_string(reader, place->module);
         ret_site->build_id = trace_reader_string(reader, reader->text[place->module - 1].build_id);
     }

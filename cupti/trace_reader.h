@@ -51,16 +51,20 @@ struct trace_summary {
     uint64_t torn_carries;      /* whose writing was cut short; the one before counts */
     uint64_t start_realtime_ns;
     uint32_t pid;
+    uint64_t cut_stacks; /* stacks that lost their outer frames to a limit of the writer */
     uint32_t stop_errno; /* why the writer stopped early; 0: it did not */
     bool closed;         /* the process closed the trace itself */
     bool complete;       /* closed, and nothing dropped or lost */
 };
 
-/** A code address as the trace knows it. */
+/** One frame of a stack as the trace knows it: a code address, or a line of Python. */
 struct trace_site {
-    const char *module;   /* path; NULL: in no module */
+    const char *module;   /* path, for Python of the source; NULL: in no module */
     const char *build_id; /* hexadecimal; NULL: none */
+    const char *function; /* of Python; NULL: the frame is a code address */
     uint64_t offset;      /* address in the ELF file; the plain address where module is NULL */
+    uint64_t line;        /* of Python */
+    uint64_t caller;      /* site id of the calling frame, always below its own; 0: not known */
 };
 
 /**

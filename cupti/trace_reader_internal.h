@@ -25,8 +25,11 @@ struct trace_text {
 };
 
 struct trace_place {
-    uint64_t offset;
-    uint32_t module; /* string id of the path; 0: none */
+    uint64_t offset;   /* of Python: the line */
+    uint32_t module;   /* string id of the path; 0: none */
+    uint32_t function; /* string id, of Python; 0: none */
+    uint32_t caller;   /* place of the calling frame; 0: none */
+    bool is_python;
 };
 
 struct trace_merge;
@@ -79,7 +82,8 @@ void trace_merge_free(struct trace_merge *merge);
 
 static inline bool trace_kind_is_definition(uint16_t kind)
 {
-    return kind == TRACE_EVENT_STRING || kind == TRACE_EVENT_MODULE || kind == TRACE_EVENT_SITE;
+    return kind == TRACE_EVENT_STRING || kind == TRACE_EVENT_MODULE || kind == TRACE_EVENT_SITE ||
+           kind == TRACE_EVENT_PYTHON;
 }
 
 /** Whether this reader knows every enumeration value of a record. */

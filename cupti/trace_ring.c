@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See trace_ring.h. Blocks are given back several at a time, so that writing the carry costs no
- * more than the events it replaces: at least as many as the carry has.
+ * more than the events it replaces: at least as many as the carry has, where the file has room.
  */
 #include "cupti/trace_ring.h"
 
@@ -12,11 +12,12 @@
 #include "cupti/pages.h"
 #include "cupti/trace_record.h"
 
-#define SHARE_OF_FILE     8  /* blocks given back at once: this part of the file, */
-#define BLOCKS_AT_ONCE    16 /* but not more than this, or than the carry has */
-#define DEFINITION_BLOCKS 2  /* kept for definitions */
-#define CARRY_MORE_BLOCKS 2  /* what a carry may grow by that is not live blocks */
-#define PIECE_BYTES       ((size_t)(TRACE_BLOCK_SLOTS - 1) * TRACE_SLOT_BYTES)
+#define BLOCKS_AT_ONCE      16 /* blocks given back at once: this, or as many as the carry has, */
+#define SHARE_OF_FILE       8  /* but not more than this part of the file */
+#define FIRST_CARRY_PERCENT 38 /* of the file are kept for the first carry */
+#define DEFINITION_BLOCKS   2  /* kept for definitions */
+#define CARRY_MORE_BLOCKS   2  /* what a carry may grow by that is not live blocks */
+#define PIECE_BYTES         ((size_t)(TRACE_BLOCK_SLOTS - 1) * TRACE_SLOT_BYTES)
 
 /** A block whose events are being folded, and where. */
 struct ring_cursor {
@@ -121,20 +122,34 @@ static struct trace_store_place *oldest_find(struct trace_store *store)
 
 static uint64_t batch_blocks(const struct trace_ring *ring)
 {
-    uint64_t blocks = ring->store->most_blocks / SHARE_OF_FILE;
+    uint64_t share = ring->store->most_blocks / SHARE_OF_FILE;
+    uint64_t wanted = ring->carry_blocks > BLOCKS_AT_ONCE ? ring->carry_blocks : BLOCKS_AT_ONCE;
 
-    if (blocks > BLOCKS_AT_ONCE)
-        blocks = BLOCKS_AT_ONCE;
-    return blocks > ring->carry_blocks ? blocks : ring->carry_blocks;
+    return wanted < share ? wanted : share;
 }
 
-/** Chooses the blocks to give back; the order of their last event. False: there is none. */
+static uint64_t sealed_count(const struct trace_store *store)
+{
+    uint64_t sealed = 0;
+
+    for (uint64_t i = 1; i < store->blocks; i++)
+        sealed += store->at[i].use == TRACE_STORE_EVENTS && place_is_sealed(&store->at[i]);
+    return sealed;
+}
+
+/**
+ * Chooses the blocks to give back, at most half of the sealed ones: what is folded should be old,
+ * so that no thread is still about to write down an earlier event; the order of their last event.
+ * False: there is none.
+ */
 static bool batch_choose(struct trace_ring *ring, uint64_t *ret_until_ns)
 {
     struct trace_store_place *place;
-    uint64_t until_ns = 0, chosen = 0;
+    uint64_t until_ns = 0, chosen = 0, wanted = (sealed_count(ring->store) + 1) / 2;
 
-    while (chosen < batch_blocks(ring) && (place = oldest_find(ring->store))) {
+    if (wanted > batch_blocks(ring))
+        wanted = batch_blocks(ring);
+    while (chosen < wanted && (place = oldest_find(ring->store))) {
         struct ring_cursor cursor = {.place = place, .slot = place->folded, .key = place->key};
 
         for (; cursor_settle(&cursor); cursor.slot++)
@@ -298,9 +313,17 @@ static int rotate_locked(struct trace_ring *ring)
     return r;
 }
 
+/**
+ * What must be left for the next carry to be written. How large the first one will be nobody knows;
+ * a later one grows by the blocks that became live, or were live at the peak, in a batch.
+ */
 static uint64_t reserve_blocks(const struct trace_ring *ring)
 {
-    return ring->carry_blocks + batch_blocks(ring) + CARRY_MORE_BLOCKS + DEFINITION_BLOCKS;
+    uint64_t batch = batch_blocks(ring);
+    uint64_t carry = ring->number ? ring->carry_blocks + batch
+                                  : ring->store->most_blocks * FIRST_CARRY_PERCENT / 100;
+
+    return carry + batch + CARRY_MORE_BLOCKS + DEFINITION_BLOCKS;
 }
 
 int trace_ring_block(struct trace_ring *ring, void **ret_block, uint32_t *ret_sequence)

@@ -101,18 +101,26 @@ static int site_add(struct scan *scan, const struct trace_record *record, uint64
 {
     struct trace_reader *reader = scan->reader;
     struct trace_place *place;
+    bool is_python = record->kind == TRACE_EVENT_PYTHON;
 
     if (record->value != reader->places + 1 || reader->places == ROWS_MOST)
         return FAIL(scan, -EBADMSG, offset, "damaged: site %llu after site %zu",
                     (unsigned long long)record->value, reader->places);
-    if (record->size > reader->texts)
+    if (record->size > reader->texts || (is_python && record->stream > reader->texts))
         return FAIL(scan, -EBADMSG, offset, "damaged: site with unknown module");
+    /* Only frames that stand before it, so a walk from frame to frame ends. */
+    if (record->site > reader->places)
+        return FAIL(scan, -EBADMSG, offset, "damaged: site %llu is called by site %llu",
+                    (unsigned long long)record->value, (unsigned long long)record->site);
     place = rows_room(reader->place, reader->places, &reader->places_room, sizeof *place);
     if (!place)
         return FAIL(scan, -ENOMEM, offset, "out of memory");
     reader->place = place;
     place[reader->places++] = (struct trace_place){.offset = record->address,
-                                                   .module = (uint32_t)record->size};
+                                                   .module = (uint32_t)record->size,
+                                                   .function = is_python ? record->stream : 0,
+                                                   .caller = (uint32_t)record->site,
+                                                   .is_python = is_python};
     return 0;
 }
 

@@ -190,8 +190,9 @@ __attribute__((noinline)) static uint32_t site_write(struct trace_writer *writer
 
     if (!lane)
         return 0;
-    id = definition_told(
-        writer, trace_intern_site(&writer->intern, code_address, trace_clock_now(&writer->clock)));
+    id = definition_told(writer,
+                         trace_intern_site(&writer->intern, (uint64_t)(uintptr_t)code_address, 0,
+                                           trace_clock_now(&writer->clock)));
     writer_leave(lane);
     errno = saved_errno;
     return id;
@@ -203,8 +204,34 @@ uint32_t trace_writer_site(struct trace_writer *writer, const void *code_address
 
     if (!writer || !code_address || !writer_is_alive(writer))
         return 0;
-    id = site_table_find(&writer->intern.table, (uint64_t)(uintptr_t)code_address);
+    id = site_table_find(&writer->intern.table,
+                         trace_intern_key((uint64_t)(uintptr_t)code_address, 0));
     return id ? id : site_write(writer, code_address);
+}
+
+uint32_t trace_writer_stack_find(struct trace_writer *writer, const struct trace_stack *stack)
+{
+    if (!writer || !writer_is_alive(writer))
+        return 0;
+    return site_table_find(&writer->intern.stacks, trace_intern_stack_key(stack));
+}
+
+uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stack *stack)
+{
+    int saved_errno = errno;
+    struct trace_lane *lane = stack->codes ? writer_enter(writer) : NULL;
+    bool cut = false;
+    uint32_t id;
+
+    if (!lane)
+        return 0;
+    id = definition_told(
+        writer, trace_intern_stack(&writer->intern, stack, trace_clock_now(&writer->clock), &cut));
+    if (cut)
+        __atomic_fetch_add(&writer->header->cut_stacks, 1, __ATOMIC_RELAXED);
+    writer_leave(lane);
+    errno = saved_errno;
+    return id;
 }
 
 uint64_t trace_writer_now(const struct trace_writer *writer)

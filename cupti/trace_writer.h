@@ -62,6 +62,39 @@ uint32_t trace_writer_string(struct trace_writer *writer, const char *text);
  */
 uint32_t trace_writer_site(struct trace_writer *writer, const void *code_address);
 
+/** A text in the interpreter's own form: `letters` of `width` bytes each. */
+struct trace_text {
+    const void *data;
+    uint32_t letters;
+    uint32_t width; /* 1: Latin-1, 2: UCS-2, 4: UCS-4; 0: `letters` bytes of UTF-8 */
+};
+
+/** A frame of Python code. */
+struct trace_python_frame {
+    struct trace_text file, function;
+    uint32_t line;
+};
+
+/** Who called whom: native frames, and above them those of Python; innermost first. */
+struct trace_stack {
+    const uintptr_t *code; /* addresses within the calls */
+    unsigned codes;        /* at least 1 */
+    const struct trace_python_frame *python;
+    unsigned pythons;
+};
+
+#define TRACE_STACK_FRAMES 64 /* native and Python together, at most */
+
+/** The id of a stack that is known, 0 when it is new. Lock-free; one look-up for the whole stack.
+ */
+uint32_t trace_writer_stack_find(struct trace_writer *writer, const struct trace_stack *stack);
+
+/**
+ * The id of a stack: its frames are written as far as they are new. Where a limit is reached the
+ * outer frames are left out, and that is counted in the file header.
+ */
+uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stack *stack);
+
 /** Nanoseconds since the trace began; monotonic, cheap (TSC where it is invariant). */
 uint64_t trace_writer_now(const struct trace_writer *writer);
 

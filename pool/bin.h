@@ -15,16 +15,24 @@
 #include "pool/quarantine.h"
 #include "pool/types.h"
 
-/** Host bytes of a slab and its objects. */
+/** Host bytes of a slab and its records. */
 static inline size_t slab_metadata_size(unsigned objects)
 {
-    return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object), POOL_CACHE_LINE);
+    return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object_record),
+                         POOL_CACHE_LINE);
 }
 
-void bin_init(struct bin *bin, struct pool *pool, unsigned class);
+void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class);
+
+/** Gives back what the bin holds beside its slabs. */
+void bin_done(struct bin *bin);
 
 /** Makes another slab the current one. False when the bin has no free object. */
 bool bin_refill_locked(struct bin *bin);
+
+/** After the current slab has become full: chooses the next one and has it fetched, so that the
+ * allocation after this one finds it. */
+void bin_advance_locked(struct bin *bin);
 
 /** Adds a slab. -EAGAIN: the extents have no room; -ENOMEM: no host memory. */
 int bin_grow_locked(struct bin *bin);
@@ -32,8 +40,11 @@ int bin_grow_locked(struct bin *bin);
 /** Returns up to `limit` objects whose epoch has been passed to their slabs; how many. */
 unsigned bin_retire_locked(struct bin *bin, unsigned limit);
 
+/** Removes the oldest of the quarantine, and has what the following need fetched. */
+void bin_oldest_drop_locked(struct bin *bin);
+
 /** Gives a freed object back to its slab; with POOL_REUSE_IMMEDIATE the free itself does. */
-void bin_put_locked(struct bin *bin, struct slab *slab, struct object *object);
+void bin_put_locked(struct bin *bin, struct object object);
 
 /** Gives empty slabs back to the buddy, the spare one too. */
 void bin_release_empty_locked(struct bin *bin);
@@ -41,50 +52,76 @@ void bin_release_empty_locked(struct bin *bin);
 /** Takes a slab out of service for good: its segment is exported. */
 void bin_slab_pin_locked(struct bin *bin, struct slab *slab);
 
+/** Forgets the unsettled frees; returns their bytes, to be subtracted from live_requested. */
+uint64_t bin_settle_locked(struct bin *bin);
+
 /** NULL, or the violated invariant. */
+const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab);
 const char *bin_check_locked(const struct bin *bin);
 
 /** Whether the oldest quarantined object may be handed out. */
 static inline bool bin_retirable_locked(const struct bin *bin, uint32_t retired)
 {
-    return bin->quarantine_head != NULL && quarantine_passed(bin->quarantine_head->epoch, retired);
+    return bin->quarantine.count > 0 && quarantine_passed(queue_label(&bin->quarantine), retired);
 }
 
-/** Takes the lowest free object of the current slab; NULL when the bin has none. */
-static inline struct object *bin_take_locked(struct bin *bin)
+static inline struct object queue_object(uint64_t entry)
 {
-    if (bin_retirable_locked(bin, quarantine_retired(bin->pool)))
-        bin_retire_locked(bin, 1);
-    if (POOL_UNLIKELY(bin->current == NULL) && !bin_refill_locked(bin))
-        return NULL;
-    struct slab *slab = bin->current;
+    return (struct object){queue_entry_slab(entry), queue_entry_index(entry)};
+}
+
+/** The free object of a slab that is taken next; there is one. */
+static inline struct object slab_lowest_free(struct slab *slab)
+{
     unsigned word = slab->free_mask[0] == 0;
-    unsigned index = word * 64 + (unsigned)__builtin_ctzll(slab->free_mask[word]);
-    slab->free_mask[word] &= slab->free_mask[word] - 1;
-    if (++slab->used == slab->objects) {
-        slab->place = SLAB_FULL;
-        bin->current = NULL;
+    return (struct object){slab, word * 64 + (unsigned)__builtin_ctzll(slab->free_mask[word])};
+}
+
+/**
+ * Takes an object: the one that leaves the quarantine now if its slab has no other to offer, and
+ * otherwise the lowest free one of the current slab.
+ */
+static inline struct object bin_take_locked(struct bin *bin)
+{
+    if (bin_retirable_locked(bin, quarantine_retired(bin->pool))) {
+        struct object oldest = queue_object(queue_peek(&bin->quarantine));
+        if (oldest.slab->place == SLAB_FULL && bin->pool->config.scrub == POOL_FILL_NONE) {
+            bin_oldest_drop_locked(bin);
+            count_add(&bin->retired, 1);
+            return oldest;
+        }
+        bin_retire_locked(bin, 1);
     }
-    return &slab->object[index];
+    if (POOL_UNLIKELY(bin->current == NULL) && !bin_refill_locked(bin))
+        return (struct object){NULL, 0};
+    struct slab *slab = bin->current;
+    struct object object = slab_lowest_free(slab);
+    slab->free_mask[object.index / 64] &= slab->free_mask[object.index / 64] - 1;
+    if (++slab->used == slab->objects)
+        bin_advance_locked(bin);
+    else
+        __builtin_prefetch(object_record(slab_lowest_free(slab)), 1);
+    return object;
 }
 
 /** Puts a live object in quarantine. */
-static inline void bin_quarantine_locked(struct bin *bin, struct object *object, uint32_t label)
+static inline void bin_quarantine_locked(struct bin *bin, struct object object, uint32_t label)
 {
-    object->state = BLOCK_QUARANTINED;
-    object->epoch = label;
-    object->next = 0;
-    if (bin->quarantine_head == NULL)
-        bin->quarantine_head = object;
-    else
-        bin->quarantine_tail->next = object_link(object);
-    bin->quarantine_tail = object;
+    queue_append(&bin->quarantine, object.slab, object.index, label);
 }
 
-static inline uint64_t object_address(const struct bin *bin, const struct slab *slab,
-                                      const struct object *object)
+/**
+ * With every free: notes that the bytes of this object are still to be subtracted from
+ * live_requested (NULL: they have been), and returns those of an earlier one, whose line has had
+ * time to arrive. So only the last BIN_UNSETTLED_MAX frees are ever unsettled.
+ */
+static inline uint64_t bin_unsettled_push_locked(struct bin *bin, const uint16_t *requested)
 {
-    return slab->base + (uint64_t)object->index * bin->object_bytes;
+    const uint16_t **slot = &bin->unsettled[count_get(&bin->frees) % BIN_UNSETTLED_MAX];
+    const uint16_t *earlier = *slot;
+    __builtin_prefetch(requested);
+    *slot = requested;
+    return earlier == NULL ? 0 : *earlier;
 }
 
 #endif

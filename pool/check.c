@@ -20,6 +20,7 @@
 struct tally {
     uint64_t reserved, live, cached_runs, buddy, buddy_free, wasted, slab_bytes;
     uint64_t quarantined, quarantined_blocks;
+    uint64_t small_live, small_live_counted; /* in the slabs, and as the bins say */
 };
 
 static const char *bins_check(struct pool *pool, struct tally *tally)
@@ -32,7 +33,27 @@ static const char *bins_check(struct pool *pool, struct tally *tally)
             if (why != NULL)
                 return why;
             tally->slab_bytes += count_get(&bin->slabs) * bin->slab_bytes;
+            tally->small_live_counted += count_get(&bin->allocations) - count_get(&bin->frees);
         }
+    }
+    return NULL;
+}
+
+/* The slabs that begin in a segment, the full ones too, which hang in no list of their bin. */
+static const char *slabs_check(struct segment *segment, struct tally *tally)
+{
+    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
+        uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+        slot_entry entry = segment_slot_get(segment, address);
+        struct slab *slab = slot_slab(entry);
+        if (!(entry & SLOT_SLAB) || slab->base != address)
+            continue;
+        const struct shard *shard = shard_get(segment->pool, slab->shard);
+        const char *why = bin_slab_check_locked(&shard->bins[slab->class], slab);
+        if (why != NULL)
+            return why;
+        tally->small_live += (uint64_t)__builtin_popcountll(count_get(&segment->slot[index].live));
+        tally->small_live += (uint64_t)__builtin_popcountll(count_get(&slab->live_high));
     }
     return NULL;
 }
@@ -47,6 +68,8 @@ static const char *segments_check(const struct run *run, struct tally *tally)
             segment->address != run->address + offset)
             return "page map: a page of a cut run does not name its segment";
         const char *why = segment_check_locked(segment);
+        if (why == NULL)
+            why = slabs_check(segment, tally);
         if (why != NULL)
             return why;
         used += segment->buddy.free_leaves < SIZE_LEAVES;
@@ -107,6 +130,8 @@ static const char *extents_check(struct pool *pool, struct tally *tally)
         why = run_cache_check_locked(extents);
     if (why != NULL)
         return why;
+    if (tally->small_live != tally->small_live_counted)
+        return "bin: allocations - frees differ from the live bits";
     if (tally->reserved != count_get(&pool->reserved))
         return "pool: bytes of all runs differ from reserved";
     if (tally->quarantined != count_get(&extents->quarantined_bytes))

@@ -53,7 +53,7 @@ static struct block *middle_take(struct pool *pool, uint32_t leaves)
     }
     block->address = segment->address + first_leaf * SIZE_LEAF_BYTES;
     block->leaves = (uint16_t)leaves;
-    segment_window_set(segment, block->address, (window_entry)block);
+    segment_window_set_locked(segment, block->address, block);
     return block;
 }
 
@@ -61,7 +61,7 @@ static void middle_give(struct pool *pool, struct block *block)
 {
     struct segment *segment = segment_of_page(block->address);
     uint64_t offset = block->address & (POOL_SEGMENT_BYTES - 1);
-    segment_window_set(segment, block->address, 0);
+    segment_window_set_locked(segment, block->address, NULL);
     segment_leaves_give_locked(segment, (uint32_t)(offset / SIZE_LEAF_BYTES), block->leaves);
     block_destroy(pool, block);
 }
@@ -163,7 +163,7 @@ static void quarantine_append(struct extents *extents, struct block *block, uint
     count_add(&extents->open_bytes, block_bytes(block));
 }
 
-void extents_free_locked(struct pool *pool, struct block *block, uint64_t site)
+void extents_free_locked(struct pool *pool, struct block *block, uint32_t site)
 {
     struct extents *extents = &pool->extents;
     count_add(&extents->frees, 1);
@@ -202,18 +202,19 @@ bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t byte
     if (segment == NULL)
         return false;
     slab->base = segment->address + first_leaf * SIZE_LEAF_BYTES;
-    slab->run = segment->run;
-    for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_WINDOW_BITS)
-        segment_window_set(segment, slab->base + offset, window_of_slab(slab));
+    slab->segment = segment;
+    count_set(&segment_slot(segment, slab->base)->live, 0);
+    for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_SLOT_BITS)
+        segment_slot_set(segment, slab->base + offset, slot_of_slab(slab));
     return true;
 }
 
 void extents_slab_remove_locked(struct slab *slab, size_t bytes)
 {
-    struct segment *segment = segment_of_page(slab->base);
+    struct segment *segment = slab->segment;
     uint64_t first = slab->base & (POOL_SEGMENT_BYTES - 1);
-    for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_WINDOW_BITS)
-        segment_window_set(segment, slab->base + offset, 0);
+    for (size_t offset = 0; offset < bytes; offset += 1u << SEGMENT_SLOT_BITS)
+        segment_slot_set(segment, slab->base + offset, 0);
     segment_leaves_give_locked(segment, (uint32_t)(first / SIZE_LEAF_BYTES), size_leaves(bytes));
 }
 
@@ -225,13 +226,10 @@ static struct block *middle_around(struct segment *segment, uint64_t address)
      * search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
     for (int at = (int)window; at >= 0; at--) {
-        window_entry entry = atomic_load_explicit(&segment->window[at], memory_order_acquire);
-        if (entry == 0)
-            continue;
-        if (entry & WINDOW_SLAB)
+        if (segment_slot_get(segment, (uint64_t)at << SEGMENT_WINDOW_BITS) & SLOT_SLAB)
             return NULL;
-        struct block *block = (struct block *)entry;
-        if (block->address <= address)
+        struct block *block = segment_window_get_locked(segment, (unsigned)at);
+        if (block != NULL && block->address <= address)
             return address - block->address < block_bytes(block) ? block : NULL;
     }
     return NULL;

@@ -31,12 +31,13 @@ static inline size_t extents_run_bytes(size_t bytes)
 struct block *extents_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit);
 
 /** Moves a live block to the quarantine, or with POOL_REUSE_IMMEDIATE back to what is free. */
-void extents_free_locked(struct pool *pool, struct block *block, uint64_t site);
+void extents_free_locked(struct pool *pool, struct block *block, uint32_t site);
 
 /** Takes up to `limit` blocks that have left the quarantine back; returns how many. */
 unsigned extents_retire_locked(struct pool *pool, unsigned limit);
 
-/** Room for a slab, entered in the windows; `slab` gets base and run. False when there is none. */
+/** Room for a slab, entered in the slots; `slab` gets base and segment. False when there is none.
+ */
 bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t bytes);
 void extents_slab_remove_locked(struct slab *slab, size_t bytes);
 

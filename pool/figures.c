@@ -7,8 +7,88 @@
  */
 #include "pool/figures.h"
 
+#include "pool/bin.h"
 #include "pool/run_cache.h"
 #include "pool/shard.h"
+
+/* What a shard of a spread pool may keep to itself. */
+#define PENDING_MIN_BYTES 16384u
+#define PENDING_SHARE     256u
+
+/* Looks up what unsettled frees have freed; returns their bytes. */
+static uint64_t frees_settle(struct pool *pool)
+{
+    uint64_t bytes = 0;
+    for (unsigned index = 0; index < pool->shards_max; index++) {
+        struct shard *shard = shard_get(pool, index);
+        uint32_t bins = shard == NULL
+                            ? 0
+                            : atomic_load_explicit(&shard->unsettled, memory_order_relaxed);
+        for (; bins != 0; bins &= bins - 1) {
+            unsigned class = (unsigned)__builtin_ctz(bins);
+            struct bin *bin = &shard->bins[class];
+            pool_lock_acquire(&bin->lock);
+            bytes += bin_settle_locked(bin);
+            bin->unsettled_known = false;
+            atomic_fetch_and_explicit(&shard->unsettled, ~(UINT32_C(1) << class),
+                                      memory_order_relaxed);
+            pool_lock_release(&bin->lock);
+        }
+    }
+    if (bytes > 0)
+        figures_live_subtract(pool, bytes);
+    return bytes;
+}
+
+/* Bytes requested and not freed, what shards keep to themselves included. */
+static uint64_t live_requested_get(const struct pool *pool)
+{
+    uint64_t live = count_get(&pool->live_requested);
+    for (unsigned index = 0; index < pool->shards_max; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        if (shard != NULL)
+            live += (uint64_t)atomic_load_explicit(&shard->pending, memory_order_relaxed);
+    }
+    return (int64_t)live < 0 ? 0 : live;
+}
+
+static void peak_note(struct pool *pool, uint64_t live)
+{
+    uint64_t peak = count_get(&pool->live_requested_peak);
+    while (live > peak &&
+           !atomic_compare_exchange_weak_explicit(&pool->live_requested_peak, &peak, live,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+POOL_NOINLINE void figures_peak_raise(struct pool *pool, int64_t live)
+{
+    live -= (int64_t)frees_settle(pool);
+    if (live <= (int64_t)count_get(&pool->live_requested_peak))
+        return;
+    peak_note(pool, (uint64_t)live);
+    if (POOL_UNLIKELY((uint64_t)live >= count_get(&pool->sample_at)))
+        figures_sample(pool);
+}
+
+POOL_NOINLINE void figures_live_add_spread(struct pool *pool, int64_t bytes)
+{
+    struct shard *shard = shard_get(pool, shard_index_spread(pool));
+    if (shard == NULL)
+        shard = shard_get(pool, 0);
+    int64_t pending = atomic_fetch_add_explicit(&shard->pending, bytes, memory_order_relaxed) +
+                      bytes;
+    int64_t most = (int64_t)count_get(&pool->pending_max);
+    if (POOL_LIKELY(pending < most && pending > -most))
+        return;
+    uint64_t moved = (uint64_t)atomic_exchange_explicit(&shard->pending, 0, memory_order_relaxed);
+    int64_t live = (int64_t)(atomic_fetch_add_explicit(&pool->live_requested, moved,
+                                                       memory_order_relaxed) +
+                             moved);
+    /* Only an allocation makes a peak; a free may hold the lock of a bin. */
+    if (bytes > 0 && live > (int64_t)count_get(&pool->live_requested_peak))
+        figures_peak_raise(pool, live);
+}
 
 struct bin_sums {
     uint64_t allocations, frees, live_bytes, live_blocks, quarantined_bytes, free_bytes;
@@ -47,7 +127,7 @@ static void gauges_fill(const struct pool *pool, const struct bin_sums *bins,
                         uint64_t gauges[GAUGE_COUNT])
 {
     const struct extents *extents = &pool->extents;
-    gauges[GAUGE_live_requested_bytes] = count_get(&pool->live_requested);
+    gauges[GAUGE_live_requested_bytes] = live_requested_get(pool);
     gauges[GAUGE_live_allocated_bytes] = bins->live_bytes + count_get(&extents->live_bytes);
     gauges[GAUGE_live_blocks] = bins->live_blocks + pool_minus(count_get(&extents->allocations),
                                                                count_get(&extents->frees));
@@ -84,7 +164,12 @@ static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE
 POOL_NOINLINE void figures_sample(struct pool *pool)
 {
     uint64_t current[GAUGE_COUNT];
+    frees_settle(pool);
     figures_gauges_get(pool, current);
+    peak_note(pool, current[GAUGE_live_requested_bytes]);
+    uint64_t peak = count_get(&pool->live_requested_peak);
+    count_set(&pool->pending_max,
+              pool_max(PENDING_MIN_BYTES, peak / PENDING_SHARE / pool->shards_max));
     pool_lock_acquire(&pool->sample_lock);
     gauges_sample_locked(pool, current);
     pool_lock_release(&pool->sample_lock);

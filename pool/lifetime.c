@@ -69,27 +69,30 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     return 0;
 }
 
-static void slab_forget(struct pool *pool, struct slab *slab)
+static void slot_forget(struct pool *pool, struct segment *segment, unsigned index)
 {
-    size_t bytes = slab_metadata_size(slab->objects);
-    atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
-    metadata_free(METADATA_SLAB + slab->class, slab, bytes, &pool->metadata_bytes);
+    struct segment_slot *slot = &segment->slot[index];
+    slot_entry entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+    struct slab *slab = slot_slab(entry);
+    uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+    if (entry & SLOT_SLAB) {
+        if (slab->base == address)
+            metadata_free(METADATA_SLAB + slab->class, slab, slab_metadata_size(slab->objects),
+                          &pool->metadata_bytes);
+        return;
+    }
+    for (unsigned half = 0; half < 2; half++)
+        metadata_free(METADATA_BLOCK, segment_window_get_locked(segment, 2 * index + half),
+                      sizeof(struct block), &pool->metadata_bytes);
 }
 
 static void segment_forget(struct pool *pool, struct segment *segment)
 {
-    window_entry last = 0;
-    for (unsigned window = 0; window < SEGMENT_WINDOWS; window++) {
-        window_entry entry = atomic_load_explicit(&segment->window[window], memory_order_relaxed);
-        atomic_store_explicit(&segment->window[window], 0, memory_order_relaxed);
-        if (entry == 0 || entry == last)
-            continue;
-        last = entry;
-        if (entry & WINDOW_SLAB)
-            slab_forget(pool, window_slab(entry));
-        else
-            metadata_free(METADATA_BLOCK, (void *)entry, sizeof(struct block),
-                          &pool->metadata_bytes);
+    /* From the end, so that a slab is read in its other slots before its memory is given up. */
+    for (unsigned index = SEGMENT_SLOTS; index-- > 0;) {
+        slot_forget(pool, segment, index);
+        atomic_store_explicit(&segment->slot[index].entry, 0, memory_order_relaxed);
+        atomic_store_explicit(&segment->slot[index].upper, 0, memory_order_relaxed);
     }
     metadata_free(METADATA_SEGMENT, segment, sizeof(*segment), &pool->metadata_bytes);
 }

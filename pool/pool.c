@@ -20,44 +20,73 @@
 
 /* ---- describing ---- */
 
-static inline void object_describe(const struct bin *bin, const struct slab *slab,
-                                   const struct object *object, struct pool_block *ret_block)
+/* Whether the sites of frees are stored: from the first one on that is not 0. Until then all that
+ * is stored is 0, and a free need not touch the record. */
+static inline bool sites_wanted(struct pool *pool, uint32_t site)
 {
-    ret_block->address = object_address(bin, slab, object);
-    ret_block->requested_bytes = object->requested;
-    ret_block->allocated_bytes = bin->object_bytes;
-    ret_block->segment_address = slab->run->address;
-    ret_block->segment_bytes = slab->run->bytes;
-    ret_block->allocation_site = object->site;
-    ret_block->free_site = object->state == BLOCK_LIVE ? 0 : object->free_site;
-    ret_block->outcome = POOL_OUTCOME_HIT;
-    ret_block->live = object->state == BLOCK_LIVE;
+    if (POOL_LIKELY(atomic_load_explicit(&pool->sites_kept, memory_order_relaxed)))
+        return true;
+    if (POOL_UNLIKELY(site != 0))
+        atomic_store_explicit(&pool->sites_kept, true, memory_order_relaxed);
+    return site != 0;
+}
+
+static void object_describe(const struct bin *bin, struct object object, bool live,
+                            struct pool_block *ret_block)
+{
+    const struct run *run = object.slab->segment->run;
+    const struct object_record *record = object_record(object);
+    *ret_block = (struct pool_block){
+        .address = object_address(bin, object),
+        .requested_bytes = record->requested,
+        .allocated_bytes = bin->object_bytes,
+        .segment_address = run->address,
+        .segment_bytes = run->bytes,
+        .allocation_site = record->site,
+        .free_site = live ? 0 : record->free_site,
+        .outcome = POOL_OUTCOME_HIT,
+        .live = live,
+    };
 }
 
 /* ---- allocating ---- */
 
-static inline void object_hand_out(struct bin *bin, struct object *object, size_t bytes,
-                                   uint64_t site, struct pool_block *ret_block)
+static inline void object_hand_out(struct bin *bin, struct object object, size_t bytes,
+                                   uint32_t site, struct pool_block *ret_block)
 {
-    object->site = site;
-    object->requested = (uint16_t)bytes;
-    object->state = BLOCK_LIVE;
+    struct slab *slab = object.slab;
+    struct segment *segment = slab->segment;
+    pool_count *live = object_live_word(object, segment_slot(segment, slab->base));
+    count_set(live, count_get(live) | UINT64_C(1) << (object.index % 64));
+    struct object_record *record = object_record(object);
+    record->requested = (uint16_t)bytes;
+    record->site = site;
     count_add(&bin->allocations, 1);
-    object_describe(bin, object_slab(object), object, ret_block);
+
+    const struct run *run = segment->run;
+    ret_block->address = object_address(bin, object);
+    ret_block->requested_bytes = bytes;
+    ret_block->allocated_bytes = bin->object_bytes;
+    ret_block->segment_address = run->address;
+    ret_block->segment_bytes = run->bytes;
+    ret_block->allocation_site = site;
+    ret_block->free_site = 0;
+    ret_block->outcome = POOL_OUTCOME_HIT;
+    ret_block->live = true;
 }
 
-static bool small_try(struct pool *pool, size_t bytes, uint64_t site, struct pool_block *ret_block)
+static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
-    struct object *object = bin_take_locked(bin);
-    if (POOL_LIKELY(object != NULL))
+    struct object object = bin_take_locked(bin);
+    if (POOL_LIKELY(object.slab != NULL))
         object_hand_out(bin, object, bytes, site, ret_block);
     pool_lock_release(&bin->lock);
-    return object != NULL;
+    return object.slab != NULL;
 }
 
 /* From a new slab, or from what another shard has left over. */
-static bool small_try_harder(struct pool *pool, size_t bytes, uint64_t site,
+static bool small_try_harder(struct pool *pool, size_t bytes, uint32_t site,
                              struct pool_block *ret_block)
 {
     unsigned class = size_class_of(bytes), index = shard_index(pool);
@@ -67,19 +96,19 @@ static bool small_try_harder(struct pool *pool, size_t bytes, uint64_t site,
             continue;
         struct bin *bin = &shard->bins[class];
         pool_lock_acquire(&bin->lock);
-        struct object *object = bin_take_locked(bin);
-        if (object == NULL && bin_grow_locked(bin) == 0)
+        struct object object = bin_take_locked(bin);
+        if (object.slab == NULL && bin_grow_locked(bin) == 0)
             object = bin_take_locked(bin);
-        if (object != NULL)
+        if (object.slab != NULL)
             object_hand_out(bin, object, bytes, site, ret_block);
         pool_lock_release(&bin->lock);
-        if (object != NULL)
+        if (object.slab != NULL)
             return true;
     }
     return false;
 }
 
-static bool extent_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint64_t site,
+static bool extent_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                        struct pool_block *ret_block)
 {
     pool_lock_acquire(&pool->extents.lock);
@@ -103,7 +132,7 @@ static size_t supply_bytes(size_t bytes)
     return class.slab_bytes;
 }
 
-static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t site,
+static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
     struct supply_request request = {
@@ -130,7 +159,7 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint64_t
     return 0;
 }
 
-static inline int allocate(struct pool *pool, size_t bytes, uint64_t site,
+static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
     bool hit = bytes <= SIZE_SMALL_MAX
@@ -143,7 +172,7 @@ static inline int allocate(struct pool *pool, size_t bytes, uint64_t site,
 }
 
 /* The caller's block is filled as configured, or given back: half a promise is none. */
-static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint64_t site,
+static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32_t site,
                                          struct pool_block *ret_block)
 {
     struct pool_block block;
@@ -158,7 +187,7 @@ static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint64
     return rc;
 }
 
-int pool_allocate(struct pool *pool, size_t bytes, uint64_t site, struct pool_block *ret_block)
+int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     if (POOL_UNLIKELY(bytes == 0))
         return -EINVAL;
@@ -171,25 +200,44 @@ int pool_allocate(struct pool *pool, size_t bytes, uint64_t site, struct pool_bl
 
 /* ---- finding ---- */
 
-/* Locks the bin that owns a slab; NULL when the slab is not in use or has moved on. */
-static inline struct bin *slab_bin_lock(struct slab *slab, uint64_t address)
+/*
+ * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is not there
+ * any more. A slab comes and goes under its bin's lock alone, so an entry that is still the same
+ * stays so, and with it the segment.
+ */
+static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
 {
-    struct bin *bin = atomic_load_explicit(&slab->bin, memory_order_acquire);
-    if (POOL_UNLIKELY(bin == NULL))
+    struct pool *pool = atomic_load_explicit(&segment->pool, memory_order_acquire);
+    struct shard *shard = shard_get(pool, slot_shard(entry));
+    if (POOL_UNLIKELY(shard == NULL))
         return NULL;
+    struct bin *bin = &shard->bins[slot_class(entry)];
     pool_lock_acquire(&bin->lock);
-    if (POOL_LIKELY(atomic_load_explicit(&slab->bin, memory_order_relaxed) == bin &&
-                    address - slab->base < bin->slab_bytes))
+    if (POOL_LIKELY(segment_slot_get(segment, address) == entry &&
+                    segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
+                    segment->pool == pool))
         return bin;
     pool_lock_release(&bin->lock);
     return NULL;
 }
 
-/* The object an address lies in, or NULL for the tail of the slab. */
-static inline struct object *slab_object(const struct bin *bin, struct slab *slab, uint64_t address)
+/** A place in a slab, found by arithmetic alone: the slab need not be read. */
+struct place {
+    struct object object; /* index beyond the last: the tail of the slab */
+    uint32_t offset;      /* in the object */
+    struct segment_slot *first;
+};
+
+static inline struct place place_of(struct segment *segment, slot_entry entry, uint64_t address)
 {
-    uint32_t index = size_class_index(bin->reciprocal, (uint32_t)(address - slab->base));
-    return POOL_LIKELY(index < slab->objects) ? &slab->object[index] : NULL;
+    const struct size_shape *shape = &size_shapes[slot_class(entry)];
+    uint32_t offset = (uint32_t)(address & ((UINT64_C(1) << shape->alignment_bits) - 1));
+    uint32_t index = size_class_index(shape->reciprocal, offset);
+    return (struct place){
+        .object = {slot_slab(entry), index},
+        .offset = offset - index * shape->object_bytes,
+        .first = segment_slot(segment, address - offset),
+    };
 }
 
 static struct pool *entry_pool(page_entry entry)
@@ -199,22 +247,23 @@ static struct pool *entry_pool(page_entry entry)
     return ((struct segment *)entry)->pool;
 }
 
-static window_entry entry_window(page_entry entry, uint64_t address)
+static inline slot_entry entry_slot(page_entry entry, uint64_t address)
 {
     if (entry & PAGE_ENTRY_RUN)
         return 0;
-    return segment_window_get((struct segment *)entry, address);
+    return segment_slot_get((struct segment *)entry, address);
 }
 
-static int slab_find(struct slab *slab, uint64_t address, struct pool_block *ret_block)
+static int slab_find(struct segment *segment, slot_entry entry, uint64_t address,
+                     struct pool_block *ret_block)
 {
-    struct bin *bin = slab_bin_lock(slab, address);
+    struct bin *bin = slab_bin_lock(segment, entry, address);
     if (bin == NULL)
         return -ENOENT;
-    struct object *object = slab_object(bin, slab, address);
-    bool known = object != NULL && object->state != BLOCK_UNUSED;
+    struct object object = place_of(segment, entry, address).object;
+    bool known = object.index < bin->objects && object_record(object)->requested != 0;
     if (known)
-        object_describe(bin, slab, object, ret_block);
+        object_describe(bin, object, object_live(object), ret_block);
     pool_lock_release(&bin->lock);
     return known ? 0 : -ENOENT;
 }
@@ -236,9 +285,9 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
     if (entry == 0)
         return -ENOENT;
     struct pool_block block;
-    window_entry window = entry_window(entry, address);
-    int rc = window & WINDOW_SLAB ? slab_find(window_slab(window), address, &block)
-                                  : extent_find(entry, address, &block);
+    slot_entry slot = entry_slot(entry, address);
+    int rc = slot & SLOT_SLAB ? slab_find((struct segment *)entry, slot, address, &block)
+                              : extent_find(entry, address, &block);
     if (rc < 0)
         return rc;
     if (ret_block != NULL)
@@ -250,72 +299,90 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
 
 /* ---- freeing ---- */
 
-static inline void object_release_locked(struct bin *bin, struct slab *slab, struct object *object)
+/* Puts an object whose live bit is gone where it waits, or back. */
+static inline void object_release_locked(struct bin *bin, struct object object)
 {
     struct pool *pool = bin->pool;
     count_add(&bin->frees, 1);
     if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
-        device_fill(pool, object_address(bin, slab, object), bin->object_bytes,
-                    pool->config.scrub) == 0) {
+        device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) ==
+            0) {
         count_add(&bin->retired, 1);
-        bin_put_locked(bin, slab, object);
+        bin_put_locked(bin, object);
         return;
     }
     bin_quarantine_locked(bin, object, quarantine_label(pool));
 }
 
-/* Asks for the object's line while the slab's is still on its way: the two would otherwise be
- * waited for one after the other. */
-static inline void object_prefetch(window_entry window, uint64_t address)
+/* Sees to it that figures_sample() finds the bin. */
+static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 {
-    const struct size_shape *shape = &size_shapes[window_class(window)];
-    uint64_t offset = address & ((UINT64_C(1) << shape->alignment_bits) - 1);
-    __builtin_prefetch(
-        &window_slab(window)->object[size_class_index(shape->reciprocal, (uint32_t)offset)]);
+    atomic_fetch_or_explicit(&shard_get(bin->pool, bin->shard)->unsettled,
+                             UINT32_C(1) << bin->class, memory_order_relaxed);
+    bin->unsettled_known = true;
 }
 
-static inline int object_free(window_entry window, uint64_t address, uint64_t site,
-                              struct pool_block *ret_block)
+/* Takes a live object back; returns the bytes to be subtracted from live_requested by now. */
+static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site,
+                                               struct pool_block *ret_block)
 {
-    struct slab *slab = window_slab(window);
-    object_prefetch(window, address);
-    struct bin *bin = slab_bin_lock(slab, address);
+    struct object_record *record = object_record(object);
+    if (sites_wanted(bin->pool, site))
+        record->free_site = site;
+    bool later = ret_block == NULL && bin->pool->config.reuse == POOL_REUSE_DEFERRED;
+    uint64_t bytes = later ? 0 : record->requested;
+    if (ret_block != NULL)
+        object_describe(bin, object, false, ret_block);
+    if (POOL_UNLIKELY(later && !bin->unsettled_known))
+        unsettled_tell_locked(bin);
+    object_release_locked(bin, object);
+    return bytes + bin_unsettled_push_locked(bin, later ? &record->requested : NULL);
+}
+
+/* Why an address that is no live object is refused. */
+static POOL_NOINLINE int object_refuse_locked(const struct bin *bin, const struct place *place,
+                                              struct pool_block *ret_block)
+{
+    struct object object = place->object;
+    if (place->offset != 0 || object.index >= bin->objects || object_record(object)->requested == 0)
+        return -EINVAL;
+    if (ret_block != NULL)
+        object_describe(bin, object, false, ret_block);
+    return -EALREADY;
+}
+
+static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t address,
+                            uint32_t site, struct pool_block *ret_block)
+{
+    struct place place = place_of(segment, entry, address);
+    if (ret_block != NULL)
+        __builtin_prefetch(object_record(place.object), 1);
+    struct bin *bin = slab_bin_lock(segment, entry, address);
     if (POOL_UNLIKELY(bin == NULL))
         return -EINVAL;
     struct pool *pool = bin->pool;
-    int rc = -EINVAL;
-    struct object *object = slab_object(bin, slab, address);
-    if (POOL_UNLIKELY(object == NULL || object_address(bin, slab, object) != address))
-        goto unlock;
-    if (POOL_UNLIKELY(object->state != BLOCK_LIVE)) {
-        if (object->state == BLOCK_UNUSED)
-            goto unlock;
-        rc = -EALREADY;
-        object_describe(bin, slab, object, ret_block);
-        goto unlock;
+    uint64_t bit = UINT64_C(1) << (place.object.index % 64);
+    pool_count *live = object_live_word(place.object, place.first);
+    if (POOL_UNLIKELY(place.offset != 0 || place.object.index >= bin->objects ||
+                      !(count_get(live) & bit))) {
+        int rc = object_refuse_locked(bin, &place, ret_block);
+        pool_lock_release(&bin->lock);
+        return rc;
     }
-    bool pinned = slab->place == SLAB_PINNED;
-    uint32_t requested_bytes = object->requested;
-    object->free_site = site;
-    object_describe(bin, slab, object, ret_block);
-    ret_block->live = false;
-    ret_block->free_site = site;
-    object_release_locked(bin, slab, object);
+    count_set(live, count_get(live) & ~bit);
+    bool pinned = atomic_load_explicit(&segment->pinned, memory_order_relaxed);
+    uint64_t freed_bytes = object_take_back_locked(bin, place.object, site, ret_block);
     pool_lock_release(&bin->lock);
 
-    figures_live_subtract(pool, requested_bytes);
+    figures_live_subtract(pool, freed_bytes);
     if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_SYNC))
         quarantine_sync(pool);
     if (POOL_UNLIKELY(pinned))
         supply_doomed_return(pool);
     return 0;
-
-unlock:
-    pool_lock_release(&bin->lock);
-    return rc;
 }
 
-static int block_free_locked(struct pool *pool, page_entry entry, uint64_t address, uint64_t site,
+static int block_free_locked(struct pool *pool, page_entry entry, uint64_t address, uint32_t site,
                              struct pool_block *ret_block, bool *ret_pinned)
 {
     struct block *block;
@@ -334,9 +401,12 @@ static int block_free_locked(struct pool *pool, page_entry entry, uint64_t addre
     return 0;
 }
 
-static int block_free(page_entry entry, uint64_t address, uint64_t site,
+static int block_free(page_entry entry, uint64_t address, uint32_t site,
                       struct pool_block *ret_block)
 {
+    struct pool_block ignored;
+    if (ret_block == NULL)
+        ret_block = &ignored;
     struct pool *pool = entry_pool(entry);
     bool pinned = false;
     pool_lock_acquire(&pool->extents.lock);
@@ -361,17 +431,15 @@ static POOL_NOINLINE int free_refuse(page_entry entry, int rc)
     return rc;
 }
 
-int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block)
+int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
-    struct pool_block ignored;
-    if (ret_block == NULL)
-        ret_block = &ignored;
     page_entry entry = page_map_get(address);
     if (POOL_UNLIKELY(entry == 0))
         return -ENOENT;
-    window_entry window = entry_window(entry, address);
-    int rc = POOL_LIKELY(window & WINDOW_SLAB) ? object_free(window, address, site, ret_block)
-                                               : block_free(entry, address, site, ret_block);
+    slot_entry slot = entry_slot(entry, address);
+    int rc = POOL_LIKELY(slot & SLOT_SLAB)
+                 ? slab_free((struct segment *)entry, slot, address, site, ret_block)
+                 : block_free(entry, address, site, ret_block);
     return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
 }
 
@@ -379,29 +447,41 @@ int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block)
 
 static void segment_slabs_pin(struct segment *segment)
 {
-    for (unsigned window = 0; window < SEGMENT_WINDOWS; window++) {
-        window_entry entry = atomic_load_explicit(&segment->window[window], memory_order_acquire);
-        if (!(entry & WINDOW_SLAB))
-            continue;
-        struct slab *slab = window_slab(entry);
-        uint64_t address = segment->address + ((uint64_t)window << SEGMENT_WINDOW_BITS);
-        struct bin *bin = slab_bin_lock(slab, address);
+    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
+        uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+        slot_entry entry = segment_slot_get(segment, address);
+        struct bin *bin = entry & SLOT_SLAB ? slab_bin_lock(segment, entry, address) : NULL;
         if (bin == NULL)
             continue;
-        bin_slab_pin_locked(bin, slab);
+        bin_slab_pin_locked(bin, slot_slab(entry));
         pool_lock_release(&bin->lock);
     }
+}
+
+/* A live block of the driver allocation that begins at an address. Rare, so it asks every place
+ * where a block may begin rather than keep a count of live ones. */
+static bool live_block_find(uint64_t base, uint64_t *ret_address)
+{
+    struct pool_block block;
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_MAX; offset += SIZE_GRAIN_BYTES) {
+        if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
+            continue;
+        *ret_address = block.address;
+        return block.segment_address == base;
+    }
+    return false;
 }
 
 int pool_pin_segment(uint64_t address)
 {
     struct pool_block block;
     struct pool *pool;
+    uint64_t neighbour;
     int rc = pool_find(address, &block, &pool);
-    if (rc < 0)
-        return rc;
-    if (!block.live)
+    if (rc < 0 && page_map_get(address) == 0)
         return -ENOENT;
+    if (rc < 0 || !block.live)
+        return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
      */

@@ -83,8 +83,8 @@ struct pool_block {
     size_t allocated_bytes;   /* what it occupies */
     uint64_t segment_address; /* the driver allocation that holds it */
     size_t segment_bytes;
-    uint64_t allocation_site; /* as given to pool_allocate */
-    uint64_t free_site;       /* of the first free, when the block is not live; 0: unknown */
+    uint32_t allocation_site; /* as given to pool_allocate */
+    uint32_t free_site;       /* of the first free, when the block is not live; 0: unknown */
     enum pool_outcome outcome;
     bool live;
 };
@@ -129,19 +129,21 @@ void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
  * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
- * `site` is kept with the block and given back by pool_free and pool_find.
+ * `site`, any number of the caller's, is kept with the block and given back by pool_free and
+ * pool_find; 0 stands for none, and a pool that is given no other spends nothing on sites.
  * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */
-int pool_allocate(struct pool *pool, size_t bytes, uint64_t site, struct pool_block *ret_block);
+int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block);
 
 /**
  * Takes back a block of any pool of the process: the address finds its pool.
- * On success and on -EALREADY the block is described in ret_block (may be NULL).
+ * On success and on -EALREADY the block is described in ret_block, unless that is NULL: then the
+ * description need not be read, which in a large pool saves the time of a cache miss.
  * Errors: -ENOENT no pool owns the address; -EALREADY freed before; -EINVAL not the start of a
  * block. Nothing changes on error, but the invalid free is counted.
  */
-int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block);
+int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block);
 
 /**
  * The block that contains an address, live or not, and its pool.
@@ -150,9 +152,10 @@ int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block);
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
 
 /**
- * Marks the driver allocation that holds a live block as exported (IPC, registration): it is never
- * handed out again and goes back to the driver when its last block is freed.
- * Errors: as pool_find.
+ * Marks the driver allocation that holds a live block, or that begins here and holds some, as
+ * exported (IPC, registration): it is never handed out again and goes back to the driver when its
+ * last block is freed.
+ * Errors: -ENOENT no pool owns the address; -EINVAL nothing there is live.
  */
 int pool_pin_segment(uint64_t address);
 

@@ -56,13 +56,16 @@ static struct segment *segment_create(struct pool *pool, struct run *run, uint64
                                                 &pool->metadata_bytes);
     if (segment == NULL)
         return NULL;
-    segment->pool = pool;
+    atomic_store_explicit(&segment->pool, pool, memory_order_relaxed);
+    atomic_store_explicit(&segment->address, address, memory_order_relaxed);
+    atomic_store_explicit(&segment->pinned, false, memory_order_relaxed);
     segment->run = run;
-    segment->address = address;
     segment->key = SEGMENT_UNLISTED;
     buddy_init(&segment->buddy);
-    for (unsigned window = 0; window < SEGMENT_WINDOWS; window++)
-        atomic_store_explicit(&segment->window[window], 0, memory_order_relaxed);
+    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
+        atomic_store_explicit(&segment->slot[index].entry, 0, memory_order_relaxed);
+        atomic_store_explicit(&segment->slot[index].upper, 0, memory_order_relaxed);
+    }
     return segment;
 }
 
@@ -197,29 +200,41 @@ void segment_run_pin_locked(struct run *run)
         struct segment *segment = segment_of_page(run->address + offset);
         uint64_t free_bytes = segment->buddy.free_leaves * SIZE_LEAF_BYTES;
         segment_unlist(extents, segment);
+        atomic_store_explicit(&segment->pinned, true, memory_order_relaxed);
         count_subtract(&extents->free_bytes, free_bytes);
         count_add(&extents->wasted_bytes, free_bytes);
     }
 }
 
-/* Leaves of what begins in a window, 0 for none; NULL message when it is sound. */
-static const char *window_check(const struct segment *segment, unsigned window, uint32_t *leaves)
+/* The word for the block that begins in a window of a slot without a slab. */
+static _Atomic slot_entry *window_word(struct segment *segment, unsigned window)
+{
+    struct segment_slot *slot = &segment->slot[window / 2];
+    return window % 2 == 0 ? &slot->entry : &slot->upper;
+}
+
+struct block *segment_window_get_locked(struct segment *segment, unsigned window)
+{
+    struct segment_slot *slot = &segment->slot[window / 2];
+    if (atomic_load_explicit(&slot->entry, memory_order_relaxed) & SLOT_SLAB)
+        return NULL;
+    return (struct block *)(uintptr_t)atomic_load_explicit(window_word(segment, window),
+                                                           memory_order_relaxed);
+}
+
+void segment_window_set_locked(struct segment *segment, uint64_t address, struct block *block)
+{
+    unsigned window = (address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS;
+    atomic_store_explicit(window_word(segment, window), (slot_entry)(uintptr_t)block,
+                          memory_order_release);
+}
+
+static const char *block_check(struct segment *segment, unsigned window, uint32_t *leaves)
 {
     uint64_t address = segment->address + ((uint64_t)window << SEGMENT_WINDOW_BITS);
-    window_entry entry = atomic_load_explicit(&segment->window[window], memory_order_relaxed);
-    if (entry == 0)
+    const struct block *block = segment_window_get_locked(segment, window);
+    if (block == NULL)
         return NULL;
-    if (entry & WINDOW_SLAB) {
-        struct slab *slab = window_slab(entry);
-        struct bin *bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
-        if (bin == NULL || bin->pool != segment->pool || slab->run != segment->run)
-            return "segment: a window names a slab of another pool";
-        if (address - slab->base >= bin->slab_bytes)
-            return "segment: a window names a slab that does not cover it";
-        *leaves += 1u << (SEGMENT_WINDOW_BITS - 12);
-        return NULL;
-    }
-    const struct block *block = (const struct block *)entry;
     if (block->address - address >= 1u << SEGMENT_WINDOW_BITS || block->leaves == 0)
         return "segment: a window names a block that does not begin in it";
     for (uint32_t leaf = 0; leaf < block->leaves; leaf++) {
@@ -231,12 +246,32 @@ static const char *window_check(const struct segment *segment, unsigned window, 
     return NULL;
 }
 
-const char *segment_check_locked(const struct segment *segment)
+/* Adds the leaves of what stands in a slot; NULL when it is sound. */
+static const char *slot_check(struct segment *segment, unsigned index, uint32_t *leaves)
+{
+    uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+    slot_entry entry = segment_slot_get(segment, address);
+    if (!(entry & SLOT_SLAB)) {
+        const char *why = block_check(segment, 2 * index, leaves);
+        return why != NULL ? why : block_check(segment, 2 * index + 1, leaves);
+    }
+    const struct slab *slab = slot_slab(entry);
+    struct size_class geometry;
+    size_class_describe(slab->class, &geometry);
+    if (slab->segment != segment || slot_of_slab(slab) != entry)
+        return "segment: a slot names a slab of another segment";
+    if (address - slab->base >= geometry.slab_bytes)
+        return "segment: a slot names a slab that does not cover it";
+    *leaves += 1u << (SEGMENT_SLOT_BITS - 12);
+    return NULL;
+}
+
+const char *segment_check_locked(struct segment *segment)
 {
     const char *why = buddy_check(&segment->buddy);
     uint32_t leaves = segment->buddy.free_leaves;
-    for (unsigned window = 0; why == NULL && window < SEGMENT_WINDOWS; window++)
-        why = window_check(segment, window, &leaves);
+    for (unsigned index = 0; why == NULL && index < SEGMENT_SLOTS; index++)
+        why = slot_check(segment, index, &leaves);
     if (why != NULL)
         return why;
     if (leaves != SIZE_LEAVES)

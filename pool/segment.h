@@ -25,7 +25,7 @@
 struct segment *segment_leaves_take_locked(struct pool *pool, uint32_t leaves,
                                            uint32_t *ret_first_leaf);
 
-/** Gives leaves back; their windows must be 0 already. */
+/** Gives leaves back; their slots must be 0 already. */
 void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, uint32_t leaves);
 
 /** Cuts a run that is in no list into segments. -ENOMEM without host memory; nothing changed. */
@@ -43,24 +43,25 @@ static inline struct segment *segment_of_page(uint64_t address)
     return (struct segment *)page_map_get(address);
 }
 
-static inline _Atomic window_entry *segment_window(struct segment *segment, uint64_t address)
+/** What begins in or covers the slot of an address; no lock needed. */
+static inline slot_entry segment_slot_get(struct segment *segment, uint64_t address)
 {
-    return &segment->window[(address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS];
+    return atomic_load_explicit(&segment_slot(segment, address)->entry, memory_order_acquire);
 }
 
-/** What begins in or covers the window of an address; no lock needed. */
-static inline window_entry segment_window_get(struct segment *segment, uint64_t address)
+static inline void segment_slot_set(struct segment *segment, uint64_t address, slot_entry entry)
 {
-    return atomic_load_explicit(segment_window(segment, address), memory_order_acquire);
+    atomic_store_explicit(&segment_slot(segment, address)->entry, entry, memory_order_release);
 }
 
-static inline void segment_window_set(struct segment *segment, uint64_t address, window_entry entry)
-{
-    atomic_store_explicit(segment_window(segment, address), entry, memory_order_release);
-}
+/** The middle block that begins in a window, or NULL. */
+struct block *segment_window_get_locked(struct segment *segment, unsigned window);
+
+/** Enters the block that begins in the window of an address; NULL removes it. */
+void segment_window_set_locked(struct segment *segment, uint64_t address, struct block *block);
 
 /** NULL, or the violated invariant. */
-const char *segment_check_locked(const struct segment *segment);
+const char *segment_check_locked(struct segment *segment);
 
 /** List key of a segment as it should be. */
 uint8_t segment_key(const struct segment *segment);

@@ -21,8 +21,10 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     struct shard *shard = metadata_allocate(METADATA_SHARD, sizeof(*shard), &pool->metadata_bytes);
     if (shard == NULL)
         return NULL;
+    atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
+    atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_init(&shard->bins[class], pool, class);
+        bin_init(&shard->bins[class], pool, index, class);
     atomic_store_explicit(&pool->shards[index], shard, memory_order_release);
     return shard;
 }
@@ -52,6 +54,8 @@ void shard_done(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+            bin_done(&shard->bins[class]);
         atomic_store_explicit(&pool->shards[index], NULL, memory_order_relaxed);
         metadata_free(METADATA_SHARD, shard, sizeof(*shard), &pool->metadata_bytes);
     }

@@ -59,10 +59,11 @@ static inline uint32_t size_leaves(size_t bytes)
     return (uint32_t)((bytes + SIZE_LEAF_BYTES - 1) / SIZE_LEAF_BYTES);
 }
 
-/** Enough of a class to guess which object an address lies in before its slab has been read. */
+/** Enough of a class to tell which object an address lies in without reading its slab. */
 struct size_shape {
     uint32_t reciprocal;
-    uint32_t alignment_bits; /* slabs are buddy blocks, so aligned to the next power of two */
+    uint16_t object_bytes;
+    uint16_t alignment_bits; /* slabs are buddy blocks, so aligned to the next power of two */
 };
 
 extern const struct size_shape size_shapes[SIZE_CLASS_COUNT];

@@ -29,24 +29,21 @@
 #include "pool/metadata.h"
 #include "pool/page_map.h"
 #include "pool/pool.h"
+#include "pool/queue.h"
 #include "pool/size_class.h"
 
+/** Of a middle or large block. */
 enum block_state {
-    BLOCK_UNUSED, /* never handed out since its memory was laid out */
+    BLOCK_UNUSED, /* the descriptor describes no block */
     BLOCK_LIVE,
     BLOCK_QUARANTINED, /* freed, earlier device work may still use it */
     BLOCK_FREED,       /* may be handed out again */
 };
 
-/** A small block. All fields guarded by the lock of the slab's bin. */
-struct object {
-    uint64_t site;
-    uint64_t free_site;
-    uint64_t next;      /* in the quarantine of the bin: object_link() */
-    uint32_t epoch;     /* label while quarantined */
-    uint16_t requested; /* bytes, 1 to 32768 */
-    uint8_t index;      /* in the slab */
-    uint8_t state;
+/** What is told of a small block: a quarter of a cache line at most, so that one miss brings it. */
+struct object_record {
+    uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
+    uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
 };
 
 /** Where a slab hangs in its bin. */
@@ -58,29 +55,49 @@ enum slab_place {
     SLAB_PINNED,                 /* in no list, never served from */
 };
 
-/** Objects of one class, side by side in a buddy block; one cache line, the objects follow. */
+/**
+ * Objects of one class, side by side in a buddy block. Guarded by the lock of the bin.
+ *
+ * An object is free (bit in free_mask), live (bit in the slot of the segment), or else quarantined.
+ * A free looks at the slot alone; this header waits for the object to leave the quarantine, when
+ * there is time to fetch it early. */
 struct slab {
-    _Atomic(struct bin *) bin; /* written under the old and new owner's lock; NULL: not in use */
-    uint64_t base;             /* address of object 0; guarded by the bin, like all below */
-    struct run *run;           /* the driver allocation that holds it */
-    uint64_t free_mask[2];     /* bit i: object i may be handed out */
-    struct slab *next, *prev;  /* in a bucket */
-    uint8_t used;              /* objects live or quarantined */
+    uint64_t base;            /* address of object 0 */
+    struct segment *segment;  /* that it lies in */
+    uint64_t free_mask[2];    /* bit i: object i may be handed out */
+    pool_count live_high;     /* live bits of objects 64 and up; the others: segment_slot.live */
+    struct slab *next, *prev; /* in a bucket */
+    uint8_t used;             /* objects live or quarantined */
     uint8_t place;
     uint8_t objects;
     uint8_t class; /* immutable: metadata of slabs is type-stable per class */
-    struct object object[];
+    uint8_t shard;
+    struct object_record record[] POOL_ALIGNED;
 };
+
+/** A small block as its bin sees it; slab NULL: none. */
+struct object {
+    struct slab *slab;
+    uint32_t index;
+};
+
+/* Frees whose requested bytes are looked up later, when their cache line has arrived. */
+#define BIN_UNSETTLED_MAX 4u
 
 /** One size class of one shard. */
 struct POOL_ALIGNED bin {
     struct pool_lock lock; /* guards all below unless said otherwise, and the slabs and objects */
     struct slab *current;
-    uint32_t object_bytes; /* immutable after init, like reciprocal, objects, class, pool */
-    uint32_t reciprocal;
-    struct object *quarantine_head, *quarantine_tail; /* labels never decrease along it */
-    pool_count allocations, frees;                    /* written under lock, read by anyone */
+    uint32_t object_bytes; /* immutable after init, like objects, class, shard, pool */
+    uint16_t objects;
+    pool_count allocations, frees; /* written under lock, read by anyone */
     struct pool *pool;
+    uint8_t class, shard;
+    bool unsettled_known;  /* this bin's bit in `unsettled` of the shard is set */
+    uint16_t bucket_scale; /* bucket of a slab: used * scale >> 10 */
+
+    struct queue quarantine POOL_ALIGNED;         /* labels never decrease along it */
+    const uint16_t *unsettled[BIN_UNSETTLED_MAX]; /* not yet subtracted from live_requested */
 
     pool_count retired, slabs; /* written under lock, read by anyone */
     pool_count frees_closed;   /* `frees` when the last epoch was closed */
@@ -88,67 +105,93 @@ struct POOL_ALIGNED bin {
     struct slab *bucket[SLAB_BUCKETS];
     struct slab *spare;
     uint32_t slab_bytes;
-    uint16_t objects;
-    uint16_t bucket_scale; /* bucket of a slab: used * scale >> 10 */
-    uint8_t class;
 };
 
 /** A set of bins; threads that collide spread over several. */
 struct shard {
     struct bin bins[SIZE_CLASS_COUNT];
+    /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
+     * Atomic, used once the pool has spread. */
+    _Atomic int64_t pending POOL_ALIGNED;
+    _Atomic uint32_t unsettled POOL_ALIGNED; /* bit c: bin c may have unsettled frees */
 };
 
 /** A middle or large block. All fields guarded by the extents lock. */
-struct block {
-    uint64_t site;
-    uint64_t free_site;
+struct __attribute__((aligned(16))) block {
+    uint32_t site;
+    uint32_t free_site;
     struct block *next; /* in the quarantine, or in the list of unused descriptors */
     uint64_t address;
     uint64_t requested_bytes;
     uint32_t epoch;  /* label while quarantined */
     uint16_t leaves; /* 0: the block is a whole run */
     uint8_t state;
-    uint8_t unused;
 };
 
+/* Of a segment a middle block begins at most one in a window: it is longer than that. */
 #define SEGMENT_WINDOW_BITS 15
 #define SEGMENT_WINDOWS     (1u << (PAGE_MAP_PAGE_BITS - SEGMENT_WINDOW_BITS))
+#define SEGMENT_SLOT_BITS   16
+#define SEGMENT_SLOTS       (1u << (PAGE_MAP_PAGE_BITS - SEGMENT_SLOT_BITS))
 #define SEGMENT_UNLISTED    255
 #define SEGMENT_FULLNESSES  4u
 
 /**
- * What begins in, or for a slab covers, 32 KiB of a segment: 0, a struct block, or with
- * WINDOW_SLAB set a struct slab and its class (slabs lie on cache lines, which leaves six bits).
- * Middle blocks are longer than a window, so two never begin in one.
+ * What begins in, or for a slab covers, 64 KiB of a segment: 0, a struct block, or with SLOT_SLAB
+ * set a struct slab with its class and shard in the bits that the address of a cache line leaves.
  */
-typedef uintptr_t window_entry;
-#define WINDOW_SLAB ((window_entry)1)
+typedef uint64_t slot_entry;
+#define SLOT_SLAB       ((slot_entry)1)
+#define SLOT_SLAB_MASK  ((UINT64_C(1) << 48) - POOL_CACHE_LINE)
+#define SLOT_SHARD_BITS 48
 
-static inline window_entry window_of_slab(const struct slab *slab)
+/**
+ * 64 KiB of a segment. For a slab, all that a free needs: `entry`, written under the locks of the
+ * bin and of the extents and read by anyone, and in the slot where the slab begins the live bits of
+ * its first 64 objects, guarded by the bin. Otherwise the blocks that begin in either half, guarded
+ * by the extents.
+ */
+struct segment_slot {
+    _Atomic slot_entry entry;
+    union {
+        pool_count live;
+        _Atomic slot_entry upper;
+    };
+};
+
+static inline slot_entry slot_of_slab(const struct slab *slab)
 {
-    return (window_entry)slab | (window_entry)slab->class << 1 | WINDOW_SLAB;
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->shard << SLOT_SHARD_BITS |
+           (slot_entry)slab->class << 1 | SLOT_SLAB;
 }
 
-static inline struct slab *window_slab(window_entry entry)
+static inline struct slab *slot_slab(slot_entry entry)
 {
-    return (struct slab *)(entry & ~(window_entry)(POOL_CACHE_LINE - 1));
+    return (struct slab *)(uintptr_t)(entry & SLOT_SLAB_MASK);
 }
 
-static inline unsigned window_class(window_entry entry)
+static inline unsigned slot_class(slot_entry entry)
 {
     return entry >> 1 & (SIZE_CLASS_COUNT - 1);
 }
 
+static inline unsigned slot_shard(slot_entry entry)
+{
+    return (unsigned)(entry >> SLOT_SHARD_BITS);
+}
+
 /** 2 MiB under a buddy. */
 struct POOL_ALIGNED segment {
-    struct pool *pool;           /* immutable while the page map knows the segment */
+    _Atomic(struct pool *) pool; /* constant while the page map knows the segment */
+    _Atomic uint64_t address;    /* likewise */
     struct run *run;             /* likewise */
-    uint64_t address;            /* likewise */
     struct segment *next, *prev; /* of the same key; guarded by extents, like all below */
     uint8_t key;                 /* largest free order * 4 + fullness, or SEGMENT_UNLISTED */
-    struct buddy buddy;
-    _Atomic window_entry window[SEGMENT_WINDOWS]; /* written under extents, read by anyone */
-    uint64_t metadata_link;
+    atomic_bool pinned;          /* of the run; read by anyone */
+
+    struct segment_slot slot[SEGMENT_SLOTS] POOL_ALIGNED;
+
+    struct buddy buddy; /* its last words are the allocator's while the segment is unused */
 };
 
 enum run_use {
@@ -231,14 +274,16 @@ struct pool {
     struct pool_config config;
     struct pool_backend backend;
     uint32_t shards_max;
-    _Atomic bool spread;   /* set once, after collisions */
-    pool_count collisions; /* atomic; counted until spread */
+    _Atomic bool spread;     /* set once, after collisions */
+    _Atomic bool sites_kept; /* set once, by the first site given */
+    pool_count collisions;   /* atomic; counted until spread */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */
     pool_count live_requested POOL_ALIGNED;
     pool_count live_requested_peak;
-    pool_count sample_at; /* the next peak that makes figures_sample() look at the others */
+    pool_count sample_at;   /* the next peak that makes figures_sample() look at the others */
+    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
     pool_count metadata_bytes;
 
     struct extents extents;
@@ -258,39 +303,44 @@ struct pool {
     uint64_t metadata_link;
 };
 
-_Static_assert(sizeof(struct object) == 32, "two objects to a cache line");
-_Static_assert(sizeof(struct slab) == POOL_CACHE_LINE, "the objects begin on the next line");
-_Static_assert(offsetof(struct bin, retired) == POOL_CACHE_LINE, "a hit needs one line of its bin");
-_Static_assert(sizeof(struct block) == 48 && sizeof(struct run) % 16 == 0, "metadata.h");
+_Static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's header is one line");
+_Static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
+_Static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,
+               "what every hit needs is one line");
+_Static_assert(POOL_SHARDS_MAX <= 1u << (64 - SLOT_SHARD_BITS), "a shard fits an entry");
+_Static_assert(sizeof(struct block) % 16 == 0 && sizeof(struct run) % 16 == 0, "metadata.h");
 
-static inline struct slab *object_slab(struct object *object)
+static inline uint64_t object_address(const struct bin *bin, struct object object)
 {
-    return pool_container_of(object - object->index, struct slab, object);
+    return object.slab->base + (uint64_t)object.index * bin->object_bytes;
 }
 
-/*
- * A link to an object says its index in the bits that no address has, so that the object and the
- * header of its slab can be fetched together, one before it is needed.
- */
-#define OBJECT_LINK_BITS 57
-
-static inline uint64_t object_link(const struct object *object)
+static inline struct object_record *object_record(struct object object)
 {
-    return (uint64_t)(uintptr_t)object | (uint64_t)object->index << OBJECT_LINK_BITS;
+    return &object.slab->record[object.index];
 }
 
-static inline struct object *object_linked(uint64_t link)
+static inline struct segment_slot *segment_slot(struct segment *segment, uint64_t address)
 {
-    return (struct object *)(uintptr_t)(link & ((UINT64_C(1) << OBJECT_LINK_BITS) - 1));
+    return &segment->slot[(address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_SLOT_BITS];
 }
 
-static inline void object_link_prefetch(uint64_t link)
+/** The word with the live bit of an object, bit index % 64. */
+static inline pool_count *object_live_word(struct object object, struct segment_slot *first)
 {
-    const struct object *object = object_linked(link);
-    if (object == NULL)
-        return;
-    __builtin_prefetch(object);
-    __builtin_prefetch(pool_container_of(object - (link >> OBJECT_LINK_BITS), struct slab, object));
+    return POOL_LIKELY(object.index < 64) ? &first->live : &object.slab->live_high;
+}
+
+static inline bool object_live(struct object object)
+{
+    struct slab *slab = object.slab;
+    const pool_count *word = object_live_word(object, segment_slot(slab->segment, slab->base));
+    return count_get(word) >> (object.index % 64) & 1;
+}
+
+static inline bool object_free(struct object object)
+{
+    return object.slab->free_mask[object.index / 64] >> (object.index % 64) & 1;
 }
 
 static inline struct run *block_run(struct block *block)

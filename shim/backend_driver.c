@@ -53,8 +53,9 @@ static void scope_leave(struct scope *scope)
 {
     CUcontext popped;
     if (scope->exchanged)
-        scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode);
-    if (scope->pushed)
+        capture_mode_restore(scope->driver, scope->mode);
+    /* Asked again, for the same reason. */
+    if (scope->pushed && scope->driver->cuCtxPopCurrent_v2(&popped) != CUDA_SUCCESS)
         scope->driver->cuCtxPopCurrent_v2(&popped);
 }
 

@@ -18,6 +18,7 @@
 #include "shim/real.h"
 #include "shim/record.h"
 #include "shim/shim.h"
+#include "shim/stack.h"
 #include "shim/thread_state.h"
 
 struct call {
@@ -26,6 +27,7 @@ struct call {
     struct caller *caller;
     struct trace_writer *writer; /* NULL: not recorded */
     uint64_t begin_ns; /* by the trace's clock, else by the live page's; 0: neither is kept */
+    uint32_t stack;    /* its id in the trace; 0: not asked yet */
 };
 
 /** True when this call is to be served and recorded here, else it is only forwarded. */
@@ -37,6 +39,7 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
         return false;
     thread_state.depth = 1;
     call->saved_errno = errno;
+    call->stack = 0;
     call->caller = caller_get(return_address);
     call->writer = record_writer();
     call->begin_ns = call->writer ? trace_writer_now(call->writer) : live_clock_ns();
@@ -57,6 +60,19 @@ static inline void call_end(struct call *call)
 static inline uint32_t call_site(const struct call *call)
 {
     return call->writer ? caller_site(call->caller, call->writer) : 0;
+}
+
+/** The id of the calling stack, taken once. A call that frees has its caller alone. */
+static inline uint32_t call_stack(const struct call *call)
+{
+    /* Every struct call is a variable of its hook; it is constant to those who are handed it. */
+    struct call *own = (struct call *)call;
+
+    if (!call->writer || shim_options()->stacks <= 1)
+        return call_site(call);
+    if (!call->stack)
+        own->stack = stack_record(call->caller, call->writer);
+    return call->stack;
 }
 
 /** True when this call's memory may come from a pool. */

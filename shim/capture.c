@@ -103,15 +103,28 @@ void capture_forget_context(CUcontext context)
     pthread_mutex_unlock(&lock);
 }
 
+/* Tried twice. False when the driver refuses. */
+static bool mode_exchange(const struct driver_functions *driver, CUstreamCaptureMode *mode)
+{
+    CUstreamCaptureMode wanted = *mode;
+    for (int tries = 0; tries < 2; tries++, *mode = wanted)
+        if (driver->cuThreadExchangeStreamCaptureMode(mode) == CUDA_SUCCESS)
+            return true;
+    return false;
+}
+
+void capture_mode_restore(const struct driver_functions *driver, CUstreamCaptureMode mode)
+{
+    mode_exchange(driver, &mode);
+}
+
 /* The thread's interaction mode, read by exchanging it twice. */
 static CUstreamCaptureMode thread_mode(const struct driver_functions *driver)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    if (!driver->cuThreadExchangeStreamCaptureMode ||
-        driver->cuThreadExchangeStreamCaptureMode(&mode) != CUDA_SUCCESS)
+    if (!driver->cuThreadExchangeStreamCaptureMode || !mode_exchange(driver, &mode))
         return CU_STREAM_CAPTURE_MODE_GLOBAL;
-    CUstreamCaptureMode restored = mode;
-    driver->cuThreadExchangeStreamCaptureMode(&restored);
+    capture_mode_restore(driver, mode);
     return mode;
 }
 

@@ -34,6 +34,12 @@ void capture_end(CUstream stream, bool per_thread);
 /** Forgets the captures of a context that ends. */
 void capture_forget_context(CUcontext context);
 
+/**
+ * Gives the thread back the interaction mode that an exchange took. A driver that refuses is asked
+ * again: a thread left in another mode would be allowed what it must not do.
+ */
+void capture_mode_restore(const struct driver_functions *driver, CUstreamCaptureMode mode);
+
 /** True when the driver would refuse this thread an allocation or a free now. */
 bool capture_forbids_here(const struct driver_functions *driver);
 

@@ -11,6 +11,8 @@
 
 #include "shim/backend_driver.h"
 #include "shim/gate.h"
+#include "shim/green.h"
+#include "shim/ipc.h"
 #include "shim/ledger.h"
 #include "shim/record.h"
 #include "shim/shim.h"
@@ -103,7 +105,7 @@ static bool context_is_alive(const struct driver_functions *driver, CUcontext ha
     return true;
 }
 
-/* The handle is current. */
+/* The handle is current, or a green context of it. */
 static struct context *context_create_locked(const struct driver_functions *driver,
                                              CUcontext handle, uint64_t id)
 {
@@ -127,10 +129,11 @@ static struct context *context_create_locked(const struct driver_functions *driv
     return context;
 }
 
-struct context *context_obtain(const struct driver_functions *driver, CUcontext handle)
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
 {
     struct thread_state *self = &thread_state;
     uint64_t generation = atomic_load(&context_generation);
+    CUcontext handle = green_owner(current);
     uint64_t id;
     if (!context_is_alive(driver, handle, &id))
         return NULL;
@@ -146,7 +149,7 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
     }
     if (context) {
         self->context = context;
-        self->context_handle = handle;
+        self->context_handle = current;
         self->context_generation = generation;
     }
     return context;
@@ -174,6 +177,7 @@ void context_drop(struct context *context)
     pool_destroy(context->pool, POOL_END_ABANDON);
     gate_open();
     ledger_forget_context(context->number);
+    ipc_forget_context(context->number);
     record_context(context, false);
 }
 
@@ -182,8 +186,11 @@ static bool context_has_ended(const struct driver_functions *driver, const struc
     uint64_t id;
     unsigned int flags;
     int active;
+    /* Asked twice: a driver that fails once for another reason must not cost a living pool. */
     if (driver->cuCtxGetId)
-        return !context_is_alive(driver, context->handle, &id) || id != context->id;
+        return (!context_is_alive(driver, context->handle, &id) &&
+                !context_is_alive(driver, context->handle, &id)) ||
+               id != context->id;
     return driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active) == CUDA_SUCCESS &&
            !active;
 }

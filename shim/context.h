@@ -44,7 +44,7 @@ extern _Atomic(struct context *) context_list; /* newest first, gone ones includ
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 
-struct context *context_obtain(const struct driver_functions *driver, CUcontext handle);
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current);
 
 /** The current context of the thread, NULL when it has none that is alive. */
 static inline struct context *context_current(const struct driver_functions *driver)
@@ -59,6 +59,13 @@ static inline struct context *context_current(const struct driver_functions *dri
                          1))
         return self->context;
     return context_obtain(driver, handle);
+}
+
+/** The context that this thread used last, NULL when it is gone. */
+static inline struct context *context_last(void)
+{
+    const struct thread_state *self = &thread_state;
+    return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 
 /** Makes a context known that is not current: a peer whose work may reach our memory. */

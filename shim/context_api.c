@@ -87,8 +87,12 @@ static CUresult reset(const struct driver_functions *real,
         return MISSING_DRIVER;
     int saved_errno = errno;
     primary_ends(real, dev);
+    CUresult result = function(dev);
+    /* What could not be found out before. */
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
+        context_drop_ended(real, dev);
     errno = saved_errno;
-    return function(dev);
+    return result;
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice dev)

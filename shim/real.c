@@ -2,9 +2,8 @@
 /*
  * Finds real functions. See real.h for the rules.
  *
- * The real dlsym is found by dlvsym, which nobody needs to override: versioned names exist only in
- * runtime libraries, and those reach the driver's hooks whichever way they were entered.
- * Tables are filled aside and published whole under a lock; they are never taken back.
+ * The real dlvsym is read from libc's symbol table (symbol_behind.h), the real dlsym is found by
+ * it. Tables are filled aside and published whole under a lock; they are never taken back.
  */
 #include "shim/real.h"
 
@@ -13,6 +12,8 @@
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
+
+#include "shim/symbol_behind.h"
 
 #define RUNTIME_LIBRARIES_MAX 8
 
@@ -31,6 +32,7 @@ static pthread_mutex_t publish_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local bool resolving;
 
 static _Atomic(real_dlsym_function *) dlsym_pointer;
+static _Atomic(real_dlvsym_function *) dlvsym_pointer;
 static struct driver_functions driver_storage; /* guarded by publish_lock until published */
 _Atomic(const struct driver_functions *) real_driver_table;
 static _Atomic(void *) driver_base;
@@ -45,13 +47,31 @@ bool real_is_own(const void *address)
     return (const char *)address >= own_begin && (const char *)address < own_end;
 }
 
+real_dlvsym_function *real_dlvsym_get(void)
+{
+    real_dlvsym_function *found = atomic_load_explicit(&dlvsym_pointer, memory_order_relaxed);
+    if (!found) {
+        found = (real_dlvsym_function *)symbol_behind("dlvsym");
+        atomic_store_explicit(&dlvsym_pointer, found, memory_order_relaxed);
+    }
+    return found;
+}
+
+void *real_dlvsym(void *handle, const char *name, const char *version)
+{
+    real_dlvsym_function *look_up = real_dlvsym_get();
+    void *found = look_up ? look_up(handle, name, version) : NULL;
+    __asm__ volatile("" : "+r"(found)); /* as in real_dlsym */
+    return found;
+}
+
 real_dlsym_function *real_dlsym_get(void)
 {
     /* glibc since 2.34; x86-64 before; aarch64 before. */
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
     real_dlsym_function *found = atomic_load_explicit(&dlsym_pointer, memory_order_relaxed);
     for (size_t i = 0; !found && i < sizeof(versions) / sizeof(versions[0]); i++) {
-        found = (real_dlsym_function *)dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+        found = (real_dlsym_function *)real_dlvsym(RTLD_NEXT, "dlsym", versions[i]);
         atomic_store_explicit(&dlsym_pointer, found, memory_order_relaxed);
     }
     return found;
@@ -64,6 +84,15 @@ void *real_dlsym(void *handle, const char *name)
     /* RTLD_NEXT counts from the caller's module: this must stay a call, not become a jump. */
     __asm__ volatile("" : "+r"(found));
     return found;
+}
+
+bool real_is_in_our_namespace(const void *code)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+    Lmid_t space = LM_ID_BASE;
+    return !dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module ||
+           dlinfo(module, RTLD_DI_LMID, &space) != 0 || space == LM_ID_BASE;
 }
 
 static void *module_base(const void *code)

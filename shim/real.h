@@ -21,15 +21,22 @@
 #include "shim/hooks.h"
 
 typedef void *real_dlsym_function(void *handle, const char *name);
+typedef void *real_dlvsym_function(void *handle, const char *name, const char *version);
 
 /** The dlsym that the program would call without us. NULL only in a process without libc's. */
 real_dlsym_function *real_dlsym_get(void);
 
+real_dlvsym_function *real_dlvsym_get(void);
+
 /** Looks a symbol up with this library as the caller. */
 void *real_dlsym(void *handle, const char *name);
+void *real_dlvsym(void *handle, const char *name, const char *version);
 
 /** True for an address inside this library. */
 bool real_is_own(const void *address);
+
+/** False for an address in a namespace that dlmopen made: its CUDA is another one than ours. */
+bool real_is_in_our_namespace(const void *code);
 
 /** True when the code address lies in the driver library. */
 bool real_is_driver_code(const void *code);

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/activity.h"
 #include "shim/call.h"
+#include "shim/capture.h"
 #include "shim/context.h"
 #include "shim/gate.h"
 #include "shim/live.h"
@@ -102,6 +104,9 @@ void record_open(void)
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
     pthread_mutex_unlock(&open_lock);
+    /* A capture cannot have begun: its beginning is a hook, too. */
+    if (shim_options()->cupti != OPTION_CUPTI_OFF)
+        activity_start(atomic_load(&record_trace), real_dlsym);
 }
 
 static struct trace_writer *trace(void)
@@ -145,7 +150,8 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
         .api = api_id(call),
         .time_ns = now,
         .latency_ns = saturated(now - call->begin_ns),
-        .site = call_site(call),
+        .site = kind == TRACE_EVENT_ALLOCATE || kind == TRACE_EVENT_INVALID_FREE ? call_stack(call)
+                                                                                 : call_site(call),
         .context = context ? context->number : 0,
         .device = context ? (uint16_t)context->device : 0,
     };
@@ -176,13 +182,24 @@ void record_free(const struct call *call, const struct record_block *block)
         emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
 }
 
-void record_refuse(const struct call *call, const struct record_block *block, int error)
+static void emit_refused(const struct call *call, enum trace_event kind,
+                         const struct record_block *block, int error)
 {
     if (!call->writer)
         return;
     struct record_block refused = *block;
     refused.outcome = TRACE_OUTCOME_FAILED;
-    emit_block(call, TRACE_EVENT_ALLOCATE, &refused, (uint64_t)error);
+    emit_block(call, kind, &refused, (uint64_t)error);
+}
+
+void record_allocate_refused(const struct call *call, const struct record_block *block, int error)
+{
+    emit_refused(call, TRACE_EVENT_ALLOCATE, block, error);
+}
+
+void record_free_refused(const struct call *call, const struct record_block *block, int error)
+{
+    emit_refused(call, TRACE_EVENT_FREE, block, error);
 }
 
 void record_invalid_free(const struct call *call, uint64_t address, int error,
@@ -254,6 +271,8 @@ void record_context(const struct context *context, bool created)
                                   .device = (uint16_t)context->device,
                                   .value = created,
                               });
+    if (created)
+        activity_arm();
 }
 
 void record_pool_event(const struct context *context, const struct pool_event *event)
@@ -329,6 +348,8 @@ void record_tick(uint64_t now_ns)
     if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
         atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
         record_all_counters();
+        if (!capture_is_active())
+            activity_tick();
     }
 }
 
@@ -339,12 +360,14 @@ void record_close(void)
     if (!writer)
         return;
     record_all_counters();
+    activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);
 }
 
 void record_fork_child(void)
 {
+    activity_fork_child();
     live_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds slots of `dlsym` that were bound past us. See relocate.h.
+ * Finds slots of dlsym and dlvsym that were bound past us. See relocate.h.
  *
  * There is no hook on dlopen: whoever loads a module soon looks something up in it, and that
- * look-up is the moment to examine it. Only a slot that holds exactly the dlsym behind ours is
+ * look-up is the moment to examine it. Only a slot that holds exactly the function behind ours is
  * changed, or one not bound yet, where ours is what the global scope offers; a preload library
- * before us that brings a dlsym of its own is left in place. Slots are changed inside
+ * before us that brings one of its own is left in place. Slots are changed inside
  * dl_iterate_phdr, so that a module cannot be unloaded meanwhile.
  */
 #include "shim/relocate.h"
@@ -33,11 +33,17 @@
 static _Atomic unsigned long long last_adds, last_subs;
 static atomic_uint seen;
 
+/* A function that look-ups go through. */
+struct look_up {
+    const char *name;
+    uintptr_t own, behind;
+    bool global; /* ours is what the global scope offers */
+};
+
 /* One walk over the modules. Nothing that takes another lock happens inside. */
 struct scan {
-    uintptr_t behind; /* the dlsym behind ours */
-    bool global;      /* ours is what the global scope offers */
-    bool change;      /* the slots found, else only find them */
+    struct look_up look_ups[2];
+    bool change; /* the slots found, else only find them */
     bool found;
     unsigned skip, position;
 };
@@ -88,35 +94,40 @@ static bool module_read_dynamic(struct module *module)
            (uintptr_t)module->strings >= module->begin;
 }
 
-static bool slot_passes_us_by(const struct scan *scan, const struct module *module,
+static bool slot_passes_us_by(const struct look_up *look_up, const struct module *module,
                               const ElfW(Rela) * entry)
 {
     uintptr_t bound = *(const uintptr_t *)(module->base + entry->r_offset);
-    if (bound == scan->behind)
+    if (bound == look_up->behind)
         return true;
     bool unbound = bound >= module->begin && bound < module->end;
-    return unbound && ELF64_R_TYPE(entry->r_info) == SLOT_LAZY && scan->global;
+    return unbound && ELF64_R_TYPE(entry->r_info) == SLOT_LAZY && look_up->global;
 }
 
-static void slot_set(const struct module *module, uintptr_t slot)
+static void slot_set(const struct module *module, uintptr_t slot, uintptr_t function)
 {
     uintptr_t page = slot & -(uintptr_t)sysconf(_SC_PAGESIZE);
     bool read_only = slot >= module->relro_begin && slot < module->relro_end;
     size_t bytes = slot + sizeof(slot) - page;
     if (read_only && mprotect((void *)page, bytes, PROT_READ | PROT_WRITE) < 0)
         return;
-    __atomic_store_n((uintptr_t *)slot, (uintptr_t)dlsym, __ATOMIC_RELEASE);
+    __atomic_store_n((uintptr_t *)slot, function, __ATOMIC_RELEASE);
     if (read_only)
         mprotect((void *)page, bytes, PROT_READ);
 }
 
-static bool is_function_slot(const struct module *module, const ElfW(Rela) * entry)
+/* The function that a slot is for; NULL: none of ours. */
+static const struct look_up *look_up_of(const struct scan *scan, const struct module *module,
+                                        const ElfW(Rela) * entry)
 {
     unsigned long type = ELF64_R_TYPE(entry->r_info);
     if (type != SLOT_LAZY && type != SLOT_EAGER)
-        return false;
+        return NULL;
     const ElfW(Sym) *symbol = &module->symbols[ELF64_R_SYM(entry->r_info)];
-    return strcmp(module->strings + symbol->st_name, "dlsym") == 0;
+    for (int i = 0; i < 2; i++)
+        if (strcmp(module->strings + symbol->st_name, scan->look_ups[i].name) == 0)
+            return &scan->look_ups[i];
+    return NULL;
 }
 
 static void module_examine(struct scan *scan, const struct module *module)
@@ -124,11 +135,12 @@ static void module_examine(struct scan *scan, const struct module *module)
     for (int table = 0; table < 2; table++) {
         for (size_t i = 0; module->tables[table] && i < module->counts[table]; i++) {
             const ElfW(Rela) *entry = &module->tables[table][i];
-            if (!is_function_slot(module, entry) || !slot_passes_us_by(scan, module, entry))
+            const struct look_up *look_up = look_up_of(scan, module, entry);
+            if (!look_up || !slot_passes_us_by(look_up, module, entry))
                 continue;
             scan->found = true;
             if (scan->change)
-                slot_set(module, module->base + entry->r_offset);
+                slot_set(module, module->base + entry->r_offset, look_up->own);
         }
     }
 }
@@ -166,8 +178,10 @@ void relocate_new_modules(void)
     if (changes[0] == last_adds && changes[1] == last_subs)
         return;
     struct scan scan = {
-        .behind = (uintptr_t)real_dlsym_get(),
-        .global = real_is_own(real_dlsym(RTLD_DEFAULT, "dlsym")),
+        .look_ups = {{"dlsym", (uintptr_t)dlsym, (uintptr_t)real_dlsym_get(),
+                      real_is_own(real_dlsym(RTLD_DEFAULT, "dlsym"))},
+                     {"dlvsym", (uintptr_t)dlvsym, (uintptr_t)real_dlvsym_get(),
+                      real_is_own(real_dlsym(RTLD_DEFAULT, "dlvsym"))}},
         .skip = changes[1] == last_subs ? seen : 0,
     };
     dl_iterate_phdr(visit, &scan);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Modules loaded with RTLD_DEEPBIND see libc's dlsym before ours, and so does a CUDA runtime loaded
- * with them: its look-ups of the driver would pass us by. Such modules get our dlsym by a change of
- * their relocation.
+ * Modules loaded with RTLD_DEEPBIND see libc's dlsym and dlvsym before ours, and so does a CUDA
+ * runtime loaded with them: its look-ups of the driver would pass us by. Such modules get ours by a
+ * change of their relocation.
  *
  * Threading: from any thread.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The look-up hooks: dlsym, both forms of cuGetProcAddress, cudaGetDriverEntryPoint.
+ * The look-up hooks: dlsym and dlvsym, both forms of cuGetProcAddress, cudaGetDriverEntryPoint.
  *
  * The real resolver always chooses first, with the program's arguments, so versions, flags, status
  * and errors are its own. Only then is the pointer it returned compared with the driver's exported
@@ -16,6 +16,9 @@
  *                         behind us, which may be a wrapper that our own call goes through: the
  *                         real runtime function, but our hook for a driver function, which calls
  *                         the driver directly and so cannot come back to the wrapper.
+ * A version that is asked for is the real look-up's business, so dlvsym without a handle answers
+ * with a hook only where the real function it found has one. What a look-up finds in a namespace
+ * of dlmopen is not exchanged: the CUDA there is not the one behind our hooks.
  */
 #include "shim/resolve.h"
 
@@ -25,6 +28,7 @@
 #include <string.h>
 
 #include "shim/call.h"
+#include "shim/cupti_api.h"
 #include "shim/real.h"
 #include "shim/relocate.h"
 #include "shim/shim.h"
@@ -57,7 +61,7 @@ void *resolve_driver_pointer(void *function)
 
 static void *substitute(const struct hook *hook, void *function)
 {
-    if (!function || real_is_own(function))
+    if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
         return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
         function = resolve_driver_pointer(function);
@@ -117,29 +121,56 @@ static bool is_special(const void *handle)
     return handle == RTLD_DEFAULT || handle == RTLD_NEXT;
 }
 
+/* A program that asks for dlsym itself gets ours, or its look-ups would pass us by. */
+static void *substitute_look_up(void *function)
+{
+    if (function && function == (void *)real_dlsym_get())
+        return (void *)dlsym;
+    return function && function == (void *)real_dlvsym_get() ? (void *)dlvsym : function;
+}
+
 /*
  * Names that are not hooked. A sanitizer asks for the functions it stands in for (RTLD_NEXT) before
  * its own versions of strcmp or dl_iterate_phdr can be called, so those look-ups are forwarded
  * without a call of libc.
- *
- * A program that asks a library for dlsym itself gets ours, or its look-ups would pass us by.
  */
 static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
 {
     if (!name || is_special(handle))
         return forward();
     relocate_new_modules();
-    if (strcmp(name, "dlsym") != 0)
+    if (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0)
         return forward();
+    return answer(substitute_look_up(real_dlsym(handle, name)));
+}
+
+/* Functions of CUPTI with which another client begins; as the others, but for the family. */
+static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
+{
+    enum cupti_api_id id = cupti_api_find(name);
+    if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
+        return resolve_unhooked(handle, name);
+    if (handle == RTLD_DEFAULT)
+        return answer(cupti_api_real(id, caller) ? cupti_api_entry(id) : NULL);
     void *function = real_dlsym(handle, name);
-    return answer(function == (void *)real_dlsym_get() ? (void *)dlsym : function);
+    if (!function || real_is_own(function))
+        return answer(function);
+    cupti_api_note(id, function);
+    dlerror();
+    return answer(cupti_api_entry(id));
+}
+
+static bool is_of_cupti(const char *name)
+{
+    return name && name[0] == 'c' && name[1] == 'u' && name[2] == 'p';
 }
 
 struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
     if (!hook)
-        return resolve_unhooked(handle, name);
+        return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
+                                 : resolve_unhooked(handle, name);
     if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
         return forward();
     if (handle == RTLD_DEFAULT)
@@ -148,6 +179,40 @@ struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *ca
         return resolve_next(hook, caller);
     relocate_new_modules();
     return answer(substitute(hook, real_dlsym(handle, name)));
+}
+
+static struct dlsym_answer forward_versioned(void)
+{
+    return (struct dlsym_answer){.forward_to = (uintptr_t)real_dlvsym_get()};
+}
+
+/* Without strcmp, see resolve_unhooked. */
+static bool is_look_up(const char *name)
+{
+    if (name[0] != 'd' || name[1] != 'l')
+        return false;
+    name += name[2] == 'v' ? 3 : 2;
+    return name[0] == 's' && name[1] == 'y' && name[2] == 'm' && !name[3];
+}
+
+struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *version,
+                                   const void *caller)
+{
+    const struct hook *hook = name ? hook_find(name) : NULL;
+    bool special = is_special(handle);
+    if (!hook && (!name || !is_look_up(name)))
+        return forward_versioned();
+    /* From a module before us we are the next one; from one behind us the way leads away. */
+    if (special && !is_before_us(caller))
+        return forward_versioned();
+    if (hook && (shim_mode() == SHIM_OFF || real_is_driver_code(caller)))
+        return forward_versioned();
+    if (!special)
+        relocate_new_modules();
+    void *function = real_dlvsym(special ? RTLD_NEXT : handle, name, version);
+    if (!function)
+        return forward_versioned(); /* so that its error is the program's own */
+    return answer(hook ? substitute(hook, function) : substitute_look_up(function));
 }
 
 static void substitute_found(int result, void **pfn)

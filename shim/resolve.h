@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /**
- * What the exported dlsym does: returns `value`, or, when `forward_to` is not 0, jumps there with
- * the arguments and the return address it was called with, so that the real dlsym sees the
+ * What the exported dlsym and dlvsym do: return `value`, or, when `forward_to` is not 0, jump there
+ * with the arguments and the return address they were called with, so that the real one sees the
  * program's module as its caller.
  */
 struct dlsym_answer {
@@ -21,6 +21,8 @@ struct dlsym_answer {
 };
 
 struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller);
+struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *version,
+                                   const void *caller);
 
 /** The hook of a driver function found by the driver's own resolver, or the pointer itself. */
 void *resolve_driver_pointer(void *function);

@@ -20,7 +20,7 @@ uint64_t analysis_size_class_bytes(uint64_t key)
     return UINT64_C(1) << key;
 }
 
-static struct timeline_point levels_now(const struct analysis *analysis, uint64_t time_ns)
+struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns)
 {
     return (struct timeline_point){.time_ns = time_ns,
                                    .requested_bytes = analysis->requested.current,
@@ -43,8 +43,9 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     if (analysis->requested.peak > highest) {
         analysis->peak_serial++;
         analysis->peak_time_ns = time_ns;
+        address_history_peak(&analysis->addresses, analysis->total.allocations);
     }
-    now = levels_now(analysis, time_ns);
+    now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
     for (size_t i = 0; i < analysis->phases; i++)
         if (analysis->phase[i].open &&
@@ -53,7 +54,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
 }
 
 /** The rows an allocation belongs to. */
-enum { ROW_TOTAL, ROW_SITE, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
+enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
 static uint64_t library_of(const struct analysis *analysis, uint64_t site)
 {
@@ -77,10 +78,11 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
     if (on_device) {
         ret_rows[ROW_TOTAL] = &analysis->total;
         ret_rows[ROW_SITE] = tallies_get(&analysis->sites, block->site);
+        ret_rows[ROW_STACK] = tallies_get(&analysis->stacks, block->stack);
         ret_rows[ROW_SIZE] = tallies_get(&analysis->sizes,
                                          tally_size_class(block->requested_bytes));
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
-                                            library_of(analysis, block->site));
+                                            library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
     }
     for (int i = 0; i < ROWS; i++)
@@ -163,6 +165,37 @@ static void phases_count(struct analysis *analysis, const struct trace_record *r
     }
 }
 
+/** A block leaves the ledger; `ended`: with its context. */
+static void block_leave(struct analysis *analysis, struct ledger_block *block, bool ended)
+{
+    address_history_leave(&analysis->addresses, block, ended);
+    ledger_remove(&analysis->ledger, block);
+}
+
+/** A block was freed: how long it lived, and whether it was temporary. */
+static void block_lived(struct analysis *analysis, const struct ledger_block *block,
+                        struct tally *const rows[ROWS], uint64_t time_ns)
+{
+    uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
+    bool temporary = analysis->total.allocations - block->order < LIFETIME_TEMPORARY;
+
+    if (!memory_kind(block->memory)->on_device)
+        return;
+    lifetimes_add(&analysis->lifetimes, lived_ns, block->requested_bytes);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i]->lifetime_ns += lived_ns;
+        rows[i]->temporaries += temporary;
+        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
+    }
+}
+
+static void failure_add(struct analysis *analysis, const struct trace_record *record)
+{
+    if (analysis->total.failures && analysis->total.failures <= ANALYSIS_FAILURES)
+        analysis->failure[analysis->total.failures - 1] = (struct analysis_failure){
+            .time_ns = record->time_ns, .request_bytes = record->size, .site = record->site};
+}
+
 static int allocate_add(struct analysis *analysis, const struct trace_record *record)
 {
     const struct memory_kind *kind = memory_kind(record->memory);
@@ -171,6 +204,8 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
                                  .requested_bytes = tally_bytes(record->size),
                                  .allocated_bytes = tally_bytes(record->value),
                                  .time_ns = record->time_ns,
+                                 .stack = (uint32_t)analysis->stack,
+                                 .order = analysis->total.allocations + 1,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
                                  .api = record->api,
@@ -189,6 +224,8 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
     if (kind->on_device) {
         call_count(analysis, record);
         phases_count(analysis, record);
+        if (record->outcome == TRACE_OUTCOME_FAILED)
+            failure_add(analysis, record);
     }
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return r;
@@ -196,7 +233,7 @@ static int allocate_add(struct analysis *analysis, const struct trace_record *re
         struct ledger_block replaced = *old;
 
         analysis->replaced_blocks++;
-        ledger_remove(&analysis->ledger, old);
+        block_leave(analysis, old, false);
         r = block_live(analysis, &replaced, -1, record->time_ns);
     }
     if (r == 0)
@@ -224,10 +261,12 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
         call_count(analysis, record);
         phases_count(analysis, record);
     }
-    ledger_remove(&analysis->ledger, found);
+    block_leave(analysis, found, false);
     r = block_live(analysis, &block, -1, trace_record_order_ns(record));
     if (r == 0)
         r = rows_get(analysis, &block, rows);
+    if (r == 0)
+        block_lived(analysis, &block, rows, trace_record_order_ns(record));
     if (r == 0 && rows[ROW_API]) /* the function called, not the one that allocated */
         rows[ROW_API] = tallies_get(&analysis->apis, record->api);
     for (int i = 0; i < ROWS && r == 0; i++)
@@ -241,11 +280,13 @@ static int free_add(struct analysis *analysis, const struct trace_record *record
 static int invalid_free_add(struct analysis *analysis, const struct trace_record *record)
 {
     struct tally *site = tallies_get(&analysis->sites, record->site);
+    struct tally *stack = tallies_get(&analysis->stacks, analysis->stack);
     struct tally *api = tallies_get(&analysis->apis, record->api);
 
-    if (!site || !api)
+    if (!site || !stack || !api)
         return -ENOMEM;
     site->invalid_frees++;
+    stack->invalid_frees++;
     api->invalid_frees++;
     if (analysis->total.invalid_frees < ANALYSIS_INVALID_FREES)
         analysis->invalid_free[analysis->total.invalid_frees] = (struct analysis_invalid_free){
@@ -271,6 +312,7 @@ static int segment_add(struct analysis *analysis, const struct trace_record *rec
 {
     struct ledger_block segment = {.address = record->address,
                                    .allocated_bytes = tally_bytes(record->size),
+                                   .order = analysis->total.allocations + 1,
                                    .context = record->context,
                                    .space = LEDGER_SEGMENT};
 
@@ -291,7 +333,7 @@ static void segment_remove(struct analysis *analysis, const struct trace_record 
     if (record->value || !segment)
         return;
     segment_reserve(analysis, segment->allocated_bytes, -1, trace_record_order_ns(record));
-    ledger_remove(&analysis->ledger, segment);
+    block_leave(analysis, segment, false);
 }
 
 static int leak_add(struct analysis *analysis, const struct ledger_block *block)
@@ -326,7 +368,7 @@ static int context_end(struct analysis *analysis, uint32_t context, uint64_t tim
             r = block_live(analysis, &gone, -1, time_ns);
             r = r < 0 ? r : leak_add(analysis, &gone);
         }
-        ledger_remove(&analysis->ledger, block);
+        block_leave(analysis, block, true);
         position--; /* another block may have moved here */
     }
     return r;
@@ -380,18 +422,8 @@ static void postmortem_add(struct analysis *analysis, const struct trace_record 
             .time_ns = record->time_ns,
             .request_bytes = record->size,
             .held_free_bytes = record->value,
-            .levels = levels_now(analysis, record->time_ns),
+            .levels = analysis_levels_now(analysis, record->time_ns),
             .site = record->site};
-}
-
-static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
-{
-    uint64_t used = record->value > record->size ? record->value - record->size : 0;
-
-    analysis->has_memory_info = true;
-    if (used > analysis->driver.current &&
-        used - analysis->driver.current > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - analysis->driver.current;
 }
 
 static int counter_add(struct analysis *analysis, const struct trace_record *record)
@@ -402,6 +434,9 @@ static int counter_add(struct analysis *analysis, const struct trace_record *rec
 
     if (!name)
         return 0;
+    if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
+                        record->time_ns) < 0)
+        return -ENOMEM;
     while (i < analysis->counters &&
            (counter[i].name != name || counter[i].context != record->context))
         i++;
@@ -451,8 +486,11 @@ static int phase_add(struct analysis *analysis, const struct trace_record *recor
     if (!phase)
         return name ? -ENOMEM : 0;
     if (record->size == PHASE_END) {
-        if (phase->open && --phase->open == 0)
+        if (phase->open && --phase->open == 0) {
             phase->duration_ns += record->time_ns - phase->begin_ns;
+            episodes_add(&analysis->episodes, (size_t)(phase - analysis->phase), phase->begin_ns,
+                         record->time_ns);
+        }
         return 0;
     }
     phase->count++;
@@ -515,18 +553,12 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_TRIM: trim_add(analysis, record); break;
     case TRACE_EVENT_FAILURE: postmortem_add(analysis, record); break;
     case TRACE_EVENT_COUNTER: return counter_add(analysis, record);
-    case TRACE_EVENT_MEMORY_INFO: memory_info_add(analysis, record); break;
     case TRACE_EVENT_PHASE: return phase_add(analysis, record);
     case TRACE_EVENT_EXIT:
         analysis->has_exit = true;
         analysis->wait_status = (uint32_t)record->value;
         break;
-    case TRACE_EVENT_CARRY:
-    case TRACE_EVENT_CHECKPOINT:
-    case TRACE_EVENT_END:
-    case TRACE_EVENT_STRING:
-    case TRACE_EVENT_MODULE:
-    case TRACE_EVENT_SITE: break;
+    default: break; /* definitions, and what driver_view_add takes */
     }
     return 0;
 }
@@ -544,8 +576,13 @@ static void tallies_finish(struct tallies *tallies, uint64_t serial)
 /** Leaks, and the levels at the peak that nothing changed since. */
 static int finish(struct analysis *analysis)
 {
-    struct tallies *all[] = {&analysis->sites, &analysis->sizes, &analysis->libraries,
-                             &analysis->apis,  &analysis->kinds, NULL};
+    struct tallies *all[] = {&analysis->sites,
+                             &analysis->stacks,
+                             &analysis->sizes,
+                             &analysis->libraries,
+                             &analysis->apis,
+                             &analysis->kinds,
+                             NULL};
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
     int r = leaks_find(analysis);
@@ -555,9 +592,12 @@ static int finish(struct analysis *analysis)
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
     for (size_t i = 0; i < analysis->phases; i++)
-        if (analysis->phase[i].open)
+        if (analysis->phase[i].open) {
             analysis->phase[i].duration_ns += analysis->duration_ns - analysis->phase[i].begin_ns;
-    return r;
+            episodes_add(&analysis->episodes, i, analysis->phase[i].begin_ns,
+                         analysis->duration_ns);
+        }
+    return r == 0 && analysis->addresses.short_of_memory ? -ENOMEM : r;
 }
 
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
@@ -588,6 +628,10 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
         if (record.time_ns > analysis->duration_ns)
             analysis->duration_ns = record.time_ns;
+        analysis->stack = record.site;
+        r = driver_view_add(analysis, &record);
+        if (r < 0)
+            goto out_of_memory;
         r = lens && !lens_apply(analysis, &record) ? 0 : event_add(analysis, &record);
         if (r < 0)
             goto out_of_memory;
@@ -595,6 +639,8 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     if (r < 0)
         goto destroy;
     r = finish(analysis);
+    if (r == 0)
+        r = driver_view_finish(analysis);
     if (r < 0)
         goto out_of_memory;
     analysis->lens = NULL;
@@ -612,11 +658,15 @@ void analysis_destroy(struct analysis *analysis)
     if (!analysis)
         return;
     tallies_done(&analysis->sites);
+    tallies_done(&analysis->stacks);
     tallies_done(&analysis->sizes);
     tallies_done(&analysis->libraries);
     tallies_done(&analysis->apis);
     tallies_done(&analysis->kinds);
     ledger_done(&analysis->ledger);
+    address_history_done(&analysis->addresses);
+    driver_view_done(&analysis->driver_view);
+    pool_levels_done(&analysis->pool_levels);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);

@@ -18,13 +18,19 @@
 
 #include "cupti/histogram.h"
 #include "cupti/ledger.h"
+#include "cupti/lifetimes.h"
 #include "cupti/memory_kind.h"
 #include "cupti/tally.h"
 #include "cupti/trace_reader.h"
+#include "tools/address_map.h"
+#include "tools/driver_view.h"
+#include "tools/episodes.h"
+#include "tools/pool_levels.h"
 #include "tools/timeline.h"
 
 #define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
 #define ANALYSIS_POSTMORTEMS   100
+#define ANALYSIS_FAILURES      100
 #define ANALYSIS_TRIMS         1000 /* kept with their times; all are counted */
 #define ANALYSIS_DEVICES       64
 
@@ -46,6 +52,16 @@ struct analysis_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
     struct timeline_point levels;
     uint64_t site;
+};
+
+struct analysis_failure {
+    uint64_t time_ns, request_bytes, site;
+};
+
+/** The driver's own account, when it had the least free memory. */
+struct analysis_memory_info {
+    struct timeline_point levels;
+    uint64_t free_bytes, total_bytes;
 };
 
 /** Memory the pool gave back, and when. */
@@ -96,15 +112,24 @@ struct analysis {
     uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
     uint64_t unmatched_frees, replaced_blocks;
     bool has_memory_info;
-    uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    uint64_t unaccounted_bytes; /* what it told in use beyond what the trace knows, highest */
+    struct analysis_memory_info memory_info;
+    struct driver_view driver_view;
+    struct pool_levels pool_levels;
     struct histogram latency;
+    struct lifetimes lifetimes;
+    struct episodes episodes;
 
-    struct tallies sites, sizes, libraries, apis, kinds;
+    uint64_t stack;       /* of the record under way, as the trace has it */
+    struct tallies sites; /* as the lens joins them */
+    struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
+    struct address_history addresses;
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;
+    struct analysis_failure failure[ANALYSIS_FAILURES];
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;
@@ -132,6 +157,9 @@ int analysis_carry_load(struct analysis *analysis,
 
 /** NULL is accepted. */
 void analysis_destroy(struct analysis *analysis);
+
+/** All levels as they are. */
+struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns);
 
 /** A counter's last value, summed over contexts. Errors: -ENOENT never recorded. */
 int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current);

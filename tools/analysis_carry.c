@@ -2,10 +2,11 @@
 /*
  * Where the analysis of a trace of limited size begins: the figures, rows and live blocks that the
  * writer kept of the events it gave up. It is what the analysis would have at that moment, but for
- * the timeline and the phases, which begin there.
+ * the timeline, the phases and the driver's own view, which begin there.
  *
- * Through a lens sites are joined: their highest levels are added up, which is an upper bound, and
- * what the lens leaves out is left out of the sites only.
+ * The writer knows stacks, not the sites that a lens joins them to: the highest levels of stacks
+ * are added up, which is an upper bound of the site's. What a lens leaves out is left out of the
+ * sites only.
  */
 #include <errno.h>
 #include <string.h>
@@ -64,6 +65,9 @@ static void tally_join(struct tally *row, const struct tally *other, uint64_t se
     row->invalid_frees += other->invalid_frees;
     row->latency_ns += other->latency_ns;
     row->latency_max_ns = longest;
+    row->lifetime_ns += other->lifetime_ns;
+    row->temporaries += other->temporaries;
+    row->temporary_bytes += other->temporary_bytes;
     level_join(&row->live_bytes, &other->live_bytes, serial);
     level_join(&row->live_blocks, &other->live_blocks, serial);
 }
@@ -74,7 +78,7 @@ static bool key_find(const struct analysis *analysis, enum trace_carry_section s
 {
     *ret_key = key;
     switch (section) {
-    case TRACE_CARRY_SITES: return site_exists(analysis, key) && site_map(analysis, key, ret_key);
+    case TRACE_CARRY_STACKS: return site_exists(analysis, key);
     case TRACE_CARRY_LIBRARIES:
         *ret_key = (uint64_t)(uintptr_t)trace_reader_string(analysis->reader, key);
         return text_exists(analysis, key);
@@ -84,8 +88,9 @@ static bool key_find(const struct analysis *analysis, enum trace_carry_section s
     }
 }
 
+/** `mapped`: stacks as the lens joins them. */
 static int tallies_load(struct analysis *analysis, const struct trace_carry *carry,
-                        enum trace_carry_section section, struct tallies *tallies)
+                        enum trace_carry_section section, struct tallies *tallies, bool mapped)
 {
     const struct tally *row = carry->rows[section];
     size_t rows = (size_t)carry->header->rows[section];
@@ -95,7 +100,8 @@ static int tallies_load(struct analysis *analysis, const struct trace_carry *car
         struct tally *joined;
         uint64_t key;
 
-        if (!key_find(analysis, section, row[i].key, &key))
+        if (!key_find(analysis, section, row[i].key, &key) ||
+            (mapped && !site_map(analysis, row[i].key, &key)))
             continue;
         joined = tallies_get(tallies, key);
         if (!joined)
@@ -117,7 +123,7 @@ static bool block_is_sound(const struct analysis *analysis, const struct ledger_
 
     if (block->space != LEDGER_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
         return false;
-    return site_exists(analysis, block->site) && text_exists(analysis, block->api) &&
+    return site_exists(analysis, block->stack) && text_exists(analysis, block->api) &&
            block->requested_bytes <= TALLY_BYTES_MOST && block->allocated_bytes <= TALLY_BYTES_MOST;
 }
 
@@ -132,7 +138,7 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
         if (!block_is_sound(analysis, &block))
             return -EBADMSG;
         if (ledger_find(&analysis->ledger, block.space, block.address) ||
-            !site_map(analysis, block.site, &site))
+            !site_map(analysis, block.stack, &site))
             continue;
         block.site = (uint32_t)site;
         if (ledger_add(&analysis->ledger, &block) < 0)
@@ -160,7 +166,11 @@ static int records_load(struct analysis *analysis, const struct trace_carry *car
             record.api = 0;
         if (record.kind != TRACE_EVENT_DEVICE && !site_exists(analysis, record.site))
             record.site = 0;
-        r = add(analysis, &record);
+        analysis->stack = record.site;
+        if (record.kind == TRACE_EVENT_CUPTI_STATE)
+            r = driver_view_add(analysis, &record);
+        else
+            r = add(analysis, &record);
     }
     return r;
 }
@@ -177,6 +187,52 @@ static void figures_load(struct analysis *analysis, const struct trace_fold_figu
 #undef LEVEL
     analysis->total = sums.total;
     analysis->latency = sums.latency;
+    analysis->lifetimes = sums.lifetimes;
+    analysis->addresses.peak_order = sums.peak_order;
+    analysis->memory_info = (struct analysis_memory_info){
+        .levels = {.time_ns = sums.memory_info.time_ns,
+                   .requested_bytes = sums.memory_info.requested_bytes,
+                   .allocated_bytes = sums.memory_info.allocated_bytes,
+                   .reserved_bytes = sums.memory_info.reserved_bytes,
+                   .driver_bytes = sums.memory_info.driver_bytes},
+        .free_bytes = sums.memory_info.free_bytes,
+        .total_bytes = sums.memory_info.total_bytes};
+    analysis->driver_view.was_on = false; /* its beginning is lost */
+}
+
+static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
+                     enum trace_carry_section section, enum address_moment moment)
+{
+    const struct ledger_block *row = carry->rows[section];
+
+    for (uint64_t i = 0; i < carry->header->rows[section]; i++) {
+        if (!block_is_sound(analysis, &row[i]))
+            return -EBADMSG;
+        if (!address_gone_add(&analysis->addresses.gone[moment], &row[i]))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int addresses_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    int r = gone_load(analysis, carry, TRACE_CARRY_GONE_AT_PEAK, ADDRESS_AT_PEAK);
+
+    return r < 0 ? r : gone_load(analysis, carry, TRACE_CARRY_GONE_AT_END, ADDRESS_AT_END);
+}
+
+static int failures_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_failure *row = carry->rows[TRACE_CARRY_FAILURES];
+
+    if (SECTION_ROWS(carry, FAILURES) > ANALYSIS_FAILURES)
+        return -EBADMSG;
+    for (size_t i = 0; i < SECTION_ROWS(carry, FAILURES); i++)
+        analysis->failure[i] = (struct analysis_failure){
+            .time_ns = row[i].time_ns,
+            .request_bytes = row[i].request_bytes,
+            .site = site_exists(analysis, row[i].site) ? row[i].site : 0};
+    return 0;
 }
 
 static struct timeline_point postmortem_levels(const struct trace_fold_postmortem *row)
@@ -222,12 +278,15 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
 
     /* Replaying the kept records has counted them; the rows count them again. */
     tallies_done(&analysis->sites);
+    tallies_done(&analysis->stacks);
     tallies_done(&analysis->apis);
 #define TALLIES(name, NAME)                                                                        \
     if (r == 0)                                                                                    \
-        r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name);
+        r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name, false);
     TRACE_FOLD_TALLIES(TALLIES)
 #undef TALLIES
+    if (r == 0)
+        r = tallies_load(analysis, carry, TRACE_CARRY_STACKS, &analysis->sites, true);
     return r;
 }
 
@@ -245,6 +304,10 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
         r = rows_load(analysis, carry);
     if (r == 0)
         r = live_load(analysis, carry);
+    if (r == 0)
+        r = addresses_load(analysis, carry);
+    if (r == 0)
+        r = failures_load(analysis, carry);
     if (r < 0)
         return r;
     figures_load(analysis, &carry->header->figures);

@@ -29,7 +29,8 @@ static void text_keep(struct anonymize *anonymize, uint64_t id)
 
 static void record_keep(struct anonymize *anonymize, const struct trace_record *record)
 {
-    text_keep(anonymize, record->api);
+    if (record->kind != TRACE_EVENT_CUPTI_STATE) /* there it is a path */
+        text_keep(anonymize, record->api);
     if (record->kind == TRACE_EVENT_PROCESS)
         text_keep(anonymize, record->address);
     if (record->kind == TRACE_EVENT_DEVICE)

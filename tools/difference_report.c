@@ -276,6 +276,10 @@ static json_t *site_json(const struct site_change *change)
 
     json_object_set_new(site, "module", text_or_null(change->site->module));
     json_object_set_new(site, "function", text_or_null(change->site->function));
+    json_object_set_new(site, "file", text_or_null(change->site->file));
+    json_object_set_new(site, "line",
+                        change->site->line ? json_integer((json_int_t)change->site->line)
+                                           : json_null());
     json_object_set_new(site, "in_base", json_boolean(change->in_base));
     json_object_set_new(site, "in_new", json_boolean(change->in_new));
     json_object_set_new(site, "grew", json_boolean(change->grew));

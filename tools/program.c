@@ -71,6 +71,53 @@ static void dynamic_read(struct program *program, Elf *elf, Elf_Scn *section,
             library_add(program, elf_strptr(elf, header->sh_link, entry.d_un.d_val));
 }
 
+/* Of hooks.def, those that take or give memory. */
+static const char *const memory_functions[] = {
+#define MEMORY_POOLED(name) #name,
+#define MEMORY_TAKES(name)  #name,
+#define MEMORY_GIVES(name)  #name,
+#define MEMORY_RECORDED(name)
+#define MEMORY_CONTEXT(name)
+#define MEMORY_CAPTURE(name)
+#define MEMORY_RESOLVE(name)
+#define MEMORY_QUERY(name)
+#define MEMORY_WATCHES(name)
+#define HOOK(action, family, name, since, params, args) MEMORY_##action(name)
+#define WATCHES(family, name, since, params, args)
+#include "shim/hooks.def"
+};
+
+const char *program_memory_function(const char *name)
+{
+    for (size_t i = 0; i < sizeof memory_functions / sizeof *memory_functions; i++)
+        if (!strcmp(memory_functions[i], name))
+            return memory_functions[i];
+    return NULL;
+}
+
+/** What the loader will bind: the functions it calls, and a dlsym of its own. */
+static void imports_read(struct program *program, Elf *elf, Elf_Scn *section,
+                         const GElf_Shdr *header)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    GElf_Sym symbol;
+
+    for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
+        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name), *function;
+
+        if (!name)
+            continue;
+        if (symbol.st_shndx != SHN_UNDEF) {
+            program->defines_dlsym |= !strcmp(name, "dlsym");
+            continue;
+        }
+        program->uses_dlmopen |= !strcmp(name, "dlmopen");
+        function = program_memory_function(name);
+        if (function && program->imports < PROGRAM_IMPORTS)
+            program->import[program->imports++] = function;
+    }
+}
+
 static bool symbols_define_runtime(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
 {
     Elf_Data *data = elf_getdata(section, NULL);
@@ -108,7 +155,9 @@ static void sections_read(struct program *program, Elf *elf)
         name = elf_strptr(elf, names, header.sh_name);
         if (header.sh_type == SHT_DYNAMIC)
             dynamic_read(program, elf, section, &header);
-        else if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
+        if (header.sh_type == SHT_DYNSYM)
+            imports_read(program, elf, section, &header);
+        if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
             program->has_static_cudart |= symbols_define_runtime(elf, section, &header);
         else if (name && !strcmp(name, ".rodata"))
             asks = data_asks_for_driver(section);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #define PROGRAM_LIBRARIES 16
+#define PROGRAM_IMPORTS   64
 
 struct program {
     char path[PATH_MAX];
@@ -24,11 +25,18 @@ struct program {
     bool needs_driver; /* libcuda.so.1 */
     size_t libraries;  /* CUDA libraries it is linked with */
     char library[PROGRAM_LIBRARIES][64];
+    bool defines_dlsym; /* look-ups of the whole process go through its own */
+    bool uses_dlmopen;
+    size_t imports; /* memory functions of CUDA that it is linked to call */
+    const char *import[PROGRAM_IMPORTS];
 };
 
 /** Looks a program up as execvp does and inspects it. Errors: -ENOENT, -EACCES, -ENOEXEC, -errno.
  */
 int program_inspect(const char *name, struct program *ret_program);
+
+/** A function that takes or gives memory and is hooked, by its exported name; NULL: no such. */
+const char *program_memory_function(const char *name);
 
 /** Why a preload library would not reach the program, or NULL when it would. */
 const char *program_escape(const struct program *program);

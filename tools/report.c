@@ -40,38 +40,37 @@ struct tally *report_rows_sorted(const struct tallies *tallies)
     return rows;
 }
 
-const char *report_file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
                       size_t text_bytes)
 {
-    struct trace_site place;
-    char function[128];
+    struct frame frame;
 
-    if (trace_reader_site(analysis->reader, site, &place) < 0)
-        snprintf(ret_text, text_bytes, "unknown");
-    else if (!place.module)
-        snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)place.offset);
-    else if (symbols_find(&place, function, sizeof function) == 0)
-        snprintf(ret_text, text_bytes, "%s (%s)", function, report_file_name(place.module));
+    if (frames_location(analysis->reader, site, &frame))
+        frame_text(&frame, ret_text, text_bytes);
     else
-        snprintf(ret_text, text_bytes, "%s+%#llx", report_file_name(place.module),
-                 (unsigned long long)place.offset);
+        snprintf(ret_text, text_bytes, "unknown");
+}
+
+void report_place_of(const struct frame *frame, struct report_place *ret_place)
+{
+    *ret_place = (struct report_place){
+        .site = frame->site, .known = true, .file = frame->file, .line = frame->line};
+    if (frame->inlined || frame->site.function)
+        snprintf(ret_place->function, sizeof ret_place->function, "%s",
+                 frame->function ? frame->function : "");
+    else if (symbols_find(&frame->site, ret_place->function, sizeof ret_place->function) < 0)
+        *ret_place->function = '\0';
 }
 
 void report_place_find(const struct analysis *analysis, uint64_t site,
                        struct report_place *ret_place)
 {
-    *ret_place = (struct report_place){0};
-    ret_place->known = trace_reader_site(analysis->reader, site, &ret_place->site) == 0;
-    if (!ret_place->known || !ret_place->site.module ||
-        symbols_find(&ret_place->site, ret_place->function, sizeof ret_place->function) < 0)
-        *ret_place->function = '\0';
+    struct frame frame;
+
+    if (frames_location(analysis->reader, site, &frame))
+        report_place_of(&frame, ret_place);
+    else
+        *ret_place = (struct report_place){0};
 }
 
 void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
@@ -87,7 +86,7 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
         return;
     case REPORT_BY_LIBRARY:
         snprintf(ret_text, text_bytes, "%s",
-                 row->key ? report_file_name((const char *)(uintptr_t)row->key) : "unknown");
+                 row->key ? frame_file_name((const char *)(uintptr_t)row->key) : "unknown");
         return;
     default:
         name = trace_reader_string(analysis->reader, row->key);
@@ -101,7 +100,9 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
     if (recording->folded_records)
         snprintf(ret_text, text_bytes,
                  "events before %s gave way to newer ones (trace_max): %s of %s are kept; figures "
-                 "count all of them, the timeline and the phases only those kept",
+                 "count all of them, the timeline and the phases only those kept; the own peak of "
+                 "a site "
+                 "of several stacks is an upper bound",
                  unit_duration(recording->kept_from_ns).text, unit_count(recording->events).text,
                  unit_count(recording->events + recording->folded_records).text);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "tools/analysis.h"
+#include "tools/frames.h"
 
 enum report_by { REPORT_BY_SITE, REPORT_BY_LIBRARY, REPORT_BY_SIZE, REPORT_BY_API, REPORT_BYS };
 
@@ -43,22 +44,24 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
 void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
                      char *ret_text, size_t text_bytes);
 
-/** A code address for people: function or offset, and file. */
+/** A site's location for people: function and line or offset, and file. */
 void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
                       size_t text_bytes);
 
-/** A code address in parts, for machines. */
+/** A site's location in parts, for machines. */
 struct report_place {
-    struct trace_site site; /* all 0 when it is not known */
+    struct trace_site site; /* the frame of the location; all 0 when it is not known */
     bool known;
     char function[256]; /* empty: no name */
+    const char *file;   /* NULL: not known */
+    uint64_t line;
 };
+
+/** The same of a frame. */
+void report_place_of(const struct frame *frame, struct report_place *ret_place);
 
 void report_place_find(const struct analysis *analysis, uint64_t site,
                        struct report_place *ret_place);
-
-/** The last part of a path. */
-const char *report_file_name(const char *path);
 
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by);
 

@@ -13,7 +13,7 @@
 
 static void header_print(FILE *out)
 {
-    fputs("trace,pid,module,build_id,offset,function", out);
+    fputs("trace,pid,module,build_id,offset,function,file,line", out);
     for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
         fprintf(out, ",%s", figure->name);
     fputs("\r\n", out);
@@ -40,6 +40,11 @@ static void row_print(const struct analysis *analysis, const char *trace, const 
     else
         fputc(',', out);
     cell_print(out, place.function);
+    cell_print(out, place.file);
+    if (place.line)
+        fprintf(out, ",%llu", (unsigned long long)place.line);
+    else
+        fputc(',', out);
     for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
         fprintf(out, ",%llu", (unsigned long long)report_tally_figure(figure, row));
     fputs("\r\n", out);

@@ -43,7 +43,8 @@ struct report_format {
     FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
     FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \
     FORMAT(perfetto,    NULL, "counters over time for ui.perfetto.dev (Chrome JSON)")              \
-    FORMAT(folded,      NULL, "stacks at the peak for flame graphs")
+    FORMAT(folded,      NULL, "stacks at the peak for flame graphs")                                  \
+    FORMAT(pprof,       NULL, "stacks for pprof, with leaks and all allocations (profile.proto)")
 /* clang-format on */
 
 #define FORMAT(name, missing, help) report_write_fn report_##name##_write;

@@ -109,15 +109,20 @@ static json_t *latency_json(const struct histogram *latency)
     return object;
 }
 
+static json_t *unaccounted_json(const struct analysis *analysis)
+{
+    uint64_t bytes;
+
+    return driver_view_unaccounted(analysis, &bytes) ? integer(bytes) : json_null();
+}
+
 static json_t *summary_json(const struct analysis *analysis)
 {
     json_t *summary = json_object();
 
     for (const struct report_figure *figure = report_summary_figures; figure->name; figure++)
         set(summary, figure->name, report_summary_figure(figure, analysis));
-    json_object_set_new(summary, "unaccounted_bytes",
-                        analysis->has_memory_info ? integer(analysis->unaccounted_bytes)
-                                                  : json_null());
+    json_object_set_new(summary, "unaccounted_bytes", unaccounted_json(analysis));
     json_object_set_new(summary, "fragmentation", fragmentation_json(analysis));
     json_object_set_new(summary, "latency_ns", latency_json(&analysis->latency));
     return summary;
@@ -129,15 +134,63 @@ static void tally_set(json_t *object, const struct tally *row)
         set(object, figure->name, report_tally_figure(figure, row));
 }
 
+static void place_set(json_t *object, const struct report_place *at)
+{
+    const struct report_place place = *at;
+
+    json_object_set_new(object, "module", text_or_null(place.site.module));
+    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
+    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
+    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
+    json_object_set_new(object, "file", text_or_null(place.file));
+    json_object_set_new(object, "line", place.line ? integer(place.line) : json_null());
+}
+
 static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
 {
     struct report_place place;
 
     report_place_find(analysis, id, &place);
-    json_object_set_new(object, "module", text_or_null(place.site.module));
-    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
-    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
-    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
+    place_set(object, &place);
+}
+
+/** The whole stack, innermost frame first. */
+static json_t *frames_json(const struct analysis *analysis, uint64_t id)
+{
+    struct frame frames[FRAMES_MOST];
+    size_t count = frames_get(analysis->reader, id, frames, FRAMES_MOST);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *object = json_object();
+        struct report_place place;
+
+        report_place_of(&frames[i], &place);
+        place_set(object, &place);
+        json_object_set_new(object, "changed", json_boolean(frames[i].changed));
+        json_object_set_new(object, "inlined", json_boolean(frames[i].inlined));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+/** Allocations by whole stack. */
+static json_t *stacks_json(const struct analysis *analysis, size_t top, json_t *left_out)
+{
+    struct tally *rows = report_rows_sorted(&analysis->stacks);
+    size_t count = rows && top && analysis->stacks.rows > top ? top : analysis->stacks.rows;
+    json_t *array = json_array();
+
+    for (size_t i = 0; rows && i < count; i++) {
+        json_t *object = json_object();
+
+        json_object_set_new(object, "frames", frames_json(analysis, rows[i].key));
+        tally_set(object, &rows[i]);
+        json_array_append_new(array, object);
+    }
+    set(left_out, "stack", analysis->stacks.rows - count);
+    free(rows);
+    return array;
 }
 
 static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,
@@ -206,12 +259,43 @@ static json_t *point_json(const struct timeline_point *point)
 
 static json_t *timeline_json(const struct analysis *analysis)
 {
-    static struct timeline_point points[2 * TIMELINE_SPANS];
+    static struct timeline_point points[TIMELINE_POINTS];
     size_t count = timeline_points(&analysis->timeline, points);
     json_t *array = json_array();
 
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, point_json(&points[i]));
+    for (size_t i = 0; i < count; i++) {
+        json_t *point = point_json(&points[i]);
+        uint64_t time_ns = i + 1 < count ? points[i].time_ns : UINT64_MAX;
+        struct driver_step step;
+        struct pool_level level;
+
+        if (pool_levels_at(&analysis->pool_levels, time_ns, &level)) {
+            set(point, "cached_bytes", level.cached_bytes);
+            set(point, "quarantined_bytes", level.quarantined_bytes);
+        }
+        if (driver_view_at(&analysis->driver_view, time_ns, &step)) {
+            set(point, "driver_total_bytes", step.total_bytes);
+            set(point, "unaccounted_bytes", step.unaccounted_bytes);
+        }
+        json_array_append_new(array, point);
+    }
+    return array;
+}
+
+static json_t *lifetimes_json(const struct lifetimes *lifetimes)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < LIFETIME_CLASSES; i++) {
+        json_t *object = json_object();
+        uint64_t up_to_ns = lifetime_class_ns(i);
+
+        json_object_set_new(object, "up_to_ns",
+                            up_to_ns == UINT64_MAX ? json_null() : integer(up_to_ns));
+        set(object, "blocks", lifetimes->row[i].blocks);
+        set(object, "bytes", lifetimes->row[i].bytes);
+        json_array_append_new(array, object);
+    }
     return array;
 }
 
@@ -299,6 +383,89 @@ static json_t *counters_json(const struct analysis *analysis)
     return array;
 }
 
+static json_t *driver_libraries_json(const struct analysis *analysis)
+{
+    const struct tallies *libraries = analysis->driver_view.libraries;
+    struct tally *rows = report_rows_sorted(libraries);
+    json_t *array = json_array();
+
+    for (size_t i = 0; rows && i < libraries->rows; i++) {
+        json_t *row = json_object();
+
+        json_object_set_new(row, "path", text_or_null((const char *)(uintptr_t)rows[i].key));
+        set(row, "allocations", rows[i].allocations);
+        set(row, "requested_bytes", rows[i].requested_bytes);
+        set(row, "peak_bytes", rows[i].live_bytes.peak);
+        set(row, "live_bytes", rows[i].live_bytes.current);
+        json_array_append_new(array, row);
+    }
+    free(rows);
+    return array;
+}
+
+static json_t *driver_pools_json(const struct driver_view *view)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < view->pools; i++) {
+        const struct driver_pool *pool = &view->pool[i];
+        json_t *row = json_object();
+
+        set(row, "device", pool->device);
+        set(row, "bytes", pool->bytes);
+        set(row, "used_bytes", pool->used_bytes);
+        set(row, "peak_bytes", pool->peak_bytes);
+        set(row, "peak_used_bytes", pool->peak_used_bytes);
+        set(row, "trims", pool->trims);
+        json_object_set_new(row, "destroyed", json_boolean(pool->destroyed));
+        json_array_append_new(array, row);
+    }
+    return array;
+}
+
+/** The driver's own account, null where CUPTI gave none. */
+static json_t *driver_json(const struct analysis *analysis)
+{
+    const struct driver_view *view = &analysis->driver_view;
+    struct driver_step at_peak;
+    json_t *driver;
+
+    if (!driver_view_at(view, analysis->peak_time_ns, &at_peak))
+        return json_null();
+    driver = json_object();
+    set(driver, "allocations", view->allocations);
+    set(driver, "frees", view->frees);
+    set(driver, "peak_bytes", view->total_peak_bytes);
+    set(driver, "at_peak_bytes", at_peak.total_bytes);
+    set(driver, "peak_host_bytes", view->host_peak_bytes);
+    set(driver, "unaccounted_allocations", view->unaccounted_allocations);
+    set(driver, "unaccounted_peak_bytes", view->unaccounted_peak_bytes);
+    set(driver, "unaccounted_end_bytes", view->unaccounted_end_bytes);
+    json_object_set_new(driver, "unaccounted_libraries", driver_libraries_json(analysis));
+    json_object_set_new(driver, "pools", driver_pools_json(view));
+    return driver;
+}
+
+static json_t *cupti_json(const struct driver_view *view)
+{
+    json_t *cupti;
+    char text[256];
+
+    if (!view->state)
+        return json_null();
+    driver_view_state_text(view, text, sizeof text);
+    cupti = json_object();
+    json_object_set_new(cupti, "state", json_string(driver_view_state_name(view)));
+    json_object_set_new(cupti, "detail", json_string(text));
+    json_object_set_new(cupti, "whole", json_boolean(view->is_whole));
+    json_object_set_new(cupti, "library", text_or_null(view->library));
+    set(cupti, "version", view->version);
+    set(cupti, "result", view->result);
+    set(cupti, "dropped", view->dropped);
+    set(cupti, "clock_error_ns", view->clock_error_ns);
+    return cupti;
+}
+
 static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
 {
     const struct trace_summary *found = &analysis->recording;
@@ -319,12 +486,14 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
         {"forgotten_events", found->forgotten_records},
         {"kept_from_ns", found->kept_from_ns},
         {"torn_carries", found->torn_carries},
+        {"cut_stacks", found->cut_stacks},
         {"unmatched_frees", analysis->unmatched_frees},
         {"replaced_blocks", analysis->replaced_blocks},
     };
 
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         set(recording, figures[i].key, figures[i].value);
+    json_object_set_new(recording, "cupti", cupti_json(&analysis->driver_view));
     json_object_set_new(recording, "closed", json_boolean(found->closed));
     json_object_set_new(recording, "complete", json_boolean(found->complete));
     json_object_set_new(recording, "rows_left_out", left_out);
@@ -342,12 +511,15 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "device", devices_json(analysis));
     json_object_set_new(report, "summary", summary_json(analysis));
     json_object_set_new(report, "memory", memory_json(analysis));
+    json_object_set_new(report, "driver", driver_json(analysis));
     json_object_set_new(report, "sites", rows_json(analysis, REPORT_BY_SITE, style->top, left_out));
+    json_object_set_new(report, "stacks", stacks_json(analysis, style->top, left_out));
     json_object_set_new(report, "sizes", rows_json(analysis, REPORT_BY_SIZE, style->top, left_out));
     json_object_set_new(report, "libraries",
                         rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
     json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
     json_object_set_new(report, "phases", phases_json(analysis));
+    json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_object_set_new(report, "timeline", timeline_json(analysis));
     json_object_set_new(report, "postmortems", postmortems_json(analysis));
     json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));

@@ -123,12 +123,13 @@ static void unaccounted_print(const struct report_input *input, FILE *out)
     static const struct report_figure figure = {
         "unaccounted_bytes", REPORT_BYTES,
         "Memory in use by the driver's account beyond what the trace knows, highest", 0, NULL};
+    uint64_t bytes;
 
     family_begin("cupool_unaccounted_bytes", &figure, out);
     for (size_t i = 0; i < input->count; i++)
-        if (input->analyses[i]->has_memory_info) {
+        if (driver_view_unaccounted(input->analyses[i], &bytes)) {
             sample_begin(input, i, "cupool_unaccounted_bytes", "", out);
-            sample_end(&figure, input->analyses[i]->unaccounted_bytes, out);
+            sample_end(&figure, bytes, out);
         }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "tools/escape.h"
 #include "tools/text_table.h"
 #include "tools/units.h"
 
@@ -82,6 +83,9 @@ static void incomplete_print(const struct page *page)
     char why[256];
 
     report_incomplete(&page->analysis->recording, why, sizeof why);
+    if (page->analysis->recording.cut_stacks)
+        fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
+                unit_count(page->analysis->recording.cut_stacks).text);
     if (*why)
         fprintf(page->out, "%strace is incomplete:%s %s\n", colour(page, YELLOW),
                 colour(page, PLAIN), why);
@@ -149,6 +153,24 @@ static void calls_print(const struct page *page)
             unit_duration(analysis->latency.max).text);
 }
 
+static void lifetimes_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    size_t median = lifetimes_median(&analysis->lifetimes);
+
+    if (!analysis->lifetimes.blocks)
+        return;
+    line_begin(page, "Lifetimes");
+    if (median + 1 < LIFETIME_CLASSES)
+        fprintf(page->out, "half of the blocks at most %s",
+                unit_duration(lifetime_class_ns(median)).text);
+    else
+        fprintf(page->out, "half of the blocks more than %s",
+                unit_duration(lifetime_class_ns(median - 1)).text);
+    fprintf(page->out, "; %s temporary\n",
+            unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
+}
+
 static const struct tally *kind_row(const struct analysis *analysis, unsigned memory)
 {
     for (size_t i = 0; i < analysis->kinds.rows; i++)
@@ -179,6 +201,44 @@ static void leaks_print(const struct page *page)
                 colour(page, PLAIN));
     else
         fputs("none\n", page->out);
+}
+
+/** The driver's own account, and why there is none. */
+static void driver_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct driver_view *view = &analysis->driver_view;
+    struct driver_step at_peak;
+    char text[256];
+
+    if (!view->state)
+        return;
+    if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
+        line_begin(page, "Driver's view");
+        fprintf(page->out, "%s at the peak, %s at most; %s%s unaccounted%s\n",
+                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
+                view->unaccounted_peak_bytes ? colour(page, YELLOW) : "",
+                unit_bytes(view->unaccounted_peak_bytes).text,
+                view->unaccounted_peak_bytes ? colour(page, PLAIN) : "");
+    }
+    for (size_t i = 0; i < view->libraries->rows; i++) {
+        const struct tally *row = &view->libraries->row[i];
+        const char *library = (const char *)(uintptr_t)row->key;
+
+        line_begin(page, i ? "" : "Unaccounted");
+        fprintf(page->out, "%s at most in %s allocations by %s\n",
+                unit_bytes(row->live_bytes.peak).text, unit_count(row->allocations).text,
+                library ? library : "unknown code");
+    }
+    for (size_t i = 0; i < view->pools; i++) {
+        line_begin(page, i ? "" : "Driver's pools");
+        fprintf(page->out, "%s at most, %s of it in use; device %u\n",
+                unit_bytes(view->pool[i].peak_bytes).text,
+                unit_bytes(view->pool[i].peak_used_bytes).text, view->pool[i].device);
+    }
+    driver_view_state_text(view, text, sizeof text);
+    line_begin(page, "CUPTI");
+    fprintf(page->out, "%s\n", text);
 }
 
 /** Memory kinds other than plain device memory, with what each had at most. */
@@ -259,6 +319,23 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     return r;
 }
 
+/** Modules without names because they are not what was loaded. */
+static void changed_print(const struct page *page)
+{
+    const struct tallies *sites = &page->analysis->sites;
+    const char *told = NULL;
+    struct frame frame;
+
+    for (size_t i = 0; i < sites->rows; i++) {
+        if (!frames_location(page->analysis->reader, sites->row[i].key, &frame) || !frame.changed ||
+            (told && !strcmp(told, frame.site.module)))
+            continue;
+        told = frame.site.module;
+        escape_print(page->out, ESCAPE_FRAME, frame_file_name(told));
+        fputs(": module changed since the recording, so its sites are offsets\n", page->out);
+    }
+}
+
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out)
 {
@@ -272,12 +349,16 @@ int report_text(const struct analysis *analysis, const char *trace,
     if (analysis->total.allocations || analysis->total.failures) {
         peak_print(&page);
         calls_print(&page);
+        lifetimes_print(&page);
         failures_print(&page);
     }
     leaks_print(&page);
     kinds_print(&page);
+    driver_print(&page);
     if (analysis->total.allocations)
         r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
+    if (style->by == REPORT_BY_SITE)
+        changed_print(&page);
     if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
         r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
     return r < 0 ? r : ferror(out) ? -EIO : 0;

@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/frames.h"
 #include "tools/symbols.h"
 
 struct entry {
     char *module, *function;
+    char *caller_module, *caller_function; /* of the innermost frame */
+    struct site_line line;
     uint64_t first; /* site all sites of this name are counted under */
     bool ignored;
 };
@@ -43,27 +46,67 @@ static void suffix_cut(char *function)
 
 static char *function_name(const struct trace_site *site)
 {
-    char text[512], *offset;
+    const char *known = site->function ? site->function : symbols_get(site)->function;
+    char *function;
 
-    if (symbols_find(site, text, sizeof text) < 0) {
-        snprintf(text, sizeof text, "+%#llx", (unsigned long long)site->offset);
-        return strdup(text);
+    if (known) {
+        function = strdup(known);
+        if (function && !site->function)
+            suffix_cut(function);
+        return function;
     }
-    offset = strrchr(text, '+');
-    if (offset)
-        *offset = '\0';
-    suffix_cut(text);
-    return strdup(text);
+    return asprintf(&function, "+%#llx", (unsigned long long)site->offset) < 0 ? NULL : function;
 }
 
-static int entry_init(struct entry *entry, const struct trace_site *site)
+static const char *module_name(const struct trace_site *site)
 {
-    const char *slash = site->module ? strrchr(site->module, '/') : NULL;
-
     /* Outside of any module an address is one of this run only. */
-    entry->module = strdup(!site->module ? unknown.module : slash ? slash + 1 : site->module);
-    entry->function = site->module ? function_name(site) : strdup(unknown.function);
-    return entry->module && entry->function ? 0 : -ENOMEM;
+    return site->module ? frame_file_name(site->module) : unknown.module;
+}
+
+static struct site_line line_of(const struct trace_site *site)
+{
+    const struct symbol *symbol = symbols_get(site);
+    const struct symbol_frame *own = symbol->frames ? &symbol->frame[symbol->frames - 1] : NULL;
+
+    if (site->function)
+        return (struct site_line){site->module, site->line};
+    return own ? (struct site_line){own->file, own->line} : (struct site_line){0};
+}
+
+static int entry_init(struct entry *entry, const struct trace_reader *reader, uint64_t site)
+{
+    struct trace_site caller = {0};
+    struct frame location;
+
+    trace_reader_site(reader, site, &caller);
+    if (!frames_location(reader, site, &location))
+        location.site = caller;
+    entry->module = strdup(module_name(&location.site));
+    entry->function = location.site.module ? function_name(&location.site)
+                                           : strdup(unknown.function);
+    entry->caller_module = strdup(module_name(&caller));
+    entry->caller_function = caller.module ? function_name(&caller) : strdup(unknown.function);
+    entry->line = line_of(&location.site);
+    return entry->module && entry->function && entry->caller_module && entry->caller_function
+               ? 0
+               : -ENOMEM;
+}
+
+static void entry_done(struct entry *entry)
+{
+    free(entry->module);
+    free(entry->function);
+    free(entry->caller_module);
+    free(entry->caller_function);
+}
+
+static bool entry_fits(const struct entry *entry, const char *glob)
+{
+    const struct site_name name = {entry->module, entry->function};
+    const struct site_name caller = {entry->caller_module, entry->caller_function};
+
+    return site_name_fits(&name, glob) || site_name_fits(&caller, glob);
 }
 
 static int entry_compare(const void *a, const void *b)
@@ -130,30 +173,23 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
                       size_t ignored_count, struct site_names **ret_names)
 {
     struct site_names *names = calloc(1, sizeof *names);
-    struct trace_site site;
-    size_t sites = 0;
+    size_t sites = trace_reader_summary(reader)->sites;
     int r = -ENOMEM;
 
-    while (trace_reader_site(reader, sites + 1, &site) == 0)
-        sites++;
     if (names)
         names->entry = calloc(sites + 1, sizeof *names->entry);
     if (!names || !names->entry)
         goto destroy;
     for (; names->entries < sites; names->entries++) {
         struct entry *entry = &names->entry[names->entries];
-        struct site_name name;
 
-        trace_reader_site(reader, names->entries + 1, &site);
-        r = entry_init(entry, &site);
+        r = entry_init(entry, reader, names->entries + 1);
         if (r < 0) {
-            free(entry->module);
-            free(entry->function);
+            entry_done(entry);
             goto destroy;
         }
-        name = (struct site_name){entry->module, entry->function};
         for (size_t i = 0; i < ignored_count && !entry->ignored; i++)
-            entry->ignored = site_name_fits(&name, ignored[i]);
+            entry->ignored = entry_fits(entry, ignored[i]);
     }
     r = entries_join(names);
     if (r < 0)
@@ -169,10 +205,8 @@ void site_names_destroy(struct site_names *names)
 {
     if (!names)
         return;
-    for (size_t i = 0; i < names->entries; i++) {
-        free(names->entry[i].module);
-        free(names->entry[i].function);
-    }
+    for (size_t i = 0; i < names->entries; i++)
+        entry_done(&names->entry[i]);
     free(names->entry);
     free(names);
 }
@@ -189,13 +223,28 @@ struct site_name site_names_get(const struct site_names *names, uint64_t site)
     return entry ? (struct site_name){entry->module, entry->function} : unknown;
 }
 
+struct site_line site_names_line(const struct site_names *names, uint64_t site)
+{
+    const struct entry *entry = entry_of(names, site);
+
+    return entry ? entry->line : (struct site_line){0};
+}
+
+uint64_t site_names_first(const struct site_names *names, uint64_t site)
+{
+    const struct entry *entry = entry_of(names, site);
+
+    return entry ? entry->first : 0;
+}
+
 static bool choice_map(void *context, uint64_t site, uint64_t *ret_site)
 {
     struct site_choice *choice = context;
     const struct entry *entry = entry_of(choice->names, site);
-    struct site_name name = site_names_get(choice->names, site);
+    bool fits = !choice->glob ||
+                (entry ? entry_fits(entry, choice->glob) : site_name_fits(&unknown, choice->glob));
 
-    if ((entry && entry->ignored) || (choice->glob && !site_name_fits(&name, choice->glob)))
+    if ((entry && entry->ignored) || !fits)
         return false;
     choice->fitted = true;
     *ret_site = entry ? entry->first : 0;

@@ -39,8 +39,16 @@ int snapshot_site_compare(const void *a, const void *b)
 
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
 {
-    snprintf(ret_text, text_bytes, "%.*s (%s)", (int)site_function_length(site->function),
-             site->function, site->module);
+    int length = (int)site_function_length(site->function);
+
+    if (!site->file)
+        snprintf(ret_text, text_bytes, "%.*s (%s)", length, site->function, site->module);
+    else if (!strcmp(site->file, site->module)) /* Python */
+        snprintf(ret_text, text_bytes, "%s:%llu %s", site->file, (unsigned long long)site->line,
+                 site->function);
+    else
+        snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
+                 (unsigned long long)site->line, length, site->function, site->module);
 }
 
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
@@ -96,13 +104,91 @@ static int devices_copy(struct snapshot *snapshot, const struct analysis *analys
     return 0;
 }
 
+/** What the stacks of one line of a site have, under the number of its first stack. */
+struct line_tally {
+    uint64_t first, stack, leaked_bytes, live_bytes;
+    struct site_line line;
+};
+
+static int line_compare(const void *a, const void *b)
+{
+    const struct line_tally *left = a, *right = b;
+
+    if (left->first != right->first)
+        return left->first < right->first ? -1 : 1;
+    if (left->line.line != right->line.line)
+        return left->line.line < right->line.line ? -1 : 1;
+    return (left->stack > right->stack) - (left->stack < right->stack);
+}
+
+static bool line_is_more(const struct line_tally *line, const struct line_tally *than)
+{
+    if (line->leaked_bytes != than->leaked_bytes)
+        return line->leaked_bytes > than->leaked_bytes;
+    return line->live_bytes > than->live_bytes;
+}
+
+/** Lines of all stacks, those of one site together; free() them. */
+static struct line_tally *lines_sum(const struct analysis *analysis, const struct site_names *names,
+                                    size_t *ret_count)
+{
+    size_t rows = analysis->stacks.rows, count = 0;
+    struct line_tally *lines = calloc(rows + 1, sizeof *lines);
+
+    for (size_t i = 0; lines && i < rows; i++) {
+        const struct tally *row = &analysis->stacks.row[i];
+
+        lines[i] = (struct line_tally){site_names_first(names, row->key), row->key,
+                                       row->leaked_bytes, row->live_bytes.peak,
+                                       site_names_line(names, row->key)};
+    }
+    if (lines)
+        qsort(lines, rows, sizeof *lines, line_compare);
+    for (size_t i = 0; lines && i < rows; i++) {
+        struct line_tally *last = count ? &lines[count - 1] : NULL;
+
+        if (last && last->first == lines[i].first && last->line.line == lines[i].line.line) {
+            last->leaked_bytes += lines[i].leaked_bytes;
+            last->live_bytes += lines[i].live_bytes;
+        } else {
+            lines[count++] = lines[i];
+        }
+    }
+    *ret_count = count;
+    return lines;
+}
+
+/** The line of a site that leaks most, else holds most. */
+static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
+{
+    const struct line_tally *most = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        if (lines[i].first == first && (!most || line_is_more(&lines[i], most)))
+            most = &lines[i];
+    return most ? most->line : (struct site_line){0};
+}
+
+static int line_copy(struct snapshot_site *site, struct site_line line)
+{
+    if (!line.file || !line.line)
+        return 0;
+    site->file = strdup(frame_file_name(line.file));
+    site->line = line.line;
+    return site->file ? 0 : -ENOMEM;
+}
+
 static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
                       const struct site_names *names)
 {
+    size_t count = 0;
+    struct line_tally *lines = lines_sum(analysis, names, &count);
+    int r = 0;
+
     snapshot->site = calloc(analysis->sites.rows + 1, sizeof *snapshot->site);
-    if (!snapshot->site)
-        return -ENOMEM;
-    for (size_t i = 0; i < analysis->sites.rows; i++) {
+    if (!snapshot->site || !lines)
+        r = -ENOMEM;
+    for (size_t i = 0; i < analysis->sites.rows && r == 0; i++) {
         const struct tally *row = &analysis->sites.row[i];
         struct snapshot_site *site = &snapshot->site[snapshot->sites++];
         struct site_name name = site_names_get(names, row->key);
@@ -112,11 +198,14 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
+        r = line_copy(site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
-            return -ENOMEM;
+            r = -ENOMEM;
     }
-    qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
-    return 0;
+    free(lines);
+    if (r == 0)
+        qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
+    return r;
 }
 
 static int text_compare(const void *a, const void *b)
@@ -239,6 +328,7 @@ void snapshot_destroy(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->sites; i++) {
         free(snapshot->site[i].module);
         free(snapshot->site[i].function);
+        free(snapshot->site[i].file);
     }
     for (size_t i = 0; i < snapshot->ignored_count; i++)
         free(snapshot->ignored[i]);

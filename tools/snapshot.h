@@ -43,6 +43,8 @@ extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
 
 struct snapshot_site {
     char *module, *function;
+    char *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
+    uint64_t line;
     uint64_t figure[SNAPSHOT_FIGURE_COUNT];
 };
 
@@ -98,7 +100,7 @@ int snapshot_site_compare(const void *a, const void *b);
 /** By module and function, the order of baselines. */
 int snapshot_site_compare_name(const void *a, const void *b);
 
-/** For people: "decode (libmodel.so)". */
+/** For people: "model.cc:41 decode (libmodel.so)", without a line "decode (libmodel.so)". */
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);
 
 /* baseline.c */

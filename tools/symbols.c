@@ -1,162 +1,145 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See symbols.h. The static symbol table where there is one, else the dynamic one, searched for
- * the function that covers an offset. A file has few sites, so the search is linear.
+ * See symbols.h. Here: what is remembered of each address. Python frames bring their own names.
  */
 #include "tools/symbols.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <gelf.h>
-#include <libelf.h>
-#include <stdbool.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "tools/debug_info.h"
+#include "tools/elf_module.h"
+
+#define FRAMES_MOST 32
 
 /** Of the C++ runtime. */
 extern char *__cxa_demangle(const char *name, char *buffer, size_t *bytes, int *status);
 
-struct module {
-    struct module *next;
+/** One address, remembered. */
+struct known {
     char *path;
-    int fd;
-    Elf *elf; /* NULL: not usable */
-    Elf_Data *table, *names;
-    size_t symbols;
+    uint64_t offset;
+    struct symbol symbol;
+    struct symbol_frame frame[FRAMES_MOST];
+    size_t frames;
 };
 
-static struct module *modules;
+static void *knowns; /* a tree of struct known */
+static struct elf_module *modules;
+static const struct symbol nothing;
 
-static bool build_id_is(Elf *elf, const char *wanted)
+static int known_compare(const void *a, const void *b)
 {
-    Elf_Scn *section = NULL;
-    GElf_Shdr header;
+    const struct known *left = a, *right = b;
 
-    while ((section = elf_nextscn(elf, section))) {
-        Elf_Data *data;
-        size_t offset = 0, next, name, id;
-        GElf_Nhdr note;
-
-        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_NOTE)
-            continue;
-        data = elf_getdata(section, NULL);
-        while (data && (next = gelf_getnote(data, offset, &note, &name, &id)) > 0) {
-            const unsigned char *bytes = (const unsigned char *)data->d_buf + id;
-            bool same = note.n_type == NT_GNU_BUILD_ID && strlen(wanted) == 2 * note.n_descsz;
-            char digits[3];
-
-            for (size_t i = 0; same && i < note.n_descsz; i++) {
-                snprintf(digits, sizeof digits, "%02x", bytes[i]);
-                same = !strncmp(wanted + 2 * i, digits, 2);
-            }
-            if (same)
-                return true;
-            offset = next;
-        }
-    }
-    return false;
+    if (left->offset != right->offset)
+        return left->offset < right->offset ? -1 : 1;
+    return strcmp(left->path, right->path);
 }
 
-/** Finds .symtab, or .dynsym where it was stripped. */
-static bool table_find(struct module *module)
-{
-    Elf_Scn *section = NULL, *found = NULL;
-    GElf_Shdr header, found_header = {0};
-
-    while ((section = elf_nextscn(module->elf, section))) {
-        if (!gelf_getshdr(section, &header) || !header.sh_entsize ||
-            (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM))
-            continue;
-        if (!found || header.sh_type == SHT_SYMTAB) {
-            found = section;
-            found_header = header;
-        }
-    }
-    if (!found)
-        return false;
-    module->table = elf_getdata(found, NULL);
-    module->names = elf_getdata(elf_getscn(module->elf, found_header.sh_link), NULL);
-    module->symbols = found_header.sh_size / found_header.sh_entsize;
-    return module->table && module->names;
-}
-
-static void module_load(struct module *module, const char *build_id)
-{
-    module->fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (module->fd < 0 || elf_version(EV_CURRENT) == EV_NONE)
-        return;
-    module->elf = elf_begin(module->fd, ELF_C_READ_MMAP, NULL);
-    if (!module->elf)
-        return;
-    if (elf_kind(module->elf) != ELF_K_ELF || !build_id || !build_id_is(module->elf, build_id) ||
-        !table_find(module)) {
-        elf_end(module->elf);
-        module->elf = NULL;
-    }
-}
-
-static struct module *module_get(const struct trace_site *site)
-{
-    struct module *module = modules;
-
-    while (module && strcmp(module->path, site->module) != 0)
-        module = module->next;
-    if (module)
-        return module;
-    module = calloc(1, sizeof *module);
-    if (!module)
-        return NULL;
-    module->path = strdup(site->module);
-    module->next = modules;
-    modules = module;
-    module->fd = -1;
-    if (module->path)
-        module_load(module, site->build_id);
-    return module;
-}
-
-/** The function as its source has it. */
-static void name_print(const char *name, uint64_t offset, char *ret_text, size_t text_bytes)
+/** The function as its source has it; free() it. */
+static char *name_plain(const char *name)
 {
     char *plain = !strncmp(name, "_Z", 2) ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
 
-    snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
-             plain ? plain : name, (unsigned long long)offset);
-    free(plain);
+    return plain ? plain : strdup(name);
+}
+
+static void frame_add(void *state, const char *function, const char *file, uint64_t line)
+{
+    struct known *known = state;
+    struct symbol_frame *frame = &known->frame[known->frames];
+
+    if (known->frames == FRAMES_MOST)
+        return;
+    frame->function = function ? name_plain(function) : NULL;
+    frame->file = file ? strdup(file) : NULL;
+    frame->line = file ? line : 0;
+    known->frames++;
+}
+
+static void known_fill(struct known *known, const struct trace_site *site)
+{
+    struct elf_module *module = elf_module_get(&modules, site->module, site->build_id);
+    const char *name;
+
+    known->symbol.changed = elf_module_is_changed(module);
+    name = elf_module_function(module, site->offset, &known->symbol.offset);
+    known->symbol.function = name ? name_plain(name) : NULL;
+    if (elf_module_debug_info(module))
+        debug_info_frames(elf_module_debug_info(module), site->offset, frame_add, known);
+    if (!known->frames && name)
+        frame_add(known, name, NULL, 0);
+    known->symbol.frame = known->frame;
+    known->symbol.frames = known->frames;
+}
+
+static void known_free(void *entry)
+{
+    struct known *known = entry;
+
+    for (size_t i = 0; i < known->frames; i++) {
+        free((char *)known->frame[i].function);
+        free((char *)known->frame[i].file);
+    }
+    free((char *)known->symbol.function);
+    free(known->path);
+    free(known);
+}
+
+static struct known *known_create(const struct trace_site *site)
+{
+    struct known *known = calloc(1, sizeof *known);
+
+    if (known)
+        known->path = strdup(site->module);
+    if (known && known->path) {
+        known->offset = site->offset;
+        return known;
+    }
+    free(known);
+    return NULL;
+}
+
+const struct symbol *symbols_get(const struct trace_site *site)
+{
+    struct known wanted = {.path = (char *)site->module, .offset = site->offset};
+    struct known **found, *known;
+
+    if (!site->module || site->function)
+        return &nothing;
+    found = tfind(&wanted, &knowns, known_compare);
+    if (found)
+        return &(*found)->symbol;
+    known = known_create(site);
+    if (!known)
+        return &nothing;
+    known_fill(known, site);
+    if (!tsearch(known, &knowns, known_compare)) {
+        known_free(known);
+        return &nothing;
+    }
+    return &known->symbol;
 }
 
 int symbols_find(const struct trace_site *site, char *ret_text, size_t text_bytes)
 {
-    struct module *module = module_get(site);
-    GElf_Sym symbol;
+    const struct symbol *symbol = symbols_get(site);
 
-    for (size_t i = 0; module && module->elf && i < module->symbols; i++) {
-        if (!gelf_getsym(module->table, (int)i, &symbol) ||
-            GELF_ST_TYPE(symbol.st_info) != STT_FUNC || site->offset < symbol.st_value ||
-            site->offset - symbol.st_value >= symbol.st_size ||
-            symbol.st_name >= module->names->d_size)
-            continue;
-        name_print((const char *)module->names->d_buf + symbol.st_name,
-                   site->offset - symbol.st_value, ret_text, text_bytes);
-        return 0;
-    }
-    return -ENOENT;
+    if (!symbol->function)
+        return -ENOENT;
+    snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
+             symbol->function, (unsigned long long)symbol->offset);
+    return 0;
 }
 
 void symbols_done(void)
 {
-    while (modules) {
-        struct module *module = modules;
-
-        modules = module->next;
-        if (module->elf)
-            elf_end(module->elf);
-        if (module->fd >= 0)
-            close(module->fd);
-        free(module->path);
-        free(module);
-    }
+    tdestroy(knowns, known_free);
+    knowns = NULL;
+    elf_modules_destroy(modules);
+    modules = NULL;
 }

@@ -143,6 +143,14 @@ static int installation_print(bool *ret_fine)
     return r;
 }
 
+static void doubts_print(const struct program *program)
+{
+    if (program->defines_dlsym)
+        row("", "defines dlsym itself: what it looks up past cupool's dlsym is not seen");
+    if (program->uses_dlmopen)
+        row("", "uses dlmopen: CUDA in another namespace runs natively and is not seen");
+}
+
 static void program_print(const struct program *program)
 {
     const char *escape = program_escape(program);
@@ -156,8 +164,39 @@ static void program_print(const struct program *program)
         row("", "has the CUDA runtime in it, or loads the driver itself: caught at that door");
     if (program->is_elf && !program->libraries && !program->has_static_cudart)
         row("", "not linked with CUDA itself; what it loads later is seen only by running it");
+    doubts_print(program);
     if (escape)
         printf("%-12s escapes: %s\n", "verdict", escape);
+}
+
+/** Libraries that are preloaded beside ours, from one list of them. */
+static void neighbours_print(const char *list)
+{
+    char *copy = strdup(list ? list : ""), *rest = NULL;
+
+    for (char *word = copy ? strtok_r(copy, ": \t\n", &rest) : NULL; word;
+         word = strtok_r(NULL, ": \t\n", &rest)) {
+        struct program library = {0};
+        bool is_read = program_inspect(word, &library) == 0;
+
+        printf("%-12s also preloaded: %s%s\n", "", word,
+               !is_read                ? " (cannot be looked at)"
+               : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"
+                                       : "");
+    }
+    free(copy);
+}
+
+static void system_neighbours_print(void)
+{
+    char list[4096];
+    FILE *file = fopen("/etc/ld.so.preload", "re");
+    size_t length = file ? fread(list, 1, sizeof list - 1, file) : 0;
+
+    list[length] = '\0';
+    neighbours_print(list);
+    if (file)
+        fclose(file);
 }
 
 static const char *door_of(const char *api)
@@ -167,25 +206,61 @@ static const char *door_of(const char *api)
     return !strncmp(api, "cu", 2) && isupper((unsigned char)api[2]) ? "driver" : "other";
 }
 
-static void doors_print(const struct analysis *analysis)
+/** What the program is linked to call; a function that was seen is taken out. */
+struct unseen {
+    const char *name[PROGRAM_IMPORTS];
+    size_t count;
+};
+
+static void unseen_remove(struct unseen *unseen, const char *name)
+{
+    for (size_t i = 0; i < unseen->count; i++)
+        if (!strcmp(unseen->name[i], name))
+            unseen->name[i] = unseen->name[--unseen->count];
+}
+
+static void unseen_print(const struct unseen *unseen)
+{
+    for (size_t i = 0; i < unseen->count; i++)
+        printf("%-12s %s: linked with, not called in this run\n", i ? "" : "not seen",
+               unseen->name[i]);
+}
+
+/** The highest level of device memory in the record beside what the driver counted. */
+static void account_print(const struct analysis *analysis)
+{
+    uint64_t bytes;
+    char text[256];
+
+    printf("%-12s %s of device memory at most\n", "traced",
+           unit_bytes(analysis->driver.peak > analysis->requested.peak ? analysis->driver.peak
+                                                                       : analysis->requested.peak)
+               .text);
+    driver_view_state_text(&analysis->driver_view, text, sizeof text);
+    row("by CUPTI", text);
+    if (driver_view_unaccounted(analysis, &bytes))
+        printf("%-12s %s at most in use by the driver's account and not in the record\n",
+               "unaccounted", unit_bytes(bytes).text);
+}
+
+static void doors_print(const struct analysis *analysis, struct unseen *unseen)
 {
     struct tally *rows = report_rows_sorted(&analysis->apis);
 
     for (size_t i = 0; rows && i < analysis->apis.rows; i++) {
         const char *api = trace_reader_string(analysis->reader, rows[i].key);
 
+        unseen_remove(unseen, api ? api : "");
         printf("%-12s %s (%s API): %s allocations, %s frees\n", i ? "" : "seen",
                api ? api : "unknown", door_of(api ? api : ""), unit_count(rows[i].allocations).text,
                unit_count(rows[i].frees).text);
     }
     free(rows);
-    if (analysis->has_memory_info)
-        printf("%-12s %s at most in use by the driver's account and not in the record\n",
-               "unaccounted", unit_bytes(analysis->unaccounted_bytes).text);
+    account_print(analysis);
 }
 
 /** Reads what the run recorded. */
-static int trace_print(const struct trace_file *file)
+static int trace_print(const struct trace_file *file, struct unseen *unseen)
 {
     struct trace_reader *reader = NULL;
     struct analysis *analysis = NULL;
@@ -196,7 +271,7 @@ static int trace_print(const struct trace_file *file)
         analysis_create(reader, &analysis, why, sizeof why) < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", file->path, why);
     else
-        doors_print(analysis);
+        doors_print(analysis, unseen);
     analysis_destroy(analysis);
     trace_reader_close(reader);
     return trouble;
@@ -204,24 +279,31 @@ static int trace_print(const struct trace_file *file)
 
 static int verdict(const struct program *program, const struct trace_files *files)
 {
+    struct unseen unseen = {.count = program->imports};
     int trouble = EXIT_FINE;
 
+    memcpy(unseen.name, program->import, sizeof unseen.name);
     for (size_t i = 0; i < files->count && trouble == EXIT_FINE; i++) {
         if (files->count > 1)
             printf("%-12s %d\n", "process", (int)files->file[i].pid);
-        trouble = trace_print(&files->file[i]);
+        trouble = trace_print(&files->file[i], &unseen);
     }
     if (trouble != EXIT_FINE)
         return trouble;
+    unseen_print(&unseen);
     if (files->count) {
-        row("verdict", "caught");
+        row("verdict", program->defines_dlsym || program->uses_dlmopen
+                           ? "caught, but for what is said above"
+                           : "caught");
         return EXIT_FINE;
     }
-    if (program->libraries || program->has_static_cudart) {
-        row("verdict", "not caught: it has CUDA in it, and no call was seen");
+    if (program->defines_dlsym || program->uses_dlmopen) {
+        row("verdict", program->defines_dlsym
+                           ? "not caught: it defines dlsym itself, and no call was seen"
+                           : "not caught: it uses dlmopen, and no call was seen");
         return EXIT_FOUND;
     }
-    row("verdict", "it made no CUDA call");
+    row("verdict", "nothing to catch: it made no call to allocate device memory");
     return EXIT_FINE;
 }
 
@@ -236,6 +318,8 @@ static int program_run(const struct program *program, char *const *argv)
     if (!mkdtemp(directory))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(errno));
     snprintf(pattern, sizeof pattern, "%s/%%p", directory);
+    neighbours_print(getenv("LD_PRELOAD"));
+    system_neighbours_print();
     r = locate_library(library, sizeof library);
     if (r == 0)
         r = launch_preload(library);

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "tools/locations.h"
 #include "tools/report_formats.h"
 #include "tools/progress.h"
 #include "tools/symbols.h"
@@ -152,16 +153,19 @@ struct loaded {
     size_t count;
     struct trace_reader **reader;
     struct analysis **analysis;
+    struct locations **locations;
 };
 
 static void loaded_done(struct loaded *loaded)
 {
     for (size_t i = 0; i < loaded->count; i++) {
         analysis_destroy(loaded->analysis[i]);
+        locations_destroy(loaded->locations[i]);
         trace_reader_close(loaded->reader[i]);
     }
     free(loaded->reader);
     free(loaded->analysis);
+    free(loaded->locations);
     symbols_done();
 }
 
@@ -178,8 +182,16 @@ static int trace_load(struct loaded *loaded, const char *path)
                           : r == -EBADMSG         ? "record it again"
                           : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
                                                   : "see that it can be read");
-    r = analysis_create(loaded->reader[i], &loaded->analysis[i], why, sizeof why);
+    snprintf(why, sizeof why, "out of memory");
+    r = locations_create(loaded->reader[i], &loaded->locations[i]);
+    if (r == 0) {
+        struct analysis_lens lens = locations_lens(loaded->locations[i]);
+
+        r = analysis_create_through(loaded->reader[i], &lens, &loaded->analysis[i], why,
+                                    sizeof why);
+    }
     if (r < 0) {
+        locations_destroy(loaded->locations[i]);
         trace_reader_close(loaded->reader[i]);
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", path, why);
     }
@@ -193,7 +205,8 @@ static int traces_load(struct loaded *loaded, char **paths, size_t count)
 
     loaded->reader = calloc(count, sizeof(void *));
     loaded->analysis = calloc(count, sizeof(void *));
-    if (!loaded->reader || !loaded->analysis)
+    loaded->locations = calloc(count, sizeof(void *));
+    if (!loaded->reader || !loaded->analysis || !loaded->locations)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     for (size_t i = 0; i < count && !trouble; i++)
         trouble = trace_load(loaded, paths[i]);

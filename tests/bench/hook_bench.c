@@ -7,7 +7,8 @@
  * steady state every allocation can be a hit. Sizes are drawn from 512 B to --max-size,
  * log-uniform. The time of each call is taken with the time-stamp counter, less the counter's own
  * cost; the percentiles are over single calls. The order of replacement is "random" or "oldest"
- * first.
+ * first. --depth adds calling frames, half of them without a frame pointer, for what is recorded of
+ * the stack.
  */
 #include <cuda_runtime_api.h>
 #include <getopt.h>
@@ -28,6 +29,7 @@ struct options {
     size_t max_size;
     unsigned seed;
     int oldest_first;
+    unsigned depth;
 };
 
 struct histogram {
@@ -139,9 +141,8 @@ static int replace_block(struct worker *worker, void **block, uint64_t *random, 
     return freed == cudaSuccess && allocated == cudaSuccess;
 }
 
-static void *work(void *argument)
+static void work_here(struct worker *worker)
 {
-    struct worker *worker = argument;
     const struct options *options = worker->options;
     uint64_t random = 0x9E3779B97F4A7C15u * (options->seed + worker->index + 1);
     size_t live = options->live / options->threads ? options->live / options->threads : 1;
@@ -162,19 +163,51 @@ static void *work(void *argument)
     for (size_t i = 0; i < live; i++)
         cudaFree(blocks[i]);
     free(blocks);
+}
+
+static inline __attribute__((always_inline)) void work_below(struct worker *worker, unsigned depth);
+
+/* Room on the stack that the compiler cannot drop, nor turn the call into a jump. */
+__attribute__((noinline, optimize("no-omit-frame-pointer"))) static void work_with_pointer(
+    struct worker *worker, unsigned depth)
+{
+    volatile char room[64] = {(char)depth};
+    work_below(worker, depth);
+    room[0]++;
+}
+
+__attribute__((noinline, optimize("omit-frame-pointer"))) static void work_without_pointer(
+    struct worker *worker, unsigned depth)
+{
+    volatile char room[64] = {(char)depth};
+    work_below(worker, depth);
+    room[0]++;
+}
+
+static void work_below(struct worker *worker, unsigned depth)
+{
+    if (!depth)
+        work_here(worker);
+    else if (depth % 2)
+        work_with_pointer(worker, depth - 1);
+    else
+        work_without_pointer(worker, depth - 1);
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    work_below(worker, worker->options->depth);
     return NULL;
 }
 
 static int parse(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"threads", required_argument, NULL, 't'},
-        {"live", required_argument, NULL, 'l'},
-        {"steps", required_argument, NULL, 'n'},
-        {"max-size", required_argument, NULL, 'm'},
-        {"seed", required_argument, NULL, 's'},
-        {"oldest-first", no_argument, NULL, 'o'},
-        {0},
+        {"threads", required_argument, NULL, 't'}, {"live", required_argument, NULL, 'l'},
+        {"steps", required_argument, NULL, 'n'},   {"max-size", required_argument, NULL, 'm'},
+        {"seed", required_argument, NULL, 's'},    {"oldest-first", no_argument, NULL, 'o'},
+        {"depth", required_argument, NULL, 'd'},   {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -185,6 +218,7 @@ static int parse(int argc, char **argv, struct options *options)
         case 'm': options->max_size = strtoull(optarg, NULL, 0); break;
         case 's': options->seed = (unsigned)strtoul(optarg, NULL, 0); break;
         case 'o': options->oldest_first = 1; break;
+        case 'd': options->depth = (unsigned)strtoul(optarg, NULL, 0); break;
         default: return -1;
         }
     }
@@ -200,11 +234,11 @@ static void print_call(const char *name, const struct histogram *histogram, cons
 
 int main(int argc, char **argv)
 {
-    struct options options = {1, 1000, 200000, 32768, 1, 0};
+    struct options options = {1, 1000, 200000, 32768, 1, 0, 0};
     if (parse(argc, argv, &options)) {
         fprintf(stderr,
                 "usage: %s [--threads N] [--live N] [--steps N] [--max-size BYTES] [--seed N] "
-                "[--oldest-first]\n",
+                "[--oldest-first] [--depth FRAMES]\n",
                 argv[0]);
         return 2;
     }

@@ -2,14 +2,18 @@
 /*
  * How long one allocation and one free take, beside mimalloc and jemalloc on the same sequence.
  *
- *   pool_bench [--quick] [--json FILE]
- *   pool_bench --sequence pool|mimalloc|jemalloc --live N --operations N [--mix small|wide]
+ *   pool_bench [--quick] [--json FILE] [--only ALLOCATOR] [--threads N] [--live N]
+ *   pool_bench --sequence ALLOCATOR --live N --operations N [--mix small|wide]
  *
- * A run fills N slots with blocks, then again and again frees the block of a random slot and
- * allocates another. Single operations are timed with the time-stamp counter, its own cost (the
- * median of an empty measurement) subtracted; means come from untimed passes. The device costs
- * nothing, so the figures are the pool's alone, with all of its statistics, quarantine included.
- * The second form runs the sequence and prints nothing: pool_instructions counts its instructions.
+ * Allocators: pool, as it is used while nothing is recorded; described, the pool as it is used
+ * while something is: with sites, and every free says what it freed; mimalloc; jemalloc.
+ *
+ * A run fills N slots with blocks, then again and again frees the block of a slot, a random one or
+ * the oldest, and allocates another. Single operations are timed with the time-stamp counter, its
+ * own cost (the median of an empty measurement) subtracted; means come from untimed passes. The
+ * device costs nothing, so the figures are the pool's alone, with all of its statistics, quarantine
+ * included. The second form runs the sequence and prints nothing: pool_instructions counts its
+ * instructions.
  *
  * Mixes: small, 512 B to 4 KiB; wide, log-uniform from 512 B to 1 MiB.
  */
@@ -56,10 +60,21 @@ static bool pool_open(void)
 static uint64_t pool_take(size_t bytes)
 {
     struct pool_block block;
-    return pool_allocate(pool, bytes, 1, &block) == 0 ? block.address : 0;
+    return pool_allocate(pool, bytes, 0, &block) == 0 ? block.address : 0;
 }
 
 static void pool_give(uint64_t handle)
+{
+    pool_free(handle, 0, NULL);
+}
+
+static uint64_t described_take(size_t bytes)
+{
+    struct pool_block block;
+    return pool_allocate(pool, bytes, 1, &block) == 0 ? block.address : 0;
+}
+
+static void described_give(uint64_t handle)
 {
     struct pool_block block;
     pool_free(handle, 2, &block);
@@ -110,6 +125,7 @@ static void peer_close(void)
 
 static const struct allocator allocators[] = {
     {"pool", pool_open, pool_take, pool_give, pool_close},
+    {"described", pool_open, described_take, described_give, pool_close},
     {"mimalloc", mimalloc_open, peer_take, peer_give, peer_close},
     {"jemalloc", jemalloc_open, peer_take, peer_give, peer_close},
 };
@@ -177,7 +193,9 @@ enum mix { MIX_SMALL, MIX_WIDE };
 struct work {
     const struct allocator *allocator;
     enum mix mix;
+    bool oldest; /* is replaced, not a random one */
     size_t live, operations;
+    size_t step;
     bool timed;
     uint64_t seed;
     pthread_barrier_t *barrier;
@@ -203,10 +221,15 @@ static size_t size_next(enum mix mix, uint64_t r)
     return base + (r >> 8) % base;
 }
 
+static uint64_t *slot_next(struct work *work, uint64_t *slots, uint64_t r)
+{
+    return &slots[work->oldest ? work->step++ % work->live : (r >> 32) % work->live];
+}
+
 static void work_step(struct work *work, uint64_t *slots, uint64_t *state)
 {
     uint64_t r = random_next(state);
-    uint64_t *slot = &slots[(r >> 32) % work->live];
+    uint64_t *slot = slot_next(work, slots, r);
     work->allocator->release(*slot);
     *slot = work->allocator->allocate(size_next(work->mix, r));
 }
@@ -214,7 +237,7 @@ static void work_step(struct work *work, uint64_t *slots, uint64_t *state)
 static void work_step_timed(struct work *work, uint64_t *slots, uint64_t *state)
 {
     uint64_t r = random_next(state);
-    uint64_t *slot = &slots[(r >> 32) % work->live];
+    uint64_t *slot = slot_next(work, slots, r);
     size_t bytes = size_next(work->mix, r);
     uint64_t handle = *slot; /* the miss on the benchmark's own array is not the allocator's */
     uint64_t start = ticks();
@@ -256,7 +279,7 @@ static void *work_main(void *argument)
 /* ---- measuring ---- */
 
 struct result {
-    const char *allocator, *mix;
+    const char *allocator, *mix, *replaced;
     unsigned threads;
     size_t live;
     double mean_ns, allocate_p50_ns, allocate_p99_ns, free_p50_ns, free_p99_ns;
@@ -275,7 +298,7 @@ static double percentile_ns(uint32_t *samples, size_t count, unsigned percent)
 static double metadata_per_block(const struct allocator *allocator)
 {
     struct pool_statistics statistics;
-    if (allocator->allocate != pool_take)
+    if (allocator->open != pool_open)
         return 0;
     pool_statistics_get(pool, &statistics);
     return (double)statistics.metadata_bytes / (double)statistics.live_blocks.current;
@@ -305,21 +328,33 @@ static double mean_measure(struct work *works, unsigned threads, double *ret_met
     return ns / (double)(threads * works[0].operations * 2);
 }
 
-static bool measure(const struct allocator *allocator, unsigned threads, size_t live, enum mix mix,
+/** What is run with each allocator. */
+struct bench_case {
+    enum mix mix;
+    unsigned threads;
+    size_t live;
+    bool oldest;
+};
+
+static bool measure(const struct allocator *allocator, const struct bench_case *bench,
                     size_t operations, struct result *ret_result)
 {
+    unsigned threads = bench->threads;
+    size_t live = bench->live;
     struct work works[THREADS_MAX];
     static uint32_t allocate_ticks[SAMPLES_MAX], free_ticks[SAMPLES_MAX];
     if (!allocator->open())
         return false;
     for (unsigned index = 0; index < threads; index++)
         works[index] = (struct work){.allocator = allocator,
-                                     .mix = mix,
+                                     .mix = bench->mix,
+                                     .oldest = bench->oldest,
                                      .live = live / threads,
                                      .operations = operations,
                                      .seed = SEQUENCE_SEEDS + index};
     struct result result = {.allocator = allocator->name,
-                            .mix = mix == MIX_SMALL ? "small" : "wide",
+                            .mix = bench->mix == MIX_SMALL ? "small" : "wide",
+                            .replaced = bench->oldest ? "oldest" : "random",
                             .threads = threads,
                             .live = live};
     result.mean_ns = mean_measure(works, threads, &result.metadata_bytes_per_block);
@@ -346,7 +381,8 @@ static bool measure(const struct allocator *allocator, unsigned threads, size_t 
 
 static void result_print(const struct result *r)
 {
-    printf("%-9s %-6s %7u %9zu %8.1f ", r->allocator, r->mix, r->threads, r->live, r->mean_ns);
+    printf("%-9s %-6s %-8s %7u %9zu %8.1f ", r->allocator, r->mix, r->replaced, r->threads, r->live,
+           r->mean_ns);
     if (r->threads == 1)
         printf("%9.1f %9.1f %9.1f %9.1f", r->allocate_p50_ns, r->allocate_p99_ns, r->free_p50_ns,
                r->free_p99_ns);
@@ -364,21 +400,35 @@ static void result_json(FILE *json, const struct result *r, bool first)
             "%s\n  {\"allocate_p50_ns\": %.1f, \"allocate_p99_ns\": %.1f, \"allocator\": \"%s\", "
             "\"free_p50_ns\": %.1f, \"free_p99_ns\": %.1f, \"live_blocks\": %zu, "
             "\"mean_ns\": %.2f, \"metadata_bytes_per_block\": %.1f, \"mix\": \"%s\", "
-            "\"threads\": %u}",
+            "\"replaced\": \"%s\", \"threads\": %u}",
             first ? "" : ",", r->allocate_p50_ns, r->allocate_p99_ns, r->allocator, r->free_p50_ns,
-            r->free_p99_ns, r->live, r->mean_ns, r->metadata_bytes_per_block, r->mix, r->threads);
+            r->free_p99_ns, r->live, r->mean_ns, r->metadata_bytes_per_block, r->mix, r->replaced,
+            r->threads);
 }
 
-static const struct {
-    enum mix mix;
-    unsigned threads;
-    size_t live;
-} cases[] = {
-    {MIX_SMALL, 1, 100},   {MIX_SMALL, 1, 10000}, {MIX_SMALL, 1, 1000000}, {MIX_SMALL, 8, 800},
-    {MIX_SMALL, 8, 10000}, {MIX_WIDE, 1, 100},    {MIX_WIDE, 1, 10000},    {MIX_WIDE, 8, 10000},
+static const struct bench_case cases[] = {
+    {MIX_SMALL, 1, 100, false},     {MIX_SMALL, 1, 10000, false}, {MIX_SMALL, 1, 1000000, false},
+    {MIX_SMALL, 1, 1000000, true},  {MIX_SMALL, 8, 800, false},   {MIX_SMALL, 8, 10000, false},
+    {MIX_SMALL, 8, 1000000, false}, {MIX_WIDE, 1, 100, false},    {MIX_WIDE, 1, 10000, false},
+    {MIX_WIDE, 8, 10000, false},
 };
 
-static int table_run(size_t operations, const char *json_path)
+/** What to leave out of the table; 0 and NULL: nothing. */
+struct filter {
+    const char *allocator;
+    unsigned threads;
+    size_t live;
+};
+
+static bool filter_admits(const struct filter *filter, const struct bench_case *bench,
+                          const struct allocator *allocator)
+{
+    return (filter->allocator == NULL || strcmp(filter->allocator, allocator->name) == 0) &&
+           (filter->threads == 0 || filter->threads == bench->threads) &&
+           (filter->live == 0 || filter->live == bench->live);
+}
+
+static int table_run(size_t operations, const char *json_path, const struct filter *filter)
 {
     FILE *json = json_path != NULL ? fopen(json_path, "w") : NULL;
     if (json_path != NULL && json == NULL) {
@@ -386,16 +436,18 @@ static int table_run(size_t operations, const char *json_path)
         return 2;
     }
     time_calibrate();
-    printf("%-9s %-6s %7s %9s %8s %9s %9s %9s %9s %9s\n", "allocator", "mix", "threads", "live",
-           "mean ns", "alloc p50", "alloc p99", "free p50", "free p99", "metadata");
+    printf("%-9s %-6s %-8s %7s %9s %8s %9s %9s %9s %9s %9s\n", "allocator", "mix", "replaced",
+           "threads", "live", "mean ns", "alloc p50", "alloc p99", "free p50", "free p99",
+           "metadata");
     bool first = true;
     if (json != NULL)
         fprintf(json, "[");
     for (size_t index = 0; index < sizeof(cases) / sizeof(*cases); index++) {
         for (size_t which = 0; which < ALLOCATORS; which++) {
             struct result result;
-            if (!measure(&allocators[which], cases[index].threads, cases[index].live,
-                         cases[index].mix, operations / cases[index].threads, &result))
+            if (!filter_admits(filter, &cases[index], &allocators[which]) ||
+                !measure(&allocators[which], &cases[index], operations / cases[index].threads,
+                         &result))
                 continue;
             result_print(&result);
             if (json != NULL)
@@ -445,7 +497,8 @@ int main(int argc, char **argv)
 {
     static_tls_reserve(argv);
     const char *json_path = NULL, *sequence = NULL;
-    size_t operations = 2000000, live = 10000;
+    size_t operations = 2000000;
+    struct filter filter = {0};
     enum mix mix = MIX_SMALL;
     for (int index = 1; index < argc; index++) {
         const char *value = index + 1 < argc ? argv[index + 1] : "";
@@ -458,7 +511,11 @@ int main(int argc, char **argv)
         else if (strcmp(argv[index], "--sequence") == 0)
             sequence = value;
         else if (strcmp(argv[index], "--live") == 0)
-            live = strtoull(value, NULL, 0);
+            filter.live = strtoull(value, NULL, 0);
+        else if (strcmp(argv[index], "--only") == 0)
+            filter.allocator = value;
+        else if (strcmp(argv[index], "--threads") == 0)
+            filter.threads = (unsigned)strtoul(value, NULL, 0);
         else if (strcmp(argv[index], "--operations") == 0)
             operations = strtoull(value, NULL, 0);
         else if (strcmp(argv[index], "--mix") == 0)
@@ -469,10 +526,10 @@ int main(int argc, char **argv)
         }
         index++;
     }
-    if (live == 0 || operations == 0) {
+    if ((sequence != NULL && filter.live == 0) || operations == 0) {
         fprintf(stderr, "pool_bench: --live and --operations want a number above 0\n");
         return 2;
     }
-    return sequence != NULL ? sequence_run(sequence, live, operations, mix)
-                            : table_run(operations, json_path);
+    return sequence != NULL ? sequence_run(sequence, filter.live, operations, mix)
+                            : table_run(operations, json_path, &filter);
 }

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What the pool saves and costs, as a program sees it, on the simulated device.
 
-Three tables and one JSON object (--json FILE):
+Four tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
+  stacks    what recording a stack of calling frames costs
   record    what recording adds to an operation, and to the whole of tinyllm
+  cupti     what CUPTI adds to an operation that reaches the driver; the simulated one, which says
+            what the recorder costs and nothing about NVIDIA's library
 Times are of this machine and say something only beside each other; the simulated time adds up the
 profile's cost of every driver call and does not depend on the machine.
 """
@@ -29,15 +32,20 @@ HOOK_CASES = [(1, 100, "random"), (1, 10000, "random"), (1, 1000000, "random"),
               (8, 1000000, "random"), (8, 1000000, "oldest")]
 
 
-def hook_case(machine, threads, live, order, recording):
+# Frames recorded of a stack of 40.
+STACK_CASES = (1, 4, 16, 64)
+
+
+def hook_case(machine, threads, live, order, recording, stacks=1, depth=0):
     trace = machine.scratch / "hook.cupool"
     trace.unlink(missing_ok=True)
     command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--threads", str(threads),
                "--live", str(live), "--steps", str(400000 // threads),
                "--max-size", "2048" if live > 100000 else "32768"]
+    command += ["--depth", str(depth)]
     command += ["--oldest-first"] if order == "oldest" else []
     done = machine.run(command, preload=True,
-                       CUPOOL=f"trace:{trace if recording else 'off'}")
+                       CUPOOL=f"trace:{trace if recording else 'off'},stacks:{stacks}")
     if done.returncode != 0:
         preload.fail(f"hook_bench: exit {done.returncode}: {done.stderr.decode()[-300:]}")
     return json.loads(done.stdout)
@@ -57,6 +65,19 @@ def hook_table(machine):
                   f"{row['allocate']['p50_ns']:>10} {row['allocate']['p99_ns']:>6} "
                   f"{row['free']['p50_ns']:>8} {row['free']['p99_ns']:>6} "
                   f"{row['throughput_ns']:>8.1f}")
+    return rows
+
+
+def stack_table(machine):
+    print("\nstacks: ns per recorded hit by frames recorded, in a stack of 40")
+    print(f"{'frames':>7} {'malloc p50':>10} {'p99':>6} {'free p50':>8} {'p99':>6} {'wall/op':>8}")
+    rows = []
+    for frames in STACK_CASES:
+        row = hook_case(machine, 1, 100, "random", True, stacks=frames, depth=40)
+        row.update(frames=frames)
+        rows.append(row)
+        print(f"{frames:>7} {row['allocate']['p50_ns']:>10} {row['allocate']['p99_ns']:>6} "
+              f"{row['free']['p50_ns']:>8} {row['free']['p99_ns']:>6} {row['throughput_ns']:>8.1f}")
     return rows
 
 
@@ -117,6 +138,28 @@ def record_ratio(machine, repetitions):
     return {"pairs": len(pairs), "wall": wall, "processor": processor}
 
 
+def cupti_table(machine):
+    print("\ncupti (simulated): time of a recorded allocation and free by the driver, auto over off")
+    rows = []
+    for threads in (1, 4):
+        times = {"off": [], "auto": []}
+        for _ in range(5):
+            for option, found in times.items():
+                trace = machine.scratch / "cupti.cupool"
+                trace.unlink(missing_ok=True)
+                command = [str(machine.build / "tests" / "bench" / "hook_bench"), "--threads",
+                           str(threads), "--live", "100", "--steps", str(100000 // threads),
+                           "--max-size", "32768"]
+                done = machine.run(command, preload=True,
+                                   CUPOOL=f"mode:observe,trace:{trace},cupti:{option}")
+                preload.expect_equal("hook_bench: exit", done.returncode, 0)
+                found.append(json.loads(done.stdout)["throughput_ns"])
+        ratio = statistics.median(times["auto"]) / statistics.median(times["off"])
+        rows.append({"threads": threads, "ratio": ratio})
+        print(f"  {threads} threads: {ratio:.2f}")
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,10 +175,13 @@ def main():
         added = [with_record[call]["p50_ns"] - without[call]["p50_ns"]
                  for call in ("allocate", "free")]
         print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
+    stacks = stack_table(machine)
     llm = tinyllm_table(machine)
     ratio = record_ratio(machine, 10)
+    cupti = cupti_table(machine)
     if options.json:
-        options.json.write_text(json.dumps({"hook": hooks, "record": ratio, "tinyllm": llm}, indent=2,
+        options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "record": ratio,
+                                            "tinyllm": llm, "cupti": cupti}, indent=2,
                                            sort_keys=True) + "\n")
 
 

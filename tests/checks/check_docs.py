@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the documents say of options and verbs is what the program says.
+"""What the documents say of options, verbs and conformance programs is what those say.
 
 usage: check_docs.py CUPOOL
 """
@@ -9,6 +9,10 @@ import subprocess
 import sys
 
 import tree
+
+sys.path.insert(0, str(tree.ROOT / "tests" / "conformance"))
+
+import matrix  # noqa: E402
 
 cupool = sys.argv[1]
 problems = []
@@ -36,4 +40,6 @@ for name in tree.files("*.md"):
         checked += 1
         if not ((tree.ROOT / name).parent / target).exists():
             problems.append(f"{name}: the link to {target} leads nowhere")
-tree.finish("docs", problems, len(verbs) + checked)
+missing, rows = matrix.problems()
+problems += missing
+tree.finish("docs", problems, len(verbs) + checked + rows)

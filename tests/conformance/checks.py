@@ -1,26 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks of what a comparison cannot see: that the pool serves, what is recorded, that freed
-memory is safe, that failing driver calls do no harm, what the library exports and needs.
+memory is safe, what the library exports and needs.
 
 Exit 0: holds; 1: does not, and says what.
 """
 
 import argparse
+import collections
 import glob
 import os
 import re
 import subprocess
 import sys
 
-from runner import Suite, arguments, sanitizer
+from runner import SKIPPED, Suite, arguments, compare, sanitizer
 from trace import Trace
-
-FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
-# Short runs, in which each single driver call fails once; longer ones, in which some of each do.
-FAULTED_EVERYWHERE = ("first_call", "sizes", "contexts")
-FAULTED_HERE_AND_THERE = ("contents", "graph", "context_end")
-POSITIONS_PER_CALL = 4
 
 
 class Failures:
@@ -54,6 +49,16 @@ def check_served(suite, failures, _):
             failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
 
 
+def check_pitched(suite, failures, _):
+    """A width that was asked for before is served by the pool."""
+    for path, door in suite.doors():
+        call = "cuMemAllocPitch_v2"
+        bare = logged_calls(suite, path, "pitched", door)[0].count(call)
+        pool = logged_calls(suite, path, "pitched", door, "mode:pool")[0].count(call)
+        print(f"{door}: {call} {bare} bare, {pool} with the pool")
+        failures.expect(bare - pool >= 14, f"{door}: not served")
+
+
 def recorded(suite, path, program, door, options, definitions, argument=None):
     """The trace of a run and the run."""
     for old in glob.glob(os.path.join(suite.directory, "*.cupool")):
@@ -66,7 +71,7 @@ def recorded(suite, path, program, door, options, definitions, argument=None):
 
 def is_runtime_hooked(door):
     """True where the program's own calls meet a hook of the runtime; else the driver's do."""
-    return door in ("dynamic", "dlsym", "dlsym-12", "per-thread", "extension")
+    return door in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
 
 
 def functions_of(door):
@@ -108,18 +113,116 @@ def check_recorded_once(suite, failures, options):
         failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
 
 
-def check_endings(suite, failures, options):
-    """However a process ends, its trace is there up to that moment."""
-    path, door = suite.doors()[0]
-    for how in ("return", "_exit", "abort", "kill", "exec", "atexit", "threads"):
-        trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions, how)
-        failures.expect(trace is not None, f"{how}: not one trace")
-        if trace is None:
+# What the program of that name takes of each kind behind every door.
+KINDS_TAKEN = {"DEVICE": 4, "ASYNC": 3, "MANAGED": 2, "PINNED": 2, "REGISTERED": 1, "MEMPOOL": 1,
+               "ARRAY": 3, "PHYSICAL": 2, "VIRTUAL": 1, "MAPPING": 2}
+
+
+def check_balance(suite, failures, options):
+    """Whatever frees what: each allocation is freed once in the record, as the kind it was."""
+    for path, door in suite.doors():
+        for mode in ("observe", "pool"):
+            trace, _ = recorded(suite, path, "every_kind", door, f"mode:{mode}", options.definitions)
+            if trace is None:
+                failures.expect(False, f"{door}, {mode}: not one trace")
+                continue
+            taken, wrong = balance(trace)
+            print(f"{door}, {mode}: {sum(taken.values())} allocations of {len(taken)} kinds")
+            for text in wrong:
+                failures.expect(False, f"{door}, {mode}: {text}")
+            for memory, least in KINDS_TAKEN.items():
+                failures.expect(taken[memory] >= least, f"{door}, {mode}: {memory} {taken[memory]}")
+            # Two frees that the capture forbids, and an unmapping of half a mapping.
+            refused = trace.count("FREE", outcome="FAILED")
+            failures.expect(refused >= 3, f"{door}, {mode}: {refused} refused frees")
+
+
+def balance(trace):
+    """Allocations by kind, and what is wrong with the pairs."""
+    live, taken, wrong = {}, collections.Counter(), []
+    for record in sorted(trace.records, key=trace.order):
+        kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
+        if trace.outcomes[record.outcome] == "FAILED" or kind not in ("ALLOCATE", "FREE"):
             continue
-        closed = trace.count("END")
-        print(f"{how}: status {run[0]}, {trace.count('ALLOCATE')} allocations, END {closed}")
-        failures.expect(trace.count("ALLOCATE") >= 10, f"{how}: records are missing")
-        failures.expect(closed == (how in ("return", "atexit", "threads")), f"{how}: END")
+        key, api = (memory, record.address), trace.texts.get(record.api)
+        if kind == "ALLOCATE":
+            taken[memory] += 1
+            if key in live:
+                wrong.append(f"{api}: twice at {key}")
+            live[key] = record
+        elif key not in live:
+            wrong.append(f"{api}: frees the unknown {key}")
+        elif live.pop(key).size != record.size:
+            wrong.append(f"{api}: another size at {key}")
+    return taken, wrong + [f"{trace.texts.get(record.api)}: never freed: {key}"
+                           for key, record in live.items()]
+
+
+def check_mempools(suite, failures, _):
+    """The release threshold of the option holds where the program sets none."""
+    for path, door in suite.doors():
+        for argument, default in ((None, 64 << 20), ("first", 12345)):
+            output = suite.run(path, "mempools", door,
+                               "mode:pool,mempool_release_threshold:64MiB", argument)[1]
+            found = [int(number) for number in re.findall(r"(?:default|created).*: (\d+)", output)]
+            print(f"{door}: {found}")
+            failures.expect(found == [default, 54321, 64 << 20, 777], f"{door}: {output}")
+
+
+# How a process ends: the frees it makes on the way, and whether its trace is closed.
+ENDINGS = {
+    "return": (0, True), "exit": (0, True), "_exit": (0, False), "quick_exit": (5, False),
+    "abort": (0, False), "kill": (0, False), "terminate": (0, False), "fault": (0, False),
+    "exec": (0, False), "exit in thread": (0, True), "atexit": (5, True),
+    "atexit after": (5, True), "destructor": (5, True), "threads": (None, True),
+}
+
+
+def check_endings(suite, failures, options):
+    """However a process ends, its trace is there up to that moment and says whether it is whole."""
+    for path, door in suite.doors():
+        _, free = functions_of(door)
+        for how, (frees, closed) in ENDINGS.items():
+            trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions,
+                                  how)
+            failures.expect(trace is not None, f"{door}, {how}: not one trace")
+            if trace is None:
+                continue
+            counts = trace.count("ALLOCATE"), trace.count("FREE", free), trace.count("END")
+            failures.expect(counts[0] >= 10, f"{door}, {how}: records are missing")
+            failures.expect(frees in (None, counts[1]), f"{door}, {how}: {counts[1]} frees")
+            failures.expect(bool(counts[2]) == closed, f"{door}, {how}: END {counts[2]}")
+        print(f"{door}: {len(ENDINGS)} endings")
+
+
+def calls_after_main(suite, path, door, how, options=None):
+    """What the main thread called behind the mark that the program sets at its end."""
+    log = os.path.join(suite.directory, "calls.log")
+    if os.path.exists(log):
+        os.unlink(log)
+    run = suite.run(path, "ending", door, options, how, SIMGPU_LOG=log)
+    with open(log, encoding="utf-8") as file:
+        lines = [line.split("\t") for line in file if line.count("\t") >= 4]
+    names = [line[3] for line in lines]
+    marks = [i for i, name in enumerate(names) if names[i - 1:i + 1] == ["cuDriverGetVersion"] * 2]
+    if not marks:
+        return None, run
+    thread = lines[marks[-1]][1]
+    return [line[3] for line in lines[marks[-1] + 1:] if line[1] == thread], run
+
+
+def check_after_main(suite, failures, _):
+    """Nothing reaches the driver after main but what the program itself has left to do."""
+    for path, door in suite.doors():
+        for how in ENDINGS:
+            bare, first = calls_after_main(suite, path, door, how)
+            for mode in ("observe", "pool"):
+                found, run = calls_after_main(suite, path, door, how, f"mode:{mode}")
+                failures.expect(bare is not None and found is not None, f"{door}, {how}: no mark")
+                more = collections.Counter(found or []) - collections.Counter(bare or [])
+                failures.expect(not more, f"{door}, {how}, {mode}: after main {dict(more)}")
+                failures.expect(run[0] == first[0], f"{door}, {how}, {mode}: {run[0]}")
+        print(f"{door}: {len(ENDINGS)} endings")
 
 
 def check_reuse(suite, failures, _):
@@ -133,20 +236,42 @@ def check_reuse(suite, failures, _):
             failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
 
 
-def check_faults(suite, failures, _):
-    """Each driver call of a run fails once: the program ends by itself all the same."""
-    path, door = suite.doors()[0]
-    for program in FAULTED_EVERYWHERE + FAULTED_HERE_AND_THERE:
-        calls, run = logged_calls(suite, path, program, door, "mode:pool")
-        failures.expect(run[0] == 0, f"{program}: fails without a fault")
-        most = len(calls) if program in FAULTED_EVERYWHERE else POSITIONS_PER_CALL
-        positions = [(name, n) for name in sorted(set(calls))
-                     for n in spread(calls.count(name), most)]
-        for number, (name, n) in enumerate(positions):
-            fault = f"{name}:{n}:{FAULTS[number % len(FAULTS)]}"
-            status, _, errors = suite.run(path, program, door, "mode:pool", SIMGPU_FAULT=fault)
-            failures.expect(status == 0, f"{program}: {fault}: status {status} {errors}")
-        print(f"{program}: {len(positions)} faults")
+def check_reuse_work(suite, failures, _):
+    """Each way to submit work, on each kind of stream: never early, and then without a wait."""
+    line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
+    for path, door in suite.doors():
+        for reuse, early in (("deferred", "0"), ("immediate", "1")):
+            status, output, _ = suite.run(path, "reuse_work", door, f"mode:pool,reuse:{reuse}",
+                                          "held", SIMGPU_MEMORY="128MiB")
+            if status == SKIPPED:
+                print(f"{door}: {output.strip()}")
+                continue
+            found = [match.groups() for match in map(line.fullmatch, output.splitlines()) if match]
+            print(f"{door}, {reuse}: {len(found)} ways and streams")
+            failures.expect(len(found) == 29, f"{door}, {reuse}: {output}")
+            for what, while_used, afterwards, waits in found:
+                failures.expect(while_used == early, f"{door}, {reuse}, {what}: while in use")
+                failures.expect(reuse == "immediate" or (afterwards, waits) == ("1", "0"),
+                                f"{door}, {what}: afterwards {afterwards}, waits {waits}")
+
+
+# CUDA_VISIBLE_DEVICES and the devices of two that it leaves, in order.
+SECOND_DEVICE = "GPU-73696d67-7075-2064-6576-696365000001"
+VISIBLE = {"1": [1], "1,0": [1, 0], "0,1": [0, 1], "0,0,1": [0], "1,7,0": [1], "x": [], "": [],
+           "-1,0": [], SECOND_DEVICE: [1], f"{SECOND_DEVICE},0": [1, 0], "GPU-73": [], "0,GPU-f": [0]}
+
+
+def check_visible_devices(suite, failures, _):
+    """However devices are chosen and numbered, the program sees them as it does bare."""
+    for path, door in suite.doors():
+        for value, devices in VISIBLE.items():
+            bare = suite.run(path, "devices", door, CUDA_VISIBLE_DEVICES=value)
+            found = [int(number) for number in re.findall(r"device \d+ is (\d+)", bare[1])]
+            failures.expect(found == devices, f"{door}, {value!r}: bare {found}")
+            for mode in ("observe", "pool"):
+                run = suite.run(path, "devices", door, f"mode:{mode}", CUDA_VISIBLE_DEVICES=value)
+                failures.expect(run == bare, f"{door}, {value!r}, {mode}: {run}")
+        print(f"{door}: {len(VISIBLE)} lists")
 
 
 def check_limit(suite, failures, options):
@@ -162,6 +287,18 @@ def check_limit(suite, failures, options):
         most = most_live_bytes(trace) if trace else 0
         print(f"{door}: at most {most} bytes, status {run[0]}")
         failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+
+
+def check_smaller_device(suite, failures, _):
+    """A large device with a limit is to the program what a small device is without."""
+    for path, door in suite.doors():
+        small = suite.run(path, "device_size", door, SIMGPU_MEMORY="1GiB")
+        for limit in ("1GiB", "12.5%"):
+            large = suite.run(path, "device_size", door, f"mode:pool,limit:{limit}",
+                              SIMGPU_MEMORY="8GiB")
+            failures.expect(compare(f"{door}, limit:{limit}", small, large), f"{door}: differs")
+        print(f"{door}: {len(small[1].splitlines())} lines")
+        failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
 
 
 def most_live_bytes(trace):
@@ -240,25 +377,47 @@ def check_neighbours(suite, failures, _):
         print(f"{os.path.basename(library)}: in both orders")
 
 
-def spread(count, most):
-    """At most `most` positions from 1 to count, the ends among them."""
-    if count <= most:
-        return list(range(1, count + 1))
-    return sorted({1 + (count - 1) * i // (most - 1) for i in range(most)})
-
-
 def exported(library):
     text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True,
                           check=True).stdout
     return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
 
 
-def check_exports(suite, failures, options):
-    """The library exports the hooks and dlsym alone and needs libc alone; the device has each."""
+def hook_rows(options):
+    """Family and name of every hooked function."""
     with open(options.hooks, encoding="utf-8") as file:
-        rows = re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+        return re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
                           file.read(), re.M)
-    wanted = {name for _, name in rows} | {"dlsym"}
+
+
+def check_whose(suite, failures, options):
+    """What is hooked is ours behind every door, and what is not is the pointer it is without us."""
+    hooked = {name for _, name in hook_rows(options)}
+    library = os.path.basename(suite.library)
+    for path, door in suite.doors():
+        if door in ("static", "deepbind"):
+            continue  # their runtime functions are out of reach; the driver below is not
+        ours = others = 0
+        lines = suite.run(path, "whose", door, "mode:pool", "aloud")[1].splitlines()
+        for name, module, symbol in (line.split() for line in lines):
+            if module == library:
+                ours += 1
+                failures.expect(symbol in hooked, f"{door}: {name} is {symbol} of {module}")
+            elif module != "-":
+                others += 1
+                failures.expect(symbol not in hooked, f"{door}: {name} is {symbol} of {module}")
+        print(f"{door}: {ours} of cupool, {others} not")
+        failures.expect(ours > 10 and others > 5, f"{door}: {ours}, {others}")
+
+
+def check_exports(suite, failures, options):
+    """The library exports its hooks and look-ups alone and needs libc alone; the device has each."""
+    cupti_hooks = os.path.join(os.path.dirname(options.hooks), "cupti_api.def")
+    with open(cupti_hooks, encoding="utf-8") as file:
+        cupti = re.findall(r"^CUPTI_API\((\w+),", file.read(), re.M)
+    failures.expect(len(cupti) >= 3, "cupti_api.def could not be read")
+    rows = hook_rows(options)
+    wanted = {name for _, name in rows} | {"dlsym", "dlvsym", *cupti}
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")

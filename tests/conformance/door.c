@@ -105,6 +105,34 @@ static void *find_by_entry_point(void *library, const char *exported, const char
                                                                                        : NULL;
 }
 
+/* Without a version: what the runtime's own release knows. */
+static void *find_by_old_entry_point(void *library, const char *exported, const char *base)
+{
+    cudaError_t (*get)(const char *, void **, unsigned long long,
+                       enum cudaDriverEntryPointQueryResult *);
+    enum cudaDriverEntryPointQueryResult status;
+    void *found = NULL;
+    if (version_of(base) != CUDA_VERSION)
+        return find_by_entry_point(library, exported, base);
+    *(void **)&get = dlsym(library, "cudaGetDriverEntryPoint");
+    return get && get(base, &found, cudaEnableDefault, &status) == 0 ? found : NULL;
+}
+
+static void *find_by_per_thread_entry_point(void *library, const char *exported, const char *base)
+{
+    __typeof__(cudaGetDriverEntryPointByVersion) *get;
+    enum cudaDriverEntryPointQueryResult status;
+    void *found = NULL;
+    *(void **)&get = dlsym(library, "cudaGetDriverEntryPointByVersion_ptsz");
+    return get && get(base, &found, version_of(base), cudaEnableDefault, &status) == 0 ? found
+                                                                                       : NULL;
+}
+
+static void *find_versioned(void *library, const char *exported, const char *base)
+{
+    return dlvsym(library, exported, "libcudart.so.13");
+}
+
 /* A library that is linked with the runtime, as an extension module of an interpreter is. */
 static bool open_extension(int flags)
 {
@@ -133,8 +161,28 @@ static bool open_runtime(const char *file, find_function *find)
     return library;
 }
 
+static bool open_entry_point(find_function *find)
+{
+    void *cudart = library_open("libcudart.so.13");
+    door_is_runtime = false;
+    if (!cudart)
+        return false;
+    driver_fill(find, cudart);
+    if (!DRIVER(cuMemAlloc))
+        door_skip("the driver is older than the headers of this program");
+    return true;
+}
+
 bool door_open(const char *name)
 {
+    static const struct {
+        const char *name;
+        find_function *find;
+    } entry_points[] = {
+        {"entry-point", find_by_entry_point},
+        {"entry-point-old", find_by_old_entry_point},
+        {"entry-point-per-thread", find_by_per_thread_entry_point},
+    };
     static const struct {
         const char *name;
         find_function *find;
@@ -143,6 +191,7 @@ bool door_open(const char *name)
         {"dlsym", find_exported, "libcudart.so.13"},
         {"dlsym-12", find_exported, "libcudart.so.12"},
         {"per-thread", find_per_thread, "libcudart.so.13"},
+        {"dlvsym", find_versioned, "libcudart.so.13"},
         {"driver-dlsym", find_exported, NULL},
         {"driver-per-thread", find_per_thread, NULL},
         {"proc4", find_by_4_arguments, NULL},
@@ -153,16 +202,9 @@ bool door_open(const char *name)
         return false;
     driver_fill(find_exported, cuda);
     door_is_runtime = true;
-    if (strcmp(name, "entry-point") == 0) {
-        door_is_runtime = false;
-        void *cudart = library_open("libcudart.so.13");
-        if (!cudart)
-            return false;
-        driver_fill(find_by_entry_point, cudart);
-        if (!DRIVER(cuMemAlloc))
-            door_skip("the driver is older than the headers of this program");
-        return true;
-    }
+    for (size_t i = 0; i < sizeof(entry_points) / sizeof(entry_points[0]); i++)
+        if (strcmp(name, entry_points[i].name) == 0)
+            return open_entry_point(entry_points[i].find);
     if (strcmp(name, "extension") == 0)
         return open_extension(0);
     if (strcmp(name, "deepbind") == 0)
@@ -232,6 +274,12 @@ void door_start(void)
 int door_allocate(void **ret_pointer, size_t bytes)
 {
     return EITHER(cudaMalloc(ret_pointer, bytes), cuMemAlloc_((CUdeviceptr *)ret_pointer, bytes));
+}
+
+int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows)
+{
+    return EITHER(cudaMallocPitch(ret_pointer, ret_pitch, width, rows),
+                  cuMemAllocPitch_((CUdeviceptr *)ret_pointer, ret_pitch, width, rows, 4));
 }
 
 int door_free(void *pointer)

@@ -29,12 +29,19 @@
     X(cudaMemcpyPeer) X(cudaMemset) X(cudaMemsetAsync) X(cudaPeekAtLastError) \
     X(cudaPointerGetAttributes) X(cudaSetDevice) X(cudaStreamBeginCapture) X(cudaStreamCreate) \
     X(cudaStreamDestroy) X(cudaStreamEndCapture) X(cudaStreamSynchronize) \
-    X(cudaThreadExchangeStreamCaptureMode)
+    X(cudaThreadExchangeStreamCaptureMode) X(cudaFreeArray) X(cudaFreeMipmappedArray) \
+    X(cudaGetDeviceProperties) \
+    X(cudaMalloc3D) X(cudaMalloc3DArray) X(cudaMallocArray) X(cudaMallocFromPoolAsync) \
+    X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
-    X(cuDeviceGet) X(cuDeviceGetCount) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
-    X(cuDevicePrimaryCtxRetain) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
+    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
+    X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
+    X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
+    X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \
+    X(cuModuleGetFunction) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) \
+    X(cuStreamBeginCaptureToGraph) X(cuDeviceGetCount) X(cuDeviceGetUuid) X(cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) \
+    X(cuDevicePrimaryCtxRetain) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGraphDestroy) X(cuGraphExecDestroy) \
     X(cuGraphInstantiate) X(cuGraphLaunch) X(cuInit) X(cuIpcCloseMemHandle) X(cuIpcGetMemHandle) \
     X(cuIpcOpenMemHandle) X(cuMemAddressReserve) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
     X(cuMemCreate) \
@@ -43,7 +50,12 @@
     X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
-    X(cuThreadExchangeStreamCaptureMode)
+    X(cuThreadExchangeStreamCaptureMode) X(cuArray3DCreate) X(cuArrayCreate) X(cuArrayDestroy) \
+    X(cuDeviceGetDefaultMemPool) X(cuDeviceTotalMem) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddNode) \
+    X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
+    X(cuMemHostAlloc) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolGetAttribute) \
+    X(cuMemPoolSetAttribute) X(cuMemRelease) X(cuMemRetainAllocationHandle) \
+    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)
 /* clang-format on */
 
 struct door_runtime {
@@ -75,6 +87,7 @@ void door_start(void);
 
 /* Each returns the family's error code as a number. */
 int door_allocate(void **ret_pointer, size_t bytes);
+int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows);
 int door_free(void *pointer);
 int door_allocate_async(void **ret_pointer, size_t bytes, CUstream stream);
 int door_free_async(void *pointer, CUstream stream);

@@ -5,11 +5,25 @@
  */
 #include "door.h"
 
-__attribute__((visibility("default"))) void extension_fill(struct door_runtime *ret_functions);
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED void extension_fill(struct door_runtime *ret_functions);
+EXPORTED int extension_allocate(void **ret_pointer, size_t bytes);
+EXPORTED int extension_free(void *pointer);
 
 void extension_fill(struct door_runtime *ret_functions)
 {
 #define X(name) ret_functions->name = name;
     DOOR_RUNTIME_FUNCTIONS(X)
 #undef X
+}
+
+int extension_allocate(void **ret_pointer, size_t bytes)
+{
+    return (int)cudaMalloc(ret_pointer, bytes);
+}
+
+int extension_free(void *pointer)
+{
+    return (int)cudaFree(pointer);
 }

@@ -3,7 +3,8 @@
 
 # What differs between any two runs: times, and what the run itself is called.
 TIME_WORDS = ("_ns", "realtime")
-RUN_KEYS = {"pid", "trace", "command", "t_ns"}
+# Lifetimes are counted in classes of time.
+RUN_KEYS = {"pid", "trace", "command", "t_ns", "lifetimes"}
 
 
 def without_times(value):

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend")
 
 import preload  # noqa: E402
 
-LIMITS = (0, 2 << 20, 4 << 20)
+LIMITS = (0, 4 << 20, 8 << 20)
 
 
 def told_read(path):
@@ -28,7 +28,7 @@ def told_read(path):
 def run(machine, number, choose):
     threads, limit = choose.choice((1, 2, 4)), choose.choice(LIMITS)
     trace, told = (machine.scratch / f"{number}.{what}" for what in ("cupool", "told"))
-    moment = choose.randrange(1, 200000 if limit else 40000)
+    moment = choose.randrange(1, 400000 if limit else 40000)
     command = [str(machine.build / "tests" / "scale" / "make_trace"), str(trace), "1000000000",
                str(threads), str(limit), str(told)]
     process = subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The ways a process ends while it holds memory; each in a process of its own. */
+/*
+ * The ways a process ends while it holds memory; each in a process of its own. At the end of main
+ * it asks for the driver's version twice, which marks the place in a log of the driver's calls.
+ */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,13 +15,23 @@
 #include "door.h"
 #include "program.h"
 
-static void *held[10];
+#define BLOCKS 10
+
+static void *held[BLOCKS];
+static bool free_in_destructor;
 
 static void free_late(void)
 {
     for (int i = 0; i < 5; i++)
         door_report("  late free", door_free(held[i]));
     fflush(stdout);
+}
+
+/* When handlers of exit have run and libraries are being ended. */
+__attribute__((destructor)) static void destructor(void)
+{
+    if (free_in_destructor)
+        free_late();
 }
 
 static void *allocate_for_ever(void *unused)
@@ -28,42 +42,141 @@ static void *allocate_for_ever(void *unused)
             return NULL;
 }
 
-static int end(const char *how, const char *self)
+static void mark(void)
+{
+    int version;
+    DRIVER(cuDriverGetVersion)(&version);
+    DRIVER(cuDriverGetVersion)(&version);
+}
+
+static int end_by_return(void)
+{
+    return 4;
+}
+
+static int end_by_exit(void)
+{
+    exit(7);
+}
+
+static int end_by__exit(void)
+{
+    _exit(3);
+}
+
+static int end_by_quick_exit(void)
+{
+    at_quick_exit(free_late);
+    quick_exit(8);
+}
+
+static int end_by_abort(void)
+{
+    abort();
+}
+
+static int end_by_kill(void)
+{
+    raise(SIGKILL);
+    return 1;
+}
+
+static int end_by_terminate(void)
+{
+    raise(SIGTERM);
+    return 1;
+}
+
+static int end_by_fault(void)
+{
+    signal(SIGSEGV, SIG_DFL); /* the device may have a handler of its own */
+    raise(SIGSEGV);
+    return 1;
+}
+
+static int end_by_exec(void)
+{
+    execl("/bin/echo", "echo", "  another program", NULL);
+    return 1;
+}
+
+static int end_by_exit_in_thread(void)
 {
     pthread_t thread;
+    pthread_create(&thread, NULL, (void *(*)(void *))(void *)end_by_exit, NULL);
+    pthread_join(thread, NULL);
+    return 1;
+}
+
+static int end_by_threads(void)
+{
+    pthread_t thread;
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&thread, NULL, allocate_for_ever, NULL))
+            return 1;
+    return 4;
+}
+
+static int end_by_destructor(void)
+{
+    free_in_destructor = true;
+    return 4;
+}
+
+static int end_by_atexit_after(void)
+{
+    atexit(free_late);
+    return 4;
+}
+
+static const struct {
+    const char *name;
+    int (*end)(void);
+} ways[] = {
+    {"return", end_by_return},
+    {"exit", end_by_exit},
+    {"_exit", end_by__exit},
+    {"quick_exit", end_by_quick_exit},
+    {"abort", end_by_abort},
+    {"kill", end_by_kill},
+    {"terminate", end_by_terminate},
+    {"fault", end_by_fault},
+    {"exec", end_by_exec},
+    {"exit in thread", end_by_exit_in_thread},
+    {"atexit", end_by_return}, /* the handler is there before the first call */
+    {"atexit after", end_by_atexit_after},
+    {"destructor", end_by_destructor},
+    {"threads", end_by_threads},
+};
+
+static int end(const char *how)
+{
     if (strcmp(how, "atexit") == 0)
         atexit(free_late);
     door_start();
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < BLOCKS; i++)
         door_report("  allocate", door_allocate(&held[i], (size_t)1000 << i));
     fflush(stdout);
-    if (strcmp(how, "_exit") == 0)
-        _exit(3);
-    if (strcmp(how, "abort") == 0)
-        abort();
-    if (strcmp(how, "kill") == 0)
-        raise(SIGKILL);
-    if (strcmp(how, "exec") == 0)
-        execl("/bin/echo", "echo", "  another program", NULL);
-    if (strcmp(how, "threads") == 0 && (pthread_create(&thread, NULL, allocate_for_ever, NULL) ||
-                                        pthread_create(&thread, NULL, allocate_for_ever, NULL)))
-        return 1;
-    return 4;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcmp(how, ways[i].name) == 0) {
+            mark();
+            return ways[i].end();
+        }
+    }
+    return 1;
 }
 
 int program_ending(const char *self, const char *door, const char *argument)
 {
-    static const char *const ways[] = {"return", "_exit",  "abort",  "kill",
-                                       "exec",   "atexit", "threads"};
     if (argument)
-        return end(argument, self);
+        return end(argument);
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         int status = 0;
-        printf("%s\n", ways[i]);
+        printf("%s\n", ways[i].name);
         fflush(stdout);
         pid_t pid = fork();
         if (pid == 0) {
-            execl(self, self, "ending", door, ways[i], NULL);
+            execl(self, self, "ending", door, ways[i].name, NULL);
             _exit(127);
         }
         waitpid(pid, &status, 0);

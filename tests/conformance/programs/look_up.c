@@ -14,6 +14,32 @@ static void by_dlsym(const char *title, void *handle, const char *name)
            dlerror() ? "yes" : "no");
 }
 
+static void by_dlvsym(const char *title, void *handle, const char *name, const char *version)
+{
+    dlerror();
+    void *found = dlvsym(handle, name, version);
+    printf("%s %s@%s: %s, error %s\n", title, name, version, found ? "found" : "none",
+           dlerror() ? "yes" : "no");
+}
+
+static void by_symbol_version(void *cuda, void *libc)
+{
+    void *cudart = dlopen("libcudart.so.13", RTLD_NOW);
+    by_dlvsym("handle", cudart, "cudaMalloc", "libcudart.so.13");
+    by_dlvsym("handle", cudart, "cudaMalloc", "libcudart.so.99");
+    by_dlvsym("handle", cudart, "cudaNoSuchThing", "libcudart.so.13");
+    by_dlvsym("handle", libc, "cudaMalloc", "libcudart.so.13");
+    by_dlvsym("handle", libc, "malloc", "GLIBC_2.2.5");
+    by_dlvsym("default", RTLD_DEFAULT, "cudaMalloc", "libcudart.so.13");
+    by_dlvsym("default", RTLD_DEFAULT, "cudaMalloc", "libcudart.so.99");
+    by_dlvsym("default", RTLD_DEFAULT, "dlsym", "GLIBC_2.34");
+    by_dlvsym("next", RTLD_NEXT, "cudaMalloc", "libcudart.so.13");
+    by_dlvsym("next", RTLD_NEXT, "dlvsym", "GLIBC_2.34");
+    by_dlvsym("next", RTLD_NEXT, "no_such_function", "GLIBC_2.34");
+    by_dlsym("handle", libc, "dlsym");
+    by_dlsym("handle", libc, "dlvsym");
+}
+
 static void by_name(void *cuda)
 {
     static const char *const names[] = {"cuMemAlloc_v2",    "cuMemAlloc",     "cuInit",
@@ -73,5 +99,6 @@ int program_look_up(const char *self, const char *door, const char *argument)
     by_dlsym("next", RTLD_NEXT, "malloc");
     by_dlsym("handle", libc, "malloc");
     by_dlsym("handle", libc, "cudaMalloc");
+    by_symbol_version(cuda, libc);
     return 0;
 }

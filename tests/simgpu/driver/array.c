@@ -68,12 +68,14 @@ static CUresult array_create(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descr
         return result;
     }
     made->of_mipmap = false;
+    observed_memory(OBSERVER_ALLOCATE, made->memory, NULL, NULL);
     *ret = made;
     return CUDA_SUCCESS;
 }
 
 static void array_destroy(CUarray array)
 {
+    observed_memory(OBSERVER_FREE, array->memory, NULL, NULL);
     memory_give(array->memory);
     handle_give(&array_cache, array);
 }

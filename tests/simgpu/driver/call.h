@@ -12,6 +12,7 @@
 
 #include "tests/simgpu/driver/fault.h"
 #include "tests/simgpu/driver/log.h"
+#include "tests/simgpu/driver/observed.h"
 #include "tests/simgpu/driver/profile.h"
 #include "tests/simgpu/driver/thread.h"
 
@@ -46,8 +47,12 @@ static inline void call_bytes(enum call_id id, uint64_t bytes)
 
 #define CALL_FRAME(name, anytime, work, ...)                                                       \
     CUresult result_ = call_enter(CALL_ID(name), anytime);                                         \
+    if (__builtin_expect(observed, 0))                                                             \
+        observed_pc = (uintptr_t)__builtin_return_address(0);                                      \
     if (result_ == CUDA_SUCCESS)                                                                   \
         result_ = (work);                                                                          \
+    if (__builtin_expect(observed_waiting, 0))                                                     \
+        observed_tell_made();                                                                      \
     if (__builtin_expect(log_enabled, 0))                                                          \
         log_call(CALL_ID(name), result_, "" __VA_ARGS__);                                          \
     return result_

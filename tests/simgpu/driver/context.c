@@ -39,21 +39,26 @@ CUresult context_check(CUcontext ctx)
         return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     if (ctx->handle.magic != HANDLE_CONTEXT)
         return CUDA_ERROR_INVALID_CONTEXT;
-    return ctx->sticky;
+    if (!context_owner(ctx)->alive)
+        return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return context_owner(ctx)->sticky;
 }
 
 CUresult context_current(CUcontext *ret)
 {
-    *ret = thread_context();
-    return context_check(*ret);
+    CUcontext ctx = thread_context();
+    CUresult result = context_check(ctx);
+    *ret = result == CUDA_SUCCESS ? context_owner(ctx) : ctx;
+    return result;
 }
 
 CUresult context_or_current(CUcontext given, CUcontext *ret)
 {
     if (!given)
         return context_current(ret);
-    *ret = given;
-    return context_check(given);
+    CUresult result = context_check(given);
+    *ret = result == CUDA_SUCCESS ? context_owner(given) : given;
+    return result;
 }
 
 void context_break(CUcontext ctx, CUresult error)
@@ -62,15 +67,18 @@ void context_break(CUcontext ctx, CUresult error)
     atomic_compare_exchange_strong(&ctx->sticky, &none, error);
 }
 
+static uint64_t last_id;
+
 static CUresult context_start(CUcontext ctx, struct device *device, unsigned flags)
 {
-    static uint64_t last_id;
     if (device->capacity - device->used < profile.context_bytes)
         return CUDA_ERROR_OUT_OF_MEMORY;
     ctx->device = device;
     ctx->flags = flags;
     ctx->api_version = 3020;
     ctx->id = ++last_id;
+    ctx->parent = NULL;
+    ctx->green = NULL;
     ctx->sticky = CUDA_SUCCESS;
     ctx->arena = (struct arena){.device = device};
     LIST_INIT(&ctx->allocations);
@@ -88,6 +96,7 @@ static CUresult context_start(CUcontext ctx, struct device *device, unsigned fla
     device->used += profile.context_bytes;
     ctx->alive = true;
     LIST_INSERT_HEAD(&contexts, ctx, link);
+    observed_made(OBSERVER_CONTEXT_CREATED, ctx, NULL);
     call_add_ns(thread_self(), profile.context_create_ns);
     return CUDA_SUCCESS;
 }
@@ -105,6 +114,28 @@ CUresult context_create(struct device *device, unsigned flags, CUcontext *ret)
     }
     *ret = ctx;
     return CUDA_SUCCESS;
+}
+
+CUcontext context_alias(CUcontext parent, CUgreenCtx green)
+{
+    CUcontext ctx = handle_take(&context_cache);
+    if (!ctx)
+        return NULL;
+    ctx->primary = false;
+    ctx->device = parent->device;
+    ctx->id = ++last_id;
+    ctx->parent = parent;
+    ctx->green = green;
+    ctx->alive = true;
+    return ctx;
+}
+
+void context_alias_end(CUcontext alias)
+{
+    alias->alive = false;
+    alias->parent = NULL;
+    alias->green = NULL;
+    handle_give(&context_cache, alias);
 }
 
 static void memory_drop(CUcontext ctx)

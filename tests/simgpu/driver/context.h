@@ -34,16 +34,24 @@ struct CUctx_st {
     CUsharedconfig shared_config;
     uint32_t peers; /* bit per ordinal: cuCtxEnablePeerAccess */
     uint32_t allocated_count;
+    CUcontext parent; /* of the alias of a green context: the primary one; else NULL */
+    CUgreenCtx green; /* that it is an alias of */
 };
+
+/** The context that owns memory and streams: the primary one of a green context's alias. */
+static inline CUcontext context_owner(CUcontext ctx)
+{
+    return ctx->parent ? ctx->parent : ctx;
+}
 
 LIST_HEAD(context_list, CUctx_st);
 extern struct context_list contexts; /* those alive */
 
-/** The calling thread's context, if it can be used. */
+/** The owner of the calling thread's context, if it can be used. */
 CUresult context_current(CUcontext *ret);
 /** Is this a context that can be used? */
 CUresult context_check(CUcontext ctx);
-/** Same, when NULL stands for the current one. */
+/** The owner of a context that can be used; NULL stands for the current one. */
 CUresult context_or_current(CUcontext given, CUcontext *ret);
 
 /** Marks the context broken; later calls return `error`. No lock. */

@@ -119,13 +119,17 @@ static CUresult create(CUcontext *ret, unsigned flags, CUdevice ordinal)
     return stack_push(ctx);
 }
 
+static bool is_made_by_program(CUcontext ctx)
+{
+    return handle_is(ctx, HANDLE_CONTEXT) && ctx->alive && !ctx->primary && !ctx->green;
+}
+
 static CUresult destroy(CUcontext ctx)
 {
     struct thread *self = thread_self();
-    if (!handle_is(ctx, HANDLE_CONTEXT) || !ctx->alive)
+    if (!is_made_by_program(ctx))
         return CUDA_ERROR_INVALID_CONTEXT;
-    if (ctx->primary)
-        return CUDA_ERROR_INVALID_CONTEXT;
+    observed_ends(OBSERVER_CONTEXT_ENDS, ctx, NULL);
     if (thread_context() == ctx)
         self->depth--;
     context_destroy(ctx);
@@ -176,8 +180,16 @@ static CUresult retain(CUcontext *ret, CUdevice ordinal)
     return primary_retain(device_get(ordinal), ret);
 }
 
+static void primary_ends(struct device *device)
+{
+    if (device && device->primary && device->primary->alive)
+        observed_ends(OBSERVER_CONTEXT_ENDS, device->primary, NULL);
+}
+
 static CUresult release(CUdevice ordinal)
 {
+    if (device_get(ordinal) && device_get(ordinal)->primary_refs == 1)
+        primary_ends(device_get(ordinal));
     return device_get(ordinal) ? primary_release(device_get(ordinal)) : CUDA_ERROR_INVALID_DEVICE;
 }
 
@@ -185,6 +197,7 @@ static CUresult reset(CUdevice ordinal)
 {
     if (!device_get(ordinal))
         return CUDA_ERROR_INVALID_DEVICE;
+    primary_ends(device_get(ordinal));
     primary_reset(device_get(ordinal));
     return CUDA_SUCCESS;
 }
@@ -282,12 +295,13 @@ CUresult CUDAAPI cuCtxSynchronize_v2(CUcontext ctx)
 }
 
 /* The marker is a stream of its own, which waits for the others and holds up none of them. */
-static CUresult record_event(CUcontext ctx, CUevent event)
+CUresult context_record_event(CUcontext given, CUevent event)
 {
     struct point *points = NULL;
     size_t count = 0;
     struct work *work = NULL;
-    CUresult result = context_check(ctx);
+    CUcontext ctx;
+    CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
     if (!profile.ctx_record_event)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (result == CUDA_SUCCESS && (!handle_is(event, HANDLE_EVENT) || event->ctx != ctx))
@@ -297,7 +311,7 @@ static CUresult record_event(CUcontext ctx, CUevent event)
     if (result == CUDA_SUCCESS && !ctx->marker)
         result = stream_create(ctx, STREAM_MARKER, CU_STREAM_NON_BLOCKING, 0, &ctx->marker);
     if (result == CUDA_SUCCESS)
-        result = context_points(ctx, &points, &count);
+        result = context_points(ctx, given->green, &points, &count);
     if (result != CUDA_SUCCESS)
         return result;
     result = CUDA_ERROR_OUT_OF_MEMORY;
@@ -319,10 +333,11 @@ end:
     return result;
 }
 
-static CUresult wait_event(CUcontext ctx, CUevent event)
+CUresult context_wait_event(CUcontext given, CUevent event)
 {
     CUstream each;
-    CUresult result = context_check(ctx);
+    CUcontext ctx;
+    CUresult result = given ? context_or_current(given, &ctx) : CUDA_ERROR_INVALID_CONTEXT;
     if (result == CUDA_SUCCESS && !handle_is(event, HANDLE_EVENT))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)
@@ -332,7 +347,9 @@ static CUresult wait_event(CUcontext ctx, CUevent event)
     if (result != CUDA_SUCCESS)
         return result;
     LIST_FOREACH(each, &ctx->streams, link) {
-        result = each == ctx->marker ? CUDA_SUCCESS : stream_wait_event(each, event);
+        if (each == ctx->marker || (given->green && each->green != given->green))
+            continue;
+        result = stream_wait_event(each, event);
         if (result != CUDA_SUCCESS)
             return result;
     }
@@ -341,12 +358,12 @@ static CUresult wait_event(CUcontext ctx, CUevent event)
 
 CUresult CUDAAPI cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent)
 {
-    CALL(cuCtxRecordEvent, record_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
-         HEX(hEvent));
+    CALL(cuCtxRecordEvent, context_record_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx",
+         HEX(hCtx), HEX(hEvent));
 }
 
 CUresult CUDAAPI cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent)
 {
-    CALL(cuCtxWaitEvent, wait_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
+    CALL(cuCtxWaitEvent, context_wait_event(hCtx, hEvent), "ctx=0x%llx\tevent=0x%llx", HEX(hCtx),
          HEX(hEvent));
 }

@@ -55,10 +55,11 @@ CUresult CUDAAPI cuCtxSetFlags(unsigned int flags)
     CALL(cuCtxSetFlags, flags_set(flags));
 }
 
+/* Of the handle itself, be it an alias of a green context. */
 static CUresult id_get(CUcontext given, unsigned long long *ret)
 {
-    CUcontext ctx;
-    CUresult result = context_or_current(given, &ctx);
+    CUcontext ctx = given ? given : thread_context();
+    CUresult result = context_check(ctx);
     if (result == CUDA_SUCCESS && !ret)
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)

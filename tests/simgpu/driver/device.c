@@ -41,9 +41,7 @@ struct device *device_get(CUdevice device)
 
 CUuuid device_uuid(const struct device *device)
 {
-    CUuuid uuid = {"simgpu device"};
-    uuid.bytes[15] = (char)device->physical;
-    return uuid;
+    return profile_uuid(device->physical);
 }
 
 static CUresult attribute_get(int *ret, CUdevice_attribute attribute, CUdevice ordinal)

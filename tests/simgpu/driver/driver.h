@@ -62,6 +62,8 @@ enum handle_magic {
     HANDLE_MIPMAP = 0x6d697031,
     HANDLE_LIBRARY = 0x6c696231,
     HANDLE_PHYSICAL = 0x70687931,
+    HANDLE_GREEN = 0x67726531,
+    HANDLE_RESOURCE = 0x72657331,
 };
 
 /** First member of every handle's struct. */

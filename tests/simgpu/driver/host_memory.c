@@ -109,6 +109,7 @@ static CUresult host_allocate(enum call_id id, void **ret, size_t bytes, unsigne
         return result;
     }
     call_bytes(id, bytes);
+    observed_memory(OBSERVER_ALLOCATE, host_memory_find((uintptr_t)made), NULL, NULL);
     *ret = made;
     return CUDA_SUCCESS;
 }
@@ -125,6 +126,7 @@ static CUresult host_free(void *pointer)
     if (!range || range->kind != MEMORY_HOST || range->base != (uintptr_t)pointer)
         return CUDA_ERROR_INVALID_VALUE;
     device_wait(range->device);
+    observed_memory(OBSERVER_FREE, range, NULL, NULL);
     host_memory_give(range);
     return CUDA_SUCCESS;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/simgpu/driver/context.h"
+#include "tests/simgpu/driver/observed.h"
 #include "tests/simgpu/driver/profile.h"
 #include "tests/simgpu/simgpu.h"
 
@@ -79,6 +80,7 @@ void image_close(struct image *image)
     while (!LIST_EMPTY(&image->globals)) {
         struct global *global = LIST_FIRST(&image->globals);
         LIST_REMOVE(global, link);
+        observed_memory(OBSERVER_FREE, global->memory, global->name, NULL);
         memory_give(global->memory);
         free(global->name);
         free(global);
@@ -163,6 +165,7 @@ static CUresult global_define(struct image *image, const char *name, size_t byte
     }
     memset((void *)made->memory->base, 0, bytes);
     LIST_INSERT_HEAD(&image->globals, made, link);
+    observed_memory(OBSERVER_ALLOCATE, made->memory, made->name, NULL);
     *ret = made;
     return CUDA_SUCCESS;
 }

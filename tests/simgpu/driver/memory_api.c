@@ -32,6 +32,7 @@ static CUresult allocate(enum call_id id, CUdeviceptr *ret, size_t bytes)
     if (result != CUDA_SUCCESS)
         return result;
     call_bytes(id, bytes);
+    observed_memory(OBSERVER_ALLOCATE, made, NULL, NULL);
     *ret = made->base;
     return CUDA_SUCCESS;
 }
@@ -69,6 +70,7 @@ static CUresult allocate_managed(CUdeviceptr *ret, size_t bytes, unsigned flags)
         return result;
     made->flags = flags;
     call_bytes(CALL_cuMemAllocManaged, bytes);
+    observed_memory(OBSERVER_ALLOCATE, made, NULL, NULL);
     *ret = made->base;
     return CUDA_SUCCESS;
 }
@@ -104,6 +106,8 @@ static CUresult free_memory(enum call_id id, CUdeviceptr address)
         return ctx->sticky;
     call_bytes(id, found->bytes);
     ipc_forget(found);
+    if (found->kind != MEMORY_GRAPH)
+        observed_memory(OBSERVER_FREE, found, NULL, NULL);
     if (found->kind == MEMORY_ASYNC)
         pool_free_now(found);
     else if (found->kind == MEMORY_GRAPH)

@@ -11,6 +11,7 @@
 
 #include "tests/simgpu/driver/capture.h"
 #include "tests/simgpu/driver/graph_nodes.h"
+#include "tests/simgpu/driver/observed.h"
 #include "tests/simgpu/driver/pool_object.h"
 #include "tests/simgpu/driver/work.h"
 
@@ -39,6 +40,7 @@ CUresult pool_create(struct device *device, CUmemoryPool *ret)
     memset(made->access, 0, sizeof made->access);
     made->access[device->ordinal] = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     LIST_INSERT_HEAD(&pools, made, link);
+    observed_pool(OBSERVER_POOL_CREATED, made, 0);
     *ret = made;
     return CUDA_SUCCESS;
 }
@@ -75,6 +77,7 @@ void pool_trim(CUmemoryPool pool, uint64_t keep_bytes)
 static void pool_end(CUmemoryPool pool)
 {
     pool_trim(pool, 0);
+    observed_pool(OBSERVER_POOL_DESTROYED, pool, 0);
     LIST_REMOVE(pool, link);
     handle_give(&pool_cache, pool);
 }
@@ -181,6 +184,7 @@ CUresult pool_allocate(CUdeviceptr *ret, size_t bytes, CUmemoryPool pool, bool p
     pool->used_high = pool->used > pool->used_high ? pool->used : pool->used_high;
     if (pool_reserved(pool) > pool->reserved_high)
         pool->reserved_high = pool_reserved(pool);
+    observed_memory(OBSERVER_ALLOCATE, made, NULL, stream);
     *ret = made->base;
     return CUDA_SUCCESS;
 }
@@ -240,5 +244,6 @@ CUresult pool_free_async(CUdeviceptr address, CUstream given, bool per_thread)
     struct allocation *found = memory_find(address);
     if (!found || found->kind != MEMORY_ASYNC || found->base != address || found->freeing)
         return CUDA_ERROR_INVALID_VALUE;
+    observed_memory(OBSERVER_FREE, found, NULL, stream);
     return submit_free(stream, found, NULL);
 }

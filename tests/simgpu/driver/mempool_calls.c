@@ -29,6 +29,7 @@ static CUresult trim(CUmemoryPool pool, size_t keep_bytes)
     if (!handle_is(pool, HANDLE_POOL))
         return CUDA_ERROR_INVALID_VALUE;
     pool_trim(pool, keep_bytes);
+    observed_pool(OBSERVER_POOL_TRIMMED, pool, keep_bytes);
     return CUDA_SUCCESS;
 }
 

@@ -65,7 +65,7 @@ static unsigned access_flags(const struct allocation *found)
 {
     if (found->kind != MEMORY_MAPPED)
         return CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE;
-    CUcontext ctx = thread_context();
+    CUcontext ctx = context_owner(thread_context());
     return (unsigned)mapping_access(found, (unsigned)ctx->device->ordinal);
 }
 

@@ -157,24 +157,61 @@ static void file_load(void)
     costs_copy_to_twins();
 }
 
-/* As natively: an index that does not exist ends the list. */
+CUuuid profile_uuid(unsigned physical)
+{
+    CUuuid uuid = {"simgpu device"};
+    uuid.bytes[15] = (char)physical;
+    return uuid;
+}
+
+/* "GPU-73696d67-7075-...", as device tools print it. */
+static void uuid_text(unsigned physical, char *ret)
+{
+    static const char *const format = "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+                                      "%02x%02x%02x%02x%02x%02x";
+    CUuuid uuid = profile_uuid(physical);
+    const unsigned char *b = (const unsigned char *)uuid.bytes;
+    snprintf(ret, 48, format, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
+             b[11], b[12], b[13], b[14], b[15]);
+}
+
+/* An index, or the beginning of one device's UUID. The count of devices when it is neither. */
+static unsigned visible_read(const char *word, size_t length)
+{
+    unsigned found = profile.devices;
+    char *end, text[48];
+    if (length < 4 || strncmp(word, "GPU-", 4) != 0) {
+        unsigned long index = strtoul(word, &end, 10);
+        return end == word + length && length && index < profile.devices ? (unsigned)index
+                                                                         : profile.devices;
+    }
+    for (unsigned i = 0; i < profile.devices; i++) {
+        uuid_text(i, text);
+        if (strncmp(word, text, length) != 0)
+            continue;
+        if (found < profile.devices)
+            return profile.devices; /* of more than one */
+        found = i;
+    }
+    return found;
+}
+
+/* As natively: what names no device ends the list, and so does one named before. */
 static void visible_load(void)
 {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
-    if (!list) {
-        for (unsigned i = 0; i < profile.devices; i++)
-            profile.visible[profile.visible_count++] = i;
-        return;
-    }
-    while (*list && profile.visible_count < profile.devices) {
-        char *end;
-        unsigned long index = strtoul(list, &end, 10);
-        if (end == list || index >= profile.devices)
+    for (unsigned i = 0; !list && i < profile.devices; i++)
+        profile.visible[profile.visible_count++] = i;
+    while (list && *list) {
+        size_t length = strcspn(list, ",");
+        unsigned device = visible_read(list, length);
+        for (unsigned i = 0; i < profile.visible_count; i++)
+            if (profile.visible[i] == device)
+                return;
+        if (device >= profile.devices)
             return;
-        profile.visible[profile.visible_count++] = (unsigned)index;
-        if (*end != ',')
-            return;
-        list = end + 1;
+        profile.visible[profile.visible_count++] = device;
+        list += length + (list[length] == ',');
     }
 }
 

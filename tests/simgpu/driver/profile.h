@@ -43,4 +43,7 @@ bool size_parse(const char *text, uint64_t *ret_bytes);
 /** Path of a file or directory that lies beside this library. */
 void library_beside(const char *name, char *ret_path, size_t bytes);
 
+/** Of a device of the machine; CUDA_VISIBLE_DEVICES may name it by this. */
+CUuuid profile_uuid(unsigned physical);
+
 #endif

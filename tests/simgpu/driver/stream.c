@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/simgpu/driver/green.h"
 #include "tests/simgpu/driver/capture.h"
 #include "tests/simgpu/driver/event.h"
 #include "tests/simgpu/driver/profile.h"
@@ -43,6 +44,7 @@ CUresult stream_create(CUcontext ctx, enum stream_kind kind, unsigned flags, int
         made->has_wake = true;
     }
     made->ctx = ctx;
+    made->green = kind == STREAM_USER ? green_current() : NULL;
     made->kind = kind;
     made->flags = flags;
     made->priority = priority;
@@ -88,6 +90,8 @@ CUresult stream_resolve(CUstream given, bool per_thread, CUstream *ret)
         if (!handle_is(given, HANDLE_STREAM))
             return CUDA_ERROR_INVALID_HANDLE;
         *ret = given;
+        if (green_check(given->green) != CUDA_SUCCESS)
+            return CUDA_ERROR_CONTEXT_IS_DESTROYED;
         return context_check(given->ctx);
     }
     CUresult result = context_current(&ctx);
@@ -304,7 +308,8 @@ void stream_wait(CUstream stream)
     point_wait(&point, false);
 }
 
-CUresult context_points(CUcontext ctx, struct point **ret_points, size_t *ret_count)
+CUresult context_points(CUcontext ctx, CUgreenCtx green, struct point **ret_points,
+                        size_t *ret_count)
 {
     CUstream each;
     size_t count = 0;
@@ -315,7 +320,7 @@ CUresult context_points(CUcontext ctx, struct point **ret_points, size_t *ret_co
         return CUDA_ERROR_OUT_OF_MEMORY;
     count = 0;
     LIST_FOREACH(each, &ctx->streams, link)
-        if (!stream_is_idle(each))
+        if ((!green || each->green == green) && !stream_is_idle(each))
             points[count++] = (struct point){&each->completed, each->submitted, NULL};
     *ret_points = points;
     *ret_count = count;
@@ -326,7 +331,7 @@ void context_wait(CUcontext ctx)
 {
     struct point *points;
     size_t count;
-    if (context_points(ctx, &points, &count) != CUDA_SUCCESS)
+    if (context_points(ctx, NULL, &points, &count) != CUDA_SUCCESS)
         return;
     for (size_t i = 0; i < count; i++)
         point_wait(&points[i], false);

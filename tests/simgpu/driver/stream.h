@@ -22,6 +22,7 @@ struct CUstream_st {
     struct handle handle;
     LIST_ENTRY(CUstream_st) link;
     CUcontext ctx;
+    CUgreenCtx green; /* that it was made in, or NULL */
     enum stream_kind kind;
     unsigned flags;
     int priority;
@@ -78,7 +79,8 @@ void device_wait(struct device *device);
 bool device_is_busy(struct device *device);
 
 /** Points for all work submitted so far on all streams of a context; malloc'ed. */
-CUresult context_points(CUcontext ctx, struct point **ret_points, size_t *ret_count);
+CUresult context_points(CUcontext ctx, CUgreenCtx green, struct point **ret_points,
+                        size_t *ret_count);
 
 /** Wait on the driver's condition until the counter gets there; polls for `remote` counters. */
 void point_wait(const struct point *point, bool remote);

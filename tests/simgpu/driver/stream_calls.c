@@ -5,6 +5,7 @@
  */
 #include "tests/simgpu/driver/call.h"
 
+#include "tests/simgpu/driver/green.h"
 #include "tests/simgpu/driver/capture.h"
 #include "tests/simgpu/driver/host_memory.h"
 #include "tests/simgpu/driver/mempool.h"
@@ -19,13 +20,23 @@ static CUresult create(CUstream *ret, unsigned flags, int priority)
         return CUDA_ERROR_INVALID_VALUE;
     CUresult result = context_current(&ctx);
     priority = priority < -5 ? -5 : priority > 0 ? 0 : priority;
-    return result == CUDA_SUCCESS ? stream_create(ctx, STREAM_USER, flags, priority, ret) : result;
+    if (result == CUDA_SUCCESS)
+        result = stream_create(ctx, STREAM_USER, flags, priority, ret);
+    if (result == CUDA_SUCCESS)
+        observed_made(OBSERVER_STREAM_CREATED, ctx, *ret);
+    return result;
+}
+
+static bool is_made_by_program(CUstream stream)
+{
+    return handle_is(stream, HANDLE_STREAM) && stream->kind == STREAM_USER;
 }
 
 static CUresult destroy(CUstream stream)
 {
-    if (!handle_is(stream, HANDLE_STREAM) || stream->kind != STREAM_USER)
+    if (!is_made_by_program(stream))
         return CUDA_ERROR_INVALID_HANDLE;
+    observed_ends(OBSERVER_STREAM_ENDS, stream->ctx, stream);
     if (stream->capture)
         capture_stream_destroyed(stream);
     stream_destroy(stream);
@@ -121,7 +132,7 @@ CUresult stream_context(CUstream given, bool per_thread, CUcontext *ret, CUgreen
         return CUDA_ERROR_INVALID_VALUE;
     *ret = stream->ctx;
     if (ret_green)
-        *ret_green = NULL;
+        *ret_green = given && given != CU_STREAM_LEGACY ? stream->green : green_current();
     return CUDA_SUCCESS;
 }
 

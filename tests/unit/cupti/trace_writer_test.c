@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "cupti/crc32c.h"
+#include "cupti/site_table.h"
 #include "tests/unit/cupti/trace_support.h"
 
 static void emit_many(struct trace_writer *writer, uint64_t first, uint64_t count)
@@ -150,6 +151,93 @@ Test(trace, texts_and_sites)
     trace_reader_close(reader);
     support_remove(path);
     free(longest);
+}
+
+static uint32_t stack_write(struct trace_writer *writer, const uintptr_t *code, unsigned codes,
+                            const struct trace_python_frame *python, unsigned pythons)
+{
+    const struct trace_stack stack = {code, codes, python, pythons};
+    uint32_t id = trace_writer_stack(writer, &stack);
+
+    cr_expect(trace_writer_stack_find(writer, &stack) == id);
+    cr_expect(trace_writer_stack(writer, &stack) == id);
+    return id;
+}
+
+Test(trace, stacks_share_their_outer_frames)
+{
+    const uintptr_t deep[] = {(uintptr_t)emit_many, (uintptr_t)getpagesize, 16};
+    const uintptr_t other[] = {(uintptr_t)emit_many + 1, (uintptr_t)getpagesize, 16};
+    const uint16_t wide[] = {'m', 0xe9, 0x4e2d};
+    const struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12},
+                                                {{"main.py", 7, 0}, {"<module>", 8, 1}, 3}};
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct trace_site site, second;
+    uint32_t first_id, other_id, python_id;
+
+    support_path(path);
+    writer = support_open(path);
+    first_id = stack_write(writer, deep, 3, NULL, 0);
+    other_id = stack_write(writer, other, 3, NULL, 0);
+    python_id = stack_write(writer, deep, 1, python, 2);
+    cr_expect(first_id && other_id && python_id);
+    cr_expect(first_id != trace_writer_site(writer, (const void *)emit_many),
+              "a stack is not its innermost frame alone");
+    trace_writer_close(writer);
+
+    reader = support_read(path);
+    cr_expect(trace_reader_summary(reader)->complete);
+    cr_expect(trace_reader_summary(reader)->sites == 3 + 1 + 3 + 1);
+    cr_expect(trace_reader_summary(reader)->cut_stacks == 0);
+    cr_assert(trace_reader_site(reader, first_id, &site) == 0);
+    cr_assert(trace_reader_site(reader, other_id, &second) == 0);
+    cr_expect(site.caller == second.caller && site.caller != 0);
+    cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
+    cr_expect(strstr(site.module, "libc") != NULL);
+    cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
+    cr_expect(site.offset == 16 && site.caller == 0);
+    cr_assert(trace_reader_site(reader, python_id, &site) == 0);
+    cr_expect(site.function == NULL);
+    cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
+    cr_expect_str_eq(site.module, "step.py");
+    cr_expect_str_eq(site.function, "m\xc3\xa9\xe4\xb8\xad");
+    cr_expect(site.line == 12);
+    cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
+    cr_expect_str_eq(site.function, "<module>");
+    cr_expect(site.line == 3 && site.caller == 0);
+    trace_reader_close(reader);
+    support_remove(path);
+}
+
+#define STACKS (SITE_TABLE_MOST + 1000)
+
+Test(trace, a_stack_is_cut_before_it_is_lost, .timeout = 120)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    struct trace_site site;
+    uint32_t id = 0;
+
+    support_path(path);
+    writer = support_open(path);
+    for (uintptr_t i = 0; i < STACKS; i++) {
+        const uintptr_t code[] = {16, 32 + i};
+        const struct trace_stack stack = {code, 2, NULL, 0};
+
+        id = trace_writer_stack(writer, &stack);
+        cr_assert(id != 0, "stack %zu", (size_t)i);
+    }
+    trace_writer_close(writer);
+    reader = support_read(path);
+    cr_expect(trace_reader_summary(reader)->complete);
+    cr_expect(trace_reader_summary(reader)->cut_stacks > 0);
+    cr_assert(trace_reader_site(reader, id, &site) == 0);
+    cr_expect(site.offset == 16 && site.caller == 0);
+    trace_reader_close(reader);
+    support_remove(path);
 }
 
 #define THREADS    16

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
+#include <stdlib.h>
 
 #include "tests/unit/pool/fixture.h"
 
@@ -165,6 +166,75 @@ Test(basic, statistics_add_up, .init = setup, .fini = teardown)
     cr_assert_eq(s.reserved_bytes.at_peak, 6u << 20);
     cr_assert_eq(pool_available_bytes(pool), s.cached_bytes.current + s.quarantined_bytes.current);
     cr_assert_geq(s.metadata_bytes, 1);
+}
+
+/* Frees look up what they freed some frees later; nobody may see that. */
+Test(basic, current_and_peak_are_exact_at_every_moment, .init = setup, .fini = teardown)
+{
+    enum { SLOTS = 60 };
+    static struct {
+        uint64_t address;
+        size_t bytes;
+    } slots[SLOTS];
+    uint64_t live = 0, peak = 0;
+    fake.complete_at_once = true;
+    for (unsigned step = 0; step < 20000; step++) {
+        unsigned slot = (unsigned)rand() % SLOTS;
+        if (slots[slot].address != 0) {
+            struct pool_block described;
+            if (rand() % 3 == 0)
+                cr_assert_eq(pool_free(slots[slot].address, 0, &described), 0);
+            else
+                give(slots[slot].address);
+            live -= slots[slot].bytes;
+            slots[slot].address = 0;
+        } else {
+            /* Rising, so that the peak is raised again and again, right after frees. */
+            slots[slot].bytes = 1 + (unsigned)rand() % 2000 + step;
+            slots[slot].address = take(slots[slot].bytes);
+            live += slots[slot].bytes;
+            peak = live > peak ? live : peak;
+        }
+        if (rand() % 16 != 0)
+            continue;
+        cr_assert_eq(statistics().live_requested_bytes.current, live, "in step %u", step);
+        cr_assert_eq(statistics().live_requested_bytes.peak, peak, "in step %u", step);
+    }
+}
+
+/* A block that is handed out again must have been looked up before, whatever came in between. */
+Test(basic, reused_blocks_count_what_they_were_when_freed, .init = setup, .fini = teardown)
+{
+    uint64_t blocks[20];
+    fake.complete_at_once = true;
+    for (int index = 0; index < 20; index++)
+        blocks[index] = take(1000);
+    give(blocks[0]);
+    for (int index = 1; index < 20; index++) {
+        struct pool_block described;
+        cr_assert_eq(pool_free(blocks[index], 0, &described), 0);
+    }
+    size_t returned;
+    cr_assert_eq(pool_trim(pool, SIZE_MAX, &returned), 0);
+    for (int index = 0; index < 20; index++)
+        take(600);
+    cr_assert_eq(statistics().live_requested_bytes.current, 20 * 600);
+}
+
+Test(basic, sites_are_known_from_the_first_one_given, .init = setup, .fini = teardown)
+{
+    struct pool_block described;
+    uint64_t before = take(700), after = take(700);
+    give(before);
+    cr_assert_eq(pool_free(before, 0, &described), -EALREADY);
+    cr_assert_eq(described.allocation_site, 0);
+    cr_assert_eq(described.free_site, 0);
+    cr_assert_eq(pool_free(after, 5, NULL), 0);
+    cr_assert_eq(pool_free(after, 6, &described), -EALREADY);
+    cr_assert_eq(described.allocation_site, 0);
+    cr_assert_eq(described.free_site, 5);
+    cr_assert_eq(pool_free(before, 6, &described), -EALREADY);
+    cr_assert_eq(described.free_site, 0);
 }
 
 Test(basic, all_is_available_when_all_is_freed, .init = setup, .fini = teardown)

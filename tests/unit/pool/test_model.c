@@ -88,7 +88,7 @@ static void step_allocate(void)
 {
     struct pool_block block;
     size_t bytes = random_size();
-    uint64_t site = random_next();
+    uint32_t site = (uint32_t)random_next();
     int rc = pool_allocate(pool, bytes, site, &block);
     cr_assert_eq(rc, 0, "%zu bytes: %d", bytes, rc);
     cr_assert_eq(block.address % 512, 0);

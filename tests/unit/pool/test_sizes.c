@@ -34,6 +34,7 @@ Test(size_class, slabs_are_as_promised)
         cr_assert_eq(geometry.slab_bytes % SIZE_SLAB_STEP_BYTES, 0);
         cr_assert_leq(geometry.slab_bytes, SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES);
         cr_assert_eq(size_shapes[class].reciprocal, geometry.reciprocal);
+        cr_assert_eq(size_shapes[class].object_bytes, geometry.object_bytes);
         cr_assert_eq(size_shapes[class].alignment_bits, pool_log2_ceil(geometry.slab_bytes));
         for (uint32_t offset = 0; offset < geometry.slab_bytes; offset += 256)
             cr_assert_eq(size_class_index(geometry.reciprocal, offset),

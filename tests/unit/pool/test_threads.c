@@ -165,6 +165,22 @@ Test(threads, one_class, .init = setup, .fini = teardown)
     stress(512);
 }
 
+Test(threads, the_peak_of_a_pool_that_has_spread_is_nearly_exact, .init = setup, .fini = teardown)
+{
+    enum { BLOCKS = 200000, BYTES = 1000 }; /* more than stress() ever holds */
+    static uint64_t blocks[BLOCKS];
+    stress(512);
+    uint64_t live = (uint64_t)BLOCKS * BYTES, slack = live / 256 + (16 << 14);
+    for (int index = 0; index < BLOCKS; index++)
+        blocks[index] = take(BYTES);
+    for (int index = 0; index < BLOCKS; index++)
+        give(blocks[index]);
+    struct pool_statistics figures = statistics();
+    cr_assert_eq(figures.live_requested_bytes.current, 0);
+    cr_assert_geq(figures.live_requested_bytes.peak, live - slack);
+    cr_assert_leq(figures.live_requested_bytes.peak, live + slack);
+}
+
 static void tight(struct pool_config *config)
 {
     config->quarantine_max = 1 << 20;

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Each driver call of the conformance programs fails once, under the pool.
+
+The calls are counted in a run without a fault; then each position fails in a run of its own. Such a
+run must end, without a signal that the bare program would not get, and print what the bare program
+prints up to the first error, which must be the one injected; a first difference that is no such
+error must be one that the bare program shows, too, when the same call fails there. In the end the
+pool must know every driver allocation that was not given back.
+
+By default a share of the positions, drawn by --seed; --positions 0 takes each. With
+CUPOOL_TEST_FAULTS=all in the environment, every position of the calls that a program makes up to
+200 times, and 200 of the others, behind a door of each kind.
+
+Exit 0: holds; 1: does not, and says which fault to inject where; 2: bad use.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import glob
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import threading
+
+from runner import DOORS, SKIPPED, Suite, arguments
+from trace import Trace
+
+RESULTS = {
+    "OUT_OF_MEMORY": ("CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation"),
+    "INVALID_VALUE": ("CUDA_ERROR_INVALID_VALUE", "cudaErrorInvalidValue"),
+    "UNKNOWN": ("CUDA_ERROR_UNKNOWN", "cudaErrorUnknown"),
+}
+# Threads or processes that race, or two devices that both meet the fault: what they print differs
+# from run to run, so how they end is what matters.
+RACING = {"context_race", "churn", "capture_load", "spawn", "ending", "ipc", "isolated"}
+# A call of its own that fails leaves a stream held, for ever.
+HOLDING = {"reuse_work"}
+# Only the program itself calls it, for what it prints.
+UNINTERESTING = {"cuGetErrorName"}
+CONTEXT_ENDS = re.compile(r"cuCtxDestroy|cuDevicePrimaryCtx(Reset|Release)")
+BARE_POSITIONS = 400
+
+Fault = collections.namedtuple("Fault", "program path door call position result")
+
+
+def rule(fault):
+    return f"{fault.call}:{fault.position}:{fault.result}"
+
+
+def logs_of(directory):
+    """The lines of each process's log."""
+    for path in glob.glob(os.path.join(directory, "*.log")):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            yield [line.rstrip("\n").split("\t") for line in file if line.count("\t") >= 4]
+
+
+def run(suite, fault, options, inject):
+    """One run in a directory of its own: (status, output, errors), the directory."""
+    directory = tempfile.mkdtemp(dir=suite.directory)
+    variables = {"SIMGPU_LOG": os.path.join(directory, "%p.log")}
+    if inject:
+        variables["SIMGPU_FAULT"] = rule(fault)
+    if options:
+        options += f",trace:{directory}/%p.cupool"
+    return suite.run(fault.path, fault.program, fault.door, options, **variables), directory
+
+
+def counted(suite, program, path, door, options):
+    """How often each driver call is made, by the process that makes it most; and the run."""
+    done, directory = run(suite, Fault(program, path, door, "", 0, ""), options, False)
+    counts = collections.Counter()
+    for lines in logs_of(directory):
+        counts |= collections.Counter(line[3] for line in lines)
+    shutil.rmtree(directory)
+    return counts, done
+
+
+def first_difference(expected, found):
+    """The first line printed that was not expected, None when there is none."""
+    expected, found = expected.splitlines(), found.splitlines()
+    for i, line in enumerate(found):
+        if i >= len(expected) or line != expected[i]:
+            return line
+    return None if len(found) == len(expected) else "(nothing more)"
+
+
+def plain(line):
+    return re.sub(r"\d+", "#", line or "")
+
+
+def outcome(fault, reference, done):
+    """What is seen of a fault: how it ended, and the first difference."""
+    different = None if fault.program in RACING else first_difference(reference[1], done[1])
+    return done[0], plain(different), bool(done[2])
+
+
+def is_clean(fault, reference, done):
+    """True when nothing is seen of the fault but its own error."""
+    status, different, prints = outcome(fault, reference, done)
+    reported = any(name in different for name in RESULTS[fault.result])
+    skipped = status == SKIPPED and different.startswith("skipped:")
+    return (status == reference[0] or skipped) and (not different or reported or skipped) \
+        and not prints
+
+
+class Bare:
+    """What the bare program shows when a call fails, remembered for each call and error."""
+
+    def __init__(self, suite):
+        self.suite, self.known, self.lock = suite, {}, threading.Lock()
+
+    def outcomes(self, fault, reference, counts):
+        key = fault.program, fault.door, fault.call, fault.result
+        with self.lock:
+            return self.outcomes_locked(key, fault, reference, counts)
+
+    def outcomes_locked(self, key, fault, reference, counts):
+        if key not in self.known:
+            most = counts[fault.call]
+            positions = range(1, most + 1) if most <= BARE_POSITIONS else \
+                sorted({1 + (most - 1) * i // (BARE_POSITIONS - 1) for i in range(BARE_POSITIONS)})
+            self.known[key] = set()
+            for position in positions:
+                one = fault._replace(position=position)
+                done, directory = run(self.suite, one, None, True)
+                shutil.rmtree(directory)
+                self.known[key].add(outcome(one, reference, done))
+        return self.known[key]
+
+
+def lost_memory(program, directory, definitions):
+    """Driver allocations that nobody tried to give back and that the trace does not know."""
+    traces, logs = glob.glob(os.path.join(directory, "*.cupool")), list(logs_of(directory))
+    if program == "isolated" or len(traces) != 1 or len(logs) != 1 or any(CONTEXT_ENDS.match(line[3]) for line in logs[0]):
+        return set()
+    alive, known = set(), set()
+    for line in logs[0]:
+        values = dict(field.split("=", 1) for field in line[5:] if "=" in field)
+        if line[3] == "cuMemAlloc_v2" and line[4] == "CUDA_SUCCESS":
+            alive.add(int(values["ptr"], 0))
+        elif line[3] == "cuMemFree_v2":
+            alive.discard(int(values["ptr"], 0))
+    trace = Trace(traces[0], definitions)
+    for record in trace.records:
+        passed = trace.outcomes.get(record.outcome) == "PASSED"
+        kind = trace.kinds[record.kind]
+        if kind == "SEGMENT_ALLOCATE" or kind == "ALLOCATE" and passed:
+            known.add(record.address)
+        elif kind == "SEGMENT_FREE" and record.value == 0:
+            known.discard(record.address)
+    return alive - known
+
+
+class Campaign:
+    """One program behind one door."""
+
+    def __init__(self, suite, bare, definitions, program, path, door):
+        self.suite, self.bare, self.definitions = suite, bare, definitions
+        self.program, self.path, self.door = program, path, door
+        self.bare_counts, self.reference = counted(suite, program, path, door, None)
+        self.counts, _ = counted(suite, program, path, door, "mode:pool")
+
+    def faults(self, choose, most):
+        results = list(RESULTS)
+        for call in sorted(set(self.counts) - UNINTERESTING):
+            total = self.counts[call]
+            positions = range(1, total + 1)
+            if most and total > most:
+                positions = sorted({1, *choose.sample(positions, most - 1)})
+            for position in positions:
+                yield Fault(self.program, self.path, self.door, call, position,
+                            results[choose.randrange(len(results))])
+
+    def complaint(self, fault):
+        """What a fault did that it should not have done, None when all is well."""
+        done, directory = run(self.suite, fault, "mode:pool", True)
+        found = None
+        if not is_clean(fault, self.reference, done) and \
+                outcome(fault, self.reference, done) not in \
+                self.bare.outcomes(fault, self.reference, self.bare_counts):
+            found = f"status {done[0]}, first difference " \
+                    f"{first_difference(self.reference[1], done[1])!r} {done[2][-500:]}"
+        elif done[0] == self.reference[0]:
+            lost = lost_memory(self.program, directory, self.definitions)
+            found = f"lost driver memory: {sorted(map(hex, lost))}" if lost else None
+        shutil.rmtree(directory)
+        return found
+
+
+def doors_for(suite, number, everywhere):
+    """A door of each kind, or one of them all in turn."""
+    doors = suite.doors()
+    if everywhere:
+        return [(path, DOORS[kind][-1 if kind == "linked" else 0])
+                for kind, path in suite.executables.items()]
+    return [doors[number % len(doors)]]
+
+
+def campaign(suite, options, most, everywhere):
+    choose = random.Random(options.seed)
+    bare, failures, runs = Bare(suite), 0, 0
+    workers = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    for program in options.programs:
+        for path, door in doors_for(suite, choose.randrange(1 << 30), everywhere):
+            one = Campaign(suite, bare, options.definitions, program, path, door)
+            if one.reference[0] != 0:
+                print(f"{program}, {door}: left out, it ends with {one.reference[0]}")
+                continue
+            faults = list(one.faults(choose, most))
+            for fault, complaint in zip(faults, workers.map(one.complaint, faults)):
+                if complaint:
+                    print(f"# {program} {door} SIMGPU_FAULT={rule(fault)}: {complaint}")
+                    failures += 1
+            runs += len(faults)
+            print(f"{program}, {door}: {len(faults)} faults", flush=True)
+    print(f"{runs} faults, {failures} of them not survived as the bare program would")
+    return runs, failures
+
+
+def programs_of(path):
+    with open(path, encoding="utf-8") as file:
+        return [name for name in re.findall(r"^PROGRAM\((\w+)", file.read(), re.M)
+                if name not in HOLDING]
+
+
+def main():
+    parser = arguments(argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    parser.add_argument("--definitions", required=True, help="cupti/events.def")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
+    parser.add_argument("--positions", type=int, default=1, help="of each call; 0: all")
+    parser.add_argument("--every-kind-of-door", action="store_true", help="else one drawn")
+    parser.add_argument("programs", nargs="*", help="default: all")
+    options = parser.parse_args()
+    options.programs = options.programs or programs_of(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs.def"))
+    everything = os.environ.get("CUPOOL_TEST_FAULTS") == "all"
+    most = 200 if everything else options.positions
+    print(f"seed {options.seed}, {most or 'all'} positions of each call")
+    runs, failures = campaign(Suite(options), options, most,
+                              everything or options.every_kind_of_door)
+    return 1 if failures or not runs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All devices the program may see: which they are, memory on each at the same time, and frees with
+ * another device current.
+ */
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+#define DEVICES 8
+#define BLOCKS  6
+#define BYTES   7000
+
+static CUcontext contexts[DEVICES];
+
+static int use(int device)
+{
+    if (door_is_runtime)
+        return (int)door_runtime.cudaSetDevice(device);
+    if (!contexts[device] && DRIVER(cuDevicePrimaryCtxRetain)(&contexts[device], device))
+        return 1;
+    return (int)DRIVER(cuCtxSetCurrent)(contexts[device]);
+}
+
+static int wrong_bytes(const void *block, int value)
+{
+    static unsigned char bytes[BYTES];
+    int wrong = door_read(bytes, block, BYTES) != 0;
+    for (int i = 0; i < BYTES; i++)
+        wrong += bytes[i] != value;
+    return wrong;
+}
+
+int program_devices(const char *self, const char *door, const char *argument)
+{
+    static void *blocks[DEVICES][BLOCKS];
+    int count = 0, errors = 0, wrong = 0;
+    CUuuid uuid;
+    int error = (int)DRIVER(cuInit)(0);
+    if (error == 0)
+        error = (int)DRIVER(cuDeviceGetCount)(&count);
+    printf("count: %d, %s\n", count, error ? "error" : "no error");
+    if (error || count == 0) {
+        door_report("allocate", door_allocate(&blocks[0][0], BYTES));
+        return 0;
+    }
+    count = count < DEVICES ? count : DEVICES;
+    for (int device = 0; device < count; device++) {
+        errors += DRIVER(cuDeviceGetUuid)(&uuid, device) != CUDA_SUCCESS;
+        printf("device %d is %d\n", device, (unsigned char)uuid.bytes[15]);
+        errors += use(device) != 0;
+        for (int i = 0; i < BLOCKS; i++)
+            errors += door_allocate(&blocks[device][i], BYTES) ||
+                      door_fill(blocks[device][i], 10 * device + i, BYTES);
+    }
+    for (int device = 0; device < count; device++) {
+        errors += use(device) != 0;
+        for (int i = 0; i < BLOCKS; i++)
+            wrong += wrong_bytes(blocks[device][i], 10 * device + i);
+        errors += use((device + 1) % count) != 0;
+        for (int i = 0; i < BLOCKS; i++)
+            errors += door_free(blocks[device][i]) != 0;
+    }
+    printf("errors: %d, wrong: %d\n", errors, wrong);
+    door_report("freed twice", door_free(blocks[0][0]));
+    return 0;
+}

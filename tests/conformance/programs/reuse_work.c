@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every way to give a stream work that writes to a block, on every kind of stream: a block freed
+ * while that work is pending is not handed out before it is done, and is afterwards, without a
+ * wait.
+ *
+ * Bare, the free itself waits, so the stream is let go from another thread and only contents are
+ * printed. With the argument "held" it says when the address was handed out: for a library whose
+ * free does not wait. Needs a stream that can be held, so a simulated device.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BYTES ((size_t)128 << 10)
+
+#if CUDA_VERSION >= 13000
+#define CREATE(context, device) DRIVER(cuCtxCreate)(context, NULL, 0, device)
+#else
+#define CREATE(context, device) DRIVER(cuCtxCreate)(context, 0, device)
+#endif
+
+/* One block of threads that writes a byte everywhere. */
+static const char kernel_text[] =
+    ".version 6.0\n.target sm_50\n.address_size 64\n"
+    ".visible .entry conformance_fill(.param .u64 to, .param .u32 value, .param .u32 bytes)\n{\n"
+    ".reg .pred %p;\n.reg .u32 %v, %n, %i, %s;\n.reg .u64 %a, %o;\n"
+    "ld.param.u64 %a, [to];\ncvta.to.global.u64 %a, %a;\n"
+    "ld.param.u32 %v, [value];\nld.param.u32 %n, [bytes];\n"
+    "mov.u32 %i, %tid.x;\nmov.u32 %s, %ntid.x;\n"
+    "loop:\nsetp.ge.u32 %p, %i, %n;\n@%p bra end;\n"
+    "cvt.u64.u32 %o, %i;\nadd.u64 %o, %a, %o;\nst.global.u8 [%o], %v;\n"
+    "add.u32 %i, %i, %s;\nbra loop;\nend:\nret;\n}\n";
+
+static int (*hold)(CUstream);
+static int (*release)(CUstream);
+static uint64_t (*calls)(const char *);
+
+static CUfunction kernel;
+static CUdeviceptr ones;      /* device memory that holds 1 everywhere */
+static void *ones_of_host;    /* page-locked, likewise */
+static CUgraphExec graph_run; /* of the current block */
+
+static int by_kernel(CUdeviceptr block, CUstream stream)
+{
+    unsigned value = 1, bytes = BYTES;
+    void *arguments[] = {&block, &value, &bytes};
+    return DRIVER(cuLaunchKernel)(kernel, 1, 1, 1, 64, 1, 1, 0, stream, arguments, NULL);
+}
+
+static int by_memset(CUdeviceptr block, CUstream stream)
+{
+    return DRIVER(cuMemsetD8Async)(block, 1, BYTES, stream);
+}
+
+static int by_copy(CUdeviceptr block, CUstream stream)
+{
+    return DRIVER(cuMemcpyDtoDAsync)(block, ones, BYTES, stream);
+}
+
+static int by_upload(CUdeviceptr block, CUstream stream)
+{
+    return DRIVER(cuMemcpyHtoDAsync)(block, ones_of_host, BYTES, stream);
+}
+
+static void CUDA_CB nothing(void *unused)
+{
+}
+
+static int by_host_function(CUdeviceptr block, CUstream stream)
+{
+    int error = DRIVER(cuLaunchHostFunc)(stream, nothing, NULL);
+    return error ? error : by_memset(block, stream);
+}
+
+static int by_graph(CUdeviceptr block, CUstream stream)
+{
+    return DRIVER(cuGraphLaunch)(graph_run, stream);
+}
+
+static const struct {
+    const char *name;
+    int (*submit)(CUdeviceptr block, CUstream stream);
+} ways[] = {
+    {"kernel", by_kernel},
+    {"memset", by_memset},
+    {"copy", by_copy},
+    {"upload", by_upload},
+    {"host function", by_host_function},
+    {"graph", by_graph},
+};
+
+static const char *const kinds[] = {"blocking", "non-blocking", "per-thread", "legacy", "peer"};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static CUstream streams[KINDS];
+static CUcontext own, peer;
+
+/* The graph is of the context that launches it. */
+static void graph_make(CUdeviceptr block)
+{
+    CUstream stream;
+    CUgraph graph = NULL;
+    DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING);
+    DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_RELAXED);
+    by_memset(block, stream);
+    DRIVER(cuStreamEndCapture)(stream, &graph);
+    if (DRIVER(cuGraphInstantiate)(&graph_run, graph, 0))
+        graph_run = NULL;
+    DRIVER(cuGraphDestroy)(graph);
+    DRIVER(cuStreamDestroy)(stream);
+}
+
+static void *release_soon(void *stream)
+{
+    usleep(2000);
+    DRIVER(cuCtxSetCurrent)(own);
+    release(stream);
+    return NULL;
+}
+
+static void CUDA_CB pause_stream(void *unused)
+{
+    usleep(2000);
+}
+
+static int wrong_bytes(const void *device, int value)
+{
+    static unsigned char bytes[BYTES];
+    int wrong = door_read(bytes, device, BYTES) != 0;
+    for (size_t i = 0; i < BYTES; i++)
+        wrong += bytes[i] != value;
+    return wrong;
+}
+
+static int submit(size_t way, size_t kind, CUdeviceptr block, bool may_wait)
+{
+    DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);
+    if (ways[way].submit == by_graph)
+        graph_make(block);
+    /* Only its own thread could release a per-thread stream. */
+    if (may_wait && streams[kind] == CU_STREAM_PER_THREAD)
+        DRIVER(cuLaunchHostFunc)(streams[kind], pause_stream, NULL);
+    else
+        hold(streams[kind]);
+    int error = ways[way].submit(block, streams[kind]);
+    DRIVER(cuCtxSetCurrent)(own);
+    return error;
+}
+
+static void graph_end(void)
+{
+    if (graph_run)
+        DRIVER(cuGraphExecDestroy)(graph_run);
+    graph_run = NULL;
+}
+
+/* The second block must not receive the write that is pending on the first. */
+static void contents(size_t way, size_t kind)
+{
+    CUstream other;
+    pthread_t thread;
+    void *first, *second;
+    DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING);
+    int error = door_allocate(&first, BYTES);
+    error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, true);
+    if (streams[kind] != CU_STREAM_PER_THREAD)
+        pthread_create(&thread, NULL, release_soon, streams[kind]);
+    error = error ? error : door_free(first);
+    error = error ? error : door_allocate(&second, BYTES);
+    error = error ? error : door_fill_async(second, 2, BYTES, other);
+    if (streams[kind] != CU_STREAM_PER_THREAD)
+        pthread_join(thread, NULL);
+    error = error ? error : door_synchronize();
+    DRIVER(cuStreamSynchronize)(streams[kind]);
+    printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], wrong_bytes(second, 2));
+    door_report("errors", error ? error : door_free(second));
+    DRIVER(cuStreamDestroy)(other);
+    graph_end();
+}
+
+static uint64_t waits(void)
+{
+    return calls("cuEventSynchronize") + calls("cuStreamSynchronize") + calls("cuCtxSynchronize");
+}
+
+/* How often the first block is handed out while work is pending, and then until the device is full.
+ */
+static void addresses(size_t way, size_t kind)
+{
+    static void *blocks[20000];
+    void *first;
+    int count = 0, early = 0, late = 0;
+    int error = door_allocate(&first, BYTES);
+    error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, false);
+    error = error ? error : door_free(first);
+    for (; count < 100 && door_allocate(&blocks[count], BYTES) == 0; count++)
+        early += blocks[count] == first;
+    release(streams[kind]);
+    DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);
+    DRIVER(cuCtxSynchronize)();
+    DRIVER(cuCtxSetCurrent)(own);
+    door_synchronize();
+    uint64_t before = waits();
+    for (; count < 20000 && !late && door_allocate(&blocks[count], BYTES) == 0; count++)
+        late += blocks[count] == first;
+    printf("%s, %s: while in use %d, afterwards %d, waits %d, error %d\n", ways[way].name,
+           kinds[kind], early, late, (int)(waits() - before), error);
+    while (count--)
+        door_free(blocks[count]);
+    graph_end();
+}
+
+static bool streams_make(void)
+{
+    int devices = 0;
+    DRIVER(cuStreamCreate)(&streams[0], CU_STREAM_DEFAULT);
+    DRIVER(cuStreamCreate)(&streams[1], CU_STREAM_NON_BLOCKING);
+    streams[2] = CU_STREAM_PER_THREAD;
+    streams[3] = CU_STREAM_LEGACY;
+    DRIVER(cuCtxGetCurrent)(&own);
+    if (DRIVER(cuDeviceGetCount)(&devices) || devices < 2 || CREATE(&peer, 1) ||
+        DRIVER(cuCtxEnablePeerAccess)(own, 0) ||
+        DRIVER(cuStreamCreate)(&streams[4], CU_STREAM_NON_BLOCKING))
+        return false;
+    DRIVER(cuCtxSetCurrent)(own);
+    return DRIVER(cuCtxEnablePeerAccess)(peer, 0) == CUDA_SUCCESS;
+}
+
+/* The module is of our context; and the driver's own free waits for no peer. */
+static bool is_possible(size_t way, size_t kind, bool may_wait)
+{
+    return kind < KINDS - 1 || (!may_wait && ways[way].submit != by_kernel);
+}
+
+int program_reuse_work(const char *self, const char *door, const char *argument)
+{
+    CUmodule module;
+    void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *block;
+    *(void **)&hold = dlsym(cuda, "simgpu_hold");
+    *(void **)&release = dlsym(cuda, "simgpu_release");
+    *(void **)&calls = dlsym(cuda, "simgpu_calls");
+    if (!hold || !release || !calls)
+        door_skip("the device cannot hold a stream");
+    door_start();
+    door_free(NULL);
+    if (!streams_make())
+        door_skip("no second device with access to the first");
+    door_report("module", DRIVER(cuModuleLoadData)(&module, kernel_text));
+    door_report("kernel", DRIVER(cuModuleGetFunction)(&kernel, module, "conformance_fill"));
+    door_report("allocate", door_allocate(&block, BYTES));
+    door_report("fill", door_fill(block, 1, BYTES));
+    ones = (CUdeviceptr)(uintptr_t)block;
+    door_report("allocate", door_host_allocate(&ones_of_host, BYTES));
+    memset(ones_of_host, 1, BYTES);
+    for (size_t kind = 0; kind < KINDS; kind++)
+        for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
+            if (is_possible(way, kind, !argument))
+                (argument ? addresses : contents)(way, kind);
+    return 0;
+}

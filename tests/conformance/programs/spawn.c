@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Children by fork and exec, vfork and exec, posix_spawn, a shell: each is a program of its own
+ * with memory of its own, and the parent's is as it was.
+ */
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCKS 8
+#define BYTES  3000
+
+extern char **environ;
+
+static int holds(const void *device, int value)
+{
+    unsigned char bytes[BYTES];
+    if (door_read(bytes, device, BYTES))
+        return 0;
+    for (int i = 0; i < BYTES; i++)
+        if (bytes[i] != value)
+            return 0;
+    return 1;
+}
+
+static int child(void)
+{
+    void *blocks[BLOCKS];
+    int kept = 0;
+    door_start();
+    for (int i = 0; i < BLOCKS; i++)
+        if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i + 1, BYTES))
+            return 1;
+    for (int i = 0; i < BLOCKS; i++)
+        kept += holds(blocks[i], i + 1) && door_free(blocks[i]) == 0;
+    return kept == BLOCKS ? 5 : 2;
+}
+
+static pid_t by_fork(char *const *arguments)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execv(arguments[0], arguments);
+        _exit(127);
+    }
+    return pid;
+}
+
+static pid_t by_vfork(char *const *arguments)
+{
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execv(arguments[0], arguments);
+        _exit(127);
+    }
+    return pid;
+}
+
+/* A child that shares the parent's memory and ends without another program. */
+static pid_t by_vfork_only(char *const *arguments)
+{
+    pid_t pid = vfork();
+    if (pid == 0)
+        _exit(6);
+    return pid;
+}
+
+static pid_t by_spawn(char *const *arguments)
+{
+    pid_t pid = -1;
+    return posix_spawn(&pid, arguments[0], NULL, NULL, arguments, environ) ? -1 : pid;
+}
+
+static pid_t by_shell(char *const *arguments)
+{
+    char line[4200];
+    snprintf(line, sizeof(line), "exec %s %s %s %s", arguments[0], arguments[1], arguments[2],
+             arguments[3]);
+    char *const shell[] = {"/bin/sh", "-c", line, NULL};
+    return by_spawn(shell);
+}
+
+int program_spawn(const char *self, const char *door, const char *argument)
+{
+    static const struct {
+        const char *name;
+        pid_t (*start)(char *const *arguments);
+    } ways[] = {
+        {"fork and exec", by_fork}, {"vfork and exec", by_vfork}, {"vfork", by_vfork_only},
+        {"posix_spawn", by_spawn},  {"shell", by_shell},
+    };
+    char *const arguments[] = {(char *)self, "spawn", (char *)door, "child", NULL};
+    void *blocks[BLOCKS];
+    if (argument)
+        return child();
+    door_start();
+    for (int i = 0; i < BLOCKS; i++) {
+        door_report("allocate", door_allocate(&blocks[i], BYTES));
+        door_report("fill", door_fill(blocks[i], 100 + i, BYTES));
+    }
+    for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
+        int status = 0, kept = 0;
+        fflush(stdout);
+        waitpid(ways[way].start(arguments), &status, 0);
+        for (int i = 0; i < BLOCKS; i++)
+            kept += holds(blocks[i], 100 + i);
+        printf("%s: %d, kept %d\n", ways[way].name, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+               kept);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        door_report("free", door_free(blocks[i]));
+    return 0;
+}

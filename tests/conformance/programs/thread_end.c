@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that end while they hold memory: it stays until somebody frees it, also in a destructor
+ * of thread-specific data, which runs when the thread's own variables may be gone.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+#define THREADS 40
+#define BLOCKS  10
+
+static void *held[THREADS][BLOCKS];
+static pthread_key_t early, late;
+static int freed_in_destructor;
+
+static void *hold_blocks(void *mine)
+{
+    void **blocks = mine;
+    intptr_t errors = 0;
+    door_start();
+    for (int i = 0; i < BLOCKS; i++)
+        errors += door_allocate(&blocks[i], (size_t)500 << i) != 0;
+    errors += door_fill(blocks[0], 7, 500) != 0;
+    errors += door_synchronize() != 0; /* the stream may be this thread's own */
+    return (void *)errors;
+}
+
+static void free_late(void *block)
+{
+    void *again = NULL;
+    door_start(); /* the driver may have forgotten what was current on this thread */
+    freed_in_destructor += door_free(block) == 0;
+    freed_in_destructor += door_allocate(&again, 2000) == 0 && door_free(again) == 0;
+}
+
+/* The first round of destructors sets another key, so that a second one comes after all others. */
+static void free_later(void *block)
+{
+    pthread_setspecific(late, block);
+}
+
+static void *leave_to_destructor(void *unused)
+{
+    void *block;
+    door_start();
+    if (door_allocate(&block, 1000) == 0)
+        pthread_setspecific(early, block);
+    return NULL;
+}
+
+static int run(void *(*body)(void *), void *argument)
+{
+    pthread_t thread;
+    void *result = NULL;
+    if (pthread_create(&thread, NULL, body, argument) || pthread_join(thread, &result))
+        return 1;
+    return (int)(intptr_t)result;
+}
+
+int program_thread_end(const char *self, const char *door, const char *argument)
+{
+    int errors = 0, kept = 0;
+    unsigned char byte;
+    door_start();
+    for (int i = 0; i < THREADS; i++)
+        errors += run(hold_blocks, held[i]);
+    for (int i = 0; i < THREADS; i++) {
+        kept += door_read(&byte, held[i][0], 1) == 0 && byte == 7;
+        for (int j = 0; j < BLOCKS; j++)
+            errors += door_free(held[i][j]) != 0;
+    }
+    printf("errors: %d, kept: %d\n", errors, kept);
+    pthread_key_create(&early, free_later);
+    pthread_key_create(&late, free_late);
+    for (int i = 0; i < THREADS; i++)
+        errors += run(leave_to_destructor, NULL);
+    printf("errors: %d, freed in destructors: %d\n", errors, freed_in_destructor);
+    return 0;
+}

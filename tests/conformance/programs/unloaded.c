@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A library that allocates and is unloaded: its memory stays, another can free it, and the library
+ * can be loaded again, perhaps elsewhere, perhaps with another one in its place meanwhile.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define ROUNDS 6
+#define BYTES  4000
+
+typedef int allocate_function(void **ret_pointer, size_t bytes);
+typedef int free_function(void *pointer);
+
+static void *load(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[length < 0 ? 0 : length] = 0;
+    char *slash = strrchr(path, '/');
+    if (!slash || slash - path > (ssize_t)sizeof(path) - 40)
+        return NULL;
+    strcpy(slash, "/libconformance_extension.so");
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+static int holds(const void *device, int value)
+{
+    unsigned char bytes[BYTES];
+    if (door_read(bytes, device, BYTES))
+        return 0;
+    for (int i = 0; i < BYTES; i++)
+        if (bytes[i] != value)
+            return 0;
+    return 1;
+}
+
+int program_unloaded(const char *self, const char *door, const char *argument)
+{
+    allocate_function *allocate;
+    free_function *release;
+    void *blocks[ROUNDS], *freed_by_it;
+    int kept = 0;
+    door_start();
+    for (int i = 0; i < ROUNDS; i++) {
+        void *library = load();
+        if (!library)
+            door_skip("the library cannot be loaded");
+        *(void **)&allocate = dlsym(library, "extension_allocate");
+        *(void **)&release = dlsym(library, "extension_free");
+        door_report("library allocates", allocate(&blocks[i], BYTES));
+        door_report("program allocates", door_allocate(&freed_by_it, BYTES));
+        door_report("library frees", release(freed_by_it));
+        if (i)
+            door_report("library frees what was there before", release(blocks[i - 1]));
+        door_report("fill", door_fill(blocks[i], i + 1, BYTES));
+        door_report("unload", dlclose(library));
+        if (i % 2) /* something else in its place */
+            dlclose(dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL));
+        kept += holds(blocks[i], i + 1);
+    }
+    printf("kept: %d\n", kept);
+    door_report("program frees", door_free(blocks[ROUNDS - 1]));
+    door_report("freed twice", door_free(blocks[ROUNDS - 1]));
+    return 0;
+}

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""`cupool doctor -- PROGRAM`: what it says of programs that are caught, that escape in part or as a
+whole, and that end before they use CUDA; and that its exit code says the same.
+
+usage: doctor.py --build BUILD
+"""
+
+import re
+
+import preload
+
+FINE, ESCAPES = 0, 1
+
+
+def examine(machine, command, **extra):
+    done = machine.run([str(machine.cupool), "doctor", "--sim", "--", *map(str, command)],
+                       CUPOOL_LIBRARY=machine.library, **extra)
+    text = done.stdout.decode()
+    return done.returncode, text[text.find("\nprogram "):]
+
+
+def expect(machine, title, command, code, *patterns, **extra):
+    status, text = examine(machine, command, **extra)
+    preload.expect_equal(f"{title}: exit\n{text}", status, code)
+    for pattern in patterns:
+        preload.expect(re.search(pattern, text, re.M), f"{title}: no {pattern!r} in\n{text}")
+    print(f"{title}: {text.strip().splitlines()[-1]}")
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    if preload.sanitizer.active():
+        preload.skip("programs that define dlsym do not run with a sanitizer's runtime")
+    churn = machine.program("churn", "--seed", "5", "--ops", "20")
+    clients = machine.build / "tests" / "clients"
+    conformance = machine.build / "tests" / "conformance" / "conformance_loaded"
+    own_dlsym = clients / "own_dlsym"
+    tool = clients / "dlsym_tool.so"
+    expect(machine, "linked with the runtime", churn, FINE,
+           r"^seen +cudaMalloc \(runtime API\): \d+ allocations", r"^traced +[\d.]+ MiB",
+           r"^verdict +caught$")
+    expect(machine, "the driver's functions", machine.program("driver_dlsym"), FINE,
+           r"cuMemAlloc_v2 \(driver API\)", r"^verdict +caught$")
+    expect(machine, "linked and not called", [machine.build / "tests/conformance/conformance_linked",
+                                              "sizes", "dynamic"], FINE,
+           r"^not seen +\w+: linked with, not called", r"cudaMallocManaged: linked with, not called")
+    expect(machine, "ends before any CUDA call", machine.program("churn", "--help"), FINE,
+           r"^verdict +nothing to catch")
+    expect(machine, "no CUDA at all", ["true"], FINE, r"^verdict +nothing to catch")
+    expect(machine, "its own dlsym, seen", [own_dlsym, "next"], FINE, r"defines dlsym itself",
+           r"cudaMalloc \(runtime API\): 48 allocations", r"^verdict +caught, but")
+    expect(machine, "its own dlsym, unseen", [own_dlsym, "table"], ESCAPES,
+           r"defines dlsym itself", r"^verdict +not caught: it defines dlsym itself")
+    expect(machine, "a namespace of its own, beside one that is seen",
+           [conformance, "isolated", "dlsym"], FINE, r"uses dlmopen", r"^verdict +caught, but")
+    expect(machine, "a namespace of its own, and no call seen", [conformance, "look_up", "dlsym"],
+           ESCAPES, r"uses dlmopen", r"^verdict +not caught: it uses dlmopen")
+    expect(machine, "another preload library", churn, FINE,
+           r"also preloaded: .*dlsym_tool.so \(has a dlsym of its own", r"^verdict +caught$",
+           LD_PRELOAD=tool)
+
+
+main()

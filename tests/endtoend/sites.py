@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""A planted leak and a planted growth are named by file and line, in C++ and in Python, by report,
+diff and check; an identical run passes. Whole stacks are in JSON, folded stacks and pprof."""
+
+import gzip
+import pathlib
+import re
+import shutil
+import subprocess
+
+import preload
+
+BUDGET = "[budget]\nleaked_at_exit = 0\npeak_live_growth = +3%\n"
+
+
+def line_of(source, what):
+    for number, line in enumerate(source.read_text().splitlines(), 1):
+        if f"planted: {what}" in line:
+            return f"{source.name}:{number}"
+    return preload.fail(f"{source}: nothing planted: {what}")
+
+
+def plain(name):
+    """A function's own name: of "service::Cache<float>::keep(unsigned long)" it is "keep"."""
+    return re.split(r"::|\.", str(name).split("(")[0].split("+")[0])[-1]
+
+
+class Service:
+    def __init__(self, machine, program, source):
+        self.machine, self.program = machine, program
+        self.leak, self.growth = line_of(source, "leak"), line_of(source, "growth")
+        self.name = source.name
+
+    def record(self, name, *words, **extra):
+        trace = self.machine.scratch / f"{self.name}.{name}.cupool"
+        done = self.machine.record(self.machine.program(self.program, *words), trace, **extra)
+        preload.expect_equal(f"{self.name} {name}: exit", done.returncode, 0)
+        preload.expect(b"answered" in done.stdout, f"{self.name} {name}: {done.stdout}")
+        return trace
+
+    def cupool(self, *words):
+        done = self.machine.run([str(self.machine.cupool), *map(str, words)])
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def expect_named(self, place, wanted, *words):
+        """The command ends as wanted and its output has a line with the place."""
+        code, text = self.cupool(*words)
+        preload.expect_equal(f"{self.name}: cupool {' '.join(map(str, words))}: exit", code, wanted)
+        lines = [line for line in text.splitlines() if place in line]
+        preload.expect(lines, f"{self.name}: {place} is not named by {words[0]}:\n{text}")
+        return lines[0]
+
+
+def check_lines(service):
+    base, again = service.record("base"), service.record("again")
+    leaking, grown = service.record("leaking", "--leak"), service.record("grown", "--grow")
+    budget, baseline = (service.machine.scratch / f"{service.name}.{kind}"
+                        for kind in ("budget", "baseline.json"))
+    budget.write_text(BUDGET)
+    preload.expect_equal("identical: diff", service.cupool("diff", base, again)[0], 0)
+    preload.expect_equal("baseline", service.cupool(
+        "check", "--budget", budget, "--baseline", baseline, "--update-baseline", base)[0], 0)
+    for trace, wanted in ((again, 0), (leaking, 1), (grown, 1)):
+        code, text = service.cupool("check", "--budget", budget, "--baseline", baseline, trace)
+        preload.expect_equal(f"{trace.name}: check: {text}", code, wanted)
+    line = service.expect_named(service.leak, 0, "report", leaking)
+    preload.expect("128.0 KiB" in line, f"all that leaked at its line: {line}")
+    for place, trace in ((service.leak, leaking), (service.growth, grown)):
+        service.expect_named(place, 1, "diff", base, trace)
+        service.expect_named(place, 1, "check", "--budget", budget, "--baseline", baseline, trace)
+    return leaking
+
+
+def check_stacks(service, trace, wanted):
+    """The leaking stack has the functions of the source, innermost first, and nothing of ours."""
+    report = service.machine.report(trace)
+    stacks = [row for row in report["stacks"] if row["leaked_bytes"]]
+    preload.expect_equal(f"{service.name}: leaking stacks", len(stacks), 1)
+    functions = [plain(frame["function"]) for frame in stacks[0]["frames"]]
+    found = tuple(name for name in functions if name in wanted)
+    preload.expect_equal(f"{service.name}: functions of {functions}", found, wanted)
+    modules = [frame["module"] or "" for frame in stacks[0]["frames"]]
+    preload.expect(not any("libcupool" in name or "libcudart" in name for name in modules),
+                   f"frames of the recorder: {modules}")
+    preload.expect_equal("sites", sum(row["leaked_bytes"] for row in report["sites"]), 32 * 4096)
+    code, folded = service.cupool("report", "-f", "folded", trace)
+    at_peak = sum(int(line.rsplit(" ", 1)[1]) for line in folded.splitlines())
+    preload.expect_equal("folded: bytes", at_peak, report["summary"]["peak_requested_bytes"])
+    chains = [[plain(frame) for frame in line.rsplit(" ", 1)[0].split(";")]
+              for line in folded.splitlines()]
+    preload.expect(any([name for name in chain if name in wanted] == ["main", "answer"]
+                       for chain in chains), f"folded: {chains}")
+
+
+def fields(data):
+    """Every (number, value) of a protocol-buffer message."""
+    position = 0
+
+    def varint():
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = data[position]
+            position += 1
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(data):
+        tag = varint()
+        preload.expect(tag & 7 in (0, 2), f"pprof: wire type {tag & 7}")
+        value = varint()
+        if tag & 7 == 2:
+            preload.expect(position + value <= len(data), "pprof: a field is cut")
+            value, position = data[position:position + value], position + value
+        yield tag >> 3, value
+
+
+def numbers(data):
+    """A packed list of varints."""
+    values, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7f) << shift
+        shift += 7
+        if byte < 0x80:
+            values.append(value)
+            value = shift = 0
+    return values
+
+
+def check_pprof(service, trace, wanted):
+    output = service.machine.scratch / f"{service.name}.pb.gz"
+    code, text = service.cupool("report", "-f", "pprof", "--force", "-o", output, trace)
+    preload.expect_equal(f"pprof: exit: {text}", code, 0)
+    data = output.read_bytes()
+    profile = {}
+    for number, value in fields(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data):
+        profile.setdefault(number, []).append(value)
+    texts = [text.decode() for text in profile[6]]
+    preload.expect_equal("pprof: first text", texts[0], "")
+    types = [texts[dict(fields(message))[1]] for message in profile[1]]
+    functions = {dict(fields(message))[1]: dict(fields(message)) for message in profile[5]}
+    locations = {}
+    for message in profile[4]:
+        lines = [dict(fields(value)) for number, value in fields(message) if number == 4]
+        locations[dict(fields(message))[1]] = lines
+    leaked = {}
+    for message in profile[2]:
+        sample = dict(fields(message))
+        values = dict(zip(types, numbers(sample[2])))
+        leaked[tuple(numbers(sample[1]))] = values["exit_space"]
+    stack, figure = max(leaked.items(), key=lambda item: item[1])
+    preload.expect_equal("pprof: leaked", (figure, sum(leaked.values())), (32 * 4096, 32 * 4096))
+    named = [(texts[functions[line[1]][2]], texts[functions[line[1]].get(4, 0)], line.get(2, 0))
+             for location in stack for line in locations[location]]
+    file, line = service.leak.split(":")
+    preload.expect(any(pathlib.Path(path).name == file and number == int(line)
+                       for _, path, number in named), f"pprof: {service.leak} in {named}")
+    found = tuple(plain(name) for name, _, _ in named if plain(name) in wanted)
+    preload.expect_equal("pprof: frames", found, wanted)
+
+
+def check_rebuilt(service, machine):
+    """A program that was replaced since is not named wrongly, and debug files are found."""
+    original = machine.workloads / "leaky"
+    copy = machine.scratch / "service"
+    shutil.copy(original, copy)
+    trace = machine.scratch / "rebuilt.cupool"
+    done = machine.record([str(copy), "--leak"], trace)
+    preload.expect_equal("copy: exit", done.returncode, 0)
+    subprocess.run(["objcopy", "--only-keep-debug", "service", "service.debug"],
+                   cwd=machine.scratch, check=True)
+    subprocess.run(["objcopy", "--strip-all", "--add-gnu-debuglink=service.debug", "service"],
+                   cwd=machine.scratch, check=True)
+    service.expect_named(service.leak, 0, "report", trace)
+    (machine.scratch / "service.debug").unlink()
+    code, text = service.cupool("report", trace)
+    preload.expect(service.leak not in text and "service+0x" in text, f"stripped: {text}")
+    shutil.copy(machine.cupool, copy)
+    service.expect_named("service: module changed since the recording", 0, "report", trace)
+    copy.unlink()
+    subprocess.run(["mkfifo", str(copy)], check=True)
+    preload.expect_equal("a FIFO in its place", service.cupool("report", trace)[0], 0)
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    if not (machine.workloads / "leaky").exists():
+        preload.skip("the simulated runtime was not built")
+    cpp = Service(machine, "leaky", machine.scripts / "leaky.cc")
+    python = Service(machine, "leaky.py", machine.scripts / "leaky.py")
+    wanted = ("keep", "answer", "main")
+    for service in (cpp, python):
+        trace = check_lines(service)
+        check_stacks(service, trace, wanted)
+        check_pprof(service, trace, wanted)
+    alone = python.record("alone", "--leak", CUPOOL="stacks:1")
+    preload.expect(all(len({f["offset"] for f in row["frames"] if not f["inlined"]}) == 1
+                       for row in machine.report(alone)["stacks"]), "stacks:1 has the caller alone")
+    check_rebuilt(cpp, machine)
+
+
+main()
