@@ -8,7 +8,6 @@
 #include "shim/record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +15,14 @@
 
 #include "shim/call.h"
 #include "shim/context.h"
-
 #include "shim/gate.h"
+#include "shim/mark_signal.h"
+#include "shim/postmortem.h"
+#include "shim/record_process.h"
 
-#define TICK_NS       UINT64_C(1000000000)
-#define DEVICES_MAX   64
-#define PATH_BYTES    4096
-#define COMMAND_BYTES 4096
+#define TICK_NS     UINT64_C(1000000000)
+#define DEVICES_MAX 64
+#define PATH_BYTES  4096
 
 _Atomic(struct trace_writer *) record_trace;
 atomic_bool record_opened;
@@ -31,36 +31,6 @@ _Atomic uint64_t record_next_tick_ns = TICK_NS;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint api_ids[HOOK_COUNT];
 static atomic_bool device_recorded[DEVICES_MAX];
-
-static void command_line(char *text, size_t text_bytes)
-{
-    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
-    if (file >= 0)
-        close(file);
-    if (length < 0)
-        length = 0;
-    while (length > 0 && text[length - 1] == 0)
-        length--;
-    for (ssize_t i = 0; i < length; i++)
-        if (text[i] == 0)
-            text[i] = ' ';
-    text[length] = 0;
-}
-
-static void record_process(struct trace_writer *writer)
-{
-    char command[COMMAND_BYTES], identity[64];
-    command_line(command, sizeof(command));
-    snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
-             shim_mode() == SHIM_POOL ? "pool" : "observe");
-    trace_writer_emit(writer, &(struct trace_record){
-                                  .kind = TRACE_EVENT_PROCESS,
-                                  .value = trace_writer_string(writer, command),
-                                  .size = (uint64_t)getpid(),
-                                  .address = trace_writer_string(writer, identity),
-                              });
-}
 
 static struct trace_writer *writer_open(const char *pattern)
 {
@@ -88,6 +58,7 @@ void record_open(void)
             if (writer)
                 record_process(writer);
             atomic_store(&record_trace, writer);
+            mark_signal_install(writer);
         }
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
@@ -166,13 +137,18 @@ void record_free(const struct call *call, const struct record_block *block)
         emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
 }
 
-void record_refuse(const struct call *call, const struct record_block *block, int error)
+static void emit_refused(const struct call *call, const struct record_block *block, int error)
 {
-    if (!call->writer)
-        return;
     struct record_block refused = *block;
     refused.outcome = TRACE_OUTCOME_FAILED;
     emit_block(call, TRACE_EVENT_ALLOCATE, &refused, (uint64_t)error);
+}
+
+void record_refuse(const struct call *call, const struct record_block *block, int error)
+{
+    if (call->writer)
+        emit_refused(call, block, error);
+    postmortem_note(call, block, error);
 }
 
 void record_invalid_free(const struct call *call, uint64_t address, int error,
@@ -320,8 +296,10 @@ void record_tick(uint64_t now_ns)
 {
     uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
     if (now_ns >= due &&
-        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
+        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS)) {
+        mark_signal_flush(trace());
         record_all_counters();
+    }
 }
 
 void record_close(void)
@@ -329,6 +307,7 @@ void record_close(void)
     struct trace_writer *writer = trace();
     if (!writer)
         return;
+    mark_signal_flush(writer);
     record_all_counters();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);

@@ -27,6 +27,7 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
     case TRACE_EVENT_ALLOCATE:
     case TRACE_EVENT_INVALID_FREE:
     case TRACE_EVENT_FAILURE:
+    case TRACE_EVENT_POSTMORTEM:
         if (!lens->map(lens->context, site, &site))
             return false;
         record->site = site;
@@ -39,6 +40,7 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
 {
     switch ((enum trace_event)record->kind) {
     case TRACE_EVENT_PROCESS: analysis_add_process(analysis, record); break;
+    case TRACE_EVENT_RANK: analysis_add_rank(analysis, record); break;
     case TRACE_EVENT_DEVICE: analysis_add_device(analysis, record); break;
     case TRACE_EVENT_CONTEXT:
         return record->value ? 0 : analysis_end_context(analysis, record->context, record->time_ns);
@@ -56,7 +58,9 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->calls_driver++;
         break;
     case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
-    case TRACE_EVENT_FAILURE: analysis_add_postmortem(analysis, record); break;
+    case TRACE_EVENT_FAILURE: analysis_add_failure(analysis, record); break;
+    case TRACE_EVENT_POSTMORTEM: analysis_add_postmortem(analysis, record); break;
+    case TRACE_EVENT_POSTMORTEM_FIGURE: analysis_add_postmortem_figure(analysis, record); break;
     case TRACE_EVENT_COUNTER: return analysis_add_counter(analysis, record);
     case TRACE_EVENT_MEMORY_INFO: analysis_add_memory_info(analysis, record); break;
     case TRACE_EVENT_PHASE: return analysis_add_phase(analysis, record);
@@ -95,18 +99,50 @@ static int finish(struct analysis *analysis)
         tallies_finish(all[i], analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
-    analysis_phases_finish(analysis);
+    if (r == 0)
+        r = analysis_phases_finish(analysis);
+    if (analysis->window.is_set)
+        analysis_window_finish(analysis);
+    return r;
+}
+
+static int record_add(struct analysis *analysis, struct trace_record *record)
+{
+    int r = 0;
+
+    if (record->time_ns > analysis->duration_ns)
+        analysis->duration_ns = record->time_ns;
+    if (analysis->window.is_set)
+        analysis_window_before(analysis, trace_record_order_ns(record));
+    if (analysis->lens && !lens_apply(analysis, record))
+        return 0;
+    if (!analysis->outside || analysis_window_needs(analysis, record->kind))
+        r = event_add(analysis, record);
+    if (r == 0 && !analysis->outside &&
+        (record->kind == TRACE_EVENT_ALLOCATE || record->kind == TRACE_EVENT_FREE))
+        r = growth_series_offer(&analysis->by_time, &analysis->sites,
+                                trace_record_order_ns(record));
+    if (analysis->window.is_set)
+        analysis_window_after(analysis, trace_record_order_ns(record));
     return r;
 }
 
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
                     size_t why_bytes)
 {
-    return analysis_create_through(reader, NULL, ret_analysis, ret_why, why_bytes);
+    return analysis_create_as(reader, &(struct analysis_request){0}, ret_analysis, ret_why,
+                              why_bytes);
 }
 
 int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
                             struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
+    return analysis_create_as(reader, &(struct analysis_request){.lens = lens}, ret_analysis,
+                              ret_why, why_bytes);
+}
+
+int analysis_create_as(struct trace_reader *reader, const struct analysis_request *request,
+                       struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
 {
     struct analysis *analysis = calloc(1, sizeof *analysis);
     struct trace_record record;
@@ -115,15 +151,13 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     if (r < 0)
         goto out_of_memory;
     analysis->reader = reader;
-    analysis->lens = lens;
+    analysis->lens = request->lens;
+    analysis->window = request->window;
+    analysis->outside = request->window.is_set;
     analysis->recording = *trace_reader_summary(reader);
-    while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0) {
-        if (record.time_ns > analysis->duration_ns)
-            analysis->duration_ns = record.time_ns;
-        r = lens && !lens_apply(analysis, &record) ? 0 : event_add(analysis, &record);
-        if (r < 0)
+    while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
+        if (record_add(analysis, &record) < 0)
             goto out_of_memory;
-    }
     if (r < 0)
         goto destroy;
     r = finish(analysis);
@@ -133,6 +167,7 @@ int analysis_create_through(struct trace_reader *reader, const struct analysis_l
     *ret_analysis = analysis;
     return 0;
 out_of_memory:
+    r = -ENOMEM;
     snprintf(ret_why, why_bytes, "out of memory");
 destroy:
     analysis_destroy(analysis);
@@ -149,6 +184,12 @@ void analysis_destroy(struct analysis *analysis)
     tallies_done(&analysis->apis);
     tallies_done(&analysis->kinds);
     ledger_done(&analysis->ledger);
+    growth_series_done(&analysis->by_step);
+    growth_series_done(&analysis->by_time);
+    free(analysis->growth);
+    free(analysis->span);
+    free(analysis->step);
+    free(analysis->phase_open);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);
@@ -175,7 +216,9 @@ uint64_t analysis_driver_calls(const struct analysis *analysis)
     uint64_t by_pool, pool_events = analysis->segment_allocations + analysis->segment_frees +
                                     analysis->fences + analysis->epoch_waits;
 
-    if (analysis_counter_get(analysis, "driver_calls", &by_pool) < 0 || by_pool < pool_events)
+    /* The pool's own count is of the whole run. */
+    if (analysis->window.is_set || analysis_counter_get(analysis, "driver_calls", &by_pool) < 0 ||
+        by_pool < pool_events)
         return analysis->calls_driver;
     return analysis->calls_driver - pool_events + by_pool;
 }

@@ -15,6 +15,14 @@ void analysis_add_process(struct analysis *analysis, const struct trace_record *
     analysis->version = trace_reader_string(analysis->reader, record->address);
 }
 
+void analysis_add_rank(struct analysis *analysis, const struct trace_record *record)
+{
+    analysis->has_rank = true;
+    analysis->rank = record->value;
+    analysis->ranks = record->size;
+    analysis->rank_variable = trace_reader_string(analysis->reader, record->address);
+}
+
 void analysis_add_device(struct analysis *analysis, const struct trace_record *record)
 {
     const char *name = trace_reader_string(analysis->reader, record->value);
@@ -64,17 +72,6 @@ void analysis_add_trim(struct analysis *analysis, const struct trace_record *rec
             .time_ns = record->time_ns, .bytes = analysis_size_bounded(record->size)};
     analysis->trims++;
     analysis->trimmed_bytes += analysis_size_bounded(record->size);
-}
-
-void analysis_add_postmortem(struct analysis *analysis, const struct trace_record *record)
-{
-    if (analysis->postmortems++ < ANALYSIS_POSTMORTEMS)
-        analysis->postmortem[analysis->postmortems - 1] = (struct analysis_postmortem){
-            .time_ns = record->time_ns,
-            .request_bytes = record->size,
-            .held_free_bytes = record->value,
-            .levels = analysis_levels_now(analysis, record->time_ns),
-            .site = record->site};
 }
 
 void analysis_add_memory_info(struct analysis *analysis, const struct trace_record *record)

@@ -54,7 +54,10 @@ struct timeline_point analysis_levels_now(const struct analysis *analysis, uint6
                                    .requested_bytes = analysis->requested.current,
                                    .allocated_bytes = analysis->allocated.current,
                                    .reserved_bytes = analysis->reserved.current,
-                                   .driver_bytes = analysis->driver.current};
+                                   .driver_bytes = analysis->driver.current,
+                                   .allocations = analysis->total.allocations,
+                                   .frees = analysis->total.frees,
+                                   .driver_calls = analysis->calls_driver};
 }
 
 /** Changes all levels at once; a new highest requested begins a new peak. */
@@ -62,12 +65,16 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
                        uint64_t time_ns)
 {
     uint64_t serial = analysis->peak_serial, highest = analysis->requested.peak;
+    void (*const add)(struct level *, int64_t, uint64_t) = analysis->outside ? level_move
+                                                                             : level_add;
     struct timeline_point now;
 
-    level_add(&analysis->requested, sign * (int64_t)change->requested_bytes, serial);
-    level_add(&analysis->allocated, sign * (int64_t)change->allocated_bytes, serial);
-    level_add(&analysis->reserved, sign * (int64_t)change->reserved_bytes, serial);
-    level_add(&analysis->driver, sign * (int64_t)change->driver_bytes, serial);
+    add(&analysis->requested, sign * (int64_t)change->requested_bytes, serial);
+    add(&analysis->allocated, sign * (int64_t)change->allocated_bytes, serial);
+    add(&analysis->reserved, sign * (int64_t)change->reserved_bytes, serial);
+    add(&analysis->driver, sign * (int64_t)change->driver_bytes, serial);
+    if (analysis->outside)
+        return;
     if (analysis->requested.peak > highest) {
         analysis->peak_serial++;
         analysis->peak_time_ns = time_ns;
@@ -80,7 +87,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
 /** The rows an allocation belongs to. */
 enum { ROW_TOTAL, ROW_SITE, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
-static uint64_t library_of(const struct analysis *analysis, uint64_t site)
+uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site)
 {
     struct trace_site place;
 
@@ -104,7 +111,7 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
         ret_rows[ROW_SITE] = tallies_get(&analysis->sites, block->site);
         ret_rows[ROW_SIZE] = tallies_get(&analysis->sizes, size_class(block->requested_bytes));
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
-                                            library_of(analysis, block->site));
+                                            analysis_library_of(analysis, block->site));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
     }
     for (int i = 0; i < ROWS; i++)
@@ -113,10 +120,13 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
     return 0;
 }
 
-static void row_live(struct tally *row, const struct ledger_block *block, int sign, uint64_t serial)
+static void row_live(struct tally *row, const struct ledger_block *block, int sign, uint64_t serial,
+                     bool outside)
 {
-    level_add(&row->live_bytes, sign * (int64_t)block->requested_bytes, serial);
-    level_add(&row->live_blocks, sign, serial);
+    void (*const add)(struct level *, int64_t, uint64_t) = outside ? level_move : level_add;
+
+    add(&row->live_bytes, sign * (int64_t)block->requested_bytes, serial);
+    add(&row->live_blocks, sign, serial);
 }
 
 /** A block becomes (+1) or ends being (-1) live. */
@@ -131,7 +141,7 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
         return r;
     for (int i = 0; i < ROWS; i++)
         if (rows[i])
-            row_live(rows[i], block, sign, serial);
+            row_live(rows[i], block, sign, serial, analysis->outside);
     if (kinds[block->memory].on_device) {
         const struct timeline_point change = {.requested_bytes = block->requested_bytes,
                                               .allocated_bytes = block->allocated_bytes,
@@ -172,6 +182,8 @@ static bool reached_driver(const struct trace_record *record)
 
 static void call_count(struct analysis *analysis, const struct trace_record *record)
 {
+    if (analysis->outside)
+        return;
     analysis->calls_asked++;
     analysis->calls_driver += reached_driver(record);
     histogram_add(&analysis->latency, record->latency_ns);
@@ -190,7 +202,8 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
                                  .api = record->api,
                                  .memory = record->memory,
                                  .space = (uint8_t)kind->space,
-                                 .passed = record->outcome == TRACE_OUTCOME_PASSED};
+                                 .passed = record->outcome == TRACE_OUTCOME_PASSED,
+                                 .counted = !analysis->outside};
     struct tally *rows[ROWS];
     int r;
 
@@ -198,12 +211,10 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
         block.allocated_bytes = block.requested_bytes;
     r = rows_get(analysis, &block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
-        if (rows[i])
+        if (rows[i] && !analysis->outside)
             row_allocation(rows[i], record, block.requested_bytes);
-    if (kind->on_device) {
+    if (kind->on_device)
         call_count(analysis, record);
-        analysis_phases_call(analysis, record);
-    }
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return r;
     if (old) {
@@ -234,10 +245,8 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
         return 0;
     }
     block = *found;
-    if (kinds[block.memory].on_device) {
+    if (kinds[block.memory].on_device)
         call_count(analysis, record);
-        analysis_phases_call(analysis, record);
-    }
     ledger_remove(&analysis->ledger, found);
     r = block_live(analysis, &block, -1, trace_record_order_ns(record));
     if (r == 0)
@@ -245,7 +254,7 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
     if (r == 0 && rows[ROW_API]) /* the function called, not the one that allocated */
         rows[ROW_API] = tallies_get(&analysis->apis, record->api);
     for (int i = 0; i < ROWS && r == 0; i++)
-        if (rows[i]) {
+        if (rows[i] && !analysis->outside) {
             rows[i]->frees++;
             row_latency(rows[i], record);
         }
@@ -266,8 +275,8 @@ int analysis_add_segment(struct analysis *analysis, const struct trace_record *r
                                    .context = record->context,
                                    .space = LEDGER_SEGMENT};
 
-    analysis->calls_driver++;
-    analysis->segment_allocations++;
+    analysis->calls_driver += !analysis->outside;
+    analysis->segment_allocations += !analysis->outside;
     if (record->value || ledger_find(&analysis->ledger, LEDGER_SEGMENT, record->address))
         return 0;
     segment_reserve(analysis, segment.allocated_bytes, 1, record->time_ns);
@@ -278,8 +287,8 @@ void analysis_remove_segment(struct analysis *analysis, const struct trace_recor
 {
     struct ledger_block *segment = ledger_find(&analysis->ledger, LEDGER_SEGMENT, record->address);
 
-    analysis->calls_driver++;
-    analysis->segment_frees++;
+    analysis->calls_driver += !analysis->outside;
+    analysis->segment_frees += !analysis->outside;
     if (record->value || !segment)
         return;
     segment_reserve(analysis, segment->allocated_bytes, -1, trace_record_order_ns(record));
@@ -289,8 +298,11 @@ void analysis_remove_segment(struct analysis *analysis, const struct trace_recor
 static int leak_add(struct analysis *analysis, const struct ledger_block *block)
 {
     struct tally *rows[ROWS];
-    int r = rows_get(analysis, block, rows);
+    int r;
 
+    if (!block->counted)
+        return 0;
+    r = rows_get(analysis, block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i]) {
             rows[i]->leaked_blocks++;
