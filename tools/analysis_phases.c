@@ -197,8 +197,10 @@ static int phase_close(struct analysis *analysis, struct analysis_phase *phase, 
     phase->allocations += allocations;
     phase->driver_calls += driver_calls;
     phase->frees += analysis->total.frees - phase->opening.frees;
-    phase->growth_bytes += (int64_t)(analysis->requested.current - phase->opening.requested_bytes);
-    if (phase->steps.count == phase->opening.steps)
+    if (!analysis->outside)
+        phase->growth_bytes += (int64_t)(analysis->requested.current -
+                                         phase->opening.requested_bytes);
+    if (!analysis->outside && phase->steps.count == phase->opening.steps)
         step_count(&phase->steps, allocations, driver_calls);
     return r < 0 ? r
                  : span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);

@@ -105,23 +105,28 @@ static void kinds_print(const struct html_article *article)
 
 static void phases_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "Phase", "#Times", "#Time in all", "#Allocations", "#Frees", "#Peak", NULL};
+    static const char *const columns[] = {"Phase",        "Source", "#Times",       "#Time in all",
+                                          "#Allocations", "#Frees", "#Most a step", "#Driver calls",
+                                          "#Peak",        NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->phases)
         return;
     html_section_begin(article, "phases", "Phases");
-    html_table_begin(article->out, "sortable", "Phases the program marked", columns);
+    html_table_begin(article->out, "sortable",
+                     "Phases, marked by the program or found in its memory", columns);
     for (size_t i = 0; i < analysis->phases && i < article->top; i++) {
         const struct analysis_phase *phase = &analysis->phase[i];
 
         html_row_begin(article->out);
         html_cell_text(article->out, phase->name);
+        html_cell_text(article->out, analysis_phase_source_name[phase->source]);
         html_cell_count(article->out, phase->count);
         html_cell_duration(article->out, phase->duration_ns);
         html_cell_count(article->out, phase->allocations);
         html_cell_count(article->out, phase->frees);
+        html_cell_count(article->out, phase->steps.allocations_max);
+        html_cell_count(article->out, phase->driver_calls);
         html_cell_bytes(article->out, phase->peak_requested_bytes);
     }
     html_table_end(article->out);
@@ -182,6 +187,29 @@ static int leaks_print(const struct html_article *article)
     return 0;
 }
 
+/** Sites whose live blocks grow steadily. */
+static void growth_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"Site", "#Blocks", "#Bytes", "#Never freed", NULL};
+    const struct analysis *analysis = article->analysis;
+
+    if (!analysis->growths)
+        return;
+    html_section_begin(article, "growth", "Growing");
+    html_table_begin(article->out, "sortable", "Sites that grow from step to step", columns);
+    for (size_t i = 0; i < analysis->growths && i < article->top; i++) {
+        const struct tally *row = &analysis->sites.row[analysis->growth[i].row];
+
+        html_row_begin(article->out);
+        site_cell(article, row->key);
+        html_cell_count(article->out, analysis->growth[i].blocks);
+        html_cell_bytes(article->out, analysis->growth[i].bytes);
+        html_cell_count(article->out, row->leaked_blocks);
+    }
+    html_table_end(article->out);
+    html_section_end(article);
+}
+
 static void invalid_frees_print(const struct html_article *article)
 {
     static const char *const columns[] = {"#Time",        "Function",       "Address", "Freed by",
@@ -215,8 +243,18 @@ static void invalid_frees_print(const struct html_article *article)
 
 static void postmortems_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "#Time", "#Request", "#In use", "#From the driver", "#Free in the pool", "Site", NULL};
+    static const char *const columns[] = {"#Time",
+                                          "#Request",
+                                          "Verdict",
+                                          "#In use",
+                                          "#From the driver",
+                                          "#Free in the pool",
+                                          "#Largest free",
+                                          "#Quarantine",
+                                          "#Device free",
+                                          "#Others",
+                                          "Site",
+                                          NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->postmortems)
@@ -229,9 +267,18 @@ static void postmortems_print(const struct html_article *article)
         html_row_begin(article->out);
         html_cell_duration(article->out, postmortem->time_ns);
         html_cell_bytes(article->out, postmortem->request_bytes);
+        html_cell_hint(article->out,
+                       postmortem->is_refused ? verdict_name(postmortem->verdict) : "not refused",
+                       postmortem->is_refused ? verdict_sentence(postmortem->verdict)
+                                              : "the driver could serve it, or an older trace");
         html_cell_bytes(article->out, postmortem->levels.requested_bytes);
         html_cell_bytes(article->out, postmortem->levels.driver_bytes);
-        html_cell_bytes(article->out, postmortem->held_free_bytes);
+        html_cell_bytes(article->out, postmortem->is_refused ? postmortem->facts.cached_bytes
+                                                             : postmortem->held_free_bytes);
+        html_cell_bytes(article->out, postmortem->facts.largest_free_bytes);
+        html_cell_bytes(article->out, postmortem->facts.quarantined_bytes);
+        html_cell_bytes(article->out, postmortem->facts.driver_free_bytes);
+        html_cell_bytes(article->out, verdict_others_bytes(&postmortem->facts));
         site_cell(article, postmortem->site);
     }
     html_table_end(article->out);
@@ -241,6 +288,7 @@ static void postmortems_print(const struct html_article *article)
 int html_troubles_print(const struct html_article *article)
 {
     postmortems_print(article);
+    growth_print(article);
     invalid_frees_print(article);
     return leaks_print(article);
 }

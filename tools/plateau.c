@@ -73,6 +73,7 @@ bool plateau_find(const struct timeline_point *point, size_t points, uint64_t en
     }
     if (end - begin < SLICES / LENGTH_PART)
         return false;
+    end--; /* the level may begin to fall in the last one */
     lowest = level[begin];
     for (size_t i = begin; i < end; i++)
         if (level[i] < lowest)

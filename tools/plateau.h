@@ -4,7 +4,8 @@
  *
  * Time is cut into 256 equal slices; a slice's level is the highest in it. The steady state is the
  * longest run of slices whose levels differ by at most an eighth of the overall peak and reach at
- * least half of it; of equally long ones the first. It must be a fifth of the whole. The load ends
+ * least half of it; of equally long ones the first. It must be a fifth of the whole; its last slice
+ * is left out, for the level may begin to fall in it. The load ends
  * when the level first reaches the lowest of the steady state; what is between is the warm-up.
  *
  * Threading: pure functions.

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "tools/html_article.h"
+#include "tools/report_job.h"
 #include "tools/html_assets.h"
 #include "tools/html_table.h"
 #include "tools/units.h"
@@ -163,6 +164,8 @@ int report_html_write(const struct report_input *input, const struct report_styl
     if (html_assets_missing)
         return -ENOTSUP;
     head_print(input, out);
+    if (input->count > 1)
+        r = report_html_job(input, out);
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],

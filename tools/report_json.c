@@ -11,39 +11,29 @@
 #include <string.h>
 
 #include "tools/report_figures.h"
+#include "tools/report_json_parts.h"
+#include "tools/report_job.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
-
-static json_t *text_or_null(const char *text)
-{
-    json_t *string = text ? json_string(text) : NULL;
-
-    return string ? string : json_null(); /* also for text that is not UTF-8 */
-}
-
-static json_t *integer(uint64_t value)
-{
-    return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
-}
-
-static void set(json_t *object, const char *key, uint64_t value)
-{
-    json_object_set_new(object, key, integer(value));
-}
 
 static json_t *process_json(const struct analysis *analysis)
 {
     json_t *process = json_object();
     int status = analysis_exit_status(analysis);
 
-    json_object_set_new(process, "command", text_or_null(analysis->command));
+    json_object_set_new(process, "command", report_json_text(analysis->command));
     json_object_set_new(process, "complete", json_boolean(analysis->recording.complete));
-    json_object_set_new(process, "cupool", text_or_null(analysis->version));
+    json_object_set_new(process, "cupool", report_json_text(analysis->version));
     json_object_set_new(process, "exit_status", status < 0 ? json_null() : json_integer(status));
-    set(process, "duration_ns", analysis->duration_ns);
-    set(process, "pid", analysis->recording.pid);
-    set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
+    report_json_set(process, "duration_ns", analysis->duration_ns);
+    report_json_set(process, "pid", analysis->recording.pid);
+    json_object_set_new(process, "rank",
+                        analysis->has_rank ? report_json_integer(analysis->rank) : json_null());
+    json_object_set_new(process, "ranks",
+                        analysis->ranks ? report_json_integer(analysis->ranks) : json_null());
+    json_object_set_new(process, "rank_variable", report_json_text(analysis->rank_variable));
+    report_json_set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
     return process;
 }
 
@@ -66,10 +56,10 @@ static json_t *devices_json(const struct analysis *analysis)
         const struct analysis_device *device = &analysis->device[i];
         json_t *row = json_object();
 
-        set(row, "index", device->index);
-        json_object_set_new(row, "name", text_or_null(device->name));
+        report_json_set(row, "index", device->index);
+        json_object_set_new(row, "name", report_json_text(device->name));
         json_object_set_new(row, "simulated", json_boolean(device->simulated));
-        set(row, "total_bytes", device->total_bytes);
+        report_json_set(row, "total_bytes", device->total_bytes);
         json_object_set_new(row, "driver_version", version_json(device->driver_version));
         json_object_set_new(row, "cuda_version", version_json(device->runtime_version));
         json_array_append_new(devices, row);
@@ -103,9 +93,9 @@ static json_t *latency_json(const struct histogram *latency)
 {
     json_t *object = json_object();
 
-    set(object, "p50", histogram_quantile(latency, 500));
-    set(object, "p99", histogram_quantile(latency, 990));
-    set(object, "max", latency->max);
+    report_json_set(object, "p50", histogram_quantile(latency, 500));
+    report_json_set(object, "p99", histogram_quantile(latency, 990));
+    report_json_set(object, "max", latency->max);
     return object;
 }
 
@@ -114,9 +104,9 @@ static json_t *summary_json(const struct analysis *analysis)
     json_t *summary = json_object();
 
     for (const struct report_figure *figure = report_summary_figures; figure->name; figure++)
-        set(summary, figure->name, report_summary_figure(figure, analysis));
+        report_json_set(summary, figure->name, report_summary_figure(figure, analysis));
     json_object_set_new(summary, "unaccounted_bytes",
-                        analysis->has_memory_info ? integer(analysis->unaccounted_bytes)
+                        analysis->has_memory_info ? report_json_integer(analysis->unaccounted_bytes)
                                                   : json_null());
     json_object_set_new(summary, "fragmentation", fragmentation_json(analysis));
     json_object_set_new(summary, "latency_ns", latency_json(&analysis->latency));
@@ -126,32 +116,23 @@ static json_t *summary_json(const struct analysis *analysis)
 static void tally_set(json_t *object, const struct tally *row)
 {
     for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
-        set(object, figure->name, report_tally_figure(figure, row));
-}
-
-static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
-{
-    struct report_place place;
-
-    report_place_find(analysis, id, &place);
-    json_object_set_new(object, "module", text_or_null(place.site.module));
-    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
-    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
-    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
+        report_json_set(object, figure->name, report_tally_figure(figure, row));
 }
 
 static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,
                          uint64_t key)
 {
     switch (by) {
-    case REPORT_BY_SITE: site_set(object, analysis, key); break;
+    case REPORT_BY_SITE: report_json_site_set(object, analysis, key); break;
     case REPORT_BY_LIBRARY:
-        json_object_set_new(object, "path", text_or_null((const char *)(uintptr_t)key));
+        json_object_set_new(object, "path", report_json_text((const char *)(uintptr_t)key));
         break;
-    case REPORT_BY_SIZE: set(object, "up_to_bytes", analysis_size_class_bytes(key)); break;
+    case REPORT_BY_SIZE:
+        report_json_set(object, "up_to_bytes", analysis_size_class_bytes(key));
+        break;
     default:
         json_object_set_new(object, "name",
-                            text_or_null(trace_reader_string(analysis->reader, key)));
+                            report_json_text(trace_reader_string(analysis->reader, key)));
     }
 }
 
@@ -171,7 +152,7 @@ static json_t *rows_json(const struct analysis *analysis, enum report_by by, siz
         tally_set(object, &rows[i]);
         json_array_append_new(array, object);
     }
-    set(left_out, report_by_name[by], tallies->rows - count);
+    report_json_set(left_out, report_by_name[by], tallies->rows - count);
     free(rows);
     return array;
 }
@@ -192,18 +173,6 @@ static json_t *memory_json(const struct analysis *analysis)
     return memory;
 }
 
-static json_t *point_json(const struct timeline_point *point)
-{
-    json_t *object = json_object();
-
-    set(object, "t_ns", point->time_ns);
-    set(object, "requested_bytes", point->requested_bytes);
-    set(object, "allocated_bytes", point->allocated_bytes);
-    set(object, "reserved_bytes", point->reserved_bytes);
-    set(object, "driver_bytes", point->driver_bytes);
-    return object;
-}
-
 static json_t *timeline_json(const struct analysis *analysis)
 {
     static struct timeline_point points[2 * TIMELINE_SPANS];
@@ -211,23 +180,7 @@ static json_t *timeline_json(const struct analysis *analysis)
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, point_json(&points[i]));
-    return array;
-}
-
-static json_t *postmortems_json(const struct analysis *analysis)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
-        const struct analysis_postmortem *postmortem = &analysis->postmortem[i];
-        json_t *object = point_json(&postmortem->levels);
-
-        set(object, "request_bytes", postmortem->request_bytes);
-        set(object, "held_free_bytes", postmortem->held_free_bytes);
-        site_set(object, analysis, postmortem->site);
-        json_array_append_new(array, object);
-    }
+        json_array_append_new(array, report_json_point(&points[i]));
     return array;
 }
 
@@ -235,7 +188,7 @@ static json_t *site_json(const struct analysis *analysis, uint64_t id)
 {
     json_t *object = json_object();
 
-    site_set(object, analysis, id);
+    report_json_site_set(object, analysis, id);
     return object;
 }
 
@@ -247,35 +200,16 @@ static json_t *invalid_frees_json(const struct analysis *analysis)
         const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
         json_t *object = json_object();
 
-        set(object, "t_ns", invalid->time_ns);
-        set(object, "address", invalid->address);
-        set(object, "error", invalid->error);
+        report_json_set(object, "t_ns", invalid->time_ns);
+        report_json_set(object, "address", invalid->address);
+        report_json_set(object, "error", invalid->error);
         json_object_set_new(object, "api",
-                            text_or_null(trace_reader_string(analysis->reader, invalid->api)));
+                            report_json_text(trace_reader_string(analysis->reader, invalid->api)));
         json_object_set_new(object, "site", site_json(analysis, invalid->site));
         json_object_set_new(object, "allocation_site",
                             site_json(analysis, invalid->allocation_site));
         json_object_set_new(object, "first_free_site",
                             site_json(analysis, invalid->first_free_site));
-        json_array_append_new(array, object);
-    }
-    return array;
-}
-
-static json_t *phases_json(const struct analysis *analysis)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < analysis->phases; i++) {
-        const struct analysis_phase *phase = &analysis->phase[i];
-        json_t *object = json_object();
-
-        json_object_set_new(object, "name", text_or_null(phase->name));
-        set(object, "count", phase->count);
-        set(object, "duration_ns", phase->duration_ns);
-        set(object, "allocations", phase->allocations);
-        set(object, "frees", phase->frees);
-        set(object, "peak_requested_bytes", phase->peak_requested_bytes);
         json_array_append_new(array, object);
     }
     return array;
@@ -289,11 +223,11 @@ static json_t *counters_json(const struct analysis *analysis)
         const struct analysis_counter *counter = &analysis->counter[i];
         json_t *object = json_object();
 
-        json_object_set_new(object, "name", text_or_null(counter->name));
-        set(object, "context", counter->context);
-        set(object, "current", counter->current);
-        set(object, "peak", counter->peak);
-        set(object, "at_peak", counter->at_peak);
+        json_object_set_new(object, "name", report_json_text(counter->name));
+        report_json_set(object, "context", counter->context);
+        report_json_set(object, "current", counter->current);
+        report_json_set(object, "peak", counter->peak);
+        report_json_set(object, "at_peak", counter->at_peak);
         json_array_append_new(array, object);
     }
     return array;
@@ -320,7 +254,7 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
     };
 
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        set(recording, figures[i].key, figures[i].value);
+        report_json_set(recording, figures[i].key, figures[i].value);
     json_object_set_new(recording, "closed", json_boolean(found->closed));
     json_object_set_new(recording, "complete", json_boolean(found->complete));
     json_object_set_new(recording, "rows_left_out", left_out);
@@ -333,7 +267,7 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_t *report = json_object(), *left_out = json_object();
 
     json_object_set_new(report, "schema", json_string(SCHEMA));
-    json_object_set_new(report, "trace", text_or_null(trace));
+    json_object_set_new(report, "trace", report_json_text(trace));
     json_object_set_new(report, "process", process_json(analysis));
     json_object_set_new(report, "device", devices_json(analysis));
     json_object_set_new(report, "summary", summary_json(analysis));
@@ -343,9 +277,12 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "libraries",
                         rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
     json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
-    json_object_set_new(report, "phases", phases_json(analysis));
+    json_object_set_new(report, "phases", report_json_phases(analysis));
+    json_object_set_new(report, "steps", report_json_steps(analysis));
+    json_object_set_new(report, "growth", report_json_growth(analysis));
+    json_object_set_new(report, "window", report_json_window(analysis));
     json_object_set_new(report, "timeline", timeline_json(analysis));
-    json_object_set_new(report, "postmortems", postmortems_json(analysis));
+    json_object_set_new(report, "postmortems", report_json_postmortems(analysis));
     json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));
     json_object_set_new(report, "counters", counters_json(analysis));
     json_object_set_new(report, "recording", recording_json(analysis, left_out));
@@ -368,6 +305,7 @@ int report_json(struct analysis *const *analyses, const char *const *traces, siz
             json_array_append_new(reports, report_object(analyses[i], traces[i], style));
         json_object_set_new(root, "schema", json_string(SCHEMA_LIST));
         json_object_set_new(root, "reports", reports);
+        json_object_set_new(root, "job", report_json_job(analyses, traces, count));
     }
     r = root ? json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : -1;
     json_decref(root);
