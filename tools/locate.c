@@ -17,8 +17,8 @@ static const char *const library_places[] = {"../shim/libcupool.so", "../lib*/cu
                                              NULL};
 
 static const char *const simulated_places[] = {"../tests/simgpu/libcuda.so.1",
-                                               "../lib*/cupool/simgpu/libcuda.so.1",
-                                               "../lib*/*/cupool/simgpu/libcuda.so.1", NULL};
+                                               "../lib*/cupool/sim/libcuda.so.1",
+                                               "../lib*/*/cupool/sim/libcuda.so.1", NULL};
 
 static int own_directory(char *ret_path, size_t path_bytes)
 {

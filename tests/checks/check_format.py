@@ -22,6 +22,6 @@ for name in texts:
     if data and not data.endswith(b"\n"):
         problems.append(f"{name}: no newline at the end")
     for number, line in enumerate(data.split(b"\n"), 1):
-        if line != line.rstrip() or b"\t" in line and not name.endswith(("Makefile", ".py")):
+        if line != line.rstrip() or b"\t" in line and not name.endswith((".py", "debian/rules")):
             problems.append(f"{name}:{number}: white space at the end of the line, or a tab")
 tree.finish("format", problems, len(sources))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every header compiles alone, as C and (where it is public) as C++.
 
-usage: check_headers.py CC CXX CUDA_INCLUDE
+usage: check_headers.py CC CXX CUDA_INCLUDE (CC and CXX may be several words: "ccache cc")
 """
 
 import subprocess
@@ -24,7 +24,7 @@ FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
 
 def compiles(compiler, header):
     language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11"]
-    done = subprocess.run([compiler, *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
+    done = subprocess.run([*compiler.split(), *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
                           stderr=subprocess.PIPE, text=True, check=False)
     return [] if done.returncode == 0 else [f"{header} does not compile alone ({compiler}):",
                                             *done.stderr.splitlines()[:5]]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""An installed tree works without the build's: command, preload, manual, completion, pkg-config."""
+
+import os
+import pathlib
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "endtoend"))
+
+import preload  # noqa: E402
+
+MACHINE = preload.Machine(preload.arguments(__doc__).build)
+
+
+def output(*command, **keywords):
+    return subprocess.run(command, text=True, check=True, capture_output=True, timeout=60,
+                          **keywords).stdout
+
+
+class Installed(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = pathlib.Path(tempfile.mkdtemp(prefix="cupool-installed-"))
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+        output("meson", "install", "--no-rebuild", "-C", MACHINE.build, "--destdir", cls.root)
+        cls.cupool = cls.one("bin/cupool")
+
+    @classmethod
+    def one(cls, name):
+        found = list(cls.root.rglob(name))
+        assert len(found) == 1, f"{name}: {found}"
+        return found[0]
+
+    def test_a_program_runs_pooled_on_the_simulated_device(self):
+        command = MACHINE.program("tinyllm", "--tokens", "4", "--seed", "7")
+        bare = output(*command, env=MACHINE.environment())
+        environment = MACHINE.environment(SIMGPU_TWINS=str(MACHINE.simgpu / "twins"))
+        del environment["LD_LIBRARY_PATH"]
+        record = self.root / "t.cupool"
+        pooled = output(self.cupool, "run", "-q", "--sim", "-o", record, "--", *command,
+                        env=environment)
+        self.assertEqual(pooled, bare)
+        self.assertIn("tinyllm", output(self.cupool, "report", record))
+
+    def test_doctor_finds_what_was_installed(self):
+        environment = MACHINE.environment()
+        del environment["LD_LIBRARY_PATH"]
+        told = output(self.cupool, "doctor", "--sim", env=environment)
+        self.assertIn(str(self.one("libcupool.so")), told)
+        self.assertIn(str(self.one("sim/libcuda.so.1")), told)
+        self.assertNotIn(str(MACHINE.build), told)
+
+    def test_the_manual_has_every_verb_and_option(self):
+        page = self.one("cupool.1")
+        told = subprocess.run(["man", "--warnings", "-l", page], text=True, capture_output=True,
+                              env=os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
+        if told.returncode == 127 or not shutil.which("man"):
+            self.skipTest("man is not installed")
+        self.assertEqual(told.stderr, "")
+        for verb in self.verbs():
+            self.assertIn(f"cupool {verb} ", told.stdout)
+        for key in self.keys():
+            self.assertRegex(told.stdout, rf"(?m)^ +{key} +\(")
+
+    def verbs(self):
+        lines = output(self.cupool, "--help").splitlines()
+        return [line.split()[0] for line in lines
+                if line.startswith("  ") and line[2].isalpha() and not line.startswith("  help")]
+
+    def keys(self):
+        lines = output(self.cupool, "options").split("\n\n")[0].splitlines()[1:]
+        return [line.split()[0] for line in lines]
+
+    def bash(self, *words):
+        script = self.one("bash-completion/completions/cupool")
+        return output("bash", HERE / "completion.bash", script, self.cupool, *words).split()
+
+    @unittest.skipUnless(os.path.exists("/usr/share/bash-completion/bash_completion"),
+                         "bash-completion is not installed")
+    def test_bash_completes_verbs_options_formats_and_keys(self):
+        self.assertEqual(set(self.verbs()) - set(self.bash("")), set())
+        self.assertEqual(self.bash("repo"), ["report"])
+        self.assertEqual(self.bash("report", "--form"), ["--format"])
+        self.assertEqual(self.bash("report", "--format", "mark"), ["markdown"])
+        self.assertEqual(self.bash("run", "-O", "limi"), ["limit:"])
+        self.assertEqual(sorted(self.bash("run", "--mode", "")), ["observe", "off", "pool"])
+        self.assertEqual(self.bash("help", "doc"), ["doctor"])
+
+    def zsh(self, line):
+        """What an interactive zsh makes of a line and the tabulator."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.environ.update(TERM="dumb", PATH=f"{self.cupool.parent}:{os.environ['PATH']}")
+            os.execvp("zsh", ["zsh", "-f", "-i"])
+        functions = self.one("site-functions/_cupool").parent
+        os.write(terminal, f"PS1=READY; fpath=({functions} $fpath); autoload -U compinit; "
+                           f"compinit -u -D; print loa''ded\n".encode())
+        self.read_until(terminal, "loaded")
+        os.write(terminal, f"{line}\t".encode())
+        told = self.read_until(terminal, "\a\a", quiet=1.5)
+        os.close(terminal)
+        os.waitpid(child, 0)
+        return told
+
+    @staticmethod
+    def read_until(terminal, mark, quiet=20):
+        """What the terminal shows up to a mark, or until it has been quiet for so many seconds."""
+        told, deadline = "", time.monotonic() + 20
+        while mark not in told and time.monotonic() < deadline:
+            if not select.select([terminal], [], [], quiet)[0]:
+                break
+            told += os.read(terminal, 65536).decode(errors="replace")
+        return told
+
+    @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
+    def test_zsh_completes_verbs_options_formats_and_keys(self):
+        for line, expected in {
+            "cupool repo": "cupool report",
+            "cupool report --form": "--format",
+            "cupool report --format mark": "markdown",
+            "cupool run -O limi": "limit:",
+            "cupool help doc": "doctor",
+        }.items():
+            self.assertIn(expected, self.zsh(line), line)
+
+    def test_pkg_config_names_the_preload(self):
+        directory = self.one("cupool.pc").parent
+        told = output("pkg-config", "--variable=preload", "cupool",
+                      env=os.environ | {"PKG_CONFIG_PATH": str(directory),
+                                        "PKG_CONFIG_SYSROOT_DIR": str(self.root)})
+        self.assertEqual(pathlib.Path(told.strip()).name, "libcupool.so")
+        self.assertTrue(self.root.joinpath(told.strip().lstrip("/")).exists()
+                        or pathlib.Path(told.strip()).exists(), told)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
