@@ -4,13 +4,13 @@
  * a whole line before that and says so.
  */
 #include "tools/report_formats.h"
-#include "tools/report_job.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/escape.h"
+#include "tools/report_job.h"
 #include "tools/units.h"
 
 #define MOST_BYTES  (1023 * 1024)
@@ -112,7 +112,6 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     return 0;
 }
 
-/** Code of its own: what a cell may not hold is in no figure. */
 static void phases_print(const struct page *page, size_t top)
 {
     const struct analysis *analysis = page->analysis;

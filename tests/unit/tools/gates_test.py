@@ -545,7 +545,7 @@ class Gates(unittest.TestCase):
         result = self.cupool("check", "--budget", self.budget(budget), "--baseline", "b.json",
                              "t.cupool")
         self.assertEqual(result.returncode, 0)
-        self.assertEqual(result.stdout, "t.cupool: within budget: 6 checked\n")
+        self.assertEqual(result.stdout, "t.cupool: within budget: 8 checked\n")
 
 
 if __name__ == "__main__":
