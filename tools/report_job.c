@@ -99,7 +99,7 @@ static void rows_emit(const struct job *job,
     }
     SUMMARY("sum", sum)
     SUMMARY("highest", most)
-    SUMMARY("mean", mean + 0.5)
+    SUMMARY("mean", mean)
 }
 
 static void text_emit(void *state, const char *name, const uint64_t *value)
