@@ -14,6 +14,7 @@
 
 #include "shim/caller.h"
 #include "shim/hooks.h"
+#include "shim/live.h"
 #include "shim/real.h"
 #include "shim/record.h"
 #include "shim/shim.h"
@@ -24,7 +25,7 @@ struct call {
     int saved_errno;
     struct caller *caller;
     struct trace_writer *writer; /* NULL: not recorded */
-    uint64_t begin_ns;
+    uint64_t begin_ns; /* by the trace's clock, else by the live page's; 0: neither is kept */
 };
 
 /** True when this call is to be served and recorded here, else it is only forwarded. */
@@ -38,15 +39,14 @@ static inline bool call_begin(struct call *call, enum hook_id hook, const void *
     call->saved_errno = errno;
     call->caller = caller_get(return_address);
     call->writer = record_writer();
-    call->begin_ns = call->writer ? trace_writer_now(call->writer) : 0;
+    call->begin_ns = call->writer ? trace_writer_now(call->writer) : live_clock_ns();
     return true;
 }
 
 /** Closes what call_begin opened with true. */
 static inline void call_end(struct call *call)
 {
-    if (call->writer &&
-        __builtin_expect(
+    if (__builtin_expect(
             call->begin_ns >= atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed), 0))
         record_tick(call->begin_ns);
     thread_state.depth = 0;

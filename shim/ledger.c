@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BUCKETS 16384 /* power of two */
 
@@ -15,8 +16,9 @@ struct ledger_node {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ledger_node *buckets[BUCKETS]; /* guarded by lock */
-static size_t node_count;                    /* guarded by lock */
+static struct ledger_node *buckets[BUCKETS];     /* guarded by lock */
+static size_t node_count;                        /* guarded by lock */
+static struct ledger_total totals[LEDGER_KINDS]; /* guarded by lock */
 
 /* Kinds that one and the same free function may be given share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
@@ -35,6 +37,8 @@ static struct ledger_node *unlink_locked(struct ledger_node **link)
     struct ledger_node *node = *link;
     *link = node->next;
     node_count--;
+    totals[node->entry.memory].blocks--;
+    totals[node->entry.memory].bytes -= node->entry.requested_bytes;
     return node;
 }
 
@@ -53,6 +57,8 @@ static void add_locked(struct ledger_node *node)
     node->next = *first;
     *first = node;
     node_count++;
+    totals[node->entry.memory].blocks++;
+    totals[node->entry.memory].bytes += node->entry.requested_bytes;
 }
 
 void ledger_put(const struct ledger_entry *entry)
@@ -110,4 +116,11 @@ uint64_t ledger_device_bytes(int device)
                 bytes += node->entry.allocated_bytes;
     pthread_mutex_unlock(&lock);
     return bytes;
+}
+
+void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS])
+{
+    pthread_mutex_lock(&lock);
+    memcpy(ret_totals, totals, sizeof(totals));
+    pthread_mutex_unlock(&lock);
 }

@@ -4,8 +4,8 @@
  * can be recorded with its size and a limit knows what is taken.
  *
  * Addresses of different kinds may coincide (a reservation and what is mapped in it, a handle and
- * an address), so a key is an address and a space of addresses. Kept only while there is a trace or
- * a limit.
+ * an address), so a key is an address and a space of addresses. Kept only while there is a trace,
+ * a limit or a live page.
  *
  * Threading: every function from any thread; one lock, on paths that call the driver anyway.
  */
@@ -38,6 +38,15 @@ void ledger_forget_context(uint32_t context);
 
 /** Device memory of this process that the ledger knows, on one device. */
 uint64_t ledger_device_bytes(int device);
+
+#define LEDGER_KINDS 16 /* of enum trace_memory */
+
+/** What the ledger holds of each kind. */
+struct ledger_total {
+    uint64_t blocks, bytes;
+};
+
+void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS]);
 
 /** True for kinds that occupy device memory. */
 bool ledger_memory_is_device(enum trace_memory memory);

@@ -157,7 +157,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
 
 static bool is_accounted(const struct call *call)
 {
-    return call->writer || limit_is_set();
+    return call->writer || limit_is_set() || live_is_on();
 }
 
 void pooled_foreign_taken(const struct call *call, const struct record_block *block)

@@ -16,13 +16,17 @@
 #include "shim/call.h"
 #include "shim/context.h"
 #include "shim/gate.h"
+#include "shim/live.h"
 #include "shim/mark_signal.h"
+#include "shim/pool_figures.h"
 #include "shim/postmortem.h"
 #include "shim/record_process.h"
 
-#define TICK_NS     UINT64_C(1000000000)
-#define DEVICES_MAX 64
-#define PATH_BYTES  4096
+#define TICK_NS       UINT64_C(100000000)
+#define COUNTERS_NS   UINT64_C(1000000000)
+#define DEVICES_MAX   64
+#define PATH_BYTES    4096
+#define COMMAND_BYTES 4096
 
 _Atomic(struct trace_writer *) record_trace;
 atomic_bool record_opened;
@@ -53,10 +57,13 @@ void record_open(void)
     const char *pattern = shim_options()->trace;
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
+        char command[COMMAND_BYTES];
+        record_command_line(command, sizeof(command));
+        live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
             struct trace_writer *writer = writer_open(pattern);
             if (writer)
-                record_process(writer);
+                record_process(writer, command);
             atomic_store(&record_trace, writer);
             mark_signal_install(writer);
         }
@@ -249,39 +256,31 @@ void record_pool_event(const struct context *context, const struct pool_event *e
                               });
 }
 
-static void emit_counter(struct trace_writer *writer, const struct context *context,
-                         const char *name, struct pool_gauge gauge)
+struct counters {
+    struct trace_writer *writer;
+    const struct context *context;
+};
+
+static void emit_counter(void *state, const char *name, bool total, struct pool_gauge value)
 {
-    trace_writer_emit(writer, &(struct trace_record){
-                                  .kind = TRACE_EVENT_COUNTER,
-                                  .api = (uint16_t)trace_writer_string(writer, name),
-                                  .context = context->number,
-                                  .device = (uint16_t)context->device,
-                                  .size = gauge.current,
-                                  .address = gauge.peak,
-                                  .value = gauge.at_peak,
-                              });
+    const struct counters *counters = state;
+    trace_writer_emit(counters->writer,
+                      &(struct trace_record){
+                          .kind = TRACE_EVENT_COUNTER,
+                          .api = (uint16_t)trace_writer_string(counters->writer, name),
+                          .context = counters->context->number,
+                          .device = (uint16_t)counters->context->device,
+                          .size = value.current,
+                          .address = value.peak,
+                          .value = value.at_peak,
+                      });
 }
 
 void record_counters(const struct context *context)
 {
-    struct trace_writer *writer = trace();
-    struct pool_statistics figures;
-    if (!writer || !context->pool)
-        return;
-    pool_statistics_get(context->pool, &figures);
-#define POOL_GAUGE(name, unit, help) emit_counter(writer, context, #name, figures.name);
-#define POOL_COUNTER(name, unit, help)                                                             \
-    emit_counter(writer, context, #name, (struct pool_gauge){.current = figures.name});
-#include "pool/statistics.def"
-#undef POOL_GAUGE
-#undef POOL_COUNTER
-    emit_counter(writer, context, "largest_free_bytes",
-                 (struct pool_gauge){.current = figures.largest_free_bytes});
-    emit_counter(writer, context, "metadata_bytes",
-                 (struct pool_gauge){.current = figures.metadata_bytes});
-    emit_counter(writer, context, "peak_time_ns",
-                 (struct pool_gauge){.current = figures.peak_time_ns});
+    struct counters counters = {trace(), context};
+    if (counters.writer && context->pool)
+        pool_figures_visit(context->pool, emit_counter, &counters);
 }
 
 static void record_all_counters(void)
@@ -294,10 +293,15 @@ static void record_all_counters(void)
 
 void record_tick(uint64_t now_ns)
 {
+    static _Atomic uint64_t counters_due = COUNTERS_NS;
     uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
-    if (now_ns >= due &&
-        atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS)) {
-        mark_signal_flush(trace());
+    if (now_ns < due ||
+        !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
+        return;
+    mark_signal_flush(trace());
+    live_publish();
+    if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
+        atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
         record_all_counters();
     }
 }
@@ -305,6 +309,7 @@ void record_tick(uint64_t now_ns)
 void record_close(void)
 {
     struct trace_writer *writer = trace();
+    live_close();
     if (!writer)
         return;
     mark_signal_flush(writer);
@@ -315,6 +320,7 @@ void record_close(void)
 
 void record_fork_child(void)
 {
+    live_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
 }
 

@@ -59,7 +59,7 @@ void record_context(const struct context *context, bool created);
 void record_pool_event(const struct context *context, const struct pool_event *event);
 void record_counters(const struct context *context);
 
-/** Once a second of activity: the figures of all pools. */
+/** Ten times in a second of activity: the live page; once in a second: the pools' figures. */
 void record_tick(uint64_t now_ns);
 extern _Atomic uint64_t record_next_tick_ns;
 

@@ -13,8 +13,6 @@
 #include "cupti/trace_writer.h"
 #include "shim/shim.h"
 
-#define COMMAND_BYTES 4096
-
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
     const char *rank, *ranks;
@@ -26,7 +24,7 @@ static const struct {
     {"LOCAL_RANK", "LOCAL_WORLD_SIZE"},
 };
 
-static void command_line(char *text, size_t text_bytes)
+void record_command_line(char *text, size_t text_bytes)
 {
     int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
@@ -71,10 +69,9 @@ static void record_rank(struct trace_writer *writer)
     }
 }
 
-void record_process(struct trace_writer *writer)
+void record_process(struct trace_writer *writer, const char *command)
 {
-    char command[COMMAND_BYTES], identity[64];
-    command_line(command, sizeof(command));
+    char identity[64];
     snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
              shim_mode() == SHIM_POOL ? "pool" : "observe");
     trace_writer_emit(writer, &(struct trace_record){

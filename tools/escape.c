@@ -115,14 +115,20 @@ static void label_print(FILE *out, uint32_t c)
         utf8_print(out, is_one_of(c, "\t\r") ? ' ' : c);
 }
 
+static void line_print(FILE *out, uint32_t c)
+{
+    utf8_print(out, is_one_of(c, "\t\r\n") ? ' ' : c);
+}
+
 static void frame_print(FILE *out, uint32_t c)
 {
-    utf8_print(out, c == ';' ? ':' : is_one_of(c, "\t\r\n") ? ' ' : c);
+    line_print(out, c == ';' ? ':' : c);
 }
 
 static void (*const printers[ESCAPE_FORMS])(FILE *out, uint32_t c) = {
     [ESCAPE_HTML] = html_print, [ESCAPE_MARKDOWN] = markdown_print, [ESCAPE_JSON] = json_print,
     [ESCAPE_CSV] = csv_print,   [ESCAPE_LABEL] = label_print,       [ESCAPE_FRAME] = frame_print,
+    [ESCAPE_LINE] = line_print,
 };
 
 void escape_print(FILE *out, enum escape_form form, const char *text)

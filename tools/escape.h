@@ -4,7 +4,8 @@
  *
  * Traces are not trusted: their strings may hold markup, quotes, line ends, control characters or
  * bytes that are no UTF-8. Whatever goes in, what comes out is UTF-8 and stays inside the place it
- * was written to: an element or a quoted attribute, a quoted string, a table cell, a frame.
+ * was written to: an element or a quoted attribute, a quoted string, a table cell, a frame,
+ * a line.
  *
  * Threading: pure functions.
  */
@@ -22,6 +23,7 @@ enum escape_form {
     ESCAPE_CSV,      /* a whole cell, with its quotes where it needs them */
     ESCAPE_LABEL,    /* inside the quotes of an OpenMetrics label */
     ESCAPE_FRAME,    /* a frame of folded stacks */
+    ESCAPE_LINE,     /* part of a line for people */
     ESCAPE_FORMS
 };
 

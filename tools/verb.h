@@ -28,6 +28,8 @@ enum {
     VERB(report, "[options] TRACE...", "turn a record into a report")                              \
     VERB(diff, "[options] BASE NEW", "what grew between two records, by site")                     \
     VERB(check, "[options] --budget FILE TRACE", "hold a record against a budget, for CI")         \
+    VERB(top, "[options] [PID]", "watch the memory of a running program")                          \
+    VERB(metrics, "[options] [PID]", "serve the figures of running programs to Prometheus")        \
     VERB(options, "[--markdown]", "list all options, their values and where these come from")      \
     VERB(doctor, "[options] [-- PROGRAM [ARGUMENTS]]",                                             \
          "look at the installation, and at whether a program would be caught")

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/live_page.h"
 #include "cupti/trace_writer.h"
 #include "shim/options.h"
 #include "tools/launch.h"
@@ -127,6 +128,13 @@ static int request_read(int argc, char **argv, struct request *request)
         trouble = verb_error(VERB_NAME, EXIT_RUN_FAILED,
                              "no program given: cupool run [options] -- PROGRAM [ARGUMENTS]");
     return trouble ? trouble + 1 : 0;
+}
+
+/** What is run can be watched, unless the user said where or that it cannot. */
+static void live_prepare(struct request *request)
+{
+    if (request->options.source[OPTION_ID_live] == OPTION_SOURCE_BUILT_IN)
+        option_apply(request, "live", LIVE_PAGE_PLACE, VERB_NAME);
 }
 
 /** With strict:1 a bad option ends the run before it begins. */
@@ -319,6 +327,8 @@ int verb_run(int argc, char **argv)
         trouble = trace_prepare(&request, &pattern);
     if (!trouble)
         trouble = simulation_prepare(&request);
+    if (!trouble)
+        live_prepare(&request);
     if (!trouble)
         trouble = preload_prepare(&request);
     if (trouble)

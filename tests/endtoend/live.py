@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""Figures of a running program: `cupool top`, `cupool metrics`, and Prometheus scraping them."""
+
+import contextlib
+import json
+import os
+import pathlib
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import preload
+
+sys.path.append("/usr/lib/python3/dist-packages")  # of Debian, for another interpreter
+try:
+    from prometheus_client.openmetrics import parser
+except ImportError:
+    preload.skip("python3-prometheus-client is not installed")
+
+MACHINE = preload.Machine(preload.arguments(__doc__).build)
+PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
+PATIENCE_S = 60  # before something is called missing
+
+
+class Live(unittest.TestCase):
+    def setUp(self):
+        self.place = MACHINE.scratch / self.id().rsplit(".", 1)[1]
+        self.place.mkdir()
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def start(self, live=True):
+        """A program that waits for orders, preloaded. Its pid is the interpreter's own."""
+        environment = MACHINE.environment(preload=True)
+        if live:
+            environment["CUPOOL_LIVE"] = str(self.place)
+        process = subprocess.Popen([sys.executable, PROGRAM], env=environment, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.stack.callback(self.stop, process)
+        return process
+
+    @staticmethod
+    def stop(process):
+        process.stdin.close()
+        process.wait(PATIENCE_S)
+        process.stdout.close()
+
+    def order(self, process, line):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        self.assertTrue(process.stdout.readline(), f"the program ended at {line}")
+
+    def cupool(self, *words):
+        return subprocess.run([MACHINE.cupool, *words, "--from", self.place], text=True,
+                              capture_output=True, timeout=PATIENCE_S)
+
+    def metrics(self, *words):
+        """Samples by name and labels, through a real parser."""
+        told = self.cupool("metrics", *words)
+        self.assertEqual((told.returncode, told.stderr), (0, ""))
+        return self.samples(told.stdout)
+
+    @staticmethod
+    def samples(text):
+        return {(sample.name, *sorted(sample.labels.items())): sample.value
+                for family in parser.text_string_to_metric_families(text)
+                for sample in family.samples}
+
+    def figure(self, samples, name, pid, **labels):
+        found = [value for (key, *pairs), value in samples.items()
+                 if key == name and {"pid": str(pid), **labels}.items() <= dict(pairs).items()]
+        self.assertEqual(len(found), 1, f"{name} {labels}: {sorted(samples)}")
+        return found[0]
+
+    def pages(self):
+        return [path.name for path in self.place.glob("cupool-*/*")]
+
+    def test_figures_follow_the_program(self):
+        process = self.start()
+        self.order(process, "hold 10 1000000")
+        held = self.metrics()
+        self.assertEqual(self.figure(held, "cupool_pool_live_requested_bytes", process.pid), 1e7)
+        self.assertEqual(self.figure(held, "cupool_pool_live_blocks", process.pid), 10)
+        self.order(process, "drop")
+        self.order(process, "pin 65536")
+        dropped = self.metrics(str(process.pid))
+        self.assertEqual(self.figure(dropped, "cupool_pool_live_requested_bytes", process.pid), 0)
+        self.assertEqual(
+            self.figure(dropped, "cupool_pool_live_requested_peak_bytes", process.pid),
+            1e7 + 512)
+        self.assertEqual(self.figure(dropped, "cupool_passed_bytes", process.pid, memory="pinned"),
+                         65536)
+
+    def test_several_processes_are_told_apart(self):
+        processes = [self.start(), self.start()]
+        for count, process in enumerate(processes, 1):
+            self.order(process, f"hold {count} 4096")
+        samples = self.metrics()
+        for count, process in enumerate(processes, 1):
+            self.assertEqual(self.figure(samples, "cupool_pool_live_blocks", process.pid), count)
+        told = self.cupool("top").stdout.splitlines()
+        self.assertEqual(len(told), 3, told)
+        self.assertEqual(sorted(int(line.split()[0]) for line in told[1:]),
+                         sorted(process.pid for process in processes))
+
+    def test_top_shows_one_process(self):
+        process = self.start()
+        self.order(process, "hold 3 1048576")
+        told = self.cupool("top", str(process.pid), "--count", "2", "--delay", "0.1")
+        self.assertEqual((told.returncode, told.stderr), (0, ""))
+        self.assertEqual(len(re.findall(r"requested +3\.0 MiB", told.stdout)), 2, told.stdout)
+        self.assertIn("live_program.py", told.stdout)
+        self.assertIn("allocations/s", told.stdout)
+
+    def test_top_on_a_terminal_ends_with_q(self):
+        process = self.start()
+        self.order(process, "hold 3 1048576")
+        child, terminal = pty.fork()
+        if child == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(MACHINE.cupool, ["cupool", "top", "--from", str(self.place)])
+        shown, deadline = "", time.monotonic() + PATIENCE_S
+        while "requested" not in shown and time.monotonic() < deadline:
+            shown += os.read(terminal, 65536).decode()
+        os.write(terminal, b"q")
+        with contextlib.suppress(OSError):  # the terminal is gone
+            while part := os.read(terminal, 65536):
+                shown += part.decode()
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        self.assertRegex(shown, r"requested\S*3\.0 MiB|requested +3\.0 MiB")
+
+    def test_a_page_ends_with_its_process_however_it_ends(self):
+        for end in ("exit", "kill", "fork"):
+            process = self.start()
+            self.order(process, "hold 1 4096")
+            if end == "fork":
+                self.order(process, "fork")
+                self.assertEqual(self.pages(), [f"live.{process.pid}"])
+            if end == "kill":
+                process.send_signal(signal.SIGKILL)
+                process.wait(PATIENCE_S)
+                self.assertEqual(self.pages(), [f"live.{process.pid}"])
+            else:
+                self.stop(process)
+            told = self.cupool("top")
+            self.assertEqual(told.returncode, 2, told.stdout)
+            self.assertEqual(len(told.stderr.splitlines()), 1, told.stderr)
+            self.assertIn("cupool run", told.stderr)
+            self.assertEqual(self.pages(), [], end)
+
+    def test_without_the_option_there_is_no_page(self):
+        process = self.start(live=False)
+        self.order(process, "hold 1 4096")
+        self.assertEqual(self.pages(), [])
+
+    def test_pages_are_the_owners_and_damaged_ones_are_passed_over(self):
+        process = self.start()
+        self.order(process, "hold 1 4096")
+        directory, = self.place.iterdir()
+        page, = directory.iterdir()
+        self.assertEqual(directory.stat().st_mode & 0o777, 0o700)
+        self.assertEqual(page.stat().st_mode & 0o777, 0o600)
+        with open(page, "r+b") as file:  # a count far beyond the page
+            file.seek(48)
+            file.write(b"\xff" * 8)
+        self.assertNotIn(f'pid="{process.pid}"', self.cupool("metrics").stdout)
+        directory.chmod(0o755)
+        told = self.cupool("metrics")
+        self.assertEqual(told.returncode, 2)
+        self.assertIn("Permission denied", told.stderr)
+        directory.chmod(0o700)
+
+    def serve(self):
+        server = subprocess.Popen(
+            [MACHINE.cupool, "metrics", "--listen", "127.0.0.1:0", "--from", self.place],
+            stderr=subprocess.PIPE, text=True)
+        self.stack.callback(self.interrupt, server)
+        line = server.stderr.readline()
+        self.assertIn("127.0.0.1", line)
+        if "built without" in line:
+            self.skipTest(line)
+        return int(re.search(r":(\d+)/metrics", line).group(1))
+
+    @staticmethod
+    def interrupt(server):
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE_S) == 0
+        server.stderr.close()
+
+    def test_the_server_answers_what_it_should(self):
+        process = self.start()
+        self.order(process, "hold 2 4096")
+        address = f"http://127.0.0.1:{self.serve()}"
+        with urllib.request.urlopen(address + "/metrics") as answer:
+            self.assertTrue(answer.headers["Content-Type"].startswith(
+                "application/openmetrics-text; version=1.0.0"))
+            samples = self.samples(answer.read().decode())
+        self.assertEqual(self.figure(samples, "cupool_pool_live_blocks", process.pid), 2)
+        for path, body, code in (("/", None, 404), ("/metrics", b"x", 405)):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(address + path, data=body)
+            self.assertEqual(refused.exception.code, code)
+            refused.exception.close()
+
+    @unittest.skipUnless(shutil.which("prometheus"), "prometheus is not installed")
+    def test_prometheus_scrapes_it(self):
+        process = self.start()
+        self.order(process, "hold 5 4096")
+        port = self.serve()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            own = free.getsockname()[1]
+        config = self.place / "prometheus.yml"
+        config.write_text(json.dumps({"scrape_configs": [{
+            "job_name": "cupool", "scrape_interval": "1s", "scrape_timeout": "1s",
+            "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]}))
+        server = subprocess.Popen(
+            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.place / 'data'}",
+             f"--web.listen-address=127.0.0.1:{own}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.stack.callback(server.wait, PATIENCE_S)
+        self.stack.callback(server.terminate)
+        query = urllib.parse.quote(f'cupool_pool_live_blocks{{pid="{process.pid}"}}')
+        found, deadline = [], time.monotonic() + PATIENCE_S
+        while not found and time.monotonic() < deadline:
+            with contextlib.suppress(urllib.error.URLError):
+                with urllib.request.urlopen(
+                        f"http://127.0.0.1:{own}/api/v1/query?query={query}") as answer:
+                    found = json.load(answer)["data"]["result"]
+            time.sleep(0.5)
+        self.assertEqual([row["value"][1] for row in found], ["5"])
+
+    def test_bad_arguments_are_one_line(self):
+        for words, expected in ((["top", "x"], "one process id"), (["top", "--delay", "-1"], "seconds"),
+                                (["top", "--count", "0"], "from 1"), (["top", "1", "2"], "one process"),
+                                (["top", "1"], "no figures of process 1"),
+                                (["metrics", "--listen", "nowhere"], "HOST:PORT"),
+                                (["metrics", "--listen", "256.0.0.1:1"], "256.0.0.1")):
+            told = self.cupool(*words)
+            self.assertEqual((told.returncode, told.stdout), (2, ""), words)
+            self.assertEqual(len(told.stderr.splitlines()), 1, told.stderr)
+            self.assertIn(expected, told.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
