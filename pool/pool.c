@@ -393,15 +393,30 @@ static void segment_slabs_pin(struct segment *segment)
     }
 }
 
+/* A live block of the driver allocation that begins at an address. Rare, so it asks every place
+ * where a block may begin rather than keep a count of live ones. */
+static bool live_block_find(uint64_t base, uint64_t *ret_address)
+{
+    struct pool_block block;
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_MAX; offset += SIZE_GRAIN_BYTES) {
+        if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
+            continue;
+        *ret_address = block.address;
+        return block.segment_address == base;
+    }
+    return false;
+}
+
 int pool_pin_segment(uint64_t address)
 {
     struct pool_block block;
     struct pool *pool;
+    uint64_t neighbour;
     int rc = pool_find(address, &block, &pool);
-    if (rc < 0)
-        return rc;
-    if (!block.live)
+    if (rc < 0 && page_map_get(address) == 0)
         return -ENOENT;
+    if (rc < 0 || !block.live)
+        return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
      */

@@ -150,9 +150,10 @@ int pool_free(uint64_t address, uint64_t site, struct pool_block *ret_block);
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
 
 /**
- * Marks the driver allocation that holds a live block as exported (IPC, registration): it is never
- * handed out again and goes back to the driver when its last block is freed.
- * Errors: as pool_find.
+ * Marks the driver allocation that holds a live block, or that begins here and holds some, as
+ * exported (IPC, registration): it is never handed out again and goes back to the driver when its
+ * last block is freed.
+ * Errors: -ENOENT no pool owns the address; -EINVAL nothing there is live.
  */
 int pool_pin_segment(uint64_t address);
 

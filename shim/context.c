@@ -11,6 +11,7 @@
 
 #include "shim/backend_driver.h"
 #include "shim/gate.h"
+#include "shim/ipc.h"
 #include "shim/ledger.h"
 #include "shim/record.h"
 #include "shim/shim.h"
@@ -174,6 +175,7 @@ void context_drop(struct context *context)
     pool_destroy(context->pool, POOL_END_ABANDON);
     gate_open();
     ledger_forget_context(context->number);
+    ipc_forget_context(context->number);
     record_context(context, false);
 }
 

@@ -75,6 +75,7 @@ static CUresult release_foreign(const struct call *call, const struct release *r
 static CUresult release_any(const struct call *call, const struct release *release,
                             CUdeviceptr pointer)
 {
+    CUresult result;
     uint64_t refused;
     const struct pooled_request request = {
         .address = pointer,
@@ -86,6 +87,10 @@ static CUresult release_any(const struct call *call, const struct release *relea
     switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return CUDA_SUCCESS;
     case POOLED_FREE_INVALID: return release_call(release, refused);
+    case POOLED_FREE_REFUSED:
+        result = release_call(release, refused);
+        pooled_refused(call, &request, (int)result);
+        return result;
     default: return release_foreign(call, release, pointer);
     }
 }

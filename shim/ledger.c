@@ -23,7 +23,8 @@ static struct ledger_total totals[LEDGER_KINDS]; /* guarded by lock */
 /* Kinds that one and the same free function may be given share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
 {
-    bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_MANAGED;
+    bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_MANAGED ||
+                   memory == TRACE_MEMORY_IMPORTED;
     return pointer ? TRACE_MEMORY_DEVICE : memory;
 }
 
@@ -42,13 +43,19 @@ static struct ledger_node *unlink_locked(struct ledger_node **link)
     return node;
 }
 
+static struct ledger_node **link_locked(enum trace_memory memory, uint64_t address)
+{
+    struct ledger_node **link = bucket_of(address);
+    while (*link && ((*link)->entry.address != address ||
+                     space_of((*link)->entry.memory) != space_of(memory)))
+        link = &(*link)->next;
+    return link;
+}
+
 static struct ledger_node *remove_locked(enum trace_memory memory, uint64_t address)
 {
-    for (struct ledger_node **link = bucket_of(address); *link; link = &(*link)->next)
-        if ((*link)->entry.address == address &&
-            space_of((*link)->entry.memory) == space_of(memory))
-            return unlink_locked(link);
-    return NULL;
+    struct ledger_node **link = link_locked(memory, address);
+    return *link ? unlink_locked(link) : NULL;
 }
 
 static void add_locked(struct ledger_node *node)
@@ -74,15 +81,65 @@ void ledger_put(const struct ledger_entry *entry)
     free(old);
 }
 
+bool ledger_retain(enum trace_memory memory, uint64_t address)
+{
+    pthread_mutex_lock(&lock);
+    struct ledger_node *node = *link_locked(memory, address);
+    if (node)
+        node->entry.references++;
+    pthread_mutex_unlock(&lock);
+    return node;
+}
+
 bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry)
 {
     pthread_mutex_lock(&lock);
-    struct ledger_node *node = remove_locked(memory, address);
+    struct ledger_node **link = link_locked(memory, address);
+    struct ledger_node *gone = NULL;
+    bool found = *link;
+    if (found) {
+        *ret_entry = (*link)->entry;
+        if (ret_entry->references)
+            (*link)->entry.references--;
+        else
+            gone = unlink_locked(link);
+    }
     pthread_mutex_unlock(&lock);
-    if (!node)
+    free(gone);
+    return found;
+}
+
+void ledger_return(const struct ledger_entry *entry)
+{
+    if (!entry->references || !ledger_retain(entry->memory, entry->address))
+        ledger_put(entry);
+}
+
+void ledger_take_chain(enum trace_memory memory, uint64_t address, uint64_t bytes,
+                       struct ledger_chain *ret_chain)
+{
+    struct ledger_node **last = &ret_chain->first;
+    pthread_mutex_lock(&lock);
+    for (uint64_t offset = 0; offset < bytes;) {
+        struct ledger_node *node = remove_locked(memory, address + offset);
+        if (!node)
+            break;
+        *last = node;
+        last = &node->next;
+        offset += node->entry.allocated_bytes ? node->entry.allocated_bytes : bytes;
+    }
+    *last = NULL;
+    pthread_mutex_unlock(&lock);
+}
+
+bool ledger_chain_pop(struct ledger_chain *chain, struct ledger_entry *ret_entry)
+{
+    struct ledger_node *first = chain->first;
+    if (!first)
         return false;
-    *ret_entry = node->entry;
-    free(node);
+    *ret_entry = first->entry;
+    chain->first = first->next;
+    free(first);
     return true;
 }
 

@@ -25,13 +25,35 @@ struct ledger_entry {
     int device;
     size_t requested_bytes;
     size_t allocated_bytes;
+    uint32_t references; /* frees still to come before the one that counts */
 };
 
 /** Adds or replaces. Lost when host memory is out: a later free is then of unknown size. */
 void ledger_put(const struct ledger_entry *entry);
 
-/** Removes the entry at an address of the same space as `memory`. False when there is none. */
+/** One more free has to come before the entry's memory is gone. False when there is no entry. */
+bool ledger_retain(enum trace_memory memory, uint64_t address);
+
+/**
+ * Removes the entry at an address of the same space as `memory`, or one of its references: then
+ * what is left in `references` is not 0. False when there is none.
+ */
 bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry);
+
+/** Undoes ledger_take. */
+void ledger_return(const struct ledger_entry *entry);
+
+/** Entries that lie one behind the other. */
+struct ledger_chain {
+    struct ledger_node *first;
+};
+
+/** Removes the entries that begin at an address and follow each other without a hole. */
+void ledger_take_chain(enum trace_memory memory, uint64_t address, uint64_t bytes,
+                       struct ledger_chain *ret_chain);
+
+/** The next entry of a chain, which gives it up. False at the end. */
+bool ledger_chain_pop(struct ledger_chain *chain, struct ledger_entry *ret_entry);
 
 /** Removes what belonged to a context that ended. */
 void ledger_forget_context(uint32_t context);

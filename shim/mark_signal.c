@@ -63,7 +63,7 @@ void mark_signal_flush(struct trace_writer *writer)
     for (unsigned i = 0; i < PENDING; i++) {
         uint64_t time_ns = atomic_exchange(&pending_ns[i], 0);
         if (time_ns)
-            phases_emit(writer, PHASE_MARK, PHASE_SOURCE_SIGNAL, phases_name(writer, "SIGUSR2"),
-                        time_ns);
+            phases_emit(writer, TRACE_PHASE_MARK, TRACE_PHASE_SOURCE_SIGNAL,
+                        phases_name(writer, "SIGUSR2"), time_ns);
     }
 }

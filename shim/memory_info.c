@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How much memory there is: the driver's answer, plus what the pools could hand out, within the
- * limit. A block that the pool keeps is free to the program, so neither keeping nor returning it
- * changes what the program reads.
+ * limit. A limit is the size of the device to whoever asks. A block that the pool keeps is free to
+ * the program, so neither keeping nor returning it changes what the program reads.
  */
 #include "shim/call.h"
 #include "shim/context.h"
@@ -14,9 +14,8 @@ static size_t smaller(size_t a, size_t b)
 }
 
 /* The driver's figures of the current context's device, as the program is to see them. */
-static void adjust(size_t *free_bytes, size_t *total_bytes)
+static void adjust(const struct driver_functions *driver, size_t *free_bytes, size_t *total_bytes)
 {
-    const struct driver_functions *driver = real_driver_if_loaded();
     struct context *context = driver ? context_current(driver) : NULL;
     if (shim_mode() != SHIM_POOL || !context)
         return;
@@ -31,12 +30,39 @@ static void adjust(size_t *free_bytes, size_t *total_bytes)
     *free_bytes = smaller(*free_bytes, limit - smaller(used, limit));
 }
 
-static void answered(const struct call *call, int result, size_t *free_bytes, size_t *total_bytes)
+/* A program may ask for one of the two only; each depends on both. */
+static void answered(const struct call *call, int result, size_t *ret_free, size_t *ret_total)
 {
-    if (result != 0 || !free_bytes || !total_bytes)
+    const struct driver_functions *driver = real_driver_if_loaded();
+    size_t free_bytes, total_bytes;
+    if (result != 0)
         return;
-    record_memory_info(call, *free_bytes, *total_bytes);
-    adjust(free_bytes, total_bytes);
+    if (ret_free && ret_total) {
+        free_bytes = *ret_free;
+        total_bytes = *ret_total;
+    } else if (!driver || driver->cuMemGetInfo_v2(&free_bytes, &total_bytes) != CUDA_SUCCESS) {
+        return;
+    }
+    record_memory_info(call, free_bytes, total_bytes);
+    adjust(driver, &free_bytes, &total_bytes);
+    if (ret_free)
+        *ret_free = free_bytes;
+    if (ret_total)
+        *ret_total = total_bytes;
+}
+
+/* At any depth: the runtime's properties of a device tell what this says. */
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuDeviceTotalMem_v2)
+        return MISSING_DRIVER;
+    CUresult result = real->cuDeviceTotalMem_v2(bytes, dev);
+    int saved_errno = errno;
+    if (result == CUDA_SUCCESS)
+        *bytes = smaller(*bytes, limit_bytes(real, dev));
+    errno = saved_errno;
+    return result;
 }
 
 cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)

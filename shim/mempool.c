@@ -1,9 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trimming of the driver's stream-ordered pools: forwarded, and recorded with the bytes that went
- * back, which the driver tells by what the pool holds before and after.
+ * The driver's stream-ordered pools. See mempool.h. Trimming is forwarded, and recorded with the
+ * bytes that went back, which the driver tells by what the pool holds before and after.
  */
+#include "shim/mempool.h"
+
 #include "shim/call.h"
+
+#define DEVICES_MAX 64
+
+static bool threshold_is_set(void)
+{
+    return shim_options()->mempool_release_threshold.bytes && shim_mode() == SHIM_POOL;
+}
+
+/* A threshold that the program gave the pool stays. */
+static void threshold_apply(const struct driver_functions *driver, CUmemoryPool pool)
+{
+    cuuint64_t threshold = 0;
+    if (!driver->cuMemPoolGetAttribute || !driver->cuMemPoolSetAttribute ||
+        driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold) !=
+            CUDA_SUCCESS ||
+        threshold)
+        return;
+    threshold = shim_options()->mempool_release_threshold.bytes;
+    driver->cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
+}
+
+void mempool_prepare(const struct driver_functions *driver)
+{
+    static atomic_bool prepared[DEVICES_MAX];
+    CUdevice device;
+    CUmemoryPool pool;
+    if (__builtin_expect(!threshold_is_set(), 1) ||
+        driver->cuCtxGetDevice(&device) != CUDA_SUCCESS || device < 0 || device >= DEVICES_MAX ||
+        atomic_exchange(&prepared[device], true))
+        return;
+    if (driver->cuDeviceGetDefaultMemPool &&
+        driver->cuDeviceGetDefaultMemPool(&pool, device) == CUDA_SUCCESS)
+        threshold_apply(driver, pool);
+}
+
+void mempool_created(const struct driver_functions *driver, CUmemoryPool pool)
+{
+    if (threshold_is_set())
+        threshold_apply(driver, pool);
+}
 
 static uint64_t reserved_bytes(CUmemoryPool pool)
 {

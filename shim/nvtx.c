@@ -19,10 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/nvtx.h"
 #include "shim/phases.h"
 #include "shim/record.h"
 #include "shim/shim.h"
+
+/** What NVTX looks for in a tool. 1: attached; 0: NVTX makes its functions empty. */
+__attribute__((visibility("default"))) int InitializeInjectionNvtx2(
+    NvtxGetExportTableFunc_t get_table);
 
 #define STACK_DEPTH 64
 #define STARTED     4096
@@ -107,7 +110,7 @@ static uint32_t name_of_event(struct trace_writer *writer, const void *domain,
 
 static int push(struct trace_writer *writer, const void *domain, uint32_t name)
 {
-    phases_emit(writer, PHASE_BEGIN, PHASE_SOURCE_NVTX, name, 0);
+    phases_emit(writer, TRACE_PHASE_BEGIN, TRACE_PHASE_SOURCE_NVTX, name, 0);
     if (stack.depth < STACK_DEPTH) {
         stack.range[stack.depth].domain = domain;
         stack.range[stack.depth].name = name;
@@ -123,7 +126,7 @@ static int pop(struct trace_writer *writer, const void *domain)
     for (uint32_t i = stack.depth; i-- > 0;) {
         if (stack.range[i].domain != domain)
             continue;
-        phases_emit(writer, PHASE_END, PHASE_SOURCE_NVTX, stack.range[i].name, 0);
+        phases_emit(writer, TRACE_PHASE_END, TRACE_PHASE_SOURCE_NVTX, stack.range[i].name, 0);
         memmove(&stack.range[i], &stack.range[i + 1],
                 (stack.depth - i - 1) * sizeof(stack.range[0]));
         return (int)--stack.depth;
@@ -134,7 +137,7 @@ static int pop(struct trace_writer *writer, const void *domain)
 static nvtxRangeId_t start(struct trace_writer *writer, uint32_t name)
 {
     uint64_t id = atomic_fetch_add(&started_count, 1) + 1;
-    phases_emit(writer, PHASE_BEGIN, PHASE_SOURCE_NVTX, name, 0);
+    phases_emit(writer, TRACE_PHASE_BEGIN, TRACE_PHASE_SOURCE_NVTX, name, 0);
     atomic_store(&started[id % STARTED], name);
     return id;
 }
@@ -144,8 +147,8 @@ static void end(struct trace_writer *writer, nvtxRangeId_t id)
     uint64_t last = atomic_load(&started_count);
     if (id == 0 || id > last || last - id >= STARTED)
         return;
-    phases_emit(writer, PHASE_END, PHASE_SOURCE_NVTX, atomic_exchange(&started[id % STARTED], 0),
-                0);
+    phases_emit(writer, TRACE_PHASE_END, TRACE_PHASE_SOURCE_NVTX,
+                atomic_exchange(&started[id % STARTED], 0), 0);
 }
 
 /* What each of NVTX's functions is: its body, with the trace in `writer`. */
@@ -169,7 +172,7 @@ static void end(struct trace_writer *writer, nvtxRangeId_t id)
             body;                                                                                  \
         errno = saved_errno;                                                                       \
     }
-#define MARK(name) phases_emit(writer, PHASE_MARK, PHASE_SOURCE_NVTX, name, 0)
+#define MARK(name) phases_emit(writer, TRACE_PHASE_MARK, TRACE_PHASE_SOURCE_NVTX, name, 0)
 
 static uint32_t name_of_wide(struct trace_writer *writer, const wchar_t *message)
 {

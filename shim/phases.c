@@ -69,7 +69,7 @@ uint32_t phases_name(struct trace_writer *writer, const char *name)
     return id;
 }
 
-void phases_emit(struct trace_writer *writer, enum phase_kind kind, enum phase_source source,
+void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
                  uint32_t name, uint64_t time_ns)
 {
     if (!name)
@@ -83,28 +83,28 @@ void phases_emit(struct trace_writer *writer, enum phase_kind kind, enum phase_s
                               });
 }
 
-static void phase_record(enum phase_kind kind, const char *name)
+static void phase_record(enum trace_phase kind, const char *name)
 {
     int saved_errno = errno;
     struct trace_writer *writer = name ? phases_writer() : NULL;
     if (writer)
-        phases_emit(writer, kind, PHASE_SOURCE_API, phases_name(writer, name), 0);
+        phases_emit(writer, kind, TRACE_PHASE_SOURCE_API, phases_name(writer, name), 0);
     errno = saved_errno;
 }
 
 void cupool_phase_begin(const char *name)
 {
-    phase_record(PHASE_BEGIN, name);
+    phase_record(TRACE_PHASE_BEGIN, name);
 }
 
 void cupool_phase_end(const char *name)
 {
-    phase_record(PHASE_END, name);
+    phase_record(TRACE_PHASE_END, name);
 }
 
 void cupool_mark(const char *name)
 {
-    phase_record(PHASE_MARK, name);
+    phase_record(TRACE_PHASE_MARK, name);
 }
 
 void cupool_step(unsigned long long number)
@@ -114,7 +114,7 @@ void cupool_step(unsigned long long number)
     if (writer)
         trace_writer_emit(writer, &(struct trace_record){
                                       .kind = TRACE_EVENT_PHASE,
-                                      .size = PHASE_STEP,
+                                      .size = TRACE_PHASE_STEP,
                                       .address = number,
                                   });
     errno = saved_errno;

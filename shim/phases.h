@@ -10,13 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/trace_format.h"
+
 struct trace_writer;
 
 #define PHASE_NAME_BYTES 256
-
-/** `size` and `address` of a PHASE record; part of the file format. */
-enum phase_kind { PHASE_END, PHASE_BEGIN, PHASE_MARK, PHASE_STEP };
-enum phase_source { PHASE_SOURCE_API, PHASE_SOURCE_NVTX, PHASE_SOURCE_SIGNAL };
 
 /** The trace when phases are recorded at all, else NULL. */
 struct trace_writer *phases_writer(void);
@@ -25,7 +23,7 @@ struct trace_writer *phases_writer(void);
 uint32_t phases_name(struct trace_writer *writer, const char *name);
 
 /** One record. `time_ns` 0: now. A name of 0 is dropped. */
-void phases_emit(struct trace_writer *writer, enum phase_kind kind, enum phase_source source,
+void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
                  uint32_t name, uint64_t time_ns);
 
 #endif

@@ -14,6 +14,7 @@
 #include "shim/capture.h"
 #include "shim/context.h"
 #include "shim/gate.h"
+#include "shim/ipc_board.h"
 #include "shim/ledger.h"
 #include "shim/limit.h"
 
@@ -137,9 +138,10 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
         return POOLED_FREE_FOREIGN;
     if (driver_refuses(request)) {
         *ret_pointer = never_a_base(request->address);
-        return POOLED_FREE_INVALID;
+        return POOLED_FREE_REFUSED;
     }
     uint32_t site = call_site(call);
+    ipc_board_withdraw(request->address);
     gate_enter();
     int error = pool_free(request->address, site, &block);
     gate_leave();
@@ -153,6 +155,26 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     }
     record_pooled(call, &block, request->stream, true);
     return POOLED_FREE_DONE;
+}
+
+void pooled_refused(const struct call *call, const struct pooled_request *request, int result)
+{
+    struct pool_block block = {0};
+    gate_enter();
+    bool known = pool_find(request->address, &block, NULL) == 0 && block.live &&
+                 block.address == request->address;
+    gate_leave();
+    if (known)
+        record_free_refused(call,
+                            &(struct record_block){
+                                .memory = TRACE_MEMORY_DEVICE,
+                                .address = request->address,
+                                .requested_bytes = block.requested_bytes,
+                                .stream = request->stream,
+                            },
+                            result);
+    else
+        record_invalid_free(call, request->address, result, block.allocation_site, block.free_site);
 }
 
 static bool is_accounted(const struct call *call)
@@ -189,7 +211,7 @@ void pooled_native_allocated(const struct call *call, uint64_t address, size_t b
     if (result == 0)
         pooled_foreign_taken(call, &block);
     else
-        record_refuse(call, &block, result);
+        record_allocate_refused(call, &block, result);
 }
 
 struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memory memory,
@@ -204,22 +226,24 @@ struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memo
 void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uint64_t address,
                           const void *stream, const struct ledger_entry *entry, int result)
 {
+    const struct record_block block = {
+        .memory = entry->address ? entry->memory : memory,
+        .outcome = TRACE_OUTCOME_PASSED,
+        .address = address,
+        .requested_bytes = entry->requested_bytes,
+        .allocated_bytes = entry->allocated_bytes,
+        .stream = stream,
+    };
     if (!is_accounted(call) || !address)
         return;
-    if (result != 0) {
-        if (entry->address)
-            ledger_put(entry);
+    if (result != 0 && entry->address) {
+        ledger_return(entry);
+        record_free_refused(call, &block, result);
+    } else if (result != 0) {
         record_invalid_free(call, address, result, 0, 0);
-        return;
+    } else if (!entry->references) {
+        record_free(call, &block);
     }
-    record_free(call, &(struct record_block){
-                          .memory = entry->address ? entry->memory : memory,
-                          .outcome = TRACE_OUTCOME_PASSED,
-                          .address = address,
-                          .requested_bytes = entry->requested_bytes,
-                          .allocated_bytes = entry->allocated_bytes,
-                          .stream = stream,
-                      });
 }
 
 bool pooled_relieve(const struct driver_functions *driver)

@@ -23,7 +23,8 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
 enum pooled_free {
     POOLED_FREE_DONE,    /* taken back and recorded: success */
     POOLED_FREE_FOREIGN, /* not the pool's: the real free, then pooled_foreign_freed */
-    POOLED_FREE_INVALID, /* to be refused: the real free of *ret_pointer makes the error */
+    POOLED_FREE_INVALID, /* no block, and recorded so: the real free of *ret_pointer refuses */
+    POOLED_FREE_REFUSED, /* a block that may not be freed now: likewise, then pooled_refused */
 };
 
 /** A free as the program asked for it. */
@@ -34,11 +35,14 @@ struct pooled_request {
 };
 
 /**
- * Takes an address back. For POOLED_FREE_INVALID *ret_pointer lies inside the same driver
- * allocation but never at its beginning, so the real free can only refuse it.
+ * Takes an address back. For POOLED_FREE_INVALID and POOLED_FREE_REFUSED *ret_pointer lies inside
+ * the same driver allocation but never at its beginning, so the real free can only refuse it.
  */
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
                              uint64_t *ret_pointer);
+
+/** Records a free of a pooled block that the real free refused. */
+void pooled_refused(const struct call *call, const struct pooled_request *request, int result);
 
 /** Records what the real allocation function answered. */
 void pooled_native_allocated(const struct call *call, uint64_t address, size_t bytes, int result);

@@ -144,18 +144,25 @@ void record_free(const struct call *call, const struct record_block *block)
         emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
 }
 
-static void emit_refused(const struct call *call, const struct record_block *block, int error)
+static void emit_refused(const struct call *call, enum trace_event kind,
+                         const struct record_block *block, int error)
 {
+    if (!call->writer)
+        return;
     struct record_block refused = *block;
     refused.outcome = TRACE_OUTCOME_FAILED;
-    emit_block(call, TRACE_EVENT_ALLOCATE, &refused, (uint64_t)error);
+    emit_block(call, kind, &refused, (uint64_t)error);
 }
 
-void record_refuse(const struct call *call, const struct record_block *block, int error)
+void record_allocate_refused(const struct call *call, const struct record_block *block, int error)
 {
-    if (call->writer)
-        emit_refused(call, block, error);
+    emit_refused(call, TRACE_EVENT_ALLOCATE, block, error);
     postmortem_note(call, block, error);
+}
+
+void record_free_refused(const struct call *call, const struct record_block *block, int error)
+{
+    emit_refused(call, TRACE_EVENT_FREE, block, error);
 }
 
 void record_invalid_free(const struct call *call, uint64_t address, int error,

@@ -47,8 +47,11 @@ struct record_block {
 
 void record_allocate(const struct call *call, const struct record_block *block);
 void record_free(const struct call *call, const struct record_block *block);
-/** The call was refused. `requested_bytes` 0 and an address: a free. */
-void record_refuse(const struct call *call, const struct record_block *block, int error);
+/** An allocation that was refused; out of memory leaves a post-mortem. */
+void record_allocate_refused(const struct call *call, const struct record_block *block, int error);
+/** A free that was refused of memory that stays as it was. */
+void record_free_refused(const struct call *call, const struct record_block *block, int error);
+/** A free of what is no memory, or none any more. */
 void record_invalid_free(const struct call *call, uint64_t address, int error,
                          uint64_t allocation_site, uint64_t free_site);
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes);

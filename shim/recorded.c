@@ -14,6 +14,7 @@
 #include "shim/context.h"
 #include "shim/ledger.h"
 #include "shim/limit.h"
+#include "shim/mempool.h"
 #include "shim/pooled.h"
 
 /* How often a request is repeated while other threads may take what was returned for it. */
@@ -26,8 +27,17 @@
 #define REFUSED_DRIVER(real, memory, bytes)  !limit_admits_here(real, memory, bytes)
 #define RELIEVED_RUNTIME(real, result)       false
 #define RELIEVED_DRIVER(real, result)        ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
-#define NO_MEMORY_RUNTIME                    cudaErrorMemoryAllocation
-#define NO_MEMORY_DRIVER                     CUDA_ERROR_OUT_OF_MEMORY
+/* Done at any depth, where the driver is entered. */
+#define PREPARE_RUNTIME(real, memory) (void)0
+#define PREPARE_DRIVER(real, memory)                                                               \
+    ((memory) == TRACE_MEMORY_ASYNC ? mempool_prepare(real) : (void)0)
+#define TAKEN_RUNTIME(real, memory, handle) (void)0
+#define TAKEN_DRIVER(real, memory, handle)                                                         \
+    ((memory) == TRACE_MEMORY_MEMPOOL                                                              \
+         ? mempool_created(real, (CUmemoryPool)(uintptr_t)AS_NUMBER(handle))                       \
+         : (void)0)
+#define NO_MEMORY_RUNTIME cudaErrorMemoryAllocation
+#define NO_MEMORY_DRIVER  CUDA_ERROR_OUT_OF_MEMORY
 
 #define TAKES(family, name, since, params, args, memory_, stream_, address_, requested_,           \
               allocated_)                                                                          \
@@ -39,6 +49,7 @@
             return MISSING_##family;                                                               \
         bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
         RESULT_##family result;                                                                    \
+        PREPARE_##family(real, TRACE_MEMORY_##memory_);                                            \
         for (int attempt = 0;; attempt++) {                                                        \
             result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_)                    \
                          ? NO_MEMORY_##family                                                      \
@@ -46,6 +57,8 @@
             if (attempt == RELIEFS_MAX || !RELIEVED_##family(real, result))                        \
                 break;                                                                             \
         }                                                                                          \
+        if (result == 0)                                                                           \
+            TAKEN_##family(real, TRACE_MEMORY_##memory_, address_);                                \
         if (!outer)                                                                                \
             return result;                                                                         \
         struct record_block block = {                                                              \
@@ -61,7 +74,7 @@
                 block.requested_bytes = block.allocated_bytes;                                     \
             pooled_foreign_taken(&call, &block);                                                   \
         } else {                                                                                   \
-            record_refuse(&call, &block, (int)result);                                             \
+            record_allocate_refused(&call, &block, (int)result);                                   \
         }                                                                                          \
         call_end(&call);                                                                           \
         return result;                                                                             \

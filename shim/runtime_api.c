@@ -85,6 +85,7 @@ static cudaError_t release_foreign(const struct call *call, const struct release
 static cudaError_t release_any(const struct call *call, const struct release *release,
                                void *pointer)
 {
+    cudaError_t result;
     uint64_t refused;
     const struct pooled_request request = {
         .address = (uint64_t)(uintptr_t)pointer,
@@ -96,6 +97,10 @@ static cudaError_t release_any(const struct call *call, const struct release *re
     switch (pooled_free(call, &request, &refused)) {
     case POOLED_FREE_DONE: return cudaSuccess;
     case POOLED_FREE_INVALID: return release_call(release, (void *)(uintptr_t)refused);
+    case POOLED_FREE_REFUSED:
+        result = release_call(release, (void *)(uintptr_t)refused);
+        pooled_refused(call, &request, (int)result);
+        return result;
     default: return release_foreign(call, release, pointer);
     }
 }

@@ -18,6 +18,7 @@
 #include "pool/pool.h"
 #include "shim/caller.h"
 #include "shim/gate.h"
+#include "shim/ipc_board.h"
 #include "shim/real.h"
 #include "shim/record.h"
 
@@ -48,6 +49,7 @@ static void fork_child(void)
     record_fork_child();
     caller_fork_child();
     real_fork_child();
+    ipc_board_fork_child();
 }
 
 static enum shim_mode mode_of(int option)
@@ -83,6 +85,8 @@ enum shim_mode shim_start(void)
 __attribute__((destructor)) static void shim_end(void)
 {
     int mode = atomic_load(&shim_mode_now);
-    if (mode == SHIM_OBSERVE || mode == SHIM_POOL)
+    if (mode == SHIM_OBSERVE || mode == SHIM_POOL) {
         record_close();
+        ipc_board_close();
+    }
 }

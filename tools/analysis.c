@@ -103,7 +103,7 @@ static int finish(struct analysis *analysis)
         r = analysis_phases_finish(analysis);
     if (analysis->window.is_set)
         analysis_window_finish(analysis);
-    return r;
+    return r == 0 && analysis->addresses.short_of_memory ? -ENOMEM : r;
 }
 
 static int record_add(struct analysis *analysis, struct trace_record *record)
@@ -190,6 +190,7 @@ void analysis_destroy(struct analysis *analysis)
     free(analysis->span);
     free(analysis->step);
     free(analysis->phase_open);
+    address_history_done(&analysis->addresses);
     free(analysis->phase);
     free(analysis->counter);
     free(analysis);

@@ -18,9 +18,11 @@
 
 #include "cupti/trace_reader.h"
 #include "cupti/verdict.h"
+#include "tools/address_map.h"
 #include "tools/growth.h"
 #include "tools/histogram.h"
 #include "tools/ledger.h"
+#include "tools/lifetimes.h"
 #include "tools/plateau.h"
 #include "tools/timeline.h"
 
@@ -29,7 +31,8 @@
 #define ANALYSIS_POSTMORTEMS      100
 #define ANALYSIS_POSTMORTEM_POOLS 16
 #define ANALYSIS_POSTMORTEM_PARTS 5
-#define ANALYSIS_SPANS            4000 /* of phases, kept with their times */
+#define ANALYSIS_FAILURES         100  /* the same */
+#define ANALYSIS_SPANS            1000 /* of phases; when there are more, close ones are joined */
 #define ANALYSIS_STEPS            4000 /* kept with their figures; all are counted */
 #define ANALYSIS_TRIMS            1000 /* kept with their times; all are counted */
 #define ANALYSIS_DEVICES          64
@@ -59,6 +62,8 @@ struct tally {
     uint64_t leaked_blocks, leaked_bytes;
     uint64_t invalid_frees;
     uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
+    uint64_t lifetime_ns;                /* sum, of the blocks that were freed */
+    uint64_t temporaries, temporary_bytes;
     struct level live_bytes;
     struct level live_blocks;
 };
@@ -116,6 +121,16 @@ struct analysis_postmortem {
     struct analysis_part libraries[ANALYSIS_POSTMORTEM_PARTS]; /* the same */
 };
 
+struct analysis_failure {
+    uint64_t time_ns, request_bytes, site;
+};
+
+/** The driver's own account, when it had the least free memory. */
+struct analysis_memory_info {
+    struct timeline_point levels;
+    uint64_t free_bytes, total_bytes;
+};
+
 /** Memory the pool gave back, and when. */
 struct analysis_trim {
     uint64_t time_ns, bytes;
@@ -123,9 +138,9 @@ struct analysis_trim {
 
 /** Who said that there is a phase; the first three as in the trace. */
 enum analysis_phase_source {
-    ANALYSIS_PHASE_API,
-    ANALYSIS_PHASE_NVTX,
-    ANALYSIS_PHASE_SIGNAL,
+    ANALYSIS_PHASE_API = TRACE_PHASE_SOURCE_API,
+    ANALYSIS_PHASE_NVTX = TRACE_PHASE_SOURCE_NVTX,
+    ANALYSIS_PHASE_SIGNAL = TRACE_PHASE_SOURCE_SIGNAL,
     ANALYSIS_PHASE_DETECTED,
     ANALYSIS_PHASE_SOURCES
 };
@@ -149,7 +164,8 @@ struct analysis_phase {
     int64_t growth_bytes;             /* of requested memory, over all its spans */
     /* Its steps; without any inside, each time from begin to end is one. */
     struct analysis_step_figures steps;
-    struct { /* at the outermost begin */
+    size_t span; /* its last one, as row + 1; 0: none */
+    struct {     /* at the outermost begin */
         uint64_t requested_bytes, allocations, frees, driver_calls, steps;
     } opening;
 };
@@ -225,14 +241,19 @@ struct analysis {
     uint64_t unmatched_frees, replaced_blocks;
     bool has_memory_info;
     uint64_t unaccounted_bytes; /* the driver's used memory beyond what the trace knows, highest */
+    struct analysis_memory_info memory_info;
     struct histogram latency;
+    struct lifetimes lifetimes;
 
     struct tallies sites, sizes, libraries, apis, kinds;
     struct ledger ledger;
+    struct address_history addresses;
+    uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;
+    struct analysis_failure failure[ANALYSIS_FAILURES];
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;
@@ -240,9 +261,10 @@ struct analysis {
     size_t phases_open;
     bool has_plateau;
     struct plateau plateau;
-    uint64_t phases_left_out; /* records of names beyond the most that are kept */
-    struct analysis_span *span;
+    uint64_t phases_left_out;   /* records of names beyond the most that are kept */
+    struct analysis_span *span; /* in the order of their ends */
     size_t spans, spans_room;
+    uint64_t spans_close_ns; /* gaps up to this were closed */
     struct analysis_step_figures steps;
     struct analysis_step *step;
     size_t steps_kept, steps_room;

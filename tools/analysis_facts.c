@@ -82,6 +82,11 @@ void analysis_add_memory_info(struct analysis *analysis, const struct trace_reco
     if (used > analysis->driver.current &&
         used - analysis->driver.current > analysis->unaccounted_bytes)
         analysis->unaccounted_bytes = used - analysis->driver.current;
+    if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
+        analysis->memory_info = (struct analysis_memory_info){
+            .levels = analysis_levels_now(analysis, record->time_ns),
+            .free_bytes = record->size,
+            .total_bytes = record->value};
 }
 
 int analysis_add_counter(struct analysis *analysis, const struct trace_record *record)

@@ -78,6 +78,7 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     if (analysis->requested.peak > highest) {
         analysis->peak_serial++;
         analysis->peak_time_ns = time_ns;
+        address_history_peak(&analysis->addresses, analysis->order);
     }
     now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
@@ -189,6 +190,49 @@ static void call_count(struct analysis *analysis, const struct trace_record *rec
     histogram_add(&analysis->latency, record->latency_ns);
 }
 
+/** A block leaves the ledger; `ended`: with its context. */
+static void block_leave(struct analysis *analysis, struct ledger_block *block, bool ended)
+{
+    address_history_leave(&analysis->addresses, block, ended);
+    ledger_remove(&analysis->ledger, block);
+}
+
+/** A block was freed: how long it lived, and whether it was temporary. */
+static void block_lived(struct analysis *analysis, const struct ledger_block *block,
+                        struct tally *const rows[ROWS], uint64_t time_ns)
+{
+    uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
+    bool temporary = block->counted && analysis->order - block->order < LIFETIME_TEMPORARY;
+
+    if (!kinds[block->memory].on_device || analysis->outside)
+        return;
+    lifetimes_add(&analysis->lifetimes, lived_ns, block->requested_bytes);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i]->lifetime_ns += lived_ns;
+        rows[i]->temporaries += temporary;
+        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
+    }
+}
+
+static void failure_add(struct analysis *analysis, const struct trace_record *record)
+{
+    uint64_t failures = analysis->total.failures;
+
+    if (!analysis->outside && failures && failures <= ANALYSIS_FAILURES)
+        analysis->failure[failures - 1] = (struct analysis_failure){
+            .time_ns = record->time_ns, .request_bytes = record->size, .site = record->site};
+}
+
+/** What the call itself counts for, whether or not there is a block of it. */
+static void allocation_count(struct analysis *analysis, const struct trace_record *record)
+{
+    call_count(analysis, record);
+    if (record->outcome == TRACE_OUTCOME_FAILED)
+        failure_add(analysis, record);
+    else
+        analysis->order++;
+}
+
 int analysis_add_allocate(struct analysis *analysis, const struct trace_record *record)
 {
     const struct memory_kind *kind = &kinds[record->memory];
@@ -197,6 +241,7 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
                                  .requested_bytes = analysis_size_bounded(record->size),
                                  .allocated_bytes = analysis_size_bounded(record->value),
                                  .time_ns = record->time_ns,
+                                 .order = analysis->order + 1,
                                  .site = (uint32_t)record->site,
                                  .context = record->context,
                                  .api = record->api,
@@ -214,14 +259,14 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
         if (rows[i] && !analysis->outside)
             row_allocation(rows[i], record, block.requested_bytes);
     if (kind->on_device)
-        call_count(analysis, record);
+        allocation_count(analysis, record);
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
         return r;
     if (old) {
         struct ledger_block replaced = *old;
 
         analysis->replaced_blocks++;
-        ledger_remove(&analysis->ledger, old);
+        block_leave(analysis, old, false);
         r = block_live(analysis, &replaced, -1, record->time_ns);
     }
     if (r == 0)
@@ -247,10 +292,12 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
     block = *found;
     if (kinds[block.memory].on_device)
         call_count(analysis, record);
-    ledger_remove(&analysis->ledger, found);
+    block_leave(analysis, found, false);
     r = block_live(analysis, &block, -1, trace_record_order_ns(record));
     if (r == 0)
         r = rows_get(analysis, &block, rows);
+    if (r == 0)
+        block_lived(analysis, &block, rows, trace_record_order_ns(record));
     if (r == 0 && rows[ROW_API]) /* the function called, not the one that allocated */
         rows[ROW_API] = tallies_get(&analysis->apis, record->api);
     for (int i = 0; i < ROWS && r == 0; i++)
@@ -272,6 +319,7 @@ int analysis_add_segment(struct analysis *analysis, const struct trace_record *r
 {
     struct ledger_block segment = {.address = record->address,
                                    .allocated_bytes = analysis_size_bounded(record->size),
+                                   .order = analysis->order + 1,
                                    .context = record->context,
                                    .space = LEDGER_SEGMENT};
 
@@ -292,7 +340,7 @@ void analysis_remove_segment(struct analysis *analysis, const struct trace_recor
     if (record->value || !segment)
         return;
     segment_reserve(analysis, segment->allocated_bytes, -1, trace_record_order_ns(record));
-    ledger_remove(&analysis->ledger, segment);
+    block_leave(analysis, segment, false);
 }
 
 static int leak_add(struct analysis *analysis, const struct ledger_block *block)
@@ -329,7 +377,7 @@ int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t t
             r = block_live(analysis, &gone, -1, time_ns);
             r = r < 0 ? r : leak_add(analysis, &gone);
         }
-        ledger_remove(&analysis->ledger, block);
+        block_leave(analysis, block, true);
         position--; /* another block may have moved here */
     }
     return r;

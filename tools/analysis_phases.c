@@ -13,10 +13,8 @@
 
 #include "tools/analysis_parts.h"
 
-#define PHASES_MOST 1024
-
-/** `size` of a PHASE record. */
-enum { PHASE_END, PHASE_BEGIN, PHASE_MARK, PHASE_STEP };
+#define PHASES_MOST    1024
+#define SPANS_CLOSE_NS 1000 /* the first gaps to be closed */
 
 const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES] = {
     [ANALYSIS_PHASE_API] = "api",
@@ -155,9 +153,51 @@ static void phase_open(struct analysis *analysis, struct analysis_phase *phase, 
         phase->peak_requested_bytes = analysis->requested.current;
 }
 
+/** Whether a span could be joined with the last one of its phase. */
+static bool span_join(struct analysis *analysis, const struct analysis_span *next)
+{
+    size_t row = analysis->phase[next->phase].span;
+    struct analysis_span *last = row ? &analysis->span[row - 1] : NULL;
+
+    if (!last || !analysis->spans_close_ns ||
+        next->begin_ns > last->end_ns + analysis->spans_close_ns)
+        return false;
+    last->end_ns = next->end_ns;
+    return true;
+}
+
+static void span_append(struct analysis *analysis, const struct analysis_span *next)
+{
+    analysis->span[analysis->spans++] = *next;
+    analysis->phase[next->phase].span = analysis->spans;
+}
+
+/** Twice as wide gaps are closed. */
+static void spans_join(struct analysis *analysis)
+{
+    size_t spans = analysis->spans;
+
+    analysis->spans_close_ns = analysis->spans_close_ns ? 2 * analysis->spans_close_ns
+                                                        : SPANS_CLOSE_NS;
+    for (size_t i = 0; i < analysis->phases; i++)
+        analysis->phase[i].span = 0;
+    analysis->spans = 0;
+    for (size_t i = 0; i < spans; i++) {
+        struct analysis_span next = analysis->span[i];
+
+        if (!span_join(analysis, &next))
+            span_append(analysis, &next);
+    }
+}
+
+/** Where no gaps are left to close, as with a thousand phases nested, later spans are not kept. */
 static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns, uint64_t end_ns)
 {
-    if (analysis->spans == ANALYSIS_SPANS)
+    const struct analysis_span next = {phase, begin_ns, end_ns};
+
+    while (analysis->spans == ANALYSIS_SPANS && analysis->spans_close_ns < end_ns)
+        spans_join(analysis);
+    if (span_join(analysis, &next) || analysis->spans == ANALYSIS_SPANS)
         return 0;
     if (analysis->spans == analysis->spans_room) {
         size_t room = analysis->spans_room ? 2 * analysis->spans_room : 64;
@@ -168,7 +208,7 @@ static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns,
         analysis->span = rows;
         analysis->spans_room = room;
     }
-    analysis->span[analysis->spans++] = (struct analysis_span){phase, begin_ns, end_ns};
+    span_append(analysis, &next);
     return 0;
 }
 
@@ -212,9 +252,9 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
     struct analysis_phase *phase;
     int r;
 
-    if (record->size == PHASE_STEP)
+    if (record->size == TRACE_PHASE_STEP)
         return step_begin(analysis, record);
-    if (!name || record->size > PHASE_MARK)
+    if (!name || record->size > TRACE_PHASE_MARK)
         return 0;
     r = phase_get(analysis, name,
                   record->address < ANALYSIS_PHASE_DETECTED
@@ -223,10 +263,10 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
                   &phase);
     if (r < 0 || !phase)
         return r;
-    if (record->size == PHASE_END)
+    if (record->size == TRACE_PHASE_END)
         return phase_close(analysis, phase, record->time_ns);
     phase->count++;
-    if (record->size == PHASE_BEGIN)
+    if (record->size == TRACE_PHASE_BEGIN)
         phase_open(analysis, phase, record->time_ns);
     else if (phase->count == 1)
         phase->first_ns = record->time_ns;
@@ -286,7 +326,7 @@ static int phase_detect(struct analysis *analysis, const char *name, uint64_t be
 
 static int phases_detect(struct analysis *analysis)
 {
-    static struct timeline_point point[2 * TIMELINE_SPANS];
+    static struct timeline_point point[TIMELINE_POINTS];
     size_t points = timeline_points(&analysis->timeline, point);
     const struct plateau *plateau = &analysis->plateau;
     int r = 0;

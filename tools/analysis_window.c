@@ -39,6 +39,7 @@ static void window_enter(struct analysis *analysis, uint64_t time_ns)
     if (analysis->requested.current > analysis->requested.peak) {
         analysis->peak_serial++;
         analysis->peak_time_ns = time_ns;
+        address_history_peak(&analysis->addresses, analysis->order);
     }
     for (size_t i = 0; all[i]; i++)
         tallies_enter(all[i]);

@@ -10,6 +10,8 @@
 
 #include "tools/report.h"
 
+#define HTML_MOST_ROWS 5000 /* of a table, so that a page stays below 10 MB */
+
 struct html_article {
     const struct analysis *analysis;
     const char *trace;
@@ -22,13 +24,25 @@ struct html_article {
 void html_section_begin(const struct html_article *article, const char *id, const char *heading);
 void html_section_end(const struct html_article *article);
 
-/** Levels over time: a picture, which the script replaces by a chart, and its table. */
+/** A cell with the name of a site, and its place on hovering; empty for none. */
+void html_cell_site(const struct html_article *article, uint64_t site);
+
+/** Levels over time: a picture, which the script replaces by a chart, and its tables. */
 void html_chart_print(const struct html_article *article);
 
-/** Libraries and their sites at the peak. Errors: -ENOMEM. */
-int html_icicle_print(const struct html_article *article);
+/** Who asked for it, frame by frame. Errors: -ENOMEM. */
+int html_flame_print(const struct html_article *article);
 
-/** What the memory of the driver was used for at the peak. */
+/** What lay at which address. Errors: -ENOMEM. */
+int html_map_print(const struct html_article *article);
+
+/** Bars of the sizes, within another section. Errors: -ENOMEM. */
+int html_size_bars_print(const struct html_article *article);
+
+/** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
+int html_lifetimes_print(const struct html_article *article);
+
+/** Whose the memory of the driver was, and what the pool says of itself. */
 void html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
@@ -37,7 +51,7 @@ int html_breakdowns_print(const struct html_article *article);
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);
 
-/** What was recorded, by what, on what, and what is missing. */
-void html_provenance_print(const struct html_article *article);
+/** What was recorded, by what, on what, and what is missing. Errors: -ENOMEM. */
+int html_provenance_print(const struct html_article *article);
 
 #endif

@@ -1,103 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sections of the HTML report about the device and the recording: whose memory the driver's
- * was, and where the figures come from.
+ * Where the figures of the HTML report come from: the command, the devices, the recording, the
+ * files that were loaded, and what was left out.
  */
 #include "tools/html_article.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "tools/html_table.h"
 #include "tools/units.h"
-
-#define BAR_WIDTH  1200.0
-#define BAR_HEIGHT 28
-#define UNKNOWN    UINT64_MAX
-
-static uint64_t beyond(uint64_t whole, uint64_t part)
-{
-    return whole > part ? whole - part : 0;
-}
-
-/** A part of the device's memory; `colour` is a class. */
-struct part {
-    const char *name, *colour;
-    uint64_t bytes;
-};
-
-static void bar_print(FILE *out, const struct part *parts, size_t count, uint64_t whole)
-{
-    double x = 0;
-
-    if (!whole)
-        return;
-    fprintf(out,
-            "<svg class=\"bar\" viewBox=\"0 0 %.0f %d\" role=\"img\" aria-label=\"Parts of the "
-            "memory taken from the driver\">",
-            BAR_WIDTH, BAR_HEIGHT);
-    for (size_t i = 0; i < count; i++) {
-        double width = BAR_WIDTH * (double)parts[i].bytes / (double)whole;
-
-        fprintf(out,
-                "<g><title>%s: %s</title><rect class=\"%s\" x=\"%.2f\" y=\"0\" width=\"%.2f\" "
-                "height=\"%d\"/></g>",
-                parts[i].name, unit_bytes(parts[i].bytes).text, parts[i].colour, x, width,
-                BAR_HEIGHT);
-        x += width;
-    }
-    fputs("</svg>\n", out);
-}
-
-/** Parts that are not known are left without figures, not shown as nothing. */
-static void parts_print(FILE *out, const struct part *parts, size_t count, uint64_t whole)
-{
-    static const char *const columns[] = {"Part", "#Bytes", "#Of the device", NULL};
-
-    html_table_begin(out, "parts", "Memory of the device when the program had its peak", columns);
-    for (size_t i = 0; i < count; i++) {
-        html_row_begin(out);
-        fprintf(out, "<td><span class=\"key %s\">%s</span>", parts[i].colour, parts[i].name);
-        if (parts[i].bytes == UNKNOWN) {
-            fputs("<td data-v=\"0\">not known<td data-v=\"0\">-", out);
-            continue;
-        }
-        html_cell_bytes(out, parts[i].bytes);
-        html_cell_percent(out, parts[i].bytes, whole);
-    }
-    html_table_end(out);
-}
-
-void html_device_print(const struct html_article *article)
-{
-    const struct analysis *analysis = article->analysis;
-    uint64_t taken = analysis->driver.at_peak, total = 0;
-    struct part parts[] = {
-        {"requested by the program", "requested", analysis->requested.peak},
-        {"rounding inside blocks", "allocated",
-         beyond(analysis->allocated.at_peak, analysis->requested.peak)},
-        {"held by the pool, not in use", "reserved", beyond(taken, analysis->allocated.at_peak)},
-        {"unaccounted: contexts, code, other processes (highest)", "unaccounted",
-         analysis->has_memory_info ? analysis->unaccounted_bytes : UNKNOWN},
-        {"the rest", "free", 0},
-    };
-    size_t count = sizeof parts / sizeof *parts;
-
-    for (size_t i = 0; i < analysis->devices; i++)
-        total += analysis->device[i].total_bytes;
-    for (size_t i = 0; i < 3; i++)
-        taken = i ? taken + parts[i].bytes : parts[i].bytes;
-    parts[4].bytes = beyond(total, taken + analysis->unaccounted_bytes);
-    html_section_begin(article, "device", "The device's memory");
-    fprintf(article->out, "<p>%s was taken from the driver at the peak, %.1f %% of it not in use.",
-            unit_bytes(analysis->driver.at_peak).text, 100 * analysis_overhead(analysis));
-    if (!analysis->has_memory_info)
-        fputs(" The driver's own account was never asked, so nothing is known of other memory.",
-              article->out);
-    fputs("</p>\n", article->out);
-    bar_print(article->out, parts, 3, taken);
-    parts_print(article->out, parts, total ? count : count - 1, total);
-    html_section_end(article);
-}
 
 static void item_print(FILE *out, const char *name, const char *value)
 {
@@ -145,12 +57,57 @@ static void recording_print(const struct html_article *article)
     count_print(article->out, "Frees of unknown blocks", article->analysis->unmatched_frees);
 }
 
-void html_provenance_print(const struct html_article *article)
+/** Files by their paths; the build-id of one site stands for all of its file. */
+static int modules_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"File", "Build-id", NULL};
+    const struct analysis *analysis = article->analysis;
+    struct tallies seen = {0};
+    bool fine = true;
+
+    fputs("<details><summary>Files with sites, and their build-ids</summary>\n", article->out);
+    html_table_begin(article->out, "sortable", "Files that asked for device memory", columns);
+    for (size_t i = 0; i < analysis->sites.rows && fine; i++) {
+        struct trace_site place;
+        size_t before = seen.rows;
+
+        if (trace_reader_site(analysis->reader, analysis->sites.row[i].key, &place) < 0 ||
+            !place.module)
+            continue;
+        fine = tallies_get(&seen, (uint64_t)(uintptr_t)place.module) != NULL;
+        if (seen.rows == before || seen.rows > article->top)
+            continue;
+        html_row_begin(article->out);
+        html_cell_text(article->out, place.module);
+        html_cell_text(article->out, place.build_id ? place.build_id : "none");
+    }
+    html_table_end(article->out);
+    fputs("</details>\n", article->out);
+    tallies_done(&seen);
+    return fine ? 0 : -ENOMEM;
+}
+
+static void left_out_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    char text[256];
+
+    snprintf(text, sizeof text,
+             "tables end after %zu rows; levels are kept for at most %d spans of time; pictures "
+             "join what is too small to see, and say how much",
+             article->top, TIMELINE_SPANS);
+    item_print(article->out, "Left out", text);
+    if (analysis->recording.unknown_records)
+        count_print(article->out, "Unknown records", analysis->recording.unknown_records);
+}
+
+int html_provenance_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
     time_t start = (time_t)(analysis->recording.start_realtime_ns / 1000000000);
     char text[64] = "unknown";
     struct tm calendar;
+    int r;
 
     html_section_begin(article, "provenance", "Where the figures come from");
     fputs("<dl class=\"origin\">\n", article->out);
@@ -165,6 +122,9 @@ void html_provenance_print(const struct html_article *article)
     item_print(article->out, "Recorded by", analysis->version ? analysis->version : "unknown");
     devices_print(article);
     recording_print(article);
+    left_out_print(article);
     fputs("</dl>\n", article->out);
+    r = modules_print(article);
     html_section_end(article);
+    return r;
 }

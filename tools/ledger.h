@@ -27,6 +27,7 @@ struct ledger_block {
     uint64_t requested_bytes;
     uint64_t allocated_bytes;
     uint64_t time_ns;
+    uint64_t order; /* allocations of device memory until it was there, itself one of them */
     uint32_t site;
     uint32_t context;
     uint16_t api;

@@ -25,6 +25,9 @@ const struct report_figure report_tally_figures[] = {
     ROW("peak_blocks",     REPORT_LEVEL,     live_blocks.peak,     "Its own highest number of blocks"),
     ROW("latency_sum_ns",  REPORT_NS_SUM,    latency_ns,           "Time spent in allocations and frees"),
     ROW("latency_max_ns",  REPORT_NS,        latency_max_ns,       "Longest allocation or free"),
+    ROW("lifetime_sum_ns", REPORT_NS_SUM,    lifetime_ns,          "Time between allocation and free, all together"),
+    ROW("temporaries",     REPORT_COUNT,     temporaries,          "Blocks freed before four more were allocated"),
+    ROW("temporary_bytes", REPORT_BYTES_SUM, temporary_bytes,      "Sum of these blocks"),
     {0},
 };
 
@@ -53,6 +56,8 @@ const struct report_figure report_summary_figures[] = {
     ROW("passed",                  REPORT_COUNT,     total.passed,          "Allocations served by the driver itself"),
     {"driver_calls", REPORT_COUNT, "Calls that reached the driver", 0, analysis_driver_calls},
     ROW("driver_calls_without_pool", REPORT_COUNT,   calls_asked,           "Allocations and frees the program asked for"),
+    ROW("temporaries",             REPORT_COUNT,     total.temporaries,     "Blocks freed before four more were allocated"),
+    ROW("temporary_bytes",         REPORT_BYTES_SUM, total.temporary_bytes, "Sum of these blocks"),
     ROW("segment_allocations",     REPORT_COUNT,     segment_allocations,   "Segments the pool took from the driver"),
     ROW("segment_frees",           REPORT_COUNT,     segment_frees,         "Segments the pool gave back"),
     ROW("fences",                  REPORT_COUNT,     fences,                "Quarantine epochs closed"),

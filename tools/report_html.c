@@ -7,15 +7,19 @@
 #include "tools/report_formats.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tools/html_article.h"
-#include "tools/report_job.h"
 #include "tools/html_assets.h"
 #include "tools/html_table.h"
+#include "tools/report_job.h"
 #include "tools/units.h"
 
 #define DEFAULT_TOP 500
-#define LEAST_TOP   50 /* when many traces share the page */
+#define TOP_SITES   3
+#define LEAST_TOP   50         /* when many traces share the page */
+#define FULL_BYTES  (6U << 20) /* of a page; later traces are only named, with their headline */
 
 static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
 {
@@ -31,7 +35,8 @@ static void head_print(const struct report_input *input, FILE *out)
     fprintf(out,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'\">\n"
+            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'; base-uri 'none'; "
+            "form-action 'none'\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
             html_asset_dygraph_js.hash, html_asset_report_js.hash);
@@ -71,17 +76,27 @@ static void banners_print(const struct html_article *article)
 
 static void navigation_print(const struct html_article *article)
 {
-    static const struct {
+    const struct {
         const char *id, *name;
-    } places[] = {{"time", "Time"},        {"device", "Device"},       {"sites", "Sites"},
-                  {"sizes", "Sizes"},      {"libraries", "Libraries"}, {"apis", "APIs"},
-                  {"kinds", "Kinds"},      {"leaks", "Leaks"},         {"invalid", "Invalid frees"},
+    } places[] = {{"time", "Time"},
+                  {"flame", "Who"},
+                  {"map", "Addresses"},
+                  {"device", "Device"},
+                  {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
+                  {"sites", "Sites"},
+                  {"sizes", "Sizes"},
+                  {"lifetimes", "Lifetimes"},
+                  {"libraries", "Libraries"},
+                  {"apis", "APIs"},
+                  {"kinds", "Kinds"},
+                  {"phases", "Phases"},
                   {"provenance", "Origin"}};
 
     fputs("<nav aria-label=\"Sections\">", article->out);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
-                places[i].name);
+        if (strcmp(places[i].id, "phases") != 0 || article->analysis->phases)
+            fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
+                    places[i].name);
     fputs("</nav>\n", article->out);
 }
 
@@ -121,10 +136,34 @@ static void headline_print(const struct html_article *article)
     fputs("</dl>\n", article->out);
 }
 
-static int article_print(const struct html_article *article)
+/** The sites that had most at the peak, in one sentence. */
+static int top_sites_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
-    int r;
+    struct tally *rows = report_rows_sorted(&analysis->sites);
+    const char *separator = "Most at the peak: ";
+    char name[256];
+
+    if (!rows)
+        return analysis->sites.rows ? -ENOMEM : 0;
+    fputs("<p>", article->out);
+    for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES && rows[i].live_bytes.at_peak;
+         i++) {
+        report_site_name(analysis, rows[i].key, name, sizeof name);
+        fputs(separator, article->out);
+        html_text(article->out, name);
+        fprintf(article->out, " (%s)",
+                unit_percent(rows[i].live_bytes.at_peak, analysis->requested.peak).text);
+        separator = "; ";
+    }
+    fputs("</p>\n", article->out);
+    free(rows);
+    return 0;
+}
+
+static void heading_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
 
     fputs("<article>\n<header><h1>", article->out);
     html_text(article->out, analysis->command ? analysis->command : article->trace);
@@ -138,14 +177,33 @@ static int article_print(const struct html_article *article)
     }
     fputs("</p></header>\n", article->out);
     banners_print(article);
+}
+
+/** A trace for which the page has no room. */
+static void article_name(const struct html_article *article)
+{
+    heading_print(article);
+    headline_print(article);
+    fputs("<p class=\"note\">The page is full: report this trace by itself.</p>\n</article>\n",
+          article->out);
+}
+
+static int article_print(const struct html_article *article)
+{
+    int r;
+
+    heading_print(article);
     navigation_print(article);
     headline_print(article);
+    r = top_sites_print(article);
     html_chart_print(article);
-    r = html_icicle_print(article);
+    r = r == 0 ? html_flame_print(article) : r;
+    r = r == 0 ? html_map_print(article) : r;
     html_device_print(article);
     r = r == 0 ? html_troubles_print(article) : r;
     r = r == 0 ? html_breakdowns_print(article) : r;
-    html_provenance_print(article);
+    r = r == 0 ? html_lifetimes_print(article) : r;
+    r = r == 0 ? html_provenance_print(article) : r;
     fputs("</article>\n", article->out);
     return r;
 }
@@ -154,27 +212,66 @@ static size_t rows_wanted(const struct report_input *input, const struct report_
 {
     size_t share = DEFAULT_TOP / input->count;
 
-    return style->top ? style->top : share > LEAST_TOP ? share : LEAST_TOP;
+    if (style->top)
+        return style->top < HTML_MOST_ROWS ? style->top : HTML_MOST_ROWS;
+    return share > LEAST_TOP ? share : LEAST_TOP;
 }
 
-int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
-{
-    int r = 0;
+/** A stream that knows how much went through it. */
+struct counted {
+    FILE *out;
+    size_t bytes;
+    int error; /* errno of the first write that failed */
+};
 
-    if (html_assets_missing)
-        return -ENOTSUP;
-    head_print(input, out);
-    if (input->count > 1)
-        r = report_html_job(input, out);
+static ssize_t counted_write(void *cookie, const char *data, size_t size)
+{
+    struct counted *counted = cookie;
+
+    counted->bytes += size;
+    errno = 0;
+    if (fwrite(data, 1, size, counted->out) == size)
+        return (ssize_t)size;
+    counted->error = counted->error ? counted->error : errno ? errno : EIO;
+    return 0;
+}
+
+static int articles_print(const struct report_input *input, const struct report_style *style,
+                          FILE *out)
+{
+    struct counted counted = {.out = out};
+    const cookie_io_functions_t functions = {.write = counted_write};
+    FILE *stream = fopencookie(&counted, "w", functions);
+    int r = stream ? 0 : -ENOMEM;
+
+    if (r == 0 && input->count > 1)
+        r = report_html_job(input, stream);
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],
                                              .number = i + 1,
                                              .top = rows_wanted(input, style),
-                                             .out = out};
+                                             .out = stream};
 
-        r = article_print(&article);
+        fflush(stream);
+        if (counted.bytes > FULL_BYTES)
+            article_name(&article);
+        else
+            r = article_print(&article);
     }
+    if (stream && fclose(stream) == EOF && r == 0)
+        r = -EIO;
+    return counted.error ? -counted.error : r;
+}
+
+int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    int r;
+
+    if (html_assets_missing)
+        return -ENOTSUP;
+    head_print(input, out);
+    r = articles_print(input, style, out);
     fputs("<footer>Made by cupool. Chart: dygraphs (MIT licence), "
           "&copy; Dan Vanderkam and others.</footer>\n",
           out);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "tools/report_figures.h"
-#include "tools/report_json_parts.h"
 #include "tools/report_job.h"
+#include "tools/report_json_parts.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
@@ -175,12 +175,29 @@ static json_t *memory_json(const struct analysis *analysis)
 
 static json_t *timeline_json(const struct analysis *analysis)
 {
-    static struct timeline_point points[2 * TIMELINE_SPANS];
+    static struct timeline_point points[TIMELINE_POINTS];
     size_t count = timeline_points(&analysis->timeline, points);
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++)
         json_array_append_new(array, report_json_point(&points[i]));
+    return array;
+}
+
+static json_t *lifetimes_json(const struct lifetimes *lifetimes)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < LIFETIME_CLASSES; i++) {
+        json_t *object = json_object();
+        uint64_t up_to_ns = lifetime_class_ns(i);
+
+        json_object_set_new(object, "up_to_ns",
+                            up_to_ns == UINT64_MAX ? json_null() : report_json_integer(up_to_ns));
+        report_json_set(object, "blocks", lifetimes->row[i].blocks);
+        report_json_set(object, "bytes", lifetimes->row[i].bytes);
+        json_array_append_new(array, object);
+    }
     return array;
 }
 
@@ -281,6 +298,7 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "steps", report_json_steps(analysis));
     json_object_set_new(report, "growth", report_json_growth(analysis));
     json_object_set_new(report, "window", report_json_window(analysis));
+    json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_object_set_new(report, "timeline", timeline_json(analysis));
     json_object_set_new(report, "postmortems", report_json_postmortems(analysis));
     json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));

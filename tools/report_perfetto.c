@@ -41,7 +41,7 @@ static void counter_print(struct events *events, const char *name, uint64_t time
 
 static void counters_print(struct events *events, const struct analysis *analysis)
 {
-    static struct timeline_point points[2 * TIMELINE_SPANS];
+    static struct timeline_point points[TIMELINE_POINTS];
     size_t count = timeline_points(&analysis->timeline, points);
 
     for (size_t i = 0; i < count; i++) {

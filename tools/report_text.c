@@ -131,6 +131,24 @@ static void calls_print(const struct report_page *page)
             unit_duration(analysis->latency.max).text);
 }
 
+static void lifetimes_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    size_t median = lifetimes_median(&analysis->lifetimes);
+
+    if (!analysis->lifetimes.blocks)
+        return;
+    report_text_line(page, "Lifetimes");
+    if (median + 1 < LIFETIME_CLASSES)
+        fprintf(page->out, "half of the blocks at most %s",
+                unit_duration(lifetime_class_ns(median)).text);
+    else
+        fprintf(page->out, "half of the blocks more than %s",
+                unit_duration(lifetime_class_ns(median - 1)).text);
+    fprintf(page->out, "; %s temporary\n",
+            unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
+}
+
 static const struct tally *kind_row(const struct analysis *analysis, unsigned memory)
 {
     for (size_t i = 0; i < analysis->kinds.rows; i++)
@@ -242,6 +260,7 @@ int report_text(const struct analysis *analysis, const char *trace,
     if (analysis->total.allocations || analysis->total.failures) {
         peak_print(&page);
         calls_print(&page);
+        lifetimes_print(&page);
         report_text_postmortems(&page);
     }
     leaks_print(&page);

@@ -2,9 +2,10 @@
 /*
  * Levels over time in constant memory.
  *
- * Time is cut into at most 512 spans of equal length; of each the moment of the highest requested
- * bytes and the last moment are kept. When time goes on, neighbours are joined and spans double.
- * So no peak is ever lost, and between points the last value holds.
+ * Time is cut into at most 512 spans of equal length; of each the moments of the highest and the
+ * lowest requested bytes, of the highest driver bytes, and the last moment are kept. When time goes
+ * on, neighbours are joined and spans double. So no peak is ever lost, and the highest of whole
+ * spans is exact.
  *
  * Threading: none of its own.
  */
@@ -15,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TIMELINE_SPANS 512
+#define TIMELINE_SPANS  512
+#define TIMELINE_POINTS (4 * TIMELINE_SPANS)
 
 struct timeline_point {
     uint64_t time_ns;
@@ -24,7 +26,7 @@ struct timeline_point {
 };
 
 struct timeline_span {
-    struct timeline_point highest, last;
+    struct timeline_point highest, lowest, driver, last;
     bool used;
 };
 
@@ -36,7 +38,7 @@ struct timeline {
 /** Adds a moment; time does not go backwards. */
 void timeline_add(struct timeline *timeline, const struct timeline_point *point);
 
-/** Writes the points in order, at most 2 * TIMELINE_SPANS; their number. */
+/** Writes the points in order, at most TIMELINE_POINTS; their number. */
 size_t timeline_points(const struct timeline *timeline, struct timeline_point *ret_points);
 
 #endif

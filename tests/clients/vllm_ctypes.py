@@ -120,9 +120,12 @@ def peer_access_check(runtime, rank, peer):
 
 
 def shared_buffers(runtime, rank, peer):
-    """One buffer per rank, opened by all: every rank writes its part and reads the other's."""
+    """One buffer per rank, opened by all: every rank writes its part and reads the other's. Small
+    ones have private neighbours."""
     results = []
-    for size in (SIGNAL_BYTES + BUFFER_BYTES, BUFFER_BYTES, SIGNAL_BYTES + BUFFER_BYTES // 2):
+    neighbours = [runtime.malloc(size) for size in (CHECK_BYTES, SIGNAL_BYTES)]
+    for size in (SIGNAL_BYTES + BUFFER_BYTES, BUFFER_BYTES, SIGNAL_BYTES + BUFFER_BYTES // 2,
+                 CHECK_BYTES, SIGNAL_BYTES):
         own = runtime.malloc(size)
         theirs = runtime.open(peer.exchange(runtime.export(own)))
         half = size // 2
@@ -136,6 +139,8 @@ def shared_buffers(runtime, rank, peer):
         results.append(runtime.read(theirs, half) == bytes([0x10 + other]) * half)
         peer.exchange()
         runtime.call("cudaFree", own)
+    for block in neighbours:
+        runtime.call("cudaFree", block)
     return results
 
 

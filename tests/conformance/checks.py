@@ -7,13 +7,14 @@ Exit 0: holds; 1: does not, and says what.
 """
 
 import argparse
+import collections
 import glob
 import os
 import re
 import subprocess
 import sys
 
-from runner import Suite, arguments, sanitizer
+from runner import Suite, arguments, compare, sanitizer
 from trace import Trace
 
 FAULTS = ["OUT_OF_MEMORY", "INVALID_VALUE", "UNKNOWN"]
@@ -52,6 +53,16 @@ def check_served(suite, failures, _):
             before, after = bare.count(call), pool.count(call)
             print(f"{door}: {call} {before} bare, {after} with the pool")
             failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
+
+
+def check_pitched(suite, failures, _):
+    """A width that was asked for before is served by the pool."""
+    for path, door in suite.doors():
+        call = "cuMemAllocPitch_v2"
+        bare = logged_calls(suite, path, "pitched", door)[0].count(call)
+        pool = logged_calls(suite, path, "pitched", door, "mode:pool")[0].count(call)
+        print(f"{door}: {call} {bare} bare, {pool} with the pool")
+        failures.expect(bare - pool >= 14, f"{door}: not served")
 
 
 def recorded(suite, path, program, door, options, definitions, argument=None):
@@ -108,6 +119,62 @@ def check_recorded_once(suite, failures, options):
         failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
 
 
+# What the program of that name takes of each kind behind every door.
+KINDS_TAKEN = {"DEVICE": 4, "ASYNC": 3, "MANAGED": 2, "PINNED": 2, "REGISTERED": 1, "MEMPOOL": 1,
+               "ARRAY": 3, "PHYSICAL": 2, "VIRTUAL": 1, "MAPPING": 2}
+
+
+def check_balance(suite, failures, options):
+    """Whatever frees what: each allocation is freed once in the record, as the kind it was."""
+    for path, door in suite.doors():
+        for mode in ("observe", "pool"):
+            trace, _ = recorded(suite, path, "every_kind", door, f"mode:{mode}", options.definitions)
+            if trace is None:
+                failures.expect(False, f"{door}, {mode}: not one trace")
+                continue
+            taken, wrong = balance(trace)
+            print(f"{door}, {mode}: {sum(taken.values())} allocations of {len(taken)} kinds")
+            for text in wrong:
+                failures.expect(False, f"{door}, {mode}: {text}")
+            for memory, least in KINDS_TAKEN.items():
+                failures.expect(taken[memory] >= least, f"{door}, {mode}: {memory} {taken[memory]}")
+            # Two frees that the capture forbids, and an unmapping of half a mapping.
+            refused = trace.count("FREE", outcome="FAILED")
+            failures.expect(refused >= 3, f"{door}, {mode}: {refused} refused frees")
+
+
+def balance(trace):
+    """Allocations by kind, and what is wrong with the pairs."""
+    live, taken, wrong = {}, collections.Counter(), []
+    for record in sorted(trace.records, key=trace.order):
+        kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
+        if trace.outcomes[record.outcome] == "FAILED" or kind not in ("ALLOCATE", "FREE"):
+            continue
+        key, api = (memory, record.address), trace.texts.get(record.api)
+        if kind == "ALLOCATE":
+            taken[memory] += 1
+            if key in live:
+                wrong.append(f"{api}: twice at {key}")
+            live[key] = record
+        elif key not in live:
+            wrong.append(f"{api}: frees the unknown {key}")
+        elif live.pop(key).size != record.size:
+            wrong.append(f"{api}: another size at {key}")
+    return taken, wrong + [f"{trace.texts.get(record.api)}: never freed: {key}"
+                           for key, record in live.items()]
+
+
+def check_mempools(suite, failures, _):
+    """The release threshold of the option holds where the program sets none."""
+    for path, door in suite.doors():
+        for argument, default in ((None, 64 << 20), ("first", 12345)):
+            output = suite.run(path, "mempools", door,
+                               "mode:pool,mempool_release_threshold:64MiB", argument)[1]
+            found = [int(number) for number in re.findall(r"(?:default|created).*: (\d+)", output)]
+            print(f"{door}: {found}")
+            failures.expect(found == [default, 54321, 64 << 20, 777], f"{door}: {output}")
+
+
 def check_endings(suite, failures, options):
     """However a process ends, its trace is there up to that moment."""
     path, door = suite.doors()[0]
@@ -162,6 +229,18 @@ def check_limit(suite, failures, options):
         most = most_live_bytes(trace) if trace else 0
         print(f"{door}: at most {most} bytes, status {run[0]}")
         failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+
+
+def check_smaller_device(suite, failures, _):
+    """A large device with a limit is to the program what a small device is without."""
+    for path, door in suite.doors():
+        small = suite.run(path, "device_size", door, SIMGPU_MEMORY="1GiB")
+        for limit in ("1GiB", "12.5%"):
+            large = suite.run(path, "device_size", door, f"mode:pool,limit:{limit}",
+                              SIMGPU_MEMORY="8GiB")
+            failures.expect(compare(f"{door}, limit:{limit}", small, large), f"{door}: differs")
+        print(f"{door}: {len(small[1].splitlines())} lines")
+        failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
 
 
 def most_live_bytes(trace):
@@ -253,17 +332,43 @@ def exported(library):
     return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
 
 
-ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark",
-               "InitializeInjectionNvtx2"}
+ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark"}
+
+
+def hook_rows(options):
+    """Family and name of every hooked function."""
+    with open(options.hooks, encoding="utf-8") as file:
+        return re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+                          file.read(), re.M)
+
+
+def check_whose(suite, failures, options):
+    """What is hooked is ours behind every door, and what is not is the pointer it is without us."""
+    hooked = {name for _, name in hook_rows(options)}
+    library = os.path.basename(suite.library)
+    for path, door in suite.doors():
+        if door in ("static", "deepbind"):
+            continue  # their runtime functions are out of reach; the driver below is not
+        ours = others = 0
+        lines = suite.run(path, "whose", door, "mode:pool", "aloud")[1].splitlines()
+        for name, module, symbol in (line.split() for line in lines):
+            if module == library:
+                ours += 1
+                failures.expect(symbol in hooked, f"{door}: {name} is {symbol} of {module}")
+            elif module != "-":
+                others += 1
+                failures.expect(symbol not in hooked, f"{door}: {name} is {symbol} of {module}")
+        print(f"{door}: {ours} of cupool, {others} not")
+        failures.expect(ours > 10 and others > 5, f"{door}: {ours}, {others}")
 
 
 def check_exports(suite, failures, options):
     """The library exports the hooks, dlsym, what cupool.h declares and what NVTX looks for, and
     needs libc alone; the device has each."""
-    with open(options.hooks, encoding="utf-8") as file:
-        rows = re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
-                          file.read(), re.M)
+    rows = hook_rows(options)
     wanted = {name for _, name in rows} | {"dlsym"} | ANNOTATIONS
+    if options.nvtx:
+        wanted.add("InitializeInjectionNvtx2")
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")
@@ -289,6 +394,7 @@ def main():
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
     parser.add_argument("--definitions", required=True, help="cupti/events.def")
     parser.add_argument("--hooks", required=True, help="shim/hooks.def")
+    parser.add_argument("--nvtx", action="store_true", help="the library was built with NVTX")
     parser.add_argument("check", choices=checks)
     options = parser.parse_args()
     if sanitizer.active() and options.check in NOT_WITH_SANITIZERS:

@@ -234,6 +234,12 @@ int door_allocate(void **ret_pointer, size_t bytes)
     return EITHER(cudaMalloc(ret_pointer, bytes), cuMemAlloc_((CUdeviceptr *)ret_pointer, bytes));
 }
 
+int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows)
+{
+    return EITHER(cudaMallocPitch(ret_pointer, ret_pitch, width, rows),
+                  cuMemAllocPitch_((CUdeviceptr *)ret_pointer, ret_pitch, width, rows, 4));
+}
+
 int door_free(void *pointer)
 {
     return EITHER(cudaFree(pointer), cuMemFree_(ADDRESS(pointer)));

@@ -29,7 +29,10 @@
     X(cudaMemcpyPeer) X(cudaMemset) X(cudaMemsetAsync) X(cudaPeekAtLastError) \
     X(cudaPointerGetAttributes) X(cudaSetDevice) X(cudaStreamBeginCapture) X(cudaStreamCreate) \
     X(cudaStreamDestroy) X(cudaStreamEndCapture) X(cudaStreamSynchronize) \
-    X(cudaThreadExchangeStreamCaptureMode)
+    X(cudaThreadExchangeStreamCaptureMode) X(cudaFreeArray) X(cudaFreeMipmappedArray) \
+    X(cudaGetDeviceProperties) \
+    X(cudaMalloc3D) X(cudaMalloc3DArray) X(cudaMallocArray) X(cudaMallocFromPoolAsync) \
+    X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
     X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
@@ -43,7 +46,12 @@
     X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
-    X(cuThreadExchangeStreamCaptureMode)
+    X(cuThreadExchangeStreamCaptureMode) X(cuArray3DCreate) X(cuArrayCreate) X(cuArrayDestroy) \
+    X(cuDeviceGetDefaultMemPool) X(cuDeviceTotalMem) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddNode) \
+    X(cuGraphCreate) X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
+    X(cuMemHostAlloc) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolGetAttribute) \
+    X(cuMemPoolSetAttribute) X(cuMemRelease) X(cuMemRetainAllocationHandle) \
+    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)
 /* clang-format on */
 
 struct door_runtime {
@@ -75,6 +83,7 @@ void door_start(void);
 
 /* Each returns the family's error code as a number. */
 int door_allocate(void **ret_pointer, size_t bytes);
+int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows);
 int door_free(void *pointer);
 int door_allocate_async(void **ret_pointer, size_t bytes, CUstream stream);
 int door_free_async(void *pointer, CUstream stream);

@@ -45,6 +45,10 @@ class Trace:
                 slot += -(-record.size // SLOT)
             self.records.append(record)
 
+    def order(self, record):
+        """When a record takes effect: a free when its call begins, all else when it ends."""
+        return record.time - (record.latency if self.kinds[record.kind] == "FREE" else 0)
+
     def count(self, kind, api=None, outcome=None):
         return sum(1 for record in self.records
                    if self.kinds[record.kind] == kind and

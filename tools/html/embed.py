@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Turns the style sheets and scripts of the HTML report into a C file (see html_assets.h).
 
-usage: embed.py OUTPUT.c NAME=FILE…            every NAME becomes html_asset_NAME
+usage: embed.py OUTPUT.c NAME=FILE,FILE…       every NAME becomes html_asset_NAME, its files joined
        embed.py OUTPUT.c --missing PACKAGE NAME…  all of them empty, for a build without PACKAGE
 """
 import base64
@@ -42,8 +42,8 @@ def main():
               '#include "tools/html_assets.h"\n\n#include <stddef.h>\n', file=out)
         value = f'"{missing}"' if missing else "NULL"
         print(f"const char *const html_assets_missing = {value};", file=out)
-        for name, path in (pair.split("=", 1) for pair in names):
-            asset_write(out, name, asset_read(path))
+        for name, paths in (pair.split("=", 1) for pair in names):
+            asset_write(out, name, b"".join(asset_read(path) for path in paths.split(",")))
 
 
 main()

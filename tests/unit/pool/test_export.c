@@ -86,7 +86,32 @@ Test(pin, what_is_not_live_cannot_be_pinned, .init = setup, .fini = teardown)
     struct pool_block block = take_block(1000);
     cr_assert_eq(pool_pin_segment(0x1234), -ENOENT);
     give(block.address);
-    cr_assert_eq(pool_pin_segment(block.address), -ENOENT);
+    cr_assert_eq(pool_pin_segment(block.address), -EINVAL);
+}
+
+static void pin_by_base(size_t bytes)
+{
+    fake.complete_at_once = true;
+    struct pool_block first = take_block(bytes), second = take_block(bytes);
+    cr_assert_eq(first.address, first.segment_address);
+    cr_assert_eq(second.segment_address, first.segment_address);
+    give(first.address);
+    cr_assert_eq(pool_pin_segment(first.address + bytes / 2), -EINVAL, "not a base, not live");
+    cr_assert_eq(pool_pin_segment(first.address), 0);
+    check_pool();
+    cr_assert_not(in_segment(take(bytes), &second), "handed out from an exported segment");
+    give(second.address);
+    cr_assert_eq(statistics().segment_frees, 1, "it went back at once");
+}
+
+Test(pin, by_its_base_while_another_small_block_lives, .init = setup, .fini = teardown)
+{
+    pin_by_base(1000);
+}
+
+Test(pin, by_its_base_while_another_middle_block_lives, .init = setup, .fini = teardown)
+{
+    pin_by_base(200000);
 }
 
 Test(trim, keeps_what_it_was_told_to, .init = setup, .fini = teardown)

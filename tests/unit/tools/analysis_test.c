@@ -269,7 +269,7 @@ Test(analysis, phases)
 Test(timeline, keeps_peak_and_end)
 {
     static struct timeline timeline;
-    static struct timeline_point points[2 * TIMELINE_SPANS];
+    static struct timeline_point points[TIMELINE_POINTS];
     uint64_t seed = support_seed(), highest = 0, highest_ns = 0, last = 0;
     struct timeline_point point = {0};
     bool found = false;
@@ -285,7 +285,7 @@ Test(timeline, keeps_peak_and_end)
         timeline_add(&timeline, &point);
     }
     count = timeline_points(&timeline, points);
-    cr_assert(count > TIMELINE_SPANS / 2 && count <= 2 * TIMELINE_SPANS);
+    cr_assert(count > TIMELINE_SPANS / 2 && count <= TIMELINE_POINTS);
     for (size_t i = 0; i < count; i++) {
         cr_assert(points[i].time_ns >= last);
         last = points[i].time_ns;

@@ -352,10 +352,18 @@ class Formats(unittest.TestCase):
     def test_html_of_many_sites_stays_small(self):
         text, page = self.page(self.many)
         self.assertLess(len(text.encode()), 2 * 1024 * 1024)
-        self.assertIn("sites with less than 0.1 %", page.texts["p"])
+        self.assertRegex(page.texts["p"], r"Joined as others: [0-9,]+ frames with less than")
         self.assertRegex(page.texts["code"], r"--top \d{4,}")
         text, page = self.page("--top", "30000", self.many)
-        self.assertNotIn("code", page.texts, "nothing is left out")
+        self.assertLess(len(text.encode()), 10 * 1024 * 1024)
+        self.assertIn("--format csv", page.texts["code"])
+
+    def test_html_of_many_traces_stays_small(self):
+        self.page(self.plain)
+        text = self.report("html", *[self.many] * 40, self.hostile)
+        self.assertLess(len(text.encode()), 10 * 1024 * 1024)
+        self.assertTrue("The page is full" in text)
+        self.assertEqual(text.count("<article>"), 41)
 
     def test_html_several(self):
         _, page = self.page(self.plain, self.hostile, self.trimmed)

@@ -1,85 +1,306 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The HTML report in a browser: it opens from a file, its scripts run without a complaint, its
-tables sort, its chart tells the peak of a range. Skipped where there is no Chromium.
+"""The HTML report in a browser: it opens from a file, its scripts run without a complaint, it asks
+for nothing, and what it shows by mouse and keyboard agrees with the JSON report of the same trace.
+Skipped where there is no Chromium.
 
-usage: html_browser_test.py CUPOOL PRELOAD
+usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
 """
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 
-CUPOOL, PRELOAD = (os.path.abspath(path) for path in sys.argv[1:3])
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+import browser
+
+CUPOOL, SAMPLE, SYNTHETIC = (os.path.abspath(path) for path in sys.argv[1:4])
+HOSTILE = ("</title></script><script>document.title='taken'</script>"
+           "<img src=x onerror=document.title='taken'>")
+MILLION = "510000"  # allocations; with their frees more than a million events
+LEAST_BYTES_MOST = 2 << 20
+ROW_NAMES = """Array.from(document.querySelectorAll("#sites-1 tbody tr:not([hidden])"),
+    (row) => row.cells[0].textContent.split("+")[0])"""
+FIGURES = """((heading) => {
+    const headings = Array.from(document.querySelectorAll("#sites-1 th"));
+    const column = headings.findIndex((one) => one.textContent === heading);
+    return {sorted: headings[column].getAttribute("aria-sort"),
+            figures: Array.from(document.querySelectorAll("#sites-1 tbody tr"),
+                                (row) => Number(row.cells[column].dataset.v))};
+})"""
+
+
+def setUpModule():
+    global DIRECTORY, PAGE
+    directory = tempfile.TemporaryDirectory(prefix="cupool-html-", ignore_cleanup_errors=True)
+    unittest.addModuleCleanup(directory.cleanup)
+    DIRECTORY = directory.name
+    hostile = f"{DIRECTORY}/<svg/onload=document.title='taken'>.so"
+    os.mkdir(os.path.dirname(hostile))
+    shutil.copy(SYNTHETIC, hostile)
+    for name, preload, extra in (
+            ("sample", SAMPLE, {}),
+            ("synthetic", hostile, {"CUPOOL_TEST_BLOCKS": "30000"}),
+            ("million", SYNTHETIC, {"CUPOOL_TEST_BLOCKS": MILLION, "CUPOOL_TEST_SITES": "3000"})):
+        environment = {"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": preload,
+                       "ASAN_OPTIONS": "verify_asan_link_order=0",
+                       "CUPOOL_TEST_COMMAND": HOSTILE, **extra}
+        for command in (["run", "-q", "-o", f"{name}.cupool", "--", "true"],
+                        ["report", "-f", "html", "-o", f"{name}.html", f"{name}.cupool"],
+                        ["report", "-f", "json", "-o", f"{name}.json", f"{name}.cupool"]):
+            subprocess.run([CUPOOL, *command], cwd=DIRECTORY, env=environment, check=True,
+                           timeout=300)
+        os.unlink(f"{DIRECTORY}/{name}.cupool")
+    PAGE = browser.Page(DIRECTORY)
+    unittest.addModuleCleanup(PAGE.close)
+
+
+def report_of(name):
+    with open(f"{DIRECTORY}/{name}.json", encoding="utf-8") as file:
+        return json.load(file)
 
 
 class Browser(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        directory = tempfile.TemporaryDirectory(prefix="cupool-html-", ignore_cleanup_errors=True)
-        cls.addClassCleanup(directory.cleanup)
-        cls.directory = directory.name
-        environment = {"PATH": os.environ["PATH"], "CUPOOL_LIBRARY": PRELOAD,
-                       "ASAN_OPTIONS": "verify_asan_link_order=0",
-                       "CUPOOL_TEST_COMMAND": "</title></script><script>document.title='taken'"
-                                              "</script><img src=x onerror=document.title='taken'>"}
-        for command in (["run", "-q", "-o", "t.cupool", "--", "true"],
-                        ["report", "-f", "html", "-o", "r.html", "t.cupool"]):
-            subprocess.run([CUPOOL, *command], cwd=cls.directory, env=environment, check=True,
-                           timeout=60)
+    def setUp(self):
+        PAGE.media()
+        PAGE.size(1320)
 
-    def load(self, query=""):
-        """The page as it is after its scripts ran."""
-        result = subprocess.run(
-            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-             f"--user-data-dir={self.directory}/profile", "--enable-logging=stderr", "--dump-dom",
-             f"file://{self.directory}/r.html{query}"],
-            capture_output=True, text=True, timeout=120, check=False,
-            env={"PATH": os.environ["PATH"], "HOME": self.directory})
-        self.assertEqual(result.returncode, 0, result.stderr)
-        complaints = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
-        self.assertEqual(complaints, [])
-        return result.stdout
+    def load(self, name, query="", scripts=True):
+        PAGE.load(f"file://{DIRECTORY}/{name}.html{query}", scripts)
 
-    def sites(self, page):
-        """The column the sites are sorted by, how, and the first column's cells."""
-        table = re.search(r'<section id="sites-1">.*?</table>', page, re.DOTALL)[0]
-        sorted_by = re.search(r'aria-sort="(\w+)"><button[^>]*>([^<]*)', table)
-        cells = re.findall(r"<tr><td[^>]*>([^<+]*)", table)
-        return sorted_by[2], sorted_by[1], cells
+    def tearDown(self):
+        self.assertEqual(PAGE.complaints, [])
+        self.assertEqual([address for address in PAGE.requests
+                          if not address.startswith((f"file://{DIRECTORY}/", "data:"))], [])
+        self.assertNotEqual(PAGE.evaluate("document.title"), "taken")
+        self.assertEqual(PAGE.evaluate("document.images.length - "
+                                       "document.querySelectorAll('.dygraph img').length"), 0)
 
     def test_loads(self):
-        page = self.load()
-        self.assertEqual(self.sites(page), ("At peak", "descending", ["describe", "sample_emit"]))
-        self.assertIn('type="search"', page)
-        self.assertRegex(page, r"<canvas", "the chart is drawn")
-        self.assertIn("peak 4.6 MiB after 4 ms", page)
-        self.assertNotIn("<title>taken", page)
+        for name in ("sample", "synthetic", "million"):
+            with self.subTest(name):
+                self.load(name)
+                self.assertEqual(len([one for one in PAGE.requests if one[:5] == "file:"]), 1)
+                self.assertGreater(PAGE.evaluate("document.querySelectorAll('canvas').length"), 0)
+                self.assertIn("document.title='taken'", PAGE.evaluate(
+                    "document.querySelector('h1').textContent"))
+
+    def test_hostile_names_are_text(self):
+        """A function, a file, a phase, a device and a command that are markup."""
+        self.load("synthetic")
+        for place, name in (("#sites-1", "<img src=x onerror=document.title='taken'>"),
+                            ("#provenance-1", "/<svg/onload=document.title='taken'>.so"),
+                            ("#phases-1", "prefill <img src=x onerror=document.title='taken'>"),
+                            ("header", "Simulated <img src=x onerror=document.title='taken'>"),
+                            ("header", HOSTILE)):
+            self.assertIn(name, PAGE.evaluate(f"document.querySelector('{place}').textContent"))
+        self.assertEqual(PAGE.evaluate(
+            "document.querySelectorAll('[onerror], [onload], body script + img').length"), 0)
+
+    def test_sizes(self):
+        """One file: at most 2 MB for a million events."""
+        self.assertGreater(report_of("million")["recording"]["events"], 1000000)
+        self.assertLess(os.path.getsize(f"{DIRECTORY}/million.html"), LEAST_BYTES_MOST)
+        self.load("million")
+
+    # Tables
 
     def test_sorts(self):
-        self.assertEqual(self.sites(self.load("?sort=Allocations")),
-                         ("Allocations", "descending", ["sample_emit", "describe"]))
-        self.assertEqual(self.sites(self.load("?sort=Site&sort=Site")),
-                         ("Site", "descending", ["sample_emit", "describe"]))
+        self.load("synthetic")
+        for heading in ("At peak", "Allocations", "Leaked"):
+            if heading != "At peak":
+                PAGE.evaluate(f"""Array.from(document.querySelectorAll("#sites-1 th button"))
+                    .find((one) => one.textContent === "{heading}").click()""")
+            answer = PAGE.evaluate(f'{FIGURES}("{heading}")')
+            self.assertEqual(answer["sorted"], "descending")
+            self.assertEqual(answer["figures"], sorted(answer["figures"], reverse=True))
+        PAGE.evaluate("""Array.from(document.querySelectorAll("#sites-1 th button"))
+            .find((one) => one.textContent === "Allocations").focus()""")
+        PAGE.key("Enter", "\r")
+        PAGE.key("Enter", "\r")
+        answer = PAGE.evaluate(f'{FIGURES}("Allocations")')
+        self.assertEqual(answer["sorted"], "ascending")
+        self.assertEqual(answer["figures"], sorted(answer["figures"]))
+        self.assertEqual(sum(answer["figures"]), report_of("synthetic")["summary"]["allocations"])
+
+    def test_sorts_by_address(self):
+        self.load("sample", "?sort=Allocations")
+        self.assertEqual(PAGE.evaluate(ROW_NAMES), ["sample_emit", "describe"])
+        self.load("sample", "?sort=Site&sort=Site")
+        self.assertEqual(PAGE.evaluate(ROW_NAMES), ["sample_emit", "describe"])
 
     def test_searches(self):
-        page = self.load("?search=SAMPLE_e+.so")
-        table = re.search(r'<section id="sites-1">.*?</table>', page, re.DOTALL)[0]
-        self.assertEqual(re.findall(r'<tr hidden=""><td[^>]*>([^<+]*)', table), ["describe"])
-        self.assertIn(">1 of 2<", table)
+        self.load("sample", "?search=SAMPLE_e+.so")
+        self.assertEqual(PAGE.evaluate(ROW_NAMES), ["sample_emit"])
+        self.assertEqual(PAGE.evaluate("document.querySelector('.search .note').textContent"),
+                         "1 of 2")
+        PAGE.evaluate("document.querySelector('.search input').select()")
+        PAGE.call("Input.insertText", text="descr")
+        self.assertEqual(PAGE.evaluate(ROW_NAMES), ["describe"])
+
+    # The chart
+
+    def range_told(self):
+        return PAGE.evaluate("""(({textContent, dataset}) => ({text: textContent,
+            peak: Number(dataset.peak), most: Number(dataset.most)}))(
+                document.querySelector(".range"))""")
 
     def test_range_has_its_own_peak(self):
-        page = self.load("?range=0.0025,0.0035")
-        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", page)
-        self.assertIn("Show all", page)
+        self.load("sample", "?range=0.0025,0.0035")
+        told = self.range_told()
+        self.assertIn("From 2.5 ms to 3.5 ms: peak 1.6 MiB after 3 ms, 2.0 MiB held", told["text"])
+        self.assertIn("(exact)", told["text"])
+        PAGE.evaluate("document.querySelector('.range button').click()")
+        self.assertEqual(self.range_told()["peak"],
+                         report_of("sample")["summary"]["peak_requested_bytes"])
+
+    def test_peak_of_ranges_as_in_json(self):
+        """The highest that the timeline of the JSON report has in the range."""
+        report = report_of("million")
+        end = report["process"]["duration_ns"]
+        for first, last in ((0, 1), (0.1, 0.2), (0.33, 0.34), (0.5, 0.9), (0.123, 0.987)):
+            begin_ns, end_ns = round(first * end), round(last * end)
+            self.load("million", f"?range={begin_ns / 1e9},{end_ns / 1e9}")
+            held, highest = 0, 0
+            for point in report["timeline"]:
+                if point["t_ns"] <= begin_ns:
+                    held = point["requested_bytes"]
+                elif point["t_ns"] <= end_ns:
+                    highest = max(highest, point["requested_bytes"])
+            told = self.range_told()
+            self.assertEqual(told["peak"], max(held, highest), told)
+            self.assertGreaterEqual(told["most"], told["peak"])
+            self.assertEqual("(exact)" in told["text"], told["most"] == told["peak"])
+        self.load("million")
+        self.assertEqual(self.range_told()["most"], report["summary"]["peak_requested_bytes"])
+
+    def test_chart_by_keyboard(self):
+        self.load("synthetic")
+        whole = self.range_told()
+        PAGE.evaluate("document.querySelector('.dygraph').focus()")
+        PAGE.key("+", "+")
+        for _ in range(3):
+            PAGE.key("ArrowLeft")
+        self.assertTrue(self.range_told()["text"].startswith("From 0 "))
+        self.assertNotEqual(self.range_told()["peak"], whole["peak"])
+        PAGE.key("0", "0")
+        self.assertEqual(self.range_told()["text"].replace("Show all", "").strip(), whole["text"])
+
+    def test_phases_and_failures(self):
+        self.load("synthetic", scripts=False)
+        report = report_of("synthetic")
+        self.assertEqual(PAGE.evaluate("document.querySelectorAll('.chart rect.phase').length"),
+                         sum(phase["count"] for phase in report["phases"]))
+        self.assertEqual(PAGE.evaluate("document.querySelectorAll('.chart .failure').length"),
+                         report["summary"]["failures"])
+
+    # Pictures
+
+    def box_told(self, picture):
+        return PAGE.evaluate(f"document.querySelector('{picture} .view:not([hidden]) .told')"
+                             ".textContent")
+
+    def test_icicle(self):
+        self.load("synthetic")
+        report = report_of("synthetic")["summary"]
+        tabs = PAGE.evaluate("""Array.from(document.querySelectorAll('#flame-1 [role=tab]'),
+            (tab) => tab.textContent)""")
+        self.assertEqual(tabs, ["At the peak", "Never freed", "All allocations"])
+        for tab, total in zip(tabs, ("peak_requested_bytes", "leaked_bytes", "requested_bytes")):
+            shown = PAGE.evaluate("""Array.from(document.querySelectorAll("#flame-1 .view"))
+                .filter((view) => !view.hidden)
+                .map((view) => [view.getAttribute("aria-label"),
+                                Number(view.querySelector("td[data-v]").dataset.v)])""")
+            self.assertEqual(shown, [[tab, report[total]]])
+            PAGE.evaluate("document.querySelector('#flame-1 [aria-selected=true]').focus()")
+            PAGE.key("ArrowRight")
+
+    def test_icicle_zooms_by_keyboard(self):
+        self.load("synthetic")
+        width = """Number(document.activeElement.querySelector("rect").getAttribute("width"))"""
+        PAGE.evaluate("document.querySelector('#flame-1 .icicle [tabindex=\"0\"]').focus()")
+        PAGE.key("ArrowDown")
+        PAGE.key("ArrowDown")
+        narrow = PAGE.evaluate(width)
+        self.assertLess(narrow, 600)
+        name = PAGE.evaluate("document.activeElement.querySelector('title').textContent")
+        self.assertEqual(self.box_told("#flame-1"), name.replace("\n", ": "))
+        PAGE.key("Enter", "\r")
+        self.assertEqual(PAGE.evaluate(width), 1200)
+        self.assertEqual(PAGE.evaluate("document.activeElement.querySelector('text').textContent"),
+                         name.split("\n")[0])
+        PAGE.key("ArrowRight")
+        self.assertEqual(PAGE.evaluate(width), 1200, "its neighbours are out of the picture")
+        PAGE.evaluate("document.querySelector('#flame-1 .icicle [tabindex=\"0\"]').focus()")
+        PAGE.key("Escape")
+        PAGE.key("Home")
+        PAGE.key("ArrowDown")
+        PAGE.key("ArrowDown")
+        self.assertEqual(PAGE.evaluate(width), narrow)
+
+    def test_map_by_keyboard(self):
+        self.load("synthetic")
+        PAGE.evaluate("document.querySelector('#map-1 .map [tabindex=\"0\"]').focus()")
+        first = self.box_told("#map-1")
+        PAGE.key("ArrowRight")
+        self.assertNotEqual(self.box_told("#map-1"), first)
+        self.assertRegex(self.box_told("#map-1"), r": \S+ \S+ at 0x7f2")
+
+    def test_map_agrees_with_levels(self):
+        """The blocks of the map are what the summary says was in use at that moment."""
+        for name in ("synthetic", "million"):
+            self.load(name)
+            report = report_of(name)["summary"]
+            sums = PAGE.evaluate("""Array.from(document.querySelectorAll("#map-1 table"), (table) =>
+                [2, 3, 5, 7].map((column) => Array.from(table.tBodies[0].rows)
+                    .reduce((sum, row) => sum + Number(row.cells[column].dataset.v), 0)))""")
+            held, used, waste, holes = sums[0]
+            self.assertEqual(used, report["peak_requested_bytes"])
+            self.assertEqual(used + waste, report["at_peak_allocated_bytes"])
+            self.assertEqual(held, report["at_peak_reserved_bytes"])
+            self.assertEqual(used + waste + holes, held)
+            self.assertEqual(sums[1][1], report["leaked_bytes"])
+
+    # Without scripts, in the dark, on paper
+
+    def test_without_scripts(self):
+        self.load("synthetic", scripts=False)
+        self.assertEqual(PAGE.evaluate("document.querySelectorAll('canvas, [role=tab]').length"), 0)
+        hidden = PAGE.evaluate("""Array.from(document.querySelectorAll("section > .scroll, svg"))
+            .filter((one) => one.getBoundingClientRect().height < 10).length""")
+        self.assertEqual(hidden, 0)
+        self.assertGreater(PAGE.evaluate("document.querySelectorAll('#sites-1 tbody tr').length"),
+                           10)
+
+    def test_schemes(self):
+        def colours():
+            return PAGE.evaluate("""[getComputedStyle(document.body).backgroundColor,
+                                     getComputedStyle(document.body).color]""")
+        self.load("synthetic")
+        light = colours()
+        PAGE.media(scheme="dark")
+        self.assertEqual(sum(one != other for one, other in zip(light, colours())), 2)
+        PAGE.media("print", "dark")
+        self.assertEqual(colours(), ["rgb(255, 255, 255)", "rgb(0, 0, 0)"])
+        self.assertEqual(PAGE.evaluate("getComputedStyle(document.querySelector('nav')).display"),
+                         "none")
+        self.assertGreater(PAGE.evaluate("document.querySelector('.chart .printed')"
+                                         ".getBoundingClientRect().height"), 100)
+        self.assertEqual(PAGE.evaluate("""Array.from(document.querySelectorAll(".view"))
+            .filter((view) => view.getBoundingClientRect().height < 10).length"""), 0)
+
+    def test_narrow(self):
+        """On a telephone the page does not scroll sideways; wide parts do by themselves."""
+        for width in (360, 800, 1320):
+            PAGE.size(width)
+            self.load("synthetic")
+            self.assertLessEqual(PAGE.evaluate("document.documentElement.scrollWidth"), width)
 
 
 if __name__ == "__main__":
-    if not BROWSER:
+    if not browser.BROWSER:
         print("no Chromium: install the package chromium")
         sys.exit(77)
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])

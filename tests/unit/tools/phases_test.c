@@ -18,8 +18,6 @@
 #define MIB UINT64_C(1048576)
 #define MS  UINT64_C(1000000)
 
-enum { END, BEGIN, MARK, STEP };
-
 /** A trace under way; time goes on by 1 ms with each record. */
 struct subject {
     char path[SUPPORT_PATH_BYTES];
@@ -64,17 +62,17 @@ static void emit(struct subject *subject, struct trace_record record)
     trace_writer_emit(subject->writer, &record);
 }
 
-static void phase(struct subject *subject, int what, const char *name)
+static void phase(struct subject *subject, enum trace_phase what, const char *name)
 {
     emit(subject, (struct trace_record){.kind = TRACE_EVENT_PHASE,
-                                        .size = (uint64_t)what,
+                                        .size = what,
                                         .value = trace_writer_string(subject->writer, name)});
 }
 
 static void step(struct subject *subject, uint64_t number)
 {
-    emit(subject,
-         (struct trace_record){.kind = TRACE_EVENT_PHASE, .size = STEP, .address = number});
+    emit(subject, (struct trace_record){
+                      .kind = TRACE_EVENT_PHASE, .size = TRACE_PHASE_STEP, .address = number});
 }
 
 static void allocate(struct subject *subject, uint64_t address, uint64_t bytes, uint64_t site)
@@ -104,19 +102,19 @@ static void decode(struct subject *subject)
     uint64_t first = trace_writer_site(subject->writer, (const void *)decode),
              second = trace_writer_site(subject->writer, (const void *)allocate);
 
-    phase(subject, BEGIN, "load");
+    phase(subject, TRACE_PHASE_BEGIN, "load");
     allocate(subject, 0x10000000, 8 * MIB, first);
-    phase(subject, END, "load");
-    phase(subject, BEGIN, "decode");
-    phase(subject, BEGIN, "decode");
+    phase(subject, TRACE_PHASE_END, "load");
+    phase(subject, TRACE_PHASE_BEGIN, "decode");
+    phase(subject, TRACE_PHASE_BEGIN, "decode");
     for (uint64_t i = 0; i < 20; i++) {
         step(subject, i);
         allocate(subject, 0x20000000, MIB, first);
         allocate(subject, 0x30000000 + 4096 * i, 1024, second);
         release(subject, 0x20000000);
     }
-    phase(subject, END, "decode");
-    phase(subject, END, "decode");
+    phase(subject, TRACE_PHASE_END, "decode");
+    phase(subject, TRACE_PHASE_END, "decode");
     release(subject, 0x10000000);
 }
 
@@ -200,11 +198,70 @@ Test(phases, too_many_names)
     subject_begin(&subject);
     for (int i = 0; i < 1100; i++) {
         snprintf(name, sizeof name, "phase %d", i);
-        phase(&subject, BEGIN, name);
+        phase(&subject, TRACE_PHASE_BEGIN, name);
     }
     subject_close(&subject);
     analysis = analyse(&subject, &(struct analysis_window){0});
     cr_expect(analysis->phases == 1024 && analysis->phases_left_out == 76);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+/** However many spans there are, the first begin and the last end of a phase stay. */
+Test(phases, close_spans_are_joined_when_they_are_many)
+{
+    static const char *const names[] = {"load", "prefill", "decode"};
+    struct subject subject;
+    struct analysis *analysis;
+    uint64_t covered = 0;
+
+    subject_begin(&subject);
+    for (int i = 0; i < 9000; i++) {
+        phase(&subject, TRACE_PHASE_BEGIN, names[i % 3]);
+        phase(&subject, TRACE_PHASE_END, names[i % 3]);
+    }
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){0});
+    cr_assert(analysis->spans && analysis->spans <= ANALYSIS_SPANS && analysis->spans_close_ns);
+    for (size_t row = 0; row < 3; row++) {
+        uint64_t first = UINT64_MAX, last = 0;
+
+        for (size_t i = 0; i < analysis->spans; i++)
+            if (analysis->span[i].phase == row) {
+                first = analysis->span[i].begin_ns < first ? analysis->span[i].begin_ns : first;
+                last = analysis->span[i].end_ns > last ? analysis->span[i].end_ns : last;
+                covered += analysis->span[i].end_ns - analysis->span[i].begin_ns;
+            }
+        cr_expect(first == (1 + 2 * row) * MS);
+        cr_expect(last == (17996 + 2 * row) * MS);
+    }
+    cr_expect(covered >= 9000 * MS, "nothing that was open is missing");
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+/** What a window begins with lies in its address map, and what is older is not temporary. */
+Test(windows, know_what_was_there_before)
+{
+    const struct analysis_window window = {.is_set = true, .begin_ns = 9 * MS, .end_ns = 40 * MS};
+    struct subject subject;
+    struct analysis *analysis;
+    struct address_map map;
+
+    subject_begin(&subject);
+    for (uint64_t i = 0; i < 8; i++)
+        allocate(&subject, 0x100000 * (i + 1), 4096, 0);
+    for (uint64_t i = 0; i < 2; i++)
+        release(&subject, 0x100000 * (i + 7));
+    allocate(&subject, 0x1000000, 4096, 0);
+    release(&subject, 0x1000000);
+    subject_close(&subject);
+    analysis = analyse(&subject, &window);
+    cr_assert(address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_PEAK, &map) ==
+              0);
+    cr_expect(map.blocks == 8 && analysis->requested.peak == 8 * 4096);
+    cr_expect(analysis->lifetimes.blocks == 3 && analysis->total.temporaries == 1);
+    address_map_done(&map);
     analysis_destroy(analysis);
     subject_end(&subject);
 }

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Blocks inside driver allocations shared between processes that come, go and die as they like.
+
+One process exports, others open: with the shim and without it, after a free, after the exporter
+died, after an importer died, with nowhere to leave the offsets. What is opened holds the right
+bytes, or is refused with an error.
+
+Exit 0: holds; 1: does not, and says what.
+"""
+
+import argparse
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+
+from checks import Failures
+from runner import TIMEOUT_S, Suite, arguments
+
+DOORS = ("dynamic", "driver", "static", "dlsym")
+SMALL_SECOND, MIDDLE = 1, 3  # blocks of the program that do not begin a segment
+INVALID = "open: (cudaErrorInvalidValue|CUDA_ERROR_INVALID_VALUE)"
+GONE = "open: (cudaErrorInvalidResourceHandle|CUDA_ERROR_INVALID_HANDLE)"
+
+
+class Exporter:
+    """A process that exports blocks and waits."""
+
+    def __init__(self, suite, path, door, options):
+        self.process = subprocess.Popen([path, "ipc_blocks", door, "serve"], text=True,
+                                        env=suite.environment(options), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        self.handles = []
+        self.output = ""
+        for line in self.process.stdout:
+            self.output += line
+            if line.startswith("handles "):
+                self.handles = line.split()[1:]
+                break
+
+    def free(self, block):
+        print(block, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        self.process.communicate("end\n", timeout=TIMEOUT_S)
+        return self.process.returncode
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Place:
+    """A directory for boards, and what is in it."""
+
+    def __init__(self, suite, name):
+        self.path = os.path.join(suite.directory, name)
+        self.own = os.path.join(self.path, f"cupool-{os.geteuid()}")
+        os.mkdir(self.path)
+
+    def options(self, mode="pool"):
+        return f"mode:{mode},ipc:{self.path}"
+
+    def boards(self):
+        return os.listdir(self.own) if os.path.isdir(self.own) else []
+
+
+def opened(suite, path, door, options, handles):
+    return suite.run(path, "ipc_blocks", door, options, "open " + " ".join(handles))[1]
+
+
+def check_round_trip(suite, failures, path, door, place):
+    """The same handles, opened with the shim in either mode and without it."""
+    exporter = Exporter(suite, path, door, place.options())
+    failures.expect(len(exporter.handles) == 6, f"{door}: not exported: {exporter.output}")
+    for mode, added in (("pool", 0), ("observe", 100)):
+        output = opened(suite, path, door, place.options(mode), exporter.handles)
+        found = re.findall(r"bytes: (\d+) (\d+)", output)
+        wanted = [(str(10 + i + added),) * 2 for i in range(6)]
+        failures.expect(found == wanted, f"{door}, {mode}: {found}\n{output}")
+    output = opened(suite, path, door, None, exporter.handles)
+    failures.expect(len(re.findall(INVALID, output)) == 4, f"{door}: opened without the shim")
+    failures.expect(re.findall(r"bytes: (\d+)", output) == ["210", "215"], f"{door}: {output}")
+    print(f"{door}: opened with the shim, refused without")
+    return exporter
+
+
+def check_lifetimes(suite, failures, path, door, place, exporter):
+    """A handle ends with its block and with its process, and nothing is left behind."""
+    boards = place.boards()
+    failures.expect(len(boards) == 1, f"{door}: boards: {boards}")
+    modes = [stat.S_IMODE(os.stat(name).st_mode) for name in
+             (place.own, os.path.join(place.own, boards[0]))]
+    failures.expect(modes == [0o700, 0o600], f"{door}: modes {modes}")
+    exporter.free(SMALL_SECOND)
+    output = opened(suite, path, door, place.options(), exporter.handles[1:3])
+    failures.expect(re.search(GONE, output) and "bytes: " in output, f"{door}: freed: {output}")
+    failures.expect(exporter.end() == 0 and not place.boards(), f"{door}: a board stayed")
+    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect(re.search(GONE, output), f"{door}: opened after the end: {output}")
+
+
+def check_deaths(suite, failures, path, door, place):
+    """Either side is killed; the other goes on, and the next one tidies up."""
+    exporter = Exporter(suite, path, door, place.options())
+    handles = " ".join(exporter.handles)
+    importer = subprocess.Popen([path, "ipc_blocks", door, "open " + handles],
+                                env=suite.environment(place.options()), stdout=subprocess.PIPE)
+    importer.stdout.readline()
+    importer.kill()
+    importer.communicate()
+    output = opened(suite, path, door, place.options(), exporter.handles[1:2])
+    failures.expect("bytes: " in output, f"{door}: after an importer's death: {output}")
+    exporter.kill()
+    failures.expect(len(place.boards()) == 1, f"{door}: the killed one's board is not there")
+    second = Exporter(suite, path, door, place.options())
+    failures.expect(len(place.boards()) == 1, f"{door}: not swept: {place.boards()}")
+    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect(re.search(GONE, output), f"{door}: opened after the death: {output}")
+    second.kill()
+    output = opened(suite, path, door, place.options(), [second.handles[MIDDLE]])
+    failures.expect(re.search(GONE, output) and not place.boards(),
+                    f"{door}: an importer does not tidy up: {place.boards()}")
+    print(f"{door}: killed on either side")
+
+
+def refused(suite, failures, path, door, options, why):
+    exporter = Exporter(suite, path, door, options)
+    count = len(re.findall("export: .*(InvalidValue|INVALID_VALUE)", exporter.output))
+    failures.expect(count == 4, f"{door}, {why}: {count} exports refused\n{exporter.output}")
+    exporter.end()
+
+
+def check_nowhere(suite, failures, path, door):
+    """Without a directory that is the user's own, the export fails and says so."""
+    refused(suite, failures, path, door, "mode:pool,ipc:off", "off")
+    refused(suite, failures, path, door, "mode:pool,ipc:/nonexistent", "no directory")
+    linked = Place(suite, "linked-" + door)
+    os.mkdir(linked.own + ".there", 0o700)
+    os.symlink(linked.own + ".there", linked.own)
+    refused(suite, failures, path, door, linked.options(), "a link")
+    shared = Place(suite, "shared-" + door)
+    os.mkdir(shared.own)
+    os.chmod(shared.own, 0o755)
+    refused(suite, failures, path, door, shared.options(), "others may enter")
+    if os.geteuid() == 0:
+        os.chmod(shared.own, 0o700)
+        os.chown(shared.own, 65534, -1)
+        refused(suite, failures, path, door, shared.options(), "of another user")
+    print(f"{door}: refused where there is no place")
+
+
+def check_descriptors(suite, failures, path, door, place):
+    """The program's descriptors are those it has without us, and a closed board is no death."""
+    counts = []
+    for options in (None, place.options()):
+        exporter = Exporter(suite, path, door, options)
+        links = [os.readlink(f"/proc/{exporter.process.pid}/fd/{number}")
+                 for number in os.listdir(f"/proc/{exporter.process.pid}/fd")]
+        counts.append(sum("cupool" in link for link in links))
+        exporter.end()
+    failures.expect(counts == [0, 0], f"{door}: descriptors left open: {counts}")
+
+
+def main():
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    options = parser.parse_args()
+    failures = Failures()
+    suite = Suite(options)
+    for path, door in suite.doors():
+        if door not in DOORS:
+            continue
+        place = Place(suite, "place-" + door)
+        exporter = check_round_trip(suite, failures, path, door, place)
+        check_lifetimes(suite, failures, path, door, place, exporter)
+        check_deaths(suite, failures, path, door, place)
+        check_descriptors(suite, failures, path, door, place)
+        check_nowhere(suite, failures, path, door)
+    return 1 if failures.count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

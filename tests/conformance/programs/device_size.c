@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How large the device is, by everybody's account: what it says, what can be had of it in each way,
+ * what is refused and how, and that it comes back. Sizes are whole segments of the driver, so the
+ * figures are exact.
+ */
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCK      ((size_t)64 << 20)
+#define BLOCKS_MAX 64
+
+static void say(const char *when)
+{
+    size_t free_bytes = 0, total = 0, alone = 0;
+    door_report(when, door_memory_info(&free_bytes, &total));
+    printf("free %zu, total %zu\n", free_bytes, total);
+    door_report("free alone", door_memory_info(&alone, NULL));
+    printf("%zu\n", alone);
+}
+
+static void properties(void)
+{
+    struct cudaDeviceProp told;
+    size_t bytes = 0;
+    DRIVER(cuDeviceTotalMem)(&bytes, 0);
+    printf("device: %zu\n", bytes);
+    if (!door_is_runtime)
+        return;
+    door_report("properties", (int)door_runtime.cudaGetDeviceProperties(&told, 0));
+    printf("device: %zu\n", told.totalGlobalMem);
+}
+
+static void ordinary(size_t bytes)
+{
+    void *blocks[BLOCKS_MAX];
+    int count = 0, error = 0;
+    while (count < BLOCKS_MAX && (error = door_allocate(&blocks[count], bytes)) == 0)
+        count++;
+    printf("%d of %zu\n", count, bytes);
+    door_report("then", error);
+    door_report("last error", door_last_error());
+    say("full");
+    for (int i = 0; i < count; i++)
+        door_free(blocks[i]);
+    say("empty");
+}
+
+static void in_order(CUstream stream)
+{
+    void *first = NULL, *second = NULL;
+    door_report("in order", door_allocate_async(&first, 10 * BLOCK, stream));
+    door_report("in order", door_allocate_async(&second, 10 * BLOCK, stream));
+    door_report("last error", door_last_error());
+    say("meanwhile");
+    door_report("ordinary", door_allocate(&second, 10 * BLOCK));
+    door_report("last error", door_last_error());
+    door_report("free in order", door_free_async(first, stream));
+    door_report("wait", door_stream_synchronize(stream));
+    door_report("ordinary", door_allocate(&second, 10 * BLOCK));
+    door_report("free", door_free(second));
+}
+
+static void report_driver(const char *step, CUresult result)
+{
+    const char *name = "?";
+    DRIVER(cuGetErrorName)(result, &name);
+    printf("%s: %s\n", step, name);
+}
+
+static void physical(void)
+{
+    CUmemAllocationProp wanted = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                  .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemGenericAllocationHandle first, second;
+    report_driver("physical", DRIVER(cuMemCreate)(&first, 10 * BLOCK, &wanted, 0));
+    report_driver("physical", DRIVER(cuMemCreate)(&second, 10 * BLOCK, &wanted, 0));
+    say("meanwhile");
+    report_driver("release", DRIVER(cuMemRelease)(first));
+    report_driver("physical", DRIVER(cuMemCreate)(&second, 10 * BLOCK, &wanted, 0));
+    report_driver("release", DRIVER(cuMemRelease)(second));
+}
+
+static void others(void)
+{
+    void *pointer;
+    size_t pitch;
+    door_report("pitched", door_allocate_pitched(&pointer, &pitch, 1000, (size_t)3 << 20));
+    door_report("last error", door_last_error());
+    door_report("pitched", door_allocate_pitched(&pointer, &pitch, 1000, (size_t)1 << 19));
+    say("meanwhile");
+    door_report("free", door_free(pointer));
+    door_report("managed", door_managed_allocate(&pointer, 20 * BLOCK));
+    say("meanwhile");
+    door_report("free", door_free(pointer));
+}
+
+int program_device_size(const char *self, const char *door, const char *argument)
+{
+    CUstream stream;
+    door_start();
+    door_report("stream", door_stream_create(&stream));
+    properties();
+    say("first");
+    ordinary(BLOCK);
+    ordinary(((size_t)1 << 30) + 1);
+    ordinary((size_t)1 << 30);
+    in_order(stream);
+    physical();
+    others();
+    ordinary(7 * BLOCK);
+    return 0;
+}

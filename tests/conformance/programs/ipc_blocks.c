@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of every size shared by their own pointers, as programs do that never ask for the range:
+ * several small ones at once, through pointers into their middle, opened twice, closed in another
+ * order, freed and shared anew.
+ *
+ * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
+ * block, anything else ends it); "open HANDLE..." opens what another process serves.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCKS      6
+#define TEXT_BYTES  (2 * sizeof(CUipcMemHandle))
+#define ALL_BYTES   (BLOCKS * (TEXT_BYTES + 1) + 16)
+#define CHECK_BYTES 100
+
+static const size_t sizes[BLOCKS] = {1000, 1000, 3000, 200000, 200000, (size_t)8 << 20};
+
+static void to_text(const CUipcMemHandle *handle, char *text)
+{
+    for (size_t i = 0; i < sizeof(*handle); i++)
+        text += sprintf(text, "%02x", (unsigned char)handle->reserved[i]);
+}
+
+static void from_text(const char *text, CUipcMemHandle *ret_handle)
+{
+    for (size_t i = 0; i < sizeof(*ret_handle); i++, text += 2) {
+        char digits[3] = {text[0], text[1], 0};
+        ret_handle->reserved[i] = (char)strtoul(digits, NULL, 16);
+    }
+}
+
+/* What the driver says of an opened pointer agrees with itself and holds the block. */
+static void ask(const char *opened)
+{
+    CUdeviceptr base = 0, start = 0, address = (CUdeviceptr)(uintptr_t)opened;
+    size_t size = 0, range = 0;
+    DRIVER(cuMemGetAddressRange)(&base, &size, address);
+    DRIVER(cuPointerGetAttribute)(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address);
+    DRIVER(cuPointerGetAttribute)(&range, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address);
+    printf("  inside: %d, start agrees %d, size agrees %d\n",
+           base <= address && address + CHECK_BYTES <= base + size, start == base, range == size);
+}
+
+/* Opens each handle twice, reads, writes and closes in the order of opening. */
+static int child_open(char *handles)
+{
+    char *opened[BLOCKS] = {0}, *again;
+    unsigned char bytes[CHECK_BYTES];
+    CUipcMemHandle handle;
+    int count = 0;
+    for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
+        from_text(text, &handle);
+        int error = door_ipc_open((void **)&opened[count], handle);
+        door_report("  open", error);
+        if (error)
+            continue;
+        door_report("  again", door_ipc_open((void **)&again, handle));
+        printf("  same: %d\n", again == opened[count]);
+        ask(again);
+        count++;
+    }
+    for (int i = 0; i < count; i++) {
+        door_report("  read", door_read(bytes, opened[i], CHECK_BYTES));
+        printf("  bytes: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
+        door_report("  close", door_ipc_close(opened[i]));
+        door_report("  write", door_fill(opened[i], bytes[0] + 100, CHECK_BYTES));
+    }
+    door_report("  wait", door_synchronize());
+    for (int i = 0; i < count; i++) {
+        door_report("  close", door_ipc_close(opened[i]));
+        door_report("  once more", door_ipc_close(opened[i]));
+    }
+    door_report("  last error", door_last_error());
+    return 0;
+}
+
+static void child_run(const char *self, const char *door, const char *handles)
+{
+    char text[ALL_BYTES + 8];
+    snprintf(text, sizeof(text), "open %s", handles);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(self, self, "ipc_blocks", door, text, NULL);
+        _exit(127);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    printf("child: %d\n", status);
+}
+
+static void allocate(char *blocks[BLOCKS])
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        door_report("allocate", door_allocate((void **)&blocks[i], sizes[i]));
+        door_report("fill", door_fill(blocks[i], 10 + i, sizes[i]));
+    }
+    door_report("wait", door_synchronize());
+}
+
+/* Every block by a pointer into it; the handles as one text. */
+static void export_all(char *blocks[BLOCKS], size_t offset, char *text)
+{
+    CUipcMemHandle handles[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        door_report("export", door_ipc_export(&handles[i], blocks[i] + offset));
+        to_text(&handles[i], text + (size_t)i * (TEXT_BYTES + 1));
+        text[(size_t)(i + 1) * (TEXT_BYTES + 1) - 1] = i + 1 < BLOCKS ? ' ' : 0;
+        for (int j = 0; j < i; j++)
+            if (memcmp(&handles[i], &handles[j], sizeof(handles[i])) == 0)
+                printf("two blocks, one handle: %d %d\n", i, j);
+    }
+}
+
+static void print_first_bytes(char *blocks[BLOCKS])
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        unsigned char byte = 0, last = 0;
+        door_report("read", door_read(&byte, blocks[i], 1));
+        door_report("read", door_read(&last, blocks[i] + sizes[i] - 1, 1));
+        printf("%d: %d %d\n", i, byte, last);
+    }
+}
+
+static int serve(void)
+{
+    char *blocks[BLOCKS], text[ALL_BYTES], line[16];
+    allocate(blocks);
+    export_all(blocks, 0, text);
+    printf("handles %s\n", text);
+    while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
+        door_report("free", door_free(blocks[line[0] - '0']));
+    return 0;
+}
+
+int program_ipc_blocks(const char *self, const char *door, const char *argument)
+{
+    char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
+    door_start();
+    if (argument && strcmp(argument, "serve") == 0)
+        return serve();
+    if (argument) {
+        snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
+        return child_open(line);
+    }
+    allocate(blocks);
+    export_all(blocks, 0, text);
+    export_all(blocks, 300, same);
+    printf("the same handles: %d\n", strcmp(text, same) == 0);
+    child_run(self, door, text);
+    print_first_bytes(blocks);
+    for (int i = 0; i < BLOCKS; i++)
+        door_report("free", door_free(blocks[i]));
+    child_run(self, door, text);
+    allocate(blocks);
+    export_all(blocks, 500, same);
+    printf("other handles: %d\n", strcmp(text, same) != 0);
+    child_run(self, door, same);
+    print_first_bytes(blocks);
+    CUipcMemHandle handle;
+    door_report("nothing", door_ipc_export(&handle, NULL));
+    for (int i = BLOCKS - 1; i >= 0; i--) {
+        door_report("free", door_free(blocks[i]));
+        door_report("export what is freed", door_ipc_export(&handle, blocks[i]));
+    }
+    door_report("last error", door_last_error());
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Release thresholds of stream-ordered pools: of the default one and of new ones, with what the
+ * program sets itself. With an argument the program sets the default pool's before it is used.
+ */
+#include <stdio.h>
+
+#include "door.h"
+#include "program.h"
+
+static void print_threshold(const char *which, CUmemoryPool pool)
+{
+    cuuint64_t threshold = 1;
+    DRIVER(cuMemPoolGetAttribute)(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
+    printf("%s: %llu\n", which, (unsigned long long)threshold);
+}
+
+static void set_threshold(CUmemoryPool pool, cuuint64_t threshold)
+{
+    DRIVER(cuMemPoolSetAttribute)(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
+}
+
+int program_mempools(const char *self, const char *door, const char *argument)
+{
+    CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemoryPool pool, created;
+    CUstream stream;
+    void *pointer;
+    door_start();
+    door_report("stream", door_stream_create(&stream));
+    DRIVER(cuDeviceGetDefaultMemPool)(&pool, 0);
+    if (argument)
+        set_threshold(pool, 12345);
+    door_report("allocate", door_allocate_async(&pointer, 10000, stream));
+    print_threshold("default", pool);
+    door_report("free", door_free_async(pointer, stream));
+    set_threshold(pool, 54321);
+    door_report("allocate", door_allocate_async(&pointer, 10000, stream));
+    print_threshold("default, set", pool);
+    door_report("free", door_free_async(pointer, stream));
+    DRIVER(cuMemPoolCreate)(&created, &properties);
+    print_threshold("created", created);
+    set_threshold(created, 777);
+    print_threshold("created, set", created);
+    DRIVER(cuMemPoolDestroy)(created);
+    return 0;
+}

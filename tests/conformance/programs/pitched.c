@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pitched memory, by each function that makes it: the same widths again and again with other
+ * heights, rows that keep their contents, and requests that are refused.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "door.h"
+#include "program.h"
+
+#define ROUNDS   3
+#define ROWS_MAX 64
+
+static const size_t widths[] = {1, 100, 512, 513, 1000, 5000, 70000};
+#define WIDTHS (sizeof(widths) / sizeof(widths[0]))
+
+/* Each row another value, in the middle and at its ends. */
+static void fill_and_read(char *pointer, size_t pitch, size_t width, size_t rows)
+{
+    unsigned char first, last;
+    int wrong = 0, errors = 0;
+    for (size_t row = 0; row < rows; row++)
+        errors += door_fill(pointer + row * pitch, (int)(row + width) % 251, width) != 0;
+    for (size_t row = 0; row < rows; row++) {
+        errors += door_read(&first, pointer + row * pitch, 1) != 0;
+        errors += door_read(&last, pointer + row * pitch + width - 1, 1) != 0;
+        wrong += first != (row + width) % 251 || last != first;
+    }
+    printf("  aligned %d, wrong rows %d, errors %d\n", (uintptr_t)pointer % 256 == 0, wrong,
+           errors);
+}
+
+static void flat(size_t width, size_t rows)
+{
+    char *pointer = NULL;
+    size_t pitch = 0;
+    int error = door_allocate_pitched((void **)&pointer, &pitch, width, rows);
+    printf("%zu x %zu: %s, pitch %zu\n", width, rows, door_error_name(error), pitch);
+    if (error || !pointer)
+        return;
+    fill_and_read(pointer, pitch, width, rows);
+    door_report("  free", door_free(pointer));
+    door_report("  again", door_free(pointer));
+}
+
+static void deep(size_t width, size_t height, size_t depth)
+{
+    struct cudaPitchedPtr made = {0};
+    struct cudaExtent extent = {width, height, depth};
+    if (!door_is_runtime)
+        return;
+    int error = (int)door_runtime.cudaMalloc3D(&made, extent);
+    printf("%zu x %zu x %zu: %s, pitch %zu, %zu x %zu\n", width, height, depth,
+           door_error_name(error), made.pitch, made.xsize, made.ysize);
+    if (error || !made.ptr)
+        return;
+    fill_and_read(made.ptr, made.pitch, width, height * depth);
+    door_report("  free", door_free(made.ptr));
+}
+
+static void elements(void)
+{
+    CUdeviceptr pointer;
+    const char *name = "?";
+    for (int round = 0; round < 2; round++)
+        for (unsigned bytes = 0; bytes <= 17; bytes++) {
+            size_t pitch = 0;
+            CUresult result = DRIVER(cuMemAllocPitch)(&pointer, &pitch, 600, 7, bytes);
+            DRIVER(cuGetErrorName)(result, &name);
+            printf("of %u bytes: %s, pitch %zu\n", bytes, name, pitch);
+            if (result == CUDA_SUCCESS)
+                DRIVER(cuMemFree)(pointer);
+        }
+}
+
+static void refusals(void)
+{
+    void *pointer = (void *)1;
+    size_t pitch = 7;
+    door_report("no place", door_allocate_pitched(NULL, &pitch, 100, 10));
+    door_report("no place", door_allocate_pitched(&pointer, NULL, 100, 10));
+    door_report("no width", door_allocate_pitched(&pointer, &pitch, 0, 10));
+    door_report("no rows", door_allocate_pitched(&pointer, &pitch, 100, 0));
+    door_report("too much", door_allocate_pitched(&pointer, &pitch, 100, (size_t)1 << 50));
+    door_report("overflow", door_allocate_pitched(&pointer, &pitch, 100, SIZE_MAX / 50));
+    door_report("overflow", door_allocate_pitched(&pointer, &pitch, SIZE_MAX - 5, 1));
+    printf("untouched %d\n", pitch == 7 || pitch == 0);
+    door_report("last error", door_last_error());
+    deep(100, SIZE_MAX / 2, 4);
+    deep(0, 10, 10);
+    deep(100, 10, 0);
+    door_report("last error", door_last_error());
+}
+
+int program_pitched(const char *self, const char *door, const char *argument)
+{
+    door_start();
+    for (int round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < WIDTHS; i++) {
+            flat(widths[i], (size_t)(5 + 13 * round) % ROWS_MAX);
+            deep(widths[i], (size_t)(2 + round), 3);
+        }
+    elements();
+    refusals();
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose every function of the doors is: with an argument, the module and the name that each pointer
+ * belongs to, else only whether there is one.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "door.h"
+#include "program.h"
+
+static void say(const char *name, void *function, bool aloud)
+{
+    Dl_info info = {0};
+    bool found = function && dladdr(function, &info) && info.dli_fname;
+    if (!aloud) {
+        printf("%s: %d\n", name, found);
+        return;
+    }
+    const char *file = found ? strrchr(info.dli_fname, '/') : NULL;
+    printf("%s %s %s\n", name, file ? file + 1 : "-",
+           found && info.dli_sname ? info.dli_sname : "-");
+}
+
+int program_whose(const char *self, const char *door, const char *argument)
+{
+    door_start();
+    if (door_is_runtime) {
+#define X(name) say(#name, (void *)door_runtime.name, argument);
+        DOOR_RUNTIME_FUNCTIONS(X)
+#undef X
+    } else {
+#define X(name) say(#name, (void *)door_driver.name##_, argument);
+        DOOR_DRIVER_FUNCTIONS(X)
+#undef X
+    }
+    return 0;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Views of which one is shown, and pictures made of boxes. A picture is one stop of the tab key;
+// arrows go from box to box, and the line below it tells what a box says. In an icicle, Enter or a
+// click makes a frame as wide as the picture, Escape goes back to all.
+
+function tabsMake(views) {
+    const list = element("div", "tabs", ""), panels = Array.from(views.children);
+    const buttons = panels.map((panel) => element("button", "", panel.firstElementChild.textContent));
+    const show = (chosen) => panels.forEach((panel, i) => {
+        panel.hidden = i !== chosen;
+        buttons[i].setAttribute("aria-selected", String(i === chosen));
+        buttons[i].tabIndex = i === chosen ? 0 : -1;
+    });
+    list.setAttribute("role", "tablist");
+    list.setAttribute("aria-label", views.dataset.label);
+    panels.forEach((panel, i) => {
+        buttons[i].type = "button";
+        buttons[i].setAttribute("role", "tab");
+        panel.setAttribute("role", "tabpanel");
+        panel.setAttribute("aria-label", buttons[i].textContent);
+        panel.firstElementChild.hidden = true;
+        buttons[i].addEventListener("click", () => show(i));
+    });
+    list.append(...buttons);
+    list.addEventListener("keydown", (event) => {
+        const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+        if (step) {
+            const next = (buttons.indexOf(document.activeElement) + step + buttons.length) %
+                buttons.length;
+            show(next);
+            buttons[next].focus();
+        }
+    });
+    views.prepend(list);
+    show(Math.max(0, panels.findIndex((panel) => panel.querySelector("svg"))));
+}
+
+// Boxes.
+
+function boxPlace(group) {
+    const shape = group.querySelector("rect");
+    return {
+        group, shape, label: group.querySelector("text"),
+        x: Number(shape.getAttribute("x")), y: Number(shape.getAttribute("y")),
+        width: Number(shape.getAttribute("width")),
+        text: group.querySelector("title").textContent,
+    };
+}
+
+function boxText(box) {
+    const [name, ...figures] = box.text.split("\n");
+    return name + ": " + figures.join(" ");
+}
+
+// The box that an arrow key leads to: in the same row the next one, in another row the nearest.
+function boxBeside(boxes, from, key) {
+    const shown = boxes.filter((box) => !box.group.hasAttribute("hidden"));
+    const same = shown.filter((box) => box.y === from.y), at = same.indexOf(from);
+    if (key === "ArrowLeft" || key === "ArrowRight") {
+        const order = shown.slice().sort((a, b) => a.y - b.y || a.x - b.x);
+        return same[at + (key === "ArrowRight" ? 1 : -1)] ||
+            order[order.indexOf(from) + (key === "ArrowRight" ? 1 : -1)];
+    }
+    const rows = Array.from(new Set(shown.map((box) => box.y))).sort((a, b) => a - b);
+    const row = rows[rows.indexOf(from.y) + (key === "ArrowDown" ? 1 : -1)];
+    const x = Number(from.shape.getAttribute("x")) + 0.01;
+    return shown.find((box) => {
+        const left = Number(box.shape.getAttribute("x"));
+        return box.y === row && left <= x && x < left + Number(box.shape.getAttribute("width"));
+    }) || (key === "ArrowDown" ? null : shown.find((box) => box.y === row));
+}
+
+const WIDTH = 1200, LETTER = 7;
+
+function labelFit(box, x, width) {
+    const letters = width < 6 * LETTER ? 0 : Math.floor((width - 8) / LETTER) - 1;
+    const name = Array.from(box.text.split("\n")[0]);
+    box.label.setAttribute("x", (x + 5).toFixed(1));
+    box.label.textContent = letters <= 0 ? "" : name.length <= letters + 1 ? name.join("")
+                                              : name.slice(0, letters).join("") + "\u2026";
+}
+
+function icicleZoom(boxes, to) {
+    const scale = WIDTH / to.width;
+    for (const box of boxes) {
+        const left = Math.max((box.x - to.x) * scale, 0);
+        const right = Math.min((box.x + box.width - to.x) * scale, WIDTH);
+        box.group.toggleAttribute("hidden", right - left < 0.05);
+        box.group.classList.toggle("above", box.y < to.y);
+        box.shape.setAttribute("x", left.toFixed(3));
+        box.shape.setAttribute("width", Math.max(right - left, 0).toFixed(3));
+        labelFit(box, left, right - left);
+    }
+}
+
+function pictureMake(picture) {
+    const boxes = Array.from(picture.querySelectorAll("g"), boxPlace);
+    const told = element("p", "told", "");
+    const zooms = picture.classList.contains("icicle");
+    let current = boxes[0];
+    const choose = (box, focus) => {
+        current.group.setAttribute("tabindex", "-1");
+        current = box;
+        box.group.setAttribute("tabindex", "0");
+        told.textContent = boxText(box);
+        if (focus) {
+            box.group.focus();
+        }
+    };
+    const zoom = (box) => {
+        icicleZoom(boxes, box);
+        picture.dataset.zoomed = String(box !== boxes[0]);
+    };
+    const boxOf = (event) => boxes.find((box) => box.group === event.target.closest("g"));
+    if (!boxes.length) {
+        return;
+    }
+    picture.setAttribute("role", zooms ? "tree" : "list");
+    for (const box of boxes) {
+        box.group.setAttribute("role", zooms ? "treeitem" : "listitem");
+        box.group.setAttribute("aria-label", boxText(box));
+        box.group.setAttribute("tabindex", "-1");
+        if (zooms) {
+            box.group.setAttribute("aria-level", String(1 + box.y / boxes[0].shape.height.baseVal.value | 0));
+        }
+    }
+    boxes[0].group.setAttribute("tabindex", "0");
+    told.setAttribute("aria-live", "polite");
+    told.textContent = zooms ? "Click a frame, or go to it by arrow keys and press Enter, to zoom; Escape shows all."
+                             : "Point at a box, or go to it by arrow keys, to see what it is.";
+    picture.parentElement.after(told);
+    picture.addEventListener("mouseover", (event) => {
+        const box = boxOf(event);
+        if (box) {
+            told.textContent = boxText(box);
+        }
+    });
+    picture.addEventListener("focusin", (event) => {
+        const box = boxOf(event);
+        if (box && box !== current) {
+            choose(box, false);
+        }
+    });
+    picture.addEventListener("click", (event) => {
+        const box = boxOf(event);
+        if (box) {
+            choose(box, true);
+            if (zooms) {
+                zoom(box);
+            }
+        }
+    });
+    picture.addEventListener("keydown", (event) => {
+        const next = event.key.startsWith("Arrow") ? boxBeside(boxes, current, event.key)
+                   : event.key === "Home" ? boxes[0] : null;
+        if (next) {
+            choose(next, true);
+        } else if (zooms && (event.key === "Enter" || event.key === " ")) {
+            zoom(current);
+        } else if (zooms && event.key === "Escape") {
+            zoom(boxes[0]);
+        } else if (!event.key.startsWith("Arrow")) {
+            return;
+        }
+        event.preventDefault();
+    });
+}
+
+document.querySelectorAll(".views").forEach(tabsMake);
+document.querySelectorAll("svg.icicle, svg.map").forEach(pictureMake);
