@@ -23,8 +23,13 @@ static void tallies_enter(struct tallies *tallies)
 
 static void window_enter(struct analysis *analysis, uint64_t time_ns)
 {
-    struct tallies *all[] = {&analysis->sites, &analysis->stacks, &analysis->sizes, &analysis->libraries,
-                             &analysis->apis,  &analysis->kinds, NULL};
+    struct tallies *all[] = {&analysis->sites,
+                             &analysis->stacks,
+                             &analysis->sizes,
+                             &analysis->libraries,
+                             &analysis->apis,
+                             &analysis->kinds,
+                             NULL};
     struct timeline_point now;
 
     analysis->outside = false;
@@ -122,8 +127,13 @@ static void tallies_compact(struct tallies *tallies)
 
 void analysis_window_finish(struct analysis *analysis)
 {
-    struct tallies *all[] = {&analysis->sites, &analysis->stacks, &analysis->sizes, &analysis->libraries,
-                             &analysis->apis,  &analysis->kinds, NULL};
+    struct tallies *all[] = {&analysis->sites,
+                             &analysis->stacks,
+                             &analysis->sizes,
+                             &analysis->libraries,
+                             &analysis->apis,
+                             &analysis->kinds,
+                             NULL};
 
     if (analysis->opened && !analysis->outside)
         window_leave(analysis, analysis->duration_ns);
