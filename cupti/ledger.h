@@ -35,6 +35,7 @@ struct ledger_block {
     uint8_t memory; /* enum trace_memory */
     uint8_t space;  /* enum ledger_space; 0: a free place of the table */
     bool passed;    /* by the driver itself */
+    bool counted;   /* allocated where figures are taken */
 };
 
 struct ledger {

@@ -13,7 +13,7 @@
 
 #define FIRST_ROWS 64
 
-void level_add(struct level *level, int64_t change, uint64_t serial)
+void level_move(struct level *level, int64_t change, uint64_t serial)
 {
     if (level->serial != serial) {
         level->at_peak = level->current;
@@ -23,6 +23,11 @@ void level_add(struct level *level, int64_t change, uint64_t serial)
         level->current = 0;
     else
         level->current += (uint64_t)change;
+}
+
+void level_add(struct level *level, int64_t change, uint64_t serial)
+{
+    level_move(level, change, serial);
     if (level->current > level->peak)
         level->peak = level->current;
 }

@@ -60,6 +60,9 @@ static inline uint64_t tally_size_class(uint64_t bytes)
 struct tally *tallies_get(struct tallies *tallies, uint64_t key);
 void tallies_done(struct tallies *tallies);
 
+/** Moves a level without looking at its peak. */
+void level_move(struct level *level, int64_t change, uint64_t serial);
+
 /** Adds to a level; `serial` is that of the overall peak so far. */
 void level_add(struct level *level, int64_t change, uint64_t serial);
 

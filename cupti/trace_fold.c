@@ -159,7 +159,8 @@ static int allocate_add(struct trace_fold *fold, const struct trace_record *reco
                                  .api = record->api,
                                  .memory = record->memory,
                                  .space = (uint8_t)kind->space,
-                                 .passed = record->outcome == TRACE_OUTCOME_PASSED};
+                                 .passed = record->outcome == TRACE_OUTCOME_PASSED,
+                                 .counted = true};
     struct tally *rows[ROWS];
     int r;
 
@@ -324,20 +325,28 @@ static void trim_add(struct trace_fold *fold, const struct trace_record *record)
     fold->figures.trimmed_bytes += tally_bytes(record->size);
 }
 
-static void postmortem_add(struct trace_fold *fold, const struct trace_record *record)
+/** A failure of the pool, or (`number`) a refusal: its levels. */
+static void postmortem_add(struct trace_fold *fold, const struct trace_record *record,
+                           uint64_t number)
 {
     const struct trace_fold_figures *figures = &fold->figures;
+    struct trace_fold_store *store = fold->store;
 
-    if (fold->figures.postmortems++ < TRACE_FOLD_POSTMORTEMS)
-        fold->store->postmortem[figures->postmortems - 1] = (struct trace_fold_postmortem){
+    if (store->postmortems < 2 * TRACE_FOLD_POSTMORTEMS &&
+        (number || figures->postmortems < TRACE_FOLD_POSTMORTEMS))
+        store->postmortem[store->postmortems++] = (struct trace_fold_postmortem){
             .time_ns = record->time_ns,
             .request_bytes = record->size,
-            .held_free_bytes = record->value,
+            .held_free_bytes = number ? 0 : record->value,
+            .number = number,
             .requested_bytes = figures->requested.current,
             .allocated_bytes = figures->allocated.current,
             .reserved_bytes = figures->reserved.current,
             .driver_bytes = figures->driver.current,
-            .site = record->site};
+            .site = record->site,
+            .thread = record->thread,
+            .context = record->context};
+    fold->figures.postmortems += !number;
 }
 
 static void memory_info_add(struct trace_fold *fold, const struct trace_record *record)
@@ -363,7 +372,7 @@ static void memory_info_add(struct trace_fold *fold, const struct trace_record *
 /** Of these there are few, and the report cannot do without them. */
 static bool kind_is_rare(uint16_t kind)
 {
-    return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_DEVICE ||
+    return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_RANK || kind == TRACE_EVENT_DEVICE ||
            kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER ||
            kind == TRACE_EVENT_CUPTI_STATE;
 }
@@ -407,7 +416,11 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
         fold->figures.calls_driver++;
         break;
     case TRACE_EVENT_TRIM: trim_add(fold, record); break;
-    case TRACE_EVENT_FAILURE: postmortem_add(fold, record); break;
+    case TRACE_EVENT_FAILURE: postmortem_add(fold, record, 0); break;
+    case TRACE_EVENT_POSTMORTEM:
+        postmortem_add(fold, record, record->value);
+        record_keep(fold, record);
+        break;
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
     case TRACE_EVENT_DRIVER_ALLOCATE:
     case TRACE_EVENT_DRIVER_FREE:
@@ -471,7 +484,7 @@ size_t trace_fold_rows(const struct trace_fold *fold, enum trace_carry_section s
     case TRACE_CARRY_RECORDS: return fold->store->records;
     case TRACE_CARRY_INVALID_FREES:
         return at_most(fold->figures.total.invalid_frees, TRACE_FOLD_FREES);
-    case TRACE_CARRY_POSTMORTEMS: return at_most(fold->figures.postmortems, TRACE_FOLD_POSTMORTEMS);
+    case TRACE_CARRY_POSTMORTEMS: return fold->store->postmortems;
     case TRACE_CARRY_TRIMS: return fold->store->trims;
     default: return 0;
     }

@@ -66,8 +66,10 @@
 /** The pool could not serve a request. */
 struct trace_fold_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
+    uint64_t number; /* of the post-mortem whose levels these are; 0: a failure of the pool */
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes; /* levels */
     uint64_t site;
+    uint32_t thread, context;
 };
 
 /** A refused allocation. */
@@ -148,10 +150,10 @@ struct trace_fold {
 };
 
 struct trace_fold_store {
-    size_t records, trims; /* rows used; invalid frees and postmortems: by their figures */
+    size_t records, trims, postmortems; /* rows used; of the others, by their figures */
     struct trace_record record[TRACE_FOLD_RECORDS];
     struct trace_record invalid_free[TRACE_FOLD_FREES];
-    struct trace_fold_postmortem postmortem[TRACE_FOLD_POSTMORTEMS];
+    struct trace_fold_postmortem postmortem[2 * TRACE_FOLD_POSTMORTEMS];
     struct trace_fold_failure failure[TRACE_FOLD_FAILURES];
     struct trace_fold_trim trim[TRACE_FOLD_TRIMS];
 };

@@ -41,6 +41,14 @@ enum trace_cupti {
 #include "cupti/events.def"
 };
 
+/** `size` and `address` of a PHASE record. */
+enum trace_phase { TRACE_PHASE_END, TRACE_PHASE_BEGIN, TRACE_PHASE_MARK, TRACE_PHASE_STEP };
+enum trace_phase_source {
+    TRACE_PHASE_SOURCE_API,
+    TRACE_PHASE_SOURCE_NVTX,
+    TRACE_PHASE_SOURCE_SIGNAL
+};
+
 /** One event. Fields that an event does not use are 0. */
 struct trace_record {
     uint16_t kind;       /* enum trace_event; stored last */

@@ -1,39 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of slots, mapped by the one who writes and read by the others. See ipc_board.h.
- *
- * The file is allocated in full before it is mapped, so a full file system refuses the board rather
- * than kill the process. Its descriptor is closed at once: a program that closes every descriptor
- * it did not open can neither lose the board nor meet its number again. The mapping is not
- * inherited by a child, whose life must not lengthen the board's.
+ * A living file of slots, mapped by the one who writes and read by the others. See ipc_board.h.
  *
  * A slot's key is written last and cleared first. A reader copies the slot and then asks for the
  * key again, after it has opened what the slot names.
  */
 #include "shim/ipc_board.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cupti/living_file.h"
 #include "shim/shim.h"
 
-#define BOARD_MAGIC   "cupool block 1\n"
-#define NAME_BYTES    33 /* 16 bytes in hexadecimal */
-#define CREATE_TRIES  8
-#define SWEEP_BYTES   4096
-#define SWEEP_BUFFERS 64 /* of SWEEP_BYTES: directory entries looked at in one sweep */
-#define PATH_BYTES    (OPTIONS_TEXT_BYTES + 64)
+#define BOARD_MAGIC  "cupool block 1\n"
+#define BOARD_PREFIX "ipc."
+#define NAME_BYTES   (sizeof(BOARD_PREFIX) + 32) /* 16 bytes in hexadecimal */
 
 struct token {
     char magic[16];
@@ -68,149 +55,35 @@ atomic_uint ipc_board_count; /* written under lock */
 
 static void name_of(const uint8_t id[16], char ret_name[NAME_BYTES])
 {
-    for (int i = 0; i < 16; i++)
-        snprintf(ret_name + 2 * i, 3, "%02x", id[i]);
+    char *end = stpcpy(ret_name, BOARD_PREFIX);
+    for (int i = 0; i < 16; i++, end += 2)
+        snprintf(end, 3, "%02x", id[i]);
 }
 
-/* ---- files ---- */
-
-static bool is_private(const struct stat *status, mode_t type)
-{
-    return (status->st_mode & S_IFMT) == type && status->st_uid == geteuid() &&
-           !(status->st_mode & 077);
-}
-
-/* The directory of this user. Negative errno when it is not his alone. */
+/* The directory of this user. */
 static int directory_open(bool create)
 {
-    char path[PATH_BYTES];
-    struct stat status;
     const char *where = shim_options()->ipc;
-    if (strcmp(where, "off") == 0)
-        return -ENOTSUP;
-    snprintf(path, sizeof(path), "%s/cupool-%u", where, geteuid());
-    if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (directory < 0)
-        return -errno;
-    if (fstat(directory, &status) == 0 && is_private(&status, S_IFDIR))
-        return directory;
-    close(directory);
-    return -EACCES;
-}
-
-/*
- * Opens a board of a living process; one whose process is gone is removed. -ENOENT then, and when
- * there is none of that name.
- */
-static int board_open(int directory, const char *name)
-{
-    struct stat status;
-    int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0)
-        return -errno;
-    int error = 0;
-    if (fstat(file, &status) < 0 || !is_private(&status, S_IFREG))
-        error = -EACCES;
-    else if (flock(file, LOCK_SH | LOCK_NB) == 0) {
-        unlinkat(directory, name, 0);
-        error = -ENOENT;
-    } else if (errno != EWOULDBLOCK) {
-        error = -errno;
-    }
-    if (error == 0)
-        return file;
-    close(file);
-    return error;
-}
-
-static void sweep_entries(int directory, const char *buffer, long bytes)
-{
-    /* As getdents64 fills it. */
-    struct entry64 {
-        uint64_t inode;
-        int64_t offset;
-        unsigned short bytes;
-        unsigned char type;
-        char name[];
-    };
-    for (long at = 0; at < bytes;) {
-        const struct entry64 *each = (const struct entry64 *)(buffer + at);
-        int file = strlen(each->name) == NAME_BYTES - 1 ? board_open(directory, each->name) : -1;
-        if (file >= 0)
-            close(file);
-        at += each->bytes;
-    }
-}
-
-/* Removes the boards of processes that are gone. Reads the directory without malloc. */
-static void sweep(int directory)
-{
-    _Alignas(8) char buffer[SWEEP_BYTES];
-    for (int i = 0; i < SWEEP_BUFFERS; i++) {
-        long bytes = syscall(SYS_getdents64, directory, buffer, sizeof(buffer));
-        if (bytes <= 0)
-            return;
-        sweep_entries(directory, buffer, bytes);
-    }
-}
-
-/* A file with our lock on it that is still in the directory: a sweep may come in between. */
-static int locked_file_create(int directory, uint8_t ret_id[16])
-{
-    char name[NAME_BYTES];
-    struct stat status;
-    for (int i = 0; i < CREATE_TRIES; i++) {
-        if (getrandom(ret_id, 16, GRND_NONBLOCK) != 16)
-            return -EAGAIN;
-        name_of(ret_id, name);
-        int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                          0600);
-        if (file < 0)
-            return -errno;
-        if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 && status.st_nlink)
-            return file;
-        close(file);
-        unlinkat(directory, name, 0);
-    }
-    return -EAGAIN;
-}
-
-static int board_map(int file, struct slot **ret_slots)
-{
-    const size_t bytes = IPC_BOARD_SLOTS * sizeof(struct slot);
-    if (fallocate(file, 0, 0, (off_t)bytes) < 0)
-        return -errno;
-    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (map == MAP_FAILED)
-        return -errno;
-    if (madvise(map, bytes, MADV_DONTFORK) < 0) {
-        int error = -errno;
-        munmap(map, bytes);
-        return error;
-    }
-    *ret_slots = map;
-    return 0;
+    return strcmp(where, "off") == 0 ? -ENOTSUP : living_directory_open(where, create);
 }
 
 static int board_create_locked(void)
 {
     char name[NAME_BYTES];
+    void *map;
     int directory = directory_open(true);
     if (directory < 0)
         return directory;
-    sweep(directory);
-    int file = locked_file_create(directory, board_id), error = file;
-    if (file >= 0) {
-        error = board_map(file, &slots);
+    living_files_visit(directory, BOARD_PREFIX, NULL, NULL);
+    int error = -EAGAIN;
+    if (getrandom(board_id, sizeof(board_id), GRND_NONBLOCK) == sizeof(board_id)) {
         name_of(board_id, name);
-        if (error < 0)
-            unlinkat(directory, name, 0);
-        close(file);
+        error = living_file_create(directory, name, IPC_BOARD_SLOTS * sizeof(struct slot), &map);
     }
+    if (error == 0)
+        slots = map;
     close(directory);
-    return error < 0 ? error : 0;
+    return error;
 }
 
 /* ---- this process's blocks ---- */
@@ -327,7 +200,7 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
     if (directory < 0)
         return directory;
     name_of(token.board, name);
-    int file = board_open(directory, name), error = file;
+    int file = living_file_open(directory, name), error = file;
     if (file >= 0) {
         error = slot_read(file, &token, &slot);
         close(file);

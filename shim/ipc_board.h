@@ -8,9 +8,8 @@
  * (mode 0700) below the one the option `ipc` names; a slot holds the driver's handle, the offset
  * and the size. Without the shim a token is no handle the driver knows, so it is refused there.
  *
- * A board counts as long as its process lives: the mapping holds a lock on the file that the kernel
- * drops with the process, whatever namespaces lie between the two. Whoever meets a board without
- * the lock removes it. A slot counts until its block is freed; keys are never used again.
+ * A board counts as long as its process lives (cupti/living_file.h). A slot counts until its block
+ * is freed; keys are never used again.
  *
  * Threading: every function from any thread; one lock, on paths that call the driver or the system
  * anyway. ipc_board_withdraw is one load while nothing is exported.

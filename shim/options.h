@@ -28,6 +28,9 @@ enum option_mode { OPTION_MODE_OFF, OPTION_MODE_OBSERVE, OPTION_MODE_POOL };
 enum option_backing { OPTION_BACKING_DRIVER };
 enum option_reuse { OPTION_REUSE_DEFERRED, OPTION_REUSE_SYNC, OPTION_REUSE_IMMEDIATE };
 enum option_cupti { OPTION_CUPTI_AUTO, OPTION_CUPTI_ON, OPTION_CUPTI_OFF };
+enum option_nvtx { OPTION_NVTX_AUTO, OPTION_NVTX_OFF };
+enum option_mark_signal { OPTION_MARK_SIGNAL_NONE, OPTION_MARK_SIGNAL_USR2 };
+enum option_postmortem { OPTION_POSTMORTEM_OFF, OPTION_POSTMORTEM_PRINT };
 enum option_fill { OPTION_FILL_NONE, OPTION_FILL_ZERO, OPTION_FILL_POISON };
 
 /** A SIZE option: bytes, or a part of the device. At most one of the two is not 0. */

@@ -8,7 +8,6 @@
 #include "shim/record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +19,10 @@
 #include "shim/context.h"
 #include "shim/gate.h"
 #include "shim/live.h"
+#include "shim/mark_signal.h"
 #include "shim/pool_figures.h"
+#include "shim/postmortem.h"
+#include "shim/record_process.h"
 
 #define TICK_NS       UINT64_C(100000000)
 #define COUNTERS_NS   UINT64_C(1000000000)
@@ -35,35 +37,6 @@ _Atomic uint64_t record_next_tick_ns = TICK_NS;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint api_ids[HOOK_COUNT];
 static atomic_bool device_recorded[DEVICES_MAX];
-
-static void command_line(char *text, size_t text_bytes)
-{
-    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
-    if (file >= 0)
-        close(file);
-    if (length < 0)
-        length = 0;
-    while (length > 0 && text[length - 1] == 0)
-        length--;
-    for (ssize_t i = 0; i < length; i++)
-        if (text[i] == 0)
-            text[i] = ' ';
-    text[length] = 0;
-}
-
-static void record_process(struct trace_writer *writer, const char *command)
-{
-    char identity[64];
-    snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
-             shim_mode() == SHIM_POOL ? "pool" : "observe");
-    trace_writer_emit(writer, &(struct trace_record){
-                                  .kind = TRACE_EVENT_PROCESS,
-                                  .value = trace_writer_string(writer, command),
-                                  .size = (uint64_t)getpid(),
-                                  .address = trace_writer_string(writer, identity),
-                              });
-}
 
 static uint64_t trace_limit(void)
 {
@@ -93,13 +66,14 @@ void record_open(void)
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
         char command[COMMAND_BYTES];
-        command_line(command, sizeof(command));
+        record_command_line(command, sizeof(command));
         live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
             struct trace_writer *writer = writer_open(pattern);
             if (writer)
                 record_process(writer, command);
             atomic_store(&record_trace, writer);
+            mark_signal_install(writer);
         }
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
@@ -195,6 +169,7 @@ static void emit_refused(const struct call *call, enum trace_event kind,
 void record_allocate_refused(const struct call *call, const struct record_block *block, int error)
 {
     emit_refused(call, TRACE_EVENT_ALLOCATE, block, error);
+    postmortem_note(call, block, error);
 }
 
 void record_free_refused(const struct call *call, const struct record_block *block, int error)
@@ -344,6 +319,7 @@ void record_tick(uint64_t now_ns)
     if (now_ns < due ||
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
+    mark_signal_flush(trace());
     live_publish();
     if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
         atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
@@ -359,6 +335,7 @@ void record_close(void)
     live_close();
     if (!writer)
         return;
+    mark_signal_flush(writer);
     record_all_counters();
     activity_close();
     atomic_store(&record_trace, NULL);

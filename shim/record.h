@@ -47,7 +47,7 @@ struct record_block {
 
 void record_allocate(const struct call *call, const struct record_block *block);
 void record_free(const struct call *call, const struct record_block *block);
-/** An allocation that was refused. */
+/** An allocation that was refused; out of memory leaves a post-mortem. */
 void record_allocate_refused(const struct call *call, const struct record_block *block, int error);
 /** A free that was refused of memory that stays as it was. */
 void record_free_refused(const struct call *call, const struct record_block *block, int error);

@@ -22,17 +22,23 @@
 #include "cupti/memory_kind.h"
 #include "cupti/tally.h"
 #include "cupti/trace_reader.h"
+#include "cupti/verdict.h"
 #include "tools/address_map.h"
 #include "tools/driver_view.h"
-#include "tools/episodes.h"
+#include "tools/growth.h"
+#include "tools/plateau.h"
 #include "tools/pool_levels.h"
 #include "tools/timeline.h"
 
-#define ANALYSIS_INVALID_FREES 100 /* kept with their sites; all are counted */
-#define ANALYSIS_POSTMORTEMS   100
-#define ANALYSIS_FAILURES      100
-#define ANALYSIS_TRIMS         1000 /* kept with their times; all are counted */
-#define ANALYSIS_DEVICES       64
+#define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
+#define ANALYSIS_POSTMORTEMS      100
+#define ANALYSIS_POSTMORTEM_POOLS 16
+#define ANALYSIS_POSTMORTEM_PARTS 5
+#define ANALYSIS_FAILURES         100  /* the same */
+#define ANALYSIS_SPANS            1000 /* of phases; when there are more, close ones are joined */
+#define ANALYSIS_STEPS            4000 /* kept with their figures; all are counted */
+#define ANALYSIS_TRIMS            1000 /* kept with their times; all are counted */
+#define ANALYSIS_DEVICES          64
 
 struct analysis_device {
     uint32_t index;
@@ -48,10 +54,35 @@ struct analysis_invalid_free {
     uint16_t api;
 };
 
+/** A key of a breakdown and its bytes. */
+struct analysis_part {
+    uint64_t key, bytes;
+};
+
+/** A context's figures in a post-mortem. */
+struct analysis_postmortem_pool {
+    uint32_t context;
+#define POSTMORTEM_POOL(name, help) uint64_t name;
+#include "cupti/postmortem.def"
+};
+
+/**
+ * A request that the pool could not serve. When it was refused to the program in the end there is
+ * more: the state of memory then, by the process itself, and what was live, by the trace.
+ */
 struct analysis_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
     struct timeline_point levels;
     uint64_t site;
+    uint32_t context, thread;
+    uint32_t number; /* from 1; 0: the pool's failure alone */
+    bool is_refused; /* to the program; what follows is known */
+    enum verdict verdict;
+    struct verdict_facts facts;
+    struct analysis_postmortem_pool pool[ANALYSIS_POSTMORTEM_POOLS];
+    size_t pools;
+    struct analysis_part sites[ANALYSIS_POSTMORTEM_PARTS];     /* largest first; 0 bytes: none */
+    struct analysis_part libraries[ANALYSIS_POSTMORTEM_PARTS]; /* the same */
 };
 
 struct analysis_failure {
@@ -69,11 +100,63 @@ struct analysis_trim {
     uint64_t time_ns, bytes;
 };
 
+/** Who said that there is a phase; the first three as in the trace. */
+enum analysis_phase_source {
+    ANALYSIS_PHASE_API = TRACE_PHASE_SOURCE_API,
+    ANALYSIS_PHASE_NVTX = TRACE_PHASE_SOURCE_NVTX,
+    ANALYSIS_PHASE_SIGNAL = TRACE_PHASE_SOURCE_SIGNAL,
+    ANALYSIS_PHASE_DETECTED,
+    ANALYSIS_PHASE_SOURCES
+};
+
+extern const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES];
+
+/** What steps had: sums, and the highest of one. */
+struct analysis_step_figures {
+    uint64_t count;
+    uint64_t allocations, allocations_max;
+    uint64_t driver_calls, driver_calls_max;
+};
+
 struct analysis_phase {
     const char *name;
+    enum analysis_phase_source source;
     uint64_t count, open; /* begun in all; begun and not ended */
-    uint64_t duration_ns, begin_ns;
-    uint64_t allocations, frees, peak_requested_bytes;
+    uint64_t duration_ns, begin_ns, first_ns;
+    uint64_t allocations, frees, driver_calls, peak_requested_bytes;
+    uint64_t opening_requested_bytes; /* when it first began */
+    int64_t growth_bytes;             /* of requested memory, over all its spans */
+    /* Its steps; without any inside, each time from begin to end is one. */
+    struct analysis_step_figures steps;
+    size_t span; /* its last one, as row + 1; 0: none */
+    struct {     /* at the outermost begin */
+        uint64_t requested_bytes, allocations, frees, driver_calls, steps;
+    } opening;
+};
+
+/** A time from begin to end of a phase. */
+struct analysis_span {
+    size_t phase;
+    uint64_t begin_ns, end_ns;
+};
+
+/** From one cupool_step() to the next, or to the end of a phase. */
+struct analysis_step {
+    uint64_t number, begin_ns, end_ns;
+    uint64_t allocations, frees, driver_calls;
+    int64_t growth_bytes;
+};
+
+/** The part of a trace that figures are of. */
+struct analysis_window {
+    bool is_set;
+    uint64_t begin_ns, end_ns; /* of the trace; ignored when there is a phase */
+    const char *phase;         /* NULL: by time */
+};
+
+/** What was there when a window opened. */
+struct analysis_opening {
+    uint64_t requested_bytes, reserved_bytes, driver_bytes, blocks;
 };
 
 /** A pool counter as it was last recorded, summed over contexts by its reader. */
@@ -96,8 +179,17 @@ struct analysis {
     const struct trace_reader *reader;
     const struct analysis_lens *lens; /* NULL: every address is a site of its own */
     struct trace_summary recording;
+    struct analysis_window window;
+    bool outside;                   /* the window, now: levels move, nothing counts */
+    bool opened;                    /* the window was entered */
+    bool ended;                     /* the window by time is over */
+    uint64_t entered_ns, window_ns; /* last entered; time inside */
+    struct analysis_opening opening;
 
     const char *command, *version;
+    bool has_rank;
+    uint64_t rank, ranks; /* ranks 0: unknown */
+    const char *rank_variable;
     bool has_exit;
     uint32_t wait_status;
     uint64_t duration_ns;
@@ -118,13 +210,13 @@ struct analysis {
     struct pool_levels pool_levels;
     struct histogram latency;
     struct lifetimes lifetimes;
-    struct episodes episodes;
 
     uint64_t stack;       /* of the record under way, as the trace has it */
     struct tallies sites; /* as the lens joins them */
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct address_history addresses;
+    uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
@@ -133,8 +225,32 @@ struct analysis {
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;
+    size_t *phase_open; /* rows of the open ones */
+    size_t phases_open;
+    bool has_plateau;
+    struct plateau plateau;
+    uint64_t phases_left_out;   /* records of names beyond the most that are kept */
+    struct analysis_span *span; /* in the order of their ends */
+    size_t spans, spans_room;
+    uint64_t spans_close_ns; /* gaps up to this were closed */
+    struct analysis_step_figures steps;
+    struct analysis_step *step;
+    size_t steps_kept, steps_room;
+    struct {
+        bool open;
+        uint64_t number, begin_ns, requested_bytes, allocations, frees, driver_calls;
+    } step_now;
+    struct growth_series by_step, by_time; /* live blocks of each site */
+    struct growth_site *growth;            /* leak candidates, most blocks first */
+    size_t growths;
     struct analysis_counter *counter;
     size_t counters, counters_room;
+};
+
+/** How to analyse. */
+struct analysis_request {
+    const struct analysis_lens *lens; /* used only during the call; NULL: none */
+    struct analysis_window window;
 };
 
 /**
@@ -147,6 +263,13 @@ int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis,
 /** The same through a lens, which is used only during the call. */
 int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
                             struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
+
+/** The same for a part of the trace: what happened before is its opening balance. */
+int analysis_create_as(struct trace_reader *reader, const struct analysis_request *request,
+                       struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
+
+/** The row of a phase, NULL when there is none of that name. */
+const struct analysis_phase *analysis_phase_find(const struct analysis *analysis, const char *name);
 
 /**
  * Begins with what is left of events that a trace of limited size does not hold (trace_carry.h);

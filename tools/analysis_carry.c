@@ -141,6 +141,7 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
             !site_map(analysis, block.stack, &site))
             continue;
         block.site = (uint32_t)site;
+        block.counted = !analysis->outside;
         if (ledger_add(&analysis->ledger, &block) < 0)
             return -ENOMEM;
     }
@@ -197,7 +198,7 @@ static void figures_load(struct analysis *analysis, const struct trace_fold_figu
                    .driver_bytes = sums.memory_info.driver_bytes},
         .free_bytes = sums.memory_info.free_bytes,
         .total_bytes = sums.memory_info.total_bytes};
-    analysis->driver_view.was_on = false; /* its beginning is lost */
+    analysis->order = sums.total.allocations;
 }
 
 static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
@@ -244,31 +245,50 @@ static struct timeline_point postmortem_levels(const struct trace_fold_postmorte
                                    .driver_bytes = row->driver_bytes};
 }
 
-static int moments_load(struct analysis *analysis, const struct trace_carry *carry)
+/** The pool's failures, which the refusals among the kept records may belong to. */
+static void postmortems_load(struct analysis *analysis, const struct trace_carry *carry)
 {
-    const struct trace_fold_figures *figures = &carry->header->figures;
-    const struct trace_fold_postmortem *postmortem = carry->rows[TRACE_CARRY_POSTMORTEMS];
-    const struct trace_fold_trim *trim = carry->rows[TRACE_CARRY_TRIMS];
-    const struct timeline_point opening = {.time_ns = figures->cut_ns,
-                                           .requested_bytes = figures->requested.current,
-                                           .allocated_bytes = figures->allocated.current,
-                                           .reserved_bytes = figures->reserved.current,
-                                           .driver_bytes = figures->driver.current};
+    const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
+    size_t failures = 0;
 
-    if (SECTION_ROWS(carry, POSTMORTEMS) > ANALYSIS_POSTMORTEMS ||
-        SECTION_ROWS(carry, TRIMS) > ANALYSIS_TRIMS)
-        return -EBADMSG;
-    for (size_t i = 0; i < SECTION_ROWS(carry, POSTMORTEMS); i++) {
-        analysis->postmortem[i] = (struct analysis_postmortem){
-            .time_ns = postmortem[i].time_ns,
-            .request_bytes = postmortem[i].request_bytes,
-            .held_free_bytes = postmortem[i].held_free_bytes,
-            .levels = postmortem_levels(&postmortem[i]),
-            .site = site_exists(analysis, postmortem[i].site) ? postmortem[i].site : 0};
+    for (size_t i = 0; i < SECTION_ROWS(carry, POSTMORTEMS); i++)
+        if (!row[i].number && failures < ANALYSIS_POSTMORTEMS)
+            analysis->postmortem[failures++] = (struct analysis_postmortem){
+                .time_ns = row[i].time_ns,
+                .request_bytes = row[i].request_bytes,
+                .held_free_bytes = row[i].held_free_bytes,
+                .thread = row[i].thread,
+                .context = row[i].context,
+                .levels = postmortem_levels(&row[i]),
+                .site = site_exists(analysis, row[i].site) ? row[i].site : 0};
+    if (analysis->postmortems < failures)
+        analysis->postmortems = failures;
+}
+
+/** Refusals have the levels of their moment; which sites were live then is lost. */
+static void refusals_correct(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
+
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
+        struct analysis_postmortem *postmortem = &analysis->postmortem[i];
+
+        memset(postmortem->sites, 0, sizeof postmortem->sites);
+        memset(postmortem->libraries, 0, sizeof postmortem->libraries);
+        for (size_t k = 0; k < SECTION_ROWS(carry, POSTMORTEMS); k++)
+            if (row[k].number && row[k].number == postmortem->number)
+                postmortem->levels = postmortem_levels(&row[k]);
     }
+}
+
+static int trims_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_trim *trim = carry->rows[TRACE_CARRY_TRIMS];
+
+    if (SECTION_ROWS(carry, TRIMS) > ANALYSIS_TRIMS)
+        return -EBADMSG;
     for (size_t i = 0; i < SECTION_ROWS(carry, TRIMS); i++)
         analysis->trim[i] = (struct analysis_trim){trim[i].time_ns, trim[i].bytes};
-    timeline_add(&analysis->timeline, &opening);
     return 0;
 }
 
@@ -290,16 +310,44 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
     return r;
 }
 
-int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
+/** Keeps what is live of rows, and nothing that was counted. */
+static void tallies_strip(struct tallies *tallies)
 {
-    const struct trace_carry *carry = trace_reader_carry(analysis->reader);
-    int r;
+    for (size_t i = 0; i < tallies->rows; i++)
+        tallies->row[i] = (struct tally){
+            .key = tallies->row[i].key,
+            .live_bytes.current = tallies->row[i].live_bytes.current,
+            .live_blocks.current = tallies->row[i].live_blocks.current,
+        };
+}
 
-    if (!carry)
-        return 0;
-    r = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
-    if (r == 0)
-        r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
+/** Figures of a part of the trace: all that is carried is before it, but for the levels. */
+static void figures_strip(struct analysis *analysis)
+{
+    const struct trace_fold_figures none = {
+        .duration_ns = analysis->duration_ns,
+        .requested.current = analysis->requested.current,
+        .allocated.current = analysis->allocated.current,
+        .reserved.current = analysis->reserved.current,
+        .driver.current = analysis->driver.current,
+        .total.live_bytes.current = analysis->total.live_bytes.current,
+        .total.live_blocks.current = analysis->total.live_blocks.current,
+    };
+    uint64_t order = analysis->order;
+
+    figures_load(analysis, &none);
+    analysis->order = order;
+#define TALLIES(name, NAME) tallies_strip(&analysis->name);
+    TRACE_FOLD_TALLIES(TALLIES)
+#undef TALLIES
+    tallies_strip(&analysis->sites);
+    address_history_done(&analysis->addresses);
+}
+
+static int all_load(struct analysis *analysis, const struct trace_carry *carry, event_add_fn *add)
+{
+    int r = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
+
     if (r == 0)
         r = rows_load(analysis, carry);
     if (r == 0)
@@ -308,8 +356,31 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
         r = addresses_load(analysis, carry);
     if (r == 0)
         r = failures_load(analysis, carry);
+    if (r == 0)
+        r = trims_load(analysis, carry);
     if (r < 0)
         return r;
     figures_load(analysis, &carry->header->figures);
-    return moments_load(analysis, carry);
+    postmortems_load(analysis, carry);
+    r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
+    refusals_correct(analysis, carry);
+    analysis->driver_view.was_on = false; /* its beginning is lost */
+    return r;
+}
+
+int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
+{
+    const struct trace_carry *carry = trace_reader_carry(analysis->reader);
+    struct timeline_point opening;
+    int r = carry ? all_load(analysis, carry, add) : 0;
+
+    if (!carry || r < 0)
+        return r;
+    if (analysis->outside) {
+        figures_strip(analysis);
+        return 0;
+    }
+    opening = analysis_levels_now(analysis, carry->header->figures.cut_ns);
+    timeline_add(&analysis->timeline, &opening);
+    return 0;
 }

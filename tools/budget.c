@@ -13,13 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum section { SECTION_NONE, SECTION_BUDGET, SECTION_SITE, SECTION_IGNORE };
+enum section { SECTION_NONE, SECTION_BUDGET, SECTION_SITE, SECTION_PHASE, SECTION_IGNORE };
 
 /** Keys of a [site] section and the figures they are budgets of. */
 static const struct {
     const char *key;
     enum metric metric;
 } site_keys[] = {{"peak", METRIC_peak_live}, {"leaked", METRIC_leaked_at_exit}};
+
+/** Keys of a [phase] section; the metric only lends its unit. */
+static const struct {
+    const char *key;
+    enum metric unit_of;
+} phase_keys[PHASE_METRIC_COUNT] = {
+#define UNIT_OF_BYTES                          METRIC_peak_live
+#define UNIT_OF_COUNT                          METRIC_allocations
+#define PHASE_METRIC(key, unit, report, value) {#key, UNIT_OF_##unit},
+    PHASE_METRICS(PHASE_METRIC)
+#undef PHASE_METRIC
+};
 
 #define SITE_KEYS (sizeof site_keys / sizeof *site_keys)
 
@@ -79,11 +91,13 @@ static void section_begin(struct parse *parse, const char *text)
     } else if (!strncmp(name, "site ", 5) && name[5 + strspn(name + 5, " ")]) {
         parse->section = SECTION_SITE;
         snprintf(parse->glob, sizeof parse->glob, "%s", name + 5 + strspn(name + 5, " "));
-    } else if (!strncmp(name, "phase", 5) && (name[5] == ' ' || !name[5])) {
-        parse_fail(parse, "[%s]: budgets of phases are not supported: phases are not recorded yet",
-                   name);
+    } else if (!strncmp(name, "phase ", 6) && name[6 + strspn(name + 6, " ")]) {
+        parse->section = SECTION_PHASE;
+        snprintf(parse->glob, sizeof parse->glob, "%s", name + 6 + strspn(name + 6, " "));
     } else {
-        parse_fail(parse, "[%s]: unknown section: accepted are [budget], [site GLOB] and [ignore]",
+        parse_fail(parse,
+                   "[%s]: unknown section: accepted are [budget], [site GLOB], [phase GLOB] and "
+                   "[ignore]",
                    name);
     }
 }
@@ -165,11 +179,11 @@ static void growth_add(struct parse *parse, const char *key, int metric, const c
         item_add(parse, item, key, value);
 }
 
-static void limit_add(struct parse *parse, const char *key, const char *name, const char *glob,
-                      int metric, const char *value)
+/** `item` has everything but limit, name and text. */
+static void limit_add(struct parse *parse, struct budget_item item, const char *key,
+                      const char *name, const char *value)
 {
-    struct budget_item item = {.metric = (enum metric)metric, .glob = (char *)glob};
-    enum metric_unit unit = metric_rows[metric].unit;
+    enum metric_unit unit = metric_rows[item.metric].unit;
 
     if (metric_parse(unit, value, &item.limit) < 0)
         parse_fail(parse, "%s = %s: not in range or of another kind: accepted is %s", key, value,
@@ -195,7 +209,7 @@ static void budget_key(struct parse *parse, const char *key, const char *value)
     } else if (is_growth) {
         growth_add(parse, key, metric, value);
     } else {
-        limit_add(parse, key, key, NULL, metric, value);
+        limit_add(parse, (struct budget_item){.metric = (enum metric)metric}, key, key, value);
     }
 }
 
@@ -207,10 +221,34 @@ static void site_key(struct parse *parse, const char *key, const char *value)
         if (strcmp(site_keys[i].key, key) != 0)
             continue;
         snprintf(name, sizeof name, "site %s: %s", parse->glob, key);
-        limit_add(parse, key, name, parse->glob, site_keys[i].metric, value);
+        limit_add(parse, (struct budget_item){.metric = site_keys[i].metric, .glob = parse->glob},
+                  key, name, value);
         return;
     }
     parse_fail(parse, "%s: unknown key of a site: accepted are peak and leaked", key);
+}
+
+static void phase_key(struct parse *parse, const char *key, const char *value)
+{
+    char name[sizeof parse->glob + 64], accepted[256];
+    size_t used = 0;
+
+    for (size_t i = 0; i < PHASE_METRIC_COUNT; i++) {
+        if (used < sizeof accepted)
+            used += (size_t)snprintf(accepted + used, sizeof accepted - used, "%s%s", i ? ", " : "",
+                                     phase_keys[i].key);
+        if (strcmp(phase_keys[i].key, key) != 0)
+            continue;
+        snprintf(name, sizeof name, "phase %s: %s", parse->glob, key);
+        limit_add(parse,
+                  (struct budget_item){.metric = phase_keys[i].unit_of,
+                                       .glob = parse->glob,
+                                       .is_phase = true,
+                                       .phase_metric = (enum phase_metric)i},
+                  key, name, value);
+        return;
+    }
+    parse_fail(parse, "%s: unknown key of a phase: accepted are %s", key, accepted);
 }
 
 static void ignore_key(struct parse *parse, const char *key, const char *value)
@@ -242,6 +280,7 @@ static int key_read(void *context, const char *section, const char *key, const c
     switch (parse->section) {
     case SECTION_BUDGET: budget_key(parse, key, value); break;
     case SECTION_SITE: site_key(parse, key, value); break;
+    case SECTION_PHASE: phase_key(parse, key, value); break;
     case SECTION_IGNORE: ignore_key(parse, key, value); break;
     case SECTION_NONE: parse_fail(parse, "%s: stands in no section: begin with [budget]", key);
     }

@@ -7,6 +7,8 @@
  *     peak_live_growth = +3%, min 64 MiB
  *     [site decode*]             peak and leaked of the sites that fit a glob
  *     peak = 2 GiB
+ *     [phase decode*]            phases that fit a glob
+ *     device_allocs_per_step = 0
  *     [ignore]                   sites that count nowhere
  *     site = libnccl*
  *
@@ -26,6 +28,8 @@ struct budget_item {
     char *glob; /* NULL: all sites */
     enum metric metric;
     bool is_growth;
+    bool is_phase; /* the glob is of phases; `metric` then only has the figure's unit */
+    enum phase_metric phase_metric;
     uint64_t limit;             /* of one that is no growth */
     struct tolerance tolerance; /* of a growth */
 };

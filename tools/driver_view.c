@@ -160,7 +160,10 @@ int driver_view_add(struct analysis *analysis, const struct trace_record *record
     case TRACE_EVENT_DRIVER_CONTEXT: return event_keep(view, record);
     case TRACE_EVENT_DRIVER_POOL: pool_note(view, record); return 0;
     case TRACE_EVENT_CUPTI_STATE: state_note(analysis, record); return 0;
-    case TRACE_EVENT_MEMORY_INFO: memory_info_add(analysis, record); return 0;
+    case TRACE_EVENT_MEMORY_INFO:
+        if (!analysis->outside)
+            memory_info_add(analysis, record);
+        return 0;
     default: return 0;
     }
 }

@@ -147,6 +147,20 @@ static int growth_result(const struct gate_input *input, struct gate_result *res
     return 0;
 }
 
+static int phase_result(const struct gate_input *input, struct gate *gate,
+                        struct gate_result *result, char *ret_why, size_t why_bytes)
+{
+    const struct budget_item *item = result->item;
+    uint64_t values[PHASE_METRIC_COUNT];
+    bool fitted;
+    int r = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    limit_judge(result, values[item->phase_metric]);
+    return fitted ? 0 : gate_warn(gate, "[%s]: no phase fits this glob", item->name);
+}
+
 static int limit_result(const struct gate_input *input, struct gate *gate,
                         struct gate_result *result, char *ret_why, size_t why_bytes)
 {
@@ -155,6 +169,8 @@ static int limit_result(const struct gate_input *input, struct gate *gate,
     bool fitted = true;
     int r = 0;
 
+    if (item->is_phase)
+        return phase_result(input, gate, result, ret_why, why_bytes);
     if (!item->glob) {
         limit_judge(result, input->measured->metric[item->metric]);
         return 0;

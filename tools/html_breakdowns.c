@@ -124,23 +124,28 @@ static void kinds_print(const struct html_article *article)
 
 static void phases_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "Phase", "#Times", "#Time in all", "#Allocations", "#Frees", "#Peak", NULL};
+    static const char *const columns[] = {"Phase",        "Source", "#Times",       "#Time in all",
+                                          "#Allocations", "#Frees", "#Most a step", "#Driver calls",
+                                          "#Peak",        NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->phases)
         return;
     html_section_begin(article, "phases", "Phases");
-    html_table_begin(article->out, "sortable", "Phases the program marked", columns);
+    html_table_begin(article->out, "sortable",
+                     "Phases, marked by the program or found in its memory", columns);
     for (size_t i = 0; i < analysis->phases && i < article->top; i++) {
         const struct analysis_phase *phase = &analysis->phase[i];
 
         html_row_begin(article->out);
         html_cell_text(article->out, phase->name);
+        html_cell_text(article->out, analysis_phase_source_name[phase->source]);
         html_cell_count(article->out, phase->count);
         html_cell_duration(article->out, phase->duration_ns);
         html_cell_count(article->out, phase->allocations);
         html_cell_count(article->out, phase->frees);
+        html_cell_count(article->out, phase->steps.allocations_max);
+        html_cell_count(article->out, phase->driver_calls);
         html_cell_bytes(article->out, phase->peak_requested_bytes);
     }
     html_table_end(article->out);

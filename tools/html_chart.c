@@ -84,17 +84,17 @@ static unsigned phase_colour(size_t phase)
     return 1 + (unsigned)phase % (HTML_COLOURS - 1);
 }
 
-static void episodes_draw(const struct plot *plot, const struct analysis *analysis)
+static void spans_draw(const struct plot *plot, const struct analysis *analysis)
 {
-    for (size_t i = 0; i < analysis->episodes.count; i++) {
-        const struct episode *episode = &analysis->episodes.row[i];
-        double x = plot_x(plot, episode->begin_ns), width = plot_x(plot, episode->end_ns) - x;
+    for (size_t i = 0; i < analysis->spans; i++) {
+        const struct analysis_span *span = &analysis->span[i];
+        double x = plot_x(plot, span->begin_ns), width = plot_x(plot, span->end_ns) - x;
 
         fprintf(plot->out,
                 "<rect class=\"phase c%u\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" "
                 "height=\"%.0f\"><title>",
-                phase_colour(episode->phase), x, TOP, width > 0.5 ? width : 0.5, HEIGHT);
-        html_text(plot->out, analysis->phase[episode->phase].name);
+                phase_colour(span->phase), x, TOP, width > 0.5 ? width : 0.5, HEIGHT);
+        html_text(plot->out, analysis->phase[span->phase].name);
         fputs("</title></rect>\n", plot->out);
     }
 }
@@ -131,7 +131,7 @@ static void picture_print(const struct html_article *article, const struct plot 
         (unsigned long long)analysis->peak_time_ns, (unsigned long long)plot->end_ns,
         (unsigned long long)analysis->timeline.span_ns, LEFT + WIDTH + 20, TOP + HEIGHT + 30,
         unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
-    episodes_draw(plot, analysis);
+    spans_draw(plot, analysis);
     axes_print(plot);
     for (size_t i = 0; i < LINES; i++)
         line_print(plot, &lines[i]);
@@ -149,34 +149,35 @@ static void legend_print(const struct plot *plot, const struct analysis *analysi
         html_legend_item(plot->out, lines[i].name, lines[i].name);
     if (analysis->total.failures)
         html_legend_item(plot->out, "failure", "failed allocation");
-    for (size_t i = 0; i < analysis->phases && i < PHASES_NAMED && analysis->episodes.count; i++) {
+    for (size_t i = 0; i < analysis->phases && i < PHASES_NAMED; i++) {
+        if (!analysis->phase[i].span)
+            continue;
         snprintf(classes, sizeof classes, "c%u", phase_colour(i));
         html_legend_item(plot->out, classes, analysis->phase[i].name);
     }
     fputs("</p>\n<p class=\"range\" aria-live=\"polite\"></p>\n", plot->out);
 }
 
-static void episodes_print(const struct plot *plot, const struct analysis *analysis)
+static void spans_print(const struct plot *plot, const struct analysis *analysis)
 {
     static const char *const columns[] = {"Phase", "#Begin", "#End", NULL};
 
-    if (!analysis->episodes.count)
+    if (!analysis->spans)
         return;
-    fprintf(plot->out, "<details><summary>%zu times of phases</summary>\n",
-            analysis->episodes.count);
-    html_table_begin(plot->out, "episodes",
-                     analysis->episodes.close_ns
+    fprintf(plot->out, "<details><summary>%zu times of phases</summary>\n", analysis->spans);
+    html_table_begin(plot->out, "spans",
+                     analysis->spans_close_ns
                          ? "When phases were open; those that follow each other closely are joined"
                          : "When phases were open",
                      columns);
-    for (size_t i = 0; i < analysis->episodes.count; i++) {
-        const struct episode *episode = &analysis->episodes.row[i];
+    for (size_t i = 0; i < analysis->spans; i++) {
+        const struct analysis_span *span = &analysis->span[i];
 
         html_row_begin(plot->out);
-        fprintf(plot->out, "<td class=\"c%u\">", phase_colour(episode->phase));
-        html_text(plot->out, analysis->phase[episode->phase].name);
-        html_cell_duration(plot->out, episode->begin_ns);
-        html_cell_duration(plot->out, episode->end_ns);
+        fprintf(plot->out, "<td class=\"c%u\">", phase_colour(span->phase));
+        html_text(plot->out, analysis->phase[span->phase].name);
+        html_cell_duration(plot->out, span->begin_ns);
+        html_cell_duration(plot->out, span->end_ns);
     }
     html_table_end(plot->out);
     fputs("</details>\n", plot->out);
@@ -253,7 +254,7 @@ void html_chart_print(const struct html_article *article)
         picture_print(article, &plot);
         legend_print(&plot, analysis);
         points_print(&plot);
-        episodes_print(&plot, analysis);
+        spans_print(&plot, analysis);
         failures_print(article);
     } else {
         fputs("<p>The program allocated no device memory.</p>\n", article->out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What went wrong, in the HTML report: refused requests, invalid frees, leaks.
+ * What went wrong, in the HTML report: refused requests, sites that grow, invalid frees, leaks.
  */
 #include "tools/html_article.h"
 
@@ -53,6 +53,29 @@ static int leaks_print(const struct html_article *article)
     return 0;
 }
 
+/** Sites whose live blocks grow steadily. */
+static void growth_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"Site", "#Blocks", "#Bytes", "#Never freed", NULL};
+    const struct analysis *analysis = article->analysis;
+
+    if (!analysis->growths)
+        return;
+    html_section_begin(article, "growth", "Growing");
+    html_table_begin(article->out, "sortable", "Sites that grow from step to step", columns);
+    for (size_t i = 0; i < analysis->growths && i < article->top; i++) {
+        const struct tally *row = &analysis->sites.row[analysis->growth[i].row];
+
+        html_row_begin(article->out);
+        html_cell_site(article, row->key);
+        html_cell_count(article->out, analysis->growth[i].blocks);
+        html_cell_bytes(article->out, analysis->growth[i].bytes);
+        html_cell_count(article->out, row->leaked_blocks);
+    }
+    html_table_end(article->out);
+    html_section_end(article);
+}
+
 static void invalid_frees_print(const struct html_article *article)
 {
     static const char *const columns[] = {"#Time",        "Function",       "Address", "Freed by",
@@ -86,8 +109,18 @@ static void invalid_frees_print(const struct html_article *article)
 
 static void postmortems_print(const struct html_article *article)
 {
-    static const char *const columns[] = {
-        "#Time", "#Request", "#In use", "#From the driver", "#Free in the pool", "Site", NULL};
+    static const char *const columns[] = {"#Time",
+                                          "#Request",
+                                          "Verdict",
+                                          "#In use",
+                                          "#From the driver",
+                                          "#Free in the pool",
+                                          "#Largest free",
+                                          "#Quarantine",
+                                          "#Device free",
+                                          "#Others",
+                                          "Site",
+                                          NULL};
     const struct analysis *analysis = article->analysis;
 
     if (!analysis->postmortems)
@@ -100,9 +133,18 @@ static void postmortems_print(const struct html_article *article)
         html_row_begin(article->out);
         html_cell_duration(article->out, postmortem->time_ns);
         html_cell_bytes(article->out, postmortem->request_bytes);
+        html_cell_hint(article->out,
+                       postmortem->is_refused ? verdict_name(postmortem->verdict) : "not refused",
+                       postmortem->is_refused ? verdict_sentence(postmortem->verdict)
+                                              : "the driver could serve it, or an older trace");
         html_cell_bytes(article->out, postmortem->levels.requested_bytes);
         html_cell_bytes(article->out, postmortem->levels.driver_bytes);
-        html_cell_bytes(article->out, postmortem->held_free_bytes);
+        html_cell_bytes(article->out, postmortem->is_refused ? postmortem->facts.cached_bytes
+                                                             : postmortem->held_free_bytes);
+        html_cell_bytes(article->out, postmortem->facts.largest_free_bytes);
+        html_cell_bytes(article->out, postmortem->facts.quarantined_bytes);
+        html_cell_bytes(article->out, postmortem->facts.driver_free_bytes);
+        html_cell_bytes(article->out, verdict_others_bytes(&postmortem->facts));
         html_cell_site(article, postmortem->site);
     }
     html_table_end(article->out);
@@ -112,6 +154,7 @@ static void postmortems_print(const struct html_article *article)
 int html_troubles_print(const struct html_article *article)
 {
     postmortems_print(article);
+    growth_print(article);
     invalid_frees_print(article);
     return leaks_print(article);
 }

@@ -53,6 +53,29 @@ enum metric {
         METRIC_COUNT
 };
 
+/*
+ * Figures of a phase: PHASE_METRIC(key, unit, place in cupool.report/1, value from `const struct
+ * analysis_phase *p`). "Per step" is the highest of one step.
+ */
+/* clang-format off */
+#define PHASE_METRICS(PHASE_METRIC)                                                                \
+    PHASE_METRIC(peak_live, BYTES, "peak_requested_bytes", p->peak_requested_bytes)                \
+    PHASE_METRIC(growth, BYTES, "growth_bytes",                                                    \
+                 p->growth_bytes > 0 ? (uint64_t)p->growth_bytes : 0)                              \
+    PHASE_METRIC(device_allocs, COUNT, "allocations", p->allocations)                              \
+    PHASE_METRIC(device_allocs_per_step, COUNT, "steps.allocations_max",                           \
+                 p->steps.allocations_max)                                                         \
+    PHASE_METRIC(driver_calls, COUNT, "driver_calls", p->driver_calls)                             \
+    PHASE_METRIC(driver_calls_per_step, COUNT, "steps.driver_calls_max", p->steps.driver_calls_max)
+/* clang-format on */
+
+enum phase_metric {
+#define PHASE_METRIC(key, ...) PHASE_METRIC_##key,
+    PHASE_METRICS(PHASE_METRIC)
+#undef PHASE_METRIC
+        PHASE_METRIC_COUNT
+};
+
 struct metric_row {
     const char *key;
     enum metric_unit unit;

@@ -10,11 +10,9 @@
 #include "tools/symbols.h"
 #include "tools/units.h"
 
-const char *const report_by_name[REPORT_BYS] = {
-    [REPORT_BY_SITE] = "site",
-    [REPORT_BY_LIBRARY] = "library",
-    [REPORT_BY_SIZE] = "size",
-    [REPORT_BY_API] = "api",
+const char *const report_by_name[REPORT_BY_NAMES] = {
+    [REPORT_BY_SITE] = "site", [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
+    [REPORT_BY_API] = "api",   [REPORT_BY_PHASE] = "phase",
 };
 
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by)

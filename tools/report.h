@@ -14,10 +14,18 @@
 #include "tools/analysis.h"
 #include "tools/frames.h"
 
-enum report_by { REPORT_BY_SITE, REPORT_BY_LIBRARY, REPORT_BY_SIZE, REPORT_BY_API, REPORT_BYS };
+enum report_by {
+    REPORT_BY_SITE,
+    REPORT_BY_LIBRARY,
+    REPORT_BY_SIZE,
+    REPORT_BY_API,
+    REPORT_BYS,                   /* of those that have tallies */
+    REPORT_BY_PHASE = REPORT_BYS, /* has rows of its own */
+    REPORT_BY_NAMES
+};
 
 /** Names of enum report_by as users write them. */
-extern const char *const report_by_name[REPORT_BYS];
+extern const char *const report_by_name[REPORT_BY_NAMES];
 
 struct report_style {
     enum report_by by; /* what the text report breaks down */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "tools/report_job.h"
+
 const struct report_format report_formats[] = {
 #define FORMAT(name, missing, help) {#name, help, report_##name##_write, missing},
     REPORT_FORMATS(FORMAT)
@@ -42,11 +44,11 @@ void report_formats_list(char *ret_text, size_t text_bytes)
 
 int report_text_write(const struct report_input *input, const struct report_style *style, FILE *out)
 {
-    int r = 0;
+    int r = input->count > 1 ? report_text_job(input, style, out) : 0;
 
     for (size_t i = 0; i < input->count && r == 0; i++) {
         if (input->count > 1)
-            fprintf(out, "%s== %s ==\n", i ? "\n" : "", input->traces[i]);
+            fprintf(out, "\n== %s ==\n", input->traces[i]);
         r = report_text(input->analyses[i], input->traces[i], style, out);
     }
     return r;

@@ -13,6 +13,7 @@
 #include "tools/html_article.h"
 #include "tools/html_assets.h"
 #include "tools/html_table.h"
+#include "tools/report_job.h"
 #include "tools/units.h"
 
 #define DEFAULT_TOP 500
@@ -249,6 +250,8 @@ static int articles_print(const struct report_input *input, const struct report_
     FILE *stream = fopencookie(&counted, "w", functions);
     int r = stream ? 0 : -ENOMEM;
 
+    if (r == 0 && input->count > 1)
+        r = report_html_job(input, stream);
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],

@@ -11,39 +11,29 @@
 #include <string.h>
 
 #include "tools/report_figures.h"
+#include "tools/report_job.h"
+#include "tools/report_json_parts.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
-
-static json_t *text_or_null(const char *text)
-{
-    json_t *string = text ? json_string(text) : NULL;
-
-    return string ? string : json_null(); /* also for text that is not UTF-8 */
-}
-
-static json_t *integer(uint64_t value)
-{
-    return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
-}
-
-static void set(json_t *object, const char *key, uint64_t value)
-{
-    json_object_set_new(object, key, integer(value));
-}
 
 static json_t *process_json(const struct analysis *analysis)
 {
     json_t *process = json_object();
     int status = analysis_exit_status(analysis);
 
-    json_object_set_new(process, "command", text_or_null(analysis->command));
+    json_object_set_new(process, "command", report_json_text(analysis->command));
     json_object_set_new(process, "complete", json_boolean(analysis->recording.complete));
-    json_object_set_new(process, "cupool", text_or_null(analysis->version));
+    json_object_set_new(process, "cupool", report_json_text(analysis->version));
     json_object_set_new(process, "exit_status", status < 0 ? json_null() : json_integer(status));
-    set(process, "duration_ns", analysis->duration_ns);
-    set(process, "pid", analysis->recording.pid);
-    set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
+    report_json_set(process, "duration_ns", analysis->duration_ns);
+    report_json_set(process, "pid", analysis->recording.pid);
+    json_object_set_new(process, "rank",
+                        analysis->has_rank ? report_json_integer(analysis->rank) : json_null());
+    json_object_set_new(process, "ranks",
+                        analysis->ranks ? report_json_integer(analysis->ranks) : json_null());
+    json_object_set_new(process, "rank_variable", report_json_text(analysis->rank_variable));
+    report_json_set(process, "start_realtime_ns", analysis->recording.start_realtime_ns);
     return process;
 }
 
@@ -66,10 +56,10 @@ static json_t *devices_json(const struct analysis *analysis)
         const struct analysis_device *device = &analysis->device[i];
         json_t *row = json_object();
 
-        set(row, "index", device->index);
-        json_object_set_new(row, "name", text_or_null(device->name));
+        report_json_set(row, "index", device->index);
+        json_object_set_new(row, "name", report_json_text(device->name));
         json_object_set_new(row, "simulated", json_boolean(device->simulated));
-        set(row, "total_bytes", device->total_bytes);
+        report_json_set(row, "total_bytes", device->total_bytes);
         json_object_set_new(row, "driver_version", version_json(device->driver_version));
         json_object_set_new(row, "cuda_version", version_json(device->runtime_version));
         json_array_append_new(devices, row);
@@ -103,9 +93,9 @@ static json_t *latency_json(const struct histogram *latency)
 {
     json_t *object = json_object();
 
-    set(object, "p50", histogram_quantile(latency, 500));
-    set(object, "p99", histogram_quantile(latency, 990));
-    set(object, "max", latency->max);
+    report_json_set(object, "p50", histogram_quantile(latency, 500));
+    report_json_set(object, "p99", histogram_quantile(latency, 990));
+    report_json_set(object, "max", latency->max);
     return object;
 }
 
@@ -113,7 +103,7 @@ static json_t *unaccounted_json(const struct analysis *analysis)
 {
     uint64_t bytes;
 
-    return driver_view_unaccounted(analysis, &bytes) ? integer(bytes) : json_null();
+    return driver_view_unaccounted(analysis, &bytes) ? report_json_integer(bytes) : json_null();
 }
 
 static json_t *summary_json(const struct analysis *analysis)
@@ -121,7 +111,7 @@ static json_t *summary_json(const struct analysis *analysis)
     json_t *summary = json_object();
 
     for (const struct report_figure *figure = report_summary_figures; figure->name; figure++)
-        set(summary, figure->name, report_summary_figure(figure, analysis));
+        report_json_set(summary, figure->name, report_summary_figure(figure, analysis));
     json_object_set_new(summary, "unaccounted_bytes", unaccounted_json(analysis));
     json_object_set_new(summary, "fragmentation", fragmentation_json(analysis));
     json_object_set_new(summary, "latency_ns", latency_json(&analysis->latency));
@@ -131,27 +121,7 @@ static json_t *summary_json(const struct analysis *analysis)
 static void tally_set(json_t *object, const struct tally *row)
 {
     for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
-        set(object, figure->name, report_tally_figure(figure, row));
-}
-
-static void place_set(json_t *object, const struct report_place *at)
-{
-    const struct report_place place = *at;
-
-    json_object_set_new(object, "module", text_or_null(place.site.module));
-    json_object_set_new(object, "build_id", text_or_null(place.site.build_id));
-    json_object_set_new(object, "offset", place.known ? integer(place.site.offset) : json_null());
-    json_object_set_new(object, "function", text_or_null(*place.function ? place.function : NULL));
-    json_object_set_new(object, "file", text_or_null(place.file));
-    json_object_set_new(object, "line", place.line ? integer(place.line) : json_null());
-}
-
-static void site_set(json_t *object, const struct analysis *analysis, uint64_t id)
-{
-    struct report_place place;
-
-    report_place_find(analysis, id, &place);
-    place_set(object, &place);
+        report_json_set(object, figure->name, report_tally_figure(figure, row));
 }
 
 /** The whole stack, innermost frame first. */
@@ -166,7 +136,7 @@ static json_t *frames_json(const struct analysis *analysis, uint64_t id)
         struct report_place place;
 
         report_place_of(&frames[i], &place);
-        place_set(object, &place);
+        report_json_place_set(object, &place);
         json_object_set_new(object, "changed", json_boolean(frames[i].changed));
         json_object_set_new(object, "inlined", json_boolean(frames[i].inlined));
         json_array_append_new(array, object);
@@ -188,7 +158,7 @@ static json_t *stacks_json(const struct analysis *analysis, size_t top, json_t *
         tally_set(object, &rows[i]);
         json_array_append_new(array, object);
     }
-    set(left_out, "stack", analysis->stacks.rows - count);
+    report_json_set(left_out, "stack", analysis->stacks.rows - count);
     free(rows);
     return array;
 }
@@ -197,14 +167,16 @@ static void row_name_set(json_t *object, const struct analysis *analysis, enum r
                          uint64_t key)
 {
     switch (by) {
-    case REPORT_BY_SITE: site_set(object, analysis, key); break;
+    case REPORT_BY_SITE: report_json_site_set(object, analysis, key); break;
     case REPORT_BY_LIBRARY:
-        json_object_set_new(object, "path", text_or_null((const char *)(uintptr_t)key));
+        json_object_set_new(object, "path", report_json_text((const char *)(uintptr_t)key));
         break;
-    case REPORT_BY_SIZE: set(object, "up_to_bytes", analysis_size_class_bytes(key)); break;
+    case REPORT_BY_SIZE:
+        report_json_set(object, "up_to_bytes", analysis_size_class_bytes(key));
+        break;
     default:
         json_object_set_new(object, "name",
-                            text_or_null(trace_reader_string(analysis->reader, key)));
+                            report_json_text(trace_reader_string(analysis->reader, key)));
     }
 }
 
@@ -224,7 +196,7 @@ static json_t *rows_json(const struct analysis *analysis, enum report_by by, siz
         tally_set(object, &rows[i]);
         json_array_append_new(array, object);
     }
-    set(left_out, report_by_name[by], tallies->rows - count);
+    report_json_set(left_out, report_by_name[by], tallies->rows - count);
     free(rows);
     return array;
 }
@@ -245,18 +217,6 @@ static json_t *memory_json(const struct analysis *analysis)
     return memory;
 }
 
-static json_t *point_json(const struct timeline_point *point)
-{
-    json_t *object = json_object();
-
-    set(object, "t_ns", point->time_ns);
-    set(object, "requested_bytes", point->requested_bytes);
-    set(object, "allocated_bytes", point->allocated_bytes);
-    set(object, "reserved_bytes", point->reserved_bytes);
-    set(object, "driver_bytes", point->driver_bytes);
-    return object;
-}
-
 static json_t *timeline_json(const struct analysis *analysis)
 {
     static struct timeline_point points[TIMELINE_POINTS];
@@ -264,18 +224,18 @@ static json_t *timeline_json(const struct analysis *analysis)
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++) {
-        json_t *point = point_json(&points[i]);
+        json_t *point = report_json_point(&points[i]);
         uint64_t time_ns = i + 1 < count ? points[i].time_ns : UINT64_MAX;
         struct driver_step step;
         struct pool_level level;
 
         if (pool_levels_at(&analysis->pool_levels, time_ns, &level)) {
-            set(point, "cached_bytes", level.cached_bytes);
-            set(point, "quarantined_bytes", level.quarantined_bytes);
+            report_json_set(point, "cached_bytes", level.cached_bytes);
+            report_json_set(point, "quarantined_bytes", level.quarantined_bytes);
         }
         if (driver_view_at(&analysis->driver_view, time_ns, &step)) {
-            set(point, "driver_total_bytes", step.total_bytes);
-            set(point, "unaccounted_bytes", step.unaccounted_bytes);
+            report_json_set(point, "driver_total_bytes", step.total_bytes);
+            report_json_set(point, "unaccounted_bytes", step.unaccounted_bytes);
         }
         json_array_append_new(array, point);
     }
@@ -291,25 +251,9 @@ static json_t *lifetimes_json(const struct lifetimes *lifetimes)
         uint64_t up_to_ns = lifetime_class_ns(i);
 
         json_object_set_new(object, "up_to_ns",
-                            up_to_ns == UINT64_MAX ? json_null() : integer(up_to_ns));
-        set(object, "blocks", lifetimes->row[i].blocks);
-        set(object, "bytes", lifetimes->row[i].bytes);
-        json_array_append_new(array, object);
-    }
-    return array;
-}
-
-static json_t *postmortems_json(const struct analysis *analysis)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
-        const struct analysis_postmortem *postmortem = &analysis->postmortem[i];
-        json_t *object = point_json(&postmortem->levels);
-
-        set(object, "request_bytes", postmortem->request_bytes);
-        set(object, "held_free_bytes", postmortem->held_free_bytes);
-        site_set(object, analysis, postmortem->site);
+                            up_to_ns == UINT64_MAX ? json_null() : report_json_integer(up_to_ns));
+        report_json_set(object, "blocks", lifetimes->row[i].blocks);
+        report_json_set(object, "bytes", lifetimes->row[i].bytes);
         json_array_append_new(array, object);
     }
     return array;
@@ -319,7 +263,7 @@ static json_t *site_json(const struct analysis *analysis, uint64_t id)
 {
     json_t *object = json_object();
 
-    site_set(object, analysis, id);
+    report_json_site_set(object, analysis, id);
     return object;
 }
 
@@ -331,35 +275,16 @@ static json_t *invalid_frees_json(const struct analysis *analysis)
         const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
         json_t *object = json_object();
 
-        set(object, "t_ns", invalid->time_ns);
-        set(object, "address", invalid->address);
-        set(object, "error", invalid->error);
+        report_json_set(object, "t_ns", invalid->time_ns);
+        report_json_set(object, "address", invalid->address);
+        report_json_set(object, "error", invalid->error);
         json_object_set_new(object, "api",
-                            text_or_null(trace_reader_string(analysis->reader, invalid->api)));
+                            report_json_text(trace_reader_string(analysis->reader, invalid->api)));
         json_object_set_new(object, "site", site_json(analysis, invalid->site));
         json_object_set_new(object, "allocation_site",
                             site_json(analysis, invalid->allocation_site));
         json_object_set_new(object, "first_free_site",
                             site_json(analysis, invalid->first_free_site));
-        json_array_append_new(array, object);
-    }
-    return array;
-}
-
-static json_t *phases_json(const struct analysis *analysis)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < analysis->phases; i++) {
-        const struct analysis_phase *phase = &analysis->phase[i];
-        json_t *object = json_object();
-
-        json_object_set_new(object, "name", text_or_null(phase->name));
-        set(object, "count", phase->count);
-        set(object, "duration_ns", phase->duration_ns);
-        set(object, "allocations", phase->allocations);
-        set(object, "frees", phase->frees);
-        set(object, "peak_requested_bytes", phase->peak_requested_bytes);
         json_array_append_new(array, object);
     }
     return array;
@@ -373,11 +298,11 @@ static json_t *counters_json(const struct analysis *analysis)
         const struct analysis_counter *counter = &analysis->counter[i];
         json_t *object = json_object();
 
-        json_object_set_new(object, "name", text_or_null(counter->name));
-        set(object, "context", counter->context);
-        set(object, "current", counter->current);
-        set(object, "peak", counter->peak);
-        set(object, "at_peak", counter->at_peak);
+        json_object_set_new(object, "name", report_json_text(counter->name));
+        report_json_set(object, "context", counter->context);
+        report_json_set(object, "current", counter->current);
+        report_json_set(object, "peak", counter->peak);
+        report_json_set(object, "at_peak", counter->at_peak);
         json_array_append_new(array, object);
     }
     return array;
@@ -392,11 +317,11 @@ static json_t *driver_libraries_json(const struct analysis *analysis)
     for (size_t i = 0; rows && i < libraries->rows; i++) {
         json_t *row = json_object();
 
-        json_object_set_new(row, "path", text_or_null((const char *)(uintptr_t)rows[i].key));
-        set(row, "allocations", rows[i].allocations);
-        set(row, "requested_bytes", rows[i].requested_bytes);
-        set(row, "peak_bytes", rows[i].live_bytes.peak);
-        set(row, "live_bytes", rows[i].live_bytes.current);
+        json_object_set_new(row, "path", report_json_text((const char *)(uintptr_t)rows[i].key));
+        report_json_set(row, "allocations", rows[i].allocations);
+        report_json_set(row, "requested_bytes", rows[i].requested_bytes);
+        report_json_set(row, "peak_bytes", rows[i].live_bytes.peak);
+        report_json_set(row, "live_bytes", rows[i].live_bytes.current);
         json_array_append_new(array, row);
     }
     free(rows);
@@ -411,12 +336,12 @@ static json_t *driver_pools_json(const struct driver_view *view)
         const struct driver_pool *pool = &view->pool[i];
         json_t *row = json_object();
 
-        set(row, "device", pool->device);
-        set(row, "bytes", pool->bytes);
-        set(row, "used_bytes", pool->used_bytes);
-        set(row, "peak_bytes", pool->peak_bytes);
-        set(row, "peak_used_bytes", pool->peak_used_bytes);
-        set(row, "trims", pool->trims);
+        report_json_set(row, "device", pool->device);
+        report_json_set(row, "bytes", pool->bytes);
+        report_json_set(row, "used_bytes", pool->used_bytes);
+        report_json_set(row, "peak_bytes", pool->peak_bytes);
+        report_json_set(row, "peak_used_bytes", pool->peak_used_bytes);
+        report_json_set(row, "trims", pool->trims);
         json_object_set_new(row, "destroyed", json_boolean(pool->destroyed));
         json_array_append_new(array, row);
     }
@@ -433,14 +358,14 @@ static json_t *driver_json(const struct analysis *analysis)
     if (!driver_view_at(view, analysis->peak_time_ns, &at_peak))
         return json_null();
     driver = json_object();
-    set(driver, "allocations", view->allocations);
-    set(driver, "frees", view->frees);
-    set(driver, "peak_bytes", view->total_peak_bytes);
-    set(driver, "at_peak_bytes", at_peak.total_bytes);
-    set(driver, "peak_host_bytes", view->host_peak_bytes);
-    set(driver, "unaccounted_allocations", view->unaccounted_allocations);
-    set(driver, "unaccounted_peak_bytes", view->unaccounted_peak_bytes);
-    set(driver, "unaccounted_end_bytes", view->unaccounted_end_bytes);
+    report_json_set(driver, "allocations", view->allocations);
+    report_json_set(driver, "frees", view->frees);
+    report_json_set(driver, "peak_bytes", view->total_peak_bytes);
+    report_json_set(driver, "at_peak_bytes", at_peak.total_bytes);
+    report_json_set(driver, "peak_host_bytes", view->host_peak_bytes);
+    report_json_set(driver, "unaccounted_allocations", view->unaccounted_allocations);
+    report_json_set(driver, "unaccounted_peak_bytes", view->unaccounted_peak_bytes);
+    report_json_set(driver, "unaccounted_end_bytes", view->unaccounted_end_bytes);
     json_object_set_new(driver, "unaccounted_libraries", driver_libraries_json(analysis));
     json_object_set_new(driver, "pools", driver_pools_json(view));
     return driver;
@@ -458,11 +383,11 @@ static json_t *cupti_json(const struct driver_view *view)
     json_object_set_new(cupti, "state", json_string(driver_view_state_name(view)));
     json_object_set_new(cupti, "detail", json_string(text));
     json_object_set_new(cupti, "whole", json_boolean(view->is_whole));
-    json_object_set_new(cupti, "library", text_or_null(view->library));
-    set(cupti, "version", view->version);
-    set(cupti, "result", view->result);
-    set(cupti, "dropped", view->dropped);
-    set(cupti, "clock_error_ns", view->clock_error_ns);
+    json_object_set_new(cupti, "library", report_json_text(view->library));
+    report_json_set(cupti, "version", view->version);
+    report_json_set(cupti, "result", view->result);
+    report_json_set(cupti, "dropped", view->dropped);
+    report_json_set(cupti, "clock_error_ns", view->clock_error_ns);
     return cupti;
 }
 
@@ -492,7 +417,7 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
     };
 
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        set(recording, figures[i].key, figures[i].value);
+        report_json_set(recording, figures[i].key, figures[i].value);
     json_object_set_new(recording, "cupti", cupti_json(&analysis->driver_view));
     json_object_set_new(recording, "closed", json_boolean(found->closed));
     json_object_set_new(recording, "complete", json_boolean(found->complete));
@@ -506,7 +431,7 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_t *report = json_object(), *left_out = json_object();
 
     json_object_set_new(report, "schema", json_string(SCHEMA));
-    json_object_set_new(report, "trace", text_or_null(trace));
+    json_object_set_new(report, "trace", report_json_text(trace));
     json_object_set_new(report, "process", process_json(analysis));
     json_object_set_new(report, "device", devices_json(analysis));
     json_object_set_new(report, "summary", summary_json(analysis));
@@ -518,10 +443,13 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "libraries",
                         rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
     json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
-    json_object_set_new(report, "phases", phases_json(analysis));
+    json_object_set_new(report, "phases", report_json_phases(analysis));
+    json_object_set_new(report, "steps", report_json_steps(analysis));
+    json_object_set_new(report, "growth", report_json_growth(analysis));
+    json_object_set_new(report, "window", report_json_window(analysis));
     json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_object_set_new(report, "timeline", timeline_json(analysis));
-    json_object_set_new(report, "postmortems", postmortems_json(analysis));
+    json_object_set_new(report, "postmortems", report_json_postmortems(analysis));
     json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));
     json_object_set_new(report, "counters", counters_json(analysis));
     json_object_set_new(report, "recording", recording_json(analysis, left_out));
@@ -544,6 +472,7 @@ int report_json(struct analysis *const *analyses, const char *const *traces, siz
             json_array_append_new(reports, report_object(analyses[i], traces[i], style));
         json_object_set_new(root, "schema", json_string(SCHEMA_LIST));
         json_object_set_new(root, "reports", reports);
+        json_object_set_new(root, "job", report_json_job(analyses, traces, count));
     }
     r = root ? json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : -1;
     json_decref(root);

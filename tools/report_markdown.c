@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tools/escape.h"
+#include "tools/report_job.h"
 #include "tools/units.h"
 
 #define MOST_BYTES  (1023 * 1024)
@@ -64,6 +65,10 @@ static void figures_print(const struct page *page)
     FILE *out = page->out;
 
     fputs("| | |\n|---|---|\n", out);
+    if (analysis->window.is_set)
+        fprintf(out, "| Part of the run | %s; %s were live when it began |\n",
+                unit_duration(analysis->window_ns).text,
+                unit_bytes(analysis->opening.requested_bytes).text);
     fprintf(out, "| Peak requested | **%s** after %s |\n",
             unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text);
     fprintf(out, "| From the driver | %s then, %s at most; %.1f %% unused at the peak |\n",
@@ -110,6 +115,56 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
     return 0;
 }
 
+static void phases_print(const struct page *page, size_t top)
+{
+    const struct analysis *analysis = page->analysis;
+
+    if (!analysis->phases)
+        return;
+    fputs("| Phase | Source | Times | Time | Allocations | Most a step | Peak | Growth |\n"
+          "|---|---|--:|--:|--:|--:|--:|--:|\n",
+          page->out);
+    for (size_t i = 0; i < analysis->phases && i < top; i++) {
+        const struct analysis_phase *phase = &analysis->phase[i];
+        bool shrinks = phase->growth_bytes < 0;
+
+        fputs("| ", page->out);
+        text_print(page, phase->name);
+        fprintf(page->out, " | %s | %s | %s | %s", analysis_phase_source_name[phase->source],
+                unit_count(phase->count).text, unit_duration(phase->duration_ns).text,
+                unit_count(phase->allocations).text);
+        fprintf(
+            page->out, " | %s | %s | %s%s |\n",
+            phase->steps.count ? unit_count(phase->steps.allocations_max).text : "-",
+            unit_bytes(phase->peak_requested_bytes).text, shrinks ? "-" : "+",
+            unit_bytes(shrinks ? 0 - (uint64_t)phase->growth_bytes : (uint64_t)phase->growth_bytes)
+                .text);
+    }
+    if (analysis->phases > top)
+        fprintf(page->out, "\n%zu more: `--by phase --top %zu`\n", analysis->phases - top,
+                analysis->phases);
+    fputc('\n', page->out);
+}
+
+static void growth_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    char name[256];
+
+    for (size_t i = 0; i < analysis->growths && i < TROUBLES; i++) {
+        const struct tally *row = &analysis->sites.row[analysis->growth[i].row];
+
+        report_site_name(analysis, row->key, name, sizeof name);
+        fprintf(page->out, "- grows by %s (%s)%s: ", unit_blocks(analysis->growth[i].blocks).text,
+                unit_bytes(analysis->growth[i].bytes).text,
+                row->leaked_blocks ? ", never freed" : ", freed in the end");
+        text_print(page, name);
+        fputc('\n', page->out);
+    }
+    if (analysis->growths)
+        fputc('\n', page->out);
+}
+
 static void troubles_print(const struct page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -131,6 +186,9 @@ static void troubles_print(const struct page *page)
                 unit_bytes(postmortem->request_bytes).text, unit_duration(postmortem->time_ns).text,
                 unit_bytes(postmortem->levels.requested_bytes).text);
         text_print(page, name);
+        if (postmortem->is_refused)
+            fprintf(page->out, ": **%s**: %s", verdict_name(postmortem->verdict),
+                    verdict_sentence(postmortem->verdict));
         fputc('\n', page->out);
     }
     if (analysis->total.invalid_frees || analysis->postmortems)
@@ -140,7 +198,7 @@ static void troubles_print(const struct page *page)
 static int pages_print(const struct report_input *input, const struct report_style *style,
                        FILE *out)
 {
-    int r = 0;
+    int r = input->count > 1 ? report_markdown_job(input, out) : 0;
 
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct page page = {input->analyses[i], out};
@@ -148,6 +206,10 @@ static int pages_print(const struct report_input *input, const struct report_sty
         head_print(&page, input->traces[i]);
         figures_print(&page);
         troubles_print(&page);
+        growth_print(&page);
+        phases_print(&page, style->top ? style->top : DEFAULT_TOP);
+        if (style->by == REPORT_BY_PHASE)
+            continue;
         r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
         if (r == 0 && style->by != REPORT_BY_SIZE)
             r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);

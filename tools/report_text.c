@@ -11,49 +11,35 @@
 #include <sys/wait.h>
 
 #include "tools/escape.h"
+#include "tools/report_text_parts.h"
 #include "tools/text_table.h"
 #include "tools/units.h"
 
-#define DEFAULT_TOP 8
-#define SIZE_ROWS   6
+#define DEFAULT_TOP  8
+#define SIZE_ROWS    6
+#define PHASE_ROWS   40
+#define PHASES_BRIEF 5
 
-#define BOLD   "\033[1m"
-#define RED    "\033[31m"
-#define YELLOW "\033[33m"
-#define PLAIN  "\033[0m"
-
-struct page {
-    const struct analysis *analysis;
-    const struct report_style *style;
-    FILE *out;
-};
-
-static const char *colour(const struct page *page, const char *code)
-{
-    return page->style->colour ? code : "";
-}
-
-static void line_begin(const struct page *page, const char *title)
-{
-    fprintf(page->out, "%-15s", title);
-}
-
-static void process_print(const struct page *page)
+static void process_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     int status = analysis_exit_status(analysis);
     int room = (int)page->style->columns - 1;
 
     if (analysis->command)
-        fprintf(page->out, "%s%.*s%s\n", colour(page, BOLD), room, analysis->command,
-                colour(page, PLAIN));
-    fprintf(page->out, "pid %u, ran %s", analysis->recording.pid,
-            unit_duration(analysis->duration_ns).text);
+        fprintf(page->out, "%s%.*s%s\n", report_text_colour(page, REPORT_BOLD), room,
+                analysis->command, report_text_colour(page, REPORT_PLAIN));
+    fprintf(page->out, "pid %u", analysis->recording.pid);
+    if (analysis->has_rank)
+        fprintf(page->out, ", rank %llu", (unsigned long long)analysis->rank);
+    if (analysis->ranks)
+        fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
+    fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
     if (status < 0)
         fputs(", exit status unknown\n", page->out);
     else if (WIFSIGNALED((int)analysis->wait_status))
-        fprintf(page->out, ", %sended by signal %d%s\n", colour(page, RED), status - 128,
-                colour(page, PLAIN));
+        fprintf(page->out, ", %sended by signal %d%s\n", report_text_colour(page, REPORT_RED),
+                status - 128, report_text_colour(page, REPORT_PLAIN));
     else
         fprintf(page->out, ", exit status %d\n", status);
 }
@@ -65,7 +51,7 @@ static void version_print(FILE *out, const char *title, uint64_t version)
                 (unsigned long long)version % 1000 / 10);
 }
 
-static void devices_print(const struct page *page)
+static void devices_print(const struct report_page *page)
 {
     for (size_t i = 0; i < page->analysis->devices; i++) {
         const struct analysis_device *device = &page->analysis->device[i];
@@ -78,7 +64,7 @@ static void devices_print(const struct page *page)
     }
 }
 
-static void incomplete_print(const struct page *page)
+static void incomplete_print(const struct report_page *page)
 {
     char why[256];
 
@@ -87,15 +73,15 @@ static void incomplete_print(const struct page *page)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
                 unit_count(page->analysis->recording.cut_stacks).text);
     if (*why)
-        fprintf(page->out, "%strace is incomplete:%s %s\n", colour(page, YELLOW),
-                colour(page, PLAIN), why);
+        fprintf(page->out, "%strace is incomplete:%s %s\n", report_text_colour(page, REPORT_YELLOW),
+                report_text_colour(page, REPORT_PLAIN), why);
     report_rotated(&page->analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(page->out, "%strace is cut:%s %s\n", colour(page, YELLOW), colour(page, PLAIN),
-                why);
+        fprintf(page->out, "%strace is cut:%s %s\n", report_text_colour(page, REPORT_YELLOW),
+                report_text_colour(page, REPORT_PLAIN), why);
 }
 
-static void headline_print(const struct page *page)
+static void headline_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
 
@@ -103,64 +89,64 @@ static void headline_print(const struct page *page)
         fputs("\nThe program allocated no device memory.\n\n", page->out);
         return;
     }
-    fprintf(page->out, "\n%sAt its peak the program used %s of device memory", colour(page, BOLD),
-            unit_bytes(analysis->requested.peak).text);
+    fprintf(page->out, "\n%sAt its peak the program used %s of device memory",
+            report_text_colour(page, REPORT_BOLD), unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
         fprintf(page->out, "; %s was held for it", unit_bytes(analysis->driver.at_peak).text);
-    fprintf(page->out, ".%s\n\n", colour(page, PLAIN));
+    fprintf(page->out, ".%s\n\n", report_text_colour(page, REPORT_PLAIN));
 }
 
-static void peak_print(const struct page *page)
+static void peak_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
 
-    line_begin(page, "Peak");
+    report_text_line(page, "Peak");
     fprintf(page->out, "%s after %s; allocated %s, from the driver %s\n",
             unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
             unit_bytes(analysis->allocated.at_peak).text,
             unit_bytes(analysis->driver.at_peak).text);
-    line_begin(page, "Fragmentation");
+    report_text_line(page, "Fragmentation");
     fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
 }
 
-static void calls_print(const struct page *page)
+static void calls_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct tally *total = &analysis->total;
     uint64_t driver_calls = analysis_driver_calls(analysis);
 
-    line_begin(page, "Allocations");
+    report_text_line(page, "Allocations");
     fprintf(page->out, "%s, %s freed, %s failed\n", unit_count(total->allocations).text,
             unit_count(total->frees).text, unit_count(total->failures).text);
-    line_begin(page, "Served");
+    report_text_line(page, "Served");
     fprintf(page->out, "%s from memory the pool had, %s with a driver call,\n",
             unit_percent(total->hits, total->allocations).text,
             unit_percent(total->misses, total->allocations).text);
-    line_begin(page, "");
+    report_text_line(page, "");
     fprintf(page->out, "%s after a wait for the device, %s by the driver itself\n",
             unit_percent(total->waits, total->allocations).text,
             unit_percent(total->passed, total->allocations).text);
-    line_begin(page, "Driver calls");
+    report_text_line(page, "Driver calls");
     fprintf(page->out, "%s", unit_count(driver_calls).text);
     if (analysis_has_pool(analysis))
         fprintf(page->out, " with the pool, %s without", unit_count(analysis->calls_asked).text);
     fputc('\n', page->out);
-    line_begin(page, "Latency");
+    report_text_line(page, "Latency");
     fprintf(page->out, "p50 %s, p99 %s, max %s\n",
             unit_duration(histogram_quantile(&analysis->latency, 500)).text,
             unit_duration(histogram_quantile(&analysis->latency, 990)).text,
             unit_duration(analysis->latency.max).text);
 }
 
-static void lifetimes_print(const struct page *page)
+static void lifetimes_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     size_t median = lifetimes_median(&analysis->lifetimes);
 
     if (!analysis->lifetimes.blocks)
         return;
-    line_begin(page, "Lifetimes");
+    report_text_line(page, "Lifetimes");
     if (median + 1 < LIFETIME_CLASSES)
         fprintf(page->out, "half of the blocks at most %s",
                 unit_duration(lifetime_class_ns(median)).text);
@@ -179,32 +165,33 @@ static const struct tally *kind_row(const struct analysis *analysis, unsigned me
     return NULL;
 }
 
-static void leaks_print(const struct page *page)
+static void leaks_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct tally *total = &analysis->total;
     const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
 
-    line_begin(page, "Leaks");
+    report_text_line(page, "Leaks");
     if (total->leaked_blocks)
-        fprintf(page->out, "%s%s in %s%s", colour(page, RED), unit_bytes(total->leaked_bytes).text,
-                unit_blocks(total->leaked_blocks).text, colour(page, PLAIN));
+        fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
+                unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,
+                report_text_colour(page, REPORT_PLAIN));
     else
         fputs("none", page->out);
     if (pinned && pinned->leaked_blocks)
         fprintf(page->out, "; pinned host memory %s in %s", unit_bytes(pinned->leaked_bytes).text,
                 unit_blocks(pinned->leaked_blocks).text);
     fputc('\n', page->out);
-    line_begin(page, "Invalid frees");
+    report_text_line(page, "Invalid frees");
     if (total->invalid_frees)
-        fprintf(page->out, "%s%s%s\n", colour(page, RED), unit_count(total->invalid_frees).text,
-                colour(page, PLAIN));
+        fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED),
+                unit_count(total->invalid_frees).text, report_text_colour(page, REPORT_PLAIN));
     else
         fputs("none\n", page->out);
 }
 
 /** The driver's own account, and why there is none. */
-static void driver_print(const struct page *page)
+static void driver_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct driver_view *view = &analysis->driver_view;
@@ -214,35 +201,35 @@ static void driver_print(const struct page *page)
     if (!view->state)
         return;
     if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
-        line_begin(page, "Driver's view");
+        report_text_line(page, "Driver's view");
         fprintf(page->out, "%s at the peak, %s at most; %s%s unaccounted%s\n",
                 unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
-                view->unaccounted_peak_bytes ? colour(page, YELLOW) : "",
+                view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_YELLOW) : "",
                 unit_bytes(view->unaccounted_peak_bytes).text,
-                view->unaccounted_peak_bytes ? colour(page, PLAIN) : "");
+                view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_PLAIN) : "");
     }
     for (size_t i = 0; i < view->libraries->rows; i++) {
         const struct tally *row = &view->libraries->row[i];
         const char *library = (const char *)(uintptr_t)row->key;
 
-        line_begin(page, i ? "" : "Unaccounted");
+        report_text_line(page, i ? "" : "Unaccounted");
         fprintf(page->out, "%s at most in %s allocations by %s\n",
                 unit_bytes(row->live_bytes.peak).text, unit_count(row->allocations).text,
                 library ? library : "unknown code");
     }
     for (size_t i = 0; i < view->pools; i++) {
-        line_begin(page, i ? "" : "Driver's pools");
+        report_text_line(page, i ? "" : "Driver's pools");
         fprintf(page->out, "%s at most, %s of it in use; device %u\n",
                 unit_bytes(view->pool[i].peak_bytes).text,
                 unit_bytes(view->pool[i].peak_used_bytes).text, view->pool[i].device);
     }
     driver_view_state_text(view, text, sizeof text);
-    line_begin(page, "CUPTI");
+    report_text_line(page, "CUPTI");
     fprintf(page->out, "%s\n", text);
 }
 
 /** Memory kinds other than plain device memory, with what each had at most. */
-static void kinds_print(const struct page *page)
+static void kinds_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     const char *separator = "";
@@ -253,7 +240,7 @@ static void kinds_print(const struct page *page)
         if (!row || !row->allocations)
             continue;
         if (!*separator)
-            line_begin(page, "Also, at most");
+            report_text_line(page, "Also, at most");
         fprintf(page->out, "%s%s %s", separator, memory_kind(memory)->name,
                 unit_bytes(row->live_bytes.peak).text);
         separator = ", ";
@@ -262,21 +249,7 @@ static void kinds_print(const struct page *page)
         fputc('\n', page->out);
 }
 
-static void failures_print(const struct page *page)
-{
-    const struct analysis *analysis = page->analysis;
-    const struct analysis_postmortem *first = &analysis->postmortem[0];
-
-    if (!analysis->postmortems)
-        return;
-    line_begin(page, "Out of memory");
-    fprintf(page->out, "%s; first %s, with %s in use, %s free in the pool\n",
-            unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
-            unit_bytes(first->levels.requested_bytes).text,
-            unit_bytes(first->held_free_bytes).text);
-}
-
-static int row_add(const struct page *page, struct text_table *table, enum report_by by,
+static int row_add(const struct report_page *page, struct text_table *table, enum report_by by,
                    const struct tally *row)
 {
     char name[256];
@@ -291,7 +264,7 @@ static int row_add(const struct page *page, struct text_table *table, enum repor
     return text_table_add(table, cells);
 }
 
-static int breakdown_print(const struct page *page, enum report_by by, size_t top)
+static int breakdown_print(const struct report_page *page, enum report_by by, size_t top)
 {
     static const struct text_column figures[] = {
         {"AT PEAK", true, false}, {"ITS PEAK", true, false}, {"ALLOCATIONS", true, false},
@@ -320,7 +293,7 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
 }
 
 /** Modules without names because they are not what was loaded. */
-static void changed_print(const struct page *page)
+static void changed_print(const struct report_page *page)
 {
     const struct tallies *sites = &page->analysis->sites;
     const char *told = NULL;
@@ -339,23 +312,28 @@ static void changed_print(const struct page *page)
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out)
 {
-    const struct page page = {analysis, style, out};
+    const struct report_page page = {analysis, style, out};
     int r = 0;
 
     process_print(&page);
     devices_print(&page);
     incomplete_print(&page);
+    report_text_window(&page);
     headline_print(&page);
     if (analysis->total.allocations || analysis->total.failures) {
         peak_print(&page);
         calls_print(&page);
         lifetimes_print(&page);
-        failures_print(&page);
+        report_text_postmortems(&page);
     }
     leaks_print(&page);
     kinds_print(&page);
     driver_print(&page);
-    if (analysis->total.allocations)
+    report_text_growth(&page);
+    if (style->by == REPORT_BY_PHASE)
+        return report_text_phases(&page, style->top ? style->top : PHASE_ROWS);
+    r = report_text_phases(&page, PHASES_BRIEF);
+    if (r == 0 && analysis->total.allocations)
         r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
     if (style->by == REPORT_BY_SITE)
         changed_print(&page);

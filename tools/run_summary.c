@@ -55,6 +55,14 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     if (total->leaked_blocks)
         fprintf(out, "cupool: never freed: %s in %s\n", unit_bytes(total->leaked_bytes).text,
                 unit_blocks(total->leaked_blocks).text);
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
+        if (analysis->postmortem[i].is_refused) {
+            fprintf(out, "cupool: out of memory: %s refused: %s: %s\n",
+                    unit_bytes(analysis->postmortem[i].request_bytes).text,
+                    verdict_name(analysis->postmortem[i].verdict),
+                    verdict_sentence(analysis->postmortem[i].verdict));
+            break;
+        }
     if (total->invalid_frees)
         fprintf(out, "cupool: invalid frees: %s\n", unit_count(total->invalid_frees).text);
     if (analysis_is_simulated(analysis))

@@ -5,6 +5,7 @@
 #include "tools/snapshot.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,8 +234,9 @@ static int analyse(const struct snapshot_trace *trace, struct site_choice *choic
                    struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
 {
     struct analysis_lens lens = site_choice_lens(choice);
+    const struct analysis_request request = {.lens = &lens, .window = trace->window};
 
-    return analysis_create_through(trace->reader, &lens, ret_analysis, ret_why, why_bytes);
+    return analysis_create_as(trace->reader, &request, ret_analysis, ret_why, why_bytes);
 }
 
 int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
@@ -282,6 +284,42 @@ int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
         return r;
     metrics_measure(analysis, ret_values);
     *ret_fitted = choice.fitted;
+    analysis_destroy(analysis);
+    return 0;
+}
+
+/** Keeps the higher of each figure. */
+static void phase_measure(const struct analysis_phase *p, uint64_t values[PHASE_METRIC_COUNT])
+{
+    const uint64_t found[PHASE_METRIC_COUNT] = {
+#define PHASE_METRIC(key, unit, report, value) [PHASE_METRIC_##key] = (value),
+        PHASE_METRICS(PHASE_METRIC)
+#undef PHASE_METRIC
+    };
+
+    for (int i = 0; i < PHASE_METRIC_COUNT; i++)
+        if (found[i] > values[i])
+            values[i] = found[i];
+}
+
+int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
+                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
+                            char *ret_why, size_t why_bytes)
+{
+    struct site_choice all = {.names = trace->names};
+    struct analysis *analysis;
+    int r = analyse(trace, &all, &analysis, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
+    *ret_fitted = false;
+    for (size_t i = 0; i < analysis->phases; i++) {
+        if (fnmatch(glob, analysis->phase[i].name, 0) != 0)
+            continue;
+        *ret_fitted = true;
+        phase_measure(&analysis->phase[i], ret_values);
+    }
     analysis_destroy(analysis);
     return 0;
 }

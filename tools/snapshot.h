@@ -69,6 +69,7 @@ struct snapshot {
 struct snapshot_trace {
     struct trace_reader *reader;
     struct site_names *names;
+    struct analysis_window window; /* the part that is measured */
 };
 
 /** Opens a trace. On failure `ret_why` says what, where and what to do.
@@ -86,6 +87,12 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
 int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
                            uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
                            size_t why_bytes);
+
+/** The highest figures of the phases whose names fit a glob. `ret_fitted`: there is such a phase.
+ */
+int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
+                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
+                            char *ret_why, size_t why_bytes);
 
 /** Reads a trace or a baseline, whichever the file is. Errors as above. */
 int snapshot_load(const char *path, struct snapshot **ret_snapshot, char *ret_why,

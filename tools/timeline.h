@@ -22,6 +22,7 @@
 struct timeline_point {
     uint64_t time_ns;
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
+    uint64_t allocations, frees, driver_calls; /* until then */
 };
 
 struct timeline_span {

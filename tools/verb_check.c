@@ -12,6 +12,7 @@
 
 #include "tools/gate.h"
 #include "tools/outfile.h"
+#include "tools/window.h"
 
 #define VERB_NAME "check"
 
@@ -24,8 +25,8 @@ static const char help_text[] =
     "      --markdown FILE    write a page for the job's summary\n"
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           warnings are trouble: another device or driver than the\n"
-    "                         baseline's, an incomplete trace, a [site] that nothing fits\n"
-    "  -h, --help\n\n"
+    "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
+    "fits\n" WINDOW_HELP "  -h, --help\n\n"
     "Prints a line for each budget that is exceeded, and a verdict. Exit code: 0 within budget,\n"
     "1 over, 2 trouble. Output files are replaced.\n\n"
     "Examples:\n"
@@ -36,6 +37,7 @@ static const char help_text[] =
 struct request {
     const char *budget, *baseline, *junit, *markdown, *trace;
     bool update, github, strict;
+    struct window_request window;
 };
 
 enum {
@@ -45,7 +47,10 @@ enum {
     OPTION_JUNIT,
     OPTION_MARKDOWN,
     OPTION_GITHUB,
-    OPTION_STRICT
+    OPTION_STRICT,
+    OPTION_PHASE,
+    OPTION_FROM,
+    OPTION_TO
 };
 
 /** What options must and must not come with each other. */
@@ -72,6 +77,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"markdown", required_argument, NULL, OPTION_MARKDOWN},
                                             {"github", no_argument, NULL, OPTION_GITHUB},
                                             {"strict", no_argument, NULL, OPTION_STRICT},
+                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     int option, trouble = 0;
@@ -86,6 +92,9 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
         case OPTION_GITHUB: ret_request->github = true; break;
         case OPTION_STRICT: ret_request->strict = true; break;
+        case OPTION_PHASE: ret_request->window.phase = optarg; break;
+        case OPTION_FROM: ret_request->window.from = optarg; break;
+        case OPTION_TO: ret_request->window.to = optarg; break;
         case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -123,6 +132,10 @@ static int trace_read(struct work *work, const struct request *request)
 
     if (snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    if (window_is_wanted(&request->window) &&
+        window_resolve(&request->window, work->trace.reader, &work->trace.window, why, sizeof why) <
+            0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->trace, why);
     if (snapshot_measure(&work->trace, ignored, count, &work->measured, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", request->trace, why);
     /* A baseline of half a run would make the next whole one look grown. */

@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #include "tools/locations.h"
-#include "tools/report_formats.h"
 #include "tools/progress.h"
+#include "tools/report_formats.h"
 #include "tools/symbols.h"
 #include "tools/trace_open.h"
+#include "tools/window.h"
 
 #define VERB_NAME "report"
 
@@ -24,17 +25,23 @@ static const char help_options[] =
     "Options:\n"
     "  -f, --format FORMAT  text, or another form of the list below\n"
     "  -o, --output FILE    write there instead of to standard output\n"
-    "      --by WHAT        what text and markdown break down: site (default), library, size, api\n"
+    "      --by WHAT        what text and markdown break down: site (default), library, size, "
+    "api,\n"
+    "                       phase\n"
     "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
     "500;\n"
     "                       others: all)\n"
+    "      --phase NAME     the figures of a phase alone (also load, warm-up and steady, where\n"
+    "                       they were found)\n"
+    "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%%\n"
     "      --force          overwrite the output file\n"
     "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"
     "Formats:\n";
 
 static const char help_examples[] =
-    "\nSeveral traces give one report each, in one output.\n\n"
+    "\nSeveral traces are the ranks of a job: a merged summary, then one report each, in one "
+    "output.\n\n"
     "Examples:\n"
     "  cupool report infer.1234.cupool\n"
     "  cupool report --by library --top 20 infer.1234.cupool\n"
@@ -45,6 +52,7 @@ struct request {
     const char *output; /* NULL: standard output */
     bool force;
     struct report_style style;
+    struct window_request window;
 };
 
 static int name_find(const char *const *names, size_t count, const char *name)
@@ -87,12 +95,12 @@ static int format_set(struct request *request, const char *value)
 
 static int by_set(struct request *request, const char *value)
 {
-    int by = name_find(report_by_name, REPORT_BYS, value);
+    int by = name_find(report_by_name, REPORT_BY_NAMES, value);
 
     if (by < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--by %s: no such breakdown: there are site, library, size and api",
-                          value);
+        return verb_error(
+            VERB_NAME, EXIT_TROUBLE,
+            "--by %s: no such breakdown: there are site, library, size, api and phase", value);
     request->style.by = (enum report_by)by;
     return 0;
 }
@@ -113,16 +121,20 @@ static void help_print(void)
     verb_help(VERB_NAME, text);
 }
 
-enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE };
+enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
-    static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},   {"output", required_argument, NULL, 'o'},
-        {"by", required_argument, NULL, OPTION_BY}, {"top", required_argument, NULL, OPTION_TOP},
-        {"force", no_argument, NULL, OPTION_FORCE}, {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},           {0}};
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"by", required_argument, NULL, OPTION_BY},
+                                            {"top", required_argument, NULL, OPTION_TOP},
+                                            {"force", no_argument, NULL, OPTION_FORCE},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     int option, trouble = 0;
 
     verb_options_begin();
@@ -138,6 +150,9 @@ static int request_read(int argc, char **argv, struct request *ret_request)
             break;
         case OPTION_FORCE: ret_request->force = true; break;
         case 'q': progress_silence(); break;
+        case OPTION_PHASE: ret_request->window.phase = optarg; break;
+        case OPTION_FROM: ret_request->window.from = optarg; break;
+        case OPTION_TO: ret_request->window.to = optarg; break;
         case 'h': help_print(); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -169,9 +184,10 @@ static void loaded_done(struct loaded *loaded)
     symbols_done();
 }
 
-static int trace_load(struct loaded *loaded, const char *path)
+static int trace_load(struct loaded *loaded, const char *path, const struct window_request *window)
 {
-    char why[256];
+    struct analysis_request request = {0};
+    char why[512];
     size_t i = loaded->count;
     int r = trace_open(path, &loaded->reader[i], why, sizeof why);
 
@@ -182,13 +198,18 @@ static int trace_load(struct loaded *loaded, const char *path)
                           : r == -EBADMSG         ? "record it again"
                           : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
                                                   : "see that it can be read");
+    if (window_is_wanted(window) &&
+        window_resolve(window, loaded->reader[i], &request.window, why, sizeof why) < 0) {
+        trace_reader_close(loaded->reader[i]);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, why);
+    }
     snprintf(why, sizeof why, "out of memory");
     r = locations_create(loaded->reader[i], &loaded->locations[i]);
     if (r == 0) {
         struct analysis_lens lens = locations_lens(loaded->locations[i]);
 
-        r = analysis_create_through(loaded->reader[i], &lens, &loaded->analysis[i], why,
-                                    sizeof why);
+        request.lens = &lens;
+        r = analysis_create_as(loaded->reader[i], &request, &loaded->analysis[i], why, sizeof why);
     }
     if (r < 0) {
         locations_destroy(loaded->locations[i]);
@@ -199,7 +220,8 @@ static int trace_load(struct loaded *loaded, const char *path)
     return 0;
 }
 
-static int traces_load(struct loaded *loaded, char **paths, size_t count)
+static int traces_load(struct loaded *loaded, char **paths, size_t count,
+                       const struct window_request *window)
 {
     int trouble = 0;
 
@@ -209,7 +231,7 @@ static int traces_load(struct loaded *loaded, char **paths, size_t count)
     if (!loaded->reader || !loaded->analysis || !loaded->locations)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     for (size_t i = 0; i < count && !trouble; i++)
-        trouble = trace_load(loaded, paths[i]);
+        trouble = trace_load(loaded, paths[i], window);
     return trouble;
 }
 
@@ -271,7 +293,7 @@ int verb_report(int argc, char **argv)
         return trouble - 1;
     request.style.columns = request.output ? 80 : terminal_columns();
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
-    trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind));
+    trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind), &request.window);
     if (!trouble && request.output) {
         trouble = file_write(&loaded, argv + optind, &request);
     } else if (!trouble) {

@@ -231,7 +231,14 @@ static int simulation_prepare(const struct request *request)
     return 0;
 }
 
-static int preload_prepare(void)
+/** NVTX asks the library of this variable for a tool; one that is there already stays. */
+static void nvtx_prepare(const struct request *request, const char *library)
+{
+    if (request->options.nvtx == OPTION_NVTX_AUTO && request->options.mode != OPTION_MODE_OFF)
+        setenv("NVTX_INJECTION64_PATH", library, 0);
+}
+
+static int preload_prepare(const struct request *request)
 {
     char library[PATH_MAX];
     int r = locate_library(library, sizeof library);
@@ -241,6 +248,7 @@ static int preload_prepare(void)
                           "%s: no preload library there: build it, or name it in CUPOOL_LIBRARY",
                           library);
     r = launch_preload(library);
+    nvtx_prepare(request, library);
     if (r == -EINVAL)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
                           "%s: the loader cannot take a path with blanks or colons: move it",
@@ -322,7 +330,7 @@ int verb_run(int argc, char **argv)
     if (!trouble)
         live_prepare(&request);
     if (!trouble)
-        trouble = preload_prepare();
+        trouble = preload_prepare(&request);
     if (trouble)
         goto out;
     since_ns = realtime_ns();

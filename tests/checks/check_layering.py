@@ -9,8 +9,9 @@ import tree
 PERMITTED = {
     "pool": set(),
     "cupti": set(),
+    "include": set(),
     "kernels": set(),
-    "shim": {"pool", "cupti", "kernels"},
+    "shim": {"include", "pool", "cupti", "kernels"},
     "tools": {"pool", "cupti"},
 }
 # The option table is a user interface that the wrapper and the preload share; statistics.def names

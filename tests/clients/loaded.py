@@ -4,11 +4,11 @@
 import os
 import re
 
-CUDA_LIBRARY = re.compile(r"lib(cuda|cudart|cupti)[-.\w]*\.so")
+CUDA_LIBRARY = re.compile(r"lib(cuda|cudart)[-.\w]*\.so")
 
 
 def paths():
-    """The files of the driver and the runtime in the memory map, each once."""
+    """The files of the driver and the runtime in the memory map, each once. CUPTI is the recorder's."""
     with open("/proc/self/maps") as maps:
         files = {line[line.index("/"):].strip() for line in maps if "/" in line}
     return sorted(path for path in files if CUDA_LIBRARY.match(os.path.basename(path)))

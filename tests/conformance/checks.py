@@ -383,6 +383,9 @@ def exported(library):
     return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
 
 
+ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark"}
+
+
 def hook_rows(options):
     """Family and name of every hooked function."""
     with open(options.hooks, encoding="utf-8") as file:
@@ -411,13 +414,16 @@ def check_whose(suite, failures, options):
 
 
 def check_exports(suite, failures, options):
-    """The library exports its hooks and look-ups alone and needs libc alone; the device has each."""
+    """The library exports its hooks, look-ups, what cupool.h declares and what NVTX looks for, and
+    needs libc alone; the device has each."""
     cupti_hooks = os.path.join(os.path.dirname(options.hooks), "cupti_api.def")
     with open(cupti_hooks, encoding="utf-8") as file:
         cupti = re.findall(r"^CUPTI_API\((\w+),", file.read(), re.M)
     failures.expect(len(cupti) >= 3, "cupti_api.def could not be read")
     rows = hook_rows(options)
-    wanted = {name for _, name in rows} | {"dlsym", "dlvsym", *cupti}
+    wanted = {name for _, name in rows} | {"dlsym", "dlvsym", *cupti} | ANNOTATIONS
+    if options.nvtx:
+        wanted.add("InitializeInjectionNvtx2")
     found = exported(suite.library)
     print(f"{len(rows)} hooks, {len(found)} exported symbols")
     failures.expect(len(rows) > 100, "hooks.def could not be read")
@@ -443,6 +449,7 @@ def main():
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
     parser.add_argument("--definitions", required=True, help="cupti/events.def")
     parser.add_argument("--hooks", required=True, help="shim/hooks.def")
+    parser.add_argument("--nvtx", action="store_true", help="the library was built with NVTX")
     parser.add_argument("check", choices=checks)
     options = parser.parse_args()
     if sanitizer.active() and options.check in NOT_WITH_SANITIZERS:

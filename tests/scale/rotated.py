@@ -29,12 +29,16 @@ def site_peaks(report):
 
 
 def comparable(report):
-    report = {key: value for key, value in report.items() if key not in ("timeline", "trace")}
+    report = {key: value for key, value in report.items() if key not in PARTS}
     report["recording"] = {key: value for key, value in report["recording"].items()
                            if key not in OF_RECORDING}
     for key in ("pid", "start_realtime_ns", "duration_ns"):
         report["process"].pop(key)
     return report
+
+
+# What is of the kept events alone: detected phases and growth are looked for in whole runs.
+PARTS = ("timeline", "trace", "growth", "phases", "plateau")
 
 
 class SizeWatch(threading.Thread):

@@ -21,6 +21,8 @@ def run(machine, number, mode):
     report = machine.report(trace)
     # Moments are chosen by the clock: the rows of the timeline are times, not figures.
     report.pop("timeline")
+    report["recording"].pop("file_bytes")  # by how many threads it takes turns in blocks
+    report["phases"] = [phase for phase in report["phases"] if phase["source"] != "detected"]
     if mode == "pool":
         # What waits for the device, and so what is hit, depends on when it is looked at.
         return {key: [[row[figure] for figure in ("allocations", "frees", "requested_bytes",

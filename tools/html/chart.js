@@ -57,11 +57,11 @@ function chartColours() {
 
 // Behind the lines: phases as bands, the peak as a line, failures as marks at the top.
 
-function phasesDraw(canvas, area, graph, episodes) {
+function phasesDraw(canvas, area, graph, phases) {
     const named = new Map();
     canvas.font = "12px system-ui, sans-serif";
     canvas.textAlign = "left";
-    for (const [name, colourName, begin, end] of episodes) {
+    for (const [name, colourName, begin, end] of phases) {
         const left = Math.max(graph.toDomXCoord(begin), area.x);
         const right = Math.min(graph.toDomXCoord(end), area.x + area.w);
         if (right < area.x || left > area.x + area.w) {
@@ -172,7 +172,7 @@ function chartMake(chart) {
     const section = chart.closest("section"), end = Number(chart.dataset.end) / 1e9;
     const data = points(section, end);
     const peak = Number(chart.dataset.peak) / 1e9, span = Number(chart.dataset.span) / 1e9;
-    const episodes = tableRows(section, "episodes").map((row) => [
+    const phases = tableRows(section, "spans").map((row) => [
         row.cells[0].textContent, row.cells[0].className, cellValue(row, 1) / 1e9,
         cellValue(row, 2) / 1e9]);
     const failures = tableRows(section, "failures").map((row) => cellValue(row, 0) / 1e9);
@@ -206,7 +206,7 @@ function chartMake(chart) {
         },
         underlayCallback: (canvas, area, drawn) => {
             canvas.save();
-            phasesDraw(canvas, area, drawn, episodes);
+            phasesDraw(canvas, area, drawn, phases);
             failuresDraw(canvas, area, drawn, failures);
             peakDraw(canvas, area, drawn, peak);
             canvas.restore();

@@ -24,6 +24,7 @@ CUresult devices_open(void)
         devices[i] = (struct device){.ordinal = (int)i,
                                      .physical = profile.visible[i],
                                      .capacity = profile.memory_bytes,
+                                     .used = profile.others_bytes,
                                      .memory_fd = -1};
     count = (int)profile.visible_count;
     return CUDA_SUCCESS;

@@ -228,6 +228,7 @@ static void delay_load(void)
 void profile_load(void)
 {
     const char *memory = getenv("SIMGPU_MEMORY");
+    const char *others = getenv("SIMGPU_OTHERS");
     const char *devices = getenv("SIMGPU_DEVICES");
     const char *verbose = getenv("SIMGPU_VERBOSE");
     file_load();
@@ -237,7 +238,12 @@ void profile_load(void)
         else
             fprintf(stderr, "simgpu: SIMGPU_MEMORY: \"%s\" is not a size\n", memory);
     }
+    if (others && *others && !size_parse(others, &profile.others_bytes))
+        fprintf(stderr, "simgpu: SIMGPU_OTHERS: \"%s\" is not a size\n", others);
     profile.memory_bytes = profile.memory_bytes / PAGE_BYTES * PAGE_BYTES;
+    profile.others_bytes = profile.others_bytes / PAGE_BYTES * PAGE_BYTES;
+    if (profile.others_bytes > profile.memory_bytes)
+        profile.others_bytes = profile.memory_bytes;
     profile.devices = devices && *devices ? (unsigned)strtoul(devices, NULL, 10) : 1;
     if (profile.devices > PROFILE_DEVICES)
         profile.devices = PROFILE_DEVICES;

@@ -171,9 +171,9 @@ class Gates(unittest.TestCase):
                 ("[budget\npeak_live = 1\n", ["t.budget:1:", "]"]),
                 ("[site ]\npeak = 1\n", ["t.budget:1:"]),
                 ("[site a]\nfrees = 1\n", ["t.budget:2:", "frees", "peak and leaked"]),
-                ("[phase decode]\ndevice_allocs_per_step = 0\n",
-                 ["t.budget:1:", "[phase decode]", "phases are not recorded yet"]),
-                ("[budget]\npeak_live = 1\n[phase decode]\n", ["t.budget:3:", "phase"]),
+                ("[phase decode]\ndevice_alloc_per_step = 0\n",
+                 ["t.budget:2:", "device_alloc_per_step", "device_allocs_per_step"]),
+                ("[budget]\npeak_live = 1\n[phase]\n", ["t.budget:3:", "[phase GLOB]"]),
                 ("[ignore]\nmodule = a\n", ["t.budget:2:", "site = GLOB"]),
                 ("[ignore]\nsite = a\n", ["t.budget", "no budget"]),
                 ("", ["t.budget", "no budget"]),
@@ -545,7 +545,7 @@ class Gates(unittest.TestCase):
         result = self.cupool("check", "--budget", self.budget(budget), "--baseline", "b.json",
                              "t.cupool")
         self.assertEqual(result.returncode, 0)
-        self.assertEqual(result.stdout, "t.cupool: within budget: 6 checked\n")
+        self.assertEqual(result.stdout, "t.cupool: within budget: 8 checked\n")
 
 
 if __name__ == "__main__":

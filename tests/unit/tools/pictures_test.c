@@ -10,7 +10,6 @@
 #include "tests/unit/cupti/trace_support.h"
 #include "tools/address_map.h"
 #include "tools/analysis.h"
-#include "tools/episodes.h"
 #include "tools/flame.h"
 #include "cupti/lifetimes.h"
 
@@ -191,33 +190,6 @@ Test(lifetimes, classes)
     cr_expect(lifetimes_median(&lifetimes) == 0);
     lifetimes_add(&lifetimes, 2000, 1);
     cr_expect(lifetimes_median(&lifetimes) == 1);
-}
-
-/** However many episodes there are, the first begin and the last end of a phase stay. */
-Test(episodes, are_joined_when_they_are_many)
-{
-    static struct episodes episodes;
-    uint64_t time_ns = 500, covered = 0, open = 0;
-
-    for (int i = 0; i < 20000; i++) {
-        episodes_add(&episodes, (size_t)i % 3, time_ns, time_ns + 700);
-        time_ns += 1000;
-        open += 700;
-    }
-    cr_assert(episodes.count && episodes.count <= EPISODES && episodes.close_ns);
-    for (size_t phase = 0; phase < 3; phase++) {
-        uint64_t first = UINT64_MAX, last = 0;
-
-        for (size_t i = 0; i < episodes.count; i++)
-            if (episodes.row[i].phase == phase) {
-                first = episodes.row[i].begin_ns < first ? episodes.row[i].begin_ns : first;
-                last = episodes.row[i].end_ns > last ? episodes.row[i].end_ns : last;
-                covered += episodes.row[i].end_ns - episodes.row[i].begin_ns;
-            }
-        cr_expect(first == 500 + 1000 * phase);
-        cr_expect(last >= time_ns - 3000 && last <= time_ns - 300);
-    }
-    cr_expect(covered >= open, "nothing that was open is missing");
 }
 
 static uint64_t child_bytes(const struct flame *flame, const char *name)

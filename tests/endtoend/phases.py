@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What a program says of itself reaches the report: cupool.h, NVTX, a signal; and nothing of it
+changes what the program does. Phase budgets, windows, ranks."""
+
+import json
+
+import preload
+
+
+def phases_of(report):
+    return {phase["name"]: phase for phase in report["phases"]}
+
+
+def recorded(machine, name, *words, options=(), **extra):
+    trace = machine.scratch / f"{name}.cupool"
+    program = machine.program("annotated", *words)
+    bare = machine.run(program)
+    done = machine.record(program, trace, "-q", *options, **extra)
+    preload.expect_equal(f"{name}: exit", done.returncode, bare.returncode)
+    preload.expect_equal(f"{name}: output", done.stdout, bare.stdout)
+    preload.expect_equal(f"{name}: stderr", done.stderr, bare.stderr)
+    return trace, machine.report(trace)
+
+
+def check_steps(machine):
+    trace, report = recorded(machine, "steps", "steps", "40", "leak")
+    phases = phases_of(report)
+    preload.expect_equal("phases", sorted(phases), ["decode", "load", "loaded"])
+    decode = phases["decode"]
+    preload.expect_equal("source", decode["source"], "api")
+    preload.expect_equal("allocations", decode["allocations"], 80)
+    preload.expect_equal("steps", decode["steps"]["count"], 40)
+    preload.expect_equal("a step", decode["steps"]["allocations_max"], 2)
+    preload.expect_equal("growth", decode["growth_bytes"], 40 * 5000)
+    preload.expect_equal("opening", decode["opening_requested_bytes"], 8 << 20)
+    preload.expect_equal("sites that grow", len(report["growth"]), 1)
+    growth = report["growth"][0]
+    preload.expect(abs(growth["blocks_per_step"] - 1) < 0.01, f"growth: {growth}")
+    text = machine.run([str(machine.cupool), "report", str(trace)]).stdout.decode()
+    preload.expect("1 a step" in text and "decode" in text, text)
+    preload.expect("\033[" not in text, "colour without a terminal")
+
+    _, clean = recorded(machine, "clean", "steps", "40")
+    preload.expect_equal("without the leak", clean["growth"], [])
+    _, plain = recorded(machine, "plain", "plain", "400", "leak")
+    preload.expect_equal("nothing said", [phase["source"] for phase in plain["phases"]
+                                          if phase["source"] != "detected"], [])
+    return trace
+
+
+def check_window(machine, trace):
+    def report(*words):
+        return machine.run([str(machine.cupool), "report", str(trace), *words, "-f", "json"])
+
+    window = json.loads(report("--phase", "decode").stdout)
+    preload.expect_equal("allocations inside", window["summary"]["allocations"], 80)
+    preload.expect_equal("opening", window["window"]["opening_requested_bytes"], 8 << 20)
+    preload.expect_equal("leaked inside", window["summary"]["leaked_bytes"], 40 * 5000)
+    halves = [json.loads(report(*words).stdout)["summary"]["allocations"]
+              for words in (("--to", "50%"), ("--from", "50%"))]
+    preload.expect_equal("both halves", sum(halves), 81)
+    for words in (("--phase", "none"), ("--from", "2h"), ("--from", "2", "--to", "1"),
+                  ("--phase", "decode", "--to", "1")):
+        done = report(*words)
+        preload.expect(done.returncode == 2 and done.stderr.count(b"\n") == 1 and not done.stdout,
+                       f"{words}: exit {done.returncode}: {done.stderr}")
+
+
+def check_budget(machine, trace):
+    budget = machine.scratch / "phases.budget"
+
+    def check(text, *words):
+        budget.write_text(text)
+        return machine.run([str(machine.cupool), "check", "--budget", str(budget), *words,
+                            str(trace)])
+
+    within = check("[phase decode]\ndevice_allocs_per_step = 2\npeak_live = 9 MiB\n"
+                   "driver_calls_per_step = 9\ngrowth = 200000\ndevice_allocs = 80\n", "--strict")
+    preload.expect_equal("within", within.returncode, 0)
+    over = check("[phase dec*]\ndevice_allocs_per_step = 0\n")
+    preload.expect_equal("over", over.returncode, 1)
+    preload.expect(b"phase dec*: device_allocs_per_step: measured 2, allowed 0" in over.stdout,
+                   over.stdout)
+    nothing = check("[phase prefill]\ngrowth = 0\n", "--strict")
+    preload.expect_equal("no such phase, strictly", nothing.returncode, 2)
+    bad = check("[phase decode]\npeak = 1\n")
+    preload.expect(bad.returncode == 2 and b"device_allocs_per_step" in bad.stderr, bad.stderr)
+    window = check("[budget]\nallocations = 80\n", "--phase", "decode")
+    preload.expect_equal("a budget of a phase alone", window.returncode, 0)
+
+
+def check_nvtx(machine):
+    _, report = recorded(machine, "nvtx", "nvtx", "20")
+    phases = phases_of(report)
+    preload.expect_equal("NVTX phases", sorted(phases),
+                         ["engine: decode", "load", "loaded", "weights", "whole"])
+    preload.expect_equal("sources", {phase["source"] for phase in phases.values()}, {"nvtx"})
+    preload.expect_equal("ranges", phases["engine: decode"]["count"], 20)
+    preload.expect_equal("each is a step", phases["engine: decode"]["steps"]["allocations_max"], 2)
+    preload.expect_equal("a range of ids", phases["whole"]["allocations"], 41)
+    _, off = recorded(machine, "nvtx-off", "nvtx", "20", options=("-O", "nvtx:off"))
+    preload.expect_equal("NVTX off", [phase for phase in off["phases"]
+                                      if phase["source"] == "nvtx"], [])
+    library = machine.workloads / "nvtx_library.so"
+    trace = machine.scratch / "library.cupool"
+    machine.record(machine.program("annotated", "library", str(library)), trace, "-q")
+    preload.expect("inside a library" in phases_of(machine.report(trace)), "no range of a library")
+    # A tool that is there already keeps NVTX to itself.
+    other = machine.record(machine.program("annotated", "nvtx", "3"), machine.scratch / "o.cupool",
+                           "-q", NVTX_INJECTION64_PATH=str(library))
+    preload.expect_equal("with another tool", other.returncode, 0)
+    preload.expect_equal("its ranges", [phase for phase in
+                                        machine.report(machine.scratch / "o.cupool")["phases"]
+                                        if phase["source"] == "nvtx"], [])
+
+
+def check_signal(machine):
+    _, report = recorded(machine, "signal", "signal", options=("-O", "mark_signal:usr2"))
+    phases = phases_of(report)
+    preload.expect("SIGUSR2" in phases, "no mark")
+    preload.expect_equal("marks", phases["SIGUSR2"]["count"], 2)
+    preload.expect_equal("source", phases["SIGUSR2"]["source"], "signal")
+    _, silent = recorded(machine, "signal-off", "signal")
+    preload.expect("SIGUSR2" not in phases_of(silent), "a mark that nobody asked for")
+
+
+def check_ranks(machine):
+    traces = []
+    for rank, tokens in enumerate((16, 16, 200, 16)):
+        traces.append(str(machine.scratch / f"rank{rank}.cupool"))
+        machine.record(machine.program("tinyllm", "--tokens", str(tokens), "--seed", "7"),
+                       traces[-1], "-q", RANK=rank, WORLD_SIZE=4)
+    traces = [traces[3], traces[1], traces[2], traces[0]]
+    done = machine.run([str(machine.cupool), "report", "-f", "json", *traces])
+    job = json.loads(done.stdout)["job"]
+    preload.expect_equal("ranks", [rank["rank"] for rank in job["ranks"]], [3, 1, 2, 0])
+    preload.expect_equal("by order", job["ranks_by_order"], False)
+    peak = job["figures"]["peak_requested_bytes"]
+    preload.expect_equal("unlike the others", peak["outlier_rank"], 2)
+    preload.expect_equal("sum", peak["sum"],
+                         sum(rank["peak_requested_bytes"] for rank in job["ranks"]))
+    for form, words in (("text", "unlike the others: rank 2: peak"), ("markdown", "## Job"),
+                        ("html", "Unlike the others:")):
+        done = machine.run([str(machine.cupool), "report", "-f", form, *traces])
+        if form == "html" and b"not built in" in done.stderr:
+            continue
+        preload.expect(words in done.stdout.decode(), f"{form}: no {words}")
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    trace = check_steps(machine)
+    check_window(machine, trace)
+    check_budget(machine, trace)
+    check_nvtx(machine)
+    check_signal(machine)
+    check_ranks(machine)
+
+
+main()

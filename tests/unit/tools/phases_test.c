@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Phases, steps and windows of synthetic traces; the steady state, growing sites, unlike ranks and
+ * verdicts of synthetic series.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cupti/verdict.h"
+#include "tests/unit/cupti/trace_support.h"
+#include "tools/analysis.h"
+#include "tools/job.h"
+#include "tools/plateau.h"
+#include "tools/window.h"
+
+#define MIB UINT64_C(1048576)
+#define MS  UINT64_C(1000000)
+
+/** A trace under way; time goes on by 1 ms with each record. */
+struct subject {
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_reader *reader;
+    uint64_t now_ns;
+};
+
+static void subject_begin(struct subject *subject)
+{
+    *subject = (struct subject){0};
+    support_path(subject->path);
+    subject->writer = support_open(subject->path);
+}
+
+static void subject_close(struct subject *subject)
+{
+    trace_writer_close(subject->writer);
+    subject->reader = support_read(subject->path);
+}
+
+static struct analysis *analyse(const struct subject *subject, const struct analysis_window *window)
+{
+    const struct analysis_request request = {.window = *window};
+    struct analysis *analysis;
+    char why[256] = "";
+
+    cr_assert(analysis_create_as(subject->reader, &request, &analysis, why, sizeof why) == 0, "%s",
+              why);
+    return analysis;
+}
+
+static void subject_end(struct subject *subject)
+{
+    trace_reader_close(subject->reader);
+    support_remove(subject->path);
+}
+
+static void emit(struct subject *subject, struct trace_record record)
+{
+    record.time_ns = subject->now_ns += MS;
+    trace_writer_emit(subject->writer, &record);
+}
+
+static void phase(struct subject *subject, enum trace_phase what, const char *name)
+{
+    emit(subject, (struct trace_record){.kind = TRACE_EVENT_PHASE,
+                                        .size = what,
+                                        .value = trace_writer_string(subject->writer, name)});
+}
+
+static void step(struct subject *subject, uint64_t number)
+{
+    emit(subject, (struct trace_record){
+                      .kind = TRACE_EVENT_PHASE, .size = TRACE_PHASE_STEP, .address = number});
+}
+
+static void allocate(struct subject *subject, uint64_t address, uint64_t bytes, uint64_t site)
+{
+    emit(subject, (struct trace_record){.kind = TRACE_EVENT_ALLOCATE,
+                                        .memory = TRACE_MEMORY_DEVICE,
+                                        .outcome = TRACE_OUTCOME_PASSED,
+                                        .context = 1,
+                                        .site = site,
+                                        .address = address,
+                                        .size = bytes,
+                                        .value = bytes});
+}
+
+static void release(struct subject *subject, uint64_t address)
+{
+    emit(subject, (struct trace_record){.kind = TRACE_EVENT_FREE,
+                                        .memory = TRACE_MEMORY_DEVICE,
+                                        .outcome = TRACE_OUTCOME_PASSED,
+                                        .context = 1,
+                                        .address = address});
+}
+
+/** Load of 8 MiB, then 20 steps of two blocks each, of which 1 KiB stays. */
+static void decode(struct subject *subject)
+{
+    uint64_t first = trace_writer_site(subject->writer, (const void *)decode),
+             second = trace_writer_site(subject->writer, (const void *)allocate);
+
+    phase(subject, TRACE_PHASE_BEGIN, "load");
+    allocate(subject, 0x10000000, 8 * MIB, first);
+    phase(subject, TRACE_PHASE_END, "load");
+    phase(subject, TRACE_PHASE_BEGIN, "decode");
+    phase(subject, TRACE_PHASE_BEGIN, "decode");
+    for (uint64_t i = 0; i < 20; i++) {
+        step(subject, i);
+        allocate(subject, 0x20000000, MIB, first);
+        allocate(subject, 0x30000000 + 4096 * i, 1024, second);
+        release(subject, 0x20000000);
+    }
+    phase(subject, TRACE_PHASE_END, "decode");
+    phase(subject, TRACE_PHASE_END, "decode");
+    release(subject, 0x10000000);
+}
+
+Test(phases, steps_and_growth)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    const struct analysis_phase *row;
+
+    subject_begin(&subject);
+    decode(&subject);
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){0});
+    row = analysis_phase_find(analysis, "decode");
+    cr_assert(row && analysis->phases == 2);
+    cr_expect(row->count == 2 && row->allocations == 40 && row->frees == 20);
+    cr_expect(row->source == ANALYSIS_PHASE_API);
+    cr_expect(row->opening_requested_bytes == 8 * MIB && row->growth_bytes == 20 * 1024);
+    cr_expect(row->peak_requested_bytes == 9 * MIB + 20 * 1024);
+    cr_expect(row->steps.count == 20 && row->steps.allocations_max == 2);
+    cr_expect(row->steps.driver_calls == 60, "every call here is the driver's");
+    cr_expect(analysis->steps.count == 20 && analysis->step[19].number == 19);
+    cr_expect(analysis->step[19].growth_bytes == 1024);
+    row = analysis_phase_find(analysis, "load");
+    cr_expect(row->steps.count == 1 && row->steps.allocations_max == 1, "without steps, it is one");
+    cr_assert(analysis->growths == 1, "one site grows");
+    cr_expect_float_eq(analysis->growth[0].blocks_per_x, 1, 1e-9);
+    cr_expect_float_eq(analysis->growth[0].bytes_per_x, 1024, 1e-6);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+Test(phases, window_by_phase)
+{
+    struct subject subject;
+    struct analysis *analysis;
+
+    subject_begin(&subject);
+    decode(&subject);
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){.is_set = true, .phase = "decode"});
+    cr_expect(analysis->opening.requested_bytes == 8 * MIB && analysis->opening.blocks == 1);
+    cr_expect(analysis->total.allocations == 40 && analysis->total.frees == 20);
+    cr_expect(analysis->requested.peak == 9 * MIB + 20 * 1024, "with what was there before");
+    cr_expect(analysis->total.leaked_blocks == 20, "the weights are not of this window");
+    cr_expect(analysis->calls_driver == 60);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+Test(phases, window_by_time)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    /* Allocation at 1, 2, 3 ms; free at 4 ms; allocation at 5 ms. */
+    const struct analysis_window window = {.is_set = true, .begin_ns = 2 * MS, .end_ns = 5 * MS};
+
+    subject_begin(&subject);
+    allocate(&subject, 0x1000, 1000, 0);
+    allocate(&subject, 0x2000, 200, 0);
+    allocate(&subject, 0x3000, 30, 0);
+    release(&subject, 0x1000);
+    allocate(&subject, 0x4000, 5000, 0);
+    subject_close(&subject);
+    analysis = analyse(&subject, &window);
+    cr_expect(analysis->opening.requested_bytes == 1000);
+    cr_expect(analysis->total.allocations == 2 && analysis->total.frees == 1);
+    cr_expect(analysis->requested.peak == 1230 && analysis->requested.current == 230);
+    cr_expect(analysis->total.leaked_blocks == 2, "live when the window ends");
+    cr_expect(analysis->window_ns == 3 * MS);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+Test(phases, too_many_names)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    char name[32];
+
+    subject_begin(&subject);
+    for (int i = 0; i < 1100; i++) {
+        snprintf(name, sizeof name, "phase %d", i);
+        phase(&subject, TRACE_PHASE_BEGIN, name);
+    }
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){0});
+    cr_expect(analysis->phases == 1024 && analysis->phases_left_out == 76);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+/** However many spans there are, the first begin and the last end of a phase stay. */
+Test(phases, close_spans_are_joined_when_they_are_many)
+{
+    static const char *const names[] = {"load", "prefill", "decode"};
+    struct subject subject;
+    struct analysis *analysis;
+    uint64_t covered = 0;
+
+    subject_begin(&subject);
+    for (int i = 0; i < 9000; i++) {
+        phase(&subject, TRACE_PHASE_BEGIN, names[i % 3]);
+        phase(&subject, TRACE_PHASE_END, names[i % 3]);
+    }
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){0});
+    cr_assert(analysis->spans && analysis->spans <= ANALYSIS_SPANS && analysis->spans_close_ns);
+    for (size_t row = 0; row < 3; row++) {
+        uint64_t first = UINT64_MAX, last = 0;
+
+        for (size_t i = 0; i < analysis->spans; i++)
+            if (analysis->span[i].phase == row) {
+                first = analysis->span[i].begin_ns < first ? analysis->span[i].begin_ns : first;
+                last = analysis->span[i].end_ns > last ? analysis->span[i].end_ns : last;
+                covered += analysis->span[i].end_ns - analysis->span[i].begin_ns;
+            }
+        cr_expect(first == (1 + 2 * row) * MS);
+        cr_expect(last == (17996 + 2 * row) * MS);
+    }
+    cr_expect(covered >= 9000 * MS, "nothing that was open is missing");
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+/** What a window begins with lies in its address map, and what is older is not temporary. */
+Test(windows, know_what_was_there_before)
+{
+    const struct analysis_window window = {.is_set = true, .begin_ns = 9 * MS, .end_ns = 40 * MS};
+    struct subject subject;
+    struct analysis *analysis;
+    struct address_map map;
+
+    subject_begin(&subject);
+    for (uint64_t i = 0; i < 8; i++)
+        allocate(&subject, 0x100000 * (i + 1), 4096, 0);
+    for (uint64_t i = 0; i < 2; i++)
+        release(&subject, 0x100000 * (i + 7));
+    allocate(&subject, 0x1000000, 4096, 0);
+    release(&subject, 0x1000000);
+    subject_close(&subject);
+    analysis = analyse(&subject, &window);
+    cr_assert(address_map_create(&analysis->ledger, &analysis->addresses, ADDRESS_AT_PEAK, &map) ==
+              0);
+    cr_expect(map.blocks == 8 && analysis->requested.peak == 8 * 4096);
+    cr_expect(analysis->lifetimes.blocks == 3 && analysis->total.temporaries == 1);
+    address_map_done(&map);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
+/** A series of 1 s in points of 1 ms from a function of the millisecond. */
+static bool plateau_of(uint64_t (*level)(uint64_t ms), struct plateau *ret_plateau)
+{
+    static struct timeline_point point[1000];
+
+    for (uint64_t i = 0; i < 1000; i++)
+        point[i] = (struct timeline_point){.time_ns = i * MS, .requested_bytes = level(i)};
+    return plateau_find(point, 1000, 1000 * MS, ret_plateau);
+}
+
+static uint64_t load_warm_steady(uint64_t ms)
+{
+    if (ms < 200)
+        return ms * MIB / 2; /* to 100 MiB */
+    if (ms < 400)
+        return ms / 10 % 2 ? 100 * MIB : 160 * MIB;
+    return ms < 950 ? 100 * MIB + ms % 7 * MIB : 0;
+}
+
+static uint64_t climbing(uint64_t ms)
+{
+    return ms * MIB;
+}
+
+static uint64_t temporary(uint64_t ms)
+{
+    return ms % 20 == 10 ? 100 * MIB : MIB;
+}
+
+Test(plateau, found)
+{
+    struct plateau plateau;
+
+    cr_assert(plateau_of(load_warm_steady, &plateau));
+    cr_expect(plateau.load_end_ns > 190 * MS && plateau.load_end_ns < 210 * MS, "%llu",
+              (unsigned long long)plateau.load_end_ns);
+    cr_expect(plateau.steady_begin_ns > 390 * MS && plateau.steady_begin_ns < 410 * MS);
+    cr_expect(plateau.steady_end_ns > 930 * MS && plateau.steady_end_ns <= 950 * MS);
+}
+
+Test(plateau, not_found)
+{
+    struct plateau plateau;
+
+    cr_expect(!plateau_of(climbing, &plateau), "it only grows");
+    cr_expect(!plateau_of(temporary, &plateau), "peaks and nothing between");
+    cr_expect(!plateau_find(NULL, 0, 0, &plateau));
+}
+
+Test(growth, fit)
+{
+    const double x[] = {0, 1, 2, 3}, line[] = {1, 3, 5, 7}, level[] = {4, 4, 4, 4},
+                 back[] = {0, 9, 0, 9};
+    double slope, fit;
+
+    growth_fit(x, line, 4, &slope, &fit);
+    cr_expect_float_eq(slope, 2, 1e-9);
+    cr_expect_float_eq(fit, 1, 1e-9);
+    growth_fit(x, level, 4, &slope, &fit);
+    cr_expect(slope == 0 && fit == 0);
+    growth_fit(x, back, 4, &slope, &fit);
+    cr_expect(fit < 0.5);
+}
+
+Test(growth, long_series_keeps_its_line)
+{
+    struct growth_series series = {0};
+    struct tallies sites = {0};
+    struct growth_site *rows;
+    size_t count;
+
+    tallies_get(&sites, 7);
+    tallies_get(&sites, 8);
+    for (uint64_t i = 0; i < 100000; i++) {
+        sites.row[0].live_blocks.current = i;
+        sites.row[1].live_blocks.current = i % 100;
+        cr_assert(growth_series_offer(&series, &sites, i) == 0);
+    }
+    cr_expect(series.notes <= GROWTH_NOTES && series.notes > GROWTH_NOTES / 2);
+    cr_assert(growth_find(&series, 0, 100000, &rows, &count) == 0);
+    cr_assert(count == 1 && rows[0].row == 0);
+    cr_expect_float_eq(rows[0].blocks_per_x, 1, 1e-9);
+    free(rows);
+    growth_series_done(&series);
+    tallies_done(&sites);
+}
+
+Test(job, outlier)
+{
+    const uint64_t even[] = {100, 101, 99, 100, 102}, one[] = {100, 101, 99, 100, 180},
+                   equal[] = {5, 5, 5, 6}, three[] = {1, 1, 50}, low[] = {100, 100, 100, 20};
+    struct job_spread spread;
+
+    cr_assert(job_spread_of(even, 5, &spread) == 0);
+    cr_expect(!spread.has_outlier && spread.sum == 502 && spread.median == 100);
+    cr_assert(job_spread_of(one, 5, &spread) == 0);
+    cr_expect(spread.has_outlier && spread.outlier_at == 4 && spread.most_at == 4);
+    cr_assert(job_spread_of(equal, 4, &spread) == 0);
+    cr_expect(spread.has_outlier, "a fifth more than ranks that are all alike");
+    cr_assert(job_spread_of(three, 3, &spread) == 0);
+    cr_expect(!spread.has_outlier, "three are too few");
+    cr_assert(job_spread_of(low, 4, &spread) == 0);
+    cr_expect(spread.has_outlier && spread.outlier_at == 3 && spread.least == 20);
+}
+
+Test(verdict, rules)
+{
+    const struct {
+        struct verdict_facts facts;
+        enum verdict verdict;
+    } cases[] = {
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 50,
+          .own_bytes = 950},
+         VERDICT_GENUINE},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 50,
+          .own_bytes = 700},
+         VERDICT_OTHERS},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 50,
+          .own_bytes = 850},
+         VERDICT_GENUINE}, /* others have a tenth: contexts have that */
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 500,
+          .own_bytes = 200,
+          .limit_bytes = 250},
+         VERDICT_LIMIT},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 50,
+          .own_bytes = 950,
+          .limit_bytes = 960},
+         VERDICT_GENUINE},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 40,
+          .own_bytes = 960,
+          .cached_bytes = 60,
+          .largest_free_bytes = 10},
+         VERDICT_FRAGMENTATION},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .driver_free_bytes = 40,
+          .own_bytes = 960,
+          .cached_bytes = 30,
+          .quarantined_bytes = 30},
+         VERDICT_HOARDING},
+        {{.request_bytes = 100,
+          .driver_total_bytes = 1000,
+          .own_bytes = 1000,
+          .cached_bytes = 200,
+          .largest_free_bytes = 100},
+         VERDICT_HOARDING},
+        {{.request_bytes = 100, .own_bytes = 50}, VERDICT_GENUINE}, /* the driver was not asked */
+        {{.request_bytes = UINT64_MAX,
+          .driver_total_bytes = UINT64_MAX,
+          .driver_free_bytes = UINT64_MAX,
+          .cached_bytes = UINT64_MAX},
+         VERDICT_FRAGMENTATION},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect(verdict_of(&cases[i].facts) == cases[i].verdict, "case %zu: %s", i,
+                  verdict_name(verdict_of(&cases[i].facts)));
+}
+
+Test(window, times)
+{
+    const struct {
+        const char *text;
+        uint64_t ns;
+    } good[] = {{"1.5", 1500 * MS}, {"2s", 2000 * MS}, {"350ms", 350 * MS}, {"20us", 20000},
+                {"40%", 400},       {"0", 0},          {"7ns", 7}};
+    const char *const bad[] = {"", "-1", "x", "1h", "101%", "1e400", "0x10", "nan", "5 0"};
+    uint64_t ns;
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        cr_expect(window_time_parse(good[i].text, 1000, &ns) == 0 && ns == good[i].ns, "%s",
+                  good[i].text);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect(window_time_parse(bad[i], 1000, &ns) < 0, "%s", bad[i]);
+}
