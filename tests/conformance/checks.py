@@ -301,6 +301,27 @@ def check_smaller_device(suite, failures, _):
         failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
 
 
+def check_foreign(suite, failures, _):
+    """Beside memory of other processes, and memory taken behind the shim: what is free is the
+    driver's free with the pool's, and within a limit what is left of that, to the byte."""
+    limit, line = 512 << 20, re.compile(r"(.+): free (\d+), total (\d+)")
+    used = [blocks * 64 << 20 for blocks in (0, 0, 4, 4, 2, 2, 4, 0, 0)]
+    for path, door in suite.doors():
+        bare = suite.run(path, "foreign", door, SIMGPU_OTHERS="400MiB")
+        pool = suite.run(path, "foreign", door, "mode:pool", SIMGPU_OTHERS="400MiB")
+        failures.expect(compare(f"{door}, pool", bare, pool), f"{door}: differs")
+        within = suite.run(path, "foreign", door, "mode:pool,limit:512MiB", SIMGPU_OTHERS="400MiB")
+        told = [match.groups() for match in map(line.fullmatch, bare[1].splitlines()) if match]
+        failures.expect(len(told) == len(used), f"{door}: {bare}")
+        wanted = bare[1]
+        for (when, free, total), bytes_used in zip(told, used):
+            least = min(int(free), limit - bytes_used)
+            wanted = wanted.replace(f"{when}: free {free}, total {total}\n",
+                                    f"{when}: free {least}, total {limit}\n", 1)
+        failures.expect(compare(f"{door}, limit", (0, wanted, ""), within), f"{door}: limit")
+        print(f"{door}: {len(told)} figures")
+
+
 def most_live_bytes(trace):
     live, total, most = {}, 0, 0
     for record in sorted(trace.records, key=lambda record: record.time):

@@ -40,10 +40,7 @@ static int verify(struct block *block)
 {
     if (door_read(host, block->device, block->bytes))
         return 1;
-    for (size_t i = 0; i < block->bytes; i++)
-        if (host[i] != block->value)
-            return 1;
-    return 0;
+    return host[0] != block->value || memcmp(host, host + 1, block->bytes - 1) != 0;
 }
 
 /* What a block holds that was just allocated: undefined, unless an option defines it. */
