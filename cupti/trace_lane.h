@@ -64,6 +64,7 @@ static inline void trace_record_publish(struct trace_record *slot,
 {
     uint64_t first;
 
+    __builtin_prefetch(slot + 2, 1); /* in time: a call later nothing waits for its line */
     memcpy((char *)slot + sizeof first, (const char *)record + sizeof first,
            sizeof *slot - sizeof first);
     slot->thread = thread;

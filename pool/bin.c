@@ -229,7 +229,8 @@ uint64_t bin_settle_locked(struct bin *bin)
 {
     uint64_t bytes = 0;
     for (unsigned index = 0; index < BIN_UNSETTLED_MAX; index++) {
-        bytes += bin->unsettled[index] == NULL ? 0 : *bin->unsettled[index];
+        struct object_record *record = bin->unsettled[index];
+        bytes += record == NULL ? 0 : object_record_settle(record, bin->unsettled_site[index]);
         bin->unsettled[index] = NULL;
     }
     return bytes;

@@ -52,7 +52,7 @@ void bin_release_empty_locked(struct bin *bin);
 /** Takes a slab out of service for good: its segment is exported. */
 void bin_slab_pin_locked(struct bin *bin, struct slab *slab);
 
-/** Forgets the unsettled frees; returns their bytes, to be subtracted from live_requested. */
+/** Settles all frees that are not; returns their bytes, to be subtracted from live_requested. */
 uint64_t bin_settle_locked(struct bin *bin);
 
 /** NULL, or the violated invariant. */
@@ -110,18 +110,29 @@ static inline void bin_quarantine_locked(struct bin *bin, struct object object, 
     queue_append(&bin->quarantine, object.slab, object.index, label);
 }
 
-/**
- * With every free: notes that the bytes of this object are still to be subtracted from
- * live_requested (NULL: they have been), and returns those of an earlier one, whose line has had
- * time to arrive. So only the last BIN_UNSETTLED_MAX frees are ever unsettled.
- */
-static inline uint64_t bin_unsettled_push_locked(struct bin *bin, const uint16_t *requested)
+/** Notes the site of a free; returns its bytes, to be subtracted from live_requested. */
+static inline uint64_t object_record_settle(struct object_record *record, uint32_t site)
 {
-    const uint16_t **slot = &bin->unsettled[count_get(&bin->frees) % BIN_UNSETTLED_MAX];
-    const uint16_t *earlier = *slot;
-    __builtin_prefetch(requested);
-    *slot = requested;
-    return earlier == NULL ? 0 : *earlier;
+    if (record->free_site != site) /* else the line stays as memory has it */
+        record->free_site = site;
+    return record->requested;
+}
+
+/**
+ * With every free: leaves the record of this object for later, and settles that of an earlier one,
+ * whose line has had time to arrive; returns its bytes. So only the last BIN_UNSETTLED_MAX frees
+ * are ever unsettled.
+ */
+static inline uint64_t bin_unsettled_push_locked(struct bin *bin, struct object_record *record,
+                                                 uint32_t site)
+{
+    unsigned slot = count_get(&bin->frees) % BIN_UNSETTLED_MAX;
+    struct object_record *earlier = bin->unsettled[slot];
+    uint32_t earlier_site = bin->unsettled_site[slot];
+    __builtin_prefetch(&record->requested, 1);
+    bin->unsettled[slot] = record;
+    bin->unsettled_site[slot] = site;
+    return earlier == NULL ? 0 : object_record_settle(earlier, earlier_site);
 }
 
 #endif

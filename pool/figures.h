@@ -5,9 +5,9 @@
  * live_requested is one shared atomic while the pool has one shard; its current value and peak are
  * exact. In a pool that has spread, each shard collects up to `pending_max` bytes before it tells
  * the atomic: the current value stays exact, as whoever reads it adds the shards up, and the peak
- * is off by at most what the shards may keep, 1/256 of it (or 16 KiB a shard). A free that need not
- * say what it freed looks its requested bytes up a few frees later, when their cache line is there
- * (bin.h); before a new peak is believed and before figures are read, all such frees are settled.
+ * is off by at most what the shards may keep, 1/256 of it (or 16 KiB a shard). How much a free
+ * of a small block has freed is looked up a few frees later, when its cache line is there (bin.h);
+ * before a new peak is believed and before figures are read, all such frees are settled.
  *
  * Everything else is kept where it changes (in bins and extents, under locks that are held anyway)
  * and added up when somebody asks. So the peaks of the other gauges, and all at_peak values, are

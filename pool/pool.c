@@ -20,20 +20,11 @@
 
 /* ---- describing ---- */
 
-/* Whether the sites of frees are stored: from the first one on that is not 0. Until then all that
- * is stored is 0, and a free need not touch the record. */
-static inline bool sites_wanted(struct pool *pool, uint32_t site)
+static void object_describe_locked(struct bin *bin, struct object object, bool live,
+                                   struct pool_block *ret_block)
 {
-    if (POOL_LIKELY(atomic_load_explicit(&pool->sites_kept, memory_order_relaxed)))
-        return true;
-    if (POOL_UNLIKELY(site != 0))
-        atomic_store_explicit(&pool->sites_kept, true, memory_order_relaxed);
-    return site != 0;
-}
-
-static void object_describe(const struct bin *bin, struct object object, bool live,
-                            struct pool_block *ret_block)
-{
+    if (!live) /* the site of its free may not have been noted yet */
+        figures_live_subtract(bin->pool, bin_settle_locked(bin));
     const struct run *run = object.slab->segment->run;
     const struct object_record *record = object_record(object);
     *ret_block = (struct pool_block){
@@ -263,7 +254,7 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
     struct object object = place_of(segment, entry, address).object;
     bool known = object.index < bin->objects && object_record(object)->requested != 0;
     if (known)
-        object_describe(bin, object, object_live(object), ret_block);
+        object_describe_locked(bin, object, object_live(object), ret_block);
     pool_lock_release(&bin->lock);
     return known ? 0 : -ENOENT;
 }
@@ -323,31 +314,29 @@ static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 }
 
 /* Takes a live object back; returns the bytes to be subtracted from live_requested by now. */
-static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site,
-                                               struct pool_block *ret_block)
+static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site)
 {
     struct object_record *record = object_record(object);
-    if (sites_wanted(bin->pool, site))
-        record->free_site = site;
-    bool later = ret_block == NULL && bin->pool->config.reuse == POOL_REUSE_DEFERRED;
-    uint64_t bytes = later ? 0 : record->requested;
-    if (ret_block != NULL)
-        object_describe(bin, object, false, ret_block);
-    if (POOL_UNLIKELY(later && !bin->unsettled_known))
+    if (POOL_UNLIKELY(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
+        uint64_t bytes = object_record_settle(record, site);
+        object_release_locked(bin, object);
+        return bytes;
+    }
+    if (POOL_UNLIKELY(!bin->unsettled_known))
         unsettled_tell_locked(bin);
     object_release_locked(bin, object);
-    return bytes + bin_unsettled_push_locked(bin, later ? &record->requested : NULL);
+    return bin_unsettled_push_locked(bin, record, site);
 }
 
 /* Why an address that is no live object is refused. */
-static POOL_NOINLINE int object_refuse_locked(const struct bin *bin, const struct place *place,
+static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct place *place,
                                               struct pool_block *ret_block)
 {
     struct object object = place->object;
     if (place->offset != 0 || object.index >= bin->objects || object_record(object)->requested == 0)
         return -EINVAL;
     if (ret_block != NULL)
-        object_describe(bin, object, false, ret_block);
+        object_describe_locked(bin, object, false, ret_block);
     return -EALREADY;
 }
 
@@ -355,8 +344,6 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
                             uint32_t site, struct pool_block *ret_block)
 {
     struct place place = place_of(segment, entry, address);
-    if (ret_block != NULL)
-        __builtin_prefetch(object_record(place.object), 1);
     struct bin *bin = slab_bin_lock(segment, entry, address);
     if (POOL_UNLIKELY(bin == NULL))
         return -EINVAL;
@@ -371,9 +358,12 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
     }
     count_set(live, count_get(live) & ~bit);
     bool pinned = atomic_load_explicit(&segment->pinned, memory_order_relaxed);
-    uint64_t freed_bytes = object_take_back_locked(bin, place.object, site, ret_block);
+    uint64_t freed_bytes = object_take_back_locked(bin, place.object, site);
     pool_lock_release(&bin->lock);
 
+    if (ret_block != NULL)
+        *ret_block = (struct pool_block){
+            .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
     figures_live_subtract(pool, freed_bytes);
     if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_SYNC))
         quarantine_sync(pool);
@@ -441,6 +431,17 @@ int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
                  ? slab_free((struct segment *)entry, slot, address, site, ret_block)
                  : block_free(entry, address, site, ret_block);
     return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
+}
+
+/* The segment may be another's by now: that is no harm, as it is not read. */
+void pool_prefetch(uint64_t address)
+{
+    page_entry entry = page_map_get(address);
+    if (entry == 0 || entry & PAGE_ENTRY_RUN)
+        return;
+    struct segment *segment = (struct segment *)entry;
+    __builtin_prefetch(segment);
+    __builtin_prefetch(segment_slot(segment, address), 1);
 }
 
 /* ---- exporting ---- */

@@ -129,8 +129,8 @@ void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
  * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
- * `site`, any number of the caller's, is kept with the block and given back by pool_free and
- * pool_find; 0 stands for none, and a pool that is given no other spends nothing on sites.
+ * `site`, any number of the caller's, is kept with the block and given back by pool_find and,
+ * for a block that was freed before, by pool_free; 0 stands for none.
  * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */
@@ -138,12 +138,19 @@ int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_bl
 
 /**
  * Takes back a block of any pool of the process: the address finds its pool.
- * On success and on -EALREADY the block is described in ret_block, unless that is NULL: then the
- * description need not be read, which in a large pool saves the time of a cache miss.
+ * On success ret_block, unless NULL, holds the address, the allocated bytes and the site of the
+ * free. Other fields may be 0: a free need not look at what is kept of a small block, which in a
+ * large pool is in no cache. On -EALREADY the block is described in full.
  * Errors: -ENOENT no pool owns the address; -EALREADY freed before; -EINVAL not the start of a
  * block. Nothing changes on error, but the invalid free is counted.
  */
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block);
+
+/**
+ * Has fetched what the free of an address looks at first, for a caller that has something else to
+ * do before it. Any address will do, at any time.
+ */
+void pool_prefetch(uint64_t address);
 
 /**
  * The block that contains an address, live or not, and its pool.

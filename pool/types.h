@@ -81,7 +81,7 @@ struct object {
     uint32_t index;
 };
 
-/* Frees whose requested bytes are looked up later, when their cache line has arrived. */
+/* Frees that look at the record of their object later, when its cache line has arrived. */
 #define BIN_UNSETTLED_MAX 4u
 
 /** One size class of one shard. */
@@ -96,8 +96,9 @@ struct POOL_ALIGNED bin {
     bool unsettled_known;  /* this bin's bit in `unsettled` of the shard is set */
     uint16_t bucket_scale; /* bucket of a slab: used * scale >> 10 */
 
-    struct queue quarantine POOL_ALIGNED;         /* labels never decrease along it */
-    const uint16_t *unsettled[BIN_UNSETTLED_MAX]; /* not yet subtracted from live_requested */
+    struct queue quarantine POOL_ALIGNED;               /* labels never decrease along it */
+    struct object_record *unsettled[BIN_UNSETTLED_MAX]; /* of the last frees, oldest overwritten */
+    uint32_t unsettled_site[BIN_UNSETTLED_MAX];         /* that freed them */
 
     pool_count retired, slabs; /* written under lock, read by anyone */
     pool_count frees_closed;   /* `frees` when the last epoch was closed */
@@ -274,9 +275,8 @@ struct pool {
     struct pool_config config;
     struct pool_backend backend;
     uint32_t shards_max;
-    _Atomic bool spread;     /* set once, after collisions */
-    _Atomic bool sites_kept; /* set once, by the first site given */
-    pool_count collisions;   /* atomic; counted until spread */
+    _Atomic bool spread;   /* set once, after collisions */
+    pool_count collisions; /* atomic; counted until spread */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */

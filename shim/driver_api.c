@@ -7,6 +7,7 @@
  * memory reaches the driver: the limit is enforced, and what the pools hold free is returned when
  * the driver runs out.
  */
+#include "pool/pool.h"
 #include "shim/call.h"
 #include "shim/ledger.h"
 #include "shim/limit.h"
@@ -100,6 +101,7 @@ static CUresult release_hook(enum hook_id hook, const void *code, CUdeviceptr po
 {
     struct call call;
     struct release release = {.real = real_driver(), .hook = hook, .stream = stream};
+    pool_prefetch(pointer);
     if (!call_begin(&call, hook, code))
         return release_call(&release, pointer);
     CUresult result = release_any(&call, &release, pointer);

@@ -6,6 +6,7 @@
  * error are the native ones. What succeeds inside touches no state of the runtime, because the pool
  * calls the driver only.
  */
+#include "pool/pool.h"
 #include "shim/call.h"
 #include "shim/ledger.h"
 #include "shim/pooled.h"
@@ -109,6 +110,7 @@ static cudaError_t release_hook(enum hook_id hook, const void *code, void *point
                                 cudaStream_t stream)
 {
     struct call call;
+    pool_prefetch((uint64_t)(uintptr_t)pointer);
     bool outer = call_begin(&call, hook, code);
     struct release release = {.real = call_runtime(code), .hook = hook, .stream = stream};
     if (!outer)

@@ -5,8 +5,8 @@
  *   pool_bench [--quick] [--json FILE] [--only ALLOCATOR] [--threads N] [--live N]
  *   pool_bench --sequence ALLOCATOR --live N --operations N [--mix small|wide]
  *
- * Allocators: pool, as it is used while nothing is recorded; described, the pool as it is used
- * while something is: with sites, and every free says what it freed; mimalloc; jemalloc.
+ * Allocators: pool, as it is used while nothing is recorded; recorded, the pool as it is used while
+ * something is: with sites, and every free says how much was allocated; mimalloc; jemalloc.
  *
  * A run fills N slots with blocks, then again and again frees the block of a slot, a random one or
  * the oldest, and allocates another. Single operations are timed with the time-stamp counter, its
@@ -68,13 +68,13 @@ static void pool_give(uint64_t handle)
     pool_free(handle, 0, NULL);
 }
 
-static uint64_t described_take(size_t bytes)
+static uint64_t recorded_take(size_t bytes)
 {
     struct pool_block block;
     return pool_allocate(pool, bytes, 1, &block) == 0 ? block.address : 0;
 }
 
-static void described_give(uint64_t handle)
+static void recorded_give(uint64_t handle)
 {
     struct pool_block block;
     pool_free(handle, 2, &block);
@@ -125,7 +125,7 @@ static void peer_close(void)
 
 static const struct allocator allocators[] = {
     {"pool", pool_open, pool_take, pool_give, pool_close},
-    {"described", pool_open, described_take, described_give, pool_close},
+    {"recorded", pool_open, recorded_take, recorded_give, pool_close},
     {"mimalloc", mimalloc_open, peer_take, peer_give, peer_close},
     {"jemalloc", jemalloc_open, peer_take, peer_give, peer_close},
 };

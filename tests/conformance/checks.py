@@ -152,8 +152,12 @@ def balance(trace):
             live[key] = record
         elif key not in live:
             wrong.append(f"{api}: frees the unknown {key}")
-        elif live.pop(key).size != record.size:
-            wrong.append(f"{api}: another size at {key}")
+        else:
+            was, pooled = live.pop(key), trace.outcomes[record.outcome] == "HIT"
+            if record.size != was.size and not (pooled and record.size == 0):
+                wrong.append(f"{api}: another size at {key}")
+            if record.value != was.value:
+                wrong.append(f"{api}: another allocated size at {key}")
     return taken, wrong + [f"{trace.texts.get(record.api)}: never freed: {key}"
                            for key, record in live.items()]
 

@@ -44,6 +44,13 @@ Test(basic, a_block_is_described_as_it_was_asked_for, .init = setup, .fini = tea
         cr_assert(found.live);
 
         cr_assert_eq(pool_free(block.address, 0x2000 + index, &found), 0);
+        cr_assert_eq(found.address, block.address);
+        cr_assert_eq(found.allocated_bytes, block.allocated_bytes);
+        cr_assert_eq(found.free_site, 0x2000 + index);
+        cr_assert_not(found.live);
+
+        cr_assert_eq(pool_free(block.address, 0x3000, &found), -EALREADY);
+        cr_assert_eq(found.requested_bytes, sizes[index]);
         cr_assert_eq(found.allocation_site, 0x1000 + index);
         cr_assert_eq(found.free_site, 0x2000 + index);
         cr_assert_not(found.live);
@@ -181,11 +188,7 @@ Test(basic, current_and_peak_are_exact_at_every_moment, .init = setup, .fini = t
     for (unsigned step = 0; step < 20000; step++) {
         unsigned slot = (unsigned)rand() % SLOTS;
         if (slots[slot].address != 0) {
-            struct pool_block described;
-            if (rand() % 3 == 0)
-                cr_assert_eq(pool_free(slots[slot].address, 0, &described), 0);
-            else
-                give(slots[slot].address);
+            give(slots[slot].address);
             live -= slots[slot].bytes;
             slots[slot].address = 0;
         } else {
@@ -209,16 +212,37 @@ Test(basic, reused_blocks_count_what_they_were_when_freed, .init = setup, .fini 
     fake.complete_at_once = true;
     for (int index = 0; index < 20; index++)
         blocks[index] = take(1000);
-    give(blocks[0]);
-    for (int index = 1; index < 20; index++) {
-        struct pool_block described;
-        cr_assert_eq(pool_free(blocks[index], 0, &described), 0);
-    }
+    for (int index = 0; index < 20; index++)
+        give(blocks[index]);
     size_t returned;
     cr_assert_eq(pool_trim(pool, SIZE_MAX, &returned), 0);
     for (int index = 0; index < 20; index++)
         take(600);
     cr_assert_eq(statistics().live_requested_bytes.current, 20 * 600);
+}
+
+/* A free notes its site some frees later; whoever asks before sees it all the same. */
+Test(basic, the_site_of_every_free_is_known_at_once, .init = setup, .fini = teardown)
+{
+    enum { COUNT = 30 };
+    uint64_t blocks[COUNT];
+    struct pool_block found;
+    for (uint32_t index = 0; index < COUNT; index++)
+        blocks[index] = take(1000);
+    for (uint32_t index = 0; index < COUNT; index++) {
+        cr_assert_eq(pool_free(blocks[index], 100 + index, NULL), 0);
+        cr_assert_eq(pool_find(blocks[index], &found, NULL), 0);
+        cr_assert_eq(found.free_site, 100 + index);
+        if (index % 7 != 6)
+            continue;
+        cr_assert_eq(pool_free(blocks[index - 1], 99, &found), -EALREADY);
+        cr_assert_eq(found.free_site, 99 + index);
+    }
+    for (uint32_t index = 0; index < COUNT; index++) {
+        cr_assert_eq(pool_free(blocks[index], 99, &found), -EALREADY);
+        cr_assert_eq(found.free_site, 100 + index, "block %u", index);
+    }
+    cr_assert_eq(statistics().live_requested_bytes.current, 0);
 }
 
 Test(basic, sites_are_known_from_the_first_one_given, .init = setup, .fini = teardown)
