@@ -5,7 +5,7 @@ Four tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
   stacks    what recording a stack of calling frames costs
-  record    what recording adds to an operation
+  record    what recording adds to an operation, and to the time of all of tinyllm
   cupti     what CUPTI adds to an operation that reaches the driver; the simulated one, which says
             what the recorder costs and nothing about NVIDIA's library
 Times are of this machine and say something only beside each other; the simulated time adds up the
@@ -15,8 +15,10 @@ profile's cost of every driver call and does not depend on the machine.
 import argparse
 import json
 import pathlib
+import resource
 import statistics
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
 
@@ -29,6 +31,10 @@ HOOK_CASES = [(1, 100, "random"), (1, 10000, "random"), (1, 1000000, "random"),
               (1, 1000000, "oldest"), (8, 100, "random"), (8, 10000, "random"),
               (8, 1000000, "random"), (8, 1000000, "oldest")]
 
+
+# Runs of tinyllm timed with and without a record, and how often.
+RECORDED_RUNS = (("64 tokens", ("--tokens", "64", "--seed", "7")),)
+PAIRS = 15
 
 # Frames recorded of a stack of 40.
 STACK_CASES = (1, 4, 16, 64)
@@ -110,6 +116,38 @@ def tinyllm_table(machine):
     return rows
 
 
+def spent(machine, words, recording):
+    """(wall, processor) seconds of a run of tinyllm in the pool."""
+    trace = machine.scratch / "tinyllm.cupool"
+    trace.unlink(missing_ok=True)
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = machine.run(machine.program("tinyllm", *words), preload=True,
+                       CUPOOL=f"trace:{trace if recording else 'off'}")
+    wall = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    preload.expect_equal("tinyllm: exit", done.returncode, 0)
+    return wall, (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+
+
+def recording_table(machine):
+    """Pairs of runs, each first in turn; what else the machine does falls on both alike."""
+    print(f"\nrecording: time of all of tinyllm, recorded over not, median of {PAIRS} pairs")
+    rows = []
+    for name, words in RECORDED_RUNS:
+        ratios = []
+        for pair in range(PAIRS):
+            times = {recording: spent(machine, words, recording)
+                     for recording in ((False, True) if pair % 2 else (True, False))}
+            ratios.append([on / off for on, off in zip(times[True], times[False])])
+        row = {"configuration": name}
+        for key, found in zip(("wall", "processor"), zip(*ratios)):
+            low, row[key], high = statistics.quantiles(found, n=4)
+            row[f"{key}_quartiles"] = [low, high]
+            print(f"  {name:<10} {key:<9} {row[key]:.3f} (half of them {low:.3f} to {high:.3f})")
+        rows.append(row)
+    return rows
+
+
 def cupti_table(machine):
     print("\ncupti (simulated): time of a recorded allocation and free by the driver, auto over off")
     rows = []
@@ -148,10 +186,12 @@ def main():
                  for call in ("allocate", "free")]
         print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
     stacks = stack_table(machine)
+    recording = recording_table(machine)
     llm = tinyllm_table(machine)
     cupti = cupti_table(machine)
     if options.json:
         options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "tinyllm": llm,
+                                            "recording": recording,
                                             "cupti": cupti}, indent=2,
                                            sort_keys=True) + "\n")
 
