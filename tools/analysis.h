@@ -20,6 +20,7 @@
 #include "cupti/verdict.h"
 #include "tools/address_map.h"
 #include "tools/driver_view.h"
+#include "tools/fragmentation.h"
 #include "tools/growth.h"
 #include "tools/histogram.h"
 #include "tools/ledger.h"
@@ -254,6 +255,7 @@ struct analysis {
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct address_history addresses;
+    struct fragmentation fragmentation; /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
