@@ -104,7 +104,9 @@ static int finish(struct analysis *analysis)
         r = analysis_phases_finish(analysis);
     if (analysis->window.is_set)
         analysis_window_finish(analysis);
-    return r == 0 && analysis->addresses.short_of_memory ? -ENOMEM : r;
+    if (r == 0 && analysis->addresses.short_of_memory)
+        r = -ENOMEM;
+    return r < 0 ? r : fragmentation_create(analysis, &analysis->fragmentation);
 }
 
 static int record_add(struct analysis *analysis, struct trace_record *record)
@@ -205,6 +207,7 @@ void analysis_destroy(struct analysis *analysis)
     free(analysis->step);
     free(analysis->phase_open);
     address_history_done(&analysis->addresses);
+    fragmentation_done(&analysis->fragmentation);
     driver_view_done(&analysis->driver_view);
     pool_levels_done(&analysis->pool_levels);
     free(analysis->phase);

@@ -25,6 +25,7 @@
 #include "cupti/verdict.h"
 #include "tools/address_map.h"
 #include "tools/driver_view.h"
+#include "tools/fragmentation.h"
 #include "tools/growth.h"
 #include "tools/plateau.h"
 #include "tools/pool_levels.h"
@@ -216,6 +217,7 @@ struct analysis {
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct address_history addresses;
+    struct fragmentation fragmentation; /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];

@@ -85,6 +85,34 @@ static void change_add(struct difference *difference, const struct tolerance *to
     difference->sites++;
 }
 
+/** Free segment space depends on the pool's history: it is told when it is much, never judged. */
+static void pin_add(struct difference *difference, const struct snapshot_site *before,
+                    const struct snapshot_site *after)
+{
+    const struct snapshot *base = difference->base, *fresh = difference->fresh;
+    struct pin_change change = {.site = after ? after : before,
+                                .before = before ? before->pinned_bytes : 0,
+                                .after = after ? after->pinned_bytes : 0};
+    uint64_t moved = change.after > change.before ? change.after - change.before
+                                                  : change.before - change.after;
+    uint64_t driver = base->metric[METRIC_peak_driver] > fresh->metric[METRIC_peak_driver]
+                          ? base->metric[METRIC_peak_driver]
+                          : fresh->metric[METRIC_peak_driver];
+
+    if (base->has_pinned && fresh->has_pinned && fragmentation_is_notable(moved, driver))
+        difference->pin[difference->pins++] = change;
+}
+
+static int pin_compare(const void *a, const void *b)
+{
+    const struct pin_change *left = a, *right = b;
+    __int128 l = (__int128)left->after - left->before, r = (__int128)right->after - right->before;
+
+    if (l != r)
+        return l > r ? -1 : 1;
+    return snapshot_site_compare_name(left->site, right->site);
+}
+
 /** Walks both lists in the order of names. */
 static int sites_compare(struct difference *difference, const struct tolerance *tolerance)
 {
@@ -94,7 +122,8 @@ static int sites_compare(struct difference *difference, const struct tolerance *
     int r = -ENOMEM;
 
     difference->site = calloc(base->sites + fresh->sites + 1, sizeof *difference->site);
-    if (!left || !right || !difference->site)
+    difference->pin = calloc(base->sites + fresh->sites + 1, sizeof *difference->pin);
+    if (!left || !right || !difference->site || !difference->pin)
         goto free;
     while (i < base->sites || j < fresh->sites) {
         int order = i == base->sites    ? 1
@@ -103,6 +132,7 @@ static int sites_compare(struct difference *difference, const struct tolerance *
 
         change_add(difference, tolerance, order <= 0 ? left[i] : NULL,
                    order >= 0 ? right[j] : NULL);
+        pin_add(difference, order <= 0 ? left[i] : NULL, order >= 0 ? right[j] : NULL);
         i += order <= 0;
         j += order >= 0;
     }
@@ -130,6 +160,7 @@ int difference_create(const struct snapshot *base, const struct snapshot *fresh,
         return r;
     }
     qsort(difference->site, difference->sites, sizeof *difference->site, change_compare);
+    qsort(difference->pin, difference->pins, sizeof *difference->pin, pin_compare);
     *ret_difference = difference;
     return 0;
 }
@@ -139,6 +170,7 @@ void difference_destroy(struct difference *difference)
     if (!difference)
         return;
     free(difference->site);
+    free(difference->pin);
     free(difference);
 }
 

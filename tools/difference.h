@@ -24,12 +24,20 @@ struct site_change {
     bool grew; /* peak or leak beyond tolerance */
 };
 
+/** A site that keeps more or less of the pool's segments free beside its blocks. */
+struct pin_change {
+    const struct snapshot_site *site;
+    uint64_t before, after;
+};
+
 struct difference {
     const struct snapshot *base, *fresh;
     bool metric_grew[METRIC_COUNT]; /* worse beyond tolerance; those of the program only */
     size_t metrics_grown, sites_grown;
     struct site_change *site; /* those with a change */
     size_t sites;
+    struct pin_change *pin; /* those worth a line, most growth first; of traces only */
+    size_t pins;
 };
 
 /** Refers to the snapshots. Errors: -ENOMEM. */

@@ -159,6 +159,32 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
     return 0;
 }
 
+/** A line for each site of which the pool's segments are kept free; `bullet` begins it. */
+static void pins_print(const struct difference *difference, size_t top, const char *bullet,
+                       void (*print)(const char *text, FILE *out), FILE *out)
+{
+    if (difference->pins)
+        fputs("\nFree space of segments pinned at the peak:\n", out);
+    if (difference->pins && *bullet)
+        fputc('\n', out);
+    for (size_t i = 0; i < difference->pins && i < top; i++) {
+        const struct pin_change *pin = &difference->pin[i];
+        char name[512];
+
+        snapshot_pinned_text(pin->site, name, sizeof name);
+        fputs(bullet, out);
+        print(name, out);
+        fprintf(out, ": %s, was %s (%s)\n", unit_bytes(pin->after).text,
+                unit_bytes(pin->before).text,
+                change_text(METRIC_UNIT_BYTES, pin->before, pin->after).text);
+    }
+}
+
+static void plain_text(const char *text, FILE *out)
+{
+    fputs(text, out);
+}
+
 static void verdict_print(const struct difference *difference, const struct difference_style *style,
                           FILE *out)
 {
@@ -191,6 +217,7 @@ int difference_text(const struct difference *difference, const struct difference
         r = sites_text(difference, style->top ? style->top : TOP_DEFAULT, out);
     if (r < 0)
         return r;
+    pins_print(difference, style->top ? style->top : TOP_DEFAULT, "", plain_text, out);
     fputc('\n', out);
     verdict_print(difference, style, out);
     return 0;
@@ -251,6 +278,7 @@ int difference_markdown(const struct difference *difference, const struct differ
     }
     fputs("\nBy site, at its own peak:\n\n", out);
     difference_sites_markdown(difference, style->top ? style->top : TOP_DEFAULT, out);
+    pins_print(difference, style->top ? style->top : TOP_DEFAULT, "- ", markdown_text, out);
     return ferror(out) ? -EIO : 0;
 }
 
@@ -270,16 +298,35 @@ static json_t *text_or_null(const char *text)
     return string ? string : json_null(); /* not UTF-8 */
 }
 
+static void site_name_set(json_t *object, const struct snapshot_site *site, uint64_t line)
+{
+    json_object_set_new(object, "module", text_or_null(site->module));
+    json_object_set_new(object, "function", text_or_null(site->function));
+    json_object_set_new(object, "file", text_or_null(site->file));
+    json_object_set_new(object, "line", line ? json_integer((json_int_t)line) : json_null());
+}
+
+static json_t *pins_json(const struct difference *difference)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < difference->pins; i++) {
+        const struct pin_change *pin = &difference->pin[i];
+        json_t *object = json_object();
+
+        site_name_set(object, pin->site, pin->site->pinned_line);
+        json_object_set_new(object, "pinned_bytes",
+                            pair_json(METRIC_UNIT_COUNT, pin->before, pin->after));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 static json_t *site_json(const struct site_change *change)
 {
     json_t *site = json_object();
 
-    json_object_set_new(site, "module", text_or_null(change->site->module));
-    json_object_set_new(site, "function", text_or_null(change->site->function));
-    json_object_set_new(site, "file", text_or_null(change->site->file));
-    json_object_set_new(site, "line",
-                        change->site->line ? json_integer((json_int_t)change->site->line)
-                                           : json_null());
+    site_name_set(site, change->site, change->site->line);
     json_object_set_new(site, "in_base", json_boolean(change->in_base));
     json_object_set_new(site, "in_new", json_boolean(change->in_new));
     json_object_set_new(site, "grew", json_boolean(change->grew));
@@ -317,6 +364,7 @@ int difference_json(const struct difference *difference, const struct difference
                         json_boolean(difference->metrics_grown || difference->sites_grown));
     json_object_set_new(root, "metrics", metrics);
     json_object_set_new(root, "sites", sites);
+    json_object_set_new(root, "fragmentation_sites", pins_json(difference));
     json_object_set_new(root, "sites_left_out",
                         metric_json(METRIC_UNIT_COUNT, difference->sites - shown));
     r = json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));

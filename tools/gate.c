@@ -97,6 +97,19 @@ static const struct snapshot_site *site_with_most(const struct snapshot *snapsho
     return most;
 }
 
+/** The site that keeps segments free beside its blocks. */
+static void hint_pinned(const struct gate_input *input, struct gate_result *result)
+{
+    const struct snapshot_site *most = snapshot_pins_most(input->measured);
+    char name[512];
+
+    if (!most)
+        return;
+    snapshot_pinned_text(most, name, sizeof name);
+    snprintf(result->hint, sizeof result->hint, "pins most: %s %s", name,
+             unit_bytes(most->pinned_bytes).text);
+}
+
 /** Which site to look at first: what grew most, or what holds most. */
 static void hint_set(const struct gate_input *input, struct gate_result *result)
 {
@@ -108,6 +121,8 @@ static void hint_set(const struct gate_input *input, struct gate_result *result)
     const struct snapshot_site *most;
     char name[512];
 
+    if (!result->item->glob && result->item->metric == METRIC_fragmentation_overhead)
+        hint_pinned(input, result);
     if (result->item->glob || metric_rows[result->item->metric].unit != METRIC_UNIT_BYTES)
         return;
     if (first && figure != SNAPSHOT_leaked_bytes) {

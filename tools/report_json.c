@@ -446,6 +446,8 @@ static json_t *report_object(const struct analysis *analysis, const char *trace,
     json_object_set_new(report, "phases", report_json_phases(analysis));
     json_object_set_new(report, "steps", report_json_steps(analysis));
     json_object_set_new(report, "growth", report_json_growth(analysis));
+    json_object_set_new(report, "fragmentation_sites",
+                        report_json_fragmentation(analysis, style->top, left_out));
     json_object_set_new(report, "window", report_json_window(analysis));
     json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_object_set_new(report, "timeline", timeline_json(analysis));

@@ -159,6 +159,27 @@ json_t *report_json_growth(const struct analysis *analysis)
     return array;
 }
 
+json_t *report_json_fragmentation(const struct analysis *analysis, size_t top, json_t *left_out)
+{
+    const struct fragmentation *fragmentation = &analysis->fragmentation;
+    size_t count = top && fragmentation->sites > top ? top : fragmentation->sites;
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        const struct fragmentation_part *part = &fragmentation->site[i];
+        json_t *object = json_object();
+
+        report_json_site_set(object, analysis, part->key);
+        report_json_set(object, "pinned_bytes", part->pinned_bytes);
+        report_json_set(object, "held_bytes", part->pinned_bytes + part->block_bytes);
+        report_json_set(object, "block_bytes", part->block_bytes);
+        report_json_set(object, "blocks", part->blocks);
+        json_array_append_new(array, object);
+    }
+    report_json_set(left_out, "fragmentation_site", fragmentation->sites - count);
+    return array;
+}
+
 json_t *report_json_window(const struct analysis *analysis)
 {
     json_t *object;

@@ -25,6 +25,7 @@ json_t *report_json_point(const struct timeline_point *point);
 json_t *report_json_phases(const struct analysis *analysis);
 json_t *report_json_steps(const struct analysis *analysis);
 json_t *report_json_growth(const struct analysis *analysis);
+json_t *report_json_fragmentation(const struct analysis *analysis, size_t top, json_t *left_out);
 json_t *report_json_window(const struct analysis *analysis);
 json_t *report_json_postmortems(const struct analysis *analysis);
 

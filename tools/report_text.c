@@ -108,6 +108,7 @@ static void peak_print(const struct report_page *page)
     report_text_line(page, "Fragmentation");
     fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
+    report_text_fragmentation(page);
 }
 
 static void calls_print(const struct report_page *page)

@@ -10,7 +10,8 @@
 #include "tools/text_table.h"
 #include "tools/units.h"
 
-#define GROWTH_ROWS 3
+#define GROWTH_ROWS        3
+#define FRAGMENTATION_ROWS 3
 
 const char *report_text_colour(const struct report_page *page, const char *code)
 {
@@ -96,6 +97,29 @@ void report_text_postmortems(const struct report_page *page)
             unit_bytes(first->held_free_bytes).text);
     if (first->is_refused)
         state_print(page, first);
+}
+
+void report_text_fragmentation(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const char *title = "Fragmented by";
+    char name[256];
+
+    for (size_t i = 0; i < analysis->fragmentation.sites && i < FRAGMENTATION_ROWS; i++) {
+        const struct fragmentation_part *part = &analysis->fragmentation.site[i];
+
+        if (!fragmentation_is_notable(part->pinned_bytes, analysis->driver.at_peak))
+            break;
+        report_site_name(analysis, part->key, name, sizeof name);
+        report_text_line(page, title);
+        fprintf(page->out, "%s%s%s:\n", report_text_colour(page, REPORT_YELLOW), name,
+                report_text_colour(page, REPORT_PLAIN));
+        report_text_line(page, "");
+        fprintf(page->out, "%s of segments for %s in %s\n",
+                unit_bytes(part->pinned_bytes + part->block_bytes).text,
+                unit_bytes(part->block_bytes).text, unit_blocks(part->blocks).text);
+        title = "";
+    }
 }
 
 void report_text_growth(const struct report_page *page)

@@ -32,6 +32,9 @@ void report_text_window(const struct report_page *page);
 /** Refused requests, the first with its verdict. */
 void report_text_postmortems(const struct report_page *page);
 
+/** Sites that keep segments mostly free, where they are worth a line. */
+void report_text_fragmentation(const struct report_page *page);
+
 /** Sites that grow and are not freed in the end. */
 void report_text_growth(const struct report_page *page);
 

@@ -52,6 +52,25 @@ void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t
                  (unsigned long long)site->line, length, site->function, site->module);
 }
 
+void snapshot_pinned_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
+{
+    struct snapshot_site there = *site;
+
+    if (site->pinned_line)
+        there.line = site->pinned_line;
+    snapshot_site_text(&there, ret_text, text_bytes);
+}
+
+const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot)
+{
+    const struct snapshot_site *most = NULL;
+
+    for (size_t i = 0; i < snapshot->sites; i++)
+        if (snapshot->site[i].pinned_bytes > (most ? most->pinned_bytes : 0))
+            most = &snapshot->site[i];
+    return most;
+}
+
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
                         struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
 {
@@ -179,6 +198,22 @@ static int line_copy(struct snapshot_site *site, struct site_line line)
     return site->file ? 0 : -ENOMEM;
 }
 
+/** What a site pins, and the line of its stack that pins most. */
+static void pinned_set(struct snapshot_site *site, const struct analysis *analysis,
+                       const struct site_names *names, uint64_t key)
+{
+    const struct fragmentation *fragmentation = &analysis->fragmentation;
+
+    for (size_t i = 0; i < fragmentation->sites && !site->pinned_bytes; i++)
+        if (fragmentation->site[i].key == key)
+            site->pinned_bytes = fragmentation->site[i].pinned_bytes;
+    for (size_t i = 0; i < fragmentation->stacks && site->pinned_bytes; i++)
+        if (site_names_first(names, fragmentation->stack[i].key) == key) {
+            site->pinned_line = site_names_line(names, fragmentation->stack[i].key).line;
+            break;
+        }
+}
+
 static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
                       const struct site_names *names)
 {
@@ -199,6 +234,7 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
+        pinned_set(site, analysis, names, row->key);
         r = line_copy(site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
             r = -ENOMEM;
@@ -255,6 +291,7 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
     metrics_measure(analysis, snapshot->metric);
     for (int i = 0; i < METRIC_COUNT; i++)
         snapshot->has[i] = true;
+    snapshot->has_pinned = true;
     report_incomplete(&analysis->recording, snapshot->incomplete, sizeof snapshot->incomplete);
     r = devices_copy(snapshot, analysis);
     if (r == 0)
@@ -337,18 +374,27 @@ static bool is_json(const char *path)
     return first == '{';
 }
 
-int snapshot_load(const char *path, struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
+int snapshot_load(const char *path, const struct window_request *window,
+                  struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
 {
     struct snapshot_trace trace;
     char why[256];
+    bool part = window_is_wanted(window), baseline = is_json(path);
     int r;
 
-    if (is_json(path))
+    if (baseline && part) {
+        snprintf(ret_why, why_bytes, "%s: a baseline is of a whole run: give a trace", path);
+        return -EINVAL;
+    }
+    if (baseline)
         return baseline_read(path, ret_snapshot, ret_why, why_bytes);
     r = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
     if (r < 0)
         return r;
-    r = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
+    if (part)
+        r = window_resolve(window, trace.reader, &trace.window, why, sizeof why);
+    if (r == 0)
+        r = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
     if (r < 0)
         snprintf(ret_why, why_bytes, "%s: %s", path, why);
     snapshot_trace_close(&trace);

@@ -19,6 +19,7 @@
 
 #include "tools/metrics.h"
 #include "tools/site_names.h"
+#include "tools/window.h"
 
 #define SNAPSHOT_BASELINE_SITES 50
 
@@ -45,6 +46,8 @@ struct snapshot_site {
     char *module, *function;
     char *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
     uint64_t line;
+    uint64_t pinned_bytes; /* free space of segments (fragmentation.h); 0 in baselines */
+    uint64_t pinned_line;  /* in the same file, that pins most */
     uint64_t figure[SNAPSHOT_FIGURE_COUNT];
 };
 
@@ -60,6 +63,7 @@ struct snapshot {
     struct snapshot_site *site; /* by figures, largest first, then by name */
     size_t sites;
     uint64_t sites_left_out; /* smaller than all that are here */
+    bool has_pinned;         /* it is not of a baseline */
     char **ignored;          /* globs of sites that count nowhere, sorted */
     size_t ignored_count;
     char incomplete[256]; /* what the trace lacks; empty: nothing */
@@ -94,9 +98,12 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
                             uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
                             char *ret_why, size_t why_bytes);
 
-/** Reads a trace or a baseline, whichever the file is. Errors as above. */
-int snapshot_load(const char *path, struct snapshot **ret_snapshot, char *ret_why,
-                  size_t why_bytes);
+/**
+ * Reads a trace or a baseline, whichever the file is. `window` may ask for a part of the run, which
+ * baselines have none of. Errors as above.
+ */
+int snapshot_load(const char *path, const struct window_request *window,
+                  struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */
 void snapshot_destroy(struct snapshot *snapshot);
@@ -106,6 +113,12 @@ int snapshot_site_compare(const void *a, const void *b);
 
 /** By module and function, the order of baselines. */
 int snapshot_site_compare_name(const void *a, const void *b);
+
+/** The site that pins most of the free space of segments, or NULL. */
+const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot);
+
+/** As below, with the line that pins most. */
+void snapshot_pinned_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);
 
 /** For people: "model.cc:41 decode (libmodel.so)", without a line "decode (libmodel.so)". */
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);

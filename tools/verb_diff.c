@@ -20,13 +20,14 @@ static const char help_text[] =
     "  -f, --format FORMAT    text (default), json or markdown\n"
     "      --top N            sites shown (text, markdown: 10; json: all)\n"
     "      --tolerance GROWTH what is accepted: \"+5%\", \"+5%, min 1 MiB\" (default: +0%).\n"
-    "                         Only growth beyond both the percentage and the minimum counts\n"
-    "  -h, --help\n\n"
+    "                         Only growth beyond both the percentage and the minimum "
+    "counts\n" WINDOW_HELP "  -h, --help\n\n"
     "Exit code: 0 nothing grew beyond the tolerance, 1 something did, 2 trouble. What depends on\n"
-    "the pool's history (reserved memory, driver calls) is shown but not judged.\n\n"
+    "the pool's history (reserved memory, driver calls, fragmentation) is shown but not judged.\n\n"
     "Examples:\n"
     "  cupool diff before.cupool after.cupool\n"
     "  cupool diff --tolerance \"+5%, min 1 MiB\" memory.baseline.json infer.1234.cupool\n"
+    "  cupool diff --phase decode before.cupool after.cupool\n"
     "  cupool diff --format markdown before.cupool after.cupool >diff.md\n";
 
 typedef int format_write(const struct difference *difference, const struct difference_style *style,
@@ -42,6 +43,7 @@ struct request {
     format_write *write;
     struct tolerance tolerance;
     struct difference_style style;
+    struct window_request window;
 };
 
 static int format_set(struct request *request, const char *name)
@@ -77,7 +79,7 @@ static int tolerance_set(struct request *request, const char *text)
     return 0;
 }
 
-enum { OPTION_TOP = 256, OPTION_TOLERANCE };
+enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
@@ -86,6 +88,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         {"format", required_argument, NULL, 'f'},
         {"top", required_argument, NULL, OPTION_TOP},
         {"tolerance", required_argument, NULL, OPTION_TOLERANCE},
+        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
         {"help", no_argument, NULL, 'h'},
         {0}};
     int option, trouble = 0;
@@ -96,6 +99,9 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case 'f': trouble = format_set(ret_request, optarg); break;
         case OPTION_TOP: trouble = top_set(ret_request, optarg); break;
         case OPTION_TOLERANCE: trouble = tolerance_set(ret_request, optarg); break;
+        case OPTION_PHASE: ret_request->window.phase = optarg; break;
+        case OPTION_FROM: ret_request->window.from = optarg; break;
+        case OPTION_TO: ret_request->window.to = optarg; break;
         case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -148,8 +154,8 @@ int verb_diff(int argc, char **argv)
         return trouble - 1;
     request.style.base = argv[optind];
     request.style.fresh = argv[optind + 1];
-    if (snapshot_load(request.style.base, &base, why, sizeof why) < 0 ||
-        snapshot_load(request.style.fresh, &fresh, why, sizeof why) < 0) {
+    if (snapshot_load(request.style.base, &request.window, &base, why, sizeof why) < 0 ||
+        snapshot_load(request.style.fresh, &request.window, &fresh, why, sizeof why) < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     } else if (difference_create(base, fresh, &request.tolerance, &difference) < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");

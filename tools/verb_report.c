@@ -33,7 +33,7 @@ static const char help_options[] =
     "                       others: all)\n"
     "      --phase NAME     the figures of a phase alone (also load, warm-up and steady, where\n"
     "                       they were found)\n"
-    "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%%\n"
+    "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
     "      --force          overwrite the output file\n"
     "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"

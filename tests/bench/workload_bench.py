@@ -5,7 +5,7 @@ Four tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on
   tinyllm   driver calls per 1,000 operations and simulated time, bare and pooled
   stacks    what recording a stack of calling frames costs
-  record    what recording adds to an operation, and to the whole of tinyllm
+  record    what recording adds to an operation, and to the time of all of tinyllm
   cupti     what CUPTI adds to an operation that reaches the driver; the simulated one, which says
             what the recorder costs and nothing about NVIDIA's library
 Times are of this machine and say something only beside each other; the simulated time adds up the
@@ -14,8 +14,8 @@ profile's cost of every driver call and does not depend on the machine.
 
 import argparse
 import json
-import os
 import pathlib
+import resource
 import statistics
 import sys
 import time
@@ -31,6 +31,10 @@ HOOK_CASES = [(1, 100, "random"), (1, 10000, "random"), (1, 1000000, "random"),
               (1, 1000000, "oldest"), (8, 100, "random"), (8, 10000, "random"),
               (8, 1000000, "random"), (8, 1000000, "oldest")]
 
+
+# Runs of tinyllm timed with and without a record, and how often.
+RECORDED_RUNS = (("64 tokens", ("--tokens", "64", "--seed", "7")),)
+PAIRS = 15
 
 # Frames recorded of a stack of 40.
 STACK_CASES = (1, 4, 16, 64)
@@ -112,30 +116,36 @@ def tinyllm_table(machine):
     return rows
 
 
-def total_time(machine, words, recording):
-    """Wall and processor seconds of one pooled tinyllm."""
-    trace = machine.scratch / "total.cupool"
+def spent(machine, words, recording):
+    """(wall, processor) seconds of a run of tinyllm in the pool."""
+    trace = machine.scratch / "tinyllm.cupool"
     trace.unlink(missing_ok=True)
-    before, begin = os.times(), time.monotonic()
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = machine.run(machine.program("tinyllm", *words), preload=True,
                        CUPOOL=f"trace:{trace if recording else 'off'}")
-    after, end = os.times(), time.monotonic()
+    wall = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     preload.expect_equal("tinyllm: exit", done.returncode, 0)
-    return end - begin, (after.children_user - before.children_user +
-                         after.children_system - before.children_system)
+    return wall, (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
-def record_ratio(machine, repetitions):
-    """tinyllm recorded over unrecorded, run in turns: medians of the pairs' ratios."""
-    words = ("--tokens", "512", "--seed", "7")
-    pairs = [[total_time(machine, words, recording) for recording in order]
-             for order in [(False, True), (True, False)] * repetitions]
-    pairs = [pair if i % 2 == 0 else pair[::-1] for i, pair in enumerate(pairs)]
-    wall, processor = (statistics.median(on[k] / max(off[k], 1e-9) for off, on in pairs)
-                       for k in (0, 1))
-    print(f"\ntinyllm, recorded over unrecorded, median of {len(pairs)} pairs in turns: "
-          f"{wall:.3f} of the time, {processor:.3f} of the processor's")
-    return {"pairs": len(pairs), "wall": wall, "processor": processor}
+def recording_table(machine):
+    """Pairs of runs, each first in turn; what else the machine does falls on both alike."""
+    print(f"\nrecording: time of all of tinyllm, recorded over not, median of {PAIRS} pairs")
+    rows = []
+    for name, words in RECORDED_RUNS:
+        ratios = []
+        for pair in range(PAIRS):
+            times = {recording: spent(machine, words, recording)
+                     for recording in ((False, True) if pair % 2 else (True, False))}
+            ratios.append([on / off for on, off in zip(times[True], times[False])])
+        row = {"configuration": name}
+        for key, found in zip(("wall", "processor"), zip(*ratios)):
+            low, row[key], high = statistics.quantiles(found, n=4)
+            row[f"{key}_quartiles"] = [low, high]
+            print(f"  {name:<10} {key:<9} {row[key]:.3f} (half of them {low:.3f} to {high:.3f})")
+        rows.append(row)
+    return rows
 
 
 def cupti_table(machine):
@@ -176,12 +186,13 @@ def main():
                  for call in ("allocate", "free")]
         print(f"  {without['threads']} threads, {without['live']} live: {added[0]}, {added[1]}")
     stacks = stack_table(machine)
+    recording = recording_table(machine)
     llm = tinyllm_table(machine)
-    ratio = record_ratio(machine, 10)
     cupti = cupti_table(machine)
     if options.json:
-        options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "record": ratio,
-                                            "tinyllm": llm, "cupti": cupti}, indent=2,
+        options.json.write_text(json.dumps({"hook": hooks, "stacks": stacks, "tinyllm": llm,
+                                            "recording": recording,
+                                            "cupti": cupti}, indent=2,
                                            sort_keys=True) + "\n")
 
 

@@ -89,6 +89,32 @@ def check_budget(machine, trace):
     preload.expect_equal("a budget of a phase alone", window.returncode, 0)
 
 
+def check_diff(machine, trace):
+    """Of a phase alone; what is no phase of a trace, and what has no times, is refused."""
+    def diff(*words):
+        return machine.run([str(machine.cupool), "diff", *map(str, words)])
+
+    def allocations(*words):
+        done = diff("--format", "json", *words, trace, trace)
+        preload.expect_equal(f"diff {words}: {done.stderr}", done.returncode, 0)
+        return json.loads(done.stdout)["metrics"]["allocations"]["new"]
+
+    window = machine.run([str(machine.cupool), "report", str(trace), "--format", "json",
+                          "--phase", "decode"])
+    wanted = json.loads(window.stdout)["summary"]["allocations"]
+    preload.expect_equal("diff: of a phase", allocations("--phase", "decode"), wanted)
+    preload.expect(allocations() > wanted, "diff: the whole run has more than a phase")
+    preload.expect_equal("diff: from the end", allocations("--from", "100%"), 0)
+    done = diff("--phase", "none", trace, trace)
+    preload.expect(done.returncode == 2 and b"no such phase" in done.stderr, done.stderr)
+    baseline = machine.scratch / "diff.baseline"
+    machine.run([str(machine.cupool), "check", "--baseline", str(baseline), "--update-baseline",
+                 str(trace)])
+    preload.expect_equal("diff: baseline and trace", diff(baseline, trace).returncode, 0)
+    done = diff("--phase", "decode", baseline, trace)
+    preload.expect(done.returncode == 2 and b"whole run" in done.stderr, done.stderr)
+
+
 def check_nvtx(machine):
     _, report = recorded(machine, "nvtx", "nvtx", "20")
     phases = phases_of(report)
@@ -152,6 +178,7 @@ def main():
     trace = check_steps(machine)
     check_window(machine, trace)
     check_budget(machine, trace)
+    check_diff(machine, trace)
     check_nvtx(machine)
     check_signal(machine)
     check_ranks(machine)

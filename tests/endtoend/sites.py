@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A planted leak and a planted growth are named by file and line, in C++ and in Python, by report,
-diff and check; an identical run passes. Whole stacks are in JSON, folded stacks and pprof."""
+"""A planted leak, a planted growth and a planted fragmentation are named by file and line, in C++ and
+in Python, by report, diff and check; an identical run passes. Whole stacks are in JSON, folded stacks and pprof."""
 
 import gzip
 import pathlib
@@ -69,6 +69,37 @@ def check_lines(service):
         service.expect_named(place, 1, "diff", base, trace)
         service.expect_named(place, 1, "check", "--budget", budget, "--baseline", baseline, trace)
     return leaking
+
+
+def check_fragmentation(service):
+    """Two runs alike but for which pages go: whose pages stay in the way is named first."""
+    place = line_of(service.machine.scripts / service.name, "fragmentation")
+    tidy, again = service.record("tidy", "--pages"), service.record("tidy again", "--pages")
+    torn = service.record("torn", "--fragment")
+    budget = service.machine.scratch / f"{service.name}.fragmentation.budget"
+    budget.write_text("[budget]\nfragmentation_overhead = 10%\n")
+    for trace, wanted in ((tidy, 0), (again, 0), (torn, 1)):
+        code, text = service.cupool("check", "--budget", budget, trace)
+        preload.expect_equal(f"{trace.name}: check: {text}", code, wanted)
+    reports = {trace: service.machine.report(trace) for trace in (tidy, torn)}
+    for figure in ("peak_requested_bytes", "allocations", "requested_bytes"):
+        values = [report["summary"][figure] for report in reports.values()]
+        preload.expect_equal(f"the same {figure}", values[0], values[1])
+    first = reports[torn]["fragmentation_sites"][0]
+    preload.expect_equal("report: pinned first", f"{pathlib.Path(first['file']).name}:"
+                         f"{first['line']}", place)
+    preload.expect_equal("report: 32 pages pin as much as they are",
+                         [first[key] for key in ("blocks", "block_bytes", "pinned_bytes")],
+                         [32, 16 << 20, 16 << 20])
+    line = service.expect_named("Fragmented by", 0, "report", torn)
+    preload.expect(place in line, f"report: {line}")
+    service.expect_named("32.0 MiB of segments for 16.0 MiB in 32 blocks", 0, "report", torn)
+    preload.expect("Fragmented by" not in service.cupool("report", tidy)[1], "tidy: no line")
+    line = service.expect_named(place, 0, "diff", tidy, torn)
+    preload.expect("16.0 MiB, was 0 B (+16.0 MiB)" in line, f"diff: {line}")
+    preload.expect("pinned" not in service.cupool("diff", tidy, again)[1], "identical: diff")
+    line = service.expect_named(place, 1, "check", "--budget", budget, torn)
+    preload.expect("pins most" in line, f"check: {line}")
 
 
 def check_stacks(service, trace, wanted):
@@ -193,6 +224,7 @@ def main():
     wanted = ("keep", "answer", "main")
     for service in (cpp, python):
         trace = check_lines(service)
+        check_fragmentation(service)
         check_stacks(service, trace, wanted)
         check_pprof(service, trace, wanted)
     alone = python.record("alone", "--leak", CUPOOL="stacks:1")
