@@ -12,7 +12,8 @@ OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:protect_shadow_gap=0:handle_segv=0:handle_sigbus=0",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "handle_segv=0:handle_sigbus=0:report_signal_unsafe=0:"
-                    "report_thread_leaks=0:exitcode=66",
+                    "report_thread_leaks=0:exitcode=66:suppressions="
+                    + os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.supp"),
 }
 
 
