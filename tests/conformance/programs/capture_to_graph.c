@@ -36,6 +36,7 @@ static void during(CUstreamCaptureMode mode, bool on_other_thread)
     printf("== mode %d, %s thread\n", (int)mode, on_other_thread ? "other" : "same");
     door_report("allocate", door_allocate(&target, 4096));
     door_report("clear", door_fill(target, 0, 4096));
+    door_report("cleared", door_read(&byte, target, 1)); /* a fill need not wait for the device */
     door_report("graph", DRIVER(cuGraphCreate)(&graph, 0));
     door_report("stream", door_stream_create(&stream));
     door_report("begin", DRIVER(cuStreamBeginCaptureToGraph)(stream, graph, NULL, NULL, 0, mode));
