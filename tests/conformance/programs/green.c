@@ -82,7 +82,7 @@ static void round_of(CUdevResource *all, CUcontext primary)
 int program_green(const char *self, const char *door, const char *argument)
 {
     CUdevResource all;
-    CUcontext primary;
+    CUcontext primary = NULL;
     door_start();
     door_free(NULL);
     DRIVER(cuCtxGetCurrent)(&primary);
