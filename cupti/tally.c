@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cupti/pages.h"
+#include "cupti/trace_format.h"
 
 #define FIRST_ROWS 64
 
@@ -92,6 +93,35 @@ void tallies_done(struct tallies *tallies)
     pages_unmap(tallies->row, tallies->room * sizeof *tallies->row);
     pages_unmap(tallies->index, tallies->index_room * sizeof *tallies->index);
     *tallies = (struct tallies){0};
+}
+
+void tally_latency(struct tally *row, const struct trace_record *record)
+{
+    row->latency_ns += record->latency_ns;
+    if (record->latency_ns > row->latency_max_ns)
+        row->latency_max_ns = record->latency_ns;
+}
+
+void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes)
+{
+    tally_latency(row, record);
+    if (record->outcome == TRACE_OUTCOME_FAILED) {
+        row->failures++;
+        return;
+    }
+    row->allocations++;
+    row->requested_bytes += bytes;
+    row->hits += record->outcome == TRACE_OUTCOME_HIT;
+    row->misses += record->outcome == TRACE_OUTCOME_MISS;
+    row->waits += record->outcome == TRACE_OUTCOME_WAITED;
+    row->passed += record->outcome == TRACE_OUTCOME_PASSED;
+}
+
+void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary)
+{
+    row->lifetime_ns += lived_ns;
+    row->temporaries += temporary;
+    row->temporary_bytes += temporary ? bytes : 0;
 }
 
 int tally_compare(const void *a, const void *b)

@@ -10,8 +10,11 @@
 #ifndef CUPTI_TALLY_H
 #define CUPTI_TALLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct trace_record;
 
 /** A level: now, highest, and when requested device memory was highest. */
 struct level {
@@ -68,6 +71,15 @@ void level_add(struct level *level, int64_t change, uint64_t serial);
 
 /** at_peak of a level when `serial` is the last. */
 uint64_t level_at_peak(const struct level *level, uint64_t serial);
+
+/** Counts the call of an allocation that asked for so many bytes; its latency too. */
+void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes);
+
+/** Counts the time a call took. */
+void tally_latency(struct tally *row, const struct trace_record *record);
+
+/** Counts a block that was freed after so long. */
+void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary);
 
 /** By bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of rows. */
 int tally_compare(const void *a, const void *b);

@@ -81,28 +81,6 @@ static int block_live(struct trace_fold *fold, const struct ledger_block *block,
     return r;
 }
 
-static void row_latency(struct tally *row, const struct trace_record *record)
-{
-    row->latency_ns += record->latency_ns;
-    if (record->latency_ns > row->latency_max_ns)
-        row->latency_max_ns = record->latency_ns;
-}
-
-static void row_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes)
-{
-    row_latency(row, record);
-    if (record->outcome == TRACE_OUTCOME_FAILED) {
-        row->failures++;
-        return;
-    }
-    row->allocations++;
-    row->requested_bytes += bytes;
-    row->hits += record->outcome == TRACE_OUTCOME_HIT;
-    row->misses += record->outcome == TRACE_OUTCOME_MISS;
-    row->waits += record->outcome == TRACE_OUTCOME_WAITED;
-    row->passed += record->outcome == TRACE_OUTCOME_PASSED;
-}
-
 static void call_count(struct trace_fold *fold, const struct trace_record *record)
 {
     fold->figures.calls_asked++;
@@ -128,11 +106,8 @@ static void block_lived(struct trace_fold *fold, const struct ledger_block *bloc
     if (!memory_kind(block->memory)->on_device)
         return;
     lifetimes_add(&fold->figures.lifetimes, lived_ns, block->requested_bytes);
-    for (int i = 0; i < ROWS; i++) {
-        rows[i]->lifetime_ns += lived_ns;
-        rows[i]->temporaries += temporary;
-        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
-    }
+    for (int i = 0; i < ROWS; i++)
+        tally_lifetime(rows[i], lived_ns, block->requested_bytes, temporary);
 }
 
 static void failure_add(struct trace_fold *fold, const struct trace_record *record)
@@ -169,7 +144,7 @@ static int allocate_add(struct trace_fold *fold, const struct trace_record *reco
     r = rows_get(fold, &block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i])
-            row_allocation(rows[i], record, block.requested_bytes);
+            tally_allocation(rows[i], record, block.requested_bytes);
     if (kind->on_device) {
         call_count(fold, record);
         if (record->outcome == TRACE_OUTCOME_FAILED)
@@ -220,7 +195,7 @@ static int free_add(struct trace_fold *fold, const struct trace_record *record)
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i]) {
             rows[i]->frees++;
-            row_latency(rows[i], record);
+            tally_latency(rows[i], record);
         }
     return r;
 }

@@ -85,19 +85,12 @@ static void tallies_finish(struct tallies *tallies, uint64_t serial)
 /** Leaks, and the levels at the peak that nothing changed since. */
 static int finish(struct analysis *analysis)
 {
-    struct tallies *all[] = {&analysis->sites,
-                             &analysis->stacks,
-                             &analysis->sizes,
-                             &analysis->libraries,
-                             &analysis->apis,
-                             &analysis->kinds,
-                             NULL};
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
     int r = analysis_find_leaks(analysis);
 
-    for (size_t i = 0; all[i]; i++)
-        tallies_finish(all[i], analysis->peak_serial);
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_finish(analysis_tallies(analysis, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
     if (r == 0)
@@ -193,12 +186,8 @@ void analysis_destroy(struct analysis *analysis)
 {
     if (!analysis)
         return;
-    tallies_done(&analysis->sites);
-    tallies_done(&analysis->stacks);
-    tallies_done(&analysis->sizes);
-    tallies_done(&analysis->libraries);
-    tallies_done(&analysis->apis);
-    tallies_done(&analysis->kinds);
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_done(analysis_tallies(analysis, i));
     ledger_done(&analysis->ledger);
     growth_series_done(&analysis->by_step);
     growth_series_done(&analysis->by_time);

@@ -123,28 +123,6 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
     return 0;
 }
 
-static void row_latency(struct tally *row, const struct trace_record *record)
-{
-    row->latency_ns += record->latency_ns;
-    if (record->latency_ns > row->latency_max_ns)
-        row->latency_max_ns = record->latency_ns;
-}
-
-static void row_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes)
-{
-    row_latency(row, record);
-    if (record->outcome == TRACE_OUTCOME_FAILED) {
-        row->failures++;
-        return;
-    }
-    row->allocations++;
-    row->requested_bytes += bytes;
-    row->hits += record->outcome == TRACE_OUTCOME_HIT;
-    row->misses += record->outcome == TRACE_OUTCOME_MISS;
-    row->waits += record->outcome == TRACE_OUTCOME_WAITED;
-    row->passed += record->outcome == TRACE_OUTCOME_PASSED;
-}
-
 static bool reached_driver(const struct trace_record *record)
 {
     return record->outcome == TRACE_OUTCOME_PASSED || record->outcome == TRACE_OUTCOME_FAILED;
@@ -176,11 +154,8 @@ static void block_lived(struct analysis *analysis, const struct ledger_block *bl
     if (!memory_kind(block->memory)->on_device || analysis->outside)
         return;
     lifetimes_add(&analysis->lifetimes, lived_ns, block->requested_bytes);
-    for (int i = 0; i < ROWS; i++) {
-        rows[i]->lifetime_ns += lived_ns;
-        rows[i]->temporaries += temporary;
-        rows[i]->temporary_bytes += temporary ? block->requested_bytes : 0;
-    }
+    for (int i = 0; i < ROWS; i++)
+        tally_lifetime(rows[i], lived_ns, block->requested_bytes, temporary);
 }
 
 static void failure_add(struct analysis *analysis, const struct trace_record *record)
@@ -227,7 +202,7 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
     r = rows_get(analysis, &block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i] && !analysis->outside)
-            row_allocation(rows[i], record, block.requested_bytes);
+            tally_allocation(rows[i], record, block.requested_bytes);
     if (kind->on_device)
         allocation_count(analysis, record);
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
@@ -273,7 +248,7 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i] && !analysis->outside) {
             rows[i]->frees++;
-            row_latency(rows[i], record);
+            tally_latency(rows[i], record);
         }
     return r;
 }

@@ -13,6 +13,20 @@
 
 #include "tools/analysis.h"
 
+/* analysis.c */
+
+#define ANALYSIS_TALLIES 6
+
+/** Everything that is tallied, in no order that matters. */
+static inline struct tallies *analysis_tallies(struct analysis *analysis, size_t index)
+{
+    struct tallies *const all[ANALYSIS_TALLIES] = {&analysis->sites, &analysis->stacks,
+                                                   &analysis->sizes, &analysis->libraries,
+                                                   &analysis->apis,  &analysis->kinds};
+
+    return all[index];
+}
+
 /* analysis_memory.c */
 
 int analysis_add_allocate(struct analysis *analysis, const struct trace_record *record);

@@ -23,13 +23,6 @@ static void tallies_enter(struct tallies *tallies)
 
 static void window_enter(struct analysis *analysis, uint64_t time_ns)
 {
-    struct tallies *all[] = {&analysis->sites,
-                             &analysis->stacks,
-                             &analysis->sizes,
-                             &analysis->libraries,
-                             &analysis->apis,
-                             &analysis->kinds,
-                             NULL};
     struct timeline_point now;
 
     analysis->outside = false;
@@ -46,8 +39,8 @@ static void window_enter(struct analysis *analysis, uint64_t time_ns)
         analysis->peak_time_ns = time_ns;
         address_history_peak(&analysis->addresses, analysis->order);
     }
-    for (size_t i = 0; all[i]; i++)
-        tallies_enter(all[i]);
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_enter(analysis_tallies(analysis, i));
     level_enter(&analysis->total.live_bytes);
     level_enter(&analysis->total.live_blocks);
     level_enter(&analysis->requested);
@@ -127,16 +120,8 @@ static void tallies_compact(struct tallies *tallies)
 
 void analysis_window_finish(struct analysis *analysis)
 {
-    struct tallies *all[] = {&analysis->sites,
-                             &analysis->stacks,
-                             &analysis->sizes,
-                             &analysis->libraries,
-                             &analysis->apis,
-                             &analysis->kinds,
-                             NULL};
-
     if (analysis->opened && !analysis->outside)
         window_leave(analysis, analysis->duration_ns);
-    for (size_t i = 0; all[i]; i++)
-        tallies_compact(all[i]);
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_compact(analysis_tallies(analysis, i));
 }

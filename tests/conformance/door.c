@@ -321,6 +321,17 @@ int door_read(void *host, const void *device, size_t bytes)
                   cuMemcpyDtoH_(host, ADDRESS(device), bytes));
 }
 
+int door_wrong_bytes(const void *device, int value, size_t bytes)
+{
+    unsigned char *copy = malloc(bytes);
+    bool read = copy && door_read(copy, device, bytes) == 0;
+    int wrong = read ? 0 : (int)bytes;
+    for (size_t i = 0; read && i < bytes; i++)
+        wrong += copy[i] != (unsigned char)value;
+    free(copy);
+    return wrong;
+}
+
 int door_write(void *device, const void *host, size_t bytes)
 {
     return EITHER(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice),

@@ -95,6 +95,8 @@ int door_memory_info(size_t *ret_free, size_t *ret_total);
 int door_fill(void *pointer, int value, size_t bytes);
 int door_fill_async(void *pointer, int value, size_t bytes, CUstream stream);
 int door_read(void *host, const void *device, size_t bytes);
+/** How many of a block's bytes differ from `value`; all when they cannot be read. */
+int door_wrong_bytes(const void *device, int value, size_t bytes);
 int door_write(void *device, const void *host, size_t bytes);
 int door_synchronize(void);
 int door_stream_create(CUstream *ret_stream);

@@ -23,15 +23,6 @@ static int use(int device)
     return (int)DRIVER(cuCtxSetCurrent)(contexts[device]);
 }
 
-static int wrong_bytes(const void *block, int value)
-{
-    static unsigned char bytes[BYTES];
-    int wrong = door_read(bytes, block, BYTES) != 0;
-    for (int i = 0; i < BYTES; i++)
-        wrong += bytes[i] != value;
-    return wrong;
-}
-
 int program_devices(const char *self, const char *door, const char *argument)
 {
     static void *blocks[DEVICES][BLOCKS];
@@ -57,7 +48,7 @@ int program_devices(const char *self, const char *door, const char *argument)
     for (int device = 0; device < count; device++) {
         errors += use(device) != 0;
         for (int i = 0; i < BLOCKS; i++)
-            wrong += wrong_bytes(blocks[device][i], 10 * device + i);
+            wrong += door_wrong_bytes(blocks[device][i], 10 * device + i, BYTES);
         errors += use((device + 1) % count) != 0;
         for (int i = 0; i < BLOCKS; i++)
             errors += door_free(blocks[device][i]) != 0;

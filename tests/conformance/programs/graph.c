@@ -8,17 +8,6 @@
 #define BLOCKS 50
 #define BYTES  5000
 
-static int holds(const void *device, int value)
-{
-    unsigned char bytes[BYTES];
-    if (door_read(bytes, device, BYTES))
-        return 0;
-    for (int i = 0; i < BYTES; i++)
-        if (bytes[i] != value)
-            return 0;
-    return 1;
-}
-
 int program_graph(const char *self, const char *door, const char *argument)
 {
     void *target, *blocks[BLOCKS];
@@ -38,9 +27,9 @@ int program_graph(const char *self, const char *door, const char *argument)
         door_report("clear", door_fill(target, 0, BYTES));
         door_report("wait", door_synchronize());
         door_report("run", door_graph_run(graph, stream));
-        kept += holds(target, 42);
+        kept += door_wrong_bytes(target, 42, BYTES) == 0;
         for (int i = 0; i < BLOCKS; i++) {
-            kept += holds(blocks[i], i);
+            kept += door_wrong_bytes(blocks[i], i, BYTES) == 0;
             if (door_free(blocks[i]))
                 printf("error\n");
         }

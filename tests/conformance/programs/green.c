@@ -13,15 +13,6 @@
 #define BYTES  40000
 #define BLOCKS 12
 
-static int wrong_bytes(const void *device, int value)
-{
-    static unsigned char bytes[BYTES];
-    int wrong = door_read(bytes, device, BYTES) != 0;
-    for (int i = 0; i < BYTES; i++)
-        wrong += bytes[i] != value;
-    return wrong;
-}
-
 static void make_current(CUcontext context)
 {
     int error = (int)DRIVER(cuCtxSetCurrent)(context);
@@ -71,7 +62,8 @@ static void round_of(CUdevResource *all, CUcontext primary)
     door_report("stream", door_stream_destroy(stream));
     door_report("end", (int)DRIVER(cuGreenCtxDestroy)(green));
     for (int i = 1; i < BLOCKS; i++) {
-        wrong += wrong_bytes(in_primary[i], i) + wrong_bytes(in_green[i], 100 + i);
+        wrong += door_wrong_bytes(in_primary[i], i, BYTES) +
+                 door_wrong_bytes(in_green[i], 100 + i, BYTES);
         door_report("free", door_free(in_primary[i]));
         door_report("free green's", door_free(in_green[i]));
     }

@@ -27,16 +27,6 @@ static void *release_soon(void *stream)
     return NULL;
 }
 
-static int wrong_bytes(const void *device, int value)
-{
-    unsigned char bytes[BYTES];
-    int wrong = 0;
-    door_read(bytes, device, BYTES);
-    for (int i = 0; i < BYTES; i++)
-        wrong += bytes[i] != value;
-    return wrong;
-}
-
 /* A write is pending on the first block when it is freed; the second must not receive it. */
 static void contents(CUstream stream)
 {
@@ -53,7 +43,7 @@ static void contents(CUstream stream)
     door_report("fill", door_fill_async(second, 2, BYTES, other));
     pthread_join(thread, NULL);
     door_report("wait", door_synchronize());
-    printf("wrong: %d\n", wrong_bytes(second, 2));
+    printf("wrong: %d\n", door_wrong_bytes(second, 2, BYTES));
     door_report("free", door_free(second));
 }
 

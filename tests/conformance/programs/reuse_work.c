@@ -130,15 +130,6 @@ static void CUDA_CB pause_stream(void *unused)
     usleep(2000);
 }
 
-static int wrong_bytes(const void *device, int value)
-{
-    static unsigned char bytes[BYTES];
-    int wrong = door_read(bytes, device, BYTES) != 0;
-    for (size_t i = 0; i < BYTES; i++)
-        wrong += bytes[i] != value;
-    return wrong;
-}
-
 static int submit(size_t way, size_t kind, CUdeviceptr block, bool may_wait)
 {
     DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);
@@ -179,7 +170,7 @@ static void contents(size_t way, size_t kind)
         pthread_join(thread, NULL);
     error = error ? error : door_synchronize();
     DRIVER(cuStreamSynchronize)(streams[kind]);
-    printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], wrong_bytes(second, 2));
+    printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], door_wrong_bytes(second, 2, BYTES));
     door_report("errors", error ? error : door_free(second));
     DRIVER(cuStreamDestroy)(other);
     graph_end();

@@ -18,17 +18,6 @@
 
 extern char **environ;
 
-static int holds(const void *device, int value)
-{
-    unsigned char bytes[BYTES];
-    if (door_read(bytes, device, BYTES))
-        return 0;
-    for (int i = 0; i < BYTES; i++)
-        if (bytes[i] != value)
-            return 0;
-    return 1;
-}
-
 static int child(void)
 {
     void *blocks[BLOCKS];
@@ -38,7 +27,7 @@ static int child(void)
         if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i + 1, BYTES))
             return 1;
     for (int i = 0; i < BLOCKS; i++)
-        kept += holds(blocks[i], i + 1) && door_free(blocks[i]) == 0;
+        kept += door_wrong_bytes(blocks[i], i + 1, BYTES) == 0 && door_free(blocks[i]) == 0;
     return kept == BLOCKS ? 5 : 2;
 }
 
@@ -109,7 +98,7 @@ int program_spawn(const char *self, const char *door, const char *argument)
         fflush(stdout);
         waitpid(ways[way].start(arguments), &status, 0);
         for (int i = 0; i < BLOCKS; i++)
-            kept += holds(blocks[i], 100 + i);
+            kept += door_wrong_bytes(blocks[i], 100 + i, BYTES) == 0;
         printf("%s: %d, kept %d\n", ways[way].name, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
                kept);
     }

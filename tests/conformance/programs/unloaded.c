@@ -29,17 +29,6 @@ static void *load(void)
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }
 
-static int holds(const void *device, int value)
-{
-    unsigned char bytes[BYTES];
-    if (door_read(bytes, device, BYTES))
-        return 0;
-    for (int i = 0; i < BYTES; i++)
-        if (bytes[i] != value)
-            return 0;
-    return 1;
-}
-
 int program_unloaded(const char *self, const char *door, const char *argument)
 {
     allocate_function *allocate;
@@ -62,7 +51,7 @@ int program_unloaded(const char *self, const char *door, const char *argument)
         door_report("unload", dlclose(library));
         if (i % 2) /* something else in its place */
             dlclose(dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL));
-        kept += holds(blocks[i], i + 1);
+        kept += door_wrong_bytes(blocks[i], i + 1, BYTES) == 0;
     }
     printf("kept: %d\n", kept);
     door_report("program frees", door_free(blocks[ROUNDS - 1]));
