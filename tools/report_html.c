@@ -206,7 +206,7 @@ static int article_print(const struct html_article *article)
     html_chart_print(article);
     r = r == 0 ? html_flame_print(article) : r;
     r = r == 0 ? html_map_print(article) : r;
-    html_device_print(article);
+    r = r == 0 ? html_device_print(article) : r;
     r = r == 0 ? html_troubles_print(article) : r;
     r = r == 0 ? html_breakdowns_print(article) : r;
     r = r == 0 ? html_lifetimes_print(article) : r;
