@@ -18,6 +18,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import packages
 import preload
 
 sys.path.append("/usr/lib/python3/dist-packages")  # of Debian, for another interpreter
@@ -32,18 +33,9 @@ PATIENCE_S = 60  # before something is called missing
 
 
 def prometheus():
-    """Prometheus, installed or unpacked from Debian's package: installing would start a server."""
-    found = shutil.which("prometheus")
-    place = MACHINE.build / "prometheus"
-    unpacked = place / "usr/bin/prometheus"
-    if not found and not unpacked.exists() and shutil.which("apt-get"):
-        place.mkdir(exist_ok=True)
-        fetched = subprocess.run(["apt-get", "download", "prometheus"], cwd=place,
-                                 capture_output=True)
-        for package in place.glob("*.deb") if fetched.returncode == 0 else []:
-            subprocess.run(["dpkg-deb", "-x", package, place], check=True)
-            package.unlink()
-    return found or (unpacked if unpacked.exists() else None)
+    """Prometheus, installed or unpacked from Debian's package."""
+    return (shutil.which("prometheus") or
+            packages.debian_file(MACHINE.build, "prometheus", "usr/bin/prometheus"))
 
 
 class Live(unittest.TestCase):
