@@ -33,6 +33,7 @@ static void process_print(struct events *events, const struct analysis *analysis
             analysis_is_simulated(analysis) ? " (simulated device)" : "", analysis->recording.pid);
 }
 
+/** A counter is shown under its name and that of its figure, "requested bytes". */
 static void counter_print(struct events *events, const char *name, uint64_t time_ns, uint64_t bytes)
 {
     event_begin(events, "C", name, time_ns);
@@ -47,10 +48,10 @@ static void counters_print(struct events *events, const struct analysis *analysi
     for (size_t i = 0; i < count; i++) {
         const struct timeline_point *point = &points[i];
 
-        counter_print(events, "requested bytes", point->time_ns, point->requested_bytes);
-        counter_print(events, "allocated bytes", point->time_ns, point->allocated_bytes);
-        counter_print(events, "reserved bytes", point->time_ns, point->reserved_bytes);
-        counter_print(events, "driver bytes", point->time_ns, point->driver_bytes);
+        counter_print(events, "requested", point->time_ns, point->requested_bytes);
+        counter_print(events, "allocated", point->time_ns, point->allocated_bytes);
+        counter_print(events, "reserved", point->time_ns, point->reserved_bytes);
+        counter_print(events, "driver", point->time_ns, point->driver_bytes);
     }
 }
 

