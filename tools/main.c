@@ -20,6 +20,14 @@ static const struct verb verbs[] = {
 #undef VERB
 };
 
+static const struct {
+    const char *verb, *code, *meaning;
+} exit_codes[] = {
+#define EXIT_CODE(verb, code, meaning) {#verb, code, meaning},
+    EXIT_CODES(EXIT_CODE)
+#undef EXIT_CODE
+};
+
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
 static const struct verb *verb_find(const char *name)
@@ -45,8 +53,14 @@ int verb_error(const char *verb, int exit_code, const char *format, ...)
 void verb_help(const char *verb, const char *text)
 {
     const struct verb *row = verb_find(verb);
+    const char *examples = strstr(text, "Examples:\n");
+    int before = examples ? (int)(examples - text) : (int)strlen(text);
 
-    printf("usage: cupool %s %s\n\n%s\n", row->name, row->usage, text);
+    printf("usage: cupool %s %s\n\n%.*sExit codes:\n", row->name, row->usage, before, text);
+    for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++)
+        if (!strcmp(exit_codes[i].verb, verb))
+            printf("  %-6s %s\n", exit_codes[i].code, exit_codes[i].meaning);
+    printf("\n%s\n", text + before);
 }
 
 void verb_options_begin(void)

@@ -35,6 +35,36 @@ enum {
     VERB(doctor, "[options] [-- PROGRAM [ARGUMENTS]]",                                             \
          "look at the installation, and at whether a program would be caught")
 
+/*
+ * EXIT_CODE(verb, code, meaning)   what a verb's exit codes say; help, the manual and docs/cli.md
+ * have these rows.
+ */
+#define EXIT_CODES(EXIT_CODE)                                                                      \
+    EXIT_CODE(run, "N", "the program's own")                                                       \
+    EXIT_CODE(run, "128+N", "signal N ended the program")                                          \
+    EXIT_CODE(run, "125", "cupool itself failed")                                                  \
+    EXIT_CODE(run, "126", "the program cannot be executed")                                        \
+    EXIT_CODE(run, "127", "the program cannot be found")                                           \
+    EXIT_CODE(report, "0", "the report was written")                                               \
+    EXIT_CODE(report, "2", "trouble: the line on stderr says what, where and what to do")          \
+    EXIT_CODE(diff, "0", "nothing grew beyond the tolerance")                                      \
+    EXIT_CODE(diff, "1", "something grew")                                                         \
+    EXIT_CODE(diff, "2", "trouble")                                                                \
+    EXIT_CODE(check, "0", "within budget")                                                         \
+    EXIT_CODE(check, "1", "over budget")                                                           \
+    EXIT_CODE(check, "2", "trouble; with --strict a warning, too")                                 \
+    EXIT_CODE(pack, "0", "the file was written")                                                   \
+    EXIT_CODE(pack, "2", "trouble")                                                                \
+    EXIT_CODE(top, "0", "figures were shown")                                                      \
+    EXIT_CODE(top, "2", "there is nothing to watch, or trouble")                                   \
+    EXIT_CODE(metrics, "0", "figures were printed or served")                                      \
+    EXIT_CODE(metrics, "2", "trouble")                                                             \
+    EXIT_CODE(options, "0", "all options are good")                                                \
+    EXIT_CODE(options, "2", "one in the environment or the file is bad, or trouble")               \
+    EXIT_CODE(doctor, "0", "all is well")                                                          \
+    EXIT_CODE(doctor, "1", "the program would escape")                                             \
+    EXIT_CODE(doctor, "2", "trouble")
+
 #define VERB(name, usage, help) int verb_##name(int argc, char **argv);
 VERBS(VERB)
 #undef VERB
@@ -43,7 +73,7 @@ VERBS(VERB)
 __attribute__((format(printf, 3, 4))) int verb_error(const char *verb, int exit_code,
                                                      const char *format, ...);
 
-/** Prints a verb's usage, help and the text behind it. */
+/** Prints a verb's usage and help; its exit codes come before the examples, with which it ends. */
 void verb_help(const char *verb, const char *text);
 
 /** Starts a getopt_long loop that reports its own errors by verb_error. */

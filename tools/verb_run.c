@@ -39,8 +39,6 @@ static const char help_text[] =
     "      --sim[=PROFILE]    run on the simulated device instead of a GPU\n"
     "  -q, --quiet            no summary at the end\n"
     "  -h, --help\n\n"
-    "Exit code: the program's, 128+N when signal N ended it; 125 when cupool itself failed,\n"
-    "126 and 127 when the program cannot be executed or found.\n\n"
     "Examples:\n"
     "  cupool run -- ./infer --model m.gguf\n"
     "  cupool run --mode observe -o 'traces/%e.%q{RANK}.cupool' -- python3 train.py\n"

@@ -34,7 +34,6 @@ static const char help_text[] =
     "default.\n"
     "Figures are written during the program's own calls, ten times a second at most: they are\n"
     "as old as its last call.\n\n"
-    "Exit code: 0; 2 when there is nothing to watch, or trouble.\n\n"
     "Examples:\n"
     "  cupool top\n"
     "  cupool top 1234\n"

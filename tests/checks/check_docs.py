@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the documents say of options, verbs and conformance programs is what those say.
+"""What the documents say of options, verbs, exit codes and conformance programs is what those say.
 
 usage: check_docs.py CUPOOL
 """
@@ -32,6 +32,14 @@ verbs = re.findall(r"^  (?:cupool )?([a-z]+)\s{2,}", output("--help"), re.MULTIL
 cli = (tree.ROOT / "docs" / "cli.md").read_text()
 problems += [f"docs/cli.md: the verb {verb} is not described" for verb in verbs
              if f"cupool {verb}" not in cli]
+
+# Exit codes: the table is what the help texts say.
+codes = [f"| `{verb}` | {code} | {meaning} |" for verb in verbs for code, meaning in
+         (line.split(None, 1) for line in
+          output(verb, "--help").split("Exit codes:\n")[1].split("\n\n")[0].splitlines())]
+told = re.findall(r"^\| `.*", cli.split("## Exit codes\n")[1].split("\n## ")[0], re.MULTILINE)
+problems += [f"docs/cli.md: exit codes: {row}: not in both the table and the help"
+             for row in sorted(set(codes) ^ set(told))]
 
 # Links to files of the tree must lead somewhere.
 checked = 0

@@ -9,6 +9,8 @@ With CUPOOL_TEST_UPDATE set, EXPECTED_JSON is written instead of compared.
 import glob
 import json
 import os
+import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -81,6 +83,49 @@ class Cli(unittest.TestCase):
             self.assertIn("Examples:", result.stdout)
             self.assertEqual(self.cupool(verb, "--help").stdout, result.stdout)
         self.assertRegex(self.cupool("--version").stdout, r"^cupool \d+\.\d+\.\d+\n$")
+
+    def test_exit_codes_are_those_of_the_help(self):
+        """Every code that a help text lists comes about, and no other."""
+        path, more = self.record(), self.path("more.cupool")
+        self.cupool("run", "-q", "-o", more, "--", "true", CUPOOL_TEST_SITES="9")
+        for name, limit in (("wide", "1 TiB"), ("narrow", "1 B")):
+            with open(self.path(name), "w") as file:
+                file.write(f"[budget]\npeak_live = {limit}\n")
+        open(self.path("data"), "w").close()
+        escaping = self.path("privileged")
+        shutil.copy("/bin/true", escaping)
+        os.chmod(escaping, 0o4755)
+        empty = self.path("empty")
+        os.mkdir(empty)
+        run = ("run", "-q", "--")
+        cases = {
+            "run": {"N": (7, [*run, "sh", "-c", "exit 7"]),
+                    "128+N": (128 + 9, [*run, "sh", "-c", "kill -9 $$"]),
+                    "125": (125, ["run"]), "126": (126, [*run, "./data"]),
+                    "127": (127, [*run, "./missing"])},
+            "report": {"0": (0, ["report", path]), "2": (2, ["report", "missing"])},
+            "diff": {"0": (0, ["diff", path, path]), "1": (1, ["diff", path, more]),
+                     "2": (2, ["diff", path])},
+            "check": {"0": (0, ["check", "--budget", "wide", path]),
+                      "1": (1, ["check", "--budget", "narrow", path]),
+                      "2": (2, ["check", "--budget", "missing", path])},
+            "pack": {"0": (0, ["pack", "-o", "small.zst", path]),
+                     "2": (2, ["pack", "-o", "small.zst", "missing"])},
+            "top": {"0": (0, ["top", "--help"]),  # of a program: tests/endtoend/live.py
+                    "2": (2, ["top", "--from", empty])},
+            "metrics": {"0": (0, ["metrics", "--from", empty]), "2": (2, ["metrics", "--port"])},
+            "options": {"0": (0, ["options"]), "2": (2, ["options", "extra"])},
+            "doctor": {"0": (0, ["doctor"]), "1": (1, ["doctor", "--", escaping]),
+                       "2": (2, ["doctor", "--static", "--", "./missing"])}}
+        verbs = re.findall(r"(?m)^  ([a-z]+) {2,}", self.cupool("--help").stdout)
+        self.assertEqual(sorted(cases), sorted(verbs))
+        for verb, codes in cases.items():
+            rows = self.cupool("help", verb).stdout.split("Exit codes:\n")[1].split("\n\n")[0]
+            self.assertEqual([row.split()[0] for row in rows.splitlines()], list(codes), verb)
+            for wanted, arguments in codes.values():
+                result = self.cupool(*arguments)
+                if "not built in" not in result.stderr:
+                    self.assertEqual(result.returncode, wanted, f"{arguments}: {result.stderr}")
 
     # run
 
