@@ -24,6 +24,7 @@ enum memory_kind {
     MEMORY_MANAGED,    /* cuMemAllocManaged */
     MEMORY_MAPPED,     /* cuMemMap */
     MEMORY_IMPORTED,   /* cuIpcOpenMemHandle */
+    MEMORY_EXTERNAL,   /* cuExternalMemoryGetMappedBuffer */
     MEMORY_GLOBAL,     /* a module's variable */
     MEMORY_ARRAY,      /* an array's backing; not addressable by the program */
     MEMORY_HOST,       /* cuMemHostAlloc */
