@@ -55,7 +55,8 @@ struct allocation {
     uint64_t id; /* CU_POINTER_ATTRIBUTE_BUFFER_ID */
     unsigned flags;
     bool sync_memops;
-    bool freeing; /* a stream-ordered free has been submitted */
+    bool freeing;  /* a stream-ordered free has been submitted */
+    bool of_image; /* a variable: goes with its module */
     /* Of a mapping. */
     uint32_t readers, writers; /* bit per device ordinal */
     size_t physical_offset;
