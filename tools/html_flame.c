@@ -118,28 +118,39 @@ static unsigned depth_shown(const struct icicle *icicle, uint32_t index)
     return deepest + 1;
 }
 
-/** Names the deepest frame that has most of its caller's bytes. */
-static void summary_print(const struct icicle *icicle)
+static uint64_t row_bytes(const struct tally *row, enum flame_measure measure)
 {
-    const struct flame_node *nodes = icicle->flame->node;
-    uint32_t node = nodes[0].child;
+    const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = row->live_bytes.at_peak,
+                                            [FLAME_LEAKED] = row->leaked_bytes,
+                                            [FLAME_IN_ALL] = row->requested_bytes};
 
-    if (!node)
+    return bytes[measure];
+}
+
+/** Names the site with most. */
+static void summary_print(const struct icicle *icicle, const struct analysis *analysis)
+{
+    const struct tally *most = NULL;
+    char name[256];
+
+    for (size_t i = 0; i < analysis->sites.rows; i++)
+        if (row_bytes(&analysis->sites.row[i], icicle->measure) >
+            (most ? row_bytes(most, icicle->measure) : 0))
+            most = &analysis->sites.row[i];
+    if (!most)
         return;
-    while (nodes[node].child &&
-           nodes[nodes[node].child].bytes[icicle->measure] > nodes[node].bytes[icicle->measure] / 2)
-        node = nodes[node].child;
+    report_site_name(analysis, most->key, name, sizeof name);
     fprintf(icicle->out, "<p>%s in all. Of it %s by ", unit_bytes(icicle->total_bytes).text,
-            unit_percent(nodes[node].bytes[icicle->measure], icicle->total_bytes).text);
-    html_text(icicle->out, nodes[node].name);
+            unit_percent(row_bytes(most, icicle->measure), icicle->total_bytes).text);
+    html_text(icicle->out, name);
     fputs(".</p>\n", icicle->out);
 }
 
-static void picture_print(struct icicle *icicle)
+static void picture_print(struct icicle *icicle, const struct analysis *analysis)
 {
     const struct box root = {0, icicle->total_bytes, 0, 0};
 
-    summary_print(icicle);
+    summary_print(icicle, analysis);
     fprintf(icicle->out,
             "<div class=\"scroll\"><svg class=\"icicle\" viewBox=\"0 0 %.0f %u\" role=\"img\" "
             "aria-label=\"%s: frames as wide as their bytes\">\n",
@@ -185,7 +196,7 @@ static int measure_print(const struct html_article *article, struct flame *flame
     if (flame_sort(flame, measure) < 0)
         return -ENOMEM;
     icicle.least_bytes = least_bytes(flame, measure);
-    picture_print(&icicle);
+    picture_print(&icicle, article->analysis);
     fputs("<details><summary>These frames as a table</summary>\n", article->out);
     html_table_begin(article->out, "frames", measures[measure].name, columns);
     rows_print(&icicle, 0, 0);
@@ -240,12 +251,12 @@ static int flame_fill(struct flame *flame, const struct analysis *analysis)
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
     for (size_t i = 0; i < analysis->stacks.rows && r == 0; i++) {
-        const struct tally *site = &analysis->stacks.row[i];
-        const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = site->live_bytes.at_peak,
-                                                [FLAME_LEAKED] = site->leaked_bytes,
-                                                [FLAME_IN_ALL] = site->requested_bytes};
+        const struct tally *row = &analysis->stacks.row[i];
+        uint64_t bytes[FLAME_MEASURES];
 
-        stack_find(analysis, site->key, &stack);
+        for (int measure = 0; measure < FLAME_MEASURES; measure++)
+            bytes[measure] = row_bytes(row, (enum flame_measure)measure);
+        stack_find(analysis, row->key, &stack);
         r = flame_add(flame, stack.frame, stack.depth, bytes);
     }
     return r;

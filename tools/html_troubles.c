@@ -90,8 +90,8 @@ static void fragmentation_print(const struct html_article *article)
     html_section_begin(article, "fragmentation", "Fragmentation");
     fprintf(article->out,
             "<p>At the peak %s of the pool's segments were free beside blocks. The free space of a "
-            "segment is shared out among the blocks in it by their size: whose share is large for "
-            "small blocks stands in the way of giving segments back.</p>\n",
+            "segment is shared out among the blocks in it by their size: a site with small blocks "
+            "and a large share keeps segments from being given back.</p>\n",
             unit_bytes(fragmentation->pinned_bytes).text);
     html_table_begin(article->out, "sortable",
                      "Sites whose blocks keep segments of the pool partly free", columns);

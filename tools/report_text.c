@@ -92,7 +92,7 @@ static void headline_print(const struct report_page *page)
     fprintf(page->out, "\n%sAt its peak the program used %s of device memory",
             report_text_colour(page, REPORT_BOLD), unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
-        fprintf(page->out, "; %s was held for it", unit_bytes(analysis->driver.at_peak).text);
+        fprintf(page->out, "; %s was held", unit_bytes(analysis->driver.at_peak).text);
     fprintf(page->out, ".%s\n\n", report_text_colour(page, REPORT_PLAIN));
 }
 
@@ -101,7 +101,7 @@ static void peak_print(const struct report_page *page)
     const struct analysis *analysis = page->analysis;
 
     report_text_line(page, "Peak");
-    fprintf(page->out, "%s after %s; allocated %s, from the driver %s\n",
+    fprintf(page->out, "%s after %s; allocated %s, driver %s\n",
             unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
             unit_bytes(analysis->allocated.at_peak).text,
             unit_bytes(analysis->driver.at_peak).text);

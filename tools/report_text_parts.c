@@ -48,10 +48,12 @@ static void state_print(const struct report_page *page,
     char name[256];
 
     report_text_line(page, "");
-    report_site_name(page->analysis, postmortem->site, name, sizeof name);
-    fprintf(page->out, "%s%s%s: %s; asked by %s\n", report_text_colour(page, REPORT_RED),
+    fprintf(page->out, "%s%s%s: %s\n", report_text_colour(page, REPORT_RED),
             verdict_name(postmortem->verdict), report_text_colour(page, REPORT_PLAIN),
-            verdict_sentence(postmortem->verdict), name);
+            verdict_sentence(postmortem->verdict));
+    report_text_line(page, "");
+    report_site_name(page->analysis, postmortem->site, name, sizeof name);
+    fprintf(page->out, "asked by %s\n", name);
     report_text_line(page, "");
     fprintf(page->out, "pool: %s live, %s free (largest %s), %s in quarantine\n",
             unit_bytes(facts->live_requested_bytes).text, unit_bytes(facts->cached_bytes).text,

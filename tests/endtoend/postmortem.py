@@ -36,6 +36,11 @@ def check_verdict(machine, way, environment, options, verdict, request):
         shown = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])
         if b"not built in" not in shown.stderr:
             preload.expect(verdict.encode() in shown.stdout, f"{way}: not in {form}")
+        if form == "text":
+            # Names of sites are as long as they are.
+            wide = [line for line in shown.stdout.decode().splitlines()
+                    if len(line) > 80 and " by " not in line]
+            preload.expect_equal(f"{way}: lines wider than a terminal", wide, [])
     silent = machine.run([str(machine.cupool), "run", "--sim", "-q", "-o",
                           str(machine.scratch / f"{way}.2.cupool"), *options, "--", *program],
                          **environment)

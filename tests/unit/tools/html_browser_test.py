@@ -214,6 +214,10 @@ class Browser(unittest.TestCase):
                 .map((view) => [view.getAttribute("aria-label"),
                                 Number(view.querySelector("td[data-v]").dataset.v)])""")
             self.assertEqual(shown, [[tab, report[total]]])
+            site = max(report_of("synthetic")["sites"], key=lambda one: one[
+                {"peak_requested_bytes": "at_peak_bytes"}.get(total, total)])
+            self.assertIn(f" by {site['function']}", PAGE.evaluate(
+                "document.querySelector('#flame-1 .view:not([hidden]) p').textContent"))
             PAGE.evaluate("document.querySelector('#flame-1 [aria-selected=true]').focus()")
             PAGE.key("ArrowRight")
 
