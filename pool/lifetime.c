@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "pool/barrier.h"
 #include "pool/bin.h"
 #include "pool/device.h"
 #include "pool/pool.h"
@@ -64,6 +65,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
         return -ENOMEM;
     }
+    barrier_init();
     registry_add(pool);
     *ret_pool = pool;
     return 0;

@@ -2,8 +2,12 @@
 /*
  * The contended side of the lock, and the rank checker of debug builds.
  *
- * The word follows the three-state futex mutex: whoever had to wait takes the lock as "held and
- * somebody may sleep", so a wake-up is never lost and an uncontended release makes no system call.
+ * A release clears `held`, goes through the cheap side of a barrier, and looks at `sleep`; a waiter
+ * sets the bit in `sleep`, goes through the dear side, and looks at `held`. So either the waiter
+ * finds the lock free or the release finds the bit. Who finds it clears it by counting a wake-up,
+ * and wakes one: a waiter that has not fallen asleep yet then does not, as `sleep` has changed, and
+ * a thread that was woken sets the bit again on behalf of the others. Between the two no release
+ * makes a system call, however long the woken thread waits for a processor.
  */
 #include "pool/lock.h"
 
@@ -35,18 +39,23 @@ static void futex_call(_Atomic uint32_t *word, int operation, uint32_t value)
 POOL_NOINLINE void pool_lock_acquire_slow(struct pool_lock *lock)
 {
     for (int spin = 0; spin < SPINS; spin++) {
-        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
-            pool_lock_word_take(lock))
+        if (atomic_load_explicit(&lock->held, memory_order_relaxed) == 0 && pool_lock_take(lock))
             return;
         spin_pause();
     }
-    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-        futex_call(&lock->word, FUTEX_WAIT, 2);
+    for (;;) {
+        uint32_t sleep = atomic_fetch_or(&lock->sleep, 1) | 1;
+        barrier_heavy();
+        if (pool_lock_take(lock))
+            return;
+        futex_call(&lock->sleep, FUTEX_WAIT, sleep);
+    }
 }
 
 POOL_NOINLINE void pool_lock_wake(struct pool_lock *lock)
 {
-    futex_call(&lock->word, FUTEX_WAKE, 1);
+    atomic_fetch_add_explicit(&lock->sleep, 1, memory_order_relaxed);
+    futex_call(&lock->sleep, FUTEX_WAKE, 1);
 }
 
 #if POOL_DEBUG >= 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's lock: four bytes, two atomic operations when nobody competes.
+ * The pool's lock: eight bytes, one atomic operation when nobody competes.
  *
  * A waiter spins as long as a critical section should last, then sleeps in the kernel, so that
  * eight threads on two cores do not burn the time slices the owner needs. Ranks say in which order
@@ -12,7 +12,7 @@
 #ifndef POOL_LOCK_H
 #define POOL_LOCK_H
 
-#include "pool/base.h"
+#include "pool/barrier.h"
 
 /* clang-format off */
 #define POOL_LOCK_RANKS(RANK) \
@@ -32,8 +32,9 @@ enum pool_lock_rank {
 };
 
 struct pool_lock {
-    _Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody may sleep */
-    uint32_t rank;         /* immutable after init */
+    _Atomic uint16_t held;  /* 0 or 1 */
+    uint16_t rank;          /* immutable after init */
+    _Atomic uint32_t sleep; /* lowest bit: somebody may sleep; the others count wake-ups */
 };
 
 #define POOL_LOCK_INITIALIZER(name)                                                                \
@@ -43,8 +44,9 @@ struct pool_lock {
 
 static inline void pool_lock_init(struct pool_lock *lock, enum pool_lock_rank rank)
 {
-    atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
-    lock->rank = rank;
+    atomic_store_explicit(&lock->held, 0, memory_order_relaxed);
+    atomic_store_explicit(&lock->sleep, 0, memory_order_relaxed);
+    lock->rank = (uint16_t)rank;
 }
 
 void pool_lock_acquire_slow(struct pool_lock *lock);
@@ -64,16 +66,16 @@ static inline void pool_lock_rank_leave(const struct pool_lock *lock)
 /** Forgets what this thread holds: only for the child of a fork. */
 void pool_lock_rank_reset(void);
 
-static inline bool pool_lock_word_take(struct pool_lock *lock)
+static inline bool pool_lock_take(struct pool_lock *lock)
 {
-    uint32_t expected = 0;
-    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, 1, memory_order_acquire,
+    uint16_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(&lock->held, &expected, 1, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
 static inline bool pool_lock_try(struct pool_lock *lock)
 {
-    if (POOL_UNLIKELY(!pool_lock_word_take(lock)))
+    if (POOL_UNLIKELY(!pool_lock_take(lock)))
         return false;
     pool_lock_rank_enter(lock, false);
     return true;
@@ -82,7 +84,7 @@ static inline bool pool_lock_try(struct pool_lock *lock)
 static inline void pool_lock_acquire(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, true);
-    if (POOL_UNLIKELY(!pool_lock_word_take(lock)))
+    if (POOL_UNLIKELY(!pool_lock_take(lock)))
         pool_lock_acquire_slow(lock);
 }
 
@@ -90,21 +92,23 @@ static inline void pool_lock_acquire(struct pool_lock *lock)
 static inline void pool_lock_acquire_among_equals(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, false);
-    if (POOL_UNLIKELY(!pool_lock_word_take(lock)))
+    if (POOL_UNLIKELY(!pool_lock_take(lock)))
         pool_lock_acquire_slow(lock);
 }
 
 static inline void pool_lock_release(struct pool_lock *lock)
 {
     pool_lock_rank_leave(lock);
-    if (POOL_UNLIKELY(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+    atomic_store_explicit(&lock->held, 0, memory_order_release);
+    barrier_light();
+    if (POOL_UNLIKELY(atomic_load_explicit(&lock->sleep, memory_order_relaxed) & 1))
         pool_lock_wake(lock);
 }
 
 /** Whether anybody holds it; for assertions. */
 static inline bool pool_lock_held(const struct pool_lock *lock)
 {
-    return atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&lock->held, memory_order_relaxed) != 0;
 }
 
 #endif

@@ -3,19 +3,15 @@
  * The slow side of the gate: joining, waiting, closing. See gate.h.
  *
  * Order of events that makes it right: a thread sets its flag, then looks whether the gate is
- * closed; the closer closes, then looks at the flags. With a full barrier between the two steps on
- * both sides at least one sees the other. membarrier executes that barrier on every running thread
- * of the process, which lets the entering side do without.
+ * closed; the closer closes, then looks at the flags. With a barrier between the two steps on both
+ * sides at least one sees the other.
  */
 #include "shim/gate.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define GATE_SLOTS 512 /* threads beyond share the last one */
 
@@ -24,7 +20,6 @@ static pthread_mutex_t close_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t leave_key;
 
 atomic_bool gate_closed;
-bool gate_asymmetric;
 _Thread_local struct thread_state thread_state;
 
 /* At thread exit. A later hook on this thread (another key's destructor) joins again. */
@@ -40,7 +35,7 @@ int gate_init(void)
     int error = pthread_key_create(&leave_key, slot_release);
     if (error)
         return -error;
-    gate_asymmetric = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    barrier_init();
     return 0;
 }
 
@@ -81,9 +76,7 @@ void gate_close(void)
 {
     pthread_mutex_lock(&close_lock);
     atomic_store(&gate_closed, true);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (gate_asymmetric)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    barrier_heavy();
     for (int i = 0; i < GATE_SLOTS; i++)
         slot_wait(&slots[i]);
 }

@@ -4,8 +4,8 @@
  * it and has waited for them to leave.
  *
  * A pool is found by address, so a free anywhere may run into a pool that is just being destroyed.
- * Going through must cost next to nothing: each thread has a flag of its own, and where the kernel
- * offers membarrier the one who closes the gate pays for the ordering of all.
+ * Going through must cost next to nothing: each thread has a flag of its own, and the one who
+ * closes the gate pays for the ordering of all (pool/barrier.h).
  *
  * Threading: enter and leave are paired on one thread and do not nest; a thread inside must not
  * close.
@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "pool/barrier.h"
 #include "shim/thread_state.h"
 
 struct gate_slot {
@@ -23,7 +24,6 @@ struct gate_slot {
 };
 
 extern atomic_bool gate_closed;
-extern bool gate_asymmetric; /* immutable after gate_init */
 
 /** Before first use. Negative errno when threads cannot be followed. */
 int gate_init(void);
@@ -44,10 +44,7 @@ static inline void gate_enter(void)
         atomic_fetch_add(&self->gate->inside, 1);
     else
         atomic_store_explicit(&self->gate->inside, 1, memory_order_relaxed);
-    if (gate_asymmetric)
-        atomic_signal_fence(memory_order_seq_cst);
-    else
-        atomic_thread_fence(memory_order_seq_cst);
+    barrier_light();
     if (__builtin_expect(atomic_load_explicit(&gate_closed, memory_order_acquire), 0))
         gate_enter_slow();
 }

@@ -5,7 +5,6 @@
 #include "tools/anonymize.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "cupti/crc32c.h"
 #include "cupti/trace_carry.h"
+#include "tools/disguise.h"
 
 #define TEXT_MOST_BYTES 4096
 
@@ -79,25 +79,15 @@ destroy:
     return r;
 }
 
-static uint64_t text_hash(const char *text, size_t bytes)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
-    return hash ^ hash >> 31;
-}
-
 /** A text's slots, all of which lie in the block. */
 static void text_replace(struct trace_record *record, size_t slots)
 {
     char *text = (char *)(record + 1);
-    uint64_t hash = text_hash(text, record->size);
+    char hash[DISGUISE_TEXT_BYTES];
 
+    disguise_hash(text, record->size, hash);
     memset(text, 0, slots * TRACE_SLOT_BYTES);
-    record->size = (uint64_t)snprintf(text, slots * TRACE_SLOT_BYTES, "anon-%016" PRIx64, hash);
+    record->size = (uint64_t)snprintf(text, slots * TRACE_SLOT_BYTES, "%s", hash);
     record->size += (slots - 1) * TRACE_SLOT_BYTES; /* zeros, for it must take the same slots */
 }
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/symbols.h"
+#include "tools/disguise.h"
 
 /* Libraries by file name: CUDA and what is built on it, what interpreters call it through, and the
  * frameworks whose own allocators stand between a program and CUDA. */
@@ -49,7 +49,8 @@ static bool is_of_runtime(const char *function)
            !strncmp(function, "__cudart", 8) || !strncmp(function, "libcudart_static", 16);
 }
 
-bool frame_is_own(const struct frame *frame)
+/** Whether a frame is the program's own; by its path. */
+static bool frame_is_own(const struct frame *frame)
 {
     if (!frame->site.module)
         return false;
@@ -70,6 +71,7 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
     for (; count < symbol->frames && count < most; count++)
         ret_frames[count] = (struct frame){.id = id,
                                            .site = *site,
+                                           .symbol = symbol,
                                            .function = symbol->frame[count].function,
                                            .file = symbol->frame[count].file,
                                            .line = symbol->frame[count].line,
@@ -77,6 +79,7 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
     if (!count && most)
         ret_frames[count++] = (struct frame){.id = id,
                                              .site = *site,
+                                             .symbol = symbol,
                                              .function = site->function,
                                              .file = site->function ? site->module : NULL,
                                              .line = site->line,
@@ -84,8 +87,16 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
     return count;
 }
 
-size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
-                  size_t most)
+static void frame_disguise(struct frame *frame)
+{
+    frame->site.module = disguise_path(frame->site.module);
+    frame->site.build_id = disguise_text(frame->site.build_id);
+    frame->file = disguise_path(frame->file);
+}
+
+/** As the trace and the symbols have them. */
+static size_t frames_find(const struct trace_reader *reader, uint64_t site,
+                          struct frame *ret_frames, size_t most)
 {
     struct trace_site place;
     size_t count = 0;
@@ -95,16 +106,27 @@ size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame
     return count;
 }
 
+size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                  size_t most)
+{
+    size_t count = frames_find(reader, site, ret_frames, most);
+
+    for (size_t i = 0; i < count; i++)
+        frame_disguise(&ret_frames[i]);
+    return count;
+}
+
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
 {
     struct frame frames[FRAMES_MOST];
-    size_t count = frames_get(reader, site, frames, FRAMES_MOST), own = 0;
+    size_t count = frames_find(reader, site, frames, FRAMES_MOST), own = 0;
 
     while (own < count && !frame_is_own(&frames[own]))
         own++;
     if (!count)
         return false;
     *ret_frame = frames[own < count ? own : 0];
+    frame_disguise(ret_frame);
     return true;
 }
 
@@ -123,7 +145,7 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
                  (unsigned long long)frame->line, frame->function, module);
     else if (frame->function)
         snprintf(ret_text, text_bytes, "%s+%#llx (%s)", frame->function,
-                 (unsigned long long)symbols_get(&frame->site)->offset, module);
+                 (unsigned long long)frame->symbol->offset, module);
     else
         snprintf(ret_text, text_bytes, "%s+%#llx%s", module, (unsigned long long)frame->site.offset,
                  changed);

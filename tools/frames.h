@@ -14,26 +14,28 @@
 #include <stdint.h>
 
 #include "cupti/trace_reader.h"
+#include "tools/symbols.h"
 
 #define FRAMES_MOST 256
 
-/** One frame; of Python, of an inlined function, or of a code address. */
+/**
+ * One frame; of Python, of an inlined function, or of a code address. Its texts are disguised where
+ * that is on (disguise.h).
+ */
 struct frame {
     uint64_t id; /* site id whose frame this is, or is inlined in */
     struct trace_site site;
-    const char *function; /* NULL: no name */
-    const char *file;     /* NULL: not known */
-    uint64_t line;        /* 0: not known */
-    bool inlined;         /* in the next frame */
-    bool changed;         /* its module changed since the recording */
+    const struct symbol *symbol; /* of the address; empty for Python */
+    const char *function;        /* NULL: no name */
+    const char *file;            /* NULL: not known */
+    uint64_t line;               /* 0: not known */
+    bool inlined;                /* in the next frame */
+    bool changed;                /* its module changed since the recording */
 };
 
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
 size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
                   size_t most);
-
-/** Whether a frame is the program's own. */
-bool frame_is_own(const struct frame *frame);
 
 /** The frame a site is named after. False: nothing is known of the site. */
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "tools/disguise.h"
 #include "tools/html_table.h"
 #include "tools/units.h"
 
@@ -78,8 +79,8 @@ static int modules_print(const struct html_article *article)
         if (seen.rows == before || seen.rows > article->top)
             continue;
         html_row_begin(article->out);
-        html_cell_text(article->out, place.module);
-        html_cell_text(article->out, place.build_id ? place.build_id : "none");
+        html_cell_text(article->out, disguise_path(place.module));
+        html_cell_text(article->out, place.build_id ? disguise_text(place.build_id) : "none");
     }
     html_table_end(article->out);
     fputs("</details>\n", article->out);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/symbols.h"
 #include "tools/units.h"
 
 const char *const report_by_name[REPORT_BY_NAMES] = {
@@ -56,8 +55,8 @@ void report_place_of(const struct frame *frame, struct report_place *ret_place)
     if (frame->inlined || frame->site.function)
         snprintf(ret_place->function, sizeof ret_place->function, "%s",
                  frame->function ? frame->function : "");
-    else if (symbols_find(&frame->site, ret_place->function, sizeof ret_place->function) < 0)
-        *ret_place->function = '\0';
+    else
+        symbol_text(frame->symbol, ret_place->function, sizeof ret_place->function);
 }
 
 void report_place_find(const struct analysis *analysis, uint64_t site,

@@ -133,11 +133,17 @@ static uint64_t mapping_get(struct profile *profile, const struct frame *frame)
 {
     struct protobuf *message = &profile->message;
     const char *module = frame->site.module ? frame->site.module : "unknown";
+    const char *build_id = frame->site.build_id ? frame->site.build_id : "";
+    char *key = NULL;
     bool is_new;
-    uint64_t id = id_get(profile, &profile->mappings, strdup(module), &is_new);
+    uint64_t id;
 
+    /* Of one path there may be two files: traces of two machines, paths cut to their names. */
+    if (asprintf(&key, "%s\n%s", module, build_id) < 0)
+        key = NULL;
+    id = id_get(profile, &profile->mappings, key, &is_new);
     if (is_new) {
-        uint64_t file = text_get(profile, module), build = text_get(profile, frame->site.build_id);
+        uint64_t file = text_get(profile, module), build = text_get(profile, build_id);
 
         protobuf_add_number(message, MAPPING_ID, id);
         /* Addresses of a location are those of its file, so mappings need not tell them apart. */
@@ -186,7 +192,7 @@ static uint64_t location_get(struct profile *profile, const struct frame *frames
     char *key = NULL;
     bool is_new;
 
-    if (asprintf(&key, "%s\n%s\n%llx\n%llu", site->module ? site->module : "",
+    if (asprintf(&key, "%llu\n%s\n%llx\n%llu", (unsigned long long)mapping,
                  site->function ? site->function : "", (unsigned long long)site->offset,
                  (unsigned long long)site->line) < 0)
         key = NULL;

@@ -125,15 +125,12 @@ const struct symbol *symbols_get(const struct trace_site *site)
     return &known->symbol;
 }
 
-int symbols_find(const struct trace_site *site, char *ret_text, size_t text_bytes)
+void symbol_text(const struct symbol *symbol, char *ret_text, size_t text_bytes)
 {
-    const struct symbol *symbol = symbols_get(site);
-
-    if (!symbol->function)
-        return -ENOENT;
-    snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
-             symbol->function, (unsigned long long)symbol->offset);
-    return 0;
+    *ret_text = '\0';
+    if (symbol->function)
+        snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
+                 symbol->function, (unsigned long long)symbol->offset);
 }
 
 void symbols_done(void)

@@ -35,8 +35,8 @@ struct symbol {
 /** What is known of a frame of a trace; never NULL, perhaps empty. */
 const struct symbol *symbols_get(const struct trace_site *site);
 
-/** Function and offset within it, "decode+0x4e". Errors: -ENOENT when there is no name. */
-int symbols_find(const struct trace_site *site, char *ret_text, size_t text_bytes);
+/** Function and offset within it, "decode+0x4e"; empty when there is no name. */
+void symbol_text(const struct symbol *symbol, char *ret_text, size_t text_bytes);
 
 void symbols_done(void);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/disguise.h"
 #include "tools/gate.h"
 #include "tools/outfile.h"
 #include "tools/window.h"
@@ -26,7 +27,10 @@ static const char help_text[] =
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           warnings are trouble: another device or driver than the\n"
     "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
-    "fits\n" WINDOW_HELP "  -h, --help\n\n"
+    "fits\n" WINDOW_HELP
+    "      --anonymize        name the trace \"trace 1\", and files without their "
+    "folders\n"
+    "  -h, --help\n\n"
     "Prints a line for each budget that is exceeded, and a verdict. Exit code: 0 within budget,\n"
     "1 over, 2 trouble. Output files are replaced.\n\n"
     "Examples:\n"
@@ -36,7 +40,7 @@ static const char help_text[] =
 
 struct request {
     const char *budget, *baseline, *junit, *markdown, *trace;
-    bool update, github, strict;
+    bool update, github, strict, anonymize;
     struct window_request window;
 };
 
@@ -48,6 +52,7 @@ enum {
     OPTION_MARKDOWN,
     OPTION_GITHUB,
     OPTION_STRICT,
+    OPTION_ANONYMIZE,
     OPTION_PHASE,
     OPTION_FROM,
     OPTION_TO
@@ -77,6 +82,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"markdown", required_argument, NULL, OPTION_MARKDOWN},
                                             {"github", no_argument, NULL, OPTION_GITHUB},
                                             {"strict", no_argument, NULL, OPTION_STRICT},
+                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
                                             WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -92,6 +98,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
         case OPTION_GITHUB: ret_request->github = true; break;
         case OPTION_STRICT: ret_request->strict = true; break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
         case OPTION_PHASE: ret_request->window.phase = optarg; break;
         case OPTION_FROM: ret_request->window.from = optarg; break;
         case OPTION_TO: ret_request->window.to = optarg; break;
@@ -122,6 +129,7 @@ static void work_done(struct work *work)
     snapshot_destroy(work->measured);
     snapshot_trace_close(&work->trace);
     budget_destroy(work->budget);
+    disguise_done();
 }
 
 static int trace_read(struct work *work, const struct request *request)
@@ -192,19 +200,19 @@ static int doubts_add(struct work *work, const struct request *request)
 
     if (*work->measured->incomplete)
         r = gate_warn(work->gate, "%s: trace is incomplete, so figures may be too low: %s",
-                      request->trace, work->measured->incomplete);
+                      disguise_trace(request->trace, 1), work->measured->incomplete);
     if (r == 0 && work->baseline &&
         difference_of_devices(work->baseline, work->measured, text, sizeof text))
-        r = gate_warn(work->gate, "%s: %s", request->baseline, text);
+        r = gate_warn(work->gate, "%s: %s", disguise_path(request->baseline), text);
     if (r == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
         r = gate_warn(work->gate, "%s: made with another [ignore] than that of %s",
-                      request->baseline, request->budget);
+                      disguise_path(request->baseline), disguise_path(request->budget));
     return r;
 }
 
 static int judge(struct work *work, const struct request *request)
 {
-    const struct gate_input input = {.path = request->trace,
+    const struct gate_input input = {.path = disguise_trace(request->trace, 1),
                                      .trace = &work->trace,
                                      .measured = work->measured,
                                      .budget = work->budget,
@@ -252,7 +260,8 @@ static int baseline_update(const struct work *work, const struct request *reques
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", request->baseline,
                           strerror(-r));
-    printf("%s: baseline written from %s\n", request->baseline, request->trace);
+    printf("%s: baseline written from %s\n", disguise_path(request->baseline),
+           disguise_trace(request->trace, 1));
     return 0;
 }
 
@@ -300,6 +309,8 @@ int verb_check(int argc, char **argv)
         trouble = trace_read(&work, &request);
     if (!trouble)
         trouble = baseline_compare(&work, &request);
+    if (request.anonymize)
+        disguise_begin();
     if (!trouble)
         trouble = judge(&work, &request);
     if (!trouble)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tools/difference.h"
+#include "tools/disguise.h"
 
 #define VERB_NAME "diff"
 
@@ -21,7 +22,8 @@ static const char help_text[] =
     "      --top N            sites shown (text, markdown: 10; json: all)\n"
     "      --tolerance GROWTH what is accepted: \"+5%\", \"+5%, min 1 MiB\" (default: +0%).\n"
     "                         Only growth beyond both the percentage and the minimum "
-    "counts\n" WINDOW_HELP "  -h, --help\n\n"
+    "counts\n" WINDOW_HELP "      --anonymize        number the files instead of naming them\n"
+    "  -h, --help\n\n"
     "Exit code: 0 nothing grew beyond the tolerance, 1 something did, 2 trouble. What depends on\n"
     "the pool's history (reserved memory, driver calls, fragmentation) is shown but not judged.\n\n"
     "Examples:\n"
@@ -44,6 +46,7 @@ struct request {
     struct tolerance tolerance;
     struct difference_style style;
     struct window_request window;
+    bool anonymize;
 };
 
 static int format_set(struct request *request, const char *name)
@@ -79,7 +82,7 @@ static int tolerance_set(struct request *request, const char *text)
     return 0;
 }
 
-enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
+enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_ANONYMIZE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
@@ -88,6 +91,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         {"format", required_argument, NULL, 'f'},
         {"top", required_argument, NULL, OPTION_TOP},
         {"tolerance", required_argument, NULL, OPTION_TOLERANCE},
+        {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
         WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
         {"help", no_argument, NULL, 'h'},
         {0}};
@@ -99,6 +103,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case 'f': trouble = format_set(ret_request, optarg); break;
         case OPTION_TOP: trouble = top_set(ret_request, optarg); break;
         case OPTION_TOLERANCE: trouble = tolerance_set(ret_request, optarg); break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
         case OPTION_PHASE: ret_request->window.phase = optarg; break;
         case OPTION_FROM: ret_request->window.from = optarg; break;
         case OPTION_TO: ret_request->window.to = optarg; break;
@@ -161,10 +166,15 @@ int verb_diff(int argc, char **argv)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     } else {
         warnings_print(&request, base, fresh);
+        if (request.anonymize)
+            disguise_begin();
+        request.style.base = disguise_trace(request.style.base, 1);
+        request.style.fresh = disguise_trace(request.style.fresh, 2);
         trouble = difference_write(&request, difference);
     }
     difference_destroy(difference);
     snapshot_destroy(base);
     snapshot_destroy(fresh);
+    disguise_done();
     return trouble;
 }

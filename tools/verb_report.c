@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "tools/disguise.h"
 #include "tools/locations.h"
 #include "tools/progress.h"
 #include "tools/report_formats.h"
@@ -34,6 +35,9 @@ static const char help_options[] =
     "      --phase NAME     the figures of a phase alone (also load, warm-up and steady, where\n"
     "                       they were found)\n"
     "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --anonymize      a report to give away: paths become names of files, the command, "
+    "build\n"
+    "                       ids and names of phases become hashes, traces are numbered\n"
     "      --force          overwrite the output file\n"
     "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"
@@ -41,16 +45,20 @@ static const char help_options[] =
 
 static const char help_examples[] =
     "\nSeveral traces are the ranks of a job: a merged summary, then one report each, in one "
-    "output.\n\n"
+    "output.\n"
+    "What --anonymize leaves: names of files without their folders, of functions (Python's too), "
+    "of\n"
+    "CUDA functions and of the device; lines, offsets, sizes, times, addresses and process ids.\n\n"
     "Examples:\n"
     "  cupool report infer.1234.cupool\n"
     "  cupool report --by library --top 20 infer.1234.cupool\n"
-    "  cupool report --format json -o report.json infer.1234.cupool\n";
+    "  cupool report --format json -o report.json infer.1234.cupool\n"
+    "  cupool report --format html -o share.html --anonymize infer.1234.cupool\n";
 
 struct request {
     const struct report_format *format;
     const char *output; /* NULL: standard output */
-    bool force;
+    bool force, anonymize;
     struct report_style style;
     struct window_request window;
 };
@@ -121,7 +129,15 @@ static void help_print(void)
     verb_help(VERB_NAME, text);
 }
 
-enum { OPTION_BY = 256, OPTION_TOP, OPTION_FORCE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
+enum {
+    OPTION_BY = 256,
+    OPTION_TOP,
+    OPTION_ANONYMIZE,
+    OPTION_FORCE,
+    OPTION_PHASE,
+    OPTION_FROM,
+    OPTION_TO
+};
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
@@ -130,6 +146,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"output", required_argument, NULL, 'o'},
                                             {"by", required_argument, NULL, OPTION_BY},
                                             {"top", required_argument, NULL, OPTION_TOP},
+                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
                                             {"force", no_argument, NULL, OPTION_FORCE},
                                             {"quiet", no_argument, NULL, 'q'},
                                             WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
@@ -148,6 +165,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                 trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
                                      "--top %s: not a count: give a number from 1", optarg);
             break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
         case OPTION_FORCE: ret_request->force = true; break;
         case 'q': progress_silence(); break;
         case OPTION_PHASE: ret_request->window.phase = optarg; break;
@@ -169,6 +187,7 @@ struct loaded {
     struct trace_reader **reader;
     struct analysis **analysis;
     struct locations **locations;
+    const char **name; /* of the traces in the report */
 };
 
 static void loaded_done(struct loaded *loaded)
@@ -181,7 +200,9 @@ static void loaded_done(struct loaded *loaded)
     free(loaded->reader);
     free(loaded->analysis);
     free(loaded->locations);
+    free(loaded->name);
     symbols_done();
+    disguise_done();
 }
 
 static int trace_load(struct loaded *loaded, const char *path, const struct window_request *window)
@@ -228,17 +249,27 @@ static int traces_load(struct loaded *loaded, char **paths, size_t count,
     loaded->reader = calloc(count, sizeof(void *));
     loaded->analysis = calloc(count, sizeof(void *));
     loaded->locations = calloc(count, sizeof(void *));
-    if (!loaded->reader || !loaded->analysis || !loaded->locations)
+    loaded->name = calloc(count, sizeof(void *));
+    if (!loaded->reader || !loaded->analysis || !loaded->locations || !loaded->name)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     for (size_t i = 0; i < count && !trouble; i++)
         trouble = trace_load(loaded, paths[i], window);
     return trouble;
 }
 
-static int report_write(const struct loaded *loaded, char **paths, const struct request *request,
-                        FILE *out)
+static void traces_name(struct loaded *loaded, char **paths, bool anonymize)
 {
-    const struct report_input input = {loaded->analysis, (const char *const *)paths, loaded->count};
+    if (anonymize)
+        disguise_begin();
+    for (size_t i = 0; i < loaded->count; i++) {
+        disguise_analysis(loaded->analysis[i]);
+        loaded->name[i] = disguise_trace(paths[i], i + 1);
+    }
+}
+
+static int report_write(const struct loaded *loaded, const struct request *request, FILE *out)
+{
+    const struct report_input input = {loaded->analysis, loaded->name, loaded->count};
     int r = request->format->write(&input, &request->style, out);
 
     if (r == 0 && (fflush(out) == EOF || ferror(out)))
@@ -247,7 +278,7 @@ static int report_write(const struct loaded *loaded, char **paths, const struct 
 }
 
 /** Writes beside the output file, then puts it in its place. */
-static int file_write(const struct loaded *loaded, char **paths, const struct request *request)
+static int file_write(const struct loaded *loaded, const struct request *request)
 {
     char draft[4096];
     FILE *out;
@@ -261,7 +292,7 @@ static int file_write(const struct loaded *loaded, char **paths, const struct re
     if (!out)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
                           request->output, strerror(errno));
-    r = report_write(loaded, paths, request, out);
+    r = report_write(loaded, request, out);
     if (fclose(out) == EOF && r == 0)
         r = -errno;
     if (r == 0 && rename(draft, request->output) < 0)
@@ -294,10 +325,12 @@ int verb_report(int argc, char **argv)
     request.style.columns = request.output ? 80 : terminal_columns();
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
     trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind), &request.window);
+    if (!trouble)
+        traces_name(&loaded, argv + optind, request.anonymize);
     if (!trouble && request.output) {
-        trouble = file_write(&loaded, argv + optind, &request);
+        trouble = file_write(&loaded, &request);
     } else if (!trouble) {
-        r = report_write(&loaded, argv + optind, &request, stdout);
+        r = report_write(&loaded, &request, stdout);
         if (r < 0)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
     }

@@ -11,7 +11,9 @@ import sys
 import tree
 
 sys.path.insert(0, str(tree.ROOT / "tests" / "conformance"))
+sys.path.insert(0, str(tree.ROOT / "tests" / "gpu"))
 
+import awaited  # noqa: E402
 import matrix  # noqa: E402
 
 cupool = sys.argv[1]
@@ -40,6 +42,8 @@ for name in tree.files("*.md"):
         checked += 1
         if not ((tree.ROOT / name).parent / target).exists():
             problems.append(f"{name}: the link to {target} leads nowhere")
-missing, rows = matrix.problems()
-problems += missing
-tree.finish("docs", problems, len(verbs) + checked + rows)
+for document in (matrix, awaited):
+    wrong, rows = document.problems()
+    problems += wrong
+    checked += rows
+tree.finish("docs", problems, len(verbs) + checked)

@@ -8,8 +8,11 @@ results and checks, neither addresses nor times; a call that fails ends the prog
 import sys
 
 import loaded
-import numpy as np
-from cuda.bindings import driver
+import need
+
+np = need.library("numpy")
+driver = need.library("cuda.bindings.driver")
+verdict = need.verdict
 
 SIZES = (1, 255, 256, 4096, 70_001, 1 << 20, (2 << 20) + 3, 24 << 20)
 
@@ -20,10 +23,6 @@ def call(function, *arguments):
         _, text = driver.cuGetErrorString(error)
         sys.exit(f"{function.__name__}: {text.decode()}")
     return values[0] if len(values) == 1 else values
-
-
-def verdict(ok):
-    return "right" if ok else "WRONG"
 
 
 def host_data(size, seed):

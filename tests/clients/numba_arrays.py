@@ -8,12 +8,11 @@ or the context is closed. No kernel is compiled. Prints results, neither address
 import gc
 
 import loaded
-import numpy as np
-from numba import cuda
+import need
 
-
-def verdict(ok):
-    return "right" if ok else "WRONG"
+np = need.library("numpy")
+cuda = need.library("numba.cuda")
+verdict = need.verdict
 
 
 def copies():
@@ -116,6 +115,7 @@ def refused():
 
 
 def main():
+    need.device("numba", lambda: len(cuda.gpus))
     device = cuda.get_current_device()
     print(f"{device.name}, compute capability {device.compute_capability}")
     for _ in range(2):

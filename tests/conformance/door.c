@@ -155,10 +155,11 @@ static bool open_extension(int flags)
 
 static bool open_runtime(const char *file, find_function *find)
 {
-    void *library = library_open(file);
-    if (library)
-        runtime_fill(find, library);
-    return library;
+    void *library = dlopen(file, RTLD_NOW);
+    if (!library)
+        door_skip(dlerror());
+    runtime_fill(find, library);
+    return true;
 }
 
 static bool open_entry_point(find_function *find)

@@ -40,6 +40,7 @@ class Suite:
                              ("static", options.static)) if path}
         self.library = os.path.abspath(options.library)
         self.device = os.path.abspath(options.device) if options.device else None
+        self.libraries = os.path.abspath(options.libraries) if options.libraries else None
         self.profile = options.profile
         self.directory = tempfile.mkdtemp(prefix="conformance-")
 
@@ -54,6 +55,8 @@ class Suite:
         if self.device:
             env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2",
                        SIMGPU_PROFILE=self.profile)
+        elif self.libraries:
+            env["LD_LIBRARY_PATH"] = self.libraries
         if options is None:
             return env | sanitizer.environment()
         return env | sanitizer.environment(self.library) | {"CUPOOL": options}
@@ -114,6 +117,7 @@ def arguments(parser):
     parser.add_argument("--static", help="executable with the runtime inside")
     parser.add_argument("--library", required=True, help="libcupool.so")
     parser.add_argument("--device", help="directory of the simulated device; without: hardware")
+    parser.add_argument("--libraries", help="directory of hardware's driver and runtime")
     parser.add_argument("--profile", default="h200", help="of the simulated device")
     return parser
 

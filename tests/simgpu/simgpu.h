@@ -31,6 +31,8 @@ SIMGPU_API int simgpu_release(struct CUstream_st *stream);
  * knows from the program's registration. The variable exists from then on. Returns a CUresult.
  */
 SIMGPU_API int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes);
+/** Likewise for a __managed__ variable. */
+SIMGPU_API int simgpu_define_managed(struct CUmod_st *module, const char *name, size_t bytes);
 
 /** Virtual time that the calls of this process have cost, by the profile. */
 SIMGPU_API uint64_t simgpu_virtual_ns(void);

@@ -2,8 +2,9 @@
 /*
  * Images of device code: cubin (ELF), PTX, fat binary, or nvcc's wrapper around one. Names are
  * looked up in cubin and PTX, so that a kernel that is not there is not found; what is inside a fat
- * binary may be compressed, so any name is taken. Variables have a size in cubin only; elsewhere
- * they exist once simgpu_define_global() has said how large they are.
+ * binary may be compressed, so any name is taken. Variables have a size and a first value in cubin
+ * only; elsewhere they exist once simgpu_define_global() or simgpu_define_managed() has said how
+ * large they are, and begin as zeros.
  */
 #include "tests/simgpu/driver/module.h"
 
@@ -18,10 +19,12 @@
 
 #define FATBIN_MAGIC  0xba55ed50u
 #define WRAPPER_MAGIC 0x466243b1u
+#define STO_MANAGED   4 /* st_other of a __managed__ variable; read off nvcc's output */
 
 static struct handle_cache function_cache = {
     HANDLE_FUNCTION, sizeof(struct CUfunc_st), {NULL}, {NULL}};
 static struct arena globals_arena[PROFILE_DEVICES];
+static struct arena managed_arena; /* of no device */
 
 /* Up to the end of the section headers, which come last. */
 static size_t elf_bytes(const void *data)
@@ -120,13 +123,31 @@ CUresult image_function(struct image *image, const char *name, CUfunction *ret)
     return CUDA_SUCCESS;
 }
 
-/* The size of a variable in a cubin's symbol table; 0 if it is not there. */
-static size_t elf_symbol_bytes(const struct image *image, const char *name)
+/* What is known of a variable before it has memory. */
+struct variable {
+    size_t bytes; /* 0: there is none of that name */
+    bool managed;
+    const void *first; /* its first value; NULL for zeros */
+};
+
+static struct variable variable_of(const char *base, const Elf64_Shdr *sections,
+                                   const Elf64_Sym *symbol)
+{
+    const Elf64_Shdr *section = &sections[symbol->st_shndx];
+    return (struct variable){.bytes = symbol->st_size,
+                             .managed = symbol->st_other & STO_MANAGED,
+                             .first = section->sh_type == SHT_PROGBITS
+                                          ? base + section->sh_offset + symbol->st_value
+                                          : NULL};
+}
+
+/* A variable in a cubin's symbol table. */
+static struct variable elf_variable(const struct image *image, const char *name)
 {
     const char *base = image->data;
     const Elf64_Ehdr *header = image->data;
     if (!base || memcmp(base, ELFMAG, SELFMAG))
-        return 0;
+        return (struct variable){0};
     const Elf64_Shdr *sections = (const void *)(base + header->e_shoff);
     for (unsigned i = 0; i < header->e_shnum; i++) {
         if (sections[i].sh_type != SHT_SYMTAB || sections[i].sh_link >= header->e_shnum)
@@ -135,14 +156,14 @@ static size_t elf_symbol_bytes(const struct image *image, const char *name)
         const char *names = base + sections[sections[i].sh_link].sh_offset;
         for (size_t j = 0; j < sections[i].sh_size / sizeof *symbols; j++)
             if (ELF64_ST_TYPE(symbols[j].st_info) == STT_OBJECT &&
-                !strcmp(names + symbols[j].st_name, name))
-                return symbols[j].st_size;
+                symbols[j].st_shndx < header->e_shnum && !strcmp(names + symbols[j].st_name, name))
+                return variable_of(base, sections, &symbols[j]);
     }
-    return 0;
+    return (struct variable){0};
 }
 
 /* Natively variables live in memory that loading the module takes; here each when it is known. */
-static CUresult global_define(struct image *image, const char *name, size_t bytes,
+static CUresult global_define(struct image *image, const char *name, struct variable variable,
                               struct global **ret)
 {
     CUcontext ctx;
@@ -152,37 +173,44 @@ static CUresult global_define(struct image *image, const char *name, size_t byte
         free(made);
         return result != CUDA_SUCCESS ? result : CUDA_ERROR_OUT_OF_MEMORY;
     }
-    struct arena *arena = &globals_arena[ctx->device->ordinal];
-    arena->device = ctx->device;
+    struct arena *arena = variable.managed ? &managed_arena : &globals_arena[ctx->device->ordinal];
+    arena->device = variable.managed ? NULL : ctx->device;
     made->name = strdup(name);
-    made->bytes = bytes;
-    result = made->name ? memory_take(arena, NULL, MEMORY_GLOBAL, bytes, &made->memory)
-                        : CUDA_ERROR_OUT_OF_MEMORY;
+    made->bytes = variable.bytes;
+    result = made->name
+                 ? memory_take(arena, NULL, variable.managed ? MEMORY_MANAGED : MEMORY_GLOBAL,
+                               variable.bytes, &made->memory)
+                 : CUDA_ERROR_OUT_OF_MEMORY;
     if (result != CUDA_SUCCESS) {
         free(made->name);
         free(made);
         return result;
     }
-    memset((void *)made->memory->base, 0, bytes);
+    made->memory->of_image = true;
+    if (variable.first)
+        memcpy((void *)made->memory->base, variable.first, variable.bytes);
+    else
+        memset((void *)made->memory->base, 0, variable.bytes);
     LIST_INSERT_HEAD(&image->globals, made, link);
     observed_memory(OBSERVER_ALLOCATE, made->memory, made->name, NULL);
     *ret = made;
     return CUDA_SUCCESS;
 }
 
-CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes)
+static CUresult global_find(struct image *image, const char *name, struct global **ret)
 {
     struct global *each;
-    CUresult result = CUDA_SUCCESS;
     LIST_FOREACH(each, &image->globals, link)
-        if (!strcmp(each->name, name))
-            break;
-    if (!each) {
-        size_t bytes = elf_symbol_bytes(image, name);
-        result = bytes ? global_define(image, name, bytes, &each) : CUDA_ERROR_NOT_FOUND;
-    }
-    if (result != CUDA_SUCCESS)
-        return result;
+        if (!strcmp(each->name, name)) {
+            *ret = each;
+            return CUDA_SUCCESS;
+        }
+    struct variable variable = elf_variable(image, name);
+    return variable.bytes ? global_define(image, name, variable, ret) : CUDA_ERROR_NOT_FOUND;
+}
+
+static CUresult global_tell(const struct global *each, CUdeviceptr *ret, size_t *ret_bytes)
+{
     if (ret)
         *ret = each->memory->base;
     if (ret_bytes)
@@ -190,7 +218,23 @@ CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, s
     return CUDA_SUCCESS;
 }
 
-int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes)
+CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes)
+{
+    struct global *found;
+    CUresult result = global_find(image, name, &found);
+    return result == CUDA_SUCCESS ? global_tell(found, ret, ret_bytes) : result;
+}
+
+CUresult image_managed(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes)
+{
+    struct global *found;
+    CUresult result = global_find(image, name, &found);
+    if (result == CUDA_SUCCESS && found->memory->kind != MEMORY_MANAGED)
+        result = CUDA_ERROR_NOT_FOUND;
+    return result == CUDA_SUCCESS ? global_tell(found, ret, ret_bytes) : result;
+}
+
+static int define(struct CUmod_st *module, const char *name, struct variable variable)
 {
     struct global *made;
     CUresult result = CUDA_ERROR_INVALID_HANDLE;
@@ -199,10 +243,20 @@ int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes
         struct image *image = module->handle.magic == HANDLE_MODULE
                                   ? &module->image
                                   : &((CUlibrary)(void *)module)->image;
-        result = image_global(image, name, NULL, NULL);
+        result = global_find(image, name, &made);
         if (result == CUDA_ERROR_NOT_FOUND)
-            result = global_define(image, name, bytes, &made);
+            result = global_define(image, name, variable, &made);
     }
     pthread_mutex_unlock(&driver_lock);
     return (int)result;
+}
+
+int simgpu_define_global(struct CUmod_st *module, const char *name, size_t bytes)
+{
+    return define(module, name, (struct variable){.bytes = bytes});
+}
+
+int simgpu_define_managed(struct CUmod_st *module, const char *name, size_t bytes)
+{
+    return define(module, name, (struct variable){.bytes = bytes, .managed = true});
 }

@@ -24,6 +24,7 @@ enum memory_kind {
     MEMORY_MANAGED,    /* cuMemAllocManaged */
     MEMORY_MAPPED,     /* cuMemMap */
     MEMORY_IMPORTED,   /* cuIpcOpenMemHandle */
+    MEMORY_EXTERNAL,   /* cuExternalMemoryGetMappedBuffer */
     MEMORY_GLOBAL,     /* a module's variable */
     MEMORY_ARRAY,      /* an array's backing; not addressable by the program */
     MEMORY_HOST,       /* cuMemHostAlloc */
@@ -55,7 +56,8 @@ struct allocation {
     uint64_t id; /* CU_POINTER_ATTRIBUTE_BUFFER_ID */
     unsigned flags;
     bool sync_memops;
-    bool freeing; /* a stream-ordered free has been submitted */
+    bool freeing;  /* a stream-ordered free has been submitted */
+    bool of_image; /* a variable: goes with its module */
     /* Of a mapping. */
     uint32_t readers, writers; /* bit per device ordinal */
     size_t physical_offset;

@@ -77,10 +77,10 @@ static CUresult allocate_managed(CUdeviceptr *ret, size_t bytes, unsigned flags)
 
 static bool may_free(const struct allocation *found, CUdeviceptr address)
 {
-    if (!found || found->base != address || found->freeing)
+    if (!found || found->base != address || found->freeing || found->of_image)
         return false;
     return found->kind == MEMORY_DEVICE || found->kind == MEMORY_MANAGED ||
-           found->kind == MEMORY_ASYNC ||
+           found->kind == MEMORY_ASYNC || found->kind == MEMORY_EXTERNAL ||
            (found->kind == MEMORY_GRAPH && graph_memory_find(address)->live);
 }
 

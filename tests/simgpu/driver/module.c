@@ -171,6 +171,16 @@ static CUresult library_global(CUdeviceptr *ret, size_t *ret_bytes, CUlibrary li
     return image_global(&library->image, name, ret, ret_bytes);
 }
 
+static CUresult library_managed(CUdeviceptr *ret, size_t *ret_bytes, CUlibrary library,
+                                const char *name)
+{
+    if (!name)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!handle_is(library, HANDLE_LIBRARY))
+        return CUDA_ERROR_INVALID_HANDLE;
+    return image_managed(&library->image, name, ret, ret_bytes);
+}
+
 static CUresult loading_mode(CUmoduleLoadingMode *ret)
 {
     if (!ret)
@@ -259,4 +269,10 @@ CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr *dptr, size_t *bytes, CUlibrary 
                                     const char *name)
 {
     CALL(cuLibraryGetGlobal, library_global(dptr, bytes, library, name), "name=%s", name);
+}
+
+CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr *dptr, size_t *bytes, CUlibrary library,
+                                     const char *name)
+{
+    CALL(cuLibraryGetManaged, library_managed(dptr, bytes, library, name), "name=%s", name);
 }

@@ -55,6 +55,8 @@ void image_close(struct image *image);
 /** The kernel of that name; the same handle each time. */
 CUresult image_function(struct image *image, const char *name, CUfunction *ret);
 CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes);
+/** Likewise; not found when it is not a managed one. */
+CUresult image_managed(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes);
 
 /** Launches without a twin. No lock. */
 uint64_t module_kernels_skipped(void);

@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/driver/api.h"
 
+#include "tests/simgpu/driver/external.h"
 #include "tests/simgpu/driver/prefetch.h"
 #include "tests/simgpu/driver/stream_calls.h"
 
@@ -123,4 +124,23 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size
 {
     CALL(cuStreamAttachMemAsync, managed_prefetch(dptr, length ? length : 1, hStream, PER_THREAD),
          "ptr=0x%llx", dptr);
+}
+
+CUresult CUDAAPI
+cuSignalExternalSemaphoresAsync(const CUexternalSemaphore *extSemArray,
+                                const CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS *paramsArray,
+                                unsigned int numExtSems, CUstream stream)
+{
+    CALL(cuSignalExternalSemaphoresAsync,
+         external_signal(extSemArray, paramsArray, numExtSems, stream, PER_THREAD), "stream=0x%llx",
+         HEX(stream));
+}
+
+CUresult CUDAAPI cuWaitExternalSemaphoresAsync(
+    const CUexternalSemaphore *extSemArray, const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS *paramsArray,
+    unsigned int numExtSems, CUstream stream)
+{
+    CALL(cuWaitExternalSemaphoresAsync,
+         external_wait(extSemArray, paramsArray, numExtSems, stream, PER_THREAD), "stream=0x%llx",
+         HEX(stream));
 }

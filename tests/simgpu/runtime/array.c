@@ -3,7 +3,7 @@
  * CUDA arrays: channel descriptions to the driver's formats and back. The flags of both APIs are
  * the same numbers.
  */
-#include "runtime.h"
+#include "channel.h"
 
 #include <stddef.h>
 
@@ -46,8 +46,8 @@ static unsigned channel_count(const struct cudaChannelFormatDesc *desc)
     return count == 3 ? 0 : count;
 }
 
-static cudaError_t channel_to_driver(const struct cudaChannelFormatDesc *desc,
-                                     CUDA_ARRAY3D_DESCRIPTOR *shape)
+cudaError_t channel_to_driver(const struct cudaChannelFormatDesc *desc,
+                              CUDA_ARRAY3D_DESCRIPTOR *shape)
 {
     if (!desc)
         return cudaErrorInvalidValue;
@@ -61,7 +61,7 @@ static cudaError_t channel_to_driver(const struct cudaChannelFormatDesc *desc,
     return cudaErrorInvalidChannelDescriptor;
 }
 
-static struct cudaChannelFormatDesc channel_from_driver(const CUDA_ARRAY3D_DESCRIPTOR *shape)
+struct cudaChannelFormatDesc channel_from_driver(const CUDA_ARRAY3D_DESCRIPTOR *shape)
 {
     struct cudaChannelFormatDesc desc = {.f = cudaChannelFormatKindNone};
     int *const bits[] = {&desc.x, &desc.y, &desc.z, &desc.w};

@@ -125,10 +125,10 @@ int driver_load(void)
     return init_status;
 }
 
-bool driver_define_global(CUlibrary module, const char *name, size_t bytes)
+bool driver_define_variable(CUlibrary module, const char *name, size_t bytes, bool managed)
 {
     int (*define)(CUlibrary, const char *, size_t) = NULL;
 
-    *(void **)&define = dlsym(library, "simgpu_define_global");
+    *(void **)&define = dlsym(library, managed ? "simgpu_define_managed" : "simgpu_define_global");
     return define && define(module, name, bytes) == CUDA_SUCCESS;
 }

@@ -52,6 +52,6 @@ int driver_open(void);
  * The only other dlsym there ever is, and only for a variable the driver does not find: a control
  * of the simulated device has no place among the driver's functions. False with any other driver.
  */
-bool driver_define_global(CUlibrary library, const char *name, size_t bytes);
+bool driver_define_variable(CUlibrary library, const char *name, size_t bytes, bool managed);
 
 #endif

@@ -179,6 +179,29 @@ void __cudaUnregisterFatBinary(void **fatCubinHandle)
     free(image);
 }
 
+static CUresult variable_look_locked(const struct symbol *symbol, CUdeviceptr *ret_address,
+                                     size_t *ret_bytes)
+{
+    CUlibrary library = symbol->image->library;
+
+    return symbol->managed
+               ? DRIVER(cuLibraryGetManaged)(ret_address, ret_bytes, library, symbol->name)
+               : DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
+}
+
+/* The image may not tell how large it is; its registration did. */
+static CUresult variable_ask_locked(const struct symbol *symbol, CUdeviceptr *ret_address,
+                                    size_t *ret_bytes)
+{
+    CUresult result = variable_look_locked(symbol, ret_address, ret_bytes);
+
+    if (result == CUDA_ERROR_NOT_FOUND &&
+        driver_define_variable(symbol->image->library, symbol->name, symbol->bytes,
+                               symbol->managed != NULL))
+        result = variable_look_locked(symbol, ret_address, ret_bytes);
+    return result;
+}
+
 /* Points the program's pointers to managed variables at the variables. */
 static void image_bind_managed_locked(struct image *image)
 {
@@ -188,8 +211,7 @@ static void image_bind_managed_locked(struct image *image)
 
         if (!symbol->managed)
             continue;
-        if (DRIVER(cuLibraryGetManaged)(&address, &bytes, image->library, symbol->name) ==
-            CUDA_SUCCESS)
+        if (variable_ask_locked(symbol, &address, &bytes) == CUDA_SUCCESS)
             *symbol->managed = (void *)(uintptr_t)address;
     }
 }
@@ -327,21 +349,6 @@ static struct symbol *variable_find_locked(const void *host)
             return symbol;
     }
     return NULL;
-}
-
-static CUresult variable_ask_locked(const struct symbol *symbol, CUdeviceptr *ret_address,
-                                    size_t *ret_bytes)
-{
-    CUlibrary library = symbol->image->library;
-    CUresult result;
-
-    if (symbol->managed)
-        return DRIVER(cuLibraryGetManaged)(ret_address, ret_bytes, library, symbol->name);
-    result = DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
-    if (result == CUDA_ERROR_NOT_FOUND &&
-        driver_define_global(library, symbol->name, symbol->bytes))
-        result = DRIVER(cuLibraryGetGlobal)(ret_address, ret_bytes, library, symbol->name);
-    return result;
 }
 
 cudaError_t image_variable(const void *host, CUdeviceptr *ret_address, size_t *ret_bytes)

@@ -35,6 +35,34 @@ static void test_copies()
     EQUAL(out[2], 0);
 }
 
+static void test_streams()
+{
+    int in[8], out[8] = {0};
+    float seven = 7, back = 0;
+    int *device = NULL;
+    cudaStream_t stream;
+
+    for (int i = 0; i < 8; i++)
+        in[i] = 200 + i;
+    OK(cudaStreamCreate(&stream));
+    OK(cudaMalloc(&device, sizeof(in)));
+    OK(cudaMemcpyToSymbolAsync(table, in, sizeof(in), 8 * sizeof(int), cudaMemcpyHostToDevice,
+                               stream));
+    OK(cudaMemcpyFromSymbolAsync(device, table, sizeof(in), 8 * sizeof(int),
+                                 cudaMemcpyDeviceToDevice, stream));
+    OK(cudaMemcpyToSymbolAsync(factor, &seven, sizeof(seven), 0, cudaMemcpyHostToDevice, stream));
+    OK(cudaMemcpyAsync(out, device, sizeof(out), cudaMemcpyDeviceToHost, stream));
+    OK(cudaStreamSynchronize(stream));
+    CHECK(!memcmp(in, out, sizeof(in)));
+    OK(cudaMemcpyFromSymbol(&back, factor, sizeof(back)));
+    CHECK(back == seven);
+    OK(cudaMemcpyToSymbol(table, device, sizeof(int), 0, cudaMemcpyDeviceToDevice));
+    OK(cudaMemcpyFromSymbol(out, table, sizeof(int)));
+    EQUAL(out[0], 200);
+    OK(cudaFree(device));
+    OK(cudaStreamDestroy(stream));
+}
+
 static void test_refused()
 {
     int value = 0;
@@ -50,6 +78,7 @@ int main()
 {
     OK(cudaFree(0));
     test_copies();
+    test_streams();
     test_refused();
     return check_done();
 }

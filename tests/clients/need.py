@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""What a client needs and may do without: it skips (77) with the reason.
+
+On hardware it runs under whatever Python is there, so any of its libraries can be missing, or have
+no device to work with.
+"""
+
+import importlib
+import sys
+
+SKIPPED = 77
+
+
+def skip(reason):
+    print(f"skipped: {' '.join(str(reason).split())[:200]}")
+    sys.exit(SKIPPED)
+
+
+def library(name):
+    """The module; an import can fail in other ways than by its absence."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # pylint: disable=broad-except
+        return skip(f"no {name}: {error}")
+
+
+def device(name, count):
+    """`count` says how many devices the library sees, or raises why none."""
+    try:
+        found = count()
+    except Exception as error:  # pylint: disable=broad-except
+        return skip(f"{name} has no device: {error}")
+    return found or skip(f"{name} has no device")
+
+
+def verdict(right):
+    return "right" if right else "WRONG"

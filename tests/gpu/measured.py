@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The parts of a run: the conformance matrix, the workloads, and the clients.
+
+A program runs in turns of bare, observed and pooled, so that a machine that slows down slows all
+three; its output must be that of the first bare run. Each function returns how many failed.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+
+import matrix  # noqa: E402
+import roster  # noqa: E402
+import runner  # noqa: E402
+import sanitizer  # noqa: E402
+
+SKIPPED = 77
+MODES = ("bare", "observe", "pool")
+TIMEOUT_S = 300
+
+
+def wanted(options, name):
+    return not options.programs or name in options.programs
+
+
+def suite_of(place):
+    """The conformance suite on this device; hardware has NVIDIA's runtime in the static program."""
+    folder = place.build / "tests" / "conformance"
+    static = folder / ("conformance_static" if place.simulated else "conformance_static_nvidia")
+    parser = runner.arguments(argparse.ArgumentParser())
+    words = ["--library", place.library, "--linked", folder / "conformance_linked",
+             "--loaded", folder / "conformance_loaded"]
+    words += ["--static", static] if static.exists() else []
+    words += ["--device" if place.simulated else "--libraries", place.libraries]
+    return runner.Suite(parser.parse_args([str(word) for word in words]))
+
+
+def conformance(place, book, options):
+    suite = suite_of(place)
+    failures = 0
+    for program in filter(lambda name: wanted(options, name), matrix.programs()):
+        known = book.programs.get(program, {})
+        for path, door in suite.doors():
+            if options.doors and door not in options.doors or door in known:
+                continue
+            found = matrix.outcome(suite, program, path, door)
+            failures += found == "differs"
+            book.add_program(program, {door: found})
+    return failures
+
+
+def environment(place, program, mode):
+    env = place.environment(program.own_libraries, **program.variables)
+    if mode == "bare":
+        return env | sanitizer.environment()
+    return env | sanitizer.environment(str(place.library)) | {"CUPOOL": f"mode:{mode}"}
+
+
+def run_once(place, program, mode):
+    """(status, output, errors, microseconds)."""
+    start = time.monotonic_ns()
+    try:
+        done = subprocess.run(program.command, env=environment(place, program, mode),
+                              cwd=place.work, capture_output=True, text=True, errors="replace",
+                              timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return "timeout", "", "", TIMEOUT_S * 1_000_000
+    return (done.returncode, done.stdout, done.stderr,
+            (time.monotonic_ns() - start) // 1000)
+
+
+def last_line(text):
+    lines = text.strip().splitlines()
+    return lines[-1].removeprefix("skipped: ")[:200] if lines else "nothing said"
+
+
+def verdict(run, bare):
+    """(output, reason) of a row."""
+    status, output, errors, _ = run
+    if status != 0:
+        return "failed", f"exit {status}: {last_line(errors or output)}"
+    if run is bare:
+        return "reference", ""
+    return ("equal", "") if output == bare[1] else ("differs", "")
+
+
+def row(part, program, mode, said, times=None, ratios=None):
+    return {"part": part, "name": program.name, "mode": mode, "output": said[0],
+            "reason": said[1]} | ({"median_us": int(statistics.median(times)),
+                                   "ratio": round(statistics.median(ratios), 3)} if times else {})
+
+
+def measure(place, part, program, repeats):
+    """One row for each mode; a single one when the bare program does not run."""
+    bare = run_once(place, program, "bare")
+    if bare[0] == SKIPPED:
+        return [row(part, program, "bare", ("skipped", last_line(bare[1] or bare[2])))]
+    if bare[0] != 0:
+        return [row(part, program, "bare", verdict(bare, bare))]
+    said = {"bare": verdict(bare, bare)}
+    times = {mode: [] for mode in MODES}
+    for _ in range(repeats):
+        for mode in MODES:
+            run = run_once(place, program, mode)
+            if said.get(mode, ("equal", ""))[0] in ("equal", "reference"):
+                said[mode] = said["bare"] if mode == "bare" and run[:2] == bare[:2] else verdict(
+                    run, bare)
+            times[mode].append(run[3])
+    return [row(part, program, mode, said[mode], times[mode],
+                [mine / base for mine, base in zip(times[mode], times["bare"])])
+            for mode in MODES]
+
+
+def timed(part, place, book, options, chosen):
+    failures = 0
+    for program in chosen:
+        if not wanted(options, program.name) or book.has_run(part, program.name):
+            continue
+        if not os.path.exists(program.command[0]):
+            rows = [row(part, program, "bare", ("skipped", "not built"))]
+        else:
+            rows = measure(place, part, program, options.repeats)
+        failures += sum(each["output"] in ("failed", "differs") for each in rows)
+        book.add_runs(rows)
+    return failures
+
+
+def workloads(place, book, options):
+    return timed("workloads", place, book, options, roster.workloads(place))
+
+
+def clients(place, book, options):
+    return timed("clients", place, book, options, roster.clients(place))

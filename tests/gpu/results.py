@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The files of a run: JSON as it goes on, and Markdown made of it.
+
+  NAME.json              driver_facts
+  NAME-conformance.json  what tests/conformance/matrix.py reads: each program behind each door
+  NAME-runs.json         workloads and clients: outputs compared, times and their ratios
+  NAME.md                all of it for people
+
+NAME is DEVICE-DRIVER-DATE.
+"""
+
+import json
+import os
+import re
+
+CONFORMANCE = "cupool.conformance/1"
+RUNS = "cupool.gpu-runs/1"
+
+
+class Book:
+    """All results of one device, driver and day."""
+
+    def __init__(self, directory, facts, place, resume):
+        driver = facts.get("driver", facts["driver_version"])
+        self.title = f"{facts['device']}, driver {driver}, {facts['date']}"
+        self.name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{facts['device']}-{driver}-{facts['date']}")
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.markdown_path = directory / f"{self.name}.md"
+        self.facts = facts
+        self.write("", facts)
+        self.programs = self.read("-conformance", CONFORMANCE, "programs", {}) if resume else {}
+        self.runs = self.read("-runs", RUNS, "runs", []) if resume else []
+        self.simulated = place.simulated
+
+    def path(self, suffix):
+        return self.directory / f"{self.name}{suffix}.json"
+
+    def read(self, suffix, schema, key, default):
+        try:
+            found = json.loads(self.path(suffix).read_text())
+        except (OSError, ValueError):
+            return default
+        return found[key] if found.get("schema") == schema else default
+
+    def write(self, suffix, content):
+        """A file is whole or the one before: a run may be cut short at any moment."""
+        path = self.path(suffix)
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps(content, indent=1) + "\n")
+        os.replace(beside, path)
+
+    def add_program(self, program, doors):
+        self.programs[program] = self.programs.get(program, {}) | doors
+        self.write("-conformance", {"schema": CONFORMANCE, "machine": self.title,
+                                    "simulated": self.simulated, "programs": self.programs})
+
+    def has_run(self, part, name):
+        return any(run["part"] == part and run["name"] == name for run in self.runs)
+
+    def add_runs(self, runs):
+        self.runs += runs
+        self.write("-runs", {"schema": RUNS, "machine": self.title, "simulated": self.simulated,
+                             "runs": self.runs})
+
+    def write_markdown(self):
+        parts = [f"# {self.title}", facts_text(self.facts), conformance_text(self.programs),
+                 runs_text(self.runs)]
+        self.markdown_path.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def facts_text(facts):
+    """What of the facts a reader asks first, and everything unexpected."""
+    lines = ["The driver's facts are in the JSON file beside this one."]
+    for name, value in facts.items():
+        if name.endswith("_unexpected"):
+            lines += ["", f"Unexpected in {name[:-len('_unexpected')]}:", ""]
+            lines += [f"- {entry['call']} ({entry['times']} times)" for entry in value]
+        elif value is None:
+            lines += ["", f"The part {name} ended badly; nothing is known of it."]
+    return "\n".join(lines)
+
+
+def conformance_text(programs):
+    if not programs:
+        return ""
+    lines = ["## Conformance", "", "Bare, observed and pooled compared, behind each door.", "",
+             "| program | equal | skipped | differs |", "|---|---|---|---|"]
+    for name, doors in programs.items():
+        kinds = {kind: [door for door, found in doors.items() if found == kind]
+                 for kind in ("equal", "skipped", "differs")}
+        lines.append(f"| `{name}` | {len(kinds['equal'])} doors | {len(kinds['skipped'])} | "
+                     f"{', '.join(kinds['differs']) or '–'} |")
+    return "\n".join(lines)
+
+
+def runs_text(runs):
+    if not runs:
+        return ""
+    lines = ["## Programs", "",
+             "Outputs compared with the bare run. Times: the median of all turns, and of the ratio "
+             "to the bare run of the same turn.", "",
+             "| part | program | mode | output | time (ms) | ratio |", "|---|---|---|---|---|---|"]
+    for run in runs:
+        time = f"{run['median_us'] / 1000:.1f} | {run['ratio']:.3f}" if run.get("ratio") else "– | –"
+        reason = f": {run['reason']}" if run.get("reason") else ""
+        said = (run["output"] + reason).replace("|", "/")
+        lines.append(f"| {run['part']} | {run['name']} | {run['mode']} | {said} | {time} |")
+    return "\n".join(lines)
