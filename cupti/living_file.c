@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cupti/file_space.h"
+
 #define CREATE_TRIES  8
 #define VISIT_BYTES   4096
 #define VISIT_BUFFERS 256 /* of VISIT_BYTES: directory entries looked at in one visit */
@@ -64,8 +66,9 @@ static int locked_file_create(int directory, const char *name)
 
 static int file_map(int file, size_t bytes, void **ret_map)
 {
-    if (fallocate(file, 0, 0, (off_t)bytes) < 0)
-        return -errno;
+    int r = file_space_reserve(file, 0, bytes);
+    if (r < 0)
+        return r;
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (map == MAP_FAILED)
         return -errno;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 struct search {
@@ -91,6 +92,17 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
     return 1;
 }
 
+void module_program_path(char *ret_path, size_t path_bytes)
+{
+    ssize_t length = readlink("/proc/self/exe", ret_path, path_bytes - 1);
+    const char *asked = (const char *)getauxval(AT_EXECFN);
+
+    if (length >= 0)
+        ret_path[length] = '\0';
+    else
+        snprintf(ret_path, path_bytes, "%s", asked ? asked : "");
+}
+
 int module_find(const void *code_address, struct module_place *ret_place)
 {
     struct search search = {.address = (uint64_t)(uintptr_t)code_address, .place = ret_place};
@@ -98,10 +110,7 @@ int module_find(const void *code_address, struct module_place *ret_place)
     dl_iterate_phdr(visit, &search);
     if (!search.found)
         return -ENOENT;
-    if (!ret_place->path[0]) { /* the loader has no name for the program itself */
-        ssize_t length = readlink("/proc/self/exe", ret_place->path, sizeof ret_place->path - 1);
-
-        ret_place->path[length > 0 ? length : 0] = '\0';
-    }
+    if (!ret_place->path[0]) /* the loader has no name for the program itself */
+        module_program_path(ret_place->path, sizeof ret_place->path);
     return 0;
 }

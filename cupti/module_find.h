@@ -9,6 +9,7 @@
 #define CUPTI_MODULE_FIND_H
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define MODULE_BUILD_ID_BYTES 72 /* as hexadecimal digits, terminated */
@@ -22,5 +23,8 @@ struct module_place {
 
 /** Errors: -ENOENT when the address is in no module. */
 int module_find(const void *code_address, struct module_place *ret_place);
+
+/** The running program; where /proc is not there, as the kernel was asked for it. */
+void module_program_path(char *ret_path, size_t path_bytes);
 
 #endif

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/crc32c.h"
+#include "cupti/file_space.h"
 
 struct exit_block {
     struct trace_block_header header;
@@ -96,9 +97,12 @@ static int exit_write(int fd, int wait_status)
     exit_block.record.time_ns = since_ns(file.start_realtime_ns);
     exit_block.header.sequence = sequence_next(fd, &file, block);
     exit_block.header.checksum = crc32c(&exit_block.record, sizeof exit_block.record);
-    if (ftruncate(fd, (off_t)block * TRACE_BLOCK_BYTES) < 0 ||
-        ftruncate(fd, ((off_t)block + 1) * TRACE_BLOCK_BYTES) < 0)
+    if (ftruncate(fd, (off_t)block * TRACE_BLOCK_BYTES) < 0)
         return -errno;
+    r = file_space_reserve(fd, (uint64_t)block * TRACE_BLOCK_BYTES,
+                           ((uint64_t)block + 1) * TRACE_BLOCK_BYTES);
+    if (r < 0)
+        return r;
     return write_at(fd, &exit_block, sizeof exit_block, (off_t)block * TRACE_BLOCK_BYTES);
 }
 

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/module_find.h"
+
 static atomic_uint files;
 
 struct path_output {
@@ -51,14 +53,11 @@ static int output_host(struct path_output *output)
 /** The file name of the running program, which for a script is its interpreter. */
 static int output_program(struct path_output *output)
 {
-    char path[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    char *name, *deleted;
+    char path[PATH_MAX], *name, *deleted;
 
-    if (length < 0)
-        return -errno;
-    path[length] = '\0';
-    name = strrchr(path, '/') + 1;
+    module_program_path(path, sizeof path);
+    name = strrchr(path, '/');
+    name = name ? name + 1 : path;
     deleted = strstr(name, " (deleted)");
     if (deleted)
         *deleted = '\0';

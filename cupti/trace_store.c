@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cupti/file_space.h"
 #include "cupti/pages.h"
 
 #define FEWEST_BLOCKS       8  /* of a file with a limit */
@@ -107,26 +107,12 @@ static int descriptor_ensure_locked(struct trace_store *store)
     return -ESTALE;
 }
 
-/** Reserves disk space up to `bytes`. Beyond RLIMIT_FSIZE the kernel would send a signal. */
-static int space_reserve(int fd, uint64_t from, uint64_t bytes)
-{
-    struct rlimit limit;
-    int r;
-
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        bytes > limit.rlim_cur)
-        return -EFBIG;
-    do
-        r = posix_fallocate(fd, (off_t)from, (off_t)(bytes - from));
-    while (r == EINTR);
-    return -r;
-}
-
 static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
 {
     uint64_t step_bytes = step_blocks * TRACE_BLOCK_BYTES;
     void *chunk;
-    int r = space_reserve(store->fd, store->reserved_bytes, store->reserved_bytes + step_bytes);
+    int r = file_space_reserve(store->fd, store->reserved_bytes,
+                               store->reserved_bytes + step_bytes);
 
     if (r < 0)
         return r;

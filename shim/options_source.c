@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -138,16 +139,37 @@ static int file_error(const char *path, int error, options_complain *complain, v
     return 1;
 }
 
+/** Only a file: a program must not wait for what a pipe or a device may have to say. */
+static int file_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    int r = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0)
+        r = -errno;
+    else if (S_ISDIR(status.st_mode))
+        r = -EISDIR;
+    else if (!S_ISREG(status.st_mode))
+        r = -EINVAL;
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state)
 {
-    struct line_reader reader = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    struct line_reader reader = {.fd = file_open(path)};
     char line[OPTIONS_LINE_BYTES], where[OPTIONS_LINE_BYTES / 2];
     int problems = 0, number = 0, r;
     bool cut;
 
     if (reader.fd < 0)
-        return file_error(path, -errno, complain, state);
+        return file_error(path, reader.fd, complain, state);
     while ((r = reader_line(&reader, line, sizeof line, &cut)) > 0) {
         snprintf(where, sizeof where, "%s:%d", path, ++number);
         *strchrnul(line, '#') = '\0';

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cupti/verdict.h"
 #include "shim/call.h"
@@ -19,6 +18,7 @@
 #include "shim/gate.h"
 #include "shim/ledger.h"
 #include "shim/limit.h"
+#include "shim/say.h"
 
 #define POSTMORTEMS_MAX 100
 
@@ -116,8 +116,7 @@ static void print(const struct verdict_facts *facts)
 #define POSTMORTEM_DEVICE(name, help) PRINT(name)
 #include "cupti/postmortem.def"
 #undef PRINT
-    if (write(STDERR_FILENO, text, strnlen(text, sizeof(text))) < 0)
-        return; /* nobody listens */
+    say(text);
 }
 
 void postmortem_note(const struct call *call, const struct record_block *block, int error)

@@ -23,6 +23,7 @@
 #include "shim/pool_figures.h"
 #include "shim/postmortem.h"
 #include "shim/record_process.h"
+#include "shim/say.h"
 
 #define TICK_NS       UINT64_C(100000000)
 #define COUNTERS_NS   UINT64_C(1000000000)
@@ -55,8 +56,8 @@ static struct trace_writer *writer_open(const char *pattern)
         return writer;
     int length = snprintf(line, sizeof(line), "cupool: no trace: %s: %s\n", pattern,
                           strerror(-error));
-    if (length > 0 && write(STDERR_FILENO, line, strnlen(line, sizeof(line))) < 0)
-        return NULL; /* nobody listens */
+    if (length > 0)
+        say(line);
     return NULL;
 }
 

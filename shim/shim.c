@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pool/pool.h"
 #include "shim/caller.h"
@@ -21,6 +20,7 @@
 #include "shim/ipc_board.h"
 #include "shim/real.h"
 #include "shim/record.h"
+#include "shim/say.h"
 
 atomic_int shim_mode_now;
 
@@ -38,8 +38,8 @@ static void complain(void *state, const char *line)
 {
     char text[OPTIONS_LINE_BYTES + 16];
     int length = snprintf(text, sizeof(text), "cupool: %s\n", line);
-    if (length > 0 && write(STDERR_FILENO, text, strnlen(text, sizeof(text))) < 0)
-        return; /* nobody listens */
+    if (length > 0)
+        say(text);
 }
 
 static void fork_child(void)

@@ -361,6 +361,19 @@ def check_fill(suite, failures, _):
                             f"{door}, {option}: {found}")
 
 
+def check_quarantine(suite, failures, options):
+    """The less freed memory may wait, the more often its epochs are closed."""
+    for path, door in suite.doors()[:2]:
+        fences = []
+        for most in ("0", "64KiB"):
+            trace, run = recorded(suite, path, "churn", door, f"mode:pool,quarantine_max:{most}",
+                                  options.definitions)
+            failures.expect(run[0] == 0, f"{door}, {most}: {run}")
+            fences.append(trace.count("FENCE") if trace else 0)
+        print(f"{door}: {fences[0]} fences, {fences[1]} with quarantine_max:64KiB")
+        failures.expect(fences[1] > fences[0], f"{door}: {fences}")
+
+
 def neighbours():
     """Other preload libraries this machine has."""
     asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,

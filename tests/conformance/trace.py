@@ -22,13 +22,22 @@ def names(definitions, macro):
 
 class Trace:
     def __init__(self, path, definitions):
+        with open(path, "rb") as file:
+            self._read(file.read(), definitions)
+
+    @classmethod
+    def of(cls, data, definitions):
+        """The trace in some bytes."""
+        trace = cls.__new__(cls)
+        trace._read(data, definitions)
+        return trace
+
+    def _read(self, data, definitions):
         self.kinds = names(definitions, "TRACE_EVENT")
         self.outcomes = names(definitions, "TRACE_OUTCOME")
         self.memories = names(definitions, "TRACE_MEMORY")
         self.texts = {}
         self.records = []
-        with open(path, "rb") as file:
-            data = file.read()
         for start in range(BLOCK, len(data) - BLOCK + 1, BLOCK):
             self._block(data[start:start + BLOCK])
 
@@ -39,9 +48,10 @@ class Trace:
             slot += 1
             if record.kind == 0:
                 return
-            if self.kinds[record.kind] == "STRING":
+            if self.kinds[record.kind] in ("STRING", "CARRY", "CHECKPOINT"):
                 text = block[slot * SLOT:slot * SLOT + record.size]
-                self.texts[record.value] = text.decode(errors="replace")
+                if self.kinds[record.kind] == "STRING":
+                    self.texts[record.value] = text.decode(errors="replace")
                 slot += -(-record.size // SLOT)
             self.records.append(record)
 

@@ -11,12 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "tools/budget.h"
-#include "tools/snapshot.h"
+#include "tests/fuzz/gate_inputs_fuzz.h"
 
 static const char budget[] =
     "[budget]\npeak_live = 14 GiB\nleaked_at_exit = 0 B\nalloc_failures = 0\n"
@@ -61,46 +58,17 @@ static void mutate(char *text, size_t bytes)
     }
 }
 
-static void file_make(const char *text, size_t bytes, char *ret_path, size_t path_bytes)
-{
-    int fd = memfd_create("input", MFD_CLOEXEC);
-
-    if (fd < 0 || write(fd, text, bytes) != (ssize_t)bytes)
-        abort();
-    snprintf(ret_path, path_bytes, "/proc/self/fd/%d", fd);
-}
-
-static void why_check(const char *why)
-{
-    if (!*why || strchr(why, '\n'))
-        abort();
-}
-
 /** True when the input was taken as sound. */
 static bool input_run(bool is_budget, uint64_t changes, bool cut)
 {
-    char text[1024], path[64], why[1024] = "";
-    bool sound = true;
+    char text[1024];
     const char *sample = is_budget ? budget : baseline;
     size_t bytes = is_budget ? sizeof budget - 1 : sizeof baseline - 1;
-    struct snapshot *snapshot;
-    struct budget *read;
 
     memcpy(text, sample, bytes);
     while (changes--)
         mutate(text, bytes);
-    bytes = cut ? draw(bytes) : bytes;
-    file_make(text, bytes, path, sizeof path);
-    if (is_budget && budget_read(path, &read, why, sizeof why) == 0)
-        budget_destroy(read);
-    else if (!is_budget && baseline_read(path, &snapshot, why, sizeof why) == 0)
-        snapshot_destroy(snapshot);
-    else
-        sound = false;
-    if (!sound)
-        why_check(why);
-    close(atoi(path + strlen("/proc/self/fd/")));
-    return sound;
+    return gate_inputs_fuzz(text, cut ? draw(bytes) : bytes);
 }
 
 int main(int argc, char **argv)

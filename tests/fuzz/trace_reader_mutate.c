@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzing without a fuzzer, for the ordinary tests: replays the files it is given, then mutates the
- * sample trace, plain, of limited size and packed, for a bounded time or number of inputs.
- * usage: trace_reader_mutate SECONDS|INPUTSx [FILE...]
+ * Fuzzing without a fuzzer, for the ordinary tests: mutates the sample trace, plain, of limited
+ * size and packed. usage: trace_reader_mutate INPUTS
  *
  * Every input has a seed of its own; the one that fails is printed, and CUPOOL_TEST_SEED repeats
  * it.
@@ -17,7 +16,7 @@
 #include <unistd.h>
 
 #include "cupti/trace_format.h"
-#include "tests/fuzz/trace_reader_fuzz.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/tools/sample.h"
 #include "tools/packed.h"
 
@@ -180,31 +179,17 @@ static void input_run(const struct sample *sample, unsigned char *data)
     memcpy(data, sample->data, sample->bytes);
     for (uint64_t changes = draw(6) + 1; changes--;)
         mutate(data, sample->bytes);
-    trace_reader_fuzz(data, cut, draw(8));
-}
-
-static void files_replay(char **paths, int count)
-{
-    for (int i = 0; i < count; i++) {
-        size_t bytes;
-        unsigned char *data = file_load(paths[i], &bytes);
-
-        trace_reader_fuzz(data, bytes, false);
-        trace_reader_fuzz(data, bytes, true);
-        free(data);
-    }
+    LLVMFuzzerTestOneInput(data, cut);
 }
 
 int main(int argc, char **argv)
 {
     static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGALRM};
-    const char *given = getenv("CUPOOL_TEST_SEED"), *bound = argc > 1 ? argv[1] : "5";
-    unsigned long rounds = 0, wanted = strchr(bound, 'x') ? strtoul(bound, NULL, 10) : 0;
-    time_t end = time(NULL) + atoi(bound);
+    const char *given = getenv("CUPOOL_TEST_SEED");
+    unsigned long rounds = 0, wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
     struct sample sample[3];
     unsigned char *data;
 
-    files_replay(argv + 2, argc - 2);
     sample[0].data = sample_make(0, &sample[0].bytes);
     sample[1].data = sample_make(TRACE_LIMIT_LEAST, &sample[1].bytes);
     sample[2] = sample_pack(&sample[0]);
@@ -214,7 +199,7 @@ int main(int argc, char **argv)
     fprintf(stderr, "CUPOOL_TEST_SEED=%llu\n", (unsigned long long)input_seed);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], failure_tell);
-    while (data && (wanted ? rounds < wanted : time(NULL) < end)) {
+    while (data && rounds < wanted) {
         input_run(&sample[input_seed % 3], data);
         rounds++;
         input_seed++;

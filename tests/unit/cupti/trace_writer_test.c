@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "cupti/crc32c.h"
+#include "cupti/living_file.h"
 #include "cupti/site_table.h"
 #include "tests/unit/cupti/trace_support.h"
 
@@ -536,6 +537,26 @@ Test(trace, a_file_size_limit_stops_the_recording_only)
     cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     fill(path, EFBIG, 1000000);
     support_remove(path);
+}
+
+/** The same for what is shared with other processes: a page or a board that is not to be had. */
+Test(living_file, a_file_size_limit_is_an_error)
+{
+    const struct rlimit limit = {4096, 4096};
+    char path[SUPPORT_PATH_BYTES];
+    void *map;
+    int directory;
+
+    support_path(path);
+    *strrchr(path, '/') = '\0';
+    directory = living_directory_open(path, true);
+    cr_assert(directory >= 0);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    cr_expect(living_file_create(directory, "large", 65536, &map) == -EFBIG);
+    cr_expect(faccessat(directory, "large", F_OK, 0) < 0, "nothing is left behind");
+    cr_expect(living_file_create(directory, "small", 4096, &map) == 0);
+    unlinkat(directory, "small", 0);
+    close(directory);
 }
 
 /** A tmpfs of 3 MiB, in a mount namespace of our own. Skipped where that is not allowed. */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Feeds bytes to what reads budgets and baselines: whatever they say, there is one line of error or
+ * a value. What begins with a brace is a baseline; a sound one is compared with the first sound one
+ * that was read, in every form of a difference.
+ *
+ * Threading: single-threaded.
+ */
+#include "tests/fuzz/gate_inputs_fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tools/budget.h"
+#include "tools/difference.h"
+#include "tools/snapshot.h"
+
+static void why_check(const char *why)
+{
+    if (!*why || strchr(why, '\n'))
+        abort();
+}
+
+static void difference_make(const struct snapshot *base, const struct snapshot *fresh)
+{
+    const struct difference_style style = {.base = "base", .fresh = "fresh", .tolerance = "+0%"};
+    const struct tolerance tolerance = {0};
+    struct difference *difference;
+    char *text = NULL, devices[256];
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (!out || difference_create(base, fresh, &tolerance, &difference) < 0 ||
+        difference_text(difference, &style, out) < 0 ||
+        difference_markdown(difference, &style, out) < 0 ||
+        difference_json(difference, &style, out) < 0)
+        abort();
+    difference_of_devices(base, fresh, devices, sizeof devices);
+    difference_destroy(difference);
+    fclose(out);
+    free(text);
+}
+
+static void baseline_use(struct snapshot *snapshot)
+{
+    static struct snapshot *first;
+
+    if (first) {
+        difference_make(first, snapshot);
+        difference_make(snapshot, first);
+        snapshot_destroy(snapshot);
+    } else {
+        first = snapshot;
+    }
+}
+
+static bool file_read(const char *path, bool is_baseline)
+{
+    struct snapshot *snapshot;
+    struct budget *budget;
+    char why[1024] = "";
+
+    if (is_baseline && baseline_read(path, &snapshot, why, sizeof why) == 0) {
+        baseline_use(snapshot);
+        return true;
+    }
+    if (!is_baseline && budget_read(path, &budget, why, sizeof why) == 0) {
+        budget_destroy(budget);
+        return true;
+    }
+    why_check(why);
+    return false;
+}
+
+bool gate_inputs_fuzz(const void *data, size_t bytes)
+{
+    bool is_baseline = bytes && *(const char *)data == '{', sound;
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    char path[64];
+
+    if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes)
+        abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    sound = file_read(path, is_baseline);
+    close(fd);
+    return sound;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    gate_inputs_fuzz(data, bytes);
+    return 0;
+}
