@@ -41,8 +41,8 @@ static void test_table()
     EQUAL(table[999], 0);
     table[500] = 1.25;
     OK(cudaStreamCreate(&stream));
-    OK(cudaMemcpyToSymbolAsync(table, two, sizeof(two), 998 * sizeof(double), cudaMemcpyHostToDevice,
-                               stream));
+    OK(cudaMemcpyToSymbolAsync(table, two, sizeof(two), 998 * sizeof(double),
+                               cudaMemcpyHostToDevice, stream));
     OK(cudaMemcpyFromSymbolAsync(back, table, sizeof(back), 499 * sizeof(double),
                                  cudaMemcpyDeviceToHost, stream));
     OK(cudaStreamSynchronize(stream));
