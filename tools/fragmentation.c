@@ -116,6 +116,8 @@ int fragmentation_create(const struct analysis *analysis, struct fragmentation *
         parts[i].key = blocks[i]->site;
     if (r == 0)
         r = parts_join(parts, count, &found.site, &found.sites);
+    for (size_t i = 0; i < found.sites; i++)
+        found.pinned_bytes += found.site[i].pinned_bytes;
     for (size_t i = 0; i < count; i++)
         parts[i].key = blocks[i]->stack;
     if (r == 0)
@@ -141,4 +143,16 @@ bool fragmentation_is_notable(uint64_t pinned_bytes, uint64_t driver_bytes)
 {
     return pinned_bytes >= NOTABLE_BYTES && (unsigned __int128)pinned_bytes * 100 >=
                                                 (unsigned __int128)driver_bytes * NOTABLE_PERCENT;
+}
+
+size_t fragmentation_notable_sites(const struct analysis *analysis)
+{
+    const struct fragmentation *fragmentation = &analysis->fragmentation;
+    size_t count = 0;
+
+    while (
+        count < fragmentation->sites &&
+        fragmentation_is_notable(fragmentation->site[count].pinned_bytes, analysis->driver.at_peak))
+        count++;
+    return count;
 }

@@ -27,6 +27,7 @@ struct fragmentation_part {
 struct fragmentation {
     struct fragmentation_part *site, *stack; /* those that pin anything, most pinned first */
     size_t sites, stacks;
+    uint64_t pinned_bytes; /* all free space of segments that have a block */
 };
 
 /** Of an analysis whose blocks and peak are known. Errors: -ENOMEM. */
@@ -36,5 +37,8 @@ void fragmentation_done(struct fragmentation *fragmentation);
 
 /** Whether so many bytes are worth a line beside all that was held from the driver. */
 bool fragmentation_is_notable(uint64_t pinned_bytes, uint64_t driver_bytes);
+
+/** How many of the first sites of an analysis are. */
+size_t fragmentation_notable_sites(const struct analysis *analysis);
 
 #endif

@@ -27,10 +27,10 @@ struct frame {
     struct trace_site site;
     const struct symbol *symbol; /* of the address; empty for Python */
     const char *function;        /* NULL: no name */
-    const char *file;     /* NULL: not known */
-    uint64_t line;        /* 0: not known */
-    bool inlined;         /* in the next frame */
-    bool changed;         /* its module changed since the recording */
+    const char *file;            /* NULL: not known */
+    uint64_t line;               /* 0: not known */
+    bool inlined;                /* in the next frame */
+    bool changed;                /* its module changed since the recording */
 };
 
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */

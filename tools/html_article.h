@@ -42,8 +42,8 @@ int html_size_bars_print(const struct html_article *article);
 /** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
 int html_lifetimes_print(const struct html_article *article);
 
-/** Whose the memory of the driver was, and what the pool says of itself. */
-void html_device_print(const struct html_article *article);
+/** Whose the memory of the driver was, and what the pool says of itself. Errors: -ENOMEM. */
+int html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
 int html_breakdowns_print(const struct html_article *article);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose the memory of the device was: at the peak of the program by what the trace knows, and by
- * the driver's own account when the driver had the least left. Last what the pool says of itself.
+ * Whose the memory of the device was: at the peak of the program by what the trace knows and, where
+ * CUPTI told it, by the driver's own list of allocations; and by cuMemGetInfo's account when the
+ * driver had the least left. Last what the pool says of itself.
  */
 #include "tools/html_article.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/html_table.h"
@@ -93,13 +96,97 @@ static void account_print(const struct html_article *article)
                              beyond(used, own)};
     parts[4] = (struct part){"free", "free", info->free_bytes};
     fprintf(article->out,
-            "<h3>By the driver's account</h3>\n<p>When the driver had the least left, after %s: "
+            "<h3>By the driver's account (cuMemGetInfo)</h3>\n<p>When the driver had the least "
+            "left, after %s: "
             "%s in all = %s free + %s of this program + %s unaccounted. The driver does not tell "
             "other processes from the rest of what is unaccounted, which was %s at most.</p>\n",
             unit_duration(info->levels.time_ns).text, unit_bytes(info->total_bytes).text,
             unit_bytes(info->free_bytes).text, unit_bytes(own).text,
             unit_bytes(parts[3].bytes).text, unit_bytes(article->analysis->unaccounted_bytes).text);
     parts_print(article->out, parts, 5, "The whole device by the driver's account");
+}
+
+/** Memory that reached the driver by a door nothing watches, by the library that took it. */
+static int unaccounted_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"Library",      "#At most",      "#At the end",
+                                          "#Allocations", "#Bytes in all", NULL};
+    const struct tallies *libraries = article->analysis->driver_view.libraries;
+    struct tally *rows = report_rows_sorted(libraries);
+
+    if (!rows)
+        return libraries->rows ? -ENOMEM : 0;
+    html_table_begin(article->out, "sortable", "Unaccounted memory, by the library that took it",
+                     columns);
+    for (size_t i = 0; i < libraries->rows && i < article->top; i++) {
+        const char *path = (const char *)(uintptr_t)rows[i].key;
+
+        html_row_begin(article->out);
+        html_cell_hint(article->out, path ? frame_file_name(path) : "unknown code",
+                       path ? path : "");
+        html_cell_bytes(article->out, rows[i].live_bytes.peak);
+        html_cell_bytes(article->out, rows[i].live_bytes.current);
+        html_cell_count(article->out, rows[i].allocations);
+        html_cell_bytes(article->out, rows[i].requested_bytes);
+    }
+    html_table_end(article->out);
+    free(rows);
+    return 0;
+}
+
+static void driver_pools_print(const struct html_article *article)
+{
+    static const char *const columns[] = {
+        "#Device",      "#Held at most", "#In use at most", "#Held last",
+        "#In use last", "#Trims",        "Destroyed",       NULL};
+    const struct driver_view *view = &article->analysis->driver_view;
+
+    if (!view->pools)
+        return;
+    html_table_begin(article->out, "sortable", "Stream-ordered pools of the driver", columns);
+    for (size_t i = 0; i < view->pools && i < article->top; i++) {
+        const struct driver_pool *pool = &view->pool[i];
+
+        html_row_begin(article->out);
+        html_cell_count(article->out, pool->device);
+        html_cell_bytes(article->out, pool->peak_bytes);
+        html_cell_bytes(article->out, pool->peak_used_bytes);
+        html_cell_bytes(article->out, pool->bytes);
+        html_cell_bytes(article->out, pool->used_bytes);
+        html_cell_count(article->out, pool->trims);
+        html_cell_text(article->out, pool->destroyed ? "yes" : "no");
+    }
+    html_table_end(article->out);
+}
+
+/** What CUPTI told of the driver's allocations. */
+static int driver_view_print(const struct html_article *article)
+{
+    const struct driver_view *view = &article->analysis->driver_view;
+    struct driver_step at_peak;
+    char state[256];
+    int r = 0;
+
+    if (!view->state)
+        return 0;
+    fputs("<h3>By the driver's list of allocations (CUPTI)</h3>\n", article->out);
+    if (driver_view_at(view, article->analysis->peak_time_ns, &at_peak)) {
+        fprintf(article->out, "<p>%s at the program's peak, %s at most; ",
+                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text);
+        fprintf(article->out, "of it unaccounted, by a door that nothing watches, %s at the peak, ",
+                unit_bytes(at_peak.unaccounted_bytes).text);
+        fprintf(
+            article->out, "%s at most, %s at the end. Page-locked host memory: %s at most.</p>\n",
+            unit_bytes(view->unaccounted_peak_bytes).text,
+            unit_bytes(view->unaccounted_end_bytes).text, unit_bytes(view->host_peak_bytes).text);
+        r = unaccounted_print(article);
+        driver_pools_print(article);
+    }
+    driver_view_state_text(view, state, sizeof state);
+    fputs("<p class=\"note\">CUPTI: ", article->out);
+    html_text(article->out, state);
+    fputs("</p>\n", article->out);
+    return r;
 }
 
 static void gauge_cell(FILE *out, const char *name, uint64_t value)
@@ -141,26 +228,29 @@ static void pool_print(const struct html_article *article)
     fputs("</details>\n", article->out);
 }
 
-void html_device_print(const struct html_article *article)
+int html_device_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;
     const struct timeline_point levels = {.requested_bytes = analysis->requested.peak,
                                           .allocated_bytes = analysis->allocated.at_peak,
                                           .driver_bytes = analysis->driver.at_peak};
     struct part parts[3];
+    int r;
 
     own_parts(&levels, parts);
     html_section_begin(article, "device", "The device's memory");
     fprintf(article->out, "<p>%s was taken from the driver at the peak, %.1f %% of it not in use.",
             unit_bytes(analysis->driver.at_peak).text, 100 * analysis_overhead(analysis));
-    if (!analysis->has_memory_info)
+    if (!analysis->has_memory_info && !analysis->driver_view.was_on)
         fputs(" The driver's own account was never asked, so nothing is known of other memory.",
               article->out);
     fputs("</p>\n", article->out);
     if (analysis->driver.at_peak)
         parts_print(article->out, parts, 3, "Memory taken from the driver, at the peak");
+    r = driver_view_print(article);
     if (analysis->has_memory_info)
         account_print(article);
     pool_print(article);
     html_section_end(article);
+    return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What went wrong, in the HTML report: refused requests, sites that grow, invalid frees, leaks.
+ * What went wrong, in the HTML report: refused requests, sites that grow or fragment, invalid
+ * frees, leaks.
  */
 #include "tools/html_article.h"
 
@@ -71,6 +72,39 @@ static void growth_print(const struct html_article *article)
         html_cell_count(article->out, analysis->growth[i].blocks);
         html_cell_bytes(article->out, analysis->growth[i].bytes);
         html_cell_count(article->out, row->leaked_blocks);
+    }
+    html_table_end(article->out);
+    html_section_end(article);
+}
+
+/** Sites whose blocks keep segments of the pool partly free. */
+static void fragmentation_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"Site",        "#Kept free", "#Of the free space",
+                                          "#Its blocks", "#Blocks",    "#Segments held",
+                                          NULL};
+    const struct fragmentation *fragmentation = &article->analysis->fragmentation;
+
+    if (!fragmentation->sites)
+        return;
+    html_section_begin(article, "fragmentation", "Fragmentation");
+    fprintf(article->out,
+            "<p>At the peak %s of the pool's segments were free beside blocks. The free space of a "
+            "segment is shared out among the blocks in it by their size: whose share is large for "
+            "small blocks stands in the way of giving segments back.</p>\n",
+            unit_bytes(fragmentation->pinned_bytes).text);
+    html_table_begin(article->out, "sortable",
+                     "Sites whose blocks keep segments of the pool partly free", columns);
+    for (size_t i = 0; i < fragmentation->sites && i < article->top; i++) {
+        const struct fragmentation_part *part = &fragmentation->site[i];
+
+        html_row_begin(article->out);
+        html_cell_site(article, part->key);
+        html_cell_bytes(article->out, part->pinned_bytes);
+        html_cell_percent(article->out, part->pinned_bytes, fragmentation->pinned_bytes);
+        html_cell_bytes(article->out, part->block_bytes);
+        html_cell_count(article->out, part->blocks);
+        html_cell_bytes(article->out, part->pinned_bytes + part->block_bytes);
     }
     html_table_end(article->out);
     html_section_end(article);
@@ -155,6 +189,7 @@ int html_troubles_print(const struct html_article *article)
 {
     postmortems_print(article);
     growth_print(article);
+    fragmentation_print(article);
     invalid_frees_print(article);
     return leaks_print(article);
 }

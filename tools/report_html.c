@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tools/html_article.h"
 #include "tools/html_assets.h"
@@ -83,24 +82,26 @@ static void banners_print(const struct html_article *article)
 static void navigation_print(const struct html_article *article)
 {
     const struct {
-        const char *id, *name;
-    } places[] = {{"time", "Time"},
-                  {"flame", "Who"},
-                  {"map", "Addresses"},
-                  {"device", "Device"},
-                  {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
-                  {"sites", "Sites"},
-                  {"sizes", "Sizes"},
-                  {"lifetimes", "Lifetimes"},
-                  {"libraries", "Libraries"},
-                  {"apis", "APIs"},
-                  {"kinds", "Kinds"},
-                  {"phases", "Phases"},
-                  {"provenance", "Origin"}};
+        const char *id, *name; /* NULL: there is no such section */
+    } places[] = {
+        {"time", "Time"},
+        {"flame", "Who"},
+        {"map", "Addresses"},
+        {"device", "Device"},
+        {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
+        {article->analysis->fragmentation.sites ? "fragmentation" : NULL, "Fragmentation"},
+        {"sites", "Sites"},
+        {"sizes", "Sizes"},
+        {"lifetimes", "Lifetimes"},
+        {"libraries", "Libraries"},
+        {"apis", "APIs"},
+        {"kinds", "Kinds"},
+        {article->analysis->phases ? "phases" : NULL, "Phases"},
+        {"provenance", "Origin"}};
 
     fputs("<nav aria-label=\"Sections\">", article->out);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (strcmp(places[i].id, "phases") != 0 || article->analysis->phases)
+        if (places[i].id)
             fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
                     places[i].name);
     fputs("</nav>\n", article->out);
@@ -205,7 +206,7 @@ static int article_print(const struct html_article *article)
     html_chart_print(article);
     r = r == 0 ? html_flame_print(article) : r;
     r = r == 0 ? html_map_print(article) : r;
-    html_device_print(article);
+    r = r == 0 ? html_device_print(article) : r;
     r = r == 0 ? html_troubles_print(article) : r;
     r = r == 0 ? html_breakdowns_print(article) : r;
     r = r == 0 ? html_lifetimes_print(article) : r;

@@ -17,7 +17,7 @@
 #define NOTE_BYTES  256
 #define DEFAULT_TOP 20
 #define SIZE_ROWS   8
-#define TROUBLES    20 /* invalid frees and refused requests, of each */
+#define TROUBLES    20 /* of each kind */
 
 struct page {
     const struct analysis *analysis;
@@ -146,6 +146,28 @@ static void phases_print(const struct page *page, size_t top)
     fputc('\n', page->out);
 }
 
+static void fragmentation_print(const struct page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    size_t notable = fragmentation_notable_sites(analysis);
+    char name[256];
+
+    if (!notable)
+        return;
+    fputs("| Fragmented by | Segments held | For | Blocks |\n|---|--:|--:|--:|\n", page->out);
+    for (size_t i = 0; i < notable && i < TROUBLES; i++) {
+        const struct fragmentation_part *part = &analysis->fragmentation.site[i];
+
+        report_site_name(analysis, part->key, name, sizeof name);
+        fputs("| ", page->out);
+        text_print(page, name);
+        fprintf(page->out, " | %s | %s | %s |\n",
+                unit_bytes(part->pinned_bytes + part->block_bytes).text,
+                unit_bytes(part->block_bytes).text, unit_count(part->blocks).text);
+    }
+    fputc('\n', page->out);
+}
+
 static void growth_print(const struct page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -207,6 +229,7 @@ static int pages_print(const struct report_input *input, const struct report_sty
         figures_print(&page);
         troubles_print(&page);
         growth_print(&page);
+        fragmentation_print(&page);
         phases_print(&page, style->top ? style->top : DEFAULT_TOP);
         if (style->by == REPORT_BY_PHASE)
             continue;

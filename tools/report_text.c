@@ -197,6 +197,7 @@ static void driver_print(const struct report_page *page)
     const struct analysis *analysis = page->analysis;
     const struct driver_view *view = &analysis->driver_view;
     struct driver_step at_peak;
+    struct tally *rows;
     char text[256];
 
     if (!view->state)
@@ -209,15 +210,16 @@ static void driver_print(const struct report_page *page)
                 unit_bytes(view->unaccounted_peak_bytes).text,
                 view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_PLAIN) : "");
     }
-    for (size_t i = 0; i < view->libraries->rows; i++) {
-        const struct tally *row = &view->libraries->row[i];
-        const char *library = (const char *)(uintptr_t)row->key;
+    rows = report_rows_sorted(view->libraries);
+    for (size_t i = 0; rows && i < view->libraries->rows; i++) {
+        const char *library = (const char *)(uintptr_t)rows[i].key;
 
         report_text_line(page, i ? "" : "Unaccounted");
         fprintf(page->out, "%s at most in %s allocations by %s\n",
-                unit_bytes(row->live_bytes.peak).text, unit_count(row->allocations).text,
-                library ? library : "unknown code");
+                unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
+                library ? frame_file_name(library) : "unknown code");
     }
+    free(rows);
     for (size_t i = 0; i < view->pools; i++) {
         report_text_line(page, i ? "" : "Driver's pools");
         fprintf(page->out, "%s at most, %s of it in use; device %u\n",

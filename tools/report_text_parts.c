@@ -102,14 +102,13 @@ void report_text_postmortems(const struct report_page *page)
 void report_text_fragmentation(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
+    size_t notable = fragmentation_notable_sites(analysis);
     const char *title = "Fragmented by";
     char name[256];
 
-    for (size_t i = 0; i < analysis->fragmentation.sites && i < FRAGMENTATION_ROWS; i++) {
+    for (size_t i = 0; i < notable && i < FRAGMENTATION_ROWS; i++) {
         const struct fragmentation_part *part = &analysis->fragmentation.site[i];
 
-        if (!fragmentation_is_notable(part->pinned_bytes, analysis->driver.at_peak))
-            break;
         report_site_name(analysis, part->key, name, sizeof name);
         report_text_line(page, title);
         fprintf(page->out, "%s%s%s:\n", report_text_colour(page, REPORT_YELLOW), name,

@@ -27,7 +27,8 @@ static const char help_text[] =
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           warnings are trouble: another device or driver than the\n"
     "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
-    "fits\n" WINDOW_HELP "      --anonymize        name the trace \"trace 1\", and files without their "
+    "fits\n" WINDOW_HELP
+    "      --anonymize        name the trace \"trace 1\", and files without their "
     "folders\n"
     "  -h, --help\n\n"
     "Prints a line for each budget that is exceeded, and a verdict. Exit code: 0 within budget,\n"

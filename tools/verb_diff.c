@@ -82,14 +82,7 @@ static int tolerance_set(struct request *request, const char *text)
     return 0;
 }
 
-enum {
-    OPTION_TOP = 256,
-    OPTION_TOLERANCE,
-    OPTION_ANONYMIZE,
-    OPTION_PHASE,
-    OPTION_FROM,
-    OPTION_TO
-};
+enum { OPTION_TOP = 256, OPTION_TOLERANCE, OPTION_ANONYMIZE, OPTION_PHASE, OPTION_FROM, OPTION_TO };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)

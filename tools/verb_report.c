@@ -46,7 +46,8 @@ static const char help_options[] =
 static const char help_examples[] =
     "\nSeveral traces are the ranks of a job: a merged summary, then one report each, in one "
     "output.\n"
-    "What --anonymize leaves: names of files without their folders, of functions (Python's too), of\n"
+    "What --anonymize leaves: names of files without their folders, of functions (Python's too), "
+    "of\n"
     "CUDA functions and of the device; lines, offsets, sizes, times, addresses and process ids.\n\n"
     "Examples:\n"
     "  cupool report infer.1234.cupool\n"

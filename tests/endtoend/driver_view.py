@@ -3,6 +3,7 @@
 harm wherever CUPTI cannot be had."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,35 @@ def check_exact(machine, mode, **extra):
     print(f"{name}: {driver['allocations']} allocations, {peak} B at most")
 
 
+def rows_of(page, caption):
+    """Figures of a table's rows, each behind the row's first words."""
+    if f"<caption>{caption}" not in page:
+        return None
+    table = page.split(f"<caption>{caption}")[1].split("</table>")[0]
+    return [(re.sub("<[^>]*>", "", row.split("<td")[1].partition(">")[2]),
+             [int(value) for value in re.findall(r'<td data-v="(\d+)">', row)])
+            for row in table.split("<tr>")[2:]]
+
+
+def check_page(machine, name, driver):
+    """The HTML report says of the driver what JSON does."""
+    done = machine.run([str(machine.cupool), "report", "-f", "html",
+                        str(machine.scratch / f"{name}.cupool")])
+    if b"not built in" in done.stderr:
+        return
+    page = done.stdout.decode()
+    preload.expect("never asked" not in page, f"{name}: the page says CUPTI said nothing")
+    row = driver["unaccounted_libraries"][0]
+    preload.expect_equal(f"{name}: the page's libraries", rows_of(page, "Unaccounted memory"), [
+        ("libhidden.so", [row[key] for key in
+                          ("peak_bytes", "live_bytes", "allocations", "requested_bytes")])])
+    preload.expect(row["path"] in page, f"{name}: the page has no path")
+    pool = driver["pools"][0]
+    preload.expect_equal(f"{name}: the page's pools", rows_of(page, "Stream-ordered pools"), [
+        ("0", [pool[key] for key in ("device", "peak_bytes", "peak_used_bytes", "bytes",
+                                     "used_bytes", "trims")])])
+
+
 def check_hidden(machine, mode):
     """What goes to the driver by an unwatched door is unaccounted, to the byte, with its library."""
     program = str(machine.build / "tests" / "endtoend" / "hidden")
@@ -70,6 +100,8 @@ def check_hidden(machine, mode):
     preload.expect("libhidden.so" in text_of(machine, name), f"{name}: the text names no library")
     pool, = driver["pools"]
     preload.expect_equal(f"{name}: pool in use at most", pool["peak_used_bytes"], 4 * MIB)
+
+    check_page(machine, name, driver)
 
     name = f"open.{mode}"
     _, report = recorded(machine, name, [program], "--mode", mode)

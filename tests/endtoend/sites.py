@@ -95,6 +95,10 @@ def check_fragmentation(service):
     preload.expect(place in line, f"report: {line}")
     service.expect_named("32.0 MiB of segments for 16.0 MiB in 32 blocks", 0, "report", torn)
     preload.expect("Fragmented by" not in service.cupool("report", tidy)[1], "tidy: no line")
+    line = service.expect_named(place, 0, "report", "-f", "markdown", "--by", "library", torn)
+    preload.expect(line.endswith(" | 32.0 MiB | 16.0 MiB | 32 |"), f"markdown: {line}")
+    preload.expect("Fragmented by" not in service.cupool("report", "-f", "markdown", tidy)[1],
+                   "tidy: no table")
     line = service.expect_named(place, 0, "diff", tidy, torn)
     preload.expect("16.0 MiB, was 0 B (+16.0 MiB)" in line, f"diff: {line}")
     preload.expect("pinned" not in service.cupool("diff", tidy, again)[1], "identical: diff")

@@ -263,6 +263,35 @@ class Browser(unittest.TestCase):
             self.assertEqual(used + waste + holes, held)
             self.assertEqual(sums[1][1], report["leaked_bytes"])
 
+    def test_fragmentation_as_in_json(self):
+        """The sites that keep segments free, and the free space that they share."""
+        for name in ("synthetic", "million"):
+            self.load(name)
+            sites = report_of(name)["fragmentation_sites"]
+            rows = PAGE.evaluate("""Array.from(document.querySelectorAll("#fragmentation-1 tbody tr"),
+                (row) => Array.from(row.cells, (cell) => Number(cell.dataset.v)))""")
+            self.assertEqual([row[1] for row in rows],
+                             [site["pinned_bytes"] for site in sites[:len(rows)]])
+            self.assertEqual([row[3:] for row in rows],
+                             [[site[key] for key in ("block_bytes", "blocks", "held_bytes")]
+                              for site in sites[:len(rows)]])
+            self.assertGreaterEqual(len(rows), min(len(sites), 10))
+            shared = sum(site["pinned_bytes"] for site in sites)
+            holes = PAGE.evaluate("""Array.from(document.querySelector("#map-1 table").tBodies[0].rows)
+                .filter((row) => Number(row.cells[4].dataset.v))
+                .reduce((sum, row) => sum + Number(row.cells[7].dataset.v), 0)""")
+            self.assertEqual(shared, holes, "free space of segments that have a block")
+            PAGE.evaluate("""Array.from(document.querySelectorAll("#fragmentation-1 th button"))
+                .find((one) => one.textContent === "Its blocks").click()""")
+            self.assertEqual(PAGE.evaluate("""document.querySelector("#fragmentation-1 th[aria-sort]")
+                .textContent"""), "Its blocks")
+
+    def test_navigation_leads_somewhere(self):
+        for name in ("sample", "synthetic"):
+            self.load(name)
+            self.assertEqual(PAGE.evaluate("""Array.from(document.querySelectorAll("nav a"))
+                .filter((one) => !document.querySelector(one.getAttribute("href"))).length"""), 0)
+
     # Without scripts, in the dark, on paper
 
     def test_without_scripts(self):
