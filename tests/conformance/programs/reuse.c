@@ -33,7 +33,8 @@ static void contents(CUstream stream)
     pthread_t thread;
     CUstream other;
     void *first, *second;
-    DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING);
+    if (DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING))
+        door_skip("no stream");
     door_report("allocate", door_allocate(&first, BYTES));
     hold(stream);
     door_report("write", door_fill_async(first, 1, BYTES, stream));
@@ -77,9 +78,10 @@ int program_reuse(const char *self, const char *door, const char *argument)
     if (!hold || !release)
         door_skip("the device cannot hold a stream");
     door_start();
-    door_free(NULL);
+    door_report("start", door_free(NULL));
     /* Ordered with no other stream, so that nothing but the free can wait. */
-    DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING);
+    if (DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING))
+        door_skip("no stream");
     if (argument && strcmp(argument, "held") == 0)
         addresses(stream);
     else

@@ -211,8 +211,9 @@ static void addresses(size_t way, size_t kind)
 static bool streams_make(void)
 {
     int devices = 0;
-    DRIVER(cuStreamCreate)(&streams[0], CU_STREAM_DEFAULT);
-    DRIVER(cuStreamCreate)(&streams[1], CU_STREAM_NON_BLOCKING);
+    if (DRIVER(cuStreamCreate)(&streams[0], CU_STREAM_DEFAULT) ||
+        DRIVER(cuStreamCreate)(&streams[1], CU_STREAM_NON_BLOCKING))
+        return false;
     streams[2] = CU_STREAM_PER_THREAD;
     streams[3] = CU_STREAM_LEGACY;
     DRIVER(cuCtxGetCurrent)(&own);
