@@ -26,7 +26,7 @@ struct verdict_facts {
 #define VERDICTS(VERDICT)                                                                          \
     VERDICT(GENUINE, "genuine", "the program needs more memory than there is")                     \
     VERDICT(LIMIT, "limit", "the device has room, the limit forbids it")                           \
-    VERDICT(HOARDING, "hoarding", "freed memory waits for device work, or the pool keeps it")      \
+    VERDICT(HOARDING, "hoarding", "freed memory waits for device work or is kept cached")          \
     VERDICT(FRAGMENTATION, "fragmentation", "enough is free, but in no single piece")              \
     VERDICT(OTHERS, "another process", "others hold what is missing")
 /* clang-format on */

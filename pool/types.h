@@ -275,15 +275,15 @@ struct pool {
     struct pool_config config;
     struct pool_backend backend;
     uint32_t shards_max;
-    _Atomic bool spread;   /* set once, after collisions */
-    pool_count collisions; /* atomic; counted until spread */
+    _Atomic bool spread;    /* set once, after collisions */
+    pool_count collisions;  /* atomic; counted until spread */
+    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */
     pool_count live_requested POOL_ALIGNED;
     pool_count live_requested_peak;
-    pool_count sample_at;   /* the next peak that makes figures_sample() look at the others */
-    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
+    pool_count sample_at; /* the next peak that makes figures_sample() look at the others */
     pool_count metadata_bytes;
 
     struct extents extents;

@@ -55,18 +55,23 @@ static void state_print(const struct report_page *page,
     report_site_name(page->analysis, postmortem->site, name, sizeof name);
     fprintf(page->out, "asked by %s\n", name);
     report_text_line(page, "");
-    fprintf(page->out, "pool: %s live, %s free (largest %s), %s in quarantine\n",
-            unit_bytes(facts->live_requested_bytes).text, unit_bytes(facts->cached_bytes).text,
-            unit_bytes(facts->largest_free_bytes).text, unit_bytes(facts->quarantined_bytes).text);
+    fprintf(page->out, "pool: %s live, %s in quarantine,\n",
+            unit_bytes(facts->live_requested_bytes).text,
+            unit_bytes(facts->quarantined_bytes).text);
+    report_text_line(page, "");
+    fprintf(page->out, "      %s free, the largest extent %s\n",
+            unit_bytes(facts->cached_bytes).text, unit_bytes(facts->largest_free_bytes).text);
     if (!facts->driver_total_bytes)
         return;
     report_text_line(page, "");
-    fprintf(page->out, "device: %s free of %s; own %s, others %s",
-            unit_bytes(facts->driver_free_bytes).text, unit_bytes(facts->driver_total_bytes).text,
-            unit_bytes(facts->own_bytes).text, unit_bytes(verdict_others_bytes(facts)).text);
+    fprintf(page->out, "device: %s free of %s", unit_bytes(facts->driver_free_bytes).text,
+            unit_bytes(facts->driver_total_bytes).text);
     if (facts->limit_bytes)
-        fprintf(page->out, "; limit %s", unit_bytes(facts->limit_bytes).text);
-    fputc('\n', page->out);
+        fprintf(page->out, ", limit %s", unit_bytes(facts->limit_bytes).text);
+    fputs(",\n", page->out);
+    report_text_line(page, "");
+    fprintf(page->out, "        own %s, others %s\n", unit_bytes(facts->own_bytes).text,
+            unit_bytes(verdict_others_bytes(facts)).text);
     if (!postmortem->sites[0].bytes)
         return;
     report_site_name(page->analysis, postmortem->sites[0].key, name, sizeof name);
