@@ -105,16 +105,21 @@ static struct block *large_take(struct pool *pool, size_t bytes, enum extents_fi
     return &run->block;
 }
 
+static void run_doom(struct extents *extents, struct run *run)
+{
+    count_add(&extents->wasted_bytes, run->bytes);
+    run->use = RUN_DOOMED;
+    run->newer = extents->doomed;
+    extents->doomed = run;
+}
+
 static void large_give(struct pool *pool, struct block *block)
 {
     struct extents *extents = &pool->extents;
     struct run *run = pool_container_of(block, struct run, block);
     count_subtract(&extents->large_waste, run_waste(run));
     if (run->pinned) {
-        count_add(&extents->wasted_bytes, run->bytes);
-        run->use = RUN_DOOMED;
-        run->newer = extents->doomed;
-        extents->doomed = run;
+        run_doom(extents, run);
         return;
     }
     run->cached_since = count_get(&pool->fence_serves);
@@ -193,6 +198,30 @@ unsigned extents_retire_locked(struct pool *pool, unsigned limit)
         block_give(pool, block);
     }
     return count;
+}
+
+bool extents_surrender_locked(struct pool *pool)
+{
+    struct extents *extents = &pool->extents;
+    struct block *before = NULL, *block = extents->quarantine_head;
+    while (block != NULL && block->leaves != 0) {
+        before = block;
+        block = block->next;
+    }
+    if (block == NULL || pool->config.scrub != POOL_FILL_NONE)
+        return false;
+    *(before != NULL ? &before->next : &extents->quarantine_head) = block->next;
+    if (extents->quarantine_tail == block)
+        extents->quarantine_tail = before;
+    size_t bytes = block_bytes(block);
+    count_subtract(&extents->quarantined_bytes, bytes);
+    if (block->epoch == quarantine_label(pool))
+        count_subtract(&extents->open_bytes, bytes);
+    struct run *run = pool_container_of(block, struct run, block);
+    block->state = BLOCK_FREED;
+    count_subtract(&extents->large_waste, run_waste(run));
+    run_doom(extents, run);
+    return true;
 }
 
 bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t bytes)

@@ -36,6 +36,13 @@ void extents_free_locked(struct pool *pool, struct block *block, uint32_t site);
 /** Takes up to `limit` blocks that have left the quarantine back; returns how many. */
 unsigned extents_retire_locked(struct pool *pool, unsigned limit);
 
+/**
+ * Dooms the run of the large block that has been quarantined longest: nothing tells when its memory
+ * may be reused, but the driver, which waits for the device itself, may have it back. False when
+ * there is none, or it would have to be scrubbed first.
+ */
+bool extents_surrender_locked(struct pool *pool);
+
 /** Room for a slab, entered in the slots; `slab` gets base and segment. False when there is none.
  */
 bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t bytes);

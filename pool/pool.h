@@ -167,7 +167,8 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
 int pool_pin_segment(uint64_t address);
 
 /**
- * Returns cached segments to the driver until at most `keep_bytes` stay cached.
+ * Returns cached segments to the driver until at most `keep_bytes` stay cached; to keep none means
+ * quarantined large blocks, too, that no fence can be recorded for.
  * Errors: as the backend said, with the bytes returned so far still counted.
  */
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);

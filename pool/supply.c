@@ -325,6 +325,21 @@ static bool pressure_wait(struct supply_request *request)
     return true;
 }
 
+/* What the pool cannot wait for, because a stream captures, the driver can, as it would without us:
+ * one run of the quarantine at a time. */
+static bool quarantined_surrender(struct pool *pool)
+{
+    uint64_t before = count_get(&pool->reserved);
+    pool_lock_acquire(&pool->extents.lock);
+    bool any = extents_surrender_locked(pool);
+    pool_lock_release(&pool->extents.lock);
+    if (!any)
+        return false;
+    figures_count(pool, COUNTER_pressure_surrender, 1);
+    doomed_return(pool);
+    return count_get(&pool->reserved) < before;
+}
+
 static int pressure_return(struct supply_request *request)
 {
     struct pool *pool = request->pool;
@@ -338,6 +353,8 @@ static int pressure_return(struct supply_request *request)
         if (returned > 0)
             rc = driver_grow(request, bytes);
     }
+    while (rc == -ENOMEM && quarantined_surrender(pool))
+        rc = driver_grow(request, bytes);
     return rc;
 }
 
@@ -447,10 +464,16 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
         quarantine_drain(pool);
     empties_release(pool);
     doomed_return(pool);
-    uint64_t cached = count_get(&pool->extents.cached_runs);
+    uint64_t cached = count_get(&pool->extents.cached_runs), surrendered = 0;
     int rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
+    if (keep_bytes == 0) {
+        uint64_t before = count_get(&pool->reserved);
+        while (quarantined_surrender(pool))
+            ;
+        surrendered = before - count_get(&pool->reserved);
+    }
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);
-    *ret_returned_bytes = returned;
+    *ret_returned_bytes = returned + surrendered;
     return rc;
 }

@@ -15,10 +15,11 @@
 #include "tools/report_job.h"
 #include "tools/units.h"
 
-#define DEFAULT_TOP 500
-#define TOP_SITES   3
-#define LEAST_TOP   50         /* when many traces share the page */
-#define FULL_BYTES  (6U << 20) /* of a page; later traces are only named, with their headline */
+#define DEFAULT_TOP      500
+#define NAMED_LEAST_PART 1000 /* of the peak: less is not worth naming */
+#define TOP_SITES        3
+#define LEAST_TOP        50         /* when many traces share the page */
+#define FULL_BYTES       (6U << 20) /* of a page; later traces are only named, with their headline */
 
 static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
 {
@@ -154,7 +155,8 @@ static int top_sites_print(const struct html_article *article)
     if (!rows)
         return analysis->sites.rows ? -ENOMEM : 0;
     fputs("<p>", article->out);
-    for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES && rows[i].live_bytes.at_peak;
+    for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES &&
+                       rows[i].live_bytes.at_peak > analysis->requested.peak / NAMED_LEAST_PART;
          i++) {
         report_site_name(analysis, rows[i].key, name, sizeof name);
         fputs(separator, article->out);

@@ -76,6 +76,42 @@ Test(pressure, a_device_out_of_memory_answers_and_recovers, .init = setup, .fini
     cr_assert_gt(statistics().pressure_return, 0);
 }
 
+Test(pressure, what_no_fence_can_tell_of_goes_to_the_driver, .init = setup, .fini = teardown)
+{
+    fake.capacity_bytes = 64 * MIB;
+    fake.capturing = true;
+    uint64_t middle = take(100 << 10), held = take(4 * MIB);
+    for (int round = 0; round < 20; round++)
+        give(take(20 * MIB));
+    cr_assert_gt(statistics().pressure_surrender, 0);
+    cr_assert_eq(statistics().failures, 0);
+    cr_assert_eq(statistics().fences, 0);
+    check_pool();
+    give(middle);
+    give(held);
+    fake.capturing = false;
+    take(60 * MIB);
+    check_pool();
+}
+
+static void scrub_zero(struct pool_config *config)
+{
+    config->scrub = POOL_FILL_ZERO;
+}
+
+Test(pressure, what_must_be_scrubbed_does_not_go_to_the_driver_before, .fini = teardown)
+{
+    setup_with(scrub_zero);
+    fake.capacity_bytes = 64 * MIB;
+    fake.capturing = true;
+    struct pool_block block;
+    give(take(40 * MIB));
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), -ENOMEM);
+    fake.capturing = false;
+    take(40 * MIB);
+    cr_assert_eq(fake.fill_count, 1);
+}
+
 Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardown)
 {
     static const int errors[] = {-EPERM, -EIO, -ENOTSUP};
