@@ -54,9 +54,8 @@ static void scope_leave(struct scope *scope)
     CUcontext popped;
     if (scope->exchanged)
         capture_mode_restore(scope->driver, scope->mode);
-    /* Asked again, for the same reason. */
-    if (scope->pushed && scope->driver->cuCtxPopCurrent_v2(&popped) != CUDA_SUCCESS)
-        scope->driver->cuCtxPopCurrent_v2(&popped);
+    if (scope->pushed)
+        (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
 }
 
 static int scope_enter(struct scope *scope, const struct context *context)
@@ -65,16 +64,16 @@ static int scope_enter(struct scope *scope, const struct context *context)
     *scope = (struct scope){.driver = real_driver_if_loaded()};
     if (!scope->driver || is_gone(context))
         return -EIO;
-    if (scope->driver->cuCtxGetCurrent(&current) != CUDA_SUCCESS)
+    if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
         return -EIO;
     if (current != context->handle) {
-        if (scope->driver->cuCtxPushCurrent_v2(context->handle) != CUDA_SUCCESS)
+        if (REAL_ASK(scope->driver->cuCtxPushCurrent_v2(context->handle)) != CUDA_SUCCESS)
             return -EIO;
         scope->pushed = true;
     }
     scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
-                       scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode) ==
+                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
                            CUDA_SUCCESS;
     return 0;
 }
@@ -123,7 +122,7 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(scope.driver->cuMemFree_v2(address));
+    error = error_of(REAL_ASK(scope.driver->cuMemFree_v2(address)));
     scope_leave(&scope);
     if (error == 0)
         atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
@@ -165,10 +164,10 @@ static int context_record(struct context *context, CUevent *ret_event)
     if (error < 0)
         goto keep;
     if (!event)
-        error = error_of(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+        error = error_of(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
     if (error == 0) {
         error = capture_hold(context->handle)
-                    ? error_of(scope.driver->cuCtxRecordEvent(context->handle, event))
+                    ? error_of(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
                     : -EBUSY;
         capture_allow();
     }
@@ -241,7 +240,7 @@ static int event_query(const struct fence_event *part)
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error;
-    CUresult result = scope.driver->cuEventQuery(part->event);
+    CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
     int done = result == CUDA_SUCCESS ? 1 : result == CUDA_ERROR_NOT_READY ? 0 : error_of(result);
     scope_leave(&scope);
     return done == -EPERM ? -EBUSY : done;
@@ -255,7 +254,7 @@ static int event_wait(const struct fence_event *part)
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error;
-    error = error_of(scope.driver->cuEventSynchronize(part->event));
+    error = error_of(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }
@@ -294,7 +293,7 @@ static int context_synchronize(struct context *context)
         return error;
     bool idle = capture_hold(context->handle);
     capture_allow();
-    error = idle ? error_of(scope.driver->cuCtxSynchronize()) : -EBUSY;
+    error = idle ? error_of(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }
@@ -339,9 +338,11 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     if (error < 0)
         return error;
     CUstream stream = fill_stream(context, scope.driver);
-    error = stream ? error_of(scope.driver->cuMemsetD8Async(address, value, bytes, stream)) : -EIO;
+    error = stream
+                ? error_of(REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                : -EIO;
     if (error == 0)
-        error = error_of(scope.driver->cuStreamSynchronize(stream));
+        error = error_of(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
     scope_leave(&scope);
     return error;
 }
@@ -352,7 +353,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     int error = scope_enter(&scope, state);
     if (error < 0)
         return error;
-    error = error_of(scope.driver->cuMemGetInfo_v2(ret_free_bytes, ret_total_bytes));
+    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(ret_free_bytes, ret_total_bytes)));
     scope_leave(&scope);
     return error;
 }

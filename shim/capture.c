@@ -41,7 +41,7 @@ static CUcontext context_of(CUstream stream)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext context = NULL;
     if (!driver || !driver->cuStreamGetCtx ||
-        driver->cuStreamGetCtx(stream, &context) != CUDA_SUCCESS)
+        REAL_ASK(driver->cuStreamGetCtx(stream, &context)) != CUDA_SUCCESS)
         return NULL;
     return context_find(context) ? context : NULL;
 }
@@ -103,14 +103,10 @@ void capture_forget_context(CUcontext context)
     pthread_mutex_unlock(&lock);
 }
 
-/* Tried twice. False when the driver refuses. */
+/* False when the driver refuses. */
 static bool mode_exchange(const struct driver_functions *driver, CUstreamCaptureMode *mode)
 {
-    CUstreamCaptureMode wanted = *mode;
-    for (int tries = 0; tries < 2; tries++, *mode = wanted)
-        if (driver->cuThreadExchangeStreamCaptureMode(mode) == CUDA_SUCCESS)
-            return true;
-    return false;
+    return REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(mode)) == CUDA_SUCCESS;
 }
 
 void capture_mode_restore(const struct driver_functions *driver, CUstreamCaptureMode mode)
@@ -155,7 +151,7 @@ bool capture_includes(const struct driver_functions *driver, CUstream stream)
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     if (!capture_is_active() || !driver->cuStreamIsCapturing)
         return false;
-    return driver->cuStreamIsCapturing(stream, &status) != CUDA_SUCCESS ||
+    return REAL_ASK(driver->cuStreamIsCapturing(stream, &status)) != CUDA_SUCCESS ||
            status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 

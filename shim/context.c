@@ -99,7 +99,7 @@ static bool context_is_alive(const struct driver_functions *driver, CUcontext ha
                              uint64_t *ret_id)
 {
     unsigned long long id = 0;
-    if (driver->cuCtxGetId && driver->cuCtxGetId(handle, &id) != CUDA_SUCCESS)
+    if (driver->cuCtxGetId && REAL_ASK(driver->cuCtxGetId(handle, &id)) != CUDA_SUCCESS)
         return false;
     *ret_id = id;
     return true;
@@ -110,7 +110,7 @@ static struct context *context_create_locked(const struct driver_functions *driv
                                              CUcontext handle, uint64_t id)
 {
     CUdevice device;
-    if (driver->cuCtxGetDevice(&device) != CUDA_SUCCESS)
+    if (REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS)
         return NULL;
     struct context *context = calloc(1, sizeof(*context));
     if (!context)
@@ -158,10 +158,11 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
 void context_note(const struct driver_functions *driver, CUcontext handle)
 {
     CUcontext popped;
-    if (!handle || context_find(handle) || driver->cuCtxPushCurrent_v2(handle) != CUDA_SUCCESS)
+    if (!handle || context_find(handle) ||
+        REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return;
     context_obtain(driver, handle);
-    driver->cuCtxPopCurrent_v2(&popped);
+    (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
 }
 
 void context_drop(struct context *context)
@@ -186,12 +187,10 @@ static bool context_has_ended(const struct driver_functions *driver, const struc
     uint64_t id;
     unsigned int flags;
     int active;
-    /* Asked twice: a driver that fails once for another reason must not cost a living pool. */
     if (driver->cuCtxGetId)
-        return (!context_is_alive(driver, context->handle, &id) &&
-                !context_is_alive(driver, context->handle, &id)) ||
-               id != context->id;
-    return driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active) == CUDA_SUCCESS &&
+        return !context_is_alive(driver, context->handle, &id) || id != context->id;
+    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
+               CUDA_SUCCESS &&
            !active;
 }
 
@@ -224,7 +223,7 @@ void context_observe_result(CUresult result)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext handle = NULL;
     if (!driver || !context_error_is_sticky(result) ||
-        driver->cuCtxGetCurrent(&handle) != CUDA_SUCCESS)
+        REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
         return;
     struct context *context = context_find(handle);
     if (context && !atomic_exchange(&context->broken, true))

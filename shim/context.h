@@ -51,7 +51,7 @@ static inline struct context *context_current(const struct driver_functions *dri
 {
     struct thread_state *self = &thread_state;
     CUcontext handle = NULL;
-    if (driver->cuCtxGetCurrent(&handle) != CUDA_SUCCESS || !handle)
+    if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
         return NULL;
     if (__builtin_expect(self->context_handle == handle &&
                              self->context_generation ==

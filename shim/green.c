@@ -66,12 +66,12 @@ static CUcontext primary_of(const struct driver_functions *driver, CUcontext han
 {
     CUcontext primary = NULL, popped;
     CUdevice device;
-    if (driver->cuCtxPushCurrent_v2(handle) != CUDA_SUCCESS)
+    if (REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
         return NULL;
-    if (driver->cuCtxGetDevice(&device) == CUDA_SUCCESS &&
-        driver->cuDevicePrimaryCtxRetain(&primary, device) == CUDA_SUCCESS)
+    if (REAL_ASK(driver->cuCtxGetDevice(&device)) == CUDA_SUCCESS &&
+        REAL_ASK(driver->cuDevicePrimaryCtxRetain(&primary, device)) == CUDA_SUCCESS)
         driver->cuDevicePrimaryCtxRelease_v2(device);
-    driver->cuCtxPopCurrent_v2(&popped);
+    (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
     return primary;
 }
 

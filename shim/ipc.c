@@ -33,61 +33,46 @@ _Static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle
 
 /* ---- export ---- */
 
-enum export_kind {
-    EXPORT_NATIVE, /* the driver's handle is the right one, or its error */
-    EXPORT_INSIDE, /* a block that does not begin its driver allocation */
-    EXPORT_REFUSED,
+/** One export: what the program gave, and what the real function is to be given for it. */
+struct export_call {
+    uint64_t address; /* for the real function; null is what makes it fail in the native way */
+    bool inside; /* the block does not begin its driver allocation, which is exported instead */
+    uint32_t context;
+    struct pool_block block;
 };
 
-static enum export_kind export_prepare(uint64_t address, struct pool_block *ret_block,
-                                       uint32_t *ret_context)
+static struct export_call export_of(uint64_t address, const void *ret_handle)
 {
+    struct export_call made = {.address = address};
     struct pool *pool;
-    enum export_kind kind = EXPORT_NATIVE;
     if (shim_mode() != SHIM_POOL)
-        return kind;
+        return made;
     gate_enter();
     int error = pool_pin_segment(address);
-    if (error == -EINVAL)
-        kind = EXPORT_REFUSED;
-    else if (error == 0 && pool_find(address, ret_block, &pool) == 0 && ret_block->live &&
-             ret_block->address != ret_block->segment_address)
-        kind = EXPORT_INSIDE;
-    if (kind == EXPORT_INSIDE) {
+    if (error == -EINVAL) {
+        made.address = 0;
+    } else if (ret_handle && error == 0 && pool_find(address, &made.block, &pool) == 0 &&
+               made.block.live && made.block.address != made.block.segment_address) {
         const struct context *context = context_of_pool(pool);
-        *ret_context = context ? context->number : 0;
+        made.inside = true;
+        made.address = made.block.segment_address;
+        made.context = context ? context->number : 0;
     }
     gate_leave();
-    return kind;
+    return made;
 }
 
-/* False when there is no token for the block. */
-static bool export_inside(const struct pool_block *found, uint32_t context,
-                          CUipcMemHandle *ret_token)
+/** Puts a token in place of the segment's handle; false when there is none for the block. */
+static bool export_finish(const struct export_call *made, CUipcMemHandle *handle)
 {
-    const struct driver_functions *driver = real_driver_if_loaded();
     struct ipc_block block = {
-        .offset = found->address - found->segment_address,
-        .bytes = found->requested_bytes,
+        .allocation = *handle,
+        .offset = made->block.address - made->block.segment_address,
+        .bytes = made->block.requested_bytes,
     };
-    if (ipc_board_find(found->address, ret_token) == 0)
+    if (!made->inside || ipc_board_publish(made->block.address, made->context, &block, handle) == 0)
         return true;
-    return driver && driver->cuIpcGetMemHandle &&
-           driver->cuIpcGetMemHandle(&block.allocation, found->segment_address) == CUDA_SUCCESS &&
-           ipc_board_publish(found->address, context, &block, ret_token) == 0;
-}
-
-/* True when the token is the answer. Else *address is to be given to the real function. */
-static bool export_served(uint64_t *address, CUipcMemHandle *ret_token)
-{
-    struct pool_block block;
-    uint32_t context = 0;
-    enum export_kind kind = export_prepare(*address, &block, &context);
-    if (kind == EXPORT_INSIDE && ret_token && export_inside(&block, context, ret_token))
-        return true;
-    /* A null pointer is what makes the real function fail in the same way. */
-    if (kind != EXPORT_NATIVE)
-        *address = 0;
+    *handle = (CUipcMemHandle){0};
     return false;
 }
 
@@ -99,10 +84,10 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *devPtr)
         return MISSING_RUNTIME;
     if (!call_begin(&call, HOOK_cudaIpcGetMemHandle, __builtin_return_address(0)))
         return real->cudaIpcGetMemHandle(handle, devPtr);
-    uint64_t address = (uint64_t)(uintptr_t)devPtr;
-    cudaError_t result = export_served(&address, (CUipcMemHandle *)handle)
-                             ? cudaSuccess
-                             : real->cudaIpcGetMemHandle(handle, (void *)(uintptr_t)address);
+    struct export_call made = export_of((uint64_t)(uintptr_t)devPtr, handle);
+    cudaError_t result = real->cudaIpcGetMemHandle(handle, (void *)(uintptr_t)made.address);
+    if (result == cudaSuccess && !export_finish(&made, (CUipcMemHandle *)handle))
+        result = real->cudaIpcGetMemHandle(handle, NULL);
     call_end(&call);
     return result;
 }
@@ -115,9 +100,10 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuIpcGetMemHandle, __builtin_return_address(0)))
         return real->cuIpcGetMemHandle(pHandle, dptr);
-    uint64_t address = dptr;
-    CUresult result = export_served(&address, pHandle) ? CUDA_SUCCESS
-                                                       : real->cuIpcGetMemHandle(pHandle, address);
+    struct export_call made = export_of(dptr, pHandle);
+    CUresult result = real->cuIpcGetMemHandle(pHandle, made.address);
+    if (result == CUDA_SUCCESS && !export_finish(&made, pHandle))
+        result = real->cuIpcGetMemHandle(pHandle, 0);
     call_end(&call);
     return result;
 }

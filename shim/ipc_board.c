@@ -110,16 +110,6 @@ static void clear_locked(uint32_t slot)
     atomic_fetch_sub(&ipc_board_count, 1);
 }
 
-int ipc_board_find(uint64_t address, CUipcMemHandle *ret_token)
-{
-    pthread_mutex_lock(&lock);
-    int slot = find_locked(address);
-    if (slot >= 0)
-        token_of_locked(slot, ret_token);
-    pthread_mutex_unlock(&lock);
-    return slot < 0 ? slot : 0;
-}
-
 /* The slot of a block, a new one if need be. */
 static int slot_take_locked(uint64_t address, uint32_t context, const struct ipc_block *block)
 {

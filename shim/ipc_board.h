@@ -32,9 +32,6 @@ struct ipc_block {
     uint64_t bytes;
 };
 
-/** The token of a block that is on the board. -ENOENT: it is not. */
-int ipc_board_find(uint64_t address, CUipcMemHandle *ret_token);
-
 /**
  * Puts a live block on the board, or finds it there.
  * Errors: -ENOTSUP by option; -ENOSPC no slot is free; others as the system said.

@@ -22,7 +22,8 @@ size_t limit_bytes(const struct driver_functions *driver, int device)
         return SIZE_MAX;
     if (limit->bytes)
         return limit->bytes;
-    if (!driver->cuDeviceTotalMem_v2 || driver->cuDeviceTotalMem_v2(&total, device) != CUDA_SUCCESS)
+    if (!driver->cuDeviceTotalMem_v2 ||
+        REAL_ASK(driver->cuDeviceTotalMem_v2(&total, device)) != CUDA_SUCCESS)
         return SIZE_MAX;
     return (size_t)((unsigned __int128)total * limit->device_ppm / 1000000);
 }

@@ -43,7 +43,7 @@ static void answered(const struct call *call, int result, size_t *ret_free, size
     if (ret_free && ret_total) {
         free_bytes = *ret_free;
         total_bytes = *ret_total;
-    } else if (!driver || driver->cuMemGetInfo_v2(&free_bytes, &total_bytes) != CUDA_SUCCESS) {
+    } else if (!driver || REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total_bytes))) {
         return;
     }
     record_memory_info(call, free_bytes, total_bytes);

@@ -19,8 +19,8 @@ static void threshold_apply(const struct driver_functions *driver, CUmemoryPool 
 {
     cuuint64_t threshold = 0;
     if (!driver->cuMemPoolGetAttribute || !driver->cuMemPoolSetAttribute ||
-        driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold) !=
-            CUDA_SUCCESS ||
+        REAL_ASK(driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+                                               &threshold)) != CUDA_SUCCESS ||
         threshold)
         return;
     threshold = shim_options()->mempool_release_threshold.bytes;
@@ -33,11 +33,11 @@ void mempool_prepare(const struct driver_functions *driver)
     CUdevice device;
     CUmemoryPool pool;
     if (__builtin_expect(!threshold_is_set(), 1) ||
-        driver->cuCtxGetDevice(&device) != CUDA_SUCCESS || device < 0 || device >= DEVICES_MAX ||
-        atomic_exchange(&prepared[device], true))
+        REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS || device < 0 ||
+        device >= DEVICES_MAX || atomic_exchange(&prepared[device], true))
         return;
     if (driver->cuDeviceGetDefaultMemPool &&
-        driver->cuDeviceGetDefaultMemPool(&pool, device) == CUDA_SUCCESS)
+        REAL_ASK(driver->cuDeviceGetDefaultMemPool(&pool, device)) == CUDA_SUCCESS)
         threshold_apply(driver, pool);
 }
 
@@ -52,8 +52,8 @@ static uint64_t reserved_bytes(CUmemoryPool pool)
     const struct driver_functions *driver = real_driver_if_loaded();
     cuuint64_t bytes = 0;
     if (!driver || !driver->cuMemPoolGetAttribute ||
-        driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) !=
-            CUDA_SUCCESS)
+        REAL_ASK(driver->cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
+                                               &bytes)) != CUDA_SUCCESS)
         return 0;
     return bytes;
 }

@@ -76,7 +76,7 @@ static void driver_ask(struct inquest *inquest, const struct driver_functions *d
     size_t free_bytes, total_bytes;
     if (atomic_load_explicit(&inquest->context->broken, memory_order_relaxed) ||
         !driver->cuMemGetInfo_v2 || capture_forbids_here(driver) ||
-        driver->cuMemGetInfo_v2(&free_bytes, &total_bytes) != CUDA_SUCCESS)
+        REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)) != CUDA_SUCCESS)
         return;
     inquest->facts.driver_free_bytes = free_bytes;
     inquest->facts.driver_total_bytes = total_bytes;

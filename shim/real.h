@@ -52,6 +52,23 @@ static inline const struct driver_functions *real_driver(void)
     return driver ? driver : real_driver_resolve(true);
 }
 
+/**
+ * The result of a call of our own, which is made again when it fails: a program must not suffer
+ * from the failure of a call that it did not make. Not for what takes memory from the driver.
+ */
+#define REAL_ASK(call)                                                                             \
+    ({                                                                                             \
+        CUresult real_asked = (call);                                                              \
+        real_is_asked_again(real_asked) ? (call) : real_asked;                                     \
+    })
+
+static inline bool real_is_asked_again(CUresult result)
+{
+    return result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY &&
+           result != CUDA_ERROR_NOT_SUPPORTED && result != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
+           result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+}
+
 /** The same without loading anything. */
 static inline const struct driver_functions *real_driver_if_loaded(void)
 {

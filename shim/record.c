@@ -356,7 +356,8 @@ size_t record_range_bytes_at(uint64_t address)
     CUdeviceptr base;
     size_t bytes;
     if (!driver || !driver->cuMemGetAddressRange_v2 ||
-        driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address) != CUDA_SUCCESS)
+        REAL_ASK(driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address)) !=
+            CUDA_SUCCESS)
         return 0;
     return bytes;
 }

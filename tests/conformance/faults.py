@@ -105,7 +105,7 @@ def is_clean(fault, reference, done):
     """True when nothing is seen of the fault but its own error."""
     status, different, prints = outcome(fault, reference, done)
     reported = any(name in different for name in RESULTS[fault.result])
-    skipped = status == SKIPPED and different.startswith("skipped:")
+    skipped = status == SKIPPED and (reported or different.startswith("skipped:"))
     return (status == reference[0] or skipped) and (not different or reported or skipped) \
         and not prints
 
