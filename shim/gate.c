@@ -20,7 +20,6 @@ static pthread_mutex_t close_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t leave_key;
 
 atomic_bool gate_closed;
-_Thread_local struct thread_state thread_state;
 
 /* At thread exit. A later hook on this thread (another key's destructor) joins again. */
 static void slot_release(void *slot)

@@ -6,8 +6,8 @@
  *     limit          48 MiB are wanted, under limit:32MiB
  *     others         32 MiB: others have 48 (SIMGPU_OTHERS)
  *     fragmentation  blocks of 512 KiB fill the device, every other one is freed, 8 MiB are wanted
- *     hoarding       40 MiB were freed during a capture, which keeps fences from being recorded;
- *                    40 MiB and a little are wanted meanwhile
+ *     hoarding       80 blocks of 512 KiB were freed during a capture, which keeps fences from
+ * being recorded; 40 MiB and a little are wanted meanwhile
  *
  * One thread.
  */
@@ -15,8 +15,9 @@
 
 #include <string.h>
 
-#define PIECE  (MIB / 2)
-#define PIECES 128
+#define PIECE          (MIB / 2)
+#define PIECES         128
+#define PIECES_HOARDED 80
 
 static CUresult want(size_t bytes)
 {
@@ -28,9 +29,10 @@ static CUresult want(size_t bytes)
     return result;
 }
 
+static CUdeviceptr piece[PIECES];
+
 static CUresult fragmented(void)
 {
-    static CUdeviceptr piece[PIECES];
     int count = 0;
 
     while (count < PIECES && cuMemAlloc(&piece[count], PIECE) == CUDA_SUCCESS)
@@ -43,16 +45,17 @@ static CUresult fragmented(void)
 static CUresult hoarded(void)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    CUdeviceptr address;
     CUgraph graph;
     CUstream stream;
     CUresult result;
 
     CHECK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    CHECK(cuMemAlloc(&address, 40 * MIB));
+    for (int i = 0; i < PIECES_HOARDED; i++)
+        CHECK(cuMemAlloc(&piece[i], PIECE));
     CHECK(cuThreadExchangeStreamCaptureMode(&mode));
     CHECK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    CHECK(cuMemFree(address));
+    for (int i = 0; i < PIECES_HOARDED; i++)
+        CHECK(cuMemFree(piece[i]));
     result = want(44 * MIB);
     CHECK(cuStreamEndCapture(stream, &graph));
     return result;
