@@ -204,17 +204,20 @@ bool extents_surrender_locked(struct pool *pool)
 {
     struct extents *extents = &pool->extents;
     struct block *before = NULL, *block = extents->quarantine_head;
+    if (pool->config.scrub != POOL_FILL_NONE)
+        return false;
     while (block != NULL && block->leaves != 0) {
         before = block;
         block = block->next;
     }
-    if (block == NULL || pool->config.scrub != POOL_FILL_NONE)
+    if (block == NULL)
         return false;
     *(before != NULL ? &before->next : &extents->quarantine_head) = block->next;
     if (extents->quarantine_tail == block)
         extents->quarantine_tail = before;
     size_t bytes = block_bytes(block);
     count_subtract(&extents->quarantined_bytes, bytes);
+    /* Else an epoch has counted it; that may say too much, as what it says is only a bound. */
     if (block->epoch == quarantine_label(pool))
         count_subtract(&extents->open_bytes, bytes);
     struct run *run = pool_container_of(block, struct run, block);

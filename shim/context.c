@@ -201,28 +201,11 @@ void context_drop_ended(const struct driver_functions *driver, CUdevice device)
             context_drop(context);
 }
 
-bool context_error_is_sticky(CUresult result)
-{
-    switch (result) {
-    case CUDA_ERROR_ECC_UNCORRECTABLE:
-    case CUDA_ERROR_HARDWARE_STACK_ERROR:
-    case CUDA_ERROR_ILLEGAL_ADDRESS:
-    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
-    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
-    case CUDA_ERROR_INVALID_PC:
-    case CUDA_ERROR_LAUNCH_FAILED:
-    case CUDA_ERROR_LAUNCH_TIMEOUT:
-    case CUDA_ERROR_MISALIGNED_ADDRESS:
-    case CUDA_ERROR_ASSERT: return true;
-    default: return false;
-    }
-}
-
 void context_observe_result(CUresult result)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUcontext handle = NULL;
-    if (!driver || !context_error_is_sticky(result) ||
+    if (!driver || !real_error_is_sticky(result) ||
         REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
         return;
     struct context *context = context_find(handle);

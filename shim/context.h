@@ -90,9 +90,6 @@ void context_drop_ended(const struct driver_functions *driver, CUdevice device);
 /** Notes what a driver call said about the current context. */
 void context_observe_result(CUresult result);
 
-/** True for errors after which the driver refuses everything in the context. */
-bool context_error_is_sticky(CUresult result);
-
 /** Bytes that the pools of a device could hand out. */
 uint64_t context_available_bytes(int device);
 

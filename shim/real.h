@@ -52,9 +52,28 @@ static inline const struct driver_functions *real_driver(void)
     return driver ? driver : real_driver_resolve(true);
 }
 
+/** True for errors after which the driver refuses everything in the context. */
+static inline bool real_error_is_sticky(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_ASSERT: return true;
+    default: return false;
+    }
+}
+
 /**
  * The result of a call of our own, which is made again when it fails: a program must not suffer
- * from the failure of a call that it did not make. Not for what takes memory from the driver.
+ * from the failure of a call that it did not make. Not for what takes memory from the driver, and
+ * not after an error that stays: it may be that of earlier work, and what was to be freed be free.
  */
 #define REAL_ASK(call)                                                                             \
     ({                                                                                             \
@@ -66,7 +85,7 @@ static inline bool real_is_asked_again(CUresult result)
 {
     return result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY &&
            result != CUDA_ERROR_NOT_SUPPORTED && result != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
-           result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+           result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT && !real_error_is_sticky(result);
 }
 
 /** The same without loading anything. */

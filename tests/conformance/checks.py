@@ -374,6 +374,23 @@ def check_quarantine(suite, failures, options):
         failures.expect(fences[1] > fences[0], f"{door}: {fences}")
 
 
+def check_asked_once(suite, failures, _):
+    """A free of the driver's that fails is made again, but not after an error that stays: what was
+    to be freed may be free, and another's."""
+    path, door = suite.doors()[0]
+    for result, times in (("UNKNOWN", 2), ("ILLEGAL_ADDRESS", 1)):
+        log = os.path.join(suite.directory, f"{result}.log")
+        suite.run(path, "device_size", door, "mode:pool", SIMGPU_LOG=log,
+                  SIMGPU_FAULT=f"cuMemFree_v2:1:{result}")
+        with open(log, encoding="utf-8") as file:
+            frees = [line.split("\t") for line in file if "\tcuMemFree_v2\t" in line]
+        pointers = [next(field for field in line if field.startswith("ptr=")).strip()
+                    for line in frees]
+        same = [other for other in pointers[:2] if other == pointers[0]]
+        print(f"{result}: {len(same)} frees of {pointers[0]}")
+        failures.expect(len(same) == times, f"{result}: {pointers[:3]}")
+
+
 def neighbours():
     """Other preload libraries this machine has."""
     asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,

@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -176,34 +178,49 @@ static CUresult ready(const CUexternalSemaphore *semaphores, const void *params,
     return (*ret)->capture ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
+_Static_assert(offsetof(CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS, params.fence.value) == 0 &&
+                   offsetof(CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, params.fence.value) == 0,
+               "what a timeline is to reach comes first in both");
+
+struct semaphores {
+    const CUexternalSemaphore *semaphores;
+    const void *params; /* of either kind */
+    size_t param_bytes;
+    unsigned count;
+    bool wait;
+};
+
+static CUresult submit_all(const struct semaphores *all, CUstream given, bool per_thread)
+{
+    CUstream stream;
+    CUresult result = ready(all->semaphores, all->params, all->count, given, per_thread, &stream);
+    for (unsigned i = 0; i < all->count && result == CUDA_SUCCESS; i++) {
+        CUexternalSemaphore semaphore = all->semaphores[i];
+        struct semaphore_state *state = semaphore->state;
+        uint64_t value;
+        if (semaphore->timeline)
+            memcpy(&value, (const char *)all->params + i * all->param_bytes, sizeof value);
+        else
+            value = atomic_fetch_add(all->wait ? &state->waits : &state->signals, 1) + 1;
+        result = submit(stream, semaphore, value, all->wait);
+    }
+    return result;
+}
+
 CUresult external_signal(const CUexternalSemaphore *semaphores,
                          const CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS *params, unsigned count,
                          CUstream given, bool per_thread)
 {
-    CUstream stream;
-    CUresult result = ready(semaphores, params, count, given, per_thread, &stream);
-    for (unsigned i = 0; i < count && result == CUDA_SUCCESS; i++) {
-        struct semaphore_state *state = semaphores[i]->state;
-        uint64_t value = semaphores[i]->timeline ? params[i].params.fence.value
-                                                 : atomic_fetch_add(&state->signals, 1) + 1;
-        result = submit(stream, semaphores[i], value, false);
-    }
-    return result;
+    return submit_all(&(struct semaphores){semaphores, params, sizeof *params, count, false}, given,
+                      per_thread);
 }
 
 CUresult external_wait(const CUexternalSemaphore *semaphores,
                        const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS *params, unsigned count,
                        CUstream given, bool per_thread)
 {
-    CUstream stream;
-    CUresult result = ready(semaphores, params, count, given, per_thread, &stream);
-    for (unsigned i = 0; i < count && result == CUDA_SUCCESS; i++) {
-        struct semaphore_state *state = semaphores[i]->state;
-        uint64_t value = semaphores[i]->timeline ? params[i].params.fence.value
-                                                 : atomic_fetch_add(&state->waits, 1) + 1;
-        result = submit(stream, semaphores[i], value, true);
-    }
-    return result;
+    return submit_all(&(struct semaphores){semaphores, params, sizeof *params, count, true}, given,
+                      per_thread);
 }
 
 CUresult CUDAAPI cuImportExternalMemory(CUexternalMemory *extMem_out,
