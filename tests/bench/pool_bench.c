@@ -2,7 +2,7 @@
 /*
  * How long one allocation and one free take, beside mimalloc and jemalloc on the same sequence.
  *
- *   pool_bench [--quick] [--json FILE] [--only ALLOCATOR] [--threads N] [--live N]
+ *   pool_bench [--quick] [--json FILE] [--only ALLOCATOR] [--threads N] [--live N] [--mix MIX]
  *   pool_bench --sequence ALLOCATOR --live N --operations N [--mix small|wide]
  *
  * Allocators: pool, as it is used while nothing is recorded; recorded, the pool as it is used while
@@ -190,6 +190,8 @@ static void time_calibrate(void)
 
 enum mix { MIX_SMALL, MIX_WIDE };
 
+static const char *const mix_name[] = {"small", "wide"};
+
 struct work {
     const struct allocator *allocator;
     enum mix mix;
@@ -353,7 +355,7 @@ static bool measure(const struct allocator *allocator, const struct bench_case *
                                      .operations = operations,
                                      .seed = SEQUENCE_SEEDS + index};
     struct result result = {.allocator = allocator->name,
-                            .mix = bench->mix == MIX_SMALL ? "small" : "wide",
+                            .mix = mix_name[bench->mix],
                             .replaced = bench->oldest ? "oldest" : "random",
                             .threads = threads,
                             .live = live};
@@ -415,7 +417,7 @@ static const struct bench_case cases[] = {
 
 /** What to leave out of the table; 0 and NULL: nothing. */
 struct filter {
-    const char *allocator;
+    const char *allocator, *mix;
     unsigned threads;
     size_t live;
 };
@@ -424,6 +426,7 @@ static bool filter_admits(const struct filter *filter, const struct bench_case *
                           const struct allocator *allocator)
 {
     return (filter->allocator == NULL || strcmp(filter->allocator, allocator->name) == 0) &&
+           (filter->mix == NULL || strcmp(filter->mix, mix_name[bench->mix]) == 0) &&
            (filter->threads == 0 || filter->threads == bench->threads) &&
            (filter->live == 0 || filter->live == bench->live);
 }
@@ -499,7 +502,6 @@ int main(int argc, char **argv)
     const char *json_path = NULL, *sequence = NULL;
     size_t operations = 2000000;
     struct filter filter = {0};
-    enum mix mix = MIX_SMALL;
     for (int index = 1; index < argc; index++) {
         const char *value = index + 1 < argc ? argv[index + 1] : "";
         if (strcmp(argv[index], "--quick") == 0) {
@@ -519,7 +521,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[index], "--operations") == 0)
             operations = strtoull(value, NULL, 0);
         else if (strcmp(argv[index], "--mix") == 0)
-            mix = strcmp(value, "wide") == 0 ? MIX_WIDE : MIX_SMALL;
+            filter.mix = value;
         else {
             fprintf(stderr, "pool_bench: unknown option %s\n", argv[index]);
             return 2;
@@ -530,6 +532,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "pool_bench: --live and --operations want a number above 0\n");
         return 2;
     }
-    return sequence != NULL ? sequence_run(sequence, filter.live, operations, mix)
-                            : table_run(operations, json_path, &filter);
+    if (sequence == NULL)
+        return table_run(operations, json_path, &filter);
+    bool wide = filter.mix != NULL && strcmp(filter.mix, mix_name[MIX_WIDE]) == 0;
+    return sequence_run(sequence, filter.live, operations, wide ? MIX_WIDE : MIX_SMALL);
 }
