@@ -16,6 +16,7 @@
 #include "pool/device.h"
 #include "pool/extents.h"
 #include "pool/figures.h"
+#include "pool/shard.h"
 
 /* Objects brought back when the current slab runs out: enough to pay for the visit, few enough to
  * stay unnoticed in the latency of one allocation. */
@@ -147,7 +148,6 @@ static void slab_init(struct bin *bin, struct slab *slab)
 {
     memset(slab, 0, slab_metadata_bytes(bin));
     slab->class = bin->class;
-    slab->shard = bin->shard;
     slab->objects = (uint8_t)bin->objects;
     slab->free_mask[0] = bin->objects >= 64 ? UINT64_MAX : (UINT64_C(1) << bin->objects) - 1;
     slab->free_mask[1] = bin->objects == 128 ? UINT64_MAX : 0;
@@ -156,7 +156,10 @@ static void slab_init(struct bin *bin, struct slab *slab)
 int bin_grow_locked(struct bin *bin)
 {
     struct pool *pool = bin->pool;
+    struct shard *shard = shard_get(pool, bin->shard);
     uint64_t objects = (count_get(&bin->slabs) + 1) * bin->objects;
+    if (!extents_may_have_room(shard, bin->slab_bytes))
+        return -EAGAIN;
     if (queue_reserve(&bin->quarantine, objects, &pool->metadata_bytes) < 0)
         return -ENOMEM;
     struct slab *slab = metadata_allocate(METADATA_SLAB + bin->class, slab_metadata_bytes(bin),
@@ -164,9 +167,9 @@ int bin_grow_locked(struct bin *bin)
     if (slab == NULL)
         return -ENOMEM;
     slab_init(bin, slab);
-    pool_lock_acquire(&pool->extents.lock);
-    bool placed = extents_slab_place_locked(pool, slab, bin->slab_bytes);
-    pool_lock_release(&pool->extents.lock);
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    bool placed = extents_slab_place_locked(shard, slab, bin->slab_bytes);
+    pool_lock_release(&shard->extents.blocks.lock);
     if (!placed) {
         metadata_free(METADATA_SLAB + bin->class, slab, slab_metadata_bytes(bin),
                       &pool->metadata_bytes);
@@ -181,9 +184,10 @@ int bin_grow_locked(struct bin *bin)
 static void slab_release(struct bin *bin, struct slab *slab)
 {
     struct pool *pool = bin->pool;
-    pool_lock_acquire(&pool->extents.lock);
+    struct extents *extents = &shard_get(pool, bin->shard)->extents;
+    pool_lock_acquire(&extents->blocks.lock);
     extents_slab_remove_locked(slab, bin->slab_bytes);
-    pool_lock_release(&pool->extents.lock);
+    pool_lock_release(&extents->blocks.lock);
     count_subtract(&bin->slabs, 1);
     metadata_free(METADATA_SLAB + bin->class, slab, slab_metadata_bytes(bin),
                   &pool->metadata_bytes);
@@ -306,7 +310,8 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
 {
     unsigned free = (unsigned)(__builtin_popcountll(slab->free_mask[0]) +
                                __builtin_popcountll(slab->free_mask[1]));
-    if (slab->objects != bin->objects || slab->class != bin->class || slab->shard != bin->shard)
+    if (slab->objects != bin->objects || slab->class != bin->class ||
+        slab->segment->shard != shard_get(bin->pool, bin->shard))
         return "slab: it belongs to another bin";
     if (free + slab->used != slab->objects)
         return "slab: used + free differ from capacity";

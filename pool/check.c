@@ -16,11 +16,11 @@
 #include "pool/segment.h"
 #include "pool/shard.h"
 
-/* What the walk adds up, to be compared with the counters. */
+/* What the walk of the runs adds up, and what the counters of bins, extents and runs say. */
 struct tally {
-    uint64_t reserved, live, cached_runs, buddy, buddy_free, wasted, slab_bytes;
-    uint64_t quarantined, quarantined_blocks;
-    uint64_t small_live, small_live_counted; /* in the slabs, and as the bins say */
+    uint64_t reserved, cached, buddy, buddy_free, wasted, small_live;
+    uint64_t buddy_counted, buddy_free_counted, wasted_counted, small_live_counted;
+    uint64_t blocks_bytes, slab_bytes; /* live and quarantined blocks; slabs */
 };
 
 static const char *bins_check(struct pool *pool, struct tally *tally)
@@ -48,8 +48,7 @@ static const char *slabs_check(struct segment *segment, struct tally *tally)
         struct slab *slab = slot_slab(entry);
         if (!(entry & SLOT_SLAB) || slab->base != address)
             continue;
-        const struct shard *shard = shard_get(segment->pool, slab->shard);
-        const char *why = bin_slab_check_locked(&shard->bins[slab->class], slab);
+        const char *why = bin_slab_check_locked(&segment->shard->bins[slab->class], slab);
         if (why != NULL)
             return why;
         tally->small_live += (uint64_t)__builtin_popcountll(count_get(&segment->slot[index].live));
@@ -98,63 +97,83 @@ static const char *run_check(const struct run *run, struct tally *tally)
     if (run->use == RUN_DOOMED)
         tally->wasted += run->bytes;
     if (run->use == RUN_CACHED)
-        tally->cached_runs += run->bytes;
-    if (run->use == RUN_LARGE && run->block.state == BLOCK_LIVE)
-        tally->live += run->bytes;
+        tally->cached += run->bytes;
     if (run->use == RUN_LARGE && run->block.state != BLOCK_LIVE &&
         run->block.state != BLOCK_QUARANTINED)
         return "run: a large one is neither live nor quarantined";
     return whole_run_check(run);
 }
 
-static const char *quarantine_check(const struct extents *extents, struct tally *tally)
+static const char *blocks_check(const struct blocks *blocks, struct tally *tally)
 {
-    for (const struct block *block = extents->quarantine_head; block != NULL; block = block->next) {
+    uint64_t quarantined = 0;
+    for (const struct block *block = blocks->quarantine_head; block != NULL; block = block->next) {
         if (block->state != BLOCK_QUARANTINED)
-            return "extents: a block in the quarantine is in another state";
+            return "blocks: one in the quarantine is in another state";
         if (block->next != NULL && !quarantine_passed(block->epoch, block->next->epoch))
-            return "extents: labels decrease along the quarantine";
-        tally->quarantined += block_bytes(block);
-        tally->quarantined_blocks++;
+            return "blocks: labels decrease along the quarantine";
+        quarantined += block_bytes(block);
     }
+    if (quarantined != count_get(&blocks->quarantined_bytes))
+        return "blocks: quarantined bytes differ from the counter";
+    tally->blocks_bytes += count_get(&blocks->live_bytes) + quarantined;
     return NULL;
 }
 
-static const char *extents_check(struct pool *pool, struct tally *tally)
+static const char *extents_check(const struct pool *pool, struct tally *tally)
 {
-    const struct extents *extents = &pool->extents;
-    const char *why = quarantine_check(extents, tally);
-    for (const struct run *run = extents->runs; why == NULL && run != NULL; run = run->next)
+    const char *why = NULL;
+    for (unsigned index = 0; why == NULL && index < POOL_SHARDS_MAX; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        if (shard == NULL)
+            continue;
+        const struct extents *extents = &shard->extents;
+        why = blocks_check(&extents->blocks, tally);
+        tally->buddy_counted += count_get(&extents->buddy_bytes);
+        tally->buddy_free_counted += count_get(&extents->free_bytes);
+        tally->wasted_counted += count_get(&extents->wasted_bytes);
+    }
+    return why;
+}
+
+static const char *runs_check(const struct pool *pool, struct tally *tally)
+{
+    const struct runs *runs = &pool->runs;
+    const char *why = blocks_check(&runs->blocks, tally);
+    for (const struct run *run = runs->all; why == NULL && run != NULL; run = run->next)
         why = run_check(run, tally);
     if (why == NULL)
-        why = run_cache_check_locked(extents);
-    if (why != NULL)
-        return why;
+        why = run_cache_check_locked(runs);
+    tally->wasted_counted += count_get(&runs->wasted_bytes);
+    return why;
+}
+
+static const char *counters_check(const struct pool *pool, const struct tally *tally)
+{
     if (tally->small_live != tally->small_live_counted)
         return "bin: allocations - frees differ from the live bits";
     if (tally->reserved != count_get(&pool->reserved))
         return "pool: bytes of all runs differ from reserved";
-    if (tally->quarantined != count_get(&extents->quarantined_bytes))
-        return "extents: quarantined bytes differ from the counter";
-    if (tally->buddy != count_get(&extents->buddy_bytes))
-        return "extents: bytes of cut runs differ from the counter";
-    if (tally->buddy_free + tally->cached_runs != count_get(&extents->free_bytes))
-        return "extents: free leaves + cached runs differ from free bytes";
-    if (tally->wasted != count_get(&extents->wasted_bytes))
-        return "extents: what is free in pinned runs differs from the counter";
-    uint64_t blocks = count_get(&extents->live_bytes) + tally->quarantined;
-    if (tally->reserved != blocks + tally->slab_bytes + count_get(&extents->free_bytes) +
-                               count_get(&extents->wasted_bytes))
-        return "extents: live + quarantined + slabs + free + wasted differ from reserved";
+    if (tally->cached != count_get(&pool->runs.cached_bytes))
+        return "runs: cached bytes differ from the counter";
+    if (tally->buddy != tally->buddy_counted)
+        return "extents: bytes of cut runs differ from the counters";
+    if (tally->buddy_free != tally->buddy_free_counted)
+        return "extents: free leaves differ from the counters";
+    if (tally->wasted != tally->wasted_counted)
+        return "pool: what is free in pinned runs differs from the counters";
+    if (tally->reserved !=
+        tally->blocks_bytes + tally->slab_bytes + tally->buddy_free + tally->cached + tally->wasted)
+        return "pool: live + quarantined + slabs + free + wasted differ from reserved";
     return NULL;
 }
 
-static const char *totals_check(struct pool *pool)
+static const char *totals_check(const struct pool *pool, const struct tally *tally)
 {
-    uint64_t gauges[GAUGE_COUNT], waste = count_get(&pool->extents.wasted_bytes);
+    uint64_t gauges[GAUGE_COUNT], waste = tally->wasted;
     figures_gauges_get(pool, gauges);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
-        struct shard *shard = shard_get(pool, index);
+        const struct shard *shard = shard_get(pool, index);
         for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
             const struct bin *bin = &shard->bins[class];
             uint32_t tail = bin->slab_bytes - bin->objects * bin->object_bytes;
@@ -177,7 +196,11 @@ int pool_check(struct pool *pool, char *why, size_t why_bytes)
     if (message == NULL)
         message = extents_check(pool, &tally);
     if (message == NULL)
-        message = totals_check(pool);
+        message = runs_check(pool, &tally);
+    if (message == NULL)
+        message = counters_check(pool, &tally);
+    if (message == NULL)
+        message = totals_check(pool, &tally);
     registry_pool_unlock_all(pool);
     if (message == NULL)
         return 0;

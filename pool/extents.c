@@ -13,6 +13,7 @@
 #include "pool/quarantine.h"
 #include "pool/run_cache.h"
 #include "pool/segment.h"
+#include "pool/shard.h"
 
 /* Blocks taken back per allocation: more than one, so that the list shrinks. */
 #define RETIRE_PER_ALLOCATION 4u
@@ -23,32 +24,32 @@
 
 /* ---- middle ---- */
 
-static struct block *block_create(struct pool *pool)
+static struct block *block_create(struct shard *shard)
 {
-    struct block *block = pool->extents.unused_blocks;
+    struct block *block = shard->extents.unused_blocks;
     if (block != NULL) {
-        pool->extents.unused_blocks = block->next;
+        shard->extents.unused_blocks = block->next;
         return block;
     }
-    return metadata_allocate(METADATA_BLOCK, sizeof(*block), &pool->metadata_bytes);
+    return metadata_allocate(METADATA_BLOCK, sizeof(*block), &shard->pool->metadata_bytes);
 }
 
-static void block_destroy(struct pool *pool, struct block *block)
+static void block_destroy(struct shard *shard, struct block *block)
 {
     block->state = BLOCK_UNUSED;
-    block->next = pool->extents.unused_blocks;
-    pool->extents.unused_blocks = block;
+    block->next = shard->extents.unused_blocks;
+    shard->extents.unused_blocks = block;
 }
 
-static struct block *middle_take(struct pool *pool, uint32_t leaves)
+static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
-    struct block *block = block_create(pool);
+    struct block *block = block_create(shard);
     if (block == NULL)
         return NULL;
     uint32_t first_leaf;
-    struct segment *segment = segment_leaves_take_locked(pool, leaves, &first_leaf);
+    struct segment *segment = segment_leaves_take_locked(shard, leaves, &first_leaf);
     if (segment == NULL) {
-        block_destroy(pool, block);
+        block_destroy(shard, block);
         return NULL;
     }
     block->address = segment->address + first_leaf * SIZE_LEAF_BYTES;
@@ -57,13 +58,13 @@ static struct block *middle_take(struct pool *pool, uint32_t leaves)
     return block;
 }
 
-static void middle_give(struct pool *pool, struct block *block)
+static void middle_give(struct block *block)
 {
     struct segment *segment = segment_of_page(block->address);
     uint64_t offset = block->address & (POOL_SEGMENT_BYTES - 1);
     segment_window_set_locked(segment, block->address, NULL);
     segment_leaves_give_locked(segment, (uint32_t)(offset / SIZE_LEAF_BYTES), block->leaves);
-    block_destroy(pool, block);
+    block_destroy(segment->shard, block);
 }
 
 /* ---- large ---- */
@@ -73,57 +74,59 @@ static uint64_t run_waste(const struct run *run)
     return run->bytes - extents_run_bytes(run->block.requested_bytes);
 }
 
+/* Live bytes outside slabs. */
+static uint64_t blocks_live_bytes(const struct pool *pool)
+{
+    uint64_t bytes = count_get(&pool->runs.blocks.live_bytes);
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        bytes += shard == NULL ? 0 : count_get(&shard->extents.blocks.live_bytes);
+    }
+    return bytes;
+}
+
 static bool run_fits(const struct pool *pool, const struct run *run, size_t wanted,
                      enum extents_fit fit)
 {
-    const struct extents *extents = &pool->extents;
     uint64_t waste = run->bytes - wanted;
     if (waste <= wanted / 100 * pool->config.large_waste_percent)
         return true;
     if (fit == EXTENTS_FIT_CLOSE || waste > wanted)
         return false;
-    uint64_t budget = count_get(&extents->live_bytes) / WASTE_BUDGET_SHARE;
-    return fit == EXTENTS_FIT_ANY || count_get(&extents->large_waste) + waste <= budget;
+    if (fit == EXTENTS_FIT_ANY)
+        return true;
+    uint64_t budget = blocks_live_bytes(pool) / WASTE_BUDGET_SHARE;
+    return count_get(&pool->runs.large_waste) + waste <= budget;
 }
 
 static struct block *large_take(struct pool *pool, size_t bytes, enum extents_fit fit)
 {
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     size_t wanted = extents_run_bytes(bytes);
-    if (extents->spare != NULL && extents->spare->bytes == wanted)
-        segment_spare_release_locked(pool);
-    struct run *run = run_cache_best_locked(extents, wanted);
+    struct run *run = run_cache_best_locked(runs, wanted);
     if (run == NULL || !run_fits(pool, run, wanted, fit))
         return NULL;
 
-    run_cache_remove_locked(extents, run);
+    run_cache_remove_locked(runs, run);
     run->use = RUN_LARGE;
     run->block.address = run->address;
     run->block.leaves = 0;
     run->block.requested_bytes = bytes;
-    count_add(&extents->large_waste, run_waste(run));
+    count_add(&runs->large_waste, run_waste(run));
     return &run->block;
-}
-
-static void run_doom(struct extents *extents, struct run *run)
-{
-    count_add(&extents->wasted_bytes, run->bytes);
-    run->use = RUN_DOOMED;
-    run->newer = extents->doomed;
-    extents->doomed = run;
 }
 
 static void large_give(struct pool *pool, struct block *block)
 {
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     struct run *run = pool_container_of(block, struct run, block);
-    count_subtract(&extents->large_waste, run_waste(run));
+    count_subtract(&runs->large_waste, run_waste(run));
     if (run->pinned) {
-        run_doom(extents, run);
+        run_cache_doom_locked(runs, run);
         return;
     }
     run->cached_since = count_get(&pool->fence_serves);
-    run_cache_insert_locked(extents, run);
+    run_cache_insert_locked(runs, run);
 }
 
 /* ---- both ---- */
@@ -134,103 +137,107 @@ static void block_give(struct pool *pool, struct block *block)
     if (block->leaves == 0)
         large_give(pool, block);
     else
-        middle_give(pool, block);
+        middle_give(block);
 }
 
-struct block *extents_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit)
+static struct block *block_hand_out(struct blocks *blocks, struct block *block, size_t bytes)
 {
-    struct extents *extents = &pool->extents;
-    if (extents->quarantine_head != NULL)
-        extents_retire_locked(pool, RETIRE_PER_ALLOCATION);
-    struct block *block = bytes <= SIZE_MIDDLE_MAX ? middle_take(pool, size_leaves(bytes))
-                                                   : large_take(pool, bytes, fit);
     if (block == NULL)
         return NULL;
     block->state = BLOCK_LIVE;
     block->requested_bytes = bytes;
     block->free_site = 0;
-    count_add(&extents->allocations, 1);
-    count_add(&extents->live_bytes, block_bytes(block));
+    count_add(&blocks->allocations, 1);
+    count_add(&blocks->live_bytes, block_bytes(block));
     return block;
 }
 
-static void quarantine_append(struct extents *extents, struct block *block, uint32_t label)
+struct block *extents_allocate_locked(struct shard *shard, size_t bytes)
+{
+    struct blocks *blocks = &shard->extents.blocks;
+    if (blocks->quarantine_head != NULL)
+        blocks_retire_locked(shard->pool, blocks, RETIRE_PER_ALLOCATION);
+    return block_hand_out(blocks, middle_take(shard, size_leaves(bytes)), bytes);
+}
+
+struct block *runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit)
+{
+    struct blocks *blocks = &pool->runs.blocks;
+    if (blocks->quarantine_head != NULL)
+        blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
+    return block_hand_out(blocks, large_take(pool, bytes, fit), bytes);
+}
+
+static void quarantine_append(struct blocks *blocks, struct block *block, uint32_t label)
 {
     block->state = BLOCK_QUARANTINED;
     block->epoch = label;
     block->next = NULL;
-    if (extents->quarantine_head == NULL)
-        extents->quarantine_head = block;
+    if (blocks->quarantine_head == NULL)
+        blocks->quarantine_head = block;
     else
-        extents->quarantine_tail->next = block;
-    extents->quarantine_tail = block;
-    count_add(&extents->quarantined_bytes, block_bytes(block));
-    count_add(&extents->open_bytes, block_bytes(block));
+        blocks->quarantine_tail->next = block;
+    blocks->quarantine_tail = block;
+    count_add(&blocks->quarantined_bytes, block_bytes(block));
+    count_add(&blocks->open_bytes, block_bytes(block));
 }
 
-void extents_free_locked(struct pool *pool, struct block *block, uint32_t site)
+void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *block,
+                        uint32_t site)
 {
-    struct extents *extents = &pool->extents;
-    count_add(&extents->frees, 1);
-    count_subtract(&extents->live_bytes, block_bytes(block));
+    count_add(&blocks->frees, 1);
+    count_subtract(&blocks->live_bytes, block_bytes(block));
     block->free_site = site;
     bool at_once = pool->config.reuse == POOL_REUSE_IMMEDIATE;
     if (at_once && device_fill(pool, block->address, block_bytes(block), pool->config.scrub) == 0)
         block_give(pool, block);
     else
-        quarantine_append(extents, block, quarantine_label(pool));
+        quarantine_append(blocks, block, quarantine_label(pool));
 }
 
-unsigned extents_retire_locked(struct pool *pool, unsigned limit)
+unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned limit)
 {
-    struct extents *extents = &pool->extents;
     uint32_t retired = quarantine_retired(pool);
     unsigned count = 0;
     for (; count < limit; count++) {
-        struct block *block = extents->quarantine_head;
+        struct block *block = blocks->quarantine_head;
         if (block == NULL || !quarantine_passed(block->epoch, retired))
             break;
         size_t bytes = block_bytes(block);
         if (device_fill(pool, block->address, bytes, pool->config.scrub) < 0)
             break;
-        extents->quarantine_head = block->next;
-        count_subtract(&extents->quarantined_bytes, bytes);
+        blocks->quarantine_head = block->next;
+        count_subtract(&blocks->quarantined_bytes, bytes);
         block_give(pool, block);
     }
     return count;
 }
 
-bool extents_surrender_locked(struct pool *pool)
+bool runs_surrender_locked(struct pool *pool)
 {
-    struct extents *extents = &pool->extents;
-    struct block *before = NULL, *block = extents->quarantine_head;
-    if (pool->config.scrub != POOL_FILL_NONE)
+    struct blocks *blocks = &pool->runs.blocks;
+    struct block *block = blocks->quarantine_head;
+    if (pool->config.scrub != POOL_FILL_NONE || block == NULL)
         return false;
-    while (block != NULL && block->leaves != 0) {
-        before = block;
-        block = block->next;
-    }
-    if (block == NULL)
-        return false;
-    *(before != NULL ? &before->next : &extents->quarantine_head) = block->next;
-    if (extents->quarantine_tail == block)
-        extents->quarantine_tail = before;
+    blocks->quarantine_head = block->next;
     size_t bytes = block_bytes(block);
-    count_subtract(&extents->quarantined_bytes, bytes);
+    count_subtract(&blocks->quarantined_bytes, bytes);
     /* Else an epoch has counted it; that may say too much, as what it says is only a bound. */
     if (block->epoch == quarantine_label(pool))
-        count_subtract(&extents->open_bytes, bytes);
+        count_subtract(&blocks->open_bytes, bytes);
     struct run *run = pool_container_of(block, struct run, block);
     block->state = BLOCK_FREED;
-    count_subtract(&extents->large_waste, run_waste(run));
-    run_doom(extents, run);
+    count_subtract(&pool->runs.large_waste, run_waste(run));
+    run_cache_doom_locked(&pool->runs, run);
     return true;
 }
 
-bool extents_slab_place_locked(struct pool *pool, struct slab *slab, size_t bytes)
+/* ---- slabs ---- */
+
+bool extents_slab_place_locked(struct shard *shard, struct slab *slab, size_t bytes)
 {
     uint32_t first_leaf;
-    struct segment *segment = segment_leaves_take_locked(pool, size_leaves(bytes), &first_leaf);
+    struct segment *segment = segment_leaves_take_locked(shard, size_leaves(bytes), &first_leaf);
     if (segment == NULL)
         return false;
     slab->base = segment->address + first_leaf * SIZE_LEAF_BYTES;
@@ -252,6 +259,25 @@ void extents_slab_remove_locked(struct slab *slab, size_t bytes)
 
 /* ---- finding ---- */
 
+static struct blocks *blocks_of_entry(page_entry entry)
+{
+    if (entry & PAGE_ENTRY_RUN)
+        return &((struct run *)(entry & ~PAGE_ENTRY_RUN))->pool->runs.blocks;
+    struct segment *segment = (struct segment *)entry;
+    return &atomic_load_explicit(&segment->shard, memory_order_acquire)->extents.blocks;
+}
+
+struct blocks *blocks_lock(uint64_t address, page_entry entry)
+{
+    struct blocks *blocks = blocks_of_entry(entry);
+    pool_lock_acquire(&blocks->lock);
+    /* What the entry names may have become the same address of another shard or pool. */
+    if (page_map_get(address) == entry && blocks_of_entry(entry) == blocks)
+        return blocks;
+    pool_lock_release(&blocks->lock);
+    return NULL;
+}
+
 static struct block *middle_around(struct segment *segment, uint64_t address)
 {
     /* A block of up to 2 MiB may begin many windows earlier; whatever begins in between ends the
@@ -267,28 +293,15 @@ static struct block *middle_around(struct segment *segment, uint64_t address)
     return NULL;
 }
 
-struct block *extents_block_around_locked(uint64_t address, page_entry entry)
+struct block *block_around_locked(uint64_t address, page_entry entry)
 {
-    if (page_map_get(address) != entry || entry == 0)
-        return NULL;
     if (!(entry & PAGE_ENTRY_RUN))
         return middle_around((struct segment *)entry, address);
     struct run *run = (struct run *)(entry & ~PAGE_ENTRY_RUN);
     return run->block.state == BLOCK_UNUSED ? NULL : &run->block;
 }
 
-int extents_block_at_locked(uint64_t address, page_entry entry, struct block **ret_block)
-{
-    if (page_map_get(address) != entry)
-        return -ENOENT;
-    struct block *block = extents_block_around_locked(address, entry);
-    if (block == NULL || block->address != address)
-        return -EINVAL;
-    *ret_block = block;
-    return 0;
-}
-
-void extents_block_describe_locked(struct block *block, struct pool_block *ret_block)
+void block_describe_locked(struct block *block, struct pool_block *ret_block)
 {
     const struct run *run = block_run(block);
     *ret_block = (struct pool_block){

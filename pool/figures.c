@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adding up what the bins and the extents count.
+ * Adding up what the bins, the extents and the runs count.
  *
  * Counters are read while other threads change them, so a difference of two may be off by the
  * operations of a moment; it is never allowed to wrap.
@@ -90,12 +90,12 @@ POOL_NOINLINE void figures_live_add_spread(struct pool *pool, int64_t bytes)
         figures_peak_raise(pool, live);
 }
 
-struct bin_sums {
+struct sums {
     uint64_t allocations, frees, live_bytes, live_blocks, quarantined_bytes, free_bytes;
     uint64_t tail_bytes; /* of slabs, behind their last object */
 };
 
-static void bin_sums_add(const struct bin *bin, struct bin_sums *sums)
+static void bin_sums_add(const struct bin *bin, struct sums *sums)
 {
     uint64_t retired = count_get(&bin->retired), frees = count_get(&bin->frees);
     uint64_t allocations = count_get(&bin->allocations);
@@ -112,35 +112,47 @@ static void bin_sums_add(const struct bin *bin, struct bin_sums *sums)
                         (bin->slab_bytes - bin->objects * bin->object_bytes);
 }
 
-static struct bin_sums bins_sum(const struct pool *pool)
+static void blocks_sums_add(const struct blocks *blocks, struct sums *sums)
 {
-    struct bin_sums sums = {0};
+    uint64_t allocations = count_get(&blocks->allocations), frees = count_get(&blocks->frees);
+    sums->allocations += allocations;
+    sums->frees += frees;
+    sums->live_blocks += pool_minus(allocations, frees);
+    sums->live_bytes += count_get(&blocks->live_bytes);
+    sums->quarantined_bytes += count_get(&blocks->quarantined_bytes);
+}
+
+static struct sums pool_sums(const struct pool *pool)
+{
+    struct sums sums = {.free_bytes = count_get(&pool->runs.cached_bytes)};
+    blocks_sums_add(&pool->runs.blocks, &sums);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+        if (shard == NULL)
+            continue;
+        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
             bin_sums_add(&shard->bins[class], &sums);
+        blocks_sums_add(&shard->extents.blocks, &sums);
+        sums.free_bytes += count_get(&shard->extents.free_bytes);
     }
     return sums;
 }
 
-static void gauges_fill(const struct pool *pool, const struct bin_sums *bins,
+static void gauges_fill(const struct pool *pool, const struct sums *sums,
                         uint64_t gauges[GAUGE_COUNT])
 {
-    const struct extents *extents = &pool->extents;
     gauges[GAUGE_live_requested_bytes] = live_requested_get(pool);
-    gauges[GAUGE_live_allocated_bytes] = bins->live_bytes + count_get(&extents->live_bytes);
-    gauges[GAUGE_live_blocks] = bins->live_blocks + pool_minus(count_get(&extents->allocations),
-                                                               count_get(&extents->frees));
-    gauges[GAUGE_quarantined_bytes] = bins->quarantined_bytes +
-                                      count_get(&extents->quarantined_bytes);
-    gauges[GAUGE_cached_bytes] = bins->free_bytes + count_get(&extents->free_bytes);
+    gauges[GAUGE_live_allocated_bytes] = sums->live_bytes;
+    gauges[GAUGE_live_blocks] = sums->live_blocks;
+    gauges[GAUGE_quarantined_bytes] = sums->quarantined_bytes;
+    gauges[GAUGE_cached_bytes] = sums->free_bytes;
     gauges[GAUGE_reserved_bytes] = count_get(&pool->reserved);
 }
 
 void figures_gauges_get(const struct pool *pool, uint64_t ret_gauges[GAUGE_COUNT])
 {
-    struct bin_sums bins = bins_sum(pool);
-    gauges_fill(pool, &bins, ret_gauges);
+    struct sums sums = pool_sums(pool);
+    gauges_fill(pool, &sums, ret_gauges);
 }
 
 static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE_COUNT])
@@ -183,26 +195,38 @@ uint64_t figures_peak(struct pool *pool, enum figure_gauge gauge)
     return peak;
 }
 
+static uint64_t largest_cached_bytes(struct pool *pool)
+{
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    const struct run *run = run_cache_largest_locked(&pool->runs);
+    uint64_t largest = run != NULL ? run->bytes : 0;
+    pool_lock_release(&pool->runs.blocks.lock);
+    return largest;
+}
+
+static uint64_t largest_order_bytes(struct extents *extents)
+{
+    pool_lock_acquire(&extents->blocks.lock);
+    uint64_t keys = extents->segment_keys;
+    pool_lock_release(&extents->blocks.lock);
+    return keys == 0 ? 0 : SIZE_LEAF_BYTES << pool_log2_floor(keys) / SEGMENT_FULLNESSES;
+}
+
 static uint64_t largest_free_bytes(struct pool *pool)
 {
-    struct extents *extents = &pool->extents;
-    uint64_t largest = 0;
-    pool_lock_acquire(&extents->lock);
-    const struct run *run = run_cache_largest_locked(extents);
-    if (run != NULL)
-        largest = run->bytes;
-    if (extents->segment_keys != 0) {
-        unsigned order = pool_log2_floor(extents->segment_keys) / SEGMENT_FULLNESSES;
-        largest = pool_max(largest, SIZE_LEAF_BYTES << order);
+    uint64_t largest = largest_cached_bytes(pool);
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        if (shard != NULL)
+            largest = pool_max(largest, largest_order_bytes(&shard->extents));
     }
-    pool_lock_release(&extents->lock);
     return largest;
 }
 
 void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statistics)
 {
     figures_sample(pool);
-    struct bin_sums bins = bins_sum(pool);
+    struct sums sums = pool_sums(pool);
     struct pool_statistics statistics = {
         .largest_free_bytes = largest_free_bytes(pool),
         .metadata_bytes = count_get(&pool->metadata_bytes),
@@ -217,8 +241,8 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
     statistics.peak_time_ns = pool->peak_time_ns;
     pool_lock_release(&pool->sample_lock);
 
-    statistics.allocations = bins.allocations + count_get(&pool->extents.allocations);
-    statistics.frees = bins.frees + count_get(&pool->extents.frees);
+    statistics.allocations = sums.allocations;
+    statistics.frees = sums.frees;
     statistics.hits = pool_minus(statistics.allocations, statistics.misses + statistics.waits);
     *ret_statistics = statistics;
 }
@@ -228,7 +252,7 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
 uint64_t pool_available_bytes(const struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT];
-    struct bin_sums bins = bins_sum(pool);
-    gauges_fill(pool, &bins, gauges);
-    return gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes] + bins.tail_bytes;
+    struct sums sums = pool_sums(pool);
+    gauges_fill(pool, &sums, gauges);
+    return gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes] + sums.tail_bytes;
 }

@@ -9,7 +9,7 @@
  * of a small block has freed is looked up a few frees later, when its cache line is there (bin.h);
  * before a new peak is believed and before figures are read, all such frees are settled.
  *
- * Everything else is kept where it changes (in bins and extents, under locks that are held anyway)
+ * Everything else is kept where it changes (in bins and blocks, under locks that are held anyway)
  * and added up when somebody asks. So the peaks of the other gauges, and all at_peak values, are
  * those seen at sample points: whenever the peak of live_requested has risen by 1/128 since the
  * last, whenever the pool grows, shrinks or closes an epoch, and when statistics are read.

@@ -58,7 +58,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     *pool = (struct pool){.config = *config, .backend = *backend};
     count_set(&pool->metadata_bytes, sizeof(*pool));
     pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
-    pool_lock_init(&pool->extents.lock, POOL_LOCK_EXTENTS);
+    pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
     quarantine_init(&pool->quarantine);
     if (shard_init(pool) < 0) {
@@ -110,6 +110,16 @@ static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
 }
 
+static void unused_blocks_forget(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    for (struct block *block = shard->extents.unused_blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        metadata_free(METADATA_BLOCK, block, sizeof(*block), &shard->pool->metadata_bytes);
+    }
+}
+
 void pool_destroy(struct pool *pool, enum pool_end end)
 {
     if (pool == NULL)
@@ -117,14 +127,12 @@ void pool_destroy(struct pool *pool, enum pool_end end)
     registry_remove(pool);
     if (end == POOL_END_RETURN)
         quarantine_done(pool);
-    for (struct run *run = pool->extents.runs, *next; run != NULL; run = next) {
+    for (struct run *run = pool->runs.all, *next; run != NULL; run = next) {
         next = run->next;
         run_forget(pool, run, end);
     }
-    for (struct block *block = pool->extents.unused_blocks, *next; block != NULL; block = next) {
-        next = block->next;
-        metadata_free(METADATA_BLOCK, block, sizeof(*block), &pool->metadata_bytes);
-    }
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++)
+        unused_blocks_forget(shard_get(pool, index));
     shard_done(pool);
     pool_count account = sizeof(*pool);
     metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);

@@ -16,9 +16,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A critical section is some tens of nanoseconds; a pause is 10 to 40. Longer means that the owner
- * is not running. */
-#define SPINS 64
+/* A critical section is some tens of nanoseconds, or with the backend lock some microseconds; a
+ * pause is 10 to 60. Going to sleep costs a membarrier, which interrupts every processor, two more
+ * system calls and two switches: some tens of microseconds too, so a waiter that spins as long
+ * before it sleeps loses at most as much again. */
+#define SPINS 1000
 
 static inline void spin_pause(void)
 {
@@ -54,7 +56,11 @@ POOL_NOINLINE void pool_lock_acquire_slow(struct pool_lock *lock)
 
 POOL_NOINLINE void pool_lock_wake(struct pool_lock *lock)
 {
-    atomic_fetch_add_explicit(&lock->sleep, 1, memory_order_relaxed);
+    uint32_t sleep = atomic_load_explicit(&lock->sleep, memory_order_relaxed);
+    if ((sleep & 1) == 0 ||
+        !atomic_compare_exchange_strong_explicit(&lock->sleep, &sleep, sleep + 1,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return; /* another release was first, and wakes one */
     futex_call(&lock->sleep, FUTEX_WAKE, 1);
 }
 

@@ -19,7 +19,8 @@
     RANK(REGISTRY, "list of the pools of the process")                    \
     RANK(BACKEND,  "one thread at a time grows, shrinks, closes epochs")  \
     RANK(BIN,      "one size class of one shard")                         \
-    RANK(EXTENTS,  "segments, runs and middle blocks of one pool")        \
+    RANK(EXTENTS,  "segments and middle blocks of one shard")             \
+    RANK(RUNS,     "large blocks and cached runs of one pool")            \
     RANK(METADATA, "host memory for bookkeeping")                         \
     RANK(PAGE_MAP, "writers of the page map")
 /* clang-format on */

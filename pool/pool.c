@@ -76,40 +76,85 @@ static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct poo
     return object.slab != NULL;
 }
 
-/* From a new slab, or from what another shard has left over. */
-static bool small_try_harder(struct pool *pool, size_t bytes, uint32_t site,
-                             struct pool_block *ret_block)
+/* In one shard, if need be from a new slab. */
+static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
+                         struct pool_block *ret_block)
 {
-    unsigned class = size_class_of(bytes), index = shard_index(pool);
-    for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
+    struct bin *bin = &shard->bins[size_class_of(bytes)];
+    pool_lock_acquire(&bin->lock);
+    struct object object = bin_take_locked(bin);
+    if (object.slab == NULL && bin_grow_locked(bin) == 0)
+        object = bin_take_locked(bin);
+    if (object.slab != NULL)
+        object_hand_out(bin, object, bytes, site, ret_block);
+    pool_lock_release(&bin->lock);
+    return object.slab != NULL;
+}
+
+static bool block_hand_out(struct block *block, uint32_t site, struct pool_block *ret_block)
+{
+    if (POOL_UNLIKELY(block == NULL))
+        return false;
+    block->site = site;
+    block_describe_locked(block, ret_block);
+    return true;
+}
+
+static bool middle_try_locked(struct shard *shard, size_t bytes, uint32_t site,
+                              struct pool_block *ret_block)
+{
+    bool done = block_hand_out(extents_allocate_locked(shard, bytes), site, ret_block);
+    pool_lock_release(&shard->extents.blocks.lock);
+    return done;
+}
+
+static bool middle_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    return middle_try_locked(shard_extents_lock(pool), bytes, site, ret_block);
+}
+
+static bool middle_try_in(struct shard *shard, size_t bytes, uint32_t site,
+                          struct pool_block *ret_block)
+{
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    return middle_try_locked(shard, bytes, site, ret_block);
+}
+
+/* A wholly free run of the buddy that is exactly what is wanted is better than a cached one. */
+static void spare_offer(struct pool *pool, size_t bytes)
+{
+    struct shard *shard = shard_here(pool);
+    if (POOL_LIKELY(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
+        return;
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    segment_spare_release_locked(shard);
+    pool_lock_release(&shard->extents.blocks.lock);
+}
+
+static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
+                      struct pool_block *ret_block)
+{
+    spare_offer(pool, bytes);
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    bool done = block_hand_out(runs_allocate_locked(pool, bytes, fit), site, ret_block);
+    pool_lock_release(&pool->runs.blocks.lock);
+    return done;
+}
+
+/* From what the shard of this thread has, or with `others` from what any other has left over. */
+static bool shards_try(struct pool *pool, bool others, size_t bytes, uint32_t site,
+                       struct pool_block *ret_block)
+{
+    unsigned index = shard_index(pool);
+    for (unsigned step = others; step < (others ? POOL_SHARDS_MAX : 1); step++) {
         struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
         if (shard == NULL)
             continue;
-        struct bin *bin = &shard->bins[class];
-        pool_lock_acquire(&bin->lock);
-        struct object object = bin_take_locked(bin);
-        if (object.slab == NULL && bin_grow_locked(bin) == 0)
-            object = bin_take_locked(bin);
-        if (object.slab != NULL)
-            object_hand_out(bin, object, bytes, site, ret_block);
-        pool_lock_release(&bin->lock);
-        if (object.slab != NULL)
+        if (bytes <= SIZE_SMALL_MAX ? small_try_in(shard, bytes, site, ret_block)
+                                    : middle_try_in(shard, bytes, site, ret_block))
             return true;
     }
     return false;
-}
-
-static bool extent_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
-                       struct pool_block *ret_block)
-{
-    pool_lock_acquire(&pool->extents.lock);
-    struct block *block = extents_allocate_locked(pool, bytes, fit);
-    if (POOL_LIKELY(block != NULL)) {
-        block->site = site;
-        extents_block_describe_locked(block, ret_block);
-    }
-    pool_lock_release(&pool->extents.lock);
-    return block != NULL;
 }
 
 static size_t supply_bytes(size_t bytes)
@@ -123,6 +168,22 @@ static size_t supply_bytes(size_t bytes)
     return class.slab_bytes;
 }
 
+/* One more attempt, with all that can be had without waiting or taking memory from others. */
+static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site,
+                     struct pool_block *ret_block)
+{
+    struct pool *pool = request->pool;
+    supply_attempt(request);
+    if (request->whole_run)
+        return large_try(pool, bytes, request->fit, site, ret_block);
+    while (!shards_try(pool, false, bytes, site, ret_block)) {
+        if (!supply_apart(request))
+            return shards_try(pool, true, bytes, site, ret_block);
+        supply_attempt(request);
+    }
+    return true;
+}
+
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
@@ -132,11 +193,7 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
         .whole_run = bytes > SIZE_MIDDLE_MAX,
         .outcome = POOL_OUTCOME_HIT,
     };
-    for (;;) {
-        supply_attempt(&request);
-        if (bytes <= SIZE_SMALL_MAX ? small_try_harder(pool, bytes, site, ret_block)
-                                    : extent_try(pool, bytes, request.fit, site, ret_block))
-            break;
+    while (!slow_try(&request, bytes, site, ret_block)) {
         int rc = supply_more(&request);
         if (rc < 0)
             return rc;
@@ -153,9 +210,13 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
 static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
-    bool hit = bytes <= SIZE_SMALL_MAX
-                   ? small_try(pool, bytes, site, ret_block)
-                   : extent_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
+    bool hit;
+    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
+        hit = small_try(pool, bytes, site, ret_block);
+    else if (bytes <= SIZE_MIDDLE_MAX)
+        hit = middle_try(pool, bytes, site, ret_block);
+    else
+        hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
     int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
     if (POOL_LIKELY(rc == 0))
         figures_live_add(pool, bytes);
@@ -198,15 +259,12 @@ int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_bl
  */
 static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
 {
-    struct pool *pool = atomic_load_explicit(&segment->pool, memory_order_acquire);
-    struct shard *shard = shard_get(pool, slot_shard(entry));
-    if (POOL_UNLIKELY(shard == NULL))
-        return NULL;
+    struct shard *shard = atomic_load_explicit(&segment->shard, memory_order_acquire);
     struct bin *bin = &shard->bins[slot_class(entry)];
     pool_lock_acquire(&bin->lock);
     if (POOL_LIKELY(segment_slot_get(segment, address) == entry &&
                     segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
-                    segment->pool == pool))
+                    segment->shard == shard))
         return bin;
     pool_lock_release(&bin->lock);
     return NULL;
@@ -235,7 +293,7 @@ static struct pool *entry_pool(page_entry entry)
 {
     if (entry & PAGE_ENTRY_RUN)
         return ((struct run *)(entry & ~PAGE_ENTRY_RUN))->pool;
-    return ((struct segment *)entry)->pool;
+    return atomic_load_explicit(&((struct segment *)entry)->shard, memory_order_acquire)->pool;
 }
 
 static inline slot_entry entry_slot(page_entry entry, uint64_t address)
@@ -261,12 +319,13 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
 
 static int extent_find(page_entry entry, uint64_t address, struct pool_block *ret_block)
 {
-    struct extents *extents = &entry_pool(entry)->extents;
-    pool_lock_acquire(&extents->lock);
-    struct block *block = extents_block_around_locked(address, entry);
+    struct blocks *blocks = blocks_lock(address, entry);
+    if (blocks == NULL)
+        return -ENOENT;
+    struct block *block = block_around_locked(address, entry);
     if (block != NULL)
-        extents_block_describe_locked(block, ret_block);
-    pool_lock_release(&extents->lock);
+        block_describe_locked(block, ret_block);
+    pool_lock_release(&blocks->lock);
     return block != NULL ? 0 : -ENOENT;
 }
 
@@ -372,22 +431,16 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
     return 0;
 }
 
-static int block_free_locked(struct pool *pool, page_entry entry, uint64_t address, uint32_t site,
-                             struct pool_block *ret_block, bool *ret_pinned)
+static int block_free_locked(struct pool *pool, struct blocks *blocks, struct block *block,
+                             uint32_t site, struct pool_block *ret_block, bool *ret_pinned)
 {
-    struct block *block;
-    int rc = extents_block_at_locked(address, entry, &block);
-    if (rc < 0)
-        return rc;
-    if (block->state == BLOCK_UNUSED)
-        return -EINVAL;
-    extents_block_describe_locked(block, ret_block);
+    block_describe_locked(block, ret_block);
     if (block->state != BLOCK_LIVE)
         return -EALREADY;
     *ret_pinned = block_run(block)->pinned;
     ret_block->live = false;
     ret_block->free_site = site;
-    extents_free_locked(pool, block, site);
+    blocks_free_locked(pool, blocks, block, site);
     return 0;
 }
 
@@ -397,11 +450,16 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
     struct pool_block ignored;
     if (ret_block == NULL)
         ret_block = &ignored;
-    struct pool *pool = entry_pool(entry);
     bool pinned = false;
-    pool_lock_acquire(&pool->extents.lock);
-    int rc = block_free_locked(pool, entry, address, site, ret_block, &pinned);
-    pool_lock_release(&pool->extents.lock);
+    int rc = -EINVAL;
+    struct blocks *blocks = blocks_lock(address, entry);
+    if (blocks == NULL)
+        return -ENOENT;
+    struct pool *pool = entry_pool(entry);
+    struct block *block = block_around_locked(address, entry);
+    if (block != NULL && block->address == address)
+        rc = block_free_locked(pool, blocks, block, site, ret_block, &pinned);
+    pool_lock_release(&blocks->lock);
     if (rc < 0)
         return rc;
 
@@ -487,16 +545,20 @@ int pool_pin_segment(uint64_t address)
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
      */
     pool_lock_acquire(&pool->backend_lock);
-    pool_lock_acquire(&pool->extents.lock);
     page_entry entry = page_map_get(address);
+    struct blocks *blocks = entry == 0 ? NULL : blocks_lock(address, entry);
+    if (blocks == NULL) { /* it is being freed meanwhile */
+        pool_lock_release(&pool->backend_lock);
+        return -EINVAL;
+    }
     bool cut = !(entry & PAGE_ENTRY_RUN);
-    struct run *run = cut ? ((struct segment *)entry)->run
-                          : (struct run *)(entry & ~PAGE_ENTRY_RUN);
+    struct segment *segment = (struct segment *)entry;
+    struct run *run = cut ? segment->run : (struct run *)(entry & ~PAGE_ENTRY_RUN);
     bool fresh = !run->pinned;
     if (fresh && cut)
-        segment_run_pin_locked(run);
+        segment_run_pin_locked(segment->shard, run);
     run->pinned = true;
-    pool_lock_release(&pool->extents.lock);
+    pool_lock_release(&blocks->lock);
     for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
         segment_slabs_pin(segment_of_page(run->address + offset));
     pool_lock_release(&pool->backend_lock);

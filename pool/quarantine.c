@@ -21,6 +21,9 @@
 #define BOUND_MIN_BYTES      ((uint64_t)8 << 20)
 #define BOUND_RESERVED_SHARE 16u
 
+/* How much of the bound is quarantined before a fence is recorded early. */
+#define NUDGE_SHARE 2u
+
 void quarantine_init(struct quarantine *quarantine)
 {
     atomic_store_explicit(&quarantine->open_number, 1, memory_order_relaxed);
@@ -41,38 +44,72 @@ static void bin_bytes_add(const struct bin *bin, uint64_t *all, uint64_t *open)
     *open += pool_minus(frees, count_get(&bin->frees_closed)) * bin->object_bytes;
 }
 
+static void blocks_bytes_add(const struct blocks *blocks, uint64_t *all, uint64_t *open)
+{
+    *all += count_get(&blocks->quarantined_bytes);
+    *open += count_get(&blocks->open_bytes);
+}
+
+static void shard_bytes_add(const struct shard *shard, uint64_t *all, uint64_t *open)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        bin_bytes_add(&shard->bins[class], all, open);
+    blocks_bytes_add(&shard->extents.blocks, all, open);
+}
+
 void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open)
 {
-    uint64_t all = count_get(&pool->extents.quarantined_bytes);
-    uint64_t open = count_get(&pool->extents.open_bytes);
+    uint64_t all = 0, open = 0;
+    blocks_bytes_add(&pool->runs.blocks, &all, &open);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
-            bin_bytes_add(&shard->bins[class], &all, &open);
+        if (shard != NULL)
+            shard_bytes_add(shard, &all, &open);
     }
     *ret_all = all;
     *ret_open = pool_min(all, open + count_get(&pool->quarantine.carried_bytes));
 }
 
+bool quarantine_due(const struct pool *pool, unsigned share)
+{
+    uint64_t all = 0, open = 0;
+    bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+    shard_bytes_add(shard_here(pool), &all, &open);
+    open *= spread ? pool->shards_max : 1;
+    open += count_get(&pool->runs.blocks.open_bytes) + count_get(&pool->quarantine.carried_bytes);
+    return open >= quarantine_bound(pool) / share;
+}
+
+static uint64_t bin_visit(struct bin *bin)
+{
+    pool_lock_acquire(&bin->lock);
+    uint64_t frees = count_get(&bin->frees), opened = count_get(&bin->frees_closed);
+    count_set(&bin->frees_closed, frees);
+    pool_lock_release(&bin->lock);
+    return (frees - opened) * bin->object_bytes;
+}
+
+static uint64_t blocks_visit(struct blocks *blocks)
+{
+    pool_lock_acquire(&blocks->lock);
+    uint64_t bytes = count_get(&blocks->open_bytes);
+    count_set(&blocks->open_bytes, 0);
+    pool_lock_release(&blocks->lock);
+    return bytes;
+}
+
 /* Passes through every lock that labels are written under; returns what the epoch holds. */
 static uint64_t locks_visit(struct pool *pool)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = blocks_visit(&pool->runs.blocks);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
-            struct bin *bin = &shard->bins[class];
-            pool_lock_acquire(&bin->lock);
-            uint64_t frees = count_get(&bin->frees);
-            bytes += (frees - count_get(&bin->frees_closed)) * bin->object_bytes;
-            count_set(&bin->frees_closed, frees);
-            pool_lock_release(&bin->lock);
-        }
+        if (shard == NULL)
+            continue;
+        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+            bytes += bin_visit(&shard->bins[class]);
+        bytes += blocks_visit(&shard->extents.blocks);
     }
-    pool_lock_acquire(&pool->extents.lock);
-    bytes += count_get(&pool->extents.open_bytes);
-    count_set(&pool->extents.open_bytes, 0);
-    pool_lock_release(&pool->extents.lock);
     return bytes;
 }
 
@@ -224,33 +261,69 @@ int quarantine_wait_locked(struct pool *pool)
     return 1;
 }
 
+/* What a flush has found. */
+struct flushed {
+    unsigned count;
+    bool stuck; /* something that may leave could not be scrubbed */
+};
+
+static void bin_flush(struct bin *bin, uint32_t retired, struct flushed *flushed)
+{
+    pool_lock_acquire(&bin->lock);
+    flushed->count += bin_retire_locked(bin, UINT32_MAX);
+    flushed->stuck |= bin_retirable_locked(bin, retired);
+    pool_lock_release(&bin->lock);
+}
+
+static void blocks_flush(struct pool *pool, struct blocks *blocks, uint32_t retired,
+                         struct flushed *flushed)
+{
+    pool_lock_acquire(&blocks->lock);
+    flushed->count += blocks_retire_locked(pool, blocks, UINT32_MAX);
+    const struct block *head = blocks->quarantine_head;
+    flushed->stuck |= head != NULL && quarantine_passed(head->epoch, retired);
+    pool_lock_release(&blocks->lock);
+}
+
+static void shard_flush(struct shard *shard, uint32_t retired, struct flushed *flushed)
+{
+    struct flushed here = {0};
+    if (quarantine_passed(retired, shard->flushed_number))
+        return;
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        bin_flush(&shard->bins[class], retired, &here);
+    blocks_flush(shard->pool, &shard->extents.blocks, retired, &here);
+    if (!here.stuck)
+        shard->flushed_number = retired;
+    flushed->count += here.count;
+}
+
+/* Those who failed to allocate before, and wait to grow the pool, shall try again instead. */
+static bool flush_done(struct pool *pool, const struct flushed *flushed)
+{
+    if (flushed->count > 0)
+        count_add_shared(&pool->generation, 1);
+    return flushed->count > 0;
+}
+
 bool quarantine_flush_locked(struct pool *pool)
 {
-    struct quarantine *quarantine = &pool->quarantine;
+    struct flushed flushed = {0};
     uint32_t retired = quarantine_retired(pool);
-    if (quarantine_passed(retired, quarantine->flushed_number))
-        return false;
-
-    unsigned count = 0;
-    bool stuck = false;
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
-            struct bin *bin = &shard->bins[class];
-            pool_lock_acquire(&bin->lock);
-            count += bin_retire_locked(bin, UINT32_MAX);
-            stuck |= bin_retirable_locked(bin, retired);
-            pool_lock_release(&bin->lock);
-        }
+        if (shard != NULL)
+            shard_flush(shard, retired, &flushed);
     }
-    pool_lock_acquire(&pool->extents.lock);
-    count += extents_retire_locked(pool, UINT32_MAX);
-    const struct block *head = pool->extents.quarantine_head;
-    stuck |= head != NULL && quarantine_passed(head->epoch, retired);
-    pool_lock_release(&pool->extents.lock);
-    if (!stuck)
-        quarantine->flushed_number = retired;
-    return count > 0;
+    blocks_flush(pool, &pool->runs.blocks, retired, &flushed);
+    return flush_done(pool, &flushed);
+}
+
+bool quarantine_shard_flush_locked(struct shard *shard)
+{
+    struct flushed flushed = {0};
+    shard_flush(shard, quarantine_retired(shard->pool), &flushed);
+    return flush_done(shard->pool, &flushed);
 }
 
 void quarantine_sync(struct pool *pool)
@@ -275,10 +348,10 @@ void quarantine_sync(struct pool *pool)
 
 int quarantine_nudge(struct pool *pool)
 {
-    uint64_t all, open, bound = quarantine_bound(pool);
-    quarantine_bytes_get(pool, &all, &open);
-    if (open < bound / 2 || count_get(&pool->extents.free_bytes) > bound ||
-        pool->config.reuse != POOL_REUSE_DEFERRED || !pool_lock_try(&pool->backend_lock))
+    uint64_t free_bytes = count_get(&shard_here(pool)->extents.free_bytes) +
+                          count_get(&pool->runs.cached_bytes);
+    if (free_bytes > quarantine_bound(pool) || pool->config.reuse != POOL_REUSE_DEFERRED ||
+        !quarantine_due(pool, NUDGE_SHARE) || !pool_lock_try(&pool->backend_lock))
         return 0;
     int rc = quarantine_close_locked(pool);
     pool_lock_release(&pool->backend_lock);

@@ -2,13 +2,13 @@
 /*
  * When a freed block may be handed out again: epochs, closed by fences.
  *
- * Every free labels its block with the number of the open epoch, under the bin or extents lock that
- * guards the block. An epoch is closed when somebody needs its memory: the number is raised, then a
- * fence is recorded. When the fence has been passed, the retired number rises to the epoch, and
- * blocks with labels up to it leave the quarantine lazily, list by list.
+ * Every free labels its block with the number of the open epoch, under the lock of the bin, extents
+ * or runs that guards the block. An epoch is closed when somebody needs its memory: the number is
+ * raised, then a fence is recorded. When the fence has been passed, the retired number rises to the
+ * epoch, and blocks with labels up to it leave the quarantine lazily, list by list.
  *
  * Why a fence covers every block labelled with its epoch or an earlier one: quarantine_close()
- * first raises the open number, then takes and releases each bin and extents lock once, then
+ * first raises the open number, then takes and releases each of these locks once, then
  * records the fence. A free that read the old number held one of those locks when it did, so it is
  * either over before the closer takes that lock, or it begins after and then, by the order of the
  * lock, reads the new number. So all frees with the old label, and with them all device work that
@@ -26,7 +26,7 @@
 
 #include "pool/types.h"
 
-/** The label for a free; the caller holds the bin or extents lock. */
+/** The label for a free; the caller holds the lock that guards the block. */
 static inline uint32_t quarantine_label(struct pool *pool)
 {
     return atomic_load_explicit(&pool->quarantine.open_number, memory_order_relaxed);
@@ -51,6 +51,12 @@ void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *
 uint64_t quarantine_bound(const struct pool *pool);
 
 /**
+ * Whether the open epoch holds 1/`share` of the bound or more, as far as this thread's shard tells:
+ * the others are taken to have freed as much. Reads no cache line that other shards write.
+ */
+bool quarantine_due(const struct pool *pool, unsigned share);
+
+/**
  * Closes the open epoch. Errors: -EBUSY while a stream captures (its blocks join the next epoch
  * closed), -EAGAIN too many epochs pending, or as the backend says.
  */
@@ -65,8 +71,17 @@ bool quarantine_poll_locked(struct pool *pool);
  */
 int quarantine_wait_locked(struct pool *pool);
 
+/** Whether an epoch has been closed and not yet been passed; to be asked without a lock. */
+static inline bool quarantine_pending(struct pool *pool)
+{
+    return quarantine_label(pool) - 1 != quarantine_retired(pool);
+}
+
 /** Takes every block that may be taken out of the quarantine; whether there was any. */
 bool quarantine_flush_locked(struct pool *pool);
+
+/** The same for the blocks of one shard. */
+bool quarantine_shard_flush_locked(struct shard *shard);
 
 /** After a free with POOL_REUSE_SYNC: waits for the device, without any lock. */
 void quarantine_sync(struct pool *pool);

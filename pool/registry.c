@@ -42,19 +42,30 @@ static void bins_each(struct pool *pool, void (*act)(struct pool_lock *))
     }
 }
 
+static void extents_each(struct pool *pool, void (*act)(struct pool_lock *))
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        if (shard != NULL)
+            act(&shard->extents.blocks.lock);
+    }
+}
+
 void registry_pool_lock_all(struct pool *pool)
 {
     /* Shards appear under the backend lock, so the set is the same until unlocking. */
     pool_lock_acquire_among_equals(&pool->backend_lock);
     bins_each(pool, pool_lock_acquire_among_equals);
-    pool_lock_acquire_among_equals(&pool->extents.lock);
+    extents_each(pool, pool_lock_acquire_among_equals);
+    pool_lock_acquire_among_equals(&pool->runs.blocks.lock);
     pool_lock_acquire_among_equals(&pool->sample_lock);
 }
 
 void registry_pool_unlock_all(struct pool *pool)
 {
     pool_lock_release(&pool->sample_lock);
-    pool_lock_release(&pool->extents.lock);
+    pool_lock_release(&pool->runs.blocks.lock);
+    extents_each(pool, pool_lock_release);
     bins_each(pool, pool_lock_release);
     pool_lock_release(&pool->backend_lock);
 }

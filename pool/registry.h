@@ -10,7 +10,8 @@
 void registry_add(struct pool *pool);
 void registry_remove(struct pool *pool);
 
-/** Takes the backend lock, every bin and the extents of a pool, in the order of their ranks. */
+/** Takes the backend lock, every bin, all extents and the runs of a pool, in the order of their
+ * ranks. */
 void registry_pool_lock_all(struct pool *pool);
 void registry_pool_unlock_all(struct pool *pool);
 

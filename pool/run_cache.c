@@ -12,13 +12,13 @@ static bool run_less(const struct run *a, size_t bytes, uint64_t address)
 }
 
 /* xorshift32; any nonzero state will do. */
-static uint32_t random_next(struct extents *extents)
+static uint32_t random_next(struct runs *runs)
 {
-    uint32_t x = extents->random != 0 ? extents->random : 0x9E3779B9u;
+    uint32_t x = runs->random != 0 ? runs->random : 0x9E3779B9u;
     x ^= x << 13;
     x ^= x >> 17;
     x ^= x << 5;
-    return extents->random = x;
+    return runs->random = x;
 }
 
 static void tree_split(struct run *root, const struct run *at, struct run **left,
@@ -56,55 +56,61 @@ static struct run *tree_merge(struct run *left, struct run *right)
     return root;
 }
 
-static void age_insert(struct extents *extents, struct run *run)
+static void age_insert(struct runs *runs, struct run *run)
 {
     run->newer = NULL;
-    run->older = extents->newest;
+    run->older = runs->newest;
     if (run->older != NULL)
         run->older->newer = run;
     else
-        extents->oldest = run;
-    extents->newest = run;
+        runs->oldest = run;
+    runs->newest = run;
 }
 
-static void age_remove(struct extents *extents, struct run *run)
+static void age_remove(struct runs *runs, struct run *run)
 {
-    *(run->newer != NULL ? &run->newer->older : &extents->newest) = run->older;
-    *(run->older != NULL ? &run->older->newer : &extents->oldest) = run->newer;
+    *(run->newer != NULL ? &run->newer->older : &runs->newest) = run->older;
+    *(run->older != NULL ? &run->older->newer : &runs->oldest) = run->newer;
     run->newer = run->older = NULL;
 }
 
-void run_cache_insert_locked(struct extents *extents, struct run *run)
+void run_cache_insert_locked(struct runs *runs, struct run *run)
 {
-    run->priority = random_next(extents);
-    struct run **link = &extents->cached_root;
+    run->priority = random_next(runs);
+    struct run **link = &runs->cached_root;
     while (*link != NULL && (*link)->priority >= run->priority)
         link = run_less(*link, run->bytes, run->address) ? &(*link)->right : &(*link)->left;
     tree_split(*link, run, &run->left, &run->right);
     *link = run;
     run->use = RUN_CACHED;
-    age_insert(extents, run);
-    count_add(&extents->cached_runs, run->bytes);
-    count_add(&extents->free_bytes, run->bytes);
+    age_insert(runs, run);
+    count_add(&runs->cached_bytes, run->bytes);
 }
 
-void run_cache_remove_locked(struct extents *extents, struct run *run)
+void run_cache_remove_locked(struct runs *runs, struct run *run)
 {
     pool_assert(run->use == RUN_CACHED);
-    struct run **link = &extents->cached_root;
+    struct run **link = &runs->cached_root;
     while (*link != run)
         link = run_less(*link, run->bytes, run->address) ? &(*link)->right : &(*link)->left;
     *link = tree_merge(run->left, run->right);
     run->left = run->right = NULL;
-    age_remove(extents, run);
-    count_subtract(&extents->cached_runs, run->bytes);
-    count_subtract(&extents->free_bytes, run->bytes);
+    age_remove(runs, run);
+    count_subtract(&runs->cached_bytes, run->bytes);
 }
 
-struct run *run_cache_best_locked(const struct extents *extents, size_t bytes)
+void run_cache_doom_locked(struct runs *runs, struct run *run)
+{
+    run->use = RUN_DOOMED;
+    run->newer = runs->doomed;
+    runs->doomed = run;
+    count_add(&runs->wasted_bytes, run->bytes);
+}
+
+struct run *run_cache_best_locked(const struct runs *runs, size_t bytes)
 {
     struct run *best = NULL;
-    for (struct run *run = extents->cached_root; run != NULL;) {
+    for (struct run *run = runs->cached_root; run != NULL;) {
         bool fits = run->bytes >= bytes;
         if (fits)
             best = run;
@@ -113,9 +119,9 @@ struct run *run_cache_best_locked(const struct extents *extents, size_t bytes)
     return best;
 }
 
-struct run *run_cache_largest_locked(const struct extents *extents)
+struct run *run_cache_largest_locked(const struct runs *runs)
 {
-    struct run *run = extents->cached_root;
+    struct run *run = runs->cached_root;
     while (run != NULL && run->right != NULL)
         run = run->right;
     return run;
@@ -140,20 +146,20 @@ static const char *tree_check(const struct run *run, uint64_t *bytes, unsigned *
     return why != NULL ? why : tree_check(run->right, bytes, count);
 }
 
-const char *run_cache_check_locked(const struct extents *extents)
+const char *run_cache_check_locked(const struct runs *runs)
 {
     uint64_t bytes = 0;
     unsigned in_tree = 0, in_list = 0;
-    const char *why = tree_check(extents->cached_root, &bytes, &in_tree);
+    const char *why = tree_check(runs->cached_root, &bytes, &in_tree);
     if (why != NULL)
         return why;
-    for (const struct run *run = extents->newest; run != NULL; run = run->older) {
+    for (const struct run *run = runs->newest; run != NULL; run = run->older) {
         if (run->use != RUN_CACHED || run->pinned)
             return "run cache: a listed run is not cached, or pinned";
         in_list++;
     }
     if (in_tree != in_list)
         return "run cache: tree and age list differ";
-    return bytes == count_get(&extents->cached_runs) ? NULL
-                                                     : "run cache: bytes differ from the counter";
+    return bytes == count_get(&runs->cached_bytes) ? NULL
+                                                   : "run cache: bytes differ from the counter";
 }

@@ -50,13 +50,13 @@ static void segment_relist(struct extents *extents, struct segment *segment)
     extents->segment_keys |= UINT64_C(1) << key;
 }
 
-static struct segment *segment_create(struct pool *pool, struct run *run, uint64_t address)
+static struct segment *segment_create(struct shard *shard, struct run *run, uint64_t address)
 {
     struct segment *segment = metadata_allocate(METADATA_SEGMENT, sizeof(*segment),
-                                                &pool->metadata_bytes);
+                                                &shard->pool->metadata_bytes);
     if (segment == NULL)
         return NULL;
-    atomic_store_explicit(&segment->pool, pool, memory_order_relaxed);
+    atomic_store_explicit(&segment->shard, shard, memory_order_relaxed);
     atomic_store_explicit(&segment->address, address, memory_order_relaxed);
     atomic_store_explicit(&segment->pinned, false, memory_order_relaxed);
     segment->run = run;
@@ -70,24 +70,30 @@ static struct segment *segment_create(struct pool *pool, struct run *run, uint64
 }
 
 /* Removes the first `bytes` of a run from the segments; the pages belong to the run again. */
-static void segments_remove(struct pool *pool, struct run *run, size_t bytes)
+static void segments_remove(struct shard *shard, struct run *run, size_t bytes)
 {
     for (size_t offset = 0; offset < bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_of_page(run->address + offset);
-        segment_unlist(&pool->extents, segment);
+        segment_unlist(&shard->extents, segment);
         page_map_replace(run->address + offset, POOL_SEGMENT_BYTES,
                          (page_entry)run | PAGE_ENTRY_RUN);
-        metadata_free(METADATA_SEGMENT, segment, sizeof(*segment), &pool->metadata_bytes);
+        metadata_free(METADATA_SEGMENT, segment, sizeof(*segment), &shard->pool->metadata_bytes);
     }
 }
 
-int segment_run_cut_locked(struct pool *pool, struct run *run)
+static void spare_set(struct extents *extents, struct run *run)
 {
-    struct extents *extents = &pool->extents;
+    extents->spare = run;
+    count_set(&extents->spare_bytes, run != NULL ? run->bytes : 0);
+}
+
+int segment_run_cut_locked(struct shard *shard, struct run *run)
+{
+    struct extents *extents = &shard->extents;
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
-        struct segment *segment = segment_create(pool, run, run->address + offset);
+        struct segment *segment = segment_create(shard, run, run->address + offset);
         if (segment == NULL) {
-            segments_remove(pool, run, offset);
+            segments_remove(shard, run, offset);
             return -ENOMEM;
         }
         segment_relist(extents, segment);
@@ -99,53 +105,68 @@ int segment_run_cut_locked(struct pool *pool, struct run *run)
     count_add(&extents->buddy_bytes, run->bytes);
     count_add(&extents->free_bytes, run->bytes);
     if (extents->spare == NULL)
-        extents->spare = run;
+        spare_set(extents, run);
     return 0;
 }
 
-static void run_join(struct pool *pool, struct run *run)
+static void run_join(struct shard *shard, struct run *run)
 {
-    struct extents *extents = &pool->extents;
-    segments_remove(pool, run, run->bytes);
+    struct extents *extents = &shard->extents;
+    struct runs *runs = &shard->pool->runs;
+    segments_remove(shard, run, run->bytes);
     count_subtract(&extents->buddy_bytes, run->bytes);
-    if (run->pinned) {
-        run->use = RUN_DOOMED;
-        run->newer = extents->doomed;
-        extents->doomed = run;
-        return;
-    }
-    count_subtract(&extents->free_bytes, run->bytes);
-    run->cached_since = count_get(&pool->fence_serves);
-    run_cache_insert_locked(extents, run);
+    count_subtract(run->pinned ? &extents->wasted_bytes : &extents->free_bytes, run->bytes);
+    run->cached_since = count_get(&shard->pool->fence_serves);
+    pool_lock_acquire(&runs->blocks.lock);
+    if (run->pinned)
+        run_cache_doom_locked(runs, run);
+    else
+        run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
 }
 
-void segment_spare_release_locked(struct pool *pool)
+void segment_spare_release_locked(struct shard *shard)
 {
-    struct run *run = pool->extents.spare;
-    pool->extents.spare = NULL;
+    struct run *run = shard->extents.spare;
+    spare_set(&shard->extents, NULL);
     if (run != NULL)
-        run_join(pool, run);
+        run_join(shard, run);
 }
 
 /* A run has lost its last block. */
-static void run_emptied(struct pool *pool, struct run *run)
+static void run_emptied(struct shard *shard, struct run *run)
 {
-    if (!run->pinned && pool->extents.spare == NULL)
-        pool->extents.spare = run;
+    if (!run->pinned && shard->extents.spare == NULL)
+        spare_set(&shard->extents, run);
     else
-        run_join(pool, run);
+        run_join(shard, run);
 }
 
-static bool cached_run_cut(struct pool *pool)
+static struct run *cached_run_take(struct runs *runs)
 {
-    struct extents *extents = &pool->extents;
-    struct run *run = run_cache_best_locked(extents, POOL_SEGMENT_BYTES);
-    if (run == NULL || run->bytes > SEGMENT_CUT_MAX)
+    pool_lock_acquire(&runs->blocks.lock);
+    struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
+    if (run != NULL && run->bytes > SEGMENT_CUT_MAX)
+        run = NULL;
+    if (run != NULL)
+        run_cache_remove_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
+    return run;
+}
+
+static bool cached_run_cut(struct shard *shard)
+{
+    struct runs *runs = &shard->pool->runs;
+    if (count_get(&runs->cached_bytes) == 0)
         return false;
-    run_cache_remove_locked(extents, run);
-    if (segment_run_cut_locked(pool, run) == 0)
+    struct run *run = cached_run_take(runs);
+    if (run == NULL)
+        return false;
+    if (segment_run_cut_locked(shard, run) == 0)
         return true;
-    run_cache_insert_locked(extents, run);
+    pool_lock_acquire(&runs->blocks.lock);
+    run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
     return false;
 }
 
@@ -157,14 +178,14 @@ static struct segment *segment_find(const struct extents *extents, unsigned orde
     return extents->segments[order * SEGMENT_FULLNESSES + (unsigned)__builtin_ctzll(keys)];
 }
 
-struct segment *segment_leaves_take_locked(struct pool *pool, uint32_t leaves,
+struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf)
 {
-    struct extents *extents = &pool->extents;
+    struct extents *extents = &shard->extents;
     unsigned order = pool_log2_ceil(leaves);
     struct segment *segment = segment_find(extents, order);
     if (segment == NULL) {
-        if (!cached_run_cut(pool))
+        if (!cached_run_cut(shard))
             return NULL;
         segment = segment_find(extents, order);
     }
@@ -172,7 +193,7 @@ struct segment *segment_leaves_take_locked(struct pool *pool, uint32_t leaves,
     struct run *run = segment->run;
     if (segment->buddy.free_leaves == SIZE_LEAVES && run->segments_used++ == 0 &&
         extents->spare == run)
-        extents->spare = NULL;
+        spare_set(extents, NULL);
     *ret_first_leaf = (uint32_t)buddy_take(&segment->buddy, leaves);
     count_subtract(&extents->free_bytes, leaves * SIZE_LEAF_BYTES);
     segment_relist(extents, segment);
@@ -181,20 +202,20 @@ struct segment *segment_leaves_take_locked(struct pool *pool, uint32_t leaves,
 
 void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, uint32_t leaves)
 {
-    struct pool *pool = segment->pool;
-    struct extents *extents = &pool->extents;
+    struct shard *shard = segment->shard;
+    struct extents *extents = &shard->extents;
     struct run *run = segment->run;
     buddy_give(&segment->buddy, first_leaf, leaves);
     count_add(run->pinned ? &extents->wasted_bytes : &extents->free_bytes,
               leaves * SIZE_LEAF_BYTES);
     segment_relist(extents, segment);
     if (segment->buddy.free_leaves == SIZE_LEAVES && --run->segments_used == 0)
-        run_emptied(pool, run);
+        run_emptied(shard, run);
 }
 
-void segment_run_pin_locked(struct run *run)
+void segment_run_pin_locked(struct shard *shard, struct run *run)
 {
-    struct extents *extents = &run->pool->extents;
+    struct extents *extents = &shard->extents;
     run->pinned = true;
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_of_page(run->address + offset);

@@ -8,7 +8,9 @@
  * goes to the cache of runs, but for one spare, kept so that a single block that comes and goes
  * does not cut a run each time.
  *
- * The extents lock guards everything.
+ * A run belongs to one shard while it is cut: two shards never write to the same segment, nor to
+ * the cache lines that describe it. The extents lock guards everything; cutting and joining take
+ * the lock of the runs inside it.
  */
 #ifndef POOL_SEGMENT_H
 #define POOL_SEGMENT_H
@@ -22,20 +24,20 @@
  * Takes leaves for a slab or a block; cuts a cached run when no segment serves.
  * NULL when the pool has none (then nothing has changed).
  */
-struct segment *segment_leaves_take_locked(struct pool *pool, uint32_t leaves,
+struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf);
 
 /** Gives leaves back; their slots must be 0 already. */
 void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, uint32_t leaves);
 
 /** Cuts a run that is in no list into segments. -ENOMEM without host memory; nothing changed. */
-int segment_run_cut_locked(struct pool *pool, struct run *run);
+int segment_run_cut_locked(struct shard *shard, struct run *run);
 
 /** Makes the spare run, if any, a cached one. */
-void segment_spare_release_locked(struct pool *pool);
+void segment_spare_release_locked(struct shard *shard);
 
 /** Takes every segment of a run out of service. */
-void segment_run_pin_locked(struct run *run);
+void segment_run_pin_locked(struct shard *shard, struct run *run);
 
 /** The segment of a page that is known to be one. */
 static inline struct segment *segment_of_page(uint64_t address)

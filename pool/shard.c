@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pool/bin.h"
+#include "pool/quarantine.h"
 
 /* Collisions seen before a pool spreads: enough to tell a habit from an accident. */
 #define COLLISIONS_TO_SPREAD 64u
@@ -21,6 +22,10 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     struct shard *shard = metadata_allocate(METADATA_SHARD, sizeof(*shard), &pool->metadata_bytes);
     if (shard == NULL)
         return NULL;
+    shard->pool = pool;
+    shard->extents = (struct extents){0};
+    pool_lock_init(&shard->extents.blocks.lock, POOL_LOCK_EXTENTS);
+    atomic_store_explicit(&shard->flushed_number, quarantine_retired(pool), memory_order_relaxed);
     atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
@@ -61,21 +66,21 @@ void shard_done(struct pool *pool)
     }
 }
 
-/* Locks the bin of the first shard from `index` on where it is free; NULL when all are taken. */
-static struct bin *free_bin_lock(struct pool *pool, unsigned class, unsigned index)
+/* Takes the lock of the first shard from `index` on where it is free; NULL when all are taken. */
+static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsigned index)
 {
     for (unsigned step = 0; step < pool->shards_max; step++) {
         struct shard *shard = shard_get_or_create(pool, (index + step) % pool->shards_max);
-        if (shard == NULL || !pool_lock_try(&shard->bins[class].lock))
+        if (shard == NULL || !pool_lock_try(shard_lock_at(shard, lock_offset)))
             continue;
         shard_hint = (index + step) % pool->shards_max;
-        return &shard->bins[class];
+        return shard;
     }
     return NULL;
 }
 
-POOL_NOINLINE struct bin *shard_bin_lock_contended(struct pool *pool, unsigned class,
-                                                   unsigned index)
+POOL_NOINLINE struct shard *shard_lock_contended(struct pool *pool, size_t lock_offset,
+                                                 unsigned index)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
     if (!spread && count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
@@ -83,10 +88,10 @@ POOL_NOINLINE struct bin *shard_bin_lock_contended(struct pool *pool, unsigned c
     else if (!spread)
         atomic_store_explicit(&pool->spread, pool->shards_max > 1, memory_order_relaxed);
 
-    struct bin *bin = spread ? free_bin_lock(pool, class, index) : NULL;
-    if (bin == NULL) {
-        bin = &shard_get(pool, spread && shard_get(pool, index) != NULL ? index : 0)->bins[class];
-        pool_lock_acquire(&bin->lock);
+    struct shard *shard = spread ? free_shard_lock(pool, lock_offset, index) : NULL;
+    if (shard == NULL) {
+        shard = shard_get(pool, spread && shard_get(pool, index) != NULL ? index : 0);
+        pool_lock_acquire(shard_lock_at(shard, lock_offset));
     }
-    return bin;
+    return shard;
 }

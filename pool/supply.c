@@ -24,35 +24,37 @@
 /* The buddy grows by this share of what it has, so that calls are few when it is large. */
 #define BUDDY_GROWTH_SHARE 16u
 
-static uint64_t ceiling_bytes(const struct supply_request *request, const uint64_t *gauges)
+/* An open epoch with this share of the bound in it is closed when somebody needs memory. */
+#define EPOCH_SHARE 4u
+
+static uint64_t ceiling_bytes(struct pool *pool, uint64_t live)
 {
-    uint64_t live = gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes;
-    uint64_t peak = pool_max(live, figures_peak(request->pool, GAUGE_live_allocated_bytes));
+    uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
 }
 
 /* ---- giving back ---- */
 
-static void run_unlink(struct extents *extents, struct run *run)
+static void run_unlink(struct runs *runs, struct run *run)
 {
-    *(run->prev != NULL ? &run->prev->next : &extents->runs) = run->next;
+    *(run->prev != NULL ? &run->prev->next : &runs->all) = run->next;
     if (run->next != NULL)
         run->next->prev = run->prev;
 }
 
-static void run_link(struct extents *extents, struct run *run)
+static void run_link(struct runs *runs, struct run *run)
 {
     run->prev = NULL;
-    run->next = extents->runs;
+    run->next = runs->all;
     if (run->next != NULL)
         run->next->prev = run;
-    extents->runs = run;
+    runs->all = run;
 }
 
 /* Gives a run that is in no list of free ones to the driver. On error it still exists. */
 static int run_return(struct pool *pool, struct run *run)
 {
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     page_map_replace(run->address, run->bytes, 0);
     int rc = device_segment_free(pool, run->address, run->bytes);
     if (rc < 0) {
@@ -60,31 +62,31 @@ static int run_return(struct pool *pool, struct run *run)
         return rc;
     }
     count_subtract(&pool->reserved, run->bytes);
-    pool_lock_acquire(&extents->lock);
-    run_unlink(extents, run);
-    pool_lock_release(&extents->lock);
+    pool_lock_acquire(&runs->blocks.lock);
+    run_unlink(runs, run);
+    pool_lock_release(&runs->blocks.lock);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
     return 0;
 }
 
-static struct run *oldest_cached_take(struct extents *extents)
+static struct run *oldest_cached_take(struct runs *runs)
 {
-    pool_lock_acquire(&extents->lock);
-    struct run *run = extents->oldest;
+    pool_lock_acquire(&runs->blocks.lock);
+    struct run *run = runs->oldest;
     if (run != NULL)
-        run_cache_remove_locked(extents, run);
-    pool_lock_release(&extents->lock);
+        run_cache_remove_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
     return run;
 }
 
 /* Gives cached runs back, oldest first, until `bytes` are back; *ret_returned says how many are. */
 static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
 {
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     uint64_t returned = 0;
     int rc = 0;
     while (rc == 0 && returned < bytes) {
-        struct run *run = oldest_cached_take(extents);
+        struct run *run = oldest_cached_take(runs);
         if (run == NULL)
             break;
         uint64_t run_bytes = run->bytes;
@@ -93,9 +95,9 @@ static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
             returned += run_bytes;
             continue;
         }
-        pool_lock_acquire(&extents->lock);
-        run_cache_insert_locked(extents, run);
-        pool_lock_release(&extents->lock);
+        pool_lock_acquire(&runs->blocks.lock);
+        run_cache_insert_locked(runs, run);
+        pool_lock_release(&runs->blocks.lock);
     }
     if (returned > 0) {
         figures_count(pool, COUNTER_trims, 1);
@@ -110,43 +112,45 @@ static void empties_release(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+        if (shard == NULL)
+            continue;
+        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
             struct bin *bin = &shard->bins[class];
             pool_lock_acquire(&bin->lock);
             bin_release_empty_locked(bin);
             pool_lock_release(&bin->lock);
         }
+        pool_lock_acquire(&shard->extents.blocks.lock);
+        segment_spare_release_locked(shard);
+        pool_lock_release(&shard->extents.blocks.lock);
     }
-    pool_lock_acquire(&pool->extents.lock);
-    segment_spare_release_locked(pool);
-    pool_lock_release(&pool->extents.lock);
 }
 
-static struct run *doomed_take(struct extents *extents)
+static struct run *doomed_take(struct runs *runs)
 {
-    pool_lock_acquire(&extents->lock);
-    struct run *run = extents->doomed;
+    pool_lock_acquire(&runs->blocks.lock);
+    struct run *run = runs->doomed;
     if (run != NULL)
-        extents->doomed = run->newer;
-    pool_lock_release(&extents->lock);
+        runs->doomed = run->newer;
+    pool_lock_release(&runs->blocks.lock);
     return run;
 }
 
 /* Gives pinned runs without a block to the driver; what it refuses now stays doomed. */
 static void doomed_return(struct pool *pool)
 {
-    struct extents *extents = &pool->extents;
-    for (struct run *run; (run = doomed_take(extents)) != NULL;) {
+    struct runs *runs = &pool->runs;
+    for (struct run *run; (run = doomed_take(runs)) != NULL;) {
         uint64_t bytes = run->bytes;
         int rc = run_return(pool, run);
-        pool_lock_acquire(&extents->lock);
+        pool_lock_acquire(&runs->blocks.lock);
         if (rc == 0)
-            count_subtract(&extents->wasted_bytes, bytes);
+            count_subtract(&runs->wasted_bytes, bytes);
         if (rc < 0) {
-            run->newer = extents->doomed;
-            extents->doomed = run;
+            run->newer = runs->doomed;
+            runs->doomed = run;
         }
-        pool_lock_release(&extents->lock);
+        pool_lock_release(&runs->blocks.lock);
         if (rc < 0)
             return;
     }
@@ -158,13 +162,13 @@ static void doomed_return(struct pool *pool)
 
 static void stale_return(struct pool *pool)
 {
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     uint64_t serves = count_get(&pool->fence_serves) + 1, returned;
     count_set(&pool->fence_serves, serves);
-    pool_lock_acquire(&extents->lock);
-    const struct run *oldest = extents->oldest;
+    pool_lock_acquire(&runs->blocks.lock);
+    const struct run *oldest = runs->oldest;
     bool stale = oldest != NULL && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
-    pool_lock_release(&extents->lock);
+    pool_lock_release(&runs->blocks.lock);
     if (stale)
         cached_return(pool, 1, &returned);
 }
@@ -179,20 +183,29 @@ static struct run *run_create(struct pool *pool, uint64_t address, size_t bytes)
     return run;
 }
 
+static bool run_cut(struct run *run, struct shard *shard)
+{
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    bool cut = segment_run_cut_locked(shard, run) == 0;
+    pool_lock_release(&shard->extents.blocks.lock);
+    return cut;
+}
+
 static int run_adopt(struct supply_request *request, struct run *run)
 {
     struct pool *pool = request->pool;
-    struct extents *extents = &pool->extents;
+    struct runs *runs = &pool->runs;
     int rc = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
     if (rc < 0)
         return rc == -ENOMEM ? rc : -ENOTSUP;
     count_add(&pool->reserved, run->bytes);
-    pool_lock_acquire(&extents->lock);
-    run_link(extents, run);
     run->cached_since = count_get(&pool->fence_serves);
-    if (request->whole_run || segment_run_cut_locked(pool, run) < 0)
-        run_cache_insert_locked(extents, run);
-    pool_lock_release(&extents->lock);
+    bool cut = !request->whole_run && run_cut(run, shard_here(pool));
+    pool_lock_acquire(&runs->blocks.lock);
+    run_link(runs, run);
+    if (!cut)
+        run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
     count_add_shared(&pool->generation, 1);
     figures_sample(pool);
     return 0;
@@ -234,7 +247,8 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
 {
     if (request->whole_run)
         return request->wanted_bytes;
-    uint64_t share = count_get(&request->pool->extents.buddy_bytes) / BUDDY_GROWTH_SHARE;
+    uint64_t share = count_get(&shard_here(request->pool)->extents.buddy_bytes) /
+                     BUDDY_GROWTH_SHARE;
     uint64_t bytes = pool_max(share & ~(POOL_SEGMENT_BYTES - 1), POOL_SEGMENT_BYTES);
     uint64_t room = pool_minus(ceiling, count_get(&request->pool->reserved));
     bytes = pool_min(bytes, SEGMENT_CUT_MAX);
@@ -246,7 +260,7 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     struct pool *pool = request->pool;
     size_t bytes = growth_bytes(request, ceiling);
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
-    if (after > ceiling && count_get(&pool->extents.cached_runs) > 0) {
+    if (after > ceiling && count_get(&pool->runs.cached_bytes) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
         cached_return(pool, after - ceiling, &returned);
     }
@@ -256,16 +270,29 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     return rc;
 }
 
+/* Whether the pool grew, which it does only if that costs nothing else and stays below `ceiling`.
+ */
+static bool grow_below(struct supply_request *request, uint64_t ceiling)
+{
+    uint64_t after = count_get(&request->pool->reserved) + POOL_SEGMENT_BYTES;
+    return after <= ceiling && driver_grow(request, growth_bytes(request, ceiling)) == 0;
+}
+
 /* ---- the quarantine as a source ---- */
 
-static bool fences_poll(struct supply_request *request)
+static bool fences_query(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     uint64_t queries = count_get(&pool->counters[COUNTER_fence_queries]);
     bool any = quarantine_poll_locked(pool);
     if (count_get(&pool->counters[COUNTER_fence_queries]) != queries)
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-    return any && quarantine_flush_locked(pool);
+    return any;
+}
+
+static bool fences_poll(struct supply_request *request)
+{
+    return fences_query(request) && quarantine_flush_locked(request->pool);
 }
 
 static void epoch_close(struct supply_request *request)
@@ -292,15 +319,14 @@ static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
     quarantine_bytes_get(pool, &all, &open);
     uint64_t after = count_get(&pool->reserved) + request->wanted_bytes;
     bool useful = all >= request->wanted_bytes;
-    if (open > 0 && (open >= bound / 4 || (after > ceiling && useful)))
+    if (open > 0 && (open >= bound / EPOCH_SHARE || (after > ceiling && useful)))
         epoch_close(request);
     if (fences_poll(request)) {
         stale_return(pool);
         return true;
     }
     bool owed = all > bound ||
-                (useful &&
-                 after - pool_min(after, count_get(&pool->extents.cached_runs)) > ceiling);
+                (useful && after - pool_min(after, count_get(&pool->runs.cached_bytes)) > ceiling);
     return owed && fence_wait(request);
 }
 
@@ -330,9 +356,9 @@ static bool pressure_wait(struct supply_request *request)
 static bool quarantined_surrender(struct pool *pool)
 {
     uint64_t before = count_get(&pool->reserved);
-    pool_lock_acquire(&pool->extents.lock);
-    bool any = extents_surrender_locked(pool);
-    pool_lock_release(&pool->extents.lock);
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    bool any = runs_surrender_locked(pool);
+    pool_lock_release(&pool->runs.blocks.lock);
     if (!any)
         return false;
     figures_count(pool, COUNTER_pressure_surrender, 1);
@@ -387,7 +413,8 @@ static int supply_step(struct supply_request *request)
 
     uint64_t gauges[GAUGE_COUNT];
     figures_gauges_get(pool, gauges);
-    uint64_t ceiling = ceiling_bytes(request, gauges);
+    uint64_t ceiling = ceiling_bytes(pool,
+                                     gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
     if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run &&
@@ -402,6 +429,37 @@ static int supply_step(struct supply_request *request)
 void supply_attempt(struct supply_request *request)
 {
     request->generation = count_get(&request->pool->generation);
+}
+
+/* Whether supply_apart() is likely to give something; asked without a lock. */
+static bool apart_promising(struct pool *pool, const struct shard *shard)
+{
+    return quarantine_pending(pool) || shard->flushed_number != quarantine_retired(pool) ||
+           quarantine_due(pool, EPOCH_SHARE) ||
+           count_get(&pool->reserved) + POOL_SEGMENT_BYTES <= ceiling_bytes(pool, 0);
+}
+
+static bool apart_step(struct supply_request *request, struct shard *shard)
+{
+    struct pool *pool = request->pool;
+    if (count_get(&pool->generation) != request->generation)
+        return true;
+    if (quarantine_due(pool, EPOCH_SHARE))
+        epoch_close(request);
+    return fences_query(request) || quarantine_shard_flush_locked(shard) ||
+           grow_below(request, ceiling_bytes(pool, 0));
+}
+
+bool supply_apart(struct supply_request *request)
+{
+    struct pool *pool = request->pool;
+    struct shard *shard = shard_here(pool);
+    if (!atomic_load_explicit(&pool->spread, memory_order_relaxed) || !apart_promising(pool, shard))
+        return false;
+    pool_lock_acquire(&pool->backend_lock);
+    bool any = apart_step(request, shard);
+    pool_lock_release(&pool->backend_lock);
+    return any;
 }
 
 int supply_more(struct supply_request *request)
@@ -446,11 +504,11 @@ void supply_doomed_return(struct pool *pool)
 
 void supply_cache_bound(struct pool *pool)
 {
-    uint64_t cached = count_get(&pool->extents.cached_runs), returned;
+    uint64_t cached = count_get(&pool->runs.cached_bytes), returned;
     if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
         return;
     pool_lock_acquire(&pool->backend_lock);
-    cached = count_get(&pool->extents.cached_runs);
+    cached = count_get(&pool->runs.cached_bytes);
     cached_return(pool, pool_minus(cached, pool->config.cache_max), &returned);
     pool_lock_release(&pool->backend_lock);
 }
@@ -464,7 +522,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
         quarantine_drain(pool);
     empties_release(pool);
     doomed_return(pool);
-    uint64_t cached = count_get(&pool->extents.cached_runs), surrendered = 0;
+    uint64_t cached = count_get(&pool->runs.cached_bytes), surrendered = 0;
     int rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     if (keep_bytes == 0) {
         uint64_t before = count_get(&pool->reserved);

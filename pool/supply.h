@@ -38,6 +38,13 @@ struct supply_request {
 /** Notes the state of the pool; to be called before each attempt to allocate. */
 void supply_attempt(struct supply_request *request);
 
+/**
+ * In a pool that has spread, before the request may take what another shard has left over: whether
+ * something came that this thread's shard can have, from the quarantine without waiting or from
+ * growing below the ceiling. Shards that live on each other's leftovers meet at every operation.
+ */
+bool supply_apart(struct supply_request *request);
+
 /** Takes one step. 0: try again; otherwise the error to report: -ENOMEM, or the backend's. */
 int supply_more(struct supply_request *request);
 

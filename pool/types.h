@@ -6,8 +6,11 @@
  *                                    └─► block               middle, ≤ 2 MiB
  *           └─► run (a driver allocation of its own)         large
  *
- * A run is one driver allocation: either cut into segments for the buddy, or one large block, or
- * cached whole. Equations, checked by pool_check():
+ *   pool ─► shard ─► bins (slabs of one class), extents (segments)
+ *       └─► runs
+ *
+ * A run is one driver allocation: either cut into segments for the buddy of one shard, or one large
+ * block, or cached whole. Equations, checked by pool_check():
  *
  *   slab     live + quarantined + free objects = objects
  *   bin      allocations - frees = live, frees - retired = quarantined
@@ -15,8 +18,8 @@
  *   pool     live + quarantined + cached + waste = reserved = bytes of all runs
  *            (waste: tails of slabs, and what is free in pinned runs)
  *
- * Order of locks: backend, then bin, then extents (lock.h). Labels of the quarantine are written
- * under the bin or extents lock (quarantine.h says why).
+ * Order of locks: backend, then bin, then extents, then runs (lock.h). Labels of the quarantine are
+ * written under the lock of a bin, of extents or of the runs (quarantine.h says why).
  */
 #ifndef POOL_TYPES_H
 #define POOL_TYPES_H
@@ -71,7 +74,6 @@ struct slab {
     uint8_t place;
     uint8_t objects;
     uint8_t class; /* immutable: metadata of slabs is type-stable per class */
-    uint8_t shard;
     struct object_record record[] POOL_ALIGNED;
 };
 
@@ -108,16 +110,7 @@ struct POOL_ALIGNED bin {
     uint32_t slab_bytes;
 };
 
-/** A set of bins; threads that collide spread over several. */
-struct shard {
-    struct bin bins[SIZE_CLASS_COUNT];
-    /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
-     * Atomic, used once the pool has spread. */
-    _Atomic int64_t pending POOL_ALIGNED;
-    _Atomic uint32_t unsettled POOL_ALIGNED; /* bit c: bin c may have unsettled frees */
-};
-
-/** A middle or large block. All fields guarded by the extents lock. */
+/** A middle or large block. All fields guarded by the lock of its blocks. */
 struct __attribute__((aligned(16))) block {
     uint32_t site;
     uint32_t free_site;
@@ -139,12 +132,11 @@ struct __attribute__((aligned(16))) block {
 
 /**
  * What begins in, or for a slab covers, 64 KiB of a segment: 0, a struct block, or with SLOT_SLAB
- * set a struct slab with its class and shard in the bits that the address of a cache line leaves.
+ * set a struct slab with its class in the bits that the address of a cache line leaves.
  */
 typedef uint64_t slot_entry;
-#define SLOT_SLAB       ((slot_entry)1)
-#define SLOT_SLAB_MASK  ((UINT64_C(1) << 48) - POOL_CACHE_LINE)
-#define SLOT_SHARD_BITS 48
+#define SLOT_SLAB      ((slot_entry)1)
+#define SLOT_SLAB_MASK (~(slot_entry)(POOL_CACHE_LINE - 1))
 
 /**
  * 64 KiB of a segment. For a slab, all that a free needs: `entry`, written under the locks of the
@@ -162,8 +154,7 @@ struct segment_slot {
 
 static inline slot_entry slot_of_slab(const struct slab *slab)
 {
-    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->shard << SLOT_SHARD_BITS |
-           (slot_entry)slab->class << 1 | SLOT_SLAB;
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 | SLOT_SLAB;
 }
 
 static inline struct slab *slot_slab(slot_entry entry)
@@ -176,19 +167,14 @@ static inline unsigned slot_class(slot_entry entry)
     return entry >> 1 & (SIZE_CLASS_COUNT - 1);
 }
 
-static inline unsigned slot_shard(slot_entry entry)
-{
-    return (unsigned)(entry >> SLOT_SHARD_BITS);
-}
-
 /** 2 MiB under a buddy. */
 struct POOL_ALIGNED segment {
-    _Atomic(struct pool *) pool; /* constant while the page map knows the segment */
-    _Atomic uint64_t address;    /* likewise */
-    struct run *run;             /* likewise */
-    struct segment *next, *prev; /* of the same key; guarded by extents, like all below */
-    uint8_t key;                 /* largest free order * 4 + fullness, or SEGMENT_UNLISTED */
-    atomic_bool pinned;          /* of the run; read by anyone */
+    _Atomic(struct shard *) shard; /* constant while the page map knows the segment */
+    _Atomic uint64_t address;      /* likewise */
+    struct run *run;               /* likewise */
+    struct segment *next, *prev;   /* of the same key; guarded by extents, like all below */
+    uint8_t key;                   /* largest free order * 4 + fullness, or SEGMENT_UNLISTED */
+    atomic_bool pinned;            /* of the run; read by anyone */
 
     struct segment_slot slot[SEGMENT_SLOTS] POOL_ALIGNED;
 
@@ -202,45 +188,73 @@ enum run_use {
     RUN_DOOMED, /* pinned and free: waits to go back to the driver */
 };
 
-/** One driver allocation. Guarded by the extents lock unless said otherwise. */
+/** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
 struct __attribute__((aligned(16))) run {
     uint64_t address; /* immutable, as bytes and pool */
     size_t bytes;
     struct pool *pool;
     struct block block;        /* RUN_LARGE, and the last one of RUN_CACHED */
-    uint32_t segments_used;    /* RUN_BUDDY: segments that are not wholly free */
+    uint32_t segments_used;    /* RUN_BUDDY: segments not wholly free; guarded by their extents */
     uint32_t priority;         /* in the tree of cached runs */
     struct run *left, *right;  /* in the tree */
     struct run *newer, *older; /* among cached runs, by time of their return */
     uint64_t cached_since;     /* `fence_serves` of the pool when it was cached */
     struct run *next, *prev;   /* among all runs of the pool */
     uint8_t use;               /* enum run_use */
-    bool pinned;               /* exported: never handed out again */
+    bool pinned;               /* exported: never handed out again; RUN_BUDDY: as segments_used */
     uint64_t metadata_link;
 };
 
-/** Everything above the slabs: segments, runs, middle blocks. Guarded by its lock. */
-struct POOL_ALIGNED extents {
-    struct pool_lock lock;
+/** Middle blocks of one shard, or the large ones of a pool: what both kinds have. */
+struct blocks {
+    struct pool_lock lock; /* guards the blocks, and all of the structure that holds this one */
     struct block *quarantine_head, *quarantine_tail; /* labels never decrease along it */
+
+    /* Written under lock, read by anyone. */
+    pool_count allocations, frees, live_bytes, quarantined_bytes;
+    pool_count open_bytes; /* freed since the last epoch was closed */
+};
+
+/** The segments of a shard, middle blocks and slabs in them. */
+struct POOL_ALIGNED extents {
+    struct blocks blocks;
     struct block *unused_blocks;
     uint64_t segment_keys; /* bit k: segments[k] is not empty */
     struct segment *segments[BUDDY_ORDERS * SEGMENT_FULLNESSES];
-    struct run *runs;        /* all of the pool */
+    struct run *spare; /* one RUN_BUDDY without a block in it, kept against flapping */
+
+    /* Written under lock, read by anyone. */
+    pool_count spare_bytes;  /* of the spare run; 0: none */
+    pool_count free_bytes;   /* free leaves outside pinned runs */
+    pool_count buddy_bytes;  /* of RUN_BUDDY */
+    pool_count wasted_bytes; /* free leaves in pinned runs */
+};
+
+/** All runs of a pool: large blocks, cached ones, and those cut for the shards. */
+struct POOL_ALIGNED runs {
+    struct blocks blocks;
+    struct run *all;
     struct run *cached_root; /* tree by size */
     struct run *newest, *oldest;
-    struct run *spare;  /* one RUN_BUDDY without a block in it, kept against flapping */
     struct run *doomed; /* by `newer` */
     uint32_t random;    /* priorities of the tree */
 
     /* Written under lock, read by anyone. */
-    pool_count allocations, frees, live_bytes, quarantined_bytes;
-    pool_count open_bytes;   /* freed since the last epoch was closed */
-    pool_count free_bytes;   /* free leaves outside pinned runs, and cached runs */
-    pool_count cached_runs;  /* bytes of cached runs alone */
-    pool_count buddy_bytes;  /* of RUN_BUDDY */
-    pool_count wasted_bytes; /* free in pinned runs */
+    pool_count cached_bytes; /* of RUN_CACHED */
+    pool_count wasted_bytes; /* of RUN_DOOMED */
     pool_count large_waste;  /* reused runs: bytes beyond what a new one would have had */
+};
+
+/** What threads that collide have each their own of. */
+struct shard {
+    struct bin bins[SIZE_CLASS_COUNT];
+    struct extents extents;
+    struct pool *pool;               /* immutable */
+    _Atomic uint32_t flushed_number; /* labels up to here have left; guarded by the backend lock */
+    /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
+     * Atomic, used once the pool has spread. */
+    _Atomic int64_t pending POOL_ALIGNED;
+    _Atomic uint32_t unsettled POOL_ALIGNED; /* bit c: bin c may have unsettled frees */
 };
 
 /** A closed epoch whose fence has not been passed. */
@@ -260,7 +274,6 @@ struct quarantine {
     _Atomic uint32_t open_number;    /* the label of a free now */
     _Atomic uint32_t retired_number; /* labels up to here may be handed out */
     bool fences_unsupported;
-    uint32_t flushed_number;  /* every label up to here has left the quarantine */
     uint32_t first, count;    /* in the ring */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
@@ -286,7 +299,7 @@ struct pool {
     pool_count sample_at; /* the next peak that makes figures_sample() look at the others */
     pool_count metadata_bytes;
 
-    struct extents extents;
+    struct runs runs;
 
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
@@ -297,7 +310,7 @@ struct pool {
     struct pool_lock sample_lock; /* rank METADATA; guards the gauges' peaks below */
     struct pool_gauge gauges[GAUGE_COUNT];
     uint64_t peak_time_ns;
-    pool_count counters[COUNTER_COUNT]; /* atomic; those kept in bins and extents stay 0 here */
+    pool_count counters[COUNTER_COUNT]; /* atomic; those kept in bins and blocks stay 0 here */
 
     struct pool *registry_next; /* guarded by the registry lock */
     uint64_t metadata_link;
@@ -307,7 +320,6 @@ _Static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's heade
 _Static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
 _Static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,
                "what every hit needs is one line");
-_Static_assert(POOL_SHARDS_MAX <= 1u << (64 - SLOT_SHARD_BITS), "a shard fits an entry");
 _Static_assert(sizeof(struct block) % 16 == 0 && sizeof(struct run) % 16 == 0, "metadata.h");
 
 static inline uint64_t object_address(const struct bin *bin, struct object object)

@@ -181,6 +181,44 @@ Test(threads, the_peak_of_a_pool_that_has_spread_is_nearly_exact, .init = setup,
     cr_assert_leq(figures.live_requested_bytes.peak, live + slack);
 }
 
+static void *replacer_main(void *argument)
+{
+    struct worker *worker = argument;
+    enum { HELD = 1250 };
+    uint64_t held[HELD] = {0};
+    for (int operation = 0; operation < 200000; operation++) {
+        uint64_t r = random_next(&worker->seed);
+        uint64_t *slot = &held[r % HELD];
+        if (*slot != 0)
+            give(*slot);
+        *slot = take(512 + (r >> 32) % worker->bytes_max);
+    }
+    for (int index = 0; index < HELD; index++)
+        give(held[index]);
+    return NULL;
+}
+
+/* One thread's fence serves them all: those who found nothing at the same moment must not each grow
+ * the pool after it. */
+Test(threads, the_reserve_stays_near_its_ceiling, .fini = teardown)
+{
+    struct worker workers[THREADS];
+    setup();
+    fake.complete_at_once = true;
+    for (int index = 0; index < THREADS; index++) {
+        workers[index] = (struct worker){.seed = 88172645463325252u + (unsigned)index * 7919,
+                                         .bytes_max = 3584};
+        pthread_create(&workers[index].thread, NULL, replacer_main, &workers[index]);
+    }
+    for (int index = 0; index < THREADS; index++)
+        pthread_join(workers[index].thread, NULL);
+    struct pool_statistics figures = statistics();
+    uint64_t ceiling = figures.live_allocated_bytes.peak + (12 << 20);
+    cr_assert_leq(figures.reserved_bytes.peak, ceiling + (4 << 20), "reserved %llu MiB of %llu MiB",
+                  (unsigned long long)figures.reserved_bytes.peak >> 20,
+                  (unsigned long long)ceiling >> 20);
+}
+
 static void tight(struct pool_config *config)
 {
     config->quarantine_max = 1 << 20;
