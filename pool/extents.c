@@ -61,10 +61,11 @@ static struct block *middle_take(struct shard *shard, uint32_t leaves)
 static void middle_give(struct block *block)
 {
     struct segment *segment = segment_of_page(block->address);
+    struct shard *shard = segment->shard; /* the segment may be gone with its last block */
     uint64_t offset = block->address & (POOL_SEGMENT_BYTES - 1);
     segment_window_set_locked(segment, block->address, NULL);
     segment_leaves_give_locked(segment, (uint32_t)(offset / SIZE_LEAF_BYTES), block->leaves);
-    block_destroy(segment->shard, block);
+    block_destroy(shard, block);
 }
 
 /* ---- large ---- */

@@ -504,15 +504,18 @@ void pool_prefetch(uint64_t address)
 
 /* ---- exporting ---- */
 
-static void segment_slabs_pin(struct segment *segment)
+static void segment_slabs_pin(page_entry entry)
 {
+    struct segment *segment = (struct segment *)entry;
+    if (entry == 0 || entry & PAGE_ENTRY_RUN) /* its last block has been freed meanwhile */
+        return;
     for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
         uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
-        slot_entry entry = segment_slot_get(segment, address);
-        struct bin *bin = entry & SLOT_SLAB ? slab_bin_lock(segment, entry, address) : NULL;
+        slot_entry slot = segment_slot_get(segment, address);
+        struct bin *bin = slot & SLOT_SLAB ? slab_bin_lock(segment, slot, address) : NULL;
         if (bin == NULL)
             continue;
-        bin_slab_pin_locked(bin, slot_slab(entry));
+        bin_slab_pin_locked(bin, slot_slab(slot));
         pool_lock_release(&bin->lock);
     }
 }
@@ -560,7 +563,7 @@ int pool_pin_segment(uint64_t address)
     run->pinned = true;
     pool_lock_release(&blocks->lock);
     for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
-        segment_slabs_pin(segment_of_page(run->address + offset));
+        segment_slabs_pin(page_map_get(run->address + offset));
     pool_lock_release(&pool->backend_lock);
     return 0;
 }

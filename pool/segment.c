@@ -100,7 +100,6 @@ int segment_run_cut_locked(struct shard *shard, struct run *run)
         page_map_replace(run->address + offset, POOL_SEGMENT_BYTES, (page_entry)segment);
     }
     run->use = RUN_BUDDY;
-    run->block.state = BLOCK_UNUSED;
     run->segments_used = 0;
     count_add(&extents->buddy_bytes, run->bytes);
     count_add(&extents->free_bytes, run->bytes);
@@ -148,8 +147,10 @@ static struct run *cached_run_take(struct runs *runs)
     struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
     if (run != NULL && run->bytes > SEGMENT_CUT_MAX)
         run = NULL;
-    if (run != NULL)
+    if (run != NULL) {
         run_cache_remove_locked(runs, run);
+        run->block.state = BLOCK_UNUSED; /* what it last was is forgotten from here on */
+    }
     pool_lock_release(&runs->blocks.lock);
     return run;
 }

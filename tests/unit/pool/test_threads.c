@@ -219,6 +219,33 @@ Test(threads, the_reserve_stays_near_its_ceiling, .fini = teardown)
                   (unsigned long long)ceiling >> 20);
 }
 
+static void *emptier_main(void *argument)
+{
+    struct worker *worker = argument;
+    for (int operation = 0; operation < 5000; operation++) {
+        uint64_t r = random_next(&worker->seed);
+        uint64_t one = take((1 << 20) + r % (1 << 20)), other = take(40000 + (r >> 32) % 60000);
+        give(one);
+        give(other);
+    }
+    return NULL;
+}
+
+/* Each free may be the last of a segment, whose descriptor then serves another shard at once. */
+Test(threads, segments_change_shards, .init = setup, .fini = teardown)
+{
+    struct worker workers[THREADS];
+    fake.complete_at_once = true;
+    for (int index = 0; index < THREADS; index++) {
+        workers[index] = (struct worker){.seed = 88172645463325252u + (unsigned)index * 7919};
+        pthread_create(&workers[index].thread, NULL, emptier_main, &workers[index]);
+    }
+    for (int index = 0; index < THREADS; index++)
+        pthread_join(workers[index].thread, NULL);
+    check_pool();
+    cr_assert_eq(statistics().live_blocks.current, 0);
+}
+
 static void tight(struct pool_config *config)
 {
     config->quarantine_max = 1 << 20;
