@@ -2,8 +2,8 @@
 /*
  * The pool's lock: eight bytes, one atomic operation when nobody competes.
  *
- * A waiter spins as long as a critical section should last, then sleeps in the kernel, so that
- * eight threads on two cores do not burn the time slices the owner needs. Ranks say in which order
+ * A waiter spins about as long as going to sleep costs, then sleeps in the kernel, so that eight
+ * threads on two cores do not burn the time slices the owner needs. Ranks say in which order
  * locks may be taken: a thread may take a lock only while it holds none of the same or a higher
  * rank. Debug builds check it on every acquisition.
  *
