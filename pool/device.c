@@ -34,6 +34,7 @@ int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_addre
         figures_count(pool, COUNTER_segment_allocations, 1);
         *ret_address = address;
     }
+    atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
     observe_since(
         pool, start_ns,
         (struct pool_event){
@@ -47,6 +48,7 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
     int rc = pool->backend.segment_free(pool->backend.state, address, bytes);
     figures_count(pool, COUNTER_driver_calls, 1);
     if (rc == 0) {
+        atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
         figures_count(pool, COUNTER_segment_frees, 1);
         figures_count(pool, COUNTER_returned_bytes, bytes);
     }

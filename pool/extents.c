@@ -7,8 +7,6 @@
  */
 #include "pool/extents.h"
 
-#include <errno.h>
-
 #include "pool/device.h"
 #include "pool/quarantine.h"
 #include "pool/run_cache.h"
@@ -141,32 +139,39 @@ static void block_give(struct pool *pool, struct block *block)
         middle_give(block);
 }
 
-static struct block *block_hand_out(struct blocks *blocks, struct block *block, size_t bytes)
+static bool block_hand_out(struct blocks *blocks, struct block *block, size_t bytes, uint32_t site,
+                           struct pool_block *ret_block)
 {
-    if (block == NULL)
-        return NULL;
+    if (POOL_UNLIKELY(block == NULL))
+        return false;
     block->state = BLOCK_LIVE;
     block->requested_bytes = bytes;
+    block->site = site;
     block->free_site = 0;
     count_add(&blocks->allocations, 1);
     count_add(&blocks->live_bytes, block_bytes(block));
-    return block;
+    block_describe_locked(block, ret_block);
+    return true;
 }
 
-struct block *extents_allocate_locked(struct shard *shard, size_t bytes)
+bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
+                             struct pool_block *ret_block)
 {
     struct blocks *blocks = &shard->extents.blocks;
     if (blocks->quarantine_head != NULL)
         blocks_retire_locked(shard->pool, blocks, RETIRE_PER_ALLOCATION);
-    return block_hand_out(blocks, middle_take(shard, size_leaves(bytes)), bytes);
+    struct block *block = middle_take(shard, size_leaves(bytes));
+    return block_hand_out(blocks, block, bytes, site, ret_block);
 }
 
-struct block *runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit)
+bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
+                          struct pool_block *ret_block)
 {
     struct blocks *blocks = &pool->runs.blocks;
     if (blocks->quarantine_head != NULL)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    return block_hand_out(blocks, large_take(pool, bytes, fit), bytes);
+    struct block *block = large_take(pool, bytes, fit);
+    return block_hand_out(blocks, block, bytes, site, ret_block);
 }
 
 static void quarantine_append(struct blocks *blocks, struct block *block, uint32_t label)

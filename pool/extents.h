@@ -26,13 +26,15 @@ static inline size_t extents_run_bytes(size_t bytes)
 }
 
 /**
- * Hands out a middle block, from what is free in the shard or has left its quarantine. NULL when
+ * Hands out a middle block, from what is free in the shard or has left its quarantine. False when
  * there is nothing suitable.
  */
-struct block *extents_allocate_locked(struct shard *shard, size_t bytes);
+bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
+                             struct pool_block *ret_block);
 
 /** The same for a large block, from cached runs. */
-struct block *runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit);
+bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
+                          struct pool_block *ret_block);
 
 /**
  * Locks the blocks that the one around `address` belongs to, if there is one; `entry` is what the

@@ -66,14 +66,20 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     ret_block->live = true;
 }
 
-static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+/* Lets go of the bin, with the object if there is one. */
+static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
+                              struct pool_block *ret_block)
 {
-    struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
-    struct object object = bin_take_locked(bin);
     if (POOL_LIKELY(object.slab != NULL))
         object_hand_out(bin, object, bytes, site, ret_block);
     pool_lock_release(&bin->lock);
     return object.slab != NULL;
+}
+
+static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
+    return small_done(bin, bin_take_locked(bin), bytes, site, ret_block);
 }
 
 /* In one shard, if need be from a new slab. */
@@ -85,25 +91,13 @@ static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
     struct object object = bin_take_locked(bin);
     if (object.slab == NULL && bin_grow_locked(bin) == 0)
         object = bin_take_locked(bin);
-    if (object.slab != NULL)
-        object_hand_out(bin, object, bytes, site, ret_block);
-    pool_lock_release(&bin->lock);
-    return object.slab != NULL;
-}
-
-static bool block_hand_out(struct block *block, uint32_t site, struct pool_block *ret_block)
-{
-    if (POOL_UNLIKELY(block == NULL))
-        return false;
-    block->site = site;
-    block_describe_locked(block, ret_block);
-    return true;
+    return small_done(bin, object, bytes, site, ret_block);
 }
 
 static bool middle_try_locked(struct shard *shard, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
-    bool done = block_hand_out(extents_allocate_locked(shard, bytes), site, ret_block);
+    bool done = extents_allocate_locked(shard, bytes, site, ret_block);
     pool_lock_release(&shard->extents.blocks.lock);
     return done;
 }
@@ -136,22 +130,26 @@ static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uin
 {
     spare_offer(pool, bytes);
     pool_lock_acquire(&pool->runs.blocks.lock);
-    bool done = block_hand_out(runs_allocate_locked(pool, bytes, fit), site, ret_block);
+    bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
     pool_lock_release(&pool->runs.blocks.lock);
     return done;
 }
 
-/* From what the shard of this thread has, or with `others` from what any other has left over. */
-static bool shards_try(struct pool *pool, bool others, size_t bytes, uint32_t site,
-                       struct pool_block *ret_block)
+static bool shard_try(struct shard *shard, size_t bytes, uint32_t site,
+                      struct pool_block *ret_block)
+{
+    return bytes <= SIZE_SMALL_MAX ? small_try_in(shard, bytes, site, ret_block)
+                                   : middle_try_in(shard, bytes, site, ret_block);
+}
+
+/* From what any shard has left over. This thread's comes first, and again: it may be another by
+ * now, as the processor may. */
+static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     unsigned index = shard_index(pool);
-    for (unsigned step = others; step < (others ? POOL_SHARDS_MAX : 1); step++) {
+    for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
         struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
-        if (shard == NULL)
-            continue;
-        if (bytes <= SIZE_SMALL_MAX ? small_try_in(shard, bytes, site, ret_block)
-                                    : middle_try_in(shard, bytes, site, ret_block))
+        if (shard != NULL && shard_try(shard, bytes, site, ret_block))
             return true;
     }
     return false;
@@ -168,7 +166,7 @@ static size_t supply_bytes(size_t bytes)
     return class.slab_bytes;
 }
 
-/* One more attempt, with all that can be had without waiting or taking memory from others. */
+/* One more attempt, with all that can be had without waiting. */
 static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site,
                      struct pool_block *ret_block)
 {
@@ -176,9 +174,9 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
     supply_attempt(request);
     if (request->whole_run)
         return large_try(pool, bytes, request->fit, site, ret_block);
-    while (!shards_try(pool, false, bytes, site, ret_block)) {
+    while (!shard_try(shard_here(pool), bytes, site, ret_block)) {
         if (!supply_apart(request))
-            return shards_try(pool, true, bytes, site, ret_block);
+            return shards_try(pool, bytes, site, ret_block);
         supply_attempt(request);
     }
     return true;

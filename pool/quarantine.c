@@ -76,7 +76,7 @@ bool quarantine_due(const struct pool *pool, unsigned share)
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
     shard_bytes_add(shard_here(pool), &all, &open);
     open *= spread ? pool->shards_max : 1;
-    open += count_get(&pool->runs.blocks.open_bytes) + count_get(&pool->quarantine.carried_bytes);
+    open += count_get(&pool->runs.blocks.open_bytes);
     return open >= quarantine_bound(pool) / share;
 }
 

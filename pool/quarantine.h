@@ -51,8 +51,9 @@ void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *
 uint64_t quarantine_bound(const struct pool *pool);
 
 /**
- * Whether the open epoch holds 1/`share` of the bound or more, as far as this thread's shard tells:
- * the others are taken to have freed as much. Reads no cache line that other shards write.
+ * Whether 1/`share` of the bound or more has been freed since an epoch was last closed, or tried to
+ * be, as far as this thread's shard tells: the others are taken to have freed as much, so that no
+ * bin of theirs is read.
  */
 bool quarantine_due(const struct pool *pool, unsigned share);
 

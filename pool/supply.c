@@ -274,12 +274,18 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     return rc;
 }
 
-/* Whether the pool grew, which it does only if that costs nothing else and stays below `ceiling`.
- */
-static bool grow_below(struct supply_request *request, uint64_t ceiling)
+/* Whether the pool may grow for no need but to keep shards apart: below the ceiling that the peak
+ * alone allows, and while the driver does not refuse. */
+static bool apart_may_grow(struct pool *pool)
 {
-    uint64_t after = count_get(&request->pool->reserved) + POOL_SEGMENT_BYTES;
-    return after <= ceiling && driver_grow(request, growth_bytes(request, ceiling)) == 0;
+    return !atomic_load_explicit(&pool->refused, memory_order_relaxed) &&
+           count_get(&pool->reserved) + POOL_SEGMENT_BYTES <= ceiling_bytes(pool, 0);
+}
+
+static bool apart_grow(struct supply_request *request)
+{
+    return apart_may_grow(request->pool) &&
+           driver_grow(request, growth_bytes(request, ceiling_bytes(request->pool, 0))) == 0;
 }
 
 /* ---- the quarantine as a source ---- */
@@ -439,8 +445,7 @@ void supply_attempt(struct supply_request *request)
 static bool apart_promising(struct pool *pool, const struct shard *shard)
 {
     return quarantine_pending(pool) || shard->flushed_number != quarantine_retired(pool) ||
-           quarantine_due(pool, EPOCH_SHARE_APART) ||
-           count_get(&pool->reserved) + POOL_SEGMENT_BYTES <= ceiling_bytes(pool, 0);
+           quarantine_due(pool, EPOCH_SHARE_APART) || apart_may_grow(pool);
 }
 
 static bool apart_step(struct supply_request *request, struct shard *shard)
@@ -450,8 +455,7 @@ static bool apart_step(struct supply_request *request, struct shard *shard)
         return true;
     if (quarantine_due(pool, EPOCH_SHARE_APART))
         epoch_close(request);
-    return fences_query(request) || quarantine_shard_flush_locked(shard) ||
-           grow_below(request, ceiling_bytes(pool, 0));
+    return fences_query(request) || quarantine_shard_flush_locked(shard) || apart_grow(request);
 }
 
 bool supply_apart(struct supply_request *request)

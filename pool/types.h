@@ -304,6 +304,7 @@ struct pool {
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
     pool_count reserved;     /* written under the backend lock */
+    atomic_bool refused;     /* the driver's last word was no; written under the backend lock */
     pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
     pool_count generation;   /* grows whenever memory became available off the hit path */
 

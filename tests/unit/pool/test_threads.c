@@ -198,12 +198,9 @@ static void *replacer_main(void *argument)
     return NULL;
 }
 
-/* One thread's fence serves them all: those who found nothing at the same moment must not each grow
- * the pool after it. */
-Test(threads, the_reserve_stays_near_its_ceiling, .fini = teardown)
+static void replacers_run(void)
 {
     struct worker workers[THREADS];
-    setup();
     fake.complete_at_once = true;
     for (int index = 0; index < THREADS; index++) {
         workers[index] = (struct worker){.seed = 88172645463325252u + (unsigned)index * 7919,
@@ -212,11 +209,30 @@ Test(threads, the_reserve_stays_near_its_ceiling, .fini = teardown)
     }
     for (int index = 0; index < THREADS; index++)
         pthread_join(workers[index].thread, NULL);
+}
+
+/* One thread's fence serves them all: those who found nothing at the same moment must not each grow
+ * the pool after it. */
+Test(threads, the_reserve_stays_near_its_ceiling, .init = setup, .fini = teardown)
+{
+    replacers_run();
     struct pool_statistics figures = statistics();
     uint64_t ceiling = figures.live_allocated_bytes.peak + (12 << 20);
     cr_assert_leq(figures.reserved_bytes.peak, ceiling + (4 << 20), "reserved %llu MiB of %llu MiB",
                   (unsigned long long)figures.reserved_bytes.peak >> 20,
                   (unsigned long long)ceiling >> 20);
+}
+
+/* Shards that would like room of their own must not ask a full device for it again and again. */
+Test(threads, a_full_device_is_not_pestered, .init = setup, .fini = teardown)
+{
+    fake.capacity_bytes = 30 << 20;
+    replacers_run();
+    struct pool_statistics figures = statistics();
+    uint64_t refused = figures.driver_calls - figures.segment_allocations - figures.segment_frees -
+                       figures.fences - figures.fence_queries;
+    cr_assert_leq(refused, figures.fences / 4, "%llu refused calls, %llu fences",
+                  (unsigned long long)refused, (unsigned long long)figures.fences);
 }
 
 static void *emptier_main(void *argument)
