@@ -15,12 +15,12 @@
 #include <string.h>
 
 #include "pool/pool.h"
-#include "shim/caller.h"
-#include "shim/gate.h"
-#include "shim/ipc_board.h"
-#include "shim/real.h"
-#include "shim/record.h"
-#include "shim/say.h"
+#include "shim/resolve/caller.h"
+#include "shim/context/gate.h"
+#include "shim/share/ipc_board.h"
+#include "shim/resolve/real.h"
+#include "shim/observe/record.h"
+#include "shim/options/say.h"
 
 atomic_int shim_mode_now;
 

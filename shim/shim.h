@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#include "shim/options.h"
+#include "shim/options/options.h"
 
 enum shim_mode {
     SHIM_UNKNOWN, /* nothing has asked yet */

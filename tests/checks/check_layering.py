@@ -16,8 +16,8 @@ PERMITTED = {
 }
 # The option table is a user interface that the wrapper and the preload share; statistics.def names
 # the counters of a trace.
-EXCEPTIONS = {("tools", "shim/options.h"), ("tools", "shim/options.def"),
-              ("tools", "shim/hooks.def")}
+EXCEPTIONS = {("tools", "shim/options/options.h"), ("tools", "shim/options/options.def"),
+              ("tools", "shim/resolve/hooks.def")}
 CUDA_FREE = {"pool", "tools", "cupti"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 

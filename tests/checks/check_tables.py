@@ -36,14 +36,14 @@ def seeded():
 
 events = names(EVENTS, "TRACE_EVENT").values()
 described = (tree.ROOT / "docs" / "trace-format.md").read_text()
-writers = text_of("shim/*.c", "cupti/activity*.c", "cupti/trace_intern.c", "cupti/trace_writer.c",
-                  "cupti/trace_exit.c", "cupti/trace_ring.c")
-readers = text_of("tools/*.c", "cupti/trace_reader*.[ch]", "cupti/trace_scan.c", "cupti/trace_carry.c",
-                  "cupti/trace_merge.c")
+writers = text_of("shim/*.c", "cupti/activity*.c", "cupti/write/trace_intern.c", "cupti/write/trace_writer.c",
+                  "cupti/write/trace_exit.c", "cupti/write/trace_ring.c")
+readers = text_of("tools/*.c", "cupti/trace_reader*.[ch]", "cupti/read/trace_scan.c", "cupti/read/trace_carry.c",
+                  "cupti/read/trace_merge.c")
 seeds = seeded()
 for event in events:
     constant = rf"TRACE_EVENT_{event}\b"
-    problems += [f"cupti/events.def: {event}: {text}" for text, holds in (
+    problems += [f"cupti/format/events.def: {event}: {text}" for text, holds in (
         ("nothing writes it", re.search(constant, writers)),
         ("nothing reads it", re.search(constant, readers)),
         ("docs/trace-format.md has no row for it", re.search(rf"^\| \d+ \| {event} \|", described,
@@ -54,7 +54,7 @@ options = re.findall(r"^OPTION\((\w+),", (tree.ROOT / "shim" / "options.def").re
 tests = text_of("tests/*.py", "tests/*.c", "tests/*meson.build")
 for option in options:
     if option not in NO_CHOICE and not re.search(rf"\b{option}:|\bCUPOOL_{option.upper()}\b|\"{option}\"", tests):
-        problems.append(f"shim/options.def: {option}: no test sets it")
+        problems.append(f"shim/options/options.def: {option}: no test sets it")
 if not options:
-    problems.append("shim/options.def could not be read")
+    problems.append("shim/options/options.def could not be read")
 tree.finish("tables", problems, len(events) + len(options))

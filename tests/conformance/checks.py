@@ -502,8 +502,8 @@ def main():
     checks = {name[6:]: function for name, function in globals().items()
               if name.startswith("check_")}
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
-    parser.add_argument("--definitions", required=True, help="cupti/events.def")
-    parser.add_argument("--hooks", required=True, help="shim/hooks.def")
+    parser.add_argument("--definitions", required=True, help="cupti/format/events.def")
+    parser.add_argument("--hooks", required=True, help="shim/resolve/hooks.def")
     parser.add_argument("--nvtx", action="store_true", help="the library was built with NVTX")
     parser.add_argument("check", choices=checks)
     options = parser.parse_args()

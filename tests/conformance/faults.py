@@ -253,7 +253,7 @@ def programs_of(path):
 def main():
     parser = arguments(argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
-    parser.add_argument("--definitions", required=True, help="cupti/events.def")
+    parser.add_argument("--definitions", required=True, help="cupti/format/events.def")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--positions", type=int, default=1, help="of each call; 0: all")
     parser.add_argument("--every-kind-of-door", action="store_true", help="else one drawn")

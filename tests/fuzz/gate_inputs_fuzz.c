@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/budget.h"
-#include "tools/difference.h"
-#include "tools/snapshot.h"
+#include "tools/budget/budget.h"
+#include "tools/budget/difference.h"
+#include "tools/budget/snapshot.h"
 
 static void why_check(const char *why)
 {

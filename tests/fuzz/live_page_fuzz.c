@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/live.h"
+#include "tools/live/live.h"
 
 #define LINES_MOST 20000 /* 48 figures of 32 contexts of two pages with their peaks, and more */
 

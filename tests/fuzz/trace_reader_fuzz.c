@@ -20,12 +20,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cupti/crc32c.h"
-#include "cupti/trace_reader.h"
-#include "tools/analysis.h"
-#include "tools/packed.h"
-#include "tools/report_formats.h"
-#include "tools/symbols.h"
+#include "cupti/base/crc32c.h"
+#include "cupti/read/trace_reader.h"
+#include "tools/analysis/analysis.h"
+#include "tools/trace/packed.h"
+#include "tools/report/report_formats.h"
+#include "tools/symbols/symbols.h"
 
 #define SQUEEZED_MAGIC UINT64_C(0x73746f6c73707563) /* "cupslots" */
 

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cupti/trace_format.h"
+#include "cupti/format/trace_format.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/tools/sample.h"
-#include "tools/packed.h"
+#include "tools/trace/packed.h"
 
 static uint64_t state;
 static volatile uint64_t input_seed;

@@ -21,7 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cupti/trace_writer.h"
+#include "cupti/write/trace_writer.h"
 
 #define THREADS_MOST 64
 #define LIVE         2000 /* blocks of a thread */

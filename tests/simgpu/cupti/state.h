@@ -19,7 +19,7 @@
 #include <cupti.h>
 #pragma GCC visibility pop
 
-#include "tests/simgpu/driver/observer.h"
+#include "tests/simgpu/driver/base/observer.h"
 
 /** Version numbers of cupti_version.h. */
 #define CUPTI_VERSION_13_0 130000

@@ -3,7 +3,7 @@
  * A program of the 12 ABI: the functions whose names or signatures 13 changed, declared here as a
  * 12 header has them, on the stand-in for libcudart.so.12.
  */
-#include "tests/simgpu/runtime/abi12_properties.h"
+#include "tests/simgpu/runtime/abi/abi12_properties.h"
 #include "tests/simgpu/tests/runtime_check.h"
 
 cudaError_t twelve_properties(struct abi12_properties *properties,

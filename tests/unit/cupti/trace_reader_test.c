@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cupti/crc32c.h"
+#include "cupti/base/crc32c.h"
 #include "tests/unit/cupti/trace_support.h"
 
 #define RECORDS 1500 /* one block full, one not */

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cupti/trace_reader.h"
-#include "cupti/trace_writer.h"
+#include "cupti/read/trace_reader.h"
+#include "cupti/write/trace_writer.h"
 
 #define SUPPORT_PATH_BYTES 128
 

@@ -21,9 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cupti/crc32c.h"
-#include "cupti/living_file.h"
-#include "cupti/site_table.h"
+#include "cupti/base/crc32c.h"
+#include "cupti/live/living_file.h"
+#include "cupti/write/site_table.h"
 #include "tests/unit/cupti/trace_support.h"
 
 static void emit_many(struct trace_writer *writer, uint64_t first, uint64_t count)

@@ -17,8 +17,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "cupti/module_symbol.h"
-#include "cupti/unwind.h"
+#include "cupti/stack/module_symbol.h"
+#include "cupti/stack/unwind.h"
 
 #define FRAMES 64
 

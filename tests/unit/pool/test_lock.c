@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pool/lock.h"
+#include "pool/base/lock.h"
 
 #define THREADS    4u
 #define ROUNDS     40000u

@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 
-#include "shim/capture.h"
-#include "shim/context.h"
+#include "shim/context/capture.h"
+#include "shim/context/context.h"
 
 #define STREAM(number)  ((CUstream)(uintptr_t)(0x1000 + (number)))
 #define CONTEXT(number) ((CUcontext)(uintptr_t)(0x2000 + (number)))

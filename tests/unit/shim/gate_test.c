@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "shim/gate.h"
+#include "shim/context/gate.h"
 
 #define STEPS 20000
 

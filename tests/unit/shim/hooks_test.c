@@ -5,14 +5,14 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "shim/hooks.h"
+#include "shim/resolve/hooks.h"
 
 #define HOOK(action, family, name, since, params, args)                                            \
     RESULT_##family name params                                                                    \
     {                                                                                              \
         return (RESULT_##family)HOOK_##name;                                                       \
     }
-#include "shim/hooks.def"
+#include "shim/resolve/hooks.def"
 
 Test(hooks, every_row_is_found)
 {

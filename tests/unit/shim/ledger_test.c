@@ -4,8 +4,8 @@
  */
 #include <criterion/criterion.h>
 
-#include "shim/array_size.h"
-#include "shim/ledger.h"
+#include "shim/memory/array_size.h"
+#include "shim/memory/ledger.h"
 
 static void put(enum trace_memory memory, uint64_t address, size_t bytes, uint32_t context,
                 int device)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shim/options.h"
+#include "shim/options/options.h"
 
 struct complaints {
     int count;

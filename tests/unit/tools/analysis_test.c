@@ -9,8 +9,8 @@
 
 #include "tests/unit/cupti/trace_support.h"
 #include "tests/unit/tools/sample.h"
-#include "tools/analysis.h"
-#include "tools/units.h"
+#include "tools/analysis/analysis.h"
+#include "tools/base/units.h"
 
 #define MIB UINT64_C(1048576)
 #define MS  UINT64_C(1000000)

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cupti/verdict.h"
+#include "cupti/format/verdict.h"
 #include "tests/unit/cupti/trace_support.h"
-#include "tools/analysis.h"
-#include "tools/job.h"
-#include "tools/plateau.h"
-#include "tools/window.h"
+#include "tools/analysis/analysis.h"
+#include "tools/analysis/job.h"
+#include "tools/analysis/plateau.h"
+#include "tools/analysis/window.h"
 
 #define MIB UINT64_C(1048576)
 #define MS  UINT64_C(1000000)

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "tests/unit/cupti/trace_support.h"
-#include "tools/address_map.h"
-#include "tools/analysis.h"
-#include "tools/flame.h"
-#include "cupti/lifetimes.h"
+#include "tools/analysis/address_map.h"
+#include "tools/analysis/analysis.h"
+#include "tools/analysis/flame.h"
+#include "cupti/replay/lifetimes.h"
 
 #define SLOTS      256
 #define SLOT_BYTES UINT64_C(4096)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cupti/trace_writer.h"
+#include "cupti/write/trace_writer.h"
 
 #define BLOCKS 64
 

@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "cupti/trace_writer.h"
+#include "cupti/write/trace_writer.h"
 
 #define MIB           UINT64_C(1048576)
 #define SEGMENT_BYTES (32 * MIB)

@@ -9,7 +9,7 @@
 #ifndef TESTS_UNIT_TOOLS_SAMPLE_H
 #define TESTS_UNIT_TOOLS_SAMPLE_H
 
-#include "cupti/trace_writer.h"
+#include "cupti/write/trace_writer.h"
 
 /** Emits the events of the sample. The caller opens and closes the trace. */
 void sample_emit(struct trace_writer *writer);

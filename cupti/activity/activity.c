@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See activity.h.
+ *
+ * Buffers are separate pieces of malloc's memory. Should another client take CUPTI's callbacks over
+ * unseen, it is handed buffers of ours and frees them, as it does with its own.
+ *
+ * Time: CUPTI's clock is compared with the trace's before the records of a buffer are written, so a
+ * step of CUPTI's clock bends only the times of what was under way.
+ */
+#include "cupti/activity/activity.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFERS         32
+#define BUFFER_BYTES    ((size_t)64 << 10)
+#define BUFFER_ALIGN    8 /* ACTIVITY_RECORD_ALIGNMENT */
+#define FLUSH_PERIOD_MS 1000
+#define CLOCK_SAMPLES   3
+
+enum stage { STAGE_IDLE, STAGE_ON, STAGE_OVER };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of flushing and ending */
+static struct cupti_abi_functions cupti;                 /* immutable once on */
+static struct trace_writer *trace;                       /* immutable once on */
+static void *subscriber;                                 /* guarded by lock once on */
+static uint32_t version, library_id;                     /* immutable once on */
+static atomic_bool started;
+static atomic_int stage;
+static atomic_bool unflushed; /* records may be with CUPTI */
+static atomic_bool armed;
+
+static uint8_t *buffer[BUFFERS]; /* immutable once on */
+static atomic_bool lent[BUFFERS];
+
+static void state_record(enum trace_cupti state, uint64_t count, uint64_t clock_error_ns)
+{
+    uint32_t error_ns = clock_error_ns < UINT32_MAX ? (uint32_t)clock_error_ns : UINT32_MAX;
+
+    trace_writer_emit(trace, &(struct trace_record){.kind = TRACE_EVENT_CUPTI_STATE,
+                                                    .api = (uint16_t)library_id,
+                                                    .value = state,
+                                                    .size = count,
+                                                    .address = version,
+                                                    .latency_ns = error_ns});
+}
+
+/* Clocks. */
+
+struct clock_pair {
+    uint64_t trace_ns, cupti_ns, error_ns;
+};
+
+/** Both clocks at one moment, as well as can be told: the quickest of a few looks. */
+static struct clock_pair clock_compare(void)
+{
+    struct clock_pair best = {.error_ns = UINT64_MAX};
+
+    for (int i = 0; i < CLOCK_SAMPLES; i++) {
+        uint64_t before = trace_writer_now(trace), cupti_ns = 0, after;
+        int result = cupti.cuptiGetTimestamp(&cupti_ns);
+
+        after = trace_writer_now(trace);
+        if (result == CUPTI_ABI_SUCCESS && (after - before) / 2 < best.error_ns)
+            best = (struct clock_pair){before + (after - before) / 2, cupti_ns,
+                                       (after - before) / 2};
+    }
+    return best;
+}
+
+/** Never before the trace began, nor after now. */
+static uint64_t time_convert(const struct clock_pair *pair, uint64_t cupti_ns)
+{
+    uint64_t ago = pair->cupti_ns > cupti_ns ? pair->cupti_ns - cupti_ns : 0;
+
+    if (pair->error_ns == UINT64_MAX || ago > pair->trace_ns)
+        return pair->error_ns == UINT64_MAX ? 0 : 1;
+    return pair->trace_ns - ago;
+}
+
+/* Records. */
+
+static enum trace_memory memory_of(const struct cupti_abi_memory *memory)
+{
+    if (memory->is_async)
+        return TRACE_MEMORY_ASYNC;
+    switch (memory->memory_kind) {
+    case CUPTI_ABI_MEMORY_DEVICE: return TRACE_MEMORY_DEVICE;
+    case CUPTI_ABI_MEMORY_MANAGED: return TRACE_MEMORY_MANAGED;
+    case CUPTI_ABI_MEMORY_PINNED: return TRACE_MEMORY_PINNED;
+    case CUPTI_ABI_MEMORY_ARRAY: return TRACE_MEMORY_ARRAY;
+    case CUPTI_ABI_MEMORY_DEVICE_STATIC:
+    case CUPTI_ABI_MEMORY_MANAGED_STATIC: return TRACE_MEMORY_STATIC;
+    default: return TRACE_MEMORY_NONE;
+    }
+}
+
+static void pool_state(uint32_t device, uint64_t address, uint64_t bytes, uint64_t used_bytes,
+                       uint32_t what, uint64_t time_ns)
+{
+    trace_writer_emit(trace, &(struct trace_record){.kind = TRACE_EVENT_DRIVER_POOL,
+                                                    .memory = TRACE_MEMORY_MEMPOOL,
+                                                    .device = (uint16_t)device,
+                                                    .time_ns = time_ns,
+                                                    .address = address,
+                                                    .size = bytes,
+                                                    .value = used_bytes,
+                                                    .latency_ns = what});
+}
+
+static void memory_take(const struct cupti_abi_memory *memory, const struct clock_pair *pair)
+{
+    struct trace_record record = {
+        .kind = memory->operation == CUPTI_ABI_OPERATION_RELEASE ? TRACE_EVENT_DRIVER_FREE
+                                                                 : TRACE_EVENT_DRIVER_ALLOCATE,
+        .memory = (uint8_t)memory_of(memory),
+        .device = (uint16_t)memory->device,
+        .time_ns = time_convert(pair, memory->timestamp),
+        .size = memory->bytes,
+        .address = memory->address,
+        .context = memory->context,
+        .stream = memory->stream,
+    };
+
+    if (memory->pc) /* one byte before the return address lies in the call */
+        record.site = trace_writer_site(trace, (const void *)(uintptr_t)(memory->pc - 1));
+    trace_writer_emit(trace, &record);
+    if (memory->pool_type == CUPTI_ABI_POOL_LOCAL)
+        pool_state(memory->device, memory->pool_address, memory->pool_size, memory->pool_used, 0,
+                   record.time_ns);
+}
+
+static void pool_take(const struct cupti_abi_pool *pool, const struct clock_pair *pair)
+{
+    uint32_t what = pool->operation == CUPTI_ABI_POOL_TRIMMED     ? 1
+                    : pool->operation == CUPTI_ABI_POOL_DESTROYED ? 2
+                                                                  : 0;
+
+    if (pool->type == CUPTI_ABI_POOL_LOCAL)
+        pool_state(pool->device, pool->address, pool->size, pool->used, what,
+                   time_convert(pair, pool->timestamp));
+}
+
+static void buffer_take(uint8_t *bytes, size_t valid_bytes)
+{
+    struct clock_pair pair = clock_compare();
+    struct cupti_abi_record *record = NULL;
+
+    while (cupti.cuptiActivityGetNextRecord(bytes, valid_bytes, &record) == CUPTI_ABI_SUCCESS)
+        if (record->kind == CUPTI_ABI_KIND_MEMORY2)
+            memory_take((const struct cupti_abi_memory *)record, &pair);
+        else if (record->kind == CUPTI_ABI_KIND_MEMORY_POOL)
+            pool_take((const struct cupti_abi_pool *)record, &pair);
+}
+
+/* What CUPTI calls. */
+
+static void requested(uint8_t **ret_buffer, size_t *ret_bytes, size_t *ret_records)
+{
+    *ret_buffer = NULL;
+    *ret_bytes = BUFFER_BYTES;
+    *ret_records = 0;
+    if (atomic_load(&stage) != STAGE_ON)
+        return;
+    for (int i = 0; i < BUFFERS; i++)
+        if (buffer[i] && !atomic_exchange(&lent[i], true)) {
+            atomic_store(&unflushed, true);
+            *ret_buffer = buffer[i];
+            return;
+        }
+}
+
+static void completed(void *context, uint32_t stream, uint8_t *returned, size_t bytes,
+                      size_t valid_bytes)
+{
+    int saved_errno = errno, i = 0;
+
+    while (i < BUFFERS && buffer[i] != returned)
+        i++;
+    if (i == BUFFERS)
+        return; /* not one of ours: whose it is, nobody can tell */
+    if (valid_bytes <= BUFFER_BYTES)
+        buffer_take(returned, valid_bytes);
+    atomic_store(&lent[i], false);
+    errno = saved_errno;
+}
+
+static void called(void *userdata, int domain, uint32_t id, const void *data)
+{
+    const struct cupti_abi_resource *resource = data;
+    uint32_t context = 0;
+    int saved_errno = errno;
+
+    if (domain == CUPTI_ABI_DOMAIN_RESOURCE && atomic_load(&stage) == STAGE_ON &&
+        cupti.cuptiGetContextId(resource->context, &context) == CUPTI_ABI_SUCCESS)
+        trace_writer_emit(trace, &(struct trace_record){.kind = TRACE_EVENT_DRIVER_CONTEXT,
+                                                        .context = context,
+                                                        .size = id == CUPTI_ABI_CONTEXT_CREATED});
+    errno = saved_errno;
+}
+
+/* Beginning. */
+
+static bool buffers_make(void)
+{
+    for (int i = 0; i < BUFFERS; i++) {
+        void *made;
+
+        if (posix_memalign(&made, BUFFER_ALIGN, BUFFER_BYTES) != 0)
+            return i > 0;
+        buffer[i] = made;
+    }
+    return true;
+}
+
+static enum trace_cupti state_of(int result)
+{
+    switch (result) {
+    case CUPTI_ABI_SUCCESS: return TRACE_CUPTI_ON;
+    case CUPTI_ABI_ERROR_MULTIPLE_SUBSCRIBERS: return TRACE_CUPTI_TAKEN;
+    case CUPTI_ABI_ERROR_INSUFFICIENT_PRIVILEGES:
+    case CUPTI_ABI_ERROR_VIRTUALIZED_PRIVILEGES: return TRACE_CUPTI_DENIED;
+    default: return TRACE_CUPTI_FAILED;
+    }
+}
+
+/** Buffers for all threads together: how many are out does not grow with the program. */
+static void buffers_share(void)
+{
+    uint8_t off = 0;
+    size_t bytes = sizeof off;
+
+    if (cupti.cuptiActivitySetAttribute)
+        cupti.cuptiActivitySetAttribute(CUPTI_ABI_ATTR_PER_THREAD_BUFFER, &bytes, &off);
+}
+
+static int kinds_enable(void)
+{
+    int result = cupti.cuptiActivityRegisterCallbacks(requested, completed);
+
+    if (result == CUPTI_ABI_SUCCESS)
+        result = cupti.cuptiActivityEnable(CUPTI_ABI_KIND_MEMORY2);
+    if (result != CUPTI_ABI_SUCCESS)
+        return result;
+    /* Without these the rest is still worth having. */
+    cupti.cuptiActivityEnable(CUPTI_ABI_KIND_MEMORY_POOL);
+    cupti.cuptiEnableCallback(1, subscriber, CUPTI_ABI_DOMAIN_RESOURCE, CUPTI_ABI_CONTEXT_CREATED);
+    cupti.cuptiEnableCallback(1, subscriber, CUPTI_ABI_DOMAIN_RESOURCE,
+                              CUPTI_ABI_CONTEXT_DESTROY_STARTING);
+    if (cupti.cuptiActivityFlushPeriod)
+        cupti.cuptiActivityFlushPeriod(FLUSH_PERIOD_MS);
+    return CUPTI_ABI_SUCCESS;
+}
+
+/** The one subscriber first: a client that has CUPTI keeps it untouched. */
+static int subscribe(void)
+{
+    int result = cupti.cuptiSubscribe(&subscriber, called, NULL);
+
+    if (result != CUPTI_ABI_SUCCESS)
+        return result;
+    buffers_share();
+    atomic_store(&stage, STAGE_ON);
+    result = buffers_make() ? kinds_enable() : CUPTI_ABI_ERROR_UNKNOWN;
+    if (result == CUPTI_ABI_SUCCESS)
+        return result;
+    atomic_store(&stage, STAGE_OVER);
+    cupti.cuptiUnsubscribe(subscriber);
+    subscriber = NULL;
+    return result;
+}
+
+static bool version_is_known(void)
+{
+    return cupti.cuptiGetVersion(&version) == CUPTI_ABI_SUCCESS &&
+           version >= CUPTI_ABI_VERSION_FIRST && version < CUPTI_ABI_VERSION_PAST;
+}
+
+static void start(activity_look_up *look_up)
+{
+    char path[PATH_MAX] = "";
+    int r = activity_library_open(look_up, &cupti, path, sizeof path), result;
+
+    library_id = *path ? trace_writer_string(trace, path) : 0;
+    if (r < 0 || !version_is_known()) {
+        state_record(r == -ENOENT ? TRACE_CUPTI_NO_LIBRARY : TRACE_CUPTI_VERSION, 0, 0);
+        return;
+    }
+    result = subscribe();
+    state_record(state_of(result), (uint64_t)result,
+                 result == CUPTI_ABI_SUCCESS ? clock_compare().error_ns : 0);
+}
+
+void activity_start(struct trace_writer *writer, activity_look_up *look_up)
+{
+    int saved_errno = errno;
+
+    if (writer && !atomic_exchange(&started, true)) {
+        trace = writer;
+        start(look_up);
+    }
+    errno = saved_errno;
+}
+
+bool activity_is_on(void)
+{
+    return atomic_load_explicit(&stage, memory_order_relaxed) == STAGE_ON;
+}
+
+/* Flushing and the end. */
+
+static bool all_returned(void)
+{
+    for (int i = 0; i < BUFFERS; i++)
+        if (atomic_load(&lent[i]))
+            return false;
+    return true;
+}
+
+static void flush_locked(uint32_t flag)
+{
+    size_t dropped = 0;
+
+    atomic_store(&unflushed, false); /* before: a buffer asked for meanwhile says so again */
+    if (cupti.cuptiActivityFlushAll(flag) != CUPTI_ABI_SUCCESS || !all_returned())
+        atomic_store(&unflushed, true);
+    if (cupti.cuptiActivityGetNumDroppedRecords(NULL, 0, &dropped) == CUPTI_ABI_SUCCESS && dropped)
+        state_record(TRACE_CUPTI_DROPPED, dropped, 0);
+}
+
+void activity_tick(void)
+{
+    int saved_errno = errno;
+
+    if (!activity_is_on() || pthread_mutex_trylock(&lock) != 0)
+        return;
+    if (activity_is_on())
+        flush_locked(0);
+    pthread_mutex_unlock(&lock);
+    errno = saved_errno;
+}
+
+/** Kinds off first, so that nothing asks for a buffer any more. */
+static void end_locked(enum trace_cupti state)
+{
+    cupti.cuptiActivityDisable(CUPTI_ABI_KIND_MEMORY2);
+    cupti.cuptiActivityDisable(CUPTI_ABI_KIND_MEMORY_POOL);
+    flush_locked(CUPTI_ABI_FLUSH_FORCED);
+    atomic_store(&stage, STAGE_OVER);
+    state_record(atomic_load(&unflushed) ? TRACE_CUPTI_UNFLUSHED : TRACE_CUPTI_FLUSHED, 0, 0);
+    if (state == TRACE_CUPTI_GAVE_WAY) {
+        cupti.cuptiUnsubscribe(subscriber);
+        subscriber = NULL;
+        state_record(state, 0, 0);
+    }
+}
+
+void activity_give_way(void)
+{
+    int saved_errno = errno;
+
+    if (!activity_is_on())
+        return;
+    pthread_mutex_lock(&lock);
+    if (activity_is_on())
+        end_locked(TRACE_CUPTI_GAVE_WAY);
+    pthread_mutex_unlock(&lock);
+    errno = saved_errno;
+}
+
+static void at_exit(void)
+{
+    if (activity_is_on() && pthread_mutex_trylock(&lock) == 0) {
+        if (activity_is_on())
+            end_locked(TRACE_CUPTI_FLUSHED);
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+void activity_arm(void)
+{
+    if (!activity_is_on() || atomic_exchange(&armed, true))
+        return;
+    if (atexit(at_exit) != 0)
+        atomic_store(&armed, false);
+}
+
+void activity_close(void)
+{
+    if (activity_is_on()) {
+        atomic_store(&stage, STAGE_OVER);
+        state_record(TRACE_CUPTI_UNFLUSHED, 0, 0);
+    }
+}
+
+void activity_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&stage, STAGE_OVER);
+}

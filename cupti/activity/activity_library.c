@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See activity_library.h.
+ */
+#include "cupti/activity/activity_library.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"libcupti.so.13", "libcupti.so.12"};
+
+/** Where libcupti lies, seen from the folder of a libcudart, and from a toolkit's. */
+static const char *const beside_runtime[] = {"", "/../extras/CUPTI/lib64", "/../../cuda_cupti/lib"};
+static const char *const in_toolkit[] = {"/extras/CUPTI/lib64", "/lib64", "/lib"};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void *by_name(int flags)
+{
+    void *library = NULL;
+
+    for (size_t i = 0; i < COUNT(names) && !library; i++)
+        library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL | flags);
+    return library;
+}
+
+static void *in_folder(const char *folder, const char *const *below, size_t count)
+{
+    char path[PATH_MAX];
+    void *library = NULL;
+
+    for (size_t i = 0; i < count && !library; i++)
+        for (size_t k = 0; k < COUNT(names) && !library; k++)
+            if (snprintf(path, sizeof path, "%s%s/%s", folder, below[i], names[k]) <
+                (int)sizeof path)
+                library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    return library;
+}
+
+/** The folder of the first libcudart.so of the process. */
+static int runtime_folder(struct dl_phdr_info *info, size_t bytes, void *ret)
+{
+    const char *slash = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
+    size_t length = slash ? (size_t)(slash - info->dlpi_name) : 0;
+
+    if (!slash || length >= PATH_MAX || strncmp(slash + 1, "libcudart.so", 12) != 0)
+        return 0;
+    memcpy(ret, info->dlpi_name, length);
+    ((char *)ret)[length] = 0;
+    return 1;
+}
+
+static void *library_find(void)
+{
+    static const char *const variables[] = {"CUDA_HOME", "CUDA_PATH"};
+    char folder[PATH_MAX];
+    void *library = by_name(RTLD_NOLOAD);
+
+    if (!library)
+        library = by_name(0);
+    if (!library && dl_iterate_phdr(runtime_folder, folder))
+        library = in_folder(folder, beside_runtime, COUNT(beside_runtime));
+    for (size_t i = 0; i < COUNT(variables) && !library; i++)
+        if (getenv(variables[i]) && *getenv(variables[i]))
+            library = in_folder(getenv(variables[i]), in_toolkit, COUNT(in_toolkit));
+    dlerror(); /* what was tried is not the program's business */
+    return library;
+}
+
+int activity_library_open(activity_look_up *look_up, struct cupti_abi_functions *ret_functions,
+                          char *ret_path, size_t path_bytes)
+{
+    struct cupti_abi_functions found = {0};
+    struct link_map *map = NULL;
+    bool whole = true;
+    void *library = library_find();
+
+    if (!library)
+        return -ENOENT;
+#define FIND(name, parameters) *(void **)&found.name = look_up(library, #name);
+#define NEED(name, parameters) whole = whole && found.name;
+    CUPTI_ABI_REQUIRED(FIND)
+    CUPTI_ABI_OPTIONAL(FIND)
+    CUPTI_ABI_REQUIRED(NEED)
+#undef FIND
+#undef NEED
+    dlerror();
+    if (dlinfo(library, RTLD_DI_LINKMAP, &map) < 0)
+        map = NULL;
+    snprintf(ret_path, path_bytes, "%s", map ? map->l_name : "");
+    if (!whole) {
+        dlclose(library);
+        return -ENOSYS;
+    }
+    *ret_functions = found;
+    return 0;
+}

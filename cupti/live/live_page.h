@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process's figures as they are at the moment, for others to read: a living file of fixed layout,
+ * written in place.
+ *
+ * The page describes itself: it holds the names of its figures, and a row of them for each context.
+ * A sequence number, odd while the page is written, tells a reader to look again. Everything in a
+ * page is hostile input to its reader, who copies it and checks the copy.
+ *
+ * Threading: one writer at a time; the caller sees to that. Readers are other processes.
+ */
+#ifndef CUPTI_LIVE_LIVE_PAGE_H
+#define CUPTI_LIVE_LIVE_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIVE_PAGE_MAGIC    UINT64_C(0x006576696c707563) /* "cuplive" */
+#define LIVE_PAGE_VERSION  1
+#define LIVE_PAGE_PREFIX   "live."
+#define LIVE_PAGE_PLACE    "/dev/shm" /* where both sides look unless told otherwise */
+#define LIVE_NAME_BYTES    32
+#define LIVE_FIGURES_MAX   48
+#define LIVE_CONTEXTS_MAX  32
+#define LIVE_KINDS_MAX     16
+#define LIVE_COMMAND_BYTES 512
+
+/** A figure's name; a total only grows and has no peak. */
+struct live_name {
+    char text[LIVE_NAME_BYTES];
+    uint32_t total;
+    uint32_t zero;
+};
+
+struct live_value {
+    uint64_t current, peak;
+};
+
+/** A context's row: its pool's figures, in the order of the names. */
+struct live_context {
+    uint32_t number; /* as in the trace; 0: the row is not in use */
+    uint32_t device;
+    struct live_value value[LIVE_FIGURES_MAX];
+};
+
+/** Memory that went past the pool, by enum trace_memory. */
+struct live_kind {
+    uint64_t blocks, bytes;
+};
+
+struct live_page {
+    uint64_t magic;
+    uint32_t version, pid;
+    uint64_t sequence; /* odd while the page is written; atomic */
+    uint64_t start_realtime_ns, update_realtime_ns;
+    uint64_t updates;
+    uint32_t figures, contexts; /* of the arrays below, in use */
+    uint32_t pooled, zero;      /* 0: observed only */
+    char command[LIVE_COMMAND_BYTES];
+    struct live_name name[LIVE_FIGURES_MAX];
+    struct live_kind kind[LIVE_KINDS_MAX];
+    struct live_context context[LIVE_CONTEXTS_MAX];
+};
+
+/* ---- in the process ---- */
+
+/**
+ * Makes the page of this process in WHERE/cupool-UID and removes those of processes that are gone.
+ * Errors: as living_file_create.
+ */
+int live_page_create(const char *where, const char *command, bool pooled,
+                     struct live_page **ret_page);
+
+/** Removes the file; the mapping stays until the process ends. */
+void live_page_remove(const char *where, struct live_page *page);
+
+void live_page_begin(struct live_page *page);
+/** A row for a context; figures follow by live_page_figure. */
+void live_page_context(struct live_page *page, uint32_t number, uint32_t device);
+/** The next figure of the context's row. Names and their order are the same in every row. */
+void live_page_figure(struct live_page *page, const char *name, bool total, uint64_t current,
+                      uint64_t peak);
+void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, uint64_t bytes);
+void live_page_end(struct live_page *page);
+
+/* ---- for readers ---- */
+
+/**
+ * A consistent copy of the page in an open file.
+ * Errors: -EINVAL it is no page of this version; -EAGAIN it was written all the time; others as the
+ * system said.
+ */
+int live_page_read(int file, struct live_page *ret_page);
+
+#endif

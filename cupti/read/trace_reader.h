@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads a trace in bounded memory: first a pass over the whole file that verifies every block and
+ * keeps the definitions, then the events, in the order of the file or of time.
+ *
+ * The end of a trace may be missing: a process was killed, a disk was full, a copy was cut. What is
+ * missing is counted, the rest is read. Any other damage is an error that names the byte. The file
+ * is not trusted: no value in it is used before it is checked, and memory does not grow with what
+ * it claims, only with its size (256 MiB for 1 GiB at the very most).
+ *
+ * Threading: a reader belongs to one thread at a time.
+ */
+#ifndef CUPTI_READ_TRACE_READER_H
+#define CUPTI_READ_TRACE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/format/trace_format.h"
+#include "cupti/format/trace_record.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct trace_reader;
+struct trace_carry;
+
+enum trace_order {
+    TRACE_ORDER_TIME, /* as trace_record_order_ns; ties by place in the file */
+    TRACE_ORDER_FILE
+};
+
+/** What the first pass found. */
+struct trace_summary {
+    uint64_t file_bytes;
+    uint64_t blocks;      /* in use, without the file header */
+    uint64_t open_blocks; /* of these, not sealed: their thread did not finish them */
+    uint64_t events;      /* records that trace_reader_next will give */
+    uint64_t strings;
+    uint64_t sites;
+    uint64_t dropped_records;   /* never written, by the writer's own account */
+    uint64_t lost_records;      /* written or begun, but not whole in this file */
+    uint64_t lost_bytes;        /* of the cut or torn end */
+    uint64_t lost_blocks;       /* cut or torn */
+    uint64_t unknown_records;   /* of kinds newer than this reader; skipped */
+    uint64_t folded_records;    /* before the events: only their figures are kept */
+    uint64_t forgotten_records; /* of these, not even that */
+    uint64_t kept_from_ns;      /* when the last folded one took effect; 0: none was folded */
+    uint64_t torn_carries;      /* whose writing was cut short; the one before counts */
+    uint64_t start_realtime_ns;
+    uint32_t pid;
+    uint64_t cut_stacks; /* stacks that lost their outer frames to a limit of the writer */
+    uint32_t stop_errno; /* why the writer stopped early; 0: it did not */
+    bool closed;         /* the process closed the trace itself */
+    bool complete;       /* closed, and nothing dropped or lost */
+};
+
+/** One frame of a stack as the trace knows it: a code address, or a line of Python. */
+struct trace_site {
+    const char *module;   /* path, for Python of the source; NULL: in no module */
+    const char *build_id; /* hexadecimal; NULL: none */
+    const char *function; /* of Python; NULL: the frame is a code address */
+    uint64_t offset;      /* address in the ELF file; the plain address where module is NULL */
+    uint64_t line;        /* of Python */
+    uint64_t caller;      /* site id of the calling frame, always below its own; 0: not known */
+};
+
+/**
+ * Opens and verifies a trace. On failure `ret_why` is one line that says what and where.
+ * Errors: -errno of the system, -EBADMSG for damage, -EPROTONOSUPPORT for another version.
+ */
+int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
+                      size_t why_bytes);
+
+/** Where the bytes of a trace come from. */
+struct trace_source {
+    /** Reads `bytes` at `offset`, or what there is; their number, or a negative errno. */
+    int64_t (*read)(void *context, void *buffer, size_t bytes, uint64_t offset);
+    void (*close)(void *context);
+    void *context;
+    uint64_t bytes; /* of the whole */
+};
+
+/** The same from a source, which the reader takes over on success. */
+int trace_reader_open_source(const struct trace_source *source, struct trace_reader **ret_reader,
+                             char *ret_why, size_t why_bytes);
+
+/** A regular file as a source that owns the descriptor. Errors: negative errno, -EBADMSG: none. */
+int trace_source_file(int fd, struct trace_source *ret_source);
+
+/** The same on a descriptor, which the reader takes over on success. */
+int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes);
+
+/** NULL is accepted. */
+void trace_reader_close(struct trace_reader *reader);
+
+const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
+
+/** What is left of the events before the first one (trace_carry.h); NULL: they are all there. */
+const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);
+
+/** Begins (again) at the first event. Errors: -ENOMEM. */
+int trace_reader_rewind(struct trace_reader *reader, enum trace_order order);
+
+/**
+ * The next event; definitions are not given. 1: there is one, 0: the end, or a negative errno with
+ * the reason in `ret_why`. Ids that the file does not define are 0 in an incomplete trace and
+ * damage in a complete one.
+ */
+int trace_reader_next(struct trace_reader *reader, struct trace_record *ret_record, char *ret_why,
+                      size_t why_bytes);
+
+/** The text of an id, valid while the reader lives; NULL when there is none. */
+const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
+
+/** Errors: -ENOENT. */
+int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

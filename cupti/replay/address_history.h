@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks and segments that are gone from a ledger but were there at a moment that still matters: at
+ * the peak of requested memory, and at the end (what a context took with it).
+ *
+ * Threading: none of its own.
+ */
+#ifndef CUPTI_REPLAY_ADDRESS_HISTORY_H
+#define CUPTI_REPLAY_ADDRESS_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/replay/ledger.h"
+
+enum address_moment { ADDRESS_AT_PEAK, ADDRESS_AT_END, ADDRESS_MOMENTS };
+
+struct address_gone {
+    struct ledger_block *block; /* pages */
+    size_t count, room;
+};
+
+/** False: out of memory. */
+bool address_gone_add(struct address_gone *gone, const struct ledger_block *block);
+void address_gone_done(struct address_gone *gone);
+
+struct address_history {
+    struct address_gone gone[ADDRESS_MOMENTS];
+    uint64_t peak_order;
+    bool short_of_memory;
+};
+
+/** A new peak, after so many allocations. */
+void address_history_peak(struct address_history *history, uint64_t order);
+
+/** A block is about to leave the ledger; `ended`: because its context ended. */
+void address_history_leave(struct address_history *history, const struct ledger_block *block,
+                           bool ended);
+
+void address_history_done(struct address_history *history);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the kinds of memory of a trace mean for figures.
+ *
+ * Threading: constants.
+ */
+#ifndef CUPTI_REPLAY_MEMORY_KIND_H
+#define CUPTI_REPLAY_MEMORY_KIND_H
+
+#include <stdbool.h>
+
+#include "cupti/replay/ledger.h"
+
+#define MEMORY_KINDS 16
+
+/** Name of an enum trace_memory in lower case, and what the kind is. */
+struct memory_kind {
+    const char *name;
+    bool on_device; /* counts as requested memory */
+    enum ledger_space space;
+};
+
+/** NULL for a kind that does not exist. */
+const struct memory_kind *memory_kind(unsigned memory);
+
+#endif

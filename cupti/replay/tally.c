@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tallies by key, and levels that know their value at the overall peak.
+ *
+ * A level does not look at every new peak. It notes its value when it is about to change for the
+ * first time since the last one: until then it was what it was at that peak.
+ */
+#include "cupti/replay/tally.h"
+
+#include <string.h>
+
+#include "cupti/base/pages.h"
+#include "cupti/format/trace_format.h"
+
+#define FIRST_ROWS 64
+
+void level_move(struct level *level, int64_t change, uint64_t serial)
+{
+    if (level->serial != serial) {
+        level->at_peak = level->current;
+        level->serial = serial;
+    }
+    if (change < 0 && (uint64_t)-change > level->current)
+        level->current = 0;
+    else
+        level->current += (uint64_t)change;
+}
+
+void level_add(struct level *level, int64_t change, uint64_t serial)
+{
+    level_move(level, change, serial);
+    if (level->current > level->peak)
+        level->peak = level->current;
+}
+
+uint64_t level_at_peak(const struct level *level, uint64_t serial)
+{
+    return level->serial == serial ? level->at_peak : level->current;
+}
+
+static size_t first_place(const struct tallies *tallies, uint64_t key)
+{
+    return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (tallies->index_room - 1);
+}
+
+static void index_put(struct tallies *tallies, size_t row)
+{
+    size_t i = first_place(tallies, tallies->row[row].key);
+
+    while (tallies->index[i])
+        i = (i + 1) & (tallies->index_room - 1);
+    tallies->index[i] = (uint32_t)row + 1;
+}
+
+static int tallies_grow(struct tallies *tallies)
+{
+    size_t room = tallies->room ? tallies->room * 2 : FIRST_ROWS;
+    struct tally *row = pages_map(room * sizeof *row);
+    uint32_t *index = pages_map(room * 2 * sizeof *index);
+    size_t rows = tallies->rows;
+
+    if (!row || !index) {
+        pages_unmap(row, room * sizeof *row);
+        pages_unmap(index, room * 2 * sizeof *index);
+        return -1;
+    }
+    if (rows)
+        memcpy(row, tallies->row, rows * sizeof *row);
+    tallies_done(tallies);
+    *tallies = (struct tallies){
+        .row = row, .rows = rows, .room = room, .index = index, .index_room = room * 2};
+    for (size_t i = 0; i < rows; i++)
+        index_put(tallies, i);
+    return 0;
+}
+
+struct tally *tallies_get(struct tallies *tallies, uint64_t key)
+{
+    if (tallies->index_room)
+        for (size_t i = first_place(tallies, key); tallies->index[i];
+             i = (i + 1) & (tallies->index_room - 1))
+            if (tallies->row[tallies->index[i] - 1].key == key)
+                return &tallies->row[tallies->index[i] - 1];
+    if (tallies->rows == tallies->room && tallies_grow(tallies) < 0)
+        return NULL;
+    tallies->row[tallies->rows] = (struct tally){.key = key};
+    index_put(tallies, tallies->rows);
+    return &tallies->row[tallies->rows++];
+}
+
+void tallies_done(struct tallies *tallies)
+{
+    pages_unmap(tallies->row, tallies->room * sizeof *tallies->row);
+    pages_unmap(tallies->index, tallies->index_room * sizeof *tallies->index);
+    *tallies = (struct tallies){0};
+}
+
+void tally_latency(struct tally *row, const struct trace_record *record)
+{
+    row->latency_ns += record->latency_ns;
+    if (record->latency_ns > row->latency_max_ns)
+        row->latency_max_ns = record->latency_ns;
+}
+
+void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes)
+{
+    tally_latency(row, record);
+    if (record->outcome == TRACE_OUTCOME_FAILED) {
+        row->failures++;
+        return;
+    }
+    row->allocations++;
+    row->requested_bytes += bytes;
+    row->hits += record->outcome == TRACE_OUTCOME_HIT;
+    row->misses += record->outcome == TRACE_OUTCOME_MISS;
+    row->waits += record->outcome == TRACE_OUTCOME_WAITED;
+    row->passed += record->outcome == TRACE_OUTCOME_PASSED;
+}
+
+void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary)
+{
+    row->lifetime_ns += lived_ns;
+    row->temporaries += temporary;
+    row->temporary_bytes += temporary ? bytes : 0;
+}
+
+int tally_compare(const void *a, const void *b)
+{
+    const struct tally *left = a, *right = b;
+    const uint64_t order[][2] = {
+        {right->live_bytes.at_peak, left->live_bytes.at_peak},
+        {right->leaked_bytes, left->leaked_bytes},
+        {right->requested_bytes, left->requested_bytes},
+        {left->key, right->key},
+    };
+
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (order[i][0] != order[i][1])
+            return order[i][0] < order[i][1] ? -1 : 1;
+    return 0;
+}

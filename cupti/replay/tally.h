@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Figures of what has something in common, by key, and levels that know their value at a peak.
+ *
+ * Memory comes from pages of its own, never from malloc: the traced process keeps tallies too
+ * (trace_fold.h).
+ *
+ * Threading: none of its own.
+ */
+#ifndef CUPTI_REPLAY_TALLY_H
+#define CUPTI_REPLAY_TALLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct trace_record;
+
+/** A level: now, highest, and when requested device memory was highest. */
+struct level {
+    uint64_t current, peak, at_peak;
+    uint64_t serial; /* of the overall peak at_peak belongs to */
+};
+
+/** Figures of the allocations that have something in common. */
+struct tally {
+    uint64_t key;
+    uint64_t allocations, frees, failures;
+    uint64_t requested_bytes; /* sum of all allocations */
+    uint64_t hits, misses, waits, passed;
+    uint64_t leaked_blocks, leaked_bytes;
+    uint64_t invalid_frees;
+    uint64_t latency_ns, latency_max_ns; /* sum and highest, of allocations and frees */
+    uint64_t lifetime_ns;                /* sum, of the blocks that were freed */
+    uint64_t temporaries, temporary_bytes;
+    struct level live_bytes;
+    struct level live_blocks;
+};
+
+/** Tallies by key. */
+struct tallies {
+    struct tally *row;
+    size_t rows, room;
+    uint32_t *index; /* open-addressed: row + 1 */
+    size_t index_room;
+};
+
+/** Sizes above this are damage or a refused request; they would overflow sums. */
+#define TALLY_BYTES_MOST (UINT64_C(1) << 56)
+
+static inline uint64_t tally_bytes(uint64_t bytes)
+{
+    return bytes < TALLY_BYTES_MOST ? bytes : TALLY_BYTES_MOST;
+}
+
+/** Key of a size in a tally by size: the power of two it is not above, from 512 bytes. */
+static inline uint64_t tally_size_class(uint64_t bytes)
+{
+    return bytes <= 512 ? 9 : 64 - (uint64_t)__builtin_clzll(bytes - 1);
+}
+
+/** The row of a key, made when it is new. NULL: out of memory. Earlier rows may move. */
+struct tally *tallies_get(struct tallies *tallies, uint64_t key);
+void tallies_done(struct tallies *tallies);
+
+/** Moves a level without looking at its peak. */
+void level_move(struct level *level, int64_t change, uint64_t serial);
+
+/** Adds to a level; `serial` is that of the overall peak so far. */
+void level_add(struct level *level, int64_t change, uint64_t serial);
+
+/** at_peak of a level when `serial` is the last. */
+uint64_t level_at_peak(const struct level *level, uint64_t serial);
+
+/** Counts the call of an allocation that asked for so many bytes; its latency too. */
+void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes);
+
+/** Counts the time a call took. */
+void tally_latency(struct tally *row, const struct trace_record *record);
+
+/** Counts a block that was freed after so long. */
+void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary);
+
+/** By bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of rows. */
+int tally_compare(const void *a, const void *b);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds a symbol that a loaded module exports, without dlsym: dlsym waits while a library is being
+ * loaded, and a constructor of that library may be waiting for the thread that asks.
+ *
+ * Threading: any thread; takes the dynamic loader's lock of its list, which no constructor holds.
+ */
+#ifndef CUPTI_STACK_MODULE_SYMBOL_H
+#define CUPTI_STACK_MODULE_SYMBOL_H
+
+/** Address of the first module's symbol of that name; NULL: none exports one. */
+void *module_symbol_find(const char *name);
+
+#endif

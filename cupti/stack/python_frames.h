@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calling thread's Python frames, read from the interpreter's own structures.
+ *
+ * Libraries release the interpreter's lock around CUDA calls, so nothing here needs it: nothing is
+ * called that counts references, allocates, collects or raises. A thread's frames and their code
+ * stay as they are while the thread is in the call. The structures of CPython 3.9 to 3.13 are
+ * known, each by its version; of any other, and of builds without the lock, no frames are given.
+ * Code objects are told by their type before anything in them is believed.
+ *
+ * Threading: any thread.
+ */
+#ifndef CUPTI_STACK_PYTHON_FRAMES_H
+#define CUPTI_STACK_PYTHON_FRAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cupti/write/trace_writer.h"
+
+struct python_layout;
+
+struct python {
+    const struct python_layout *layout;
+    void *(*thread_state)(void);
+    int (*is_finalizing)(void);
+    int (*line)(void *code, int byte);
+    const void *code_type;
+    uintptr_t begin, end; /* code of the interpreter */
+};
+
+/** Finds the interpreter of the process. False: there is none that is known. */
+bool python_find(struct python *ret_python);
+
+/**
+ * The frames of the calling thread, innermost first, `most` at most; their texts are valid while
+ * the thread does not return to Python.
+ */
+unsigned python_frames(const struct python *python, struct trace_python_frame *ret_frames,
+                       unsigned most);
+
+#endif

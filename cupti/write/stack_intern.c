@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole stacks to ids. A stack is a path in the tree of frames, written from its root, so that a
+ * frame's id is above the id of the frame that calls it. A stack met again is found by a hash of
+ * 96 bits over all of it, which stands for comparing it: two of a million stacks share one with a
+ * probability below 1e-16.
+ *
+ * Threading: as trace_intern.h says.
+ */
+#include "cupti/write/trace_intern.h"
+
+#include <string.h>
+
+#define TEXT_MOST_LETTERS 1000
+/* Room that is left to single frames: a stack is cut before it is lost. */
+#define LEAVES_ROOM (SITE_TABLE_MOST / 8)
+
+/** Two hashes that are mixed differently. */
+struct mix {
+    uint64_t a, b;
+};
+
+static inline void mix_add(struct mix *mix, uint64_t value)
+{
+    mix->a = (mix->a ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    mix->a ^= mix->a >> 32;
+    mix->b = (mix->b + value) * UINT64_C(0xd6e8feb86659fd93);
+    mix->b ^= mix->b >> 29;
+}
+
+static uint32_t text_bytes(const struct trace_text *text)
+{
+    uint32_t letters = text->letters < TEXT_MOST_LETTERS ? text->letters : TEXT_MOST_LETTERS;
+
+    return letters * (text->width ? text->width : 1);
+}
+
+static void mix_add_text(struct mix *mix, const struct trace_text *text)
+{
+    const unsigned char *data = text->data;
+    uint32_t bytes = text_bytes(text), i = 0;
+    uint64_t part;
+
+    mix_add(mix, (uint64_t)bytes << 32 | text->width);
+    for (; i + sizeof part <= bytes; i += (uint32_t)sizeof part) {
+        memcpy(&part, data + i, sizeof part);
+        mix_add(mix, part);
+    }
+    if (i < bytes) {
+        part = 0;
+        memcpy(&part, data + i, bytes - i);
+        mix_add(mix, part);
+    }
+}
+
+struct site_key trace_intern_stack_key(const struct trace_stack *stack)
+{
+    struct mix mix = {stack->codes, stack->pythons};
+
+    for (unsigned i = 0; i < stack->codes; i++)
+        mix_add(&mix, stack->code[i]);
+    for (unsigned i = 0; i < stack->pythons; i++) {
+        const struct trace_python_frame *frame = &stack->python[i];
+
+        mix_add(&mix, frame->line);
+        mix_add_text(&mix, &frame->file);
+        mix_add_text(&mix, &frame->function);
+    }
+    return (struct site_key){mix.a ? mix.a : 1, (uint32_t)(mix.b >> 32)};
+}
+
+static uint32_t letter_get(const struct trace_text *text, uint32_t i)
+{
+    switch (text->width) {
+    case 2: return ((const uint16_t *)text->data)[i];
+    case 4: return ((const uint32_t *)text->data)[i];
+    default: return ((const unsigned char *)text->data)[i];
+    }
+}
+
+/** A letter as UTF-8; the number of bytes, at most 4. */
+static size_t letter_put(uint32_t letter, char *ret_bytes)
+{
+    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t bytes = letter < 0x80 ? 1 : letter < 0x800 ? 2 : letter < 0x10000 ? 3 : 4;
+
+    if (bytes == 1) {
+        *ret_bytes = (char)letter;
+        return 1;
+    }
+    for (size_t i = bytes; i-- > 1; letter >>= 6)
+        ret_bytes[i] = (char)(0x80 | (letter & 0x3f));
+    ret_bytes[0] = (char)(lead[bytes] | letter);
+    return bytes;
+}
+
+/** `ret_text` has room for TEXT_MOST_LETTERS of 4 bytes and an end. */
+static void text_convert(const struct trace_text *text, char *ret_text)
+{
+    uint32_t letters = text->letters < TEXT_MOST_LETTERS ? text->letters : TEXT_MOST_LETTERS;
+    size_t used = 0;
+
+    if (!text->width) {
+        memcpy(ret_text, text->data, letters);
+        ret_text[letters] = '\0';
+        return;
+    }
+    for (uint32_t i = 0; i < letters; i++)
+        used += letter_put(letter_get(text, i), ret_text + used);
+    ret_text[used] = '\0';
+}
+
+static uint32_t python_intern(struct trace_intern *intern, const struct trace_python_frame *frame,
+                              uint32_t caller, uint64_t time_ns)
+{
+    char file[4 * TEXT_MOST_LETTERS + 1], function[4 * TEXT_MOST_LETTERS + 1];
+
+    text_convert(&frame->file, file);
+    text_convert(&frame->function, function);
+    return trace_intern_python(intern, file, function, frame->line, caller, time_ns);
+}
+
+static bool has_room(struct trace_intern *intern)
+{
+    bool room;
+
+    pthread_mutex_lock(&intern->lock);
+    room = intern->table.used < SITE_TABLE_MOST - LEAVES_ROOM;
+    pthread_mutex_unlock(&intern->lock);
+    return room;
+}
+
+/** Writes the whole path; 0 when a frame of it cannot be written. */
+static uint32_t path_intern(struct trace_intern *intern, const struct trace_stack *stack,
+                            uint64_t time_ns)
+{
+    uint32_t id = 0;
+    bool whole = true;
+
+    for (unsigned i = stack->pythons; i-- > 0 && whole;) {
+        id = python_intern(intern, &stack->python[i], id, time_ns);
+        whole = id != 0;
+    }
+    for (unsigned i = stack->codes; i-- > 0 && whole;) {
+        id = trace_intern_site(intern, stack->code[i], id, time_ns);
+        whole = id != 0;
+    }
+    return whole ? id : 0;
+}
+
+uint32_t trace_intern_stack(struct trace_intern *intern, const struct trace_stack *stack,
+                            uint64_t time_ns, bool *ret_cut)
+{
+    struct site_key key = trace_intern_stack_key(stack);
+    uint32_t id = site_table_find(&intern->stacks, key);
+
+    if (id)
+        return id;
+    if (stack->codes + stack->pythons == 1 || has_room(intern))
+        id = path_intern(intern, stack, time_ns);
+    if (!id) {
+        *ret_cut = true;
+        id = trace_intern_site(intern, stack->code[0], 0, time_ns);
+    }
+    if (!id)
+        return 0;
+    pthread_mutex_lock(&intern->lock);
+    if (!site_table_find(&intern->stacks, key))
+        site_table_insert(&intern->stacks, key, id);
+    pthread_mutex_unlock(&intern->lock);
+    return id;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last word on a traced process, written from outside by the wrapper that waited for it.
+ *
+ * The file may be closed, or abandoned with reserved but unused blocks at its end: the record goes
+ * into the first unused block behind all used ones, and what follows is cut off.
+ *
+ * Threading: the traced process has ended; nobody else writes the file.
+ */
+#include "cupti/write/trace_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti/base/crc32c.h"
+#include "cupti/base/file_space.h"
+
+struct exit_block {
+    struct trace_block_header header;
+    struct trace_record record;
+};
+
+static int read_at(int fd, void *buffer, size_t bytes, off_t offset)
+{
+    ssize_t got = pread(fd, buffer, bytes, offset);
+
+    return got < 0 ? -errno : (size_t)got == bytes ? 0 : -ENODATA;
+}
+
+static int write_at(int fd, const void *buffer, size_t bytes, off_t offset)
+{
+    ssize_t put = pwrite(fd, buffer, bytes, offset);
+
+    return put < 0 ? -errno : (size_t)put == bytes ? 0 : -ENOSPC;
+}
+
+/** Number of the next block: its position, and more where blocks were used again. */
+static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint32_t position)
+{
+    struct trace_block_header header;
+    uint32_t highest = position - 1;
+
+    for (uint32_t i = 1; file->version == TRACE_VERSION_LIMITED && i < position; i++)
+        if (read_at(fd, &header, sizeof header, (off_t)i * TRACE_BLOCK_BYTES) == 0 &&
+            header.magic == TRACE_BLOCK_MAGIC && header.sequence > highest)
+            highest = header.sequence;
+    return highest + 1;
+}
+
+/** Position of the first block behind every used one. */
+static int free_block_find(int fd, uint32_t *ret_block)
+{
+    struct trace_block_header header;
+    struct stat status;
+    int64_t block;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    block = (status.st_size - 1) / TRACE_BLOCK_BYTES;
+    for (; block > 0; block--)
+        if (read_at(fd, &header, sizeof header, block * TRACE_BLOCK_BYTES) == 0 && header.magic)
+            break;
+    *ret_block = (uint32_t)block + 1;
+    return 0;
+}
+
+static uint64_t since_ns(uint64_t realtime_ns)
+{
+    struct timespec now;
+    uint64_t now_ns;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return now_ns > realtime_ns ? now_ns - realtime_ns : 0;
+}
+
+static int exit_write(int fd, int wait_status)
+{
+    struct trace_file_header file;
+    struct exit_block exit_block = {
+        .header = {.magic = TRACE_BLOCK_MAGIC, .count = 1},
+        .record = {.kind = TRACE_EVENT_EXIT, .value = (uint32_t)wait_status},
+    };
+    uint32_t block = 0;
+    int r = read_at(fd, &file, sizeof file, 0);
+
+    if (r < 0 || file.magic != TRACE_FILE_MAGIC || file.version < TRACE_VERSION ||
+        file.version > TRACE_VERSION_LIMITED)
+        return r < 0 ? r : -EBADMSG;
+    r = free_block_find(fd, &block);
+    if (r < 0)
+        return r;
+    exit_block.record.time_ns = since_ns(file.start_realtime_ns);
+    exit_block.header.sequence = sequence_next(fd, &file, block);
+    exit_block.header.checksum = crc32c(&exit_block.record, sizeof exit_block.record);
+    if (ftruncate(fd, (off_t)block * TRACE_BLOCK_BYTES) < 0)
+        return -errno;
+    r = file_space_reserve(fd, (uint64_t)block * TRACE_BLOCK_BYTES,
+                           ((uint64_t)block + 1) * TRACE_BLOCK_BYTES);
+    if (r < 0)
+        return r;
+    return write_at(fd, &exit_block, sizeof exit_block, (off_t)block * TRACE_BLOCK_BYTES);
+}
+
+int trace_file_append_exit(const char *path, int wait_status)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC), r;
+
+    if (fd < 0)
+        return -errno;
+    r = exit_write(fd, wait_status);
+    if (close(fd) < 0 && r == 0)
+        r = -errno;
+    return r;
+}

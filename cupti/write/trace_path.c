@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * File names of traces: %p pid, %e program, %h host, %n counter of files, %q{VAR} environment, %%.
+ *
+ * What a placeholder brings in may not add directories: a slash in it becomes an underscore.
+ *
+ * Threading: any thread; the counter is atomic and counts from 1 in each process.
+ */
+#include "cupti/write/trace_writer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cupti/stack/module_find.h"
+
+static atomic_uint files;
+
+struct path_output {
+    char *text;
+    size_t bytes, used;
+};
+
+static int output_add(struct path_output *output, const char *text, size_t length, bool flatten)
+{
+    if (output->used + length >= output->bytes)
+        return -ENAMETOOLONG;
+    for (size_t i = 0; i < length; i++)
+        output->text[output->used++] = flatten && text[i] == '/' ? '_' : text[i];
+    return 0;
+}
+
+static int output_number(struct path_output *output, unsigned long number)
+{
+    char digits[24];
+
+    return output_add(output, digits, (size_t)snprintf(digits, sizeof digits, "%lu", number), true);
+}
+
+static int output_host(struct path_output *output)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+
+    if (gethostname(host, sizeof host - 1) < 0)
+        return -errno;
+    return output_add(output, host, strlen(host), true);
+}
+
+/** The file name of the running program, which for a script is its interpreter. */
+static int output_program(struct path_output *output)
+{
+    char path[PATH_MAX], *name, *deleted;
+
+    module_program_path(path, sizeof path);
+    name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    deleted = strstr(name, " (deleted)");
+    if (deleted)
+        *deleted = '\0';
+    return output_add(output, name, strlen(name), true);
+}
+
+/** `text` points behind "%q"; moves it behind "{NAME}". An unset variable adds nothing. */
+static int output_variable(struct path_output *output, const char **text)
+{
+    const char *name = *text + 1, *end = strchr(name, '}');
+    char variable[256];
+    const char *value;
+
+    if (**text != '{' || !end || end == name || (size_t)(end - name) >= sizeof variable)
+        return -EINVAL;
+    snprintf(variable, sizeof variable, "%.*s", (int)(end - name), name);
+    *text = end + 1;
+    value = getenv(variable);
+    return value ? output_add(output, value, strlen(value), true) : 0;
+}
+
+/** `text` points behind the percent sign; moves it behind the placeholder. */
+static int placeholder_expand(struct path_output *output, const char **text)
+{
+    switch (*(*text)++) {
+    case 'p': return output_number(output, (unsigned long)getpid());
+    case 'n': return output_number(output, atomic_fetch_add(&files, 1) + 1ul);
+    case 'h': return output_host(output);
+    case 'e': return output_program(output);
+    case 'q': return output_variable(output, text);
+    case '%': return output_add(output, "%", 1, false);
+    default: return -EINVAL;
+    }
+}
+
+int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes)
+{
+    char path[PATH_MAX];
+    struct path_output output = {path, ret_path_bytes < sizeof path ? ret_path_bytes : sizeof path,
+                                 0};
+    int r = 0;
+
+    if (!*pattern)
+        return -EINVAL;
+    while (*pattern && r == 0) {
+        if (*pattern == '%') {
+            pattern++;
+            r = placeholder_expand(&output, &pattern);
+        } else {
+            r = output_add(&output, pattern++, 1, false);
+        }
+    }
+    if (r < 0)
+        return r;
+    memcpy(ret_path, path, output.used);
+    ret_path[output.used] = '\0';
+    return 0;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See trace_store.h.
+ *
+ * The descriptor lives high above those a program counts on, and before each step it is compared
+ * with the file it must be: a program that closes every descriptor and opens its own files must not
+ * find trace blocks in them. If it is no longer ours the file is opened again by its path.
+ */
+#include "cupti/write/trace_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cupti/base/file_space.h"
+#include "cupti/base/pages.h"
+
+#define FEWEST_BLOCKS       8  /* of a file with a limit */
+#define FIRST_STEP_BLOCKS   16 /* 1 MiB */
+#define LONGEST_STEP_BLOCKS 64 /* 4 MiB: reserving more at once would hold a call up for long */
+#define HIGH_DESCRIPTOR     900
+#define NAME_ATTEMPTS       1000
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/** Moves a descriptor out of the way of the program's own. */
+static int descriptor_raise(int fd)
+{
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
+
+    if (high < 0)
+        return fd;
+    close(fd);
+    return high;
+}
+
+static int file_create(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    return fd < 0 ? -errno : descriptor_raise(fd);
+}
+
+static int path_absolute(const char *path, char *ret_path, size_t ret_path_bytes)
+{
+    char directory[PATH_MAX] = "";
+    int length;
+
+    if (path[0] != '/' && !getcwd(directory, sizeof directory))
+        return -errno;
+    length = snprintf(ret_path, ret_path_bytes, "%s%s%s", directory, *directory ? "/" : "", path);
+    return length < 0 || (size_t)length >= ret_path_bytes ? -ENAMETOOLONG : 0;
+}
+
+/** Creates the first free one of PATH, PATH.PID, PATH.PID.1, … */
+static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_bytes)
+{
+    char absolute[PATH_MAX];
+    int r = path_absolute(path, absolute, sizeof absolute), length;
+
+    for (int i = -1; r == 0 && i < NAME_ATTEMPTS; i++) {
+        if (i < 0)
+            length = snprintf(ret_path, ret_path_bytes, "%s", absolute);
+        else if (i == 0)
+            length = snprintf(ret_path, ret_path_bytes, "%s.%d", absolute, getpid());
+        else
+            length = snprintf(ret_path, ret_path_bytes, "%s.%d.%d", absolute, getpid(), i);
+        if (length < 0 || (size_t)length >= ret_path_bytes)
+            return -ENAMETOOLONG;
+        r = file_create(ret_path);
+        if (r != -EEXIST)
+            return r;
+        r = 0;
+    }
+    return r < 0 ? r : -EEXIST;
+}
+
+static bool descriptor_is_ours(const struct trace_store *store)
+{
+    struct stat status;
+
+    return store->fd >= 0 && fstat(store->fd, &status) == 0 && status.st_dev == store->device &&
+           status.st_ino == store->inode;
+}
+
+static int descriptor_ensure_locked(struct trace_store *store)
+{
+    int fd;
+
+    if (descriptor_is_ours(store))
+        return 0;
+    fd = open(store->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    store->fd = descriptor_raise(fd);
+    if (descriptor_is_ours(store))
+        return 0;
+    close(store->fd);
+    store->fd = -1;
+    return -ESTALE;
+}
+
+static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
+{
+    uint64_t step_bytes = step_blocks * TRACE_BLOCK_BYTES;
+    void *chunk;
+    int r = file_space_reserve(store->fd, store->reserved_bytes,
+                               store->reserved_bytes + step_bytes);
+
+    if (r < 0)
+        return r;
+    chunk = mmap(NULL, step_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, store->fd,
+                 (off_t)store->reserved_bytes);
+    if (chunk == MAP_FAILED)
+        return -errno;
+    /* What was written stays in the file; it need not stay in this process's account of memory. */
+    if (store->chunk)
+        madvise(store->chunk, store->chunk_blocks * TRACE_BLOCK_BYTES, MADV_DONTNEED);
+    store->chunk = chunk;
+    store->chunk_blocks = step_blocks;
+    store->chunk_used = 0;
+    store->reserved_bytes += step_bytes;
+    return 0;
+}
+
+static uint64_t step_wanted_locked(const struct trace_store *store)
+{
+    uint64_t left = store->most_blocks - store->reserved_bytes / TRACE_BLOCK_BYTES;
+
+    return store->most_blocks && left < store->step_blocks ? left : store->step_blocks;
+}
+
+/** Grows by a step, or by the largest part of one for which there is room. */
+static int grow_locked(struct trace_store *store)
+{
+    int r = descriptor_ensure_locked(store);
+
+    if (r < 0)
+        return r;
+    for (uint64_t step = step_wanted_locked(store); step > 0; step /= 2) {
+        r = step_map_locked(store, step);
+        if (r == 0) {
+            if (store->step_blocks < LONGEST_STEP_BLOCKS)
+                store->step_blocks *= 2;
+            return 0;
+        }
+        if (r != -ENOSPC && r != -EDQUOT && r != -EFBIG)
+            return r;
+    }
+    return r;
+}
+
+/** On a file system that shares or compresses blocks, reserved space may still be missing. */
+static int block_populate(void *block)
+{
+    if (madvise(block, TRACE_BLOCK_BYTES, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    return errno == EFAULT || errno == ENOMEM ? -ENOSPC : 0;
+}
+
+/** A block the file has not used yet. */
+static int fresh_take_locked(struct trace_store *store, void **ret_block)
+{
+    void *block;
+    int r;
+
+    if (store->most_blocks && store->blocks >= store->most_blocks)
+        return -EAGAIN;
+    r = store->chunk_used == store->chunk_blocks ? grow_locked(store) : 0;
+    if (r < 0)
+        return r;
+    if (store->blocks > UINT32_MAX)
+        return -EFBIG;
+    block = store->chunk + store->chunk_used * TRACE_BLOCK_BYTES;
+    r = block_populate(block);
+    if (r < 0)
+        return r;
+    store->chunk_used++;
+    store->blocks++;
+    *ret_block = block;
+    return 0;
+}
+
+/** A block that was given back. Its header says that it is unused already. */
+static int spare_take_locked(struct trace_store *store, uint32_t *ret_position, void **ret_block)
+{
+    uint32_t position = store->spare[--store->spares];
+    void *block = store->at[position].block;
+    int r = block_populate(block);
+
+    if (r < 0) {
+        store->spares++;
+        return r;
+    }
+    memset(block, 0, TRACE_BLOCK_BYTES);
+    *ret_position = position;
+    *ret_block = block;
+    return 0;
+}
+
+int trace_store_take_locked(struct trace_store *store, enum trace_store_use use, void **ret_block,
+                            uint32_t *ret_sequence)
+{
+    uint32_t position = (uint32_t)store->blocks;
+    int r;
+
+    if (store->spares)
+        r = spare_take_locked(store, &position, ret_block);
+    else
+        r = fresh_take_locked(store, ret_block);
+    /* A limited file lives on with what it has of a disk that is full. */
+    if ((r == -ENOSPC || r == -EDQUOT || r == -EFBIG) && store->at &&
+        store->blocks >= FEWEST_BLOCKS) {
+        store->most_blocks = store->blocks;
+        r = -EAGAIN;
+    }
+    if (r < 0)
+        return r;
+    *ret_sequence = store->sequence++;
+    if (store->at)
+        store->at[position] = (struct trace_store_place){
+            .block = *ret_block, .sequence = *ret_sequence, .use = (uint8_t)use};
+    return 0;
+}
+
+void trace_store_return_locked(struct trace_store *store, uint32_t position)
+{
+    __atomic_store_n(&store->at[position].block->magic, 0, __ATOMIC_RELEASE);
+    store->at[position].use = TRACE_STORE_UNUSED;
+    store->spare[store->spares++] = position;
+}
+
+uint64_t trace_store_left_locked(const struct trace_store *store)
+{
+    return store->spares + store->most_blocks - store->blocks;
+}
+
+int trace_store_block(struct trace_store *store, enum trace_store_use use, void **ret_block,
+                      uint32_t *ret_sequence)
+{
+    int r = atomic_load_explicit(&store->error, memory_order_relaxed);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&store->lock);
+    r = atomic_load_explicit(&store->error, memory_order_relaxed);
+    if (r == 0)
+        r = trace_store_take_locked(store, use, ret_block, ret_sequence);
+    if (r < 0 && r != -EAGAIN)
+        atomic_store_explicit(&store->error, r, memory_order_relaxed);
+    pthread_mutex_unlock(&store->lock);
+    return r;
+}
+
+/** Tables for a file with a limit, one block of which is left to whoever appends EXIT. */
+static int limit_set(struct trace_store *store, uint64_t most_bytes)
+{
+    uint64_t blocks = most_bytes / TRACE_BLOCK_BYTES;
+
+    if (blocks > UINT32_MAX)
+        blocks = UINT32_MAX;
+    if (blocks <= FEWEST_BLOCKS)
+        return -EINVAL;
+    store->most_blocks = blocks - 1;
+    store->at = pages_map(blocks * sizeof *store->at);
+    store->spare = pages_map(blocks * sizeof *store->spare);
+    return store->at && store->spare ? 0 : -ENOMEM;
+}
+
+int trace_store_open(struct trace_store *ret_store, const char *path, uint64_t most_bytes)
+{
+    struct stat status;
+    int fd;
+
+    memset(ret_store, 0, sizeof *ret_store);
+    fd = most_bytes ? limit_set(ret_store, most_bytes) : 0;
+    if (fd < 0)
+        return fd;
+    fd = file_create_fresh(path, ret_store->path, sizeof ret_store->path);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &status) < 0) {
+        int r = -errno;
+
+        close(fd);
+        return r;
+    }
+    pthread_mutex_init(&ret_store->lock, NULL);
+    ret_store->fd = fd;
+    ret_store->device = status.st_dev;
+    ret_store->inode = status.st_ino;
+    ret_store->step_blocks = FIRST_STEP_BLOCKS;
+    return 0;
+}
+
+void trace_store_finish(struct trace_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->fd >= 0 && descriptor_ensure_locked(store) == 0) {
+        if (ftruncate(store->fd, (off_t)(store->blocks * TRACE_BLOCK_BYTES)) < 0)
+            atomic_store_explicit(&store->error, -errno, memory_order_relaxed);
+        close(store->fd);
+    }
+    store->fd = -1;
+    if (atomic_load_explicit(&store->error, memory_order_relaxed) == 0)
+        atomic_store_explicit(&store->error, -EBADF, memory_order_relaxed);
+    pthread_mutex_unlock(&store->lock);
+}
+
+void trace_store_abandon(struct trace_store *store)
+{
+    if (descriptor_is_ours(store))
+        close(store->fd);
+    store->fd = -1;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One shape for every call: clock, call, count, tell the observer.
+ */
+#include "pool/backing/device.h"
+
+#include "pool/core/figures.h"
+
+void device_observe(struct pool *pool, const struct pool_event *event)
+{
+    if (pool->config.observe != NULL)
+        pool->config.observe(pool->config.observe_state, event);
+}
+
+static uint64_t clock_now(struct pool *pool)
+{
+    return pool->config.observe == NULL ? 0 : pool->backend.clock_ns(pool->backend.state);
+}
+
+static void observe_since(struct pool *pool, uint64_t start_ns, struct pool_event event)
+{
+    if (pool->config.observe == NULL)
+        return;
+    event.duration_ns = pool_minus(clock_now(pool), start_ns);
+    device_observe(pool, &event);
+}
+
+int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address)
+{
+    uint64_t start_ns = clock_now(pool), address = 0;
+    int rc = pool->backend.segment_allocate(pool->backend.state, bytes, &address);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    if (rc == 0) {
+        figures_count(pool, COUNTER_segment_allocations, 1);
+        *ret_address = address;
+    }
+    atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
+    observe_since(
+        pool, start_ns,
+        (struct pool_event){
+            .kind = POOL_EVENT_SEGMENT_ALLOCATE, .error = rc, .address = address, .bytes = bytes});
+    return rc;
+}
+
+int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
+{
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.segment_free(pool->backend.state, address, bytes);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    if (rc == 0) {
+        atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
+        figures_count(pool, COUNTER_segment_frees, 1);
+        figures_count(pool, COUNTER_returned_bytes, bytes);
+    }
+    observe_since(
+        pool, start_ns,
+        (struct pool_event){
+            .kind = POOL_EVENT_SEGMENT_FREE, .error = rc, .address = address, .bytes = bytes});
+    return rc;
+}
+
+int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
+{
+    uint64_t start_ns = clock_now(pool);
+    pool_fence fence = 0;
+    int rc = pool->backend.fence_record(pool->backend.state, &fence);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    if (rc == 0) {
+        figures_count(pool, COUNTER_fences, 1);
+        *ret_fence = fence;
+    }
+    observe_since(pool, start_ns,
+                  (struct pool_event){.kind = POOL_EVENT_FENCE, .error = rc, .bytes = bytes});
+    return rc;
+}
+
+int device_fence_query(struct pool *pool, pool_fence fence)
+{
+    figures_count(pool, COUNTER_driver_calls, 1);
+    figures_count(pool, COUNTER_fence_queries, 1);
+    return pool->backend.fence_query(pool->backend.state, fence);
+}
+
+int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes)
+{
+    uint64_t start_ns = clock_now(pool);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    int rc = fence != 0 ? pool->backend.fence_wait(pool->backend.state, fence)
+                        : pool->backend.device_wait(pool->backend.state);
+    observe_since(pool, start_ns,
+                  (struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc, .bytes = bytes});
+    return rc;
+}
+
+void device_fence_release(struct pool *pool, pool_fence fence)
+{
+    if (fence != 0)
+        pool->backend.fence_release(pool->backend.state, fence);
+}
+
+int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fill fill)
+{
+    if (fill == POOL_FILL_NONE)
+        return 0;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    return pool->backend.memory_fill(pool->backend.state, address, bytes,
+                                     fill == POOL_FILL_ZERO ? 0 : POOL_POISON_BYTE);
+}

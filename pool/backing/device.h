@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of the backend, each counted, timed and observed in one place.
+ *
+ * Except device_fill(), none may be called under a bin or extents lock: they can take as long as
+ * the driver likes. Errors are the backend's.
+ */
+#ifndef POOL_BACKING_DEVICE_H
+#define POOL_BACKING_DEVICE_H
+
+#include "pool/core/types.h"
+
+int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address);
+int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);
+
+/** `bytes`: what is quarantined in the epoch that the fence closes; for the observer. */
+int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence);
+int device_fence_query(struct pool *pool, pool_fence fence);
+/** Waits for a fence, or for the whole device when there is none. */
+int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes);
+void device_fence_release(struct pool *pool, pool_fence fence);
+
+/** Writes a block as `fill` says. Allowed under every lock. */
+int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fill fill);
+
+void device_observe(struct pool *pool, const struct pool_event *event);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host memory for bookkeeping, from mmap and never from malloc: the program may interpose malloc,
+ * and the pool may be called from inside it.
+ *
+ * Memory is type-stable: what was once an object of a kind is only ever reused as the same kind and
+ * never unmapped. A thread that follows a stale pointer (an address freed twice at the same time)
+ * therefore always meets a valid lock, takes it, and sees that the object has moved on.
+ *
+ * One process-wide allocator, guarded by its own lock; off the hit path.
+ */
+#ifndef POOL_BASE_METADATA_H
+#define POOL_BASE_METADATA_H
+
+#include "pool/base/base.h"
+#include "pool/small/size_class.h"
+
+/** Kinds of object; the slabs of each size class are a kind of their own. */
+enum metadata_kind {
+    METADATA_POOL,
+    METADATA_SHARD,
+    METADATA_SEGMENT,
+    METADATA_RUN,
+    METADATA_BLOCK,
+    METADATA_QUEUE,
+    METADATA_SLAB,
+    METADATA_KIND_COUNT = METADATA_SLAB + SIZE_CLASS_COUNT,
+};
+
+/**
+ * An object of a kind, `bytes` long (always the same for a kind), aligned to 16 B, and to a cache
+ * line when `bytes` is a multiple of one. Zeroed only the first time it is handed out.
+ * Adds to `account`. NULL when the host has no memory.
+ */
+void *metadata_allocate(enum metadata_kind kind, size_t bytes, pool_count *account);
+
+/** Takes an object back; its last 8 bytes are overwritten, the rest stays. NULL is accepted. */
+void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_count *account);
+
+/** A zeroed mapping that is never given back; NULL when the host has no memory. */
+void *metadata_map(size_t bytes);
+
+void metadata_fork_prepare(void);
+void metadata_fork_parent(void);
+/** Forgets everything: the parent's objects stay as they are and are never used again. */
+void metadata_fork_child(void);
+
+#endif

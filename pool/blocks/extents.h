@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Middle and large blocks, and the room that slabs stand in.
+ *
+ * A middle block is whole leaves of a segment and belongs to the extents of a shard, a large one is
+ * a whole run and belongs to the runs of the pool. Either kind, `struct blocks`, has a quarantine,
+ * a list whose labels never decrease (quarantine.h), and a lock that guards all of it; no function
+ * calls the driver, except to scrub.
+ */
+#ifndef POOL_BLOCKS_EXTENTS_H
+#define POOL_BLOCKS_EXTENTS_H
+
+#include "pool/core/types.h"
+
+/** How much a cached run may exceed a large request; each step allows what the one before does. */
+enum extents_fit {
+    EXTENTS_FIT_CLOSE,  /* by large_waste_percent */
+    EXTENTS_FIT_BUDGET, /* by the request again, while all such waste stays a small share of live */
+    EXTENTS_FIT_ANY,    /* by the request again */
+};
+
+/** Bytes a run for a large request has. */
+static inline size_t extents_run_bytes(size_t bytes)
+{
+    return pool_round_up(bytes, POOL_SEGMENT_BYTES);
+}
+
+/**
+ * Hands out a middle block, from what is free in the shard or has left its quarantine. False when
+ * there is nothing suitable.
+ */
+bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
+                             struct pool_block *ret_block);
+
+/** The same for a large block, from cached runs. */
+bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
+                          struct pool_block *ret_block);
+
+/**
+ * Locks the blocks that the one around `address` belongs to, if there is one; `entry` is what the
+ * page map said of it and not 0. NULL: the page has changed hands since.
+ */
+struct blocks *blocks_lock(uint64_t address, page_entry entry);
+
+/** Moves a live block to the quarantine, or with POOL_REUSE_IMMEDIATE back to what is free. */
+void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *block,
+                        uint32_t site);
+
+/** Takes up to `limit` blocks that have left the quarantine back; returns how many. */
+unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned limit);
+
+/**
+ * Dooms the run of the large block that has been quarantined longest: nothing tells when its memory
+ * may be reused, but the driver, which waits for the device itself, may have it back. False when
+ * there is none, or it would have to be scrubbed first.
+ */
+bool runs_surrender_locked(struct pool *pool);
+
+/** Whether a slab or middle block of so many bytes may find room in a shard: without its lock. */
+static inline bool extents_may_have_room(const struct shard *shard, size_t bytes)
+{
+    return count_get(&shard->extents.free_bytes) >= bytes ||
+           count_get(&shard->pool->runs.cached_bytes) > 0;
+}
+
+/** Room for a slab, entered in the slots; `slab` gets base and segment. False when there is none.
+ */
+bool extents_slab_place_locked(struct shard *shard, struct slab *slab, size_t bytes);
+void extents_slab_remove_locked(struct slab *slab, size_t bytes);
+
+/** The middle or large block that contains an address, or NULL; its blocks_lock() is held. */
+struct block *block_around_locked(uint64_t address, page_entry entry);
+
+void block_describe_locked(struct block *block, struct pool_block *ret_block);
+
+#endif

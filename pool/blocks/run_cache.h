@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs that are free as a whole: ordered by size for best fit, and by age for giving back.
+ *
+ * A treap (a binary tree by size and address whose shape is that of random insertion), so every
+ * step is O(log n) expected whatever the program allocates. The lock of the runs guards all.
+ */
+#ifndef POOL_BLOCKS_RUN_CACHE_H
+#define POOL_BLOCKS_RUN_CACHE_H
+
+#include "pool/core/types.h"
+
+/** Adds a run as the youngest; it becomes RUN_CACHED. */
+void run_cache_insert_locked(struct runs *runs, struct run *run);
+
+/** Takes a run out again; its `use` is the caller's to set. */
+void run_cache_remove_locked(struct runs *runs, struct run *run);
+
+/** Sets a free run aside that may never be handed out again: it waits to go to the driver. */
+void run_cache_doom_locked(struct runs *runs, struct run *run);
+
+/** The smallest run of at least `bytes`, or NULL. */
+struct run *run_cache_best_locked(const struct runs *runs, size_t bytes);
+
+struct run *run_cache_largest_locked(const struct runs *runs);
+
+/** NULL, or the violated invariant. */
+const char *run_cache_check_locked(const struct runs *runs);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool_check(): stops the pool and verifies every equation of types.h.
+ *
+ * live_requested is not part of any: operations add to it after they have let go of their lock, so
+ * while others run it is ahead or behind by those in flight.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "pool/small/bin.h"
+#include "pool/blocks/extents.h"
+#include "pool/core/figures.h"
+#include "pool/core/registry.h"
+#include "pool/blocks/run_cache.h"
+#include "pool/blocks/segment.h"
+#include "pool/core/shard.h"
+
+/* What the walk of the runs adds up, and what the counters of bins, extents and runs say. */
+struct tally {
+    uint64_t reserved, cached, buddy, buddy_free, wasted, small_live;
+    uint64_t buddy_counted, buddy_free_counted, wasted_counted, small_live_counted;
+    uint64_t blocks_bytes, slab_bytes; /* live and quarantined blocks; slabs */
+};
+
+static const char *bins_check(struct pool *pool, struct tally *tally)
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+            const struct bin *bin = &shard->bins[class];
+            const char *why = bin_check_locked(bin);
+            if (why != NULL)
+                return why;
+            tally->slab_bytes += count_get(&bin->slabs) * bin->slab_bytes;
+            tally->small_live_counted += count_get(&bin->allocations) - count_get(&bin->frees);
+        }
+    }
+    return NULL;
+}
+
+/* The slabs that begin in a segment, the full ones too, which hang in no list of their bin. */
+static const char *slabs_check(struct segment *segment, struct tally *tally)
+{
+    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
+        uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+        slot_entry entry = segment_slot_get(segment, address);
+        struct slab *slab = slot_slab(entry);
+        if (!(entry & SLOT_SLAB) || slab->base != address)
+            continue;
+        const char *why = bin_slab_check_locked(&segment->shard->bins[slab->class], slab);
+        if (why != NULL)
+            return why;
+        tally->small_live += (uint64_t)__builtin_popcountll(count_get(&segment->slot[index].live));
+        tally->small_live += (uint64_t)__builtin_popcountll(count_get(&slab->live_high));
+    }
+    return NULL;
+}
+
+static const char *segments_check(const struct run *run, struct tally *tally)
+{
+    uint32_t used = 0;
+    for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
+        page_entry entry = page_map_get(run->address + offset);
+        struct segment *segment = (struct segment *)entry;
+        if (entry == 0 || entry & PAGE_ENTRY_RUN || segment->run != run ||
+            segment->address != run->address + offset)
+            return "page map: a page of a cut run does not name its segment";
+        const char *why = segment_check_locked(segment);
+        if (why == NULL)
+            why = slabs_check(segment, tally);
+        if (why != NULL)
+            return why;
+        used += segment->buddy.free_leaves < SIZE_LEAVES;
+        *(run->pinned ? &tally->wasted : &tally->buddy_free) += segment->buddy.free_leaves *
+                                                                SIZE_LEAF_BYTES;
+    }
+    return used == run->segments_used ? NULL : "run: used segments differ from the count";
+}
+
+static const char *whole_run_check(const struct run *run)
+{
+    for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
+        if (page_map_get(run->address + offset) != ((page_entry)run | PAGE_ENTRY_RUN))
+            return "page map: a page of a whole run does not name it";
+    }
+    return NULL;
+}
+
+static const char *run_check(const struct run *run, struct tally *tally)
+{
+    tally->reserved += run->bytes;
+    if (run->use == RUN_BUDDY) {
+        tally->buddy += run->bytes;
+        return segments_check(run, tally);
+    }
+    if (run->use == RUN_DOOMED)
+        tally->wasted += run->bytes;
+    if (run->use == RUN_CACHED)
+        tally->cached += run->bytes;
+    if (run->use == RUN_LARGE && run->block.state != BLOCK_LIVE &&
+        run->block.state != BLOCK_QUARANTINED)
+        return "run: a large one is neither live nor quarantined";
+    return whole_run_check(run);
+}
+
+static const char *blocks_check(const struct blocks *blocks, struct tally *tally)
+{
+    uint64_t quarantined = 0;
+    for (const struct block *block = blocks->quarantine_head; block != NULL; block = block->next) {
+        if (block->state != BLOCK_QUARANTINED)
+            return "blocks: one in the quarantine is in another state";
+        if (block->next != NULL && !quarantine_passed(block->epoch, block->next->epoch))
+            return "blocks: labels decrease along the quarantine";
+        quarantined += block_bytes(block);
+    }
+    if (quarantined != count_get(&blocks->quarantined_bytes))
+        return "blocks: quarantined bytes differ from the counter";
+    tally->blocks_bytes += count_get(&blocks->live_bytes) + quarantined;
+    return NULL;
+}
+
+static const char *extents_check(const struct pool *pool, struct tally *tally)
+{
+    const char *why = NULL;
+    for (unsigned index = 0; why == NULL && index < POOL_SHARDS_MAX; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        if (shard == NULL)
+            continue;
+        const struct extents *extents = &shard->extents;
+        why = blocks_check(&extents->blocks, tally);
+        tally->buddy_counted += count_get(&extents->buddy_bytes);
+        tally->buddy_free_counted += count_get(&extents->free_bytes);
+        tally->wasted_counted += count_get(&extents->wasted_bytes);
+    }
+    return why;
+}
+
+static const char *runs_check(const struct pool *pool, struct tally *tally)
+{
+    const struct runs *runs = &pool->runs;
+    const char *why = blocks_check(&runs->blocks, tally);
+    for (const struct run *run = runs->all; why == NULL && run != NULL; run = run->next)
+        why = run_check(run, tally);
+    if (why == NULL)
+        why = run_cache_check_locked(runs);
+    tally->wasted_counted += count_get(&runs->wasted_bytes);
+    return why;
+}
+
+static const char *counters_check(const struct pool *pool, const struct tally *tally)
+{
+    if (tally->small_live != tally->small_live_counted)
+        return "bin: allocations - frees differ from the live bits";
+    if (tally->reserved != count_get(&pool->reserved))
+        return "pool: bytes of all runs differ from reserved";
+    if (tally->cached != count_get(&pool->runs.cached_bytes))
+        return "runs: cached bytes differ from the counter";
+    if (tally->buddy != tally->buddy_counted)
+        return "extents: bytes of cut runs differ from the counters";
+    if (tally->buddy_free != tally->buddy_free_counted)
+        return "extents: free leaves differ from the counters";
+    if (tally->wasted != tally->wasted_counted)
+        return "pool: what is free in pinned runs differs from the counters";
+    if (tally->reserved !=
+        tally->blocks_bytes + tally->slab_bytes + tally->buddy_free + tally->cached + tally->wasted)
+        return "pool: live + quarantined + slabs + free + wasted differ from reserved";
+    return NULL;
+}
+
+static const char *totals_check(const struct pool *pool, const struct tally *tally)
+{
+    uint64_t gauges[GAUGE_COUNT], waste = tally->wasted;
+    figures_gauges_get(pool, gauges);
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        const struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+            const struct bin *bin = &shard->bins[class];
+            uint32_t tail = bin->slab_bytes - bin->objects * bin->object_bytes;
+            waste += count_get(&bin->slabs) * tail;
+            waste += count_get(&bin->pinned_free) * bin->object_bytes;
+        }
+    }
+    if (gauges[GAUGE_live_allocated_bytes] + gauges[GAUGE_quarantined_bytes] +
+            gauges[GAUGE_cached_bytes] + waste !=
+        gauges[GAUGE_reserved_bytes])
+        return "pool: live + quarantined + cached + waste differ from reserved";
+    return NULL;
+}
+
+int pool_check(struct pool *pool, char *why, size_t why_bytes)
+{
+    struct tally tally = {0};
+    registry_pool_lock_all(pool);
+    const char *message = bins_check(pool, &tally);
+    if (message == NULL)
+        message = extents_check(pool, &tally);
+    if (message == NULL)
+        message = runs_check(pool, &tally);
+    if (message == NULL)
+        message = counters_check(pool, &tally);
+    if (message == NULL)
+        message = totals_check(pool, &tally);
+    registry_pool_unlock_all(pool);
+    if (message == NULL)
+        return 0;
+    if (why != NULL && why_bytes > 0)
+        snprintf(why, why_bytes, "%s", message);
+    return -EFAULT;
+}

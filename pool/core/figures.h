@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool's statistics: where each figure is kept and when the peaks are looked at.
+ *
+ * live_requested is one shared atomic while the pool has one shard; its current value and peak are
+ * exact. In a pool that has spread, each shard collects up to `pending_max` bytes before it tells
+ * the atomic: the current value stays exact, as whoever reads it adds the shards up, and the peak
+ * is off by at most what the shards may keep, 1/256 of it (or 16 KiB a shard). How much a free
+ * of a small block has freed is looked up a few frees later, when its cache line is there (bin.h);
+ * before a new peak is believed and before figures are read, all such frees are settled.
+ *
+ * Everything else is kept where it changes (in bins and blocks, under locks that are held anyway)
+ * and added up when somebody asks. So the peaks of the other gauges, and all at_peak values, are
+ * those seen at sample points: whenever the peak of live_requested has risen by 1/128 since the
+ * last, whenever the pool grows, shrinks or closes an epoch, and when statistics are read.
+ */
+#ifndef POOL_CORE_FIGURES_H
+#define POOL_CORE_FIGURES_H
+
+#include "pool/core/types.h"
+
+static inline void figures_count(struct pool *pool, enum figure_counter counter, uint64_t amount)
+{
+    count_add_shared(&pool->counters[counter], amount);
+}
+
+/** Looks at every gauge; raises peaks; when live_requested is at its peak, notes the others. */
+void figures_sample(struct pool *pool);
+
+/** Current value of every gauge, added up. */
+void figures_gauges_get(const struct pool *pool, uint64_t ret_gauges[GAUGE_COUNT]);
+
+/** Highest value of a gauge at a sample point. */
+uint64_t figures_peak(struct pool *pool, enum figure_gauge gauge);
+
+/** live_requested has risen to `live` or, as frees may be unsettled, to less: raises its peak. */
+void figures_peak_raise(struct pool *pool, int64_t live);
+
+/** In a pool that has spread: adds to what this thread's shard keeps to itself. */
+void figures_live_add_spread(struct pool *pool, int64_t bytes);
+
+static inline void figures_live_add(struct pool *pool, uint64_t bytes)
+{
+    if (POOL_UNLIKELY(atomic_load_explicit(&pool->spread, memory_order_relaxed))) {
+        figures_live_add_spread(pool, (int64_t)bytes);
+        return;
+    }
+    uint64_t live = atomic_fetch_add_explicit(&pool->live_requested, bytes, memory_order_relaxed) +
+                    bytes;
+    if (POOL_UNLIKELY((int64_t)live > (int64_t)count_get(&pool->live_requested_peak)))
+        figures_peak_raise(pool, (int64_t)live);
+}
+
+static inline void figures_live_subtract(struct pool *pool, uint64_t bytes)
+{
+    if (POOL_UNLIKELY(atomic_load_explicit(&pool->spread, memory_order_relaxed)))
+        figures_live_add_spread(pool, -(int64_t)bytes);
+    else
+        atomic_fetch_sub_explicit(&pool->live_requested, bytes, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making and ending a pool.
+ *
+ * Ending never walks what is live: slabs, blocks and segments are found through the runs, given
+ * back to host memory, and the runs to the driver. Addresses are forgotten first.
+ */
+#include <errno.h>
+
+#include "pool/base/barrier.h"
+#include "pool/small/bin.h"
+#include "pool/backing/device.h"
+#include "pool/pool.h"
+#include "pool/core/registry.h"
+#include "pool/blocks/segment.h"
+#include "pool/core/shard.h"
+#include "pool/reuse/quarantine.h"
+
+/* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
+#define LARGE_WASTE_PERCENT 12u
+
+void pool_config_init(struct pool_config *config)
+{
+    *config = (struct pool_config){
+        .reuse = POOL_REUSE_DEFERRED,
+        .fill = POOL_FILL_NONE,
+        .scrub = POOL_FILL_NONE,
+        .large_waste_percent = LARGE_WASTE_PERCENT,
+    };
+}
+
+static bool config_valid(const struct pool_config *config)
+{
+    return config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
+           config->scrub <= POOL_FILL_POISON && config->large_waste_percent <= 100 &&
+           (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
+}
+
+static bool backend_valid(const struct pool_config *config, const struct pool_backend *backend)
+{
+    bool fills = config->fill != POOL_FILL_NONE || config->scrub != POOL_FILL_NONE;
+    return backend->segment_allocate != NULL && backend->segment_free != NULL &&
+           backend->fence_record != NULL && backend->fence_query != NULL &&
+           backend->fence_wait != NULL && backend->fence_release != NULL &&
+           backend->device_wait != NULL && backend->clock_ns != NULL &&
+           (!fills || backend->memory_fill != NULL);
+}
+
+int pool_create(const struct pool_config *config, const struct pool_backend *backend,
+                struct pool **ret_pool)
+{
+    if (!config_valid(config) || !backend_valid(config, backend))
+        return -EINVAL;
+    pool_count account = 0;
+    struct pool *pool = metadata_allocate(METADATA_POOL, sizeof(*pool), &account);
+    if (pool == NULL)
+        return -ENOMEM;
+    *pool = (struct pool){.config = *config, .backend = *backend};
+    count_set(&pool->metadata_bytes, sizeof(*pool));
+    pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
+    pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
+    pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
+    quarantine_init(&pool->quarantine);
+    if (shard_init(pool) < 0) {
+        metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+        return -ENOMEM;
+    }
+    barrier_init();
+    registry_add(pool);
+    *ret_pool = pool;
+    return 0;
+}
+
+static void slot_forget(struct pool *pool, struct segment *segment, unsigned index)
+{
+    struct segment_slot *slot = &segment->slot[index];
+    slot_entry entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+    struct slab *slab = slot_slab(entry);
+    uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+    if (entry & SLOT_SLAB) {
+        if (slab->base == address)
+            metadata_free(METADATA_SLAB + slab->class, slab, slab_metadata_size(slab->objects),
+                          &pool->metadata_bytes);
+        return;
+    }
+    for (unsigned half = 0; half < 2; half++)
+        metadata_free(METADATA_BLOCK, segment_window_get_locked(segment, 2 * index + half),
+                      sizeof(struct block), &pool->metadata_bytes);
+}
+
+static void segment_forget(struct pool *pool, struct segment *segment)
+{
+    /* From the end, so that a slab is read in its other slots before its memory is given up. */
+    for (unsigned index = SEGMENT_SLOTS; index-- > 0;) {
+        slot_forget(pool, segment, index);
+        atomic_store_explicit(&segment->slot[index].entry, 0, memory_order_relaxed);
+        atomic_store_explicit(&segment->slot[index].upper, 0, memory_order_relaxed);
+    }
+    metadata_free(METADATA_SEGMENT, segment, sizeof(*segment), &pool->metadata_bytes);
+}
+
+static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
+{
+    for (size_t offset = 0; run->use == RUN_BUDDY && offset < run->bytes;
+         offset += POOL_SEGMENT_BYTES)
+        segment_forget(pool, segment_of_page(run->address + offset));
+    page_map_replace(run->address, run->bytes, 0);
+    if (end == POOL_END_RETURN)
+        device_segment_free(pool, run->address, run->bytes);
+    metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+}
+
+static void unused_blocks_forget(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    for (struct block *block = shard->extents.unused_blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        metadata_free(METADATA_BLOCK, block, sizeof(*block), &shard->pool->metadata_bytes);
+    }
+}
+
+void pool_destroy(struct pool *pool, enum pool_end end)
+{
+    if (pool == NULL)
+        return;
+    registry_remove(pool);
+    if (end == POOL_END_RETURN)
+        quarantine_done(pool);
+    for (struct run *run = pool->runs.all, *next; run != NULL; run = next) {
+        next = run->next;
+        run_forget(pool, run, end);
+    }
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++)
+        unused_blocks_forget(shard_get(pool, index));
+    shard_done(pool);
+    pool_count account = sizeof(*pool);
+    metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+}

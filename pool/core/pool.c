@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handing out and taking back: the path of every operation, from the size or the address to the bin
+ * or the extents, and to the supply when they have nothing.
+ *
+ * A hit takes one lock and one shared atomic (live_requested). An address finds its block through
+ * the page map without a lock; the block's state is then judged under the lock of its owner.
+ */
+#include "pool/pool.h"
+
+#include <errno.h>
+
+#include "pool/small/bin.h"
+#include "pool/backing/device.h"
+#include "pool/blocks/extents.h"
+#include "pool/core/figures.h"
+#include "pool/blocks/segment.h"
+#include "pool/core/shard.h"
+#include "pool/backing/supply.h"
+
+/* ---- describing ---- */
+
+static void object_describe_locked(struct bin *bin, struct object object, bool live,
+                                   struct pool_block *ret_block)
+{
+    if (!live) /* the site of its free may not have been noted yet */
+        figures_live_subtract(bin->pool, bin_settle_locked(bin));
+    const struct run *run = object.slab->segment->run;
+    const struct object_record *record = object_record(object);
+    *ret_block = (struct pool_block){
+        .address = object_address(bin, object),
+        .requested_bytes = record->requested,
+        .allocated_bytes = bin->object_bytes,
+        .segment_address = run->address,
+        .segment_bytes = run->bytes,
+        .allocation_site = record->site,
+        .free_site = live ? 0 : record->free_site,
+        .outcome = POOL_OUTCOME_HIT,
+        .live = live,
+    };
+}
+
+/* ---- allocating ---- */
+
+static inline void object_hand_out(struct bin *bin, struct object object, size_t bytes,
+                                   uint32_t site, struct pool_block *ret_block)
+{
+    struct slab *slab = object.slab;
+    struct segment *segment = slab->segment;
+    pool_count *live = object_live_word(object, segment_slot(segment, slab->base));
+    count_set(live, count_get(live) | UINT64_C(1) << (object.index % 64));
+    struct object_record *record = object_record(object);
+    record->requested = (uint16_t)bytes;
+    record->site = site;
+    count_add(&bin->allocations, 1);
+
+    const struct run *run = segment->run;
+    ret_block->address = object_address(bin, object);
+    ret_block->requested_bytes = bytes;
+    ret_block->allocated_bytes = bin->object_bytes;
+    ret_block->segment_address = run->address;
+    ret_block->segment_bytes = run->bytes;
+    ret_block->allocation_site = site;
+    ret_block->free_site = 0;
+    ret_block->outcome = POOL_OUTCOME_HIT;
+    ret_block->live = true;
+}
+
+/* Lets go of the bin, with the object if there is one. */
+static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
+                              struct pool_block *ret_block)
+{
+    if (POOL_LIKELY(object.slab != NULL))
+        object_hand_out(bin, object, bytes, site, ret_block);
+    pool_lock_release(&bin->lock);
+    return object.slab != NULL;
+}
+
+static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
+    return small_done(bin, bin_take_locked(bin), bytes, site, ret_block);
+}
+
+/* In one shard, if need be from a new slab. */
+static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
+                         struct pool_block *ret_block)
+{
+    struct bin *bin = &shard->bins[size_class_of(bytes)];
+    pool_lock_acquire(&bin->lock);
+    struct object object = bin_take_locked(bin);
+    if (object.slab == NULL && bin_grow_locked(bin) == 0)
+        object = bin_take_locked(bin);
+    return small_done(bin, object, bytes, site, ret_block);
+}
+
+static bool middle_try_locked(struct shard *shard, size_t bytes, uint32_t site,
+                              struct pool_block *ret_block)
+{
+    bool done = extents_allocate_locked(shard, bytes, site, ret_block);
+    pool_lock_release(&shard->extents.blocks.lock);
+    return done;
+}
+
+static bool middle_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    return middle_try_locked(shard_extents_lock(pool), bytes, site, ret_block);
+}
+
+static bool middle_try_in(struct shard *shard, size_t bytes, uint32_t site,
+                          struct pool_block *ret_block)
+{
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    return middle_try_locked(shard, bytes, site, ret_block);
+}
+
+/* A wholly free run of the buddy that is exactly what is wanted is better than a cached one. */
+static void spare_offer(struct pool *pool, size_t bytes)
+{
+    struct shard *shard = shard_here(pool);
+    if (POOL_LIKELY(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
+        return;
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    segment_spare_release_locked(shard);
+    pool_lock_release(&shard->extents.blocks.lock);
+}
+
+static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
+                      struct pool_block *ret_block)
+{
+    spare_offer(pool, bytes);
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
+    pool_lock_release(&pool->runs.blocks.lock);
+    return done;
+}
+
+static bool shard_try(struct shard *shard, size_t bytes, uint32_t site,
+                      struct pool_block *ret_block)
+{
+    return bytes <= SIZE_SMALL_MAX ? small_try_in(shard, bytes, site, ret_block)
+                                   : middle_try_in(shard, bytes, site, ret_block);
+}
+
+/* From what any shard has left over. This thread's comes first, and again: it may be another by
+ * now, as the processor may. */
+static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    unsigned index = shard_index(pool);
+    for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
+        struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
+        if (shard != NULL && shard_try(shard, bytes, site, ret_block))
+            return true;
+    }
+    return false;
+}
+
+static size_t supply_bytes(size_t bytes)
+{
+    struct size_class class;
+    if (bytes > SIZE_MIDDLE_MAX)
+        return extents_run_bytes(bytes);
+    if (bytes > SIZE_SMALL_MAX)
+        return pool_round_up(bytes, SIZE_LEAF_BYTES);
+    size_class_describe(size_class_of(bytes), &class);
+    return class.slab_bytes;
+}
+
+/* One more attempt, with all that can be had without waiting. */
+static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site,
+                     struct pool_block *ret_block)
+{
+    struct pool *pool = request->pool;
+    supply_attempt(request);
+    if (request->whole_run)
+        return large_try(pool, bytes, request->fit, site, ret_block);
+    while (!shard_try(shard_here(pool), bytes, site, ret_block)) {
+        if (!supply_apart(request))
+            return shards_try(pool, bytes, site, ret_block);
+        supply_attempt(request);
+    }
+    return true;
+}
+
+static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
+                                       struct pool_block *ret_block)
+{
+    struct supply_request request = {
+        .pool = pool,
+        .wanted_bytes = supply_bytes(bytes),
+        .whole_run = bytes > SIZE_MIDDLE_MAX,
+        .outcome = POOL_OUTCOME_HIT,
+    };
+    while (!slow_try(&request, bytes, site, ret_block)) {
+        int rc = supply_more(&request);
+        if (rc < 0)
+            return rc;
+    }
+    if (request.outcome == POOL_OUTCOME_HIT && quarantine_nudge(pool) > 0)
+        request.outcome = POOL_OUTCOME_MISS;
+    if (request.outcome != POOL_OUTCOME_HIT)
+        figures_count(pool, request.outcome == POOL_OUTCOME_WAITED ? COUNTER_waits : COUNTER_misses,
+                      1);
+    ret_block->outcome = request.outcome;
+    return 0;
+}
+
+static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
+                           struct pool_block *ret_block)
+{
+    bool hit;
+    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
+        hit = small_try(pool, bytes, site, ret_block);
+    else if (bytes <= SIZE_MIDDLE_MAX)
+        hit = middle_try(pool, bytes, site, ret_block);
+    else
+        hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
+    int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
+    if (POOL_LIKELY(rc == 0))
+        figures_live_add(pool, bytes);
+    return rc;
+}
+
+/* The caller's block is filled as configured, or given back: half a promise is none. */
+static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32_t site,
+                                         struct pool_block *ret_block)
+{
+    struct pool_block block;
+    int rc = allocate(pool, bytes, site, &block);
+    if (rc < 0)
+        return rc;
+    rc = device_fill(pool, block.address, block.allocated_bytes, pool->config.fill);
+    if (rc < 0)
+        pool_free(block.address, site, NULL);
+    else
+        *ret_block = block;
+    return rc;
+}
+
+int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
+{
+    if (POOL_UNLIKELY(bytes == 0))
+        return -EINVAL;
+    if (POOL_UNLIKELY(bytes > SIZE_REQUEST_MAX))
+        return -ENOMEM;
+    if (POOL_UNLIKELY(pool->config.fill != POOL_FILL_NONE))
+        return allocate_filled(pool, bytes, site, ret_block);
+    return allocate(pool, bytes, site, ret_block);
+}
+
+/* ---- finding ---- */
+
+/*
+ * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is not there
+ * any more. A slab comes and goes under its bin's lock alone, so an entry that is still the same
+ * stays so, and with it the segment.
+ */
+static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
+{
+    struct shard *shard = atomic_load_explicit(&segment->shard, memory_order_acquire);
+    struct bin *bin = &shard->bins[slot_class(entry)];
+    pool_lock_acquire(&bin->lock);
+    if (POOL_LIKELY(segment_slot_get(segment, address) == entry &&
+                    segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
+                    segment->shard == shard))
+        return bin;
+    pool_lock_release(&bin->lock);
+    return NULL;
+}
+
+/** A place in a slab, found by arithmetic alone: the slab need not be read. */
+struct place {
+    struct object object; /* index beyond the last: the tail of the slab */
+    uint32_t offset;      /* in the object */
+    struct segment_slot *first;
+};
+
+static inline struct place place_of(struct segment *segment, slot_entry entry, uint64_t address)
+{
+    const struct size_shape *shape = &size_shapes[slot_class(entry)];
+    uint32_t offset = (uint32_t)(address & ((UINT64_C(1) << shape->alignment_bits) - 1));
+    uint32_t index = size_class_index(shape->reciprocal, offset);
+    return (struct place){
+        .object = {slot_slab(entry), index},
+        .offset = offset - index * shape->object_bytes,
+        .first = segment_slot(segment, address - offset),
+    };
+}
+
+static struct pool *entry_pool(page_entry entry)
+{
+    if (entry & PAGE_ENTRY_RUN)
+        return ((struct run *)(entry & ~PAGE_ENTRY_RUN))->pool;
+    return atomic_load_explicit(&((struct segment *)entry)->shard, memory_order_acquire)->pool;
+}
+
+static inline slot_entry entry_slot(page_entry entry, uint64_t address)
+{
+    if (entry & PAGE_ENTRY_RUN)
+        return 0;
+    return segment_slot_get((struct segment *)entry, address);
+}
+
+static int slab_find(struct segment *segment, slot_entry entry, uint64_t address,
+                     struct pool_block *ret_block)
+{
+    struct bin *bin = slab_bin_lock(segment, entry, address);
+    if (bin == NULL)
+        return -ENOENT;
+    struct object object = place_of(segment, entry, address).object;
+    bool known = object.index < bin->objects && object_record(object)->requested != 0;
+    if (known)
+        object_describe_locked(bin, object, object_live(object), ret_block);
+    pool_lock_release(&bin->lock);
+    return known ? 0 : -ENOENT;
+}
+
+static int extent_find(page_entry entry, uint64_t address, struct pool_block *ret_block)
+{
+    struct blocks *blocks = blocks_lock(address, entry);
+    if (blocks == NULL)
+        return -ENOENT;
+    struct block *block = block_around_locked(address, entry);
+    if (block != NULL)
+        block_describe_locked(block, ret_block);
+    pool_lock_release(&blocks->lock);
+    return block != NULL ? 0 : -ENOENT;
+}
+
+int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool)
+{
+    page_entry entry = page_map_get(address);
+    if (entry == 0)
+        return -ENOENT;
+    struct pool_block block;
+    slot_entry slot = entry_slot(entry, address);
+    int rc = slot & SLOT_SLAB ? slab_find((struct segment *)entry, slot, address, &block)
+                              : extent_find(entry, address, &block);
+    if (rc < 0)
+        return rc;
+    if (ret_block != NULL)
+        *ret_block = block;
+    if (ret_pool != NULL)
+        *ret_pool = entry_pool(entry);
+    return 0;
+}
+
+/* ---- freeing ---- */
+
+/* Puts an object whose live bit is gone where it waits, or back. */
+static inline void object_release_locked(struct bin *bin, struct object object)
+{
+    struct pool *pool = bin->pool;
+    count_add(&bin->frees, 1);
+    if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
+        device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) ==
+            0) {
+        count_add(&bin->retired, 1);
+        bin_put_locked(bin, object);
+        return;
+    }
+    bin_quarantine_locked(bin, object, quarantine_label(pool));
+}
+
+/* Sees to it that figures_sample() finds the bin. */
+static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
+{
+    atomic_fetch_or_explicit(&shard_get(bin->pool, bin->shard)->unsettled,
+                             UINT32_C(1) << bin->class, memory_order_relaxed);
+    bin->unsettled_known = true;
+}
+
+/* Takes a live object back; returns the bytes to be subtracted from live_requested by now. */
+static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site)
+{
+    struct object_record *record = object_record(object);
+    if (POOL_UNLIKELY(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
+        uint64_t bytes = object_record_settle(record, site);
+        object_release_locked(bin, object);
+        return bytes;
+    }
+    if (POOL_UNLIKELY(!bin->unsettled_known))
+        unsettled_tell_locked(bin);
+    object_release_locked(bin, object);
+    return bin_unsettled_push_locked(bin, record, site);
+}
+
+/* Why an address that is no live object is refused. */
+static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct place *place,
+                                              struct pool_block *ret_block)
+{
+    struct object object = place->object;
+    if (place->offset != 0 || object.index >= bin->objects || object_record(object)->requested == 0)
+        return -EINVAL;
+    if (ret_block != NULL)
+        object_describe_locked(bin, object, false, ret_block);
+    return -EALREADY;
+}
+
+static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t address,
+                            uint32_t site, struct pool_block *ret_block)
+{
+    struct place place = place_of(segment, entry, address);
+    struct bin *bin = slab_bin_lock(segment, entry, address);
+    if (POOL_UNLIKELY(bin == NULL))
+        return -EINVAL;
+    struct pool *pool = bin->pool;
+    uint64_t bit = UINT64_C(1) << (place.object.index % 64);
+    pool_count *live = object_live_word(place.object, place.first);
+    if (POOL_UNLIKELY(place.offset != 0 || place.object.index >= bin->objects ||
+                      !(count_get(live) & bit))) {
+        int rc = object_refuse_locked(bin, &place, ret_block);
+        pool_lock_release(&bin->lock);
+        return rc;
+    }
+    count_set(live, count_get(live) & ~bit);
+    bool pinned = atomic_load_explicit(&segment->pinned, memory_order_relaxed);
+    uint64_t freed_bytes = object_take_back_locked(bin, place.object, site);
+    pool_lock_release(&bin->lock);
+
+    if (ret_block != NULL)
+        *ret_block = (struct pool_block){
+            .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
+    figures_live_subtract(pool, freed_bytes);
+    if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_SYNC))
+        quarantine_sync(pool);
+    if (POOL_UNLIKELY(pinned))
+        supply_doomed_return(pool);
+    return 0;
+}
+
+static int block_free_locked(struct pool *pool, struct blocks *blocks, struct block *block,
+                             uint32_t site, struct pool_block *ret_block, bool *ret_pinned)
+{
+    block_describe_locked(block, ret_block);
+    if (block->state != BLOCK_LIVE)
+        return -EALREADY;
+    *ret_pinned = block_run(block)->pinned;
+    ret_block->live = false;
+    ret_block->free_site = site;
+    blocks_free_locked(pool, blocks, block, site);
+    return 0;
+}
+
+static int block_free(page_entry entry, uint64_t address, uint32_t site,
+                      struct pool_block *ret_block)
+{
+    struct pool_block ignored;
+    if (ret_block == NULL)
+        ret_block = &ignored;
+    bool pinned = false;
+    int rc = -EINVAL;
+    struct blocks *blocks = blocks_lock(address, entry);
+    if (blocks == NULL)
+        return -ENOENT;
+    struct pool *pool = entry_pool(entry);
+    struct block *block = block_around_locked(address, entry);
+    if (block != NULL && block->address == address)
+        rc = block_free_locked(pool, blocks, block, site, ret_block, &pinned);
+    pool_lock_release(&blocks->lock);
+    if (rc < 0)
+        return rc;
+
+    figures_live_subtract(pool, ret_block->requested_bytes);
+    if (pool->config.reuse == POOL_REUSE_SYNC)
+        quarantine_sync(pool);
+    if (pinned)
+        supply_doomed_return(pool);
+    supply_cache_bound(pool);
+    return 0;
+}
+
+static POOL_NOINLINE int free_refuse(page_entry entry, int rc)
+{
+    if (entry != 0)
+        figures_count(entry_pool(entry), COUNTER_invalid_frees, 1);
+    return rc;
+}
+
+int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
+{
+    page_entry entry = page_map_get(address);
+    if (POOL_UNLIKELY(entry == 0))
+        return -ENOENT;
+    slot_entry slot = entry_slot(entry, address);
+    int rc = POOL_LIKELY(slot & SLOT_SLAB)
+                 ? slab_free((struct segment *)entry, slot, address, site, ret_block)
+                 : block_free(entry, address, site, ret_block);
+    return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
+}
+
+/* The segment may be another's by now: that is no harm, as it is not read. */
+void pool_prefetch(uint64_t address)
+{
+    page_entry entry = page_map_get(address);
+    if (entry == 0 || entry & PAGE_ENTRY_RUN)
+        return;
+    struct segment *segment = (struct segment *)entry;
+    __builtin_prefetch(segment);
+    __builtin_prefetch(segment_slot(segment, address), 1);
+}
+
+/* ---- exporting ---- */
+
+static void segment_slabs_pin(page_entry entry)
+{
+    struct segment *segment = (struct segment *)entry;
+    if (entry == 0 || entry & PAGE_ENTRY_RUN) /* its last block has been freed meanwhile */
+        return;
+    for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
+        uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
+        slot_entry slot = segment_slot_get(segment, address);
+        struct bin *bin = slot & SLOT_SLAB ? slab_bin_lock(segment, slot, address) : NULL;
+        if (bin == NULL)
+            continue;
+        bin_slab_pin_locked(bin, slot_slab(slot));
+        pool_lock_release(&bin->lock);
+    }
+}
+
+/* A live block of the driver allocation that begins at an address. Rare, so it asks every place
+ * where a block may begin rather than keep a count of live ones. */
+static bool live_block_find(uint64_t base, uint64_t *ret_address)
+{
+    struct pool_block block;
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_MAX; offset += SIZE_GRAIN_BYTES) {
+        if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
+            continue;
+        *ret_address = block.address;
+        return block.segment_address == base;
+    }
+    return false;
+}
+
+int pool_pin_segment(uint64_t address)
+{
+    struct pool_block block;
+    struct pool *pool;
+    uint64_t neighbour;
+    int rc = pool_find(address, &block, &pool);
+    if (rc < 0 && page_map_get(address) == 0)
+        return -ENOENT;
+    if (rc < 0 || !block.live)
+        return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
+
+    /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
+     */
+    pool_lock_acquire(&pool->backend_lock);
+    page_entry entry = page_map_get(address);
+    struct blocks *blocks = entry == 0 ? NULL : blocks_lock(address, entry);
+    if (blocks == NULL) { /* it is being freed meanwhile */
+        pool_lock_release(&pool->backend_lock);
+        return -EINVAL;
+    }
+    bool cut = !(entry & PAGE_ENTRY_RUN);
+    struct segment *segment = (struct segment *)entry;
+    struct run *run = cut ? segment->run : (struct run *)(entry & ~PAGE_ENTRY_RUN);
+    bool fresh = !run->pinned;
+    if (fresh && cut)
+        segment_run_pin_locked(segment->shard, run);
+    run->pinned = true;
+    pool_lock_release(&blocks->lock);
+    for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
+        segment_slabs_pin(page_map_get(run->address + offset));
+    pool_lock_release(&pool->backend_lock);
+    return 0;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fork, and the list it needs.
+ *
+ * The parent holds every lock while it forks, so the child finds no structure half changed. The
+ * child then forgets all of it: the page map is emptied, so that no address is known, and host
+ * memory starts anew. It never touches the parent's device memory nor calls its backends.
+ */
+#include "pool/core/registry.h"
+
+#include "pool/core/shard.h"
+
+static struct pool_lock registry_lock = POOL_LOCK_INITIALIZER(REGISTRY);
+static struct pool *registry_first; /* guarded by registry_lock */
+
+void registry_add(struct pool *pool)
+{
+    pool_lock_acquire(&registry_lock);
+    pool->registry_next = registry_first;
+    registry_first = pool;
+    pool_lock_release(&registry_lock);
+}
+
+void registry_remove(struct pool *pool)
+{
+    pool_lock_acquire(&registry_lock);
+    for (struct pool **link = &registry_first; *link != NULL; link = &(*link)->registry_next) {
+        if (*link == pool) {
+            *link = pool->registry_next;
+            break;
+        }
+    }
+    pool_lock_release(&registry_lock);
+}
+
+static void bins_each(struct pool *pool, void (*act)(struct pool_lock *))
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+            act(&shard->bins[class].lock);
+    }
+}
+
+static void extents_each(struct pool *pool, void (*act)(struct pool_lock *))
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        if (shard != NULL)
+            act(&shard->extents.blocks.lock);
+    }
+}
+
+void registry_pool_lock_all(struct pool *pool)
+{
+    /* Shards appear under the backend lock, so the set is the same until unlocking. */
+    pool_lock_acquire_among_equals(&pool->backend_lock);
+    bins_each(pool, pool_lock_acquire_among_equals);
+    extents_each(pool, pool_lock_acquire_among_equals);
+    pool_lock_acquire_among_equals(&pool->runs.blocks.lock);
+    pool_lock_acquire_among_equals(&pool->sample_lock);
+}
+
+void registry_pool_unlock_all(struct pool *pool)
+{
+    pool_lock_release(&pool->sample_lock);
+    pool_lock_release(&pool->runs.blocks.lock);
+    extents_each(pool, pool_lock_release);
+    bins_each(pool, pool_lock_release);
+    pool_lock_release(&pool->backend_lock);
+}
+
+void pool_fork_prepare(void)
+{
+    pool_lock_acquire(&registry_lock);
+    for (struct pool *pool = registry_first; pool != NULL; pool = pool->registry_next)
+        registry_pool_lock_all(pool);
+    metadata_fork_prepare();
+    page_map_fork_prepare();
+}
+
+void pool_fork_parent(void)
+{
+    page_map_fork_parent();
+    metadata_fork_parent();
+    for (struct pool *pool = registry_first; pool != NULL; pool = pool->registry_next)
+        registry_pool_unlock_all(pool);
+    pool_lock_release(&registry_lock);
+}
+
+void pool_fork_child(void)
+{
+    registry_first = NULL;
+    page_map_fork_child();
+    metadata_fork_child();
+    pool_lock_init(&registry_lock, POOL_LOCK_REGISTRY);
+    pool_lock_rank_reset();
+}

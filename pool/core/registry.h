@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All pools of the process, and every lock of a pool at once: for fork and for the checker.
+ */
+#ifndef POOL_CORE_REGISTRY_H
+#define POOL_CORE_REGISTRY_H
+
+#include "pool/core/types.h"
+
+void registry_add(struct pool *pool);
+void registry_remove(struct pool *pool);
+
+/** Takes the backend lock, every bin, all extents and the runs of a pool, in the order of their
+ * ranks. */
+void registry_pool_lock_all(struct pool *pool);
+void registry_pool_unlock_all(struct pool *pool);
+
+#endif

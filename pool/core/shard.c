@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The growth of shards. They only ever appear, under the backend lock, so readers need no lock
+ * and whoever holds the backend lock sees the same set throughout.
+ */
+#include "pool/core/shard.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "pool/small/bin.h"
+#include "pool/reuse/quarantine.h"
+
+/* Collisions seen before a pool spreads: enough to tell a habit from an accident. */
+#define COLLISIONS_TO_SPREAD 64u
+
+__thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
+
+/* The backend lock is held, or the pool is not yet known to anybody. */
+static struct shard *shard_create(struct pool *pool, unsigned index)
+{
+    struct shard *shard = metadata_allocate(METADATA_SHARD, sizeof(*shard), &pool->metadata_bytes);
+    if (shard == NULL)
+        return NULL;
+    shard->pool = pool;
+    shard->extents = (struct extents){0};
+    pool_lock_init(&shard->extents.blocks.lock, POOL_LOCK_EXTENTS);
+    atomic_store_explicit(&shard->flushed_number, quarantine_retired(pool), memory_order_relaxed);
+    atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
+    atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        bin_init(&shard->bins[class], pool, index, class);
+    atomic_store_explicit(&pool->shards[index], shard, memory_order_release);
+    return shard;
+}
+
+/* The shard at an index, made when nobody is growing the pool right now; or NULL. */
+static struct shard *shard_get_or_create(struct pool *pool, unsigned index)
+{
+    struct shard *shard = shard_get(pool, index);
+    if (shard != NULL || !pool_lock_try(&pool->backend_lock))
+        return shard;
+    shard = shard_get(pool, index);
+    if (shard == NULL)
+        shard = shard_create(pool, index);
+    pool_lock_release(&pool->backend_lock);
+    return shard;
+}
+
+int shard_init(struct pool *pool)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    pool->shards_max = processors < 1 ? 1
+                                      : (unsigned)pool_min((uint64_t)processors, POOL_SHARDS_MAX);
+    return shard_create(pool, 0) != NULL ? 0 : -ENOMEM;
+}
+
+void shard_done(struct pool *pool)
+{
+    for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
+        struct shard *shard = shard_get(pool, index);
+        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+            bin_done(&shard->bins[class]);
+        atomic_store_explicit(&pool->shards[index], NULL, memory_order_relaxed);
+        metadata_free(METADATA_SHARD, shard, sizeof(*shard), &pool->metadata_bytes);
+    }
+}
+
+/* Takes the lock of the first shard from `index` on where it is free; NULL when all are taken. */
+static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsigned index)
+{
+    for (unsigned step = 0; step < pool->shards_max; step++) {
+        struct shard *shard = shard_get_or_create(pool, (index + step) % pool->shards_max);
+        if (shard == NULL || !pool_lock_try(shard_lock_at(shard, lock_offset)))
+            continue;
+        shard_hint = (index + step) % pool->shards_max;
+        return shard;
+    }
+    return NULL;
+}
+
+POOL_NOINLINE struct shard *shard_lock_contended(struct pool *pool, size_t lock_offset,
+                                                 unsigned index)
+{
+    bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+    if (!spread && count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
+        count_add_shared(&pool->collisions, 1);
+    else if (!spread)
+        atomic_store_explicit(&pool->spread, pool->shards_max > 1, memory_order_relaxed);
+
+    struct shard *shard = spread ? free_shard_lock(pool, lock_offset, index) : NULL;
+    if (shard == NULL) {
+        shard = shard_get(pool, spread && shard_get(pool, index) != NULL ? index : 0);
+        pool_lock_acquire(shard_lock_at(shard, lock_offset));
+    }
+    return shard;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The structures of a pool and how they hang together.
+ *
+ *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
+ *                                    └─► block               middle, ≤ 2 MiB
+ *           └─► run (a driver allocation of its own)         large
+ *
+ *   pool ─► shard ─► bins (slabs of one class), extents (segments)
+ *       └─► runs
+ *
+ * A run is one driver allocation: either cut into segments for the buddy of one shard, or one large
+ * block, or cached whole. Equations, checked by pool_check():
+ *
+ *   slab     live + quarantined + free objects = objects
+ *   bin      allocations - frees = live, frees - retired = quarantined
+ *   segment  free leaves + leaves of slabs + leaves of blocks = 512
+ *   pool     live + quarantined + cached + waste = reserved = bytes of all runs
+ *            (waste: tails of slabs, and what is free in pinned runs)
+ *
+ * Order of locks: backend, then bin, then extents, then runs (lock.h). Labels of the quarantine are
+ * written under the lock of a bin, of extents or of the runs (quarantine.h says why).
+ */
+#ifndef POOL_CORE_TYPES_H
+#define POOL_CORE_TYPES_H
+
+#include "pool/backend.h"
+#include "pool/base/base.h"
+#include "pool/blocks/buddy.h"
+#include "pool/figure_names.h"
+#include "pool/base/lock.h"
+#include "pool/base/metadata.h"
+#include "pool/blocks/page_map.h"
+#include "pool/pool.h"
+#include "pool/small/queue.h"
+#include "pool/small/size_class.h"
+
+/** Of a middle or large block. */
+enum block_state {
+    BLOCK_UNUSED, /* the descriptor describes no block */
+    BLOCK_LIVE,
+    BLOCK_QUARANTINED, /* freed, earlier device work may still use it */
+    BLOCK_FREED,       /* may be handed out again */
+};
+
+/** What is told of a small block: a quarter of a cache line at most, so that one miss brings it. */
+struct object_record {
+    uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
+    uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
+};
+
+/** Where a slab hangs in its bin. */
+enum slab_place {
+    SLAB_BUCKETS = 4,            /* partial: buckets 0 to 3, by fullness */
+    SLAB_CURRENT = SLAB_BUCKETS, /* the one being served from */
+    SLAB_FULL,                   /* in no list */
+    SLAB_SPARE,                  /* the one empty slab a bin keeps */
+    SLAB_PINNED,                 /* in no list, never served from */
+};
+
+/**
+ * Objects of one class, side by side in a buddy block. Guarded by the lock of the bin.
+ *
+ * An object is free (bit in free_mask), live (bit in the slot of the segment), or else quarantined.
+ * A free looks at the slot alone; this header waits for the object to leave the quarantine, when
+ * there is time to fetch it early. */
+struct slab {
+    uint64_t base;            /* address of object 0 */
+    struct segment *segment;  /* that it lies in */
+    uint64_t free_mask[2];    /* bit i: object i may be handed out */
+    pool_count live_high;     /* live bits of objects 64 and up; the others: segment_slot.live */
+    struct slab *next, *prev; /* in a bucket */
+    uint8_t used;             /* objects live or quarantined */
+    uint8_t place;
+    uint8_t objects;
+    uint8_t class; /* immutable: metadata of slabs is type-stable per class */
+    struct object_record record[] POOL_ALIGNED;
+};
+
+/** A small block as its bin sees it; slab NULL: none. */
+struct object {
+    struct slab *slab;
+    uint32_t index;
+};
+
+/* Frees that look at the record of their object later, when its cache line has arrived. */
+#define BIN_UNSETTLED_MAX 4u
+
+/** One size class of one shard. */
+struct POOL_ALIGNED bin {
+    struct pool_lock lock; /* guards all below unless said otherwise, and the slabs and objects */
+    struct slab *current;
+    uint32_t object_bytes; /* immutable after init, like objects, class, shard, pool */
+    uint16_t objects;
+    pool_count allocations, frees; /* written under lock, read by anyone */
+    struct pool *pool;
+    uint8_t class, shard;
+    bool unsettled_known;  /* this bin's bit in `unsettled` of the shard is set */
+    uint16_t bucket_scale; /* bucket of a slab: used * scale >> 10 */
+
+    struct queue quarantine POOL_ALIGNED;               /* labels never decrease along it */
+    struct object_record *unsettled[BIN_UNSETTLED_MAX]; /* of the last frees, oldest overwritten */
+    uint32_t unsettled_site[BIN_UNSETTLED_MAX];         /* that freed them */
+
+    pool_count retired, slabs; /* written under lock, read by anyone */
+    pool_count frees_closed;   /* `frees` when the last epoch was closed */
+    pool_count pinned_free;    /* free objects in pinned slabs */
+    struct slab *bucket[SLAB_BUCKETS];
+    struct slab *spare;
+    uint32_t slab_bytes;
+};
+
+/** A middle or large block. All fields guarded by the lock of its blocks. */
+struct __attribute__((aligned(16))) block {
+    uint32_t site;
+    uint32_t free_site;
+    struct block *next; /* in the quarantine, or in the list of unused descriptors */
+    uint64_t address;
+    uint64_t requested_bytes;
+    uint32_t epoch;  /* label while quarantined */
+    uint16_t leaves; /* 0: the block is a whole run */
+    uint8_t state;
+};
+
+/* Of a segment a middle block begins at most one in a window: it is longer than that. */
+#define SEGMENT_WINDOW_BITS 15
+#define SEGMENT_WINDOWS     (1u << (PAGE_MAP_PAGE_BITS - SEGMENT_WINDOW_BITS))
+#define SEGMENT_SLOT_BITS   16
+#define SEGMENT_SLOTS       (1u << (PAGE_MAP_PAGE_BITS - SEGMENT_SLOT_BITS))
+#define SEGMENT_UNLISTED    255
+#define SEGMENT_FULLNESSES  4u
+
+/**
+ * What begins in, or for a slab covers, 64 KiB of a segment: 0, a struct block, or with SLOT_SLAB
+ * set a struct slab with its class in the bits that the address of a cache line leaves.
+ */
+typedef uint64_t slot_entry;
+#define SLOT_SLAB      ((slot_entry)1)
+#define SLOT_SLAB_MASK (~(slot_entry)(POOL_CACHE_LINE - 1))
+
+/**
+ * 64 KiB of a segment. For a slab, all that a free needs: `entry`, written under the locks of the
+ * bin and of the extents and read by anyone, and in the slot where the slab begins the live bits of
+ * its first 64 objects, guarded by the bin. Otherwise the blocks that begin in either half, guarded
+ * by the extents.
+ */
+struct segment_slot {
+    _Atomic slot_entry entry;
+    union {
+        pool_count live;
+        _Atomic slot_entry upper;
+    };
+};
+
+static inline slot_entry slot_of_slab(const struct slab *slab)
+{
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 | SLOT_SLAB;
+}
+
+static inline struct slab *slot_slab(slot_entry entry)
+{
+    return (struct slab *)(uintptr_t)(entry & SLOT_SLAB_MASK);
+}
+
+static inline unsigned slot_class(slot_entry entry)
+{
+    return entry >> 1 & (SIZE_CLASS_COUNT - 1);
+}
+
+/** 2 MiB under a buddy. */
+struct POOL_ALIGNED segment {
+    _Atomic(struct shard *) shard; /* constant while the page map knows the segment */
+    _Atomic uint64_t address;      /* likewise */
+    struct run *run;               /* likewise */
+    struct segment *next, *prev;   /* of the same key; guarded by extents, like all below */
+    uint8_t key;                   /* largest free order * 4 + fullness, or SEGMENT_UNLISTED */
+    atomic_bool pinned;            /* of the run; read by anyone */
+
+    struct segment_slot slot[SEGMENT_SLOTS] POOL_ALIGNED;
+
+    struct buddy buddy; /* its last words are the allocator's while the segment is unused */
+};
+
+enum run_use {
+    RUN_LARGE,  /* one block, live or quarantined */
+    RUN_BUDDY,  /* cut into segments */
+    RUN_CACHED, /* free as a whole */
+    RUN_DOOMED, /* pinned and free: waits to go back to the driver */
+};
+
+/** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
+struct __attribute__((aligned(16))) run {
+    uint64_t address; /* immutable, as bytes and pool */
+    size_t bytes;
+    struct pool *pool;
+    struct block block;        /* RUN_LARGE, and the last one of RUN_CACHED */
+    uint32_t segments_used;    /* RUN_BUDDY: segments not wholly free; guarded by their extents */
+    uint32_t priority;         /* in the tree of cached runs */
+    struct run *left, *right;  /* in the tree */
+    struct run *newer, *older; /* among cached runs, by time of their return */
+    uint64_t cached_since;     /* `fence_serves` of the pool when it was cached */
+    struct run *next, *prev;   /* among all runs of the pool */
+    uint8_t use;               /* enum run_use */
+    bool pinned;               /* exported: never handed out again; RUN_BUDDY: as segments_used */
+    uint64_t metadata_link;
+};
+
+/** Middle blocks of one shard, or the large ones of a pool: what both kinds have. */
+struct blocks {
+    struct pool_lock lock; /* guards the blocks, and all of the structure that holds this one */
+    struct block *quarantine_head, *quarantine_tail; /* labels never decrease along it */
+
+    /* Written under lock, read by anyone. */
+    pool_count allocations, frees, live_bytes, quarantined_bytes;
+    pool_count open_bytes; /* freed since the last epoch was closed */
+};
+
+/** The segments of a shard, middle blocks and slabs in them. */
+struct POOL_ALIGNED extents {
+    struct blocks blocks;
+    struct block *unused_blocks;
+    uint64_t segment_keys; /* bit k: segments[k] is not empty */
+    struct segment *segments[BUDDY_ORDERS * SEGMENT_FULLNESSES];
+    struct run *spare; /* one RUN_BUDDY without a block in it, kept against flapping */
+
+    /* Written under lock, read by anyone. */
+    pool_count spare_bytes;  /* of the spare run; 0: none */
+    pool_count free_bytes;   /* free leaves outside pinned runs */
+    pool_count buddy_bytes;  /* of RUN_BUDDY */
+    pool_count wasted_bytes; /* free leaves in pinned runs */
+};
+
+/** All runs of a pool: large blocks, cached ones, and those cut for the shards. */
+struct POOL_ALIGNED runs {
+    struct blocks blocks;
+    struct run *all;
+    struct run *cached_root; /* tree by size */
+    struct run *newest, *oldest;
+    struct run *doomed; /* by `newer` */
+    uint32_t random;    /* priorities of the tree */
+
+    /* Written under lock, read by anyone. */
+    pool_count cached_bytes; /* of RUN_CACHED */
+    pool_count wasted_bytes; /* of RUN_DOOMED */
+    pool_count large_waste;  /* reused runs: bytes beyond what a new one would have had */
+};
+
+/** What threads that collide have each their own of. */
+struct shard {
+    struct bin bins[SIZE_CLASS_COUNT];
+    struct extents extents;
+    struct pool *pool;               /* immutable */
+    _Atomic uint32_t flushed_number; /* labels up to here have left; guarded by the backend lock */
+    /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
+     * Atomic, used once the pool has spread. */
+    _Atomic int64_t pending POOL_ALIGNED;
+    _Atomic uint32_t unsettled POOL_ALIGNED; /* bit c: bin c may have unsettled frees */
+};
+
+/** A closed epoch whose fence has not been passed. */
+struct epoch {
+    uint32_t number;
+    uint16_t waiters; /* threads in fence_wait without a lock */
+    bool done;
+    pool_fence fence; /* 0: only device_wait can tell */
+    uint64_t bytes;
+};
+
+#define QUARANTINE_EPOCHS_MAX    64u
+#define QUARANTINE_LINGERING_MAX 32u
+
+/** Closed epochs, oldest first. Guarded by the backend lock, but for the two numbers. */
+struct quarantine {
+    _Atomic uint32_t open_number;    /* the label of a free now */
+    _Atomic uint32_t retired_number; /* labels up to here may be handed out */
+    bool fences_unsupported;
+    uint32_t first, count;    /* in the ring */
+    pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
+    struct epoch ring[QUARANTINE_EPOCHS_MAX];
+    /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */
+    struct epoch lingering[QUARANTINE_LINGERING_MAX];
+};
+
+#define POOL_SHARDS_MAX 16u
+
+struct pool {
+    /* Immutable after init, but for the shards, which only ever appear. */
+    struct pool_config config;
+    struct pool_backend backend;
+    uint32_t shards_max;
+    _Atomic bool spread;    /* set once, after collisions */
+    pool_count collisions;  /* atomic; counted until spread */
+    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
+    _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
+
+    /* Written by every operation. */
+    pool_count live_requested POOL_ALIGNED;
+    pool_count live_requested_peak;
+    pool_count sample_at; /* the next peak that makes figures_sample() look at the others */
+    pool_count metadata_bytes;
+
+    struct runs runs;
+
+    struct pool_lock backend_lock POOL_ALIGNED;
+    struct quarantine quarantine;
+    pool_count reserved;     /* written under the backend lock */
+    atomic_bool refused;     /* the driver's last word was no; written under the backend lock */
+    pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
+    pool_count generation;   /* grows whenever memory became available off the hit path */
+
+    struct pool_lock sample_lock; /* rank METADATA; guards the gauges' peaks below */
+    struct pool_gauge gauges[GAUGE_COUNT];
+    uint64_t peak_time_ns;
+    pool_count counters[COUNTER_COUNT]; /* atomic; those kept in bins and blocks stay 0 here */
+
+    struct pool *registry_next; /* guarded by the registry lock */
+    uint64_t metadata_link;
+};
+
+_Static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's header is one line");
+_Static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
+_Static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,
+               "what every hit needs is one line");
+_Static_assert(sizeof(struct block) % 16 == 0 && sizeof(struct run) % 16 == 0, "metadata.h");
+
+static inline uint64_t object_address(const struct bin *bin, struct object object)
+{
+    return object.slab->base + (uint64_t)object.index * bin->object_bytes;
+}
+
+static inline struct object_record *object_record(struct object object)
+{
+    return &object.slab->record[object.index];
+}
+
+static inline struct segment_slot *segment_slot(struct segment *segment, uint64_t address)
+{
+    return &segment->slot[(address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_SLOT_BITS];
+}
+
+/** The word with the live bit of an object, bit index % 64. */
+static inline pool_count *object_live_word(struct object object, struct segment_slot *first)
+{
+    return POOL_LIKELY(object.index < 64) ? &first->live : &object.slab->live_high;
+}
+
+static inline bool object_live(struct object object)
+{
+    struct slab *slab = object.slab;
+    const pool_count *word = object_live_word(object, segment_slot(slab->segment, slab->base));
+    return count_get(word) >> (object.index % 64) & 1;
+}
+
+static inline bool object_free(struct object object)
+{
+    return object.slab->free_mask[object.index / 64] >> (object.index % 64) & 1;
+}
+
+static inline struct run *block_run(struct block *block)
+{
+    if (block->leaves == 0)
+        return pool_container_of(block, struct run, block);
+    return ((struct segment *)page_map_get(block->address))->run;
+}
+
+static inline size_t block_bytes(const struct block *block)
+{
+    if (block->leaves == 0)
+        return pool_container_of(block, struct run, block)->bytes;
+    return block->leaves * SIZE_LEAF_BYTES;
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When a freed block may be handed out again: epochs, closed by fences.
+ *
+ * Every free labels its block with the number of the open epoch, under the lock of the bin, extents
+ * or runs that guards the block. An epoch is closed when somebody needs its memory: the number is
+ * raised, then a fence is recorded. When the fence has been passed, the retired number rises to the
+ * epoch, and blocks with labels up to it leave the quarantine lazily, list by list.
+ *
+ * Why a fence covers every block labelled with its epoch or an earlier one: quarantine_close()
+ * first raises the open number, then takes and releases each of these locks once, then
+ * records the fence. A free that read the old number held one of those locks when it did, so it is
+ * either over before the closer takes that lock, or it begins after and then, by the order of the
+ * lock, reads the new number. So all frees with the old label, and with them all device work that
+ * their threads submitted before calling free, precede the recording.
+ *
+ * Numbers are 32 bits and compared modulo 2^32. A label is never above the open number, and the
+ * open number is at most a ring's length ahead of the retired one when labels matter, so a block
+ * that must wait is always seen to wait; only one that lies in a list for 2^31 epochs may be held
+ * longer than needed.
+ *
+ * The backend lock guards the ring. Waiting happens without any lock.
+ */
+#ifndef POOL_REUSE_QUARANTINE_H
+#define POOL_REUSE_QUARANTINE_H
+
+#include "pool/core/types.h"
+
+/** The label for a free; the caller holds the lock that guards the block. */
+static inline uint32_t quarantine_label(struct pool *pool)
+{
+    return atomic_load_explicit(&pool->quarantine.open_number, memory_order_relaxed);
+}
+
+static inline uint32_t quarantine_retired(struct pool *pool)
+{
+    return atomic_load_explicit(&pool->quarantine.retired_number, memory_order_acquire);
+}
+
+static inline bool quarantine_passed(uint32_t label, uint32_t retired)
+{
+    return (int32_t)(retired - label) >= 0;
+}
+
+void quarantine_init(struct quarantine *quarantine);
+
+/** Bytes quarantined now, and of those in the open epoch. */
+void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open);
+
+/** What quarantined memory may amount to before an allocation waits instead of growing. */
+uint64_t quarantine_bound(const struct pool *pool);
+
+/**
+ * Whether 1/`share` of the bound or more has been freed since an epoch was last closed, or tried to
+ * be, as far as this thread's shard tells: the others are taken to have freed as much, so that no
+ * bin of theirs is read.
+ */
+bool quarantine_due(const struct pool *pool, unsigned share);
+
+/**
+ * Closes the open epoch. Errors: -EBUSY while a stream captures (its blocks join the next epoch
+ * closed), -EAGAIN too many epochs pending, or as the backend says.
+ */
+int quarantine_close_locked(struct pool *pool);
+
+/** Queries pending fences, oldest first, until one is not done; whether any was. */
+bool quarantine_poll_locked(struct pool *pool);
+
+/**
+ * Waits for the oldest pending epoch; the backend lock is released meanwhile.
+ * 1: it has been passed; 0: none is pending; an error as the backend says.
+ */
+int quarantine_wait_locked(struct pool *pool);
+
+/** Whether an epoch has been closed and not yet been passed; to be asked without a lock. */
+static inline bool quarantine_pending(struct pool *pool)
+{
+    return quarantine_label(pool) - 1 != quarantine_retired(pool);
+}
+
+/** Takes every block that may be taken out of the quarantine; whether there was any. */
+bool quarantine_flush_locked(struct pool *pool);
+
+/** The same for the blocks of one shard. */
+bool quarantine_shard_flush_locked(struct shard *shard);
+
+/** After a free with POOL_REUSE_SYNC: waits for the device, without any lock. */
+void quarantine_sync(struct pool *pool);
+
+/** Records a fence early when much is quarantined and little else is left. 1: it did. */
+int quarantine_nudge(struct pool *pool);
+
+/** Gives pending fences back without waiting. */
+void quarantine_done(struct pool *pool);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments from cuMemAlloc, fences from cuCtxRecordEvent.
+ *
+ * Every operation makes the pool's context current if another one is, and puts the thread's capture
+ * mode to relaxed around its calls: they concern no stream of the program and must not invalidate
+ * its captures. Recording on a context does necessarily conflict with a capture in it, so that is
+ * done with beginnings of captures held off, or not at all (-EBUSY).
+ *
+ * A fence covers the work of every context the process is known to have, not only the pool's:
+ * peers reach this memory too. Its events belong to their contexts and end with them; a context
+ * that is gone has no work left.
+ *
+ * Threading: as backend.h says. Driver functions are called without a lock of ours, but for
+ * recording (the capture lock) and the spare events (the context's lock, not around the driver).
+ */
+#include "shim/backend/backend_driver.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "shim/context/capture.h"
+#include "shim/memory/limit.h"
+#include "shim/observe/record.h"
+
+#define FENCE_CONTEXTS_MAX 16
+
+struct fence_event {
+    struct context *context;
+    CUevent event;
+};
+
+struct fence {
+    int count;
+    struct fence_event events[FENCE_CONTEXTS_MAX];
+};
+
+/** What an operation changed on its thread and has to put back. */
+struct scope {
+    const struct driver_functions *driver;
+    bool pushed;
+    bool exchanged;
+    CUstreamCaptureMode mode;
+};
+
+static bool is_gone(const struct context *context)
+{
+    return atomic_load_explicit(&context->gone, memory_order_acquire);
+}
+
+static void scope_leave(struct scope *scope)
+{
+    CUcontext popped;
+    if (scope->exchanged)
+        capture_mode_restore(scope->driver, scope->mode);
+    if (scope->pushed)
+        (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
+}
+
+static int scope_enter(struct scope *scope, const struct context *context)
+{
+    CUcontext current = NULL;
+    *scope = (struct scope){.driver = real_driver_if_loaded()};
+    if (!scope->driver || is_gone(context))
+        return -EIO;
+    if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
+        return -EIO;
+    if (current != context->handle) {
+        if (REAL_ASK(scope->driver->cuCtxPushCurrent_v2(context->handle)) != CUDA_SUCCESS)
+            return -EIO;
+        scope->pushed = true;
+    }
+    scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
+                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
+                           CUDA_SUCCESS;
+    return 0;
+}
+
+/* Called inside a scope: a sticky error is noted for the context that is current. */
+static int error_of(CUresult result)
+{
+    switch (result) {
+    case CUDA_SUCCESS: return 0;
+    case CUDA_ERROR_OUT_OF_MEMORY: return -ENOMEM;
+    case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
+    case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EPERM;
+    case CUDA_ERROR_NOT_SUPPORTED: return -ENOTSUP;
+    default: context_observe_result(result); return -EIO;
+    }
+}
+
+static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct context *context = state;
+    struct scope scope;
+    CUdeviceptr address = 0;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    if (!limit_admits(scope.driver, context->device, bytes))
+        error = -ENOMEM;
+    else
+        error = error_of(scope.driver->cuMemAlloc_v2(&address, bytes));
+    if (error == 0 && address % POOL_SEGMENT_BYTES != 0) {
+        scope.driver->cuMemFree_v2(address);
+        error = -ENOTSUP;
+    }
+    scope_leave(&scope);
+    if (error < 0)
+        return error;
+    atomic_fetch_add_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    *ret_address = address;
+    return 0;
+}
+
+static int segment_free(void *state, uint64_t address, size_t bytes)
+{
+    struct context *context = state;
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    error = error_of(REAL_ASK(scope.driver->cuMemFree_v2(address)));
+    scope_leave(&scope);
+    if (error == 0)
+        atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    return error;
+}
+
+static CUevent event_take(struct context *context)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    CUevent event = context->event_count ? context->events[--context->event_count] : NULL;
+    pthread_mutex_unlock(&context->backend_lock);
+    return event;
+}
+
+/* False when enough are kept. */
+static bool event_keep(struct context *context, CUevent event)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    bool kept = context->event_count < CONTEXT_EVENTS_KEPT;
+    if (kept)
+        context->events[context->event_count++] = event;
+    pthread_mutex_unlock(&context->backend_lock);
+    return kept;
+}
+
+static void event_give(struct context *context, CUevent event)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    if (!is_gone(context) && !event_keep(context, event) && driver)
+        driver->cuEventDestroy_v2(event);
+}
+
+/* Records an event behind all work of one context. */
+static int context_record(struct context *context, CUevent *ret_event)
+{
+    struct scope scope;
+    CUevent event = event_take(context);
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        goto keep;
+    if (!event)
+        error = error_of(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
+    if (error == 0) {
+        error = capture_hold(context->handle)
+                    ? error_of(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
+                    : -EBUSY;
+        capture_allow();
+    }
+    scope_leave(&scope);
+keep:
+    if (error < 0 && event)
+        event_give(context, event);
+    if (error == 0)
+        *ret_event = event;
+    return error == -EPERM ? -EBUSY : error;
+}
+
+bool backend_driver_has_fences(const struct driver_functions *driver)
+{
+    return driver->cuCtxRecordEvent && driver->cuEventCreate && driver->cuEventDestroy_v2;
+}
+
+static void fence_release(void *state, pool_fence handle)
+{
+    struct fence *fence = (struct fence *)(uintptr_t)handle;
+    if (!fence)
+        return;
+    for (int i = 0; i < fence->count; i++)
+        event_give(fence->events[i].context, fence->events[i].event);
+    free(fence);
+}
+
+/* A peer that broke or went away has no work left to wait for. It may be on its way out: destroyed
+ * by a thread that has not yet come back to say so. */
+static bool is_lost_peer(const struct fence_event *part, const void *own, int error)
+{
+    return error == -EIO && part->context != own;
+}
+
+static int fence_record(void *state, pool_fence *ret_fence)
+{
+    struct context *own = state;
+    const struct driver_functions *driver = real_driver_if_loaded();
+    if (!driver || !backend_driver_has_fences(driver))
+        return -ENOTSUP;
+    struct fence *fence = calloc(1, sizeof(*fence));
+    int error = fence ? 0 : -ENOMEM;
+    for (struct context *context = context_first(); context && error == 0;
+         context = context_next(context)) {
+        struct fence_event *next = &fence->events[fence->count];
+        if (fence->count == FENCE_CONTEXTS_MAX) {
+            error = -ENOTSUP;
+            break;
+        }
+        error = context_record(context, &next->event);
+        next->context = context;
+        if (error == 0)
+            fence->count++;
+        else if (is_lost_peer(next, own, error))
+            error = 0;
+    }
+    if (error < 0) {
+        fence_release(state, (pool_fence)(uintptr_t)fence);
+        return error;
+    }
+    *ret_fence = (pool_fence)(uintptr_t)fence;
+    return 0;
+}
+
+static int event_query(const struct fence_event *part)
+{
+    struct scope scope;
+    if (is_gone(part->context))
+        return 1;
+    int error = scope_enter(&scope, part->context);
+    if (error < 0)
+        return error;
+    CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
+    int done = result == CUDA_SUCCESS ? 1 : result == CUDA_ERROR_NOT_READY ? 0 : error_of(result);
+    scope_leave(&scope);
+    return done == -EPERM ? -EBUSY : done;
+}
+
+static int event_wait(const struct fence_event *part)
+{
+    struct scope scope;
+    if (is_gone(part->context))
+        return 0;
+    int error = scope_enter(&scope, part->context);
+    if (error < 0)
+        return error;
+    error = error_of(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
+    scope_leave(&scope);
+    return error == -EPERM ? -EBUSY : error;
+}
+
+static int fence_query(void *state, pool_fence handle)
+{
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    int done = 1;
+    for (int i = 0; i < fence->count && done == 1; i++) {
+        done = event_query(&fence->events[i]);
+        if (is_lost_peer(&fence->events[i], state, done))
+            done = 1;
+    }
+    return done;
+}
+
+static int fence_wait(void *state, pool_fence handle)
+{
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    int error = 0;
+    for (int i = 0; i < fence->count && error == 0; i++) {
+        error = event_wait(&fence->events[i]);
+        if (is_lost_peer(&fence->events[i], state, error))
+            error = 0;
+    }
+    return error;
+}
+
+/* Without context events the driver has to wait for everything itself, and may not while a stream
+ * captures. */
+static int context_synchronize(struct context *context)
+{
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    bool idle = capture_hold(context->handle);
+    capture_allow();
+    error = idle ? error_of(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
+    scope_leave(&scope);
+    return error == -EPERM ? -EBUSY : error;
+}
+
+static int device_wait(void *state)
+{
+    pool_fence fence;
+    int error = fence_record(state, &fence);
+    if (error == -ENOTSUP)
+        return context_synchronize(state);
+    if (error < 0)
+        return error;
+    error = fence_wait(state, fence);
+    fence_release(state, fence);
+    return error;
+}
+
+static CUstream fill_stream(struct context *context, const struct driver_functions *driver)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    CUstream stream = context->fill_stream;
+    pthread_mutex_unlock(&context->backend_lock);
+    if (stream || driver->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
+        return stream;
+    pthread_mutex_lock(&context->backend_lock);
+    if (!context->fill_stream)
+        context->fill_stream = stream;
+    stream = context->fill_stream;
+    pthread_mutex_unlock(&context->backend_lock);
+    return stream;
+}
+
+/* Waits for what came before and for the fill itself: costly, and asked for by option. */
+static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+{
+    struct context *context = state;
+    struct scope scope;
+    int error = device_wait(context);
+    if (error < 0)
+        return error;
+    error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    CUstream stream = fill_stream(context, scope.driver);
+    error = stream
+                ? error_of(REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                : -EIO;
+    if (error == 0)
+        error = error_of(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
+    scope_leave(&scope);
+    return error;
+}
+
+static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
+{
+    struct scope scope;
+    int error = scope_enter(&scope, state);
+    if (error < 0)
+        return error;
+    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(ret_free_bytes, ret_total_bytes)));
+    scope_leave(&scope);
+    return error;
+}
+
+/* The trace's clock where there is one, so that figures of the pool can be placed in it. */
+static uint64_t clock_ns(void *state)
+{
+    struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
+    struct timespec now;
+    if (writer)
+        return trace_writer_now(writer);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void backend_driver_init(struct pool_backend *backend, struct context *context)
+{
+    *backend = (struct pool_backend){
+        .state = context,
+        .segment_allocate = segment_allocate,
+        .segment_free = segment_free,
+        .fence_record = fence_record,
+        .fence_query = fence_query,
+        .fence_wait = fence_wait,
+        .fence_release = fence_release,
+        .device_wait = device_wait,
+        .memory_fill = memory_fill,
+        .memory_info = memory_info,
+        .clock_ns = clock_ns,
+    };
+}

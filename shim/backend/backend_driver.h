@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool's device operations, done with the real driver in one context.
+ *
+ * Threading: the operations from any thread, as backend.h says.
+ */
+#ifndef SHIM_BACKEND_BACKEND_DRIVER_H
+#define SHIM_BACKEND_BACKEND_DRIVER_H
+
+#include <stdbool.h>
+
+#include "pool/backend.h"
+#include "shim/context/context.h"
+
+/** Fills the operations; the context is their state and must outlive the pool. */
+void backend_driver_init(struct pool_backend *backend, struct context *context);
+
+/** True when the driver can record an event behind all work of a context. */
+bool backend_driver_has_fences(const struct driver_functions *driver);
+
+#endif

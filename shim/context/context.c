@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of contexts, and how one comes and goes. See context.h.
+ *
+ * The list only grows at its head, so it is walked without a lock; list_lock orders those who add.
+ * Ending a pool needs the gate, because any thread may be inside it.
+ */
+#include "shim/context/context.h"
+
+#include <stdlib.h>
+
+#include "shim/backend/backend_driver.h"
+#include "shim/context/gate.h"
+#include "shim/hooks/green.h"
+#include "shim/hooks/ipc.h"
+#include "shim/memory/ledger.h"
+#include "shim/observe/record.h"
+#include "shim/shim.h"
+
+_Atomic(struct context *) context_list;
+_Atomic uint64_t context_generation;
+atomic_int context_broken_count;
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t last_number; /* guarded by list_lock */
+
+static struct context *living_from(struct context *context)
+{
+    while (context && atomic_load_explicit(&context->gone, memory_order_acquire))
+        context = context->next;
+    return context;
+}
+
+struct context *context_first(void)
+{
+    return living_from(atomic_load_explicit(&context_list, memory_order_acquire));
+}
+
+struct context *context_next(const struct context *context)
+{
+    return living_from(context->next);
+}
+
+struct context *context_find(CUcontext handle)
+{
+    struct context *context = context_first();
+    while (context && context->handle != handle)
+        context = context_next(context);
+    return context;
+}
+
+struct context *context_of_pool(const struct pool *pool)
+{
+    struct context *context = context_first();
+    while (context && context->pool != pool)
+        context = context_next(context);
+    return context;
+}
+
+static void observe_pool(void *state, const struct pool_event *event)
+{
+    record_pool_event(state, event);
+}
+
+static struct pool *pool_for(struct context *context, const struct driver_functions *driver)
+{
+    const struct options *options = shim_options();
+    static const enum pool_reuse reuse[] = {
+        [OPTION_REUSE_DEFERRED] = POOL_REUSE_DEFERRED,
+        [OPTION_REUSE_SYNC] = POOL_REUSE_SYNC,
+        [OPTION_REUSE_IMMEDIATE] = POOL_REUSE_IMMEDIATE,
+    };
+    static const enum pool_fill fill[] = {
+        [OPTION_FILL_NONE] = POOL_FILL_NONE,
+        [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
+        [OPTION_FILL_POISON] = POOL_FILL_POISON,
+    };
+    struct pool_config config;
+    pool_config_init(&config);
+    config.reuse = reuse[options->reuse];
+    if (config.reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
+        config.reuse = POOL_REUSE_SYNC;
+    config.fill = fill[options->fill];
+    config.scrub = fill[options->scrub];
+    config.quarantine_max = options->quarantine_max.bytes;
+    config.large_waste_percent = (uint32_t)options->large_waste;
+    config.cache_max = options->cache_max.bytes;
+    config.observe = observe_pool;
+    config.observe_state = context;
+
+    struct pool_backend backend;
+    struct pool *pool;
+    backend_driver_init(&backend, context);
+    return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
+}
+
+/* The id of a context that is alive; the driver refuses to name one that is not. */
+static bool context_is_alive(const struct driver_functions *driver, CUcontext handle,
+                             uint64_t *ret_id)
+{
+    unsigned long long id = 0;
+    if (driver->cuCtxGetId && REAL_ASK(driver->cuCtxGetId(handle, &id)) != CUDA_SUCCESS)
+        return false;
+    *ret_id = id;
+    return true;
+}
+
+/* The handle is current, or a green context of it. */
+static struct context *context_create_locked(const struct driver_functions *driver,
+                                             CUcontext handle, uint64_t id)
+{
+    CUdevice device;
+    if (REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS)
+        return NULL;
+    struct context *context = calloc(1, sizeof(*context));
+    if (!context)
+        return NULL;
+    context->handle = handle;
+    context->id = id;
+    context->device = device;
+    context->number = ++last_number;
+    pthread_mutex_init(&context->backend_lock, NULL);
+    record_device(device);
+    record_context(context, true);
+    if (shim_mode() == SHIM_POOL)
+        context->pool = pool_for(context, driver);
+    context->next = atomic_load(&context_list);
+    atomic_store_explicit(&context_list, context, memory_order_release);
+    return context;
+}
+
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current)
+{
+    struct thread_state *self = &thread_state;
+    uint64_t generation = atomic_load(&context_generation);
+    CUcontext handle = green_owner(current);
+    uint64_t id;
+    if (!context_is_alive(driver, handle, &id))
+        return NULL;
+    pthread_mutex_lock(&list_lock);
+    struct context *context = context_find(handle);
+    struct context *stale = context && context->id != id ? context : NULL;
+    if (!context || stale)
+        context = context_create_locked(driver, handle, id);
+    pthread_mutex_unlock(&list_lock);
+    if (stale) {
+        context_drop(stale);
+        generation = atomic_load(&context_generation);
+    }
+    if (context) {
+        self->context = context;
+        self->context_handle = current;
+        self->context_generation = generation;
+    }
+    return context;
+}
+
+void context_note(const struct driver_functions *driver, CUcontext handle)
+{
+    CUcontext popped;
+    if (!handle || context_find(handle) ||
+        REAL_ASK(driver->cuCtxPushCurrent_v2(handle)) != CUDA_SUCCESS)
+        return;
+    context_obtain(driver, handle);
+    (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
+}
+
+void context_drop(struct context *context)
+{
+    if (!context || atomic_exchange(&context->gone, true))
+        return;
+    atomic_fetch_add(&context_generation, 1);
+    if (context->pool)
+        record_counters(context);
+    if (atomic_load(&context->broken))
+        atomic_fetch_sub(&context_broken_count, 1);
+    gate_close();
+    pool_destroy(context->pool, POOL_END_ABANDON);
+    gate_open();
+    ledger_forget_context(context->number);
+    ipc_forget_context(context->number);
+    record_context(context, false);
+}
+
+static bool context_has_ended(const struct driver_functions *driver, const struct context *context)
+{
+    uint64_t id;
+    unsigned int flags;
+    int active;
+    if (driver->cuCtxGetId)
+        return !context_is_alive(driver, context->handle, &id) || id != context->id;
+    return REAL_ASK(driver->cuDevicePrimaryCtxGetState(context->device, &flags, &active)) ==
+               CUDA_SUCCESS &&
+           !active;
+}
+
+void context_drop_ended(const struct driver_functions *driver, CUdevice device)
+{
+    for (struct context *context = context_first(); context; context = context_next(context))
+        if (context->device == device && context_has_ended(driver, context))
+            context_drop(context);
+}
+
+void context_observe_result(CUresult result)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    CUcontext handle = NULL;
+    if (!driver || !real_error_is_sticky(result) ||
+        REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
+        return;
+    struct context *context = context_find(handle);
+    if (context && !atomic_exchange(&context->broken, true))
+        atomic_fetch_add(&context_broken_count, 1);
+}
+
+uint64_t context_available_bytes(int device)
+{
+    uint64_t bytes = 0;
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context))
+        if (context->device == device && context->pool)
+            bytes += pool_available_bytes(context->pool);
+    gate_leave();
+    return bytes;
+}
+
+uint64_t context_trim(int device)
+{
+    uint64_t bytes = 0;
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context)) {
+        size_t returned = 0;
+        if (context->device == device && context->pool &&
+            pool_trim(context->pool, 0, &returned) == 0)
+            bytes += returned;
+    }
+    gate_leave();
+    return bytes;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contexts and their pools.
+ *
+ * A context is known from the first allocation in it until the program destroys or resets it. The
+ * driver reuses handles, so an entry also holds the driver's id of the context, and every end of a
+ * context moves a generation on that invalidates what threads remember. Entries are never freed:
+ * a record or a fence may still name one that is gone.
+ *
+ * Threading: every function from any thread.
+ */
+#ifndef SHIM_CONTEXT_CONTEXT_H
+#define SHIM_CONTEXT_CONTEXT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/pool.h"
+#include "shim/resolve/real.h"
+#include "shim/context/thread_state.h"
+
+#define CONTEXT_EVENTS_KEPT 32
+
+struct context {
+    CUcontext handle;               /* immutable */
+    uint64_t id;                    /* the driver's; 0 when it has none; immutable */
+    int device;                     /* ordinal; immutable */
+    uint32_t number;                /* small, from 1, never reused; immutable */
+    struct pool *pool;              /* NULL without pooling; immutable until gone */
+    atomic_bool gone;               /* destroyed: nothing of it may be touched */
+    atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
+    _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
+    struct context *next;           /* immutable once listed */
+
+    pthread_mutex_t backend_lock;
+    CUevent events[CONTEXT_EVENTS_KEPT]; /* spare ones; guarded by backend_lock */
+    int event_count;                     /* guarded by backend_lock */
+    CUstream fill_stream;                /* guarded by backend_lock */
+};
+
+extern _Atomic(struct context *) context_list; /* newest first, gone ones included */
+extern _Atomic uint64_t context_generation;
+extern atomic_int context_broken_count;
+
+struct context *context_obtain(const struct driver_functions *driver, CUcontext current);
+
+/** The current context of the thread, NULL when it has none that is alive. */
+static inline struct context *context_current(const struct driver_functions *driver)
+{
+    struct thread_state *self = &thread_state;
+    CUcontext handle = NULL;
+    if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
+        return NULL;
+    if (__builtin_expect(self->context_handle == handle &&
+                             self->context_generation ==
+                                 atomic_load_explicit(&context_generation, memory_order_acquire),
+                         1))
+        return self->context;
+    return context_obtain(driver, handle);
+}
+
+/** The context that this thread used last, NULL when it is gone. */
+static inline struct context *context_last(void)
+{
+    const struct thread_state *self = &thread_state;
+    return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
+}
+
+/** Makes a context known that is not current: a peer whose work may reach our memory. */
+void context_note(const struct driver_functions *driver, CUcontext handle);
+
+/** Walks the contexts that are alive. */
+struct context *context_first(void);
+struct context *context_next(const struct context *context);
+
+/** The living entry of a handle, NULL when it is not known. */
+struct context *context_find(CUcontext handle);
+
+/** The living context whose pool this is. */
+struct context *context_of_pool(const struct pool *pool);
+
+/** Forgets a context and drops its pool without a driver call; before the real destruction. */
+void context_drop(struct context *context);
+
+/** Forgets every context of a device that the driver says is gone; after the real call. */
+void context_drop_ended(const struct driver_functions *driver, CUdevice device);
+
+/** Notes what a driver call said about the current context. */
+void context_observe_result(CUresult result);
+
+/** Bytes that the pools of a device could hand out. */
+uint64_t context_available_bytes(int device);
+
+/** Returns everything the pools of a device hold free to the driver. Returns the bytes. */
+uint64_t context_trim(int device);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate around the pools: any number of threads may be inside, until one that ends a pool closes
+ * it and has waited for them to leave.
+ *
+ * A pool is found by address, so a free anywhere may run into a pool that is just being destroyed.
+ * Going through must cost next to nothing: each thread has a flag of its own, and the one who
+ * closes the gate pays for the ordering of all (pool/base/barrier.h).
+ *
+ * Threading: enter and leave are paired on one thread and do not nest; a thread inside must not
+ * close.
+ */
+#ifndef SHIM_CONTEXT_GATE_H
+#define SHIM_CONTEXT_GATE_H
+
+#include <stdatomic.h>
+
+#include "pool/base/barrier.h"
+#include "shim/context/thread_state.h"
+
+struct gate_slot {
+    _Alignas(64) atomic_uint inside;
+    atomic_bool taken; /* a thread owns this slot */
+};
+
+extern atomic_bool gate_closed;
+
+/** Before first use. Negative errno when threads cannot be followed. */
+int gate_init(void);
+
+void gate_join(void);
+void gate_enter_slow(void);
+
+/** Waits until nobody is inside and keeps everybody out. */
+void gate_close(void);
+void gate_open(void);
+
+static inline void gate_enter(void)
+{
+    struct thread_state *self = &thread_state;
+    if (__builtin_expect(!self->gate, 0))
+        gate_join();
+    if (self->gate_shared)
+        atomic_fetch_add(&self->gate->inside, 1);
+    else
+        atomic_store_explicit(&self->gate->inside, 1, memory_order_relaxed);
+    barrier_light();
+    if (__builtin_expect(atomic_load_explicit(&gate_closed, memory_order_acquire), 0))
+        gate_enter_slow();
+}
+
+static inline void gate_leave(void)
+{
+    struct thread_state *self = &thread_state;
+    if (self->gate_shared)
+        atomic_fetch_sub(&self->gate->inside, 1);
+    else
+        atomic_store_explicit(&self->gate->inside, 0, memory_order_release);
+}
+
+#endif

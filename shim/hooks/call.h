@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frame of every hook: who called, is this the outermost hook on the thread, when did it begin.
+ *
+ * Only the outermost call serves and records; what the real function calls underneath, through our
+ * own driver hooks, is forwarded. errno is left as it was found.
+ *
+ * Threading: a struct call lives on one thread's stack.
+ */
+#ifndef SHIM_HOOKS_CALL_H
+#define SHIM_HOOKS_CALL_H
+
+#include <errno.h>
+
+#include "shim/resolve/caller.h"
+#include "shim/resolve/hooks.h"
+#include "shim/observe/live.h"
+#include "shim/resolve/real.h"
+#include "shim/observe/record.h"
+#include "shim/shim.h"
+#include "shim/observe/stack.h"
+#include "shim/context/thread_state.h"
+
+struct call {
+    enum hook_id hook;
+    int saved_errno;
+    struct caller *caller;
+    struct trace_writer *writer; /* NULL: not recorded */
+    uint64_t begin_ns; /* by the trace's clock, else by the live page's; 0: neither is kept */
+    uint32_t stack;    /* its id in the trace; 0: not asked yet */
+};
+
+/** True when this call is to be served and recorded here, else it is only forwarded. */
+static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
+{
+    call->hook = hook;
+    call->writer = NULL;
+    if (__builtin_expect(shim_mode() == SHIM_OFF, 0) || thread_state.depth)
+        return false;
+    thread_state.depth = 1;
+    call->saved_errno = errno;
+    call->stack = 0;
+    call->caller = caller_get(return_address);
+    call->writer = record_writer();
+    call->begin_ns = call->writer ? trace_writer_now(call->writer) : live_clock_ns();
+    return true;
+}
+
+/** Closes what call_begin opened with true. */
+static inline void call_end(struct call *call)
+{
+    if (__builtin_expect(
+            call->begin_ns >= atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed), 0))
+        record_tick(call->begin_ns);
+    thread_state.depth = 0;
+    errno = call->saved_errno;
+}
+
+/** The calling site's id in the trace. */
+static inline uint32_t call_site(const struct call *call)
+{
+    return call->writer ? caller_site(call->caller, call->writer) : 0;
+}
+
+/** The id of the calling stack, taken once. A call that frees has its caller alone. */
+static inline uint32_t call_stack(const struct call *call)
+{
+    /* Every struct call is a variable of its hook; it is constant to those who are handed it. */
+    struct call *own = (struct call *)call;
+
+    if (!call->writer || shim_options()->stacks <= 1)
+        return call_site(call);
+    if (!call->stack)
+        own->stack = stack_record(call->caller, call->writer);
+    return call->stack;
+}
+
+/** True when this call's memory may come from a pool. */
+static inline bool call_may_pool(const struct call *call)
+{
+    return shim_mode() == SHIM_POOL && !call->caller->exempt;
+}
+
+/** The runtime library behind a hook, by its return address. NULL when there is none. */
+static inline const struct runtime_functions *call_runtime(const void *return_address)
+{
+    return caller_runtime(caller_get(return_address));
+}
+
+/* Inside a hook: the table that holds its real function. */
+#define CALL_REAL_RUNTIME() call_runtime(__builtin_return_address(0))
+#define CALL_REAL_DRIVER()  real_driver()
+
+#endif

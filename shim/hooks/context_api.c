@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hooks around the end of contexts and the links between them.
+ *
+ * What certainly ends a context drops its pool first, so that no pool call meets a context that is
+ * being destroyed. What may end it (the release of a primary context that others still hold) asks
+ * the driver afterwards. These hooks act at any depth: the runtime's own calls count.
+ */
+#include "shim/hooks/call.h"
+#include "shim/context/capture.h"
+#include "shim/context/context.h"
+
+static void context_ends(CUcontext handle)
+{
+    struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
+    if (!context)
+        return;
+    capture_forget_context(handle);
+    context_drop(context);
+}
+
+static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
+{
+    if (!real)
+        return MISSING_DRIVER;
+    int saved_errno = errno;
+    context_ends(ctx);
+    errno = saved_errno;
+    return real(ctx);
+}
+
+CUresult cuCtxDestroy(CUcontext ctx)
+{
+    const struct driver_functions *real = real_driver();
+    return destroy(real ? real->cuCtxDestroy : NULL, ctx);
+}
+
+CUresult cuCtxDestroy_v2(CUcontext ctx)
+{
+    const struct driver_functions *real = real_driver();
+    return destroy(real ? real->cuCtxDestroy_v2 : NULL, ctx);
+}
+
+static CUresult release(const struct driver_functions *real,
+                        __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
+{
+    if (!function)
+        return MISSING_DRIVER;
+    CUresult result = function(dev);
+    int saved_errno = errno;
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
+        context_drop_ended(real, dev);
+    errno = saved_errno;
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxRelease(CUdevice dev)
+{
+    const struct driver_functions *real = real_driver();
+    return release(real, real ? real->cuDevicePrimaryCtxRelease : NULL, dev);
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
+{
+    const struct driver_functions *real = real_driver();
+    return release(real, real ? real->cuDevicePrimaryCtxRelease_v2 : NULL, dev);
+}
+
+/* Retaining the primary context tells its handle; one that is not active is not brought to life. */
+static void primary_ends(const struct driver_functions *real, CUdevice dev)
+{
+    unsigned int flags;
+    int active = 0;
+    CUcontext handle;
+    if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
+        real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
+        real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
+        return;
+    context_ends(handle);
+    real->cuDevicePrimaryCtxRelease_v2(dev);
+}
+
+static CUresult reset(const struct driver_functions *real,
+                      __typeof__(cuDevicePrimaryCtxReset_v2) *function, CUdevice dev)
+{
+    if (!function)
+        return MISSING_DRIVER;
+    int saved_errno = errno;
+    primary_ends(real, dev);
+    CUresult result = function(dev);
+    /* What could not be found out before. */
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
+        context_drop_ended(real, dev);
+    errno = saved_errno;
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxReset(CUdevice dev)
+{
+    const struct driver_functions *real = real_driver();
+    return reset(real, real ? real->cuDevicePrimaryCtxReset : NULL, dev);
+}
+
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
+{
+    const struct driver_functions *real = real_driver();
+    return reset(real, real ? real->cuDevicePrimaryCtxReset_v2 : NULL, dev);
+}
+
+/* The real function reaches the driver's hook above; should it have another way, the driver is
+ * asked afterwards which contexts are left. */
+cudaError_t cudaDeviceReset(void)
+{
+    const struct runtime_functions *real = CALL_REAL_RUNTIME();
+    const struct driver_functions *driver = real_driver_if_loaded();
+    struct context *context = NULL;
+    if (!real || !real->cudaDeviceReset)
+        return MISSING_RUNTIME;
+    int saved_errno = errno;
+    if (driver && shim_mode() != SHIM_OFF)
+        context = context_current(driver);
+    cudaError_t result = real->cudaDeviceReset();
+    if (context)
+        context_drop_ended(driver, context->device);
+    errno = saved_errno;
+    return result;
+}
+
+/* The current context will reach the peer's memory, so fences of either cover both. */
+CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuCtxEnablePeerAccess)
+        return MISSING_DRIVER;
+    int saved_errno = errno;
+    CUresult result = real->cuCtxEnablePeerAccess(peerContext, flags);
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
+        context_current(real);
+        context_note(real, peerContext);
+    }
+    errno = saved_errno;
+    return result;
+}

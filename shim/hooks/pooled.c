@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way of an allocation and of a free. See pooled.h.
+ *
+ * Two states of the world send a call to the real function even though the pool could serve it:
+ * a capture that forbids the call (the driver must refuse it, and invalidate the capture), and a
+ * context broken by an earlier fault (the driver must say so).
+ */
+#include "shim/hooks/pooled.h"
+
+#include <errno.h>
+
+#include "pool/pool.h"
+#include "shim/context/capture.h"
+#include "shim/context/context.h"
+#include "shim/context/gate.h"
+#include "shim/share/ipc_board.h"
+#include "shim/memory/ledger.h"
+#include "shim/memory/limit.h"
+
+static const enum trace_outcome outcomes[] = {
+    [POOL_OUTCOME_HIT] = TRACE_OUTCOME_HIT,
+    [POOL_OUTCOME_MISS] = TRACE_OUTCOME_MISS,
+    [POOL_OUTCOME_WAITED] = TRACE_OUTCOME_WAITED,
+};
+
+static void record_pooled(const struct call *call, const struct pool_block *block,
+                          const void *stream, bool freed)
+{
+    if (!call->writer)
+        return;
+    const struct record_block record = {
+        .memory = TRACE_MEMORY_DEVICE,
+        .outcome = freed ? TRACE_OUTCOME_HIT : outcomes[block->outcome],
+        .address = block->address,
+        .requested_bytes = block->requested_bytes,
+        .allocated_bytes = block->allocated_bytes,
+        .stream = stream,
+    };
+    if (freed)
+        record_free(call, &record);
+    else
+        record_allocate(call, &record);
+}
+
+int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    struct context *context = driver ? context_current(driver) : NULL;
+    struct pool_block block;
+    if (!context)
+        return -ENODEV;
+    if (!context->pool || atomic_load_explicit(&context->broken, memory_order_relaxed) ||
+        capture_forbids_here(driver))
+        return -EPERM;
+    uint32_t site = call_stack(call);
+    gate_enter();
+    int error = atomic_load_explicit(&context->gone, memory_order_acquire)
+                    ? -EIO
+                    : pool_allocate(context->pool, bytes, site, &block);
+    gate_leave();
+    if (error < 0)
+        return error;
+    record_pooled(call, &block, NULL, false);
+    *ret_address = block.address;
+    return 0;
+}
+
+/* No driver allocation begins at an odd address. */
+static uint64_t never_a_base(uint64_t address)
+{
+    return address | 1;
+}
+
+/* True while a capture makes the driver refuse this free. */
+static bool capture_refuses(const struct pooled_request *request)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    if (__builtin_expect(!capture_is_active(), 1) || !driver)
+        return false;
+    return request->stream_ordered ? capture_includes(driver, request->stream)
+                                   : capture_forbids_here(driver);
+}
+
+/*
+ * Whether this driver accepts a stream-ordered free of ordinary memory, which the headers leave
+ * open. Found out once, with a block of the driver's own.
+ */
+static bool driver_frees_in_order(const struct driver_functions *driver)
+{
+    enum { UNKNOWN, ACCEPTS, REFUSES };
+    static atomic_int answer;
+    CUdeviceptr probe;
+    int known = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (known != UNKNOWN)
+        return known == ACCEPTS;
+    if (!driver->cuMemFreeAsync || driver->cuMemAlloc_v2(&probe, 1) != CUDA_SUCCESS)
+        return false;
+    bool accepts = driver->cuMemFreeAsync(probe, NULL) == CUDA_SUCCESS;
+    if (!accepts)
+        driver->cuMemFree_v2(probe);
+    atomic_store_explicit(&answer, accepts ? ACCEPTS : REFUSES, memory_order_relaxed);
+    return accepts;
+}
+
+static bool is_pooled(uint64_t address, struct context **ret_context)
+{
+    struct pool_block block;
+    struct pool *pool;
+    gate_enter();
+    bool pooled = pool_find(address, &block, &pool) == 0;
+    *ret_context = pooled ? context_of_pool(pool) : NULL;
+    gate_leave();
+    return pooled;
+}
+
+/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
+static bool driver_refuses(const struct pooled_request *request)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    bool capturing = capture_refuses(request);
+    bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
+    struct context *context;
+    if (__builtin_expect(!capturing && !broken && !request->stream_ordered, 1) || !driver)
+        return false;
+    if (!is_pooled(request->address, &context))
+        return false;
+    return capturing || (context && atomic_load(&context->broken)) ||
+           (request->stream_ordered && !driver_frees_in_order(driver));
+}
+
+enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
+                             uint64_t *ret_pointer)
+{
+    struct pool_block block = {0};
+    *ret_pointer = request->address;
+    if (shim_mode() != SHIM_POOL)
+        return POOLED_FREE_FOREIGN;
+    if (driver_refuses(request)) {
+        *ret_pointer = never_a_base(request->address);
+        return POOLED_FREE_REFUSED;
+    }
+    uint32_t site = call_site(call);
+    ipc_board_withdraw(request->address);
+    gate_enter();
+    int error = pool_free(request->address, site, call->writer ? &block : NULL);
+    gate_leave();
+    if (error == -ENOENT)
+        return POOLED_FREE_FOREIGN;
+    if (error < 0) {
+        record_invalid_free(call, request->address, CUDA_ERROR_INVALID_VALUE, block.allocation_site,
+                            block.free_site);
+        *ret_pointer = never_a_base(request->address);
+        return POOLED_FREE_INVALID;
+    }
+    record_pooled(call, &block, request->stream, true);
+    return POOLED_FREE_DONE;
+}
+
+void pooled_refused(const struct call *call, const struct pooled_request *request, int result)
+{
+    struct pool_block block = {0};
+    gate_enter();
+    bool known = pool_find(request->address, &block, NULL) == 0 && block.live &&
+                 block.address == request->address;
+    gate_leave();
+    if (known)
+        record_free_refused(call,
+                            &(struct record_block){
+                                .memory = TRACE_MEMORY_DEVICE,
+                                .address = request->address,
+                                .requested_bytes = block.requested_bytes,
+                                .stream = request->stream,
+                            },
+                            result);
+    else
+        record_invalid_free(call, request->address, result, block.allocation_site, block.free_site);
+}
+
+static bool is_accounted(const struct call *call)
+{
+    return call->writer || limit_is_set() || live_is_on();
+}
+
+void pooled_foreign_taken(const struct call *call, const struct record_block *block)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    if (!is_accounted(call) || !block->address)
+        return;
+    const struct context *context = driver ? context_current(driver) : NULL;
+    ledger_put(&(struct ledger_entry){
+        .address = block->address,
+        .memory = block->memory,
+        .context = context ? context->number : 0,
+        .device = context ? context->device : -1,
+        .requested_bytes = block->requested_bytes,
+        .allocated_bytes = block->allocated_bytes,
+    });
+    record_allocate(call, block);
+}
+
+void pooled_native_allocated(const struct call *call, uint64_t address, size_t bytes, int result)
+{
+    const struct record_block block = {
+        .memory = TRACE_MEMORY_DEVICE,
+        .outcome = TRACE_OUTCOME_PASSED,
+        .address = address,
+        .requested_bytes = bytes,
+        .allocated_bytes = bytes,
+    };
+    if (result == 0)
+        pooled_foreign_taken(call, &block);
+    else
+        record_allocate_refused(call, &block, result);
+}
+
+struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memory memory,
+                                        uint64_t address)
+{
+    struct ledger_entry entry = {0};
+    if (is_accounted(call) && address)
+        ledger_take(memory, address, &entry);
+    return entry;
+}
+
+void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uint64_t address,
+                          const void *stream, const struct ledger_entry *entry, int result)
+{
+    const struct record_block block = {
+        .memory = entry->address ? entry->memory : memory,
+        .outcome = TRACE_OUTCOME_PASSED,
+        .address = address,
+        .requested_bytes = entry->requested_bytes,
+        .allocated_bytes = entry->allocated_bytes,
+        .stream = stream,
+    };
+    if (!is_accounted(call) || !address)
+        return;
+    if (result != 0 && entry->address) {
+        ledger_return(entry);
+        record_free_refused(call, &block, result);
+    } else if (result != 0) {
+        record_invalid_free(call, address, result, 0, 0);
+    } else if (!entry->references) {
+        record_free(call, &block);
+    }
+}
+
+bool pooled_relieve(const struct driver_functions *driver)
+{
+    if (shim_mode() != SHIM_POOL)
+        return false;
+    struct context *context = context_current(driver);
+    return context && context_trim(context->device) > 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocation and free through the pool, shared by both families of hooks. What the pool cannot or
+ * must not do is left to the real function, which then also makes the error.
+ *
+ * Threading: every function from any thread, inside a call that call_begin opened.
+ */
+#ifndef SHIM_HOOKS_POOLED_H
+#define SHIM_HOOKS_POOLED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/hooks/call.h"
+
+/**
+ * Serves a request (>0 bytes) from the pool of the current context and records it.
+ * -ENODEV: there is no current context yet. Any other error: ask the real function.
+ */
+int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address);
+
+/** What a free turned out to be. */
+enum pooled_free {
+    POOLED_FREE_DONE,    /* taken back and recorded: success */
+    POOLED_FREE_FOREIGN, /* not the pool's: the real free, then pooled_foreign_freed */
+    POOLED_FREE_INVALID, /* no block, and recorded so: the real free of *ret_pointer refuses */
+    POOLED_FREE_REFUSED, /* a block that may not be freed now: likewise, then pooled_refused */
+};
+
+/** A free as the program asked for it. */
+struct pooled_request {
+    uint64_t address;
+    CUstream stream;     /* of a stream-ordered free */
+    bool stream_ordered; /* cudaFreeAsync and its like */
+};
+
+/**
+ * Takes an address back. For POOLED_FREE_INVALID and POOLED_FREE_REFUSED *ret_pointer lies inside
+ * the same driver allocation but never at its beginning, so the real free can only refuse it.
+ */
+enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
+                             uint64_t *ret_pointer);
+
+/** Records a free of a pooled block that the real free refused. */
+void pooled_refused(const struct call *call, const struct pooled_request *request, int result);
+
+/** Records what the real allocation function answered. */
+void pooled_native_allocated(const struct call *call, uint64_t address, size_t bytes, int result);
+
+/** The ledger's entry of memory about to be given to a real free; address 0 when unknown. */
+struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memory memory,
+                                        uint64_t address);
+
+/** Records a real free, or puts the entry back when the real free refused. */
+void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uint64_t address,
+                          const void *stream, const struct ledger_entry *entry, int result);
+
+/** Puts memory that a real function handed out into the record. */
+void pooled_foreign_taken(const struct call *call, const struct record_block *block);
+
+/**
+ * After the driver ran out of memory: gives it what the pools of the current device hold free.
+ * True when something was returned, so that the request is worth repeating.
+ */
+bool pooled_relieve(const struct driver_functions *driver);
+
+#endif

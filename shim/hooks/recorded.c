@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bodies of the hooks that forward and record, generated from hooks.def.
+ *
+ * A TAKES row records what its expressions say once the real function succeeded, and the refusal
+ * otherwise. A GIVES row takes the entry out of the ledger before the real function is called: as
+ * soon as it returns another thread may be handed the same address. Driver rows also enforce the
+ * limit, and repeat a request after the pools gave back what they held free.
+ */
+#include <string.h>
+
+#include "shim/memory/array_size.h"
+#include "shim/hooks/call.h"
+#include "shim/context/context.h"
+#include "shim/memory/ledger.h"
+#include "shim/memory/limit.h"
+#include "shim/memory/mempool.h"
+#include "shim/hooks/pooled.h"
+
+/* How often a request is repeated while other threads may take what was returned for it. */
+#define RELIEFS_MAX 2
+
+/* Pointers and handles of any type as a number. */
+#define AS_NUMBER(value) ((uint64_t)(uintptr_t)(value))
+
+#define REFUSED_RUNTIME(real, memory, bytes) false
+#define REFUSED_DRIVER(real, memory, bytes)  !limit_admits_here(real, memory, bytes)
+#define RELIEVED_RUNTIME(real, result)       false
+#define RELIEVED_DRIVER(real, result)        ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
+/* Done at any depth, where the driver is entered. */
+#define PREPARE_RUNTIME(real, memory) (void)0
+#define PREPARE_DRIVER(real, memory)                                                               \
+    ((memory) == TRACE_MEMORY_ASYNC ? mempool_prepare(real) : (void)0)
+#define TAKEN_RUNTIME(real, memory, handle) (void)0
+#define TAKEN_DRIVER(real, memory, handle)                                                         \
+    ((memory) == TRACE_MEMORY_MEMPOOL                                                              \
+         ? mempool_created(real, (CUmemoryPool)(uintptr_t)AS_NUMBER(handle))                       \
+         : (void)0)
+#define NO_MEMORY_RUNTIME cudaErrorMemoryAllocation
+#define NO_MEMORY_DRIVER  CUDA_ERROR_OUT_OF_MEMORY
+
+#define TAKES(family, name, since, params, args, memory_, stream_, address_, requested_,           \
+              allocated_)                                                                          \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        struct call call;                                                                          \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
+        RESULT_##family result;                                                                    \
+        PREPARE_##family(real, TRACE_MEMORY_##memory_);                                            \
+        for (int attempt = 0;; attempt++) {                                                        \
+            result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_)                    \
+                         ? NO_MEMORY_##family                                                      \
+                         : real->name args;                                                        \
+            if (attempt == RELIEFS_MAX || !RELIEVED_##family(real, result))                        \
+                break;                                                                             \
+        }                                                                                          \
+        if (result == 0)                                                                           \
+            TAKEN_##family(real, TRACE_MEMORY_##memory_, address_);                                \
+        if (!outer)                                                                                \
+            return result;                                                                         \
+        struct record_block block = {                                                              \
+            .memory = TRACE_MEMORY_##memory_,                                                      \
+            .outcome = TRACE_OUTCOME_PASSED,                                                       \
+            .requested_bytes = (requested_),                                                       \
+            .stream = (const void *)(stream_),                                                     \
+        };                                                                                         \
+        if (result == 0) {                                                                         \
+            block.address = AS_NUMBER(address_);                                                   \
+            block.allocated_bytes = (allocated_);                                                  \
+            if (!block.requested_bytes)                                                            \
+                block.requested_bytes = block.allocated_bytes;                                     \
+            pooled_foreign_taken(&call, &block);                                                   \
+        } else {                                                                                   \
+            record_allocate_refused(&call, &block, (int)result);                                   \
+        }                                                                                          \
+        call_end(&call);                                                                           \
+        return result;                                                                             \
+    }
+
+#define GIVES(family, name, since, params, args, memory_, stream_, address_)                       \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        struct call call;                                                                          \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        if (!call_begin(&call, HOOK_##name, __builtin_return_address(0)))                          \
+            return real->name args;                                                                \
+        uint64_t address = AS_NUMBER(address_);                                                    \
+        struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_##memory_, address);   \
+        RESULT_##family result = real->name args;                                                  \
+        pooled_foreign_freed(&call, TRACE_MEMORY_##memory_, address, (const void *)(stream_),      \
+                             &entry, (int)result);                                                 \
+        call_end(&call);                                                                           \
+        return result;                                                                             \
+    }
+
+/* Entered from any depth: the runtime's own waiting tells as much as the program's. */
+#define WATCHES(family, name, since, params, args)                                                 \
+    RESULT_##family name params                                                                    \
+    {                                                                                              \
+        const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
+        if (!real || !real->name)                                                                  \
+            return MISSING_##family;                                                               \
+        RESULT_##family result = real->name args;                                                  \
+        if (__builtin_expect(result != 0, 0))                                                      \
+            context_observe_result(result);                                                        \
+        return result;                                                                             \
+    }
+
+#include "shim/resolve/hooks.def"

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The limit. See limit.h.
+ */
+#include "shim/memory/limit.h"
+
+#include "shim/context/context.h"
+#include "shim/memory/ledger.h"
+#include "shim/shim.h"
+
+bool limit_is_set(void)
+{
+    const struct option_size *limit = &shim_options()->limit;
+    return shim_mode() == SHIM_POOL && (limit->bytes || limit->device_ppm);
+}
+
+size_t limit_bytes(const struct driver_functions *driver, int device)
+{
+    const struct option_size *limit = &shim_options()->limit;
+    size_t total;
+    if (!limit_is_set())
+        return SIZE_MAX;
+    if (limit->bytes)
+        return limit->bytes;
+    if (!driver->cuDeviceTotalMem_v2 ||
+        REAL_ASK(driver->cuDeviceTotalMem_v2(&total, device)) != CUDA_SUCCESS)
+        return SIZE_MAX;
+    return (size_t)((unsigned __int128)total * limit->device_ppm / 1000000);
+}
+
+size_t limit_used_bytes(int device)
+{
+    size_t used = ledger_device_bytes(device);
+    for (struct context *context = context_first(); context; context = context_next(context))
+        if (context->device == device)
+            used += atomic_load_explicit(&context->segment_bytes, memory_order_relaxed);
+    return used;
+}
+
+bool limit_admits(const struct driver_functions *driver, int device, size_t bytes)
+{
+    size_t limit = limit_bytes(driver, device);
+    size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(device);
+    return used <= limit && bytes <= limit - used;
+}
+
+bool limit_admits_here(const struct driver_functions *driver, enum trace_memory memory,
+                       size_t bytes)
+{
+    if (!limit_is_set() || !ledger_memory_is_device(memory))
+        return true;
+    struct context *context = context_current(driver);
+    return !context || limit_admits(driver, context->device, bytes);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The driver's stream-ordered pools and the option `mempool_release_threshold`: how much a pool
+ * keeps when it synchronizes. It applies to the default pool of a device from the first
+ * stream-ordered allocation there, and to every pool the program creates; a threshold the program
+ * sets itself, before or after, wins.
+ *
+ * Threading: every function from any thread.
+ */
+#ifndef SHIM_MEMORY_MEMPOOL_H
+#define SHIM_MEMORY_MEMPOOL_H
+
+#include "shim/resolve/real.h"
+
+/** Before a stream-ordered allocation in the current context. */
+void mempool_prepare(const struct driver_functions *driver);
+
+/** After a pool was created. */
+void mempool_created(const struct driver_functions *driver, CUmemoryPool pool);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The live page of this process: the figures of all pools and of the memory that went past them,
+ * for `cupool top` and `cupool metrics`. Written by whichever thread happens to call when it is
+ * due; there is no thread of our own, so a page is as old as the program's last call at most.
+ *
+ * Threading: every function from any thread; live_open and live_close once.
+ */
+#ifndef SHIM_OBSERVE_LIVE_H
+#define SHIM_OBSERVE_LIVE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "cupti/live/live_page.h"
+
+extern _Atomic(struct live_page *) live_page;
+
+/** Makes the page if the option `live` asks for one. */
+void live_open(const char *command);
+
+/** Writes every figure anew. A page that another thread is writing is left to it. */
+void live_publish(void);
+
+/** Writes the last figures and removes the page. */
+void live_close(void);
+
+/** In the child after fork: the page is the parent's. */
+void live_fork_child(void);
+
+static inline bool live_is_on(void)
+{
+    return atomic_load_explicit(&live_page, memory_order_relaxed);
+}
+
+/** A clock good enough to tell when the page is due; 0 when there is none. */
+static inline uint64_t live_clock_ns(void)
+{
+    struct timespec now;
+    if (__builtin_expect(!live_is_on(), 1))
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+#endif

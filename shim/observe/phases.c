@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions of include/cupool.h, and the names they and NVTX use.
+ *
+ * Names go through a small table of their own: a program that puts a number into each name must not
+ * fill the trace's table of texts, whose first 65,535 alone can name a function. The table is
+ * open-addressed by a hash of 64 bits that stands for the name, and only grows.
+ */
+#define CUPOOL_IMPLEMENTATION
+#include "include/cupool.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "shim/observe/phases.h"
+#include "shim/observe/record.h"
+#include "shim/shim.h"
+
+#define NAMES     1024
+#define NAME_ROOM 2048 /* power of two */
+
+static struct {
+    _Atomic uint64_t hash; /* 0: free */
+    atomic_uint id;        /* 0: its owner is still asking */
+} names[NAME_ROOM];
+static atomic_uint names_used;
+
+struct trace_writer *phases_writer(void)
+{
+    return shim_mode() == SHIM_OFF ? NULL : record_writer();
+}
+
+static uint64_t hash_of(const char *name, size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+    return hash ? hash : 1;
+}
+
+uint32_t phases_name(struct trace_writer *writer, const char *name)
+{
+    char text[PHASE_NAME_BYTES];
+    size_t length = strnlen(name, sizeof(text) - 1);
+    uint64_t hash = hash_of(name, length);
+    size_t place = hash % NAME_ROOM;
+    for (;; place = (place + 1) % NAME_ROOM) {
+        uint64_t found = atomic_load_explicit(&names[place].hash, memory_order_acquire);
+        if (!found) {
+            if (atomic_load_explicit(&names_used, memory_order_relaxed) >= NAMES)
+                return 0;
+            if (!atomic_compare_exchange_strong(&names[place].hash, &found, hash) && found != hash)
+                continue; /* another name took the place: look on behind it */
+            if (!found)
+                atomic_fetch_add_explicit(&names_used, 1, memory_order_relaxed);
+            found = hash;
+        }
+        if (found == hash)
+            break;
+    }
+    uint32_t id = atomic_load_explicit(&names[place].id, memory_order_relaxed);
+    if (!id && length) {
+        memcpy(text, name, length);
+        text[length] = 0;
+        id = trace_writer_string(writer, text);
+        atomic_store_explicit(&names[place].id, id, memory_order_relaxed);
+    }
+    return id;
+}
+
+void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
+                 uint32_t name, uint64_t time_ns)
+{
+    if (!name)
+        return;
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_PHASE,
+                                  .time_ns = time_ns,
+                                  .size = kind,
+                                  .address = source,
+                                  .value = name,
+                              });
+}
+
+static void phase_record(enum trace_phase kind, const char *name)
+{
+    int saved_errno = errno;
+    struct trace_writer *writer = name ? phases_writer() : NULL;
+    if (writer)
+        phases_emit(writer, kind, TRACE_PHASE_SOURCE_API, phases_name(writer, name), 0);
+    errno = saved_errno;
+}
+
+void cupool_phase_begin(const char *name)
+{
+    phase_record(TRACE_PHASE_BEGIN, name);
+}
+
+void cupool_phase_end(const char *name)
+{
+    phase_record(TRACE_PHASE_END, name);
+}
+
+void cupool_mark(const char *name)
+{
+    phase_record(TRACE_PHASE_MARK, name);
+}
+
+void cupool_step(unsigned long long number)
+{
+    int saved_errno = errno;
+    struct trace_writer *writer = phases_writer();
+    if (writer)
+        trace_writer_emit(writer, &(struct trace_record){
+                                      .kind = TRACE_EVENT_PHASE,
+                                      .size = TRACE_PHASE_STEP,
+                                      .address = number,
+                                  });
+    errno = saved_errno;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the program says of itself, on its way into the trace: include/cupool.h, NVTX, signals.
+ *
+ * Threading: every function from any thread.
+ */
+#ifndef SHIM_OBSERVE_PHASES_H
+#define SHIM_OBSERVE_PHASES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/format/trace_format.h"
+
+struct trace_writer;
+
+#define PHASE_NAME_BYTES 256
+
+/** The trace when phases are recorded at all, else NULL. */
+struct trace_writer *phases_writer(void);
+
+/** The text id of a name; 0 when there are too many. */
+uint32_t phases_name(struct trace_writer *writer, const char *name);
+
+/** One record. `time_ns` 0: now. A name of 0 is dropped. */
+void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
+                 uint32_t name, uint64_t time_ns);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Builds trace records. See record.h.
+ *
+ * Texts (function names, figure names) get their ids on first use and are remembered in tables
+ * indexed by the row they come from; two threads asking at once get the same id.
+ */
+#include "shim/observe/record.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cupti/activity/activity.h"
+#include "shim/hooks/call.h"
+#include "shim/context/capture.h"
+#include "shim/context/context.h"
+#include "shim/context/gate.h"
+#include "shim/observe/live.h"
+#include "shim/observe/mark_signal.h"
+#include "shim/observe/pool_figures.h"
+#include "shim/observe/postmortem.h"
+#include "shim/observe/record_process.h"
+#include "shim/options/say.h"
+
+#define TICK_NS       UINT64_C(100000000)
+#define COUNTERS_NS   UINT64_C(1000000000)
+#define DEVICES_MAX   64
+#define PATH_BYTES    4096
+#define COMMAND_BYTES 4096
+
+_Atomic(struct trace_writer *) record_trace;
+atomic_bool record_opened;
+_Atomic uint64_t record_next_tick_ns = TICK_NS;
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint api_ids[HOOK_COUNT];
+static atomic_bool device_recorded[DEVICES_MAX];
+
+static uint64_t trace_limit(void)
+{
+    uint64_t bytes = shim_options()->trace_max.bytes;
+    return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
+}
+
+static struct trace_writer *writer_open(const char *pattern)
+{
+    char path[PATH_BYTES], line[PATH_BYTES + 64];
+    struct trace_writer *writer = NULL;
+    int error = trace_path_expand(pattern, path, sizeof(path));
+    if (error == 0)
+        error = trace_writer_open_limited(path, trace_limit(), &writer);
+    if (error == 0)
+        return writer;
+    int length = snprintf(line, sizeof(line), "cupool: no trace: %s: %s\n", pattern,
+                          strerror(-error));
+    if (length > 0)
+        say(line);
+    return NULL;
+}
+
+void record_open(void)
+{
+    const char *pattern = shim_options()->trace;
+    pthread_mutex_lock(&open_lock);
+    if (!atomic_load(&record_opened)) {
+        char command[COMMAND_BYTES];
+        record_command_line(command, sizeof(command));
+        live_open(command);
+        if (pattern[0] && strcmp(pattern, "off") != 0) {
+            struct trace_writer *writer = writer_open(pattern);
+            if (writer)
+                record_process(writer, command);
+            atomic_store(&record_trace, writer);
+            mark_signal_install(writer);
+        }
+        atomic_store_explicit(&record_opened, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&open_lock);
+    /* A capture cannot have begun: its beginning is a hook, too. */
+    if (shim_options()->cupti != OPTION_CUPTI_OFF)
+        activity_start(atomic_load(&record_trace), real_dlsym);
+}
+
+static struct trace_writer *trace(void)
+{
+    return atomic_load_explicit(&record_trace, memory_order_acquire);
+}
+
+static uint16_t api_id(const struct call *call)
+{
+    uint32_t id = atomic_load_explicit(&api_ids[call->hook], memory_order_relaxed);
+    if (!id) {
+        id = trace_writer_string(call->writer, hooks[call->hook].name);
+        atomic_store_explicit(&api_ids[call->hook], id, memory_order_relaxed);
+    }
+    return (uint16_t)id;
+}
+
+/* The context a record belongs to: the one this thread's allocations used last, which saves asking
+ * the driver on every free. */
+static const struct context *context_here(void)
+{
+    const struct thread_state *self = &thread_state;
+    if (self->context &&
+        self->context_generation == atomic_load_explicit(&context_generation, memory_order_relaxed))
+        return self->context;
+    const struct driver_functions *driver = real_driver_if_loaded();
+    return driver ? context_current(driver) : NULL;
+}
+
+static uint32_t saturated(uint64_t value)
+{
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static struct trace_record record_of(const struct call *call, enum trace_event kind)
+{
+    const struct context *context = context_here();
+    uint64_t now = trace_writer_now(call->writer);
+    return (struct trace_record){
+        .kind = kind,
+        .api = api_id(call),
+        .time_ns = now,
+        .latency_ns = saturated(now - call->begin_ns),
+        .site = kind == TRACE_EVENT_ALLOCATE || kind == TRACE_EVENT_INVALID_FREE ? call_stack(call)
+                                                                                 : call_site(call),
+        .context = context ? context->number : 0,
+        .device = context ? (uint16_t)context->device : 0,
+    };
+}
+
+static void emit_block(const struct call *call, enum trace_event kind,
+                       const struct record_block *block, uint64_t value)
+{
+    struct trace_record record = record_of(call, kind);
+    record.memory = block->memory;
+    record.outcome = block->outcome;
+    record.address = block->address;
+    record.size = block->requested_bytes;
+    record.stream = (uint32_t)(uintptr_t)block->stream;
+    record.value = value;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_allocate(const struct call *call, const struct record_block *block)
+{
+    if (call->writer)
+        emit_block(call, TRACE_EVENT_ALLOCATE, block, block->allocated_bytes);
+}
+
+void record_free(const struct call *call, const struct record_block *block)
+{
+    if (call->writer)
+        emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
+}
+
+static void emit_refused(const struct call *call, enum trace_event kind,
+                         const struct record_block *block, int error)
+{
+    if (!call->writer)
+        return;
+    struct record_block refused = *block;
+    refused.outcome = TRACE_OUTCOME_FAILED;
+    emit_block(call, kind, &refused, (uint64_t)error);
+}
+
+void record_allocate_refused(const struct call *call, const struct record_block *block, int error)
+{
+    emit_refused(call, TRACE_EVENT_ALLOCATE, block, error);
+    postmortem_note(call, block, error);
+}
+
+void record_free_refused(const struct call *call, const struct record_block *block, int error)
+{
+    emit_refused(call, TRACE_EVENT_FREE, block, error);
+}
+
+void record_invalid_free(const struct call *call, uint64_t address, int error,
+                         uint64_t allocation_site, uint64_t free_site)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_INVALID_FREE);
+    record.outcome = TRACE_OUTCOME_FAILED;
+    record.address = address;
+    record.value = (uint64_t)error;
+    record.size = allocation_site;
+    record.stream = (uint32_t)free_site;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_MEMORY_INFO);
+    record.size = free_bytes;
+    record.value = total_bytes;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_mempool_trim(const struct call *call, const void *pool, size_t returned_bytes)
+{
+    if (!call->writer)
+        return;
+    struct trace_record record = record_of(call, TRACE_EVENT_TRIM);
+    record.memory = TRACE_MEMORY_MEMPOOL;
+    record.address = (uint64_t)(uintptr_t)pool;
+    record.size = returned_bytes;
+    trace_writer_emit(call->writer, &record);
+}
+
+void record_device(int ordinal)
+{
+    const struct driver_functions *driver = real_driver();
+    struct trace_writer *writer = trace();
+    char name[256] = "";
+    size_t total = 0;
+    int version = 0;
+    if (!writer || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
+        atomic_exchange(&device_recorded[ordinal], true))
+        return;
+    driver->cuDeviceGetName(name, sizeof(name) - 1, ordinal);
+    driver->cuDeviceTotalMem_v2(&total, ordinal);
+    driver->cuDriverGetVersion(&version);
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_DEVICE,
+                                  .device = (uint16_t)ordinal,
+                                  .size = total,
+                                  .value = trace_writer_string(writer, name),
+                                  .address = (uint64_t)version,
+                                  .site = (uint64_t)real_runtime_version(),
+                              });
+}
+
+void record_context(const struct context *context, bool created)
+{
+    struct trace_writer *writer = trace();
+    if (!writer)
+        return;
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_CONTEXT,
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .value = created,
+                              });
+    if (created)
+        activity_arm();
+}
+
+void record_pool_event(const struct context *context, const struct pool_event *event)
+{
+    static const enum trace_event kinds[] = {
+        [POOL_EVENT_SEGMENT_ALLOCATE] = TRACE_EVENT_SEGMENT_ALLOCATE,
+        [POOL_EVENT_SEGMENT_FREE] = TRACE_EVENT_SEGMENT_FREE,
+        [POOL_EVENT_FENCE] = TRACE_EVENT_FENCE,
+        [POOL_EVENT_WAIT] = TRACE_EVENT_WAIT,
+        [POOL_EVENT_TRIM] = TRACE_EVENT_TRIM,
+        [POOL_EVENT_FAILURE] = TRACE_EVENT_FAILURE,
+    };
+    struct trace_writer *writer = trace();
+    if (!writer)
+        return;
+    bool failure = event->kind == POOL_EVENT_FAILURE && context->pool;
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = kinds[event->kind],
+                                  .memory = TRACE_MEMORY_DEVICE,
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .latency_ns = saturated(event->duration_ns),
+                                  .address = event->address,
+                                  .size = event->bytes,
+                                  .value = failure ? pool_available_bytes(context->pool)
+                                                   : (uint64_t) - (int64_t)event->error,
+                              });
+}
+
+struct counters {
+    struct trace_writer *writer;
+    const struct context *context;
+};
+
+static void emit_counter(void *state, const char *name, bool total, struct pool_gauge value)
+{
+    const struct counters *counters = state;
+    trace_writer_emit(counters->writer,
+                      &(struct trace_record){
+                          .kind = TRACE_EVENT_COUNTER,
+                          .api = (uint16_t)trace_writer_string(counters->writer, name),
+                          .context = counters->context->number,
+                          .device = (uint16_t)counters->context->device,
+                          .size = value.current,
+                          .address = value.peak,
+                          .value = value.at_peak,
+                      });
+}
+
+void record_counters(const struct context *context)
+{
+    struct counters counters = {trace(), context};
+    if (counters.writer && context->pool)
+        pool_figures_visit(context->pool, emit_counter, &counters);
+}
+
+static void record_all_counters(void)
+{
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context))
+        record_counters(context);
+    gate_leave();
+}
+
+void record_tick(uint64_t now_ns)
+{
+    static _Atomic uint64_t counters_due = COUNTERS_NS;
+    uint64_t due = atomic_load_explicit(&record_next_tick_ns, memory_order_relaxed);
+    if (now_ns < due ||
+        !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
+        return;
+    mark_signal_flush(trace());
+    live_publish();
+    if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
+        atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
+        record_all_counters();
+        if (!capture_is_active())
+            activity_tick();
+    }
+}
+
+void record_close(void)
+{
+    struct trace_writer *writer = trace();
+    live_close();
+    if (!writer)
+        return;
+    mark_signal_flush(writer);
+    record_all_counters();
+    activity_close();
+    atomic_store(&record_trace, NULL);
+    trace_writer_close(writer);
+}
+
+void record_fork_child(void)
+{
+    activity_fork_child();
+    live_fork_child();
+    trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
+}
+
+size_t record_range_bytes_at(uint64_t address)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    CUdeviceptr base;
+    size_t bytes;
+    if (!driver || !driver->cuMemGetAddressRange_v2 ||
+        REAL_ASK(driver->cuMemGetAddressRange_v2(&base, &bytes, (CUdeviceptr)address)) !=
+            CUDA_SUCCESS)
+        return 0;
+    return bytes;
+}

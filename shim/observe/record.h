@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is recorded of calls, contexts, devices and pools. Everything here does nothing when there
+ * is no trace.
+ *
+ * The trace is opened at the first call, one line on stderr says so when it cannot be. Pool figures
+ * are recorded about once a second by whichever thread happens to call, and at the end.
+ *
+ * Threading: every function from any thread; record_close once.
+ */
+#ifndef SHIM_OBSERVE_RECORD_H
+#define SHIM_OBSERVE_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/write/trace_writer.h"
+#include "pool/pool.h"
+#include "shim/resolve/hooks.h"
+
+struct call;
+struct context;
+
+extern _Atomic(struct trace_writer *) record_trace;
+extern atomic_bool record_opened;
+void record_open(void);
+
+/** The trace, or NULL. Opens it when this is the first call. */
+static inline struct trace_writer *record_writer(void)
+{
+    if (__builtin_expect(!atomic_load_explicit(&record_opened, memory_order_acquire), 0))
+        record_open();
+    return atomic_load_explicit(&record_trace, memory_order_acquire);
+}
+
+/** One piece of memory as a call sees it. */
+struct record_block {
+    enum trace_memory memory;
+    enum trace_outcome outcome;
+    uint64_t address;
+    size_t requested_bytes;
+    size_t allocated_bytes;
+    const void *stream;
+};
+
+void record_allocate(const struct call *call, const struct record_block *block);
+void record_free(const struct call *call, const struct record_block *block);
+/** An allocation that was refused; out of memory leaves a post-mortem. */
+void record_allocate_refused(const struct call *call, const struct record_block *block, int error);
+/** A free that was refused of memory that stays as it was. */
+void record_free_refused(const struct call *call, const struct record_block *block, int error);
+/** A free of what is no memory, or none any more. */
+void record_invalid_free(const struct call *call, uint64_t address, int error,
+                         uint64_t allocation_site, uint64_t free_site);
+void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes);
+void record_mempool_trim(const struct call *call, const void *pool, size_t returned_bytes);
+
+void record_device(int ordinal);
+void record_context(const struct context *context, bool created);
+void record_pool_event(const struct context *context, const struct pool_event *event);
+void record_counters(const struct context *context);
+
+/** Ten times in a second of activity: the live page; once in a second: the pools' figures. */
+void record_tick(uint64_t now_ns);
+extern _Atomic uint64_t record_next_tick_ns;
+
+void record_close(void);
+void record_fork_child(void);
+
+/** Size of the driver allocation at an address; 0 when it does not say. */
+size_t record_range_bytes_at(uint64_t address);
+#define record_range_bytes(address) record_range_bytes_at((uint64_t)(uintptr_t)(address))
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first records of a trace: who this process is, and its rank where a launcher says so.
+ */
+#include "shim/observe/record_process.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cupti/write/trace_writer.h"
+#include "shim/shim.h"
+
+/* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
+static const struct {
+    const char *rank, *ranks;
+} launchers[] = {
+    {"RANK", "WORLD_SIZE"},
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+    {"PMI_RANK", "PMI_SIZE"},
+    {"SLURM_PROCID", "SLURM_NTASKS"},
+    {"LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+};
+
+void record_command_line(char *text, size_t text_bytes)
+{
+    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, text_bytes - 1);
+    if (file >= 0)
+        close(file);
+    if (length < 0)
+        length = 0;
+    while (length > 0 && text[length - 1] == 0)
+        length--;
+    for (ssize_t i = 0; i < length; i++)
+        if (text[i] == 0)
+            text[i] = ' ';
+    text[length] = 0;
+}
+
+/* A decimal number and nothing else. */
+static bool number_of(const char *variable, uint64_t *ret_number)
+{
+    const char *text = getenv(variable);
+    char *end;
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    *ret_number = strtoull(text, &end, 10);
+    return !*end;
+}
+
+static void record_rank(struct trace_writer *writer)
+{
+    uint64_t rank, ranks;
+    for (size_t i = 0; i < sizeof(launchers) / sizeof(launchers[0]); i++) {
+        if (!number_of(launchers[i].rank, &rank))
+            continue;
+        if (!number_of(launchers[i].ranks, &ranks))
+            ranks = 0;
+        trace_writer_emit(writer, &(struct trace_record){
+                                      .kind = TRACE_EVENT_RANK,
+                                      .value = rank,
+                                      .size = ranks,
+                                      .address = trace_writer_string(writer, launchers[i].rank),
+                                  });
+        return;
+    }
+}
+
+void record_process(struct trace_writer *writer, const char *command)
+{
+    char identity[64];
+    snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
+             shim_mode() == SHIM_POOL ? "pool" : "observe");
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_PROCESS,
+                                  .value = trace_writer_string(writer, command),
+                                  .size = (uint64_t)getpid(),
+                                  .address = trace_writer_string(writer, identity),
+                              });
+    record_rank(writer);
+}

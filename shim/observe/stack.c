@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See stack.h. Of a stack of both kinds Python gets half of the frames, or what the native ones
+ * leave: its frames are what its programmers know.
+ *
+ * A stack that is not in the trace yet may be new because a library was unloaded and the rules of
+ * its code misled the walk; so then, and only then, the loader is asked, and the walk repeated.
+ */
+#include "shim/observe/stack.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "cupti/stack/python_frames.h"
+#include "cupti/write/trace_writer.h"
+#include "cupti/stack/unwind.h"
+#include "shim/resolve/caller.h"
+#include "shim/shim.h"
+
+#define PYTHON_LOOKS 32 /* for an interpreter that is loaded late */
+
+enum { PYTHON_UNKNOWN, PYTHON_BUSY, PYTHON_FOUND };
+
+static struct python python; /* immutable once found */
+static atomic_int python_state;
+static atomic_uint python_looks;
+
+/** Looks for an interpreter, a limited number of times. */
+static void python_look(void)
+{
+    int expected = PYTHON_UNKNOWN;
+    bool found;
+
+    if (atomic_load_explicit(&python_looks, memory_order_relaxed) >= PYTHON_LOOKS ||
+        !atomic_compare_exchange_strong(&python_state, &expected, PYTHON_BUSY))
+        return;
+    atomic_fetch_add_explicit(&python_looks, 1, memory_order_relaxed);
+    found = python_find(&python);
+    atomic_store_explicit(&python_state, found ? PYTHON_FOUND : PYTHON_UNKNOWN,
+                          memory_order_release);
+}
+
+static const struct python *python_here(void)
+{
+    return atomic_load_explicit(&python_state, memory_order_acquire) == PYTHON_FOUND ? &python
+                                                                                     : NULL;
+}
+
+struct taken {
+    uintptr_t code[TRACE_STACK_FRAMES];
+    struct trace_python_frame python[TRACE_STACK_FRAMES];
+    struct trace_stack stack;
+};
+
+static void stack_take(struct taken *taken, const void *first, unsigned most)
+{
+    const struct python *interpreter = python_here();
+    struct unwind unwind = {.first = (uintptr_t)first, .most = most, .ret_code = taken->code};
+
+    if (interpreter) {
+        unwind.stop_begin = interpreter->begin;
+        unwind.stop_end = interpreter->end;
+    }
+    unwind_walk(&unwind);
+    if (!unwind.count) { /* the caller is known even where the stack is not */
+        taken->code[0] = (uintptr_t)first - 1;
+        unwind.count = 1;
+    }
+    taken->stack = (struct trace_stack){
+        .code = taken->code, .codes = unwind.count, .python = taken->python};
+    if (!interpreter)
+        return;
+    taken->stack.pythons = python_frames(interpreter, taken->python, most - 1);
+    unsigned native = most - taken->stack.pythons, half = (most + 1) / 2;
+    if (native < half)
+        native = half;
+    if (native < taken->stack.codes)
+        taken->stack.codes = native;
+    if (taken->stack.pythons > most - taken->stack.codes)
+        taken->stack.pythons = most - taken->stack.codes;
+}
+
+uint32_t stack_record(struct caller *caller, struct trace_writer *writer)
+{
+    const void *first = atomic_load_explicit(&caller->code, memory_order_relaxed);
+    unsigned most = (unsigned)shim_options()->stacks;
+    struct taken taken;
+    uint32_t id;
+
+    stack_take(&taken, first, most);
+    id = trace_writer_stack_find(writer, &taken.stack);
+    if (__builtin_expect(id != 0, 1))
+        return id;
+    bool without_python = !python_here();
+    if (without_python)
+        python_look();
+    if (unwind_refresh() || (without_python && python_here()))
+        stack_take(&taken, first, most);
+    return trace_writer_stack(writer, &taken.stack);
+}

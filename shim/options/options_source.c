@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where options come from: the file of CUPOOL_CONF, the list in CUPOOL, and one variable for each.
+ *
+ * A list is cut at commas and each part at its first colon, so a value may hold colons but no
+ * comma; the option's own variable takes any text. Empty variables count as unset.
+ */
+#include "shim/options/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/** Variables with our prefix that are no options. */
+static const char *const other_variables[] = {"CUPOOL_CONF", "CUPOOL_LIBRARY"};
+static const char test_prefix[] = "CUPOOL_TEST_";
+
+static const char blanks[] = " \t\r";
+
+static char *trim(char *text)
+{
+    char *end;
+
+    text += strspn(text, blanks);
+    end = text + strlen(text);
+    while (end > text && strchr(blanks, end[-1]))
+        end--;
+    *end = '\0';
+    return text;
+}
+
+static int tell(options_complain *complain, void *state, const char *where, const char *what,
+                const char *text)
+{
+    char line[OPTIONS_LINE_BYTES];
+
+    snprintf(line, sizeof line, "%s: %s '%.200s'; accepted: %s", where, what, text,
+             strcmp(where, "CUPOOL") ? "lines key = value" : "key:value,key:value");
+    if (complain)
+        complain(state, line);
+    return 1;
+}
+
+/** One `key SEPARATOR value`. Returns the number of problems. */
+static int pair_set(struct options *options, char *pair, char separator, enum option_source source,
+                    const char *where, options_complain *complain, void *state)
+{
+    char *key = trim(pair), *value;
+
+    if (!*key)
+        return 0;
+    value = strchr(key, separator);
+    if (!value)
+        return tell(complain, state, where, "no value in", key);
+    *value++ = '\0';
+    return options_set(options, trim(key), trim(value), source, where, complain, state) < 0;
+}
+
+int options_set_list(struct options *options, const char *list, options_complain *complain,
+                     void *state)
+{
+    int problems = 0;
+
+    while (*list) {
+        const char *end = strchrnul(list, ',');
+        size_t bytes = (size_t)(end - list);
+        char pair[OPTIONS_LINE_BYTES];
+
+        if (bytes < sizeof pair) {
+            memcpy(pair, list, bytes);
+            pair[bytes] = '\0';
+            problems += pair_set(options, pair, ':', OPTION_SOURCE_LIST, "CUPOOL", complain, state);
+        } else {
+            problems += tell(complain, state, "CUPOOL", "too long:", list);
+        }
+        list = *end ? end + 1 : end;
+    }
+    return problems;
+}
+
+/** State of reading a file line by line. */
+struct line_reader {
+    int fd;
+    size_t begin, end;
+    char buffer[OPTIONS_LINE_BYTES];
+};
+
+/** Next byte, -1 at the end, negative errno - 1 on error. */
+static int reader_byte(struct line_reader *reader)
+{
+    if (reader->begin == reader->end) {
+        ssize_t got;
+
+        do
+            got = read(reader->fd, reader->buffer, sizeof reader->buffer);
+        while (got < 0 && errno == EINTR);
+        if (got <= 0)
+            return got < 0 ? -errno - 1 : -1;
+        reader->begin = 0;
+        reader->end = (size_t)got;
+    }
+    return (unsigned char)reader->buffer[reader->begin++];
+}
+
+/** One line without its newline; what does not fit is cut. 1: a line, 0: the end, or -errno. */
+static int reader_line(struct line_reader *reader, char *ret_line, size_t ret_line_bytes,
+                       bool *ret_cut)
+{
+    size_t used = 0;
+    int byte;
+
+    *ret_cut = false;
+    while ((byte = reader_byte(reader)) >= 0 && byte != '\n') {
+        if (used + 1 < ret_line_bytes)
+            ret_line[used++] = (char)byte;
+        else
+            *ret_cut = true;
+    }
+    ret_line[used] = '\0';
+    if (byte < -1)
+        return byte + 1;
+    return byte >= 0 || used > 0;
+}
+
+static int file_error(const char *path, int error, options_complain *complain, void *state)
+{
+    char line[OPTIONS_LINE_BYTES];
+
+    snprintf(line, sizeof line, "CUPOOL_CONF: cannot read '%.1000s': %s", path, strerror(-error));
+    if (complain)
+        complain(state, line);
+    return 1;
+}
+
+/** Only a file: a program must not wait for what a pipe or a device may have to say. */
+static int file_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    int r = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0)
+        r = -errno;
+    else if (S_ISDIR(status.st_mode))
+        r = -EISDIR;
+    else if (!S_ISREG(status.st_mode))
+        r = -EINVAL;
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+int options_read_file(struct options *options, const char *path, options_complain *complain,
+                      void *state)
+{
+    struct line_reader reader = {.fd = file_open(path)};
+    char line[OPTIONS_LINE_BYTES], where[OPTIONS_LINE_BYTES / 2];
+    int problems = 0, number = 0, r;
+    bool cut;
+
+    if (reader.fd < 0)
+        return file_error(path, reader.fd, complain, state);
+    while ((r = reader_line(&reader, line, sizeof line, &cut)) > 0) {
+        snprintf(where, sizeof where, "%s:%d", path, ++number);
+        *strchrnul(line, '#') = '\0';
+        if (cut)
+            problems += tell(complain, state, where, "too long:", line);
+        else
+            problems += pair_set(options, line, '=', OPTION_SOURCE_FILE, where, complain, state);
+    }
+    if (r < 0)
+        problems += file_error(path, r, complain, state);
+    close(reader.fd);
+    return problems;
+}
+
+static bool variable_is_other(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof other_variables / sizeof *other_variables; i++)
+        if (strlen(other_variables[i]) == length && !strncmp(other_variables[i], name, length))
+            return true;
+    return !strncmp(name, test_prefix, sizeof test_prefix - 1);
+}
+
+/** One variable CUPOOL_KEY=value. */
+static int variable_set(struct options *options, const char *variable, options_complain *complain,
+                        void *state)
+{
+    const char *equals = strchr(variable, '=');
+    size_t length = equals ? (size_t)(equals - variable) : 0;
+    char name[64], key[64];
+
+    if (!equals || !equals[1] || variable_is_other(variable, length))
+        return 0;
+    snprintf(name, sizeof name, "%.*s", (int)length, variable);
+    snprintf(key, sizeof key, "%s", name + strlen("CUPOOL_"));
+    for (char *c = key; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return options_set(options, key, equals + 1, OPTION_SOURCE_ENVIRONMENT, name, complain, state) <
+           0;
+}
+
+int options_load(struct options *ret_options, options_complain *complain, void *state)
+{
+    const char *file = getenv("CUPOOL_CONF"), *list = getenv("CUPOOL");
+    int problems = 0;
+
+    options_init(ret_options);
+    if (file && *file)
+        problems += options_read_file(ret_options, file, complain, state);
+    if (list && *list)
+        problems += options_set_list(ret_options, list, complain, state);
+    for (char **variable = environ; variable && *variable; variable++)
+        if (!strncmp(*variable, "CUPOOL_", strlen("CUPOOL_")))
+            problems += variable_set(ret_options, *variable, complain, state);
+    return problems;
+}

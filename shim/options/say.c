@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See say.h. A write to a pipe without a reader, to a file beyond the process's limit of file
+ * sizes, or to the terminal of another process group sends a signal whose default is death or a
+ * stop. These signals are held back around the write, and one that came in between is taken away
+ * again, so the program sees none. errno is the program's.
+ */
+#include "shim/options/say.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const int deadly[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
+
+#define DEADLY (sizeof(deadly) / sizeof(deadly[0]))
+
+static bool somebody_reads(void)
+{
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && output.revents == POLLOUT;
+}
+
+static void signal_take(int number)
+{
+    static const struct timespec at_once = {0};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    while (sigtimedwait(&one, NULL, &at_once) < 0 && errno == EINTR)
+        ;
+}
+
+static void write_held(const char *text)
+{
+    sigset_t held, before, pending, after;
+    sigemptyset(&held);
+    for (size_t i = 0; i < DEADLY; i++)
+        sigaddset(&held, deadly[i]);
+    if (pthread_sigmask(SIG_BLOCK, &held, &before) != 0)
+        return;
+    sigemptyset(&pending);
+    sigpending(&pending);
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+    sigemptyset(&after);
+    sigpending(&after);
+    for (size_t i = 0; i < DEADLY && written < 0; i++)
+        if (sigismember(&after, deadly[i]) && !sigismember(&pending, deadly[i]))
+            signal_take(deadly[i]);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void say(const char *text)
+{
+    int saved_errno = errno;
+    if (somebody_reads())
+        write_held(text);
+    errno = saved_errno;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of callers: open addressing, entries are only added. When the neighbourhood of a slot
+ * is full the caller is described anew for each call, slower but no less true.
+ */
+#include "shim/resolve/caller.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "cupti/write/trace_writer.h"
+#include "shim/resolve/real.h"
+#include "shim/shim.h"
+
+#define CALLER_PROBES 16
+
+struct caller caller_table[CALLER_SLOTS];
+
+static pthread_mutex_t add_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local struct caller overflow;
+
+/* True when the list of globs, separated by colons, has one for this file name. */
+static bool globs_match(const char *globs, const char *name)
+{
+    char glob[OPTIONS_TEXT_BYTES];
+    while (*globs) {
+        size_t length = strcspn(globs, ":");
+        memcpy(glob, globs, length);
+        glob[length] = 0;
+        if (length && fnmatch(glob, name, 0) == 0)
+            return true;
+        globs += length + (globs[length] == ':');
+    }
+    return false;
+}
+
+static bool code_is_exempt(const void *code)
+{
+    Dl_info info;
+    if (!shim_options()->exempt[0] || !dladdr(code, &info) || !info.dli_fname)
+        return false;
+    const char *slash = strrchr(info.dli_fname, '/');
+    return globs_match(shim_options()->exempt, slash ? slash + 1 : info.dli_fname);
+}
+
+static struct caller *probe(const void *code, const void *wanted)
+{
+    unsigned first = caller_slot(code);
+    for (unsigned i = 0; i < CALLER_PROBES; i++) {
+        struct caller *entry = &caller_table[(first + i) % CALLER_SLOTS];
+        if (atomic_load_explicit(&entry->code, memory_order_acquire) == wanted)
+            return entry;
+    }
+    return NULL;
+}
+
+struct caller *caller_add(const void *code)
+{
+    struct caller *entry = probe(code, code);
+    if (entry)
+        return entry;
+    int saved_errno = errno;
+    bool exempt = code_is_exempt(code);
+    pthread_mutex_lock(&add_lock);
+    entry = probe(code, code);
+    if (!entry && (entry = probe(code, NULL))) {
+        entry->exempt = exempt;
+        atomic_store_explicit(&entry->code, code, memory_order_release);
+    }
+    pthread_mutex_unlock(&add_lock);
+    if (!entry) {
+        entry = &overflow;
+        *entry = (struct caller){.code = code, .exempt = exempt};
+    }
+    errno = saved_errno;
+    return entry;
+}
+
+const struct runtime_functions *caller_runtime_find(struct caller *caller)
+{
+    int saved_errno = errno;
+    const struct runtime_functions *runtime = real_runtime_for(caller->code);
+    atomic_store_explicit(&caller->runtime, runtime, memory_order_release);
+    errno = saved_errno;
+    return runtime;
+}
+
+uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
+{
+    /* One byte before the return address lies in the call. */
+    uint32_t site = writer ? trace_writer_site(writer, (const char *)caller->code - 1) : 0;
+    atomic_store_explicit(&caller->site, site, memory_order_relaxed);
+    return site;
+}
+
+void caller_fork_child(void)
+{
+    pthread_mutex_init(&add_lock, NULL);
+}

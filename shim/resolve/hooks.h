@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is generated from hooks.def: hook ids, one structure of real functions per family, and the
+ * table that connects a name, its hook and the place of its real pointer.
+ *
+ * Everything here is constant. A hook is identified by its id; ids of one family are not
+ * contiguous.
+ */
+#ifndef SHIM_RESOLVE_HOOKS_H
+#define SHIM_RESOLVE_HOOKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/resolve/cuda_abi.h"
+
+enum hook_id {
+#define HOOK(action, family, name, since, params, args) HOOK_##name,
+#include "shim/resolve/hooks.def"
+    HOOK_COUNT
+};
+
+/* What a family's functions return, and what they return when the real function does not exist. */
+#define RESULT_RUNTIME  cudaError_t
+#define RESULT_DRIVER   CUresult
+#define MISSING_RUNTIME cudaErrorNotSupported
+#define MISSING_DRIVER  CUDA_ERROR_NOT_FOUND
+
+/* One member per row of the family named, nothing for the other. */
+#define REAL_MEMBER_OF_RUNTIME_RUNTIME(name) __typeof__(name) *name;
+#define REAL_MEMBER_OF_RUNTIME_DRIVER(name)
+#define REAL_MEMBER_OF_DRIVER_DRIVER(name) __typeof__(name) *name;
+#define REAL_MEMBER_OF_DRIVER_RUNTIME(name)
+
+/** The functions of one CUDA runtime library; NULL where it has none. */
+struct runtime_functions {
+#define HOOK(action, family, name, since, params, args) REAL_MEMBER_OF_RUNTIME_##family(name)
+#include "shim/resolve/hooks.def"
+};
+
+/** The driver's functions; NULL where it has none. */
+struct driver_functions {
+#define HOOK(action, family, name, since, params, args) REAL_MEMBER_OF_DRIVER_##family(name)
+#include "shim/resolve/hooks.def"
+#define DRIVER_CALL(name) __typeof__(name) *name;
+#include "shim/resolve/driver_calls.def"
+};
+
+enum hook_family { HOOK_FAMILY_RUNTIME, HOOK_FAMILY_DRIVER };
+
+struct hook {
+    const char *name;
+    void *entry; /* our function */
+    size_t real; /* offset of the real pointer in the family's structure */
+    enum hook_family family;
+};
+
+extern const struct hook hooks[HOOK_COUNT];
+
+/** The hook of an exported name, NULL when it is not hooked. */
+const struct hook *hook_find(const char *name);
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds real functions. See real.h for the rules.
+ *
+ * The real dlvsym is read from libc's symbol table (symbol_behind.h), the real dlsym is found by
+ * it. Tables are filled aside and published whole under a lock; they are never taken back.
+ */
+#include "shim/resolve/real.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "shim/resolve/symbol_behind.h"
+
+#define RUNTIME_LIBRARIES_MAX 8
+
+extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
+extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
+
+struct runtime_library {
+    void *base; /* where it is loaded; immutable once counted, like all of it */
+    int version;
+    struct runtime_functions functions;
+};
+
+/* Never held around a call of the loader: a constructor that runs under the loader's lock may be
+ * waiting for it. */
+static pthread_mutex_t publish_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool resolving;
+
+static _Atomic(real_dlsym_function *) dlsym_pointer;
+static _Atomic(real_dlvsym_function *) dlvsym_pointer;
+static struct driver_functions driver_storage; /* guarded by publish_lock until published */
+_Atomic(const struct driver_functions *) real_driver_table;
+static _Atomic(void *) driver_base;
+
+/* Entries below the count are immutable; publish_lock guards the appending. */
+static struct runtime_library libraries[RUNTIME_LIBRARIES_MAX];
+static atomic_int library_count;
+static _Atomic(struct runtime_library *) last_noted;
+
+bool real_is_own(const void *address)
+{
+    return (const char *)address >= own_begin && (const char *)address < own_end;
+}
+
+real_dlvsym_function *real_dlvsym_get(void)
+{
+    real_dlvsym_function *found = atomic_load_explicit(&dlvsym_pointer, memory_order_relaxed);
+    if (!found) {
+        found = (real_dlvsym_function *)symbol_behind("dlvsym");
+        atomic_store_explicit(&dlvsym_pointer, found, memory_order_relaxed);
+    }
+    return found;
+}
+
+void *real_dlvsym(void *handle, const char *name, const char *version)
+{
+    real_dlvsym_function *look_up = real_dlvsym_get();
+    void *found = look_up ? look_up(handle, name, version) : NULL;
+    __asm__ volatile("" : "+r"(found)); /* as in real_dlsym */
+    return found;
+}
+
+real_dlsym_function *real_dlsym_get(void)
+{
+    /* glibc since 2.34; x86-64 before; aarch64 before. */
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
+    real_dlsym_function *found = atomic_load_explicit(&dlsym_pointer, memory_order_relaxed);
+    for (size_t i = 0; !found && i < sizeof(versions) / sizeof(versions[0]); i++) {
+        found = (real_dlsym_function *)real_dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+        atomic_store_explicit(&dlsym_pointer, found, memory_order_relaxed);
+    }
+    return found;
+}
+
+void *real_dlsym(void *handle, const char *name)
+{
+    real_dlsym_function *look_up = real_dlsym_get();
+    void *found = look_up ? look_up(handle, name) : NULL;
+    /* RTLD_NEXT counts from the caller's module: this must stay a call, not become a jump. */
+    __asm__ volatile("" : "+r"(found));
+    return found;
+}
+
+bool real_is_in_our_namespace(const void *code)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+    Lmid_t space = LM_ID_BASE;
+    return !dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module ||
+           dlinfo(module, RTLD_DI_LMID, &space) != 0 || space == LM_ID_BASE;
+}
+
+static void *module_base(const void *code)
+{
+    Dl_info info;
+    return dladdr(code, &info) ? info.dli_fbase : NULL;
+}
+
+bool real_is_driver_code(const void *code)
+{
+    void *base = atomic_load_explicit(&driver_base, memory_order_relaxed);
+    return base && module_base(code) == base;
+}
+
+/* A function pointer is written through void *, as dlsym itself demands. */
+static void functions_fill(void *functions, void *handle, enum hook_family family)
+{
+    for (int id = 0; id < HOOK_COUNT; id++)
+        if (hooks[id].family == family)
+            *(void **)((char *)functions + hooks[id].real) = real_dlsym(handle, hooks[id].name);
+}
+
+static void driver_fill(struct driver_functions *functions, void *handle)
+{
+    functions_fill(functions, handle, HOOK_FAMILY_DRIVER);
+#define DRIVER_CALL(name) *(void **)&functions->name = real_dlsym(handle, #name);
+#include "shim/resolve/driver_calls.def"
+    dlerror(); /* names that an old driver lacks are no error of the program's */
+}
+
+static void driver_publish(const struct driver_functions *functions)
+{
+    atomic_store_explicit(&driver_base, module_base((void *)functions->cuCtxGetCurrent),
+                          memory_order_relaxed);
+    pthread_mutex_lock(&publish_lock);
+    if (!atomic_load_explicit(&real_driver_table, memory_order_relaxed)) {
+        driver_storage = *functions;
+        atomic_store_explicit(&real_driver_table, &driver_storage, memory_order_release);
+    }
+    pthread_mutex_unlock(&publish_lock);
+}
+
+const struct driver_functions *real_driver_resolve(bool may_load)
+{
+    if (resolving)
+        return NULL;
+    int saved_errno = errno;
+    resolving = true;
+    void *handle = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
+    if (!handle && may_load)
+        handle = dlopen("libcuda.so.1", RTLD_LAZY);
+    if (!handle) {
+        dlerror();
+    } else {
+        struct driver_functions functions = {0};
+        driver_fill(&functions, handle);
+        if (functions.cuCtxGetCurrent)
+            driver_publish(&functions);
+    }
+    resolving = false;
+    errno = saved_errno;
+    return atomic_load_explicit(&real_driver_table, memory_order_acquire);
+}
+
+/* Path of the module that holds an address; NULL for the main program and for none. */
+static const char *module_path(const void *code)
+{
+    Dl_info info;
+    struct link_map *map = NULL;
+    if (!dladdr1(code, &info, (void **)&map, RTLD_DL_LINKMAP) || !map || !map->l_name[0])
+        return NULL;
+    return map->l_name;
+}
+
+void *real_dlsym_near(const void *code, const char *name)
+{
+    const char *path = module_path(code);
+    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+    if (!handle)
+        return NULL;
+    void *found = real_dlsym(handle, name);
+    dlclose(handle); /* the caller may be unloaded as if we had not looked */
+    return found;
+}
+
+static struct runtime_library *library_at(void *base)
+{
+    int count = atomic_load_explicit(&library_count, memory_order_acquire);
+    for (int i = 0; i < count; i++)
+        if (libraries[i].base == base)
+            return &libraries[i];
+    return NULL;
+}
+
+static struct runtime_library *library_add(void *base, int version,
+                                           const struct runtime_functions *functions)
+{
+    pthread_mutex_lock(&publish_lock);
+    int count = atomic_load_explicit(&library_count, memory_order_relaxed);
+    struct runtime_library *library = library_at(base);
+    if (!library && count < RUNTIME_LIBRARIES_MAX) {
+        library = &libraries[count];
+        *library = (struct runtime_library){
+            .base = base, .version = version, .functions = *functions};
+        atomic_store_explicit(&library_count, count + 1, memory_order_release);
+    }
+    pthread_mutex_unlock(&publish_lock);
+    return library;
+}
+
+/* Asking needs no device and leaves the last error alone. */
+static int runtime_version(void *handle)
+{
+    __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))real_dlsym(handle,
+                                                                         "cudaRuntimeGetVersion");
+    int version = 0;
+    return get && get(&version) == cudaSuccess ? version : 0;
+}
+
+static struct runtime_library *library_of(void *function)
+{
+    void *base = module_base(function);
+    struct runtime_library *library = library_at(base);
+    if (library)
+        return library;
+    const char *path = module_path(function);
+    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+    if (!handle)
+        return NULL;
+    struct runtime_functions functions = {0};
+    functions_fill(&functions, handle, HOOK_FAMILY_RUNTIME);
+    return library_add(base, runtime_version(handle), &functions);
+}
+
+static int library_search(struct dl_phdr_info *info, size_t size, void *ret_function)
+{
+    const char *name = strrchr(info->dlpi_name, '/');
+    if (strncmp(name ? name + 1 : info->dlpi_name, "libcudart.so", 12) != 0)
+        return 0;
+    *(const char **)ret_function = info->dlpi_name;
+    return 1;
+}
+
+/* Any loaded runtime library, for a caller that depends on none and looked none up. */
+static void *runtime_anywhere(void)
+{
+    const char *path = NULL;
+    dl_iterate_phdr(library_search, &path);
+    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+    if (!handle)
+        return NULL;
+    void *function = real_dlsym(handle, "cudaMalloc");
+    dlclose(handle);
+    return function;
+}
+
+static bool is_foreign(const void *function)
+{
+    return function && !real_is_own(function);
+}
+
+static struct runtime_library *library_for(const void *code)
+{
+    void *function = real_dlsym_near(code, "cudaMalloc");
+    struct runtime_library *noted = atomic_load_explicit(&last_noted, memory_order_acquire);
+    if (!is_foreign(function) && noted)
+        return noted;
+    if (!is_foreign(function))
+        function = real_dlsym(RTLD_NEXT, "cudaMalloc");
+    if (!is_foreign(function))
+        function = runtime_anywhere();
+    return is_foreign(function) ? library_of(function) : NULL;
+}
+
+const struct runtime_functions *real_runtime_for(const void *code)
+{
+    struct runtime_library *library = library_for(code);
+    dlerror();
+    return library ? &library->functions : NULL;
+}
+
+int real_runtime_version(void)
+{
+    return atomic_load_explicit(&library_count, memory_order_acquire) ? libraries[0].version : 0;
+}
+
+void real_runtime_note(void *function)
+{
+    struct runtime_library *library = library_of(function);
+    if (library)
+        atomic_store_explicit(&last_noted, library, memory_order_release);
+}
+
+void real_fork_child(void)
+{
+    pthread_mutex_init(&publish_lock, NULL);
+}

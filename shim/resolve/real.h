@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions behind the hooks: the real dlsym, the driver's table, a table for each CUDA
+ * runtime library of the process.
+ *
+ * The driver is the one libcuda.so.1 of the process. Runtime libraries may be several (.12 beside
+ * .13, copies of one) and may come and go with dlopen, so which one serves a call depends on who
+ * calls: the one its module depends on; else the one whose function was last looked up by dlsym;
+ * else the next in the global scope; else any that is loaded. A library that gave us functions is
+ * kept loaded.
+ *
+ * Threading: every function from any thread. Inside a resolution on the same thread (the driver's
+ * constructors may look symbols up) real_driver answers NULL instead of waiting for itself.
+ */
+#ifndef SHIM_RESOLVE_REAL_H
+#define SHIM_RESOLVE_REAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "shim/resolve/hooks.h"
+
+typedef void *real_dlsym_function(void *handle, const char *name);
+typedef void *real_dlvsym_function(void *handle, const char *name, const char *version);
+
+/** The dlsym that the program would call without us. NULL only in a process without libc's. */
+real_dlsym_function *real_dlsym_get(void);
+
+real_dlvsym_function *real_dlvsym_get(void);
+
+/** Looks a symbol up with this library as the caller. */
+void *real_dlsym(void *handle, const char *name);
+void *real_dlvsym(void *handle, const char *name, const char *version);
+
+/** True for an address inside this library. */
+bool real_is_own(const void *address);
+
+/** False for an address in a namespace that dlmopen made: its CUDA is another one than ours. */
+bool real_is_in_our_namespace(const void *code);
+
+/** True when the code address lies in the driver library. */
+bool real_is_driver_code(const void *code);
+
+extern _Atomic(const struct driver_functions *) real_driver_table;
+const struct driver_functions *real_driver_resolve(bool may_load);
+
+/** The driver's functions, loading libcuda.so.1 when nothing has yet. NULL when there is none. */
+static inline const struct driver_functions *real_driver(void)
+{
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
+    return driver ? driver : real_driver_resolve(true);
+}
+
+/** True for errors after which the driver refuses everything in the context. */
+static inline bool real_error_is_sticky(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_ASSERT: return true;
+    default: return false;
+    }
+}
+
+/**
+ * The result of a call of our own, which is made again when it fails: a program must not suffer
+ * from the failure of a call that it did not make. Not for what takes memory from the driver, and
+ * not after an error that stays: it may be that of earlier work, and what was to be freed be free.
+ */
+#define REAL_ASK(call)                                                                             \
+    ({                                                                                             \
+        CUresult real_asked = (call);                                                              \
+        real_is_asked_again(real_asked) ? (call) : real_asked;                                     \
+    })
+
+static inline bool real_is_asked_again(CUresult result)
+{
+    return result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY &&
+           result != CUDA_ERROR_NOT_SUPPORTED && result != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
+           result != CUDA_ERROR_STREAM_CAPTURE_IMPLICIT && !real_error_is_sticky(result);
+}
+
+/** The same without loading anything. */
+static inline const struct driver_functions *real_driver_if_loaded(void)
+{
+    const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
+                                                                 memory_order_acquire);
+    return driver ? driver : real_driver_resolve(false);
+}
+
+/** The runtime library that serves calls made from this code address; NULL when there is none. */
+const struct runtime_functions *real_runtime_for(const void *code);
+
+/** CUDA version of a runtime library that this process uses, as 13000; 0 while it uses none. */
+int real_runtime_version(void);
+
+/** Remembers that a program looked up this function of a runtime library. */
+void real_runtime_note(void *function);
+
+/**
+ * Looks a symbol up in the module of a code address and what it depends on. NULL for the main
+ * program, whose dependencies are the global scope.
+ */
+void *real_dlsym_near(const void *code, const char *name);
+
+/** In the child after fork. */
+void real_fork_child(void);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The look-up hooks: dlsym and dlvsym, both forms of cuGetProcAddress, cudaGetDriverEntryPoint.
+ *
+ * The real resolver always chooses first, with the program's arguments, so versions, flags, status
+ * and errors are its own. Only then is the pointer it returned compared with the driver's exported
+ * functions and exchanged for the hook of the very same one. Names are never mapped to hooks of
+ * another ABI.
+ *
+ * dlsym depends on who calls it. Names that are not hooked, and look-ups by the driver itself, are
+ * forwarded by a jump (dlsym_entry.c). For hooked names:
+ *   an explicit handle    the real answer, then substitution;
+ *   RTLD_DEFAULT, NULL    our hook when the program could have found the real one, else NULL, so
+ *                         that a program that asks whether CUDA is there gets the truth;
+ *   RTLD_NEXT             from a module before us in the search order: as RTLD_DEFAULT. From one
+ *                         behind us, which may be a wrapper that our own call goes through: the
+ *                         real runtime function, but our hook for a driver function, which calls
+ *                         the driver directly and so cannot come back to the wrapper.
+ * A version that is asked for is the real look-up's business, so dlvsym without a handle answers
+ * with a hook only where the real function it found has one. What a look-up finds in a namespace
+ * of dlmopen is not exchanged: the CUDA there is not the one behind our hooks.
+ */
+#include "shim/resolve/resolve.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "shim/hooks/call.h"
+#include "shim/resolve/cupti_api.h"
+#include "shim/resolve/real.h"
+#include "shim/resolve/relocate.h"
+#include "shim/shim.h"
+
+static struct dlsym_answer forward(void)
+{
+    return (struct dlsym_answer){.forward_to = (uintptr_t)real_dlsym_get()};
+}
+
+static struct dlsym_answer answer(void *value)
+{
+    return (struct dlsym_answer){.value = value};
+}
+
+static void *real_of(const struct driver_functions *driver, const struct hook *hook)
+{
+    return *(void **)((char *)driver + hook->real);
+}
+
+void *resolve_driver_pointer(void *function)
+{
+    const struct driver_functions *driver = function ? real_driver_if_loaded() : NULL;
+    if (!driver)
+        return function;
+    for (int id = 0; id < HOOK_COUNT; id++)
+        if (hooks[id].family == HOOK_FAMILY_DRIVER && real_of(driver, &hooks[id]) == function)
+            return hooks[id].entry;
+    return function;
+}
+
+static void *substitute(const struct hook *hook, void *function)
+{
+    if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
+        return function;
+    if (hook->family == HOOK_FAMILY_DRIVER)
+        function = resolve_driver_pointer(function);
+    else {
+        real_runtime_note(function);
+        function = hook->entry;
+    }
+    dlerror(); /* this look-up succeeded, whatever was tried meanwhile */
+    return function;
+}
+
+/* True when the module comes before this library in the order of loading. */
+static bool is_before_us(const void *code)
+{
+    Dl_info info;
+    struct link_map *caller = NULL, *own = NULL;
+    if (!dladdr1(code, &info, (void **)&caller, RTLD_DL_LINKMAP) ||
+        !dladdr1((void *)resolve_dlsym, &info, (void **)&own, RTLD_DL_LINKMAP))
+        return false;
+    for (; caller; caller = caller->l_next)
+        if (caller == own)
+            return true;
+    return false;
+}
+
+/* Whether a look-up from this module would find a real function behind ours. */
+static bool is_reachable(const struct hook *hook, const void *caller)
+{
+    return real_dlsym_near(caller, hook->name) || real_dlsym(RTLD_NEXT, hook->name);
+}
+
+static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
+{
+    void *function = real_dlsym(RTLD_DEFAULT, hook->name);
+    if (function && !real_is_own(function))
+        return answer(function); /* the program brings its own */
+    if (!is_reachable(hook, caller))
+        return answer(NULL);
+    dlerror();
+    return answer(hook->entry);
+}
+
+static struct dlsym_answer resolve_next(const struct hook *hook, const void *caller)
+{
+    bool before = is_before_us(caller);
+    if (!before && hook->family == HOOK_FAMILY_RUNTIME)
+        return forward();
+    if (is_reachable(hook, caller)) {
+        dlerror();
+        return answer(hook->entry);
+    }
+    return before ? answer(NULL) : forward();
+}
+
+static bool is_special(const void *handle)
+{
+    return handle == RTLD_DEFAULT || handle == RTLD_NEXT;
+}
+
+/* A program that asks for dlsym itself gets ours, or its look-ups would pass us by. */
+static void *substitute_look_up(void *function)
+{
+    if (function && function == (void *)real_dlsym_get())
+        return (void *)dlsym;
+    return function && function == (void *)real_dlvsym_get() ? (void *)dlvsym : function;
+}
+
+/*
+ * Names that are not hooked. A sanitizer asks for the functions it stands in for (RTLD_NEXT) before
+ * its own versions of strcmp or dl_iterate_phdr can be called, so those look-ups are forwarded
+ * without a call of libc.
+ */
+static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
+{
+    if (!name || is_special(handle))
+        return forward();
+    relocate_new_modules();
+    if (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0)
+        return forward();
+    return answer(substitute_look_up(real_dlsym(handle, name)));
+}
+
+/* Functions of CUPTI with which another client begins; as the others, but for the family. */
+static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
+{
+    enum cupti_api_id id = cupti_api_find(name);
+    if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
+        return resolve_unhooked(handle, name);
+    if (handle == RTLD_DEFAULT)
+        return answer(cupti_api_real(id, caller) ? cupti_api_entry(id) : NULL);
+    void *function = real_dlsym(handle, name);
+    if (!function || real_is_own(function))
+        return answer(function);
+    cupti_api_note(id, function);
+    dlerror();
+    return answer(cupti_api_entry(id));
+}
+
+static bool is_of_cupti(const char *name)
+{
+    return name && name[0] == 'c' && name[1] == 'u' && name[2] == 'p';
+}
+
+struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
+{
+    const struct hook *hook = name ? hook_find(name) : NULL;
+    if (!hook)
+        return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
+                                 : resolve_unhooked(handle, name);
+    if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
+        return forward();
+    if (handle == RTLD_DEFAULT)
+        return resolve_default(hook, caller);
+    if (handle == RTLD_NEXT)
+        return resolve_next(hook, caller);
+    relocate_new_modules();
+    return answer(substitute(hook, real_dlsym(handle, name)));
+}
+
+static struct dlsym_answer forward_versioned(void)
+{
+    return (struct dlsym_answer){.forward_to = (uintptr_t)real_dlvsym_get()};
+}
+
+/* Without strcmp, see resolve_unhooked. */
+static bool is_look_up(const char *name)
+{
+    if (name[0] != 'd' || name[1] != 'l')
+        return false;
+    name += name[2] == 'v' ? 3 : 2;
+    return name[0] == 's' && name[1] == 'y' && name[2] == 'm' && !name[3];
+}
+
+struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *version,
+                                   const void *caller)
+{
+    const struct hook *hook = name ? hook_find(name) : NULL;
+    bool special = is_special(handle);
+    if (!hook && (!name || !is_look_up(name)))
+        return forward_versioned();
+    /* From a module before us we are the next one; from one behind us the way leads away. */
+    if (special && !is_before_us(caller))
+        return forward_versioned();
+    if (hook && (shim_mode() == SHIM_OFF || real_is_driver_code(caller)))
+        return forward_versioned();
+    if (!special)
+        relocate_new_modules();
+    void *function = real_dlvsym(special ? RTLD_NEXT : handle, name, version);
+    if (!function)
+        return forward_versioned(); /* so that its error is the program's own */
+    return answer(hook ? substitute(hook, function) : substitute_look_up(function));
+}
+
+static void substitute_found(int result, void **pfn)
+{
+    if (result == 0 && pfn && shim_mode() != SHIM_OFF)
+        *pfn = resolve_driver_pointer(*pfn);
+}
+
+CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuGetProcAddress)
+        return MISSING_DRIVER;
+    CUresult result = real->cuGetProcAddress(symbol, pfn, cudaVersion, flags);
+    substitute_found(result, pfn);
+    return result;
+}
+
+CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags,
+                             CUdriverProcAddressQueryResult *symbolStatus)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuGetProcAddress_v2)
+        return MISSING_DRIVER;
+    CUresult result = real->cuGetProcAddress_v2(symbol, pfn, cudaVersion, flags, symbolStatus);
+    substitute_found(result, pfn);
+    return result;
+}
+
+#define ENTRY_POINT_BODY(name, ...)                                                                \
+    const struct runtime_functions *real = call_runtime(__builtin_return_address(0));              \
+    if (!real || !real->name)                                                                      \
+        return MISSING_RUNTIME;                                                                    \
+    cudaError_t result = real->name(__VA_ARGS__);                                                  \
+    substitute_found(result, funcPtr);                                                             \
+    return result;
+
+cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **funcPtr, unsigned long long flags,
+                                    enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPoint, symbol, funcPtr, flags, driverStatus);
+}
+
+cudaError_t cudaGetDriverEntryPoint_ptsz(const char *symbol, void **funcPtr,
+                                         unsigned long long flags,
+                                         enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPoint_ptsz, symbol, funcPtr, flags, driverStatus);
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **funcPtr,
+                                             unsigned int cudaVersion, unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion, symbol, funcPtr, cudaVersion, flags,
+                     driverStatus);
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion_ptsz(
+    const char *symbol, void **funcPtr, unsigned int cudaVersion, unsigned long long flags,
+    enum cudaDriverEntryPointQueryResult *driverStatus)
+{
+    ENTRY_POINT_BODY(cudaGetDriverEntryPointByVersion_ptsz, symbol, funcPtr, cudaVersion, flags,
+                     driverStatus);
+}

@@ -1,7 +1,0 @@
-/* SPDX-License-Identifier: MIT */
-/*
- * Apart from what uses it: the look-up of symbols needs it before a sanitizer's runtime is ready.
- */
-#include "shim/thread_state.h"
-
-_Thread_local struct thread_state thread_state;

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See address_map.h.
+ */
+#include "tools/analysis/address_map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tools/analysis/analysis.h"
+
+static int compare_addresses(const void *a, const void *b)
+{
+    const struct ledger_block *left = a, *right = b;
+
+    if (left->address != right->address)
+        return left->address < right->address ? -1 : 1;
+    return (left->order > right->order) - (left->order < right->order);
+}
+
+static bool is_shown(const struct ledger_block *block)
+{
+    return block->allocated_bytes && block->allocated_bytes <= UINT64_MAX - block->address &&
+           (block->space == LEDGER_SEGMENT ||
+            (block->space == LEDGER_ADDRESS && memory_kind(block->memory)->on_device));
+}
+
+/** Everything of the moment, in no order. */
+static int moment_collect(const struct ledger *ledger, const struct address_history *history,
+                          enum address_moment moment, struct address_gone *ret_found)
+{
+    const struct address_gone *gone = &history->gone[moment];
+    uint64_t newest = moment == ADDRESS_AT_PEAK ? history->peak_order : UINT64_MAX;
+    const struct ledger_block *block;
+    size_t position = 0;
+    bool fine = true;
+
+    for (size_t i = 0; i < gone->count && fine; i++)
+        if (is_shown(&gone->block[i]))
+            fine = address_gone_add(ret_found, &gone->block[i]);
+    while (fine && (block = ledger_next(ledger, &position)))
+        if (block->order <= newest && is_shown(block))
+            fine = address_gone_add(ret_found, block);
+    return fine ? 0 : -ENOMEM;
+}
+
+/** The extent a block lies in: the current one, or one of its own behind it. */
+static struct address_extent *extent_for(struct address_map *map, const struct address_gone *found,
+                                         size_t *next_segment, const struct ledger_block *block)
+{
+    struct address_extent *extent = map->extents ? &map->extent[map->extents - 1] : NULL;
+
+    for (; *next_segment < found->count; ++*next_segment) {
+        const struct ledger_block *segment = &found->block[*next_segment];
+
+        if (segment->space != LEDGER_SEGMENT)
+            continue;
+        if (block && segment->address > block->address)
+            break;
+        if (extent && segment->address < extent->address + extent->bytes)
+            continue;
+        extent = &map->extent[map->extents++];
+        *extent = (struct address_extent){.address = segment->address,
+                                          .bytes = segment->allocated_bytes,
+                                          .segment = true,
+                                          .first = map->blocks};
+        map->segments++;
+    }
+    if (!block || (extent && block->address < extent->address + extent->bytes))
+        return extent;
+    map->extent[map->extents] = (struct address_extent){
+        .address = block->address, .bytes = block->allocated_bytes, .first = map->blocks};
+    return &map->extent[map->extents++];
+}
+
+static bool block_fits(const struct address_map *map, const struct address_extent *extent,
+                       const struct ledger_block *block)
+{
+    const struct ledger_block *last = extent->blocks ? &map->block[map->blocks - 1] : NULL;
+
+    return block->allocated_bytes <= extent->address + extent->bytes - block->address &&
+           (!last || block->address >= last->address + last->allocated_bytes);
+}
+
+static void block_place(struct address_map *map, struct address_extent *extent,
+                        const struct ledger_block *block)
+{
+    struct ledger_block *placed = &map->block[map->blocks++];
+
+    *placed = *block;
+    if (placed->requested_bytes > placed->allocated_bytes)
+        placed->requested_bytes = placed->allocated_bytes;
+    extent->blocks++;
+    extent->used_bytes += placed->requested_bytes;
+    extent->waste_bytes += placed->allocated_bytes - placed->requested_bytes;
+}
+
+uint64_t address_hole_before(const struct address_map *map, const struct address_extent *extent,
+                             size_t block)
+{
+    const struct ledger_block *blocks = map->block + extent->first;
+    uint64_t begin = block ? blocks[block - 1].address + blocks[block - 1].allocated_bytes
+                           : extent->address;
+    uint64_t end = block < extent->blocks ? blocks[block].address : extent->address + extent->bytes;
+
+    return end - begin;
+}
+
+static void extent_finish(struct address_map *map, struct address_extent *extent)
+{
+    for (size_t i = 0; i <= extent->blocks; i++) {
+        uint64_t hole = address_hole_before(map, extent, i);
+
+        extent->hole_bytes += hole;
+        extent->holes += hole != 0;
+        if (hole > extent->hole_most)
+            extent->hole_most = hole;
+    }
+    map->bytes += extent->bytes;
+    map->used_bytes += extent->used_bytes;
+    map->waste_bytes += extent->waste_bytes;
+    map->hole_bytes += extent->hole_bytes;
+    if (extent->hole_most > map->hole_most)
+        map->hole_most = extent->hole_most;
+}
+
+int address_map_create(const struct ledger *ledger, const struct address_history *history,
+                       enum address_moment moment, struct address_map *ret_map)
+{
+    struct address_gone found = {0};
+    struct address_map map = {0};
+    size_t next_segment = 0;
+    int r = moment_collect(ledger, history, moment, &found);
+
+    map.extent = calloc(found.count + 1, sizeof *map.extent);
+    map.block = calloc(found.count + 1, sizeof *map.block);
+    if (r < 0 || !map.extent || !map.block) {
+        address_gone_done(&found);
+        address_map_done(&map);
+        return -ENOMEM;
+    }
+    if (found.count)
+        qsort(found.block, found.count, sizeof *found.block, compare_addresses);
+    for (size_t i = 0; i < found.count; i++) {
+        struct address_extent *extent;
+
+        if (found.block[i].space == LEDGER_SEGMENT)
+            continue;
+        extent = extent_for(&map, &found, &next_segment, &found.block[i]);
+        if (block_fits(&map, extent, &found.block[i]))
+            block_place(&map, extent, &found.block[i]);
+    }
+    extent_for(&map, &found, &next_segment, NULL);
+    for (size_t i = 0; i < map.extents; i++)
+        extent_finish(&map, &map.extent[i]);
+    address_gone_done(&found);
+    *ret_map = map;
+    return 0;
+}
+
+void address_map_done(struct address_map *map)
+{
+    free(map->extent);
+    free(map->block);
+    *map = (struct address_map){0};
+}

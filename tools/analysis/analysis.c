@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replays a trace: sends each event where it belongs, and derives figures in the end.
+ */
+#include "tools/analysis/analysis.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "tools/analysis/analysis_parts.h"
+
+/** Puts what the lens makes of a record's site into the record. False: leave the record out. */
+static bool lens_apply(const struct analysis *analysis, struct trace_record *record)
+{
+    const struct analysis_lens *lens = analysis->lens;
+    uint64_t site = record->site;
+
+    switch ((enum trace_event)record->kind) {
+    case TRACE_EVENT_FREE:
+        /* Belongs to its block; only one whose block is unknown is judged by itself. */
+        if (ledger_find(&analysis->ledger, memory_kind(record->memory)->space, record->address))
+            return true;
+        return lens->map(lens->context, site, &site);
+    case TRACE_EVENT_ALLOCATE:
+    case TRACE_EVENT_INVALID_FREE:
+    case TRACE_EVENT_FAILURE:
+    case TRACE_EVENT_POSTMORTEM:
+        if (!lens->map(lens->context, site, &site))
+            return false;
+        record->site = site;
+        return true;
+    default: return true;
+    }
+}
+
+static int event_add(struct analysis *analysis, const struct trace_record *record)
+{
+    switch ((enum trace_event)record->kind) {
+    case TRACE_EVENT_PROCESS: analysis_add_process(analysis, record); break;
+    case TRACE_EVENT_RANK: analysis_add_rank(analysis, record); break;
+    case TRACE_EVENT_DEVICE: analysis_add_device(analysis, record); break;
+    case TRACE_EVENT_CONTEXT:
+        return record->value ? 0 : analysis_end_context(analysis, record->context, record->time_ns);
+    case TRACE_EVENT_ALLOCATE: return analysis_add_allocate(analysis, record);
+    case TRACE_EVENT_FREE: return analysis_add_free(analysis, record);
+    case TRACE_EVENT_INVALID_FREE: return analysis_add_invalid_free(analysis, record);
+    case TRACE_EVENT_SEGMENT_ALLOCATE: return analysis_add_segment(analysis, record);
+    case TRACE_EVENT_SEGMENT_FREE: analysis_remove_segment(analysis, record); break;
+    case TRACE_EVENT_FENCE:
+        analysis->fences++;
+        analysis->calls_driver++;
+        break;
+    case TRACE_EVENT_WAIT:
+        analysis->epoch_waits++;
+        analysis->calls_driver++;
+        break;
+    case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
+    case TRACE_EVENT_FAILURE: analysis_add_failure(analysis, record); break;
+    case TRACE_EVENT_POSTMORTEM: analysis_add_postmortem(analysis, record); break;
+    case TRACE_EVENT_POSTMORTEM_FIGURE: analysis_add_postmortem_figure(analysis, record); break;
+    case TRACE_EVENT_COUNTER: return analysis_add_counter(analysis, record);
+    case TRACE_EVENT_PHASE: return analysis_add_phase(analysis, record);
+    case TRACE_EVENT_EXIT:
+        analysis->has_exit = true;
+        analysis->wait_status = (uint32_t)record->value;
+        break;
+    default: break; /* definitions, and what driver_view_add takes */
+    }
+    return 0;
+}
+
+static void tallies_finish(struct tallies *tallies, uint64_t serial)
+{
+    for (size_t i = 0; i < tallies->rows; i++) {
+        struct tally *row = &tallies->row[i];
+
+        row->live_bytes.at_peak = level_at_peak(&row->live_bytes, serial);
+        row->live_blocks.at_peak = level_at_peak(&row->live_blocks, serial);
+    }
+}
+
+/** Leaks, and the levels at the peak that nothing changed since. */
+static int finish(struct analysis *analysis)
+{
+    struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
+                              &analysis->driver, NULL};
+    int r = analysis_find_leaks(analysis);
+
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_finish(analysis_tallies(analysis, i), analysis->peak_serial);
+    for (size_t i = 0; levels[i]; i++)
+        levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
+    if (r == 0)
+        r = analysis_phases_finish(analysis);
+    if (analysis->window.is_set)
+        analysis_window_finish(analysis);
+    if (r == 0 && analysis->addresses.short_of_memory)
+        r = -ENOMEM;
+    return r < 0 ? r : fragmentation_create(analysis, &analysis->fragmentation);
+}
+
+static int record_add(struct analysis *analysis, struct trace_record *record)
+{
+    int r = 0;
+
+    if (record->time_ns > analysis->duration_ns)
+        analysis->duration_ns = record->time_ns;
+    analysis->stack = record->site;
+    if (driver_view_add(analysis, record) < 0)
+        return -ENOMEM;
+    if (analysis->window.is_set)
+        analysis_window_before(analysis, trace_record_order_ns(record));
+    if (analysis->lens && !lens_apply(analysis, record))
+        return 0;
+    if (!analysis->outside || analysis_window_needs(analysis, record->kind))
+        r = event_add(analysis, record);
+    if (r == 0 && !analysis->outside &&
+        (record->kind == TRACE_EVENT_ALLOCATE || record->kind == TRACE_EVENT_FREE))
+        r = growth_series_offer(&analysis->by_time, &analysis->sites,
+                                trace_record_order_ns(record));
+    if (analysis->window.is_set)
+        analysis_window_after(analysis, trace_record_order_ns(record));
+    return r;
+}
+
+int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
+                    size_t why_bytes)
+{
+    return analysis_create_as(reader, &(struct analysis_request){0}, ret_analysis, ret_why,
+                              why_bytes);
+}
+
+int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
+                            struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
+    return analysis_create_as(reader, &(struct analysis_request){.lens = lens}, ret_analysis,
+                              ret_why, why_bytes);
+}
+
+int analysis_create_as(struct trace_reader *reader, const struct analysis_request *request,
+                       struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
+    struct analysis *analysis = calloc(1, sizeof *analysis);
+    struct trace_record record;
+    int r = analysis ? trace_reader_rewind(reader, TRACE_ORDER_TIME) : -ENOMEM;
+
+    if (r < 0)
+        goto out_of_memory;
+    analysis->reader = reader;
+    analysis->lens = request->lens;
+    analysis->window = request->window;
+    analysis->outside = request->window.is_set;
+    analysis->recording = *trace_reader_summary(reader);
+    r = analysis_carry_load(analysis, event_add);
+    if (r < 0 && r != -ENOMEM)
+        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: what is left of early events");
+    if (r < 0 && r != -ENOMEM)
+        goto destroy;
+    if (r < 0)
+        goto out_of_memory;
+    while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
+        if (record_add(analysis, &record) < 0)
+            goto out_of_memory;
+    if (r < 0)
+        goto destroy;
+    r = finish(analysis);
+    if (r == 0)
+        r = driver_view_finish(analysis);
+    if (r < 0)
+        goto out_of_memory;
+    analysis->lens = NULL;
+    *ret_analysis = analysis;
+    return 0;
+out_of_memory:
+    r = -ENOMEM;
+    snprintf(ret_why, why_bytes, "out of memory");
+destroy:
+    analysis_destroy(analysis);
+    return r;
+}
+
+void analysis_destroy(struct analysis *analysis)
+{
+    if (!analysis)
+        return;
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_done(analysis_tallies(analysis, i));
+    ledger_done(&analysis->ledger);
+    growth_series_done(&analysis->by_step);
+    growth_series_done(&analysis->by_time);
+    free(analysis->growth);
+    free(analysis->span);
+    free(analysis->step);
+    free(analysis->phase_open);
+    address_history_done(&analysis->addresses);
+    fragmentation_done(&analysis->fragmentation);
+    driver_view_done(&analysis->driver_view);
+    pool_levels_done(&analysis->pool_levels);
+    free(analysis->phase);
+    free(analysis->counter);
+    free(analysis);
+}
+
+int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current)
+{
+    uint64_t sum = 0;
+    bool found = false;
+
+    for (size_t i = 0; i < analysis->counters; i++)
+        if (!strcmp(analysis->counter[i].name, name)) {
+            sum += analysis->counter[i].current;
+            found = true;
+        }
+    if (!found)
+        return -ENOENT;
+    *ret_current = sum;
+    return 0;
+}
+
+uint64_t analysis_driver_calls(const struct analysis *analysis)
+{
+    uint64_t by_pool, pool_events = analysis->segment_allocations + analysis->segment_frees +
+                                    analysis->fences + analysis->epoch_waits;
+
+    /* The pool's own count is of the whole run. */
+    if (analysis->window.is_set || analysis_counter_get(analysis, "driver_calls", &by_pool) < 0 ||
+        by_pool < pool_events)
+        return analysis->calls_driver;
+    return analysis->calls_driver - pool_events + by_pool;
+}
+
+bool analysis_is_simulated(const struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->devices; i++)
+        if (analysis->device[i].simulated)
+            return true;
+    return false;
+}
+
+bool analysis_has_pool(const struct analysis *analysis)
+{
+    return analysis->segment_allocations || analysis->total.hits || analysis->total.misses ||
+           analysis->total.waits;
+}
+
+int analysis_exit_status(const struct analysis *analysis)
+{
+    int status = (int)analysis->wait_status;
+
+    if (!analysis->has_exit)
+        return -1;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static double unused_part(uint64_t used, uint64_t whole)
+{
+    return whole && used < whole ? 1.0 - (double)used / (double)whole : 0.0;
+}
+
+double analysis_overhead(const struct analysis *analysis)
+{
+    return unused_part(analysis->requested.at_peak, analysis->driver.at_peak);
+}
+
+double analysis_internal(const struct analysis *analysis)
+{
+    return unused_part(analysis->requested.at_peak, analysis->allocated.at_peak);
+}

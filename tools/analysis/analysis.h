@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From events to figures: one pass over a trace in the order of time.
+ *
+ * "Requested" is device memory of every kind that the program asked for and has not freed;
+ * "reserved" is what the pool holds from the driver; "driver" is reserved plus what went to the
+ * driver past the pool. Without a pool, requested and driver are the same. Other memory (pinned
+ * host memory, address ranges, imports) is counted by kind only.
+ *
+ * Threading: an analysis belongs to one thread.
+ */
+#ifndef TOOLS_ANALYSIS_ANALYSIS_H
+#define TOOLS_ANALYSIS_ANALYSIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/base/histogram.h"
+#include "cupti/replay/ledger.h"
+#include "cupti/replay/lifetimes.h"
+#include "cupti/replay/memory_kind.h"
+#include "cupti/replay/tally.h"
+#include "cupti/read/trace_reader.h"
+#include "cupti/format/verdict.h"
+#include "tools/analysis/address_map.h"
+#include "tools/analysis/driver_view.h"
+#include "tools/analysis/fragmentation.h"
+#include "tools/analysis/growth.h"
+#include "tools/analysis/plateau.h"
+#include "tools/analysis/pool_levels.h"
+#include "tools/analysis/timeline.h"
+
+#define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
+#define ANALYSIS_POSTMORTEMS      100
+#define ANALYSIS_POSTMORTEM_POOLS 16
+#define ANALYSIS_POSTMORTEM_PARTS 5
+#define ANALYSIS_FAILURES         100  /* the same */
+#define ANALYSIS_SPANS            1000 /* of phases; when there are more, close ones are joined */
+#define ANALYSIS_STEPS            4000 /* kept with their figures; all are counted */
+#define ANALYSIS_TRIMS            1000 /* kept with their times; all are counted */
+#define ANALYSIS_DEVICES          64
+
+struct analysis_device {
+    uint32_t index;
+    const char *name;
+    bool simulated;
+    uint64_t total_bytes;
+    uint64_t driver_version, runtime_version;
+};
+
+struct analysis_invalid_free {
+    uint64_t time_ns, address, error;
+    uint64_t site, allocation_site, first_free_site;
+    uint16_t api;
+};
+
+/** A key of a breakdown and its bytes. */
+struct analysis_part {
+    uint64_t key, bytes;
+};
+
+/** A context's figures in a post-mortem. */
+struct analysis_postmortem_pool {
+    uint32_t context;
+#define POSTMORTEM_POOL(name, help) uint64_t name;
+#include "cupti/format/postmortem.def"
+};
+
+/**
+ * A request that the pool could not serve. When it was refused to the program in the end there is
+ * more: the state of memory then, by the process itself, and what was live, by the trace.
+ */
+struct analysis_postmortem {
+    uint64_t time_ns, request_bytes, held_free_bytes;
+    struct timeline_point levels;
+    uint64_t site;
+    uint32_t context, thread;
+    uint32_t number; /* from 1; 0: the pool's failure alone */
+    bool is_refused; /* to the program; what follows is known */
+    enum verdict verdict;
+    struct verdict_facts facts;
+    struct analysis_postmortem_pool pool[ANALYSIS_POSTMORTEM_POOLS];
+    size_t pools;
+    struct analysis_part sites[ANALYSIS_POSTMORTEM_PARTS];     /* largest first; 0 bytes: none */
+    struct analysis_part libraries[ANALYSIS_POSTMORTEM_PARTS]; /* the same */
+};
+
+struct analysis_failure {
+    uint64_t time_ns, request_bytes, site;
+};
+
+/** The driver's own account, when it had the least free memory. */
+struct analysis_memory_info {
+    struct timeline_point levels;
+    uint64_t free_bytes, total_bytes;
+};
+
+/** Memory the pool gave back, and when. */
+struct analysis_trim {
+    uint64_t time_ns, bytes;
+};
+
+/** Who said that there is a phase; the first three as in the trace. */
+enum analysis_phase_source {
+    ANALYSIS_PHASE_API = TRACE_PHASE_SOURCE_API,
+    ANALYSIS_PHASE_NVTX = TRACE_PHASE_SOURCE_NVTX,
+    ANALYSIS_PHASE_SIGNAL = TRACE_PHASE_SOURCE_SIGNAL,
+    ANALYSIS_PHASE_DETECTED,
+    ANALYSIS_PHASE_SOURCES
+};
+
+extern const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES];
+
+/** What steps had: sums, and the highest of one. */
+struct analysis_step_figures {
+    uint64_t count;
+    uint64_t allocations, allocations_max;
+    uint64_t driver_calls, driver_calls_max;
+};
+
+struct analysis_phase {
+    const char *name;
+    enum analysis_phase_source source;
+    uint64_t count, open; /* begun in all; begun and not ended */
+    uint64_t duration_ns, begin_ns, first_ns;
+    uint64_t allocations, frees, driver_calls, peak_requested_bytes;
+    uint64_t opening_requested_bytes; /* when it first began */
+    int64_t growth_bytes;             /* of requested memory, over all its spans */
+    /* Its steps; without any inside, each time from begin to end is one. */
+    struct analysis_step_figures steps;
+    size_t span; /* its last one, as row + 1; 0: none */
+    struct {     /* at the outermost begin */
+        uint64_t requested_bytes, allocations, frees, driver_calls, steps;
+    } opening;
+};
+
+/** A time from begin to end of a phase. */
+struct analysis_span {
+    size_t phase;
+    uint64_t begin_ns, end_ns;
+};
+
+/** From one cupool_step() to the next, or to the end of a phase. */
+struct analysis_step {
+    uint64_t number, begin_ns, end_ns;
+    uint64_t allocations, frees, driver_calls;
+    int64_t growth_bytes;
+};
+
+/** The part of a trace that figures are of. */
+struct analysis_window {
+    bool is_set;
+    uint64_t begin_ns, end_ns; /* of the trace; ignored when there is a phase */
+    const char *phase;         /* NULL: by time */
+};
+
+/** What was there when a window opened. */
+struct analysis_opening {
+    uint64_t requested_bytes, reserved_bytes, driver_bytes, blocks;
+};
+
+/** A pool counter as it was last recorded, summed over contexts by its reader. */
+struct analysis_counter {
+    const char *name;
+    uint32_t context;
+    uint64_t current, peak, at_peak;
+};
+
+/**
+ * What an analysis makes of code addresses: `map` gives the site to count an address under, or
+ * false to leave out its allocations, its failures and its invalid frees.
+ */
+struct analysis_lens {
+    bool (*map)(void *context, uint64_t site, uint64_t *ret_site);
+    void *context;
+};
+
+struct analysis {
+    const struct trace_reader *reader;
+    const struct analysis_lens *lens; /* NULL: every address is a site of its own */
+    struct trace_summary recording;
+    struct analysis_window window;
+    bool outside;                   /* the window, now: levels move, nothing counts */
+    bool opened;                    /* the window was entered */
+    bool ended;                     /* the window by time is over */
+    uint64_t entered_ns, window_ns; /* last entered; time inside */
+    struct analysis_opening opening;
+
+    const char *command, *version;
+    bool has_rank;
+    uint64_t rank, ranks; /* ranks 0: unknown */
+    const char *rank_variable;
+    bool has_exit;
+    uint32_t wait_status;
+    uint64_t duration_ns;
+    struct analysis_device device[ANALYSIS_DEVICES];
+    size_t devices;
+
+    struct tally total; /* device memory */
+    struct level requested, allocated, reserved, driver;
+    uint64_t peak_serial, peak_time_ns;
+    uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
+    uint64_t calls_driver; /* seen to reach the driver */
+    uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
+    uint64_t unmatched_frees, replaced_blocks;
+    bool has_memory_info;
+    uint64_t unaccounted_bytes; /* what it told in use beyond what the trace knows, highest */
+    struct analysis_memory_info memory_info;
+    struct driver_view driver_view;
+    struct pool_levels pool_levels;
+    struct histogram latency;
+    struct lifetimes lifetimes;
+
+    uint64_t stack;       /* of the record under way, as the trace has it */
+    struct tallies sites; /* as the lens joins them */
+    struct tallies stacks, sizes, libraries, apis, kinds;
+    struct ledger ledger;
+    struct address_history addresses;
+    struct fragmentation fragmentation; /* at the peak */
+    uint64_t order; /* allocations of device memory so far, those outside the window too */
+    struct timeline timeline;
+    struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
+    struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
+    uint64_t postmortems;
+    struct analysis_failure failure[ANALYSIS_FAILURES];
+    struct analysis_trim trim[ANALYSIS_TRIMS];
+    struct analysis_phase *phase;
+    size_t phases, phases_room;
+    size_t *phase_open; /* rows of the open ones */
+    size_t phases_open;
+    bool has_plateau;
+    struct plateau plateau;
+    uint64_t phases_left_out;   /* records of names beyond the most that are kept */
+    struct analysis_span *span; /* in the order of their ends */
+    size_t spans, spans_room;
+    uint64_t spans_close_ns; /* gaps up to this were closed */
+    struct analysis_step_figures steps;
+    struct analysis_step *step;
+    size_t steps_kept, steps_room;
+    struct {
+        bool open;
+        uint64_t number, begin_ns, requested_bytes, allocations, frees, driver_calls;
+    } step_now;
+    struct growth_series by_step, by_time; /* live blocks of each site */
+    struct growth_site *growth;            /* leak candidates, most blocks first */
+    size_t growths;
+    struct analysis_counter *counter;
+    size_t counters, counters_room;
+};
+
+/** How to analyse. */
+struct analysis_request {
+    const struct analysis_lens *lens; /* used only during the call; NULL: none */
+    struct analysis_window window;
+};
+
+/**
+ * Reads all events of a reader, which must outlive the analysis.
+ * Errors: as trace_reader_next, with one line in ret_why.
+ */
+int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
+                    size_t why_bytes);
+
+/** The same through a lens, which is used only during the call. */
+int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
+                            struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
+
+/** The same for a part of the trace: what happened before is its opening balance. */
+int analysis_create_as(struct trace_reader *reader, const struct analysis_request *request,
+                       struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
+
+/** The row of a phase, NULL when there is none of that name. */
+const struct analysis_phase *analysis_phase_find(const struct analysis *analysis, const char *name);
+
+/**
+ * Begins with what is left of events that a trace of limited size does not hold (trace_carry.h);
+ * `add` is how records are replayed. Errors: -ENOMEM, -EBADMSG.
+ */
+int analysis_carry_load(struct analysis *analysis,
+                        int (*add)(struct analysis *analysis, const struct trace_record *record));
+
+/** NULL is accepted. */
+void analysis_destroy(struct analysis *analysis);
+
+/** All levels as they are. */
+struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns);
+
+/** A counter's last value, summed over contexts. Errors: -ENOENT never recorded. */
+int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current);
+
+/** Calls that reached the driver: the pool's own count where it was recorded, else what was seen.
+ */
+uint64_t analysis_driver_calls(const struct analysis *analysis);
+
+bool analysis_is_simulated(const struct analysis *analysis);
+
+/** Whether memory was served from a pool at all. */
+bool analysis_has_pool(const struct analysis *analysis);
+
+/** Exit code as a shell shows it: 128+N for signal N; -1 when the trace does not say. */
+int analysis_exit_status(const struct analysis *analysis);
+
+/** The program's memory as a part of what it took from the driver, both at the peak. */
+double analysis_overhead(const struct analysis *analysis);
+double analysis_internal(const struct analysis *analysis);
+
+/** Upper bound of the size class with a key of `sizes`. */
+uint64_t analysis_size_class_bytes(uint64_t key);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the analysis of a trace of limited size begins: the figures, rows and live blocks that the
+ * writer kept of the events it gave up. It is what the analysis would have at that moment, but for
+ * the timeline, the phases and the driver's own view, which begin there.
+ *
+ * The writer knows stacks, not the sites that a lens joins them to: the highest levels of stacks
+ * are added up, which is an upper bound of the site's. What a lens leaves out is left out of the
+ * sites only.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cupti/read/trace_carry.h"
+#include "tools/analysis/analysis.h"
+
+#define SECTION_ROWS(carry, NAME) ((size_t)(carry)->header->rows[TRACE_CARRY_##NAME])
+
+typedef int event_add_fn(struct analysis *analysis, const struct trace_record *record);
+
+static bool site_exists(const struct analysis *analysis, uint64_t site)
+{
+    struct trace_site place;
+
+    return !site || trace_reader_site(analysis->reader, site, &place) == 0;
+}
+
+static bool text_exists(const struct analysis *analysis, uint64_t text)
+{
+    return !text || trace_reader_string(analysis->reader, text);
+}
+
+/** The site to count under. False: the lens leaves it out. */
+static bool site_map(const struct analysis *analysis, uint64_t site, uint64_t *ret_site)
+{
+    *ret_site = site;
+    return !analysis->lens || analysis->lens->map(analysis->lens->context, site, ret_site);
+}
+
+static void level_join(struct level *level, const struct level *other, uint64_t serial)
+{
+    uint64_t at_peak = level_at_peak(level, serial) + level_at_peak(other, serial);
+
+    level->current += other->current;
+    level->peak += other->peak;
+    level->at_peak = at_peak;
+    level->serial = serial;
+}
+
+static void tally_join(struct tally *row, const struct tally *other, uint64_t serial)
+{
+    const uint64_t longest = row->latency_max_ns > other->latency_max_ns ? row->latency_max_ns
+                                                                         : other->latency_max_ns;
+
+    row->allocations += other->allocations;
+    row->frees += other->frees;
+    row->failures += other->failures;
+    row->requested_bytes += other->requested_bytes;
+    row->hits += other->hits;
+    row->misses += other->misses;
+    row->waits += other->waits;
+    row->passed += other->passed;
+    row->leaked_blocks += other->leaked_blocks;
+    row->leaked_bytes += other->leaked_bytes;
+    row->invalid_frees += other->invalid_frees;
+    row->latency_ns += other->latency_ns;
+    row->latency_max_ns = longest;
+    row->lifetime_ns += other->lifetime_ns;
+    row->temporaries += other->temporaries;
+    row->temporary_bytes += other->temporary_bytes;
+    level_join(&row->live_bytes, &other->live_bytes, serial);
+    level_join(&row->live_blocks, &other->live_blocks, serial);
+}
+
+/** The key of a carried row in this analysis. False: none, or left out. */
+static bool key_find(const struct analysis *analysis, enum trace_carry_section section,
+                     uint64_t key, uint64_t *ret_key)
+{
+    *ret_key = key;
+    switch (section) {
+    case TRACE_CARRY_STACKS: return site_exists(analysis, key);
+    case TRACE_CARRY_LIBRARIES:
+        *ret_key = (uint64_t)(uintptr_t)trace_reader_string(analysis->reader, key);
+        return text_exists(analysis, key);
+    case TRACE_CARRY_APIS: return text_exists(analysis, key);
+    case TRACE_CARRY_KINDS: return key < MEMORY_KINDS && memory_kind((unsigned)key);
+    default: return key < 64;
+    }
+}
+
+/** `mapped`: stacks as the lens joins them. */
+static int tallies_load(struct analysis *analysis, const struct trace_carry *carry,
+                        enum trace_carry_section section, struct tallies *tallies, bool mapped)
+{
+    const struct tally *row = carry->rows[section];
+    size_t rows = (size_t)carry->header->rows[section];
+
+    for (size_t i = 0; i < rows; i++) {
+        size_t before = tallies->rows;
+        struct tally *joined;
+        uint64_t key;
+
+        if (!key_find(analysis, section, row[i].key, &key) ||
+            (mapped && !site_map(analysis, row[i].key, &key)))
+            continue;
+        joined = tallies_get(tallies, key);
+        if (!joined)
+            return -ENOMEM;
+        if (tallies->rows > before) {
+            *joined = row[i];
+            joined->key = key;
+        } else {
+            tally_join(joined, &row[i], carry->header->figures.peak_serial);
+        }
+    }
+    return 0;
+}
+
+/** The space of a carried block must be the one its memory lives in. */
+static bool block_is_sound(const struct analysis *analysis, const struct ledger_block *block)
+{
+    const struct memory_kind *kind = memory_kind(block->memory);
+
+    if (block->space != LEDGER_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
+        return false;
+    return site_exists(analysis, block->stack) && text_exists(analysis, block->api) &&
+           block->requested_bytes <= TALLY_BYTES_MOST && block->allocated_bytes <= TALLY_BYTES_MOST;
+}
+
+static int live_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct ledger_block *row = carry->rows[TRACE_CARRY_LIVE];
+
+    for (size_t i = 0; i < SECTION_ROWS(carry, LIVE); i++) {
+        struct ledger_block block = row[i];
+        uint64_t site;
+
+        if (!block_is_sound(analysis, &block))
+            return -EBADMSG;
+        if (ledger_find(&analysis->ledger, block.space, block.address) ||
+            !site_map(analysis, block.stack, &site))
+            continue;
+        block.site = (uint32_t)site;
+        block.counted = !analysis->outside;
+        if (ledger_add(&analysis->ledger, &block) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/** Records that were kept as they were. */
+static int records_load(struct analysis *analysis, const struct trace_carry *carry,
+                        enum trace_carry_section section, event_add_fn *add)
+{
+    const struct trace_record *row = carry->rows[section];
+    int r = 0;
+
+    for (uint64_t i = 0; i < carry->header->rows[section] && r == 0; i++) {
+        struct trace_record record = row[i];
+        bool wanted = section == TRACE_CARRY_INVALID_FREES
+                          ? record.kind == TRACE_EVENT_INVALID_FREE
+                          : record.kind != TRACE_EVENT_ALLOCATE && record.kind != TRACE_EVENT_FREE;
+
+        if (record.memory >= MEMORY_KINDS || !memory_kind(record.memory) || !wanted)
+            return -EBADMSG;
+        if (!text_exists(analysis, record.api))
+            record.api = 0;
+        if (record.kind != TRACE_EVENT_DEVICE && !site_exists(analysis, record.site))
+            record.site = 0;
+        analysis->stack = record.site;
+        if (record.kind == TRACE_EVENT_CUPTI_STATE)
+            r = driver_view_add(analysis, &record);
+        else
+            r = add(analysis, &record);
+    }
+    return r;
+}
+
+static void figures_load(struct analysis *analysis, const struct trace_fold_figures *figures)
+{
+    const struct trace_fold_figures sums = *figures;
+
+#define FIGURE(name) analysis->name = sums.name;
+    TRACE_FOLD_FIGURES(FIGURE)
+#undef FIGURE
+#define LEVEL(name) analysis->name = sums.name;
+    TRACE_FOLD_LEVELS(LEVEL)
+#undef LEVEL
+    analysis->total = sums.total;
+    analysis->latency = sums.latency;
+    analysis->lifetimes = sums.lifetimes;
+    analysis->addresses.peak_order = sums.peak_order;
+    analysis->memory_info = (struct analysis_memory_info){
+        .levels = {.time_ns = sums.memory_info.time_ns,
+                   .requested_bytes = sums.memory_info.requested_bytes,
+                   .allocated_bytes = sums.memory_info.allocated_bytes,
+                   .reserved_bytes = sums.memory_info.reserved_bytes,
+                   .driver_bytes = sums.memory_info.driver_bytes},
+        .free_bytes = sums.memory_info.free_bytes,
+        .total_bytes = sums.memory_info.total_bytes};
+    analysis->order = sums.total.allocations;
+}
+
+static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
+                     enum trace_carry_section section, enum address_moment moment)
+{
+    const struct ledger_block *row = carry->rows[section];
+
+    for (uint64_t i = 0; i < carry->header->rows[section]; i++) {
+        if (!block_is_sound(analysis, &row[i]))
+            return -EBADMSG;
+        if (!address_gone_add(&analysis->addresses.gone[moment], &row[i]))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int addresses_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    int r = gone_load(analysis, carry, TRACE_CARRY_GONE_AT_PEAK, ADDRESS_AT_PEAK);
+
+    return r < 0 ? r : gone_load(analysis, carry, TRACE_CARRY_GONE_AT_END, ADDRESS_AT_END);
+}
+
+static int failures_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_failure *row = carry->rows[TRACE_CARRY_FAILURES];
+
+    if (SECTION_ROWS(carry, FAILURES) > ANALYSIS_FAILURES)
+        return -EBADMSG;
+    for (size_t i = 0; i < SECTION_ROWS(carry, FAILURES); i++)
+        analysis->failure[i] = (struct analysis_failure){
+            .time_ns = row[i].time_ns,
+            .request_bytes = row[i].request_bytes,
+            .site = site_exists(analysis, row[i].site) ? row[i].site : 0};
+    return 0;
+}
+
+static struct timeline_point postmortem_levels(const struct trace_fold_postmortem *row)
+{
+    return (struct timeline_point){.time_ns = row->time_ns,
+                                   .requested_bytes = row->requested_bytes,
+                                   .allocated_bytes = row->allocated_bytes,
+                                   .reserved_bytes = row->reserved_bytes,
+                                   .driver_bytes = row->driver_bytes};
+}
+
+/** The pool's failures, which the refusals among the kept records may belong to. */
+static void postmortems_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
+    size_t failures = 0;
+
+    for (size_t i = 0; i < SECTION_ROWS(carry, POSTMORTEMS); i++)
+        if (!row[i].number && failures < ANALYSIS_POSTMORTEMS)
+            analysis->postmortem[failures++] = (struct analysis_postmortem){
+                .time_ns = row[i].time_ns,
+                .request_bytes = row[i].request_bytes,
+                .held_free_bytes = row[i].held_free_bytes,
+                .thread = row[i].thread,
+                .context = row[i].context,
+                .levels = postmortem_levels(&row[i]),
+                .site = site_exists(analysis, row[i].site) ? row[i].site : 0};
+    if (analysis->postmortems < failures)
+        analysis->postmortems = failures;
+}
+
+/** Refusals have the levels of their moment; which sites were live then is lost. */
+static void refusals_correct(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
+
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++) {
+        struct analysis_postmortem *postmortem = &analysis->postmortem[i];
+
+        memset(postmortem->sites, 0, sizeof postmortem->sites);
+        memset(postmortem->libraries, 0, sizeof postmortem->libraries);
+        for (size_t k = 0; k < SECTION_ROWS(carry, POSTMORTEMS); k++)
+            if (row[k].number && row[k].number == postmortem->number)
+                postmortem->levels = postmortem_levels(&row[k]);
+    }
+}
+
+static int trims_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    const struct trace_fold_trim *trim = carry->rows[TRACE_CARRY_TRIMS];
+
+    if (SECTION_ROWS(carry, TRIMS) > ANALYSIS_TRIMS)
+        return -EBADMSG;
+    for (size_t i = 0; i < SECTION_ROWS(carry, TRIMS); i++)
+        analysis->trim[i] = (struct analysis_trim){trim[i].time_ns, trim[i].bytes};
+    return 0;
+}
+
+static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
+{
+    int r = 0;
+
+    /* Replaying the kept records has counted them; the rows count them again. */
+    tallies_done(&analysis->sites);
+    tallies_done(&analysis->stacks);
+    tallies_done(&analysis->apis);
+#define TALLIES(name, NAME)                                                                        \
+    if (r == 0)                                                                                    \
+        r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name, false);
+    TRACE_FOLD_TALLIES(TALLIES)
+#undef TALLIES
+    if (r == 0)
+        r = tallies_load(analysis, carry, TRACE_CARRY_STACKS, &analysis->sites, true);
+    return r;
+}
+
+/** Keeps what is live of rows, and nothing that was counted. */
+static void tallies_strip(struct tallies *tallies)
+{
+    for (size_t i = 0; i < tallies->rows; i++)
+        tallies->row[i] = (struct tally){
+            .key = tallies->row[i].key,
+            .live_bytes.current = tallies->row[i].live_bytes.current,
+            .live_blocks.current = tallies->row[i].live_blocks.current,
+        };
+}
+
+/** Figures of a part of the trace: all that is carried is before it, but for the levels. */
+static void figures_strip(struct analysis *analysis)
+{
+    const struct trace_fold_figures none = {
+        .duration_ns = analysis->duration_ns,
+        .requested.current = analysis->requested.current,
+        .allocated.current = analysis->allocated.current,
+        .reserved.current = analysis->reserved.current,
+        .driver.current = analysis->driver.current,
+        .total.live_bytes.current = analysis->total.live_bytes.current,
+        .total.live_blocks.current = analysis->total.live_blocks.current,
+    };
+    uint64_t order = analysis->order;
+
+    figures_load(analysis, &none);
+    analysis->order = order;
+#define TALLIES(name, NAME) tallies_strip(&analysis->name);
+    TRACE_FOLD_TALLIES(TALLIES)
+#undef TALLIES
+    tallies_strip(&analysis->sites);
+    address_history_done(&analysis->addresses);
+}
+
+static int all_load(struct analysis *analysis, const struct trace_carry *carry, event_add_fn *add)
+{
+    int r = records_load(analysis, carry, TRACE_CARRY_INVALID_FREES, add);
+
+    if (r == 0)
+        r = rows_load(analysis, carry);
+    if (r == 0)
+        r = live_load(analysis, carry);
+    if (r == 0)
+        r = addresses_load(analysis, carry);
+    if (r == 0)
+        r = failures_load(analysis, carry);
+    if (r == 0)
+        r = trims_load(analysis, carry);
+    if (r < 0)
+        return r;
+    figures_load(analysis, &carry->header->figures);
+    postmortems_load(analysis, carry);
+    r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
+    refusals_correct(analysis, carry);
+    analysis->driver_view.was_on = false; /* its beginning is lost */
+    return r;
+}
+
+int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
+{
+    const struct trace_carry *carry = trace_reader_carry(analysis->reader);
+    struct timeline_point opening;
+    int r = carry ? all_load(analysis, carry, add) : 0;
+
+    if (!carry || r < 0)
+        return r;
+    if (analysis->outside) {
+        figures_strip(analysis);
+        return 0;
+    }
+    opening = analysis_levels_now(analysis, carry->header->figures.cut_ns);
+    timeline_add(&analysis->timeline, &opening);
+    return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events that are noted as they are: process and devices, invalid frees, trims, requests that could
+ * not be served, the driver's account and the pool's counters.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/analysis/analysis_parts.h"
+
+void analysis_add_process(struct analysis *analysis, const struct trace_record *record)
+{
+    analysis->command = trace_reader_string(analysis->reader, record->value);
+    analysis->version = trace_reader_string(analysis->reader, record->address);
+}
+
+void analysis_add_rank(struct analysis *analysis, const struct trace_record *record)
+{
+    analysis->has_rank = true;
+    analysis->rank = record->value;
+    analysis->ranks = record->size;
+    analysis->rank_variable = trace_reader_string(analysis->reader, record->address);
+}
+
+void analysis_add_device(struct analysis *analysis, const struct trace_record *record)
+{
+    const char *name = trace_reader_string(analysis->reader, record->value);
+    size_t i = 0;
+
+    while (i < analysis->devices && analysis->device[i].index != record->device)
+        i++;
+    if (i == ANALYSIS_DEVICES)
+        return;
+    analysis->device[i] = (struct analysis_device){
+        .index = record->device,
+        .name = name ? name : "",
+        .simulated = name && (strcasestr(name, "simulated") || strcasestr(name, "simgpu")),
+        .total_bytes = record->size,
+        .driver_version = record->address,
+        .runtime_version = record->site};
+    if (i == analysis->devices)
+        analysis->devices++;
+}
+
+int analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record)
+{
+    struct tally *site = tallies_get(&analysis->sites, record->site);
+    struct tally *stack = tallies_get(&analysis->stacks, analysis->stack);
+    struct tally *api = tallies_get(&analysis->apis, record->api);
+
+    if (!site || !stack || !api)
+        return -ENOMEM;
+    site->invalid_frees++;
+    stack->invalid_frees++;
+    api->invalid_frees++;
+    if (analysis->total.invalid_frees < ANALYSIS_INVALID_FREES)
+        analysis->invalid_free[analysis->total.invalid_frees] = (struct analysis_invalid_free){
+            .time_ns = record->time_ns,
+            .address = record->address,
+            .error = record->value,
+            .site = record->site,
+            .allocation_site = record->size,
+            .first_free_site = record->stream,
+            .api = record->api};
+    analysis->total.invalid_frees++;
+    return 0;
+}
+
+void analysis_add_trim(struct analysis *analysis, const struct trace_record *record)
+{
+    if (analysis->trims < ANALYSIS_TRIMS)
+        analysis->trim[analysis->trims] = (struct analysis_trim){
+            .time_ns = record->time_ns, .bytes = tally_bytes(record->size)};
+    analysis->trims++;
+    analysis->trimmed_bytes += tally_bytes(record->size);
+}
+
+int analysis_add_counter(struct analysis *analysis, const struct trace_record *record)
+{
+    const char *name = trace_reader_string(analysis->reader, record->api);
+    struct analysis_counter *counter = analysis->counter, *grown;
+    size_t i = 0;
+
+    if (!name)
+        return 0;
+    if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
+                        record->time_ns) < 0)
+        return -ENOMEM;
+    while (i < analysis->counters &&
+           (counter[i].name != name || counter[i].context != record->context))
+        i++;
+    if (i == analysis->counters_room) {
+        size_t room = i ? 2 * i : 64;
+
+        grown = room > 65536 ? NULL : realloc(counter, room * sizeof *counter);
+        if (!grown)
+            return -ENOMEM;
+        analysis->counter = counter = grown;
+        analysis->counters_room = room;
+    }
+    analysis->counters += i == analysis->counters;
+    counter[i] = (struct analysis_counter){name, record->context, record->size, record->address,
+                                           record->value};
+    return 0;
+}

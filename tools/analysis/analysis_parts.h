@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between the files of an analysis: what each makes of the events that are its concern.
+ *
+ * analysis.c reads the trace and sends every event where it belongs; analysis_memory.c keeps the
+ * levels, the ledger and the tallies; analysis_phases.c the phases; analysis_facts.c what is only
+ * noted. Functions that return int fail with -ENOMEM alone.
+ *
+ * Threading: as the analysis.
+ */
+#ifndef TOOLS_ANALYSIS_ANALYSIS_PARTS_H
+#define TOOLS_ANALYSIS_ANALYSIS_PARTS_H
+
+#include "tools/analysis/analysis.h"
+
+/* analysis.c */
+
+#define ANALYSIS_TALLIES 6
+
+/** Everything that is tallied, in no order that matters. */
+static inline struct tallies *analysis_tallies(struct analysis *analysis, size_t index)
+{
+    struct tallies *const all[ANALYSIS_TALLIES] = {&analysis->sites, &analysis->stacks,
+                                                   &analysis->sizes, &analysis->libraries,
+                                                   &analysis->apis,  &analysis->kinds};
+
+    return all[index];
+}
+
+/* analysis_memory.c */
+
+int analysis_add_allocate(struct analysis *analysis, const struct trace_record *record);
+int analysis_add_free(struct analysis *analysis, const struct trace_record *record);
+int analysis_add_segment(struct analysis *analysis, const struct trace_record *record);
+void analysis_remove_segment(struct analysis *analysis, const struct trace_record *record);
+
+/** Where a site's code lies: the address of its module's interned path, 0 when unknown. */
+uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site);
+
+/** A context ends: what it still held was never freed by the program, and is gone. */
+int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t time_ns);
+
+/** Counts what is live at the end as leaked. */
+int analysis_find_leaks(struct analysis *analysis);
+
+/* analysis_phases.c */
+
+int analysis_add_phase(struct analysis *analysis, const struct trace_record *record);
+
+/** Requested device memory is at a level. */
+void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes);
+
+/** Ends what the program did not end, and looks for phases where the program named none. */
+int analysis_phases_finish(struct analysis *analysis);
+
+/* analysis_window.c */
+
+/** Notes an event's time before and its phase after it is counted. */
+void analysis_window_before(struct analysis *analysis, uint64_t time_ns);
+void analysis_window_after(struct analysis *analysis, uint64_t time_ns);
+
+/** Whether a kind of event moves levels, names things or changes phases: needed outside too. */
+bool analysis_window_needs(const struct analysis *analysis, unsigned kind);
+
+/** Takes out rows that have nothing in the window. */
+void analysis_window_finish(struct analysis *analysis);
+
+/* analysis_postmortem.c */
+
+void analysis_add_failure(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_postmortem(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_postmortem_figure(struct analysis *analysis, const struct trace_record *record);
+
+/* analysis_facts.c */
+
+void analysis_add_process(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_rank(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_device(struct analysis *analysis, const struct trace_record *record);
+int analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_trim(struct analysis *analysis, const struct trace_record *record);
+int analysis_add_counter(struct analysis *analysis, const struct trace_record *record);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the program says of itself: phases by their names, steps, marks. Where it names no phase and
+ * no step, load, warm-up and steady state are looked for in the requested memory.
+ *
+ * A name that is begun while it is open nests; its time is that of the outermost pair. What happens
+ * in a phase is the difference of totals between its begin and its end. A step ends with the next
+ * one and with every phase; it belongs to the phases that were open when it began.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/analysis/analysis_parts.h"
+
+#define PHASES_MOST    1024
+#define SPANS_CLOSE_NS 1000 /* the first gaps to be closed */
+
+const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES] = {
+    [ANALYSIS_PHASE_API] = "api",
+    [ANALYSIS_PHASE_NVTX] = "nvtx",
+    [ANALYSIS_PHASE_SIGNAL] = "signal",
+    [ANALYSIS_PHASE_DETECTED] = "detected",
+};
+
+const struct analysis_phase *analysis_phase_find(const struct analysis *analysis, const char *name)
+{
+    for (size_t i = 0; i < analysis->phases; i++)
+        if (!strcmp(analysis->phase[i].name, name))
+            return &analysis->phase[i];
+    return NULL;
+}
+
+/** The row of a phase by its name, made when it is new; `ret_phase` NULL: too many. */
+static int phase_get(struct analysis *analysis, const char *name, enum analysis_phase_source source,
+                     struct analysis_phase **ret_phase)
+{
+    struct analysis_phase *phase = analysis->phase;
+    size_t room = analysis->phases ? 2 * analysis->phases : 16, *open;
+
+    *ret_phase = NULL;
+    for (size_t i = 0; i < analysis->phases; i++)
+        if (phase[i].name == name) {
+            *ret_phase = &phase[i];
+            return 0;
+        }
+    if (analysis->phases == PHASES_MOST) {
+        analysis->phases_left_out++;
+        return 0;
+    }
+    if (analysis->phases == analysis->phases_room) {
+        phase = realloc(analysis->phase, room * sizeof *phase);
+        analysis->phase = phase ? phase : analysis->phase;
+        open = realloc(analysis->phase_open, room * sizeof *open);
+        analysis->phase_open = open ? open : analysis->phase_open;
+        if (!phase || !open)
+            return -ENOMEM;
+        analysis->phases_room = room;
+    }
+    phase[analysis->phases] = (struct analysis_phase){.name = name, .source = source};
+    *ret_phase = &phase[analysis->phases++];
+    return 0;
+}
+
+static void step_count(struct analysis_step_figures *figures, uint64_t allocations,
+                       uint64_t driver_calls)
+{
+    figures->count++;
+    figures->allocations += allocations;
+    figures->driver_calls += driver_calls;
+    if (allocations > figures->allocations_max)
+        figures->allocations_max = allocations;
+    if (driver_calls > figures->driver_calls_max)
+        figures->driver_calls_max = driver_calls;
+}
+
+static int step_keep(struct analysis *analysis, const struct analysis_step *step)
+{
+    if (analysis->steps_kept == ANALYSIS_STEPS)
+        return 0;
+    if (analysis->steps_kept == analysis->steps_room) {
+        size_t room = analysis->steps_room ? 2 * analysis->steps_room : 64;
+        struct analysis_step *rows = realloc(analysis->step, room * sizeof *rows);
+
+        if (!rows)
+            return -ENOMEM;
+        analysis->step = rows;
+        analysis->steps_room = room;
+    }
+    analysis->step[analysis->steps_kept++] = *step;
+    return 0;
+}
+
+/** The step under way is over. */
+static int step_end(struct analysis *analysis, uint64_t time_ns)
+{
+    struct analysis_step step = {
+        .number = analysis->step_now.number,
+        .begin_ns = analysis->step_now.begin_ns,
+        .end_ns = time_ns,
+        .allocations = analysis->total.allocations - analysis->step_now.allocations,
+        .frees = analysis->total.frees - analysis->step_now.frees,
+        .driver_calls = analysis->calls_driver - analysis->step_now.driver_calls,
+        .growth_bytes = (int64_t)(analysis->requested.current - analysis->step_now.requested_bytes),
+    };
+    int r;
+
+    if (!analysis->step_now.open || analysis->outside)
+        return 0;
+    analysis->step_now.open = false;
+    step_count(&analysis->steps, step.allocations, step.driver_calls);
+    for (size_t i = 0; i < analysis->phases_open; i++) {
+        struct analysis_phase *phase = &analysis->phase[analysis->phase_open[i]];
+
+        if (phase->begin_ns <= step.begin_ns)
+            step_count(&phase->steps, step.allocations, step.driver_calls);
+    }
+    r = step_keep(analysis, &step);
+    return r < 0 ? r
+                 : growth_series_offer(&analysis->by_step, &analysis->sites, analysis->steps.count);
+}
+
+static int step_begin(struct analysis *analysis, const struct trace_record *record)
+{
+    int r = step_end(analysis, record->time_ns);
+
+    analysis->step_now.open = !analysis->outside;
+    analysis->step_now.number = record->address;
+    analysis->step_now.begin_ns = record->time_ns;
+    analysis->step_now.requested_bytes = analysis->requested.current;
+    analysis->step_now.allocations = analysis->total.allocations;
+    analysis->step_now.frees = analysis->total.frees;
+    analysis->step_now.driver_calls = analysis->calls_driver;
+    return r;
+}
+
+static void phase_open(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    if (phase->open++)
+        return;
+    analysis->phase_open[analysis->phases_open++] = (size_t)(phase - analysis->phase);
+    if (phase->count == 1) {
+        phase->first_ns = time_ns;
+        phase->opening_requested_bytes = analysis->requested.current;
+    }
+    phase->begin_ns = time_ns;
+    phase->opening.requested_bytes = analysis->requested.current;
+    phase->opening.allocations = analysis->total.allocations;
+    phase->opening.frees = analysis->total.frees;
+    phase->opening.driver_calls = analysis->calls_driver;
+    phase->opening.steps = phase->steps.count;
+    if (analysis->requested.current > phase->peak_requested_bytes)
+        phase->peak_requested_bytes = analysis->requested.current;
+}
+
+/** Whether a span could be joined with the last one of its phase. */
+static bool span_join(struct analysis *analysis, const struct analysis_span *next)
+{
+    size_t row = analysis->phase[next->phase].span;
+    struct analysis_span *last = row ? &analysis->span[row - 1] : NULL;
+
+    if (!last || !analysis->spans_close_ns ||
+        next->begin_ns > last->end_ns + analysis->spans_close_ns)
+        return false;
+    last->end_ns = next->end_ns;
+    return true;
+}
+
+static void span_append(struct analysis *analysis, const struct analysis_span *next)
+{
+    analysis->span[analysis->spans++] = *next;
+    analysis->phase[next->phase].span = analysis->spans;
+}
+
+/** Twice as wide gaps are closed. */
+static void spans_join(struct analysis *analysis)
+{
+    size_t spans = analysis->spans;
+
+    analysis->spans_close_ns = analysis->spans_close_ns ? 2 * analysis->spans_close_ns
+                                                        : SPANS_CLOSE_NS;
+    for (size_t i = 0; i < analysis->phases; i++)
+        analysis->phase[i].span = 0;
+    analysis->spans = 0;
+    for (size_t i = 0; i < spans; i++) {
+        struct analysis_span next = analysis->span[i];
+
+        if (!span_join(analysis, &next))
+            span_append(analysis, &next);
+    }
+}
+
+/** Where no gaps are left to close, as with a thousand phases nested, later spans are not kept. */
+static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns, uint64_t end_ns)
+{
+    const struct analysis_span next = {phase, begin_ns, end_ns};
+
+    while (analysis->spans == ANALYSIS_SPANS && analysis->spans_close_ns < end_ns)
+        spans_join(analysis);
+    if (span_join(analysis, &next) || analysis->spans == ANALYSIS_SPANS)
+        return 0;
+    if (analysis->spans == analysis->spans_room) {
+        size_t room = analysis->spans_room ? 2 * analysis->spans_room : 64;
+        struct analysis_span *rows = realloc(analysis->span, room * sizeof *rows);
+
+        if (!rows)
+            return -ENOMEM;
+        analysis->span = rows;
+        analysis->spans_room = room;
+    }
+    span_append(analysis, &next);
+    return 0;
+}
+
+static void open_remove(struct analysis *analysis, size_t phase)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < analysis->phases_open; i++)
+        if (analysis->phase_open[i] != phase)
+            analysis->phase_open[kept++] = analysis->phase_open[i];
+    analysis->phases_open = kept;
+}
+
+static int phase_close(struct analysis *analysis, struct analysis_phase *phase, uint64_t time_ns)
+{
+    uint64_t allocations, driver_calls;
+    int r;
+
+    if (!phase->open || --phase->open)
+        return 0;
+    r = step_end(analysis, time_ns);
+    open_remove(analysis, (size_t)(phase - analysis->phase));
+    allocations = analysis->total.allocations - phase->opening.allocations;
+    driver_calls = analysis->calls_driver - phase->opening.driver_calls;
+    phase->duration_ns += time_ns - phase->begin_ns;
+    phase->allocations += allocations;
+    phase->driver_calls += driver_calls;
+    phase->frees += analysis->total.frees - phase->opening.frees;
+    if (!analysis->outside)
+        phase->growth_bytes += (int64_t)(analysis->requested.current -
+                                         phase->opening.requested_bytes);
+    if (!analysis->outside && phase->steps.count == phase->opening.steps)
+        step_count(&phase->steps, allocations, driver_calls);
+    return r < 0 ? r
+                 : span_keep(analysis, (size_t)(phase - analysis->phase), phase->begin_ns, time_ns);
+}
+
+int analysis_add_phase(struct analysis *analysis, const struct trace_record *record)
+{
+    const char *name = trace_reader_string(analysis->reader, record->value);
+    struct analysis_phase *phase;
+    int r;
+
+    if (record->size == TRACE_PHASE_STEP)
+        return step_begin(analysis, record);
+    if (!name || record->size > TRACE_PHASE_MARK)
+        return 0;
+    r = phase_get(analysis, name,
+                  record->address < ANALYSIS_PHASE_DETECTED
+                      ? (enum analysis_phase_source)record->address
+                      : ANALYSIS_PHASE_API,
+                  &phase);
+    if (r < 0 || !phase)
+        return r;
+    if (record->size == TRACE_PHASE_END)
+        return phase_close(analysis, phase, record->time_ns);
+    phase->count++;
+    if (record->size == TRACE_PHASE_BEGIN)
+        phase_open(analysis, phase, record->time_ns);
+    else if (phase->count == 1)
+        phase->first_ns = record->time_ns;
+    return 0;
+}
+
+void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes)
+{
+    for (size_t i = 0; i < analysis->phases_open; i++) {
+        struct analysis_phase *phase = &analysis->phase[analysis->phase_open[i]];
+
+        if (requested_bytes > phase->peak_requested_bytes)
+            phase->peak_requested_bytes = requested_bytes;
+    }
+}
+
+/** The last point before a time; all 0 before the first. */
+static struct timeline_point point_before(const struct timeline_point *point, size_t points,
+                                          uint64_t time_ns)
+{
+    struct timeline_point last = {0};
+
+    for (size_t i = 0; i < points && point[i].time_ns < time_ns; i++)
+        last = point[i];
+    return last;
+}
+
+/** A phase that nobody named; its figures are as exact as the timeline. */
+static int phase_detect(struct analysis *analysis, const char *name, uint64_t begin_ns,
+                        uint64_t end_ns, const struct timeline_point *point, size_t points)
+{
+    const struct timeline_point before = point_before(point, points, begin_ns),
+                                after = point_before(point, points, end_ns);
+    struct analysis_phase *phase;
+    int r;
+
+    if (end_ns <= begin_ns)
+        return 0;
+    r = phase_get(analysis, name, ANALYSIS_PHASE_DETECTED, &phase);
+    if (r < 0 || !phase)
+        return r;
+    phase->count = 1;
+    phase->first_ns = phase->begin_ns = begin_ns;
+    phase->duration_ns = end_ns - begin_ns;
+    phase->allocations = after.allocations - before.allocations;
+    phase->frees = after.frees - before.frees;
+    phase->driver_calls = after.driver_calls - before.driver_calls;
+    phase->opening_requested_bytes = before.requested_bytes;
+    phase->growth_bytes = (int64_t)(after.requested_bytes - before.requested_bytes);
+    phase->peak_requested_bytes = before.requested_bytes;
+    for (size_t i = 0; i < points; i++)
+        if (point[i].time_ns >= begin_ns && point[i].time_ns < end_ns &&
+            point[i].requested_bytes > phase->peak_requested_bytes)
+            phase->peak_requested_bytes = point[i].requested_bytes;
+    return span_keep(analysis, (size_t)(phase - analysis->phase), begin_ns, end_ns);
+}
+
+static int phases_detect(struct analysis *analysis)
+{
+    static struct timeline_point point[TIMELINE_POINTS];
+    size_t points = timeline_points(&analysis->timeline, point);
+    const struct plateau *plateau = &analysis->plateau;
+    int r = 0;
+
+    analysis->has_plateau = plateau_find(point, points, analysis->duration_ns, &analysis->plateau);
+    if (!analysis->has_plateau || analysis->phases || analysis->steps.count)
+        return 0;
+    r = phase_detect(analysis, "load", 0, plateau->load_end_ns, point, points);
+    if (r == 0)
+        r = phase_detect(analysis, "warm-up", plateau->load_end_ns, plateau->steady_begin_ns, point,
+                         points);
+    if (r == 0)
+        r = phase_detect(analysis, "steady", plateau->steady_begin_ns, plateau->steady_end_ns,
+                         point, points);
+    return r;
+}
+
+/** Sites that grow: over the steps but the first quarter, else over the steady state. */
+static int growth_look(struct analysis *analysis)
+{
+    if (analysis->steps.count >= GROWTH_LEAST)
+        return growth_find(&analysis->by_step, analysis->steps.count / 4, analysis->steps.count,
+                           &analysis->growth, &analysis->growths);
+    if (!analysis->has_plateau)
+        return 0;
+    return growth_find(&analysis->by_time, analysis->plateau.steady_begin_ns,
+                       analysis->plateau.steady_end_ns, &analysis->growth, &analysis->growths);
+}
+
+int analysis_phases_finish(struct analysis *analysis)
+{
+    int r = step_end(analysis, analysis->duration_ns);
+
+    while (r == 0 && analysis->phases_open) {
+        struct analysis_phase *phase = &analysis->phase[analysis->phase_open[0]];
+
+        phase->open = 1;
+        r = phase_close(analysis, phase, analysis->duration_ns);
+    }
+    /* Of a part of the run neither is known. */
+    if (r < 0 || analysis->window.is_set || analysis->recording.folded_records)
+        return r;
+    r = phases_detect(analysis);
+    return r < 0 ? r : growth_look(analysis);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Figures of a part of the trace. Outside the window levels and the ledger go on, so that what is
+ * live when it opens is its opening balance; counts and peaks are taken inside alone. A window by
+ * time ends the reading: what was allocated in it and is live then counts as leaked. One by phase
+ * may open many times; there leaked is what was allocated inside and never freed.
+ */
+#include "tools/analysis/analysis_parts.h"
+
+static void level_enter(struct level *level)
+{
+    if (level->current > level->peak)
+        level->peak = level->current;
+}
+
+static void tallies_enter(struct tallies *tallies)
+{
+    for (size_t i = 0; i < tallies->rows; i++) {
+        level_enter(&tallies->row[i].live_bytes);
+        level_enter(&tallies->row[i].live_blocks);
+    }
+}
+
+static void window_enter(struct analysis *analysis, uint64_t time_ns)
+{
+    struct timeline_point now;
+
+    analysis->outside = false;
+    if (!analysis->opened)
+        analysis->opening = (struct analysis_opening){
+            .requested_bytes = analysis->requested.current,
+            .reserved_bytes = analysis->reserved.current,
+            .driver_bytes = analysis->driver.current,
+            .blocks = analysis->total.live_blocks.current};
+    analysis->opened = true;
+    analysis->entered_ns = time_ns;
+    if (analysis->requested.current > analysis->requested.peak) {
+        analysis->peak_serial++;
+        analysis->peak_time_ns = time_ns;
+        address_history_peak(&analysis->addresses, analysis->order);
+    }
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_enter(analysis_tallies(analysis, i));
+    level_enter(&analysis->total.live_bytes);
+    level_enter(&analysis->total.live_blocks);
+    level_enter(&analysis->requested);
+    level_enter(&analysis->allocated);
+    level_enter(&analysis->reserved);
+    level_enter(&analysis->driver);
+    now = analysis_levels_now(analysis, time_ns);
+    timeline_add(&analysis->timeline, &now);
+}
+
+static void window_leave(struct analysis *analysis, uint64_t time_ns)
+{
+    analysis->outside = true;
+    analysis->window_ns += time_ns > analysis->entered_ns ? time_ns - analysis->entered_ns : 0;
+}
+
+void analysis_window_before(struct analysis *analysis, uint64_t time_ns)
+{
+    const struct analysis_window *window = &analysis->window;
+
+    if (window->phase)
+        return;
+    if (!analysis->opened && time_ns >= window->begin_ns)
+        window_enter(analysis, window->begin_ns);
+    if (!analysis->outside && time_ns >= window->end_ns) {
+        window_leave(analysis, window->end_ns);
+        analysis->ended = true;
+    }
+}
+
+void analysis_window_after(struct analysis *analysis, uint64_t time_ns)
+{
+    const struct analysis_phase *phase;
+
+    if (!analysis->window.phase)
+        return;
+    phase = analysis_phase_find(analysis, analysis->window.phase);
+    if (analysis->outside && phase && phase->open)
+        window_enter(analysis, time_ns);
+    else if (!analysis->outside && (!phase || !phase->open))
+        window_leave(analysis, time_ns);
+}
+
+bool analysis_window_needs(const struct analysis *analysis, unsigned kind)
+{
+    switch (kind) {
+    case TRACE_EVENT_PROCESS:
+    case TRACE_EVENT_RANK:
+    case TRACE_EVENT_DEVICE:
+    case TRACE_EVENT_EXIT: return true;
+    case TRACE_EVENT_CONTEXT:
+    case TRACE_EVENT_ALLOCATE:
+    case TRACE_EVENT_FREE:
+    case TRACE_EVENT_SEGMENT_ALLOCATE:
+    case TRACE_EVENT_SEGMENT_FREE:
+    case TRACE_EVENT_PHASE: return !analysis->ended;
+    default: return false;
+    }
+}
+
+static bool row_is_empty(const struct tally *row)
+{
+    return !row->allocations && !row->frees && !row->failures && !row->invalid_frees &&
+           !row->leaked_blocks && !row->live_blocks.peak;
+}
+
+/** The index goes with the rows: nobody looks a key up afterwards. */
+static void tallies_compact(struct tallies *tallies)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < tallies->rows; i++)
+        if (!row_is_empty(&tallies->row[i]))
+            tallies->row[kept++] = tallies->row[i];
+    tallies->rows = kept;
+}
+
+void analysis_window_finish(struct analysis *analysis)
+{
+    if (analysis->opened && !analysis->outside)
+        window_leave(analysis, analysis->duration_ns);
+    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
+        tallies_compact(analysis_tallies(analysis, i));
+}

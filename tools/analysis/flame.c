@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See flame.h.
+ */
+#include "tools/analysis/flame.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int node_new(struct flame *flame, const char *name, uint32_t *ret_node)
+{
+    char *copy = strdup(name);
+
+    if (copy && flame->nodes == flame->room) {
+        size_t room = flame->room ? 2 * flame->room : 64;
+        struct flame_node *grown = room > UINT32_MAX ? NULL
+                                                     : realloc(flame->node, room * sizeof *grown);
+
+        if (!grown) {
+            free(copy);
+            return -ENOMEM;
+        }
+        flame->node = grown;
+        flame->room = room;
+    }
+    if (!copy)
+        return -ENOMEM;
+    flame->node[flame->nodes] = (struct flame_node){.name = copy};
+    *ret_node = (uint32_t)flame->nodes++;
+    return 0;
+}
+
+int flame_create(const char *root, struct flame *ret_flame)
+{
+    uint32_t node;
+
+    *ret_flame = (struct flame){0};
+    return node_new(ret_flame, root, &node);
+}
+
+void flame_done(struct flame *flame)
+{
+    for (size_t i = 0; i < flame->nodes; i++)
+        free(flame->node[i].name);
+    free(flame->node);
+    *flame = (struct flame){0};
+}
+
+static int child_get(struct flame *flame, uint32_t parent, const char *name, uint32_t *ret_child)
+{
+    uint32_t child = flame->node[parent].child;
+    int r;
+
+    while (child && strcmp(flame->node[child].name, name) != 0)
+        child = flame->node[child].sibling;
+    if (!child) {
+        r = node_new(flame, name, &child);
+        if (r < 0)
+            return r;
+        flame->node[child].sibling = flame->node[parent].child;
+        flame->node[parent].child = child;
+    }
+    *ret_child = child;
+    return 0;
+}
+
+static void node_add(struct flame_node *node, const uint64_t bytes[FLAME_MEASURES])
+{
+    for (int i = 0; i < FLAME_MEASURES; i++)
+        node->bytes[i] += bytes[i];
+}
+
+int flame_add(struct flame *flame, const char *const *frames, size_t depth,
+              const uint64_t bytes[FLAME_MEASURES])
+{
+    uint32_t node = 0;
+    int r = 0;
+
+    node_add(&flame->node[0], bytes);
+    for (size_t i = 0; i < depth && i < FLAME_DEPTH && r == 0; i++) {
+        r = child_get(flame, node, frames[i], &node);
+        if (r == 0)
+            node_add(&flame->node[node], bytes);
+    }
+    return r;
+}
+
+/** A node with what it is sorted by. */
+struct ordered {
+    uint64_t bytes;
+    const char *name;
+    uint32_t node;
+};
+
+static int compare_ordered(const void *a, const void *b)
+{
+    const struct ordered *left = a, *right = b;
+
+    if (left->bytes != right->bytes)
+        return left->bytes > right->bytes ? -1 : 1;
+    return strcmp(left->name, right->name);
+}
+
+static void children_sort(struct flame *flame, struct flame_node *parent,
+                          enum flame_measure measure, struct ordered *scratch)
+{
+    uint32_t *link = &parent->child;
+    size_t count = 0;
+
+    for (uint32_t child = parent->child; child; child = flame->node[child].sibling) {
+        const struct flame_node *node = &flame->node[child];
+
+        scratch[count++] = (struct ordered){node->bytes[measure], node->name, child};
+    }
+    qsort(scratch, count, sizeof *scratch, compare_ordered);
+    for (size_t i = 0; i < count; i++) {
+        *link = scratch[i].node;
+        link = &flame->node[scratch[i].node].sibling;
+    }
+    *link = 0;
+}
+
+int flame_sort(struct flame *flame, enum flame_measure measure)
+{
+    struct ordered *scratch = calloc(flame->nodes, sizeof *scratch);
+
+    if (!scratch)
+        return -ENOMEM;
+    for (size_t i = 0; i < flame->nodes; i++)
+        if (flame->node[i].child)
+            children_sort(flame, &flame->node[i], measure, scratch);
+    free(scratch);
+    return 0;
+}
+
+static size_t count_below(const struct flame *flame, uint32_t node, enum flame_measure measure,
+                          uint64_t least)
+{
+    size_t count = 1, joined = 0;
+
+    for (uint32_t child = flame->node[node].child; child; child = flame->node[child].sibling) {
+        uint64_t bytes = flame->node[child].bytes[measure];
+
+        if (bytes >= least && bytes)
+            count += count_below(flame, child, measure, least);
+        else
+            joined |= bytes != 0;
+    }
+    return count + joined;
+}
+
+size_t flame_count(const struct flame *flame, enum flame_measure measure, uint64_t least)
+{
+    return count_below(flame, 0, measure, least);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks joined to a tree: each node is a frame, and what it holds is the sum of all stacks through
+ * it. A node holds at least what its children hold together.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_ANALYSIS_FLAME_H
+#define TOOLS_ANALYSIS_FLAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** What a stack is weighed by. */
+enum flame_measure { FLAME_AT_PEAK, FLAME_LEAKED, FLAME_IN_ALL, FLAME_MEASURES };
+
+#define FLAME_DEPTH 128 /* frames of a stack; deeper ones are left out */
+
+struct flame_node {
+    char *name;
+    uint64_t bytes[FLAME_MEASURES];
+    uint32_t child, sibling; /* index of the first child, of the next sibling; 0: none */
+};
+
+/** Node 0 is the root. */
+struct flame {
+    struct flame_node *node;
+    size_t nodes, room;
+};
+
+/** Makes a tree with a root only. Errors: -ENOMEM. */
+int flame_create(const char *root, struct flame *ret_flame);
+void flame_done(struct flame *flame);
+
+/** Adds a stack, the outermost frame first. Errors: -ENOMEM. */
+int flame_add(struct flame *flame, const char *const *frames, size_t depth,
+              const uint64_t bytes[FLAME_MEASURES]);
+
+/** Puts all children in their order by a measure: the most first, then by name. Errors: -ENOMEM. */
+int flame_sort(struct flame *flame, enum flame_measure measure);
+
+/** Nodes, boxes of joined nodes among them, that are shown when those below `least` are joined. */
+size_t flame_count(const struct flame *flame, enum flame_measure measure, uint64_t least);
+
+#endif

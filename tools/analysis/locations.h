@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Joins the stacks that have one location (frames.h): the same function, file and line, or the same
+ * code address where no line is known. Each is found when it is first asked for.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_ANALYSIS_LOCATIONS_H
+#define TOOLS_ANALYSIS_LOCATIONS_H
+
+#include "cupti/read/trace_reader.h"
+#include "tools/analysis/analysis.h"
+
+struct locations;
+
+/** Errors: -ENOMEM. */
+int locations_create(const struct trace_reader *reader, struct locations **ret_locations);
+
+/** NULL is accepted. */
+void locations_destroy(struct locations *locations);
+
+/** The site that all stacks of a site's location are counted under. */
+uint64_t locations_site(struct locations *locations, uint64_t site);
+
+/** The lens that counts by location. */
+struct analysis_lens locations_lens(struct locations *locations);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of a run that a user asks for: a phase by its name, or from one time to another.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_ANALYSIS_WINDOW_H
+#define TOOLS_ANALYSIS_WINDOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tools/analysis/analysis.h"
+
+/** As written; NULL: not given. */
+struct window_request {
+    const char *phase, *from, *to;
+};
+
+/** The long options of a verb that takes a window, and what their help says. */
+#define WINDOW_OPTIONS(PHASE, FROM, TO)                                                            \
+    {"phase", required_argument, NULL, PHASE}, {"from", required_argument, NULL, FROM},            \
+    {                                                                                              \
+        "to", required_argument, NULL, TO                                                          \
+    }
+#define WINDOW_HELP                                                                                \
+    "      --phase NAME       figures of a phase alone (also load, warm-up and steady, where\n"    \
+    "                         they were found)\n"                                                  \
+    "      --from T, --to T   figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+
+bool window_is_wanted(const struct window_request *request);
+
+/** Reads "2s", "350ms", "20us", "1.5" (seconds), "40%" of the duration. Errors: -EINVAL. */
+int window_time_parse(const char *text, uint64_t duration_ns, uint64_t *ret_ns);
+
+/**
+ * Makes a request into times or a phase of this trace, which it reads for that.
+ * Errors: -EINVAL, -ENOENT, of reading; with one line in ret_why, which says what to do.
+ */
+int window_resolve(const struct window_request *request, struct trace_reader *reader,
+                   struct analysis_window *ret_window, char *ret_why, size_t why_bytes);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See progress.h.
+ */
+#include "tools/base/progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MUCH_BYTES  (UINT64_C(64) << 20)
+#define LONG_NS     UINT64_C(1000000000)
+#define BETWEEN_NS  UINT64_C(100000000)
+#define CLOCK_BYTES (UINT64_C(1) << 20)
+
+static bool silent;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void progress_silence(void)
+{
+    silent = true;
+}
+
+void progress_begin(struct progress *ret_progress, const char *what, uint64_t total_bytes)
+{
+    *ret_progress = (struct progress){.what = what,
+                                      .total_bytes = total_bytes,
+                                      .begin_ns = now_ns(),
+                                      .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
+}
+
+static void line_show(struct progress *progress, uint64_t now)
+{
+    uint64_t done = progress->done_bytes < progress->total_bytes ? progress->done_bytes
+                                                                 : progress->total_bytes;
+    double part = (double)done / (double)progress->total_bytes;
+    double left_s = (double)(now - progress->begin_ns) / 1e9 * (1.0 - part) / (part + 1e-9);
+
+    fprintf(stderr, "\r\033[Kcupool: %s: %3.0f %% of %.1f MiB, %.0f s to go", progress->what,
+            100 * part, (double)progress->total_bytes / 1048576.0, left_s);
+    fflush(stderr);
+    progress->shown_ns = now;
+    progress->shown = true;
+}
+
+void progress_add(struct progress *progress, uint64_t bytes)
+{
+    uint64_t now;
+
+    progress->done_bytes += bytes;
+    if (!progress->wanted || progress->done_bytes < progress->next_bytes)
+        return;
+    progress->next_bytes = progress->done_bytes + CLOCK_BYTES;
+    now = now_ns();
+    if (progress->total_bytes < MUCH_BYTES && now - progress->begin_ns < LONG_NS)
+        return;
+    if (!progress->shown || now - progress->shown_ns >= BETWEEN_NS)
+        line_show(progress, now);
+}
+
+void progress_end(struct progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+    progress->wanted = false;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A line on the terminal while much is read: percent, MiB, time to go. It is written to stderr,
+ * only where that is a terminal, only for much or for long, and is gone when the work is done.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_BASE_PROGRESS_H
+#define TOOLS_BASE_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+    const char *what;
+    uint64_t total_bytes, done_bytes;
+    uint64_t begin_ns, shown_ns;
+    uint64_t next_bytes; /* before that the clock is not asked */
+    bool wanted, shown;
+};
+
+/** No progress from here on (-q). */
+void progress_silence(void);
+
+void progress_begin(struct progress *ret_progress, const char *what, uint64_t total_bytes);
+
+/** Counts bytes that are done. */
+void progress_add(struct progress *progress, uint64_t bytes);
+
+/** Clears the line. */
+void progress_end(struct progress *progress);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See text_table.h. libsmartcols does the work; it prints to a string so that the width does not
+ * depend on the terminal the tests run on.
+ */
+#include "tools/base/text_table.h"
+
+#include <errno.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct text_table {
+    struct libscols_table *table;
+    size_t columns;
+};
+
+static void text_table_destroy(struct text_table *table)
+{
+    scols_unref_table(table->table);
+    free(table);
+}
+
+struct text_table *text_table_create(const struct text_column *columns, size_t count,
+                                     unsigned width)
+{
+    struct text_table *table = calloc(1, sizeof *table);
+
+    if (!table)
+        return NULL;
+    table->columns = count;
+    table->table = scols_new_table();
+    if (!table->table)
+        goto destroy;
+    scols_table_enable_colors(table->table, 0);
+    scols_table_set_termforce(table->table, SCOLS_TERMFORCE_ALWAYS);
+    scols_table_set_termwidth(table->table, width ? width : 4096);
+    scols_table_set_column_separator(table->table, "  ");
+    for (size_t i = 0; i < count; i++) {
+        int flags = (columns[i].right ? SCOLS_FL_RIGHT : 0) | (columns[i].cut ? SCOLS_FL_TRUNC : 0);
+
+        if (!scols_table_new_column(table->table, columns[i].name, columns[i].cut ? 0.4 : 0, flags))
+            goto destroy;
+    }
+    return table;
+destroy:
+    text_table_destroy(table);
+    return NULL;
+}
+
+int text_table_add(struct text_table *table, const char *const *cells)
+{
+    struct libscols_line *line = scols_table_new_line(table->table, NULL);
+
+    for (size_t i = 0; line && i < table->columns; i++)
+        if (scols_line_set_data(line, i, cells[i]) < 0)
+            return -ENOMEM;
+    return line ? 0 : -ENOMEM;
+}
+
+/** Lines without the blanks that only fill the last column. */
+static int lines_print(char *text, FILE *out)
+{
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        size_t length = strlen(line);
+
+        while (length && line[length - 1] == ' ')
+            length--;
+        if (fprintf(out, "%.*s\n", (int)length, line) < 0)
+            return -EIO;
+    }
+    return 0;
+}
+
+int text_table_finish(struct text_table *table, FILE *out)
+{
+    char *text = NULL;
+    int r = 0;
+
+    if (!table)
+        return -ENOMEM;
+    if (scols_print_table_to_string(table->table, &text) < 0)
+        r = -ENOMEM;
+    else
+        r = text ? lines_print(text, out) : 0;
+    free(text);
+    text_table_destroy(table);
+    return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A table of text for people, columns aligned and cut to a width.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_BASE_TEXT_TABLE_H
+#define TOOLS_BASE_TEXT_TABLE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct text_column {
+    const char *name;
+    bool right; /* figures */
+    bool cut;   /* gives way when the table is too wide */
+};
+
+struct text_table;
+
+/** `width` 0: as wide as it needs. NULL: out of memory. */
+struct text_table *text_table_create(const struct text_column *columns, size_t count,
+                                     unsigned width);
+
+/** Adds a row of as many cells as there are columns; the texts are copied. Errors: -ENOMEM. */
+int text_table_add(struct text_table *table, const char *const *cells);
+
+/** Prints the table and frees it. NULL is accepted. Errors: -ENOMEM, -EIO. */
+int text_table_finish(struct text_table *table, FILE *out);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Baseline files, see snapshot.h. What is read is not trusted: every field is checked for its kind,
+ * and an error names the field.
+ */
+#include "tools/budget/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/base/outfile.h"
+
+#define SCHEMA  "cupool.baseline/1"
+#define MAKE_IT "make it with --update-baseline"
+
+json_t *metric_json(enum metric_unit unit, uint64_t value)
+{
+    if (unit == METRIC_UNIT_PERCENT)
+        return json_real((double)value / METRIC_PERCENT_PPM);
+    return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
+}
+
+/** Text that is no UTF-8 is written with every odd byte as a question mark. */
+static json_t *text_json(const char *text)
+{
+    json_t *string = json_string(text);
+    char *plain;
+
+    if (string)
+        return string;
+    plain = strdup(text);
+    for (char *at = plain; at && *at; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+    string = plain ? json_string(plain) : NULL;
+    free(plain);
+    return string;
+}
+
+static json_t *metrics_json(const struct snapshot *snapshot)
+{
+    json_t *metrics = json_object();
+
+    for (int i = 0; i < METRIC_COUNT; i++)
+        if (snapshot->has[i])
+            json_object_set_new(metrics, metric_rows[i].key,
+                                metric_json(metric_rows[i].unit, snapshot->metric[i]));
+    return metrics;
+}
+
+static json_t *devices_json(const struct snapshot *snapshot)
+{
+    json_t *devices = json_array();
+
+    for (size_t i = 0; i < snapshot->devices; i++) {
+        json_t *device = json_object();
+
+        json_object_set_new(device, "name", text_json(snapshot->device[i].name));
+        json_object_set_new(device, "driver_version", text_json(snapshot->device[i].driver));
+        json_array_append_new(devices, device);
+    }
+    return devices;
+}
+
+/** The largest sites by name, so that a change of order changes no line. */
+static json_t *sites_json(const struct snapshot *snapshot)
+{
+    size_t count = snapshot->sites < SNAPSHOT_BASELINE_SITES ? snapshot->sites
+                                                             : SNAPSHOT_BASELINE_SITES;
+    struct snapshot_site *sorted = calloc(count + 1, sizeof *sorted);
+    json_t *sites = sorted ? json_array() : NULL;
+
+    if (sites && count) {
+        memcpy(sorted, snapshot->site, count * sizeof *sorted);
+        qsort(sorted, count, sizeof *sorted, snapshot_site_compare_name);
+    }
+    for (size_t i = 0; sites && i < count; i++) {
+        json_t *site = json_object();
+
+        json_object_set_new(site, "module", text_json(sorted[i].module));
+        json_object_set_new(site, "function", text_json(sorted[i].function));
+        for (int k = 0; k < SNAPSHOT_FIGURE_COUNT; k++)
+            json_object_set_new(site, snapshot_figure_name[k],
+                                metric_json(METRIC_UNIT_COUNT, sorted[i].figure[k]));
+        json_array_append_new(sites, site);
+    }
+    free(sorted);
+    return sites;
+}
+
+int baseline_write(const struct snapshot *snapshot, const char *path)
+{
+    json_t *root = json_object(), *ignored = json_array();
+    uint64_t left_out = snapshot->sites_left_out;
+    char *text = NULL, *whole = NULL;
+    int r = -ENOMEM, length = -1;
+
+    if (snapshot->sites > SNAPSHOT_BASELINE_SITES)
+        left_out += snapshot->sites - SNAPSHOT_BASELINE_SITES;
+    for (size_t i = 0; i < snapshot->ignored_count; i++)
+        json_array_append_new(ignored, text_json(snapshot->ignored[i]));
+    json_object_set_new(root, "schema", json_string(SCHEMA));
+    json_object_set_new(root, "device", devices_json(snapshot));
+    json_object_set_new(root, "ignored_sites", ignored);
+    json_object_set_new(root, "metrics", metrics_json(snapshot));
+    json_object_set_new(root, "sites", sites_json(snapshot));
+    json_object_set_new(root, "sites_left_out", metric_json(METRIC_UNIT_COUNT, left_out));
+    text = json_dumps(root, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    if (text)
+        length = asprintf(&whole, "%s\n", text);
+    if (length >= 0) {
+        r = outfile_write(path, whole, (size_t)length);
+        free(whole);
+    }
+    free(text);
+    json_decref(root);
+    return r;
+}
+
+/** Where reading is, for messages. */
+struct reading {
+    const char *path;
+    char *why;
+    size_t why_bytes;
+};
+
+static int field_bad(const struct reading *reading, const char *where, const char *what)
+{
+    snprintf(reading->why, reading->why_bytes, "%s: %s: %s: " MAKE_IT, reading->path, where, what);
+    return -EBADMSG;
+}
+
+static int text_read(const struct reading *reading, const json_t *from, const char *where,
+                     char **ret_text)
+{
+    if (!json_is_string(from))
+        return field_bad(reading, where, "not a text");
+    *ret_text = strdup(json_string_value(from));
+    return *ret_text ? 0 : field_bad(reading, where, "out of memory");
+}
+
+static int figure_read(const struct reading *reading, const json_t *from, enum metric_unit unit,
+                       const char *where, uint64_t *ret_value)
+{
+    double share = json_number_value(from);
+
+    if (unit == METRIC_UNIT_PERCENT && json_is_number(from) && share >= 0 && share <= 100) {
+        *ret_value = (uint64_t)(share * METRIC_PERCENT_PPM + 0.5);
+        return 0;
+    }
+    if (unit == METRIC_UNIT_PERCENT || !json_is_integer(from) || json_integer_value(from) < 0)
+        return field_bad(reading, where, "not a figure");
+    *ret_value = (uint64_t)json_integer_value(from);
+    return 0;
+}
+
+static int metrics_read(const struct reading *reading, const json_t *from,
+                        struct snapshot *snapshot)
+{
+    int r = 0;
+
+    if (!json_is_object(from))
+        return field_bad(reading, "metrics", "not an object");
+    for (int i = 0; i < METRIC_COUNT && r == 0; i++) {
+        const json_t *value = json_object_get(from, metric_rows[i].key);
+
+        snapshot->has[i] = value != NULL;
+        if (value)
+            r = figure_read(reading, value, metric_rows[i].unit, metric_rows[i].key,
+                            &snapshot->metric[i]);
+    }
+    return r;
+}
+
+static int devices_read(const struct reading *reading, const json_t *from,
+                        struct snapshot *snapshot)
+{
+    size_t count = json_array_size(from);
+    int r = 0;
+
+    if (!json_is_array(from))
+        return field_bad(reading, "device", "not a list");
+    snapshot->device = calloc(count + 1, sizeof *snapshot->device);
+    if (!snapshot->device)
+        return field_bad(reading, "device", "out of memory");
+    for (size_t i = 0; i < count && r == 0; i++) {
+        const json_t *row = json_array_get(from, i);
+        struct snapshot_device *device = &snapshot->device[snapshot->devices++];
+
+        r = text_read(reading, json_object_get(row, "name"), "device name", &device->name);
+        if (r == 0)
+            r = text_read(reading, json_object_get(row, "driver_version"), "driver_version",
+                          &device->driver);
+    }
+    return r;
+}
+
+static int site_read(const struct reading *reading, const json_t *row, struct snapshot_site *site)
+{
+    int r = text_read(reading, json_object_get(row, "module"), "module of a site", &site->module);
+
+    if (r == 0)
+        r = text_read(reading, json_object_get(row, "function"), "function of a site",
+                      &site->function);
+    for (int k = 0; k < SNAPSHOT_FIGURE_COUNT && r == 0; k++)
+        r = figure_read(reading, json_object_get(row, snapshot_figure_name[k]), METRIC_UNIT_COUNT,
+                        snapshot_figure_name[k], &site->figure[k]);
+    return r;
+}
+
+static int sites_read(const struct reading *reading, const json_t *root, struct snapshot *snapshot)
+{
+    const json_t *from = json_object_get(root, "sites");
+    size_t count = json_array_size(from);
+    int r = figure_read(reading, json_object_get(root, "sites_left_out"), METRIC_UNIT_COUNT,
+                        "sites_left_out", &snapshot->sites_left_out);
+
+    if (r < 0)
+        return r;
+    if (!json_is_array(from))
+        return field_bad(reading, "sites", "not a list");
+    snapshot->site = calloc(count + 1, sizeof *snapshot->site);
+    if (!snapshot->site)
+        return field_bad(reading, "sites", "out of memory");
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = site_read(reading, json_array_get(from, i), &snapshot->site[snapshot->sites++]);
+    if (r == 0)
+        qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
+    return r;
+}
+
+static int ignored_read(const struct reading *reading, const json_t *from,
+                        struct snapshot *snapshot)
+{
+    size_t count = json_array_size(from);
+    int r = 0;
+
+    if (!json_is_array(from))
+        return field_bad(reading, "ignored_sites", "not a list");
+    snapshot->ignored = calloc(count + 1, sizeof *snapshot->ignored);
+    if (!snapshot->ignored)
+        return field_bad(reading, "ignored_sites", "out of memory");
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = text_read(reading, json_array_get(from, i), "ignored_sites",
+                      &snapshot->ignored[snapshot->ignored_count++]);
+    return r;
+}
+
+static int root_read(const struct reading *reading, const json_t *root, struct snapshot *snapshot)
+{
+    const char *schema = json_string_value(json_object_get(root, "schema"));
+    int r;
+
+    if (!schema || strcmp(schema, SCHEMA) != 0) {
+        snprintf(reading->why, reading->why_bytes, "%s: no baseline: its schema is %s, not %s",
+                 reading->path, schema ? schema : "not told", SCHEMA);
+        return -EPROTONOSUPPORT;
+    }
+    r = metrics_read(reading, json_object_get(root, "metrics"), snapshot);
+    if (r == 0)
+        r = devices_read(reading, json_object_get(root, "device"), snapshot);
+    if (r == 0)
+        r = sites_read(reading, root, snapshot);
+    if (r == 0)
+        r = ignored_read(reading, json_object_get(root, "ignored_sites"), snapshot);
+    return r;
+}
+
+int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
+{
+    const struct reading reading = {path, ret_why, why_bytes};
+    struct snapshot *snapshot = NULL;
+    json_error_t error;
+    json_t *root;
+    int r;
+
+    if (access(path, R_OK) < 0) {
+        r = -errno;
+        snprintf(ret_why, why_bytes, "%s: %s: " MAKE_IT, path, strerror(-r));
+        return r;
+    }
+    root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    if (!root) {
+        snprintf(ret_why, why_bytes, "%s:%d: %s: " MAKE_IT, path, error.line, error.text);
+        return -EBADMSG;
+    }
+    snapshot = calloc(1, sizeof *snapshot);
+    r = snapshot ? root_read(&reading, root, snapshot) : field_bad(&reading, "file", "no memory");
+    json_decref(root);
+    if (r < 0) {
+        snapshot_destroy(snapshot);
+        return r;
+    }
+    *ret_snapshot = snapshot;
+    return 0;
+}

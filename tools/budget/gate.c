@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See gate.h. Here: the judgement.
+ */
+#include "tools/budget/gate.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gate_warn(struct gate *gate, const char *format, ...)
+{
+    char **array = realloc(gate->warning, (gate->warnings + 1) * sizeof *array);
+    va_list arguments;
+    int r;
+
+    if (!array)
+        return -ENOMEM;
+    gate->warning = array;
+    va_start(arguments, format);
+    r = vasprintf(&array[gate->warnings], format, arguments);
+    va_end(arguments);
+    if (r < 0)
+        return -ENOMEM;
+    gate->warnings++;
+    return 0;
+}
+
+/** Both figures for people; exact where rounding would make them look alike. */
+static void figures_text(enum metric_unit unit, uint64_t one, uint64_t other,
+                         struct unit_text *ret_one, struct unit_text *ret_other)
+{
+    *ret_one = metric_text(unit, one);
+    *ret_other = metric_text(unit, other);
+    if (one == other || strcmp(ret_one->text, ret_other->text) != 0)
+        return;
+    if (unit == METRIC_UNIT_PERCENT) {
+        snprintf(ret_one->text, sizeof ret_one->text, "%.4f %%", (double)one / 1e4);
+        snprintf(ret_other->text, sizeof ret_other->text, "%.4f %%", (double)other / 1e4);
+    } else {
+        snprintf(ret_one->text, sizeof ret_one->text, "%llu B", (unsigned long long)one);
+        snprintf(ret_other->text, sizeof ret_other->text, "%llu B", (unsigned long long)other);
+    }
+}
+
+static void limit_judge(struct gate_result *result, uint64_t value)
+{
+    const struct metric_row *row = &metric_rows[result->item->metric];
+    uint64_t limit = result->item->limit;
+    bool at_least = row->direction == METRIC_AT_LEAST;
+    struct unit_text measured, allowed;
+
+    figures_text(row->unit, value, limit, &measured, &allowed);
+    snprintf(result->measured, sizeof result->measured, "%s", measured.text);
+    snprintf(result->allowed, sizeof result->allowed, "%s%s", at_least ? "at least " : "",
+             allowed.text);
+    if (at_least ? value >= limit : value <= limit)
+        return;
+    result->outcome = GATE_OVER;
+    snprintf(result->by, sizeof result->by, "%s by %s", at_least ? "under" : "over",
+             metric_text(row->unit, at_least ? limit - value : value - limit).text);
+}
+
+static void growth_judge(struct gate_result *result, uint64_t before, uint64_t after)
+{
+    const struct budget_item *item = result->item;
+    enum metric_unit unit = metric_rows[item->metric].unit;
+    uint64_t grown = after > before ? after - before : 0;
+    uint64_t allowed = tolerance_allowed(&item->tolerance, before);
+    struct unit_text change = change_text(unit, before, after);
+    struct unit_text from, to, share = {""};
+
+    figures_text(unit, before, after, &from, &to);
+    if (before)
+        snprintf(share.text, sizeof share.text, "%+.1f %%, ",
+                 100.0 * ((double)after - (double)before) / (double)before);
+    snprintf(result->measured, sizeof result->measured, "%s (%s%s to %s)", change.text, share.text,
+             from.text, to.text);
+    snprintf(result->allowed, sizeof result->allowed, "+%s (%s)", metric_text(unit, allowed).text,
+             item->text);
+    if (grown <= allowed)
+        return;
+    result->outcome = GATE_OVER;
+    snprintf(result->by, sizeof result->by, "over by %s", metric_text(unit, grown - allowed).text);
+}
+
+/** The site with most of a figure, or NULL. */
+static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
+                                                  enum snapshot_figure figure)
+{
+    const struct snapshot_site *most = NULL;
+
+    for (size_t i = 0; i < snapshot->sites; i++)
+        if (snapshot->site[i].figure[figure] > (most ? most->figure[figure] : 0))
+            most = &snapshot->site[i];
+    return most;
+}
+
+/** The site that keeps segments free beside its blocks. */
+static void hint_pinned(const struct gate_input *input, struct gate_result *result)
+{
+    const struct snapshot_site *most = snapshot_pins_most(input->measured);
+    char name[512];
+
+    if (!most)
+        return;
+    snapshot_pinned_text(most, name, sizeof name);
+    snprintf(result->hint, sizeof result->hint, "pins most: %s %s", name,
+             unit_bytes(most->pinned_bytes).text);
+}
+
+/** Which site to look at first: what grew most, or what holds most. */
+static void hint_set(const struct gate_input *input, struct gate_result *result)
+{
+    const struct site_change *first = input->difference ? difference_first(input->difference)
+                                                        : NULL;
+    enum snapshot_figure figure = result->item->metric == METRIC_leaked_at_exit
+                                      ? SNAPSHOT_leaked_bytes
+                                      : SNAPSHOT_at_peak_bytes;
+    const struct snapshot_site *most;
+    char name[512];
+
+    if (!result->item->glob && result->item->metric == METRIC_fragmentation_overhead)
+        hint_pinned(input, result);
+    if (result->item->glob || metric_rows[result->item->metric].unit != METRIC_UNIT_BYTES)
+        return;
+    if (first && figure != SNAPSHOT_leaked_bytes) {
+        snapshot_site_text(first->site, name, sizeof name);
+        snprintf(result->hint, sizeof result->hint, "grew most: %s %s", name,
+                 change_text(METRIC_UNIT_BYTES, first->before[SNAPSHOT_peak_bytes],
+                             first->after[SNAPSHOT_peak_bytes])
+                     .text);
+        return;
+    }
+    most = site_with_most(input->measured, figure);
+    if (!most)
+        return;
+    snapshot_site_text(most, name, sizeof name);
+    snprintf(result->hint, sizeof result->hint, "most: %s %s", name,
+             unit_bytes(most->figure[figure]).text);
+}
+
+static int growth_result(const struct gate_input *input, struct gate_result *result, char *ret_why,
+                         size_t why_bytes)
+{
+    enum metric metric = result->item->metric;
+
+    if (!input->difference) {
+        snprintf(result->measured, sizeof result->measured, "%s",
+                 metric_text(metric_rows[metric].unit, input->measured->metric[metric]).text);
+        snprintf(result->allowed, sizeof result->allowed, "the new baseline");
+        result->outcome = GATE_ACCEPTED;
+        return 0;
+    }
+    if (!input->difference->base->has[metric]) {
+        snprintf(ret_why, why_bytes, "the baseline has no %s: renew it with --update-baseline",
+                 metric_rows[metric].key);
+        return -ENOENT;
+    }
+    growth_judge(result, input->difference->base->metric[metric], input->measured->metric[metric]);
+    return 0;
+}
+
+static int phase_result(const struct gate_input *input, struct gate *gate,
+                        struct gate_result *result, char *ret_why, size_t why_bytes)
+{
+    const struct budget_item *item = result->item;
+    uint64_t values[PHASE_METRIC_COUNT];
+    bool fitted;
+    int r = snapshot_measure_phases(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    limit_judge(result, values[item->phase_metric]);
+    return fitted ? 0 : gate_warn(gate, "[%s]: no phase fits this glob", item->name);
+}
+
+static int limit_result(const struct gate_input *input, struct gate *gate,
+                        struct gate_result *result, char *ret_why, size_t why_bytes)
+{
+    const struct budget_item *item = result->item;
+    uint64_t values[METRIC_COUNT];
+    bool fitted = true;
+    int r = 0;
+
+    if (item->is_phase)
+        return phase_result(input, gate, result, ret_why, why_bytes);
+    if (!item->glob) {
+        limit_judge(result, input->measured->metric[item->metric]);
+        return 0;
+    }
+    r = snapshot_measure_sites(input->trace, item->glob, values, &fitted, ret_why, why_bytes);
+    if (r < 0)
+        return r;
+    limit_judge(result, values[item->metric]);
+    if (!fitted)
+        r = gate_warn(gate, "[%s]: no site fits this glob", item->name);
+    return r;
+}
+
+int gate_create(const struct gate_input *input, struct gate **ret_gate, char *ret_why,
+                size_t why_bytes)
+{
+    size_t items = input->budget ? input->budget->items : 0;
+    struct gate *gate = calloc(1, sizeof *gate);
+    int r = -ENOMEM;
+
+    snprintf(ret_why, why_bytes, "out of memory");
+    if (gate)
+        gate->result = calloc(items + 1, sizeof *gate->result);
+    if (!gate || !gate->result)
+        goto destroy;
+    gate->trace = input->path;
+    gate->difference = input->difference;
+    for (; gate->results < items; gate->results++) {
+        struct gate_result *result = &gate->result[gate->results];
+
+        result->item = &input->budget->item[gate->results];
+        r = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
+                                    : limit_result(input, gate, result, ret_why, why_bytes);
+        if (r < 0)
+            goto destroy;
+        if (result->outcome == GATE_OVER) {
+            hint_set(input, result);
+            gate->over++;
+        }
+    }
+    *ret_gate = gate;
+    return 0;
+destroy:
+    gate_destroy(gate);
+    return r;
+}
+
+void gate_destroy(struct gate *gate)
+{
+    if (!gate)
+        return;
+    for (size_t i = 0; i < gate->warnings; i++)
+        free(gate->warning[i]);
+    free(gate->warning);
+    free(gate->result);
+    free(gate);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The outcome of a gate as text, JUnit XML, Markdown and GitHub annotations; see gate.h. Names come
+ * from traces and file names, so every form escapes what it is given.
+ */
+#include "tools/budget/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MARKDOWN_MOST      1000000 /* bytes; a job summary on GitHub may have 1,024 KiB */
+#define MARKDOWN_SITES     20
+#define GITHUB_ANNOTATIONS 5
+
+void gate_result_text(const struct gate_result *result, char *ret_text, size_t text_bytes)
+{
+    snprintf(ret_text, text_bytes, "measured %s, allowed %s%s%s%s%s", result->measured,
+             result->allowed, *result->by ? ", " : "", result->by, *result->hint ? "; " : "",
+             result->hint);
+}
+
+static void verdict_text(const struct gate *gate, char *ret_text, size_t text_bytes)
+{
+    if (gate->over)
+        snprintf(ret_text, text_bytes, "over budget: %zu of %zu", gate->over, gate->results);
+    else
+        snprintf(ret_text, text_bytes, "within budget: %zu checked", gate->results);
+}
+
+void gate_text(const struct gate *gate, FILE *out)
+{
+    char text[1200];
+
+    for (size_t i = 0; i < gate->results; i++) {
+        if (gate->result[i].outcome != GATE_OVER)
+            continue;
+        gate_result_text(&gate->result[i], text, sizeof text);
+        fprintf(out, "%s: %s\n", gate->result[i].item->name, text);
+    }
+    verdict_text(gate, text, sizeof text);
+    fprintf(out, "%s: %s\n", gate->trace, text);
+}
+
+/** Length of the UTF-8 character XML accepts at the start of a text; 0: none. */
+static size_t xml_character(const unsigned char *text)
+{
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = *text < 0x80             ? 1
+                    : (*text & 0xe0) == 0xc0 ? 2
+                    : (*text & 0xf0) == 0xe0 ? 3
+                    : (*text & 0xf8) == 0xf0 ? 4
+                                             : 0;
+    unsigned code = length == 1 ? *text : *text & (0xffU >> (length + 1));
+
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    if (!length || code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ||
+        code == 0xfffe || code == 0xffff || (code < ' ' && !strchr("\t\n\r", (int)code)))
+        return 0;
+    return length;
+}
+
+/** Text of an element or of an attribute; what XML cannot hold becomes a question mark. */
+static void xml_text(const char *text, FILE *out)
+{
+    while (*text) {
+        size_t length = xml_character((const unsigned char *)text);
+
+        if (length == 1 && (strchr("&<>\"'", *text) || *text < ' '))
+            fprintf(out, "&#%d;", *text);
+        else if (length)
+            fwrite(text, 1, length, out);
+        else
+            fputc('?', out);
+        text += length ? length : 1;
+    }
+}
+
+static void junit_case(const struct gate *gate, const struct gate_result *result, FILE *out)
+{
+    char text[1200];
+
+    fputs("    <testcase classname=\"", out);
+    xml_text(gate->trace, out);
+    fputs("\" name=\"", out);
+    xml_text(result->item->name, out);
+    gate_result_text(result, text, sizeof text);
+    if (result->outcome == GATE_WITHIN) {
+        fputs("\"/>\n", out);
+        return;
+    }
+    fputs(result->outcome == GATE_OVER ? "\"><failure type=\"over budget\" message=\""
+                                       : "\"><skipped message=\"",
+          out);
+    xml_text(text, out);
+    fputs("\"/></testcase>\n", out);
+}
+
+void gate_junit(const struct gate *gate, FILE *out)
+{
+    size_t accepted = 0;
+
+    for (size_t i = 0; i < gate->results; i++)
+        accepted += gate->result[i].outcome == GATE_ACCEPTED;
+    fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n", out);
+    fprintf(out,
+            "  <testsuite name=\"cupool check\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" "
+            "skipped=\"%zu\">\n",
+            gate->results, gate->over, accepted);
+    for (size_t i = 0; i < gate->results; i++)
+        junit_case(gate, &gate->result[i], out);
+    if (gate->warnings)
+        fputs("    <system-err>", out);
+    for (size_t i = 0; i < gate->warnings; i++) {
+        xml_text(gate->warning[i], out);
+        fputs("\n", out);
+    }
+    if (gate->warnings)
+        fputs("</system-err>\n", out);
+    fputs("  </testsuite>\n</testsuites>\n", out);
+}
+
+static void markdown_results(const struct gate *gate, FILE *out)
+{
+    static const char *const outcomes[] = {
+        [GATE_WITHIN] = "within", [GATE_OVER] = "over", [GATE_ACCEPTED] = "accepted"};
+
+    fputs("| budget | measured | allowed | | |\n|---|---:|---:|---|---|\n", out);
+    for (size_t i = 0; i < gate->results; i++) {
+        const struct gate_result *result = &gate->result[i];
+
+        fputs("| ", out);
+        markdown_text(result->item->name, out);
+        fputs(" | ", out);
+        markdown_text(result->measured, out);
+        fputs(" | ", out);
+        markdown_text(result->allowed, out);
+        fprintf(out, result->outcome == GATE_OVER ? " | **%s** | " : " | %s | ",
+                result->outcome == GATE_OVER ? result->by : outcomes[result->outcome]);
+        markdown_text(result->hint, out);
+        fputs(" |\n", out);
+    }
+}
+
+static void markdown_write(const struct gate *gate, FILE *out)
+{
+    char text[128];
+
+    verdict_text(gate, text, sizeof text);
+    fprintf(out, "## Device memory: %s\n\n", text);
+    markdown_text(gate->trace, out);
+    fputs("\n\n", out);
+    for (size_t i = 0; i < gate->warnings; i++) {
+        fputs("> **Warning:** ", out);
+        markdown_text(gate->warning[i], out);
+        fputs("\n\n", out);
+    }
+    if (gate->results)
+        markdown_results(gate, out);
+    if (gate->difference) {
+        fputs("\nAgainst the baseline, by site, at its own peak:\n\n", out);
+        difference_sites_markdown(gate->difference, MARKDOWN_SITES, out);
+    }
+}
+
+void gate_markdown(const struct gate *gate, FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+
+    if (!memory)
+        return;
+    markdown_write(gate, memory);
+    fclose(memory);
+    if (bytes > MARKDOWN_MOST) {
+        bytes = MARKDOWN_MOST;
+        while (bytes && text[bytes - 1] != '\n')
+            bytes--;
+        fwrite(text, 1, bytes, out);
+        fputs("\nThe rest was cut: it is longer than a summary may be.\n", out);
+    } else if (text) {
+        fwrite(text, 1, bytes, out);
+    }
+    free(text);
+}
+
+/** Text of a workflow command; in a property colons and commas are signs too. */
+static void github_text(const char *text, bool is_property, FILE *out)
+{
+    for (; *text; text++) {
+        if (strchr("%\r\n", *text) || (is_property && strchr(":,", *text)))
+            fprintf(out, "%%%02X", (unsigned char)*text);
+        else
+            fputc(*text, out);
+    }
+}
+
+static void github_error(const char *title, const char *text, FILE *out)
+{
+    fputs("::error title=cupool ", out);
+    github_text(title, true, out);
+    fputs("::", out);
+    github_text(text, false, out);
+    fputc('\n', out);
+}
+
+void gate_github(const struct gate *gate, FILE *out)
+{
+    size_t written = 0;
+    char text[1200];
+
+    for (size_t i = 0; i < gate->results; i++) {
+        if (gate->result[i].outcome != GATE_OVER)
+            continue;
+        if (written + 1 == GITHUB_ANNOTATIONS && gate->over > GITHUB_ANNOTATIONS) {
+            snprintf(text, sizeof text, "%zu more budgets are exceeded: see the job's log",
+                     gate->over - written);
+            github_error("check", text, out);
+            return;
+        }
+        gate_result_text(&gate->result[i], text, sizeof text);
+        github_error(gate->result[i].item->name, text, out);
+        written++;
+    }
+}

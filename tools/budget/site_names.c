@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See site_names.h. All names are looked up at creation; sites with one name are joined under the
+ * first of them.
+ */
+#include "tools/budget/site_names.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/symbols/frames.h"
+#include "tools/symbols/symbols.h"
+
+struct entry {
+    char *module, *function;
+    char *caller_module, *caller_function; /* of the innermost frame */
+    struct site_line line;
+    uint64_t first; /* site all sites of this name are counted under */
+    bool ignored;
+};
+
+struct site_names {
+    struct entry *entry; /* of site i + 1 */
+    size_t entries;
+};
+
+static const struct site_name unknown = {"unknown", "unknown"};
+
+/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
+static void suffix_cut(char *function)
+{
+    static const char *const suffixes[] = {
+        " [clone ", ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.",
+    };
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *found = strstr(function, suffixes[i]);
+
+        if (found && found != function)
+            *found = '\0';
+    }
+}
+
+static char *function_name(const struct trace_site *site)
+{
+    const char *known = site->function ? site->function : symbols_get(site)->function;
+    char *function;
+
+    if (known) {
+        function = strdup(known);
+        if (function && !site->function)
+            suffix_cut(function);
+        return function;
+    }
+    return asprintf(&function, "+%#llx", (unsigned long long)site->offset) < 0 ? NULL : function;
+}
+
+static const char *module_name(const struct trace_site *site)
+{
+    /* Outside of any module an address is one of this run only. */
+    return site->module ? frame_file_name(site->module) : unknown.module;
+}
+
+static struct site_line line_of(const struct trace_site *site)
+{
+    const struct symbol *symbol = symbols_get(site);
+    const struct symbol_frame *own = symbol->frames ? &symbol->frame[symbol->frames - 1] : NULL;
+
+    if (site->function)
+        return (struct site_line){site->module, site->line};
+    return own ? (struct site_line){own->file, own->line} : (struct site_line){0};
+}
+
+static int entry_init(struct entry *entry, const struct trace_reader *reader, uint64_t site)
+{
+    struct trace_site caller = {0};
+    struct frame location;
+
+    trace_reader_site(reader, site, &caller);
+    if (!frames_location(reader, site, &location))
+        location.site = caller;
+    entry->module = strdup(module_name(&location.site));
+    entry->function = location.site.module ? function_name(&location.site)
+                                           : strdup(unknown.function);
+    entry->caller_module = strdup(module_name(&caller));
+    entry->caller_function = caller.module ? function_name(&caller) : strdup(unknown.function);
+    entry->line = line_of(&location.site);
+    return entry->module && entry->function && entry->caller_module && entry->caller_function
+               ? 0
+               : -ENOMEM;
+}
+
+static void entry_done(struct entry *entry)
+{
+    free(entry->module);
+    free(entry->function);
+    free(entry->caller_module);
+    free(entry->caller_function);
+}
+
+static bool entry_fits(const struct entry *entry, const char *glob)
+{
+    const struct site_name name = {entry->module, entry->function};
+    const struct site_name caller = {entry->caller_module, entry->caller_function};
+
+    return site_name_fits(&name, glob) || site_name_fits(&caller, glob);
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    const struct entry *left = *(const struct entry *const *)a;
+    const struct entry *right = *(const struct entry *const *)b;
+    int order = strcmp(left->module, right->module);
+
+    order = order ? order : strcmp(left->function, right->function);
+    return order ? order : (left > right) - (left < right);
+}
+
+/** Finds the first site of each name. */
+static int entries_join(struct site_names *names)
+{
+    struct entry **sorted = calloc(names->entries + 1, sizeof *sorted);
+
+    if (!sorted)
+        return -ENOMEM;
+    for (size_t i = 0; i < names->entries; i++)
+        sorted[i] = &names->entry[i];
+    qsort(sorted, names->entries, sizeof(struct entry *), entry_compare);
+    for (size_t i = 0; i < names->entries; i++) {
+        bool same = i && !strcmp(sorted[i]->module, sorted[i - 1]->module) &&
+                    !strcmp(sorted[i]->function, sorted[i - 1]->function);
+
+        sorted[i]->first = same ? sorted[i - 1]->first : (uint64_t)(sorted[i] - names->entry) + 1;
+    }
+    free(sorted);
+    return 0;
+}
+
+size_t site_function_length(const char *function)
+{
+    static const char of_method[] = " const";
+    size_t length = strlen(function), suffix = sizeof of_method - 1, depth = 0;
+
+    if (length > suffix && !strcmp(function + length - suffix, of_method))
+        length -= suffix;
+    if (!length || function[length - 1] != ')')
+        return strlen(function);
+    while (length) {
+        char sign = function[--length];
+
+        depth += sign == ')';
+        depth -= sign == '(';
+        if (!depth)
+            break;
+    }
+    return length ? length : strlen(function);
+}
+
+bool site_name_fits(const struct site_name *name, const char *glob)
+{
+    char *function = strndup(name->function, site_function_length(name->function));
+    bool fits = fnmatch(glob, name->module, 0) == 0 || fnmatch(glob, name->function, 0) == 0 ||
+                (function && fnmatch(glob, function, 0) == 0);
+
+    free(function);
+    return fits;
+}
+
+int site_names_create(const struct trace_reader *reader, const char *const *ignored,
+                      size_t ignored_count, struct site_names **ret_names)
+{
+    struct site_names *names = calloc(1, sizeof *names);
+    size_t sites = trace_reader_summary(reader)->sites;
+    int r = -ENOMEM;
+
+    if (names)
+        names->entry = calloc(sites + 1, sizeof *names->entry);
+    if (!names || !names->entry)
+        goto destroy;
+    for (; names->entries < sites; names->entries++) {
+        struct entry *entry = &names->entry[names->entries];
+
+        r = entry_init(entry, reader, names->entries + 1);
+        if (r < 0) {
+            entry_done(entry);
+            goto destroy;
+        }
+        for (size_t i = 0; i < ignored_count && !entry->ignored; i++)
+            entry->ignored = entry_fits(entry, ignored[i]);
+    }
+    r = entries_join(names);
+    if (r < 0)
+        goto destroy;
+    *ret_names = names;
+    return 0;
+destroy:
+    site_names_destroy(names);
+    return r;
+}
+
+void site_names_destroy(struct site_names *names)
+{
+    if (!names)
+        return;
+    for (size_t i = 0; i < names->entries; i++)
+        entry_done(&names->entry[i]);
+    free(names->entry);
+    free(names);
+}
+
+static const struct entry *entry_of(const struct site_names *names, uint64_t site)
+{
+    return site && site <= names->entries ? &names->entry[site - 1] : NULL;
+}
+
+struct site_name site_names_get(const struct site_names *names, uint64_t site)
+{
+    const struct entry *entry = entry_of(names, site);
+
+    return entry ? (struct site_name){entry->module, entry->function} : unknown;
+}
+
+struct site_line site_names_line(const struct site_names *names, uint64_t site)
+{
+    const struct entry *entry = entry_of(names, site);
+
+    return entry ? entry->line : (struct site_line){0};
+}
+
+uint64_t site_names_first(const struct site_names *names, uint64_t site)
+{
+    const struct entry *entry = entry_of(names, site);
+
+    return entry ? entry->first : 0;
+}
+
+static bool choice_map(void *context, uint64_t site, uint64_t *ret_site)
+{
+    struct site_choice *choice = context;
+    const struct entry *entry = entry_of(choice->names, site);
+    bool fits = !choice->glob ||
+                (entry ? entry_fits(entry, choice->glob) : site_name_fits(&unknown, choice->glob));
+
+    if ((entry && entry->ignored) || !fits)
+        return false;
+    choice->fitted = true;
+    *ret_site = entry ? entry->first : 0;
+    return true;
+}
+
+struct analysis_lens site_choice_lens(struct site_choice *choice)
+{
+    return (struct analysis_lens){.map = choice_map, .context = choice};
+}

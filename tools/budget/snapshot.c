@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See snapshot.h. Here: from a trace.
+ */
+#include "tools/budget/snapshot.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/report/base/report.h"
+#include "tools/symbols/symbols.h"
+#include "tools/trace/trace_open.h"
+
+const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT] = {
+#define FIGURE(name, value) #name,
+    SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+};
+
+int snapshot_site_compare_name(const void *a, const void *b)
+{
+    const struct snapshot_site *left = a, *right = b;
+    int order = strcmp(left->module, right->module);
+
+    return order ? order : strcmp(left->function, right->function);
+}
+
+int snapshot_site_compare(const void *a, const void *b)
+{
+    const struct snapshot_site *left = a, *right = b;
+
+    for (int i = 0; i < SNAPSHOT_FIGURE_COUNT; i++)
+        if (left->figure[i] != right->figure[i])
+            return left->figure[i] > right->figure[i] ? -1 : 1;
+    return snapshot_site_compare_name(a, b);
+}
+
+void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
+{
+    int length = (int)site_function_length(site->function);
+
+    if (!site->file)
+        snprintf(ret_text, text_bytes, "%.*s (%s)", length, site->function, site->module);
+    else if (!strcmp(site->file, site->module)) /* Python */
+        snprintf(ret_text, text_bytes, "%s:%llu %s", site->file, (unsigned long long)site->line,
+                 site->function);
+    else
+        snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
+                 (unsigned long long)site->line, length, site->function, site->module);
+}
+
+void snapshot_pinned_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
+{
+    struct snapshot_site there = *site;
+
+    if (site->pinned_line)
+        there.line = site->pinned_line;
+    snapshot_site_text(&there, ret_text, text_bytes);
+}
+
+const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot)
+{
+    const struct snapshot_site *most = NULL;
+
+    for (size_t i = 0; i < snapshot->sites; i++)
+        if (snapshot->site[i].pinned_bytes > (most ? most->pinned_bytes : 0))
+            most = &snapshot->site[i];
+    return most;
+}
+
+int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
+                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
+{
+    struct snapshot_trace trace = {0};
+    char why[256];
+    int r = trace_open(path, &trace.reader, why, sizeof why);
+
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s: %s", path, why,
+                 r == -ENOENT            ? "name a file that 'cupool run' wrote"
+                 : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
+                                         : "record it again");
+        return r;
+    }
+    r = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s: out of memory", path);
+        trace_reader_close(trace.reader);
+        return r;
+    }
+    *ret_trace = trace;
+    return 0;
+}
+
+void snapshot_trace_close(struct snapshot_trace *trace)
+{
+    site_names_destroy(trace->names);
+    trace_reader_close(trace->reader);
+    symbols_done();
+}
+
+static int devices_copy(struct snapshot *snapshot, const struct analysis *analysis)
+{
+    snapshot->device = calloc(analysis->devices + 1, sizeof *snapshot->device);
+    if (!snapshot->device)
+        return -ENOMEM;
+    for (; snapshot->devices < analysis->devices; snapshot->devices++) {
+        const struct analysis_device *from = &analysis->device[snapshot->devices];
+        struct snapshot_device *to = &snapshot->device[snapshot->devices];
+
+        to->name = strdup(from->name);
+        if (asprintf(&to->driver, "%llu.%llu", (unsigned long long)from->driver_version / 1000,
+                     (unsigned long long)from->driver_version % 1000 / 10) < 0)
+            to->driver = NULL;
+        if (!to->name || !to->driver) {
+            free(to->name);
+            free(to->driver);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/** What the stacks of one line of a site have, under the number of its first stack. */
+struct line_tally {
+    uint64_t first, stack, leaked_bytes, live_bytes;
+    struct site_line line;
+};
+
+static int line_compare(const void *a, const void *b)
+{
+    const struct line_tally *left = a, *right = b;
+
+    if (left->first != right->first)
+        return left->first < right->first ? -1 : 1;
+    if (left->line.line != right->line.line)
+        return left->line.line < right->line.line ? -1 : 1;
+    return (left->stack > right->stack) - (left->stack < right->stack);
+}
+
+static bool line_is_more(const struct line_tally *line, const struct line_tally *than)
+{
+    if (line->leaked_bytes != than->leaked_bytes)
+        return line->leaked_bytes > than->leaked_bytes;
+    return line->live_bytes > than->live_bytes;
+}
+
+/** Lines of all stacks, those of one site together; free() them. */
+static struct line_tally *lines_sum(const struct analysis *analysis, const struct site_names *names,
+                                    size_t *ret_count)
+{
+    size_t rows = analysis->stacks.rows, count = 0;
+    struct line_tally *lines = calloc(rows + 1, sizeof *lines);
+
+    for (size_t i = 0; lines && i < rows; i++) {
+        const struct tally *row = &analysis->stacks.row[i];
+
+        lines[i] = (struct line_tally){site_names_first(names, row->key), row->key,
+                                       row->leaked_bytes, row->live_bytes.peak,
+                                       site_names_line(names, row->key)};
+    }
+    if (lines)
+        qsort(lines, rows, sizeof *lines, line_compare);
+    for (size_t i = 0; lines && i < rows; i++) {
+        struct line_tally *last = count ? &lines[count - 1] : NULL;
+
+        if (last && last->first == lines[i].first && last->line.line == lines[i].line.line) {
+            last->leaked_bytes += lines[i].leaked_bytes;
+            last->live_bytes += lines[i].live_bytes;
+        } else {
+            lines[count++] = lines[i];
+        }
+    }
+    *ret_count = count;
+    return lines;
+}
+
+/** The line of a site that leaks most, else holds most. */
+static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
+{
+    const struct line_tally *most = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        if (lines[i].first == first && (!most || line_is_more(&lines[i], most)))
+            most = &lines[i];
+    return most ? most->line : (struct site_line){0};
+}
+
+static int line_copy(struct snapshot_site *site, struct site_line line)
+{
+    if (!line.file || !line.line)
+        return 0;
+    site->file = strdup(frame_file_name(line.file));
+    site->line = line.line;
+    return site->file ? 0 : -ENOMEM;
+}
+
+/** What a site pins, and the line of its stack that pins most. */
+static void pinned_set(struct snapshot_site *site, const struct analysis *analysis,
+                       const struct site_names *names, uint64_t key)
+{
+    const struct fragmentation *fragmentation = &analysis->fragmentation;
+
+    for (size_t i = 0; i < fragmentation->sites && !site->pinned_bytes; i++)
+        if (fragmentation->site[i].key == key)
+            site->pinned_bytes = fragmentation->site[i].pinned_bytes;
+    for (size_t i = 0; i < fragmentation->stacks && site->pinned_bytes; i++)
+        if (site_names_first(names, fragmentation->stack[i].key) == key) {
+            site->pinned_line = site_names_line(names, fragmentation->stack[i].key).line;
+            break;
+        }
+}
+
+static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
+                      const struct site_names *names)
+{
+    size_t count = 0;
+    struct line_tally *lines = lines_sum(analysis, names, &count);
+    int r = 0;
+
+    snapshot->site = calloc(analysis->sites.rows + 1, sizeof *snapshot->site);
+    if (!snapshot->site || !lines)
+        r = -ENOMEM;
+    for (size_t i = 0; i < analysis->sites.rows && r == 0; i++) {
+        const struct tally *row = &analysis->sites.row[i];
+        struct snapshot_site *site = &snapshot->site[snapshot->sites++];
+        struct site_name name = site_names_get(names, row->key);
+
+        site->module = strdup(name.module);
+        site->function = strdup(name.function);
+#define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
+        SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+        pinned_set(site, analysis, names, row->key);
+        r = line_copy(site, line_choose(lines, count, row->key));
+        if (!site->module || !site->function)
+            r = -ENOMEM;
+    }
+    free(lines);
+    if (r == 0)
+        qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
+    return r;
+}
+
+static int text_compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int ignored_copy(struct snapshot *snapshot, const char *const *ignored, size_t count)
+{
+    snapshot->ignored = calloc(count + 1, sizeof *snapshot->ignored);
+    if (!snapshot->ignored)
+        return -ENOMEM;
+    for (; snapshot->ignored_count < count; snapshot->ignored_count++) {
+        char *copy = strdup(ignored[snapshot->ignored_count]);
+
+        if (!copy)
+            return -ENOMEM;
+        snapshot->ignored[snapshot->ignored_count] = copy;
+    }
+    qsort(snapshot->ignored, count, sizeof(char *), text_compare);
+    return 0;
+}
+
+static int analyse(const struct snapshot_trace *trace, struct site_choice *choice,
+                   struct analysis **ret_analysis, char *ret_why, size_t why_bytes)
+{
+    struct analysis_lens lens = site_choice_lens(choice);
+    const struct analysis_request request = {.lens = &lens, .window = trace->window};
+
+    return analysis_create_as(trace->reader, &request, ret_analysis, ret_why, why_bytes);
+}
+
+int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
+                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
+                     size_t why_bytes)
+{
+    struct site_choice all = {.names = trace->names};
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct analysis *analysis = NULL;
+    int r;
+
+    snprintf(ret_why, why_bytes, "out of memory");
+    r = snapshot ? analyse(trace, &all, &analysis, ret_why, why_bytes) : -ENOMEM;
+    if (r < 0)
+        goto destroy;
+    metrics_measure(analysis, snapshot->metric);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        snapshot->has[i] = true;
+    snapshot->has_pinned = true;
+    report_incomplete(&analysis->recording, snapshot->incomplete, sizeof snapshot->incomplete);
+    r = devices_copy(snapshot, analysis);
+    if (r == 0)
+        r = sites_copy(snapshot, analysis, trace->names);
+    if (r == 0)
+        r = ignored_copy(snapshot, ignored, ignored_count);
+    if (r < 0)
+        goto destroy;
+    analysis_destroy(analysis);
+    *ret_snapshot = snapshot;
+    return 0;
+destroy:
+    analysis_destroy(analysis);
+    snapshot_destroy(snapshot);
+    return r;
+}
+
+int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
+                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
+                           size_t why_bytes)
+{
+    struct site_choice choice = {.names = trace->names, .glob = glob};
+    struct analysis *analysis;
+    int r = analyse(trace, &choice, &analysis, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    metrics_measure(analysis, ret_values);
+    *ret_fitted = choice.fitted;
+    analysis_destroy(analysis);
+    return 0;
+}
+
+/** Keeps the higher of each figure. */
+static void phase_measure(const struct analysis_phase *p, uint64_t values[PHASE_METRIC_COUNT])
+{
+    const uint64_t found[PHASE_METRIC_COUNT] = {
+#define PHASE_METRIC(key, unit, report, value) [PHASE_METRIC_##key] = (value),
+        PHASE_METRICS(PHASE_METRIC)
+#undef PHASE_METRIC
+    };
+
+    for (int i = 0; i < PHASE_METRIC_COUNT; i++)
+        if (found[i] > values[i])
+            values[i] = found[i];
+}
+
+int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
+                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
+                            char *ret_why, size_t why_bytes)
+{
+    struct site_choice all = {.names = trace->names};
+    struct analysis *analysis;
+    int r = analyse(trace, &all, &analysis, ret_why, why_bytes);
+
+    if (r < 0)
+        return r;
+    memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
+    *ret_fitted = false;
+    for (size_t i = 0; i < analysis->phases; i++) {
+        if (fnmatch(glob, analysis->phase[i].name, 0) != 0)
+            continue;
+        *ret_fitted = true;
+        phase_measure(&analysis->phase[i], ret_values);
+    }
+    analysis_destroy(analysis);
+    return 0;
+}
+
+/** JSON begins with a brace, a trace does not. */
+static bool is_json(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    int first = ' ';
+
+    while (file && (first == ' ' || first == '\t' || first == '\n' || first == '\r'))
+        first = fgetc(file);
+    if (file)
+        fclose(file);
+    return first == '{';
+}
+
+int snapshot_load(const char *path, const struct window_request *window,
+                  struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes)
+{
+    struct snapshot_trace trace;
+    char why[256];
+    bool part = window_is_wanted(window), baseline = is_json(path);
+    int r;
+
+    if (baseline && part) {
+        snprintf(ret_why, why_bytes, "%s: a baseline is of a whole run: give a trace", path);
+        return -EINVAL;
+    }
+    if (baseline)
+        return baseline_read(path, ret_snapshot, ret_why, why_bytes);
+    r = snapshot_trace_open(path, NULL, 0, &trace, ret_why, why_bytes);
+    if (r < 0)
+        return r;
+    if (part)
+        r = window_resolve(window, trace.reader, &trace.window, why, sizeof why);
+    if (r == 0)
+        r = snapshot_measure(&trace, NULL, 0, ret_snapshot, why, sizeof why);
+    if (r < 0)
+        snprintf(ret_why, why_bytes, "%s: %s", path, why);
+    snapshot_trace_close(&trace);
+    return r;
+}
+
+void snapshot_destroy(struct snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    for (size_t i = 0; i < snapshot->devices; i++) {
+        free(snapshot->device[i].name);
+        free(snapshot->device[i].driver);
+    }
+    for (size_t i = 0; i < snapshot->sites; i++) {
+        free(snapshot->site[i].module);
+        free(snapshot->site[i].function);
+        free(snapshot->site[i].file);
+    }
+    for (size_t i = 0; i < snapshot->ignored_count; i++)
+        free(snapshot->ignored[i]);
+    free(snapshot->device);
+    free(snapshot->site);
+    free(snapshot->ignored);
+    free(snapshot);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What two runs are compared by: the figures of the table in metrics.h, the devices, and the sites
+ * under names that outlive a rebuild. It comes from a trace or from a baseline file, and holds
+ * nothing that differs between identical runs: no times, pids, addresses or host names.
+ *
+ * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, made to be kept in a
+ * repository. It has the largest sites only and says how many it left out.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_BUDGET_SNAPSHOT_H
+#define TOOLS_BUDGET_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "tools/budget/metrics.h"
+#include "tools/budget/site_names.h"
+#include "tools/analysis/window.h"
+
+#define SNAPSHOT_BASELINE_SITES 50
+
+/*
+ * FIGURE(name, value from `struct tally *row`)   figures of a site, in the order sites sort by.
+ */
+#define SNAPSHOT_FIGURES(FIGURE)                                                                   \
+    FIGURE(peak_bytes, row->live_bytes.peak)                                                       \
+    FIGURE(leaked_bytes, row->leaked_bytes)                                                        \
+    FIGURE(at_peak_bytes, row->live_bytes.at_peak)                                                 \
+    FIGURE(requested_bytes, row->requested_bytes)                                                  \
+    FIGURE(allocations, row->allocations)
+
+enum snapshot_figure {
+#define FIGURE(name, value) SNAPSHOT_##name,
+    SNAPSHOT_FIGURES(FIGURE)
+#undef FIGURE
+        SNAPSHOT_FIGURE_COUNT
+};
+
+extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
+
+struct snapshot_site {
+    char *module, *function;
+    char *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
+    uint64_t line;
+    uint64_t pinned_bytes; /* free space of segments (fragmentation.h); 0 in baselines */
+    uint64_t pinned_line;  /* in the same file, that pins most */
+    uint64_t figure[SNAPSHOT_FIGURE_COUNT];
+};
+
+struct snapshot_device {
+    char *name, *driver;
+};
+
+struct snapshot {
+    bool has[METRIC_COUNT]; /* a baseline of an older cupool may lack some */
+    uint64_t metric[METRIC_COUNT];
+    struct snapshot_device *device;
+    size_t devices;
+    struct snapshot_site *site; /* by figures, largest first, then by name */
+    size_t sites;
+    uint64_t sites_left_out; /* smaller than all that are here */
+    bool has_pinned;         /* it is not of a baseline */
+    char **ignored;          /* globs of sites that count nowhere, sorted */
+    size_t ignored_count;
+    char incomplete[256]; /* what the trace lacks; empty: nothing */
+};
+
+/** A trace opened for measuring. */
+struct snapshot_trace {
+    struct trace_reader *reader;
+    struct site_names *names;
+    struct analysis_window window; /* the part that is measured */
+};
+
+/** Opens a trace. On failure `ret_why` says what, where and what to do.
+ */
+int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
+                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes);
+void snapshot_trace_close(struct snapshot_trace *trace);
+
+/** Errors: negative errno, with one line in ret_why. */
+int snapshot_measure(const struct snapshot_trace *trace, const char *const *ignored,
+                     size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
+                     size_t why_bytes);
+
+/** The table's figures of the sites that fit a glob alone. `ret_fitted`: there is such a site. */
+int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
+                           uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
+                           size_t why_bytes);
+
+/** The highest figures of the phases whose names fit a glob. `ret_fitted`: there is such a phase.
+ */
+int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
+                            uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
+                            char *ret_why, size_t why_bytes);
+
+/**
+ * Reads a trace or a baseline, whichever the file is. `window` may ask for a part of the run, which
+ * baselines have none of. Errors as above.
+ */
+int snapshot_load(const char *path, const struct window_request *window,
+                  struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes);
+
+/** NULL is accepted. */
+void snapshot_destroy(struct snapshot *snapshot);
+
+/** For qsort: figures, largest first, then module and function. */
+int snapshot_site_compare(const void *a, const void *b);
+
+/** By module and function, the order of baselines. */
+int snapshot_site_compare_name(const void *a, const void *b);
+
+/** The site that pins most of the free space of segments, or NULL. */
+const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot);
+
+/** As below, with the line that pins most. */
+void snapshot_pinned_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);
+
+/** For people: "model.cc:41 decode (libmodel.so)", without a line "decode (libmodel.so)". */
+void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes);
+
+/* baseline.c */
+
+/** Errors: -ENOENT and others of the system, -EBADMSG, -EPROTONOSUPPORT, with ret_why. */
+int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_why,
+                  size_t why_bytes);
+
+/** Replaces the file whole. Errors: negative errno. */
+int baseline_write(const struct snapshot *snapshot, const char *path);
+
+/** A metric's figure as the files have it: shares in percent. */
+json_t *metric_json(enum metric_unit unit, uint64_t value);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See locate.h. Each list is tried in order, relative to the directory of the running binary.
+ */
+#include "tools/cli/locate.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const library_places[] = {"../shim/libcupool.so", "../lib*/cupool/libcupool.so",
+                                             "../lib*/libcupool.so", "../lib*/*/libcupool.so",
+                                             NULL};
+
+static const char *const simulated_places[] = {"../tests/simgpu/libcuda.so.1",
+                                               "../lib*/cupool/sim/libcuda.so.1",
+                                               "../lib*/*/cupool/sim/libcuda.so.1", NULL};
+
+static int own_directory(char *ret_path, size_t path_bytes)
+{
+    ssize_t length = readlink("/proc/self/exe", ret_path, path_bytes - 1);
+
+    if (length < 0)
+        return -errno;
+    ret_path[length] = '\0';
+    *strrchr(ret_path, '/') = '\0';
+    return 0;
+}
+
+/** The directory of a file made absolute and plain; a link that the file may be stays. */
+static void path_clean(const char *path, char *ret_path, size_t path_bytes)
+{
+    const char *name = strrchr(path, '/');
+    char directory[PATH_MAX], real[PATH_MAX];
+
+    snprintf(directory, sizeof directory, "%.*s", name ? (int)(name - path) : 1, name ? path : ".");
+    if (realpath(directory, real))
+        snprintf(ret_path, path_bytes, "%s/%s", real, name ? name + 1 : path);
+    else
+        snprintf(ret_path, path_bytes, "%s", path);
+}
+
+/** First file that matches a place. On -ENOENT `ret_path` is the first place itself. */
+static int place_find(const char *const *places, char *ret_path, size_t path_bytes)
+{
+    char directory[PATH_MAX], pattern[PATH_MAX + 64];
+    int r = own_directory(directory, sizeof directory);
+
+    if (r < 0) {
+        snprintf(ret_path, path_bytes, "/proc/self/exe");
+        return r;
+    }
+    for (size_t i = 0; places[i]; i++) {
+        glob_t found;
+
+        snprintf(pattern, sizeof pattern, "%s/%s", directory, places[i]);
+        if (glob(pattern, 0, NULL, &found) == 0) {
+            path_clean(found.gl_pathv[0], ret_path, path_bytes);
+            globfree(&found);
+            return 0;
+        }
+    }
+    snprintf(ret_path, path_bytes, "%s/%s", directory, places[0]);
+    return -ENOENT;
+}
+
+int locate_library(char *ret_path, size_t path_bytes)
+{
+    const char *named = getenv("CUPOOL_LIBRARY");
+
+    if (!named || !*named)
+        return place_find(library_places, ret_path, path_bytes);
+    path_clean(named, ret_path, path_bytes);
+    return access(ret_path, R_OK) < 0 ? -ENOENT : 0;
+}
+
+int locate_simulated_device(char *ret_path, size_t path_bytes)
+{
+    int r = place_find(simulated_places, ret_path, path_bytes);
+
+    *strrchr(ret_path, '/') = '\0';
+    return r;
+}
+
+int locate_use_simulated_device(const char *directory, const char *profile)
+{
+    const char *before = getenv("LD_LIBRARY_PATH");
+    char *joined = NULL;
+    int r = 0;
+
+    if (asprintf(&joined, "%s%s%s", directory, before && *before ? ":" : "", before ? before : "") <
+        0)
+        return -ENOMEM;
+    if (setenv("LD_LIBRARY_PATH", joined, 1) < 0 ||
+        (profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0))
+        r = -errno;
+    free(joined);
+    return r;
+}
+
+const char *locate_display(const char *path)
+{
+    char directory[PATH_MAX];
+    size_t length;
+
+    if (!getcwd(directory, sizeof directory))
+        return path;
+    length = strlen(directory);
+    return !strncmp(path, directory, length) && path[length] == '/' ? path + length + 1 : path;
+}

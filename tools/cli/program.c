@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See program.h. A runtime that is linked in statically leaves its entry points in the symbol
+ * table; of a stripped program its request for the driver's function table remains in the data.
+ */
+#include "tools/cli/program.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/** First executable of that name on PATH. */
+static int path_find(const char *name, char *ret_path, size_t path_bytes)
+{
+    const char *path = getenv("PATH");
+    int r = -ENOENT;
+
+    if (!name || !*name)
+        return r;
+    if (strchr(name, '/')) {
+        snprintf(ret_path, path_bytes, "%s", name);
+        return access(name, F_OK) < 0 ? -errno : access(name, X_OK) < 0 ? -EACCES : 0;
+    }
+    for (const char *at = path ? path : "/bin:/usr/bin", *end; at; at = *end ? end + 1 : NULL) {
+        end = strchrnul(at, ':');
+        snprintf(ret_path, path_bytes, "%.*s%s%s", (int)(end - at), at, end == at ? "" : "/", name);
+        if (access(ret_path, X_OK) == 0)
+            return 0;
+        if (errno == EACCES)
+            r = -EACCES;
+    }
+    return r;
+}
+
+static bool is_cuda_library(const char *name)
+{
+    static const char *const prefixes[] = {"libcuda", "libcublas", "libcudnn",    "libnvrtc",
+                                           "libnccl", "libcufft",  "libnvJitLink"};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
+            return true;
+    return false;
+}
+
+static void library_add(struct program *program, const char *name)
+{
+    if (!name || !is_cuda_library(name))
+        return;
+    program->needs_driver |= !strncmp(name, "libcuda.so", strlen("libcuda.so"));
+    if (program->libraries < PROGRAM_LIBRARIES)
+        snprintf(program->library[program->libraries++], sizeof *program->library, "%s", name);
+}
+
+static void dynamic_read(struct program *program, Elf *elf, Elf_Scn *section,
+                         const GElf_Shdr *header)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    GElf_Dyn entry;
+
+    for (int i = 0; data && gelf_getdyn(data, i, &entry) && entry.d_tag != DT_NULL; i++)
+        if (entry.d_tag == DT_NEEDED)
+            library_add(program, elf_strptr(elf, header->sh_link, entry.d_un.d_val));
+}
+
+/* Of hooks.def, those that take or give memory. */
+static const char *const memory_functions[] = {
+#define MEMORY_POOLED(name) #name,
+#define MEMORY_TAKES(name)  #name,
+#define MEMORY_GIVES(name)  #name,
+#define MEMORY_RECORDED(name)
+#define MEMORY_CONTEXT(name)
+#define MEMORY_CAPTURE(name)
+#define MEMORY_RESOLVE(name)
+#define MEMORY_QUERY(name)
+#define MEMORY_WATCHES(name)
+#define HOOK(action, family, name, since, params, args) MEMORY_##action(name)
+#define WATCHES(family, name, since, params, args)
+#include "shim/resolve/hooks.def"
+};
+
+const char *program_memory_function(const char *name)
+{
+    for (size_t i = 0; i < sizeof memory_functions / sizeof *memory_functions; i++)
+        if (!strcmp(memory_functions[i], name))
+            return memory_functions[i];
+    return NULL;
+}
+
+/** What the loader will bind: the functions it calls, and a dlsym of its own. */
+static void imports_read(struct program *program, Elf *elf, Elf_Scn *section,
+                         const GElf_Shdr *header)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    GElf_Sym symbol;
+
+    for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
+        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name), *function;
+
+        if (!name)
+            continue;
+        if (symbol.st_shndx != SHN_UNDEF) {
+            program->defines_dlsym |= !strcmp(name, "dlsym");
+            continue;
+        }
+        program->uses_dlmopen |= !strcmp(name, "dlmopen");
+        function = program_memory_function(name);
+        if (function && program->imports < PROGRAM_IMPORTS)
+            program->import[program->imports++] = function;
+    }
+}
+
+static bool symbols_define_runtime(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    GElf_Sym symbol;
+
+    for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
+        const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
+
+        if (symbol.st_shndx != SHN_UNDEF && name && !strcmp(name, "cudaMalloc"))
+            return true;
+    }
+    return false;
+}
+
+static bool data_asks_for_driver(Elf_Scn *section)
+{
+    static const char wanted[] = "cuGetProcAddress_v2";
+    Elf_Data *data = elf_getdata(section, NULL);
+
+    return data && data->d_buf && memmem(data->d_buf, data->d_size, wanted, sizeof wanted);
+}
+
+static void sections_read(struct program *program, Elf *elf)
+{
+    Elf_Scn *section = NULL;
+    GElf_Shdr header;
+    bool asks = false;
+
+    while ((section = elf_nextscn(elf, section))) {
+        const char *name;
+        size_t names;
+
+        if (!gelf_getshdr(section, &header) || elf_getshdrstrndx(elf, &names) < 0)
+            continue;
+        name = elf_strptr(elf, names, header.sh_name);
+        if (header.sh_type == SHT_DYNAMIC)
+            dynamic_read(program, elf, section, &header);
+        if (header.sh_type == SHT_DYNSYM)
+            imports_read(program, elf, section, &header);
+        if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
+            program->has_static_cudart |= symbols_define_runtime(elf, section, &header);
+        else if (name && !strcmp(name, ".rodata"))
+            asks = data_asks_for_driver(section);
+    }
+    program->has_static_cudart |= asks;
+}
+
+static void segments_read(struct program *program, Elf *elf)
+{
+    size_t count;
+    GElf_Phdr header;
+
+    if (elf_getphdrnum(elf, &count) < 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (gelf_getphdr(elf, (int)i, &header) && header.p_type == PT_INTERP)
+            program->is_dynamic = true;
+}
+
+/** The interpreter of a script: the first word behind "#!". */
+static bool script_read(struct program *program, int fd)
+{
+    char line[PATH_MAX] = "";
+    char *word;
+
+    if (pread(fd, line, sizeof line - 1, 0) < 2 || strncmp(line, "#!", 2) != 0)
+        return false;
+    word = line + 2 + strspn(line + 2, " \t");
+    word[strcspn(word, " \t\n")] = '\0';
+    snprintf(program->interpreter, sizeof program->interpreter, "%s", word);
+    return *word;
+}
+
+static int file_read(struct program *program, int fd)
+{
+    Elf *elf;
+
+    if (script_read(program, fd))
+        return 0;
+    if (elf_version(EV_CURRENT) == EV_NONE)
+        return -ENOEXEC;
+    elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+    if (!elf || elf_kind(elf) != ELF_K_ELF) {
+        elf_end(elf);
+        return -ENOEXEC;
+    }
+    program->is_elf = true;
+    segments_read(program, elf);
+    sections_read(program, elf);
+    elf_end(elf);
+    return 0;
+}
+
+int program_inspect(const char *name, struct program *ret_program)
+{
+    struct stat status;
+    int fd, r;
+
+    memset(ret_program, 0, sizeof *ret_program);
+    r = path_find(name, ret_program->path, sizeof ret_program->path);
+    if (r < 0)
+        return r;
+    fd = open(ret_program->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0) {
+        r = -errno;
+    } else if (!S_ISREG(status.st_mode)) {
+        r = -EACCES;
+    } else {
+        ret_program->is_privileged = (status.st_mode & (S_ISUID | S_ISGID)) ||
+                                     fgetxattr(fd, "security.capability", NULL, 0) > 0;
+        r = file_read(ret_program, fd);
+    }
+    close(fd);
+    return r;
+}
+
+const char *program_escape(const struct program *program)
+{
+    if (program->is_privileged)
+        return "it is setuid, setgid or has file capabilities, so the loader ignores LD_PRELOAD";
+    if (program->is_elf && !program->is_dynamic)
+        return "it is statically linked, so there is no loader to preload anything";
+    return NULL;
+}

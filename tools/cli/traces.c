@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See traces.h. What a placeholder became is not known here (a script runs under its interpreter,
+ * a program starts others), so each is taken for anything, and the header decides.
+ */
+#include "tools/cli/traces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cupti/format/trace_format.h"
+
+/** A shell pattern that all names of a trace pattern fit. */
+static char *shell_pattern(const char *pattern)
+{
+    char *shell = malloc(2 * strlen(pattern) + 2), *to = shell;
+
+    if (!shell)
+        return NULL;
+    while (*pattern) {
+        if (pattern[0] == '%' && pattern[1] == '%') {
+            *to++ = '%';
+            pattern += 2;
+        } else if (pattern[0] == '%' && pattern[1]) {
+            const char *end = pattern[1] == 'q' ? strchr(pattern, '}') : NULL;
+
+            *to++ = '*';
+            pattern = end ? end + 1 : pattern + 2;
+        } else {
+            if (strchr("*?[\\", *pattern))
+                *to++ = '\\';
+            *to++ = *pattern++;
+        }
+    }
+    *to++ = '*'; /* the writer appends .PID to a name that is taken */
+    *to = '\0';
+    return shell;
+}
+
+/** Reads what a trace says of itself. Errors: -EBADMSG when it is none. */
+static int header_read(const char *path, struct trace_file *ret_file)
+{
+    struct trace_file_header header;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = -EBADMSG;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+        header.magic == TRACE_FILE_MAGIC) {
+        *ret_file = (struct trace_file){.bytes = (uint64_t)status.st_size,
+                                        .start_realtime_ns = header.start_realtime_ns,
+                                        .pid = (pid_t)header.pid};
+        r = 0;
+    }
+    close(fd);
+    return r;
+}
+
+static int files_add(struct trace_files *files, const char *path, uint64_t since_realtime_ns)
+{
+    struct trace_file file = {0}, *grown;
+
+    if (header_read(path, &file) < 0 || file.start_realtime_ns < since_realtime_ns)
+        return 0;
+    grown = realloc(files->file, (files->count + 1) * sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    files->file = grown;
+    file.path = strdup(path);
+    if (!file.path)
+        return -ENOMEM;
+    grown[files->count++] = file;
+    return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct trace_file *left = a, *right = b;
+
+    if (left->start_realtime_ns != right->start_realtime_ns)
+        return left->start_realtime_ns < right->start_realtime_ns ? -1 : 1;
+    return strcmp(left->path, right->path);
+}
+
+int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files)
+{
+    struct trace_files files = {0};
+    char *shell = shell_pattern(pattern);
+    glob_t found;
+    int r = 0;
+
+    if (!shell)
+        return -ENOMEM;
+    if (glob(shell, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc && r == 0; i++)
+            r = files_add(&files, found.gl_pathv[i], since_realtime_ns);
+        globfree(&found);
+    }
+    free(shell);
+    if (r < 0) {
+        traces_done(&files);
+        return r;
+    }
+    if (files.count)
+        qsort(files.file, files.count, sizeof *files.file, compare);
+    *ret_files = files;
+    return 0;
+}
+
+const struct trace_file *traces_of(const struct trace_files *files, pid_t pid)
+{
+    for (size_t i = files->count; i-- > 0;)
+        if (files->file[i].pid == pid)
+            return &files->file[i];
+    return NULL;
+}
+
+void traces_done(struct trace_files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        free(files->file[i].path);
+    free(files->file);
+    *files = (struct trace_files){0};
+}
+
+char *traces_pattern_absolute(const char *pattern)
+{
+    char directory[PATH_MAX];
+    char *absolute, *to;
+
+    if (*pattern == '/')
+        return strdup(pattern);
+    if (!getcwd(directory, sizeof directory))
+        return NULL;
+    absolute = malloc(2 * strlen(directory) + strlen(pattern) + 2);
+    if (!absolute)
+        return NULL;
+    to = absolute;
+    for (const char *from = directory; *from; from++) {
+        if (*from == '%')
+            *to++ = '%';
+        *to++ = *from;
+    }
+    *to++ = '/';
+    memcpy(to, pattern, strlen(pattern) + 1);
+    return absolute;
+}

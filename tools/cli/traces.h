@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the traces a run wrote: by the pattern of their names, and by what their headers say.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_CLI_TRACES_H
+#define TOOLS_CLI_TRACES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct trace_file {
+    char *path;
+    uint64_t bytes;
+    uint64_t start_realtime_ns;
+    pid_t pid;
+};
+
+/** Traces in the order of their beginning. */
+struct trace_files {
+    struct trace_file *file;
+    size_t count;
+};
+
+/**
+ * Traces whose names fit the absolute `pattern` and that began at or after a time.
+ * Errors: -ENOMEM.
+ */
+int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files);
+
+/** The last trace of a process, or NULL. */
+const struct trace_file *traces_of(const struct trace_files *files, pid_t pid);
+
+void traces_done(struct trace_files *files);
+
+/** The pattern with a directory in front, its percent signs doubled. free() it; NULL: no memory. */
+char *traces_pattern_absolute(const char *pattern);
+
+#endif

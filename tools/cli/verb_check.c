@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool check`: holds a trace against a budget and a baseline, for CI.
+ */
+#include "tools/cli/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/disguise.h"
+#include "tools/budget/gate.h"
+#include "tools/base/outfile.h"
+#include "tools/analysis/window.h"
+
+#define VERB_NAME "check"
+
+static const char help_text[] =
+    "Options:\n"
+    "      --budget FILE      what the program's memory may be (INI; see docs/ci.md)\n"
+    "      --baseline FILE    the earlier figures that KEY_growth budgets compare with\n"
+    "      --update-baseline  make the trace the new baseline; growth is accepted\n"
+    "      --junit FILE       write JUnit XML, a test case for each budget\n"
+    "      --markdown FILE    write a page for the job's summary\n"
+    "      --github           print annotations for GitHub Actions, at most 5\n"
+    "      --strict           warnings are trouble: another device or driver than the\n"
+    "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
+    "fits\n" WINDOW_HELP
+    "      --anonymize        name the trace \"trace 1\", and files without their "
+    "folders\n"
+    "  -h, --help\n\n"
+    "Prints a line for each budget that is exceeded, and a verdict. Output files are replaced.\n\n"
+    "Examples:\n"
+    "  cupool check --budget memory.budget infer.1234.cupool\n"
+    "  cupool check --budget memory.budget --baseline memory.json --update-baseline t.cupool\n"
+    "  cupool check --budget memory.budget --baseline memory.json --junit memory.xml t.cupool\n";
+
+struct request {
+    const char *budget, *baseline, *junit, *markdown, *trace;
+    bool update, github, strict, anonymize;
+    struct window_request window;
+};
+
+enum {
+    OPTION_BUDGET = 256,
+    OPTION_BASELINE,
+    OPTION_UPDATE,
+    OPTION_JUNIT,
+    OPTION_MARKDOWN,
+    OPTION_GITHUB,
+    OPTION_STRICT,
+    OPTION_ANONYMIZE,
+    OPTION_PHASE,
+    OPTION_FROM,
+    OPTION_TO
+};
+
+/** What options must and must not come with each other. */
+static int request_verify(const struct request *request, int traces)
+{
+    if (traces != 1)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is checked at a time, not %d",
+                          traces);
+    if (request->update && !request->baseline)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--update-baseline: say which with --baseline FILE");
+    if (!request->budget && !request->update)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "no budget given: name one with --budget FILE");
+    return 0;
+}
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *ret_request)
+{
+    static const struct option options[] = {{"budget", required_argument, NULL, OPTION_BUDGET},
+                                            {"baseline", required_argument, NULL, OPTION_BASELINE},
+                                            {"update-baseline", no_argument, NULL, OPTION_UPDATE},
+                                            {"junit", required_argument, NULL, OPTION_JUNIT},
+                                            {"markdown", required_argument, NULL, OPTION_MARKDOWN},
+                                            {"github", no_argument, NULL, OPTION_GITHUB},
+                                            {"strict", no_argument, NULL, OPTION_STRICT},
+                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
+                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option, trouble = 0;
+
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_BUDGET: ret_request->budget = optarg; break;
+        case OPTION_BASELINE: ret_request->baseline = optarg; break;
+        case OPTION_UPDATE: ret_request->update = true; break;
+        case OPTION_JUNIT: ret_request->junit = optarg; break;
+        case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
+        case OPTION_GITHUB: ret_request->github = true; break;
+        case OPTION_STRICT: ret_request->strict = true; break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
+        case OPTION_PHASE: ret_request->window.phase = optarg; break;
+        case OPTION_FROM: ret_request->window.from = optarg; break;
+        case OPTION_TO: ret_request->window.to = optarg; break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+        }
+    }
+    if (!trouble)
+        trouble = request_verify(ret_request, argc - optind);
+    ret_request->trace = argv[optind];
+    return trouble ? trouble + 1 : 0;
+}
+
+/** Everything a check reads and makes. */
+struct work {
+    struct budget *budget;
+    struct snapshot_trace trace;
+    struct snapshot *measured, *baseline;
+    struct difference *difference;
+    struct gate *gate;
+};
+
+static void work_done(struct work *work)
+{
+    gate_destroy(work->gate);
+    difference_destroy(work->difference);
+    snapshot_destroy(work->baseline);
+    snapshot_destroy(work->measured);
+    snapshot_trace_close(&work->trace);
+    budget_destroy(work->budget);
+    disguise_done();
+}
+
+static int trace_read(struct work *work, const struct request *request)
+{
+    const char *const *ignored = work->budget ? (const char *const *)work->budget->ignored : NULL;
+    size_t count = work->budget ? work->budget->ignored_count : 0;
+    char why[1024];
+
+    if (snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    if (window_is_wanted(&request->window) &&
+        window_resolve(&request->window, work->trace.reader, &work->trace.window, why, sizeof why) <
+            0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->trace, why);
+    if (snapshot_measure(&work->trace, ignored, count, &work->measured, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", request->trace, why);
+    /* A baseline of half a run would make the next whole one look grown. */
+    if (request->update && *work->measured->incomplete)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: no baseline made from an incomplete trace: %s: record it again",
+                          request->trace, work->measured->incomplete);
+    return 0;
+}
+
+static int baseline_compare(struct work *work, const struct request *request)
+{
+    const struct tolerance none = {0};
+    char why[1024];
+
+    if (!request->baseline || request->update)
+        return 0;
+    if (baseline_read(request->baseline, &work->baseline, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    if (difference_create(work->baseline, work->measured, &none, &work->difference) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    return 0;
+}
+
+static int budget_load(struct work *work, const struct request *request)
+{
+    char why[1024];
+
+    if (!request->budget)
+        return 0;
+    if (budget_read(request->budget, &work->budget, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    if (budget_has_growth(work->budget) && !request->baseline)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s has a growth budget: say what to compare with by --baseline FILE",
+                          request->budget);
+    return 0;
+}
+
+static bool same_ignored(const struct snapshot *a, const struct snapshot *b)
+{
+    bool same = a->ignored_count == b->ignored_count;
+
+    for (size_t i = 0; same && i < a->ignored_count; i++)
+        same = !strcmp(a->ignored[i], b->ignored[i]);
+    return same;
+}
+
+/** Adds what the trace and the baseline are to be doubted for. */
+static int doubts_add(struct work *work, const struct request *request)
+{
+    char text[1536];
+    int r = 0;
+
+    if (*work->measured->incomplete)
+        r = gate_warn(work->gate, "%s: trace is incomplete, so figures may be too low: %s",
+                      disguise_trace(request->trace, 1), work->measured->incomplete);
+    if (r == 0 && work->baseline &&
+        difference_of_devices(work->baseline, work->measured, text, sizeof text))
+        r = gate_warn(work->gate, "%s: %s", disguise_path(request->baseline), text);
+    if (r == 0 && work->baseline && !same_ignored(work->baseline, work->measured))
+        r = gate_warn(work->gate, "%s: made with another [ignore] than that of %s",
+                      disguise_path(request->baseline), disguise_path(request->budget));
+    return r;
+}
+
+static int judge(struct work *work, const struct request *request)
+{
+    const struct gate_input input = {.path = disguise_trace(request->trace, 1),
+                                     .trace = &work->trace,
+                                     .measured = work->measured,
+                                     .budget = work->budget,
+                                     .difference = work->difference};
+    char why[1024];
+
+    if (gate_create(&input, &work->gate, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s",
+                          request->baseline ? request->baseline : request->trace, why);
+    if (doubts_add(work, request) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    return 0;
+}
+
+/** Writes one form of the outcome to a file; NULL: not wanted. */
+static int form_write(const struct gate *gate, const char *path,
+                      void (*write_form)(const struct gate *gate, FILE *out))
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory;
+    int r = -ENOMEM;
+
+    if (!path)
+        return 0;
+    memory = open_memstream(&text, &bytes);
+    if (memory) {
+        write_form(gate, memory);
+        r = fclose(memory) == EOF ? -ENOMEM : outfile_write(path, text, bytes);
+    }
+    free(text);
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", path,
+                          strerror(-r));
+    return 0;
+}
+
+static int baseline_update(const struct work *work, const struct request *request)
+{
+    int r;
+
+    if (!request->update)
+        return 0;
+    r = baseline_write(work->measured, request->baseline);
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", request->baseline,
+                          strerror(-r));
+    printf("%s: baseline written from %s\n", disguise_path(request->baseline),
+           disguise_trace(request->trace, 1));
+    return 0;
+}
+
+static int outcome_print(const struct work *work, const struct request *request)
+{
+    const struct gate *gate = work->gate;
+
+    for (size_t i = 0; i < gate->warnings; i++)
+        verb_error(VERB_NAME, 0, "%s%s", request->strict ? "" : "warning: ", gate->warning[i]);
+    errno = 0;
+    if (work->budget)
+        gate_text(gate, stdout);
+    if (request->github)
+        gate_github(gate, stdout);
+    if (fflush(stdout) == EOF || ferror(stdout))
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(errno));
+    if (request->strict && gate->warnings)
+        return EXIT_TROUBLE;
+    return gate->over ? EXIT_FOUND : EXIT_FINE;
+}
+
+/** What was found is told first, whatever becomes of the files. */
+static int outcome_write(const struct work *work, const struct request *request)
+{
+    int code = outcome_print(work, request);
+    int trouble = form_write(work->gate, request->junit, gate_junit);
+
+    if (!trouble)
+        trouble = form_write(work->gate, request->markdown, gate_markdown);
+    if (!trouble && code != EXIT_TROUBLE)
+        trouble = baseline_update(work, request);
+    return trouble ? trouble : code;
+}
+
+int verb_check(int argc, char **argv)
+{
+    struct request request = {0};
+    struct work work = {0};
+    int trouble = request_read(argc, argv, &request);
+
+    if (trouble)
+        return trouble - 1;
+    trouble = budget_load(&work, &request);
+    if (!trouble)
+        trouble = trace_read(&work, &request);
+    if (!trouble)
+        trouble = baseline_compare(&work, &request);
+    if (request.anonymize)
+        disguise_begin();
+    if (!trouble)
+        trouble = judge(&work, &request);
+    if (!trouble)
+        trouble = outcome_write(&work, &request);
+    work_done(&work);
+    return trouble;
+}

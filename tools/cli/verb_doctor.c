@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool doctor`: what is installed, and whether a program would be caught: by looking at its
+ * file, and then, unless told not to, by running it in observe mode and listing what was seen.
+ */
+#include "tools/cli/verb.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/analysis/analysis.h"
+#include "tools/cli/launch.h"
+#include "tools/cli/locate.h"
+#include "tools/cli/probe.h"
+#include "tools/cli/program.h"
+#include "tools/report/base/report.h"
+#include "tools/trace/trace_open.h"
+#include "tools/cli/traces.h"
+#include "tools/base/units.h"
+
+#define VERB_NAME "doctor"
+
+static const char help_text[] =
+    "Options:\n"
+    "      --static         only look at PROGRAM's file, do not run it\n"
+    "      --sim[=PROFILE]  look at the simulated device instead of the system's driver\n"
+    "  -h, --help\n\n"
+    "PROGRAM is run once, in observe mode: it is recorded and nothing is changed.\n\n"
+    "Examples:\n"
+    "  cupool doctor\n"
+    "  cupool doctor -- ./infer --model m.gguf\n"
+    "  cupool doctor --static -- python3\n";
+
+struct request {
+    bool static_only, simulated, probe;
+    const char *profile;
+};
+
+static void row(const char *title, const char *value)
+{
+    printf("%-12s %s\n", title, value);
+}
+
+/** 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *request)
+{
+    static const struct option options[] = {{"static", no_argument, NULL, 's'},
+                                            {"sim", optional_argument, NULL, 'd'},
+                                            {"probe", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option;
+
+    verb_options_begin();
+    while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+        switch (option) {
+        case 's': request->static_only = true; break;
+        case 'd':
+            request->simulated = true;
+            request->profile = optarg;
+            break;
+        case 'p': request->probe = true; break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv) + 1;
+        }
+    }
+    return 0;
+}
+
+static void library_print(const char *ret_library, bool *ret_fine)
+{
+    char library[PATH_MAX], complaint[512];
+
+    *ret_fine = false;
+    if (locate_library(library, sizeof library) < 0)
+        printf("%-12s not found in %s: build it, or name it in CUPOOL_LIBRARY\n", ret_library,
+               library);
+    else if (probe_preload(library, complaint, sizeof complaint) < 0)
+        printf("%-12s %s: does not load: %s\n", ret_library, library, complaint);
+    else {
+        printf("%-12s %s, loads\n", ret_library, library);
+        *ret_fine = true;
+    }
+}
+
+static void driver_print(const struct probe *probe)
+{
+    if (!*probe->driver) {
+        row("driver", "libcuda.so.1 not found: install the NVIDIA driver, or use --sim");
+        return;
+    }
+    printf("%-12s %s, CUDA %d.%d, %s\n", "driver", probe->driver, probe->driver_version / 1000,
+           probe->driver_version % 1000 / 10, probe->simulated ? "simulated" : "hardware");
+    if (probe->driver_error)
+        printf("%-12s cuInit fails with error %d: no device can be used\n", "devices",
+               probe->driver_error);
+    else
+        printf("%-12s %d%s\n", "devices", probe->devices, probe->simulated ? ", simulated" : "");
+}
+
+static void toolkit_print(void)
+{
+    static const char *const variables[] = {"CUDA_HOME", "CUDA_PATH"};
+    const char *toolkit = "/usr/local/cuda";
+    char header[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        if (getenv(variables[i]) && *getenv(variables[i])) {
+            toolkit = getenv(variables[i]);
+            break;
+        }
+    snprintf(header, sizeof header, "%s/include/cuda.h", toolkit);
+    row("toolkit",
+        access(header, R_OK) == 0 ? toolkit : "not found (needed only to build programs)");
+}
+
+static int installation_print(bool *ret_fine)
+{
+    struct probe probe;
+    int r;
+
+    row("cupool", CUPOOL_VERSION);
+    library_print("preload", ret_fine);
+    r = probe_run(&probe);
+    driver_print(&probe);
+    if (r < 0)
+        row("", "looking at the driver ended abnormally: what follows may be incomplete");
+    for (int i = 0; i < PROBE_RUNTIMES; i++)
+        if (*probe.runtime[i])
+            printf("%-12s %s: %s\n", "runtime", probe_runtime_name[i], probe.runtime[i]);
+    if (!*probe.runtime[0] && !*probe.runtime[1] && !*probe.runtime[2])
+        row("runtime", "no shared libcudart on the loader's path (programs may bring their own)");
+    toolkit_print();
+    row("CUPTI", *probe.cupti ? probe.cupti : "not found");
+    return r;
+}
+
+static void doubts_print(const struct program *program)
+{
+    if (program->defines_dlsym)
+        row("", "defines dlsym itself: what it looks up past cupool's dlsym is not seen");
+    if (program->uses_dlmopen)
+        row("", "uses dlmopen: CUDA in another namespace runs natively and is not seen");
+}
+
+static void program_print(const struct program *program)
+{
+    const char *escape = program_escape(program);
+
+    printf("\n%-12s %s\n", "program", program->path);
+    if (*program->interpreter)
+        printf("%-12s a script for %s\n", "", program->interpreter);
+    for (size_t i = 0; i < program->libraries; i++)
+        printf("%-12s linked with %s\n", "", program->library[i]);
+    if (program->has_static_cudart)
+        row("", "has the CUDA runtime in it, or loads the driver itself: caught at that door");
+    if (program->is_elf && !program->libraries && !program->has_static_cudart)
+        row("", "not linked with CUDA itself; what it loads later is seen only by running it");
+    doubts_print(program);
+    if (escape)
+        printf("%-12s escapes: %s\n", "verdict", escape);
+}
+
+/** Libraries that are preloaded beside ours, from one list of them. */
+static void neighbours_print(const char *list)
+{
+    char *copy = strdup(list ? list : ""), *rest = NULL;
+
+    for (char *word = copy ? strtok_r(copy, ": \t\n", &rest) : NULL; word;
+         word = strtok_r(NULL, ": \t\n", &rest)) {
+        struct program library = {0};
+        bool is_read = program_inspect(word, &library) == 0;
+
+        printf("%-12s also preloaded: %s%s\n", "", word,
+               !is_read                ? " (cannot be looked at)"
+               : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"
+                                       : "");
+    }
+    free(copy);
+}
+
+static void system_neighbours_print(void)
+{
+    char list[4096];
+    FILE *file = fopen("/etc/ld.so.preload", "re");
+    size_t length = file ? fread(list, 1, sizeof list - 1, file) : 0;
+
+    list[length] = '\0';
+    neighbours_print(list);
+    if (file)
+        fclose(file);
+}
+
+static const char *door_of(const char *api)
+{
+    if (!strncmp(api, "cuda", 4))
+        return "runtime";
+    return !strncmp(api, "cu", 2) && isupper((unsigned char)api[2]) ? "driver" : "other";
+}
+
+/** What the program is linked to call; a function that was seen is taken out. */
+struct unseen {
+    const char *name[PROGRAM_IMPORTS];
+    size_t count;
+};
+
+static void unseen_remove(struct unseen *unseen, const char *name)
+{
+    for (size_t i = 0; i < unseen->count; i++)
+        if (!strcmp(unseen->name[i], name))
+            unseen->name[i] = unseen->name[--unseen->count];
+}
+
+static void unseen_print(const struct unseen *unseen)
+{
+    for (size_t i = 0; i < unseen->count; i++)
+        printf("%-12s %s: linked with, not called in this run\n", i ? "" : "not seen",
+               unseen->name[i]);
+}
+
+/** The highest level of device memory in the record beside what the driver counted. */
+static void account_print(const struct analysis *analysis)
+{
+    uint64_t bytes;
+    char text[256];
+
+    printf("%-12s %s of device memory at most\n", "traced",
+           unit_bytes(analysis->driver.peak > analysis->requested.peak ? analysis->driver.peak
+                                                                       : analysis->requested.peak)
+               .text);
+    driver_view_state_text(&analysis->driver_view, text, sizeof text);
+    row("by CUPTI", text);
+    if (driver_view_unaccounted(analysis, &bytes))
+        printf("%-12s %s at most in use by the driver's account and not in the record\n",
+               "unaccounted", unit_bytes(bytes).text);
+}
+
+static void doors_print(const struct analysis *analysis, struct unseen *unseen)
+{
+    struct tally *rows = report_rows_sorted(&analysis->apis);
+
+    for (size_t i = 0; rows && i < analysis->apis.rows; i++) {
+        const char *api = trace_reader_string(analysis->reader, rows[i].key);
+
+        unseen_remove(unseen, api ? api : "");
+        printf("%-12s %s (%s API): %s allocations, %s frees\n", i ? "" : "seen",
+               api ? api : "unknown", door_of(api ? api : ""), unit_count(rows[i].allocations).text,
+               unit_count(rows[i].frees).text);
+    }
+    free(rows);
+    account_print(analysis);
+}
+
+/** Reads what the run recorded. */
+static int trace_print(const struct trace_file *file, struct unseen *unseen)
+{
+    struct trace_reader *reader = NULL;
+    struct analysis *analysis = NULL;
+    char why[256];
+    int trouble = EXIT_FINE;
+
+    if (trace_open(file->path, &reader, why, sizeof why) < 0 ||
+        analysis_create(reader, &analysis, why, sizeof why) < 0)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", file->path, why);
+    else
+        doors_print(analysis, unseen);
+    analysis_destroy(analysis);
+    trace_reader_close(reader);
+    return trouble;
+}
+
+static int verdict(const struct program *program, const struct trace_files *files)
+{
+    struct unseen unseen = {.count = program->imports};
+    int trouble = EXIT_FINE;
+
+    memcpy(unseen.name, program->import, sizeof unseen.name);
+    for (size_t i = 0; i < files->count && trouble == EXIT_FINE; i++) {
+        if (files->count > 1)
+            printf("%-12s %d\n", "process", (int)files->file[i].pid);
+        trouble = trace_print(&files->file[i], &unseen);
+    }
+    if (trouble != EXIT_FINE)
+        return trouble;
+    unseen_print(&unseen);
+    if (files->count) {
+        row("verdict", program->defines_dlsym || program->uses_dlmopen
+                           ? "caught, but for what is said above"
+                           : "caught");
+        return EXIT_FINE;
+    }
+    if (program->defines_dlsym || program->uses_dlmopen) {
+        row("verdict", program->defines_dlsym
+                           ? "not caught: it defines dlsym itself, and no call was seen"
+                           : "not caught: it uses dlmopen, and no call was seen");
+        return EXIT_FOUND;
+    }
+    row("verdict", "nothing to catch: it made no call to allocate device memory");
+    return EXIT_FINE;
+}
+
+/** Runs the program in observe mode, its record in a directory that lives as long. */
+static int program_run(const struct program *program, char *const *argv)
+{
+    char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
+    struct trace_files files = {0};
+    struct launch launch = {0};
+    int r, trouble;
+
+    if (!mkdtemp(directory))
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(errno));
+    snprintf(pattern, sizeof pattern, "%s/%%p", directory);
+    neighbours_print(getenv("LD_PRELOAD"));
+    system_neighbours_print();
+    r = locate_library(library, sizeof library);
+    if (r == 0)
+        r = launch_preload(library);
+    setenv("CUPOOL_MODE", "observe", 1);
+    setenv("CUPOOL_TRACE", pattern, 1);
+    fflush(stdout);
+    if (r == 0)
+        r = launch_program(argv, &launch);
+    if (r == 0)
+        r = traces_find(pattern, 0, &files);
+    if (r < 0) {
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
+    } else {
+        printf("%-12s exit status %d\n", "ran", launch_exit_code(launch.wait_status));
+        trouble = verdict(program, &files);
+    }
+    for (size_t i = 0; i < files.count; i++)
+        unlink(files.file[i].path);
+    traces_done(&files);
+    rmdir(directory);
+    return trouble;
+}
+
+static int program_examine(const struct request *request, char *const *argv, bool library_fine)
+{
+    struct program program;
+    int r = program_inspect(argv[0], &program);
+
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: check the program's name", argv[0],
+                          strerror(-r));
+    program_print(&program);
+    if (program_escape(&program))
+        return EXIT_FOUND;
+    if (request->static_only) {
+        row("verdict", "would be caught, as far as its file tells");
+        return EXIT_FINE;
+    }
+    if (!library_fine)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: there is no preload library to use");
+    return program_run(&program, argv);
+}
+
+int verb_doctor(int argc, char **argv)
+{
+    struct request request = {0};
+    char directory[PATH_MAX];
+    bool library_fine;
+    int trouble = request_read(argc, argv, &request);
+
+    if (trouble)
+        return trouble - 1;
+    if (request.probe)
+        return probe_child();
+    if (request.simulated && (locate_simulated_device(directory, sizeof directory) < 0 ||
+                              locate_use_simulated_device(directory, request.profile) < 0))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--sim: no simulated device in %s: build or install it", directory);
+    installation_print(&library_fine);
+    if (optind < argc)
+        return program_examine(&request, argv + optind, library_fine);
+    return library_fine ? EXIT_FINE : EXIT_TROUBLE;
+}

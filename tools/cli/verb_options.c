@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool options`: the table of options with the values that hold here and now, or as Markdown
+ * for the documentation.
+ */
+#include "tools/cli/verb.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shim/options/options.h"
+#include "tools/base/text_table.h"
+
+#define VERB_NAME "options"
+
+static const char help_text[] =
+    "Options:\n"
+    "      --markdown  a table of all options for documentation, without values\n"
+    "  -h, --help\n\n"
+    "Values come from, later wins: built-in, the file named by CUPOOL_CONF (key = value),\n"
+    "CUPOOL=key:value,key:value, CUPOOL_KEY=value, and 'cupool run -O key:value'.\n\n"
+    "Examples:\n"
+    "  cupool options\n"
+    "  CUPOOL=mode:observe,limit:10% cupool options\n";
+
+/** A bar within a cell of a Markdown table is written \|. */
+static void cell_print(const char *text)
+{
+    for (; *text; text++)
+        printf(*text == '|' ? "\\|" : "%c", *text);
+}
+
+static void markdown_print(void)
+{
+    puts("| option | accepted | default | meaning |\n|---|---|---|---|");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = options_row(i);
+
+        printf("| `%s` | ", row->key);
+        cell_print(row->accepted);
+        printf(" | `%s` | ", row->built_in);
+        cell_print(row->help);
+        puts(" |");
+    }
+}
+
+static void problem_print(void *state, const char *line)
+{
+    verb_error(VERB_NAME, 0, "%s", line);
+}
+
+static int values_print(void)
+{
+    static const struct text_column columns[] = {{"OPTION", false, false},
+                                                 {"VALUE", false, false},
+                                                 {"FROM", false, false},
+                                                 {"DEFAULT", false, false},
+                                                 {"ACCEPTED", false, false}};
+    struct text_table *table = text_table_create(columns, 5, 0);
+    struct options options;
+    int problems = options_load(&options, problem_print, NULL);
+
+    for (size_t i = 0; table && i < OPTION_COUNT; i++) {
+        const struct option_row *row = options_row(i);
+        char value[OPTIONS_TEXT_BYTES], source[64];
+        const char *cells[] = {row->key, value, source, row->built_in, row->accepted};
+
+        options_format(&options, i, value, sizeof value);
+        options_format_source(&options, i, source, sizeof source);
+        if (text_table_add(table, cells) < 0)
+            return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    }
+    if (text_table_finish(table, stdout) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: cannot write");
+    puts("");
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        printf("%s: %s\n", options_row(i)->key, options_row(i)->help);
+    return problems ? EXIT_TROUBLE : EXIT_FINE;
+}
+
+int verb_options(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"markdown", no_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'}, {0}};
+    bool markdown = false;
+    int option;
+
+    verb_options_begin();
+    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        switch (option) {
+        case 'm': markdown = true; break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE;
+        default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+        }
+    }
+    if (optind < argc)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: unexpected: see 'cupool options --help'",
+                          argv[optind]);
+    if (!markdown)
+        return values_print();
+    markdown_print();
+    return EXIT_FINE;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool pack`: makes a trace smaller for keeping and sending, and plain again with -d. The file
+ * appears whole or not at all.
+ */
+#include "tools/cli/verb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/trace/anonymize.h"
+#include "tools/trace/packed.h"
+#include "tools/base/progress.h"
+#include "tools/trace/trace_open.h"
+
+#define VERB_NAME "pack"
+#define SUFFIX    ".zst"
+
+static const char help_text[] =
+    "Options:\n"
+    "  -o, --output FILE  write there; without it TRACE.zst, or with -d TRACE less its .zst\n"
+    "  -d, --unpack       make a packed trace plain again, byte for byte\n"
+    "      --anonymize    replace paths, command line, build ids and phase names by hashes\n"
+    "      --force        overwrite the output file\n"
+    "  -q, --quiet        no progress on the terminal\n"
+    "  -h, --help\n\n"
+    "All verbs read packed traces as they are. 'zstd -d' unpacks them, too.\n"
+    "What --anonymize leaves: sizes, times, addresses, offsets, thread and process ids, names of\n"
+    "CUDA functions and of the device. Equal texts have equal hashes, so a guess can be "
+    "checked.\n\n"
+    "Examples:\n"
+    "  cupool pack infer.1234.cupool\n"
+    "  cupool pack -d infer.1234.cupool.zst\n"
+    "  cupool pack --anonymize -o share.cupool.zst infer.1234.cupool\n";
+
+struct request {
+    const char *output, *trace;
+    bool unpack, anonymize, force;
+};
+
+enum { OPTION_ANONYMIZE = 256, OPTION_FORCE };
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *ret_request)
+{
+    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                            {"unpack", no_argument, NULL, 'd'},
+                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
+                                            {"force", no_argument, NULL, OPTION_FORCE},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option, trouble = 0;
+
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, ":o:dqh", options, NULL)) != -1) {
+        switch (option) {
+        case 'o': ret_request->output = optarg; break;
+        case 'd': ret_request->unpack = true; break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
+        case OPTION_FORCE: ret_request->force = true; break;
+        case 'q': progress_silence(); break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+        }
+    }
+    if (!trouble && optind + 1 != argc)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is packed at a time, not %d",
+                             argc - optind);
+    if (!trouble && ret_request->unpack && ret_request->anonymize)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                             "--anonymize: not together with --unpack: pack with it");
+    ret_request->trace = argv[optind];
+    return trouble ? trouble + 1 : 0;
+}
+
+/** Everything between one file and the other. */
+struct work {
+    const struct request *request;
+    struct trace_source source;
+    struct anonymize *anonymize;
+    struct progress progress;
+    FILE *out;
+    unsigned char *buffer;
+};
+
+static int file_put(void *context, const void *data, size_t bytes)
+{
+    errno = 0;
+    return fwrite(data, 1, bytes, context) == bytes ? 0 : errno ? -errno : -EIO;
+}
+
+/** Reads the next piece, with its texts replaced where that is wanted. */
+static int64_t piece_read(struct work *work, uint64_t offset)
+{
+    int64_t got = work->source.read(work->source.context, work->buffer, PACKED_FRAME_BYTES, offset);
+
+    for (int64_t at = 0; work->anonymize && at < got; at += TRACE_BLOCK_BYTES) {
+        int64_t left = got - at < TRACE_BLOCK_BYTES ? got - at : TRACE_BLOCK_BYTES;
+
+        if (offset + (uint64_t)at)
+            anonymize_block(work->anonymize, work->buffer + at, (size_t)left);
+    }
+    return got;
+}
+
+static int bytes_copy(struct work *work)
+{
+    struct packer *packer = NULL;
+    int r = work->request->unpack ? 0 : packer_create(file_put, work->out, &packer);
+    int64_t got = 0;
+
+    for (uint64_t offset = 0; r == 0; offset += (uint64_t)got) {
+        got = piece_read(work, offset);
+        if (got <= 0) {
+            r = (int)got;
+            break;
+        }
+        r = packer ? packer_add(packer, work->buffer, (size_t)got)
+                   : file_put(work->out, work->buffer, (size_t)got);
+        progress_add(&work->progress, (uint64_t)got);
+    }
+    if (r == 0 && packer)
+        r = packer_finish(packer);
+    packer_destroy(packer);
+    progress_end(&work->progress);
+    return r;
+}
+
+/** Writes beside the output file, then puts it in its place. Only the owner may read it. */
+static int output_write(struct work *work, const char *output)
+{
+    char draft[4096];
+    int fd, r;
+
+    if (snprintf(draft, sizeof draft, "%s.%d.part", output, getpid()) >= (int)sizeof draft)
+        return -ENAMETOOLONG;
+    fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    work->out = fdopen(fd, "wb");
+    if (!work->out) {
+        close(fd);
+        unlink(draft);
+        return -ENOMEM;
+    }
+    progress_begin(&work->progress, output, work->source.bytes);
+    r = bytes_copy(work);
+    if (fclose(work->out) == EOF && r == 0)
+        r = -errno;
+    /* link, unlike rename, does not overwrite what came up meanwhile */
+    if (r == 0 && (work->request->force ? rename(draft, output) : link(draft, output)) < 0)
+        r = -errno;
+    if (r < 0 || !work->request->force)
+        unlink(draft);
+    return r;
+}
+
+/** The name of the output where none is given. free() it; NULL: none can be made. */
+static char *output_name(const struct request *request)
+{
+    size_t bytes = strlen(request->trace), suffix = strlen(SUFFIX);
+    char *name = malloc(bytes + suffix + 1);
+
+    if (!name)
+        return NULL;
+    memcpy(name, request->trace, bytes + 1);
+    if (!request->unpack) {
+        memcpy(name + bytes, SUFFIX, suffix + 1);
+    } else if (bytes > suffix && !strcmp(name + bytes - suffix, SUFFIX)) {
+        name[bytes - suffix] = '\0';
+    } else {
+        free(name);
+        return NULL;
+    }
+    return name;
+}
+
+/** The trace is read as a whole before it is packed: what is damaged is not made smaller. */
+static int trace_verify(struct work *work)
+{
+    struct trace_reader *reader;
+    char why[256];
+    int r = trace_open(work->request->trace, &reader, why, sizeof why);
+
+    if (r == 0 && work->request->anonymize)
+        r = anonymize_create(reader, &work->anonymize, why, sizeof why);
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
+    trace_reader_close(reader);
+    return 0;
+}
+
+static int pack(struct work *work, const char *output)
+{
+    char why[256];
+    int r;
+
+    if (!work->request->force && access(output, F_OK) == 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force", output);
+    r = trace_verify(work);
+    if (r)
+        return r;
+    if (trace_source_open(work->request->trace, &work->source, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", work->request->trace, why);
+    r = output_write(work, output);
+    work->source.close(work->source.context);
+    if (r == -ENOTSUP)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "not built in: install libzstd-dev and build cupool again");
+    if (r == -EEXIST)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force", output);
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o", output,
+                          strerror(-r));
+    return EXIT_FINE;
+}
+
+int verb_pack(int argc, char **argv)
+{
+    struct request request = {0};
+    struct work work = {.request = &request};
+    int trouble = request_read(argc, argv, &request);
+    char *output;
+
+    if (trouble)
+        return trouble - 1;
+    output = request.output ? strdup(request.output) : output_name(&request);
+    work.buffer = malloc(PACKED_FRAME_BYTES);
+    if (!output)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                             "%s: no name of a packed trace: say with -o "
+                             "where to write",
+                             request.trace);
+    else if (!work.buffer)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    else
+        trouble = pack(&work, output);
+    anonymize_destroy(work.anonymize);
+    free(work.buffer);
+    free(output);
+    return trouble;
+}

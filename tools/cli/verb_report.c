@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool report`: reads traces, writes one report. A report to a file appears whole or not at all.
+ */
+#include "tools/cli/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "tools/base/disguise.h"
+#include "tools/analysis/locations.h"
+#include "tools/base/progress.h"
+#include "tools/report/report_formats.h"
+#include "tools/symbols/symbols.h"
+#include "tools/trace/trace_open.h"
+#include "tools/analysis/window.h"
+
+#define VERB_NAME "report"
+
+static const char help_options[] =
+    "Options:\n"
+    "  -f, --format FORMAT  text, or another form of the list below\n"
+    "  -o, --output FILE    write there instead of to standard output\n"
+    "      --by WHAT        what text and markdown break down: site (default), library, size, "
+    "api,\n"
+    "                       phase\n"
+    "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
+    "500;\n"
+    "                       others: all)\n"
+    "      --phase NAME     the figures of a phase alone (also load, warm-up and steady, where\n"
+    "                       they were found)\n"
+    "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --anonymize      a report to give away: paths become names of files, the command, "
+    "build\n"
+    "                       ids and names of phases become hashes, traces are numbered\n"
+    "      --force          overwrite the output file\n"
+    "  -q, --quiet          no progress on the terminal\n"
+    "  -h, --help\n\n"
+    "Formats:\n";
+
+static const char help_examples[] =
+    "\nSeveral traces are the ranks of a job: a merged summary, then one report each, in one "
+    "output.\n"
+    "What --anonymize leaves: names of files without their folders, of functions (Python's too), "
+    "of\n"
+    "CUDA functions and of the device; lines, offsets, sizes, times, addresses and process ids.\n\n"
+    "Examples:\n"
+    "  cupool report infer.1234.cupool\n"
+    "  cupool report --by library --top 20 infer.1234.cupool\n"
+    "  cupool report --format json -o report.json infer.1234.cupool\n"
+    "  cupool report --format html -o share.html --anonymize infer.1234.cupool\n";
+
+struct request {
+    const struct report_format *format;
+    const char *output; /* NULL: standard output */
+    bool force, anonymize;
+    struct report_style style;
+    struct window_request window;
+};
+
+static int name_find(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(names[i], name))
+            return (int)i;
+    return -ENOENT;
+}
+
+static int count_parse(const char *text, size_t *ret_count)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (errno || *end || *text < '0' || *text > '9' || !value || value > 1000000000)
+        return -EINVAL;
+    *ret_count = value;
+    return 0;
+}
+
+static int format_set(struct request *request, const char *value)
+{
+    const struct report_format *format = report_format_find(value);
+    char names[256];
+
+    report_formats_list(names, sizeof names);
+    if (!format)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--format %s: no such format: there are %s",
+                          value, names);
+    if (report_format_missing(format))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--format %s: not built in: install %s and build cupool again", value,
+                          report_format_missing(format));
+    request->format = format;
+    return 0;
+}
+
+static int by_set(struct request *request, const char *value)
+{
+    int by = name_find(report_by_name, REPORT_BY_NAMES, value);
+
+    if (by < 0)
+        return verb_error(
+            VERB_NAME, EXIT_TROUBLE,
+            "--by %s: no such breakdown: there are site, library, size, api and phase", value);
+    request->style.by = (enum report_by)by;
+    return 0;
+}
+
+static void help_print(void)
+{
+    char text[4096];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s", help_options);
+
+    for (const struct report_format *format = report_formats; format->name; format++) {
+        const char *missing = report_format_missing(format);
+
+        used += (size_t)snprintf(
+            text + used, sizeof text - used, "  %-11s %s%s%s%s\n", format->name, format->help,
+            missing ? " (not built in: needs " : "", missing ? missing : "", missing ? ")" : "");
+    }
+    snprintf(text + used, sizeof text - used, "%s", help_examples);
+    verb_help(VERB_NAME, text);
+}
+
+enum {
+    OPTION_BY = 256,
+    OPTION_TOP,
+    OPTION_ANONYMIZE,
+    OPTION_FORCE,
+    OPTION_PHASE,
+    OPTION_FROM,
+    OPTION_TO
+};
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *ret_request)
+{
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"by", required_argument, NULL, OPTION_BY},
+                                            {"top", required_argument, NULL, OPTION_TOP},
+                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
+                                            {"force", no_argument, NULL, OPTION_FORCE},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option, trouble = 0;
+
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, ":f:o:qh", options, NULL)) != -1) {
+        switch (option) {
+        case 'f': trouble = format_set(ret_request, optarg); break;
+        case 'o': ret_request->output = optarg; break;
+        case OPTION_BY: trouble = by_set(ret_request, optarg); break;
+        case OPTION_TOP:
+            if (count_parse(optarg, &ret_request->style.top) < 0)
+                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                     "--top %s: not a count: give a number from 1", optarg);
+            break;
+        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
+        case OPTION_FORCE: ret_request->force = true; break;
+        case 'q': progress_silence(); break;
+        case OPTION_PHASE: ret_request->window.phase = optarg; break;
+        case OPTION_FROM: ret_request->window.from = optarg; break;
+        case OPTION_TO: ret_request->window.to = optarg; break;
+        case 'h': help_print(); return EXIT_FINE + 1;
+        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+        }
+    }
+    if (!trouble && optind == argc)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                             "no trace given: name a file that 'cupool run' wrote");
+    return trouble ? trouble + 1 : 0;
+}
+
+/** Opened traces and their figures. */
+struct loaded {
+    size_t count;
+    struct trace_reader **reader;
+    struct analysis **analysis;
+    struct locations **locations;
+    const char **name; /* of the traces in the report */
+};
+
+static void loaded_done(struct loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->count; i++) {
+        analysis_destroy(loaded->analysis[i]);
+        locations_destroy(loaded->locations[i]);
+        trace_reader_close(loaded->reader[i]);
+    }
+    free(loaded->reader);
+    free(loaded->analysis);
+    free(loaded->locations);
+    free(loaded->name);
+    symbols_done();
+    disguise_done();
+}
+
+static int trace_load(struct loaded *loaded, const char *path, const struct window_request *window)
+{
+    struct analysis_request request = {0};
+    char why[512];
+    size_t i = loaded->count;
+    int r = trace_open(path, &loaded->reader[i], why, sizeof why);
+
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", path, why,
+                          r == -ENOTSUP           ? "install libzstd-dev and build cupool again"
+                          : r == -ENOENT          ? "name a file that 'cupool run' wrote"
+                          : r == -EBADMSG         ? "record it again"
+                          : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
+                                                  : "see that it can be read");
+    if (window_is_wanted(window) &&
+        window_resolve(window, loaded->reader[i], &request.window, why, sizeof why) < 0) {
+        trace_reader_close(loaded->reader[i]);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, why);
+    }
+    snprintf(why, sizeof why, "out of memory");
+    r = locations_create(loaded->reader[i], &loaded->locations[i]);
+    if (r == 0) {
+        struct analysis_lens lens = locations_lens(loaded->locations[i]);
+
+        request.lens = &lens;
+        r = analysis_create_as(loaded->reader[i], &request, &loaded->analysis[i], why, sizeof why);
+    }
+    if (r < 0) {
+        locations_destroy(loaded->locations[i]);
+        trace_reader_close(loaded->reader[i]);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", path, why);
+    }
+    loaded->count++;
+    return 0;
+}
+
+static int traces_load(struct loaded *loaded, char **paths, size_t count,
+                       const struct window_request *window)
+{
+    int trouble = 0;
+
+    loaded->reader = calloc(count, sizeof(void *));
+    loaded->analysis = calloc(count, sizeof(void *));
+    loaded->locations = calloc(count, sizeof(void *));
+    loaded->name = calloc(count, sizeof(void *));
+    if (!loaded->reader || !loaded->analysis || !loaded->locations || !loaded->name)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    for (size_t i = 0; i < count && !trouble; i++)
+        trouble = trace_load(loaded, paths[i], window);
+    return trouble;
+}
+
+static void traces_name(struct loaded *loaded, char **paths, bool anonymize)
+{
+    if (anonymize)
+        disguise_begin();
+    for (size_t i = 0; i < loaded->count; i++) {
+        disguise_analysis(loaded->analysis[i]);
+        loaded->name[i] = disguise_trace(paths[i], i + 1);
+    }
+}
+
+static int report_write(const struct loaded *loaded, const struct request *request, FILE *out)
+{
+    const struct report_input input = {loaded->analysis, loaded->name, loaded->count};
+    int r = request->format->write(&input, &request->style, out);
+
+    if (r == 0 && (fflush(out) == EOF || ferror(out)))
+        return errno ? -errno : -EIO;
+    return r;
+}
+
+/** Writes beside the output file, then puts it in its place. */
+static int file_write(const struct loaded *loaded, const struct request *request)
+{
+    char draft[4096];
+    FILE *out;
+    int r;
+
+    if (!request->force && access(request->output, F_OK) == 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force",
+                          request->output);
+    snprintf(draft, sizeof draft, "%s.%d.part", request->output, getpid());
+    out = fopen(draft, "wxe");
+    if (!out)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
+                          request->output, strerror(errno));
+    r = report_write(loaded, request, out);
+    if (fclose(out) == EOF && r == 0)
+        r = -errno;
+    if (r == 0 && rename(draft, request->output) < 0)
+        r = -errno;
+    if (r == 0)
+        return EXIT_FINE;
+    unlink(draft);
+    return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
+                      request->output, strerror(-r));
+}
+
+static unsigned terminal_columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 60)
+        return 80;
+    return size.ws_col;
+}
+
+int verb_report(int argc, char **argv)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    struct request request = {.format = report_formats};
+    struct loaded loaded = {0};
+    int trouble = request_read(argc, argv, &request), r;
+
+    if (trouble)
+        return trouble - 1;
+    request.style.columns = request.output ? 80 : terminal_columns();
+    request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+    trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind), &request.window);
+    if (!trouble)
+        traces_name(&loaded, argv + optind, request.anonymize);
+    if (!trouble && request.output) {
+        trouble = file_write(&loaded, &request);
+    } else if (!trouble) {
+        r = report_write(&loaded, &request, stdout);
+        if (r < 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    }
+    loaded_done(&loaded);
+    return trouble;
+}

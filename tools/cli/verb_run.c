@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool run`: a program with the preload library in front, as transparent as can be. The exit
+ * code is the program's; what cupool has to say goes to stderr, at the end and on one screen.
+ */
+#include "tools/cli/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti/live/live_page.h"
+#include "cupti/write/trace_writer.h"
+#include "shim/options/options.h"
+#include "tools/cli/launch.h"
+#include "tools/cli/locate.h"
+#include "tools/cli/program.h"
+#include "tools/cli/run_summary.h"
+#include "tools/cli/traces.h"
+
+#define VERB_NAME       "run"
+#define DEFAULT_PATTERN "%e.%p.cupool"
+
+static const char help_text[] =
+    "Options:\n"
+    "  -o, --output FILE      where the record goes (default %e.%p.cupool); %p pid, %e program,\n"
+    "                         %h host, %n counter, %q{VAR} environment, %% percent\n"
+    "      --force            overwrite an earlier record of that name\n"
+    "      --mode MODE        pool (default), observe (record, change nothing), off\n"
+    "  -O, --option KEY:VALUE any option of 'cupool options'; may be repeated\n"
+    "      --sim[=PROFILE]    run on the simulated device instead of a GPU\n"
+    "  -q, --quiet            no summary at the end\n"
+    "  -h, --help\n\n"
+    "Examples:\n"
+    "  cupool run -- ./infer --model m.gguf\n"
+    "  cupool run --mode observe -o 'traces/%e.%q{RANK}.cupool' -- python3 train.py\n"
+    "  cupool run -O limit:24GiB -O fill:poison -- ./infer\n"
+    "  cupool run --sim -- ./infer\n";
+
+struct request {
+    struct options options;
+    const char *output; /* NULL: not given */
+    const char *profile;
+    bool simulated, force, quiet;
+    int problems;
+};
+
+static void problem_print(void *state, const char *line)
+{
+    struct request *request = state;
+
+    request->problems++;
+    verb_error(VERB_NAME, 0, "%s", line);
+}
+
+/** Sets an option for this run. The program sees it in the option's own variable. */
+static void option_apply(struct request *request, const char *key, const char *value,
+                         const char *where)
+{
+    char variable[64];
+
+    if (options_set(&request->options, key, value, OPTION_SOURCE_COMMAND, where, problem_print,
+                    request) < 0)
+        return;
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (!strcmp(options_row(i)->key, key)) {
+            options_variable(i, variable, sizeof variable);
+            setenv(variable, value, 1);
+        }
+}
+
+static int pair_apply(struct request *request, const char *pair)
+{
+    const char *colon = strchr(pair, ':');
+    char key[64];
+
+    if (!colon || colon == pair || (size_t)(colon - pair) >= sizeof key)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "-O %s: no KEY:VALUE: see 'cupool options'",
+                          pair);
+    snprintf(key, sizeof key, "%.*s", (int)(colon - pair), pair);
+    option_apply(request, key, colon + 1, "-O");
+    return 0;
+}
+
+enum { OPTION_FORCE = 256, OPTION_MODE, OPTION_SIM };
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *request)
+{
+    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                            {"force", no_argument, NULL, OPTION_FORCE},
+                                            {"mode", required_argument, NULL, OPTION_MODE},
+                                            {"option", required_argument, NULL, 'O'},
+                                            {"sim", optional_argument, NULL, OPTION_SIM},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option, trouble = 0;
+
+    options_load(&request->options, NULL, NULL);
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, "+:o:O:qh", options, NULL)) != -1) {
+        switch (option) {
+        case 'o': request->output = optarg; break;
+        case OPTION_FORCE: request->force = true; break;
+        case OPTION_MODE: option_apply(request, "mode", optarg, "--mode"); break;
+        case 'O': trouble = pair_apply(request, optarg); break;
+        case OPTION_SIM:
+            request->simulated = true;
+            request->profile = optarg;
+            break;
+        case 'q': request->quiet = true; break;
+        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
+        default: trouble = verb_option_refused(VERB_NAME, EXIT_RUN_FAILED, option, argv);
+        }
+    }
+    if (!trouble && optind == argc)
+        trouble = verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                             "no program given: cupool run [options] -- PROGRAM [ARGUMENTS]");
+    return trouble ? trouble + 1 : 0;
+}
+
+/** What is run can be watched, unless the user said where or that it cannot. */
+static void live_prepare(struct request *request)
+{
+    if (request->options.source[OPTION_ID_live] == OPTION_SOURCE_BUILT_IN)
+        option_apply(request, "live", LIVE_PAGE_PLACE, VERB_NAME);
+}
+
+/** With strict:1 a bad option ends the run before it begins. */
+static int strict_check(struct request *request)
+{
+    struct options ignored;
+
+    if (!request->options.strict)
+        return 0;
+    options_load(&ignored, problem_print, request);
+    if (!request->problems)
+        return 0;
+    return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                      "strict:1: %d bad option%s: correct what is named above", request->problems,
+                      request->problems > 1 ? "s" : "");
+}
+
+/** Removes an earlier trace; anything else of that name is not ours to remove. */
+static int output_replace(const char *path)
+{
+    struct trace_file_header header;
+    FILE *file = fopen(path, "re");
+    bool is_trace = file && fread(&header, sizeof header, 1, file) == 1 &&
+                    header.magic == TRACE_FILE_MAGIC;
+
+    if (file)
+        fclose(file);
+    if (!is_trace)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: exists and is no cupool record: give another name with -o", path);
+    if (unlink(path) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
+                          strerror(errno));
+    return 0;
+}
+
+/** Problems with the record's place are told before the program runs, not after. */
+static int output_check(const char *pattern, bool force)
+{
+    char copy[PATH_MAX];
+    const char *directory;
+    struct stat status;
+
+    if (strlen(pattern) >= sizeof copy)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: name too long: give another with -o",
+                          pattern);
+    strcpy(copy, pattern);
+    directory = dirname(copy);
+    if (!strchr(directory, '%') && access(directory, W_OK) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another place with -o",
+                          directory, strerror(errno));
+    if (strchr(pattern, '%') || stat(pattern, &status) < 0)
+        return 0;
+    if (!force)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: exists: overwrite it with --force, or give another name with -o",
+                          pattern);
+    return output_replace(pattern);
+}
+
+/** The absolute pattern of the record; NULL where recording is off. */
+static int trace_prepare(struct request *request, char **ret_pattern)
+{
+    const char *pattern = request->output;
+    int trouble;
+
+    *ret_pattern = NULL;
+    if (!pattern && request->options.source[OPTION_ID_trace] == OPTION_SOURCE_BUILT_IN)
+        pattern = DEFAULT_PATTERN;
+    if (!pattern)
+        pattern = request->options.trace;
+    if (!strcmp(pattern, "off") || request->options.mode == OPTION_MODE_OFF)
+        return 0;
+    *ret_pattern = traces_pattern_absolute(pattern);
+    if (!*ret_pattern)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
+    trouble = output_check(*ret_pattern, request->force);
+    if (!trouble)
+        option_apply(request, "trace", *ret_pattern, "-o");
+    return trouble;
+}
+
+static int simulation_prepare(const struct request *request)
+{
+    char directory[PATH_MAX];
+
+    if (!request->simulated)
+        return 0;
+    if (locate_simulated_device(directory, sizeof directory) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "--sim: no simulated device in %s: build or install it", directory);
+    if (locate_use_simulated_device(directory, request->profile) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
+    return 0;
+}
+
+/** NVTX asks the library of this variable for a tool; one that is there already stays. */
+static void nvtx_prepare(const struct request *request, const char *library)
+{
+    if (request->options.nvtx == OPTION_NVTX_AUTO && request->options.mode != OPTION_MODE_OFF)
+        setenv("NVTX_INJECTION64_PATH", library, 0);
+}
+
+static int preload_prepare(const struct request *request)
+{
+    char library[PATH_MAX];
+    int r = locate_library(library, sizeof library);
+
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: no preload library there: build it, or name it in CUPOOL_LIBRARY",
+                          library);
+    r = launch_preload(library);
+    nvtx_prepare(request, library);
+    if (r == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "%s: the loader cannot take a path with blanks or colons: move it",
+                          library);
+    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
+}
+
+static uint64_t realtime_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static int launch_failed(int error, const char *program)
+{
+    return verb_error(VERB_NAME, error == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE,
+                      "%s: %s: check the program's name", program,
+                      error == -ENOENT ? "not found" : strerror(-error));
+}
+
+static void no_trace_explain(const struct request *request, const char *program)
+{
+    struct program inspected;
+    const char *escape = program_inspect(program, &inspected) == 0 ? program_escape(&inspected)
+                                                                   : NULL;
+
+    if (request->quiet)
+        return;
+    if (escape)
+        verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
+    else
+        verb_error(VERB_NAME, 0,
+                   "no record: no CUDA call of %s was seen: find out why with: cupool doctor -- %s",
+                   program, program);
+}
+
+/** After the program: completes its record and says what was found. */
+static void run_conclude(const struct request *request, const char *pattern, uint64_t since_ns,
+                         const struct launch *launch, const char *program)
+{
+    struct trace_files files;
+    const struct trace_file *main_file;
+
+    if (!pattern || traces_find(pattern, since_ns, &files) < 0)
+        return;
+    main_file = traces_of(&files, launch->pid);
+    if (main_file) {
+        int r = trace_file_append_exit(main_file->path, launch->wait_status);
+
+        if (r < 0)
+            verb_error(VERB_NAME, 0, "%s: exit status not recorded: %s", main_file->path,
+                       strerror(-r));
+    }
+    if (!files.count)
+        no_trace_explain(request, program);
+    else if (!request->quiet)
+        run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1], stderr);
+    traces_done(&files);
+}
+
+int verb_run(int argc, char **argv)
+{
+    struct request request = {0};
+    struct launch launch;
+    char *pattern = NULL;
+    uint64_t since_ns;
+    int trouble = request_read(argc, argv, &request), r;
+
+    if (trouble)
+        return trouble - 1;
+    argv += optind;
+    trouble = strict_check(&request);
+    if (!trouble)
+        trouble = trace_prepare(&request, &pattern);
+    if (!trouble)
+        trouble = simulation_prepare(&request);
+    if (!trouble)
+        live_prepare(&request);
+    if (!trouble)
+        trouble = preload_prepare(&request);
+    if (trouble)
+        goto out;
+    since_ns = realtime_ns();
+    r = launch_program(argv, &launch);
+    if (r < 0) {
+        trouble = launch_failed(r, argv[0]);
+        goto out;
+    }
+    run_conclude(&request, pattern, since_ns, &launch, argv[0]);
+    trouble = launch_exit_code(launch.wait_status);
+out:
+    free(pattern);
+    return trouble;
+}

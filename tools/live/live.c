@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding and reading live pages. See live.h. A page that cannot be read is passed over: its
+ * process may be ending, or be of another version.
+ */
+#include "tools/live/live.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cupti/live/living_file.h"
+
+struct search {
+    unsigned pid;
+    struct live_processes found;
+    int error;
+};
+
+static void page_add(void *state, int file, const char *name)
+{
+    struct search *search = state;
+    struct live_processes *found = &search->found;
+    struct live_page *grown;
+
+    if (search->pid && strtoul(name + strlen(LIVE_PAGE_PREFIX), NULL, 10) != search->pid)
+        return;
+    grown = reallocarray(found->page, found->count + 1, sizeof *grown);
+    if (!grown) {
+        search->error = -ENOMEM;
+        return;
+    }
+    found->page = grown;
+    if (live_page_read(file, &grown[found->count]) == 0)
+        found->count++;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    const struct live_page *left = a, *right = b;
+
+    return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes)
+{
+    struct search search = {.pid = pid};
+    int directory = living_directory_open(where, false);
+
+    if (directory == -ENOENT) {
+        *ret_processes = search.found;
+        return 0;
+    }
+    if (directory < 0)
+        return directory;
+    living_files_visit(directory, LIVE_PAGE_PREFIX, page_add, &search);
+    close(directory);
+    if (search.error < 0) {
+        live_processes_done(&search.found);
+        return search.error;
+    }
+    if (search.found.count)
+        qsort(search.found.page, search.found.count, sizeof *search.found.page, by_pid);
+    *ret_processes = search.found;
+    return 0;
+}
+
+void live_processes_done(struct live_processes *processes)
+{
+    free(processes->page);
+    *processes = (struct live_processes){0};
+}
+
+const struct live_page *live_processes_find(const struct live_processes *processes, unsigned pid)
+{
+    for (size_t i = 0; i < processes->count; i++)
+        if (processes->page[i].pid == pid)
+            return &processes->page[i];
+    return NULL;
+}
+
+struct live_value live_sum(const struct live_page *page, const char *name)
+{
+    struct live_value sum = {0, 0};
+
+    for (unsigned figure = 0; figure < page->figures; figure++)
+        if (!strcmp(page->name[figure].text, name))
+            for (unsigned i = 0; i < page->contexts; i++) {
+                sum.current += page->context[i].value[figure].current;
+                sum.peak += page->context[i].value[figure].peak;
+            }
+    return sum;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes that publish live figures, and those figures as text: for a terminal and for
+ * Prometheus.
+ *
+ * Threading: no state of its own.
+ */
+#ifndef TOOLS_LIVE_LIVE_H
+#define TOOLS_LIVE_LIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cupti/live/live_page.h"
+
+/** Pages of living processes, by pid. */
+struct live_processes {
+    struct live_page *page;
+    size_t count;
+};
+
+/**
+ * Reads the pages below WHERE/cupool-UID; `pid` 0: of all processes. No directory means no process.
+ * Errors: -ENOMEM; as the system said.
+ */
+int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes);
+void live_processes_done(struct live_processes *processes);
+
+/** The page of a process, NULL when it is not there. */
+const struct live_page *live_processes_find(const struct live_processes *processes, unsigned pid);
+
+/** A figure summed over contexts; 0 when the page does not have it. */
+struct live_value live_sum(const struct live_page *page, const char *name);
+
+/**
+ * What `cupool top` shows. `before` is an earlier reading, for rates; it may be empty. One process
+ * is shown in full, several as a table. `now_realtime_ns` tells how old a page is.
+ */
+void live_text_print(const struct live_processes *now, const struct live_processes *before,
+                     uint64_t now_realtime_ns, unsigned width, FILE *out);
+
+/** OpenMetrics text of all processes. */
+void live_metrics_print(const struct live_processes *processes, FILE *out);
+
+#endif

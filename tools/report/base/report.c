@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all forms of the report share: names of rows, their order, and what is missing.
+ */
+#include "tools/report/base/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/units.h"
+
+const char *const report_by_name[REPORT_BY_NAMES] = {
+    [REPORT_BY_SITE] = "site", [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
+    [REPORT_BY_API] = "api",   [REPORT_BY_PHASE] = "phase",
+};
+
+const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by)
+{
+    const struct tallies *const tallies[REPORT_BYS] = {
+        [REPORT_BY_SITE] = &analysis->sites,
+        [REPORT_BY_LIBRARY] = &analysis->libraries,
+        [REPORT_BY_SIZE] = &analysis->sizes,
+        [REPORT_BY_API] = &analysis->apis,
+    };
+
+    return tallies[by];
+}
+
+struct tally *report_rows_sorted(const struct tallies *tallies)
+{
+    struct tally *rows = tallies->rows ? malloc(tallies->rows * sizeof *rows) : NULL;
+
+    if (!rows)
+        return NULL;
+    memcpy(rows, tallies->row, tallies->rows * sizeof *rows);
+    qsort(rows, tallies->rows, sizeof *rows, tally_compare);
+    return rows;
+}
+
+void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
+                      size_t text_bytes)
+{
+    struct frame frame;
+
+    if (frames_location(analysis->reader, site, &frame))
+        frame_text(&frame, ret_text, text_bytes);
+    else
+        snprintf(ret_text, text_bytes, "unknown");
+}
+
+void report_place_of(const struct frame *frame, struct report_place *ret_place)
+{
+    *ret_place = (struct report_place){
+        .site = frame->site, .known = true, .file = frame->file, .line = frame->line};
+    if (frame->inlined || frame->site.function)
+        snprintf(ret_place->function, sizeof ret_place->function, "%s",
+                 frame->function ? frame->function : "");
+    else
+        symbol_text(frame->symbol, ret_place->function, sizeof ret_place->function);
+}
+
+void report_place_find(const struct analysis *analysis, uint64_t site,
+                       struct report_place *ret_place)
+{
+    struct frame frame;
+
+    if (frames_location(analysis->reader, site, &frame))
+        report_place_of(&frame, ret_place);
+    else
+        *ret_place = (struct report_place){0};
+}
+
+void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
+                     char *ret_text, size_t text_bytes)
+{
+    const char *name;
+
+    switch (by) {
+    case REPORT_BY_SITE: report_site_name(analysis, row->key, ret_text, text_bytes); return;
+    case REPORT_BY_SIZE:
+        snprintf(ret_text, text_bytes, "up to %s",
+                 unit_bytes(analysis_size_class_bytes(row->key)).text);
+        return;
+    case REPORT_BY_LIBRARY:
+        snprintf(ret_text, text_bytes, "%s",
+                 row->key ? frame_file_name((const char *)(uintptr_t)row->key) : "unknown");
+        return;
+    default:
+        name = trace_reader_string(analysis->reader, row->key);
+        snprintf(ret_text, text_bytes, "%s", name ? name : "unknown");
+    }
+}
+
+void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
+{
+    *ret_text = '\0';
+    if (recording->folded_records)
+        snprintf(ret_text, text_bytes,
+                 "events before %s gave way to newer ones (trace_max): %s of %s are kept; figures "
+                 "count all of them, the timeline and the phases only those kept; the own peak of "
+                 "a site "
+                 "of several stacks is an upper bound",
+                 unit_duration(recording->kept_from_ns).text, unit_count(recording->events).text,
+                 unit_count(recording->events + recording->folded_records).text);
+}
+
+void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
+{
+    const char *separator = "";
+    size_t used = 0;
+    const struct {
+        bool applies;
+        const char *format;
+        unsigned long long figure;
+    } clauses[] = {
+        {!recording->closed, "the process did not close it", 0},
+        {recording->stop_errno != 0, "recording stopped early", 0},
+        {recording->dropped_records != 0, "%llu records not written", recording->dropped_records},
+        {recording->lost_records != 0, "%llu records lost", recording->lost_records},
+        {recording->lost_bytes != 0, "%llu bytes cut off its end", recording->lost_bytes},
+    };
+
+    *ret_text = '\0';
+    if (recording->complete)
+        return;
+    for (size_t i = 0; i < sizeof clauses / sizeof *clauses && used < text_bytes; i++) {
+        if (!clauses[i].applies)
+            continue;
+        used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s", separator);
+        if (used < text_bytes)
+            used += (size_t)snprintf(ret_text + used, text_bytes - used, clauses[i].format,
+                                     clauses[i].figure);
+        separator = ", ";
+    }
+    if (recording->stop_errno && used < text_bytes)
+        snprintf(ret_text + used, text_bytes - used, " (%s)", strerror((int)recording->stop_errno));
+    if (!*ret_text)
+        snprintf(ret_text, text_bytes, "its end is missing");
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the forms of the report (report_formats.h) share, and the two everyone reads: text and JSON.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_REPORT_BASE_REPORT_H
+#define TOOLS_REPORT_BASE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "tools/analysis/analysis.h"
+#include "tools/symbols/frames.h"
+
+enum report_by {
+    REPORT_BY_SITE,
+    REPORT_BY_LIBRARY,
+    REPORT_BY_SIZE,
+    REPORT_BY_API,
+    REPORT_BYS,                   /* of those that have tallies */
+    REPORT_BY_PHASE = REPORT_BYS, /* has rows of its own */
+    REPORT_BY_NAMES
+};
+
+/** Names of enum report_by as users write them. */
+extern const char *const report_by_name[REPORT_BY_NAMES];
+
+struct report_style {
+    enum report_by by; /* what the text report breaks down */
+    size_t top;        /* rows of a breakdown; 0: the form's own default */
+    bool colour;
+    unsigned columns; /* width of the text */
+};
+
+/** Errors: negative errno. */
+int report_text(const struct analysis *analysis, const char *trace,
+                const struct report_style *style, FILE *out);
+
+/** One analysis gives one report, several give a list of them. Errors: negative errno. */
+int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
+                const struct report_style *style, FILE *out);
+
+/** What a trace with a size limit gave up, as one clause; empty when that is nothing. */
+void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
+
+/** What a trace lacks, as one clause; empty when it is complete. */
+void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
+
+/** A row's name for people: file and offset, library, size class, API. */
+void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
+                     char *ret_text, size_t text_bytes);
+
+/** A site's location for people: function and line or offset, and file. */
+void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
+                      size_t text_bytes);
+
+/** A site's location in parts, for machines. */
+struct report_place {
+    struct trace_site site; /* the frame of the location; all 0 when it is not known */
+    bool known;
+    char function[256]; /* empty: no name */
+    const char *file;   /* NULL: not known */
+    uint64_t line;
+};
+
+/** The same of a frame. */
+void report_place_of(const struct frame *frame, struct report_place *ret_place);
+
+void report_place_find(const struct analysis *analysis, uint64_t site,
+                       struct report_place *ret_place);
+
+const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by);
+
+/** Rows of a breakdown in their order; free() it. NULL: out of memory or no rows. */
+struct tally *report_rows_sorted(const struct tallies *tallies);
+
+#endif

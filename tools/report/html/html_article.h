@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
+ * words, and tables or pictures that need no script.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_REPORT_HTML_HTML_ARTICLE_H
+#define TOOLS_REPORT_HTML_HTML_ARTICLE_H
+
+#include "tools/report/base/report.h"
+
+#define HTML_MOST_ROWS 5000 /* of a table, so that a page stays below 10 MB */
+
+struct html_article {
+    const struct analysis *analysis;
+    const char *trace;
+    size_t number; /* of the document's articles, from 1; makes ids unique */
+    size_t top;    /* rows of a table */
+    FILE *out;
+};
+
+/** Opens a section with its heading; closed by html_section_end. */
+void html_section_begin(const struct html_article *article, const char *id, const char *heading);
+void html_section_end(const struct html_article *article);
+
+/** A cell with the name of a site, and its place on hovering; empty for none. */
+void html_cell_site(const struct html_article *article, uint64_t site);
+
+/** Levels over time: a picture, which the script replaces by a chart, and its tables. */
+void html_chart_print(const struct html_article *article);
+
+/** Who asked for it, frame by frame. Errors: -ENOMEM. */
+int html_flame_print(const struct html_article *article);
+
+/** What lay at which address. Errors: -ENOMEM. */
+int html_map_print(const struct html_article *article);
+
+/** Bars of the sizes, within another section. Errors: -ENOMEM. */
+int html_size_bars_print(const struct html_article *article);
+
+/** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
+int html_lifetimes_print(const struct html_article *article);
+
+/** Whose the memory of the driver was, and what the pool says of itself. Errors: -ENOMEM. */
+int html_device_print(const struct html_article *article);
+
+/** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
+int html_breakdowns_print(const struct html_article *article);
+
+/** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
+int html_troubles_print(const struct html_article *article);
+
+/** What was recorded, by what, on what, and what is missing. Errors: -ENOMEM. */
+int html_provenance_print(const struct html_article *article);
+
+#endif

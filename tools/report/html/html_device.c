@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose the memory of the device was: at the peak of the program by what the trace knows and, where
+ * CUPTI told it, by the driver's own list of allocations; and by cuMemGetInfo's account when the
+ * driver had the least left. Last what the pool says of itself.
+ */
+#include "tools/report/html/html_article.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/report/html/html_table.h"
+#include "tools/report/html/html_view.h"
+#include "tools/base/units.h"
+
+#define BAR_HEIGHT 28
+
+static uint64_t beyond(uint64_t whole, uint64_t part)
+{
+    return whole > part ? whole - part : 0;
+}
+
+/** A part of the device's memory; `colour` is a class. */
+struct part {
+    const char *name, *colour;
+    uint64_t bytes;
+};
+
+static void bar_print(FILE *out, const struct part *parts, size_t count, uint64_t whole,
+                      const char *label)
+{
+    double x = 0;
+
+    if (!whole)
+        return;
+    fprintf(out, "<svg class=\"bar\" viewBox=\"0 0 %.0f %d\" role=\"img\" aria-label=\"%s\">",
+            HTML_VIEW_WIDTH, BAR_HEIGHT, label);
+    for (size_t i = 0; i < count; i++) {
+        double width = HTML_VIEW_WIDTH * (double)parts[i].bytes / (double)whole;
+
+        fprintf(out,
+                "<g><title>%s\n%s, %s</title><rect class=\"%s\" x=\"%.2f\" y=\"0\" width=\"%.2f\" "
+                "height=\"%d\"/></g>",
+                parts[i].name, unit_bytes(parts[i].bytes).text,
+                unit_percent(parts[i].bytes, whole).text, parts[i].colour, x, width, BAR_HEIGHT);
+        x += width;
+    }
+    fputs("</svg>\n", out);
+}
+
+static void parts_print(FILE *out, const struct part *parts, size_t count, const char *caption)
+{
+    static const char *const columns[] = {"Part", "#Bytes", "#Of the whole", NULL};
+    uint64_t whole = 0;
+
+    for (size_t i = 0; i < count; i++)
+        whole += parts[i].bytes;
+    bar_print(out, parts, count, whole, caption);
+    html_table_begin(out, "parts", caption, columns);
+    for (size_t i = 0; i < count; i++) {
+        html_row_begin(out);
+        fprintf(out, "<td><span class=\"key %s\">%s</span>", parts[i].colour, parts[i].name);
+        html_cell_bytes(out, parts[i].bytes);
+        html_cell_percent(out, parts[i].bytes, whole);
+    }
+    html_row_begin(out);
+    fputs("<td>together", out);
+    html_cell_bytes(out, whole);
+    html_cell_percent(out, whole, whole);
+    html_table_end(out);
+}
+
+/** What the program had from the driver, in three parts. */
+static void own_parts(const struct timeline_point *levels, struct part ret_parts[3])
+{
+    uint64_t used = levels->allocated_bytes > levels->requested_bytes ? levels->allocated_bytes
+                                                                      : levels->requested_bytes;
+
+    ret_parts[0] = (struct part){"requested by the program", "requested", levels->requested_bytes};
+    ret_parts[1] = (struct part){"rounding inside blocks", "allocated",
+                                 beyond(used, levels->requested_bytes)};
+    ret_parts[2] = (struct part){"held by the pool, not in use", "reserved",
+                                 beyond(levels->driver_bytes, used)};
+}
+
+static void account_print(const struct html_article *article)
+{
+    const struct analysis_memory_info *info = &article->analysis->memory_info;
+    struct part parts[5];
+    uint64_t used = beyond(info->total_bytes, info->free_bytes), own;
+
+    own_parts(&info->levels, parts);
+    own = parts[0].bytes + parts[1].bytes + parts[2].bytes;
+    parts[3] = (struct part){"unaccounted: contexts, code, other processes", "unaccounted",
+                             beyond(used, own)};
+    parts[4] = (struct part){"free", "free", info->free_bytes};
+    fprintf(article->out,
+            "<h3>By the driver's account (cuMemGetInfo)</h3>\n<p>When the driver had the least "
+            "left, after %s: "
+            "%s in all = %s free + %s of this program + %s unaccounted. The driver does not tell "
+            "other processes from the rest of what is unaccounted, which was %s at most.</p>\n",
+            unit_duration(info->levels.time_ns).text, unit_bytes(info->total_bytes).text,
+            unit_bytes(info->free_bytes).text, unit_bytes(own).text,
+            unit_bytes(parts[3].bytes).text, unit_bytes(article->analysis->unaccounted_bytes).text);
+    parts_print(article->out, parts, 5, "The whole device by the driver's account");
+}
+
+/** Memory that reached the driver by a door nothing watches, by the library that took it. */
+static int unaccounted_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"Library",      "#At most",      "#At the end",
+                                          "#Allocations", "#Bytes in all", NULL};
+    const struct tallies *libraries = article->analysis->driver_view.libraries;
+    struct tally *rows = report_rows_sorted(libraries);
+
+    if (!rows)
+        return libraries->rows ? -ENOMEM : 0;
+    html_table_begin(article->out, "sortable", "Unaccounted memory, by the library that took it",
+                     columns);
+    for (size_t i = 0; i < libraries->rows && i < article->top; i++) {
+        const char *path = (const char *)(uintptr_t)rows[i].key;
+
+        html_row_begin(article->out);
+        html_cell_hint(article->out, path ? frame_file_name(path) : "unknown code",
+                       path ? path : "");
+        html_cell_bytes(article->out, rows[i].live_bytes.peak);
+        html_cell_bytes(article->out, rows[i].live_bytes.current);
+        html_cell_count(article->out, rows[i].allocations);
+        html_cell_bytes(article->out, rows[i].requested_bytes);
+    }
+    html_table_end(article->out);
+    free(rows);
+    return 0;
+}
+
+static void driver_pools_print(const struct html_article *article)
+{
+    static const char *const columns[] = {
+        "#Device",      "#Held at most", "#In use at most", "#Held last",
+        "#In use last", "#Trims",        "Destroyed",       NULL};
+    const struct driver_view *view = &article->analysis->driver_view;
+
+    if (!view->pools)
+        return;
+    html_table_begin(article->out, "sortable", "Stream-ordered pools of the driver", columns);
+    for (size_t i = 0; i < view->pools && i < article->top; i++) {
+        const struct driver_pool *pool = &view->pool[i];
+
+        html_row_begin(article->out);
+        html_cell_count(article->out, pool->device);
+        html_cell_bytes(article->out, pool->peak_bytes);
+        html_cell_bytes(article->out, pool->peak_used_bytes);
+        html_cell_bytes(article->out, pool->bytes);
+        html_cell_bytes(article->out, pool->used_bytes);
+        html_cell_count(article->out, pool->trims);
+        html_cell_text(article->out, pool->destroyed ? "yes" : "no");
+    }
+    html_table_end(article->out);
+}
+
+/** What CUPTI told of the driver's allocations. */
+static int driver_view_print(const struct html_article *article)
+{
+    const struct driver_view *view = &article->analysis->driver_view;
+    struct driver_step at_peak;
+    char state[256];
+    int r = 0;
+
+    if (!view->state)
+        return 0;
+    fputs("<h3>By the driver's list of allocations (CUPTI)</h3>\n", article->out);
+    if (driver_view_at(view, article->analysis->peak_time_ns, &at_peak)) {
+        fprintf(article->out, "<p>%s at the program's peak, %s at most; ",
+                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text);
+        fprintf(article->out, "of it unaccounted, by a door that nothing watches, %s at the peak, ",
+                unit_bytes(at_peak.unaccounted_bytes).text);
+        fprintf(
+            article->out, "%s at most, %s at the end. Page-locked host memory: %s at most.</p>\n",
+            unit_bytes(view->unaccounted_peak_bytes).text,
+            unit_bytes(view->unaccounted_end_bytes).text, unit_bytes(view->host_peak_bytes).text);
+        r = unaccounted_print(article);
+        driver_pools_print(article);
+    }
+    driver_view_state_text(view, state, sizeof state);
+    fputs("<p class=\"note\">CUPTI: ", article->out);
+    html_text(article->out, state);
+    fputs("</p>\n", article->out);
+    return r;
+}
+
+static void gauge_cell(FILE *out, const char *name, uint64_t value)
+{
+    size_t length = strlen(name);
+
+    if (length > 3 && !strcmp(name + length - 3, "_ns"))
+        html_cell_duration(out, value);
+    else if (length > 6 && !strcmp(name + length - 6, "_bytes"))
+        html_cell_bytes(out, value);
+    else
+        html_cell_count(out, value);
+}
+
+static void pool_print(const struct html_article *article)
+{
+    static const char *const columns[] = {
+        "Figure", "#Context", "#At the end", "#Highest", "#At the pool's peak", NULL};
+    const struct analysis *analysis = article->analysis;
+
+    if (!analysis->counters)
+        return;
+    fputs("<details><summary>What the pool says of itself: cached, quarantined and more"
+          "</summary>\n",
+          article->out);
+    html_table_begin(article->out, "sortable", "Figures of the pool as it recorded them last",
+                     columns);
+    for (size_t i = 0; i < analysis->counters && i < article->top; i++) {
+        const struct analysis_counter *counter = &analysis->counter[i];
+
+        html_row_begin(article->out);
+        html_cell_text(article->out, counter->name);
+        html_cell_count(article->out, counter->context);
+        gauge_cell(article->out, counter->name, counter->current);
+        gauge_cell(article->out, counter->name, counter->peak);
+        gauge_cell(article->out, counter->name, counter->at_peak);
+    }
+    html_table_end(article->out);
+    fputs("</details>\n", article->out);
+}
+
+int html_device_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    const struct timeline_point levels = {.requested_bytes = analysis->requested.peak,
+                                          .allocated_bytes = analysis->allocated.at_peak,
+                                          .driver_bytes = analysis->driver.at_peak};
+    struct part parts[3];
+    int r;
+
+    own_parts(&levels, parts);
+    html_section_begin(article, "device", "The device's memory");
+    fprintf(article->out, "<p>%s was taken from the driver at the peak, %.1f %% of it not in use.",
+            unit_bytes(analysis->driver.at_peak).text, 100 * analysis_overhead(analysis));
+    if (!analysis->has_memory_info && !analysis->driver_view.was_on)
+        fputs(" The driver's own account was never asked, so nothing is known of other memory.",
+              article->out);
+    fputs("</p>\n", article->out);
+    if (analysis->driver.at_peak)
+        parts_print(article->out, parts, 3, "Memory taken from the driver, at the peak");
+    r = driver_view_print(article);
+    if (analysis->has_memory_info)
+        account_print(article);
+    pool_print(article);
+    html_section_end(article);
+    return r;
+}

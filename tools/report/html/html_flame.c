@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who asked for the memory, as icicles: the program on top, below each frame those it called, as
+ * wide as their bytes. One for what was live at the peak, one for what leaked, one for all bytes.
+ *
+ * Frames below a thousandth of the whole, or whatever more keeps the picture within MOST_BOXES, are
+ * joined into one box of their caller, and the text says so.
+ */
+#include "tools/report/html/html_article.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/analysis/flame.h"
+#include "tools/report/html/html_table.h"
+#include "tools/report/html/html_view.h"
+#include "tools/base/units.h"
+
+#define ROW_HEIGHT  26
+#define LEAST_PARTS 1000
+#define MOST_BOXES  1200
+#define FRAME_BYTES 256
+
+static const struct {
+    const char *name, *nothing;
+} measures[FLAME_MEASURES] = {
+    [FLAME_AT_PEAK] = {"At the peak", "Nothing was in use."},
+    [FLAME_LEAKED] = {"Never freed", "All device memory was freed."},
+    [FLAME_IN_ALL] = {"All allocations", "Nothing was allocated."},
+};
+
+struct icicle {
+    const struct flame *flame;
+    enum flame_measure measure;
+    uint64_t total_bytes, least_bytes, joined_nodes;
+    FILE *out;
+};
+
+/** A frame's place in the picture. */
+struct box {
+    uint64_t begin_bytes, bytes;
+    unsigned depth, colour;
+};
+
+static void box_print(const struct icicle *icicle, const struct box *box, const char *name)
+{
+    double x = HTML_VIEW_WIDTH * (double)box->begin_bytes / (double)icicle->total_bytes;
+    double width = HTML_VIEW_WIDTH * (double)box->bytes / (double)icicle->total_bytes;
+    unsigned y = box->depth * ROW_HEIGHT;
+
+    fputs("<g><title>", icicle->out);
+    html_text(icicle->out, name);
+    fprintf(icicle->out,
+            "\n%s, %s</title><rect class=\"c%u\" x=\"%.3f\" y=\"%u\" width=\"%.3f\" height=\"%d\"/>"
+            "<text x=\"%.1f\" y=\"%u\">",
+            unit_bytes(box->bytes).text, unit_percent(box->bytes, icicle->total_bytes).text,
+            box->colour, x, y, width, ROW_HEIGHT - 2, x + 5, y + 17);
+    html_label(icicle->out, name, width - 8);
+    fputs("</text></g>\n", icicle->out);
+}
+
+static void joined_print(struct icicle *icicle, const struct box *box, uint64_t nodes)
+{
+    char name[64];
+
+    if (!box->bytes)
+        return;
+    snprintf(name, sizeof name, "%s other%s", unit_count(nodes).text, nodes == 1 ? "" : "s");
+    box_print(icicle, box, name);
+    icicle->joined_nodes += nodes;
+}
+
+static void node_print(struct icicle *icicle, uint32_t index, const struct box *box)
+{
+    const struct flame_node *nodes = icicle->flame->node;
+    struct box child = {box->begin_bytes, 0, box->depth + 1, box->colour};
+    struct box joined = {0, 0, box->depth + 1, 0};
+    uint64_t joined_nodes = 0;
+
+    box_print(icicle, box, nodes[index].name);
+    for (uint32_t i = nodes[index].child; i; i = nodes[i].sibling) {
+        child.bytes = nodes[i].bytes[icicle->measure];
+        if (child.bytes < icicle->least_bytes) {
+            joined.bytes += child.bytes;
+            joined_nodes += child.bytes != 0;
+            continue;
+        }
+        child.colour = 1 + child.colour % (HTML_COLOURS - 1);
+        node_print(icicle, i, &child);
+        child.begin_bytes += child.bytes;
+    }
+    joined.begin_bytes = child.begin_bytes;
+    joined_print(icicle, &joined, joined_nodes);
+}
+
+static uint64_t least_bytes(const struct flame *flame, enum flame_measure measure)
+{
+    uint64_t least = flame->node[0].bytes[measure] / LEAST_PARTS + 1;
+
+    while (flame_count(flame, measure, least) > MOST_BOXES)
+        least *= 2;
+    return least;
+}
+
+static unsigned depth_shown(const struct icicle *icicle, uint32_t index)
+{
+    const struct flame_node *nodes = icicle->flame->node;
+    unsigned deepest = 0, depth;
+
+    for (uint32_t i = nodes[index].child; i; i = nodes[i].sibling) {
+        uint64_t bytes = nodes[i].bytes[icicle->measure];
+
+        depth = bytes >= icicle->least_bytes ? depth_shown(icicle, i) : bytes ? 1 : 0;
+        if (depth > deepest)
+            deepest = depth;
+    }
+    return deepest + 1;
+}
+
+static uint64_t row_bytes(const struct tally *row, enum flame_measure measure)
+{
+    const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = row->live_bytes.at_peak,
+                                            [FLAME_LEAKED] = row->leaked_bytes,
+                                            [FLAME_IN_ALL] = row->requested_bytes};
+
+    return bytes[measure];
+}
+
+/** Names the site with most. */
+static void summary_print(const struct icicle *icicle, const struct analysis *analysis)
+{
+    const struct tally *most = NULL;
+    char name[256];
+
+    for (size_t i = 0; i < analysis->sites.rows; i++)
+        if (row_bytes(&analysis->sites.row[i], icicle->measure) >
+            (most ? row_bytes(most, icicle->measure) : 0))
+            most = &analysis->sites.row[i];
+    if (!most)
+        return;
+    report_site_name(analysis, most->key, name, sizeof name);
+    fprintf(icicle->out, "<p>%s in all. Of it %s by ", unit_bytes(icicle->total_bytes).text,
+            unit_percent(row_bytes(most, icicle->measure), icicle->total_bytes).text);
+    html_text(icicle->out, name);
+    fputs(".</p>\n", icicle->out);
+}
+
+static void picture_print(struct icicle *icicle, const struct analysis *analysis)
+{
+    const struct box root = {0, icicle->total_bytes, 0, 0};
+
+    summary_print(icicle, analysis);
+    fprintf(icicle->out,
+            "<div class=\"scroll\"><svg class=\"icicle\" viewBox=\"0 0 %.0f %u\" role=\"img\" "
+            "aria-label=\"%s: frames as wide as their bytes\">\n",
+            HTML_VIEW_WIDTH, depth_shown(icicle, 0) * ROW_HEIGHT, measures[icicle->measure].name);
+    node_print(icicle, 0, &root);
+    fputs("</svg></div>\n", icicle->out);
+    if (icicle->joined_nodes)
+        fprintf(icicle->out,
+                "<p class=\"note\">Joined as others: %s frames with less than %s each.</p>\n",
+                unit_count(icicle->joined_nodes).text, unit_bytes(icicle->least_bytes).text);
+}
+
+/** Rows of the same frames, indented by their depth. */
+static void rows_print(const struct icicle *icicle, uint32_t index, unsigned depth)
+{
+    const struct flame_node *node = &icicle->flame->node[index];
+
+    html_row_begin(icicle->out);
+    fprintf(icicle->out, "<td class=\"d%u\">", depth < 12 ? depth : 12);
+    html_text(icicle->out, node->name);
+    html_cell_bytes(icicle->out, node->bytes[icicle->measure]);
+    html_cell_percent(icicle->out, node->bytes[icicle->measure], icicle->total_bytes);
+    for (uint32_t i = node->child; i; i = icicle->flame->node[i].sibling)
+        if (icicle->flame->node[i].bytes[icicle->measure] >= icicle->least_bytes)
+            rows_print(icicle, i, depth + 1);
+}
+
+static int measure_print(const struct html_article *article, struct flame *flame,
+                         enum flame_measure measure)
+{
+    static const char *const columns[] = {"Frame", "#Bytes", "#Part", NULL};
+    struct icicle icicle = {.flame = flame,
+                            .measure = measure,
+                            .total_bytes = flame->node[0].bytes[measure],
+                            .out = article->out};
+
+    html_view_begin(article->out, measures[measure].name);
+    if (!icicle.total_bytes) {
+        fprintf(article->out, "<p>%s</p>\n", measures[measure].nothing);
+        html_view_end(article->out);
+        return 0;
+    }
+    if (flame_sort(flame, measure) < 0)
+        return -ENOMEM;
+    icicle.least_bytes = least_bytes(flame, measure);
+    picture_print(&icicle, article->analysis);
+    fputs("<details><summary>These frames as a table</summary>\n", article->out);
+    html_table_begin(article->out, "frames", measures[measure].name, columns);
+    rows_print(&icicle, 0, 0);
+    html_table_end(article->out);
+    fputs("</details>\n", article->out);
+    html_view_end(article->out);
+    return 0;
+}
+
+/** A site's frames, the outermost first. */
+struct stack {
+    char text[FLAME_DEPTH][FRAME_BYTES];
+    const char *frame[FLAME_DEPTH];
+    size_t depth;
+};
+
+static void stack_push(struct stack *stack, const char *text)
+{
+    if (stack->depth == FLAME_DEPTH)
+        return;
+    snprintf(stack->text[stack->depth], FRAME_BYTES, "%s", text);
+    stack->frame[stack->depth] = stack->text[stack->depth];
+    stack->depth++;
+}
+
+static void stack_find(const struct analysis *analysis, uint64_t site, struct stack *ret_stack)
+{
+    struct frame frames[FRAMES_MOST];
+    size_t count = frames_get(analysis->reader, site, frames, FRAMES_MOST);
+    const char *module = NULL;
+    char text[FRAME_BYTES];
+
+    ret_stack->depth = 0;
+    if (!count)
+        stack_push(ret_stack, "unknown");
+    for (size_t i = count; i-- > 0;) {
+        const char *file = frames[i].site.module ? frame_file_name(frames[i].site.module)
+                                                 : "unknown";
+
+        /* A module stands once before its functions. */
+        if (!module || strcmp(file, module) != 0)
+            stack_push(ret_stack, file);
+        module = file;
+        frame_text(&frames[i], text, sizeof text);
+        stack_push(ret_stack, text);
+    }
+}
+
+static int flame_fill(struct flame *flame, const struct analysis *analysis)
+{
+    static struct stack stack;
+    int r = flame_create(analysis->command ? analysis->command : "the program", flame);
+
+    for (size_t i = 0; i < analysis->stacks.rows && r == 0; i++) {
+        const struct tally *row = &analysis->stacks.row[i];
+        uint64_t bytes[FLAME_MEASURES];
+
+        for (int measure = 0; measure < FLAME_MEASURES; measure++)
+            bytes[measure] = row_bytes(row, (enum flame_measure)measure);
+        stack_find(analysis, row->key, &stack);
+        r = flame_add(flame, stack.frame, stack.depth, bytes);
+    }
+    return r;
+}
+
+int html_flame_print(const struct html_article *article)
+{
+    struct flame flame;
+    int r = flame_fill(&flame, article->analysis);
+
+    html_section_begin(article, "flame", "Who asked for it");
+    html_views_begin(article->out, "What the widths mean");
+    for (int measure = 0; measure < FLAME_MEASURES && r == 0; measure++)
+        r = measure_print(article, &flame, (enum flame_measure)measure);
+    html_views_end(article->out);
+    html_section_end(article);
+    flame_done(&flame);
+    return r;
+}

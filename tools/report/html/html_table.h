@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tables of the HTML report. Every figure carries its plain value in data-v, from which the script
+ * sorts and draws, so nothing is written twice.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_REPORT_HTML_HTML_TABLE_H
+#define TOOLS_REPORT_HTML_HTML_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/**
+ * Opens a table: `classes` tell the script what it may do with it ("sortable", "searchable").
+ * A column whose name begins with "#" holds figures; the sign is not shown. NULL ends the columns.
+ */
+void html_table_begin(FILE *out, const char *classes, const char *caption,
+                      const char *const *columns);
+void html_table_end(FILE *out);
+
+void html_row_begin(FILE *out);
+
+/** Cells of the row that was begun last. */
+void html_cell_text(FILE *out, const char *text);
+void html_cell_hint(FILE *out, const char *text, const char *hint); /* the hint on hovering */
+void html_cell_bytes(FILE *out, uint64_t bytes);
+void html_cell_count(FILE *out, uint64_t count);
+void html_cell_duration(FILE *out, uint64_t ns);
+void html_cell_percent(FILE *out, uint64_t part, uint64_t whole);
+
+/** Escaped text. */
+void html_text(FILE *out, const char *text);
+
+#endif

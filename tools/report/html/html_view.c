@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See html_view.h.
+ */
+#include "tools/report/html/html_view.h"
+
+#include "tools/base/escape.h"
+#include "tools/report/html/html_table.h"
+
+#define LETTER 7.0 /* width of one, about */
+
+void html_views_begin(FILE *out, const char *label)
+{
+    fprintf(out, "<div class=\"views\" data-label=\"%s\">\n", label);
+}
+
+void html_views_end(FILE *out)
+{
+    fputs("</div>\n", out);
+}
+
+void html_view_begin(FILE *out, const char *name)
+{
+    fprintf(out, "<div class=\"view\"><h3>%s</h3>\n", name);
+}
+
+void html_view_end(FILE *out)
+{
+    fputs("</div>\n", out);
+}
+
+void html_label(FILE *out, const char *text, double width)
+{
+    char cut[256];
+    size_t letters = width < 6 * LETTER ? 0 : (size_t)(width / LETTER) - 1, used = 0, count = 0;
+    uint32_t character;
+
+    while (text[used] && used < sizeof cut - 8 && count < letters) {
+        used += escape_next(text + used, &character);
+        count++;
+    }
+    if (!letters)
+        return;
+    snprintf(cut, sizeof cut, "%.*s%s", (int)used, text, text[used] ? "\u2026" : "");
+    html_text(out, cut);
+}
+
+void html_legend_item(FILE *out, const char *classes, const char *name)
+{
+    fprintf(out, "<span class=\"key %s\">", classes);
+    html_text(out, name);
+    fputs("</span> ", out);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pictures of the HTML report: boxes with a text on hovering, which the script makes reachable by
+ * keyboard, and views of which the script shows one at a time.
+ *
+ * A box's text stands in its <title>: the name, a line end, the figures.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_REPORT_HTML_HTML_VIEW_H
+#define TOOLS_REPORT_HTML_HTML_VIEW_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define HTML_VIEW_WIDTH 1200.0
+#define HTML_COLOURS    8 /* classes c0 (nothing in particular) … c7 */
+
+/** Views stand between these; each begins with its name, which the script makes a tab. */
+void html_views_begin(FILE *out, const char *label);
+void html_views_end(FILE *out);
+void html_view_begin(FILE *out, const char *name);
+void html_view_end(FILE *out);
+
+/** Text cut to a width of a picture, at a whole character. */
+void html_label(FILE *out, const char *text, double width);
+
+/** A colour with its meaning, in a legend. */
+void html_legend_item(FILE *out, const char *classes, const char *name);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report as one HTML file that needs nothing else: tables and pictures are in it, scripts only
+ * add to them. The page's own policy allows the two scripts by their hashes and no connection at
+ * all, so that even text that slipped through the escaping could not run or fetch anything.
+ */
+#include "tools/report/report_formats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tools/report/html/html_article.h"
+#include "tools/report/html/html_assets.h"
+#include "tools/report/html/html_table.h"
+#include "tools/report/report_job.h"
+#include "tools/base/units.h"
+
+#define DEFAULT_TOP      500
+#define NAMED_LEAST_PART 1000 /* of the peak: less is not worth naming */
+#define TOP_SITES        3
+#define LEAST_TOP        50         /* when many traces share the page */
+#define FULL_BYTES       (6U << 20) /* of a page; later traces are only named, with their headline */
+
+static void asset_print(FILE *out, const char *element, const struct html_asset *asset)
+{
+    fprintf(out, "<%s>", element);
+    fwrite(asset->text, 1, asset->bytes, out);
+    fprintf(out, "</%s>\n", element);
+}
+
+static void head_print(const struct report_input *input, FILE *out)
+{
+    const char *command = input->analyses[0]->command;
+
+    fprintf(out,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+            "style-src 'unsafe-inline'; img-src data:; script-src '%s' '%s'; base-uri 'none'; "
+            "form-action 'none'\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+            html_asset_dygraph_js.hash, html_asset_report_js.hash);
+    html_text(out, command ? command : input->traces[0]);
+    fputs(" \u2013 device memory</title>\n", out);
+    asset_print(out, "style", &html_asset_dygraph_css);
+    asset_print(out, "style", &html_asset_report_css);
+    fputs("</head>\n<body>\n", out);
+}
+
+void html_section_begin(const struct html_article *article, const char *id, const char *heading)
+{
+    fprintf(article->out, "<section id=\"%s-%zu\"><h2>%s</h2>\n", id, article->number, heading);
+}
+
+void html_section_end(const struct html_article *article)
+{
+    fputs("</section>\n", article->out);
+}
+
+static void banner_print(const struct html_article *article, const char *title, const char *why)
+{
+    if (!*why)
+        return;
+    fprintf(article->out, "<p class=\"banner\" role=\"note\"><strong>%s</strong> ", title);
+    html_text(article->out, why);
+    fputs(".</p>\n", article->out);
+}
+
+static void banners_print(const struct html_article *article)
+{
+    char why[256];
+
+    if (analysis_is_simulated(article->analysis))
+        fputs("<p class=\"banner\" role=\"note\"><strong>Simulated device.</strong> No figure here "
+              "was measured on hardware.</p>\n",
+              article->out);
+    report_incomplete(&article->analysis->recording, why, sizeof why);
+    banner_print(article, "The trace is incomplete:", why);
+    report_rotated(&article->analysis->recording, why, sizeof why);
+    banner_print(article, "The trace is cut:", why);
+}
+
+static void navigation_print(const struct html_article *article)
+{
+    const struct {
+        const char *id, *name; /* NULL: there is no such section */
+    } places[] = {
+        {"time", "Time"},
+        {"flame", "Who"},
+        {"map", "Addresses"},
+        {"device", "Device"},
+        {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
+        {article->analysis->fragmentation.sites ? "fragmentation" : NULL, "Fragmentation"},
+        {"sites", "Sites"},
+        {"sizes", "Sizes"},
+        {"lifetimes", "Lifetimes"},
+        {"libraries", "Libraries"},
+        {"apis", "APIs"},
+        {"kinds", "Kinds"},
+        {article->analysis->phases ? "phases" : NULL, "Phases"},
+        {"provenance", "Origin"}};
+
+    fputs("<nav aria-label=\"Sections\">", article->out);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i].id)
+            fprintf(article->out, "<a href=\"#%s-%zu\">%s</a> ", places[i].id, article->number,
+                    places[i].name);
+    fputs("</nav>\n", article->out);
+}
+
+static void card_print(FILE *out, const char *name, const char *value, const char *note, bool bad)
+{
+    fprintf(out, "<div class=\"card%s\"><dt>%s</dt><dd>%s<small>%s</small></dd></div>\n",
+            bad ? " bad" : "", name, value, note);
+}
+
+static void headline_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    const struct tally *total = &analysis->total;
+    char note[128];
+
+    fputs("<dl class=\"cards\">\n", article->out);
+    snprintf(note, sizeof note, "after %s", unit_duration(analysis->peak_time_ns).text);
+    card_print(article->out, "Peak requested", unit_bytes(analysis->requested.peak).text, note,
+               false);
+    snprintf(note, sizeof note, "%.1f %% unused; %s at most", 100 * analysis_overhead(analysis),
+             unit_bytes(analysis->driver.peak).text);
+    card_print(article->out, "Held from the driver", unit_bytes(analysis->driver.at_peak).text,
+               note, false);
+    snprintf(note, sizeof note, "%s served by the pool",
+             unit_percent(total->hits, total->allocations).text);
+    card_print(article->out, "Allocations", unit_count(total->allocations).text, note, false);
+    snprintf(note, sizeof note, "%s without the pool", unit_count(analysis->calls_asked).text);
+    card_print(article->out, "Driver calls", unit_count(analysis_driver_calls(analysis)).text,
+               analysis_has_pool(analysis) ? note : "no pool in use", false);
+    snprintf(note, sizeof note, "in %s", unit_blocks(total->leaked_blocks).text);
+    card_print(article->out, "Leaked", unit_bytes(total->leaked_bytes).text, note,
+               total->leaked_blocks);
+    card_print(article->out, "Invalid frees", unit_count(total->invalid_frees).text, "",
+               total->invalid_frees);
+    card_print(article->out, "Failed", unit_count(total->failures).text, "allocations",
+               total->failures);
+    fputs("</dl>\n", article->out);
+}
+
+/** The sites that had most at the peak, in one sentence. */
+static int top_sites_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    struct tally *rows = report_rows_sorted(&analysis->sites);
+    const char *separator = "Most at the peak: ";
+    char name[256];
+
+    if (!rows)
+        return analysis->sites.rows ? -ENOMEM : 0;
+    fputs("<p>", article->out);
+    for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES &&
+                       rows[i].live_bytes.at_peak > analysis->requested.peak / NAMED_LEAST_PART;
+         i++) {
+        report_site_name(analysis, rows[i].key, name, sizeof name);
+        fputs(separator, article->out);
+        html_text(article->out, name);
+        fprintf(article->out, " (%s)",
+                unit_percent(rows[i].live_bytes.at_peak, analysis->requested.peak).text);
+        separator = "; ";
+    }
+    fputs("</p>\n", article->out);
+    free(rows);
+    return 0;
+}
+
+static void heading_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+
+    fputs("<article>\n<header><h1>", article->out);
+    html_text(article->out, analysis->command ? analysis->command : article->trace);
+    fprintf(article->out, "</h1>\n<p>pid %u, ran %s", analysis->recording.pid,
+            unit_duration(analysis->duration_ns).text);
+    if (analysis_exit_status(analysis) >= 0)
+        fprintf(article->out, ", exit status %d", analysis_exit_status(analysis));
+    for (size_t i = 0; i < analysis->devices; i++) {
+        fputs("; ", article->out);
+        html_text(article->out, analysis->device[i].name);
+    }
+    fputs("</p></header>\n", article->out);
+    banners_print(article);
+}
+
+/** A trace for which the page has no room. */
+static void article_name(const struct html_article *article)
+{
+    heading_print(article);
+    headline_print(article);
+    fputs("<p class=\"note\">The page is full: report this trace by itself.</p>\n</article>\n",
+          article->out);
+}
+
+static int article_print(const struct html_article *article)
+{
+    int r;
+
+    heading_print(article);
+    navigation_print(article);
+    headline_print(article);
+    r = top_sites_print(article);
+    html_chart_print(article);
+    r = r == 0 ? html_flame_print(article) : r;
+    r = r == 0 ? html_map_print(article) : r;
+    r = r == 0 ? html_device_print(article) : r;
+    r = r == 0 ? html_troubles_print(article) : r;
+    r = r == 0 ? html_breakdowns_print(article) : r;
+    r = r == 0 ? html_lifetimes_print(article) : r;
+    r = r == 0 ? html_provenance_print(article) : r;
+    fputs("</article>\n", article->out);
+    return r;
+}
+
+static size_t rows_wanted(const struct report_input *input, const struct report_style *style)
+{
+    size_t share = DEFAULT_TOP / input->count;
+
+    if (style->top)
+        return style->top < HTML_MOST_ROWS ? style->top : HTML_MOST_ROWS;
+    return share > LEAST_TOP ? share : LEAST_TOP;
+}
+
+/** A stream that knows how much went through it. */
+struct counted {
+    FILE *out;
+    size_t bytes;
+    int error; /* errno of the first write that failed */
+};
+
+static ssize_t counted_write(void *cookie, const char *data, size_t size)
+{
+    struct counted *counted = cookie;
+
+    counted->bytes += size;
+    errno = 0;
+    if (fwrite(data, 1, size, counted->out) == size)
+        return (ssize_t)size;
+    counted->error = counted->error ? counted->error : errno ? errno : EIO;
+    return 0;
+}
+
+static int articles_print(const struct report_input *input, const struct report_style *style,
+                          FILE *out)
+{
+    struct counted counted = {.out = out};
+    const cookie_io_functions_t functions = {.write = counted_write};
+    FILE *stream = fopencookie(&counted, "w", functions);
+    int r = stream ? 0 : -ENOMEM;
+
+    if (r == 0 && input->count > 1)
+        r = report_html_job(input, stream);
+    for (size_t i = 0; i < input->count && r == 0; i++) {
+        const struct html_article article = {.analysis = input->analyses[i],
+                                             .trace = input->traces[i],
+                                             .number = i + 1,
+                                             .top = rows_wanted(input, style),
+                                             .out = stream};
+
+        fflush(stream);
+        if (counted.bytes > FULL_BYTES)
+            article_name(&article);
+        else
+            r = article_print(&article);
+    }
+    if (stream && fclose(stream) == EOF && r == 0)
+        r = -EIO;
+    return counted.error ? -counted.error : r;
+}
+
+int report_html_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    int r;
+
+    if (html_assets_missing)
+        return -ENOTSUP;
+    head_print(input, out);
+    r = articles_print(input, style, out);
+    fputs("<footer>Made by cupool. Chart: dygraphs (MIT licence), "
+          "&copy; Dan Vanderkam and others.</footer>\n",
+          out);
+    asset_print(out, "script", &html_asset_dygraph_js);
+    asset_print(out, "script", &html_asset_report_js);
+    fputs("</body>\n</html>\n", out);
+    return r;
+}

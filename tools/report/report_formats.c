@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See report_formats.h. The two oldest writers are adapted here.
+ */
+#include "tools/report/report_formats.h"
+
+#include <string.h>
+
+#include "tools/report/report_job.h"
+
+const struct report_format report_formats[] = {
+#define FORMAT(name, missing, help) {#name, help, report_##name##_write, missing},
+    REPORT_FORMATS(FORMAT)
+#undef FORMAT
+        {0},
+};
+
+const struct report_format *report_format_find(const char *name)
+{
+    for (const struct report_format *format = report_formats; format->name; format++)
+        if (!strcmp(format->name, name))
+            return format;
+    return NULL;
+}
+
+const char *report_format_missing(const struct report_format *format)
+{
+    return format->missing ? *format->missing : NULL;
+}
+
+void report_formats_list(char *ret_text, size_t text_bytes)
+{
+    size_t used = 0;
+
+    *ret_text = '\0';
+    for (const struct report_format *format = report_formats; format->name; format++) {
+        const char *separator = !used ? "" : format[1].name ? ", " : " and ";
+
+        if (used < text_bytes)
+            used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s%s", separator,
+                                     format->name);
+    }
+}
+
+int report_text_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    int r = input->count > 1 ? report_text_job(input, style, out) : 0;
+
+    for (size_t i = 0; i < input->count && r == 0; i++) {
+        if (input->count > 1)
+            fprintf(out, "\n== %s ==\n", input->traces[i]);
+        r = report_text(input->analyses[i], input->traces[i], style, out);
+    }
+    return r;
+}
+
+int report_json_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    return report_json(input->analyses, input->traces, input->count, style, out);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The forms a report can take: one row each, from which the parser, the help and the error for an
+ * unknown form are made.
+ *
+ * Threading: constants; writers are single-threaded.
+ */
+#ifndef TOOLS_REPORT_REPORT_FORMATS_H
+#define TOOLS_REPORT_REPORT_FORMATS_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "tools/report/html/html_assets.h"
+#include "tools/report/base/report.h"
+
+/** One analysis for each trace. */
+struct report_input {
+    struct analysis *const *analyses;
+    const char *const *traces; /* their names as given */
+    size_t count;
+};
+
+/** Writes all analyses of the input. Errors: negative errno. */
+typedef int report_write_fn(const struct report_input *input, const struct report_style *style,
+                            FILE *out);
+
+struct report_format {
+    const char *name, *help;
+    report_write_fn *write;
+    const char *const *missing; /* the package this build lacks for it; NULL or *NULL: none */
+};
+
+/* clang-format off */
+/*
+ * FORMAT(name, missing, help)   report_NAME_write writes it.
+ */
+#define REPORT_FORMATS(FORMAT)                                                                     \
+    FORMAT(text,        NULL, "one page for a terminal (default)")                                 \
+    FORMAT(json,        NULL, "everything, schema cupool.report/1")                                \
+    FORMAT(html,        &html_assets_missing, "one page for a browser: charts and tables, no network") \
+    FORMAT(markdown,    NULL, "GitHub tables, for the summary of a CI job")                        \
+    FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
+    FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \
+    FORMAT(perfetto,    NULL, "counters over time for ui.perfetto.dev (Chrome JSON)")              \
+    FORMAT(folded,      NULL, "stacks at the peak for flame graphs")                                  \
+    FORMAT(pprof,       NULL, "stacks for pprof, with leaks and all allocations (profile.proto)")
+/* clang-format on */
+
+#define FORMAT(name, missing, help) report_write_fn report_##name##_write;
+REPORT_FORMATS(FORMAT)
+#undef FORMAT
+
+/** Ends with a row without name. */
+extern const struct report_format report_formats[];
+
+/** NULL: there is none of that name. */
+const struct report_format *report_format_find(const char *name);
+
+/** The package this build lacks for a form, or NULL. */
+const char *report_format_missing(const struct report_format *format);
+
+/** "text, json and csv". */
+void report_formats_list(char *ret_text, size_t text_bytes);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * OpenMetrics text: every figure of the summary, and of the sites those that a dashboard needs.
+ *
+ * The standard wants all samples of a metric together, seconds rather than nanoseconds, the unit at
+ * the end of the name, and _total behind what only grows. Every sample carries the trace's name and
+ * the pid, so several traces are several series.
+ */
+#include "tools/report/report_formats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/escape.h"
+#include "tools/report/base/report_figures.h"
+
+#define DEFAULT_TOP 20
+
+static const struct unit {
+    const char *name, *ending; /* `ending` of the figure's name gives way to `name` */
+    bool sum;
+    double scale;
+} units[] = {
+    [REPORT_COUNT] = {"", "", true, 1},
+    [REPORT_LEVEL] = {"", "", false, 1},
+    [REPORT_BYTES_SUM] = {"bytes", "_bytes", true, 1},
+    [REPORT_BYTES] = {"bytes", "_bytes", false, 1},
+    [REPORT_NS_SUM] = {"seconds", "_ns", true, 1e-9},
+    [REPORT_NS] = {"seconds", "_ns", false, 1e-9},
+};
+
+/** The name of a figure's family, "cupool_site_peak_bytes". */
+static void family_name(const char *prefix, const struct report_figure *figure, char *ret_text,
+                        size_t text_bytes)
+{
+    const struct unit *unit = &units[figure->unit];
+    size_t stem = strlen(figure->name) - strlen(unit->ending);
+
+    snprintf(ret_text, text_bytes, "%s%.*s%s%s", prefix, (int)stem, figure->name,
+             *unit->name ? "_" : "", unit->name);
+}
+
+static void family_begin(const char *family, const struct report_figure *figure, FILE *out)
+{
+    const struct unit *unit = &units[figure->unit];
+
+    fprintf(out, "# TYPE %s %s\n", family, unit->sum ? "counter" : "gauge");
+    if (*unit->name)
+        fprintf(out, "# UNIT %s %s\n", family, unit->name);
+    fprintf(out, "# HELP %s %s.\n", family, figure->help);
+}
+
+static void label_print(const char *name, const char *value, FILE *out)
+{
+    fprintf(out, ",%s=\"", name);
+    escape_print(out, ESCAPE_LABEL, value);
+    fputc('"', out);
+}
+
+/** Name and the labels every sample has; the brace stays open. */
+static void sample_begin(const struct report_input *input, size_t i, const char *family,
+                         const char *suffix, FILE *out)
+{
+    fprintf(out, "%s%s{pid=\"%u\"", family, suffix, input->analyses[i]->recording.pid);
+    label_print("trace", input->traces[i], out);
+}
+
+static void sample_end(const struct report_figure *figure, uint64_t value, FILE *out)
+{
+    if (units[figure->unit].scale == 1)
+        fprintf(out, "} %llu\n", (unsigned long long)value);
+    else
+        fprintf(out, "} %.9f\n", (double)value * units[figure->unit].scale);
+}
+
+static const char *sum_suffix(const struct report_figure *figure)
+{
+    return units[figure->unit].sum ? "_total" : "";
+}
+
+static void process_print(const struct report_input *input, FILE *out)
+{
+    fputs("# TYPE cupool_process info\n# HELP cupool_process What was recorded.\n", out);
+    for (size_t i = 0; i < input->count; i++) {
+        const struct analysis *analysis = input->analyses[i];
+
+        sample_begin(input, i, "cupool_process", "_info", out);
+        label_print("command", analysis->command, out);
+        label_print("cupool", analysis->version, out);
+        label_print("complete", analysis->recording.complete ? "true" : "false", out);
+        fputs("} 1\n", out);
+    }
+    fputs("# TYPE cupool_device info\n# HELP cupool_device Devices of the process.\n", out);
+    for (size_t i = 0; i < input->count; i++)
+        for (size_t j = 0; j < input->analyses[i]->devices; j++) {
+            const struct analysis_device *device = &input->analyses[i]->device[j];
+
+            sample_begin(input, i, "cupool_device", "_info", out);
+            fprintf(out, ",index=\"%u\"", device->index);
+            label_print("name", device->name, out);
+            label_print("simulated", device->simulated ? "true" : "false", out);
+            fputs("} 1\n", out);
+        }
+}
+
+static void summary_print(const struct report_input *input, FILE *out)
+{
+    char family[128];
+
+    for (const struct report_figure *figure = report_summary_figures; figure->name; figure++) {
+        family_name("cupool_", figure, family, sizeof family);
+        family_begin(family, figure, out);
+        for (size_t i = 0; i < input->count; i++) {
+            sample_begin(input, i, family, sum_suffix(figure), out);
+            sample_end(figure, report_summary_figure(figure, input->analyses[i]), out);
+        }
+    }
+}
+
+static void unaccounted_print(const struct report_input *input, FILE *out)
+{
+    static const struct report_figure figure = {
+        "unaccounted_bytes", REPORT_BYTES,
+        "Memory in use by the driver's account beyond what the trace knows, highest", 0, NULL};
+    uint64_t bytes;
+
+    family_begin("cupool_unaccounted_bytes", &figure, out);
+    for (size_t i = 0; i < input->count; i++)
+        if (driver_view_unaccounted(input->analyses[i], &bytes)) {
+            sample_begin(input, i, "cupool_unaccounted_bytes", "", out);
+            sample_end(&figure, bytes, out);
+        }
+}
+
+static void site_labels_print(const struct analysis *analysis, uint64_t site, FILE *out)
+{
+    struct report_place place;
+
+    report_place_find(analysis, site, &place);
+    label_print("module", place.site.module, out);
+    label_print("function", place.function, out);
+    fprintf(out, ",offset=\"%#llx\"", (unsigned long long)place.site.offset);
+}
+
+static void sites_print(const struct report_input *input, struct tally *const *rows, size_t top,
+                        FILE *out)
+{
+    char family[128];
+
+    for (const struct report_figure *figure = report_tally_figures; figure->name; figure++) {
+        family_name("cupool_site_", figure, family, sizeof family);
+        family_begin(family, figure, out);
+        for (size_t i = 0; i < input->count; i++)
+            for (size_t j = 0; j < input->analyses[i]->sites.rows && j < top; j++) {
+                sample_begin(input, i, family, sum_suffix(figure), out);
+                site_labels_print(input->analyses[i], rows[i][j].key, out);
+                sample_end(figure, report_tally_figure(figure, &rows[i][j]), out);
+            }
+    }
+}
+
+int report_openmetrics_write(const struct report_input *input, const struct report_style *style,
+                             FILE *out)
+{
+    struct tally **rows = calloc(input->count, sizeof *rows);
+    int r = rows ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < input->count && r == 0; i++) {
+        rows[i] = report_rows_sorted(&input->analyses[i]->sites);
+        if (!rows[i] && input->analyses[i]->sites.rows)
+            r = -ENOMEM;
+    }
+    if (r == 0) {
+        process_print(input, out);
+        summary_print(input, out);
+        unaccounted_print(input, out);
+        sites_print(input, rows, style->top ? style->top : DEFAULT_TOP, out);
+        fputs("# EOF\n", out);
+    }
+    for (size_t i = 0; rows && i < input->count; i++)
+        free(rows[i]);
+    free(rows);
+    return r;
+}

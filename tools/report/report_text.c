@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report for people: one terminal page. The sentence that matters first, then one line for
+ * each question, then who asked for the memory and in what sizes.
+ */
+#include "tools/report/base/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "tools/base/escape.h"
+#include "tools/report/report_text_parts.h"
+#include "tools/base/text_table.h"
+#include "tools/base/units.h"
+
+#define DEFAULT_TOP  8
+#define SIZE_ROWS    6
+#define PHASE_ROWS   40
+#define PHASES_BRIEF 5
+
+static void process_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    int status = analysis_exit_status(analysis);
+    int room = (int)page->style->columns - 1;
+
+    if (analysis->command)
+        fprintf(page->out, "%s%.*s%s\n", report_text_colour(page, REPORT_BOLD), room,
+                analysis->command, report_text_colour(page, REPORT_PLAIN));
+    fprintf(page->out, "pid %u", analysis->recording.pid);
+    if (analysis->has_rank)
+        fprintf(page->out, ", rank %llu", (unsigned long long)analysis->rank);
+    if (analysis->ranks)
+        fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
+    fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
+    if (status < 0)
+        fputs(", exit status unknown\n", page->out);
+    else if (WIFSIGNALED((int)analysis->wait_status))
+        fprintf(page->out, ", %sended by signal %d%s\n", report_text_colour(page, REPORT_RED),
+                status - 128, report_text_colour(page, REPORT_PLAIN));
+    else
+        fprintf(page->out, ", exit status %d\n", status);
+}
+
+static void version_print(FILE *out, const char *title, uint64_t version)
+{
+    if (version)
+        fprintf(out, ", %s %llu.%llu", title, (unsigned long long)version / 1000,
+                (unsigned long long)version % 1000 / 10);
+}
+
+static void devices_print(const struct report_page *page)
+{
+    for (size_t i = 0; i < page->analysis->devices; i++) {
+        const struct analysis_device *device = &page->analysis->device[i];
+
+        fprintf(page->out, "%s %u: %s, %s", device->simulated ? "simulated device" : "device",
+                device->index, device->name, unit_bytes(device->total_bytes).text);
+        version_print(page->out, "driver", device->driver_version);
+        version_print(page->out, "CUDA", device->runtime_version);
+        fputc('\n', page->out);
+    }
+}
+
+static void incomplete_print(const struct report_page *page)
+{
+    char why[256];
+
+    report_incomplete(&page->analysis->recording, why, sizeof why);
+    if (page->analysis->recording.cut_stacks)
+        fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
+                unit_count(page->analysis->recording.cut_stacks).text);
+    if (*why)
+        fprintf(page->out, "%strace is incomplete:%s %s\n", report_text_colour(page, REPORT_YELLOW),
+                report_text_colour(page, REPORT_PLAIN), why);
+    report_rotated(&page->analysis->recording, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%strace is cut:%s %s\n", report_text_colour(page, REPORT_YELLOW),
+                report_text_colour(page, REPORT_PLAIN), why);
+}
+
+static void headline_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+
+    if (!analysis->total.allocations) {
+        fputs("\nThe program allocated no device memory.\n\n", page->out);
+        return;
+    }
+    fprintf(page->out, "\n%sAt its peak the program used %s of device memory",
+            report_text_colour(page, REPORT_BOLD), unit_bytes(analysis->requested.peak).text);
+    if (analysis_has_pool(analysis))
+        fprintf(page->out, "; %s was held", unit_bytes(analysis->driver.at_peak).text);
+    fprintf(page->out, ".%s\n\n", report_text_colour(page, REPORT_PLAIN));
+}
+
+static void peak_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+
+    report_text_line(page, "Peak");
+    fprintf(page->out, "%s after %s; allocated %s, driver %s\n",
+            unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
+            unit_bytes(analysis->allocated.at_peak).text,
+            unit_bytes(analysis->driver.at_peak).text);
+    report_text_line(page, "Fragmentation");
+    fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
+            100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
+    report_text_fragmentation(page);
+}
+
+static void calls_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct tally *total = &analysis->total;
+    uint64_t driver_calls = analysis_driver_calls(analysis);
+
+    report_text_line(page, "Allocations");
+    fprintf(page->out, "%s, %s freed, %s failed\n", unit_count(total->allocations).text,
+            unit_count(total->frees).text, unit_count(total->failures).text);
+    report_text_line(page, "Served");
+    fprintf(page->out, "%s from memory the pool had, %s with a driver call,\n",
+            unit_percent(total->hits, total->allocations).text,
+            unit_percent(total->misses, total->allocations).text);
+    report_text_line(page, "");
+    fprintf(page->out, "%s after a wait for the device, %s by the driver itself\n",
+            unit_percent(total->waits, total->allocations).text,
+            unit_percent(total->passed, total->allocations).text);
+    report_text_line(page, "Driver calls");
+    fprintf(page->out, "%s", unit_count(driver_calls).text);
+    if (analysis_has_pool(analysis))
+        fprintf(page->out, " with the pool, %s without", unit_count(analysis->calls_asked).text);
+    fputc('\n', page->out);
+    report_text_line(page, "Latency");
+    fprintf(page->out, "p50 %s, p99 %s, max %s\n",
+            unit_duration(histogram_quantile(&analysis->latency, 500)).text,
+            unit_duration(histogram_quantile(&analysis->latency, 990)).text,
+            unit_duration(analysis->latency.max).text);
+}
+
+static void lifetimes_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    size_t median = lifetimes_median(&analysis->lifetimes);
+
+    if (!analysis->lifetimes.blocks)
+        return;
+    report_text_line(page, "Lifetimes");
+    if (median + 1 < LIFETIME_CLASSES)
+        fprintf(page->out, "half of the blocks at most %s",
+                unit_duration(lifetime_class_ns(median)).text);
+    else
+        fprintf(page->out, "half of the blocks more than %s",
+                unit_duration(lifetime_class_ns(median - 1)).text);
+    fprintf(page->out, "; %s temporary\n",
+            unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
+}
+
+static const struct tally *kind_row(const struct analysis *analysis, unsigned memory)
+{
+    for (size_t i = 0; i < analysis->kinds.rows; i++)
+        if (analysis->kinds.row[i].key == memory)
+            return &analysis->kinds.row[i];
+    return NULL;
+}
+
+static void leaks_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct tally *total = &analysis->total;
+    const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
+
+    report_text_line(page, "Leaks");
+    if (total->leaked_blocks)
+        fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
+                unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,
+                report_text_colour(page, REPORT_PLAIN));
+    else
+        fputs("none", page->out);
+    if (pinned && pinned->leaked_blocks)
+        fprintf(page->out, "; pinned host memory %s in %s", unit_bytes(pinned->leaked_bytes).text,
+                unit_blocks(pinned->leaked_blocks).text);
+    fputc('\n', page->out);
+    report_text_line(page, "Invalid frees");
+    if (total->invalid_frees)
+        fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED),
+                unit_count(total->invalid_frees).text, report_text_colour(page, REPORT_PLAIN));
+    else
+        fputs("none\n", page->out);
+}
+
+/** The driver's own account, and why there is none. */
+static void driver_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct driver_view *view = &analysis->driver_view;
+    struct driver_step at_peak;
+    struct tally *rows;
+    char text[256];
+
+    if (!view->state)
+        return;
+    if (driver_view_at(view, analysis->peak_time_ns, &at_peak)) {
+        report_text_line(page, "Driver's view");
+        fprintf(page->out, "%s at the peak, %s at most; %s%s unaccounted%s\n",
+                unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text,
+                view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_YELLOW) : "",
+                unit_bytes(view->unaccounted_peak_bytes).text,
+                view->unaccounted_peak_bytes ? report_text_colour(page, REPORT_PLAIN) : "");
+    }
+    rows = report_rows_sorted(view->libraries);
+    for (size_t i = 0; rows && i < view->libraries->rows; i++) {
+        const char *library = (const char *)(uintptr_t)rows[i].key;
+
+        report_text_line(page, i ? "" : "Unaccounted");
+        fprintf(page->out, "%s at most in %s allocations by %s\n",
+                unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
+                library ? frame_file_name(library) : "unknown code");
+    }
+    free(rows);
+    for (size_t i = 0; i < view->pools; i++) {
+        report_text_line(page, i ? "" : "Driver's pools");
+        fprintf(page->out, "%s at most, %s of it in use; device %u\n",
+                unit_bytes(view->pool[i].peak_bytes).text,
+                unit_bytes(view->pool[i].peak_used_bytes).text, view->pool[i].device);
+    }
+    driver_view_state_text(view, text, sizeof text);
+    report_text_line(page, "CUPTI");
+    fprintf(page->out, "%s\n", text);
+}
+
+/** Memory kinds other than plain device memory, with what each had at most. */
+static void kinds_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const char *separator = "";
+
+    for (unsigned memory = 0; memory < MEMORY_KINDS; memory++) {
+        const struct tally *row = memory == TRACE_MEMORY_DEVICE ? NULL : kind_row(analysis, memory);
+
+        if (!row || !row->allocations)
+            continue;
+        if (!*separator)
+            report_text_line(page, "Also, at most");
+        fprintf(page->out, "%s%s %s", separator, memory_kind(memory)->name,
+                unit_bytes(row->live_bytes.peak).text);
+        separator = ", ";
+    }
+    if (*separator)
+        fputc('\n', page->out);
+}
+
+static int row_add(const struct report_page *page, struct text_table *table, enum report_by by,
+                   const struct tally *row)
+{
+    char name[256];
+    struct unit_text at_peak = unit_bytes(row->live_bytes.at_peak);
+    struct unit_text peak = unit_bytes(row->live_bytes.peak);
+    struct unit_text allocations = unit_count(row->allocations);
+    struct unit_text hits = unit_percent(row->hits, row->allocations);
+    struct unit_text leaked = unit_bytes(row->leaked_bytes);
+    const char *cells[] = {name, at_peak.text, peak.text, allocations.text, hits.text, leaked.text};
+
+    report_row_name(page->analysis, by, row, name, sizeof name);
+    return text_table_add(table, cells);
+}
+
+static int breakdown_print(const struct report_page *page, enum report_by by, size_t top)
+{
+    static const struct text_column figures[] = {
+        {"AT PEAK", true, false}, {"ITS PEAK", true, false}, {"ALLOCATIONS", true, false},
+        {"HITS", true, false},    {"LEAKED", true, false},
+    };
+    static const char *const titles[REPORT_BYS] = {"SITE", "LIBRARY", "SIZE", "API"};
+    struct text_column columns[6] = {{titles[by], false, true}};
+    const struct tallies *tallies = report_tallies(page->analysis, by);
+    struct tally *rows = report_rows_sorted(tallies);
+    struct text_table *table;
+    int r = 0;
+
+    if (!rows)
+        return tallies->rows ? -ENOMEM : 0;
+    memcpy(columns + 1, figures, sizeof figures);
+    table = text_table_create(columns, 6, page->style->columns);
+    for (size_t i = 0; table && i < tallies->rows && i < top && r == 0; i++)
+        r = row_add(page, table, by, &rows[i]);
+    fputc('\n', page->out);
+    if (text_table_finish(table, page->out) < 0)
+        r = -ENOMEM;
+    if (tallies->rows > top)
+        fprintf(page->out, "[%zu more: --top %zu]\n", tallies->rows - top, tallies->rows);
+    free(rows);
+    return r;
+}
+
+/** Modules without names because they are not what was loaded. */
+static void changed_print(const struct report_page *page)
+{
+    const struct tallies *sites = &page->analysis->sites;
+    const char *told = NULL;
+    struct frame frame;
+
+    for (size_t i = 0; i < sites->rows; i++) {
+        if (!frames_location(page->analysis->reader, sites->row[i].key, &frame) || !frame.changed ||
+            (told && !strcmp(told, frame.site.module)))
+            continue;
+        told = frame.site.module;
+        escape_print(page->out, ESCAPE_FRAME, frame_file_name(told));
+        fputs(": module changed since the recording, so its sites are offsets\n", page->out);
+    }
+}
+
+int report_text(const struct analysis *analysis, const char *trace,
+                const struct report_style *style, FILE *out)
+{
+    const struct report_page page = {analysis, style, out};
+    int r = 0;
+
+    process_print(&page);
+    devices_print(&page);
+    incomplete_print(&page);
+    report_text_window(&page);
+    headline_print(&page);
+    if (analysis->total.allocations || analysis->total.failures) {
+        peak_print(&page);
+        calls_print(&page);
+        lifetimes_print(&page);
+        report_text_postmortems(&page);
+    }
+    leaks_print(&page);
+    kinds_print(&page);
+    driver_print(&page);
+    report_text_growth(&page);
+    if (style->by == REPORT_BY_PHASE)
+        return report_text_phases(&page, style->top ? style->top : PHASE_ROWS);
+    r = report_text_phases(&page, PHASES_BRIEF);
+    if (r == 0 && analysis->total.allocations)
+        r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
+    if (style->by == REPORT_BY_SITE)
+        changed_print(&page);
+    if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
+        r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
+    return r < 0 ? r : ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See report_text_parts.h.
+ */
+#include "tools/report/report_text_parts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "tools/base/text_table.h"
+#include "tools/base/units.h"
+
+#define GROWTH_ROWS        3
+#define FRAGMENTATION_ROWS 3
+
+const char *report_text_colour(const struct report_page *page, const char *code)
+{
+    return page->style->colour ? code : "";
+}
+
+void report_text_line(const struct report_page *page, const char *title)
+{
+    fprintf(page->out, "%-15s", title);
+}
+
+void report_text_window(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct analysis_window *window = &analysis->window;
+
+    if (!window->is_set)
+        return;
+    if (window->phase)
+        fprintf(page->out, "only phase %s, %s in all", window->phase,
+                unit_duration(analysis->window_ns).text);
+    else
+        fprintf(page->out, "only from %s to %s", unit_duration(window->begin_ns).text,
+                unit_duration(window->end_ns).text);
+    fprintf(page->out, "; %s in %s were live when it began\n",
+            unit_bytes(analysis->opening.requested_bytes).text,
+            unit_blocks(analysis->opening.blocks).text);
+}
+
+static void state_print(const struct report_page *page,
+                        const struct analysis_postmortem *postmortem)
+{
+    const struct verdict_facts *facts = &postmortem->facts;
+    char name[256];
+
+    report_text_line(page, "");
+    fprintf(page->out, "%s%s%s: %s\n", report_text_colour(page, REPORT_RED),
+            verdict_name(postmortem->verdict), report_text_colour(page, REPORT_PLAIN),
+            verdict_sentence(postmortem->verdict));
+    report_text_line(page, "");
+    report_site_name(page->analysis, postmortem->site, name, sizeof name);
+    fprintf(page->out, "asked by %s\n", name);
+    report_text_line(page, "");
+    fprintf(page->out, "pool: %s live, %s in quarantine,\n",
+            unit_bytes(facts->live_requested_bytes).text,
+            unit_bytes(facts->quarantined_bytes).text);
+    report_text_line(page, "");
+    fprintf(page->out, "      %s free, the largest extent %s\n",
+            unit_bytes(facts->cached_bytes).text, unit_bytes(facts->largest_free_bytes).text);
+    if (!facts->driver_total_bytes)
+        return;
+    report_text_line(page, "");
+    fprintf(page->out, "device: %s free of %s", unit_bytes(facts->driver_free_bytes).text,
+            unit_bytes(facts->driver_total_bytes).text);
+    if (facts->limit_bytes)
+        fprintf(page->out, ", limit %s", unit_bytes(facts->limit_bytes).text);
+    fputs(",\n", page->out);
+    report_text_line(page, "");
+    fprintf(page->out, "        own %s, others %s\n", unit_bytes(facts->own_bytes).text,
+            unit_bytes(verdict_others_bytes(facts)).text);
+    if (!postmortem->sites[0].bytes)
+        return;
+    report_site_name(page->analysis, postmortem->sites[0].key, name, sizeof name);
+    report_text_line(page, "");
+    fprintf(page->out, "most live then: %s by %s\n", unit_bytes(postmortem->sites[0].bytes).text,
+            name);
+}
+
+/** The first that was refused to the program; else the first of all. */
+static const struct analysis_postmortem *first_of(const struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
+        if (analysis->postmortem[i].is_refused)
+            return &analysis->postmortem[i];
+    return &analysis->postmortem[0];
+}
+
+void report_text_postmortems(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct analysis_postmortem *first;
+
+    if (!analysis->postmortems)
+        return;
+    first = first_of(analysis);
+    report_text_line(page, "Out of memory");
+    fprintf(page->out, "%s; first %s, with %s in use, %s free in the pool\n",
+            unit_count(analysis->postmortems).text, unit_bytes(first->request_bytes).text,
+            unit_bytes(first->levels.requested_bytes).text,
+            unit_bytes(first->held_free_bytes).text);
+    if (first->is_refused)
+        state_print(page, first);
+}
+
+void report_text_fragmentation(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    size_t notable = fragmentation_notable_sites(analysis);
+    const char *title = "Fragmented by";
+    char name[256];
+
+    for (size_t i = 0; i < notable && i < FRAGMENTATION_ROWS; i++) {
+        const struct fragmentation_part *part = &analysis->fragmentation.site[i];
+
+        report_site_name(analysis, part->key, name, sizeof name);
+        report_text_line(page, title);
+        fprintf(page->out, "%s%s%s:\n", report_text_colour(page, REPORT_YELLOW), name,
+                report_text_colour(page, REPORT_PLAIN));
+        report_text_line(page, "");
+        fprintf(page->out, "%s of segments for %s in %s\n",
+                unit_bytes(part->pinned_bytes + part->block_bytes).text,
+                unit_bytes(part->block_bytes).text, unit_blocks(part->blocks).text);
+        title = "";
+    }
+}
+
+void report_text_growth(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    bool by_step = analysis->steps.count >= GROWTH_LEAST;
+    const char *title = "Growing";
+    size_t printed = 0;
+    char name[256];
+
+    for (size_t i = 0; i < analysis->growths && printed < GROWTH_ROWS; i++) {
+        const struct growth_site *growth = &analysis->growth[i];
+        const struct tally *row = &analysis->sites.row[growth->row];
+
+        if (!row->leaked_blocks)
+            continue;
+        report_site_name(analysis, row->key, name, sizeof name);
+        report_text_line(page, title);
+        fprintf(page->out, "%s%s%s, never freed: +%s", report_text_colour(page, REPORT_YELLOW),
+                name, report_text_colour(page, REPORT_PLAIN), unit_blocks(growth->blocks).text);
+        if (by_step)
+            fprintf(page->out, ", %.3g a step", growth->blocks_per_x);
+        fprintf(page->out, " (%s)\n", unit_bytes(growth->bytes).text);
+        title = "";
+        printed++;
+    }
+}
+
+static int phase_add(struct text_table *table, const struct analysis_phase *phase)
+{
+    struct unit_text times = unit_count(phase->count);
+    struct unit_text duration = unit_duration(phase->duration_ns);
+    struct unit_text allocations = unit_count(phase->allocations);
+    struct unit_text peak = unit_bytes(phase->peak_requested_bytes);
+    struct unit_text growth = unit_bytes(phase->growth_bytes < 0 ? 0 - (uint64_t)phase->growth_bytes
+                                                                 : (uint64_t)phase->growth_bytes);
+    char change[48], steps[64] = "-";
+    const char *cells[] = {phase->name,      analysis_phase_source_name[phase->source],
+                           times.text,       duration.text,
+                           allocations.text, steps,
+                           peak.text,        change};
+
+    snprintf(change, sizeof change, "%s%s", phase->growth_bytes < 0 ? "-" : "+", growth.text);
+    if (phase->steps.count)
+        snprintf(steps, sizeof steps, "%" PRIu64 " (%" PRIu64 ")", phase->steps.allocations_max,
+                 phase->steps.driver_calls_max);
+    return text_table_add(table, cells);
+}
+
+int report_text_phases(const struct report_page *page, size_t top)
+{
+    static const struct text_column columns[] = {
+        {"PHASE", false, true}, {"SOURCE", false, false},     {"TIMES", true, false},
+        {"TIME", true, false},  {"ALLOCATIONS", true, false}, {"A STEP", true, false},
+        {"PEAK", true, false},  {"GROWTH", true, false},
+    };
+    const struct analysis *analysis = page->analysis;
+    struct text_table *table;
+    int r = 0;
+
+    if (!analysis->phases)
+        return 0;
+    table = text_table_create(columns, sizeof columns / sizeof *columns, page->style->columns);
+    for (size_t i = 0; table && i < analysis->phases && i < top && r == 0; i++)
+        r = phase_add(table, &analysis->phase[i]);
+    fputc('\n', page->out);
+    if (text_table_finish(table, page->out) < 0)
+        r = -ENOMEM;
+    if (analysis->phases > top)
+        fprintf(page->out, "[%zu more: --by phase --top %zu]\n", analysis->phases - top,
+                analysis->phases);
+    return r;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See debug_info.h. The line of the innermost frame comes from the line table; each inlined
+ * function says itself from which line it was called, which is the line of the next frame.
+ */
+#include "tools/symbols/debug_info.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct debug_info {
+    Dwarf *dwarf;
+};
+
+int debug_info_open(Elf *elf, struct debug_info **ret_info)
+{
+    struct debug_info *info;
+    Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+
+    if (!dwarf)
+        return -ENOENT;
+    info = malloc(sizeof *info);
+    if (!info) {
+        dwarf_end(dwarf);
+        return -ENOMEM;
+    }
+    info->dwarf = dwarf;
+    *ret_info = info;
+    return 0;
+}
+
+void debug_info_close(struct debug_info *info)
+{
+    if (!info)
+        return;
+    dwarf_end(info->dwarf);
+    free(info);
+}
+
+/** The unit of an address; by its own ranges where there is no index of addresses. */
+static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_unit)
+{
+    Dwarf_CU *unit = NULL;
+
+    if (dwarf_addrdie(info->dwarf, address, ret_unit))
+        return true;
+    while (dwarf_get_units(info->dwarf, unit, &unit, NULL, NULL, ret_unit, NULL) == 0)
+        if (dwarf_tag(ret_unit) == DW_TAG_compile_unit && dwarf_haspc(ret_unit, address) > 0)
+            return true;
+    return false;
+}
+
+/** The linker's name where there is one, because it tells overloads apart. */
+static const char *function_name(Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    const char *name = NULL;
+
+    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
+        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
+        name = dwarf_formstring(&attribute);
+    return name ? name : dwarf_diename(die);
+}
+
+static uint64_t number_of(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word value = 0;
+
+    return dwarf_attr(die, name, &attribute) && dwarf_formudata(&attribute, &value) == 0 ? value
+                                                                                         : 0;
+}
+
+static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
+{
+    size_t count;
+    Dwarf_Files *files;
+    uint64_t number = number_of(die, DW_AT_call_file);
+
+    if (dwarf_getsrcfiles(unit, &files, &count) < 0 || number >= count)
+        return NULL;
+    return dwarf_filesrc(files, number, NULL, NULL);
+}
+
+/** The scopes around an address as they lie in the code; free() them. */
+static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address,
+                      Dwarf_Die **ret_scopes)
+{
+    Dwarf_Die *scopes, innermost;
+    int count = dwarf_getscopes(unit, address, &scopes);
+
+    if (count <= 0)
+        return 0;
+    /* Beyond an inlined function these are the scopes of its source. */
+    innermost = scopes[0];
+    free(scopes);
+    count = dwarf_getscopes_die(&innermost, ret_scopes);
+    return count > 0 ? count : 0;
+}
+
+void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
+                       void *state)
+{
+    Dwarf_Die unit, *scopes = NULL;
+    Dwarf_Line *place;
+    const char *file = NULL;
+    int line = 0, count;
+
+    if (!unit_find(info, address, &unit))
+        return;
+    place = dwarf_getsrc_die(&unit, address);
+    if (place) {
+        file = dwarf_linesrc(place, NULL, NULL);
+        dwarf_lineno(place, &line);
+    }
+    count = scopes_get(info, &unit, address, &scopes);
+    for (int i = 0; i < count; i++) {
+        int tag = dwarf_tag(&scopes[i]);
+
+        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
+            continue;
+        give(state, function_name(&scopes[i]), file, (uint64_t)line);
+        if (tag == DW_TAG_subprogram)
+            break;
+        file = call_file(&scopes[i], &unit);
+        line = (int)number_of(&scopes[i], DW_AT_call_line);
+    }
+    free(scopes);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Source lines of code addresses, by the DWARF of an ELF file or of the file that was split off it.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_SYMBOLS_DEBUG_INFO_H
+#define TOOLS_SYMBOLS_DEBUG_INFO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <libelf.h>
+
+struct debug_info;
+
+/** Receives a frame: an inlined function, or last the one that stands in the file. */
+typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line);
+
+/** Errors: -ENOENT the file has none, -ENOSYS this build cannot read any. */
+int debug_info_open(Elf *elf, struct debug_info **ret_info);
+
+/** NULL is accepted. */
+void debug_info_close(struct debug_info *info);
+
+/** Gives the frames of an address, innermost first; none when nothing is known of it. */
+void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
+                       void *state);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One ELF file that a trace names, and the file with its debug information.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_SYMBOLS_ELF_MODULE_H
+#define TOOLS_SYMBOLS_ELF_MODULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct elf_module;
+struct debug_info;
+
+/** The module of a path, opened and kept in the list at its first use. NULL: out of memory. */
+struct elf_module *elf_module_get(struct elf_module **list, const char *path, const char *build_id);
+
+void elf_modules_destroy(struct elf_module *list);
+
+/* Each accepts NULL. */
+
+/** Whether a file is there that is not the one recorded. */
+bool elf_module_is_changed(const struct elf_module *module);
+
+/** The linker's name of the function that covers an address; NULL: there is none. */
+const char *elf_module_function(const struct elf_module *module, uint64_t address,
+                                uint64_t *ret_offset);
+
+/** NULL: there is none. */
+struct debug_info *elf_module_debug_info(const struct elf_module *module);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks for people: the frames of a site with inlined functions and names, and its location: the
+ * innermost frame that is the program's own, not of CUDA, its libraries, a framework's allocator or
+ * what calls them for an interpreter. Where all frames are such, the location is the innermost one.
+ *
+ * Threading: single-threaded; texts are valid until symbols_done.
+ */
+#ifndef TOOLS_SYMBOLS_FRAMES_H
+#define TOOLS_SYMBOLS_FRAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/read/trace_reader.h"
+#include "tools/symbols/symbols.h"
+
+#define FRAMES_MOST 256
+
+/**
+ * One frame; of Python, of an inlined function, or of a code address. Its texts are disguised where
+ * that is on (disguise.h).
+ */
+struct frame {
+    uint64_t id; /* site id whose frame this is, or is inlined in */
+    struct trace_site site;
+    const struct symbol *symbol; /* of the address; empty for Python */
+    const char *function;        /* NULL: no name */
+    const char *file;            /* NULL: not known */
+    uint64_t line;               /* 0: not known */
+    bool inlined;                /* in the next frame */
+    bool changed;                /* its module changed since the recording */
+};
+
+/** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
+size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                  size_t most);
+
+/** The frame a site is named after. False: nothing is known of the site. */
+bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);
+
+/** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
+void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
+
+/** The last part of a path. */
+const char *frame_file_name(const char *path);
+
+#endif

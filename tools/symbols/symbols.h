@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names of functions and lines of source, found offline in the ELF files a trace names.
+ *
+ * A file is used only when its build-id is the one recorded, so a rebuilt library gives offsets
+ * rather than wrong names. Debug information that was split off is looked for by build-id under
+ * /usr/lib/debug and by the name the file gives (.gnu_debuglink), and verified the same way. Paths
+ * come from the trace, so only regular files are opened. What was found stays until symbols_done.
+ *
+ * Threading: single-threaded.
+ */
+#ifndef TOOLS_SYMBOLS_SYMBOLS_H
+#define TOOLS_SYMBOLS_SYMBOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cupti/read/trace_reader.h"
+
+/** A function at an address; what is not known is NULL or 0. */
+struct symbol_frame {
+    const char *function; /* as its source has it */
+    const char *file;
+    uint64_t line;
+};
+
+struct symbol {
+    const struct symbol_frame *frame; /* inlined functions, innermost first, then the function */
+    size_t frames;
+    const char *function; /* of the symbol table; NULL: no name */
+    uint64_t offset;      /* of the address in it */
+    bool changed;         /* the file is there, but not the one that was loaded */
+};
+
+/** What is known of a frame of a trace; never NULL, perhaps empty. */
+const struct symbol *symbols_get(const struct trace_site *site);
+
+/** Function and offset within it, "decode+0x4e"; empty when there is no name. */
+void symbol_text(const struct symbol *symbol, char *ret_text, size_t text_bytes);
+
+void symbols_done(void);
+
+#endif
