@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cupti/write/trace_writer.h"
+#include "cupti/stack/trace_stack.h"
 
 struct python_layout;
 

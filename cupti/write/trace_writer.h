@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "cupti/format/trace_format.h"
+#include "cupti/stack/trace_stack.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -61,29 +62,6 @@ uint32_t trace_writer_string(struct trace_writer *writer, const char *text);
  * Later look-ups are lock-free.
  */
 uint32_t trace_writer_site(struct trace_writer *writer, const void *code_address);
-
-/** A text in the interpreter's own form: `letters` of `width` bytes each. */
-struct trace_text {
-    const void *data;
-    uint32_t letters;
-    uint32_t width; /* 1: Latin-1, 2: UCS-2, 4: UCS-4; 0: `letters` bytes of UTF-8 */
-};
-
-/** A frame of Python code. */
-struct trace_python_frame {
-    struct trace_text file, function;
-    uint32_t line;
-};
-
-/** Who called whom: native frames, and above them those of Python; innermost first. */
-struct trace_stack {
-    const uintptr_t *code; /* addresses within the calls */
-    unsigned codes;        /* at least 1 */
-    const struct trace_python_frame *python;
-    unsigned pythons;
-};
-
-#define TRACE_STACK_FRAMES 64 /* native and Python together, at most */
 
 /** The id of a stack that is known, 0 when it is new. Lock-free; one look-up for the whole stack.
  */

@@ -12,7 +12,7 @@ sys.path[:0] = [str(tree.ROOT / "tests" / folder) for folder in ("conformance", 
 import squeeze  # noqa: E402
 from trace import Trace, names  # noqa: E402
 
-EVENTS = tree.ROOT / "cupti" / "events.def"
+EVENTS = tree.ROOT / "cupti" / "format" / "events.def"
 # Not tested: it has one value.
 NO_CHOICE = {"backing"}
 problems = []
@@ -36,10 +36,8 @@ def seeded():
 
 events = names(EVENTS, "TRACE_EVENT").values()
 described = (tree.ROOT / "docs" / "trace-format.md").read_text()
-writers = text_of("shim/*.c", "cupti/activity*.c", "cupti/write/trace_intern.c", "cupti/write/trace_writer.c",
-                  "cupti/write/trace_exit.c", "cupti/write/trace_ring.c")
-readers = text_of("tools/*.c", "cupti/trace_reader*.[ch]", "cupti/read/trace_scan.c", "cupti/read/trace_carry.c",
-                  "cupti/read/trace_merge.c")
+writers = text_of("shim/*.c", "cupti/activity/*.c", "cupti/write/*.c")
+readers = text_of("tools/*.c", "cupti/read/*.[ch]")
 seeds = seeded()
 for event in events:
     constant = rf"TRACE_EVENT_{event}\b"
@@ -50,7 +48,7 @@ for event in events:
                                                             re.M)),
         ("tests/fuzz/corpus/trace has no seed with it", event in seeds)) if not holds]
 
-options = re.findall(r"^OPTION\((\w+),", (tree.ROOT / "shim" / "options.def").read_text(), re.M)
+options = re.findall(r"^OPTION\((\w+),", (tree.ROOT / "shim" / "options" / "options.def").read_text(), re.M)
 tests = text_of("tests/*.py", "tests/*.c", "tests/*meson.build")
 for option in options:
     if option not in NO_CHOICE and not re.search(rf"\b{option}:|\bCUPOOL_{option.upper()}\b|\"{option}\"", tests):

@@ -305,6 +305,9 @@ int analysis_exit_status(const struct analysis *analysis);
 double analysis_overhead(const struct analysis *analysis);
 double analysis_internal(const struct analysis *analysis);
 
+/** Exchanges command, paths of libraries and names of phases, once disguise_begin was called. */
+void analysis_disguise(struct analysis *analysis);
+
 /** Upper bound of the size class with a key of `sizes`. */
 uint64_t analysis_size_class_bytes(uint64_t key);
 

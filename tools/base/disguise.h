@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a report does not tell when it is to be given away: folders, and texts that the user or the
- * program chose. Of a path the file's name is left; a text becomes "anon-" and 16 digits, the same
- * as in a trace that `cupool pack --anonymize` wrote. The digits are a plain hash: who guesses a
- * text can check the guess.
+ * Anonymizes names for sharing. A path is cut to its file name; a text that the user or the program
+ * chose becomes "anon-" and 16 digits, the same as in a trace that `cupool pack --anonymize` wrote.
+ * The digits are a plain hash, so a guess can be verified.
  *
  * Names of functions and lines are found by the paths of modules, and stacks are joined by them, so
  * the disguise is put on when all traces are read: from disguise_begin on, frames (frames.h) come
- * out disguised, and disguise_analysis exchanges the texts of an analysis.
+ * out disguised, and analysis_disguise exchanges the texts of an analysis.
  *
  * Threading: single-threaded; texts are valid until disguise_done.
  */
 #ifndef TOOLS_BASE_DISGUISE_H
 #define TOOLS_BASE_DISGUISE_H
 
+#include <stdbool.h>
 #include <stddef.h>
-
-struct analysis;
 
 #define DISGUISE_TEXT_BYTES 32
 
@@ -25,6 +23,8 @@ void disguise_hash(const char *text, size_t bytes, char ret_text[DISGUISE_TEXT_B
 
 /** Puts the disguise on. */
 void disguise_begin(void);
+
+bool disguise_is_on(void);
 
 /* These give back what they are given until disguise_begin; and NULL for NULL. */
 
@@ -36,9 +36,6 @@ const char *disguise_text(const char *text);
 
 /** "trace 3" for the path of the third trace of the command line. */
 const char *disguise_trace(const char *path, size_t number);
-
-/** Exchanges command, paths of libraries and names of phases. */
-void disguise_analysis(struct analysis *analysis);
 
 void disguise_done(void);
 

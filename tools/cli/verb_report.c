@@ -262,7 +262,7 @@ static void traces_name(struct loaded *loaded, char **paths, bool anonymize)
     if (anonymize)
         disguise_begin();
     for (size_t i = 0; i < loaded->count; i++) {
-        disguise_analysis(loaded->analysis[i]);
+        analysis_disguise(loaded->analysis[i]);
         loaded->name[i] = disguise_trace(paths[i], i + 1);
     }
 }

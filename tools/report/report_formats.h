@@ -11,19 +11,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "tools/report/html/html_assets.h"
 #include "tools/report/base/report.h"
-
-/** One analysis for each trace. */
-struct report_input {
-    struct analysis *const *analyses;
-    const char *const *traces; /* their names as given */
-    size_t count;
-};
-
-/** Writes all analyses of the input. Errors: negative errno. */
-typedef int report_write_fn(const struct report_input *input, const struct report_style *style,
-                            FILE *out);
+#include "tools/report/html/html_assets.h"
 
 struct report_format {
     const char *name, *help;
@@ -50,6 +39,14 @@ struct report_format {
 #define FORMAT(name, missing, help) report_write_fn report_##name##_write;
 REPORT_FORMATS(FORMAT)
 #undef FORMAT
+
+/** One report as text. Errors: negative errno. */
+int report_text(const struct analysis *analysis, const char *trace,
+                const struct report_style *style, FILE *out);
+
+/** One analysis gives one report, several give a list of them. Errors: negative errno. */
+int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
+                const struct report_style *style, FILE *out);
 
 /** Ends with a row without name. */
 extern const struct report_format report_formats[];

@@ -6,30 +6,10 @@
 
 #include <errno.h>
 
-#include "tools/report/html/html_table.h"
+#include "tools/report/base/job_rows.h"
 #include "tools/report/report_json_parts.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
-
-static struct unit_text figure_text(size_t figure, uint64_t value)
-{
-    return job_figure_rows[figure].is_bytes ? unit_bytes(value) : unit_count(value);
-}
-
-/** "rank 3: peak 1.4 GiB above the median of 2.0 GiB"; empty without an outlier. */
-static void outlier_text(const struct job *job, size_t figure, char *ret_text, size_t text_bytes)
-{
-    const struct job_spread *spread = &job->spread[figure];
-    uint64_t value = job->value[spread->outlier_at][figure];
-    bool above = value > spread->median;
-
-    *ret_text = '\0';
-    if (spread->has_outlier)
-        snprintf(ret_text, text_bytes, "rank %llu: %s %s %s the median of %s",
-                 (unsigned long long)job->rank[spread->outlier_at], job_figure_rows[figure].help,
-                 figure_text(figure, above ? value - spread->median : spread->median - value).text,
-                 above ? "above" : "below", figure_text(figure, spread->median).text);
-}
 
 json_t *report_json_job(struct analysis *const *analyses, const char *const *traces, size_t count)
 {
@@ -73,33 +53,10 @@ static int row_add(struct text_table *table, const char *name, const uint64_t *v
     const char *cells[JOB_FIGURE_COUNT + 1] = {name};
 
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++) {
-        text[figure] = figure_text(figure, value[figure]);
+        text[figure] = job_figure_text(figure, value[figure]);
         cells[figure + 1] = text[figure].text;
     }
     return text_table_add(table, cells);
-}
-
-/* The rows below the ranks. */
-#define SUMMARY(name, member)                                                                      \
-    for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)                                   \
-        value[figure] = (uint64_t)job->spread[figure].member;                                      \
-    emit(state, name, value);
-
-/** Every row of the merged table: the ranks, then sum, highest and mean. */
-static void rows_emit(const struct job *job,
-                      void (*emit)(void *state, const char *name, const uint64_t *value),
-                      void *state)
-{
-    uint64_t value[JOB_FIGURE_COUNT];
-    char name[32];
-
-    for (size_t i = 0; i < job->ranks; i++) {
-        snprintf(name, sizeof name, "rank %llu", (unsigned long long)job->rank[i]);
-        emit(state, name, job->value[i]);
-    }
-    SUMMARY("sum", sum)
-    SUMMARY("highest", most)
-    SUMMARY("mean", mean)
 }
 
 static void text_emit(void *state, const char *name, const uint64_t *value)
@@ -122,10 +79,10 @@ int report_text_job(const struct report_input *input, const struct report_style 
     int r;
 
     if (job)
-        rows_emit(job, text_emit, table);
+        job_rows_emit(job, text_emit, table);
     r = text_table_finish(table, out) < 0 || !job ? -ENOMEM : 0;
     for (size_t figure = 0; r == 0 && figure < JOB_FIGURE_COUNT; figure++) {
-        outlier_text(job, figure, outlier, sizeof outlier);
+        job_outlier_text(job, figure, outlier, sizeof outlier);
         if (*outlier)
             fprintf(out, "%sunlike the others:%s %s\n", style->colour ? "\033[33m" : "",
                     style->colour ? "\033[0m" : "", outlier);
@@ -140,7 +97,7 @@ static void markdown_emit(void *state, const char *name, const uint64_t *value)
 {
     fprintf(state, "| %s", name);
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
-        fprintf(state, " | %s", figure_text(figure, value[figure]).text);
+        fprintf(state, " | %s", job_figure_text(figure, value[figure]).text);
     fputs(" |\n", state);
 }
 
@@ -158,52 +115,14 @@ int report_markdown_job(const struct report_input *input, FILE *out)
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
         fputs("--:|", out);
     fputc('\n', out);
-    rows_emit(job, markdown_emit, out);
+    job_rows_emit(job, markdown_emit, out);
     fputc('\n', out);
     for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++) {
-        outlier_text(job, figure, outlier, sizeof outlier);
+        job_outlier_text(job, figure, outlier, sizeof outlier);
         if (*outlier)
             fprintf(out, "- unlike the others: %s\n", outlier);
     }
     fputc('\n', out);
-    job_destroy(job);
-    return 0;
-}
-
-static void html_emit(void *state, const char *name, const uint64_t *value)
-{
-    html_row_begin(state);
-    html_cell_text(state, name);
-    for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)
-        if (job_figure_rows[figure].is_bytes)
-            html_cell_bytes(state, value[figure]);
-        else
-            html_cell_count(state, value[figure]);
-}
-
-int report_html_job(const struct report_input *input, FILE *out)
-{
-    static const char *const columns[] = {
-        "Rank",    "#Peak", "#Peak from the driver", "#Leaked", "#Allocations", "#Driver calls",
-        "#Failed", NULL};
-    struct job *job = job_create(input->analyses, input->count);
-    char outlier[256];
-
-    if (!job)
-        return -ENOMEM;
-    fputs("<section id=\"job\"><h2>Job</h2>\n", out);
-    for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++) {
-        outlier_text(job, figure, outlier, sizeof outlier);
-        if (!*outlier)
-            continue;
-        fputs("<p class=\"banner\" role=\"note\"><strong>Unlike the others:</strong> ", out);
-        html_text(out, outlier);
-        fputs("</p>\n", out);
-    }
-    html_table_begin(out, "sortable", "All ranks", columns);
-    rows_emit(job, html_emit, out);
-    html_table_end(out);
-    fputs("</section>\n", out);
     job_destroy(job);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The merged summary of several traces, in each form. With one trace there is none.
+ * The merged summary of several traces, in each format but HTML. With one trace there is none.
  *
  * Threading: single-threaded.
  */
@@ -18,6 +18,5 @@ json_t *report_json_job(struct analysis *const *analyses, const char *const *tra
 /** Errors: -ENOMEM. */
 int report_text_job(const struct report_input *input, const struct report_style *style, FILE *out);
 int report_markdown_job(const struct report_input *input, FILE *out);
-int report_html_job(const struct report_input *input, FILE *out);
 
 #endif

@@ -3,7 +3,7 @@
  * The report as JSON, schema cupool.report/1: keys sorted, integers in bytes and nanoseconds, null
  * where the trace does not say. docs/cli.md describes every field.
  */
-#include "tools/report/base/report.h"
+#include "tools/report/report_formats.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -3,7 +3,7 @@
  * The report for people: one terminal page. The sentence that matters first, then one line for
  * each question, then who asked for the memory and in what sizes.
  */
-#include "tools/report/base/report.h"
+#include "tools/report/report_formats.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the forms of the report (report_formats.h) share, and the two everyone reads: text and JSON.
+ * What every format of the report shares: its input, its style, names of rows and their order.
  *
  * Threading: single-threaded.
  */
@@ -34,13 +34,16 @@ struct report_style {
     unsigned columns; /* width of the text */
 };
 
-/** Errors: negative errno. */
-int report_text(const struct analysis *analysis, const char *trace,
-                const struct report_style *style, FILE *out);
+/** One analysis for each trace. */
+struct report_input {
+    struct analysis *const *analyses;
+    const char *const *traces; /* their names as given */
+    size_t count;
+};
 
-/** One analysis gives one report, several give a list of them. Errors: negative errno. */
-int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
-                const struct report_style *style, FILE *out);
+/** Writes all analyses of the input. Errors: negative errno. */
+typedef int report_write_fn(const struct report_input *input, const struct report_style *style,
+                            FILE *out);
 
 /** What a trace with a size limit gave up, as one clause; empty when that is nothing. */
 void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);

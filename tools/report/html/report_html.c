@@ -4,7 +4,7 @@
  * add to them. The page's own policy allows the two scripts by their hashes and no connection at
  * all, so that even text that slipped through the escaping could not run or fetch anything.
  */
-#include "tools/report/report_formats.h"
+#include "tools/report/html/report_html.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "tools/report/html/html_article.h"
 #include "tools/report/html/html_assets.h"
 #include "tools/report/html/html_table.h"
-#include "tools/report/report_job.h"
+#include "tools/report/html/html_job.h"
 #include "tools/base/units.h"
 
 #define DEFAULT_TOP      500
@@ -254,7 +254,7 @@ static int articles_print(const struct report_input *input, const struct report_
     int r = stream ? 0 : -ENOMEM;
 
     if (r == 0 && input->count > 1)
-        r = report_html_job(input, stream);
+        r = html_job_print(input, stream);
     for (size_t i = 0; i < input->count && r == 0; i++) {
         const struct html_article article = {.analysis = input->analyses[i],
                                              .trace = input->traces[i],

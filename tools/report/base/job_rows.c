@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Walks the ranks of a job, then the rows below them.
+ */
+#include "tools/report/base/job_rows.h"
+
+#include <stdio.h>
+
+struct unit_text job_figure_text(size_t figure, uint64_t value)
+{
+    return job_figure_rows[figure].is_bytes ? unit_bytes(value) : unit_count(value);
+}
+
+void job_outlier_text(const struct job *job, size_t figure, char *ret_text, size_t text_bytes)
+{
+    const struct job_spread *spread = &job->spread[figure];
+    uint64_t value = job->value[spread->outlier_at][figure];
+    bool above = value > spread->median;
+
+    *ret_text = '\0';
+    if (spread->has_outlier)
+        snprintf(
+            ret_text, text_bytes, "rank %llu: %s %s %s the median of %s",
+            (unsigned long long)job->rank[spread->outlier_at], job_figure_rows[figure].help,
+            job_figure_text(figure, above ? value - spread->median : spread->median - value).text,
+            above ? "above" : "below", job_figure_text(figure, spread->median).text);
+}
+
+/* The rows below the ranks. */
+#define SUMMARY(name, member)                                                                      \
+    for (size_t figure = 0; figure < JOB_FIGURE_COUNT; figure++)                                   \
+        value[figure] = (uint64_t)job->spread[figure].member;                                      \
+    emit(state, name, value);
+
+void job_rows_emit(const struct job *job, job_row_fn *emit, void *state)
+{
+    uint64_t value[JOB_FIGURE_COUNT];
+    char name[32];
+
+    for (size_t i = 0; i < job->ranks; i++) {
+        snprintf(name, sizeof name, "rank %llu", (unsigned long long)job->rank[i]);
+        emit(state, name, job->value[i]);
+    }
+    SUMMARY("sum", sum)
+    SUMMARY("highest", most)
+    SUMMARY("mean", mean)
+}
