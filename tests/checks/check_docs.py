@@ -25,10 +25,10 @@ def output(*arguments):
                           check=True).stdout
 
 
-readme = (tree.ROOT / "README.md").read_text()
+options = (tree.ROOT / "docs" / "options.md").read_text()
 table = output("options", "--markdown").strip()
-if table not in readme:
-    problems.append("README.md: the option table is not what `cupool options --markdown` prints")
+if table not in options:
+    problems.append("docs/options.md: the option table is not what `cupool options --markdown` prints")
 
 verbs = re.findall(r"^  (?:cupool )?([a-z]+)\s{2,}", output("--help"), re.MULTILINE)
 cli = (tree.ROOT / "docs" / "cli.md").read_text()
