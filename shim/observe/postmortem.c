@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cupti/replay/memory_kind.h"
 #include "cupti/format/verdict.h"
 #include "shim/hooks/call.h"
 #include "shim/context/capture.h"
@@ -123,7 +124,7 @@ void postmortem_note(const struct call *call, const struct record_block *block, 
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     bool wants_print = shim_options()->postmortem == OPTION_POSTMORTEM_PRINT;
-    if (error != CUDA_ERROR_OUT_OF_MEMORY || !ledger_memory_is_device(block->memory) || !driver ||
+    if (error != CUDA_ERROR_OUT_OF_MEMORY || !memory_kind(block->memory)->takes_device || !driver ||
         (!call->writer && !wants_print))
         return;
     struct inquest inquest = {

@@ -444,7 +444,7 @@ ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_
 def hook_rows(options):
     """Family and name of every hooked function."""
     with open(options.hooks, encoding="utf-8") as file:
-        return re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+        return re.findall(r"^(?:HOOK\(\w+, |TAKES(?:_AT)?\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
                           file.read(), re.M)
 
 

@@ -135,11 +135,11 @@ static void state_note(struct analysis *analysis, const struct trace_record *rec
 static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
 {
     uint64_t used = record->value > record->size ? record->value - record->size : 0;
+    uint64_t known = record->device < ANALYSIS_DEVICES ? analysis->device_bytes[record->device] : 0;
 
     analysis->has_memory_info = true;
-    if (used > analysis->driver.current &&
-        used - analysis->driver.current > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - analysis->driver.current;
+    if (used > known && used - known > analysis->unaccounted_bytes)
+        analysis->unaccounted_bytes = used - known;
     if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
         analysis->memory_info = (struct analysis_memory_info){
             .levels = analysis_levels_now(analysis, record->time_ns),

@@ -75,8 +75,9 @@ void observed_pool(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_byt
 {
     if (!observed)
         return;
-    struct observer_event event = {
-        .kind = kind, .device = (uint32_t)pool->device->ordinal, .keep_bytes = keep_bytes};
+    struct observer_event event = {.kind = kind,
+                                   .device = pool->device ? (uint32_t)pool->device->ordinal : 0,
+                                   .keep_bytes = keep_bytes};
     pool_describe(&event, pool);
     tell(&event);
 }
