@@ -199,8 +199,7 @@ static size_t body_needs(const struct body *body, int device)
         if (node->bytes && place_device(node->place) != device)
             continue;
         if (!node->bytes)
-            now -= ledger_look_up(TRACE_MEMORY_ASYNC, node->address, &left) &&
-                           left.device == device
+            now -= ledger_look_up(TRACE_MEMORY_ASYNC, node->address, &left) && left.device == device
                        ? (int64_t)left.allocated_bytes
                        : 0;
         else if (!ledger_look_up(TRACE_MEMORY_ASYNC, node->address, &left))
@@ -243,17 +242,16 @@ static void record_node_freed(const struct call *call, uint64_t address, bool in
 static void record_node_taken(const struct call *call, const struct memory_node *node,
                               CUstream stream)
 {
-    pooled_foreign_taken(call,
-                         &(struct record_block){
-                             .memory = place_memory(TRACE_MEMORY_ASYNC, node->place),
-                             .outcome = TRACE_OUTCOME_PASSED,
-                             .address = node->address,
-                             .requested_bytes = node->bytes,
-                             .allocated_bytes = node->bytes,
-                             .stream = stream,
-                             .place = node->place,
-                             .instant = true,
-                         });
+    pooled_foreign_taken(call, &(struct record_block){
+                                   .memory = place_memory(TRACE_MEMORY_ASYNC, node->place),
+                                   .outcome = TRACE_OUTCOME_PASSED,
+                                   .address = node->address,
+                                   .requested_bytes = node->bytes,
+                                   .allocated_bytes = node->bytes,
+                                   .stream = stream,
+                                   .place = node->place,
+                                   .instant = true,
+                               });
 }
 
 /* What the launch before left is freed first: else the driver would have refused this one. */

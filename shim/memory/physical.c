@@ -31,7 +31,8 @@ struct handle {
     uint32_t releases; /* still to come */
 };
 
-struct export {
+struct export
+{
     struct table_node node; /* key: see physical_exported */
     struct physical *physical;
 };

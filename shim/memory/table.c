@@ -19,9 +19,8 @@ static uint64_t hash_of(uint64_t key)
 /* Segment 0 holds the first buckets, segment n the next FIRST_BUCKETS * 2^(n-1). */
 static unsigned segment_of(size_t bucket)
 {
-    return bucket < FIRST_BUCKETS
-               ? 0
-               : (unsigned)(63 - __builtin_clzll(bucket / FIRST_BUCKETS)) + 1;
+    return bucket < FIRST_BUCKETS ? 0
+                                  : (unsigned)(63 - __builtin_clzll(bucket / FIRST_BUCKETS)) + 1;
 }
 
 static size_t segment_begin(unsigned segment)

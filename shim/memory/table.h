@@ -34,7 +34,10 @@ struct table {
     size_t count, buckets;
     struct table_node **segment[TABLE_SEGMENTS]; /* of buckets, each as large as all before */
 };
-#define TABLE_OF(type) {.nodes = {.item_bytes = sizeof(type)}}
+#define TABLE_OF(type)                                                                             \
+    {                                                                                              \
+        .nodes = {.item_bytes = sizeof(type) }                                                     \
+    }
 
 /** A new node with this key, the rest of it zero. NULL: out of memory. */
 void *table_add(struct table *table, uint64_t key);
