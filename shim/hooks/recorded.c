@@ -40,6 +40,14 @@
          ? mempool_created(real, (CUmemoryPool)(uintptr_t)AS_NUMBER(handle), place)                \
      : (place) == PLACE_GRAPH ? graph_memory_noticed()                                             \
                               : (void)0)
+#define GIVING_RUNTIME(memory, handle) PLACE_HERE
+#define GIVING_DRIVER(memory, handle)                                                              \
+    ((memory) == TRACE_MEMORY_MEMPOOL ? place_pool_forget((CUmemoryPool)(uintptr_t)(handle))       \
+                                      : PLACE_HERE)
+#define KEPT_RUNTIME(memory, handle, place) (void)(place)
+#define KEPT_DRIVER(memory, handle, place)                                                         \
+    ((memory) == TRACE_MEMORY_MEMPOOL ? place_pool_made((CUmemoryPool)(uintptr_t)(handle), place)  \
+                                      : (void)(place))
 #define NO_MEMORY_RUNTIME cudaErrorMemoryAllocation
 #define NO_MEMORY_DRIVER  CUDA_ERROR_OUT_OF_MEMORY
 
@@ -99,11 +107,19 @@
         const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
         if (!real || !real->name)                                                                  \
             return MISSING_##family;                                                               \
-        if (!call_begin(&call, HOOK_##name, __builtin_return_address(0)))                          \
-            return real->name args;                                                                \
+        bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
         uint64_t address = AS_NUMBER(address_);                                                    \
+        int place = GIVING_##family(TRACE_MEMORY_##memory_, address);                              \
+        if (!outer) {                                                                              \
+            RESULT_##family result = real->name args;                                              \
+            if (result != 0)                                                                       \
+                KEPT_##family(TRACE_MEMORY_##memory_, address, place);                             \
+            return result;                                                                         \
+        }                                                                                          \
         struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_##memory_, address);   \
         RESULT_##family result = real->name args;                                                  \
+        if (result != 0)                                                                           \
+            KEPT_##family(TRACE_MEMORY_##memory_, address, place);                                 \
         pooled_foreign_freed(&call, TRACE_MEMORY_##memory_, address, (const void *)(stream_),      \
                              &entry, (int)result);                                                 \
         call_end(&call);                                                                           \

@@ -118,6 +118,19 @@ void place_pool_made(CUmemoryPool pool, int place)
     pthread_mutex_unlock(&lock);
 }
 
+int place_pool_forget(CUmemoryPool pool)
+{
+    int place = PLACE_HERE;
+    pthread_mutex_lock(&lock);
+    struct pool_place *known = table_first(&pools, (uint64_t)(uintptr_t)pool);
+    if (known) {
+        place = known->place;
+        table_remove(&pools, known);
+    }
+    pthread_mutex_unlock(&lock);
+    return place;
+}
+
 static bool is_default_pool(const struct driver_functions *driver, CUmemoryPool pool, int device)
 {
     CUmemoryPool found = NULL;

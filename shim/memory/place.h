@@ -43,4 +43,7 @@ int place_of_pool_work(CUmemoryPool pool, CUstream stream, bool per_thread);
 /** Remembers the place of a pool that was made, or imported. */
 void place_pool_made(CUmemoryPool pool, int place);
 
+/** Forgets a pool that is about to be destroyed; another may have its handle next. */
+int place_pool_forget(CUmemoryPool pool);
+
 #endif

@@ -208,8 +208,11 @@ void record_invalid_free(const struct call *call, uint64_t address, int error,
 
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
 {
+    const struct driver_functions *driver = real_driver_if_loaded();
     if (!call->writer)
         return;
+    if (driver)
+        context_current(driver); /* the answer is about its device: see context_here */
     struct trace_record record = record_of(call, TRACE_EVENT_MEMORY_INFO);
     record.size = free_bytes;
     record.value = total_bytes;
