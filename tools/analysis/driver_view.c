@@ -286,7 +286,7 @@ static int block_count(struct replay *replay, const struct ledger_block *block, 
 {
     int64_t bytes = sign * (int64_t)block->allocated_bytes;
 
-    if (block->memory == TRACE_MEMORY_PINNED)
+    if (block->memory == TRACE_MEMORY_PINNED || block->memory == TRACE_MEMORY_HOST_ASYNC)
         level_add(&replay->host, bytes, 0);
     if (!is_on_device(block->memory))
         return 0;
@@ -340,7 +340,8 @@ static int context_replay(struct replay *replay, const struct driver_event *even
     int r = 0;
 
     while (r == 0 && (block = ledger_next(&replay->live, &position)))
-        if (block->context == event->context && block->memory != TRACE_MEMORY_ASYNC) {
+        if (block->context == event->context && block->memory != TRACE_MEMORY_ASYNC &&
+            block->memory != TRACE_MEMORY_HOST_ASYNC) {
             r = block_end(replay, block, event->time_ns);
             position--; /* another block may have moved here */
         }

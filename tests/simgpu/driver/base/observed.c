@@ -55,7 +55,8 @@ void observed_memory(enum observer_kind kind, const struct allocation *allocatio
         return;
     struct observer_event event = {
         .kind = kind,
-        .memory = memory_of(allocation->kind),
+        .memory = allocation->pool && !allocation->device ? OBSERVER_PINNED /* of the host */
+                                                          : memory_of(allocation->kind),
         .address = allocation->base,
         .bytes = allocation->bytes,
         .name = name,
