@@ -168,12 +168,17 @@ static void in_a_graph(void)
     report("destroy", DRIVER(cuGraphDestroy)(child));
 }
 
+/* More than the device has: captured, made executable, and refused when it is launched. */
 static void too_large(void)
 {
     void *pointer;
-    CUgraph graph = capture(&pointer, (size_t)1 << 21, false);
+    CUgraph graph = capture(&pointer, 1024, false);
+    CUgraphExec exec = executable(graph, 0);
     held("captured too large");
-    report("destroy", DRIVER(cuGraphDestroy)(graph));
+    launch(exec);
+    door_report("last error", door_last_error());
+    held_by_graphs("launched too large");
+    drop(exec, graph);
 }
 
 int program_held_graph(const char *self, const char *door, const char *argument)
