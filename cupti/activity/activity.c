@@ -87,6 +87,8 @@ static uint64_t time_convert(const struct clock_pair *pair, uint64_t cupti_ns)
 
 static enum trace_memory memory_of(const struct cupti_abi_memory *memory)
 {
+    if (memory->is_async && memory->memory_kind == CUPTI_ABI_MEMORY_PINNED)
+        return TRACE_MEMORY_HOST_ASYNC;
     if (memory->is_async)
         return TRACE_MEMORY_ASYNC;
     switch (memory->memory_kind) {

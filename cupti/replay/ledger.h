@@ -36,6 +36,7 @@ struct ledger_block {
     uint8_t space;  /* enum ledger_space; 0: a free place of the table */
     bool passed;    /* by the driver itself */
     bool counted;   /* allocated where figures are taken */
+    uint16_t device;
 };
 
 struct ledger {

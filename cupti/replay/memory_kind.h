@@ -16,7 +16,9 @@
 /** Name of an enum trace_memory in lower case, and what the kind is. */
 struct memory_kind {
     const char *name;
-    bool on_device; /* counts as requested memory */
+    bool on_device;    /* counts as requested memory */
+    bool takes_device; /* a device's memory is less by it, by its own account */
+    bool with_context; /* ends with the context it was made in */
     enum ledger_space space;
 };
 

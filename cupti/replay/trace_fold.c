@@ -39,6 +39,13 @@ static void levels_add(struct trace_fold *fold, const struct change *change, int
     }
 }
 
+/** What a device gave (+1) or got back (-1), which its own account of what is free shows too. */
+static void device_add(struct trace_fold *fold, const struct ledger_block *block, int sign)
+{
+    if (block->device < TRACE_FOLD_DEVICES)
+        fold->device_bytes[block->device] += (uint64_t)sign * block->allocated_bytes;
+}
+
 static int rows_get(struct trace_fold *fold, const struct ledger_block *block,
                     struct tally *ret_rows[ROWS])
 {
@@ -72,11 +79,14 @@ static int block_live(struct trace_fold *fold, const struct ledger_block *block,
             level_add(&rows[i]->live_blocks, sign, serial);
         }
     if (r == 0 && memory_kind(block->memory)->on_device) {
+        bool given = block->passed && memory_kind(block->memory)->takes_device;
         const struct change change = {.requested_bytes = block->requested_bytes,
                                       .allocated_bytes = block->allocated_bytes,
-                                      .driver_bytes = block->passed ? block->allocated_bytes : 0};
+                                      .driver_bytes = given ? block->allocated_bytes : 0};
 
         levels_add(fold, &change, sign, time_ns);
+        if (given)
+            device_add(fold, block, sign);
     }
     return r;
 }
@@ -135,7 +145,8 @@ static int allocate_add(struct trace_fold *fold, const struct trace_record *reco
                                  .memory = record->memory,
                                  .space = (uint8_t)kind->space,
                                  .passed = record->outcome == TRACE_OUTCOME_PASSED,
-                                 .counted = true};
+                                 .counted = true,
+                                 .device = record->device};
     struct tally *rows[ROWS];
     int r;
 
@@ -221,6 +232,7 @@ static int segment_add(struct trace_fold *fold, const struct trace_record *recor
                                          .allocated_bytes = tally_bytes(record->size),
                                          .order = fold->figures.total.allocations + 1,
                                          .context = record->context,
+                                         .device = record->device,
                                          .space = LEDGER_SEGMENT};
     const struct change change = {.reserved_bytes = segment.allocated_bytes,
                                   .driver_bytes = segment.allocated_bytes};
@@ -230,6 +242,7 @@ static int segment_add(struct trace_fold *fold, const struct trace_record *recor
     if (record->value || ledger_find(&fold->ledger, LEDGER_SEGMENT, record->address))
         return 0;
     levels_add(fold, &change, 1, record->time_ns);
+    device_add(fold, &segment, 1);
     return ledger_add(&fold->ledger, &segment);
 }
 
@@ -240,6 +253,7 @@ static void segment_end(struct trace_fold *fold, const struct ledger_block *segm
                                   .driver_bytes = segment->allocated_bytes};
 
     levels_add(fold, &change, -1, time_ns);
+    device_add(fold, segment, -1);
 }
 
 static void segment_remove(struct trace_fold *fold, const struct trace_record *record)
@@ -277,7 +291,7 @@ static int context_end(struct trace_fold *fold, uint32_t context, uint64_t time_
         struct ledger_block gone = *block;
 
         if (gone.context != context ||
-            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->on_device))
+            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context))
             continue;
         if (gone.space == LEDGER_SEGMENT) {
             segment_end(fold, &gone, time_ns);
@@ -328,11 +342,11 @@ static void memory_info_add(struct trace_fold *fold, const struct trace_record *
 {
     struct trace_fold_figures *figures = &fold->figures;
     uint64_t used = record->value > record->size ? record->value - record->size : 0;
+    uint64_t known = record->device < TRACE_FOLD_DEVICES ? fold->device_bytes[record->device] : 0;
 
     figures->has_memory_info = 1;
-    if (used > figures->driver.current &&
-        used - figures->driver.current > figures->unaccounted_bytes)
-        figures->unaccounted_bytes = used - figures->driver.current;
+    if (used > known && used - known > figures->unaccounted_bytes)
+        figures->unaccounted_bytes = used - known;
     if (!figures->memory_info.total_bytes || record->size <= figures->memory_info.free_bytes)
         figures->memory_info = (struct trace_fold_memory_info){
             .time_ns = record->time_ns,

@@ -32,6 +32,7 @@
 #define TRACE_FOLD_FAILURES    100  /* the first ones; all are counted */
 #define TRACE_FOLD_TRIMS       1000 /* kept with their times; all are counted */
 #define TRACE_FOLD_RECORDS     4096 /* kept as they are; the rest is counted as forgotten */
+#define TRACE_FOLD_DEVICES     64
 
 /* FIGURE(name)   sums and marks; the analysis has fields of the same names */
 #define TRACE_FOLD_FIGURES(FIGURE)                                                                 \
@@ -146,7 +147,8 @@ struct trace_fold {
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct ledger ledger;
     struct address_history addresses;
-    struct trace_fold_store *store; /* the rows of fixed number */
+    uint64_t device_bytes[TRACE_FOLD_DEVICES]; /* that the driver gave of each device */
+    struct trace_fold_store *store;            /* the rows of fixed number */
 };
 
 struct trace_fold_store {

@@ -64,6 +64,14 @@ static CUresult release_call(const struct release *release, CUdeviceptr pointer)
     return MISSING_DRIVER;
 }
 
+static CUresult release_captured(const struct call *call, const struct release *release,
+                                 CUdeviceptr pointer)
+{
+    CUresult result = release_call(release, pointer);
+    pooled_free_captured(call, pointer, release->stream, (int)result);
+    return result;
+}
+
 static CUresult release_foreign(const struct call *call, const struct release *release,
                                 CUdeviceptr pointer)
 {
@@ -92,7 +100,9 @@ static CUresult release_any(const struct call *call, const struct release *relea
         result = release_call(release, refused);
         pooled_refused(call, &request, (int)result);
         return result;
-    default: return release_foreign(call, release, pointer);
+    default:
+        return pooled_free_is_captured(&request) ? release_captured(call, release, pointer)
+                                                 : release_foreign(call, release, pointer);
     }
 }
 

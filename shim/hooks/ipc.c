@@ -28,6 +28,7 @@
 #include "shim/share/ipc_board.h"
 #include "shim/memory/ledger.h"
 #include "shim/hooks/pooled.h"
+#include "shim/memory/table.h"
 
 _Static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
 
@@ -112,59 +113,82 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 
 /** Memory of another process that was opened. */
 struct import {
-    uint64_t address; /* as the program knows it */
-    uint64_t base;    /* as the driver knows it; another one for a token */
-    uint32_t context; /* number of the context it was opened in; 0: unknown */
-    uint32_t opened;  /* how often */
-    struct import *next;
+    struct table_node node; /* key: its address as the program knows it */
+    uint64_t base;          /* as the driver knows it; another one for a token */
+    uint32_t context;       /* number of the context it was opened in; 0: unknown */
+    uint32_t opened;        /* how often */
+    struct import *next, *previous;
 };
 
-static pthread_mutex_t imports_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct import *imports;    /* guarded by imports_lock */
-static atomic_uint imports_count; /* written under imports_lock */
+/** What is opened within one allocation of the driver's. */
+struct import_range {
+    struct table_node node; /* key: the allocation's address */
+    size_t count;
+};
 
-static struct import **import_find_locked(uint64_t address)
+static pthread_mutex_t imports_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the tables */
+static struct table imports = TABLE_OF(struct import);
+static struct table import_ranges = TABLE_OF(struct import_range);
+static struct import *imports_first; /* for the end of a context */
+static atomic_uint imports_count;    /* written under imports_lock */
+
+static struct import *import_find_locked(uint64_t address)
 {
-    struct import **link = &imports;
-    while (*link && (*link)->address != address)
-        link = &(*link)->next;
-    return link;
+    return table_first(&imports, address);
 }
 
-static void import_remove_locked(struct import **link)
+static void import_remove_locked(struct import *gone)
 {
-    struct import *gone = *link;
-    *link = gone->next;
+    struct import_range *base = table_first(&import_ranges, gone->base);
+    if (base && !--base->count)
+        table_remove(&import_ranges, base);
+    if (gone->next)
+        gone->next->previous = gone->previous;
+    if (gone->previous)
+        gone->previous->next = gone->next;
+    else
+        imports_first = gone->next;
+    table_remove(&imports, gone);
     atomic_fetch_sub(&imports_count, 1);
-    free(gone);
 }
 
-/* False without host memory. */
+/* False without host memory; so import_add. */
+static bool import_make_locked(uint64_t base, uint64_t address, uint32_t context)
+{
+    struct import_range *within = table_first(&import_ranges, base);
+    struct import *made = table_add(&imports, address);
+    if (made && !within)
+        within = table_add(&import_ranges, base);
+    if (made && !within)
+        table_remove(&imports, made);
+    if (!made || !within)
+        return false;
+    within->count++;
+    made->base = base;
+    made->context = context;
+    made->opened = 1;
+    made->next = imports_first;
+    if (imports_first)
+        imports_first->previous = made;
+    imports_first = made;
+    atomic_fetch_add(&imports_count, 1);
+    return true;
+}
+
 static bool import_add(uint64_t base, uint64_t address, uint32_t context)
 {
-    struct import *fresh = malloc(sizeof(*fresh));
     pthread_mutex_lock(&imports_lock);
-    struct import *known = *import_find_locked(address);
-    bool added = known || fresh;
-    if (known) {
+    struct import *known = import_find_locked(address);
+    if (known)
         known->opened++;
-    } else if (fresh) {
-        *fresh = (struct import){address, base, context, 1, imports};
-        imports = fresh;
-        fresh = NULL;
-        atomic_fetch_add(&imports_count, 1);
-    }
+    bool added = known || import_make_locked(base, address, context);
     pthread_mutex_unlock(&imports_lock);
-    free(fresh);
     return added;
 }
 
 static bool import_is_base_locked(uint64_t address)
 {
-    const struct import *each = imports;
-    while (each && each->base != address)
-        each = each->next;
-    return each;
+    return table_first(&import_ranges, address);
 }
 
 /* What the driver is to close for an address: an odd one when it must refuse. */
@@ -173,7 +197,7 @@ static uint64_t import_base(uint64_t address)
     if (!atomic_load(&imports_count))
         return address;
     pthread_mutex_lock(&imports_lock);
-    const struct import *known = *import_find_locked(address);
+    const struct import *known = import_find_locked(address);
     uint64_t base = known ? known->base : import_is_base_locked(address) ? address | 1 : address;
     pthread_mutex_unlock(&imports_lock);
     return base;
@@ -184,9 +208,9 @@ static void import_closed(uint64_t address)
     if (!atomic_load(&imports_count))
         return;
     pthread_mutex_lock(&imports_lock);
-    struct import **link = import_find_locked(address);
-    if (*link && --(*link)->opened == 0)
-        import_remove_locked(link);
+    struct import *known = import_find_locked(address);
+    if (known && --known->opened == 0)
+        import_remove_locked(known);
     pthread_mutex_unlock(&imports_lock);
 }
 
@@ -194,11 +218,10 @@ void ipc_forget_context(uint32_t context)
 {
     ipc_board_forget_context(context);
     pthread_mutex_lock(&imports_lock);
-    for (struct import **link = &imports; *link;) {
-        if ((*link)->context == context)
-            import_remove_locked(link);
-        else
-            link = &(*link)->next;
+    for (struct import *each = imports_first, *next; each; each = next) {
+        next = each->next;
+        if (each->context == context)
+            import_remove_locked(each);
     }
     pthread_mutex_unlock(&imports_lock);
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "cupti/replay/memory_kind.h"
 #include "pool/pool.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
@@ -17,6 +18,7 @@
 #include "shim/share/ipc_board.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
+#include "shim/memory/place.h"
 
 static const enum trace_outcome outcomes[] = {
     [POOL_OUTCOME_HIT] = TRACE_OUTCOME_HIT,
@@ -177,7 +179,7 @@ void pooled_refused(const struct call *call, const struct pooled_request *reques
         record_invalid_free(call, request->address, result, block.allocation_site, block.free_site);
 }
 
-static bool is_accounted(const struct call *call)
+bool pooled_accounts(const struct call *call)
 {
     return call->writer || limit_is_set() || live_is_on();
 }
@@ -185,14 +187,15 @@ static bool is_accounted(const struct call *call)
 void pooled_foreign_taken(const struct call *call, const struct record_block *block)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    if (!is_accounted(call) || !block->address)
+    if (!pooled_accounts(call) || !block->address)
         return;
-    const struct context *context = driver ? context_current(driver) : NULL;
+    bool owned = block->place != PLACE_MANAGED && memory_kind(block->memory)->with_context;
+    const struct context *context = owned && driver ? context_current(driver) : NULL;
     ledger_put(&(struct ledger_entry){
         .address = block->address,
         .memory = block->memory,
         .context = context ? context->number : 0,
-        .device = context ? context->device : -1,
+        .device = place_device(block->place),
         .requested_bytes = block->requested_bytes,
         .allocated_bytes = block->allocated_bytes,
     });
@@ -218,7 +221,7 @@ struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memo
                                         uint64_t address)
 {
     struct ledger_entry entry = {0};
-    if (is_accounted(call) && address)
+    if (pooled_accounts(call) && address)
         ledger_take(memory, address, &entry);
     return entry;
 }
@@ -233,8 +236,9 @@ void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uin
         .requested_bytes = entry->requested_bytes,
         .allocated_bytes = entry->allocated_bytes,
         .stream = stream,
+        .place = entry->address && entry->device >= 0 ? PLACE_DEVICE(entry->device) : PLACE_HERE,
     };
-    if (!is_accounted(call) || !address)
+    if (!pooled_accounts(call) || !address)
         return;
     if (result != 0 && entry->address) {
         ledger_return(entry);
@@ -246,10 +250,27 @@ void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uin
     }
 }
 
+bool pooled_free_is_captured(const struct pooled_request *request)
+{
+    return request->stream_ordered && capture_refuses(request);
+}
+
+void pooled_free_captured(const struct call *call, uint64_t address, const void *stream, int result)
+{
+    struct ledger_entry entry = {0};
+    if (result == 0)
+        return;
+    ledger_look_up(TRACE_MEMORY_ASYNC, address, &entry);
+    pooled_foreign_freed(call, TRACE_MEMORY_ASYNC, address, stream, &entry, result);
+}
+
+bool pooled_relieve_at(int place)
+{
+    int device = shim_mode() == SHIM_POOL ? place_device(place) : LEDGER_HOST;
+    return device != LEDGER_HOST && context_trim(device) > 0;
+}
+
 bool pooled_relieve(const struct driver_functions *driver)
 {
-    if (shim_mode() != SHIM_POOL)
-        return false;
-    struct context *context = context_current(driver);
-    return context && context_trim(context->device) > 0;
+    return pooled_relieve_at(PLACE_HERE);
 }

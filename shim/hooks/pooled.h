@@ -58,10 +58,23 @@ void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uin
 /** Puts memory that a real function handed out into the record. */
 void pooled_foreign_taken(const struct call *call, const struct record_block *block);
 
+/** True when memory that is not the pool's is kept account of in this call. */
+bool pooled_accounts(const struct call *call);
+
+/** True when a stream-ordered free is captured: memory is freed when the graph is launched. */
+bool pooled_free_is_captured(const struct pooled_request *request);
+
+/** Records what became of a free that was captured. */
+void pooled_free_captured(const struct call *call, uint64_t address, const void *stream,
+                          int result);
+
 /**
  * After the driver ran out of memory: gives it what the pools of the current device hold free.
  * True when something was returned, so that the request is worth repeating.
  */
 bool pooled_relieve(const struct driver_functions *driver);
+
+/** The same on the device of a place (shim/memory/place.h). */
+bool pooled_relieve_at(int place);
 
 #endif

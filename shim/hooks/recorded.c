@@ -12,9 +12,11 @@
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
 #include "shim/context/context.h"
+#include "shim/memory/graph_memory.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
 #include "shim/memory/mempool.h"
+#include "shim/memory/place.h"
 #include "shim/hooks/pooled.h"
 
 /* How often a request is repeated while other threads may take what was returned for it. */
@@ -23,24 +25,39 @@
 /* Pointers and handles of any type as a number. */
 #define AS_NUMBER(value) ((uint64_t)(uintptr_t)(value))
 
-#define REFUSED_RUNTIME(real, memory, bytes) false
-#define REFUSED_DRIVER(real, memory, bytes)  !limit_admits_here(real, memory, bytes)
-#define RELIEVED_RUNTIME(real, result)       false
-#define RELIEVED_DRIVER(real, result)        ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(real))
+#define REFUSED_RUNTIME(real, memory, bytes, place) false
+#define REFUSED_DRIVER(real, memory, bytes, place)  !limit_admits_at(real, memory, place, bytes)
+#define RELIEVED_RUNTIME(result, place)             false
+#define RELIEVED_DRIVER(result, place)                                                             \
+    ((result) == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve_at(place))
 /* Done at any depth, where the driver is entered. */
 #define PREPARE_RUNTIME(real, memory) (void)0
 #define PREPARE_DRIVER(real, memory)                                                               \
     ((memory) == TRACE_MEMORY_ASYNC ? mempool_prepare(real) : (void)0)
-#define TAKEN_RUNTIME(real, memory, handle) (void)0
-#define TAKEN_DRIVER(real, memory, handle)                                                         \
+#define TAKEN_RUNTIME(real, memory, handle, place) (void)0
+#define TAKEN_DRIVER(real, memory, handle, place)                                                  \
     ((memory) == TRACE_MEMORY_MEMPOOL                                                              \
-         ? mempool_created(real, (CUmemoryPool)(uintptr_t)AS_NUMBER(handle))                       \
-         : (void)0)
+         ? mempool_created(real, (CUmemoryPool)(uintptr_t)AS_NUMBER(handle), place)                \
+     : (place) == PLACE_GRAPH ? graph_memory_noticed()                                             \
+                              : (void)0)
+#define GIVING_RUNTIME(memory, handle) PLACE_HERE
+#define GIVING_DRIVER(memory, handle)                                                              \
+    ((memory) == TRACE_MEMORY_MEMPOOL ? place_pool_forget((CUmemoryPool)(uintptr_t)(handle))       \
+                                      : PLACE_HERE)
+#define KEPT_RUNTIME(memory, handle, place) (void)(place)
+#define KEPT_DRIVER(memory, handle, place)                                                         \
+    ((memory) == TRACE_MEMORY_MEMPOOL ? place_pool_made((CUmemoryPool)(uintptr_t)(handle), place)  \
+                                      : (void)(place))
 #define NO_MEMORY_RUNTIME cudaErrorMemoryAllocation
 #define NO_MEMORY_DRIVER  CUDA_ERROR_OUT_OF_MEMORY
 
 #define TAKES(family, name, since, params, args, memory_, stream_, address_, requested_,           \
               allocated_)                                                                          \
+    TAKES_AT(family, name, since, params, args, memory_, stream_, address_, requested_,            \
+             allocated_, PLACE_HERE)
+
+#define TAKES_AT(family, name, since, params, args, memory_, stream_, address_, requested_,        \
+                 allocated_, place_)                                                               \
     RESULT_##family name params                                                                    \
     {                                                                                              \
         struct call call;                                                                          \
@@ -49,30 +66,33 @@
             return MISSING_##family;                                                               \
         bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
         RESULT_##family result;                                                                    \
+        int place = place_;                                                                        \
         PREPARE_##family(real, TRACE_MEMORY_##memory_);                                            \
         for (int attempt = 0;; attempt++) {                                                        \
-            result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_)                    \
+            result = REFUSED_##family(real, TRACE_MEMORY_##memory_, requested_, place)             \
                          ? NO_MEMORY_##family                                                      \
                          : real->name args;                                                        \
-            if (attempt == RELIEFS_MAX || !RELIEVED_##family(real, result))                        \
+            if (attempt == RELIEFS_MAX || !RELIEVED_##family(result, place))                       \
                 break;                                                                             \
         }                                                                                          \
         if (result == 0)                                                                           \
-            TAKEN_##family(real, TRACE_MEMORY_##memory_, address_);                                \
+            TAKEN_##family(real, TRACE_MEMORY_##memory_, address_, place);                         \
         if (!outer)                                                                                \
             return result;                                                                         \
         struct record_block block = {                                                              \
-            .memory = TRACE_MEMORY_##memory_,                                                      \
+            .memory = place_memory(TRACE_MEMORY_##memory_, place),                                 \
             .outcome = TRACE_OUTCOME_PASSED,                                                       \
             .requested_bytes = (requested_),                                                       \
             .stream = (const void *)(stream_),                                                     \
+            .place = place,                                                                        \
         };                                                                                         \
         if (result == 0) {                                                                         \
             block.address = AS_NUMBER(address_);                                                   \
             block.allocated_bytes = (allocated_);                                                  \
             if (!block.requested_bytes)                                                            \
                 block.requested_bytes = block.allocated_bytes;                                     \
-            pooled_foreign_taken(&call, &block);                                                   \
+            if (place != PLACE_GRAPH)                                                              \
+                pooled_foreign_taken(&call, &block);                                               \
         } else {                                                                                   \
             record_allocate_refused(&call, &block, (int)result);                                   \
         }                                                                                          \
@@ -87,11 +107,19 @@
         const __typeof__(*CALL_REAL_##family()) *real = CALL_REAL_##family();                      \
         if (!real || !real->name)                                                                  \
             return MISSING_##family;                                                               \
-        if (!call_begin(&call, HOOK_##name, __builtin_return_address(0)))                          \
-            return real->name args;                                                                \
+        bool outer = call_begin(&call, HOOK_##name, __builtin_return_address(0));                  \
         uint64_t address = AS_NUMBER(address_);                                                    \
+        int place = GIVING_##family(TRACE_MEMORY_##memory_, address);                              \
+        if (!outer) {                                                                              \
+            RESULT_##family result = real->name args;                                              \
+            if (result != 0)                                                                       \
+                KEPT_##family(TRACE_MEMORY_##memory_, address, place);                             \
+            return result;                                                                         \
+        }                                                                                          \
         struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_##memory_, address);   \
         RESULT_##family result = real->name args;                                                  \
+        if (result != 0)                                                                           \
+            KEPT_##family(TRACE_MEMORY_##memory_, address, place);                                 \
         pooled_foreign_freed(&call, TRACE_MEMORY_##memory_, address, (const void *)(stream_),      \
                              &entry, (int)result);                                                 \
         call_end(&call);                                                                           \

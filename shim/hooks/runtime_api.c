@@ -73,6 +73,14 @@ static cudaError_t release_call(const struct release *release, void *pointer)
     return MISSING_RUNTIME;
 }
 
+static cudaError_t release_captured(const struct call *call, const struct release *release,
+                                    void *pointer)
+{
+    cudaError_t result = release_call(release, pointer);
+    pooled_free_captured(call, (uint64_t)(uintptr_t)pointer, release->stream, (int)result);
+    return result;
+}
+
 static cudaError_t release_foreign(const struct call *call, const struct release *release,
                                    void *pointer)
 {
@@ -102,7 +110,9 @@ static cudaError_t release_any(const struct call *call, const struct release *re
         result = release_call(release, (void *)(uintptr_t)refused);
         pooled_refused(call, &request, (int)result);
         return result;
-    default: return release_foreign(call, release, pointer);
+    default:
+        return pooled_free_is_captured(&request) ? release_captured(call, release, pointer)
+                                                 : release_foreign(call, release, pointer);
     }
 }
 

@@ -4,6 +4,17 @@
  */
 #include "shim/memory/array_size.h"
 
+#include <stdbool.h>
+
+/* Of both families: no memory comes with the array. */
+static bool is_unbacked(unsigned int flags)
+{
+    _Static_assert(cudaArraySparse == CUDA_ARRAY3D_SPARSE &&
+                       cudaArrayDeferredMapping == CUDA_ARRAY3D_DEFERRED_MAPPING,
+                   "the families' flags differ");
+    return flags & (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING);
+}
+
 static size_t at_least_one(size_t value)
 {
     return value ? value : 1;
@@ -18,10 +29,10 @@ static size_t levels_bytes(struct cudaExtent extent, size_t element_bits, unsign
     return elements * element_bits / 8;
 }
 
-size_t array_runtime_bytes(const struct cudaChannelFormatDesc *format, struct cudaExtent extent,
-                           unsigned int levels)
+size_t array_runtime_bytes(unsigned int flags, const struct cudaChannelFormatDesc *format,
+                           struct cudaExtent extent, unsigned int levels)
 {
-    if (!format)
+    if (!format || is_unbacked(flags))
         return 0;
     return levels_bytes(
         extent, (size_t)format->x + (size_t)format->y + (size_t)format->z + (size_t)format->w,
@@ -52,7 +63,7 @@ size_t array_driver_bytes(const CUDA_ARRAY_DESCRIPTOR *array)
 
 size_t array3d_driver_bytes(const CUDA_ARRAY3D_DESCRIPTOR *array, unsigned int levels)
 {
-    if (!array)
+    if (!array || is_unbacked(array->Flags))
         return 0;
     return levels_bytes(make_extent(array->Width, array->Height, array->Depth),
                         format_bits(array->Format) * array->NumChannels, levels);

@@ -3,7 +3,9 @@
  * How much memory an array asks for, from its description. The driver's padding is not known, so
  * these are the bytes of the elements.
  *
- * A dimension of 0 means that the array has fewer dimensions. All functions accept NULL.
+ * A dimension of 0 means that the array has fewer dimensions. All functions accept NULL. A sparse
+ * array, and one that is mapped later, have no memory of their own: physical memory is mapped
+ * there.
  */
 #ifndef SHIM_MEMORY_ARRAY_SIZE_H
 #define SHIM_MEMORY_ARRAY_SIZE_H
@@ -19,8 +21,8 @@ static inline struct cudaExtent make_extent(size_t width, size_t height, size_t 
 }
 
 /** Of an array, or a mipmapped one with several levels, in the runtime's terms. */
-size_t array_runtime_bytes(const struct cudaChannelFormatDesc *format, struct cudaExtent extent,
-                           unsigned int levels);
+size_t array_runtime_bytes(unsigned int flags, const struct cudaChannelFormatDesc *format,
+                           struct cudaExtent extent, unsigned int levels);
 
 /** The same in the driver's terms. */
 size_t array_driver_bytes(const CUDA_ARRAY_DESCRIPTOR *array);

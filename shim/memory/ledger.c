@@ -1,183 +1,194 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A chained hash table of fixed size under one lock. See ledger.h.
+ * Two tables under one lock: memory by address and space, and for each context the first of the
+ * memory that ends with it. See ledger.h.
  */
 #include "shim/memory/ledger.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdatomic.h>
 
-#define BUCKETS 16384 /* power of two */
+#include "cupti/replay/memory_kind.h"
+#include "shim/memory/table.h"
 
-struct ledger_node {
+struct block {
+    struct table_node node; /* key: the address */
     struct ledger_entry entry;
-    struct ledger_node *next;
+    struct block *owned_next, *owned_previous; /* that end with the same context */
+};
+
+struct owner {
+    struct table_node node; /* key: the context's number */
+    struct block *first;    /* NULL while the context owns nothing */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ledger_node *buckets[BUCKETS];     /* guarded by lock */
-static size_t node_count;                        /* guarded by lock */
-static struct ledger_total totals[LEDGER_KINDS]; /* guarded by lock */
+static struct table blocks = TABLE_OF(struct block); /* guarded by lock */
+static struct table owners = TABLE_OF(struct owner); /* guarded by lock */
+static _Atomic uint64_t kind_blocks[LEDGER_KINDS], kind_bytes[LEDGER_KINDS];
+static _Atomic uint64_t device_bytes[LEDGER_DEVICES];
 
 /* Kinds that one and the same free function may be given share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
 {
-    bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_MANAGED ||
-                   memory == TRACE_MEMORY_IMPORTED;
+    bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_HOST_ASYNC ||
+                   memory == TRACE_MEMORY_MANAGED || memory == TRACE_MEMORY_IMPORTED;
     return pointer ? TRACE_MEMORY_DEVICE : memory;
 }
 
-static struct ledger_node **bucket_of(uint64_t address)
+static struct block *find_locked(enum trace_memory memory, uint64_t address)
 {
-    return &buckets[address * UINT64_C(0x9E3779B97F4A7C15) >> 50 & (BUCKETS - 1)];
+    struct block *block = table_first(&blocks, address);
+    while (block && space_of(block->entry.memory) != space_of(memory))
+        block = table_next(block);
+    return block;
 }
 
-static struct ledger_node *unlink_locked(struct ledger_node **link)
+static void add(_Atomic uint64_t *total, uint64_t change)
 {
-    struct ledger_node *node = *link;
-    *link = node->next;
-    node_count--;
-    totals[node->entry.memory].blocks--;
-    totals[node->entry.memory].bytes -= node->entry.requested_bytes;
-    return node;
+    atomic_fetch_add_explicit(total, change, memory_order_relaxed);
 }
 
-static struct ledger_node **link_locked(enum trace_memory memory, uint64_t address)
+void ledger_count(const struct ledger_entry *entry, int sign)
 {
-    struct ledger_node **link = bucket_of(address);
-    while (*link && ((*link)->entry.address != address ||
-                     space_of((*link)->entry.memory) != space_of(memory)))
-        link = &(*link)->next;
-    return link;
+    add(&kind_blocks[entry->memory], (uint64_t)sign);
+    add(&kind_bytes[entry->memory], (uint64_t)sign * entry->requested_bytes);
+    if (memory_kind(entry->memory)->takes_device && entry->device >= 0 &&
+        entry->device < LEDGER_DEVICES)
+        add(&device_bytes[entry->device], (uint64_t)sign * entry->allocated_bytes);
 }
 
-static struct ledger_node *remove_locked(enum trace_memory memory, uint64_t address)
+/* Where a context's list begins; without memory for it the block outlives its context here. */
+static struct owner *owner_locked(uint32_t context)
 {
-    struct ledger_node **link = link_locked(memory, address);
-    return *link ? unlink_locked(link) : NULL;
+    struct owner *owner = table_first(&owners, context);
+    return owner ? owner : table_add(&owners, context);
 }
 
-static void add_locked(struct ledger_node *node)
+static void own_locked(struct block *block)
 {
-    struct ledger_node **first = bucket_of(node->entry.address);
-    node->next = *first;
-    *first = node;
-    node_count++;
-    totals[node->entry.memory].blocks++;
-    totals[node->entry.memory].bytes += node->entry.requested_bytes;
+    struct owner *owner = block->entry.context ? owner_locked(block->entry.context) : NULL;
+    if (!owner)
+        block->entry.context = 0;
+    if (!owner)
+        return;
+    block->owned_next = owner->first;
+    if (owner->first)
+        owner->first->owned_previous = block;
+    owner->first = block;
+}
+
+static void disown_locked(struct block *block)
+{
+    if (!block->entry.context)
+        return;
+    if (block->owned_next)
+        block->owned_next->owned_previous = block->owned_previous;
+    if (block->owned_previous)
+        block->owned_previous->owned_next = block->owned_next;
+    else
+        owner_locked(block->entry.context)->first = block->owned_next;
+}
+
+static void remove_locked(struct block *block)
+{
+    ledger_count(&block->entry, -1);
+    disown_locked(block);
+    table_remove(&blocks, block);
+}
+
+static void put_locked(const struct ledger_entry *entry)
+{
+    struct block *old = find_locked(entry->memory, entry->address);
+    if (old)
+        remove_locked(old);
+    struct block *block = table_add(&blocks, entry->address);
+    if (!block)
+        return;
+    block->entry = *entry;
+    own_locked(block);
+    ledger_count(entry, 1);
 }
 
 void ledger_put(const struct ledger_entry *entry)
 {
-    struct ledger_node *node = malloc(sizeof(*node));
-    if (!node)
-        return;
-    node->entry = *entry;
     pthread_mutex_lock(&lock);
-    struct ledger_node *old = remove_locked(entry->memory, entry->address);
-    add_locked(node);
+    put_locked(entry);
     pthread_mutex_unlock(&lock);
-    free(old);
+}
+
+static bool retain_locked(enum trace_memory memory, uint64_t address)
+{
+    struct block *block = find_locked(memory, address);
+    if (block)
+        block->entry.references++;
+    return block;
 }
 
 bool ledger_retain(enum trace_memory memory, uint64_t address)
 {
     pthread_mutex_lock(&lock);
-    struct ledger_node *node = *link_locked(memory, address);
-    if (node)
-        node->entry.references++;
+    bool found = retain_locked(memory, address);
     pthread_mutex_unlock(&lock);
-    return node;
+    return found;
 }
 
 bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry)
 {
     pthread_mutex_lock(&lock);
-    struct ledger_node **link = link_locked(memory, address);
-    struct ledger_node *gone = NULL;
-    bool found = *link;
+    struct block *block = find_locked(memory, address);
+    bool found = block;
     if (found) {
-        *ret_entry = (*link)->entry;
+        *ret_entry = block->entry;
         if (ret_entry->references)
-            (*link)->entry.references--;
+            block->entry.references--;
         else
-            gone = unlink_locked(link);
+            remove_locked(block);
     }
     pthread_mutex_unlock(&lock);
-    free(gone);
     return found;
 }
 
 void ledger_return(const struct ledger_entry *entry)
 {
-    if (!entry->references || !ledger_retain(entry->memory, entry->address))
-        ledger_put(entry);
-}
-
-void ledger_take_chain(enum trace_memory memory, uint64_t address, uint64_t bytes,
-                       struct ledger_chain *ret_chain)
-{
-    struct ledger_node **last = &ret_chain->first;
     pthread_mutex_lock(&lock);
-    for (uint64_t offset = 0; offset < bytes;) {
-        struct ledger_node *node = remove_locked(memory, address + offset);
-        if (!node)
-            break;
-        *last = node;
-        last = &node->next;
-        offset += node->entry.allocated_bytes ? node->entry.allocated_bytes : bytes;
-    }
-    *last = NULL;
+    if (!entry->references || !retain_locked(entry->memory, entry->address))
+        put_locked(entry);
     pthread_mutex_unlock(&lock);
 }
 
-bool ledger_chain_pop(struct ledger_chain *chain, struct ledger_entry *ret_entry)
+bool ledger_look_up(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry)
 {
-    struct ledger_node *first = chain->first;
-    if (!first)
-        return false;
-    *ret_entry = first->entry;
-    chain->first = first->next;
-    free(first);
-    return true;
+    pthread_mutex_lock(&lock);
+    const struct block *block = find_locked(memory, address);
+    if (block)
+        *ret_entry = block->entry;
+    pthread_mutex_unlock(&lock);
+    return block;
 }
 
 void ledger_forget_context(uint32_t context)
 {
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < BUCKETS && node_count; i++) {
-        for (struct ledger_node **link = &buckets[i]; *link;) {
-            if ((*link)->entry.context == context)
-                free(unlink_locked(link));
-            else
-                link = &(*link)->next;
-        }
-    }
+    struct owner *owner = table_first(&owners, context);
+    while (owner && owner->first)
+        remove_locked(owner->first);
+    if (owner)
+        table_remove(&owners, owner);
     pthread_mutex_unlock(&lock);
-}
-
-bool ledger_memory_is_device(enum trace_memory memory)
-{
-    return memory == TRACE_MEMORY_DEVICE || memory == TRACE_MEMORY_ASYNC ||
-           memory == TRACE_MEMORY_ARRAY || memory == TRACE_MEMORY_PHYSICAL;
 }
 
 uint64_t ledger_device_bytes(int device)
 {
-    uint64_t bytes = 0;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < BUCKETS && node_count; i++)
-        for (const struct ledger_node *node = buckets[i]; node; node = node->next)
-            if (node->entry.device == device && ledger_memory_is_device(node->entry.memory))
-                bytes += node->entry.allocated_bytes;
-    pthread_mutex_unlock(&lock);
-    return bytes;
+    return device < 0 || device >= LEDGER_DEVICES
+               ? 0
+               : atomic_load_explicit(&device_bytes[device], memory_order_relaxed);
 }
 
 void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS])
 {
-    pthread_mutex_lock(&lock);
-    memcpy(ret_totals, totals, sizeof(totals));
-    pthread_mutex_unlock(&lock);
+    for (int kind = 0; kind < LEDGER_KINDS; kind++)
+        ret_totals[kind] = (struct ledger_total){
+            .blocks = atomic_load_explicit(&kind_blocks[kind], memory_order_relaxed),
+            .bytes = atomic_load_explicit(&kind_bytes[kind], memory_order_relaxed)};
 }

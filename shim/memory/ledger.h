@@ -7,7 +7,13 @@
  * an address), so a key is an address and a space of addresses. Kept only while there is a trace,
  * a limit or a live page.
  *
+ * Invariant: the totals are the sums over what is there, by kind and, of memory that a device gave,
+ * by device; nothing is ever summed up on demand. Memory that ends with a context hangs on a list
+ * of that context, so the end of one touches its own memory only. Nothing else costs more when
+ * there is more.
+ *
  * Threading: every function from any thread; one lock, on paths that call the driver anyway.
+ * Totals are atomic and may be read, and counted, without it.
  */
 #ifndef SHIM_MEMORY_LEDGER_H
 #define SHIM_MEMORY_LEDGER_H
@@ -18,11 +24,14 @@
 
 #include "cupti/format/trace_format.h"
 
+#define LEDGER_DEVICES 64 /* whose totals are kept */
+#define LEDGER_HOST    -1 /* the device of memory that takes none of any */
+
 struct ledger_entry {
     uint64_t address;
     enum trace_memory memory;
-    uint32_t context; /* number; 0: none */
-    int device;
+    uint32_t context; /* number of the context it ends with; 0: it outlives contexts */
+    int device;       /* whose memory it is, or LEDGER_HOST */
     size_t requested_bytes;
     size_t allocated_bytes;
     uint32_t references; /* frees still to come before the one that counts */
@@ -43,22 +52,16 @@ bool ledger_take(enum trace_memory memory, uint64_t address, struct ledger_entry
 /** Undoes ledger_take. */
 void ledger_return(const struct ledger_entry *entry);
 
-/** Entries that lie one behind the other. */
-struct ledger_chain {
-    struct ledger_node *first;
-};
+/** The entry at an address of the same space as `memory`. False when there is none. */
+bool ledger_look_up(enum trace_memory memory, uint64_t address, struct ledger_entry *ret_entry);
 
-/** Removes the entries that begin at an address and follow each other without a hole. */
-void ledger_take_chain(enum trace_memory memory, uint64_t address, uint64_t bytes,
-                       struct ledger_chain *ret_chain);
+/** Counts what another list of memory keeps itself: it begins (+1) or ends (-1) to be there. */
+void ledger_count(const struct ledger_entry *entry, int sign);
 
-/** The next entry of a chain, which gives it up. False at the end. */
-bool ledger_chain_pop(struct ledger_chain *chain, struct ledger_entry *ret_entry);
-
-/** Removes what belonged to a context that ended. */
+/** Removes what ended with a context. */
 void ledger_forget_context(uint32_t context);
 
-/** Device memory of this process that the ledger knows, on one device. */
+/** Memory of a device that this process took and the ledger knows. */
 uint64_t ledger_device_bytes(int device);
 
 #define LEDGER_KINDS 16 /* of enum trace_memory */
@@ -69,8 +72,5 @@ struct ledger_total {
 };
 
 void ledger_totals(struct ledger_total ret_totals[LEDGER_KINDS]);
-
-/** True for kinds that occupy device memory. */
-bool ledger_memory_is_device(enum trace_memory memory);
 
 #endif

@@ -4,8 +4,10 @@
  */
 #include "shim/memory/limit.h"
 
+#include "cupti/replay/memory_kind.h"
 #include "shim/context/context.h"
 #include "shim/memory/ledger.h"
+#include "shim/memory/place.h"
 #include "shim/shim.h"
 
 bool limit_is_set(void)
@@ -44,11 +46,18 @@ bool limit_admits(const struct driver_functions *driver, int device, size_t byte
     return used <= limit && bytes <= limit - used;
 }
 
+bool limit_admits_at(const struct driver_functions *driver, enum trace_memory memory, int place,
+                     size_t bytes)
+{
+    if (!limit_is_set() || place == PLACE_GRAPH ||
+        !memory_kind(place_memory(memory, place))->takes_device)
+        return true;
+    int device = place_device(place);
+    return device == LEDGER_HOST || limit_admits(driver, device, bytes);
+}
+
 bool limit_admits_here(const struct driver_functions *driver, enum trace_memory memory,
                        size_t bytes)
 {
-    if (!limit_is_set() || !ledger_memory_is_device(memory))
-        return true;
-    struct context *context = context_current(driver);
-    return !context || limit_admits(driver, context->device, bytes);
+    return limit_admits_at(driver, memory, PLACE_HERE, bytes);
 }

@@ -6,6 +6,7 @@
 #include "shim/memory/mempool.h"
 
 #include "shim/hooks/call.h"
+#include "shim/memory/place.h"
 
 #define DEVICES_MAX 64
 
@@ -41,8 +42,9 @@ void mempool_prepare(const struct driver_functions *driver)
         threshold_apply(driver, pool);
 }
 
-void mempool_created(const struct driver_functions *driver, CUmemoryPool pool)
+void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, int place)
 {
+    place_pool_made(pool, place);
     if (threshold_is_set())
         threshold_apply(driver, pool);
 }

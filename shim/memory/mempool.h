@@ -15,7 +15,7 @@
 /** Before a stream-ordered allocation in the current context. */
 void mempool_prepare(const struct driver_functions *driver);
 
-/** After a pool was created. */
-void mempool_created(const struct driver_functions *driver, CUmemoryPool pool);
+/** After a pool was created, or imported, in a place (shim/memory/place.h). */
+void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, int place);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cupti/replay/memory_kind.h"
 #include "cupti/format/verdict.h"
 #include "shim/hooks/call.h"
 #include "shim/context/capture.h"
@@ -18,6 +19,7 @@
 #include "shim/context/gate.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
+#include "shim/memory/place.h"
 #include "shim/options/say.h"
 
 #define POSTMORTEMS_MAX 100
@@ -27,9 +29,9 @@ static atomic_bool printed;
 
 /** One post-mortem under way. */
 struct inquest {
-    struct trace_writer *writer; /* NULL: only printed */
-    uint32_t number;             /* from 1 */
-    const struct context *context;
+    struct trace_writer *writer;   /* NULL: only printed */
+    uint32_t number;               /* from 1 */
+    const struct context *context; /* of the device that refused */
     struct verdict_facts facts;
 };
 
@@ -71,15 +73,32 @@ static void pool_ask(struct inquest *inquest, const struct context *context)
                                                                   : here.largest_free_bytes;
 }
 
+/* The driver answers for the current context. */
 static void driver_ask(struct inquest *inquest, const struct driver_functions *driver)
 {
     size_t free_bytes, total_bytes;
+    CUcontext popped;
     if (atomic_load_explicit(&inquest->context->broken, memory_order_relaxed) ||
         !driver->cuMemGetInfo_v2 || capture_forbids_here(driver) ||
-        REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)) != CUDA_SUCCESS)
+        REAL_ASK(driver->cuCtxPushCurrent_v2(inquest->context->handle)) != CUDA_SUCCESS)
         return;
-    inquest->facts.driver_free_bytes = free_bytes;
-    inquest->facts.driver_total_bytes = total_bytes;
+    if (REAL_ASK(driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)) == CUDA_SUCCESS) {
+        inquest->facts.driver_free_bytes = free_bytes;
+        inquest->facts.driver_total_bytes = total_bytes;
+    }
+    (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
+}
+
+/* The current context, or one of the device that was asked for memory. */
+static struct context *context_on(const struct driver_functions *driver, int place)
+{
+    struct context *context = context_current(driver);
+    int device = place_device(place);
+    if (!context || device == LEDGER_HOST || context->device == device)
+        return context;
+    for (context = context_first(); context && context->device != device;)
+        context = context_next(context);
+    return context;
 }
 
 static void ask(struct inquest *inquest, const struct driver_functions *driver)
@@ -123,12 +142,12 @@ void postmortem_note(const struct call *call, const struct record_block *block, 
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     bool wants_print = shim_options()->postmortem == OPTION_POSTMORTEM_PRINT;
-    if (error != CUDA_ERROR_OUT_OF_MEMORY || !ledger_memory_is_device(block->memory) || !driver ||
+    if (error != CUDA_ERROR_OUT_OF_MEMORY || !memory_kind(block->memory)->takes_device || !driver ||
         (!call->writer && !wants_print))
         return;
     struct inquest inquest = {
         .writer = call->writer,
-        .context = context_current(driver),
+        .context = context_on(driver, block->place),
         .facts = {.request_bytes = block->requested_bytes},
     };
     if (!inquest.context || atomic_load(&noted) >= POSTMORTEMS_MAX)

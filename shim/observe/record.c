@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "cupti/activity/activity.h"
+#include "cupti/replay/memory_kind.h"
 #include "shim/hooks/call.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/observe/live.h"
 #include "shim/observe/mark_signal.h"
+#include "shim/memory/place.h"
 #include "shim/observe/pool_figures.h"
 #include "shim/observe/postmortem.h"
 #include "shim/observe/record_process.h"
@@ -132,12 +134,24 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
     };
 }
 
+/* What does not outlives the context that is current. */
+static bool ends_with_context(const struct record_block *block)
+{
+    return block->place != PLACE_MANAGED && memory_kind(block->memory)->with_context;
+}
+
 static void emit_block(const struct call *call, enum trace_event kind,
                        const struct record_block *block, uint64_t value)
 {
     struct trace_record record = record_of(call, kind);
     record.memory = block->memory;
     record.outcome = block->outcome;
+    if (block->instant)
+        record.latency_ns = 0;
+    if (block->place > 0)
+        record.device = (uint16_t)place_device(block->place);
+    if (block->memory != TRACE_MEMORY_DEVICE && !ends_with_context(block))
+        record.context = 0;
     record.address = block->address;
     record.size = block->requested_bytes;
     record.stream = (uint32_t)(uintptr_t)block->stream;
@@ -194,8 +208,11 @@ void record_invalid_free(const struct call *call, uint64_t address, int error,
 
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes)
 {
+    const struct driver_functions *driver = real_driver_if_loaded();
     if (!call->writer)
         return;
+    if (driver)
+        context_current(driver); /* the answer is about its device: see context_here */
     struct trace_record record = record_of(call, TRACE_EVENT_MEMORY_INFO);
     record.size = free_bytes;
     record.value = total_bytes;

@@ -43,6 +43,8 @@ struct record_block {
     size_t requested_bytes;
     size_t allocated_bytes;
     const void *stream;
+    int place;    /* see shim/memory/place.h */
+    bool instant; /* by a call that did something else: it took no time of its own */
 };
 
 void record_allocate(const struct call *call, const struct record_block *block);

@@ -305,6 +305,80 @@ def check_smaller_device(suite, failures, _):
         failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
 
 
+# Programs that print what is held, with an argument for those steps that a limit does not count.
+HELD = {"held_physical": None, "held_place": None, "held_pool": "counted", "held_graph": None,
+        "held_context": None}
+# One of each kind of door: the runtime's hooks, the driver's, the driver's under a runtime.
+HELD_DOORS = ("dynamic", "driver", "static", "per-thread", "proc4")
+
+
+def held_runs(suite):
+    return [(path, door, program, argument) for path, door in suite.doors() if door in HELD_DOORS
+            for program, argument in HELD.items()]
+
+
+def check_held_limit(suite, failures, _):
+    """A limit counts each kind of memory as long, and on that device, as a smaller device does."""
+    for path, door, program, argument in held_runs(suite):
+        small = suite.run(path, program, door, None, argument, SIMGPU_MEMORY="1GiB")
+        if small[0] == SKIPPED:
+            continue
+        large = suite.run(path, program, door, "mode:pool,limit:1GiB", argument,
+                          SIMGPU_MEMORY="8GiB")
+        failures.expect(compare(f"{door}, {program}", small, large), f"{door}, {program}: differs")
+        lines = small[1].count(" held\n")
+        print(f"{door}, {program}: {lines} figures")
+        failures.expect(lines >= 7, f"{door}, {program}: {small}")
+
+
+# Kinds of memory that end with their context, and those that a device's own account shows.
+WITH_CONTEXT = {"DEVICE", "MANAGED", "PINNED", "REGISTERED", "ARRAY", "IMPORTED"}
+OF_A_DEVICE = {"DEVICE", "ASYNC", "ARRAY", "PHYSICAL"}
+
+
+def accounts(trace):
+    """At each question for free memory: the device, what it says is taken, what the record says."""
+    live = {}
+    for record in sorted(trace.records, key=trace.order):
+        kind, memory = trace.kinds[record.kind], trace.memories[record.memory]
+        key = (kind.startswith("SEGMENT"), memory, record.address)
+        if kind == "SEGMENT_ALLOCATE" and not record.value:
+            live[key] = (record.device, record.size, record.context)
+        elif kind == "ALLOCATE" and trace.outcomes[record.outcome] == "PASSED" \
+                and memory in OF_A_DEVICE:
+            owner = record.context if memory in WITH_CONTEXT else None
+            live[key] = (record.device, record.value, owner)
+        elif kind in ("FREE", "SEGMENT_FREE") and trace.outcomes[record.outcome] != "FAILED":
+            live.pop(key, None)
+        elif kind == "CONTEXT" and not record.value:
+            live = {key: block for key, block in live.items() if block[2] != record.context}
+        elif kind == "MEMORY_INFO":
+            known = sum(size for device, size, _ in live.values() if device == record.device)
+            yield record.device, record.value - record.size, known
+
+
+def check_held_record(suite, failures, options):
+    """The record has of each device at each moment what the device itself says is taken of it."""
+    for path, door, program, argument in held_runs(suite):
+        for mode in ("observe", "pool"):
+            trace, run = recorded(suite, path, program, door, f"mode:{mode}", options.definitions,
+                                  argument)
+            if run[0] == SKIPPED:
+                continue
+            found = list(accounts(trace)) if trace else []
+            # What the context itself takes is the device's alone.
+            first = {device: taken - known for device, taken, known in reversed(found)}
+            wrong = [(device, taken - first[device], known) for device, taken, known in found
+                     if taken - first[device] != known]
+            print(f"{door}, {program}, {mode}: {len(found)} accounts")
+            failures.expect(len(found) >= 16 and len(first) == 2, f"{door}, {program}: {found}")
+            failures.expect(not wrong, f"{door}, {program}, {mode}: device, taken, recorded {wrong}")
+            frees = balance(trace)[1] if trace else []
+            unknown = [text for text in frees
+                       if "unknown" in text or ("twice" in text and "'ASYNC'" in text)]
+            failures.expect(not unknown, f"{door}, {program}, {mode}: {unknown}")
+
+
 def check_foreign(suite, failures, _):
     """Beside memory of other processes, and memory taken behind the shim: what is free is the
     driver's free with the pool's, and within a limit what is left of that, to the byte."""
@@ -444,7 +518,7 @@ ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_
 def hook_rows(options):
     """Family and name of every hooked function."""
     with open(options.hooks, encoding="utf-8") as file:
-        return re.findall(r"^(?:HOOK\(\w+, |TAKES\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
+        return re.findall(r"^(?:HOOK\(\w+, |TAKES(?:_AT)?\(|GIVES\(|WATCHES\()(RUNTIME|DRIVER), (\w+),",
                           file.read(), re.M)
 
 

@@ -55,7 +55,9 @@
     X(cuMemAddressFree) X(cuMemAllocFromPoolAsync) X(cuMemAllocPitch) \
     X(cuMemHostAlloc) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolGetAttribute) \
     X(cuMemPoolSetAttribute) X(cuMemRelease) X(cuMemRetainAllocationHandle) \
-    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy)
+    X(cuMipmappedArrayCreate) X(cuMipmappedArrayDestroy) \
+    X(cuDeviceGraphMemTrim) X(cuGraphAddChildGraphNode) X(cuMemExportToShareableHandle) \
+    X(cuMemImportFromShareableHandle) X(cuMemPoolTrimTo)
 /* clang-format on */
 
 struct door_runtime {

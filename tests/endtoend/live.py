@@ -107,6 +107,19 @@ class Live(unittest.TestCase):
         self.assertEqual(self.figure(dropped, "cupool_passed_bytes", process.pid, memory="pinned"),
                          65536)
 
+    def test_physical_memory_stays_while_it_is_mapped(self):
+        process = self.start()
+        self.order(process, f"map {8 << 20} 1")
+        self.order(process, f"map {2 << 20} 2")
+        held = self.metrics()
+        for memory, size in (("physical", 8), ("host_physical", 2), ("mapping", 10)):
+            self.assertEqual(self.figure(held, "cupool_passed_bytes", process.pid, memory=memory),
+                             size << 20)
+        self.order(process, "unmap")
+        gone = self.metrics()
+        for memory in ("physical", "host_physical", "mapping"):
+            self.assertEqual(self.figure(gone, "cupool_passed_bytes", process.pid, memory=memory), 0)
+
     def test_several_processes_are_told_apart(self):
         processes = [self.start(), self.start()]
         for count, process in enumerate(processes, 1):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Holds device memory on request: "hold N BYTES" allocates N blocks, "drop" frees them, "fork" makes
-a child that ends at once, "pin BYTES" allocates pinned memory. Answers each line with its number of
+a child that ends at once, "pin BYTES" allocates pinned memory, "map BYTES LOCATION" makes physical
+memory, maps it and releases its handle, "unmap" unmaps it. Answers each line with its number of
 blocks, once the library had a call late enough to publish what came before it."""
 
 import ctypes
@@ -17,6 +18,23 @@ def allocate(size):
     return pointer
 
 
+class Properties(ctypes.Structure):
+    """CUmemAllocationProp, for pinned memory."""
+    _fields_ = [("kind", ctypes.c_int), ("shared", ctypes.c_int), ("location", ctypes.c_int),
+                ("number", ctypes.c_int), ("rest", ctypes.c_uint64 * 2)]
+
+
+def physical(size, location):
+    driver, handle, address = ctypes.CDLL("libcuda.so.1"), ctypes.c_uint64(), ctypes.c_uint64()
+    zero, size = ctypes.c_uint64(0), ctypes.c_size_t(size)
+    wanted = Properties(1, 0, location, 0)
+    assert driver.cuMemCreate(ctypes.byref(handle), size, ctypes.byref(wanted), zero) == 0
+    assert driver.cuMemAddressReserve(ctypes.byref(address), size, zero, zero, zero) == 0
+    assert driver.cuMemMap(address, size, zero, handle, zero) == 0
+    assert driver.cuMemRelease(handle) == 0
+    return lambda: driver.cuMemUnmap(address, size)
+
+
 def publish():
     """Figures are written at a call when they are a tenth of a second old."""
     time.sleep(0.15)
@@ -25,7 +43,7 @@ def publish():
     assert runtime.cudaFree(None) == 0
 
 
-blocks = []
+blocks, mapped = [], []
 for line in sys.stdin:
     order, *numbers = line.split()
     if order == "hold":
@@ -33,6 +51,12 @@ for line in sys.stdin:
     elif order == "pin":
         pinned = ctypes.c_void_p()
         assert runtime.cudaHostAlloc(ctypes.byref(pinned), ctypes.c_size_t(int(numbers[0])), 0) == 0
+    elif order == "map":
+        runtime.cudaFree(None)
+        mapped.append(physical(int(numbers[0]), int(numbers[1])))
+    elif order == "unmap":
+        while mapped:
+            assert mapped.pop()() == 0
     elif order == "drop":
         while blocks:
             assert runtime.cudaFree(blocks.pop()) == 0

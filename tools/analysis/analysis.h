@@ -199,6 +199,7 @@ struct analysis {
 
     struct tally total; /* device memory */
     struct level requested, allocated, reserved, driver;
+    uint64_t device_bytes[ANALYSIS_DEVICES]; /* now, of `driver`, by device */
     uint64_t peak_serial, peak_time_ns;
     uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
     uint64_t calls_driver; /* seen to reach the driver */

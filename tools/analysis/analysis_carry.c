@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "cupti/read/trace_carry.h"
-#include "tools/analysis/analysis.h"
+#include "tools/analysis/analysis_parts.h"
 
 #define SECTION_ROWS(carry, NAME) ((size_t)(carry)->header->rows[TRACE_CARRY_##NAME])
 
@@ -144,6 +144,8 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
         block.counted = !analysis->outside;
         if (ledger_add(&analysis->ledger, &block) < 0)
             return -ENOMEM;
+        if (analysis_block_is_given(&block))
+            analysis_device_add(analysis, &block, 1);
     }
     return 0;
 }

@@ -52,6 +52,19 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     analysis_phases_level(analysis, now.requested_bytes);
 }
 
+/** What a device gave (+1) or got back (-1), which its own account of what is free shows too. */
+void analysis_device_add(struct analysis *analysis, const struct ledger_block *block, int sign)
+{
+    if (block->device < ANALYSIS_DEVICES)
+        analysis->device_bytes[block->device] += (uint64_t)sign * block->allocated_bytes;
+}
+
+bool analysis_block_is_given(const struct ledger_block *block)
+{
+    return block->space == LEDGER_SEGMENT ||
+           (block->passed && memory_kind(block->memory)->takes_device);
+}
+
 /** The rows an allocation belongs to. */
 enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
@@ -113,12 +126,14 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
         if (rows[i])
             row_live(rows[i], block, sign, serial, analysis->outside);
     if (memory_kind(block->memory)->on_device) {
+        bool given = analysis_block_is_given(block);
         const struct timeline_point change = {.requested_bytes = block->requested_bytes,
                                               .allocated_bytes = block->allocated_bytes,
-                                              .driver_bytes = block->passed ? block->allocated_bytes
-                                                                            : 0};
+                                              .driver_bytes = given ? block->allocated_bytes : 0};
 
         levels_add(analysis, &change, sign, time_ns);
+        if (given)
+            analysis_device_add(analysis, block, sign);
     }
     return 0;
 }
@@ -193,7 +208,8 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
                                  .memory = record->memory,
                                  .space = (uint8_t)kind->space,
                                  .passed = record->outcome == TRACE_OUTCOME_PASSED,
-                                 .counted = !analysis->outside};
+                                 .counted = !analysis->outside,
+                                 .device = record->device};
     struct tally *rows[ROWS];
     int r;
 
@@ -253,11 +269,14 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
     return r;
 }
 
-static void segment_reserve(struct analysis *analysis, uint64_t bytes, int sign, uint64_t time_ns)
+static void segment_reserve(struct analysis *analysis, const struct ledger_block *segment, int sign,
+                            uint64_t time_ns)
 {
-    const struct timeline_point change = {.reserved_bytes = bytes, .driver_bytes = bytes};
+    const struct timeline_point change = {.reserved_bytes = segment->allocated_bytes,
+                                          .driver_bytes = segment->allocated_bytes};
 
     levels_add(analysis, &change, sign, time_ns);
+    analysis_device_add(analysis, segment, sign);
 }
 
 int analysis_add_segment(struct analysis *analysis, const struct trace_record *record)
@@ -266,13 +285,14 @@ int analysis_add_segment(struct analysis *analysis, const struct trace_record *r
                                    .allocated_bytes = tally_bytes(record->size),
                                    .order = analysis->order + 1,
                                    .context = record->context,
+                                   .device = record->device,
                                    .space = LEDGER_SEGMENT};
 
     analysis->calls_driver += !analysis->outside;
     analysis->segment_allocations += !analysis->outside;
     if (record->value || ledger_find(&analysis->ledger, LEDGER_SEGMENT, record->address))
         return 0;
-    segment_reserve(analysis, segment.allocated_bytes, 1, record->time_ns);
+    segment_reserve(analysis, &segment, 1, record->time_ns);
     return ledger_add(&analysis->ledger, &segment);
 }
 
@@ -284,7 +304,7 @@ void analysis_remove_segment(struct analysis *analysis, const struct trace_recor
     analysis->segment_frees += !analysis->outside;
     if (record->value || !segment)
         return;
-    segment_reserve(analysis, segment->allocated_bytes, -1, trace_record_order_ns(record));
+    segment_reserve(analysis, segment, -1, trace_record_order_ns(record));
     block_leave(analysis, segment, false);
 }
 
@@ -314,10 +334,10 @@ int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t t
         struct ledger_block gone = *block;
 
         if (gone.context != context ||
-            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->on_device))
+            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context))
             continue;
         if (gone.space == LEDGER_SEGMENT) {
-            segment_reserve(analysis, gone.allocated_bytes, -1, time_ns);
+            segment_reserve(analysis, &gone, -1, time_ns);
         } else {
             r = block_live(analysis, &gone, -1, time_ns);
             r = r < 0 ? r : leak_add(analysis, &gone);

@@ -34,6 +34,12 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
 int analysis_add_segment(struct analysis *analysis, const struct trace_record *record);
 void analysis_remove_segment(struct analysis *analysis, const struct trace_record *record);
 
+/** A device gave a block (+1) or got it back (-1); only of blocks that are given. */
+void analysis_device_add(struct analysis *analysis, const struct ledger_block *block, int sign);
+
+/** The driver gave it, and a device has less for it: a segment, or a block past the pool. */
+bool analysis_block_is_given(const struct ledger_block *block);
+
 /** Where a site's code lies: the address of its module's interned path, 0 when unknown. */
 uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site);
 

@@ -135,11 +135,11 @@ static void state_note(struct analysis *analysis, const struct trace_record *rec
 static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
 {
     uint64_t used = record->value > record->size ? record->value - record->size : 0;
+    uint64_t known = record->device < ANALYSIS_DEVICES ? analysis->device_bytes[record->device] : 0;
 
     analysis->has_memory_info = true;
-    if (used > analysis->driver.current &&
-        used - analysis->driver.current > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - analysis->driver.current;
+    if (used > known && used - known > analysis->unaccounted_bytes)
+        analysis->unaccounted_bytes = used - known;
     if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
         analysis->memory_info = (struct analysis_memory_info){
             .levels = analysis_levels_now(analysis, record->time_ns),
@@ -286,7 +286,7 @@ static int block_count(struct replay *replay, const struct ledger_block *block, 
 {
     int64_t bytes = sign * (int64_t)block->allocated_bytes;
 
-    if (block->memory == TRACE_MEMORY_PINNED)
+    if (block->memory == TRACE_MEMORY_PINNED || block->memory == TRACE_MEMORY_HOST_ASYNC)
         level_add(&replay->host, bytes, 0);
     if (!is_on_device(block->memory))
         return 0;
@@ -340,7 +340,8 @@ static int context_replay(struct replay *replay, const struct driver_event *even
     int r = 0;
 
     while (r == 0 && (block = ledger_next(&replay->live, &position)))
-        if (block->context == event->context && block->memory != TRACE_MEMORY_ASYNC) {
+        if (block->context == event->context && block->memory != TRACE_MEMORY_ASYNC &&
+            block->memory != TRACE_MEMORY_HOST_ASYNC) {
             r = block_end(replay, block, event->time_ns);
             position--; /* another block may have moved here */
         }

@@ -72,14 +72,55 @@ Test(ledger, counts_device_memory_of_each_device)
     cr_assert_eq(ledger_device_bytes(1), 64);
 }
 
+Test(ledger, a_context_takes_its_own_along_and_no_more)
+{
+    struct ledger_entry entry = {0};
+    for (uint64_t i = 1; i <= 100; i++)
+        put(TRACE_MEMORY_DEVICE, i << 12, 1, i % 2 ? 1 : 2, 0);
+    put(TRACE_MEMORY_PHYSICAL, 7, 1000, 0, 0);
+    for (uint64_t i = 1; i <= 100; i += 3)
+        cr_assert(ledger_take(TRACE_MEMORY_DEVICE, i << 12, &entry));
+    ledger_forget_context(1);
+    cr_assert_eq(ledger_device_bytes(0), 1000 + 33);
+    for (uint64_t i = 1; i <= 100; i++)
+        cr_assert_eq(ledger_take(TRACE_MEMORY_DEVICE, i << 12, &entry), i % 2 == 0 && i % 3 != 1);
+    cr_assert_eq(ledger_device_bytes(0), 1000);
+}
+
+Test(ledger, very_many)
+{
+    enum { MANY = 300000 };
+    struct ledger_entry entry = {0};
+    for (uint64_t i = 1; i <= MANY; i++)
+        put(TRACE_MEMORY_DEVICE, i * 512, i, 1, 0);
+    cr_assert_eq(ledger_device_bytes(0), (uint64_t)MANY * (MANY + 1) / 2);
+    for (uint64_t i = MANY; i >= 1; i--) {
+        cr_assert(ledger_take(TRACE_MEMORY_DEVICE, i * 512, &entry));
+        cr_assert_eq(entry.requested_bytes, i);
+    }
+    cr_assert_eq(ledger_device_bytes(0), 0);
+}
+
 Test(array_size, of_one_and_of_all_levels)
 {
     struct cudaChannelFormatDesc floats = {.x = 32, .y = 32, .f = cudaChannelFormatKindFloat};
-    cr_assert_eq(array_runtime_bytes(&floats, make_extent(100, 0, 0), 1), 800);
-    cr_assert_eq(array_runtime_bytes(&floats, make_extent(8, 4, 2), 1), 512);
-    cr_assert_eq(array_runtime_bytes(&floats, make_extent(8, 4, 0), 4), (32 + 8 + 2 + 1) * 8);
-    cr_assert_eq(array_runtime_bytes(NULL, make_extent(8, 4, 0), 4), 0);
+    cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(100, 0, 0), 1), 800);
+    cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(8, 4, 2), 1), 512);
+    cr_assert_eq(array_runtime_bytes(0, &floats, make_extent(8, 4, 0), 4), (32 + 8 + 2 + 1) * 8);
+    cr_assert_eq(array_runtime_bytes(0, NULL, make_extent(8, 4, 0), 4), 0);
     CUDA_ARRAY3D_DESCRIPTOR halves = {
         .Width = 8, .Height = 4, .Depth = 2, .Format = CU_AD_FORMAT_HALF, .NumChannels = 4};
     cr_assert_eq(array3d_driver_bytes(&halves, 1), 512);
+}
+
+Test(array_size, of_what_has_no_memory_of_its_own)
+{
+    struct cudaChannelFormatDesc floats = {.x = 32, .f = cudaChannelFormatKindFloat};
+    cr_assert_eq(array_runtime_bytes(cudaArraySparse, &floats, make_extent(64, 64, 0), 1), 0);
+    CUDA_ARRAY3D_DESCRIPTOR later = {.Width = 8,
+                                     .Height = 4,
+                                     .Format = CU_AD_FORMAT_HALF,
+                                     .NumChannels = 4,
+                                     .Flags = CUDA_ARRAY3D_DEFERRED_MAPPING};
+    cr_assert_eq(array3d_driver_bytes(&later, 1), 0);
 }

@@ -55,7 +55,8 @@ void observed_memory(enum observer_kind kind, const struct allocation *allocatio
         return;
     struct observer_event event = {
         .kind = kind,
-        .memory = memory_of(allocation->kind),
+        .memory = allocation->pool && !allocation->device ? OBSERVER_PINNED /* of the host */
+                                                          : memory_of(allocation->kind),
         .address = allocation->base,
         .bytes = allocation->bytes,
         .name = name,
@@ -75,8 +76,9 @@ void observed_pool(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_byt
 {
     if (!observed)
         return;
-    struct observer_event event = {
-        .kind = kind, .device = (uint32_t)pool->device->ordinal, .keep_bytes = keep_bytes};
+    struct observer_event event = {.kind = kind,
+                                   .device = pool->device ? (uint32_t)pool->device->ordinal : 0,
+                                   .keep_bytes = keep_bytes};
     pool_describe(&event, pool);
     tell(&event);
 }

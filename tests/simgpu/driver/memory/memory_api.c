@@ -95,6 +95,8 @@ static CUresult free_memory(enum call_id id, CUdeviceptr address)
     if (!may_free(memory_find(address), address))
         return CUDA_ERROR_INVALID_VALUE;
     struct device *device = memory_find(address)->device;
+    if (!device) /* memory of a pool on the host */
+        device = ctx->device;
     if (device_is_busy(device))
         call_add_ns(thread_self(), profile.cost[id].busy_ns);
     device_wait(device);

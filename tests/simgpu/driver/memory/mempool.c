@@ -38,7 +38,9 @@ CUresult pool_create(struct device *device, CUmemoryPool *ret)
     made->destroyed = false;
     made->reuse[0] = made->reuse[1] = made->reuse[2] = 1;
     memset(made->access, 0, sizeof made->access);
-    made->access[device->ordinal] = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    for (int i = 0; i < device_count(); i++)
+        if (!device || device->ordinal == i)
+            made->access[i] = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     LIST_INSERT_HEAD(&pools, made, link);
     observed_pool(OBSERVER_POOL_CREATED, made, 0);
     *ret = made;
@@ -84,7 +86,7 @@ static void pool_end(CUmemoryPool pool)
 
 void pool_destroy(CUmemoryPool pool)
 {
-    if (pool->device->pool_current == pool)
+    if (pool->device && pool->device->pool_current == pool)
         pool->device->pool_current = NULL;
     pool->destroyed = true;
     if (!pool->live)
@@ -95,7 +97,7 @@ void pools_trim_at_sync(struct device *device)
 {
     CUmemoryPool each;
     LIST_FOREACH(each, &pools, link)
-        if (each->device == device && pool_reserved(each) > each->threshold)
+        if ((each->device == device || !each->device) && pool_reserved(each) > each->threshold)
             pool_trim(each, each->threshold);
 }
 

@@ -10,15 +10,23 @@ static CUresult create(CUmemoryPool *ret, const CUmemPoolProps *props)
 {
     if (!ret || !props || props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
         return CUDA_ERROR_INVALID_VALUE;
-    if (props->location.type != CU_MEM_LOCATION_TYPE_DEVICE || props->handleTypes)
+    if (props->handleTypes)
         return CUDA_ERROR_NOT_SUPPORTED;
-    struct device *device = device_get(props->location.id);
-    return device ? pool_create(device, ret) : CUDA_ERROR_INVALID_DEVICE;
+    struct device *device = NULL;
+    switch (props->location.type) {
+    case CU_MEM_LOCATION_TYPE_DEVICE:
+        device = device_get(props->location.id);
+        return device ? pool_create(device, ret) : CUDA_ERROR_INVALID_DEVICE;
+    case CU_MEM_LOCATION_TYPE_HOST:
+    case CU_MEM_LOCATION_TYPE_HOST_NUMA:
+    case CU_MEM_LOCATION_TYPE_HOST_NUMA_CURRENT: return pool_create(NULL, ret);
+    default: return CUDA_ERROR_INVALID_VALUE;
+    }
 }
 
 static CUresult destroy(CUmemoryPool pool)
 {
-    if (!handle_is(pool, HANDLE_POOL) || pool == pool->device->pool_default)
+    if (!handle_is(pool, HANDLE_POOL) || (pool->device && pool == pool->device->pool_default))
         return CUDA_ERROR_INVALID_VALUE;
     pool_destroy(pool);
     return CUDA_SUCCESS;
@@ -91,7 +99,7 @@ static CUresult access_set(CUmemoryPool pool, const CUmemAccessDesc *map, size_t
             return CUDA_ERROR_INVALID_VALUE;
         if (!device_get(map[i].location.id))
             return CUDA_ERROR_INVALID_DEVICE;
-        if (map[i].location.id == pool->device->ordinal &&
+        if (pool->device && map[i].location.id == pool->device->ordinal &&
             map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
             return CUDA_ERROR_INVALID_VALUE;
     }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/simgpu/driver/device/device.h"
@@ -18,6 +19,9 @@ static struct {
     int fd;
     uint64_t next;
 } shared_file = {.fd = -1};
+
+/* Memory with a file of its own: what an import may turn out to be. */
+static LIST_HEAD(, physical) with_file = LIST_HEAD_INITIALIZER(with_file);
 
 static struct handle_cache physical_cache = {
     HANDLE_PHYSICAL, sizeof(struct physical), {NULL}, {NULL}};
@@ -33,7 +37,9 @@ static struct physical *physical_take(struct device *device, size_t bytes)
     made->owns_fd = false;
     made->offset = 0;
     made->bytes = bytes;
-    made->handles = made->mappings = 0;
+    made->handles = made->mappings = made->imports = 0;
+    made->origin = NULL;
+    made->listed = false;
     made->prop = (CUmemAllocationProp){.type = CU_MEM_ALLOCATION_TYPE_PINNED};
     if (device) {
         made->prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -72,9 +78,13 @@ static bool backing_take(struct physical *physical, bool own_fd)
     if (own_fd) {
         /* The name tells an importer whose memory it is. */
         snprintf(name, sizeof name, "simgpu-shared-%d", device ? (int)device->physical : -1);
-        physical->owns_fd = true;
         physical->fd = file_create(name, physical->bytes);
-        return physical->fd >= 0;
+        if (physical->fd < 0)
+            return false;
+        physical->owns_fd = true;
+        physical->listed = true;
+        LIST_INSERT_HEAD(&with_file, physical, link);
+        return true;
     }
     if (device)
         return stretch_take(&device->memory_fd, &device->memory_next, physical->bytes, physical);
@@ -101,6 +111,19 @@ CUresult physical_create(struct device *device, size_t bytes, bool own_fd, struc
     return CUDA_SUCCESS;
 }
 
+static struct physical *with_file_find(int fd)
+{
+    struct physical *each;
+    struct stat wanted, found;
+    if (fstat(fd, &wanted))
+        return NULL;
+    LIST_FOREACH(each, &with_file, link)
+        if (!fstat(each->fd, &found) && found.st_dev == wanted.st_dev &&
+            found.st_ino == wanted.st_ino)
+            return each;
+    return NULL;
+}
+
 CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t bytes,
                          struct physical **ret)
 {
@@ -115,22 +138,32 @@ CUresult physical_import(struct device *device, int fd, uint64_t offset, size_t 
     physical->owns_fd = true;
     physical->offset = offset;
     physical->handles = 1;
+    physical->origin = with_file_find(fd);
+    if (physical->origin)
+        physical->origin->imports++;
     *ret = physical;
     return CUDA_SUCCESS;
 }
 
 void physical_check(struct physical *physical)
 {
-    if (physical->handles || physical->mappings)
+    struct physical *origin = physical->origin;
+    if (physical->handles || physical->mappings || physical->imports)
         return;
     if (physical->counted)
         physical->device->used -= physical->bytes;
+    if (physical->listed)
+        LIST_REMOVE(physical, link);
     if (physical->owns_fd)
         close(physical->fd);
     else
         fallocate(physical->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)physical->offset,
                   (off_t)physical->bytes);
     handle_give(&physical_cache, physical);
+    if (origin) {
+        origin->imports--;
+        physical_check(origin);
+    }
 }
 
 CUresult physical_map(struct physical *physical, uintptr_t address, size_t offset, size_t bytes,

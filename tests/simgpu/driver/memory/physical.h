@@ -21,8 +21,12 @@ struct physical {
     bool owns_fd;
     uint64_t offset;
     size_t bytes;
-    unsigned handles;  /* references of the program: cuMemCreate, import, retain */
-    unsigned mappings; /* and of mappings */
+    unsigned handles;          /* references of the program: cuMemCreate, import, retain */
+    unsigned mappings;         /* and of mappings */
+    unsigned imports;          /* and of memory that is this one, imported in the same process */
+    struct physical *origin;   /* of such memory; NULL: of its own, or another process's */
+    bool listed;               /* among those with a file of their own */
+    LIST_ENTRY(physical) link; /* in that list */
     CUmemAllocationProp prop;
 };
 

@@ -12,7 +12,7 @@
 struct CUmemPoolHandle_st {
     struct handle handle;
     LIST_ENTRY(CUmemPoolHandle_st) link;
-    struct device *device;
+    struct device *device; /* NULL: the memory of the host */
     struct arena arena;
     struct allocation_list cached;
     size_t large_bytes;
@@ -24,6 +24,7 @@ struct CUmemPoolHandle_st {
     CUmemAccess_flags access[PROFILE_DEVICES];
 };
 
+/** `device` NULL: of the host's memory. */
 CUresult pool_create(struct device *device, CUmemoryPool *ret);
 /** Goes when its last allocation does. */
 void pool_destroy(CUmemoryPool pool);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of physical memory, in the order of their addresses: one call may end many of them, and
+ * a handle may be asked for by any address inside.
+ *
+ * A skip list whose levels come from a hash of the address, so a run is like any other. Mappings
+ * never overlap, as the driver sees to.
+ *
+ * Threading: none of its own; shim/memory/physical.c holds its lock around every function.
+ */
+#ifndef SHIM_MEMORY_MAPPING_H
+#define SHIM_MEMORY_MAPPING_H
+
+#include <stdint.h>
+
+#define MAPPING_LEVELS 12 /* each has a quarter of the level below */
+
+struct physical;
+
+struct mapping {
+    struct mapping *next[MAPPING_LEVELS]; /* [0] also links a chain that was taken */
+    uint64_t address, bytes;
+    struct physical *physical; /* NULL: of nothing we know */
+};
+
+/** Errors: -ENOMEM. */
+int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical);
+
+/** The mapping around an address, or NULL. */
+struct mapping *mapping_at(uint64_t address);
+
+/** Takes out all mappings that reach into a range; by next[0], in the order of addresses. */
+struct mapping *mapping_take(uint64_t address, uint64_t bytes);
+
+/** Puts one back that was taken out. */
+void mapping_return(struct mapping *mapping);
+
+/** Ends one that was taken out. */
+void mapping_drop(struct mapping *mapping);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where memory lies: on a device that its properties, its pool or its stream name, or on the host.
+ * Only what nobody names lies on the device of the current context.
+ *
+ * A place is one number: PLACE_HERE, PLACE_DEVICE(ordinal), or one that takes no device's memory.
+ *
+ * Threading: every function from any thread. The driver is asked only where its answer may be
+ * another than the current device.
+ */
+#ifndef SHIM_MEMORY_PLACE_H
+#define SHIM_MEMORY_PLACE_H
+
+#include <stdbool.h>
+
+#include "cupti/format/trace_format.h"
+#include "shim/resolve/real.h"
+
+enum {
+    PLACE_GRAPH = -3,   /* nowhere before its graph is launched */
+    PLACE_MANAGED = -2, /* moves between devices and host */
+    PLACE_HOST = -1,
+    PLACE_HERE = 0,
+};
+#define PLACE_DEVICE(ordinal) ((ordinal) + 1)
+
+/** The kind of memory in a place: what lies on no device has a kind of its own. */
+enum trace_memory place_memory(enum trace_memory memory, int place);
+
+/** Of what properties say; `type` and `id` of a location, `allocation` of a pool or of memory. */
+int place_of(int allocation, int type, int id);
+
+/** The device of a place; LEDGER_HOST where it is none, or not known. */
+int place_device(int place);
+
+/**
+ * Of what is about to be allocated in the order of a stream, from a pool or from the current one of
+ * the stream's device. `per_thread`: stream 0 is the thread's own.
+ */
+int place_of_work(CUstream stream, bool per_thread);
+int place_of_pool_work(CUmemoryPool pool, CUstream stream, bool per_thread);
+
+/** Remembers the place of a pool that was made, or imported. */
+void place_pool_made(CUmemoryPool pool, int place);
+
+/** Forgets a pool that is about to be destroyed; another may have its handle next. */
+int place_pool_forget(CUmemoryPool pool);
+
+#endif

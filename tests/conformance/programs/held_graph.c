@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory of a graph's nodes is held from each launch to each free: by a node, by cudaFreeAsync, by
+ * cudaFree, by another graph, by the next launch of a graph that frees first; not by a capture, and
+ * not given back with the graph. A graph in a graph is like one.
+ */
+#include "held.h"
+
+static CUstream stream;
+
+/* What the device keeps for graphs is given back, so that what is held is what is in use. */
+static void held_by_graphs(const char *when)
+{
+    report("wait", DRIVER(cuStreamSynchronize)(stream));
+    for (int i = 0; i < HELD_DEVICES; i++)
+        DRIVER(cuDeviceGraphMemTrim)(i);
+    held(when);
+}
+
+static CUgraph capture(void **ret_pointer, size_t pages, bool frees)
+{
+    CUgraph graph = NULL;
+    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    door_report("memory", door_allocate_async(ret_pointer, pages * PAGE, stream));
+    if (frees)
+        door_report("free", door_free_async(*ret_pointer, stream));
+    door_report("end", door_capture_end(stream, &graph));
+    return graph;
+}
+
+#if CUDA_VERSION >= 12000
+#define INSTANTIATE(exec, graph, flags) DRIVER(cuGraphInstantiate)(exec, graph, flags)
+#else
+#define INSTANTIATE(exec, graph, flags) DRIVER(cuGraphInstantiate)(exec, graph, NULL, NULL, 0)
+#endif
+
+static CUgraphExec executable(CUgraph graph, unsigned flags)
+{
+    CUgraphExec exec = NULL;
+    int error = door_is_runtime ? (int)door_runtime.cudaGraphInstantiateWithFlags(
+                                      (cudaGraphExec_t *)&exec, (cudaGraph_t)graph, flags)
+                                : (int)INSTANTIATE(&exec, graph, flags);
+    door_report("instantiate", error);
+    return exec;
+}
+
+static void launch(CUgraphExec exec)
+{
+    door_report("launch", door_is_runtime ? (int)door_runtime.cudaGraphLaunch((cudaGraphExec_t)exec,
+                                                                              (cudaStream_t)stream)
+                                          : (int)DRIVER(cuGraphLaunch)(exec, stream));
+}
+
+static void drop(CUgraphExec exec, CUgraph graph)
+{
+    report("destroy", DRIVER(cuGraphExecDestroy)(exec));
+    report("destroy", DRIVER(cuGraphDestroy)(graph));
+}
+
+static void freed_inside(void)
+{
+    void *pointer;
+    CUgraph graph = capture(&pointer, 4, true);
+    held("captured");
+    CUgraphExec exec = executable(graph, 0);
+    held("instantiated");
+    launch(exec);
+    launch(exec);
+    held_by_graphs("launched twice");
+    drop(exec, graph);
+    held_by_graphs("destroyed");
+}
+
+static void freed_outside(void)
+{
+    void *pointer;
+    CUgraph graph = capture(&pointer, 4, false);
+    CUgraphExec exec = executable(graph, 0);
+    launch(exec);
+    held_by_graphs("launched");
+    launch(exec);
+    held_by_graphs("refused");
+    door_report("last error", door_last_error() ? 1 : 0);
+    door_report("free", door_free_async(pointer, stream));
+    held_by_graphs("freed in order");
+    launch(exec);
+    held_by_graphs("launched");
+    door_report("free", door_free(pointer));
+    held_by_graphs("freed");
+    launch(exec);
+    drop(exec, graph);
+    held_by_graphs("destroyed while it is held");
+    door_report("free", door_free_async(pointer, stream));
+    held_by_graphs("freed");
+}
+
+static void freed_by_launch(void)
+{
+    void *pointer;
+    CUgraph graph = capture(&pointer, 4, false);
+    CUgraphExec exec = executable(graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+    for (int i = 0; i < 3; i++) {
+        launch(exec);
+        held_by_graphs("launched");
+    }
+    drop(exec, graph);
+    held_by_graphs("destroyed while it is held");
+    door_report("free", door_free(pointer));
+    held_by_graphs("freed");
+}
+
+static void freed_by_another(void)
+{
+    void *pointer;
+    CUgraph giving = NULL, taking = capture(&pointer, 5, false);
+    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    door_report("free", door_free_async(pointer, stream));
+    door_report("end", door_capture_end(stream, &giving));
+    CUgraphExec takes = executable(taking, 0), gives = executable(giving, 0);
+    launch(takes);
+    held_by_graphs("taken");
+    launch(gives);
+    held_by_graphs("given");
+    drop(takes, taking);
+    drop(gives, giving);
+}
+
+static CUmemPoolProps on_device(int device)
+{
+    return pool_of(CU_MEM_LOCATION_TYPE_DEVICE, device);
+}
+
+static void of_another_device(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(1), .bytesize = 6 * PAGE};
+    CUgraphNode node;
+    CUgraph graph = NULL;
+    report("graph", DRIVER(cuGraphCreate)(&graph, 0));
+    report("memory of the other", DRIVER(cuGraphAddMemAllocNode)(&node, graph, NULL, 0, &wanted));
+    held("added");
+    CUgraphExec exec = executable(graph, 0);
+    launch(exec);
+    held_by_graphs("launched");
+    report("free", DRIVER(cuMemFreeAsync)(wanted.dptr, stream));
+    held_by_graphs("freed");
+    drop(exec, graph);
+}
+
+static void in_a_graph(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(0), .bytesize = 3 * PAGE};
+    CUgraphNode node;
+    CUgraph child = NULL, graph = NULL;
+    report("graph", DRIVER(cuGraphCreate)(&child, 0));
+    report("memory", DRIVER(cuGraphAddMemAllocNode)(&node, child, NULL, 0, &wanted));
+    report("graph", DRIVER(cuGraphCreate)(&graph, 0));
+    CUresult added = DRIVER(cuGraphAddChildGraphNode)(&node, graph, NULL, 0, child);
+    report("child", added);
+    if (added == CUDA_SUCCESS) {
+        CUgraphExec exec = executable(graph, 0);
+        launch(exec);
+        held_by_graphs("launched");
+        report("free", DRIVER(cuMemFree)(wanted.dptr));
+        held_by_graphs("freed");
+        report("destroy", DRIVER(cuGraphExecDestroy)(exec));
+    }
+    report("destroy", DRIVER(cuGraphDestroy)(graph));
+    report("destroy", DRIVER(cuGraphDestroy)(child));
+}
+
+/* More than the device has: captured, made executable, and refused when it is launched. */
+static void too_large(void)
+{
+    void *pointer;
+    CUgraph graph = capture(&pointer, 1024, false);
+    CUgraphExec exec = executable(graph, 0);
+    held("captured too large");
+    launch(exec);
+    door_report("last error", door_last_error());
+    held_by_graphs("launched too large");
+    drop(exec, graph);
+}
+
+int program_held_graph(const char *self, const char *door, const char *argument)
+{
+    held_needs_graphs();
+    held_start();
+    door_report("stream", door_stream_create(&stream));
+    freed_inside();
+    freed_outside();
+    freed_by_launch();
+    freed_by_another();
+    if (DRIVER(cuGraphAddMemAllocNode)) {
+        of_another_device();
+        in_a_graph();
+    }
+    too_large();
+    held_by_graphs("in the end");
+    return 0;
+}
