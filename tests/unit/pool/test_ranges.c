@@ -11,8 +11,8 @@
 
 #define BLOCKS 300
 
-static const size_t sizes[] = {1, 40, 512, 513, 5000, 32768, 32769, 100000, 2097152, 2097153,
-                               9000001};
+static const size_t sizes[] = {1,     40,     512,     513,     5000,   32768,
+                               32769, 100000, 2097152, 2097153, 9000001};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
 static void expect_range(uint64_t address, uint64_t begin, size_t bytes)
