@@ -200,6 +200,5 @@ CUresult CUDAAPI cuPointerSetAttribute(const void *value, CUpointer_attribute at
                                        CUdeviceptr ptr)
 {
     CALL(cuPointerSetAttribute, attribute_set(value, attribute, ptr),
-         "ptr=0x%llx\tattribute=%d\tvalue=%u", ptr, attribute,
-         OUT((const unsigned *)value));
+         "ptr=0x%llx\tattribute=%d\tvalue=%u", ptr, attribute, OUT((const unsigned *)value));
 }
