@@ -87,6 +87,7 @@ struct pool_block {
     uint32_t free_site;       /* of the first free, when the block is not live; 0: unknown */
     enum pool_outcome outcome;
     bool live;
+    uint8_t marks; /* pool_block_mark() */
 };
 
 struct pool_gauge {
@@ -157,6 +158,28 @@ void pool_prefetch(uint64_t address);
  * Errors: -ENOENT no pool owns the address or it lies in no block.
  */
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
+
+/**
+ * The live block an address lies in, within what was asked for. Of a block that is live, the
+ * requested bytes are always exact.
+ * Errors: -ENOENT no pool owns the address; -EINVAL one does, but there is nothing live: a hole, a
+ * block that was freed, or what a block occupies beyond what was asked for.
+ */
+int pool_range_get(uint64_t address, struct pool_block *ret_block);
+
+/**
+ * A number of the live block around an address, the same until it is freed and given to no other
+ * block in the life of the process. The first question costs, the allocation and the free do not.
+ * Errors: -ENOENT nothing there is live; -ENOMEM for host memory.
+ */
+int pool_block_identify(uint64_t address, uint64_t *ret_id);
+
+/**
+ * Sets and clears bits, the caller's, that are kept with a live block until it is freed and told by
+ * pool_find. A block that is handed out has none. ret_before may be NULL.
+ * Errors: -ENOENT nothing there is live.
+ */
+int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_before);
 
 /**
  * Marks the driver allocation that holds a live block, or that begins here and holds some, as

@@ -148,6 +148,8 @@ static bool block_hand_out(struct blocks *blocks, struct block *block, size_t by
     block->requested_bytes = bytes;
     block->site = site;
     block->free_site = 0;
+    block->marks = 0;
+    block->id = 0;
     count_add(&blocks->allocations, 1);
     count_add(&blocks->live_bytes, block_bytes(block));
     block_describe_locked(block, ret_block);
@@ -319,5 +321,6 @@ void block_describe_locked(struct block *block, struct pool_block *ret_block)
         .allocation_site = block->site,
         .free_site = block->state == BLOCK_LIVE ? 0 : block->free_site,
         .live = block->state == BLOCK_LIVE,
+        .marks = block->marks,
     };
 }

@@ -79,8 +79,7 @@ static void slot_forget(struct pool *pool, struct segment *segment, unsigned ind
     uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
     if (entry & SLOT_SLAB) {
         if (slab->base == address)
-            metadata_free(METADATA_SLAB + slab->class, slab, slab_metadata_size(slab->objects),
-                          &pool->metadata_bytes);
+            slab_metadata_free(slab, &pool->metadata_bytes);
         return;
     }
     for (unsigned half = 0; half < 2; half++)

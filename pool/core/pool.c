@@ -37,6 +37,7 @@ static void object_describe_locked(struct bin *bin, struct object object, bool l
         .free_site = live ? 0 : record->free_site,
         .outcome = POOL_OUTCOME_HIT,
         .live = live,
+        .marks = record->marks,
     };
 }
 
@@ -51,6 +52,8 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     count_set(live, count_get(live) | UINT64_C(1) << (object.index % 64));
     struct object_record *record = object_record(object);
     record->requested = (uint16_t)bytes;
+    record->marks = 0;
+    record->identified = false;
     record->site = site;
     count_add(&bin->allocations, 1);
 
@@ -64,6 +67,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     ret_block->free_site = 0;
     ret_block->outcome = POOL_OUTCOME_HIT;
     ret_block->live = true;
+    ret_block->marks = 0;
 }
 
 /* Lets go of the bin, with the object if there is one. */
@@ -343,6 +347,88 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
     if (ret_pool != NULL)
         *ret_pool = entry_pool(entry);
     return 0;
+}
+
+int pool_range_get(uint64_t address, struct pool_block *ret_block)
+{
+    struct pool_block block;
+    int rc = pool_find(address, &block, NULL);
+    if (rc < 0)
+        return page_map_get(address) == 0 ? -ENOENT : -EINVAL;
+    if (!block.live || address - block.address >= block.requested_bytes)
+        return -EINVAL;
+    *ret_block = block;
+    return 0;
+}
+
+/** What is wanted of a live block under the lock of its owner. */
+struct wish {
+    uint8_t set, clear; /* marks */
+    uint8_t before;     /* the marks it had */
+    uint64_t *ret_id;   /* NULL: no matter */
+};
+
+static void marks_change(uint8_t *marks, struct wish *wish)
+{
+    wish->before = *marks;
+    *marks = (uint8_t)((*marks | wish->set) & ~wish->clear);
+}
+
+static int slab_wish(struct segment *segment, slot_entry entry, uint64_t address, struct wish *wish)
+{
+    struct bin *bin = slab_bin_lock(segment, entry, address);
+    if (bin == NULL)
+        return -ENOENT;
+    struct object object = place_of(segment, entry, address).object;
+    int rc = object.index < bin->objects && object_live(object) ? 0 : -ENOENT;
+    if (rc == 0)
+        marks_change(&object_record(object)->marks, wish);
+    if (rc == 0 && wish->ret_id != NULL)
+        rc = bin_object_id_locked(bin, object, wish->ret_id);
+    pool_lock_release(&bin->lock);
+    return rc;
+}
+
+static int extent_wish(page_entry entry, uint64_t address, struct wish *wish)
+{
+    struct blocks *blocks = blocks_lock(address, entry);
+    if (blocks == NULL)
+        return -ENOENT;
+    struct block *block = block_around_locked(address, entry);
+    bool live = block != NULL && block->state == BLOCK_LIVE;
+    if (live)
+        marks_change(&block->marks, wish);
+    if (live && wish->ret_id != NULL) {
+        if (block->id == 0)
+            block->id = block_id_next();
+        *wish->ret_id = block->id;
+    }
+    pool_lock_release(&blocks->lock);
+    return live ? 0 : -ENOENT;
+}
+
+static int wish_fulfil(uint64_t address, struct wish *wish)
+{
+    page_entry entry = page_map_get(address);
+    if (entry == 0)
+        return -ENOENT;
+    slot_entry slot = entry_slot(entry, address);
+    return slot & SLOT_SLAB ? slab_wish((struct segment *)entry, slot, address, wish)
+                            : extent_wish(entry, address, wish);
+}
+
+int pool_block_identify(uint64_t address, uint64_t *ret_id)
+{
+    return wish_fulfil(address, &(struct wish){.ret_id = ret_id});
+}
+
+int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_before)
+{
+    struct wish wish = {.set = set, .clear = clear};
+    int rc = wish_fulfil(address, &wish);
+    if (rc == 0 && ret_before != NULL)
+        *ret_before = wish.before;
+    return rc;
 }
 
 /* ---- freeing ---- */

@@ -47,6 +47,8 @@ enum block_state {
 struct object_record {
     uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
     uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
+    uint8_t marks;            /* pool_block_mark(); none when it is handed out */
+    bool identified;          /* slab_ids() holds its id; not when it is handed out */
 };
 
 /** Where a slab hangs in its bin. */
@@ -120,6 +122,8 @@ struct __attribute__((aligned(16))) block {
     uint32_t epoch;  /* label while quarantined */
     uint16_t leaves; /* 0: the block is a whole run */
     uint8_t state;
+    uint8_t marks; /* pool_block_mark(); none when it is handed out */
+    uint64_t id;   /* pool_block_identify(); 0: not asked since it was handed out */
 };
 
 /* Of a segment a middle block begins at most one in a window: it is longer than that. */
@@ -317,6 +321,7 @@ struct pool {
     uint64_t metadata_link;
 };
 
+_Static_assert(sizeof(struct object_record) == 12, "what is kept of an object stays small");
 _Static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's header is one line");
 _Static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
 _Static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,

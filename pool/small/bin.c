@@ -48,6 +48,12 @@ void bin_done(struct bin *bin)
     queue_done(&bin->quarantine, &bin->pool->metadata_bytes);
 }
 
+uint64_t block_id_next(void)
+{
+    static _Atomic uint64_t last;
+    return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
 static size_t slab_metadata_bytes(const struct bin *bin)
 {
     return slab_metadata_size(bin->objects);
@@ -171,12 +177,33 @@ int bin_grow_locked(struct bin *bin)
     bool placed = extents_slab_place_locked(shard, slab, bin->slab_bytes);
     pool_lock_release(&shard->extents.blocks.lock);
     if (!placed) {
-        metadata_free(METADATA_SLAB + bin->class, slab, slab_metadata_bytes(bin),
-                      &pool->metadata_bytes);
+        slab_metadata_free(slab, &pool->metadata_bytes);
         return -EAGAIN;
     }
     count_add(&bin->slabs, 1);
     bucket_insert(bin, slab);
+    return 0;
+}
+
+void slab_metadata_free(struct slab *slab, pool_count *account)
+{
+    metadata_free(METADATA_IDS, *slab_ids(slab), SLAB_IDS_BYTES, account);
+    metadata_free(METADATA_SLAB + slab->class, slab, slab_metadata_size(slab->objects), account);
+}
+
+int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id)
+{
+    uint64_t **ids = slab_ids(object.slab);
+    if (*ids == NULL)
+        *ids = metadata_allocate(METADATA_IDS, SLAB_IDS_BYTES, &bin->pool->metadata_bytes);
+    if (*ids == NULL)
+        return -ENOMEM;
+    uint64_t *id = &(*ids)[object.index];
+    struct object_record *record = object_record(object);
+    if (!record->identified)
+        *id = block_id_next();
+    record->identified = true;
+    *ret_id = *id;
     return 0;
 }
 
@@ -189,8 +216,7 @@ static void slab_release(struct bin *bin, struct slab *slab)
     extents_slab_remove_locked(slab, bin->slab_bytes);
     pool_lock_release(&extents->blocks.lock);
     count_subtract(&bin->slabs, 1);
-    metadata_free(METADATA_SLAB + bin->class, slab, slab_metadata_bytes(bin),
-                  &pool->metadata_bytes);
+    slab_metadata_free(slab, &pool->metadata_bytes);
     queue_shrink(&bin->quarantine, count_get(&bin->slabs) * bin->objects, &pool->metadata_bytes);
 }
 

@@ -15,12 +15,30 @@
 #include "pool/reuse/quarantine.h"
 #include "pool/core/types.h"
 
-/** Host bytes of a slab and its records. */
+/** Host bytes of a slab, its records and, in the last eight, where the ids of its objects are. */
 static inline size_t slab_metadata_size(unsigned objects)
 {
-    return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object_record),
+    return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object_record) +
+                             sizeof(uint64_t *),
                          POOL_CACHE_LINE);
 }
+
+#define SLAB_IDS_BYTES (SIZE_SLAB_OBJECTS_MAX * sizeof(uint64_t))
+
+/** The ids of a slab's objects, made when one is first asked for; *slab_ids() is NULL before. */
+static inline uint64_t **slab_ids(struct slab *slab)
+{
+    return (uint64_t **)((char *)slab + slab_metadata_size(slab->objects) - sizeof(uint64_t *));
+}
+
+/** Gives a slab's memory back, and that of its ids. */
+void slab_metadata_free(struct slab *slab, pool_count *account);
+
+/** A number that no block of the process has had. */
+uint64_t block_id_next(void);
+
+/** The id of a live object. -ENOMEM: no host memory. */
+int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id);
 
 void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class);
 

@@ -16,6 +16,7 @@
 #include "shim/memory/ledger.h"
 #include "shim/observe/record.h"
 #include "shim/shim.h"
+#include "shim/share/sync_memops.h"
 
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation;
@@ -179,6 +180,7 @@ void context_drop(struct context *context)
     gate_open();
     ledger_forget_context(context->number);
     ipc_forget_context(context->number);
+    sync_memops_forget_context(context->number);
     record_context(context, false);
 }
 

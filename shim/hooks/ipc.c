@@ -3,32 +3,32 @@
  * Memory shared with other processes through the legacy IPC handles.
  *
  * A driver's handle always means a whole driver allocation and opens at its base. So a block that
- * begins one is exported by the driver's own handle, and so is the base of a range, which is what
- * callers do that ask for the address range first. A block elsewhere in its segment gets a token
- * (shim/share/ipc_board.h), from which the same hooks in the other process find the segment's
+ * begins one is exported by the driver's own handle, and a block elsewhere in its segment gets a
+ * token (shim/share/ipc_board.h), from which the same hooks in the other process find the segment's
  * handle and the offset. Where no token can be made, the export is refused with the driver's
  * "invalid value" rather than open as other bytes. A segment of which anything was exported is
  * never handed out again.
  *
- * The driver counts how often a handle was opened in a process and maps it once, so each opening
- * of a token is one opening of the segment and each close is one close. What was opened is
- * remembered by the address that the program was given, so that a close too many of one block
- * cannot take the mapping from under another.
+ * Callers that ask for the range first export its base, which is the block's, or with
+ * `ipc_range:segment` the segment's.
  *
- * Threading: every function from any thread; imports_lock guards the list of what was opened.
+ * What a board says is believed within the allocation that the driver opened, and not beyond.
+ *
+ * Threading: every function from any thread.
  */
 #include "shim/hooks/ipc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "shim/hooks/call.h"
+#include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/share/ipc_board.h"
+#include "shim/share/ipc_imports.h"
 #include "shim/memory/ledger.h"
 #include "shim/hooks/pooled.h"
-#include "shim/memory/table.h"
+#include "shim/share/sync_memops.h"
 
 _Static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
 
@@ -37,33 +37,49 @@ _Static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle
 /** One export: what the program gave, and what the real function is to be given for it. */
 struct export_call {
     uint64_t address; /* for the real function; null is what makes it fail in the native way */
-    bool inside; /* the block does not begin its driver allocation, which is exported instead */
+    bool pooled;      /* `block` is exported, by its driver allocation */
     uint32_t context;
     struct pool_block block;
 };
 
+static bool exports_segments(void)
+{
+    return shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+}
+
+/* A block of the pool, or the base of a segment where segments are ranges. */
+static void export_find(struct export_call *made)
+{
+    struct pool *pool;
+    int error = pool_range_get(made->address, &made->block);
+    if (error == -ENOENT)
+        return;
+    if ((error < 0 && !exports_segments()) || pool_pin_segment(made->address) < 0 ||
+        (error == 0 && pool_find(made->address, NULL, &pool) < 0)) {
+        made->address = 0;
+    } else if (error == 0) {
+        const struct context *context = context_of_pool(pool);
+        made->context = context ? context->number : 0;
+        made->pooled = true;
+        made->address = made->block.segment_address;
+    }
+}
+
 static struct export_call export_of(uint64_t address, const void *ret_handle)
 {
     struct export_call made = {.address = address};
-    struct pool *pool;
-    if (shim_mode() != SHIM_POOL)
+    if (shim_mode() != SHIM_POOL || !ret_handle)
         return made;
     gate_enter();
-    int error = pool_pin_segment(address);
-    if (error == -EINVAL) {
-        made.address = 0;
-    } else if (ret_handle && error == 0 && pool_find(address, &made.block, &pool) == 0 &&
-               made.block.live && made.block.address != made.block.segment_address) {
-        const struct context *context = context_of_pool(pool);
-        made.inside = true;
-        made.address = made.block.segment_address;
-        made.context = context ? context->number : 0;
-    }
+    export_find(&made);
     gate_leave();
     return made;
 }
 
-/** Puts a token in place of the segment's handle; false when there is none for the block. */
+/**
+ * Puts a token in place of the segment's handle for a block that does not begin its segment; false
+ * when there is none. Of one that does the size is left for the importer, if that can be done.
+ */
 static bool export_finish(const struct export_call *made, CUipcMemHandle *handle)
 {
     struct ipc_block block = {
@@ -71,7 +87,13 @@ static bool export_finish(const struct export_call *made, CUipcMemHandle *handle
         .offset = made->block.address - made->block.segment_address,
         .bytes = made->block.requested_bytes,
     };
-    if (!made->inside || ipc_board_publish(made->block.address, made->context, &block, handle) == 0)
+    if (!made->pooled || (!block.offset && exports_segments()))
+        return true;
+    bool claimed = claim_add(made->block.address, CLAIM_EXPORTED);
+    int error = ipc_board_publish(made->block.address, made->context, &block, handle);
+    if (error < 0 && claimed)
+        claim_drop(made->block.address, CLAIM_EXPORTED);
+    if (error == 0 || !block.offset)
         return true;
     *handle = (CUipcMemHandle){0};
     return false;
@@ -111,126 +133,17 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 
 /* ---- import ---- */
 
-/** Memory of another process that was opened. */
-struct import {
-    struct table_node node; /* key: its address as the program knows it */
-    uint64_t base;          /* as the driver knows it; another one for a token */
-    uint32_t context;       /* number of the context it was opened in; 0: unknown */
-    uint32_t opened;        /* how often */
-    struct import *next, *previous;
-};
-
-/** What is opened within one allocation of the driver's. */
-struct import_range {
-    struct table_node node; /* key: the allocation's address */
-    size_t count;
-};
-
-static pthread_mutex_t imports_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the tables */
-static struct table imports = TABLE_OF(struct import);
-static struct table import_ranges = TABLE_OF(struct import_range);
-static struct import *imports_first; /* for the end of a context */
-static atomic_uint imports_count;    /* written under imports_lock */
-
-static struct import *import_find_locked(uint64_t address)
-{
-    return table_first(&imports, address);
-}
-
-static void import_remove_locked(struct import *gone)
-{
-    struct import_range *base = table_first(&import_ranges, gone->base);
-    if (base && !--base->count)
-        table_remove(&import_ranges, base);
-    if (gone->next)
-        gone->next->previous = gone->previous;
-    if (gone->previous)
-        gone->previous->next = gone->next;
-    else
-        imports_first = gone->next;
-    table_remove(&imports, gone);
-    atomic_fetch_sub(&imports_count, 1);
-}
-
-/* False without host memory; so import_add. */
-static bool import_make_locked(uint64_t base, uint64_t address, uint32_t context)
-{
-    struct import_range *within = table_first(&import_ranges, base);
-    struct import *made = table_add(&imports, address);
-    if (made && !within)
-        within = table_add(&import_ranges, base);
-    if (made && !within)
-        table_remove(&imports, made);
-    if (!made || !within)
-        return false;
-    within->count++;
-    made->base = base;
-    made->context = context;
-    made->opened = 1;
-    made->next = imports_first;
-    if (imports_first)
-        imports_first->previous = made;
-    imports_first = made;
-    atomic_fetch_add(&imports_count, 1);
-    return true;
-}
-
-static bool import_add(uint64_t base, uint64_t address, uint32_t context)
-{
-    pthread_mutex_lock(&imports_lock);
-    struct import *known = import_find_locked(address);
-    if (known)
-        known->opened++;
-    bool added = known || import_make_locked(base, address, context);
-    pthread_mutex_unlock(&imports_lock);
-    return added;
-}
-
-static bool import_is_base_locked(uint64_t address)
-{
-    return table_first(&import_ranges, address);
-}
-
-/* What the driver is to close for an address: an odd one when it must refuse. */
-static uint64_t import_base(uint64_t address)
-{
-    if (!atomic_load(&imports_count))
-        return address;
-    pthread_mutex_lock(&imports_lock);
-    const struct import *known = import_find_locked(address);
-    uint64_t base = known ? known->base : import_is_base_locked(address) ? address | 1 : address;
-    pthread_mutex_unlock(&imports_lock);
-    return base;
-}
-
-static void import_closed(uint64_t address)
-{
-    if (!atomic_load(&imports_count))
-        return;
-    pthread_mutex_lock(&imports_lock);
-    struct import *known = import_find_locked(address);
-    if (known && --known->opened == 0)
-        import_remove_locked(known);
-    pthread_mutex_unlock(&imports_lock);
-}
-
 void ipc_forget_context(uint32_t context)
 {
-    ipc_board_forget_context(context);
-    pthread_mutex_lock(&imports_lock);
-    for (struct import *each = imports_first, *next; each; each = next) {
-        next = each->next;
-        if (each->context == context)
-            import_remove_locked(each);
-    }
-    pthread_mutex_unlock(&imports_lock);
+    claims_forget(ipc_board_forget_context(context));
+    ipc_imports_forget_context(context);
 }
 
 /** One opening, of a token or of a driver's handle. */
 struct opening {
     CUipcMemHandle given;
     CUipcMemHandle handle;  /* for the real function */
-    struct ipc_block block; /* of a token; offset 0 for a driver's handle */
+    struct ipc_block block; /* bytes 0: nothing is known of one */
     bool inside;            /* it is a token */
 };
 
@@ -240,22 +153,47 @@ static struct opening opening_of(const void *handle)
     memcpy(&opening.given, handle, sizeof(opening.given));
     opening.inside = ipc_board_look_up(&opening.given, &opening.block) == 0;
     opening.handle = opening.inside ? opening.block.allocation : opening.given;
+    if (!ipc_token_is(&opening.given) &&
+        ipc_board_look_up_whole(&opening.given, &opening.block) < 0)
+        opening.block = (struct ipc_block){0};
     return opening;
+}
+
+/* Bytes of the allocation that begins at an address; 0 when none does. */
+static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t base)
+{
+    CUdeviceptr begin = 0;
+    size_t bytes = 0;
+    if (!driver || !driver->cuMemGetAddressRange_v2 ||
+        REAL_ASK(driver->cuMemGetAddressRange_v2(&begin, &bytes, base)) != CUDA_SUCCESS)
+        return 0;
+    return begin == base ? bytes : 0;
 }
 
 /*
  * After the real function opened the allocation at `base`: the address for the program. False when
- * the block was freed meanwhile; the allocation is closed again then.
+ * the block was freed meanwhile, or what is said of it cannot be true; the allocation is closed
+ * again then.
  */
-static bool opening_finish(const struct opening *opening, uint64_t base, uint64_t *ret_address)
+static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret_address)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     struct context *context = driver ? context_current(driver) : NULL;
+    struct ipc_import import = {
+        .address = base + opening->block.offset,
+        .bytes = opening->block.bytes,
+        .base = base,
+        .base_bytes = allocation_bytes(driver, base),
+        .context = context ? context->number : 0,
+    };
     struct ipc_block now;
-    uint64_t address = base + opening->block.offset;
-    bool stands = !opening->inside || ipc_board_look_up(&opening->given, &now) == 0;
-    if (stands && import_add(base, address, context ? context->number : 0)) {
-        *ret_address = address;
+    bool fits = ipc_block_fits(&opening->block, import.base_bytes);
+    bool stands = !opening->inside || (fits && ipc_board_look_up(&opening->given, &now) == 0);
+    if (!fits)
+        import.bytes = 0;
+    opening->block.bytes = import.bytes ? import.bytes : import.base_bytes;
+    if (stands && ipc_import_add(&import)) {
+        *ret_address = import.address;
         return true;
     }
     if (driver && driver->cuIpcCloseMemHandle)
@@ -277,7 +215,7 @@ static void record_opening(const struct call *call, const struct opening *openin
     }
     if (ledger_retain(TRACE_MEMORY_IMPORTED, address))
         return; /* opened before: the same memory */
-    block.allocated_bytes = opening->inside ? opening->block.bytes : record_range_bytes(address);
+    block.allocated_bytes = opening->block.bytes;
     block.requested_bytes = block.allocated_bytes;
     pooled_foreign_taken(call, &block);
 }
@@ -287,6 +225,7 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
     struct call call;
     cudaIpcMemHandle_t real_handle;
     uint64_t address = 0;
+    void *opened = NULL;
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
     if (!real || !real->cudaIpcOpenMemHandle)
         return MISSING_RUNTIME;
@@ -294,9 +233,9 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
         return real->cudaIpcOpenMemHandle(devPtr, handle, flags);
     struct opening opening = opening_of(&handle);
     memcpy(&real_handle, &opening.handle, sizeof(real_handle));
-    cudaError_t result = real->cudaIpcOpenMemHandle(devPtr, real_handle, flags);
+    cudaError_t result = real->cudaIpcOpenMemHandle(devPtr ? &opened : NULL, real_handle, flags);
     if (result == cudaSuccess) {
-        if (opening_finish(&opening, (uint64_t)(uintptr_t)*devPtr, &address))
+        if (opening_finish(&opening, (uint64_t)(uintptr_t)opened, &address))
             *devPtr = (void *)(uintptr_t)address;
         else
             result = real->cudaIpcOpenMemHandle(devPtr, handle, flags);
@@ -317,7 +256,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(driver))
         result = open(ret_pointer, handle, flags);
     bool valid = ret_pointer && flags == CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
-    if (result == CUDA_ERROR_INVALID_VALUE && valid && ipc_board_is_token(&handle))
+    if (result == CUDA_ERROR_INVALID_VALUE && valid && ipc_token_is(&handle))
         result = CUDA_ERROR_INVALID_HANDLE;
     return result;
 }
@@ -329,17 +268,17 @@ static CUresult driver_open_hook(enum hook_id hook, driver_open *open, const voi
 {
     struct call call;
     uint64_t address = 0;
+    CUdeviceptr opened = 0;
     if (!open)
         return MISSING_DRIVER;
     bool outer = call_begin(&call, hook, code);
-    struct opening opening = {.handle = handle};
-    if (outer)
-        opening = opening_of(&handle);
-    CUresult result = open_really(open, ret_pointer, opening.handle, flags);
+    struct opening opening;
     if (!outer)
-        return result;
+        return open_really(open, ret_pointer, handle, flags);
+    opening = opening_of(&handle);
+    CUresult result = open_really(open, ret_pointer ? &opened : NULL, opening.handle, flags);
     if (result == CUDA_SUCCESS) {
-        if (opening_finish(&opening, *ret_pointer, &address))
+        if (opening_finish(&opening, opened, &address))
             *ret_pointer = address;
         else
             result = open_really(open, ret_pointer, handle, flags);
@@ -367,8 +306,9 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pdptr, CUipcMemHandle handle, unsign
 static void closed(const struct call *call, uint64_t address, const struct ledger_entry *entry,
                    int result)
 {
-    if (result == 0)
-        import_closed(address);
+    struct ipc_import gone;
+    if (result == 0 && ipc_import_closed(address, &gone) && gone.synchronous)
+        sync_memops_end(gone.base, ipc_import_mapped(gone.base));
     pooled_foreign_freed(call, TRACE_MEMORY_IMPORTED, address, NULL, entry, result);
 }
 
@@ -382,7 +322,7 @@ cudaError_t cudaIpcCloseMemHandle(void *devPtr)
         return real->cudaIpcCloseMemHandle(devPtr);
     uint64_t address = (uint64_t)(uintptr_t)devPtr;
     struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_IMPORTED, address);
-    cudaError_t result = real->cudaIpcCloseMemHandle((void *)(uintptr_t)import_base(address));
+    cudaError_t result = real->cudaIpcCloseMemHandle((void *)(uintptr_t)ipc_import_base(address));
     closed(&call, address, &entry, (int)result);
     call_end(&call);
     return result;
@@ -397,7 +337,7 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
     if (!call_begin(&call, HOOK_cuIpcCloseMemHandle, __builtin_return_address(0)))
         return real->cuIpcCloseMemHandle(dptr);
     struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_IMPORTED, dptr);
-    CUresult result = real->cuIpcCloseMemHandle(import_base(dptr));
+    CUresult result = real->cuIpcCloseMemHandle(ipc_import_base(dptr));
     closed(&call, dptr, &entry, (int)result);
     call_end(&call);
     return result;

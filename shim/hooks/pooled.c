@@ -13,9 +13,9 @@
 #include "cupti/replay/memory_kind.h"
 #include "pool/pool.h"
 #include "shim/context/capture.h"
+#include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
-#include "shim/share/ipc_board.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
 #include "shim/memory/place.h"
@@ -143,7 +143,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
         return POOLED_FREE_REFUSED;
     }
     uint32_t site = call_site(call);
-    ipc_board_withdraw(request->address);
+    claims_end(request->address);
     gate_enter();
     int error = pool_free(request->address, site, call->writer ? &block : NULL);
     gate_leave();

@@ -18,26 +18,8 @@
 #include "cupti/live/living_file.h"
 #include "shim/shim.h"
 
-#define BOARD_MAGIC  "cupool block 1\n"
 #define BOARD_PREFIX "ipc."
 #define NAME_BYTES   (sizeof(BOARD_PREFIX) + 32) /* 16 bytes in hexadecimal */
-
-struct token {
-    char magic[16];
-    uint8_t board[16];
-    uint64_t key;
-    uint32_t slot;
-    uint8_t zero[20];
-};
-
-struct slot {
-    struct ipc_block block;
-    uint8_t zero[40];
-    _Atomic uint64_t key; /* 0: not in use */
-};
-
-_Static_assert(sizeof(struct token) == sizeof(CUipcMemHandle), "a token takes a handle's place");
-_Static_assert(sizeof(struct slot) == 128, "slots do not straddle pages");
 
 /** What this process knows of a slot of its own. */
 struct entry {
@@ -46,12 +28,11 @@ struct entry {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct slot *slots;                    /* guarded by lock, like all below; NULL: no board */
-static struct entry entries[IPC_BOARD_SLOTS]; /* the first entries_end were ever in use */
-static uint32_t entries_end;
+static struct ipc_slot *slots;                /* guarded by lock, like all below; NULL: no board */
+static struct entry entries[IPC_BOARD_SLOTS]; /* one for each slot */
+static uint32_t tokens_end;                   /* of the tokens' slots so many were ever in use */
 static uint64_t last_key;
 static uint8_t board_id[16];
-atomic_uint ipc_board_count; /* written under lock */
 
 static void name_of(const uint8_t id[16], char ret_name[NAME_BYTES])
 {
@@ -78,7 +59,8 @@ static int board_create_locked(void)
     int error = -EAGAIN;
     if (getrandom(board_id, sizeof(board_id), GRND_NONBLOCK) == sizeof(board_id)) {
         name_of(board_id, name);
-        error = living_file_create(directory, name, IPC_BOARD_SLOTS * sizeof(struct slot), &map);
+        error = living_file_create(directory, name, IPC_BOARD_SLOTS * sizeof(struct ipc_slot),
+                                   &map);
     }
     if (error == 0)
         slots = map;
@@ -88,26 +70,42 @@ static int board_create_locked(void)
 
 /* ---- this process's blocks ---- */
 
-static int find_locked(uint64_t address)
+static int find_in_locked(uint32_t first, uint32_t end, uint64_t address)
 {
-    for (uint32_t i = 0; i < entries_end; i++)
+    for (uint32_t i = first; i < end; i++)
         if (entries[i].address == address)
             return (int)i;
     return -ENOENT;
 }
 
+static int find_locked(uint64_t address)
+{
+    int slot = find_in_locked(0, tokens_end, address);
+    return slot >= 0 ? slot : find_in_locked(IPC_BOARD_TOKENS, IPC_BOARD_SLOTS, address);
+}
+
+/* An unused one for a block. */
+static int find_unused_locked(const struct ipc_block *block)
+{
+    uint32_t window = ipc_whole_window(&block->allocation);
+    int slot = block->offset ? find_in_locked(0, tokens_end, 0)
+                             : find_in_locked(window, window + IPC_BOARD_WINDOW, 0);
+    if (slot < 0 && block->offset && tokens_end < IPC_BOARD_TOKENS)
+        slot = (int)tokens_end++;
+    return slot < 0 ? -ENOSPC : slot;
+}
+
 static void token_of_locked(int slot, CUipcMemHandle *ret_token)
 {
-    struct token token = {.magic = BOARD_MAGIC, .key = slots[slot].key, .slot = (uint32_t)slot};
+    struct ipc_token token = {.key = slots[slot].key, .slot = (uint32_t)slot};
     memcpy(token.board, board_id, sizeof(token.board));
-    memcpy(ret_token, &token, sizeof(token));
+    ipc_token_make(&token, ret_token);
 }
 
 static void clear_locked(uint32_t slot)
 {
     atomic_store(&slots[slot].key, 0);
     entries[slot].address = 0;
-    atomic_fetch_sub(&ipc_board_count, 1);
 }
 
 /* The slot of a block, a new one if need be. */
@@ -120,15 +118,12 @@ static int slot_take_locked(uint64_t address, uint32_t context, const struct ipc
         error = board_create_locked();
     if (error < 0)
         return error;
-    slot = find_locked(0);
-    if (slot < 0 && entries_end == IPC_BOARD_SLOTS)
-        return -ENOSPC;
+    slot = find_unused_locked(block);
     if (slot < 0)
-        slot = (int)entries_end++;
+        return slot;
     entries[slot] = (struct entry){.address = address, .context = context};
     slots[slot].block = *block;
     atomic_store(&slots[slot].key, ++last_key);
-    atomic_fetch_add(&ipc_board_count, 1);
     return slot;
 }
 
@@ -137,54 +132,44 @@ int ipc_board_publish(uint64_t address, uint32_t context, const struct ipc_block
 {
     pthread_mutex_lock(&lock);
     int slot = slot_take_locked(address, context, block);
-    if (slot >= 0)
+    if (slot >= 0 && block->offset)
         token_of_locked(slot, ret_token);
     pthread_mutex_unlock(&lock);
     return slot < 0 ? slot : 0;
 }
 
-void ipc_board_withdraw_slow(uint64_t address)
+void ipc_board_withdraw(uint64_t address)
 {
     pthread_mutex_lock(&lock);
-    int slot = find_locked(address);
+    int slot = slots ? find_locked(address) : -ENOENT;
     if (slot >= 0)
         clear_locked((uint32_t)slot);
     pthread_mutex_unlock(&lock);
 }
 
-void ipc_board_forget_context(uint32_t context)
+unsigned ipc_board_forget_context(uint32_t context)
 {
+    unsigned cleared = 0;
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 0; i < entries_end; i++)
-        if (entries[i].address && entries[i].context == context)
-            clear_locked(i);
+    for (uint32_t i = 0; slots && i < IPC_BOARD_SLOTS; i++) {
+        if (!entries[i].address || entries[i].context != context)
+            continue;
+        clear_locked(i);
+        cleared++;
+    }
     pthread_mutex_unlock(&lock);
+    return cleared;
 }
 
 /* ---- the blocks of others ---- */
 
-static int slot_read(int file, const struct token *token, struct slot *ret_slot)
-{
-    off_t at = (off_t)(token->slot * sizeof(*ret_slot));
-    if (pread(file, ret_slot, sizeof(*ret_slot), at) != (ssize_t)sizeof(*ret_slot))
-        return -ENOENT;
-    return ret_slot->key == token->key && ret_slot->block.offset ? 0 : -ENOENT;
-}
-
-bool ipc_board_is_token(const CUipcMemHandle *handle)
-{
-    return memcmp(handle, BOARD_MAGIC, sizeof(BOARD_MAGIC)) == 0;
-}
-
 int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
 {
     char name[NAME_BYTES];
-    struct token token;
-    struct slot slot;
-    if (!ipc_board_is_token(given))
+    struct ipc_token token;
+    if (!ipc_token_is(given))
         return -EINVAL;
-    memcpy(&token, given, sizeof(token));
-    if (token.slot >= IPC_BOARD_SLOTS || !token.key)
+    if (ipc_token_parse(given, &token) < 0)
         return -ENOENT;
     int directory = directory_open(false);
     if (directory < 0)
@@ -192,13 +177,38 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
     name_of(token.board, name);
     int file = living_file_open(directory, name), error = file;
     if (file >= 0) {
-        error = slot_read(file, &token, &slot);
+        error = ipc_token_look_up(file, &token, ret_block);
         close(file);
     }
     close(directory);
-    if (error == 0)
-        *ret_block = slot.block;
     return error;
+}
+
+/** A handle that is looked for on every board. */
+struct quest {
+    const CUipcMemHandle *handle;
+    struct ipc_block block;
+    bool found;
+};
+
+static void board_search(void *state, int file, const char *name)
+{
+    struct quest *quest = state;
+    quest->found = quest->found || ipc_whole_look_up(file, quest->handle, &quest->block) == 0;
+}
+
+int ipc_board_look_up_whole(const CUipcMemHandle *handle, struct ipc_block *ret_block)
+{
+    struct quest quest = {.handle = handle};
+    int directory = directory_open(false);
+    if (directory < 0)
+        return directory;
+    living_files_visit(directory, BOARD_PREFIX, board_search, &quest);
+    close(directory);
+    if (!quest.found)
+        return -ENOENT;
+    *ret_block = quest.block;
+    return 0;
 }
 
 void ipc_board_close(void)
@@ -218,5 +228,4 @@ void ipc_board_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
     slots = NULL; /* the mapping was not inherited */
-    atomic_store(&ipc_board_count, 0);
 }

@@ -47,10 +47,16 @@ static void stream_query(void)
     cuStreamQuery(stream);
 }
 
+static void attribute(void)
+{
+    unsigned long long id;
+    cuPointerGetAttribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, block);
+}
+
 static void not_hooked(void)
 {
-    CUmemorytype type;
-    cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, block);
+    CUdevice device;
+    cuCtxGetDevice(&device);
 }
 
 static double now_ns(void)
@@ -86,7 +92,8 @@ int main(void)
         {"cuMemAllocAsync + cuMemFreeAsync", in_order, CALLS / 10},
         {"cuMemHostAlloc + cuMemFreeHost", page_locked, CALLS / 100},
         {"cuMemAlloc + cuMemFree", ordinary, CALLS / 10},
-        {"cuPointerGetAttribute (not hooked)", not_hooked, CALLS},
+        {"cuPointerGetAttribute", attribute, CALLS},
+        {"cuCtxGetDevice (not hooked)", not_hooked, CALLS},
     };
     CUcontext context;
     if (cuInit(0) || cuDevicePrimaryCtxRetain(&context, 0) || cuCtxSetCurrent(context) ||

@@ -465,6 +465,44 @@ def check_asked_once(suite, failures, _):
         failures.expect(len(same) == times, f"{result}: {pointers[:3]}")
 
 
+def synchronous_sets(log):
+    """What SYNC_MEMOPS was set to, call by call, by the driver allocation it was set on."""
+    live, sets = [], collections.defaultdict(list)
+    with open(log, encoding="utf-8") as file:
+        for line in file:
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) < 5 or fields[4] not in ("0", "CUDA_SUCCESS"):
+                continue
+            values = {name: int(value, 0) for name, _, value in
+                      (field.partition("=") for field in fields[5:]) if value}
+            if fields[3] == "cuMemAlloc_v2":
+                live.append((values["ptr"], values["bytes"]))
+            elif fields[3] == "cuMemFree_v2":
+                live = [each for each in live if each[0] != values["ptr"]]
+            elif fields[3] == "cuPointerSetAttribute":
+                sets[[base for base, size in live if 0 <= values["ptr"] - base < size][0]].append(
+                    values["value"])
+    return sets
+
+
+def check_synchronous(suite, failures, _):
+    """A segment has SYNC_MEMOPS as long as one of its blocks wants it, and not longer."""
+    log = os.path.join(suite.directory, "synchronous.log")
+    for path, door in suite.doors():
+        if os.path.exists(log):
+            os.unlink(log)
+        suite.run(path, "ranges", door, "mode:pool", SIMGPU_LOG=log)
+        sets = synchronous_sets(log)
+        print(f"{door}: set {[len(each) for each in sets.values()]} times on each of "
+              f"{len(sets)} segments")
+        failures.expect(sum(1 in values for values in sets.values()) >= 3, f"{door}: never set")
+        for base, values in sets.items():
+            failures.expect(values[-1] == 0, f"{door}: it stays on {base:#x}: {values}")
+        # One block stops wanting it while another still does.
+        failures.expect(any(values[:5] == [1, 1, 1, 1, 1] for values in sets.values()),
+                        f"{door}: taken from a block that wants it: {dict(sets)}")
+
+
 def neighbours():
     """Other preload libraries this machine has."""
     asan = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,

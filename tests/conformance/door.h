@@ -48,7 +48,8 @@
     X(cuMemFree) X(cuMemFreeAsync) X(cuMemFreeHost) X(cuMemGetAddressRange) X(cuMemGetInfo) \
     X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemMap) X(cuMemSetAccess) X(cuMemUnmap) \
     X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
-    X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
+    X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuPointerGetAttributes) \
+    X(cuPointerSetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \
     X(cuStreamDestroy) X(cuStreamEndCapture) X(cuStreamSynchronize) \
     X(cuThreadExchangeStreamCaptureMode) X(cuArray3DCreate) X(cuArrayCreate) X(cuArrayDestroy) \
     X(cuDeviceGetDefaultMemPool) X(cuDeviceTotalMem) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddNode) \

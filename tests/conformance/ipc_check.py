@@ -4,7 +4,7 @@
 
 One process exports, others open: with the shim and without it, after a free, after the exporter
 died, after an importer died, with nowhere to leave the offsets. What is opened holds the right
-bytes, or is refused with an error.
+bytes, or is refused with an error, whatever boards and tokens say.
 
 Exit 0: holds; 1: does not, and says what.
 """
@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import stat
+import struct
 import subprocess
 import sys
 
@@ -29,8 +30,8 @@ GONE = "open: (cudaErrorInvalidResourceHandle|CUDA_ERROR_INVALID_HANDLE)"
 class Exporter:
     """A process that exports blocks and waits."""
 
-    def __init__(self, suite, path, door, options):
-        self.process = subprocess.Popen([path, "ipc_blocks", door, "serve"], text=True,
+    def __init__(self, suite, path, door, options, what="serve"):
+        self.process = subprocess.Popen([path, "ipc_blocks", door, what], text=True,
                                         env=suite.environment(options), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.handles = []
@@ -166,6 +167,82 @@ def check_descriptors(suite, failures, path, door, place):
     failures.expect(counts == [0, 0], f"{door}: descriptors left open: {counts}")
 
 
+def check_ranges(suite, failures, path, door, place):
+    """Libraries ask for the range, export its base and add the offset on the other side."""
+    for scope, bare in (("block", 2), ("segment", 6)):
+        options = f"{place.options()},ipc_range:{scope}"
+        exporter = Exporter(suite, path, door, options, "serve-ranges")
+        inside = sum(not handle.endswith("+0") for handle in exporter.handles)
+        failures.expect(inside == (4 if scope == "segment" else 0),
+                        f"{door}, {scope}: {exporter.handles}")
+        output = opened(suite, path, door, options, exporter.handles)
+        found = re.findall(r"bytes: (\d+) (\d+)", output)
+        failures.expect(found == [(str(10 + i),) * 2 for i in range(6)],
+                        f"{door}, {scope}: {found}\n{output}")
+        output = opened(suite, path, door, None, exporter.handles)
+        count = len(re.findall(r"bytes: \d+", output))
+        failures.expect(count == bare and len(re.findall(INVALID, output)) == 6 - bare,
+                        f"{door}, {scope}: {count} opened without the shim\n{output}")
+        exporter.end()
+    print(f"{door}: by the base of the range")
+
+
+SLOT = struct.Struct("<64sQQ40sQ")  # allocation, offset, bytes, zero, key
+
+
+def check_lies(suite, failures, path, door, place):
+    """What a board says is believed within the allocation that it names, and a token as a whole."""
+    exporter = Exporter(suite, path, door, place.options())
+    board = os.path.join(place.own, place.boards()[0])
+    token = bytes.fromhex(exporter.handles[MIDDLE])
+    slot = struct.unpack_from("<I", token, 40)[0] * SLOT.size
+    with open(board, "r+b") as file:
+        file.seek(slot)
+        allocation, offset, size, zero, key = SLOT.unpack(file.read(SLOT.size))
+        failures.expect((offset, size) != (0, 0) and key == struct.unpack_from("<Q", token, 32)[0],
+                        f"{door}: the slot is not where it was looked for")
+        lies = {"beyond": (allocation, 1 << 40, size, zero, key),
+                "around": (allocation, (1 << 64) - 512, size, zero, key),
+                "behind": (allocation, 2 << 20, size, zero, key),
+                "across": (allocation, offset, (2 << 20) - offset + 1, zero, key),
+                "endless": (allocation, offset, (1 << 64) - 1, zero, key),
+                "nothing": (allocation, offset, 0, zero, key),
+                "no offset": (allocation, 0, size, zero, key),
+                "not zero": (allocation, offset, size, zero[:39] + b"x", key),
+                "another key": (allocation, offset, size, zero, key + 1),
+                "nested": (token, offset, size, zero, key)}
+        for name, values in lies.items():
+            file.seek(slot)
+            file.write(SLOT.pack(*values))
+            file.flush()
+            output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
+            failures.expect(re.search(GONE, output) and "bytes: " not in output,
+                            f"{door}, {name}: {output}")
+        file.seek(slot)
+        file.write(SLOT.pack(allocation, offset, size, zero, key))
+    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect("bytes: " in output, f"{door}: the truth: {output}")
+    print(f"{door}: {len(lies)} lies of a board")
+    exporter.end()
+
+
+def check_damaged_tokens(suite, failures, path, door, place):
+    """Every byte of a token counts."""
+    exporter = Exporter(suite, path, door, place.options())
+    token = bytes.fromhex(exporter.handles[MIDDLE])
+    damaged = []
+    for index in range(len(token)):
+        damaged.append((token[:index] + bytes([token[index] ^ (1 << index % 8)]) +
+                        token[index + 1:]).hex())
+    for first in range(0, len(damaged), 4):
+        output = opened(suite, path, door, place.options(), damaged[first:first + 4])
+        failures.expect(output.count("open: ") == 4 and "bytes: " not in output and
+                        len(re.findall(f"{GONE}|{INVALID}", output)) == 4,
+                        f"{door}: bytes from {first}: {output}")
+    print(f"{door}: {len(damaged)} damaged tokens refused")
+    exporter.end()
+
+
 def main():
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
@@ -181,6 +258,9 @@ def main():
         check_deaths(suite, failures, path, door, place)
         check_descriptors(suite, failures, path, door, place)
         check_nowhere(suite, failures, path, door)
+        check_ranges(suite, failures, path, door, place)
+        check_lies(suite, failures, path, door, place)
+    check_damaged_tokens(suite, failures, *suite.doors()[0], place)
     return 1 if failures.count else 0
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory shared with another process: a large block by its own pointer, a block inside a driver
- * allocation by the base of its range and the offset, as libraries do.
+ * Memory shared with another process: a large block by its own pointer, small ones by the base of
+ * their range and the offset, as libraries do; the range is the same on the other side.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -41,6 +41,12 @@ static int child(const char *argument)
     door_report("  open", error);
     if (error)
         return 0;
+    CUdeviceptr begin = 0;
+    size_t size = 0;
+    door_report("  range",
+                DRIVER(cuMemGetAddressRange)(&begin, &size, (CUdeviceptr)(uintptr_t)base + offset));
+    printf("  begins at %lld, %zu bytes, offset %zu\n",
+           (long long)(begin - (CUdeviceptr)(uintptr_t)base), size, offset);
     door_report("  read", door_read(bytes, base + offset, BYTES));
     printf("  bytes: %d %d\n", bytes[0], bytes[BYTES - 1]);
     door_report("  write", door_fill(base + offset, bytes[0] + 1, BYTES));
@@ -88,8 +94,13 @@ int program_ipc(const char *self, const char *door, const char *argument)
         door_report("allocate", door_allocate((void **)&small[i], BYTES));
         door_report("fill", door_fill(small[i], 20 + 10 * i, BYTES));
     }
-    DRIVER(cuMemGetAddressRange)(&base, &size, (CUdeviceptr)(uintptr_t)small[2]);
-    share(self, door, small[2], (char *)(uintptr_t)base);
+    for (int i = 0; i < 3; i++) {
+        char *inside = small[i] + 700;
+        DRIVER(cuMemGetAddressRange)(&base, &size, (CUdeviceptr)(uintptr_t)inside);
+        printf("begins at %lld, %zu bytes\n", (long long)(base - (CUdeviceptr)(uintptr_t)small[i]),
+               size);
+        share(self, door, small[i], (char *)(uintptr_t)base);
+    }
     for (int i = 0; i < 3; i++)
         door_report("free", door_free(small[i]));
     door_report("free", door_free(large));

@@ -5,7 +5,8 @@
  * order, freed and shared anew.
  *
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
- * block, anything else ends it); "open HANDLE..." opens what another process serves.
+ * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
+ * export its base; "open HANDLE[+OFFSET]..." opens what another process serves.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 #define BLOCKS      6
 #define TEXT_BYTES  (2 * sizeof(CUipcMemHandle))
-#define ALL_BYTES   (BLOCKS * (TEXT_BYTES + 1) + 16)
+#define ALL_BYTES   (BLOCKS * (TEXT_BYTES + 20) + 16)
 #define CHECK_BYTES 100
 
 static const size_t sizes[BLOCKS] = {1000, 1000, 3000, 200000, 200000, (size_t)8 << 20};
@@ -38,27 +39,54 @@ static void from_text(const char *text, CUipcMemHandle *ret_handle)
     }
 }
 
-/* What the driver says of an opened pointer agrees with itself and holds the block. */
+/* An opened pointer is a range of its own, as the block was where it comes from. */
 static void ask(const char *opened)
 {
     CUdeviceptr base = 0, start = 0, address = (CUdeviceptr)(uintptr_t)opened;
     size_t size = 0, range = 0;
-    DRIVER(cuMemGetAddressRange)(&base, &size, address);
+    DRIVER(cuMemGetAddressRange)(&base, &size, address + 1);
     DRIVER(cuPointerGetAttribute)(&start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address);
     DRIVER(cuPointerGetAttribute)(&range, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address);
-    printf("  inside: %d, start agrees %d, size agrees %d\n",
-           base <= address && address + CHECK_BYTES <= base + size, start == base, range == size);
+    printf("  begins at %lld, %zu bytes, start agrees %d, size agrees %d\n",
+           (long long)(base - address), size, start == base, range == size);
+    if (size % 512)
+        door_report("  behind it", DRIVER(cuMemGetAddressRange)(&base, &size, address + size));
+}
+
+static unsigned long long id_of(const char *opened)
+{
+    unsigned long long id = 0;
+    DRIVER(cuPointerGetAttribute)
+    (&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, (CUdeviceptr)(uintptr_t)opened);
+    return id;
+}
+
+static void synchronous(char *const opened[], int count, unsigned value)
+{
+    for (int i = 0; i < count; i += 2)
+        door_report("  set", DRIVER(cuPointerSetAttribute)(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
+                                                           (CUdeviceptr)(uintptr_t)opened[i]));
+    for (int i = 0; i < count; i++) {
+        unsigned now = 9;
+        DRIVER(cuPointerGetAttribute)
+        (&now, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, (CUdeviceptr)(uintptr_t)opened[i]);
+        printf("%s%u%s", i ? ", " : "  synchronous: ", now, i + 1 < count ? "" : "\n");
+    }
 }
 
 /* Opens each handle twice, reads, writes and closes in the order of opening. */
 static int child_open(char *handles)
 {
     char *opened[BLOCKS] = {0}, *again;
+    size_t offset[BLOCKS] = {0};
+    unsigned long long id[BLOCKS];
     unsigned char bytes[CHECK_BYTES];
     CUipcMemHandle handle;
     int count = 0;
     for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
         from_text(text, &handle);
+        if (strchr(text, '+'))
+            offset[count] = strtoul(strchr(text, '+'), NULL, 16);
         int error = door_ipc_open((void **)&opened[count], handle);
         door_report("  open", error);
         if (error)
@@ -66,18 +94,26 @@ static int child_open(char *handles)
         door_report("  again", door_ipc_open((void **)&again, handle));
         printf("  same: %d\n", again == opened[count]);
         ask(again);
+        id[count] = id_of(again);
+        for (int i = 0; i < count; i++)
+            if (id[i] == id[count])
+                printf("  two blocks, one id: %d %d\n", i, count);
         count++;
     }
+    synchronous(opened, count, 1);
     for (int i = 0; i < count; i++) {
-        door_report("  read", door_read(bytes, opened[i], CHECK_BYTES));
+        door_report("  read", door_read(bytes, opened[i] + offset[i], CHECK_BYTES));
         printf("  bytes: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
         door_report("  close", door_ipc_close(opened[i]));
-        door_report("  write", door_fill(opened[i], bytes[0] + 100, CHECK_BYTES));
+        printf("  same id: %d\n", id[i] == id_of(opened[i]));
+        door_report("  write", door_fill(opened[i] + offset[i], bytes[0] + 100, CHECK_BYTES));
     }
+    synchronous(opened, count, 0);
     door_report("  wait", door_synchronize());
     for (int i = 0; i < count; i++) {
         door_report("  close", door_ipc_close(opened[i]));
         door_report("  once more", door_ipc_close(opened[i]));
+        printf("  gone: %d\n", id_of(opened[i]) == 0);
     }
     door_report("  last error", door_last_error());
     return 0;
@@ -131,11 +167,29 @@ static void print_first_bytes(char *blocks[BLOCKS])
     }
 }
 
-static int serve(void)
+/* Every block as the base of its range and the offset from there. */
+static void export_ranges(char *blocks[BLOCKS], char *text)
+{
+    CUipcMemHandle handle;
+    for (int i = 0; i < BLOCKS; i++) {
+        CUdeviceptr base = 0, address = (CUdeviceptr)(uintptr_t)blocks[i];
+        door_report("range", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
+        door_report("export", door_ipc_export(&handle, (char *)(uintptr_t)base));
+        to_text(&handle, text);
+        text += TEXT_BYTES;
+        text += sprintf(text, "+%llx%s", (unsigned long long)(address - base),
+                        i + 1 < BLOCKS ? " " : "");
+    }
+}
+
+static int serve(bool ranges)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], line[16];
     allocate(blocks);
-    export_all(blocks, 0, text);
+    if (ranges)
+        export_ranges(blocks, text);
+    else
+        export_all(blocks, 0, text);
     printf("handles %s\n", text);
     while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
         door_report("free", door_free(blocks[line[0] - '0']));
@@ -146,8 +200,8 @@ int program_ipc_blocks(const char *self, const char *door, const char *argument)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
     door_start();
-    if (argument && strcmp(argument, "serve") == 0)
-        return serve();
+    if (argument && strncmp(argument, "serve", 5) == 0)
+        return serve(strcmp(argument, "serve-ranges") == 0);
     if (argument) {
         snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
         return child_open(line);

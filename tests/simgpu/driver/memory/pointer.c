@@ -199,6 +199,6 @@ CUresult CUDAAPI cuPointerGetAttributes(unsigned int numAttributes, CUpointer_at
 CUresult CUDAAPI cuPointerSetAttribute(const void *value, CUpointer_attribute attribute,
                                        CUdeviceptr ptr)
 {
-    CALL(cuPointerSetAttribute, attribute_set(value, attribute, ptr), "ptr=0x%llx\tattribute=%d",
-         ptr, attribute);
+    CALL(cuPointerSetAttribute, attribute_set(value, attribute, ptr),
+         "ptr=0x%llx\tattribute=%d\tvalue=%u", ptr, attribute, OUT((const unsigned *)value));
 }

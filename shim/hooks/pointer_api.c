@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a program asks about an address: its range and its attributes.
+ *
+ * The real function answers first, so errors are its own; then what it said of the segment is
+ * replaced by what is true of the block. About an address in a segment that belongs to no block it
+ * is asked about a place where nothing can be: the answer is that for memory that was freed.
+ *
+ * With `ipc_range:segment` range and id stay the segment's (docs/transparency.md says for whom).
+ */
+#include <errno.h>
+
+#include "shim/resolve/hooks.h"
+#include "shim/share/ranges.h"
+#include "shim/resolve/real.h"
+#include "shim/shim.h"
+#include "shim/share/sync_memops.h"
+#include "shim/context/thread_state.h"
+
+/* The range, as far as the program is to see it as the block's. */
+static struct range range_seen(uint64_t address)
+{
+    struct range range = range_of(address);
+    bool segment = shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+    if (segment && range.kind == RANGE_HOLE)
+        range.kind = RANGE_DRIVER;
+    return range;
+}
+
+static bool segment_counts(const struct range *range)
+{
+    return !range->imported && shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+}
+
+static CUdeviceptr asked_about(const struct range *range, CUdeviceptr address)
+{
+    return range->kind == RANGE_HOLE ? RANGE_NOWHERE : address;
+}
+
+CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr dptr)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuMemGetAddressRange_v2)
+        return MISSING_DRIVER;
+    struct range range = range_seen(dptr);
+    CUresult result = real->cuMemGetAddressRange_v2(pbase, psize, asked_about(&range, dptr));
+    if (result != CUDA_SUCCESS || range.kind != RANGE_BLOCK || segment_counts(&range))
+        return result;
+    if (pbase)
+        *pbase = range.base;
+    if (psize)
+        *psize = range.bytes;
+    return result;
+}
+
+/* Replaces what was said of the segment; `data` holds the real function's answer. */
+static CUresult answer(const struct range *range, CUpointer_attribute attribute, void *data)
+{
+    uint64_t id;
+    if (range->kind != RANGE_BLOCK)
+        return CUDA_SUCCESS;
+    if (attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS) {
+        *(unsigned int *)data = range->synchronous;
+        return CUDA_SUCCESS;
+    }
+    if (segment_counts(range))
+        return CUDA_SUCCESS;
+    switch ((int)attribute) {
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: *(CUdeviceptr *)data = range->base; break;
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: *(size_t *)data = range->bytes; break;
+    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+        if (range_id(range, &id) < 0)
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        *(unsigned long long *)data = id;
+        break;
+    default: break;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuPointerGetAttribute)
+        return MISSING_DRIVER;
+    struct range range = range_seen(ptr);
+    CUresult result = real->cuPointerGetAttribute(data, attribute, asked_about(&range, ptr));
+    return result == CUDA_SUCCESS ? answer(&range, attribute, data) : result;
+}
+
+CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute *attributes,
+                                void **data, CUdeviceptr ptr)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuPointerGetAttributes)
+        return MISSING_DRIVER;
+    struct range range = range_seen(ptr);
+    CUresult result = real->cuPointerGetAttributes(numAttributes, attributes, data,
+                                                   asked_about(&range, ptr));
+    for (unsigned int i = 0; result == CUDA_SUCCESS && i < numAttributes; i++)
+        result = answer(&range, attributes[i], data[i]);
+    return result;
+}
+
+CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuPointerSetAttribute)
+        return MISSING_DRIVER;
+    struct range range = range_of(ptr);
+    if (range.kind != RANGE_BLOCK || !value || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
+        return real->cuPointerSetAttribute(value, attribute, asked_about(&range, ptr));
+    int saved_errno = errno;
+    thread_state.depth++; /* what runs beneath, a callback too, only forwards */
+    CUresult result = sync_memops_set(real, &range, ptr, *(const unsigned int *)value);
+    thread_state.depth--;
+    errno = saved_errno;
+    return result;
+}

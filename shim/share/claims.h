@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pooled blocks whose free has something to undo first: they were exported, or memory operations on
+ * them were made synchronous.
+ *
+ * A claim is a mark that the pool keeps with the block (pool_block_mark), so it ends with the block
+ * whatever happens. A free looks at one counter while nothing is claimed, and at the marks of its
+ * own block otherwise.
+ *
+ * Threading: every function from any thread, outside the gate.
+ */
+#ifndef SHIM_SHARE_CLAIMS_H
+#define SHIM_SHARE_CLAIMS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum claim {
+    CLAIM_EXPORTED = 1,    /* shim/share/ipc_board.h */
+    CLAIM_SYNCHRONOUS = 2, /* shim/share/sync_memops.h */
+};
+
+extern atomic_uint claims_count;
+void claims_end_slow(uint64_t address);
+
+/** Claims the live block around an address. False when there is none, or it was claimed before. */
+bool claim_add(uint64_t address, enum claim claim);
+
+/** Undoes claim_add. False when the block is not claimed. */
+bool claim_drop(uint64_t address, enum claim claim);
+
+/** True while the live block around an address is claimed so. */
+bool claim_stands(uint64_t address, enum claim claim);
+
+/** So many claims ended with their context. */
+void claims_forget(unsigned count);
+
+/** Undoes what was done for the block that begins at an address; before it is freed. */
+static inline void claims_end(uint64_t address)
+{
+    if (__builtin_expect(atomic_load_explicit(&claims_count, memory_order_relaxed), 0))
+        claims_end_slow(address);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory of other processes that this one has opened.
+ *
+ * The driver counts how often a handle was opened and maps it once, so each opening of a token is
+ * one opening of the exporter's segment and each close is one close. What was opened is remembered
+ * by the address that the program was given, so that a close too many of one block cannot take the
+ * mapping from under another, and so that each block is a range of its own.
+ *
+ * Threading: every function from any thread; one lock. One load while nothing is opened.
+ */
+#ifndef SHIM_SHARE_IPC_IMPORTS_H
+#define SHIM_SHARE_IPC_IMPORTS_H
+
+#include "shim/share/ranges.h"
+
+/** One block, however often it was opened. */
+struct ipc_import {
+    uint64_t address; /* as the program knows it */
+    uint64_t bytes;   /* 0: the whole mapping, and the driver's word counts */
+    uint64_t base;    /* of the mapping, as the driver knows it */
+    uint64_t base_bytes;
+    uint32_t context; /* number of the context it was opened in; 0: unknown */
+    uint32_t opened;  /* how often */
+    uint64_t id;      /* no other import of the process has had it */
+    bool synchronous; /* guarded by the lock of sync_memops.c, too */
+};
+
+/** Notes an opening; `opened` and `id` are made here. False without host memory. */
+bool ipc_import_add(const struct ipc_import *opening);
+
+/** What the driver is to close for an address: an odd one when it must refuse. */
+uint64_t ipc_import_base(uint64_t address);
+
+/** Notes a close. True when it was the last one; then ret_import is what ended. */
+bool ipc_import_closed(uint64_t address, struct ipc_import *ret_import);
+
+/** True while anything is open in the mapping that begins at an address. */
+bool ipc_import_mapped(uint64_t base);
+
+/** What an address is, seen from here; the import is copied for RANGE_BLOCK. */
+enum range_kind ipc_import_find(uint64_t address, struct ipc_import *ret_import);
+
+/** Whether operations on the import at an address are synchronous; what it was before. */
+bool ipc_import_synchronous(uint64_t address, bool synchronous);
+
+void ipc_imports_forget_context(uint32_t context);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a token and a slot of a board look like, and what a reader believes of them.
+ *
+ * Tokens come from other processes, and boards are files that any process of the user may have
+ * written. Every byte of a token is compared with something, what a slot says is used only within
+ * the bounds of the allocation that it names, and the bytes that say nothing must be zero.
+ *
+ * Threading: pure functions, but for reading the file given.
+ */
+#ifndef SHIM_SHARE_IPC_TOKEN_H
+#define SHIM_SHARE_IPC_TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/resolve/cuda_abi.h"
+
+/* Slots of blocks inside their segment, which tokens name, and behind them of blocks that begin
+ * one, which are looked for by the driver's handle. */
+#define IPC_BOARD_TOKENS 2048u
+#define IPC_BOARD_WHOLES 1024u
+#define IPC_BOARD_SLOTS  (IPC_BOARD_TOKENS + IPC_BOARD_WHOLES)
+
+/* A handle's slot is one of so many. */
+#define IPC_BOARD_WINDOW 8u
+
+/** A block in a driver allocation, as the board tells it. */
+struct ipc_block {
+    CUipcMemHandle allocation; /* the driver's handle of the whole allocation */
+    uint64_t offset;           /* of the block in it; never 0 for a token */
+    uint64_t bytes;            /* as asked for */
+};
+
+struct ipc_slot {
+    struct ipc_block block;
+    uint8_t zero[40];
+    _Atomic uint64_t key; /* never used again; 0: not in use */
+};
+
+_Static_assert(sizeof(struct ipc_slot) == 128, "slots do not straddle pages");
+
+/** A token in parts. */
+struct ipc_token {
+    uint8_t board[16];
+    uint64_t key;
+    uint32_t slot;
+};
+
+void ipc_token_make(const struct ipc_token *token, CUipcMemHandle *ret_handle);
+
+/** True for what ipc_token_make may once have made, whole or damaged. */
+bool ipc_token_is(const CUipcMemHandle *handle);
+
+/** -EINVAL: it is not what ipc_token_make makes. */
+int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token);
+
+/** What a token stands for on the board in a file. -ENOENT: nothing. */
+int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block);
+
+/** First slot of the window of a handle. */
+uint32_t ipc_whole_window(const CUipcMemHandle *handle);
+
+/** What the board in a file says of the allocation with this handle. -ENOENT: nothing. */
+int ipc_whole_look_up(int file, const CUipcMemHandle *handle, struct ipc_block *ret_block);
+
+/** Whether a block lies in an allocation of so many bytes. */
+bool ipc_block_fits(const struct ipc_block *block, uint64_t allocation_bytes);
+
+#endif

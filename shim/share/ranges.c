@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From an address to its block: the pool's, or one that was opened. See ranges.h.
+ */
+#include "shim/share/ranges.h"
+
+#include <errno.h>
+
+#include "pool/pool.h"
+#include "shim/share/claims.h"
+#include "shim/context/context.h"
+#include "shim/context/gate.h"
+#include "shim/share/ipc_imports.h"
+#include "shim/shim.h"
+
+/* The driver numbers its own buffers from 1 upwards and never comes here; a double holds these
+ * numbers exactly. */
+#define POOLED_IDS   (UINT64_C(1) << 48)
+#define IMPORTED_IDS (UINT64_C(1) << 49)
+
+/* -ENOENT: no pool owns it. */
+static int pooled_range(uint64_t address, struct range *ret_range)
+{
+    struct pool_block block;
+    *ret_range = (struct range){.kind = RANGE_HOLE};
+    gate_enter();
+    int error = pool_range_get(address, &block);
+    gate_leave();
+    if (error == 0)
+        *ret_range = (struct range){
+            .kind = RANGE_BLOCK,
+            .synchronous = block.marks & CLAIM_SYNCHRONOUS,
+            .base = block.address,
+            .bytes = block.requested_bytes,
+            .allocation = block.segment_address,
+        };
+    return error == -ENOENT ? -ENOENT : 0;
+}
+
+static struct range imported_range(uint64_t address)
+{
+    struct ipc_import import;
+    struct range range = {.kind = ipc_import_find(address, &import)};
+    if (range.kind == RANGE_BLOCK)
+        range = (struct range){
+            .kind = RANGE_BLOCK,
+            .imported = true,
+            .synchronous = import.synchronous,
+            .base = import.address,
+            .bytes = import.bytes,
+            .allocation = import.base,
+            .context = import.context,
+            .id = import.id,
+        };
+    return range;
+}
+
+struct range range_of(uint64_t address)
+{
+    struct range range = {.kind = RANGE_DRIVER};
+    int mode = shim_mode();
+    /* Deeper down a hook has answered already, and may be inside the gate. */
+    if (mode == SHIM_OFF || thread_state.depth)
+        return range;
+    int saved_errno = errno;
+    if (mode != SHIM_POOL || pooled_range(address, &range) < 0)
+        range = imported_range(address);
+    errno = saved_errno;
+    return range;
+}
+
+uint32_t range_context(const struct range *range)
+{
+    struct pool *pool;
+    const struct context *context = NULL;
+    if (range->imported)
+        return range->context;
+    gate_enter();
+    if (pool_find(range->base, NULL, &pool) == 0)
+        context = context_of_pool(pool);
+    gate_leave();
+    return context ? context->number : 0;
+}
+
+int range_id(const struct range *range, uint64_t *ret_id)
+{
+    uint64_t id = range->id;
+    int saved_errno = errno, error = 0;
+    if (!range->imported) {
+        gate_enter();
+        error = pool_block_identify(range->base, &id);
+        gate_leave();
+    }
+    errno = saved_errno;
+    if (error == 0)
+        *ret_id = (range->imported ? IMPORTED_IDS : POOLED_IDS) + id;
+    return error;
+}

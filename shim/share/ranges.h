@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies at an address, as the program knows it.
+ *
+ * The program allocated blocks; the driver knows the segments they lie in. An address in a segment
+ * belongs to a live block, within what was asked for, or to nothing at all. The same holds for
+ * memory of another process that was opened by a token. Everywhere else the driver's word counts.
+ *
+ * Threading: every function from any thread, outside the gate.
+ */
+#ifndef SHIM_SHARE_RANGES_H
+#define SHIM_SHARE_RANGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum range_kind {
+    RANGE_DRIVER, /* as the driver says */
+    RANGE_BLOCK,  /* a block of its own inside a driver allocation */
+    RANGE_HOLE,   /* inside a driver allocation, but nothing to the program */
+};
+
+struct range {
+    enum range_kind kind;
+    bool imported; /* opened, not allocated here */
+    bool synchronous;
+    uint64_t base; /* of the block; this and what follows is 0 for other kinds */
+    size_t bytes;
+    uint64_t allocation; /* base of the driver allocation */
+    uint32_t context;    /* of an imported block: number of the context; 0: unknown */
+    uint64_t id;         /* likewise */
+};
+
+/** No memory of CUDA's lies here: what the real functions are asked about a hole. */
+#define RANGE_NOWHERE ((uint64_t)1)
+
+struct range range_of(uint64_t address);
+
+/** The number of the context that a block belongs to; 0: unknown. */
+uint32_t range_context(const struct range *range);
+
+/** A number that no other memory of the process has had. -ENOMEM; -ENOENT freed meanwhile. */
+int range_id(const struct range *range, uint64_t *ret_id);
+
+#endif
