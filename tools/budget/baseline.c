@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/base/escape.h"
 #include "tools/base/outfile.h"
 
 #define SCHEMA  "cupool.baseline/1"
@@ -23,20 +24,12 @@ json_t *metric_json(enum metric_unit unit, uint64_t value)
     return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
 }
 
-/** Text that is no UTF-8 is written with every odd byte as a question mark. */
 static json_t *text_json(const char *text)
 {
-    json_t *string = json_string(text);
-    char *plain;
+    char *copy = escape_copy(text);
+    json_t *string = copy ? json_string(copy) : NULL;
 
-    if (string)
-        return string;
-    plain = strdup(text);
-    for (char *at = plain; at && *at; at++)
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    string = plain ? json_string(plain) : NULL;
-    free(plain);
+    free(copy);
     return string;
 }
 

@@ -7,7 +7,10 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "tools/base/escape.h"
 
 struct verb {
     const char *name, *usage, *help;
@@ -41,12 +44,16 @@ static const struct verb *verb_find(const char *name)
 int verb_error(const char *verb, int exit_code, const char *format, ...)
 {
     va_list arguments;
+    char *text = NULL;
+    int r;
 
-    fprintf(stderr, verb ? "cupool %s: " : "cupool: ", verb);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    r = vasprintf(&text, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    escape_line(stderr, "cupool%s%s: %s", verb ? " " : "", verb ? verb : "",
+                r < 0 ? "out of memory" : text);
+    if (r >= 0)
+        free(text);
     return exit_code;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tools/base/disguise.h"
+#include "tools/base/escape.h"
 #include "tools/budget/gate.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
@@ -259,8 +260,8 @@ static int baseline_update(const struct work *work, const struct request *reques
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", request->baseline,
                           strerror(-r));
-    printf("%s: baseline written from %s\n", disguise_path(request->baseline),
-           disguise_trace(request->trace, 1));
+    escape_line(stdout, "%s: baseline written from %s", disguise_path(request->baseline),
+                disguise_trace(request->trace, 1));
     return 0;
 }
 

@@ -167,9 +167,9 @@ static int serve_until_interrupted(const struct request *request, const struct a
     if (!daemon)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot listen there: %s", request->listen,
                           strerror(errno));
-    fprintf(stderr, "cupool metrics: serving http://%.*s:%u/metrics; interrupt to end\n",
-            (int)(strrchr(request->listen, ':') - request->listen), request->listen,
-            MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
+    verb_error(VERB_NAME, 0, "serving http://%.*s:%u/metrics; interrupt to end",
+               (int)(strrchr(request->listen, ':') - request->listen), request->listen,
+               MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
     sigwait(&signals, &signal_number);
     MHD_stop_daemon(daemon);
     return 0;
