@@ -60,18 +60,18 @@ static void name_of(const uint8_t id[16], char ret_name[NAME_BYTES])
         snprintf(end, 3, "%02x", id[i]);
 }
 
-/* The directory of this user. */
-static int directory_open(bool create)
+/* Where this user's directory is made; NULL: nowhere. */
+static const char *where(void)
 {
-    const char *where = shim_options()->ipc;
-    return strcmp(where, "off") == 0 ? -ENOTSUP : living_directory_open(where, create);
+    const char *directory = shim_options()->ipc;
+    return strcmp(directory, "off") == 0 ? NULL : directory;
 }
 
 static int board_create_locked(void)
 {
     char name[NAME_BYTES];
     void *map;
-    int directory = directory_open(true);
+    int directory = where() ? living_directory_open(where(), true) : -ENOTSUP;
     if (directory < 0)
         return directory;
     living_files_visit(directory, BOARD_PREFIX, NULL, NULL);
@@ -186,16 +186,14 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
     memcpy(&token, given, sizeof(token));
     if (token.slot >= IPC_BOARD_SLOTS || !token.key)
         return -ENOENT;
-    int directory = directory_open(false);
-    if (directory < 0)
-        return directory;
+    if (!where())
+        return -ENOTSUP;
     name_of(token.board, name);
-    int file = living_file_open(directory, name), error = file;
+    int file = living_file_find(where(), name), error = file;
     if (file >= 0) {
         error = slot_read(file, &token, &slot);
         close(file);
     }
-    close(directory);
     if (error == 0)
         *ret_block = slot.block;
     return error;
@@ -205,11 +203,9 @@ void ipc_board_close(void)
 {
     char name[NAME_BYTES];
     pthread_mutex_lock(&lock);
-    int directory = slots ? directory_open(false) : -1;
-    if (directory >= 0) {
+    if (slots && where()) {
         name_of(board_id, name);
-        unlinkat(directory, name, 0);
-        close(directory);
+        living_file_remove(where(), name);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -17,7 +17,9 @@
 
 #include "tools/analysis/analysis.h"
 #include "tools/base/escape.h"
+#include "shim/options/options.h"
 #include "tools/cli/launch.h"
+#include "tools/live/live.h"
 #include "tools/cli/locate.h"
 #include "tools/cli/probe.h"
 #include "tools/cli/program.h"
@@ -124,6 +126,19 @@ static void toolkit_print(void)
         access(header, R_OK) == 0 ? toolkit : "not found (needed only to build programs)");
 }
 
+/** Where processes leave what others of the same user read. */
+static void places_print(void)
+{
+    struct options options;
+    const char *where[] = {options.ipc, options.live};
+    char text[PATH_MAX + 128];
+
+    options_load(&options, NULL, NULL);
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(where[i], "off") != 0 && live_place_is_taken(where[i], text, sizeof text))
+            row(i ? "figures" : "IPC", text);
+}
+
 static int installation_print(bool *ret_fine)
 {
     struct probe probe;
@@ -142,6 +157,7 @@ static int installation_print(bool *ret_fine)
         row("runtime", "no shared libcudart on the loader's path (programs may bring their own)");
     toolkit_print();
     row("CUPTI", *probe.cupti ? probe.cupti : "not found");
+    places_print();
     return r;
 }
 
