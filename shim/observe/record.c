@@ -54,7 +54,8 @@ static struct trace_writer *writer_open(const char *pattern)
         error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
         return writer;
-    snprintf(line, sizeof(line), "no trace: %s: %s", pattern, strerror(-error));
+    snprintf(line, sizeof(line), "no trace: %s: %s", pattern,
+             error == -EINVAL ? "not the name of a file" : strerror(-error));
     say_line(line);
     return NULL;
 }
