@@ -39,7 +39,7 @@ def check_hardening(path):
         code = subprocess.run(["objdump", "-d", path], text=True, check=True,
                               capture_output=True).stdout
         assert code.count("endbr64") > 20, f"{path.name} has no landing pads"
-        assert not re.search(r"<(dlsym|dlvsym)@@?.*>:\n(?!.*endbr64)", code), path.name
+        assert not re.search(r"<(dlsym|dlvsym)(@@?(?!plt).*)?>:\n(?!.*endbr64)", code), path.name
 
 
 built = subprocess.run([ROOT / "tools/package"], text=True, check=True, capture_output=True)
