@@ -62,13 +62,11 @@ int live_page_create(const char *where, const char *command, bool pooled,
 void live_page_remove(const char *where, struct live_page *page)
 {
     char name[LIVE_NAME_BYTES];
-    int directory = page ? living_directory_open(where, false) : -1;
 
-    if (directory < 0)
+    if (!page)
         return;
     name_of(name);
-    unlinkat(directory, name, 0);
-    close(directory);
+    living_file_remove(where, name);
 }
 
 void live_page_begin(struct live_page *page)

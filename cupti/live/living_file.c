@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -21,6 +21,10 @@
 #define CREATE_TRIES  8
 #define VISIT_BYTES   4096
 #define VISIT_BUFFERS 256 /* of VISIT_BYTES: directory entries looked at in one visit */
+#define PATH_BYTES    1152
+
+/* Numbers of places. */
+enum { PLACE_GIVEN, PLACE_RUNTIME, PLACE_OF_USER, PLACE_OTHERS, PLACES = PLACE_OTHERS + 8 };
 
 static bool is_private(const struct stat *status, mode_t type)
 {
@@ -28,22 +32,92 @@ static bool is_private(const struct stat *status, mode_t type)
            !(status->st_mode & 077);
 }
 
-int living_directory_open(const char *where, bool create)
+/**
+ * The places a directory of this user may have, in the order they are tried: another user may have
+ * taken the first names. Errors: -ENOENT there are no more; -EAGAIN there is none of this number.
+ */
+static int place_path(const char *where, unsigned number, char *ret_path, size_t path_bytes)
 {
-    char path[PATH_MAX];
+    const char *runtime = number == PLACE_RUNTIME ? getenv("XDG_RUNTIME_DIR") : NULL;
+    int length;
+
+    if (number >= PLACES)
+        return -ENOENT;
+    if (number == PLACE_RUNTIME && (!runtime || *runtime != '/'))
+        return -EAGAIN;
+    if (number == PLACE_OF_USER)
+        length = snprintf(ret_path, path_bytes, "/run/user/%u/cupool-%u", geteuid(), geteuid());
+    else if (number < PLACE_OTHERS)
+        length = snprintf(ret_path, path_bytes, "%s/cupool-%u", runtime ? runtime : where,
+                          geteuid());
+    else
+        length = snprintf(ret_path, path_bytes, "%s/cupool-%u.%u", where, geteuid(),
+                          number - PLACE_OTHERS + 1);
+    return (size_t)length < path_bytes ? 0 : number ? -EAGAIN : -ENAMETOOLONG;
+}
+
+/** The directory of that path. Errors: -EACCES the name is taken; others as the system said. */
+static int place_open(const char *path, bool create)
+{
     struct stat status;
 
-    if ((size_t)snprintf(path, sizeof path, "%s/cupool-%u", where, geteuid()) >= sizeof path)
-        return -ENAMETOOLONG;
     if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
         return -errno;
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (directory < 0)
-        return -errno;
+        return errno == ENOTDIR || errno == ELOOP ? -EACCES : -errno;
     if (fstat(directory, &status) == 0 && is_private(&status, S_IFDIR))
         return directory;
     close(directory);
     return -EACCES;
+}
+
+int living_directory_open(const char *where, bool create)
+{
+    char path[PATH_BYTES];
+    int first = 0;
+
+    for (unsigned number = 0; number < PLACES; number++) {
+        int r = place_path(where, number, path, sizeof path);
+        if (r == 0)
+            r = place_open(path, create);
+        if (r >= 0)
+            return r;
+        if (number == 0)
+            first = r;
+        /* Others are for a name that is taken, not for a directory that cannot be had. */
+        if (create && first != -EACCES)
+            break;
+    }
+    return first;
+}
+
+int living_directory_next(const char *where, unsigned *number)
+{
+    char path[PATH_BYTES];
+
+    for (; *number < PLACES; (*number)++) {
+        int r = place_path(where, *number, path, sizeof path);
+        if (r == 0)
+            r = place_open(path, false);
+        if (r >= 0) {
+            (*number)++;
+            return r;
+        }
+    }
+    return -ENOENT;
+}
+
+bool living_directory_is_taken(const char *where, char *ret_path, size_t path_bytes,
+                               uid_t *ret_owner)
+{
+    struct stat status;
+
+    if (place_path(where, 0, ret_path, path_bytes) < 0 || lstat(ret_path, &status) < 0 ||
+        is_private(&status, S_IFDIR))
+        return false;
+    *ret_owner = status.st_uid;
+    return true;
 }
 
 /** A file with our lock on it that is still in the directory: a sweep may come in between. */
@@ -114,6 +188,29 @@ int living_file_open(int directory, const char *name)
         return file;
     close(file);
     return error;
+}
+
+int living_file_find(const char *where, const char *name)
+{
+    unsigned number = 0;
+    int directory, file = -ENOENT;
+
+    while (file < 0 && (directory = living_directory_next(where, &number)) >= 0) {
+        file = living_file_open(directory, name);
+        close(directory);
+    }
+    return file;
+}
+
+void living_file_remove(const char *where, const char *name)
+{
+    unsigned number = 0;
+    int directory;
+
+    while ((directory = living_directory_next(where, &number)) >= 0) {
+        unlinkat(directory, name, 0);
+        close(directory);
+    }
 }
 
 struct visit {

@@ -15,12 +15,25 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /**
- * Opens the directory WHERE/cupool-UID of the effective user; `create` makes it, mode 0700.
- * Returns a descriptor. Errors: -EACCES it is not this user's alone; others as the system said.
+ * Opens the directory WHERE/cupool-UID of the effective user; `create` makes it, mode 0700. Where
+ * that name is taken by what is not this user's alone, another place is used: the same name in
+ * XDG_RUNTIME_DIR or /run/user/UID, then WHERE/cupool-UID.1 to .8. Returns a descriptor.
+ * Errors: -EACCES all of them are taken; others as the system said of WHERE.
  */
 int living_directory_open(const char *where, bool create);
+
+/**
+ * Every such directory there is, one after the other; `number` begins with 0. What one process made
+ * in another place must be found by those that see the first name free. Errors: -ENOENT no more.
+ */
+int living_directory_next(const char *where, unsigned *number);
+
+/** Whether WHERE/cupool-UID is not this user's alone; its path, and who owns it. */
+bool living_directory_is_taken(const char *where, char *ret_path, size_t path_bytes,
+                               uid_t *ret_owner);
 
 /**
  * Makes a file of zeros and maps it, shared, for reading and writing. The file is allocated in
@@ -35,6 +48,12 @@ int living_file_create(int directory, const char *name, size_t bytes, void **ret
  * this user's alone; others as the system said.
  */
 int living_file_open(int directory, const char *name);
+
+/** The same in whichever of the directories it is. */
+int living_file_find(const char *where, const char *name);
+
+/** Removes a file of this process from whichever of the directories it is in. */
+void living_file_remove(const char *where, const char *name);
 
 /**
  * Visits the files whose names begin with `prefix` and whose processes live, and removes the files

@@ -108,11 +108,17 @@ static int exit_write(int fd, int wait_status)
 
 int trace_file_append_exit(const char *path, int wait_status)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC), r;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY), r;
+    struct stat status;
 
     if (fd < 0)
         return -errno;
-    r = exit_write(fd, wait_status);
+    if (fstat(fd, &status) < 0)
+        r = -errno;
+    else if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+        r = -EACCES;
+    else
+        r = exit_write(fd, wait_status);
     if (close(fd) < 0 && r == 0)
         r = -errno;
     return r;

@@ -275,10 +275,10 @@ static int carry_write(struct trace_ring *ring)
     uint64_t blocks = (writer.whole_bytes + PIECE_BYTES - 1) / PIECE_BYTES;
 
     if (blocks > trace_store_left_locked(ring->store))
-        return -EFBIG;
+        return ring->store->limit_error;
     trace_fold_write(&ring->fold, ring->store->sequence, ring->progress, rows, carry_put, &writer);
     if (writer.error)
-        return writer.error == -EAGAIN ? -EFBIG : writer.error;
+        return writer.error == -EAGAIN ? ring->store->limit_error : writer.error;
     ring->number++;
     ring->carry_blocks = blocks;
     return 0;

@@ -59,6 +59,14 @@ static int path_absolute(const char *path, char *ret_path, size_t ret_path_bytes
     return length < 0 || (size_t)length >= ret_path_bytes ? -ENAMETOOLONG : 0;
 }
 
+/** Whether a name leads to what is no file: beside a device or a pipe no trace is wanted. */
+static bool is_special(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 /** Creates the first free one of PATH, PATH.PID, PATH.PID.1, … */
 static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_bytes)
 {
@@ -77,7 +85,7 @@ static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_b
         r = file_create(ret_path);
         if (r != -EEXIST)
             return r;
-        r = 0;
+        r = i < 0 && is_special(absolute) ? -EINVAL : 0;
     }
     return r < 0 ? r : -EEXIST;
 }
@@ -219,6 +227,7 @@ int trace_store_take_locked(struct trace_store *store, enum trace_store_use use,
     if ((r == -ENOSPC || r == -EDQUOT || r == -EFBIG) && store->at &&
         store->blocks >= FEWEST_BLOCKS) {
         store->most_blocks = store->blocks;
+        store->limit_error = r;
         r = -EAGAIN;
     }
     if (r < 0)
@@ -269,6 +278,7 @@ static int limit_set(struct trace_store *store, uint64_t most_bytes)
     if (blocks <= FEWEST_BLOCKS)
         return -EINVAL;
     store->most_blocks = blocks - 1;
+    store->limit_error = -EFBIG;
     store->at = pages_map(blocks * sizeof *store->at);
     store->spare = pages_map(blocks * sizeof *store->spare);
     return store->at && store->spare ? 0 : -ENOMEM;

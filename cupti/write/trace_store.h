@@ -54,6 +54,7 @@ struct trace_store {
     uint64_t step_blocks;  /* size of the next step; guarded by lock */
     uint64_t blocks;       /* of the file in use, the file header included; guarded by lock */
     uint64_t most_blocks;  /* 0: no limit; guarded by lock */
+    int limit_error;       /* why there are no more than most_blocks; guarded by lock */
     uint32_t sequence;     /* of the next block; guarded by lock */
     struct trace_store_place *at; /* by position; NULL: no limit; entries guarded by lock */
     uint32_t *spare;              /* positions of blocks that were given back; guarded by lock */
@@ -64,7 +65,8 @@ struct trace_store {
 
 /**
  * Creates the file, or PATH.PID, or PATH.PID.N where the name is taken. `most_bytes`: a limit of
- * its size, one block for EXIT included; 0: none. Errors: negative errno.
+ * its size, one block for EXIT included; 0: none. Errors: -EINVAL there is something that is not a
+ * file; other negative errno.
  */
 int trace_store_open(struct trace_store *ret_store, const char *path, uint64_t most_bytes);
 

@@ -30,7 +30,8 @@ struct trace_writer;
 /**
  * Creates the file of an already expanded path (see trace_path_expand). An existing file is never
  * overwritten: ".PID" (and then ".PID.N") is appended to the name instead.
- * Errors: the negative errno of the failing call.
+ * Errors: -EINVAL the name is that of a device, a pipe or a directory; the negative errno of the
+ * failing call.
  */
 int trace_writer_open(const char *path, struct trace_writer **ret_writer);
 

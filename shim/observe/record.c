@@ -56,10 +56,9 @@ static struct trace_writer *writer_open(const char *pattern)
         error = trace_writer_open_limited(path, trace_limit(), &writer);
     if (error == 0)
         return writer;
-    int length = snprintf(line, sizeof(line), "cupool: no trace: %s: %s\n", pattern,
-                          strerror(-error));
-    if (length > 0)
-        say(line);
+    snprintf(line, sizeof(line), "no trace: %s: %s", pattern,
+             error == -EINVAL ? "not the name of a file" : strerror(-error));
+    say_line(line);
     return NULL;
 }
 

@@ -97,7 +97,7 @@ void options_init(struct options *ret_options);
 
 /**
  * Built-in values, then every source of this process's environment.
- * Returns the number of problems; each was told to `complain` (may be NULL).
+ * Returns the number of problems; `complain` (may be NULL) gets the first ten, then how many more.
  */
 int options_load(struct options *ret_options, options_complain *complain, void *state);
 

@@ -22,6 +22,9 @@ extern char **environ;
 static const char *const other_variables[] = {"CUPOOL_CONF", "CUPOOL_LIBRARY"};
 static const char test_prefix[] = "CUPOOL_TEST_";
 
+#define FILE_BYTES_MOST 65536
+#define COMPLAINTS_MOST 10
+
 static const char blanks[] = " \t\r";
 
 static char *trim(char *text)
@@ -88,6 +91,7 @@ int options_set_list(struct options *options, const char *list, options_complain
 /** State of reading a file line by line. */
 struct line_reader {
     int fd;
+    size_t left; /* bytes that are still to be read */
     size_t begin, end;
     char buffer[OPTIONS_LINE_BYTES];
 };
@@ -99,10 +103,12 @@ static int reader_byte(struct line_reader *reader)
         ssize_t got;
 
         do
-            got = read(reader->fd, reader->buffer, sizeof reader->buffer);
+            got = read(reader->fd, reader->buffer,
+                       reader->left < sizeof reader->buffer ? reader->left : sizeof reader->buffer);
         while (got < 0 && errno == EINTR);
         if (got <= 0)
             return got < 0 ? -errno - 1 : -1;
+        reader->left -= (size_t)got;
         reader->begin = 0;
         reader->end = (size_t)got;
     }
@@ -133,14 +139,20 @@ static int file_error(const char *path, int error, options_complain *complain, v
 {
     char line[OPTIONS_LINE_BYTES];
 
-    snprintf(line, sizeof line, "CUPOOL_CONF: cannot read '%.1000s': %s", path, strerror(-error));
+    snprintf(line, sizeof line, "CUPOOL_CONF: cannot read '%.800s': %s", path,
+             error == -EINVAL  ? "not a regular file"
+             : error == -EFBIG ? "longer than 64 KiB"
+                               : strerror(-error));
     if (complain)
         complain(state, line);
     return 1;
 }
 
-/** Only a file: a program must not wait for what a pipe or a device may have to say. */
-static int file_open(const char *path)
+/**
+ * Only a file of bounded length: a program must not wait for what a pipe or a device may have to
+ * say. What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
+ */
+static int file_open(const char *path, size_t *ret_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
@@ -154,8 +166,12 @@ static int file_open(const char *path)
         r = -EISDIR;
     else if (!S_ISREG(status.st_mode))
         r = -EINVAL;
-    if (r == 0)
+    else if (status.st_size > FILE_BYTES_MOST)
+        r = -EFBIG;
+    if (r == 0) {
+        *ret_bytes = (size_t)status.st_size;
         return fd;
+    }
     close(fd);
     return r;
 }
@@ -163,11 +179,12 @@ static int file_open(const char *path)
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state)
 {
-    struct line_reader reader = {.fd = file_open(path)};
+    struct line_reader reader = {0};
     char line[OPTIONS_LINE_BYTES], where[OPTIONS_LINE_BYTES / 2];
     int problems = 0, number = 0, r;
     bool cut;
 
+    reader.fd = file_open(path, &reader.left);
     if (reader.fd < 0)
         return file_error(path, reader.fd, complain, state);
     while ((r = reader_line(&reader, line, sizeof line, &cut)) > 0) {
@@ -210,18 +227,47 @@ static int variable_set(struct options *options, const char *variable, options_c
            0;
 }
 
+/** Passes the first complaints on. */
+struct complaints {
+    options_complain *complain;
+    void *state;
+    int count;
+};
+
+static void complain_bounded(void *state, const char *line)
+{
+    struct complaints *complaints = state;
+
+    if (complaints->complain && complaints->count++ < COMPLAINTS_MOST)
+        complaints->complain(complaints->state, line);
+}
+
+/** Says how many complaints were not passed on. */
+static void complaints_end(const struct complaints *complaints)
+{
+    char line[64];
+
+    if (complaints->count <= COMPLAINTS_MOST)
+        return;
+    snprintf(line, sizeof line, "%d more bad options: correct those named first",
+             complaints->count - COMPLAINTS_MOST);
+    complaints->complain(complaints->state, line);
+}
+
 int options_load(struct options *ret_options, options_complain *complain, void *state)
 {
     const char *file = getenv("CUPOOL_CONF"), *list = getenv("CUPOOL");
+    struct complaints complaints = {complain, state, 0};
     int problems = 0;
 
     options_init(ret_options);
     if (file && *file)
-        problems += options_read_file(ret_options, file, complain, state);
+        problems += options_read_file(ret_options, file, complain_bounded, &complaints);
     if (list && *list)
-        problems += options_set_list(ret_options, list, complain, state);
+        problems += options_set_list(ret_options, list, complain_bounded, &complaints);
     for (char **variable = environ; variable && *variable; variable++)
         if (!strncmp(*variable, "CUPOOL_", strlen("CUPOOL_")))
-            problems += variable_set(ret_options, *variable, complain, state);
+            problems += variable_set(ret_options, *variable, complain_bounded, &complaints);
+    complaints_end(&complaints);
     return problems;
 }

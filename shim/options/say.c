@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/safe_text.h"
+
 static const int deadly[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
 
 #define DEADLY (sizeof(deadly) / sizeof(deadly[0]))
@@ -61,4 +63,15 @@ void say(const char *text)
     if (somebody_reads())
         write_held(text);
     errno = saved_errno;
+}
+
+void say_line(const char *text)
+{
+    static const char prefix[] = "cupool: ";
+    char line[1024];
+    size_t used = sizeof(prefix) - 1;
+    memcpy(line, prefix, used);
+    used += safe_text_copy(line + used, sizeof(line) - used - 1, text);
+    memcpy(line + used, "\n", 2);
+    say(line);
 }

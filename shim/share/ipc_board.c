@@ -41,18 +41,18 @@ static void name_of(const uint8_t id[16], char ret_name[NAME_BYTES])
         snprintf(end, 3, "%02x", id[i]);
 }
 
-/* The directory of this user. */
-static int directory_open(bool create)
+/* Where this user's directory is made; NULL: nowhere. */
+static const char *where(void)
 {
-    const char *where = shim_options()->ipc;
-    return strcmp(where, "off") == 0 ? -ENOTSUP : living_directory_open(where, create);
+    const char *directory = shim_options()->ipc;
+    return strcmp(directory, "off") == 0 ? NULL : directory;
 }
 
 static int board_create_locked(void)
 {
     char name[NAME_BYTES];
     void *map;
-    int directory = directory_open(true);
+    int directory = where() ? living_directory_open(where(), true) : -ENOTSUP;
     if (directory < 0)
         return directory;
     living_files_visit(directory, BOARD_PREFIX, NULL, NULL);
@@ -171,16 +171,14 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
         return -EINVAL;
     if (ipc_token_parse(given, &token) < 0)
         return -ENOENT;
-    int directory = directory_open(false);
-    if (directory < 0)
-        return directory;
+    if (!where())
+        return -ENOTSUP;
     name_of(token.board, name);
-    int file = living_file_open(directory, name), error = file;
+    int file = living_file_find(where(), name), error = file;
     if (file >= 0) {
         error = ipc_token_look_up(file, &token, ret_block);
         close(file);
     }
-    close(directory);
     return error;
 }
 
@@ -200,11 +198,12 @@ static void board_search(void *state, int file, const char *name)
 int ipc_board_look_up_whole(const CUipcMemHandle *handle, struct ipc_block *ret_block)
 {
     struct quest quest = {.handle = handle};
-    int directory = directory_open(false);
-    if (directory < 0)
-        return directory;
-    living_files_visit(directory, BOARD_PREFIX, board_search, &quest);
-    close(directory);
+    unsigned number = 0;
+    int directory;
+    while (where() && !quest.found && (directory = living_directory_next(where(), &number)) >= 0) {
+        living_files_visit(directory, BOARD_PREFIX, board_search, &quest);
+        close(directory);
+    }
     if (!quest.found)
         return -ENOENT;
     *ret_block = quest.block;
@@ -215,11 +214,9 @@ void ipc_board_close(void)
 {
     char name[NAME_BYTES];
     pthread_mutex_lock(&lock);
-    int directory = slots ? directory_open(false) : -1;
-    if (directory >= 0) {
+    if (slots && where()) {
         name_of(board_id, name);
-        unlinkat(directory, name, 0);
-        close(directory);
+        living_file_remove(where(), name);
     }
     pthread_mutex_unlock(&lock);
 }

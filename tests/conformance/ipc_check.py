@@ -140,19 +140,50 @@ def check_nowhere(suite, failures, path, door):
     """Without a directory that is the user's own, the export fails and says so."""
     refused(suite, failures, path, door, "mode:pool,ipc:off", "off")
     refused(suite, failures, path, door, "mode:pool,ipc:/nonexistent", "no directory")
+    print(f"{door}: refused where there is no place")
+
+
+def taken_places(suite, door):
+    """Directories whose first name is not this user's alone: a link, open to others, another's."""
     linked = Place(suite, "linked-" + door)
     os.mkdir(linked.own + ".there", 0o700)
     os.symlink(linked.own + ".there", linked.own)
-    refused(suite, failures, path, door, linked.options(), "a link")
+    yield linked, "a link"
+    file = Place(suite, "file-" + door)
+    os.mkfifo(file.own)
+    yield file, "a pipe"
     shared = Place(suite, "shared-" + door)
     os.mkdir(shared.own)
     os.chmod(shared.own, 0o755)
-    refused(suite, failures, path, door, shared.options(), "others may enter")
+    yield shared, "others may enter"
     if os.geteuid() == 0:
-        os.chmod(shared.own, 0o700)
-        os.chown(shared.own, 65534, -1)
-        refused(suite, failures, path, door, shared.options(), "of another user")
-    print(f"{door}: refused where there is no place")
+        foreign = Place(suite, "foreign-" + door)
+        os.mkdir(foreign.own, 0o700)
+        os.chown(foreign.own, 65534, -1)
+        yield foreign, "of another user"
+
+
+def check_taken(suite, failures, path, door):
+    """Where the name is taken another place is found, by either side, and no file is left."""
+    for place, why in taken_places(suite, door):
+        runtime = os.path.join(place.path, "runtime")
+        os.mkdir(runtime, 0o700)
+        for variables in ({}, {"XDG_RUNTIME_DIR": runtime}):
+            os.environ.pop("XDG_RUNTIME_DIR", None)
+            os.environ.update(variables)
+            exporter = Exporter(suite, path, door, place.options())
+            output = opened(suite, path, door, place.options(), exporter.handles)
+            found = re.findall(r"bytes: (\d+) (\d+)", output)
+            failures.expect(len(found) == 6, f"{door}, {why}, {variables}: {output}")
+            beside = os.path.join(runtime, os.path.basename(place.own))
+            if variables:
+                failures.expect(len(os.listdir(beside)) == 1, f"{door}, {why}: not in {beside}")
+            exporter.end()
+            left = [name for _, _, files in os.walk(place.path) for name in files
+                    if name.startswith("ipc.")]
+            failures.expect(not left, f"{door}, {why}: left {left}")
+        os.environ.pop("XDG_RUNTIME_DIR", None)
+    print(f"{door}: another place where the first is taken")
 
 
 def check_descriptors(suite, failures, path, door, place):
@@ -260,6 +291,7 @@ def main():
         check_nowhere(suite, failures, path, door)
         check_ranges(suite, failures, path, door, place)
         check_lies(suite, failures, path, door, place)
+        check_taken(suite, failures, path, door)
     check_damaged_tokens(suite, failures, *suite.doors()[0], place)
     return 1 if failures.count else 0
 

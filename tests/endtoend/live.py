@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 import urllib.error
@@ -196,13 +197,38 @@ class Live(unittest.TestCase):
         self.assertNotIn(f'pid="{process.pid}"', self.cupool("metrics").stdout)
         directory.chmod(0o755)
         told = self.cupool("metrics")
-        self.assertEqual(told.returncode, 2)
-        self.assertIn("Permission denied", told.stderr)
+        self.assertEqual(told.returncode, 0)
+        self.assertIn(f"{directory} is not a directory of yours alone", told.stderr)
         directory.chmod(0o700)
 
-    def serve(self):
+    def test_a_name_that_is_taken(self):
+        """Another place is used and read, and whoever took the first is named."""
+        taken = self.place / f"cupool-{os.geteuid()}"
+        taken.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(taken, 65534, -1)
+        else:
+            taken.chmod(0o755)
+        process = self.start()
+        self.order(process, "hold 2 4096")
+        self.assertEqual(list(taken.iterdir()), [])
+        told = self.cupool("metrics")
+        self.assertEqual(self.figure(self.samples(told.stdout), "cupool_pool_live_blocks",
+                                     process.pid), 2)
+        self.assertIn(str(taken), told.stderr)
+        self.assertIn("belongs to user 65534" if os.geteuid() == 0 else "yours alone", told.stderr)
+        self.assertIn(str(taken), self.cupool("top", "--count", "1").stderr)
+        run = MACHINE.run([str(MACHINE.cupool), "run", "--sim", "-O", f"live:{self.place}",
+                           "-o", str(self.place / "t.cupool"), "--", "true"])
+        self.assertIn(str(taken), run.stderr.decode())
+        doctor = MACHINE.run([str(MACHINE.cupool), "doctor"], CUPOOL_LIVE=str(self.place))
+        self.assertIn(str(taken), doctor.stdout.decode())
+        self.stop(process)
+        self.assertEqual([path for path in self.place.rglob("live.*")], [])
+
+    def serve(self, *words):
         server = subprocess.Popen(
-            [MACHINE.cupool, "metrics", "--listen", "127.0.0.1:0", "--from", self.place],
+            [MACHINE.cupool, "metrics", "--listen", "127.0.0.1:0", "--from", self.place, *words],
             stderr=subprocess.PIPE, text=True)
         self.stack.callback(self.interrupt, server)
         line = server.stderr.readline()
@@ -231,6 +257,59 @@ class Live(unittest.TestCase):
                 urllib.request.urlopen(address + path, data=body)
             self.assertEqual(refused.exception.code, code)
             refused.exception.close()
+
+    def answered(self, port, *hosts, version="1.1"):
+        """The status of an answer to a request by these names."""
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+            names = "".join(f"Host: {host}\r\n" for host in hosts)
+            connection.sendall(f"GET /metrics HTTP/{version}\r\n{names}\r\n".encode())
+            return int(connection.makefile("rb").readline().split()[1])
+
+    def test_the_server_answers_to_its_names_only(self):
+        """A browser's page could otherwise point a name of its own at this address."""
+        port = self.serve("--allow-host", "gpu7.example", "--allow-host", "gpu7")
+        for host in ("127.0.0.1", f"127.0.0.1:{port}", "localhost", "LocalHost:80", "[::1]:9",
+                     "gpu7", "gpu7.example", f"GPU7.example.:{port}", "10.1.2.3:9"):
+            self.assertEqual(self.answered(port, host), 200, host)
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "gpu7.evil",
+                     "localhost.evil", "localhost:80@evil", "127.0.0.1 evil", "", "[::1]evil", ":1",
+                     "127.0.0.1:evil"):
+            self.assertIn(self.answered(port, host), (400, 403), host)
+        self.assertIn(self.answered(port, "localhost", "evil.example"), (400, 403))
+        self.assertIn(self.answered(port, "evil.example", "localhost"), (400, 403))
+        self.assertIn(self.answered(port, version="1.0"), (400, 403))
+        self.assertEqual(self.answered(port, "localhost", version="1.0"), 200)
+
+    def test_slow_clients_do_not_hold_the_server(self):
+        """All connections are taken by clients that never stand still and never end."""
+        port = self.serve()
+        full, stop = threading.Event(), threading.Event()
+
+        def trickle():
+            clients = [socket.create_connection(("127.0.0.1", port), PATIENCE_S) for _ in range(32)]
+            for client in clients:
+                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
+            full.set()
+            while not stop.wait(0.3):
+                for client in clients:
+                    with contextlib.suppress(OSError):
+                        client.send(b"x")
+            for client in clients:
+                client.close()
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            full.wait(PATIENCE_S)
+            status, deadline = None, time.monotonic() + PATIENCE_S
+            while status != 200 and time.monotonic() < deadline:
+                with contextlib.suppress(OSError, IndexError):
+                    status = self.answered(port, "localhost")
+                time.sleep(0.2)
+            self.assertEqual(status, 200)
+        finally:
+            stop.set()
+            thread.join()
 
     def test_prometheus_scrapes_it(self):
         program = prometheus()
@@ -267,6 +346,11 @@ class Live(unittest.TestCase):
                                 (["top", "--count", "0"], "from 1"), (["top", "1", "2"], "one process"),
                                 (["top", "1"], "no figures of process 1"),
                                 (["metrics", "--listen", "nowhere"], "HOST:PORT"),
+                                (["metrics", "--listen", "127.0.0.1:99999"], "65535"),
+                                (["metrics", "--listen", "127.0.0.1:"], "HOST:PORT"),
+                                (["metrics", "--listen", "127.0.0.1:-1"], "HOST:PORT"),
+                                (["metrics", "--listen", "127.0.0.1:1x"], "HOST:PORT"),
+                                (["metrics", "--listen", "127.0.0.1:http"], "HOST:PORT"),
                                 (["metrics", "--listen", "256.0.0.1:1"], "256.0.0.1")):
             told = self.cupool(*words)
             self.assertEqual((told.returncode, told.stdout), (2, ""), words)

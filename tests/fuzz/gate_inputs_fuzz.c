@@ -17,12 +17,31 @@
 #include "tests/fuzz/fuzz.h"
 #include "tools/budget/budget.h"
 #include "tools/budget/difference.h"
+#include "tools/base/escape.h"
 #include "tools/budget/snapshot.h"
 
+/** An error is said as one line that holds nothing but what may be in a line. */
 static void why_check(const char *why)
 {
-    if (!*why || strchr(why, '\n'))
+    char *line = NULL;
+    size_t bytes = 0;
+    uint32_t character;
+    FILE *out = open_memstream(&line, &bytes);
+
+    if (!*why || !out)
         abort();
+    escape_line(out, "cupool check: %s", why);
+    if (fclose(out) != 0 || !bytes || line[bytes - 1] != '\n')
+        abort();
+    for (size_t at = 0; at < bytes - 1;) {
+        size_t length = escape_next(line + at, &character);
+
+        if ((unsigned char)line[at] < ' ' || strncmp(line + at, "##", 2) == 0 ||
+            (character == 0xfffd && strncmp(line + at, "\xef\xbf\xbd", 3) != 0))
+            abort();
+        at += length;
+    }
+    free(line);
 }
 
 static void difference_make(const struct snapshot *base, const struct snapshot *fresh)

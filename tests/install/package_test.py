@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """One command builds a Debian package, and what it holds runs from where it was unpacked."""
 
+import os
 import pathlib
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +19,29 @@ if not (shutil.which("dpkg-buildpackage") and shutil.which("dh")):
     print("skipped: debhelper is not installed (apt-get install debhelper)")
     sys.exit(77)
 
+
+
+def readelf(option, path):
+    return subprocess.run(["readelf", "-W", option, path], text=True, check=True,
+                          capture_output=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}).stdout
+
+
+def check_hardening(path):
+    """Bound at the start, read-only afterwards, no executable stack, marked for shadow stacks."""
+    dynamic, segments = readelf("-d", path), readelf("-l", path)
+    assert "BIND_NOW" in dynamic or " NOW" in dynamic, f"{path.name} is bound lazily"
+    assert "GNU_RELRO" in segments and "TEXTREL" not in dynamic, f"{path.name} stays writable"
+    stack = next(line for line in segments.splitlines() if "GNU_STACK" in line)
+    assert "RWE" not in stack, f"{path.name} has an executable stack"
+    assert "DYN" in readelf("-h", path), f"{path.name} is not position-independent"
+    if platform.machine() == "x86_64":
+        assert "SHSTK" in readelf("-n", path), f"{path.name} is not marked for shadow stacks"
+        code = subprocess.run(["objdump", "-d", path], text=True, check=True,
+                              capture_output=True).stdout
+        assert code.count("endbr64") > 20, f"{path.name} has no landing pads"
+        assert not re.search(r"<(dlsym|dlvsym)(@@?(?!plt).*)?>:\n(?!.*endbr64)", code), path.name
+
+
 built = subprocess.run([ROOT / "tools/package"], text=True, check=True, capture_output=True)
 package = ROOT / built.stdout.split()[-1]
 with tempfile.TemporaryDirectory(prefix="cupool-package-") as directory:
@@ -27,6 +53,9 @@ with tempfile.TemporaryDirectory(prefix="cupool-package-") as directory:
                           capture_output=True).stdout
     for name in ("libcupool.so", "cupool/sim/libcuda.so.1"):
         assert f"{root}/usr/lib" in told and name in told, told
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF":
+            check_hardening(path)
 depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], text=True, check=True,
                          capture_output=True).stdout
 assert "libjansson4" in depends and "cuda" not in depends, depends

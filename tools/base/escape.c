@@ -1,152 +1,165 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See escape.h. Every form is one function that prints one character, so none of them ever sees a
- * byte that was not decoded and checked first.
+ * See escape.h. A form is a row of the table: what a tab and the two line ends become, and which
+ * signs are written in another way. None of them ever sees a byte that was not decoded and checked
+ * first (cupti/base/safe_text.h).
  */
 #include "tools/base/escape.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define REPLACEMENT 0xfffdU
+#include "cupti/base/safe_text.h"
 
-static bool is_harmless(uint32_t c)
-{
-    if (c < 0x20)
-        return c == '\t' || c == '\n' || c == '\r';
-    return !(c >= 0x7f && c < 0xa0) && !(c >= 0x200e && c <= 0x200f) &&
-           !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069) &&
-           !(c >= 0xd800 && c < 0xe000) && c != 0xfeff && (c & 0xfffe) != 0xfffe && c < 0x110000;
-}
+static const struct form {
+    const char *tab, *feed, *end; /* what \t, \n and \r become */
+    struct {
+        const char *signs, *format; /* %c or a form of number */
+    } rule[2];
+    bool is_line; /* commands of CI services are broken up */
+} forms[ESCAPE_FORMS] = {
+    [ESCAPE_HTML] = {"\t", "\n", " ", {{"&<>\"'`", "&#%u;"}}, false},
+    /* Entities where GitHub would still act on the bare character: mentions, references, rows. */
+    [ESCAPE_MARKDOWN] = {" ", " ", " ", {{"&<>\"'|@#\\`", "&#%u;"}, {"*_[]~!$", "\\%c"}}, false},
+    [ESCAPE_JSON] =
+        {"\\u0009", "\\u000a", "\\u000d", {{"\"\\", "\\%c"}, {"<>&", "\\u%04x"}}, false},
+    [ESCAPE_CSV] = {"\t", "\n", "\r", {{"\"", "\"%c"}}, false},
+    [ESCAPE_LABEL] = {" ", "\\n", " ", {{"\"\\", "\\%c"}}, false},
+    [ESCAPE_FRAME] = {" ", " ", " ", {{";", ":"}}, true},
+    [ESCAPE_LINE] = {" ", " ", " ", {{NULL, NULL}}, true},
+    [ESCAPE_XML] = {"&#9;", "&#10;", "&#13;", {{"&<>\"'", "&#%u;"}}, false},
+    [ESCAPE_GITHUB] = {" ", "%0A", "%0D", {{"%", "%%%02X"}}, false},
+    [ESCAPE_GITHUB_PROPERTY] = {" ", "%0A", "%0D", {{"%:,", "%%%02X"}}, false},
+};
 
 size_t escape_next(const char *text, uint32_t *ret_character)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *byte = (const unsigned char *)text;
-    size_t length = *byte < 0x80   ? 1
-                    : *byte < 0xc2 ? 0
-                    : *byte < 0xe0 ? 2
-                    : *byte < 0xf0 ? 3
-                    : *byte < 0xf5 ? 4
-                                   : 0;
-    uint32_t character = length == 1 ? *byte : *byte & (0x7fU >> length);
-
-    *ret_character = REPLACEMENT;
-    if (!length)
-        return 1;
-    for (size_t i = 1; i < length; i++) {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 1;
-        character = character << 6 | (byte[i] & 0x3f);
-    }
-    if (character >= least[length] && is_harmless(character))
-        *ret_character = character;
-    return length;
+    return safe_text_next(text, ret_character);
 }
 
-static void utf8_print(FILE *out, uint32_t c)
+static const char *break_text(const struct form *form, uint32_t c)
 {
-    if (c < 0x80) {
-        fputc((int)c, out);
-        return;
-    }
-    if (c < 0x800) {
-        fputc((int)(0xc0 | c >> 6), out);
+    return c == '\t' ? form->tab : c == '\n' ? form->feed : c == '\r' ? form->end : NULL;
+}
+
+static const char *sign_format(const struct form *form, uint32_t c)
+{
+    for (size_t i = 0; i < sizeof form->rule / sizeof *form->rule && form->rule[i].signs; i++)
+        if (c && c < 0x80 && strchr(form->rule[i].signs, (int)c))
+            return form->rule[i].format;
+    return NULL;
+}
+
+static void character_print(FILE *out, const struct form *form, struct safe_text_line *line,
+                            uint32_t c)
+{
+    const char *text = break_text(form, c), *format = sign_format(form, c);
+    char bytes[5];
+
+    if (text && !form->is_line) {
+        fputs(text, out);
+    } else if (format) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        fprintf(out, format, (unsigned)c); /* one of the table above */
+#pragma GCC diagnostic pop
+    } else if (form->is_line) {
+        fwrite(bytes, 1, safe_text_line_next(line, c, bytes), out);
     } else {
-        if (c < 0x10000) {
-            fputc((int)(0xe0 | c >> 12), out);
-        } else {
-            fputc((int)(0xf0 | c >> 18), out);
-            fputc((int)(0x80 | (c >> 12 & 0x3f)), out);
-        }
-        fputc((int)(0x80 | (c >> 6 & 0x3f)), out);
+        fwrite(bytes, 1, safe_text_encode(c, bytes), out);
     }
-    fputc((int)(0x80 | (c & 0x3f)), out);
 }
 
-static bool is_one_of(uint32_t c, const char *set)
+/** What a spreadsheet takes for the beginning of a formula; as wide characters, too. */
+static bool begins_formula(uint32_t c)
 {
-    return c && c < 0x80 && strchr(set, (int)c);
+    static const uint32_t signs[] = {'=',  '+',    '-',    '@',    '\t',
+                                     '\r', 0xff1d, 0xff0b, 0xff0d, 0xff20};
+
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (c == signs[i])
+            return true;
+    return false;
 }
 
-static void html_print(FILE *out, uint32_t c)
+/** Whether what follows could be taken for the beginning of a cell, some say of another. */
+static bool ends_cell(uint32_t c)
 {
-    if (is_one_of(c, "&<>\"'`"))
-        fprintf(out, "&#%u;", c);
-    else
-        utf8_print(out, c == '\r' ? ' ' : c);
+    return c == ';' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/** Entities where GitHub would still act on the bare character: mentions, references, rows. */
-static void markdown_print(FILE *out, uint32_t c)
+static bool is_blank(uint32_t c)
 {
-    if (is_one_of(c, "&<>\"'|@#\\`"))
-        fprintf(out, "&#%u;", c);
-    else if (is_one_of(c, "*_[]~!$"))
-        fprintf(out, "\\%c", (char)c);
-    else
-        utf8_print(out, is_one_of(c, "\t\r\n") ? ' ' : c);
+    return c == ' ' || c == 0xa0 || c == 0x3000;
 }
 
-static void json_print(FILE *out, uint32_t c)
+static void text_print(FILE *out, const struct form *form, const char *text)
 {
-    if (is_one_of(c, "\"\\"))
-        fprintf(out, "\\%c", (char)c);
-    else if (c < 0x20 || is_one_of(c, "<>&"))
-        fprintf(out, "\\u%04x", c);
-    else
-        utf8_print(out, c);
+    struct safe_text_line line = {0};
+    uint32_t character;
+
+    while (*text) {
+        text += safe_text_next(text, &character);
+        character_print(out, form, &line, character);
+    }
 }
 
-static void csv_print(FILE *out, uint32_t c)
+/** The apostrophe in front of what could be run makes it a text. */
+static void cell_print(FILE *out, const char *text)
 {
-    if (c == '"')
-        fputc('"', out);
-    utf8_print(out, c);
-}
+    const char *quote = strpbrk(text, "\",;\t\r\n") ? "\"" : "";
+    bool begins = true;
+    uint32_t c;
 
-static void label_print(FILE *out, uint32_t c)
-{
-    if (c == '\n')
-        fputs("\\n", out);
-    else if (is_one_of(c, "\"\\"))
-        fprintf(out, "\\%c", (char)c);
-    else
-        utf8_print(out, is_one_of(c, "\t\r") ? ' ' : c);
+    fputs(quote, out);
+    while (*text) {
+        text += safe_text_next(text, &c);
+        if (begins && begins_formula(c))
+            fputc('\'', out);
+        character_print(out, &forms[ESCAPE_CSV], NULL, c);
+        begins = ends_cell(c) || (begins && is_blank(c));
+    }
+    fputs(quote, out);
 }
-
-static void line_print(FILE *out, uint32_t c)
-{
-    utf8_print(out, is_one_of(c, "\t\r\n") ? ' ' : c);
-}
-
-static void frame_print(FILE *out, uint32_t c)
-{
-    line_print(out, c == ';' ? ':' : c);
-}
-
-static void (*const printers[ESCAPE_FORMS])(FILE *out, uint32_t c) = {
-    [ESCAPE_HTML] = html_print, [ESCAPE_MARKDOWN] = markdown_print, [ESCAPE_JSON] = json_print,
-    [ESCAPE_CSV] = csv_print,   [ESCAPE_LABEL] = label_print,       [ESCAPE_FRAME] = frame_print,
-    [ESCAPE_LINE] = line_print,
-};
 
 void escape_print(FILE *out, enum escape_form form, const char *text)
 {
-    const char *quote = "";
-    uint32_t character;
-
     if (!text)
         return;
-    if (form == ESCAPE_CSV && strpbrk(text, "\",\r\n"))
-        quote = "\"";
-    fputs(quote, out);
-    /* A spreadsheet runs a cell that begins like a formula; the apostrophe makes it a text. */
-    if (form == ESCAPE_CSV && is_one_of((unsigned char)*text, "=+-@\t\r"))
-        fputc('\'', out);
+    if (form == ESCAPE_CSV)
+        cell_print(out, text);
+    else
+        text_print(out, &forms[form], text);
+}
+
+void escape_line(FILE *out, const char *format, ...)
+{
+    va_list arguments;
+    char *text = NULL;
+    int r;
+
+    va_start(arguments, format);
+    r = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    escape_print(out, ESCAPE_LINE, r < 0 ? "out of memory" : text);
+    fputc('\n', out);
+    if (r >= 0)
+        free(text);
+}
+
+char *escape_copy(const char *text)
+{
+    char *copy = text ? malloc(3 * strlen(text) + 1) : NULL, *to = copy;
+    uint32_t character;
+
+    if (!copy)
+        return NULL;
     while (*text) {
-        text += escape_next(text, &character);
-        printers[form](out, character);
+        text += safe_text_next(text, &character);
+        to += safe_text_encode(character, to);
     }
-    fputs(quote, out);
+    *to = '\0';
+    return copy;
 }

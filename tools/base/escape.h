@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text from a trace on its way into a file that another program will parse.
+ * Text from outside on its way to where something else will parse it: a file of some format, a
+ * terminal, the log of a CI service.
  *
- * Traces are not trusted: their strings may hold markup, quotes, line ends, control characters or
- * bytes that are no UTF-8. Whatever goes in, what comes out is UTF-8 and stays inside the place it
- * was written to: an element or a quoted attribute, a quoted string, a table cell, a frame,
- * a line.
+ * Traces, names of files and what other programs say are not trusted: they may hold markup, quotes,
+ * line ends, control characters or bytes that are not UTF-8. Whatever goes in, what comes out is
+ * UTF-8 and stays inside the place it was written to: an element or a quoted attribute, a quoted
+ * string, a table cell, a frame, a line. docs/cli.md has the table of what becomes what.
  *
  * Threading: pure functions.
  */
@@ -17,24 +18,32 @@
 #include <stdio.h>
 
 enum escape_form {
-    ESCAPE_HTML,     /* text, or the value of a quoted attribute */
-    ESCAPE_MARKDOWN, /* a cell of a GitHub table */
-    ESCAPE_JSON,     /* inside the quotes; safe inside <script> too */
-    ESCAPE_CSV,      /* a whole cell, with its quotes where it needs them */
-    ESCAPE_LABEL,    /* inside the quotes of an OpenMetrics label */
-    ESCAPE_FRAME,    /* a frame of folded stacks */
-    ESCAPE_LINE,     /* part of a line for people */
+    ESCAPE_HTML,            /* text, or the value of a quoted attribute */
+    ESCAPE_MARKDOWN,        /* a cell of a GitHub table */
+    ESCAPE_JSON,            /* inside the quotes; safe inside <script> too */
+    ESCAPE_CSV,             /* a whole cell, with its quotes where it needs them */
+    ESCAPE_LABEL,           /* inside the quotes of an OpenMetrics label */
+    ESCAPE_FRAME,           /* a frame of folded stacks */
+    ESCAPE_LINE,            /* part of a line for people */
+    ESCAPE_XML,             /* text, or the value of a quoted attribute */
+    ESCAPE_GITHUB,          /* the text of a workflow command */
+    ESCAPE_GITHUB_PROPERTY, /* the value of one of its properties */
     ESCAPE_FORMS
 };
 
 /** Prints a text; NULL is printed as an empty one. */
 void escape_print(FILE *out, enum escape_form form, const char *text);
 
+/** printf whose line is escaped as ESCAPE_LINE as a whole; a line end follows. */
+__attribute__((format(printf, 2, 3))) void escape_line(FILE *out, const char *format, ...);
+
 /**
- * Takes one character off a text: its length in bytes. What is no UTF-8, and what could disturb a
- * terminal or the order of reading (controls, bidirectional marks), gives U+FFFD; line ends and
- * tabs stay.
+ * A copy for a library that puts the quotes around it itself: UTF-8 without harmful characters, its
+ * line ends and tabs as they were. free() it. NULL: no memory, or there is no text.
  */
+char *escape_copy(const char *text);
+
+/** Takes one character off a text: safe_text_next. */
 size_t escape_next(const char *text, uint32_t *ret_character);
 
 #endif

@@ -5,52 +5,226 @@
 #include "tools/base/outfile.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-static int stream_finish(FILE *out, const char *text, size_t bytes)
+#include "tools/base/outplace.h"
+
+#define DRAFT_TRIES 16
+#define READER_MS   1000 /* how long a pipe may be without a reader */
+
+static int stream_begin(struct outfile *file, int fd)
 {
-    int r = 0;
+    file->stream = fdopen(fd, "wb");
+    if (file->stream)
+        return 0;
+    close(fd);
+    return -ENOMEM;
+}
+
+/** A file beside the place, with a name that nobody can know before. */
+static int draft_create(struct outfile *file, mode_t mode)
+{
+    uint64_t number = 0;
+    int fd = -1;
+
+    for (int i = 0; i < DRAFT_TRIES && fd < 0; i++) {
+        if (getrandom(&number, sizeof number, 0) != sizeof number)
+            return -EAGAIN;
+        snprintf(file->draft, sizeof file->draft, ".cupool-%016" PRIx64 ".part", number);
+        fd = openat(file->directory, file->draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return fd < 0 ? -EEXIST : fd;
+}
+
+/** The mode of the user's own earlier file, for what takes its place. */
+static mode_t mode_keep(int fd, const struct stat *earlier)
+{
+    struct stat status;
+    mode_t mode = earlier->st_mode & 0777;
+
+    /* What its group might do is not for another group. */
+    if (fstat(fd, &status) < 0 ||
+        (status.st_gid != earlier->st_gid && fchown(fd, (uid_t)-1, earlier->st_gid) < 0))
+        mode &= ~(mode_t)070;
+    return mode;
+}
+
+static int regular_open(struct outfile *file, const struct outplace *place, mode_t mode)
+{
+    bool own = place->exists && place->status.st_uid == geteuid();
+    int fd;
+
+    if (place->exists && !file->replace)
+        return -EEXIST;
+    memcpy(file->name, place->name, sizeof file->name);
+    fd = draft_create(file, own ? 0600 : mode);
+    if (fd < 0)
+        return fd;
+    if (own)
+        file->mode = mode_keep(fd, &place->status);
+    fd = stream_begin(file, fd);
+    if (fd < 0)
+        unlinkat(file->directory, file->draft, 0);
+    return fd;
+}
+
+/** A pipe is given some time to get its reader; nothing waits for one that never comes. */
+static int pipe_open(const struct outplace *place)
+{
+    static const struct timespec pause = {.tv_nsec = 10000000};
+    int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(place->directory, place->name, flags);
+
+    for (int i = 0;
+         fd < 0 && errno == ENXIO && S_ISFIFO(place->status.st_mode) && i < READER_MS / 10; i++) {
+        nanosleep(&pause, NULL);
+        fd = openat(place->directory, place->name, flags);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int special_open(struct outfile *file, const struct outplace *place)
+{
+    struct stat status;
+    int fd, flags;
+
+    if (!S_ISFIFO(place->status.st_mode) && !S_ISCHR(place->status.st_mode))
+        return S_ISDIR(place->status.st_mode) ? -EISDIR : -EINVAL;
+    if (S_ISFIFO(place->status.st_mode) && place->status.st_uid != geteuid() &&
+        outplace_is_shared(place->directory))
+        return -EACCES;
+    fd = pipe_open(place);
+    if (fd < 0)
+        return fd;
+    flags = fcntl(fd, F_GETFL);
+    if (fstat(fd, &status) < 0 || status.st_ino != place->status.st_ino ||
+        status.st_dev != place->status.st_dev || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+        close(fd);
+        return -EINVAL; /* exchanged meanwhile */
+    }
+    return stream_begin(file, fd);
+}
+
+static int descriptor_open(struct outfile *file, int descriptor)
+{
+    int fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+
+    return fd < 0 ? -errno : stream_begin(file, fd);
+}
+
+int outfile_open(const char *path, enum outfile_way way, mode_t mode, struct outfile *ret_file)
+{
+    struct outfile file = {.directory = -1, .replace = way == OUTFILE_REPLACE};
+    struct outplace place;
+    int r = outplace_find(path, &place);
+
+    if (r < 0)
+        return r;
+    if (place.descriptor >= 0) {
+        r = descriptor_open(&file, place.descriptor);
+    } else if (place.exists && !S_ISREG(place.status.st_mode)) {
+        r = special_open(&file, &place);
+    } else {
+        file.directory = place.directory;
+        r = regular_open(&file, &place, mode);
+    }
+    if (r < 0 || file.directory < 0)
+        close(place.directory);
+    if (r == 0)
+        *ret_file = file;
+    return r;
+}
+
+/** Puts the draft where nothing is; what came up meanwhile stays. */
+static int draft_place_new(const struct outfile *file)
+{
+    int directory = file->directory, claim;
+
+    if (renameat2(directory, file->draft, directory, file->name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return -errno;
+    if (linkat(directory, file->draft, directory, file->name, 0) == 0)
+        return unlinkat(directory, file->draft, 0) < 0 ? -errno : 0;
+    if (errno == EEXIST)
+        return -EEXIST;
+    /* A file system that knows neither: the name is claimed by an empty file first. */
+    claim = openat(directory, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                   0600);
+    if (claim < 0)
+        return -errno;
+    close(claim);
+    return renameat(directory, file->draft, directory, file->name) < 0 ? -errno : 0;
+}
+
+static int draft_place(const struct outfile *file)
+{
+    if (!file->replace)
+        return draft_place_new(file);
+    return renameat(file->directory, file->draft, file->directory, file->name) < 0 ? -errno : 0;
+}
+
+static int stream_end(struct outfile *file)
+{
+    int fd = fileno(file->stream), r = 0;
 
     errno = 0;
-    if (fwrite(text, 1, bytes, out) != bytes || fflush(out) == EOF)
+    if (fflush(file->stream) == EOF || ferror(file->stream))
         r = errno ? -errno : -EIO;
-    if (r == 0 && fsync(fileno(out)) < 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+    if (r == 0 && file->mode && fchmod(fd, file->mode) < 0)
         r = -errno;
-    if (fclose(out) == EOF && r == 0)
+    if (r == 0 && fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
         r = -errno;
+    return r;
+}
+
+int outfile_close(struct outfile *file, int error)
+{
+    int r = error < 0 ? error : stream_end(file);
+
+    if (fclose(file->stream) == EOF && r == 0)
+        r = -errno;
+    if (file->directory < 0)
+        return r;
+    if (r == 0)
+        r = draft_place(file);
+    if (r < 0)
+        unlinkat(file->directory, file->draft, 0);
+    close(file->directory);
     return r;
 }
 
 int outfile_write(const char *path, const char *text, size_t bytes)
 {
-    char real[PATH_MAX], draft[PATH_MAX + 32];
-    struct stat status;
-    bool exists = stat(path, &status) == 0;
-    FILE *out;
-    int r;
+    struct outfile file;
+    int r = outfile_open(path, OUTFILE_REPLACE, 0666, &file);
 
-    if (exists && !S_ISREG(status.st_mode)) {
-        out = fopen(path, "we");
-        return out ? stream_finish(out, text, bytes) : -errno;
-    }
-    if (!exists || !realpath(path, real))
-        snprintf(real, sizeof real, "%s", path);
-    snprintf(draft, sizeof draft, "%s.%d.part", real, (int)getpid());
-    out = fopen(draft, "wxe");
-    if (!out)
-        return -errno;
-    if (exists)
-        (void)fchmod(fileno(out), status.st_mode & 07777);
-    r = stream_finish(out, text, bytes);
-    if (r == 0 && rename(draft, real) < 0)
-        r = -errno;
     if (r < 0)
-        unlink(draft);
-    return r;
+        return r;
+    errno = 0;
+    if (fwrite(text, 1, bytes, file.stream) != bytes)
+        r = errno ? -errno : -EIO;
+    return outfile_close(&file, r);
+}
+
+const char *outfile_reason(int error)
+{
+    static char text[256];
+
+    switch (error) {
+    case -EEXIST: return "exists: overwrite it with --force";
+    case -ENOLINK: return "leads through a symbolic link of another user: give another place";
+    case -ENXIO: return "nobody reads this pipe: start its reader first";
+    case -EINVAL: return "neither a regular file nor a pipe or a terminal: give another place";
+    default: snprintf(text, sizeof text, "%s: give another place", strerror(-error)); return text;
+    }
 }

@@ -1,18 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a file whole or not at all: beside its place first, then renamed.
+ * Writes an output file: the one way for every file the tool makes.
+ *
+ * A regular file appears whole or not at all: it is written beside its place and put there at the
+ * end. A new file never takes the place of one that came up meanwhile. An earlier file is replaced,
+ * not written into, for others may have it open; its mode is kept if it is the user's own, without
+ * setuid, setgid and sticky. Pipes and character devices are written into; everything else is
+ * refused. Links are followed one by one, and only those that the user or root made are.
  *
  * Threading: none of its own.
  */
 #ifndef TOOLS_BASE_OUTFILE_H
 #define TOOLS_BASE_OUTFILE_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/** What becomes of a regular file that is there. */
+enum outfile_way { OUTFILE_NEW, OUTFILE_REPLACE };
+
+struct outfile {
+    FILE *stream;            /* to be written to */
+    int directory;           /* of the file; -1: it is written into */
+    bool replace;            /* a file that is there gives way */
+    mode_t mode;             /* to be given at the end; 0: as it was made */
+    char name[NAME_MAX + 1]; /* in the directory */
+    char draft[40];
+};
 
 /**
- * Replaces a file. A link is followed; what is no regular file (a pipe, a terminal) is written to
- * as it is. Errors: negative errno; then the earlier file is untouched.
+ * Opens a file for writing; `mode` is that of a new one, less the umask. Errors: -EEXIST there is a
+ * regular file already and `way` is OUTFILE_NEW; -ENOLINK a link of another user; -EACCES a pipe
+ * of another user where everybody may make one; -ENXIO nobody reads the pipe; -EINVAL something
+ * that cannot be written; others as the system said. outfile_reason has words for them.
  */
+int outfile_open(const char *path, enum outfile_way way, mode_t mode, struct outfile *ret_file);
+
+/**
+ * Ends what outfile_open began: with `error` 0 the file is put in its place, otherwise nothing
+ * remains of it. Errors: `error`; -EEXIST a file came up meanwhile; others as the system said.
+ */
+int outfile_close(struct outfile *file, int error);
+
+/** Opens, writes a text and closes, replacing an earlier file. Errors: as of both. */
 int outfile_write(const char *path, const char *text, size_t bytes);
+
+/** Why, and what to do: "exists: overwrite it with --force". */
+const char *outfile_reason(int error);
 
 #endif

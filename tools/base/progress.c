@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/base/escape.h"
+
 #define MUCH_BYTES  (UINT64_C(64) << 20)
 #define LONG_NS     UINT64_C(1000000000)
 #define BETWEEN_NS  UINT64_C(100000000)
@@ -43,8 +45,10 @@ static void line_show(struct progress *progress, uint64_t now)
     double part = (double)done / (double)progress->total_bytes;
     double left_s = (double)(now - progress->begin_ns) / 1e9 * (1.0 - part) / (part + 1e-9);
 
-    fprintf(stderr, "\r\033[Kcupool: %s: %3.0f %% of %.1f MiB, %.0f s to go", progress->what,
-            100 * part, (double)progress->total_bytes / 1048576.0, left_s);
+    fputs("\r\033[Kcupool: ", stderr);
+    escape_print(stderr, ESCAPE_LINE, progress->what);
+    fprintf(stderr, ": %3.0f %% of %.1f MiB, %.0f s to go", 100 * part,
+            (double)progress->total_bytes / 1048576.0, left_s);
     fflush(stderr);
     progress->shown_ns = now;
     progress->shown = true;

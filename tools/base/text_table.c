@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
+
 struct text_table {
     struct libscols_table *table;
     size_t columns;
@@ -52,9 +54,18 @@ int text_table_add(struct text_table *table, const char *const *cells)
 {
     struct libscols_line *line = scols_table_new_line(table->table, NULL);
 
-    for (size_t i = 0; line && i < table->columns; i++)
-        if (scols_line_set_data(line, i, cells[i]) < 0)
+    for (size_t i = 0; line && i < table->columns; i++) {
+        size_t bytes = 3 * strlen(cells[i]) + 1; /* a byte that is not UTF-8 becomes three */
+        char *text = malloc(bytes);
+
+        if (!text)
             return -ENOMEM;
+        safe_text_copy(text, bytes, cells[i]);
+        if (scols_line_refer_data(line, i, text) < 0) {
+            free(text);
+            return -ENOMEM;
+        }
+    }
     return line ? 0 : -ENOMEM;
 }
 

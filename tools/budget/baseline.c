@@ -11,10 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/base/escape.h"
+#include "tools/base/infile.h"
 #include "tools/base/outfile.h"
 
 #define SCHEMA  "cupool.baseline/1"
 #define MAKE_IT "make it with --update-baseline"
+
+#define BYTES_MOST ((size_t)64 << 20)
 
 json_t *metric_json(enum metric_unit unit, uint64_t value)
 {
@@ -23,20 +27,12 @@ json_t *metric_json(enum metric_unit unit, uint64_t value)
     return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
 }
 
-/** Text that is no UTF-8 is written with every odd byte as a question mark. */
 static json_t *text_json(const char *text)
 {
-    json_t *string = json_string(text);
-    char *plain;
+    char *copy = escape_copy(text);
+    json_t *string = copy ? json_string(copy) : NULL;
 
-    if (string)
-        return string;
-    plain = strdup(text);
-    for (char *at = plain; at && *at; at++)
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    string = plain ? json_string(plain) : NULL;
-    free(plain);
+    free(copy);
     return string;
 }
 
@@ -275,14 +271,17 @@ int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_wh
     struct snapshot *snapshot = NULL;
     json_error_t error;
     json_t *root;
+    char *text;
+    size_t bytes;
     int r;
 
-    if (access(path, R_OK) < 0) {
-        r = -errno;
-        snprintf(ret_why, why_bytes, "%s: %s: " MAKE_IT, path, strerror(-r));
+    r = infile_read(path, BYTES_MOST, &text, &bytes);
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s: %s: " MAKE_IT, path, infile_reason(r));
         return r;
     }
-    root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    free(text);
     if (!root) {
         snprintf(ret_why, why_bytes, "%s:%d: %s: " MAKE_IT, path, error.line, error.text);
         return -EBADMSG;

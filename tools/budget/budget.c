@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/infile.h"
+
 enum section { SECTION_NONE, SECTION_BUDGET, SECTION_SITE, SECTION_PHASE, SECTION_IGNORE };
 
 /** Keys of a [site] section and the figures they are budgets of. */
@@ -33,7 +35,8 @@ static const struct {
 #undef PHASE_METRIC
 };
 
-#define SITE_KEYS (sizeof site_keys / sizeof *site_keys)
+#define BYTES_MOST ((size_t)1 << 20)
+#define SITE_KEYS  (sizeof site_keys / sizeof *site_keys)
 
 struct parse {
     const char *path;
@@ -290,12 +293,16 @@ static int key_read(void *context, const char *section, const char *key, const c
 int budget_read(const char *path, struct budget **ret_budget, char *ret_why, size_t why_bytes)
 {
     struct parse parse = {.path = path, .why = ret_why, .why_bytes = why_bytes};
+    char *text = NULL;
+    size_t bytes = 0;
     int r;
 
-    parse.file = fopen(path, "re");
+    r = infile_read(path, BYTES_MOST, &text, &bytes);
+    parse.file = r == 0 ? fmemopen(text, bytes ? bytes : 1, "r") : NULL;
     if (!parse.file) {
-        r = -errno;
-        snprintf(ret_why, why_bytes, "%s: %s", path, strerror(-r));
+        r = r == 0 ? -ENOMEM : r;
+        snprintf(ret_why, why_bytes, "%s: %s", path, infile_reason(r));
+        free(text);
         return r;
     }
     parse.budget = calloc(1, sizeof *parse.budget);
@@ -311,6 +318,7 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
             parse_fail(&parse, "no budget in this file: begin with [budget] and peak_live = SIZE");
     }
     fclose(parse.file);
+    free(text);
     if (parse.error) {
         budget_destroy(parse.budget);
         return parse.error;

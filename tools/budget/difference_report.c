@@ -5,8 +5,10 @@
 #include "tools/budget/difference.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/escape.h"
 #include "tools/base/text_table.h"
 
 #define TOP_DEFAULT 10
@@ -182,7 +184,7 @@ static void pins_print(const struct difference *difference, size_t top, const ch
 
 static void plain_text(const char *text, FILE *out)
 {
-    fputs(text, out);
+    escape_print(out, ESCAPE_LINE, text);
 }
 
 static void verdict_print(const struct difference *difference, const struct difference_style *style,
@@ -211,7 +213,9 @@ int difference_text(const struct difference *difference, const struct difference
 {
     int r;
 
-    fprintf(out, "base: %s\nnew:  %s\n\n", style->base, style->fresh);
+    escape_line(out, "base: %s", style->base);
+    escape_line(out, "new:  %s", style->fresh);
+    fputc('\n', out);
     r = metrics_text(difference, out);
     if (r == 0)
         r = sites_text(difference, style->top ? style->top : TOP_DEFAULT, out);
@@ -225,12 +229,7 @@ int difference_text(const struct difference *difference, const struct difference
 
 void markdown_text(const char *text, FILE *out)
 {
-    for (; *text; text++) {
-        if (strchr("|\\`*_<>[]#&~", *text))
-            fprintf(out, "&#%d;", (unsigned char)*text);
-        else
-            fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-    }
+    escape_print(out, ESCAPE_MARKDOWN, text);
 }
 
 void difference_sites_markdown(const struct difference *difference, size_t top, FILE *out)
@@ -293,9 +292,11 @@ static json_t *pair_json(enum metric_unit unit, uint64_t before, uint64_t after)
 
 static json_t *text_or_null(const char *text)
 {
-    json_t *string = json_string(text);
+    char *copy = escape_copy(text);
+    json_t *string = copy ? json_string(copy) : NULL;
 
-    return string ? string : json_null(); /* not UTF-8 */
+    free(copy);
+    return string ? string : json_null();
 }
 
 static void site_name_set(json_t *object, const struct snapshot_site *site, uint64_t line)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/escape.h"
+
 #define MARKDOWN_MOST      1000000 /* bytes; a job summary on GitHub may have 1,024 KiB */
 #define MARKDOWN_SITES     20
 #define GITHUB_ANNOTATIONS 5
@@ -35,48 +37,15 @@ void gate_text(const struct gate *gate, FILE *out)
         if (gate->result[i].outcome != GATE_OVER)
             continue;
         gate_result_text(&gate->result[i], text, sizeof text);
-        fprintf(out, "%s: %s\n", gate->result[i].item->name, text);
+        escape_line(out, "%s: %s", gate->result[i].item->name, text);
     }
     verdict_text(gate, text, sizeof text);
-    fprintf(out, "%s: %s\n", gate->trace, text);
+    escape_line(out, "%s: %s", gate->trace, text);
 }
 
-/** Length of the UTF-8 character XML accepts at the start of a text; 0: none. */
-static size_t xml_character(const unsigned char *text)
-{
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = *text < 0x80             ? 1
-                    : (*text & 0xe0) == 0xc0 ? 2
-                    : (*text & 0xf0) == 0xe0 ? 3
-                    : (*text & 0xf8) == 0xf0 ? 4
-                                             : 0;
-    unsigned code = length == 1 ? *text : *text & (0xffU >> (length + 1));
-
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (text[i] & 0x3f);
-    }
-    if (!length || code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ||
-        code == 0xfffe || code == 0xffff || (code < ' ' && !strchr("\t\n\r", (int)code)))
-        return 0;
-    return length;
-}
-
-/** Text of an element or of an attribute; what XML cannot hold becomes a question mark. */
 static void xml_text(const char *text, FILE *out)
 {
-    while (*text) {
-        size_t length = xml_character((const unsigned char *)text);
-
-        if (length == 1 && (strchr("&<>\"'", *text) || *text < ' '))
-            fprintf(out, "&#%d;", *text);
-        else if (length)
-            fwrite(text, 1, length, out);
-        else
-            fputc('?', out);
-        text += length ? length : 1;
-    }
+    escape_print(out, ESCAPE_XML, text);
 }
 
 static void junit_case(const struct gate *gate, const struct gate_result *result, FILE *out)
@@ -188,23 +157,12 @@ void gate_markdown(const struct gate *gate, FILE *out)
     free(text);
 }
 
-/** Text of a workflow command; in a property colons and commas are signs too. */
-static void github_text(const char *text, bool is_property, FILE *out)
-{
-    for (; *text; text++) {
-        if (strchr("%\r\n", *text) || (is_property && strchr(":,", *text)))
-            fprintf(out, "%%%02X", (unsigned char)*text);
-        else
-            fputc(*text, out);
-    }
-}
-
 static void github_error(const char *title, const char *text, FILE *out)
 {
     fputs("::error title=cupool ", out);
-    github_text(title, true, out);
+    escape_print(out, ESCAPE_GITHUB_PROPERTY, title);
     fputs("::", out);
-    github_text(text, false, out);
+    escape_print(out, ESCAPE_GITHUB, text);
     fputc('\n', out);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/infile.h"
 #include "tools/report/base/report.h"
 #include "tools/symbols/symbols.h"
 #include "tools/trace/trace_open.h"
@@ -361,17 +362,14 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
     return 0;
 }
 
-/** JSON begins with a brace, a trace does not. */
+/** JSON begins with a brace, behind some blanks at most; a trace does not. */
 static bool is_json(const char *path)
 {
-    FILE *file = fopen(path, "re");
-    int first = ' ';
+    char text[4096];
+    int bytes = infile_peek(path, text, sizeof text - 1);
 
-    while (file && (first == ' ' || first == '\t' || first == '\n' || first == '\r'))
-        first = fgetc(file);
-    if (file)
-        fclose(file);
-    return first == '{';
+    text[bytes > 0 ? bytes : 0] = '\0';
+    return text[strspn(text, " \t\r\n")] == '{';
 }
 
 int snapshot_load(const char *path, const struct window_request *window,

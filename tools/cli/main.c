@@ -4,10 +4,15 @@
  */
 #include "tools/cli/verb.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "tools/base/escape.h"
 
 struct verb {
     const char *name, *usage, *help;
@@ -41,12 +46,16 @@ static const struct verb *verb_find(const char *name)
 int verb_error(const char *verb, int exit_code, const char *format, ...)
 {
     va_list arguments;
+    char *text = NULL;
+    int r;
 
-    fprintf(stderr, verb ? "cupool %s: " : "cupool: ", verb);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    r = vasprintf(&text, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    escape_line(stderr, "cupool%s%s: %s", verb ? " " : "", verb ? verb : "",
+                r < 0 ? "out of memory" : text);
+    if (r >= 0)
+        free(text);
     return exit_code;
 }
 
@@ -106,6 +115,20 @@ static int help(int argc, char **argv)
     return EXIT_FINE;
 }
 
+/** What was printed must have arrived. */
+static int output_finish(const char *verb, int code)
+{
+    bool is_run = verb && !strcmp(verb, "run");
+
+    errno = 0;
+    if (fflush(stdout) != EOF && !ferror(stdout))
+        return code;
+    if (code != EXIT_FINE && code != EXIT_FOUND)
+        return code;
+    return verb_error(verb, is_run ? EXIT_RUN_FAILED : EXIT_TROUBLE, "standard output: %s",
+                      errno ? strerror(errno) : "cannot be written");
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -116,13 +139,13 @@ int main(int argc, char **argv)
         return EXIT_TROUBLE;
     }
     if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
-        return help(argc, argv);
+        return output_finish(NULL, help(argc, argv));
     if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
         puts("cupool " CUPOOL_VERSION);
-        return EXIT_FINE;
+        return output_finish(NULL, EXIT_FINE);
     }
     verb = verb_find(name);
     if (!verb)
         return verb_error(NULL, EXIT_TROUBLE, "%s: no such verb: see 'cupool --help'", name);
-    return verb->run(argc - 1, argv + 1);
+    return output_finish(name, verb->run(argc - 1, argv + 1));
 }

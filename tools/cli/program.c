@@ -220,7 +220,7 @@ int program_inspect(const char *name, struct program *ret_program)
     r = path_find(name, ret_program->path, sizeof ret_program->path);
     if (r < 0)
         return r;
-    fd = open(ret_program->path, O_RDONLY | O_CLOEXEC);
+    fd = open(ret_program->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
     if (fstat(fd, &status) < 0) {

@@ -4,22 +4,51 @@
  */
 #include "tools/cli/run_summary.h"
 
+#include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/analysis/analysis.h"
+#include "tools/base/escape.h"
 #include "tools/cli/locate.h"
 #include "tools/report/base/report.h"
 #include "tools/trace/trace_open.h"
 #include "tools/base/units.h"
 
+static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                            "_-+./,:@%=";
+
+static bool is_printable(const char *word)
+{
+    char line[PATH_MAX + 16];
+
+    safe_text_copy(line, sizeof line, word);
+    return !strcmp(line, word);
+}
+
+/** What a terminal must not see goes as numbers. */
+static void coded_print(FILE *out, const char *word)
+{
+    fputs("$'", out);
+    for (; *word; word++) {
+        if (strchr(plain, *word))
+            fputc(*word, out);
+        else
+            fprintf(out, "\\%03o", (unsigned char)*word);
+    }
+    fputc('\'', out);
+}
+
 /** A word a shell reads back as it is. */
 static void word_print(FILE *out, const char *word)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-+./,:@%=";
-
     if (*word && strspn(word, plain) == strlen(word)) {
         fputs(word, out);
+        return;
+    }
+    if (!is_printable(word)) {
+        coded_print(out, word);
         return;
     }
     fputc('\'', out);
@@ -83,7 +112,7 @@ void run_summary_print(const struct trace_files *files, const struct trace_file 
 
     if (trace_open(file->path, &reader, why, sizeof why) < 0 ||
         analysis_create(reader, &analysis, why, sizeof why) < 0) {
-        fprintf(out, "cupool: %s: %s\n", locate_display(file->path), why);
+        escape_line(out, "cupool: %s: %s", locate_display(file->path), why);
     } else {
         memory_print(analysis, out);
         trouble_print(analysis, out);

@@ -44,12 +44,11 @@ static char *shell_pattern(const char *pattern)
     return shell;
 }
 
-/** Reads what a trace says of itself. Errors: -EBADMSG when it is none. */
-static int header_read(const char *path, struct trace_file *ret_file)
+int traces_examine(const char *path, struct trace_file *ret_file)
 {
     struct trace_file_header header;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = -EBADMSG;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY), r = -EBADMSG;
 
     if (fd < 0)
         return -errno;
@@ -59,7 +58,7 @@ static int header_read(const char *path, struct trace_file *ret_file)
         *ret_file = (struct trace_file){.bytes = (uint64_t)status.st_size,
                                         .start_realtime_ns = header.start_realtime_ns,
                                         .pid = (pid_t)header.pid};
-        r = 0;
+        r = status.st_uid == geteuid() && status.st_nlink == 1 ? 0 : -EACCES;
     }
     close(fd);
     return r;
@@ -68,8 +67,10 @@ static int header_read(const char *path, struct trace_file *ret_file)
 static int files_add(struct trace_files *files, const char *path, uint64_t since_realtime_ns)
 {
     struct trace_file file = {0}, *grown;
+    int r = traces_examine(path, &file);
 
-    if (header_read(path, &file) < 0 || file.start_realtime_ns < since_realtime_ns)
+    files->foreign += r == -EACCES && file.start_realtime_ns >= since_realtime_ns;
+    if (r < 0 || file.start_realtime_ns < since_realtime_ns)
         return 0;
     grown = realloc(files->file, (files->count + 1) * sizeof *grown);
     if (!grown)

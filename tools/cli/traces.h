@@ -22,10 +22,18 @@ struct trace_file {
 struct trace_files {
     struct trace_file *file;
     size_t count;
+    size_t foreign; /* of other users, which are not among them */
 };
 
 /**
- * Traces whose names fit the absolute `pattern` and that began at or after a time.
+ * Reads what a trace says of itself, without its path. It must be a regular file of the user alone:
+ * where others can make files, one that fits a name is no proof. Errors: -EBADMSG it is no trace;
+ * -EACCES it is of another user, or has other names; others as the system said.
+ */
+int traces_examine(const char *path, struct trace_file *ret_file);
+
+/**
+ * Traces of the user whose names fit the absolute `pattern` and that began at or after a time.
  * Errors: -ENOMEM.
  */
 int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files);

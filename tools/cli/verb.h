@@ -69,7 +69,7 @@ enum {
 VERBS(VERB)
 #undef VERB
 
-/** Prints "cupool VERB: MESSAGE" to stderr and gives the exit code back. */
+/** Prints "cupool VERB: MESSAGE" to stderr, escaped as one line, and gives the exit code back. */
 __attribute__((format(printf, 3, 4))) int verb_error(const char *verb, int exit_code,
                                                      const char *format, ...);
 

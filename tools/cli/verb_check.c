@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tools/base/disguise.h"
+#include "tools/base/escape.h"
 #include "tools/budget/gate.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
@@ -244,8 +245,7 @@ static int form_write(const struct gate *gate, const char *path,
     }
     free(text);
     if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", path,
-                          strerror(-r));
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, outfile_reason(r));
     return 0;
 }
 
@@ -257,10 +257,9 @@ static int baseline_update(const struct work *work, const struct request *reques
         return 0;
     r = baseline_write(work->measured, request->baseline);
     if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place", request->baseline,
-                          strerror(-r));
-    printf("%s: baseline written from %s\n", disguise_path(request->baseline),
-           disguise_trace(request->trace, 1));
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->baseline, outfile_reason(r));
+    escape_line(stdout, "%s: baseline written from %s", disguise_path(request->baseline),
+                disguise_trace(request->trace, 1));
     return 0;
 }
 

@@ -16,7 +16,10 @@
 #include <unistd.h>
 
 #include "tools/analysis/analysis.h"
+#include "tools/base/escape.h"
+#include "shim/options/options.h"
 #include "tools/cli/launch.h"
+#include "tools/live/live.h"
 #include "tools/cli/locate.h"
 #include "tools/cli/probe.h"
 #include "tools/cli/program.h"
@@ -45,7 +48,7 @@ struct request {
 
 static void row(const char *title, const char *value)
 {
-    printf("%-12s %s\n", title, value);
+    escape_line(stdout, "%-12s %s", title, value);
 }
 
 /** 0: go on; otherwise an exit code + 1. */
@@ -80,12 +83,12 @@ static void library_print(const char *ret_library, bool *ret_fine)
 
     *ret_fine = false;
     if (locate_library(library, sizeof library) < 0)
-        printf("%-12s not found in %s: build it, or name it in CUPOOL_LIBRARY\n", ret_library,
-               library);
+        escape_line(stdout, "%-12s not found in %s: build it, or name it in CUPOOL_LIBRARY",
+                    ret_library, library);
     else if (probe_preload(library, complaint, sizeof complaint) < 0)
-        printf("%-12s %s: does not load: %s\n", ret_library, library, complaint);
+        escape_line(stdout, "%-12s %s: does not load: %s", ret_library, library, complaint);
     else {
-        printf("%-12s %s, loads\n", ret_library, library);
+        escape_line(stdout, "%-12s %s, loads", ret_library, library);
         *ret_fine = true;
     }
 }
@@ -96,13 +99,15 @@ static void driver_print(const struct probe *probe)
         row("driver", "libcuda.so.1 not found: install the NVIDIA driver, or use --sim");
         return;
     }
-    printf("%-12s %s, CUDA %d.%d, %s\n", "driver", probe->driver, probe->driver_version / 1000,
-           probe->driver_version % 1000 / 10, probe->simulated ? "simulated" : "hardware");
+    escape_line(stdout, "%-12s %s, CUDA %d.%d, %s", "driver", probe->driver,
+                probe->driver_version / 1000, probe->driver_version % 1000 / 10,
+                probe->simulated ? "simulated" : "hardware");
     if (probe->driver_error)
-        printf("%-12s cuInit fails with error %d: no device can be used\n", "devices",
-               probe->driver_error);
+        escape_line(stdout, "%-12s cuInit fails with error %d: no device can be used", "devices",
+                    probe->driver_error);
     else
-        printf("%-12s %d%s\n", "devices", probe->devices, probe->simulated ? ", simulated" : "");
+        escape_line(stdout, "%-12s %d%s", "devices", probe->devices,
+                    probe->simulated ? ", simulated" : "");
 }
 
 static void toolkit_print(void)
@@ -121,6 +126,19 @@ static void toolkit_print(void)
         access(header, R_OK) == 0 ? toolkit : "not found (needed only to build programs)");
 }
 
+/** Where processes leave what others of the same user read. */
+static void places_print(void)
+{
+    struct options options;
+    const char *where[] = {options.ipc, options.live};
+    char text[PATH_MAX + 128];
+
+    options_load(&options, NULL, NULL);
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(where[i], "off") != 0 && live_place_is_taken(where[i], text, sizeof text))
+            row(i ? "figures" : "IPC", text);
+}
+
 static int installation_print(bool *ret_fine)
 {
     struct probe probe;
@@ -134,11 +152,12 @@ static int installation_print(bool *ret_fine)
         row("", "looking at the driver ended abnormally: what follows may be incomplete");
     for (int i = 0; i < PROBE_RUNTIMES; i++)
         if (*probe.runtime[i])
-            printf("%-12s %s: %s\n", "runtime", probe_runtime_name[i], probe.runtime[i]);
+            escape_line(stdout, "%-12s %s: %s", "runtime", probe_runtime_name[i], probe.runtime[i]);
     if (!*probe.runtime[0] && !*probe.runtime[1] && !*probe.runtime[2])
         row("runtime", "no shared libcudart on the loader's path (programs may bring their own)");
     toolkit_print();
     row("CUPTI", *probe.cupti ? probe.cupti : "not found");
+    places_print();
     return r;
 }
 
@@ -154,18 +173,19 @@ static void program_print(const struct program *program)
 {
     const char *escape = program_escape(program);
 
-    printf("\n%-12s %s\n", "program", program->path);
+    putchar('\n');
+    row("program", program->path);
     if (*program->interpreter)
-        printf("%-12s a script for %s\n", "", program->interpreter);
+        escape_line(stdout, "%-12s a script for %s", "", program->interpreter);
     for (size_t i = 0; i < program->libraries; i++)
-        printf("%-12s linked with %s\n", "", program->library[i]);
+        escape_line(stdout, "%-12s linked with %s", "", program->library[i]);
     if (program->has_static_cudart)
         row("", "has the CUDA runtime in it, or loads the driver itself: caught at that door");
     if (program->is_elf && !program->libraries && !program->has_static_cudart)
         row("", "not linked with CUDA itself; what it loads later is seen only by running it");
     doubts_print(program);
     if (escape)
-        printf("%-12s escapes: %s\n", "verdict", escape);
+        escape_line(stdout, "%-12s escapes: %s", "verdict", escape);
 }
 
 /** Libraries that are preloaded beside ours, from one list of them. */
@@ -178,10 +198,10 @@ static void neighbours_print(const char *list)
         struct program library = {0};
         bool is_read = program_inspect(word, &library) == 0;
 
-        printf("%-12s also preloaded: %s%s\n", "", word,
-               !is_read                ? " (cannot be looked at)"
-               : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"
-                                       : "");
+        escape_line(stdout, "%-12s also preloaded: %s%s", "", word,
+                    !is_read                ? " (cannot be looked at)"
+                    : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"
+                                            : "");
     }
     free(copy);
 }
@@ -221,8 +241,8 @@ static void unseen_remove(struct unseen *unseen, const char *name)
 static void unseen_print(const struct unseen *unseen)
 {
     for (size_t i = 0; i < unseen->count; i++)
-        printf("%-12s %s: linked with, not called in this run\n", i ? "" : "not seen",
-               unseen->name[i]);
+        escape_line(stdout, "%-12s %s: linked with, not called in this run", i ? "" : "not seen",
+                    unseen->name[i]);
 }
 
 /** The highest level of device memory in the record beside what the driver counted. */
@@ -231,15 +251,16 @@ static void account_print(const struct analysis *analysis)
     uint64_t bytes;
     char text[256];
 
-    printf("%-12s %s of device memory at most\n", "traced",
-           unit_bytes(analysis->driver.peak > analysis->requested.peak ? analysis->driver.peak
-                                                                       : analysis->requested.peak)
-               .text);
+    escape_line(stdout, "%-12s %s of device memory at most", "traced",
+                unit_bytes(analysis->driver.peak > analysis->requested.peak
+                               ? analysis->driver.peak
+                               : analysis->requested.peak)
+                    .text);
     driver_view_state_text(&analysis->driver_view, text, sizeof text);
     row("by CUPTI", text);
     if (driver_view_unaccounted(analysis, &bytes))
-        printf("%-12s %s at most in use by the driver's account and not in the record\n",
-               "unaccounted", unit_bytes(bytes).text);
+        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the record",
+                    "unaccounted", unit_bytes(bytes).text);
 }
 
 static void doors_print(const struct analysis *analysis, struct unseen *unseen)
@@ -250,9 +271,9 @@ static void doors_print(const struct analysis *analysis, struct unseen *unseen)
         const char *api = trace_reader_string(analysis->reader, rows[i].key);
 
         unseen_remove(unseen, api ? api : "");
-        printf("%-12s %s (%s API): %s allocations, %s frees\n", i ? "" : "seen",
-               api ? api : "unknown", door_of(api ? api : ""), unit_count(rows[i].allocations).text,
-               unit_count(rows[i].frees).text);
+        escape_line(stdout, "%-12s %s (%s API): %s allocations, %s frees", i ? "" : "seen",
+                    api ? api : "unknown", door_of(api ? api : ""),
+                    unit_count(rows[i].allocations).text, unit_count(rows[i].frees).text);
     }
     free(rows);
     account_print(analysis);
@@ -284,7 +305,7 @@ static int verdict(const struct program *program, const struct trace_files *file
     memcpy(unseen.name, program->import, sizeof unseen.name);
     for (size_t i = 0; i < files->count && trouble == EXIT_FINE; i++) {
         if (files->count > 1)
-            printf("%-12s %d\n", "process", (int)files->file[i].pid);
+            escape_line(stdout, "%-12s %d", "process", (int)files->file[i].pid);
         trouble = trace_print(&files->file[i], &unseen);
     }
     if (trouble != EXIT_FINE)
@@ -332,7 +353,7 @@ static int program_run(const struct program *program, char *const *argv)
     if (r < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
     } else {
-        printf("%-12s exit status %d\n", "ran", launch_exit_code(launch.wait_status));
+        escape_line(stdout, "%-12s exit status %d", "ran", launch_exit_code(launch.wait_status));
         trouble = verdict(program, &files);
     }
     for (size_t i = 0; i < files.count; i++)

@@ -7,13 +7,19 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef HAVE_MICROHTTPD
+#include <arpa/inet.h>
 #include <microhttpd.h>
+#include <pthread.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
 #endif
 
 #include "tools/live/live.h"
@@ -23,28 +29,36 @@
 #define CONNECTIONS  32
 #define TIMEOUT_S    10
 #define HOST_BYTES   256
+#define ALLOWED_MOST 64
 
 static const char help_text[] =
     "Options:\n"
     "      --listen HOST:PORT serve http://HOST:PORT/metrics until interrupted; port 0: any\n"
+    "      --allow-host NAME  a name clients may use for the server, besides HOST, localhost and\n"
+    "                         addresses; may be repeated\n"
     "      --from DIRECTORY   where the programs' option 'live' keeps figures "
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Prints the figures once without --listen. Programs of the same user are served that run\n"
     "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
-    "There is no access control: listen on 127.0.0.1, or behind what has some.\n\n"
+    "There is no access control: listen on 127.0.0.1, or behind what has some. A request by\n"
+    "another name is refused, for pages of a browser can point any name at any address.\n\n"
     "Examples:\n"
     "  cupool metrics\n"
     "  cupool metrics --listen 127.0.0.1:9415\n";
 
 struct request {
     const char *where, *listen;
-    unsigned pid; /* 0: all */
+    unsigned pid;                      /* 0: all */
+    const char *allowed[ALLOWED_MOST]; /* by --allow-host */
+    size_t allows;
+    char host[HOST_BYTES]; /* of --listen */
 };
 
 static int request_read(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
+                                            {"allow-host", required_argument, NULL, 'a'},
                                             {"from", required_argument, NULL, 'f'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -55,6 +69,13 @@ static int request_read(int argc, char **argv, struct request *request)
     while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         switch (option) {
         case 'l': request->listen = optarg; break;
+        case 'a':
+            if (request->allows == ALLOWED_MOST)
+                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
+                                     ALLOWED_MOST);
+            else
+                request->allowed[request->allows++] = optarg;
+            break;
         case 'f': request->where = optarg; break;
         case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
@@ -94,6 +115,8 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
         return MHD_NO;
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -107,6 +130,120 @@ static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned s
     return text ? answer(connection, status, "text/plain", text, strlen(text)) : MHD_NO;
 }
 
+/** An address as a host: no name, so no server of names can point it anywhere else. */
+static bool is_address(const char *host)
+{
+    struct in6_addr address;
+
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+/** The host of "HOST", "HOST:PORT" or "[ADDRESS]:PORT", without a dot at its end. */
+static bool host_take(const char *text, char ret_host[HOST_BYTES])
+{
+    bool bracket = *text == '[';
+    size_t length = bracket ? strcspn(++text, "]") : strcspn(text, ":");
+    const char *rest = text + length + (bracket && text[length]);
+
+    if (!length || length >= HOST_BYTES || (*rest && *rest != ':') ||
+        (*rest && rest[1 + strspn(rest + 1, "0123456789")]))
+        return false;
+    if (!bracket && length > 1 && text[length - 1] == '.')
+        length--;
+    snprintf(ret_host, HOST_BYTES, "%.*s", (int)length, text);
+    return true;
+}
+
+static bool host_is_allowed(const struct request *request, const char *text)
+{
+    char host[HOST_BYTES];
+
+    if (!host_take(text, host))
+        return false;
+    if (is_address(host) || !strcasecmp(host, "localhost") || !strcasecmp(host, request->host))
+        return true;
+    for (size_t i = 0; i < request->allows; i++)
+        if (!strcasecmp(host, request->allowed[i]))
+            return true;
+    return false;
+}
+
+/** What a client calls us. */
+struct called {
+    const struct request *request;
+    size_t names;
+    bool refused;
+};
+
+static enum MHD_Result host_check(void *context, enum MHD_ValueKind kind, const char *key,
+                                  const char *value)
+{
+    struct called *called = context;
+
+    if (!strcasecmp(key, MHD_HTTP_HEADER_HOST)) {
+        called->names++;
+        called->refused |= !value || !host_is_allowed(called->request, value);
+    }
+    return MHD_YES;
+}
+
+static bool is_called_rightly(const struct request *request, struct MHD_Connection *connection)
+{
+    struct called called = {.request = request};
+
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, host_check, &called);
+    return called.names && !called.refused;
+}
+
+/* A connection that is not done in time is shut down, however busy: the library's own time-out is
+ * for those that stand still, and a slow reader never does. */
+static struct connection {
+    int socket;
+    time_t until; /* 0: not in use */
+} connections[CONNECTIONS];
+
+static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER; /* guards connections */
+
+static time_t now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static void connection_note(void *context, struct MHD_Connection *connection, void **state,
+                            enum MHD_ConnectionNotificationCode code)
+{
+    int socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+    pthread_mutex_lock(&connections_lock);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct connection *each = &connections[i];
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED && !each->until) {
+            *each = (struct connection){socket, now_s() + TIMEOUT_S + 1};
+            break;
+        }
+        if (code == MHD_CONNECTION_NOTIFY_CLOSED && each->until && each->socket == socket) {
+            each->until = 0;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&connections_lock);
+}
+
+static void connections_expire(void)
+{
+    time_t now = now_s();
+
+    pthread_mutex_lock(&connections_lock);
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        if (connections[i].until && connections[i].until <= now)
+            shutdown(connections[i].socket, SHUT_RDWR);
+    pthread_mutex_unlock(&connections_lock);
+}
+
 static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
                              size_t *upload_bytes, void **state)
@@ -117,6 +254,9 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     FILE *out;
     int r;
 
+    if (!is_called_rightly(request, connection))
+        return answer_line(connection, MHD_HTTP_FORBIDDEN,
+                           "not a name of this server: see --allow-host\n");
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET\n");
     if (strcmp(url, "/metrics") != 0)
@@ -131,13 +271,20 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     return answer_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "the figures cannot be read\n");
 }
 
+static bool port_is_sound(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits && digits <= 5 && !text[digits] && strtoul(text, NULL, 10) <= 65535;
+}
+
 /** HOST:PORT taken apart; brackets around an IPv6 address go. False: it is not of that form. */
 static bool address_split(const char *text, char ret_host[HOST_BYTES], const char **ret_port)
 {
     const char *colon = strrchr(text, ':');
     size_t length = colon ? (size_t)(colon - text) : 0;
 
-    if (!length || !colon[1] || length >= HOST_BYTES)
+    if (!length || length >= HOST_BYTES || !port_is_sound(colon + 1))
         return false;
     if (*text == '[' && text[length - 1] == ']') {
         text++;
@@ -151,10 +298,10 @@ static bool address_split(const char *text, char ret_host[HOST_BYTES], const cha
 /** Waits for an interrupt with the signals blocked, which every thread inherits. */
 static int serve_until_interrupted(const struct request *request, const struct addrinfo *address)
 {
+    static const struct timespec second = {.tv_sec = 1};
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
     struct MHD_Daemon *daemon;
     sigset_t signals;
-    int signal_number;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -163,30 +310,32 @@ static int serve_until_interrupted(const struct request *request, const struct a
     daemon = MHD_start_daemon(flags | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL,
                               NULL, serve, (void *)request, MHD_OPTION_SOCK_ADDR, address->ai_addr,
                               MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-                              MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
+                              MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S,
+                              MHD_OPTION_NOTIFY_CONNECTION, connection_note, NULL, MHD_OPTION_END);
     if (!daemon)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot listen there: %s", request->listen,
                           strerror(errno));
-    fprintf(stderr, "cupool metrics: serving http://%.*s:%u/metrics; interrupt to end\n",
-            (int)(strrchr(request->listen, ':') - request->listen), request->listen,
-            MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
-    sigwait(&signals, &signal_number);
+    verb_error(VERB_NAME, 0, "serving http://%.*s:%u/metrics; interrupt to end",
+               (int)(strrchr(request->listen, ':') - request->listen), request->listen,
+               MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
+    while (sigtimedwait(&signals, NULL, &second) < 0)
+        connections_expire();
     MHD_stop_daemon(daemon);
     return 0;
 }
 
-static int listen_at(const struct request *request)
+static int listen_at(struct request *request)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *address;
-    char host[HOST_BYTES];
     const char *port;
     int r;
 
-    if (!address_split(request->listen, host, &port))
+    if (!address_split(request->listen, request->host, &port))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--listen %s: give HOST:PORT, like 127.0.0.1:9415", request->listen);
-    r = getaddrinfo(host, port, &hints, &address);
+                          "--listen %s: give HOST:PORT, like 127.0.0.1:9415; ports go to 65535",
+                          request->listen);
+    r = getaddrinfo(request->host, port, &hints, &address);
     if (r != 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--listen %s: %s", request->listen,
                           gai_strerror(r));
@@ -195,7 +344,7 @@ static int listen_at(const struct request *request)
     return r;
 }
 #else
-static int listen_at(const struct request *request)
+static int listen_at(struct request *request)
 {
     return verb_error(VERB_NAME, EXIT_TROUBLE,
                       "--listen %s: built without libmicrohttpd: install libmicrohttpd-dev and "
@@ -207,10 +356,13 @@ static int listen_at(const struct request *request)
 int verb_metrics(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE};
+    char taken[PATH_MAX + 128];
     int trouble = request_read(argc, argv, &request), r;
 
     if (trouble)
         return trouble - 1;
+    if (live_place_is_taken(request.where, taken, sizeof taken))
+        verb_error(VERB_NAME, 0, "warning: %s", taken);
     if (request.listen)
         return listen_at(&request);
     r = text_write(&request, stdout);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tools/trace/anonymize.h"
+#include "tools/base/outfile.h"
 #include "tools/trace/packed.h"
 #include "tools/base/progress.h"
 #include "tools/trace/trace_open.h"
@@ -134,33 +135,17 @@ static int bytes_copy(struct work *work)
     return r;
 }
 
-/** Writes beside the output file, then puts it in its place. Only the owner may read it. */
+/** Only the owner may read a trace. */
 static int output_write(struct work *work, const char *output)
 {
-    char draft[4096];
-    int fd, r;
+    struct outfile file;
+    int r = outfile_open(output, work->request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0600, &file);
 
-    if (snprintf(draft, sizeof draft, "%s.%d.part", output, getpid()) >= (int)sizeof draft)
-        return -ENAMETOOLONG;
-    fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    work->out = fdopen(fd, "wb");
-    if (!work->out) {
-        close(fd);
-        unlink(draft);
-        return -ENOMEM;
-    }
+    if (r < 0)
+        return r;
+    work->out = file.stream;
     progress_begin(&work->progress, output, work->source.bytes);
-    r = bytes_copy(work);
-    if (fclose(work->out) == EOF && r == 0)
-        r = -errno;
-    /* link, unlike rename, does not overwrite what came up meanwhile */
-    if (r == 0 && (work->request->force ? rename(draft, output) : link(draft, output)) < 0)
-        r = -errno;
-    if (r < 0 || !work->request->force)
-        unlink(draft);
-    return r;
+    return outfile_close(&file, bytes_copy(work));
 }
 
 /** The name of the output where none is given. free() it; NULL: none can be made. */
@@ -200,11 +185,13 @@ static int trace_verify(struct work *work)
 
 static int pack(struct work *work, const char *output)
 {
+    struct stat status;
     char why[256];
     int r;
 
-    if (!work->request->force && access(output, F_OK) == 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force", output);
+    /* The trace is not read in vain; outfile_open has the last word. */
+    if (!work->request->force && stat(output, &status) == 0 && S_ISREG(status.st_mode))
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(-EEXIST));
     r = trace_verify(work);
     if (r)
         return r;
@@ -215,11 +202,8 @@ static int pack(struct work *work, const char *output)
     if (r == -ENOTSUP)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "not built in: install libzstd-dev and build cupool again");
-    if (r == -EEXIST)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force", output);
     if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o", output,
-                          strerror(-r));
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(r));
     return EXIT_FINE;
 }
 

@@ -14,6 +14,7 @@
 
 #include "tools/base/disguise.h"
 #include "tools/analysis/locations.h"
+#include "tools/base/outfile.h"
 #include "tools/base/progress.h"
 #include "tools/report/report_formats.h"
 #include "tools/symbols/symbols.h"
@@ -277,31 +278,19 @@ static int report_write(const struct loaded *loaded, const struct request *reque
     return r;
 }
 
-/** Writes beside the output file, then puts it in its place. */
 static int file_write(const struct loaded *loaded, const struct request *request)
 {
-    char draft[4096];
-    FILE *out;
-    int r;
+    struct outfile file;
+    int r = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666,
+                         &file);
 
-    if (!request->force && access(request->output, F_OK) == 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: exists: overwrite it with --force",
-                          request->output);
-    snprintf(draft, sizeof draft, "%s.%d.part", request->output, getpid());
-    out = fopen(draft, "wxe");
-    if (!out)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
-                          request->output, strerror(errno));
-    r = report_write(loaded, request, out);
-    if (fclose(out) == EOF && r == 0)
-        r = -errno;
-    if (r == 0 && rename(draft, request->output) < 0)
-        r = -errno;
-    if (r == 0)
-        return EXIT_FINE;
-    unlink(draft);
-    return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: give another place with -o",
-                      request->output, strerror(-r));
+    if (r == 0) {
+        errno = 0;
+        r = outfile_close(&file, report_write(loaded, request, file.stream));
+    }
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r));
+    return EXIT_FINE;
 }
 
 static unsigned terminal_columns(void)

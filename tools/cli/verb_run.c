@@ -21,6 +21,7 @@
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
 #include "tools/cli/launch.h"
+#include "tools/live/live.h"
 #include "tools/cli/locate.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_summary.h"
@@ -58,6 +59,11 @@ static void problem_print(void *state, const char *line)
     struct request *request = state;
 
     request->problems++;
+    verb_error(VERB_NAME, 0, "%s", line);
+}
+
+static void line_print(void *state, const char *line)
+{
     verb_error(VERB_NAME, 0, "%s", line);
 }
 
@@ -142,7 +148,7 @@ static int strict_check(struct request *request)
 
     if (!request->options.strict)
         return 0;
-    options_load(&ignored, problem_print, request);
+    request->problems += options_load(&ignored, line_print, NULL);
     if (!request->problems)
         return 0;
     return verb_error(VERB_NAME, EXIT_RUN_FAILED,
@@ -150,19 +156,15 @@ static int strict_check(struct request *request)
                       request->problems > 1 ? "s" : "");
 }
 
-/** Removes an earlier trace; anything else of that name is not ours to remove. */
+/** Removes an earlier trace of the user; anything else of that name is not ours to remove. */
 static int output_replace(const char *path)
 {
-    struct trace_file_header header;
-    FILE *file = fopen(path, "re");
-    bool is_trace = file && fread(&header, sizeof header, 1, file) == 1 &&
-                    header.magic == TRACE_FILE_MAGIC;
+    struct trace_file earlier;
 
-    if (file)
-        fclose(file);
-    if (!is_trace)
+    if (traces_examine(path, &earlier) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: exists and is no cupool record: give another name with -o", path);
+                          "%s: exists and is no cupool record of yours: give another name with -o",
+                          path);
     if (unlink(path) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
                           strerror(errno));
@@ -184,7 +186,7 @@ static int output_check(const char *pattern, bool force)
     if (!strchr(directory, '%') && access(directory, W_OK) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another place with -o",
                           directory, strerror(errno));
-    if (strchr(pattern, '%') || stat(pattern, &status) < 0)
+    if (strchr(pattern, '%') || lstat(pattern, &status) < 0)
         return 0;
     if (!force)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
@@ -236,6 +238,18 @@ static void nvtx_prepare(const struct request *request, const char *library)
         setenv("NVTX_INJECTION64_PATH", library, 0);
 }
 
+/** The program uses the next place, and says nothing; the user may want to know. */
+static void places_check(const struct request *request)
+{
+    const char *where[] = {request->options.ipc, request->options.live};
+    char text[PATH_MAX + 128];
+
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(where[i], "off") != 0 && (!i || strcmp(where[0], where[1]) != 0) &&
+            live_place_is_taken(where[i], text, sizeof text))
+            verb_error(VERB_NAME, 0, "warning: %s", text);
+}
+
 static int preload_prepare(const struct request *request)
 {
     char library[PATH_MAX];
@@ -269,14 +283,38 @@ static int launch_failed(int error, const char *program)
                       error == -ENOENT ? "not found" : strerror(-error));
 }
 
-static void no_trace_explain(const struct request *request, const char *program)
+/** Whether a trace can be made: tries it, and leaves nothing. Errors: those of making it. */
+static int trace_probe(const char *pattern)
 {
+    struct trace_writer *writer;
+    char path[PATH_MAX];
+    int r = trace_path_expand(pattern, path, sizeof path);
+
+    if (r == 0)
+        r = trace_writer_open(path, &writer);
+    if (r < 0)
+        return r;
+    unlink(trace_writer_path(writer));
+    trace_writer_close(writer);
+    return 0;
+}
+
+static void no_trace_explain(const struct request *request, const char *pattern,
+                             const char *program)
+{
+    int r;
     struct program inspected;
     const char *escape = program_inspect(program, &inspected) == 0 ? program_escape(&inspected)
                                                                    : NULL;
 
     if (request->quiet)
         return;
+    r = trace_probe(pattern);
+    if (r < 0) {
+        verb_error(VERB_NAME, 0, "no record: %s: %s", pattern,
+                   r == -EINVAL ? "not the name of a file" : strerror(-r));
+        return;
+    }
     if (escape)
         verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
     else
@@ -302,8 +340,11 @@ static void run_conclude(const struct request *request, const char *pattern, uin
             verb_error(VERB_NAME, 0, "%s: exit status not recorded: %s", main_file->path,
                        strerror(-r));
     }
+    if (files.foreign && !request->quiet)
+        verb_error(VERB_NAME, 0, "%zu record%s of other users passed over in %s", files.foreign,
+                   files.foreign > 1 ? "s" : "", pattern);
     if (!files.count)
-        no_trace_explain(request, program);
+        no_trace_explain(request, pattern, program);
     else if (!request->quiet)
         run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1], stderr);
     traces_done(&files);
@@ -331,6 +372,8 @@ int verb_run(int argc, char **argv)
         trouble = preload_prepare(&request);
     if (trouble)
         goto out;
+    if (!request.quiet && request.options.mode != OPTION_MODE_OFF)
+        places_check(&request);
     since_ns = realtime_ns();
     r = launch_program(argv, &launch);
     if (r < 0) {

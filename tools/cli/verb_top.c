@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,11 +217,14 @@ static int watch(const struct request *request, bool screen)
 int verb_top(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE, .delay_s = 1};
+    char taken[PATH_MAX + 128];
     struct live_processes now;
     int trouble = request_read(argc, argv, &request);
 
     if (trouble)
         return trouble - 1;
+    if (live_place_is_taken(request.where, taken, sizeof taken))
+        verb_error(VERB_NAME, 0, "warning: %s", taken);
     trouble = reading_take(&request, false, &now); /* an error is no matter for a screen */
     if (trouble)
         return trouble;

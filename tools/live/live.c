@@ -6,6 +6,9 @@
 #include "tools/live/live.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,16 +49,13 @@ static int by_pid(const void *a, const void *b)
 int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes)
 {
     struct search search = {.pid = pid};
-    int directory = living_directory_open(where, false);
+    unsigned number = 0;
+    int directory;
 
-    if (directory == -ENOENT) {
-        *ret_processes = search.found;
-        return 0;
+    while ((directory = living_directory_next(where, &number)) >= 0) {
+        living_files_visit(directory, LIVE_PAGE_PREFIX, page_add, &search);
+        close(directory);
     }
-    if (directory < 0)
-        return directory;
-    living_files_visit(directory, LIVE_PAGE_PREFIX, page_add, &search);
-    close(directory);
     if (search.error < 0) {
         live_processes_done(&search.found);
         return search.error;
@@ -64,6 +64,26 @@ int live_processes_read(const char *where, unsigned pid, struct live_processes *
         qsort(search.found.page, search.found.count, sizeof *search.found.page, by_pid);
     *ret_processes = search.found;
     return 0;
+}
+
+bool live_place_is_taken(const char *where, char *ret_text, size_t text_bytes)
+{
+    char path[PATH_MAX];
+    uid_t owner;
+
+    if (!living_directory_is_taken(where, path, sizeof path, &owner))
+        return false;
+    if (owner == geteuid()) {
+        snprintf(ret_text, text_bytes,
+                 "%s is not a directory of yours alone: remove it; another place is used", path);
+    } else {
+        const struct passwd *user = getpwuid(owner);
+
+        snprintf(ret_text, text_bytes,
+                 "%s belongs to user %u (%s): have it removed; another place is used", path, owner,
+                 user ? user->pw_name : "no name");
+    }
+    return true;
 }
 
 void live_processes_done(struct live_processes *processes)

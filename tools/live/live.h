@@ -25,6 +25,12 @@ struct live_processes {
  * Errors: -ENOMEM; as the system said.
  */
 int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes);
+/**
+ * Whether the name of the user's directory is taken in `where`: by whom, as part of a message.
+ * Another place is used then.
+ */
+bool live_place_is_taken(const char *where, char *ret_text, size_t text_bytes);
+
 void live_processes_done(struct live_processes *processes);
 
 /** The page of a process, NULL when it is not there. */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "tools/base/escape.h"
 #include "tools/report/report_job.h"
 
 const struct report_format report_formats[] = {
@@ -47,8 +48,10 @@ int report_text_write(const struct report_input *input, const struct report_styl
     int r = input->count > 1 ? report_text_job(input, style, out) : 0;
 
     for (size_t i = 0; i < input->count && r == 0; i++) {
-        if (input->count > 1)
-            fprintf(out, "\n== %s ==\n", input->traces[i]);
+        if (input->count > 1) {
+            fputc('\n', out);
+            escape_line(out, "== %s ==", input->traces[i]);
+        }
         r = report_text(input->analyses[i], input->traces[i], style, out);
     }
     return r;

@@ -381,7 +381,7 @@ static json_t *cupti_json(const struct driver_view *view)
     driver_view_state_text(view, text, sizeof text);
     cupti = json_object();
     json_object_set_new(cupti, "state", json_string(driver_view_state_name(view)));
-    json_object_set_new(cupti, "detail", json_string(text));
+    json_object_set_new(cupti, "detail", report_json_text(text));
     json_object_set_new(cupti, "whole", json_boolean(view->is_whole));
     json_object_set_new(cupti, "library", report_json_text(view->library));
     report_json_set(cupti, "version", view->version);

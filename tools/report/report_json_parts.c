@@ -4,14 +4,20 @@
  */
 #include "tools/report/report_json_parts.h"
 
+#include <stdlib.h>
+
+#include "tools/base/escape.h"
+
 #define SPANS_SHOWN 100
 #define STEPS_SHOWN 1000
 
 json_t *report_json_text(const char *text)
 {
-    json_t *string = text ? json_string(text) : NULL;
+    char *copy = escape_copy(text);
+    json_t *string = copy ? json_string(copy) : NULL;
 
-    return string ? string : json_null(); /* also for text that is not UTF-8 */
+    free(copy);
+    return string ? string : json_null();
 }
 
 json_t *report_json_integer(uint64_t value)

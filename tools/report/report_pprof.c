@@ -17,6 +17,7 @@
 #include <zlib.h>
 #endif
 
+#include "tools/base/escape.h"
 #include "tools/base/protobuf.h"
 
 enum {
@@ -120,12 +121,14 @@ static uint64_t text_get(struct profile *profile, const char *text)
 {
     bool is_new;
     uint64_t id;
+    char *copy;
 
     if (!text || !*text)
         return 0;
-    id = id_get(profile, &profile->texts, strdup(text), &is_new);
+    copy = escape_copy(text); /* strings of a protocol buffer are UTF-8 */
+    id = id_get(profile, &profile->texts, copy, &is_new);
     if (is_new)
-        protobuf_add_bytes(&profile->out, PROFILE_STRING, text, strlen(text));
+        protobuf_add_bytes(&profile->out, PROFILE_STRING, copy, strlen(copy));
     return id;
 }
 

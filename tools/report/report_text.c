@@ -24,11 +24,12 @@ static void process_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
     int status = analysis_exit_status(analysis);
-    int room = (int)page->style->columns - 1;
 
-    if (analysis->command)
-        fprintf(page->out, "%s%.*s%s\n", report_text_colour(page, REPORT_BOLD), room,
-                analysis->command, report_text_colour(page, REPORT_PLAIN));
+    if (analysis->command) {
+        fputs(report_text_colour(page, REPORT_BOLD), page->out);
+        report_text_cut(page, analysis->command, page->style->columns - 1);
+        fprintf(page->out, "%s\n", report_text_colour(page, REPORT_PLAIN));
+    }
     fprintf(page->out, "pid %u", analysis->recording.pid);
     if (analysis->has_rank)
         fprintf(page->out, ", rank %llu", (unsigned long long)analysis->rank);
@@ -56,8 +57,10 @@ static void devices_print(const struct report_page *page)
     for (size_t i = 0; i < page->analysis->devices; i++) {
         const struct analysis_device *device = &page->analysis->device[i];
 
-        fprintf(page->out, "%s %u: %s, %s", device->simulated ? "simulated device" : "device",
-                device->index, device->name, unit_bytes(device->total_bytes).text);
+        fprintf(page->out, "%s %u: ", device->simulated ? "simulated device" : "device",
+                device->index);
+        escape_print(page->out, ESCAPE_LINE, device->name);
+        fprintf(page->out, ", %s", unit_bytes(device->total_bytes).text);
         version_print(page->out, "driver", device->driver_version);
         version_print(page->out, "CUDA", device->runtime_version);
         fputc('\n', page->out);
@@ -215,9 +218,9 @@ static void driver_print(const struct report_page *page)
         const char *library = (const char *)(uintptr_t)rows[i].key;
 
         report_text_line(page, i ? "" : "Unaccounted");
-        fprintf(page->out, "%s at most in %s allocations by %s\n",
-                unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
-                library ? frame_file_name(library) : "unknown code");
+        escape_line(page->out, "%s at most in %s allocations by %s",
+                    unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
+                    library ? frame_file_name(library) : "unknown code");
     }
     free(rows);
     for (size_t i = 0; i < view->pools; i++) {
@@ -228,7 +231,7 @@ static void driver_print(const struct report_page *page)
     }
     driver_view_state_text(view, text, sizeof text);
     report_text_line(page, "CUPTI");
-    fprintf(page->out, "%s\n", text);
+    escape_line(page->out, "%s", text);
 }
 
 /** Memory kinds other than plain device memory, with what each had at most. */
@@ -307,8 +310,8 @@ static void changed_print(const struct report_page *page)
             (told && !strcmp(told, frame.site.module)))
             continue;
         told = frame.site.module;
-        escape_print(page->out, ESCAPE_FRAME, frame_file_name(told));
-        fputs(": module changed since the recording, so its sites are offsets\n", page->out);
+        escape_line(page->out, "%s: module changed since the recording, so its sites are offsets",
+                    frame_file_name(told));
     }
 }
 

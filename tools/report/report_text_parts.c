@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "cupti/base/safe_text.h"
+#include "tools/base/escape.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 
@@ -23,6 +25,18 @@ void report_text_line(const struct report_page *page, const char *title)
     fprintf(page->out, "%-15s", title);
 }
 
+void report_text_cut(const struct report_page *page, const char *text, size_t columns)
+{
+    struct safe_text_line line = {0};
+    uint32_t character;
+    char bytes[5];
+
+    for (size_t i = 0; *text && i < columns; i++) {
+        text += safe_text_next(text, &character);
+        fwrite(bytes, 1, safe_text_line_next(&line, character, bytes), page->out);
+    }
+}
+
 void report_text_window(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -30,12 +44,14 @@ void report_text_window(const struct report_page *page)
 
     if (!window->is_set)
         return;
-    if (window->phase)
-        fprintf(page->out, "only phase %s, %s in all", window->phase,
-                unit_duration(analysis->window_ns).text);
-    else
+    if (window->phase) {
+        fputs("only phase ", page->out);
+        escape_print(page->out, ESCAPE_LINE, window->phase);
+        fprintf(page->out, ", %s in all", unit_duration(analysis->window_ns).text);
+    } else {
         fprintf(page->out, "only from %s to %s", unit_duration(window->begin_ns).text,
                 unit_duration(window->end_ns).text);
+    }
     fprintf(page->out, "; %s in %s were live when it began\n",
             unit_bytes(analysis->opening.requested_bytes).text,
             unit_blocks(analysis->opening.blocks).text);
@@ -53,7 +69,7 @@ static void state_print(const struct report_page *page,
             verdict_sentence(postmortem->verdict));
     report_text_line(page, "");
     report_site_name(page->analysis, postmortem->site, name, sizeof name);
-    fprintf(page->out, "asked by %s\n", name);
+    escape_line(page->out, "asked by %s", name);
     report_text_line(page, "");
     fprintf(page->out, "pool: %s live, %s in quarantine,\n",
             unit_bytes(facts->live_requested_bytes).text,
@@ -76,8 +92,8 @@ static void state_print(const struct report_page *page,
         return;
     report_site_name(page->analysis, postmortem->sites[0].key, name, sizeof name);
     report_text_line(page, "");
-    fprintf(page->out, "most live then: %s by %s\n", unit_bytes(postmortem->sites[0].bytes).text,
-            name);
+    escape_line(page->out, "most live then: %s by %s", unit_bytes(postmortem->sites[0].bytes).text,
+                name);
 }
 
 /** The first that was refused to the program; else the first of all. */
@@ -106,6 +122,13 @@ void report_text_postmortems(const struct report_page *page)
         state_print(page, first);
 }
 
+static void coloured_name_print(const struct report_page *page, const char *name)
+{
+    fputs(report_text_colour(page, REPORT_YELLOW), page->out);
+    escape_print(page->out, ESCAPE_LINE, name);
+    fputs(report_text_colour(page, REPORT_PLAIN), page->out);
+}
+
 void report_text_fragmentation(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -118,8 +141,8 @@ void report_text_fragmentation(const struct report_page *page)
 
         report_site_name(analysis, part->key, name, sizeof name);
         report_text_line(page, title);
-        fprintf(page->out, "%s%s%s:\n", report_text_colour(page, REPORT_YELLOW), name,
-                report_text_colour(page, REPORT_PLAIN));
+        coloured_name_print(page, name);
+        fputs(":\n", page->out);
         report_text_line(page, "");
         fprintf(page->out, "%s of segments for %s in %s\n",
                 unit_bytes(part->pinned_bytes + part->block_bytes).text,
@@ -144,8 +167,8 @@ void report_text_growth(const struct report_page *page)
             continue;
         report_site_name(analysis, row->key, name, sizeof name);
         report_text_line(page, title);
-        fprintf(page->out, "%s%s%s, never freed: +%s", report_text_colour(page, REPORT_YELLOW),
-                name, report_text_colour(page, REPORT_PLAIN), unit_blocks(growth->blocks).text);
+        coloured_name_print(page, name);
+        fprintf(page->out, ", never freed: +%s", unit_blocks(growth->blocks).text);
         if (by_step)
             fprintf(page->out, ", %.3g a step", growth->blocks_per_x);
         fprintf(page->out, " (%s)\n", unit_bytes(growth->bytes).text);

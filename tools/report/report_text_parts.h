@@ -26,6 +26,9 @@ const char *report_text_colour(const struct report_page *page, const char *code)
 /** Begins a line with its title. */
 void report_text_line(const struct report_page *page, const char *title);
 
+/** Prints a text as part of a line, at most so many characters of it. */
+void report_text_cut(const struct report_page *page, const char *text, size_t columns);
+
 /** The part of the trace that the figures are of, and what was there when it began. */
 void report_text_window(const struct report_page *page);
 

@@ -577,6 +577,59 @@ Test(trace, a_full_disk_stops_the_recording_only)
     support_remove(path);
 }
 
+/** A file with a limit lives on in what it has; when that is too little, the disk is the reason. */
+Test(trace, a_full_disk_is_the_reason_below_a_limit_too)
+{
+    struct trace_record record = {.kind = TRACE_EVENT_ALLOCATE,
+                                  .memory = TRACE_MEMORY_DEVICE,
+                                  .context = 1,
+                                  .size = 512,
+                                  .value = 512};
+    char path[SUPPORT_PATH_BYTES], directory[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+
+    support_path(path);
+    snprintf(directory, sizeof directory, "%s", path);
+    *strrchr(directory, '/') = '\0';
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("cupool", directory, "tmpfs", 0, "size=1m") < 0) {
+        support_remove(path);
+        cr_skip_test("cannot mount a small tmpfs: %s", strerror(errno));
+    }
+    cr_assert(trace_writer_open_limited(path, UINT64_C(64) << 20, &writer) == 0);
+    for (uint64_t i = 1; i < 200000 && trace_writer_error(writer) == 0; i++) {
+        record.address = i << 20; /* every block stays live, so the figures of all grow */
+        record.time_ns = i * 1000;
+        trace_writer_emit(writer, &record);
+    }
+    cr_expect(trace_writer_error(writer) == ENOSPC, "%s", strerror(trace_writer_error(writer)));
+    trace_writer_close(writer);
+    umount(directory);
+    support_remove(path);
+}
+
+/** Beside a device, a pipe or a directory there is no trace of a similar name. */
+Test(trace, what_is_no_file_is_refused)
+{
+    char path[SUPPORT_PATH_BYTES], link[SUPPORT_PATH_BYTES + 8];
+    struct trace_writer *writer = (void *)1;
+    struct stat status;
+
+    support_path(path);
+    cr_assert(mkfifo(path, 0600) == 0);
+    cr_expect(trace_writer_open(path, &writer) == -EINVAL);
+    snprintf(link, sizeof link, "%s.link", path);
+    cr_assert(symlink("/dev/null", link) == 0);
+    cr_expect(trace_writer_open(link, &writer) == -EINVAL);
+    cr_expect(unlink(link) == 0 && rmdir(path) < 0 && unlink(path) == 0);
+    *strrchr(path, '/') = '\0';
+    cr_expect(rmdir(path) == 0, "nothing else was made");
+    cr_expect(trace_writer_open("/dev/null", &writer) == -EINVAL);
+    cr_expect(writer == (void *)1, "untouched on failure");
+    snprintf(path, sizeof path, "/dev/null.%d", getpid());
+    cr_expect(lstat(path, &status) < 0);
+}
+
 /** A program that closes every descriptor must not find trace blocks in its own files. */
 Test(trace, descriptors_closed_by_the_program)
 {

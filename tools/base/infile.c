@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See infile.h. What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
+ */
+#include "tools/base/infile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int file_open(const char *path, size_t *ret_bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
+    struct stat status;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0)
+        r = -errno;
+    else if (!S_ISREG(status.st_mode))
+        r = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    *ret_bytes = (size_t)status.st_size;
+    return fd;
+}
+
+/** Reads so many bytes, or up to the end. Returns the number. */
+static ssize_t bytes_read(int fd, char *ret_text, size_t bytes)
+{
+    size_t used = 0;
+
+    while (used < bytes) {
+        ssize_t got = read(fd, ret_text + used, bytes - used);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    return (ssize_t)used;
+}
+
+int infile_read(const char *path, size_t most_bytes, char **ret_text, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+    int fd = file_open(path, &bytes);
+    char *text;
+    ssize_t got;
+
+    if (fd < 0)
+        return fd;
+    text = bytes <= most_bytes ? malloc(bytes + 1) : NULL;
+    got = text ? bytes_read(fd, text, bytes) : bytes <= most_bytes ? -ENOMEM : -EFBIG;
+    close(fd);
+    if (got < 0) {
+        free(text);
+        return (int)got;
+    }
+    text[got] = '\0';
+    *ret_text = text;
+    *ret_bytes = (size_t)got;
+    return 0;
+}
+
+int infile_peek(const char *path, char *ret_bytes, size_t bytes)
+{
+    size_t size = 0;
+    int fd = file_open(path, &size);
+    ssize_t got;
+
+    if (fd < 0)
+        return fd;
+    got = bytes_read(fd, ret_bytes, size < bytes ? size : bytes);
+    close(fd);
+    return (int)got;
+}
+
+const char *infile_reason(int error)
+{
+    switch (error) {
+    case -EINVAL: return "not a regular file";
+    case -EFBIG: return "too long";
+    default: return strerror(-error);
+    }
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See outplace.h. Links in /proc are the kernel's own: they lead where no text does, so they are
+ * opened by the kernel, and one of this process's descriptors is taken for itself.
+ */
+#include "tools/base/outplace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define LINKS_MOST 40
+
+/** A walk along a path. */
+struct walk {
+    int directory;
+    int links;
+    int descriptor;
+    char rest[PATH_MAX]; /* what is still to be walked */
+    char name[NAME_MAX + 1];
+};
+
+static int directory_enter(struct walk *walk, const char *name, int flags)
+{
+    int next = openat(walk->directory, name, O_PATH | O_DIRECTORY | O_CLOEXEC | flags);
+
+    if (next < 0)
+        return -errno;
+    close(walk->directory);
+    walk->directory = next;
+    return 0;
+}
+
+bool outplace_is_shared(int directory)
+{
+    struct stat status;
+
+    return fstatat(directory, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & S_ISVTX &&
+           status.st_mode & S_IWOTH;
+}
+
+static bool is_proc(int directory)
+{
+    struct statfs system;
+
+    return fstatfs(directory, &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
+}
+
+/** Whether a directory is that of this process's descriptors. */
+static bool is_own_descriptors(int directory)
+{
+    struct stat one, other;
+
+    return fstatat(directory, "", &one, AT_EMPTY_PATH) == 0 && stat("/proc/self/fd", &other) == 0 &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool link_is_trusted(int directory, const struct stat *link, bool is_last)
+{
+    uid_t self = geteuid();
+    struct stat status;
+
+    if (link->st_uid == self || link->st_uid == 0)
+        return true;
+    if (is_last || self == 0)
+        return false;
+    return !outplace_is_shared(directory) ||
+           (fstatat(directory, "", &status, AT_EMPTY_PATH) == 0 && status.st_uid == link->st_uid);
+}
+
+/** Puts where a link leads in front of the rest. */
+static int link_follow(struct walk *walk, const char *name)
+{
+    char target[PATH_MAX], whole[2 * PATH_MAX];
+    ssize_t length = readlinkat(walk->directory, name, target, sizeof target - 1);
+
+    if (length < 0)
+        return -errno;
+    target[length] = '\0';
+    snprintf(whole, sizeof whole, "%s%s%s", target, *walk->rest ? "/" : "", walk->rest);
+    if (++walk->links > LINKS_MOST || strlen(whole) >= sizeof walk->rest)
+        return walk->links > LINKS_MOST ? -ELOOP : -ENAMETOOLONG;
+    strcpy(walk->rest, whole);
+    return *target == '/' ? directory_enter(walk, "/", 0) : 0;
+}
+
+static int link_step(struct walk *walk, const struct stat *status)
+{
+    bool is_last = !*walk->rest;
+
+    if (is_proc(walk->directory)) {
+        if (!is_last)
+            return directory_enter(walk, walk->name, 0);
+        walk->descriptor = is_own_descriptors(walk->directory) ? atoi(walk->name) : -1;
+        if (walk->descriptor >= 0 || strspn(walk->name, "0123456789") == strlen(walk->name))
+            return walk->descriptor >= 0 ? 0 : -EINVAL;
+    }
+    if (!link_is_trusted(walk->directory, status, is_last))
+        return -ENOLINK;
+    return link_follow(walk, walk->name);
+}
+
+/** Takes the next name off the rest. */
+static int name_take(struct walk *walk)
+{
+    const char *start = walk->rest + strspn(walk->rest, "/");
+    size_t length = strcspn(start, "/");
+
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    snprintf(walk->name, sizeof walk->name, "%.*s", (int)length, start);
+    start += length;
+    /* A slash behind the last name asks for a directory, which "." is. */
+    if (*start && !start[strspn(start, "/")])
+        strcpy(walk->rest, ".");
+    else
+        memmove(walk->rest, start + strspn(start, "/"), strlen(start + strspn(start, "/")) + 1);
+    return 0;
+}
+
+/** One name. 1: it is the last, and `ret_place` says what is there. */
+static int step(struct walk *walk, struct outplace *ret_place)
+{
+    struct stat status;
+    int r = name_take(walk);
+
+    if (r < 0)
+        return r;
+    if (!*walk->name || !strcmp(walk->name, ".") || !strcmp(walk->name, ".."))
+        return *walk->rest ? directory_enter(walk, *walk->name ? walk->name : ".", 0) : -EISDIR;
+    if (fstatat(walk->directory, walk->name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        ret_place->exists = false;
+        return errno == ENOENT && !*walk->rest ? 1 : -errno;
+    }
+    if (S_ISLNK(status.st_mode)) {
+        r = link_step(walk, &status);
+        return r == 0 && walk->descriptor >= 0 ? 1 : r;
+    }
+    if (*walk->rest)
+        return directory_enter(walk, walk->name, O_NOFOLLOW);
+    ret_place->exists = true;
+    ret_place->status = status;
+    return 1;
+}
+
+int outplace_find(const char *path, struct outplace *ret_place)
+{
+    struct walk walk = {.descriptor = -1};
+    struct outplace place = {0};
+    int r = 0;
+
+    if (!*path || strlen(path) >= sizeof walk.rest)
+        return *path ? -ENAMETOOLONG : -ENOENT;
+    strcpy(walk.rest, path);
+    walk.directory = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (walk.directory < 0)
+        return -errno;
+    while (r == 0)
+        r = step(&walk, &place);
+    if (r < 0) {
+        close(walk.directory);
+        return r;
+    }
+    place.directory = walk.directory;
+    place.descriptor = walk.descriptor;
+    memcpy(place.name, walk.name, sizeof place.name);
+    *ret_place = place;
+    return 0;
+}
