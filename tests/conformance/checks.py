@@ -365,7 +365,10 @@ def check_held_record(suite, failures, options):
                                   argument)
             if run[0] == SKIPPED:
                 continue
-            found = list(accounts(trace)) if trace else []
+            failures.expect(trace is not None, f"{door}, {program}, {mode}: not one trace")
+            if trace is None:
+                continue
+            found = list(accounts(trace))
             # What the context itself takes is the device's alone.
             first = {device: taken - known for device, taken, known in reversed(found)}
             wrong = [(device, taken - first[device], known) for device, taken, known in found
@@ -373,7 +376,10 @@ def check_held_record(suite, failures, options):
             print(f"{door}, {program}, {mode}: {len(found)} accounts")
             failures.expect(len(found) >= 16 and len(first) == 2, f"{door}, {program}: {found}")
             failures.expect(not wrong, f"{door}, {program}, {mode}: device, taken, recorded {wrong}")
-            frees = balance(trace)[1] if trace else []
+            owned = [trace.memories[record.memory] for record in trace.records
+                     if trace.kinds[record.kind] == "ALLOCATE" and record.context]
+            failures.expect(set(owned) <= WITH_CONTEXT, f"{door}, {program}: owned {set(owned)}")
+            frees = balance(trace)[1]
             unknown = [text for text in frees
                        if "unknown" in text or ("twice" in text and "'ASYNC'" in text)]
             failures.expect(not unknown, f"{door}, {program}, {mode}: {unknown}")

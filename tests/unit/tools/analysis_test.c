@@ -216,6 +216,47 @@ Test(analysis, a_context_takes_its_memory_along)
     subject_end(&subject);
 }
 
+Test(analysis, what_outlives_a_context_stays)
+{
+    static const uint8_t kinds[] = {TRACE_MEMORY_PHYSICAL, TRACE_MEMORY_ASYNC, TRACE_MEMORY_ARRAY};
+    struct subject subject;
+    const struct analysis *analysis;
+
+    subject_begin(&subject);
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        struct trace_record record = allocate(10 + i, 0x1000 * (i + 1), 1000u << i);
+
+        record.memory = kinds[i];
+        emit(&subject, record);
+    }
+    emit(&subject, (struct trace_record){
+                       .kind = TRACE_EVENT_CONTEXT, .time_ns = 30, .context = 1, .value = 0});
+    analysis = subject_read(&subject);
+    cr_expect(analysis->requested.current == 3000, "the array alone is gone");
+    subject_end(&subject);
+}
+
+Test(analysis, a_device_answers_for_its_own_memory)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct trace_record first = allocate(10, 0x1000, 5000), second = allocate(11, 0x2000, 700);
+
+    first.outcome = second.outcome = TRACE_OUTCOME_PASSED;
+    second.device = 1;
+    subject_begin(&subject);
+    emit(&subject, first);
+    emit(&subject, second);
+    emit(&subject, (struct trace_record){.kind = TRACE_EVENT_MEMORY_INFO,
+                                         .time_ns = 20,
+                                         .device = 1,
+                                         .size = 10000 - 900,
+                                         .value = 10000});
+    analysis = subject_read(&subject);
+    cr_expect(analysis->unaccounted_bytes == 200, "900 taken, 700 known on that device");
+    subject_end(&subject);
+}
+
 Test(analysis, kinds_are_kept_apart)
 {
     struct subject subject;
