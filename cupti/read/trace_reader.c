@@ -175,6 +175,11 @@ int trace_reader_open_source(const struct trace_source *source, struct trace_rea
     r = header_read(reader, ret_why, why_bytes);
     if (r == 0)
         r = trace_scan(reader, ret_why, why_bytes);
+    if (r == 0 && reader->places) {
+        reader->note = calloc(reader->places, sizeof *reader->note);
+        if (!reader->note)
+            r = trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
+    }
     if (r < 0) {
         reader->source.close = NULL;
         trace_reader_close(reader);
@@ -222,6 +227,7 @@ void trace_reader_close(struct trace_reader *reader)
     free(reader->text);
     free(reader->place);
     free(reader->entry);
+    free(reader->note);
     if (reader->source.close)
         reader->source.close(reader->source.context);
     free(reader);
@@ -260,4 +266,9 @@ int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct tra
         ret_site->build_id = trace_reader_string(reader, reader->text[place->module - 1].build_id);
     }
     return 0;
+}
+
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader)
+{
+    return reader->note;
 }

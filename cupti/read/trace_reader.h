@@ -118,6 +118,12 @@ const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
 /** Errors: -ENOENT. */
 int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
 
+/**
+ * A number for each site, all 0 at first, that belongs to the user of the reader: that of a site
+ * stands at its id - 1. NULL: there are no sites.
+ */
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader);
+
 #ifdef __cplusplus
 }
 #endif
