@@ -61,6 +61,26 @@ static int64_t file_read(void *context, void *buffer, size_t bytes, uint64_t off
     return (int64_t)done;
 }
 
+static uint64_t file_data(void *context, uint64_t offset)
+{
+    off_t found = lseek((int)(intptr_t)context, (off_t)offset, SEEK_DATA);
+
+    /* ENXIO: only a hole is left. Whatever else: read on. */
+    return found >= 0 ? (uint64_t)found : errno == ENXIO ? UINT64_MAX : offset;
+}
+
+uint64_t trace_block_next(const struct trace_reader *reader, uint64_t position)
+{
+    uint64_t last = reader->source.bytes ? (reader->source.bytes - 1) / TRACE_BLOCK_BYTES : 0;
+    uint64_t found;
+
+    if (!reader->source.data || position >= last)
+        return position;
+    found = reader->source.data(reader->source.context, position * TRACE_BLOCK_BYTES) /
+            TRACE_BLOCK_BYTES;
+    return found < position ? position : found < last ? found : last;
+}
+
 static void file_close(void *context)
 {
     close((int)(intptr_t)context);
@@ -75,6 +95,7 @@ int trace_source_file(int fd, struct trace_source *ret_source)
     if (!S_ISREG(status.st_mode))
         return -EBADMSG;
     *ret_source = (struct trace_source){.read = file_read,
+                                        .data = file_data,
                                         .close = file_close,
                                         .context = (void *)(intptr_t)fd,
                                         .bytes = (uint64_t)status.st_size};
