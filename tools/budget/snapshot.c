@@ -198,11 +198,11 @@ static struct site_line line_choose(const struct line_tally *lines, size_t count
     return most ? most->line : (struct site_line){0};
 }
 
-static int line_copy(struct snapshot_site *site, struct site_line line)
+static int line_copy(struct texts *texts, struct snapshot_site *site, struct site_line line)
 {
     if (!line.file || !line.line)
         return 0;
-    site->file = strdup(frame_file_name(line.file));
+    site->file = texts_keep(texts, frame_file_name(line.file));
     site->line = line.line;
     return site->file ? 0 : -ENOMEM;
 }
@@ -258,13 +258,13 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
         struct snapshot_site *site = &snapshot->site[snapshot->sites++];
         struct site_name name = site_names_get(names, row->key);
 
-        site->module = strdup(name.module);
-        site->function = strdup(name.function);
+        site->module = texts_keep(&snapshot->texts, name.module);
+        site->function = texts_keep(&snapshot->texts, name.function);
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
         pinned_set(site, analysis, names, &pinned, row->key);
-        r = line_copy(site, line_choose(lines, count, row->key));
+        r = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
             r = -ENOMEM;
     }
@@ -440,11 +440,7 @@ void snapshot_destroy(struct snapshot *snapshot)
         free(snapshot->device[i].name);
         free(snapshot->device[i].driver);
     }
-    for (size_t i = 0; i < snapshot->sites; i++) {
-        free(snapshot->site[i].module);
-        free(snapshot->site[i].function);
-        free(snapshot->site[i].file);
-    }
+    texts_done(&snapshot->texts);
     for (size_t i = 0; i < snapshot->ignored_count; i++)
         free(snapshot->ignored[i]);
     free(snapshot->device);
