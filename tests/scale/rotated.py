@@ -158,6 +158,13 @@ BLOCK, SLOT = 65536, 64
 LIVE_END = b"\x01\x01\x00\x01" + bytes(6)
 
 
+def expect_damage(machine, trace, data, what):
+    trace.write_bytes(data)
+    done = machine.run([str(machine.cupool), "report", str(trace)])
+    preload.expect_equal(f"a damaged carry: {done.stderr}", done.returncode, 2)
+    preload.expect(what in done.stderr, f"a damaged carry: {done.stderr}")
+
+
 def check_truth(machine):
     """A truth value that is none is refused; the checksum is right."""
     trace = machine.scratch / "truth.cupool"
@@ -174,13 +181,11 @@ def check_truth(machine):
             if at < 0:
                 continue
             data[at + place] = 62
+            expect_damage(machine, trace, data, b"checksum")
             struct.pack_into("<I", data, begin + 16, crc32c(data[begin + SLOT:end]))
             changed += 1
         preload.expect(changed > 0, "no live block in the carry")
-        trace.write_bytes(data)
-        done = machine.run([str(machine.cupool), "report", str(trace)])
-        preload.expect_equal(f"a truth value of 62: {done.stderr}", done.returncode, 2)
-        preload.expect(b"early events" in done.stderr, f"a truth value of 62: {done.stderr}")
+        expect_damage(machine, trace, data, b"early events")
     print("truth values of 62: refused")
 
 
