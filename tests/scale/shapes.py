@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -42,11 +43,16 @@ def parse_arguments():
 class Costs:
     """What a command on traces took."""
 
-    def __init__(self, machine, words):
-        out = machine.scratch / "out"
+    def __init__(self, machine, words, most_seconds=None, out=None):
+        def bound():
+            seconds = int(most_seconds) + 2
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+        out = pathlib.Path(out or machine.scratch / "out")
         with open(out, "wb") as file:
             process = subprocess.Popen([str(machine.cupool), *map(str, words)], stdout=file,
-                                       stderr=subprocess.PIPE, env=machine.environment())
+                                       stderr=subprocess.PIPE, env=machine.environment(),
+                                       preexec_fn=bound if most_seconds else None)
             errors = process.stderr.read()
             _, status, usage = os.wait4(process.pid, 0)
         preload.expect(status == 0, f"{words}: status {status}: {errors[:500]!r}")
@@ -84,11 +90,15 @@ def words_of(machine, form, path):
     return ["report", "-q", "-f", form, path]
 
 
+def seconds_allowed(few):
+    return MARGIN * GROWTH * max(few.seconds, 0.004)
+
+
 def expect_flat(name, few, many, records):
     """`few` of `records` records, `many` of GROWTH times as many."""
     print(f"{name:28} {few.seconds:6.2f} s {many.seconds:6.2f} s {many.memory >> 20:5} MiB "
           f"{many.bytes / 1e6:7.1f} MB", flush=True)
-    preload.expect(many.seconds <= MARGIN * GROWTH * max(few.seconds, 0.004),
+    preload.expect(many.seconds <= seconds_allowed(few),
                    f"{name}: {GROWTH} times the records took {many.seconds:.2f} s after "
                    f"{few.seconds:.2f} s")
     preload.expect(SANITIZED or many.memory - few.memory <=
@@ -104,9 +114,11 @@ def check_shape(machine, shape):
     forms += [(form, SITES_RECORDS) for form in FORMS if of_sites]
     forms += [(form, SITES_RECORDS) for form in ("check", "diff", "window")]
     for form, records in forms:
-        costs = [Costs(machine, words_of(machine, form, make(machine, shape, count)))
-                 for count in (records, GROWTH * records)]
-        expect_flat(f"{shape}: {form}", *costs, records)
+        few = Costs(machine, words_of(machine, form, make(machine, shape, records)))
+        # What would take too long is ended there.
+        many = Costs(machine, words_of(machine, form, make(machine, shape, GROWTH * records)),
+                     seconds_allowed(few))
+        expect_flat(f"{shape}: {form}", few, many, records)
 
 
 def check_seeds(machine):
@@ -150,7 +162,7 @@ def table(machine, shapes):
         cells, costs = [], []
         for size in sizes:
             path = make(machine, shape, size)
-            costs.append(Costs(machine, words_of(machine, "json", path)))
+            costs.append(Costs(machine, words_of(machine, "json", path), out="/dev/null"))
             cells.append(f"{size / max(costs[-1].seconds, 0.001) / 1000:,.0f}")
             path.unlink()
         grown = max(0, costs[-1].memory - costs[0].memory) / (sizes[-1] - sizes[0])
