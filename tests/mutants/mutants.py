@@ -100,8 +100,8 @@ MUTANTS = [
     Mutant("capture", "capture_api.c",
            "    if (result != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)\n", "", ("capture",)),
     # From an address to its block.
-    Mutant("page map", "page_map.c", "== 0 ? 0 : -EEXIST;", "!= 1 ? 0 : -EEXIST;",
-           ("pool-basic", "pool-model", "pool-export")),
+    Mutant("page map", "page_map.c", "        rc = page_vacate_locked(page);",
+           "        rc = page > first ? 0 : page_vacate_locked(page);", ("pool-basic", "pool-model")),
     Mutant("page map", "page_map.c",
            "    for (uint64_t page = first; page < first + pages; page++)",
            "    for (uint64_t page = first; page + 1 < first + pages; page++)",
@@ -112,7 +112,8 @@ MUTANTS = [
            "case POOLED_FREE_INVALID: return cudaErrorInvalidValue;", ("last_error", "bad_free")),
     Mutant("last error", "runtime_api.c",
            "return real->cudaFree && real->cudaFree(NULL) == cudaSuccess;",
-           "return real->cudaFree && !real->cudaFree;", ("first_call", "check_served")),
+           "return real->cudaFree && !real->cudaFree;",
+           ("first_call", "check_served", "check_exports", "savings")),
     Mutant("errno", "call.h", "    errno = call->saved_errno;", "    (void)call->saved_errno;",
            ("error_number",)),
     # Blocks that other processes open.
