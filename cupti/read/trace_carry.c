@@ -26,7 +26,7 @@ struct piece {
 struct carry_scan {
     struct trace_reader *reader;
     struct trace_block_place *place;
-    size_t places;
+    size_t places, places_room;
     struct piece *piece;
     size_t pieces;
     char *why;
@@ -59,10 +59,8 @@ static int places_list(struct carry_scan *scan)
     uint64_t blocks = scan->reader->summary.file_bytes / TRACE_BLOCK_BYTES + 1;
     struct trace_block_header header;
 
-    scan->place = malloc(blocks * sizeof *scan->place);
-    if (!scan->place)
-        return FAIL(scan, -ENOMEM, 0, "out of memory");
-    for (uint64_t i = 1; i < blocks && i < UINT32_MAX; i++) {
+    for (uint64_t i = trace_block_next(scan->reader, 1); i < blocks && i < UINT32_MAX;
+         i = trace_block_next(scan->reader, i + 1)) {
         uint64_t offset = i * TRACE_BLOCK_BYTES;
         int64_t got = trace_read_at(scan->reader, &header, sizeof header, offset);
 
@@ -74,6 +72,15 @@ static int places_list(struct carry_scan *scan)
             continue;
         if (header.magic != TRACE_BLOCK_MAGIC || !header.sequence)
             return FAIL(scan, -EBADMSG, offset, "damaged: no block where one belongs");
+        if (scan->places == scan->places_room) {
+            size_t room = scan->places_room ? 2 * scan->places_room : 64;
+            struct trace_block_place *grown = reallocarray(scan->place, room, sizeof *grown);
+
+            if (!grown)
+                return FAIL(scan, -ENOMEM, offset, "out of memory");
+            scan->place = grown;
+            scan->places_room = room;
+        }
         scan->place[scan->places++] = (struct trace_block_place){
             .sequence = header.sequence, .position = (uint32_t)i, .carry = header.carry};
     }

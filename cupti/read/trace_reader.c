@@ -61,6 +61,26 @@ static int64_t file_read(void *context, void *buffer, size_t bytes, uint64_t off
     return (int64_t)done;
 }
 
+static uint64_t file_data(void *context, uint64_t offset)
+{
+    off_t found = lseek((int)(intptr_t)context, (off_t)offset, SEEK_DATA);
+
+    /* ENXIO: only a hole is left. Whatever else: read on. */
+    return found >= 0 ? (uint64_t)found : errno == ENXIO ? UINT64_MAX : offset;
+}
+
+uint64_t trace_block_next(const struct trace_reader *reader, uint64_t position)
+{
+    uint64_t last = reader->source.bytes ? (reader->source.bytes - 1) / TRACE_BLOCK_BYTES : 0;
+    uint64_t found;
+
+    if (!reader->source.data || position >= last)
+        return position;
+    found = reader->source.data(reader->source.context, position * TRACE_BLOCK_BYTES) /
+            TRACE_BLOCK_BYTES;
+    return found < position ? position : found < last ? found : last;
+}
+
 static void file_close(void *context)
 {
     close((int)(intptr_t)context);
@@ -75,6 +95,7 @@ int trace_source_file(int fd, struct trace_source *ret_source)
     if (!S_ISREG(status.st_mode))
         return -EBADMSG;
     *ret_source = (struct trace_source){.read = file_read,
+                                        .data = file_data,
                                         .close = file_close,
                                         .context = (void *)(intptr_t)fd,
                                         .bytes = (uint64_t)status.st_size};
@@ -175,6 +196,11 @@ int trace_reader_open_source(const struct trace_source *source, struct trace_rea
     r = header_read(reader, ret_why, why_bytes);
     if (r == 0)
         r = trace_scan(reader, ret_why, why_bytes);
+    if (r == 0 && reader->places) {
+        reader->note = calloc(reader->places, sizeof *reader->note);
+        if (!reader->note)
+            r = trace_fail(-ENOMEM, 0, ret_why, why_bytes, "out of memory");
+    }
     if (r < 0) {
         reader->source.close = NULL;
         trace_reader_close(reader);
@@ -222,6 +248,7 @@ void trace_reader_close(struct trace_reader *reader)
     free(reader->text);
     free(reader->place);
     free(reader->entry);
+    free(reader->note);
     if (reader->source.close)
         reader->source.close(reader->source.context);
     free(reader);
@@ -260,4 +287,9 @@ int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct tra
         ret_site->build_id = trace_reader_string(reader, reader->text[place->module - 1].build_id);
     }
     return 0;
+}
+
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader)
+{
+    return reader->note;
 }

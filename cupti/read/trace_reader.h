@@ -78,6 +78,9 @@ int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *
 struct trace_source {
     /** Reads `bytes` at `offset`, or what there is; their number, or a negative errno. */
     int64_t (*read)(void *context, void *buffer, size_t bytes, uint64_t offset);
+    /** The first offset from one on that may hold more than zeros; NULL: any. A file of a few
+        kilobytes may claim to be terabytes long. */
+    uint64_t (*data)(void *context, uint64_t offset);
     void (*close)(void *context);
     void *context;
     uint64_t bytes; /* of the whole */
@@ -117,6 +120,12 @@ const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
 
 /** Errors: -ENOENT. */
 int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
+
+/**
+ * A number for each site, all 0 at first, that belongs to the user of the reader: that of a site
+ * stands at its id - 1. NULL: there are no sites.
+ */
+uint32_t *trace_reader_site_notes(const struct trace_reader *reader);
 
 #ifdef __cplusplus
 }

@@ -47,6 +47,7 @@ struct trace_reader {
     uint64_t text_bytes;
     struct trace_place *place; /* by id - 1 */
     size_t places, places_room;
+    uint32_t *note;            /* by id - 1: the user's */
     struct trace_merge *merge; /* NULL before the first rewind */
 };
 
@@ -57,6 +58,12 @@ __attribute__((format(printf, 5, 6))) int trace_fail(int error, uint64_t offset,
 /** Reads exactly `bytes` at `offset`, or what there is; the number of bytes, or negative errno. */
 int64_t trace_read_at(const struct trace_reader *reader, void *buffer, size_t bytes,
                       uint64_t offset);
+
+/**
+ * The first block from a position on that may hold more than zeros. Whole blocks of zeros are not
+ * in use; the last one counts however it is.
+ */
+uint64_t trace_block_next(const struct trace_reader *reader, uint64_t position);
 
 /** A block of a file whose blocks are used again. */
 struct trace_block_place {

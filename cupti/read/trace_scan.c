@@ -300,12 +300,15 @@ static int blocks_scan(struct scan *scan)
 {
     int r = 1;
 
-    for (uint32_t position = 1; r > 0; position++) {
-        r = block_read(scan, position);
+    for (uint64_t position = 1; r > 0; position++) {
+        position = trace_block_next(scan->reader, position);
+        if (position > UINT32_MAX)
+            return 0;
+        r = block_read(scan, (uint32_t)position);
         if (r <= 0)
             break;
         r = block_scan(scan);
-        r = r < 0 ? r : position < UINT32_MAX;
+        r = r < 0 ? r : 1;
     }
     return r;
 }

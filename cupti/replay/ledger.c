@@ -1,58 +1,106 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See ledger.h. Linear probing; removal moves later blocks back, so there are no tombstones. At
- * least a quarter of the table is free.
+ * See ledger.h. The table by address is probed linearly; removal moves later entries back, so there
+ * are no tombstones. At least half of it is free.
  */
 #include "cupti/replay/ledger.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "cupti/base/pages.h"
 
 #define FIRST_ROOM 1024
+#define MOST_ROOM  (UINT32_C(1) << 31)
 
-static size_t place_of(const struct ledger *ledger, enum ledger_space space, uint64_t address)
+static size_t address_place(const struct ledger *ledger, enum ledger_space space, uint64_t address)
 {
-    uint64_t hash = (address + ((uint64_t)space << 60)) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t key = address + ((uint64_t)space << 60);
 
-    return (size_t)(hash >> 20) & (ledger->room - 1);
+    return (size_t)hash_key(&ledger->seed, key) & (2 * ledger->room - 1);
+}
+
+static uint32_t *chain_of(const struct ledger *ledger, uint32_t context)
+{
+    return &ledger->context[hash_key(&ledger->seed, ~(uint64_t)context) & (ledger->room - 1)];
+}
+
+/** Where a key is, or the free place where it belongs. */
+static uint32_t *address_find(const struct ledger *ledger, enum ledger_space space,
+                              uint64_t address)
+{
+    size_t mask = 2 * ledger->room - 1, i = address_place(ledger, space, address);
+
+    for (; ledger->address[i]; i = (i + 1) & mask) {
+        const struct ledger_block *block = &ledger->row[ledger->address[i] - 1].block;
+
+        if (block->address == address && block->space == space)
+            break;
+    }
+    return &ledger->address[i];
 }
 
 struct ledger_block *ledger_find(const struct ledger *ledger, enum ledger_space space,
                                  uint64_t address)
 {
-    if (!ledger->room)
-        return NULL;
-    for (size_t i = place_of(ledger, space, address);; i = (i + 1) & (ledger->room - 1)) {
-        struct ledger_block *block = &ledger->block[i];
+    uint32_t number = ledger->room ? *address_find(ledger, space, address) : 0;
 
-        if (!block->space)
-            return NULL;
-        if (block->address == address && block->space == space)
-            return block;
-    }
+    return number ? &ledger->row[number - 1].block : NULL;
 }
 
-static void place(struct ledger *ledger, const struct ledger_block *block)
+static void chain_add(struct ledger *ledger, uint32_t number)
 {
-    size_t i = place_of(ledger, block->space, block->address);
+    struct ledger_row *row = &ledger->row[number - 1];
+    uint32_t *first = chain_of(ledger, row->block.context);
 
-    while (ledger->block[i].space)
-        i = (i + 1) & (ledger->room - 1);
-    ledger->block[i] = *block;
-    ledger->used++;
+    row->chained = true;
+    row->previous = 0;
+    row->next = *first;
+    if (*first)
+        ledger->row[*first - 1].previous = number;
+    *first = number;
+}
+
+static void chain_remove(struct ledger *ledger, struct ledger_row *row)
+{
+    if (!row->chained)
+        return;
+    row->chained = false;
+    if (row->previous)
+        ledger->row[row->previous - 1].next = row->next;
+    else
+        *chain_of(ledger, row->block.context) = row->next;
+    if (row->next)
+        ledger->row[row->next - 1].previous = row->previous;
 }
 
 static int grow(struct ledger *ledger)
 {
-    struct ledger larger = {.room = ledger->room ? ledger->room * 2 : FIRST_ROOM};
+    struct ledger larger = *ledger;
 
-    larger.block = pages_map(larger.room * sizeof *larger.block);
-    if (!larger.block)
+    larger.room = ledger->room ? ledger->room * 2 : FIRST_ROOM;
+    if (!ledger->room)
+        larger.seed = hash_seed_draw(ledger);
+    if (larger.room > MOST_ROOM)
         return -ENOMEM;
-    for (size_t i = 0; i < ledger->room; i++)
-        if (ledger->block[i].space)
-            place(&larger, &ledger->block[i]);
+    larger.row = pages_map(larger.room * sizeof *larger.row);
+    larger.address = pages_map(2 * larger.room * sizeof *larger.address);
+    larger.context = pages_map(larger.room * sizeof *larger.context);
+    if (!larger.row || !larger.address || !larger.context) {
+        ledger_done(&larger);
+        return -ENOMEM;
+    }
+    if (ledger->rows)
+        memcpy(larger.row, ledger->row, ledger->rows * sizeof *ledger->row);
+    for (uint32_t number = 1; number <= larger.rows; number++) {
+        const struct ledger_row *row = &larger.row[number - 1];
+
+        if (!row->block.space)
+            continue;
+        *address_find(&larger, row->block.space, row->block.address) = number;
+        if (row->chained)
+            chain_add(&larger, number);
+    }
     ledger_done(ledger);
     *ledger = larger;
     return 0;
@@ -60,32 +108,68 @@ static int grow(struct ledger *ledger)
 
 int ledger_add(struct ledger *ledger, const struct ledger_block *block)
 {
-    if (ledger->used >= ledger->room / 4 * 3 && grow(ledger) < 0)
+    uint32_t number;
+
+    if (ledger->used == ledger->room && grow(ledger) < 0)
         return -ENOMEM;
-    place(ledger, block);
+    number = ledger->free;
+    if (number)
+        ledger->free = ledger->row[number - 1].next;
+    else
+        number = (uint32_t)++ledger->rows;
+    *address_find(ledger, block->space, block->address) = number;
+    ledger->row[number - 1].block = *block;
+    chain_add(ledger, number);
+    ledger->used++;
     return 0;
+}
+
+/** Takes a key out of the table by address. */
+static void address_remove(struct ledger *ledger, const struct ledger_block *block)
+{
+    size_t mask = 2 * ledger->room - 1;
+    size_t hole = (size_t)(address_find(ledger, block->space, block->address) - ledger->address);
+
+    for (size_t i = (hole + 1) & mask; ledger->address[i]; i = (i + 1) & mask) {
+        const struct ledger_block *other = &ledger->row[ledger->address[i] - 1].block;
+        size_t home = address_place(ledger, other->space, other->address);
+
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            ledger->address[hole] = ledger->address[i];
+            hole = i;
+        }
+    }
+    ledger->address[hole] = 0;
 }
 
 void ledger_remove(struct ledger *ledger, struct ledger_block *block)
 {
-    size_t mask = ledger->room - 1, hole = (size_t)(block - ledger->block);
+    struct ledger_row *row = (struct ledger_row *)block; /* its first member */
 
-    for (size_t i = (hole + 1) & mask; ledger->block[i].space; i = (i + 1) & mask) {
-        size_t home = place_of(ledger, ledger->block[i].space, ledger->block[i].address);
-
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            ledger->block[hole] = ledger->block[i];
-            hole = i;
-        }
-    }
-    ledger->block[hole].space = 0;
+    address_remove(ledger, block);
+    chain_remove(ledger, row);
+    row->block.space = 0;
+    row->next = ledger->free;
+    ledger->free = (uint32_t)(row - ledger->row) + 1;
     ledger->used--;
+}
+
+struct ledger_block *ledger_context_take(struct ledger *ledger, uint32_t context)
+{
+    uint32_t number = ledger->room ? *chain_of(ledger, context) : 0;
+
+    while (number && ledger->row[number - 1].block.context != context)
+        number = ledger->row[number - 1].next;
+    if (!number)
+        return NULL;
+    chain_remove(ledger, &ledger->row[number - 1]);
+    return &ledger->row[number - 1].block;
 }
 
 struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position)
 {
-    while (*position < ledger->room) {
-        struct ledger_block *block = &ledger->block[(*position)++];
+    while (*position < ledger->rows) {
+        struct ledger_block *block = &ledger->row[(*position)++].block;
 
         if (block->space)
             return block;
@@ -95,6 +179,8 @@ struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position)
 
 void ledger_done(struct ledger *ledger)
 {
-    pages_unmap(ledger->block, ledger->room * sizeof *ledger->block);
+    pages_unmap(ledger->row, ledger->room * sizeof *ledger->row);
+    pages_unmap(ledger->address, 2 * ledger->room * sizeof *ledger->address);
+    pages_unmap(ledger->context, ledger->room * sizeof *ledger->context);
     *ledger = (struct ledger){0};
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is live while a trace is replayed: blocks by address, in one open-addressed table.
+ * What is live while a trace is replayed: blocks by address and by context.
+ *
+ * Blocks lie in rows, in an order that depends on nothing but the calls. Two tables lead to them,
+ * both under a seed (key_index.h): by address, and chains of the blocks whose contexts fall on the
+ * same place, so that a context that ends costs what it had.
  *
  * Addresses, handles, reserved ranges, mappings and pool segments may coincide; each of these
  * spaces has keys of its own.
@@ -13,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "cupti/base/key_index.h"
 
 enum ledger_space {
     LEDGER_ADDRESS = 1,
@@ -39,9 +45,20 @@ struct ledger_block {
     uint16_t device;
 };
 
+/** Rows are named by their number + 1; 0: none. */
+struct ledger_row {
+    struct ledger_block block;
+    uint32_t next, previous; /* of the chain; `next` alone of a free row */
+    bool chained;
+};
+
 struct ledger {
-    struct ledger_block *block;
-    size_t room, used;
+    struct ledger_row *row;
+    size_t room, rows, used; /* rows: once used; used: now */
+    uint32_t free;           /* first free row among those once used */
+    uint32_t *address;       /* open-addressed, twice the room */
+    uint32_t *context;       /* first rows of the chains, as many as the room */
+    struct hash_seed seed;
 };
 
 /** The block that begins at an address, or NULL. */
@@ -51,10 +68,16 @@ struct ledger_block *ledger_find(const struct ledger *ledger, enum ledger_space 
 /** Adds a block whose key is not in the ledger. Errors: -ENOMEM. */
 int ledger_add(struct ledger *ledger, const struct ledger_block *block);
 
-/** Removes a block of the ledger; pointers to others become invalid. */
+/** Removes a block of the ledger. */
 void ledger_remove(struct ledger *ledger, struct ledger_block *block);
 
-/** The first block at or behind a position of the table, in no order; NULL behind the last. */
+/**
+ * A block of a context that was not given before, which stays in the ledger: the caller removes it,
+ * or it outlives its context. Its address may change with the next addition. NULL: no more.
+ */
+struct ledger_block *ledger_context_take(struct ledger *ledger, uint32_t context);
+
+/** The first block at or behind a position in the order of rows; NULL behind the last. */
 struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position);
 
 void ledger_done(struct ledger *ledger);

@@ -38,60 +38,39 @@ uint64_t level_at_peak(const struct level *level, uint64_t serial)
     return level->serial == serial ? level->at_peak : level->current;
 }
 
-static size_t first_place(const struct tallies *tallies, uint64_t key)
-{
-    return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (tallies->index_room - 1);
-}
-
-static void index_put(struct tallies *tallies, size_t row)
-{
-    size_t i = first_place(tallies, tallies->row[row].key);
-
-    while (tallies->index[i])
-        i = (i + 1) & (tallies->index_room - 1);
-    tallies->index[i] = (uint32_t)row + 1;
-}
-
 static int tallies_grow(struct tallies *tallies)
 {
     size_t room = tallies->room ? tallies->room * 2 : FIRST_ROWS;
     struct tally *row = pages_map(room * sizeof *row);
-    uint32_t *index = pages_map(room * 2 * sizeof *index);
-    size_t rows = tallies->rows;
 
-    if (!row || !index) {
-        pages_unmap(row, room * sizeof *row);
-        pages_unmap(index, room * 2 * sizeof *index);
+    if (!row)
         return -1;
-    }
-    if (rows)
-        memcpy(row, tallies->row, rows * sizeof *row);
-    tallies_done(tallies);
-    *tallies = (struct tallies){
-        .row = row, .rows = rows, .room = room, .index = index, .index_room = room * 2};
-    for (size_t i = 0; i < rows; i++)
-        index_put(tallies, i);
+    if (tallies->rows)
+        memcpy(row, tallies->row, tallies->rows * sizeof *row);
+    pages_unmap(tallies->row, tallies->room * sizeof *tallies->row);
+    tallies->row = row;
+    tallies->room = room;
     return 0;
 }
 
 struct tally *tallies_get(struct tallies *tallies, uint64_t key)
 {
-    if (tallies->index_room)
-        for (size_t i = first_place(tallies, key); tallies->index[i];
-             i = (i + 1) & (tallies->index_room - 1))
-            if (tallies->row[tallies->index[i] - 1].key == key)
-                return &tallies->row[tallies->index[i] - 1];
+    uint32_t row;
+
     if (tallies->rows == tallies->room && tallies_grow(tallies) < 0)
         return NULL;
-    tallies->row[tallies->rows] = (struct tally){.key = key};
-    index_put(tallies, tallies->rows);
-    return &tallies->row[tallies->rows++];
+    row = key_index_get(&tallies->index, key, (uint32_t)tallies->rows);
+    if (row == KEY_INDEX_NONE)
+        return NULL;
+    if (row == tallies->rows)
+        tallies->row[tallies->rows++] = (struct tally){.key = key};
+    return &tallies->row[row];
 }
 
 void tallies_done(struct tallies *tallies)
 {
     pages_unmap(tallies->row, tallies->room * sizeof *tallies->row);
-    pages_unmap(tallies->index, tallies->index_room * sizeof *tallies->index);
+    key_index_done(&tallies->index);
     *tallies = (struct tallies){0};
 }
 

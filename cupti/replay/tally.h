@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/base/key_index.h"
+
 struct trace_record;
 
 /** A level: now, highest, and when requested device memory was highest. */
@@ -41,8 +43,7 @@ struct tally {
 struct tallies {
     struct tally *row;
     size_t rows, room;
-    uint32_t *index; /* open-addressed: row + 1 */
-    size_t index_room;
+    struct key_index index;
 };
 
 /** Sizes above this are damage or a refused request; they would overflow sums. */

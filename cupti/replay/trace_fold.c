@@ -284,15 +284,13 @@ static int leak_add(struct trace_fold *fold, const struct ledger_block *block)
 static int context_end(struct trace_fold *fold, uint32_t context, uint64_t time_ns)
 {
     struct ledger_block *block;
-    size_t position = 0;
     int r = 0;
 
-    while (r == 0 && (block = ledger_next(&fold->ledger, &position))) {
+    while (r == 0 && (block = ledger_context_take(&fold->ledger, context))) {
         struct ledger_block gone = *block;
 
-        if (gone.context != context ||
-            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context))
-            continue;
+        if (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context)
+            continue; /* outlives it */
         if (gone.space == LEDGER_SEGMENT) {
             segment_end(fold, &gone, time_ns);
         } else {
@@ -300,7 +298,6 @@ static int context_end(struct trace_fold *fold, uint32_t context, uint64_t time_
             r = r < 0 ? r : leak_add(fold, &gone);
         }
         block_leave(fold, block, true);
-        position--; /* another block may have moved here */
     }
     return r;
 }

@@ -19,15 +19,12 @@ def logged(machine, name, preloaded, *words):
     return preload.CallLog(log), done.stdout
 
 
-def steady_calls(machine, short, long):
-    """Driver calls and operations of the tokens between a short and a long run."""
-    figures = []
-    for tokens in (short, long):
-        words = ("--tokens", str(tokens), "--seed", "7")
-        bare, _ = logged(machine, f"steady{tokens}", False, *words)
-        pooled, _ = logged(machine, f"steady{tokens}", True, *words)
-        figures.append((bare.count(*MEMORY_CALLS), pooled.count(*MEMORY_CALLS)))
-    return figures[1][1] - figures[0][1], figures[1][0] - figures[0][0]
+def steady_calls(machine, calls, tokens):
+    """Driver calls and operations of the tokens behind those of a shorter run, which made `calls`."""
+    words = ("--tokens", str(tokens), "--seed", "7")
+    bare, _ = logged(machine, f"steady{tokens}", False, *words)
+    pooled, _ = logged(machine, f"steady{tokens}", True, *words)
+    return (pooled.count(*MEMORY_CALLS) - calls[1], bare.count(*MEMORY_CALLS) - calls[0])
 
 
 def compare(machine, name, *words):
@@ -49,15 +46,15 @@ def main():
     preload.expect(calls[1] <= 0.10 * calls[0], "less than 90 % fewer driver calls")
     preload.expect(peaks[1] <= peaks[0] + 16 * MIB, "more than 16 MiB above the bare peak")
 
+    driver_calls, operations = steady_calls(machine, calls, 192)
+    print(f"steady state: {driver_calls} driver allocation calls in {operations} operations")
+    preload.expect(1000 * driver_calls <= operations,
+                   "more than one driver call per 1,000 operations in the steady state")
+
     calls, peaks = compare(machine, "large", "--preset", "large", "--seed", "7")
     preload.expect(peaks[0] >= 256 * MIB, "the large configuration is too small to judge by")
     preload.expect(calls[1] <= 0.10 * calls[0], "less than 90 % fewer driver calls")
     preload.expect(peaks[1] <= 1.10 * peaks[0], "peak memory is more than 1.10 times the bare run's")
-
-    driver_calls, operations = steady_calls(machine, 128, 256)
-    print(f"steady state: {driver_calls} driver allocation calls in {operations} operations")
-    preload.expect(1000 * driver_calls <= operations,
-                   "more than one driver call per 1,000 operations in the steady state")
 
 
 main()

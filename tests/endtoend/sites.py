@@ -106,6 +106,18 @@ def check_fragmentation(service):
     preload.expect("pins most" in line, f"check: {line}")
 
 
+def frames_followed(report, number):
+    """The frames from one of the table on, as a stack that is written out has them."""
+    frames = []
+    while number is not None:
+        frame = dict(report["frames"][number])
+        caller = frame.pop("caller")
+        preload.expect(caller is None or caller < number, f"frame {number} is before its caller")
+        frames.append(frame)
+        number = caller
+    return frames
+
+
 def check_stacks(service, trace, wanted):
     """The leaking stack has the functions of the source, innermost first, and nothing of ours."""
     report = service.machine.report(trace)
@@ -114,6 +126,9 @@ def check_stacks(service, trace, wanted):
     functions = [plain(frame["function"]) for frame in stacks[0]["frames"]]
     found = tuple(name for name in functions if name in wanted)
     preload.expect_equal(f"{service.name}: functions of {functions}", found, wanted)
+    for stack in report["stacks"]:
+        preload.expect_equal(f"{service.name}: frames by their numbers",
+                             frames_followed(report, stack["frame"]), stack["frames"])
     modules = [frame["module"] or "" for frame in stacks[0]["frames"]]
     preload.expect(not any("libcupool" in name or "libcudart" in name for name in modules),
                    f"frames of the recorder: {modules}")

@@ -189,7 +189,8 @@ def check_options_file(place):
 
 def check_removed(place):
     """A trace that is deleted, replaced, or loses its directory while the program writes it."""
-    program = place.machine.program("tinyllm", "--tokens", "400", "--seed", "7")
+    # Its trace grows beyond the first MiB, which is reserved at once, after it was removed.
+    program = place.machine.program("tinyllm", "--tokens", "110", "--seed", "7")
     bare = place.run(False, command=program)
     for how in ("rm {}", "mv {} {}.old", "rm {} && mkdir {}", "rm {} && mkfifo {}",
                 "rm -r $(dirname {})", "chmod 0 {}"):
@@ -198,13 +199,16 @@ def check_removed(place):
         environment = place.machine.environment(preload=True, CUPOOL=f"trace:{trace}")
         process = subprocess.Popen(program, env=environment, cwd=place.machine.scratch,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None and not (trace.exists() and trace.stat().st_size > MIB):
+        while process.poll() is None and not (trace.exists() and trace.stat().st_size >= MIB):
             time.sleep(0.001)
         while_running = process.poll() is None
         subprocess.run(how.format(*[trace] * 4), shell=True, check=True)
         output, errors = process.communicate(timeout=300)
         preload.expect(while_running, f"{how}: the program was too fast")
         preload.expect_equal(how, (process.returncode, output, errors), bare)
+        moved = folder / "t.cupool.old"
+        preload.expect(not moved.exists() or moved.stat().st_size > MIB,
+                       f"{how}: the trace never grew")
         print(f"while it runs, {how.format('TRACE', 'TRACE')}: as bare")
 
 

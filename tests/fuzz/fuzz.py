@@ -4,6 +4,9 @@
 
   fuzz.py TARGET CORPUS RUNS [OPTION OF libFuzzer...]
 
+The inputs are the same in each run of one build, so a test that passed passes again; -seed=0 draws
+others each time, and is how faults are looked for.
+
 The corpus is only read: inputs that reach new code are kept in a scratch folder. What fails is
 written there, too, and shown by its path; minimised, it becomes a file of the corpus:
 
@@ -16,7 +19,7 @@ import sys
 import tempfile
 
 # The target is an instrumented program itself, so nothing is preloaded into it.
-OPTIONS = ["-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]
+OPTIONS = ["-seed=1", "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]
 
 
 def main():

@@ -194,8 +194,7 @@ int main(int argc, char **argv)
     sample[1].data = sample_make(TRACE_LIMIT_LEAST, &sample[1].bytes);
     sample[2] = sample_pack(&sample[0]);
     data = malloc(TRACE_LIMIT_LEAST + sample[0].bytes + sample[2].bytes);
-    input_seed = given ? strtoull(given, NULL, 0)
-                       : (uint64_t)time(NULL) * 7919 + (uint64_t)getpid();
+    input_seed = given ? strtoull(given, NULL, 0) : 1;
     fprintf(stderr, "CUPOOL_TEST_SEED=%llu\n", (unsigned long long)input_seed);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], failure_tell);

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import subprocess
+import struct
 import sys
 import threading
 
@@ -137,6 +138,57 @@ def check_too_many_live(machine):
     print("too many live blocks: recording stopped")
 
 
+def crc32c(data):
+    checksum = 0xffffffff
+    for byte in data:
+        checksum = CRC_ROW[(checksum ^ byte) & 255] ^ checksum >> 8
+    return checksum ^ 0xffffffff
+
+
+def crc_row(number):
+    for _ in range(8):
+        number = number >> 1 ^ (0x82f63b78 if number & 1 else 0)
+    return number
+
+
+CRC_ROW = [crc_row(number) for number in range(256)]
+BLOCK, SLOT = 65536, 64
+# The end of a live block in a carry: its memory, its space, whether the driver made it, whether it
+# counts; the latter two are truth values.
+LIVE_END = b"\x01\x01\x00\x01" + bytes(6)
+
+
+def expect_damage(machine, trace, data, what):
+    trace.write_bytes(data)
+    done = machine.run([str(machine.cupool), "report", str(trace)])
+    preload.expect_equal(f"a damaged carry: {done.stderr}", done.returncode, 2)
+    preload.expect(what in done.stderr, f"a damaged carry: {done.stderr}")
+
+
+def check_truth(machine):
+    """A truth value that is none is refused; the checksum is right."""
+    trace = machine.scratch / "truth.cupool"
+    done = machine.run([str(machine.build / "tests" / "scale" / "make_trace"), str(trace),
+                        "100000", "1", str(2 * MIB)])
+    preload.expect_equal(f"make_trace: {done.stderr}", done.returncode, 0)
+    sound = bytearray(trace.read_bytes())
+    for place in (2, 3):
+        data, changed = bytearray(sound), 0
+        for begin in range(BLOCK, len(data) - BLOCK + 1, BLOCK):
+            magic, _, _, count, _, carry = struct.unpack_from("<6I", data, begin)
+            end = begin + SLOT + count * SLOT
+            at = data.find(LIVE_END, begin + 2 * SLOT, end) if magic and carry else -1
+            if at < 0:
+                continue
+            data[at + place] = 62
+            expect_damage(machine, trace, data, b"checksum")
+            struct.pack_into("<I", data, begin + 16, crc32c(data[begin + SLOT:end]))
+            changed += 1
+        preload.expect(changed > 0, "no live block in the carry")
+        expect_damage(machine, trace, data, b"early events")
+    print("truth values of 62: refused")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     check_written(machine, 300000, 1, 2 * MIB)
@@ -144,6 +196,7 @@ def main():
     check_written(machine, 300000, 4, 5 * MIB)
     check_program(machine)
     check_too_many_live(machine)
+    check_truth(machine)
 
 
 main()

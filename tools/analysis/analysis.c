@@ -201,6 +201,8 @@ void analysis_destroy(struct analysis *analysis)
     pool_levels_done(&analysis->pool_levels);
     free(analysis->phase);
     free(analysis->counter);
+    key_index_done(&analysis->counter_index);
+    key_index_done(&analysis->phase_index);
     free(analysis);
 }
 

@@ -228,7 +228,10 @@ struct analysis {
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;
     size_t phases, phases_room;
-    size_t *phase_open; /* rows of the open ones */
+    struct key_index phase_index; /* by text */
+    size_t window_phase;          /* row of the window's phase + 1; 0: not there yet */
+    size_t window_looked;         /* rows that were compared with its name */
+    size_t *phase_open;           /* rows of the open ones */
     size_t phases_open;
     bool has_plateau;
     struct plateau plateau;
@@ -248,6 +251,7 @@ struct analysis {
     size_t growths;
     struct analysis_counter *counter;
     size_t counters, counters_room;
+    struct key_index counter_index; /* by name and context */
 };
 
 /** How to analyse. */

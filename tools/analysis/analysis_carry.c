@@ -116,11 +116,22 @@ static int tallies_load(struct analysis *analysis, const struct trace_carry *car
     return 0;
 }
 
+/** A truth value is 0 or 1; nothing may look at another as one. */
+static bool truth_is_sound(const bool *value)
+{
+    unsigned char byte;
+
+    memcpy(&byte, value, sizeof byte);
+    return byte <= 1;
+}
+
 /** The space of a carried block must be the one its memory lives in. */
 static bool block_is_sound(const struct analysis *analysis, const struct ledger_block *block)
 {
     const struct memory_kind *kind = memory_kind(block->memory);
 
+    if (!truth_is_sound(&block->passed) || !truth_is_sound(&block->counted))
+        return false;
     if (block->space != LEDGER_SEGMENT && (!kind || block->space != (uint8_t)kind->space))
         return false;
     return site_exists(analysis, block->stack) && text_exists(analysis, block->api) &&
@@ -132,11 +143,12 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
     const struct ledger_block *row = carry->rows[TRACE_CARRY_LIVE];
 
     for (size_t i = 0; i < SECTION_ROWS(carry, LIVE); i++) {
-        struct ledger_block block = row[i];
+        struct ledger_block block;
         uint64_t site;
 
-        if (!block_is_sound(analysis, &block))
+        if (!block_is_sound(analysis, &row[i]))
             return -EBADMSG;
+        block = row[i];
         if (ledger_find(&analysis->ledger, block.space, block.address) ||
             !site_map(analysis, block.stack, &site))
             continue;

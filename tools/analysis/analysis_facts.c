@@ -80,25 +80,26 @@ int analysis_add_counter(struct analysis *analysis, const struct trace_record *r
 {
     const char *name = trace_reader_string(analysis->reader, record->api);
     struct analysis_counter *counter = analysis->counter, *grown;
-    size_t i = 0;
+    uint32_t i;
 
     if (!name)
         return 0;
     if (pool_levels_add(&analysis->pool_levels, name, record->context, record->size,
                         record->time_ns) < 0)
         return -ENOMEM;
-    while (i < analysis->counters &&
-           (counter[i].name != name || counter[i].context != record->context))
-        i++;
-    if (i == analysis->counters_room) {
-        size_t room = i ? 2 * i : 64;
+    if (analysis->counters == analysis->counters_room) {
+        size_t room = analysis->counters ? 2 * analysis->counters : 64;
 
-        grown = room > 65536 ? NULL : realloc(counter, room * sizeof *counter);
+        grown = reallocarray(counter, room, sizeof *counter);
         if (!grown)
             return -ENOMEM;
         analysis->counter = counter = grown;
         analysis->counters_room = room;
     }
+    i = key_index_get(&analysis->counter_index, (uint64_t)record->api << 32 | record->context,
+                      (uint32_t)analysis->counters);
+    if (i == KEY_INDEX_NONE)
+        return -ENOMEM;
     analysis->counters += i == analysis->counters;
     counter[i] = (struct analysis_counter){name, record->context, record->size, record->address,
                                            record->value};

@@ -327,15 +327,13 @@ static int leak_add(struct analysis *analysis, const struct ledger_block *block)
 int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t time_ns)
 {
     struct ledger_block *block;
-    size_t position = 0;
     int r = 0;
 
-    while (r == 0 && (block = ledger_next(&analysis->ledger, &position))) {
+    while (r == 0 && (block = ledger_context_take(&analysis->ledger, context))) {
         struct ledger_block gone = *block;
 
-        if (gone.context != context ||
-            (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context))
-            continue;
+        if (gone.space != LEDGER_SEGMENT && !memory_kind(gone.memory)->with_context)
+            continue; /* outlives it */
         if (gone.space == LEDGER_SEGMENT) {
             segment_reserve(analysis, &gone, -1, time_ns);
         } else {
@@ -343,7 +341,6 @@ int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t t
             r = r < 0 ? r : leak_add(analysis, &gone);
         }
         block_leave(analysis, block, true);
-        position--; /* another block may have moved here */
     }
     return r;
 }

@@ -31,19 +31,21 @@ const struct analysis_phase *analysis_phase_find(const struct analysis *analysis
     return NULL;
 }
 
-/** The row of a phase by its name, made when it is new; `ret_phase` NULL: too many. */
+/** The row of a phase by its name, which is interned, made when it is new; `ret_phase` NULL: too
+ * many. */
 static int phase_get(struct analysis *analysis, const char *name, enum analysis_phase_source source,
                      struct analysis_phase **ret_phase)
 {
     struct analysis_phase *phase = analysis->phase;
     size_t room = analysis->phases ? 2 * analysis->phases : 16, *open;
+    uint32_t row;
 
     *ret_phase = NULL;
-    for (size_t i = 0; i < analysis->phases; i++)
-        if (phase[i].name == name) {
-            *ret_phase = &phase[i];
-            return 0;
-        }
+    row = key_index_find(&analysis->phase_index, (uint64_t)(uintptr_t)name);
+    if (row != KEY_INDEX_NONE) {
+        *ret_phase = &phase[row];
+        return 0;
+    }
     if (analysis->phases == PHASES_MOST) {
         analysis->phases_left_out++;
         return 0;
@@ -57,6 +59,9 @@ static int phase_get(struct analysis *analysis, const char *name, enum analysis_
             return -ENOMEM;
         analysis->phases_room = room;
     }
+    if (key_index_get(&analysis->phase_index, (uint64_t)(uintptr_t)name,
+                      (uint32_t)analysis->phases) == KEY_INDEX_NONE)
+        return -ENOMEM;
     phase[analysis->phases] = (struct analysis_phase){.name = name, .source = source};
     *ret_phase = &phase[analysis->phases++];
     return 0;

@@ -5,6 +5,8 @@
  * time ends the reading: what was allocated in it and is live then counts as leaked. One by phase
  * may open many times; there leaked is what was allocated inside and never freed.
  */
+#include <string.h>
+
 #include "tools/analysis/analysis_parts.h"
 
 static void level_enter(struct level *level)
@@ -71,13 +73,23 @@ void analysis_window_before(struct analysis *analysis, uint64_t time_ns)
     }
 }
 
+/** The row of the window's phase, which is looked for among those that are new; NULL: none yet. */
+static const struct analysis_phase *window_phase(struct analysis *analysis)
+{
+    for (; !analysis->window_phase && analysis->window_looked < analysis->phases;
+         analysis->window_looked++)
+        if (!strcmp(analysis->phase[analysis->window_looked].name, analysis->window.phase))
+            analysis->window_phase = analysis->window_looked + 1;
+    return analysis->window_phase ? &analysis->phase[analysis->window_phase - 1] : NULL;
+}
+
 void analysis_window_after(struct analysis *analysis, uint64_t time_ns)
 {
     const struct analysis_phase *phase;
 
     if (!analysis->window.phase)
         return;
-    phase = analysis_phase_find(analysis, analysis->window.phase);
+    phase = window_phase(analysis);
     if (analysis->outside && phase && phase->open)
         window_enter(analysis, time_ns);
     else if (!analysis->outside && (!phase || !phase->open))

@@ -28,7 +28,7 @@ struct driver_event {
 /** A call of the program or the pool that took memory from the driver. */
 struct driver_seen {
     uint64_t address, begin_ns, end_ns;
-    bool used;
+    size_t unused; /* this call when it is not used up yet, else one behind it to look on from */
 };
 
 /** Room for one more element of an array that doubles. */
@@ -205,6 +205,22 @@ static size_t seen_from(const struct driver_view *view, uint64_t address, uint64
     return low;
 }
 
+/** The first call at or behind a place that is not used up; the way there is shortened. */
+static size_t seen_unused(struct driver_view *view, size_t place)
+{
+    size_t found = place;
+
+    while (found < view->seens && view->seen[found].unused != found)
+        found = view->seen[found].unused;
+    while (place < found) {
+        size_t next = view->seen[place].unused;
+
+        view->seen[place].unused = found;
+        place = next;
+    }
+    return found;
+}
+
 /** Uses up the call that made an allocation, whose time may be off by `slack_ns`. */
 static bool seen_take(struct driver_view *view, const struct driver_event *event, uint64_t slack_ns)
 {
@@ -212,18 +228,16 @@ static bool seen_take(struct driver_view *view, const struct driver_event *event
     uint64_t address = is_array ? ARRAY_ADDRESS : event->address;
     uint64_t earliest = event->time_ns > slack_ns ? event->time_ns - slack_ns : 0;
 
-    for (size_t i = seen_from(view, address, earliest);
-         i < view->seens && view->seen[i].address == address; i++) {
-        struct driver_seen *seen = &view->seen[i];
+    size_t i = seen_from(view, address, earliest);
 
-        if (seen->begin_ns > event->time_ns + slack_ns)
-            return false;
-        if (!seen->used || is_array) { /* one call makes all levels of a mipmapped array */
-            seen->used = true;
-            return true;
-        }
-    }
-    return false;
+    if (!is_array) /* one call makes all levels of a mipmapped array */
+        i = seen_unused(view, i);
+    if (i == view->seens || view->seen[i].address != address ||
+        view->seen[i].begin_ns > event->time_ns + slack_ns)
+        return false;
+    if (view->seen[i].unused == i)
+        view->seen[i].unused = i + 1;
+    return true;
 }
 
 /**
@@ -235,6 +249,8 @@ static void calls_join(struct driver_view *view)
     static const uint64_t slack_ns[] = {2000, 50000, LATE_NS};
     uint64_t error_ns = view->clock_error_ns < LATE_NS ? view->clock_error_ns : LATE_NS;
 
+    for (size_t i = 0; i < view->seens; i++)
+        view->seen[i].unused = i;
     for (size_t i = 0; i < view->events; i++)
         view->event[i].unaccounted = view->event[i].kind == TRACE_EVENT_DRIVER_ALLOCATE;
     for (size_t round = 0; round < sizeof slack_ns / sizeof *slack_ns; round++)
@@ -336,15 +352,11 @@ static int allocate_replay(struct replay *replay, const struct driver_event *eve
 static int context_replay(struct replay *replay, const struct driver_event *event)
 {
     struct ledger_block *block;
-    size_t position = 0;
     int r = 0;
 
-    while (r == 0 && (block = ledger_next(&replay->live, &position)))
-        if (block->context == event->context && block->memory != TRACE_MEMORY_ASYNC &&
-            block->memory != TRACE_MEMORY_HOST_ASYNC) {
+    while (r == 0 && (block = ledger_context_take(&replay->live, event->context)))
+        if (block->memory != TRACE_MEMORY_ASYNC && block->memory != TRACE_MEMORY_HOST_ASYNC)
             r = block_end(replay, block, event->time_ns);
-            position--; /* another block may have moved here */
-        }
     return r;
 }
 

@@ -8,54 +8,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int node_new(struct flame *flame, const char *name, uint32_t *ret_node)
+static int node_new(struct flame *flame, uint32_t name, uint32_t *ret_node)
 {
-    char *copy = strdup(name);
-
-    if (copy && flame->nodes == flame->room) {
+    if (flame->nodes == flame->room) {
         size_t room = flame->room ? 2 * flame->room : 64;
         struct flame_node *grown = room > UINT32_MAX ? NULL
                                                      : realloc(flame->node, room * sizeof *grown);
 
-        if (!grown) {
-            free(copy);
+        if (!grown)
             return -ENOMEM;
-        }
         flame->node = grown;
         flame->room = room;
     }
-    if (!copy)
-        return -ENOMEM;
-    flame->node[flame->nodes] = (struct flame_node){.name = copy};
+    flame->node[flame->nodes] = (struct flame_node){.name = flame->texts.row[name - 1].text};
     *ret_node = (uint32_t)flame->nodes++;
     return 0;
 }
 
 int flame_create(const char *root, struct flame *ret_flame)
 {
-    uint32_t node;
+    uint32_t node, name;
 
     *ret_flame = (struct flame){0};
-    return node_new(ret_flame, root, &node);
+    name = texts_number(&ret_flame->texts, root);
+    return name ? node_new(ret_flame, name, &node) : -ENOMEM;
 }
 
 void flame_done(struct flame *flame)
 {
-    for (size_t i = 0; i < flame->nodes; i++)
-        free(flame->node[i].name);
     free(flame->node);
+    key_index_done(&flame->children);
+    texts_done(&flame->texts);
     *flame = (struct flame){0};
 }
 
 static int child_get(struct flame *flame, uint32_t parent, const char *name, uint32_t *ret_child)
 {
-    uint32_t child = flame->node[parent].child;
+    uint32_t number = texts_number(&flame->texts, name), child;
     int r;
 
-    while (child && strcmp(flame->node[child].name, name) != 0)
-        child = flame->node[child].sibling;
-    if (!child) {
-        r = node_new(flame, name, &child);
+    if (!number)
+        return -ENOMEM;
+    child = key_index_get(&flame->children, (uint64_t)parent << 32 | number,
+                          (uint32_t)flame->nodes);
+    if (child == KEY_INDEX_NONE)
+        return -ENOMEM;
+    if (child == flame->nodes) {
+        r = node_new(flame, number, &child);
         if (r < 0)
             return r;
         flame->node[child].sibling = flame->node[parent].child;

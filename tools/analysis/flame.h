@@ -11,13 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/base/texts.h"
+
 /** What a stack is weighed by. */
 enum flame_measure { FLAME_AT_PEAK, FLAME_LEAKED, FLAME_IN_ALL, FLAME_MEASURES };
 
 #define FLAME_DEPTH 128 /* frames of a stack; deeper ones are left out */
 
 struct flame_node {
-    char *name;
+    const char *name; /* one of the texts */
     uint64_t bytes[FLAME_MEASURES];
     uint32_t child, sibling; /* index of the first child, of the next sibling; 0: none */
 };
@@ -26,6 +28,8 @@ struct flame_node {
 struct flame {
     struct flame_node *node;
     size_t nodes, room;
+    struct texts texts;
+    struct key_index children; /* by parent and number of the name */
 };
 
 /** Makes a tree with a root only. Errors: -ENOMEM. */

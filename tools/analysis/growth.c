@@ -43,15 +43,17 @@ static void notes_halve(struct growth_series *series)
 
 static int note_take(struct growth_note *note, const struct tallies *sites, uint64_t x)
 {
+    size_t rows = sites->rows < GROWTH_SITES ? sites->rows : GROWTH_SITES;
+
     *note = (struct growth_note){.x = x,
-                                 .blocks = calloc(sites->rows + 1, sizeof(uint64_t)),
-                                 .bytes = calloc(sites->rows + 1, sizeof(uint64_t)),
-                                 .sites = sites->rows};
+                                 .blocks = calloc(rows + 1, sizeof(uint64_t)),
+                                 .bytes = calloc(rows + 1, sizeof(uint64_t)),
+                                 .sites = rows};
     if (!note->blocks || !note->bytes) {
         note_done(note);
         return -ENOMEM;
     }
-    for (size_t i = 0; i < sites->rows; i++) {
+    for (size_t i = 0; i < rows; i++) {
         note->blocks[i] = sites->row[i].live_blocks.current;
         note->bytes[i] = sites->row[i].live_bytes.current;
     }

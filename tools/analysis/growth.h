@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 #define GROWTH_NOTES 64
-#define GROWTH_LEAST 8 /* notes that a line needs */
+#define GROWTH_SITES 16384 /* the first ones; later ones are not looked at */
+#define GROWTH_LEAST 8     /* notes that a line needs */
 
 struct tallies;
 

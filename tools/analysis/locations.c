@@ -6,69 +6,74 @@
 
 #include <errno.h>
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/symbols/frames.h"
+#include "tools/base/texts.h"
 
 struct locations {
     const struct trace_reader *reader;
     uint32_t *first; /* of site i + 1; 0: not asked for */
     size_t sites;
+    struct texts texts;
     void *names; /* a tree of struct name */
 };
 
+/** What stacks of one location have in common; texts by number. */
 struct name {
-    char *text;
-    uint32_t first;
+    uint64_t place; /* line, or offset where none is known */
+    uint32_t module, file, function;
+    uint32_t first; /* site */
 };
 
 static int name_compare(const void *a, const void *b)
 {
-    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+    const struct name *left = a, *right = b;
+
+    if (left->place != right->place)
+        return left->place < right->place ? -1 : 1;
+    if (left->module != right->module)
+        return left->module < right->module ? -1 : 1;
+    if (left->file != right->file)
+        return left->file < right->file ? -1 : 1;
+    return (left->function > right->function) - (left->function < right->function);
 }
 
-static void name_free(void *entry)
+/** False: out of memory. */
+static bool name_find(struct locations *locations, uint32_t site, struct name *ret_name)
 {
-    struct name *name = entry;
-
-    free(name->text);
-    free(name);
-}
-
-/** What stacks of one location have in common. free() it. */
-static char *location_name(const struct locations *locations, uint64_t site)
-{
+    struct name name = {.first = site};
     struct frame frame;
-    char *text = NULL;
-    int r;
 
-    if (!frames_location(locations->reader, site, &frame))
-        return strdup("");
-    if (frame.file)
-        r = asprintf(&text, "%s\n%s\n%llu\n%s", frame.site.module, frame.file,
-                     (unsigned long long)frame.line, frame.function ? frame.function : "");
-    else
-        r = asprintf(&text, "%s\n%llx", frame.site.module ? frame.site.module : "",
-                     (unsigned long long)frame.site.offset);
-    return r < 0 ? NULL : text;
+    if (frames_location(locations->reader, site, &frame)) {
+        name.place = frame.file ? frame.line : frame.site.offset;
+        name.module = texts_number(&locations->texts, frame.site.module);
+        name.file = frame.file ? texts_number(&locations->texts, frame.file) : 0;
+        name.function = frame.file ? texts_number(&locations->texts, frame.function) : 0;
+        if (!name.module || (frame.file && (!name.file || !name.function)))
+            return false;
+    }
+    *ret_name = name;
+    return true;
 }
 
 /** Out of memory leaves a stack by itself. */
 static uint32_t first_find(struct locations *locations, uint32_t site)
 {
-    struct name *name = malloc(sizeof *name), **found = NULL;
+    struct name name, **found, *kept;
 
-    if (name)
-        *name = (struct name){location_name(locations, site), site};
-    if (name && name->text)
-        found = tsearch(name, &locations->names, name_compare);
-    if (found && *found == name)
+    if (!name_find(locations, site, &name))
         return site;
-    if (name)
-        name_free(name);
-    return found ? (*found)->first : site;
+    found = tfind(&name, &locations->names, name_compare);
+    if (found)
+        return (*found)->first;
+    kept = malloc(sizeof *kept);
+    if (kept)
+        *kept = name;
+    if (kept && !tsearch(kept, &locations->names, name_compare))
+        free(kept);
+    return site;
 }
 
 int locations_create(const struct trace_reader *reader, struct locations **ret_locations)
@@ -93,7 +98,8 @@ void locations_destroy(struct locations *locations)
 {
     if (!locations)
         return;
-    tdestroy(locations->names, name_free);
+    tdestroy(locations->names, free);
+    texts_done(&locations->texts);
     free(locations->first);
     free(locations);
 }

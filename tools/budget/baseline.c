@@ -194,13 +194,25 @@ static int devices_read(const struct reading *reading, const json_t *from,
     return r;
 }
 
-static int site_read(const struct reading *reading, const json_t *row, struct snapshot_site *site)
+/** The same for a text of a site, of which many may be equal. */
+static int site_text_read(const struct reading *reading, const json_t *from, const char *where,
+                          struct texts *texts, const char **ret_text)
 {
-    int r = text_read(reading, json_object_get(row, "module"), "module of a site", &site->module);
+    if (!json_is_string(from))
+        return field_bad(reading, where, "not a text");
+    *ret_text = texts_keep(texts, json_string_value(from));
+    return *ret_text ? 0 : field_bad(reading, where, "out of memory");
+}
+
+static int site_read(const struct reading *reading, const json_t *row, struct texts *texts,
+                     struct snapshot_site *site)
+{
+    int r = site_text_read(reading, json_object_get(row, "module"), "module of a site", texts,
+                           &site->module);
 
     if (r == 0)
-        r = text_read(reading, json_object_get(row, "function"), "function of a site",
-                      &site->function);
+        r = site_text_read(reading, json_object_get(row, "function"), "function of a site", texts,
+                           &site->function);
     for (int k = 0; k < SNAPSHOT_FIGURE_COUNT && r == 0; k++)
         r = figure_read(reading, json_object_get(row, snapshot_figure_name[k]), METRIC_UNIT_COUNT,
                         snapshot_figure_name[k], &site->figure[k]);
@@ -222,7 +234,8 @@ static int sites_read(const struct reading *reading, const json_t *root, struct 
     if (!snapshot->site)
         return field_bad(reading, "sites", "out of memory");
     for (size_t i = 0; i < count && r == 0; i++)
-        r = site_read(reading, json_array_get(from, i), &snapshot->site[snapshot->sites++]);
+        r = site_read(reading, json_array_get(from, i), &snapshot->texts,
+                      &snapshot->site[snapshot->sites++]);
     if (r == 0)
         qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
     return r;

@@ -13,10 +13,11 @@
 
 #include "tools/symbols/frames.h"
 #include "tools/symbols/symbols.h"
+#include "tools/base/texts.h"
 
 struct entry {
-    char *module, *function;
-    char *caller_module, *caller_function; /* of the innermost frame */
+    const char *module, *function;               /* texts, kept once each */
+    const char *caller_module, *caller_function; /* of the innermost frame */
     struct site_line line;
     uint64_t first; /* site all sites of this name are counted under */
     bool ignored;
@@ -25,6 +26,7 @@ struct entry {
 struct site_names {
     struct entry *entry; /* of site i + 1 */
     size_t entries;
+    struct texts texts;
 };
 
 static const struct site_name unknown = {"unknown", "unknown"};
@@ -44,18 +46,26 @@ static void suffix_cut(char *function)
     }
 }
 
-static char *function_name(const struct trace_site *site)
+/** NULL: out of memory. */
+static const char *function_name(struct texts *texts, const struct trace_site *site)
 {
     const char *known = site->function ? site->function : symbols_get(site)->function;
-    char *function;
+    const char *name;
+    char *plain, address[32];
 
-    if (known) {
-        function = strdup(known);
-        if (function && !site->function)
-            suffix_cut(function);
-        return function;
+    if (site->function)
+        return texts_keep(texts, site->function);
+    if (!known) {
+        snprintf(address, sizeof address, "+%#llx", (unsigned long long)site->offset);
+        return texts_keep(texts, address);
     }
-    return asprintf(&function, "+%#llx", (unsigned long long)site->offset) < 0 ? NULL : function;
+    plain = strdup(known);
+    if (!plain)
+        return NULL;
+    suffix_cut(plain);
+    name = texts_keep(texts, plain);
+    free(plain);
+    return name;
 }
 
 static const char *module_name(const struct trace_site *site)
@@ -74,7 +84,8 @@ static struct site_line line_of(const struct trace_site *site)
     return own ? (struct site_line){own->file, own->line} : (struct site_line){0};
 }
 
-static int entry_init(struct entry *entry, const struct trace_reader *reader, uint64_t site)
+static int entry_init(struct entry *entry, struct texts *texts, const struct trace_reader *reader,
+                      uint64_t site)
 {
     struct trace_site caller = {0};
     struct frame location;
@@ -82,23 +93,16 @@ static int entry_init(struct entry *entry, const struct trace_reader *reader, ui
     trace_reader_site(reader, site, &caller);
     if (!frames_location(reader, site, &location))
         location.site = caller;
-    entry->module = strdup(module_name(&location.site));
-    entry->function = location.site.module ? function_name(&location.site)
-                                           : strdup(unknown.function);
-    entry->caller_module = strdup(module_name(&caller));
-    entry->caller_function = caller.module ? function_name(&caller) : strdup(unknown.function);
+    entry->module = texts_keep(texts, module_name(&location.site));
+    entry->function = location.site.module ? function_name(texts, &location.site)
+                                           : texts_keep(texts, unknown.function);
+    entry->caller_module = texts_keep(texts, module_name(&caller));
+    entry->caller_function = caller.module ? function_name(texts, &caller)
+                                           : texts_keep(texts, unknown.function);
     entry->line = line_of(&location.site);
     return entry->module && entry->function && entry->caller_module && entry->caller_function
                ? 0
                : -ENOMEM;
-}
-
-static void entry_done(struct entry *entry)
-{
-    free(entry->module);
-    free(entry->function);
-    free(entry->caller_module);
-    free(entry->caller_function);
 }
 
 static bool entry_fits(const struct entry *entry, const char *glob)
@@ -109,13 +113,19 @@ static bool entry_fits(const struct entry *entry, const char *glob)
     return site_name_fits(&name, glob) || site_name_fits(&caller, glob);
 }
 
+/** Equal texts have one address. */
+static int text_compare(const char *left, const char *right)
+{
+    return left == right ? 0 : strcmp(left, right);
+}
+
 static int entry_compare(const void *a, const void *b)
 {
     const struct entry *left = *(const struct entry *const *)a;
     const struct entry *right = *(const struct entry *const *)b;
-    int order = strcmp(left->module, right->module);
+    int order = text_compare(left->module, right->module);
 
-    order = order ? order : strcmp(left->function, right->function);
+    order = order ? order : text_compare(left->function, right->function);
     return order ? order : (left > right) - (left < right);
 }
 
@@ -130,8 +140,8 @@ static int entries_join(struct site_names *names)
         sorted[i] = &names->entry[i];
     qsort(sorted, names->entries, sizeof(struct entry *), entry_compare);
     for (size_t i = 0; i < names->entries; i++) {
-        bool same = i && !strcmp(sorted[i]->module, sorted[i - 1]->module) &&
-                    !strcmp(sorted[i]->function, sorted[i - 1]->function);
+        bool same = i && sorted[i]->module == sorted[i - 1]->module &&
+                    sorted[i]->function == sorted[i - 1]->function;
 
         sorted[i]->first = same ? sorted[i - 1]->first : (uint64_t)(sorted[i] - names->entry) + 1;
     }
@@ -183,11 +193,9 @@ int site_names_create(const struct trace_reader *reader, const char *const *igno
     for (; names->entries < sites; names->entries++) {
         struct entry *entry = &names->entry[names->entries];
 
-        r = entry_init(entry, reader, names->entries + 1);
-        if (r < 0) {
-            entry_done(entry);
+        r = entry_init(entry, &names->texts, reader, names->entries + 1);
+        if (r < 0)
             goto destroy;
-        }
         for (size_t i = 0; i < ignored_count && !entry->ignored; i++)
             entry->ignored = entry_fits(entry, ignored[i]);
     }
@@ -205,9 +213,8 @@ void site_names_destroy(struct site_names *names)
 {
     if (!names)
         return;
-    for (size_t i = 0; i < names->entries; i++)
-        entry_done(&names->entry[i]);
     free(names->entry);
+    texts_done(&names->texts);
     free(names);
 }
 

@@ -179,40 +179,68 @@ static struct line_tally *lines_sum(const struct analysis *analysis, const struc
     return lines;
 }
 
-/** The line of a site that leaks most, else holds most. */
+/** The line of a site that leaks most, else holds most; the lines are in the order of sites. */
 static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
 {
     const struct line_tally *most = NULL;
+    size_t low = 0, high = count;
 
-    for (size_t i = 0; i < count; i++)
-        if (lines[i].first == first && (!most || line_is_more(&lines[i], most)))
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (lines[middle].first < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (size_t i = low; i < count && lines[i].first == first; i++)
+        if (!most || line_is_more(&lines[i], most))
             most = &lines[i];
     return most ? most->line : (struct site_line){0};
 }
 
-static int line_copy(struct snapshot_site *site, struct site_line line)
+static int line_copy(struct texts *texts, struct snapshot_site *site, struct site_line line)
 {
     if (!line.file || !line.line)
         return 0;
-    site->file = strdup(frame_file_name(line.file));
+    site->file = texts_keep(texts, frame_file_name(line.file));
     site->line = line.line;
     return site->file ? 0 : -ENOMEM;
 }
 
-/** What a site pins, and the line of its stack that pins most. */
-static void pinned_set(struct snapshot_site *site, const struct analysis *analysis,
-                       const struct site_names *names, uint64_t key)
+/** Where in the fragmentation a site is found: its row, and its first stack. */
+struct pinned {
+    struct key_index site, stack;
+};
+
+static int pinned_index(const struct analysis *analysis, const struct site_names *names,
+                        struct pinned *ret_pinned)
 {
     const struct fragmentation *fragmentation = &analysis->fragmentation;
+    bool fine = true;
 
-    for (size_t i = 0; i < fragmentation->sites && !site->pinned_bytes; i++)
-        if (fragmentation->site[i].key == key)
-            site->pinned_bytes = fragmentation->site[i].pinned_bytes;
-    for (size_t i = 0; i < fragmentation->stacks && site->pinned_bytes; i++)
-        if (site_names_first(names, fragmentation->stack[i].key) == key) {
-            site->pinned_line = site_names_line(names, fragmentation->stack[i].key).line;
-            break;
-        }
+    for (size_t i = 0; i < fragmentation->sites && fine; i++)
+        fine = key_index_get(&ret_pinned->site, fragmentation->site[i].key, (uint32_t)i) !=
+               KEY_INDEX_NONE;
+    for (size_t i = 0; i < fragmentation->stacks && fine; i++)
+        fine = key_index_get(&ret_pinned->stack,
+                             site_names_first(names, fragmentation->stack[i].key),
+                             (uint32_t)i) != KEY_INDEX_NONE;
+    return fine ? 0 : -ENOMEM;
+}
+
+/** What a site pins, and the line of its stack that pins most. */
+static void pinned_set(struct snapshot_site *site, const struct analysis *analysis,
+                       const struct site_names *names, const struct pinned *pinned, uint64_t key)
+{
+    const struct fragmentation *fragmentation = &analysis->fragmentation;
+    uint32_t row = key_index_find(&pinned->site, key);
+
+    if (row != KEY_INDEX_NONE)
+        site->pinned_bytes = fragmentation->site[row].pinned_bytes;
+    row = key_index_find(&pinned->stack, key);
+    if (row != KEY_INDEX_NONE && site->pinned_bytes)
+        site->pinned_line = site_names_line(names, fragmentation->stack[row].key).line;
 }
 
 static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
@@ -220,7 +248,8 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
 {
     size_t count = 0;
     struct line_tally *lines = lines_sum(analysis, names, &count);
-    int r = 0;
+    struct pinned pinned = {0};
+    int r = pinned_index(analysis, names, &pinned);
 
     snapshot->site = calloc(analysis->sites.rows + 1, sizeof *snapshot->site);
     if (!snapshot->site || !lines)
@@ -230,17 +259,19 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
         struct snapshot_site *site = &snapshot->site[snapshot->sites++];
         struct site_name name = site_names_get(names, row->key);
 
-        site->module = strdup(name.module);
-        site->function = strdup(name.function);
+        site->module = texts_keep(&snapshot->texts, name.module);
+        site->function = texts_keep(&snapshot->texts, name.function);
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
-        pinned_set(site, analysis, names, row->key);
-        r = line_copy(site, line_choose(lines, count, row->key));
+        pinned_set(site, analysis, names, &pinned, row->key);
+        r = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
             r = -ENOMEM;
     }
     free(lines);
+    key_index_done(&pinned.site);
+    key_index_done(&pinned.stack);
     if (r == 0)
         qsort(snapshot->site, snapshot->sites, sizeof *snapshot->site, snapshot_site_compare);
     return r;
@@ -407,11 +438,7 @@ void snapshot_destroy(struct snapshot *snapshot)
         free(snapshot->device[i].name);
         free(snapshot->device[i].driver);
     }
-    for (size_t i = 0; i < snapshot->sites; i++) {
-        free(snapshot->site[i].module);
-        free(snapshot->site[i].function);
-        free(snapshot->site[i].file);
-    }
+    texts_done(&snapshot->texts);
     for (size_t i = 0; i < snapshot->ignored_count; i++)
         free(snapshot->ignored[i]);
     free(snapshot->device);

@@ -20,6 +20,7 @@
 #include "tools/budget/metrics.h"
 #include "tools/budget/site_names.h"
 #include "tools/analysis/window.h"
+#include "tools/base/texts.h"
 
 #define SNAPSHOT_BASELINE_SITES 50
 
@@ -43,8 +44,9 @@ enum snapshot_figure {
 extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
 
 struct snapshot_site {
-    char *module, *function;
-    char *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
+    const char *module, *function; /* texts of the snapshot */
+    const char
+        *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
     uint64_t line;
     uint64_t pinned_bytes; /* free space of segments (fragmentation.h); 0 in baselines */
     uint64_t pinned_line;  /* in the same file, that pins most */
@@ -56,6 +58,7 @@ struct snapshot_device {
 };
 
 struct snapshot {
+    struct texts texts;     /* of its sites */
     bool has[METRIC_COUNT]; /* a baseline of an older cupool may lack some */
     uint64_t metric[METRIC_COUNT];
     struct snapshot_device *device;

@@ -22,12 +22,14 @@ static void frame_print(const struct frame *frame, FILE *out)
 }
 
 static void stack_print(const struct analysis *analysis, const char *trace, const struct tally *row,
-                        FILE *out)
+                        struct frames_budget *budget, FILE *out)
 {
     struct frame frames[FRAMES_MOST];
-    size_t count = frames_get(analysis->reader, row->key, frames, FRAMES_MOST);
+    size_t count = frames_get(analysis->reader, row->key, frames,
+                              frames_share(budget, FRAMES_REST));
     const char *module = NULL;
 
+    budget->written += count;
     if (trace) {
         escape_print(out, ESCAPE_FRAME, frame_file_name(trace));
         fputc(';', out);
@@ -54,6 +56,8 @@ static void stack_print(const struct analysis *analysis, const char *trace, cons
 int report_folded_write(const struct report_input *input, const struct report_style *style,
                         FILE *out)
 {
+    struct frames_budget budget = {0};
+
     for (size_t i = 0; i < input->count; i++) {
         const struct tallies *stacks = &input->analyses[i]->stacks;
         struct tally *rows = report_rows_sorted(stacks);
@@ -63,7 +67,7 @@ int report_folded_write(const struct report_input *input, const struct report_st
         for (size_t j = 0; j < stacks->rows && (!style->top || j < style->top); j++)
             if (rows[j].live_bytes.at_peak)
                 stack_print(input->analyses[i], input->count > 1 ? input->traces[i] : NULL,
-                            &rows[j], out);
+                            &rows[j], &budget, out);
         free(rows);
     }
     return 0;

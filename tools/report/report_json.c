@@ -124,45 +124,6 @@ static void tally_set(json_t *object, const struct tally *row)
         report_json_set(object, figure->name, report_tally_figure(figure, row));
 }
 
-/** The whole stack, innermost frame first. */
-static json_t *frames_json(const struct analysis *analysis, uint64_t id)
-{
-    struct frame frames[FRAMES_MOST];
-    size_t count = frames_get(analysis->reader, id, frames, FRAMES_MOST);
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < count; i++) {
-        json_t *object = json_object();
-        struct report_place place;
-
-        report_place_of(&frames[i], &place);
-        report_json_place_set(object, &place);
-        json_object_set_new(object, "changed", json_boolean(frames[i].changed));
-        json_object_set_new(object, "inlined", json_boolean(frames[i].inlined));
-        json_array_append_new(array, object);
-    }
-    return array;
-}
-
-/** Allocations by whole stack. */
-static json_t *stacks_json(const struct analysis *analysis, size_t top, json_t *left_out)
-{
-    struct tally *rows = report_rows_sorted(&analysis->stacks);
-    size_t count = rows && top && analysis->stacks.rows > top ? top : analysis->stacks.rows;
-    json_t *array = json_array();
-
-    for (size_t i = 0; rows && i < count; i++) {
-        json_t *object = json_object();
-
-        json_object_set_new(object, "frames", frames_json(analysis, rows[i].key));
-        tally_set(object, &rows[i]);
-        json_array_append_new(array, object);
-    }
-    report_json_set(left_out, "stack", analysis->stacks.rows - count);
-    free(rows);
-    return array;
-}
-
 static void row_name_set(json_t *object, const struct analysis *analysis, enum report_by by,
                          uint64_t key)
 {
@@ -180,25 +141,88 @@ static void row_name_set(json_t *object, const struct analysis *analysis, enum r
     }
 }
 
+static size_t rows_shown(size_t rows, const struct report_style *style)
+{
+    return style->top && rows > style->top ? style->top : rows;
+}
+
 /** Order of a breakdown, given the same trace: as tally_compare, and sizes by size. */
-static json_t *rows_json(const struct analysis *analysis, enum report_by by, size_t top,
-                         json_t *left_out)
+static void rows_put(struct json_stream *stream, const char *key, const struct analysis *analysis,
+                     enum report_by by, const struct report_style *style)
 {
     const struct tallies *tallies = report_tallies(analysis, by);
     struct tally *rows = report_rows_sorted(tallies);
-    size_t count = rows && top && tallies->rows > top ? top : tallies->rows;
-    json_t *array = json_array();
 
-    for (size_t i = 0; rows && i < count; i++) {
+    stream->failed |= !rows && tallies->rows;
+    json_stream_open(stream, key, '[');
+    for (size_t i = 0; rows && i < rows_shown(tallies->rows, style); i++) {
         json_t *object = json_object();
 
         row_name_set(object, analysis, by, rows[i].key);
         tally_set(object, &rows[i]);
-        json_array_append_new(array, object);
+        json_stream_add(stream, NULL, object);
     }
-    report_json_set(left_out, report_by_name[by], tallies->rows - count);
+    json_stream_close(stream);
     free(rows);
-    return array;
+}
+
+/** Allocations by whole stack, and the frames they lead to. */
+struct stacks {
+    struct tally *row;
+    size_t rows;
+    struct report_json_frames frames;
+};
+
+static int stacks_create(const struct analysis *analysis, const struct report_style *style,
+                         struct stacks *ret_stacks)
+{
+    struct stacks stacks = {.row = report_rows_sorted(&analysis->stacks),
+                            .rows = rows_shown(analysis->stacks.rows, style)};
+    int r = stacks.row || !stacks.rows ? 0 : -ENOMEM;
+
+    if (r == 0)
+        r = report_json_frames_create(analysis, stacks.row, stacks.rows, &stacks.frames);
+    if (r < 0)
+        free(stacks.row);
+    else
+        *ret_stacks = stacks;
+    return r;
+}
+
+static void stacks_put(struct json_stream *stream, const struct stacks *stacks,
+                       const struct analysis *analysis)
+{
+    struct frames_budget budget = {0};
+
+    json_stream_open(stream, "stacks", '[');
+    for (size_t i = 0; i < stacks->rows; i++) {
+        json_t *object = json_object();
+
+        report_json_stack_set(object, &stacks->frames, &budget, analysis, stacks->row[i].key);
+        tally_set(object, &stacks->row[i]);
+        json_stream_add(stream, NULL, object);
+    }
+    json_stream_close(stream);
+}
+
+static void stacks_done(struct stacks *stacks)
+{
+    report_json_frames_done(&stacks->frames);
+    free(stacks->row);
+}
+
+static json_t *left_out_json(const struct analysis *analysis, const struct report_style *style)
+{
+    json_t *left_out = json_object();
+
+    for (int by = 0; by < REPORT_BYS; by++) {
+        size_t rows = report_tallies(analysis, (enum report_by)by)->rows;
+
+        report_json_set(left_out, report_by_name[by], rows - rows_shown(rows, style));
+    }
+    report_json_set(left_out, "stack",
+                    analysis->stacks.rows - rows_shown(analysis->stacks.rows, style));
+    return left_out;
 }
 
 static json_t *memory_json(const struct analysis *analysis)
@@ -425,60 +449,67 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
     return recording;
 }
 
-static json_t *report_object(const struct analysis *analysis, const char *trace,
-                             const struct report_style *style)
+/** One report as the member of an array or as the whole; keys in their order. */
+static int report_put(struct json_stream *stream, const struct analysis *analysis,
+                      const char *trace, const struct report_style *style)
 {
-    json_t *report = json_object(), *left_out = json_object();
+    json_t *left_out = left_out_json(analysis, style);
+    struct stacks stacks;
 
-    json_object_set_new(report, "schema", json_string(SCHEMA));
-    json_object_set_new(report, "trace", report_json_text(trace));
-    json_object_set_new(report, "process", process_json(analysis));
-    json_object_set_new(report, "device", devices_json(analysis));
-    json_object_set_new(report, "summary", summary_json(analysis));
-    json_object_set_new(report, "memory", memory_json(analysis));
-    json_object_set_new(report, "driver", driver_json(analysis));
-    json_object_set_new(report, "sites", rows_json(analysis, REPORT_BY_SITE, style->top, left_out));
-    json_object_set_new(report, "stacks", stacks_json(analysis, style->top, left_out));
-    json_object_set_new(report, "sizes", rows_json(analysis, REPORT_BY_SIZE, style->top, left_out));
-    json_object_set_new(report, "libraries",
-                        rows_json(analysis, REPORT_BY_LIBRARY, style->top, left_out));
-    json_object_set_new(report, "apis", rows_json(analysis, REPORT_BY_API, style->top, left_out));
-    json_object_set_new(report, "phases", report_json_phases(analysis));
-    json_object_set_new(report, "steps", report_json_steps(analysis));
-    json_object_set_new(report, "growth", report_json_growth(analysis));
-    json_object_set_new(report, "fragmentation_sites",
-                        report_json_fragmentation(analysis, style->top, left_out));
-    json_object_set_new(report, "window", report_json_window(analysis));
-    json_object_set_new(report, "lifetimes", lifetimes_json(&analysis->lifetimes));
-    json_object_set_new(report, "timeline", timeline_json(analysis));
-    json_object_set_new(report, "postmortems", report_json_postmortems(analysis));
-    json_object_set_new(report, "invalid_frees", invalid_frees_json(analysis));
-    json_object_set_new(report, "counters", counters_json(analysis));
-    json_object_set_new(report, "recording", recording_json(analysis, left_out));
-    return report;
+    if (!left_out || stacks_create(analysis, style, &stacks) < 0) {
+        json_decref(left_out);
+        return -ENOMEM;
+    }
+    json_stream_open(stream, NULL, '{');
+    rows_put(stream, "apis", analysis, REPORT_BY_API, style);
+    json_stream_add(stream, "counters", counters_json(analysis));
+    json_stream_add(stream, "device", devices_json(analysis));
+    json_stream_add(stream, "driver", driver_json(analysis));
+    json_stream_add(stream, "fragmentation_sites",
+                    report_json_fragmentation(analysis, style->top, left_out));
+    report_json_frames_put(&stacks.frames, analysis, stream);
+    json_stream_add(stream, "growth", report_json_growth(analysis));
+    json_stream_add(stream, "invalid_frees", invalid_frees_json(analysis));
+    rows_put(stream, "libraries", analysis, REPORT_BY_LIBRARY, style);
+    json_stream_add(stream, "lifetimes", lifetimes_json(&analysis->lifetimes));
+    json_stream_add(stream, "memory", memory_json(analysis));
+    json_stream_add(stream, "phases", report_json_phases(analysis));
+    json_stream_add(stream, "postmortems", report_json_postmortems(analysis));
+    json_stream_add(stream, "process", process_json(analysis));
+    json_stream_add(stream, "recording", recording_json(analysis, left_out));
+    json_stream_add(stream, "schema", json_string(SCHEMA));
+    rows_put(stream, "sites", analysis, REPORT_BY_SITE, style);
+    rows_put(stream, "sizes", analysis, REPORT_BY_SIZE, style);
+    stacks_put(stream, &stacks, analysis);
+    json_stream_add(stream, "steps", report_json_steps(analysis));
+    json_stream_add(stream, "summary", summary_json(analysis));
+    json_stream_add(stream, "timeline", timeline_json(analysis));
+    json_stream_add(stream, "trace", report_json_text(trace));
+    json_stream_add(stream, "window", report_json_window(analysis));
+    json_stream_close(stream);
+    stacks_done(&stacks);
+    return stream->failed ? -ENOMEM : 0;
 }
 
 int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
                 const struct report_style *style, FILE *out)
 {
-    json_t *root;
-    int r;
+    struct json_stream stream = {.out = out};
+    int r = 0;
 
     if (count == 1) {
-        root = report_object(analyses[0], traces[0], style);
+        r = report_put(&stream, analyses[0], traces[0], style);
     } else {
-        json_t *reports = json_array();
-
-        root = json_object();
-        for (size_t i = 0; i < count; i++)
-            json_array_append_new(reports, report_object(analyses[i], traces[i], style));
-        json_object_set_new(root, "schema", json_string(SCHEMA_LIST));
-        json_object_set_new(root, "reports", reports);
-        json_object_set_new(root, "job", report_json_job(analyses, traces, count));
+        json_stream_open(&stream, NULL, '{');
+        json_stream_add(&stream, "job", report_json_job(analyses, traces, count));
+        json_stream_open(&stream, "reports", '[');
+        for (size_t i = 0; i < count && r == 0; i++)
+            r = report_put(&stream, analyses[i], traces[i], style);
+        json_stream_close(&stream);
+        json_stream_add(&stream, "schema", json_string(SCHEMA_LIST));
+        json_stream_close(&stream);
     }
-    r = root ? json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : -1;
-    json_decref(root);
-    if (r < 0 || fputc('\n', out) == EOF)
-        return errno ? -errno : -ENOMEM;
-    return 0;
+    if (r == 0 && fputc('\n', out) == EOF)
+        r = errno ? -errno : -EIO;
+    return r == 0 && stream.failed ? -ENOMEM : r;
 }

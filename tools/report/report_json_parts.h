@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "tools/base/json_stream.h"
 #include "tools/report/base/report.h"
 
 /** null for NULL and for text that is not UTF-8. */
@@ -28,5 +29,26 @@ json_t *report_json_growth(const struct analysis *analysis);
 json_t *report_json_fragmentation(const struct analysis *analysis, size_t top, json_t *left_out);
 json_t *report_json_window(const struct analysis *analysis);
 json_t *report_json_postmortems(const struct analysis *analysis);
+
+/** The frames of the stacks that are written, numbered: callers before what they call. */
+struct report_json_frames {
+    uint32_t *site; /* in the order of rows */
+    uint32_t *row;  /* by site id - 1: number of its innermost frame + 1 */
+    size_t sites, rows;
+};
+
+/** Errors: -ENOMEM. */
+int report_json_frames_create(const struct analysis *analysis, const struct tally *stacks,
+                              size_t count, struct report_json_frames *ret_frames);
+void report_json_frames_done(struct report_json_frames *frames);
+
+/** Adds the array "frames" of the report. */
+void report_json_frames_put(const struct report_json_frames *frames,
+                            const struct analysis *analysis, struct json_stream *stream);
+
+/** Adds "frame", the number of the innermost one, and "frames", the stack written out. */
+void report_json_stack_set(json_t *object, const struct report_json_frames *frames,
+                           struct frames_budget *budget, const struct analysis *analysis,
+                           uint64_t site);
 
 #endif

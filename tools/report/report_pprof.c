@@ -75,9 +75,17 @@ struct ids {
     uint64_t count;
 };
 
+/** The location of a site, made when it is first met. */
+struct site_location {
+    uint64_t location; /* 0: not made yet */
+    uint32_t frames;   /* inlined ones and its own */
+};
+
 struct profile {
     struct protobuf out, message, line;
     struct ids texts, mappings, functions, locations;
+    struct frames_budget budget;
+    struct site_location *site; /* of the trace under way, by id - 1 */
     bool failed;
 };
 
@@ -163,20 +171,21 @@ static uint64_t function_get(struct profile *profile, const struct frame *frame)
     struct protobuf *message = &profile->message;
     char *key = NULL, address[64];
     const char *name = frame->function;
+    uint64_t text, file, id;
     bool is_new;
-    uint64_t id;
 
     if (!name || !*name) {
         snprintf(address, sizeof address, "+%#llx", (unsigned long long)frame->site.offset);
         name = address;
     }
-    if (asprintf(&key, "%s\n%s\n%s", name, frame->file ? frame->file : "",
-                 frame->site.module ? frame->site.module : "") < 0)
+    text = text_get(profile, name);
+    file = text_get(profile, frame->file);
+    /* By numbers: a path may be long, and in it many functions without a name. */
+    if (asprintf(&key, "%llu\n%llu\n%llu", (unsigned long long)text, (unsigned long long)file,
+                 (unsigned long long)text_get(profile, frame->site.module)) < 0)
         key = NULL;
     id = id_get(profile, &profile->functions, key, &is_new);
     if (is_new) {
-        uint64_t text = text_get(profile, name), file = text_get(profile, frame->file);
-
         protobuf_add_number(message, FUNCTION_ID, id);
         protobuf_add_number(message, FUNCTION_NAME, text);
         protobuf_add_number(message, FUNCTION_LINKER_NAME, text);
@@ -217,6 +226,38 @@ static uint64_t location_get(struct profile *profile, const struct frame *frames
     return id;
 }
 
+/** What is known of a site, which exists. */
+static const struct site_location *site_get(struct profile *profile,
+                                            const struct trace_reader *reader, uint64_t id)
+{
+    struct site_location *site = &profile->site[id - 1];
+
+    if (!site->location) {
+        struct frame frames[FRAMES_MOST];
+        size_t count = frames_get_own(reader, id, frames, FRAMES_MOST);
+
+        *site = (struct site_location){location_get(profile, frames, count), (uint32_t)count};
+    }
+    return site;
+}
+
+/** The locations of a stack, innermost first, and how many. */
+static size_t locations_find(struct profile *profile, const struct trace_reader *reader,
+                             uint64_t id, uint64_t locations[FRAMES_MOST])
+{
+    size_t most = frames_share(&profile->budget, FRAMES_REST), frames = 0, used = 0;
+    struct trace_site place;
+
+    for (; frames < most && trace_reader_site(reader, id, &place) == 0; id = place.caller) {
+        const struct site_location *site = site_get(profile, reader, id);
+
+        locations[used++] = site->location;
+        frames += site->frames;
+    }
+    profile->budget.written += frames;
+    return used;
+}
+
 static void label_add(struct profile *profile, struct protobuf *sample, const char *trace)
 {
     uint64_t key = text_get(profile, "trace"), text = text_get(profile, trace);
@@ -234,16 +275,10 @@ static void sample_add(struct profile *profile, const struct analysis *analysis,
         VALUES(VALUE)
 #undef VALUE
     };
-    struct frame frames[FRAMES_MOST];
     uint64_t locations[FRAMES_MOST];
-    size_t count = frames_get(analysis->reader, row->key, frames, FRAMES_MOST), used = 0, end;
+    size_t used = locations_find(profile, analysis->reader, row->key, locations);
     struct protobuf sample = {0};
 
-    for (size_t i = 0; i < count; i = end) {
-        for (end = i + 1; end < count && frames[end].id == frames[i].id; end++)
-            ;
-        locations[used++] = location_get(profile, frames + i, end - i);
-    }
     protobuf_add_numbers(&sample, SAMPLE_LOCATION, locations, used);
     protobuf_add_numbers(&sample, SAMPLE_VALUE, values, VALUE_COUNT);
     if (trace)
@@ -277,10 +312,16 @@ static int stacks_add(struct profile *profile, const struct analysis *analysis, 
 {
     struct tally *rows = report_rows_sorted(&analysis->stacks);
 
-    if (!rows && analysis->stacks.rows)
+    profile->site = calloc(trace_reader_summary(analysis->reader)->sites + 1,
+                           sizeof *profile->site);
+    if ((!rows && analysis->stacks.rows) || !profile->site) {
+        free(rows);
+        free(profile->site);
         return -ENOMEM;
+    }
     for (size_t i = 0; i < analysis->stacks.rows && (!top || i < top); i++)
         sample_add(profile, analysis, trace, &rows[i]);
+    free(profile->site);
     free(rows);
     return 0;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tools/symbols/debug_info.h"
+#include "tools/base/texts.h"
 
 #define DEBUG_ROOT "/usr/lib/debug"
 
@@ -32,13 +33,19 @@ struct function {
 };
 
 struct elf_module {
-    struct elf_module *next;
-    char *path, *build_id;
+    const char *path, *build_id; /* texts of the modules */
     struct file file, debug;
     struct debug_info *info;
     struct function *function; /* by address */
     size_t functions;
     bool changed;
+};
+
+struct elf_modules {
+    struct texts texts;     /* paths and build-ids */
+    struct key_index index; /* by the numbers of both texts: row of `module` */
+    struct elf_module **module;
+    uint32_t count, room;
 };
 
 static bool build_id_is(Elf *elf, const char *wanted)
@@ -238,44 +245,70 @@ static void module_free(struct elf_module *module)
     file_close(&module->debug);
     file_close(&module->file);
     free(module->function);
-    free(module->path);
-    free(module->build_id);
     free(module);
 }
 
-struct elf_module *elf_module_get(struct elf_module **list, const char *path, const char *build_id)
+/** Adds a module whose files are not open yet. NULL: out of memory. */
+static struct elf_module *module_add(struct elf_modules *modules, uint64_t key, const char *path,
+                                     const char *build_id)
 {
-    struct elf_module *module = *list;
+    struct elf_module *module = calloc(1, sizeof *module);
 
-    build_id = build_id ? build_id : "";
-    while (module && (strcmp(module->path, path) != 0 || strcmp(module->build_id, build_id) != 0))
-        module = module->next;
-    if (module)
-        return module;
-    module = calloc(1, sizeof *module);
-    if (!module)
-        return NULL;
-    module->file.fd = module->debug.fd = -1;
-    module->path = strdup(path);
-    module->build_id = strdup(build_id);
-    if (!module->path || !module->build_id) {
-        module_free(module);
+    if (module && modules->count == modules->room) {
+        uint32_t room = modules->room ? 2 * modules->room : 16;
+        struct elf_module **grown = reallocarray(modules->module, room, sizeof(void *));
+
+        modules->module = grown ? grown : modules->module;
+        modules->room = grown ? room : modules->room;
+    }
+    if (!module || modules->count == modules->room ||
+        key_index_get(&modules->index, key, modules->count) == KEY_INDEX_NONE) {
+        free(module);
         return NULL;
     }
-    module->next = *list;
-    *list = module;
-    module_load(module);
+    module->file.fd = module->debug.fd = -1;
+    module->path = path;
+    module->build_id = build_id;
+    modules->module[modules->count++] = module;
     return module;
 }
 
-void elf_modules_destroy(struct elf_module *list)
+struct elf_module *elf_module_get(struct elf_modules **modules, const char *path,
+                                  const char *build_id)
 {
-    while (list) {
-        struct elf_module *module = list;
+    struct elf_module *module;
+    uint32_t path_number, build_number, row;
+    uint64_t key;
 
-        list = module->next;
-        module_free(module);
-    }
+    if (!*modules)
+        *modules = calloc(1, sizeof **modules);
+    if (!*modules)
+        return NULL;
+    path_number = texts_number(&(*modules)->texts, path);
+    build_number = texts_number(&(*modules)->texts, build_id);
+    if (!path_number || !build_number)
+        return NULL;
+    key = (uint64_t)path_number << 32 | build_number;
+    row = key_index_find(&(*modules)->index, key);
+    if (row != KEY_INDEX_NONE)
+        return (*modules)->module[row];
+    module = module_add(*modules, key, (*modules)->texts.row[path_number - 1].text,
+                        (*modules)->texts.row[build_number - 1].text);
+    if (module)
+        module_load(module);
+    return module;
+}
+
+void elf_modules_destroy(struct elf_modules *modules)
+{
+    if (!modules)
+        return;
+    for (uint32_t i = 0; i < modules->count; i++)
+        module_free(modules->module[i]);
+    free(modules->module);
+    key_index_done(&modules->index);
+    texts_done(&modules->texts);
+    free(modules);
 }
 
 bool elf_module_is_changed(const struct elf_module *module)

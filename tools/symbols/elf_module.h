@@ -11,12 +11,18 @@
 #include <stdint.h>
 
 struct elf_module;
+struct elf_modules;
 struct debug_info;
 
-/** The module of a path, opened and kept in the list at its first use. NULL: out of memory. */
-struct elf_module *elf_module_get(struct elf_module **list, const char *path, const char *build_id);
+/**
+ * The module of a path and a build-id, opened and kept at its first use. `modules` is made where it
+ * is NULL. NULL: out of memory.
+ */
+struct elf_module *elf_module_get(struct elf_modules **modules, const char *path,
+                                  const char *build_id);
 
-void elf_modules_destroy(struct elf_module *list);
+/** NULL is accepted. */
+void elf_modules_destroy(struct elf_modules *modules);
 
 /* Each accepts NULL. */
 

@@ -42,6 +42,9 @@ const char *frame_file_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+/** More than any address has: symbols.c keeps no more. */
+#define FRAMES_OF_SITE 32
+
 /** Functions of a CUDA runtime that is linked into the program. */
 static bool is_of_runtime(const char *function)
 {
@@ -116,18 +119,72 @@ size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame
     return count;
 }
 
-bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
+size_t frames_get_own(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                      size_t most)
 {
-    struct frame frames[FRAMES_MOST];
-    size_t count = frames_find(reader, site, frames, FRAMES_MOST), own = 0;
+    struct trace_site place;
+    size_t count = 0;
+
+    if (trace_reader_site(reader, site, &place) == 0)
+        count = frames_of_site(site, &place, ret_frames, most);
+    for (size_t i = 0; i < count; i++)
+        frame_disguise(&ret_frames[i]);
+    return count;
+}
+
+/** The first of a site's own frames, inlined ones among them, that is the program's. */
+static bool own_find(uint64_t id, const struct trace_site *site, struct frame *ret_frame)
+{
+    struct frame frames[FRAMES_OF_SITE];
+    size_t count = frames_of_site(id, site, frames, FRAMES_OF_SITE), own = 0;
 
     while (own < count && !frame_is_own(&frames[own]))
         own++;
-    if (!count)
-        return false;
     *ret_frame = frames[own < count ? own : 0];
+    return own < count;
+}
+
+#define NO_SITE UINT32_MAX
+
+/**
+ * The site, among a site and its callers, whose frame is the program's own; NO_SITE: there is none.
+ * It is noted for every site on the way, so that all sites together take one walk.
+ */
+static uint32_t own_site(const struct trace_reader *reader, uint64_t site)
+{
+    uint32_t *note = trace_reader_site_notes(reader), own = 0;
+    struct trace_site place;
+    struct frame frame;
+    uint64_t at = site;
+
+    while (!own && trace_reader_site(reader, at, &place) == 0) {
+        own = note[at - 1] ? note[at - 1] : own_find(at, &place, &frame) ? (uint32_t)at : 0;
+        at = place.caller;
+    }
+    own = own ? own : NO_SITE;
+    for (at = site; trace_reader_site(reader, at, &place) == 0 && !note[at - 1]; at = place.caller)
+        note[at - 1] = own;
+    return own;
+}
+
+bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
+{
+    struct trace_site place;
+    uint32_t own;
+
+    if (trace_reader_site(reader, site, &place) < 0)
+        return false;
+    own = own_site(reader, site);
+    if (own != NO_SITE)
+        trace_reader_site(reader, own, &place);
+    own_find(own != NO_SITE ? own : site, &place, ret_frame);
     frame_disguise(ret_frame);
     return true;
+}
+
+size_t frames_share(struct frames_budget *budget, size_t rest)
+{
+    return budget->written < FRAMES_WHOLE ? FRAMES_MOST : rest;
 }
 
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)

@@ -16,7 +16,9 @@
 #include "cupti/read/trace_reader.h"
 #include "tools/symbols/symbols.h"
 
-#define FRAMES_MOST 256
+#define FRAMES_MOST  256   /* of a stack that are printed, the innermost */
+#define FRAMES_WHOLE 65536 /* of all stacks that are printed so; see struct frames_budget */
+#define FRAMES_REST  16    /* of each stack behind these */
 
 /**
  * One frame; of Python, of an inlined function, or of a code address. Its texts are disguised where
@@ -36,6 +38,22 @@ struct frame {
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
 size_t frames_get(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
                   size_t most);
+
+/** The same of the site alone, without its callers. */
+size_t frames_get_own(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                      size_t most);
+
+/**
+ * What a report has written of stacks. Stacks share their outer frames, so a form that writes out
+ * each would be as long as the stacks are deep times their number. The first ones, which hold
+ * most, are written with up to FRAMES_MOST frames until these are FRAMES_WHOLE together.
+ */
+struct frames_budget {
+    size_t written;
+};
+
+/** Frames the next stack may have; `rest` once the budget is spent. */
+size_t frames_share(struct frames_budget *budget, size_t rest);
 
 /** The frame a site is named after. False: nothing is known of the site. */
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);

@@ -12,6 +12,7 @@
 
 #include "tools/symbols/debug_info.h"
 #include "tools/symbols/elf_module.h"
+#include "tools/base/texts.h"
 
 #define FRAMES_MOST 32
 
@@ -20,15 +21,21 @@ extern char *__cxa_demangle(const char *name, char *buffer, size_t *bytes, int *
 
 /** One address, remembered. */
 struct known {
-    char *path;
+    const struct elf_module *module;
     uint64_t offset;
     struct symbol symbol;
+    struct symbol_frame frame[]; /* symbol.frames of them */
+};
+
+/** What is found of an address, before it is known how much it is. */
+struct finding {
+    struct symbol symbol;
     struct symbol_frame frame[FRAMES_MOST];
-    size_t frames;
 };
 
 static void *knowns; /* a tree of struct known */
-static struct elf_module *modules;
+static struct elf_modules *modules;
+static struct texts names; /* of functions and files */
 static const struct symbol nothing;
 
 static int known_compare(const void *a, const void *b)
@@ -37,89 +44,78 @@ static int known_compare(const void *a, const void *b)
 
     if (left->offset != right->offset)
         return left->offset < right->offset ? -1 : 1;
-    return strcmp(left->path, right->path);
+    return (left->module > right->module) - (left->module < right->module);
 }
 
-/** The function as its source has it; free() it. */
-static char *name_plain(const char *name)
+/** The function as its source has it. */
+static const char *name_plain(const char *name)
 {
     char *plain = !strncmp(name, "_Z", 2) ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
+    const char *kept = texts_keep(&names, plain ? plain : name);
 
-    return plain ? plain : strdup(name);
+    free(plain);
+    return kept;
 }
 
 static void frame_add(void *state, const char *function, const char *file, uint64_t line)
 {
-    struct known *known = state;
-    struct symbol_frame *frame = &known->frame[known->frames];
+    struct finding *finding = state;
+    struct symbol_frame *frame = &finding->frame[finding->symbol.frames];
 
-    if (known->frames == FRAMES_MOST)
+    if (finding->symbol.frames == FRAMES_MOST)
         return;
     frame->function = function ? name_plain(function) : NULL;
-    frame->file = file ? strdup(file) : NULL;
+    frame->file = file ? texts_keep(&names, file) : NULL;
     frame->line = file ? line : 0;
-    known->frames++;
+    finding->symbol.frames++;
 }
 
-static void known_fill(struct known *known, const struct trace_site *site)
+static void address_find(struct finding *finding, struct elf_module *module, uint64_t offset)
 {
-    struct elf_module *module = elf_module_get(&modules, site->module, site->build_id);
-    const char *name;
+    const char *name = elf_module_function(module, offset, &finding->symbol.offset);
 
-    known->symbol.changed = elf_module_is_changed(module);
-    name = elf_module_function(module, site->offset, &known->symbol.offset);
-    known->symbol.function = name ? name_plain(name) : NULL;
+    finding->symbol.changed = elf_module_is_changed(module);
+    finding->symbol.function = name ? name_plain(name) : NULL;
     if (elf_module_debug_info(module))
-        debug_info_frames(elf_module_debug_info(module), site->offset, frame_add, known);
-    if (!known->frames && name)
-        frame_add(known, name, NULL, 0);
+        debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
+    if (!finding->symbol.frames && name)
+        frame_add(finding, name, NULL, 0);
+}
+
+static struct known *known_create(struct elf_module *module, uint64_t offset)
+{
+    struct finding finding = {0};
+    struct known *known;
+
+    address_find(&finding, module, offset);
+    known = malloc(sizeof *known + finding.symbol.frames * sizeof *known->frame);
+    if (!known)
+        return NULL;
+    *known = (struct known){module, offset, finding.symbol};
+    memcpy(known->frame, finding.frame, finding.symbol.frames * sizeof *known->frame);
     known->symbol.frame = known->frame;
-    known->symbol.frames = known->frames;
-}
-
-static void known_free(void *entry)
-{
-    struct known *known = entry;
-
-    for (size_t i = 0; i < known->frames; i++) {
-        free((char *)known->frame[i].function);
-        free((char *)known->frame[i].file);
-    }
-    free((char *)known->symbol.function);
-    free(known->path);
-    free(known);
-}
-
-static struct known *known_create(const struct trace_site *site)
-{
-    struct known *known = calloc(1, sizeof *known);
-
-    if (known)
-        known->path = strdup(site->module);
-    if (known && known->path) {
-        known->offset = site->offset;
-        return known;
-    }
-    free(known);
-    return NULL;
+    return known;
 }
 
 const struct symbol *symbols_get(const struct trace_site *site)
 {
-    struct known wanted = {.path = (char *)site->module, .offset = site->offset};
-    struct known **found, *known;
+    struct known wanted = {.offset = site->offset}, **found, *known;
+    struct elf_module *module;
 
     if (!site->module || site->function)
         return &nothing;
+    module = elf_module_get(&modules, site->module, site->build_id);
+    if (!module)
+        return &nothing;
+    wanted.module = module;
     found = tfind(&wanted, &knowns, known_compare);
     if (found)
         return &(*found)->symbol;
-    known = known_create(site);
+    known = known_create(module, site->offset);
     if (!known)
         return &nothing;
-    known_fill(known, site);
     if (!tsearch(known, &knowns, known_compare)) {
-        known_free(known);
+        free(known);
         return &nothing;
     }
     return &known->symbol;
@@ -135,8 +131,9 @@ void symbol_text(const struct symbol *symbol, char *ret_text, size_t text_bytes)
 
 void symbols_done(void)
 {
-    tdestroy(knowns, known_free);
+    tdestroy(knowns, free);
     knowns = NULL;
     elf_modules_destroy(modules);
     modules = NULL;
+    texts_done(&names);
 }

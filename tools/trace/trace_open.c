@@ -33,6 +33,13 @@ static int64_t watched_read(void *context, void *buffer, size_t bytes, uint64_t 
     return got;
 }
 
+static uint64_t watched_data(void *context, uint64_t offset)
+{
+    const struct watched *watched = context;
+
+    return watched->source.data(watched->source.context, offset);
+}
+
 static void watched_close(void *context)
 {
     struct watched *watched = context;
@@ -82,6 +89,7 @@ int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why
         return r;
     }
     source.bytes = watched->source.bytes;
+    source.data = watched->source.data ? watched_data : NULL;
     progress_begin(&watched->progress, path, 2 * source.bytes);
     r = trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
     if (r < 0)

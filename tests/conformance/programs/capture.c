@@ -34,6 +34,27 @@ static void *other(void *body)
     return NULL;
 }
 
+static CUstream capturing;
+
+/** Who did not begin a capture cannot end it. */
+static void *end_other(void *unused)
+{
+    CUgraph graph = NULL;
+
+    door_start();
+    door_report("other thread ends", door_capture_end(capturing, &graph));
+    door_report("last error", door_last_error());
+    return NULL;
+}
+
+static void ended_elsewhere(const char *who)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, end_other, NULL) == 0)
+        pthread_join(thread, NULL);
+    both(who);
+}
+
 static void elsewhere(void (*body)(const char *))
 {
     pthread_t thread;
@@ -51,6 +72,7 @@ static void during(const char *title, CUstreamCaptureMode mode, void (*body)(con
     door_report("allocate", door_allocate(&target, 4096));
     door_report("spare", door_allocate(&spare, 4096));
     door_report("stream", door_stream_create(&stream));
+    capturing = stream;
     door_report("begin", door_capture_begin(stream, mode));
     door_report("fill", door_fill_async(target, 1, 4096, stream));
     if (on_other_thread)
@@ -95,6 +117,7 @@ int program_capture(const char *self, const char *door, const char *argument)
             during(modes[i].title, modes[i].mode, free_spare, thread);
             during(modes[i].title, modes[i].mode, relaxed, thread);
         }
+        during(modes[i].title, modes[i].mode, ended_elsewhere, false);
     }
     return 0;
 }

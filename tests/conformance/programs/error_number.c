@@ -18,6 +18,7 @@ int program_error_number(const char *self, const char *door, const char *argumen
 {
     void *pointer = NULL, *pinned = NULL;
     size_t free_bytes, total;
+    CUipcMemHandle handle;
     door_start();
     door_free(NULL);
     CHECK(door_allocate(&pointer, 1000));
@@ -27,6 +28,9 @@ int program_error_number(const char *self, const char *door, const char *argumen
     CHECK(door_allocate(&pointer, 50 << 20));
     CHECK(door_free(pointer));
     CHECK(door_allocate(&pointer, (size_t)1 << 60));
+    CHECK(door_allocate(&pointer, 1000));
+    CHECK(door_ipc_export(&handle, pointer));
+    CHECK(door_free(pointer));
     CHECK(door_host_allocate(&pinned, 1000));
     CHECK(door_host_free(pinned));
     printf("done\n");

@@ -174,20 +174,96 @@ Test(reader, damage_is_named)
     support_remove(path);
 }
 
-/** Alters the first event of kind ALLOCATE, checksum and all, so that only its meaning is wrong. */
-static void event_alter(unsigned char *data, size_t bytes, void alter(struct trace_record *))
+/** Alters the first record of a kind, checksum and all, so that only its meaning is wrong. */
+static void record_alter(unsigned char *data, size_t bytes, uint16_t kind,
+                         void alter(struct trace_record *))
 {
     for (size_t at = TRACE_BLOCK_BYTES; at < bytes; at += TRACE_BLOCK_BYTES) {
         struct trace_block_header *header = (void *)(data + at);
         struct trace_record *record = (void *)(header + 1);
+        uint32_t slot = 0;
 
-        if (record->kind != TRACE_EVENT_ALLOCATE)
+        while (slot < header->count && record[slot].kind != kind)
+            slot += record[slot].kind == TRACE_EVENT_STRING
+                        ? 1 + (uint32_t)((record[slot].size + TRACE_SLOT_BYTES - 1) /
+                                         TRACE_SLOT_BYTES)
+                        : 1;
+        if (slot >= header->count)
             continue;
-        alter(record);
+        alter(&record[slot]);
         header->checksum = crc32c(record, (size_t)header->count * TRACE_SLOT_BYTES);
         return;
     }
-    cr_assert(false, "there is a block of events");
+    cr_assert(false, "there is a record of kind %u", kind);
+}
+
+static void event_alter(unsigned char *data, size_t bytes, void alter(struct trace_record *))
+{
+    record_alter(data, bytes, TRACE_EVENT_ALLOCATE, alter);
+}
+
+static void unknown_text(struct trace_record *record)
+{
+    record->api = 47110;
+}
+
+static void own_caller(struct trace_record *record)
+{
+    record->site = record->value;
+}
+
+Test(reader, a_text_that_does_not_exist)
+{
+    char path[SUPPORT_PATH_BYTES], why[256] = "";
+    struct trace_reader *reader;
+    struct trace_record record;
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    event_alter(data, bytes, unknown_text);
+    support_store(path, data, bytes);
+    reader = support_read(path);
+    cr_expect(trace_reader_next(reader, &record, why, sizeof why) == -EBADMSG);
+    cr_expect(strstr(why, "unknown text 47110 at byte") != NULL, "%s", why);
+    trace_reader_close(reader);
+    free(data);
+    support_remove(path);
+}
+
+/** A walk from frame to frame would never end. */
+Test(reader, a_site_that_calls_itself)
+{
+    char path[SUPPORT_PATH_BYTES], why[256] = "";
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    record_alter(data, bytes, TRACE_EVENT_SITE, own_caller);
+    support_store(path, data, bytes);
+    cr_expect(refused(path, why) == -EBADMSG);
+    cr_expect(strstr(why, "is called by site") != NULL, "%s", why);
+    free(data);
+    support_remove(path);
+}
+
+/** What was reserved ahead is given back when the trace is closed. */
+Test(reader, a_closed_file_has_no_unused_blocks)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_reader *reader;
+    unsigned char *data;
+    size_t bytes;
+
+    sample_write(path);
+    data = support_load(path, &bytes);
+    reader = support_read(path);
+    cr_expect(bytes == (trace_reader_summary(reader)->blocks + 1) * TRACE_BLOCK_BYTES);
+    trace_reader_close(reader);
+    free(data);
+    support_remove(path);
 }
 
 static void unknown_site(struct trace_record *record)

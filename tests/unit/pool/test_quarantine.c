@@ -6,6 +6,7 @@
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 
+#include "pool/reuse/quarantine.h"
 #include "tests/unit/pool/fixture.h"
 
 #define MIB ((size_t)1 << 20)
@@ -259,4 +260,15 @@ Test(fill, an_allocation_that_cannot_be_filled_fails_and_leaks_nothing, .fini = 
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -EPERM);
     cr_assert_eq(statistics().live_blocks.current, 0);
     cr_assert_eq(statistics().live_requested_bytes.current, 0);
+}
+
+/** Labels are compared across the end of their 32 bits. */
+Test(quarantine, labels_go_on_behind_their_end)
+{
+    cr_expect(quarantine_passed(UINT32_MAX, UINT32_MAX));
+    cr_expect(quarantine_passed(UINT32_MAX, 0));
+    cr_expect(quarantine_passed(UINT32_MAX - 5, 3));
+    cr_expect_not(quarantine_passed(0, UINT32_MAX));
+    cr_expect_not(quarantine_passed(3, UINT32_MAX - 5));
+    cr_expect_not(quarantine_passed(8, 7));
 }

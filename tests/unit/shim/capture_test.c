@@ -123,6 +123,19 @@ Test(capture, holds_off_events_of_its_context)
     cr_expect_not(held_off(CONTEXT(1)));
 }
 
+Test(capture, ends_by_its_own_handle)
+{
+    capture_begin(STREAM(1), false, CU_STREAM_CAPTURE_MODE_RELAXED);
+    capture_end(NULL, true);
+    cr_expect(held_off(CONTEXT(1)), "the end of the thread's own stream's changes nothing");
+    capture_end(STREAM(1), false);
+    capture_begin(NULL, true, CU_STREAM_CAPTURE_MODE_RELAXED);
+    capture_end(NULL, false);
+    cr_expect(held_off(CONTEXT(1)), "the legacy stream is another");
+    capture_end(CU_STREAM_PER_THREAD, false);
+    cr_expect_not(held_off(CONTEXT(1)));
+}
+
 Test(capture, of_an_unknown_context_counts_for_all)
 {
     capture_begin(STREAM(2), false, CU_STREAM_CAPTURE_MODE_RELAXED);

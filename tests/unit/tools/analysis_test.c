@@ -399,6 +399,45 @@ Test(ledger, random_operations)
     ledger_done(&ledger);
 }
 
+/** A context gives each of its blocks once, and none of another's. */
+Test(ledger, blocks_of_a_context)
+{
+    enum { BLOCKS = 5000, CONTEXTS = 7 };
+    struct ledger ledger = {0};
+    struct ledger_block *block;
+    size_t taken = 0, kept = 0, position = 0;
+
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        const struct ledger_block added = {.address = i << 44 | i << 9,
+                                           .requested_bytes = i,
+                                           .context = (uint32_t)(i % CONTEXTS),
+                                           .space = LEDGER_ADDRESS};
+
+        cr_assert(ledger_add(&ledger, &added) == 0);
+    }
+    for (uint64_t i = 0; i < BLOCKS; i += 2 * CONTEXTS) /* of context 0, freed before it ends */
+        ledger_remove(&ledger, ledger_find(&ledger, LEDGER_ADDRESS, i << 44 | i << 9));
+    for (uint32_t context = 0; context < CONTEXTS - 1; context++)
+        while ((block = ledger_context_take(&ledger, context))) {
+            cr_assert(block->space == LEDGER_ADDRESS && block->context == context);
+            cr_assert(block->requested_bytes % CONTEXTS == context);
+            taken++;
+            if (block->requested_bytes % 3 == 0)
+                kept++; /* it outlives its context */
+            else
+                ledger_remove(&ledger, block);
+            cr_assert(taken <= BLOCKS);
+        }
+    cr_expect(taken == BLOCKS - BLOCKS / CONTEXTS - (BLOCKS + 2 * CONTEXTS - 1) / (2 * CONTEXTS));
+    while ((block = ledger_next(&ledger, &position))) {
+        cr_assert(block->context == CONTEXTS - 1 || block->requested_bytes % 3 == 0);
+        kept -= block->context != CONTEXTS - 1;
+        cr_assert(ledger_find(&ledger, LEDGER_ADDRESS, block->address) == block);
+    }
+    cr_expect(kept == 0);
+    ledger_done(&ledger);
+}
+
 Test(units, for_people)
 {
     cr_expect_str_eq(unit_bytes(0).text, "0 B");

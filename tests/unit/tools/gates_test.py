@@ -106,6 +106,11 @@ class Gates(unittest.TestCase):
         self.assertTrue(lines[0].startswith(
             f"peak_live: measured {14 * MIB} B, allowed {14 * MIB - 1} B, over by 1 B;"), lines[0])
 
+    def test_a_share_that_is_just_reached_is_enough(self):
+        self.record("t.cupool")
+        self.check(0, "[budget]\npool_hits = 0%\n")
+        self.check(1, "[budget]\npool_hits = 0.0001%\n")
+
     def test_least(self):
         self.record("t.cupool")
         lines = self.check(1, "[budget]\npool_hits = 95%\n")

@@ -222,13 +222,15 @@ static void stack_push(struct stack *stack, const char *text)
     stack->depth++;
 }
 
-static void stack_find(const struct analysis *analysis, uint64_t site, struct stack *ret_stack)
+static void stack_find(const struct analysis *analysis, uint64_t site, struct frames_budget *budget,
+                       struct stack *ret_stack)
 {
     struct frame frames[FRAMES_MOST];
-    size_t count = frames_get(analysis->reader, site, frames, FRAMES_MOST);
+    size_t count = frames_get(analysis->reader, site, frames, frames_share(budget, FRAMES_REST));
     const char *module = NULL;
     char text[FRAME_BYTES];
 
+    budget->written += count;
     ret_stack->depth = 0;
     if (!count)
         stack_push(ret_stack, "unknown");
@@ -248,17 +250,22 @@ static void stack_find(const struct analysis *analysis, uint64_t site, struct st
 static int flame_fill(struct flame *flame, const struct analysis *analysis)
 {
     static struct stack stack;
+    struct frames_budget budget = {0};
+    struct tally *rows = report_rows_sorted(&analysis->stacks);
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
+    if (analysis->stacks.rows && !rows)
+        r = -ENOMEM;
     for (size_t i = 0; i < analysis->stacks.rows && r == 0; i++) {
-        const struct tally *row = &analysis->stacks.row[i];
+        const struct tally *row = &rows[i];
         uint64_t bytes[FLAME_MEASURES];
 
         for (int measure = 0; measure < FLAME_MEASURES; measure++)
             bytes[measure] = row_bytes(row, (enum flame_measure)measure);
-        stack_find(analysis, row->key, &stack);
+        stack_find(analysis, row->key, &budget, &stack);
         r = flame_add(flame, stack.frame, stack.depth, bytes);
     }
+    free(rows);
     return r;
 }
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Texts kept once each, numbered in the order they come. What is made of a trace may name one long
+ * path a million times; here it costs the path once, and equal texts have one number and one
+ * address.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_BASE_TEXTS_H
+#define TOOLS_BASE_TEXTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cupti/base/key_index.h"
+
+struct texts_row {
+    char *text;
+    uint32_t same; /* number of another text of this hash; 0: none */
+};
+
+struct texts {
+    struct texts_row *row;
+    uint32_t rows, room;
+    struct key_index by_hash;
+    struct hash_seed seed;
+};
+
+/** The number of a text, from 1; NULL counts as the empty one. 0: out of memory. */
+uint32_t texts_number(struct texts *texts, const char *text);
+
+/** The copy of a text, valid until texts_done. NULL: out of memory. */
+const char *texts_keep(struct texts *texts, const char *text);
+
+void texts_done(struct texts *texts);
+
+#endif
