@@ -394,6 +394,24 @@ static bool pressure_retire(struct supply_request *request)
     return open > 0 && open_query(request) && quarantine_flush_locked(request->pool);
 }
 
+/* The smallest cached run that would do, if nothing better comes. */
+static struct run *whole_find_locked(const struct supply_request *request)
+{
+    size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
+    struct run *run = run_cache_best_locked(&request->pool->runs, least);
+    bool cuttable = run != NULL && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
+    return request->whole_run || cuttable ? run : NULL;
+}
+
+static bool whole_find(const struct supply_request *request)
+{
+    struct pool_lock *lock = &request->pool->runs.blocks.lock;
+    pool_lock_acquire(lock);
+    bool found = whole_find_locked(request) != NULL;
+    pool_lock_release(lock);
+    return found;
+}
+
 /* Whether a wait has brought something: then what has come is tried, and the ladder again. */
 static bool pressure_wait(struct supply_request *request)
 {
@@ -402,7 +420,8 @@ static bool pressure_wait(struct supply_request *request)
     int rc = quarantine_wait_owed_locked(pool, request->last_number);
     if (rc <= 0 && !request->drained) {
         request->drained = all = true;
-        rc = quarantine_wait_patiently_locked(pool);
+        rc = quarantine_wait_patiently_locked(pool, whole_find(request) ? QUARANTINE_A_MOMENT
+                                                                        : QUARANTINE_SECONDS);
     }
     if (rc <= 0)
         return false;
@@ -481,9 +500,7 @@ static void whole_cut(struct supply_request *request)
 {
     struct runs *runs = &request->pool->runs;
     pool_lock_acquire(&runs->blocks.lock);
-    struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
-    if (run != NULL && run->bytes > SEGMENT_CUT_PRESSED_MAX)
-        run = NULL;
+    struct run *run = whole_find_locked(request);
     if (run != NULL) {
         run_cache_remove_locked(runs, run);
         run->block.state = BLOCK_UNUSED;
@@ -643,17 +660,24 @@ static bool device_idle_await(struct pool *pool)
 {
     int idle = quarantine_idle_locked(pool);
     if (idle == 0)
-        idle = quarantine_wait_patiently_locked(pool);
+        idle = quarantine_wait_patiently_locked(pool, QUARANTINE_SECONDS);
     quarantine_flush_locked(pool);
     return idle != 0;
 }
 
+/* What should go back while the device is idle: what allocations had to leave above the ceiling,
+ * and, where most of the pool is free and the driver has less, as much as makes the two equal.
+ * Later the device may be busy, and what is wanted of another size. */
 static uint64_t excess_bytes(struct pool *pool)
 {
-    uint64_t gauges[GAUGE_COUNT];
+    uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
     figures_gauges_get(pool, gauges);
+    uint64_t reserved = gauges[GAUGE_reserved_bytes];
+    uint64_t free_bytes = gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
     uint64_t ceiling = ceiling_bytes(pool, gauges[GAUGE_live_allocated_bytes]);
-    return pool_minus(gauges[GAUGE_reserved_bytes], ceiling);
+    uint64_t above = pool->overgrown ? pool_minus(reserved, ceiling) : 0;
+    uint64_t unequal = free_bytes > reserved / 2 ? pool_minus(free_bytes, room) / 2 : 0;
+    return pool_max(above, unequal);
 }
 
 void supply_freed(struct shard *shard)
@@ -664,9 +688,8 @@ void supply_freed(struct shard *shard)
     pool_lock_acquire(&pool->backend_lock);
     uint64_t excess = 0, returned;
     if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
-        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0 && pool->overgrown)
+        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
         excess = excess_bytes(pool);
-    /* What allocations had to leave while the device was busy. */
     if (excess > 0 && quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
         pool->overgrown = false;
         quarantine_flush_locked(pool);

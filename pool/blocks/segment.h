@@ -21,7 +21,7 @@
 #define SEGMENT_CUT_MAX (8 * POOL_SEGMENT_BYTES)
 
 /* And up to this when the driver has no more and the device is too busy for giving it back. */
-#define SEGMENT_CUT_PRESSED_MAX (512 * POOL_SEGMENT_BYTES)
+#define SEGMENT_CUT_PRESSED_MAX (4096 * POOL_SEGMENT_BYTES)
 
 /**
  * Takes leaves for a slab or a block; cuts a cached run when no segment serves.

@@ -277,7 +277,8 @@ struct quarantine {
     _Atomic uint32_t retired_number; /* labels up to here may be handed out */
     bool fences_unsupported;
     uint32_t first, count;    /* in the ring */
-    uint32_t stuck_number;    /* of an epoch that was waited for in vain; 0: none */
+    uint32_t stuck_number[2]; /* of an epoch that was waited for in vain, by quarantine_patience;
+                               * 0: none */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
     /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */

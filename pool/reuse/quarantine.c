@@ -26,12 +26,16 @@
  * fence of its own can have other. What is left of the bound then keeps a full device from a fence
  * for each free. */
 #define CLOSE_MAX_BYTES ((uint64_t)64 << 20)
-#define CLOSE_MIN_SHARE 64u
+#define CLOSE_MIN_SHARE 256u
 #define ROOM_SHARE      2u
 
-/* Nobody can tell finite work from a kernel that never ends. An allocation that has nothing left
- * but memory without a fence of its own waits so long before it fails. */
-#define PATIENCE_NS (UINT64_C(4) * 1000000000)
+/* Nobody can tell finite work from a kernel that never ends: how long an allocation waits that has
+ * nothing left but memory without a fence of its own, and one that could have a run far too large.
+ */
+static const uint64_t patience_ns[] = {
+    [QUARANTINE_A_MOMENT] = UINT64_C(100) * 1000000,
+    [QUARANTINE_SECONDS] = UINT64_C(4000) * 1000000,
+};
 
 void quarantine_init(struct quarantine *quarantine)
 {
@@ -363,18 +367,20 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
                     epoch < quarantine->lingering + QUARANTINE_LINGERING_MAX;
     if (lingered && epoch->waiters == 0)
         device_fence_release(pool, fence);
-    if (rc == 0 && !done)
-        quarantine->stuck_number = number;
+    for (int kind = 0; rc == 0 && kind < 2; kind++) {
+        if (most_ns >= patience_ns[kind])
+            quarantine->stuck_number[kind] = number;
+    }
     if (rc <= 0 && !done)
         return rc;
     epochs_retire(pool, number);
     return 1;
 }
 
-/* Whether something is pending that has been waited for in vain. */
-static bool is_stuck(struct pool *pool)
+/* Whether something is pending that has been waited for as long in vain. */
+static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
 {
-    uint32_t number = pool->quarantine.stuck_number;
+    uint32_t number = pool->quarantine.stuck_number[patience];
     return number != 0 && !quarantine_passed(number, quarantine_retired(pool));
 }
 
@@ -385,8 +391,9 @@ int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
         struct epoch *epoch = epoch_at(quarantine, index);
         if (epoch->done || !epoch->prompt)
             continue;
-        bool pointless = is_stuck(pool) &&
-                         quarantine_passed(quarantine->stuck_number, epoch->number);
+        bool pointless = is_stuck(pool, QUARANTINE_SECONDS) &&
+                         quarantine_passed(quarantine->stuck_number[QUARANTINE_SECONDS],
+                                           epoch->number);
         if (pointless || !quarantine_passed(epoch->number, last))
             return 0;
         return epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
@@ -394,15 +401,15 @@ int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
     return 0;
 }
 
-int quarantine_wait_patiently_locked(struct pool *pool)
+int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience)
 {
     quarantine_poll_locked(pool);
-    if (is_stuck(pool))
+    if (is_stuck(pool, patience))
         return 0;
     int rc = quarantine_close_locked(pool, QUARANTINE_BY_OTHERS);
     if (rc < 0)
         return rc;
-    return epoch_wait(pool, epoch_newest(&pool->quarantine), PATIENCE_NS);
+    return epoch_wait(pool, epoch_newest(&pool->quarantine), patience_ns[patience]);
 }
 
 /* ---- flushing ---- */

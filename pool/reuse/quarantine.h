@@ -95,12 +95,16 @@ int quarantine_idle_locked(struct pool *pool);
  */
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last);
 
+/** How long to wait for what nobody owes: a moment where there is another way, else some seconds.
+ */
+enum quarantine_patience { QUARANTINE_A_MOMENT, QUARANTINE_SECONDS };
+
 /**
- * Closes the open epoch and waits for all work submitted so far, a few seconds at most, and not at
- * all while something is pending that was waited for in vain before. Releases the lock likewise.
+ * Closes the open epoch and waits for all work submitted so far, for a bounded time, and not at all
+ * while something is pending that was waited for as long in vain. Releases the lock likewise.
  * 1: passed; 0: not; an error of quarantine_close_locked() or the backend.
  */
-int quarantine_wait_patiently_locked(struct pool *pool);
+int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
 
 /** Whether an epoch has been closed and not yet been passed; to be asked without a lock. */
 static inline bool quarantine_pending(struct pool *pool)

@@ -82,6 +82,8 @@ static void device_finish(struct fake_backend *fake)
 static int fake_segment_free(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
+    if (fake->on_segment_free != NULL)
+        fake->on_segment_free(fake);
     int rc = call_begin(fake, FAKE_SEGMENT_FREE);
     if (rc < 0)
         return call_end(fake, rc);

@@ -52,7 +52,8 @@ struct fake_backend {
     uint64_t misalign_bytes; /* added to every segment address */
     uint64_t fail_at;        /* number of the call that fails, from 1; 0: none */
     int fail_error;
-    void (*on_wait)(struct fake_backend *fake); /* called by fence_wait, without a lock */
+    void (*on_wait)(struct fake_backend *fake);         /* called by fence_wait, without a lock */
+    void (*on_segment_free)(struct fake_backend *fake); /* likewise by segment_free */
     void *user;
     /* ---- */
     pthread_mutex_t mutex;
