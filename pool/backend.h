@@ -15,11 +15,14 @@
 #ifndef POOL_BACKEND_H
 #define POOL_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /** A point in the device's work, owned by the backend; 0 is "no fence". */
 typedef uint64_t pool_fence;
+
+#define POOL_WAIT_FOREVER UINT64_MAX
 
 /** Physical memory of one page run in the mapped backing, owned by the backend. */
 typedef uint64_t pool_page_handle;
@@ -33,7 +36,11 @@ struct pool_backend {
      * context must not be called now (capture, teardown); -EIO: the context is broken or gone.
      */
     int (*segment_allocate)(void *state, size_t bytes, uint64_t *ret_address);
-    /** Gives a whole segment back. May wait for the device, as the driver's free does. */
+    /**
+     * Gives a whole segment back. May wait for all work of the device, as the driver's free does:
+     * the pool holds no lock around it, and in an allocation calls it only while the device is
+     * idle or cannot be asked.
+     */
     int (*segment_free)(void *state, uint64_t address, size_t bytes);
 
     /**
@@ -43,16 +50,23 @@ struct pool_backend {
     int (*fence_record)(void *state, pool_fence *ret_fence);
     /** 1 when everything before the fence has completed, 0 when not, -EBUSY while capturing. */
     int (*fence_query)(void *state, pool_fence fence);
-    /** Blocks until everything before the fence has completed. */
-    int (*fence_wait)(void *state, pool_fence fence);
+    /**
+     * Blocks until everything before the fence has completed, but no longer than `most_ns`
+     * (POOL_WAIT_FOREVER: however long it takes, as the driver's own free would). 1 when it has,
+     * 0 when not, -EBUSY while capturing.
+     */
+    int (*fence_wait)(void *state, pool_fence fence, uint64_t most_ns);
     /** Gives the fence back. Never fails, never waits. */
     void (*fence_release)(void *state, pool_fence fence);
     /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */
     int (*device_wait)(void *state);
 
-    /** Sets device memory, ordered after earlier work and before any later work. */
-    int (*memory_fill)(void *state, uint64_t address, size_t bytes, uint8_t value);
-    /** Free and total bytes of the device by the driver's own account. */
+    /**
+     * Sets device memory before any later work; `after_work`: after all earlier work, which is
+     * waited for, else at once, because nothing uses the memory any more.
+     */
+    int (*memory_fill)(void *state, uint64_t address, size_t bytes, uint8_t value, bool after_work);
+    /** What segment_allocate can still give, and the device's size. May be NULL. */
     int (*memory_info)(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes);
     /** Monotonic time in nanoseconds. */
     uint64_t (*clock_ns)(void *state);

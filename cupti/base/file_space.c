@@ -8,16 +8,18 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+/* A file system that is always interrupted must not hold the program up: it is taken for full. */
+#define INTERRUPTIONS_MAX 8
+
 int file_space_reserve(int fd, uint64_t from, uint64_t end)
 {
     struct rlimit limit;
-    int r;
+    int r = EINTR;
 
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         end > limit.rlim_cur)
         return -EFBIG;
-    do
+    for (int tries = 0; r == EINTR && tries < INTERRUPTIONS_MAX; tries++)
         r = posix_fallocate(fd, (off_t)from, (off_t)(end - from));
-    while (r == EINTR);
     return -r;
 }

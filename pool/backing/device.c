@@ -59,6 +59,16 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
     return rc;
 }
 
+uint64_t device_room(struct pool *pool)
+{
+    size_t free_bytes, total_bytes;
+    if (pool->backend.memory_info == NULL)
+        return UINT64_MAX / 2;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    int rc = pool->backend.memory_info(pool->backend.state, &free_bytes, &total_bytes);
+    return rc == 0 ? free_bytes : 0;
+}
+
 int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
 {
     uint64_t start_ns = clock_now(pool);
@@ -81,14 +91,28 @@ int device_fence_query(struct pool *pool, pool_fence fence)
     return pool->backend.fence_query(pool->backend.state, fence);
 }
 
-int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes)
+static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int rc)
+{
+    observe_since(
+        pool, start_ns,
+        (struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc < 0 ? rc : 0, .bytes = bytes});
+}
+
+int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns)
 {
     uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
-    int rc = fence != 0 ? pool->backend.fence_wait(pool->backend.state, fence)
-                        : pool->backend.device_wait(pool->backend.state);
-    observe_since(pool, start_ns,
-                  (struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc, .bytes = bytes});
+    int rc = pool->backend.fence_wait(pool->backend.state, fence, most_ns);
+    wait_observe(pool, start_ns, bytes, rc);
+    return rc;
+}
+
+int device_wait(struct pool *pool, uint64_t bytes)
+{
+    uint64_t start_ns = clock_now(pool);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    int rc = pool->backend.device_wait(pool->backend.state);
+    wait_observe(pool, start_ns, bytes, rc);
     return rc;
 }
 
@@ -104,5 +128,6 @@ int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fil
         return 0;
     figures_count(pool, COUNTER_driver_calls, 1);
     return pool->backend.memory_fill(pool->backend.state, address, bytes,
-                                     fill == POOL_FILL_ZERO ? 0 : POOL_POISON_BYTE);
+                                     fill == POOL_FILL_ZERO ? 0 : POOL_POISON_BYTE,
+                                     pool->config.reuse == POOL_REUSE_IMMEDIATE);
 }

@@ -13,11 +13,16 @@
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address);
 int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);
 
+/** What the device can still give; as much as can be when it does not say. */
+uint64_t device_room(struct pool *pool);
+
 /** `bytes`: what is quarantined in the epoch that the fence closes; for the observer. */
 int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence);
 int device_fence_query(struct pool *pool, pool_fence fence);
-/** Waits for a fence, or for the whole device when there is none. */
-int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes);
+/** Waits for a fence, at most so long: 1 passed, 0 not. */
+int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns);
+/** Waits for all work of the device. `bytes`: what is quarantined meanwhile; for the observer. */
+int device_wait(struct pool *pool, uint64_t bytes);
 void device_fence_release(struct pool *pool, pool_fence fence);
 
 /** Writes a block as `fill` says. Allowed under every lock. */

@@ -55,19 +55,24 @@ static void run_link(struct runs *runs, struct run *run)
     runs->all = run;
 }
 
-/* Gives a run that is in no list of free ones to the driver. On error it still exists. */
+/* Gives a RUN_DOOMED that is in no list to the driver, who may wait for the device: without a lock.
+ * On error it still exists. */
 static int run_return(struct pool *pool, struct run *run)
 {
     struct runs *runs = &pool->runs;
     page_map_replace(run->address, run->bytes, 0);
+    pool_lock_release(&pool->backend_lock);
     int rc = device_segment_free(pool, run->address, run->bytes);
+    pool_lock_acquire(&pool->backend_lock);
     if (rc < 0) {
         page_map_replace(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
         return rc;
     }
     count_subtract(&pool->reserved, run->bytes);
+    count_add(&pool->room, run->bytes);
     pool_lock_acquire(&runs->blocks.lock);
     run_unlink(runs, run);
+    count_subtract(&runs->wasted_bytes, run->bytes);
     pool_lock_release(&runs->blocks.lock);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
     return 0;
@@ -77,31 +82,41 @@ static struct run *oldest_cached_take(struct runs *runs)
 {
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = runs->oldest;
-    if (run != NULL)
+    if (run != NULL) {
         run_cache_remove_locked(runs, run);
+        run->use = RUN_DOOMED;
+        count_add(&runs->wasted_bytes, run->bytes);
+    }
     pool_lock_release(&runs->blocks.lock);
     return run;
 }
 
-/* Gives cached runs back, oldest first, until `bytes` are back; *ret_returned says how many are. */
+static void doomed_cache(struct runs *runs, struct run *run)
+{
+    pool_lock_acquire(&runs->blocks.lock);
+    count_subtract(&runs->wasted_bytes, run->bytes);
+    run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
+}
+
+/* Gives cached runs back, oldest first, until `bytes` are back, or as many as are cached now;
+ * *ret_returned says how many are. */
 static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
 {
     struct runs *runs = &pool->runs;
     uint64_t returned = 0;
     int rc = 0;
+    bytes = pool_min(bytes, count_get(&runs->cached_bytes));
     while (rc == 0 && returned < bytes) {
         struct run *run = oldest_cached_take(runs);
         if (run == NULL)
             break;
         uint64_t run_bytes = run->bytes;
         rc = run_return(pool, run);
-        if (rc == 0) {
+        if (rc == 0)
             returned += run_bytes;
-            continue;
-        }
-        pool_lock_acquire(&runs->blocks.lock);
-        run_cache_insert_locked(runs, run);
-        pool_lock_release(&runs->blocks.lock);
+        else
+            doomed_cache(runs, run);
     }
     if (returned > 0) {
         figures_count(pool, COUNTER_trims, 1);
@@ -130,42 +145,53 @@ static void empties_release(struct pool *pool)
     }
 }
 
-static struct run *doomed_take(struct runs *runs)
+static struct run *doomed_take_all(struct runs *runs)
 {
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = runs->doomed;
-    if (run != NULL)
-        runs->doomed = run->newer;
+    runs->doomed = NULL;
     pool_lock_release(&runs->blocks.lock);
     return run;
 }
 
-/* Gives pinned runs without a block to the driver; what it refuses now stays doomed. */
+static void doomed_put(struct runs *runs, struct run *run)
+{
+    pool_lock_acquire(&runs->blocks.lock);
+    run->newer = runs->doomed;
+    runs->doomed = run;
+    pool_lock_release(&runs->blocks.lock);
+}
+
+/* Gives runs that may not be handed out again to the driver; what it refuses now stays doomed. */
 static void doomed_return(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
-    for (struct run *run; (run = doomed_take(runs)) != NULL;) {
-        uint64_t bytes = run->bytes;
-        int rc = run_return(pool, run);
-        pool_lock_acquire(&runs->blocks.lock);
-        if (rc == 0)
-            count_subtract(&runs->wasted_bytes, bytes);
-        if (rc < 0) {
-            run->newer = runs->doomed;
-            runs->doomed = run;
-        }
-        pool_lock_release(&runs->blocks.lock);
+    int rc = 0;
+    for (struct run *run = doomed_take_all(runs), *next; run != NULL; run = next) {
+        next = run->newer;
+        rc = rc == 0 ? run_return(pool, run) : rc;
         if (rc < 0)
-            return;
+            doomed_put(runs, run);
     }
+}
+
+/* Whether the device has nothing to do, as far as this request has not found out already. */
+static int device_idle(struct supply_request *request)
+{
+    if (request->idle)
+        return 1;
+    int idle = quarantine_idle_locked(request->pool);
+    request->idle = idle == 1;
+    return idle;
 }
 
 /* A cached run that nobody wanted while so many requests had to use a fence holds room under the
  * ceiling that a run of a wanted size could have: give it back, and the next such request grows. */
 #define STALE_AFTER_FENCE_SERVES 512u
 
-static void stale_return(struct pool *pool)
+static void stale_return(struct supply_request *request)
 {
+    struct pool *pool = request->pool;
     struct runs *runs = &pool->runs;
     uint64_t serves = count_get(&pool->fence_serves) + 1, returned;
     count_set(&pool->fence_serves, serves);
@@ -173,7 +199,7 @@ static void stale_return(struct pool *pool)
     const struct run *oldest = runs->oldest;
     bool stale = oldest != NULL && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
     pool_lock_release(&runs->blocks.lock);
-    if (stale)
+    if (stale && device_idle(request) == 1)
         cached_return(pool, 1, &returned);
 }
 
@@ -215,15 +241,35 @@ static int run_adopt(struct supply_request *request, struct run *run)
     return 0;
 }
 
+/* The driver is asked when the pool has doubled since, and near the end each time. */
+#define ROOM_NEAR_BOUNDS 8u
+
+static void room_take(struct pool *pool, size_t bytes)
+{
+    uint64_t reserved = count_get(&pool->reserved);
+    uint64_t room = pool_minus(count_get(&pool->room), bytes);
+    if (reserved >= pool->room_look_at || room < ROOM_NEAR_BOUNDS * quarantine_bound(pool)) {
+        room = device_room(pool);
+        if (pool->config.limit_bytes != 0)
+            room = pool_min(room, pool->config.limit_bytes - reserved);
+        pool->room_look_at = 2 * reserved;
+    }
+    count_set(&pool->room, room);
+}
+
 static int driver_grow(struct supply_request *request, size_t bytes)
 {
     struct pool *pool = request->pool;
     if (pool->config.limit_bytes != 0 &&
-        count_get(&pool->reserved) + bytes > pool->config.limit_bytes)
+        count_get(&pool->reserved) + bytes > pool->config.limit_bytes) {
+        count_set(&pool->room, 0);
         return -ENOMEM;
+    }
     uint64_t address;
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
     int rc = device_segment_allocate(pool, bytes, &address);
+    if (rc == -ENOMEM)
+        count_set(&pool->room, 0);
     if (rc < 0)
         return rc;
 
@@ -238,6 +284,7 @@ static int driver_grow(struct supply_request *request, size_t bytes)
     rc = run_adopt(request, run);
     if (rc < 0)
         goto give_back;
+    room_take(pool, bytes);
     return 0;
 
 give_back:
@@ -266,7 +313,10 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
     if (after > ceiling && count_get(&pool->runs.cached_bytes) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-        cached_return(pool, after - ceiling, &returned);
+        if (device_idle(request) == 1)
+            cached_return(pool, after - ceiling, &returned);
+        else
+            pool->overgrown = true;
     }
     int rc = driver_grow(request, bytes);
     if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES)
@@ -297,6 +347,7 @@ static bool fences_query(struct supply_request *request)
     bool any = quarantine_poll_locked(pool);
     if (count_get(&pool->counters[COUNTER_fence_queries]) != queries)
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    request->idle = request->idle || (request->closed && any && !quarantine_pending(pool));
     return any;
 }
 
@@ -305,121 +356,221 @@ static bool fences_poll(struct supply_request *request)
     return fences_query(request) && quarantine_flush_locked(request->pool);
 }
 
-static void epoch_close(struct supply_request *request)
+/* Asks for what no free has closed yet, which is pointless while something older is pending. */
+static bool open_query(struct supply_request *request)
 {
-    request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-    quarantine_close_locked(request->pool);
-}
-
-static bool fence_wait(struct supply_request *request)
-{
-    int rc = quarantine_wait_locked(request->pool);
-    if (rc <= 0)
+    if (quarantine_pending(request->pool))
         return false;
-    request->outcome = POOL_OUTCOME_WAITED;
-    quarantine_flush_locked(request->pool);
-    return true;
+    request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    request->closed = quarantine_close_locked(request->pool, QUARANTINE_BY_OTHERS) == 0;
+    return request->closed && fences_query(request);
 }
 
-/* Whether the quarantine gave something, after queries or after a wait that is owed. */
+/* Whether the quarantine gave something without waiting. */
 static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
 {
     struct pool *pool = request->pool;
+    bool any = fences_poll(request);
     uint64_t all, open, bound = quarantine_bound(pool);
     quarantine_bytes_get(pool, &all, &open);
     uint64_t after = count_get(&pool->reserved) + request->wanted_bytes;
     bool useful = all >= request->wanted_bytes;
-    if (open > 0 && (open >= bound / EPOCH_SHARE || (after > ceiling && useful)))
-        epoch_close(request);
-    if (fences_poll(request)) {
-        stale_return(pool);
-        return true;
-    }
-    bool owed = all > bound ||
-                (useful && after - pool_min(after, count_get(&pool->runs.cached_bytes)) > ceiling);
-    return owed && fence_wait(request);
+    if (!any && open > 0 && (open >= bound / EPOCH_SHARE || (after > ceiling && useful)))
+        any = open_query(request) && quarantine_flush_locked(pool);
+    if (any)
+        stale_return(request);
+    return any;
 }
 
 /* ---- the ladder ---- */
 
+static bool pressure_retire(struct supply_request *request)
+{
+    uint64_t all, open;
+    figures_count(request->pool, COUNTER_pressure_retire, 1);
+    if (fences_poll(request))
+        return true;
+    quarantine_bytes_get(request->pool, &all, &open);
+    return open > 0 && open_query(request) && quarantine_flush_locked(request->pool);
+}
+
+/* The smallest cached run that would do, if nothing better comes. */
+static struct run *whole_find_locked(const struct supply_request *request)
+{
+    size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
+    struct run *run = run_cache_best_locked(&request->pool->runs, least);
+    bool cuttable = run != NULL && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
+    return request->whole_run || cuttable ? run : NULL;
+}
+
+static bool whole_find(const struct supply_request *request)
+{
+    struct pool_lock *lock = &request->pool->runs.blocks.lock;
+    pool_lock_acquire(lock);
+    bool found = whole_find_locked(request) != NULL;
+    pool_lock_release(lock);
+    return found;
+}
+
+/* Whether a wait has brought something: then what has come is tried, and the ladder again. */
 static bool pressure_wait(struct supply_request *request)
 {
     struct pool *pool = request->pool;
-    uint64_t all, open;
-    quarantine_bytes_get(pool, &all, &open);
-    if (open > 0)
-        epoch_close(request);
-    if (request->rung == SUPPLY_GROW) {
-        request->rung = SUPPLY_WAIT;
-        figures_count(pool, COUNTER_pressure_retire, 1);
-        if (fences_poll(request))
-            return true;
+    bool all = false;
+    int rc = quarantine_wait_owed_locked(pool, request->last_number);
+    if (rc <= 0 && !request->drained) {
+        request->drained = all = true;
+        rc = quarantine_wait_patiently_locked(pool, whole_find(request) ? QUARANTINE_A_MOMENT
+                                                                        : QUARANTINE_SECONDS);
     }
-    if (!fence_wait(request))
+    if (rc <= 0)
         return false;
+    request->outcome = POOL_OUTCOME_WAITED;
+    request->idle = all;
+    request->closed = false;
+    request->rung = SUPPLY_GROW;
+    request->fit = EXTENTS_FIT_CLOSE;
+    quarantine_flush_locked(pool);
     figures_count(pool, COUNTER_pressure_wait, 1);
     return true;
 }
 
 /* What the pool cannot wait for, because a stream captures, the driver can, as it would without us:
- * one run of the quarantine at a time. */
-static bool quarantined_surrender(struct pool *pool)
+ * one run of the quarantine at a time. Returns its bytes. */
+static uint64_t quarantined_surrender(struct pool *pool)
 {
-    uint64_t before = count_get(&pool->reserved);
+    uint64_t bytes = 0;
     pool_lock_acquire(&pool->runs.blocks.lock);
-    bool any = runs_surrender_locked(pool);
+    struct run *run = runs_surrender_locked(pool);
     pool_lock_release(&pool->runs.blocks.lock);
-    if (!any)
-        return false;
+    if (run == NULL)
+        return 0;
     figures_count(pool, COUNTER_pressure_surrender, 1);
-    doomed_return(pool);
-    return count_get(&pool->reserved) < before;
+    bytes = run->bytes;
+    if (run_return(pool, run) == 0)
+        return bytes;
+    doomed_put(&pool->runs, run);
+    return 0;
 }
 
+/* All that is quarantined now. */
+static uint64_t quarantined_surrender_all(struct pool *pool)
+{
+    uint64_t most = count_get(&pool->runs.blocks.quarantined_bytes), all = 0, bytes = 1;
+    while (all < most && bytes > 0)
+        all += bytes = quarantined_surrender(pool);
+    return all;
+}
+
+static size_t least_growth(const struct supply_request *request)
+{
+    return request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
+}
+
+/* Gives back what is cached, as much as is wanted and then all, and asks for what is wanted. */
 static int pressure_return(struct supply_request *request)
 {
     struct pool *pool = request->pool;
-    figures_count(pool, COUNTER_pressure_return, 1);
-    size_t bytes = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
+    size_t bytes = least_growth(request);
     int rc = -ENOMEM;
+    figures_count(pool, COUNTER_pressure_return, 1);
     empties_release(pool);
-    for (uint64_t wanted = bytes, returned = 1; rc == -ENOMEM && returned > 0;
-         wanted = UINT64_MAX) {
-        cached_return(pool, wanted, &returned);
+    doomed_return(pool);
+    uint64_t returned;
+    for (int round = 0; rc == -ENOMEM && round < 2; round++) {
+        cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);
         if (returned > 0)
             rc = driver_grow(request, bytes);
     }
-    while (rc == -ENOMEM && quarantined_surrender(pool))
-        rc = driver_grow(request, bytes);
     return rc;
 }
 
+/* Nothing tells when the device will be idle, because a stream captures or there are no fences: the
+ * driver waits, as it would without us. */
+static int pressure_surrender(struct supply_request *request)
+{
+    int rc = pressure_return(request);
+    while (rc == -ENOMEM && quarantined_surrender(request->pool))
+        rc = driver_grow(request, least_growth(request));
+    return rc;
+}
+
+/* A cached run is too large to be cut, unless nothing else is left. */
+static void whole_cut(struct supply_request *request)
+{
+    struct runs *runs = &request->pool->runs;
+    pool_lock_acquire(&runs->blocks.lock);
+    struct run *run = whole_find_locked(request);
+    if (run != NULL) {
+        run_cache_remove_locked(runs, run);
+        run->block.state = BLOCK_UNUSED;
+    }
+    pool_lock_release(&runs->blocks.lock);
+    if (run == NULL || run_cut(run, shard_here(request->pool)))
+        return;
+    pool_lock_acquire(&runs->blocks.lock);
+    run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
+}
+
+static int pressure_whole(struct supply_request *request)
+{
+    int rc = -ENOMEM;
+    request->rung = SUPPLY_WHOLE;
+    request->fit = EXTENTS_FIT_WHOLE;
+    if (quarantine_idle_locked(request->pool) < 0)
+        rc = pressure_surrender(request);
+    else if (!request->whole_run)
+        whole_cut(request);
+    return rc == -ENOMEM ? 0 : rc; /* one more attempt */
+}
+
+/* The next rung. 0: try again, and ask the driver again. */
 static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
-    if (request->rung < SUPPLY_RETURN && pressure_wait(request))
-        return 0;
-    if (request->rung < SUPPLY_RETURN) {
+    int rc = -ENOMEM;
+    switch (request->rung) {
+    case SUPPLY_GROW:
+        request->rung = SUPPLY_RETIRE;
+        if (pressure_retire(request))
+            return 0;
+        __attribute__((fallthrough));
+    case SUPPLY_RETIRE:
         request->rung = SUPPLY_RETURN;
-        request->fit = EXTENTS_FIT_ANY;
+        if (device_idle(request) == 1)
+            rc = pressure_return(request);
+        if (rc != -ENOMEM)
+            return rc;
+        __attribute__((fallthrough));
+    case SUPPLY_RETURN:
+        request->rung = SUPPLY_LOOSE;
+        request->fit = (enum extents_fit)pool_max(request->fit, EXTENTS_FIT_ANY);
         empties_release(pool);
-        return 0; /* what was empty may serve */
-    }
-    if (request->rung < SUPPLY_FAIL) {
-        request->rung = SUPPLY_FAIL;
-        return pressure_return(request);
+        return 0; /* what was empty, or is larger, may serve */
+    case SUPPLY_LOOSE:
+        if (pressure_wait(request))
+            return 0;
+        request->rung = SUPPLY_DRAIN;
+        __attribute__((fallthrough));
+    case SUPPLY_DRAIN: return pressure_whole(request);
+    case SUPPLY_WHOLE: break;
     }
     return -ENOMEM;
 }
 
+/* What a step brings others may take, as often as they like. */
+#define STEPS_MAX 1000u
+
 static int supply_step(struct supply_request *request)
 {
     struct pool *pool = request->pool;
+    if (++request->steps > STEPS_MAX)
+        return -ENOMEM;
     if (count_get(&pool->generation) != request->generation)
         return 0;
     if (quarantine_flush_locked(pool))
         return 0;
-    doomed_return(pool);
 
     uint64_t gauges[GAUGE_COUNT];
     figures_gauges_get(pool, gauges);
@@ -432,7 +583,7 @@ static int supply_step(struct supply_request *request)
         request->fit = EXTENTS_FIT_BUDGET;
         return 0;
     }
-    int rc = request->rung <= SUPPLY_WAIT ? grow(request, ceiling) : -ENOMEM;
+    int rc = request->rung == SUPPLY_GROW ? grow(request, ceiling) : -ENOMEM;
     return rc == -ENOMEM ? pressure_climb(request) : rc;
 }
 
@@ -453,9 +604,10 @@ static bool apart_step(struct supply_request *request, struct shard *shard)
     struct pool *pool = request->pool;
     if (count_get(&pool->generation) != request->generation)
         return true;
-    if (quarantine_due(pool, EPOCH_SHARE_APART))
-        epoch_close(request);
-    return fences_query(request) || quarantine_shard_flush_locked(shard) || apart_grow(request);
+    bool any = fences_query(request);
+    if (!any && quarantine_due(pool, EPOCH_SHARE_APART))
+        any = open_query(request);
+    return any || quarantine_shard_flush_locked(shard) || apart_grow(request);
 }
 
 bool supply_apart(struct supply_request *request)
@@ -489,23 +641,67 @@ int supply_more(struct supply_request *request)
 
 /* ---- trimming ---- */
 
-/* Everything quarantined comes back, as far as the backend allows. */
-static void quarantine_drain(struct pool *pool)
+/* Waits for what frees up to now have owed; the caller is one, or asks on behalf of some. */
+static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
 {
     uint64_t all, open;
+    uint32_t last = quarantine_label(pool);
     quarantine_bytes_get(pool, &all, &open);
     if (open > 0)
-        quarantine_close_locked(pool);
+        quarantine_close_locked(pool, closer);
     quarantine_poll_locked(pool);
-    while (quarantine_wait_locked(pool) > 0)
+    while (quarantine_wait_owed_locked(pool, last) > 0)
         ;
     quarantine_flush_locked(pool);
+}
+
+/* Whether the device is idle, after some patience, or cannot be asked. */
+static bool device_idle_await(struct pool *pool)
+{
+    int idle = quarantine_idle_locked(pool);
+    if (idle == 0)
+        idle = quarantine_wait_patiently_locked(pool, QUARANTINE_SECONDS);
+    quarantine_flush_locked(pool);
+    return idle != 0;
+}
+
+/* What should go back while the device is idle: what allocations had to leave above the ceiling,
+ * and, where most of the pool is free and the driver has less, as much as makes the two equal.
+ * Later the device may be busy, and what is wanted of another size. */
+static uint64_t excess_bytes(struct pool *pool)
+{
+    uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
+    figures_gauges_get(pool, gauges);
+    uint64_t reserved = gauges[GAUGE_reserved_bytes];
+    uint64_t free_bytes = gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
+    uint64_t ceiling = ceiling_bytes(pool, gauges[GAUGE_live_allocated_bytes]);
+    uint64_t above = pool->overgrown ? pool_minus(reserved, ceiling) : 0;
+    uint64_t unequal = free_bytes > reserved / 2 ? pool_minus(free_bytes, room) / 2 : 0;
+    return pool_max(above, unequal);
+}
+
+void supply_freed(struct shard *shard)
+{
+    struct pool *pool = shard->pool;
+    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    uint64_t excess = 0, returned;
+    if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
+        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
+        excess = excess_bytes(pool);
+    if (excess > 0 && quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
+        pool->overgrown = false;
+        quarantine_flush_locked(pool);
+        cached_return(pool, excess, &returned);
+    }
+    pool_lock_release(&pool->backend_lock);
 }
 
 void supply_doomed_return(struct pool *pool)
 {
     pool_lock_acquire(&pool->backend_lock);
-    quarantine_drain(pool);
+    quarantine_drain(pool, QUARANTINE_BY_FREE);
     doomed_return(pool);
     pool_lock_release(&pool->backend_lock);
 }
@@ -523,21 +719,21 @@ void supply_cache_bound(struct pool *pool)
 
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
-    uint64_t gauges[GAUGE_COUNT], returned;
+    uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
+    int rc = 0;
     pool_lock_acquire(&pool->backend_lock);
     figures_gauges_get(pool, gauges);
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
-        quarantine_drain(pool);
+        quarantine_drain(pool, QUARANTINE_BY_OTHERS);
+    bool may_return = count_get(&pool->reserved) > keep_bytes && device_idle_await(pool);
     empties_release(pool);
-    doomed_return(pool);
-    uint64_t cached = count_get(&pool->runs.cached_bytes), surrendered = 0;
-    int rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
-    if (keep_bytes == 0) {
-        uint64_t before = count_get(&pool->reserved);
-        while (quarantined_surrender(pool))
-            ;
-        surrendered = before - count_get(&pool->reserved);
+    if (may_return) {
+        doomed_return(pool);
+        uint64_t cached = count_get(&pool->runs.cached_bytes);
+        rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     }
+    if (may_return && keep_bytes == 0)
+        surrendered = quarantined_surrender_all(pool);
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);
     *ret_returned_bytes = returned + surrendered;

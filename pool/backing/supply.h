@@ -3,17 +3,24 @@
  * Where memory comes from when the pool has none that suits: the quarantine, the driver, pressure.
  *
  * Policy, in this order, one step per call: take back what has left the quarantine; query fences;
- * wait for the oldest fence when the quarantine is at its bound, or when growing would exceed the
- * ceiling while the quarantine could serve; when growing would exceed the ceiling, accept a cached
- * run that fits less well; grow, after giving back cached runs that did not suit, oldest first,
- * until the pool stays under the ceiling. When growing fails, the pressure ladder:
- * retire what has finished, wait for the oldest epoch, return cached runs, the driver's own answer.
- *
- * The ceiling bounds what the pool may hold beyond what the program ever needed at once:
+ * when growing would exceed the ceiling, accept a cached run that fits less well; grow, while the
+ * device is idle after giving back cached runs that did not suit, oldest first, until the pool
+ * stays under the ceiling. The ceiling bounds what the pool holds beyond what the program ever
+ * needed at once, as far as that costs no waiting:
  *
  *   ceiling = peak of live_allocated + max(12 MiB, 1/16 of it)
  *
- * The backend lock makes all of this single-file; hits never take it.
+ * An allocation waits for no work while the driver can give memory. Giving memory back makes the
+ * driver wait for all work there is, so an allocation does that only while there is none.
+ *
+ * When growing fails, the pressure ladder: retire what has finished; while the device is idle give
+ * cached runs back and ask for what is wanted exactly; take a run of up to twice the size; wait for
+ * an epoch that a free closed, as the driver's free would have, and begin again; wait for the
+ * device for a bounded time, and begin again; take whatever run is large enough; the driver's own
+ * answer.
+ *
+ * The backend lock makes all of this single-file; hits never take it. It is given up around every
+ * wait, and around giving back, which may be one.
  */
 #ifndef POOL_BACKING_SUPPLY_H
 #define POOL_BACKING_SUPPLY_H
@@ -21,8 +28,15 @@
 #include "pool/blocks/extents.h"
 #include "pool/core/types.h"
 
-/** Rungs of the ladder that a request has climbed. */
-enum supply_rung { SUPPLY_GROW, SUPPLY_WAIT, SUPPLY_RETURN, SUPPLY_FAIL };
+/** Rungs of the ladder that a request has climbed: what it did last. */
+enum supply_rung {
+    SUPPLY_GROW,   /* nothing but ask the driver */
+    SUPPLY_RETIRE, /* asked every fence */
+    SUPPLY_RETURN, /* gave cached runs back, if the device was idle */
+    SUPPLY_LOOSE,  /* accepted up to twice the size */
+    SUPPLY_DRAIN,  /* waited for all that was owed, and for the device as long as is bearable */
+    SUPPLY_WHOLE,  /* accepted any size */
+};
 
 /** A request that the pool could not serve from what it has. */
 struct supply_request {
@@ -33,6 +47,11 @@ struct supply_request {
     enum supply_rung rung;
     enum pool_outcome outcome; /* what it has cost so far */
     uint64_t generation;       /* of the pool when the last attempt began */
+    uint32_t last_number;      /* of the open epoch when it began: it waits for no later one */
+    unsigned steps;            /* taken, whoever had what they brought */
+    bool drained;              /* has waited for the device */
+    bool closed;               /* has closed an epoch since it last waited */
+    bool idle;                 /* and has seen the device without work */
 };
 
 /** Notes the state of the pool; to be called before each attempt to allocate. */
@@ -47,6 +66,12 @@ bool supply_apart(struct supply_request *request);
 
 /** Takes one step. 0: try again; otherwise the error to report: -ENOMEM, or the backend's. */
 int supply_more(struct supply_request *request);
+
+/**
+ * After a free, without a lock: closes the epoch when it is worth a fence. `shard` is that of the
+ * block, or for a large one of the thread.
+ */
+void supply_freed(struct shard *shard);
 
 /** Brings pinned runs that are free back to the driver, waiting for the device. */
 void supply_doomed_return(struct pool *pool);

@@ -88,7 +88,7 @@ static bool run_fits(const struct pool *pool, const struct run *run, size_t want
                      enum extents_fit fit)
 {
     uint64_t waste = run->bytes - wanted;
-    if (waste <= wanted / 100 * pool->config.large_waste_percent)
+    if (waste <= wanted / 100 * pool->config.large_waste_percent || fit == EXTENTS_FIT_WHOLE)
         return true;
     if (fit == EXTENTS_FIT_CLOSE || waste > wanted)
         return false;
@@ -221,12 +221,12 @@ unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned
     return count;
 }
 
-bool runs_surrender_locked(struct pool *pool)
+struct run *runs_surrender_locked(struct pool *pool)
 {
     struct blocks *blocks = &pool->runs.blocks;
     struct block *block = blocks->quarantine_head;
     if (pool->config.scrub != POOL_FILL_NONE || block == NULL)
-        return false;
+        return NULL;
     blocks->quarantine_head = block->next;
     size_t bytes = block_bytes(block);
     count_subtract(&blocks->quarantined_bytes, bytes);
@@ -236,8 +236,9 @@ bool runs_surrender_locked(struct pool *pool)
     struct run *run = pool_container_of(block, struct run, block);
     block->state = BLOCK_FREED;
     count_subtract(&pool->runs.large_waste, run_waste(run));
-    run_cache_doom_locked(&pool->runs, run);
-    return true;
+    run->use = RUN_DOOMED;
+    count_add(&pool->runs.wasted_bytes, run->bytes);
+    return run;
 }
 
 /* ---- slabs ---- */

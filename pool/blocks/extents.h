@@ -17,6 +17,7 @@ enum extents_fit {
     EXTENTS_FIT_CLOSE,  /* by large_waste_percent */
     EXTENTS_FIT_BUDGET, /* by the request again, while all such waste stays a small share of live */
     EXTENTS_FIT_ANY,    /* by the request again */
+    EXTENTS_FIT_WHOLE,  /* by however much */
 };
 
 /** Bytes a run for a large request has. */
@@ -50,11 +51,11 @@ void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *
 unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned limit);
 
 /**
- * Dooms the run of the large block that has been quarantined longest: nothing tells when its memory
- * may be reused, but the driver, which waits for the device itself, may have it back. False when
- * there is none, or it would have to be scrubbed first.
+ * Takes the run of the large block that has been quarantined longest, as RUN_DOOMED in no list:
+ * nothing tells when its memory may be reused, but the driver, which waits for the device itself,
+ * may have it back. NULL when there is none, or it would have to be scrubbed first.
  */
-bool runs_surrender_locked(struct pool *pool);
+struct run *runs_surrender_locked(struct pool *pool);
 
 /** Whether a slab or middle block of so many bytes may find room in a shard: without its lock. */
 static inline bool extents_may_have_room(const struct shard *shard, size_t bytes)

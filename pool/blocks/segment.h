@@ -20,6 +20,9 @@
 /* A cached run up to this size may be cut for the buddy instead of asking the driver. */
 #define SEGMENT_CUT_MAX (8 * POOL_SEGMENT_BYTES)
 
+/* And up to this when the driver has no more and the device is too busy for giving it back. */
+#define SEGMENT_CUT_PRESSED_MAX (4096 * POOL_SEGMENT_BYTES)
+
 /**
  * Takes leaves for a slab or a block; cuts a cached run when no segment serves.
  * NULL when the pool has none (then nothing has changed).

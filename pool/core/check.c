@@ -94,8 +94,10 @@ static const char *run_check(const struct run *run, struct tally *tally)
         tally->buddy += run->bytes;
         return segments_check(run, tally);
     }
-    if (run->use == RUN_DOOMED)
+    if (run->use == RUN_DOOMED) { /* on its way to the driver its pages may be another's */
         tally->wasted += run->bytes;
+        return NULL;
+    }
     if (run->use == RUN_CACHED)
         tally->cached += run->bytes;
     if (run->use == RUN_LARGE && run->block.state != BLOCK_LIVE &&

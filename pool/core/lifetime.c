@@ -61,6 +61,8 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
     quarantine_init(&pool->quarantine);
+    atomic_store_explicit(&pool->frees_wait, config->reuse == POOL_REUSE_SYNC,
+                          memory_order_relaxed);
     if (shard_init(pool) < 0) {
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
         return -ENOMEM;

@@ -170,6 +170,9 @@ static size_t supply_bytes(size_t bytes)
     return class.slab_bytes;
 }
 
+/* How often a shard is tried again because others have taken what came for it. */
+#define APART_ROUNDS 8
+
 /* One more attempt, with all that can be had without waiting. */
 static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site,
                      struct pool_block *ret_block)
@@ -178,12 +181,14 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
     supply_attempt(request);
     if (request->whole_run)
         return large_try(pool, bytes, request->fit, site, ret_block);
-    while (!shard_try(shard_here(pool), bytes, site, ret_block)) {
+    for (int round = 0; round < APART_ROUNDS; round++) {
+        if (shard_try(shard_here(pool), bytes, site, ret_block))
+            return true;
         if (!supply_apart(request))
-            return shards_try(pool, bytes, site, ret_block);
+            break;
         supply_attempt(request);
     }
-    return true;
+    return shards_try(pool, bytes, site, ret_block);
 }
 
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
@@ -194,14 +199,13 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
         .wanted_bytes = supply_bytes(bytes),
         .whole_run = bytes > SIZE_MIDDLE_MAX,
         .outcome = POOL_OUTCOME_HIT,
+        .last_number = quarantine_label(pool),
     };
     while (!slow_try(&request, bytes, site, ret_block)) {
         int rc = supply_more(&request);
         if (rc < 0)
             return rc;
     }
-    if (request.outcome == POOL_OUTCOME_HIT && quarantine_nudge(pool) > 0)
-        request.outcome = POOL_OUTCOME_MISS;
     if (request.outcome != POOL_OUTCOME_HIT)
         figures_count(pool, request.outcome == POOL_OUTCOME_WAITED ? COUNTER_waits : COUNTER_misses,
                       1);
@@ -483,6 +487,14 @@ static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct plac
     return -EALREADY;
 }
 
+/* So many small blocks of a class have been freed that it is time to look what they amount to. */
+static POOL_NOINLINE void chunk_filled(const struct bin *bin)
+{
+    struct shard *shard = shard_get(bin->pool, bin->shard);
+    count_add_shared(&shard->open_bytes, (uint64_t)QUEUE_CHUNK_ENTRIES * bin->object_bytes);
+    supply_freed(shard);
+}
+
 static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t address,
                             uint32_t site, struct pool_block *ret_block)
 {
@@ -502,13 +514,16 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
     count_set(live, count_get(live) & ~bit);
     bool pinned = atomic_load_explicit(&segment->pinned, memory_order_relaxed);
     uint64_t freed_bytes = object_take_back_locked(bin, place.object, site);
+    bool chunk_full = bin->quarantine.last == QUEUE_CHUNK_ENTRIES;
     pool_lock_release(&bin->lock);
 
     if (ret_block != NULL)
         *ret_block = (struct pool_block){
             .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
     figures_live_subtract(pool, freed_bytes);
-    if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_SYNC))
+    if (POOL_UNLIKELY(chunk_full))
+        chunk_filled(bin);
+    if (POOL_UNLIKELY(atomic_load_explicit(&pool->frees_wait, memory_order_relaxed)))
         quarantine_sync(pool);
     if (POOL_UNLIKELY(pinned))
         supply_doomed_return(pool);
@@ -540,6 +555,9 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
     if (blocks == NULL)
         return -ENOENT;
     struct pool *pool = entry_pool(entry);
+    struct shard *shard = blocks == &pool->runs.blocks
+                              ? shard_here(pool)
+                              : pool_container_of(blocks, struct shard, extents.blocks);
     struct block *block = block_around_locked(address, entry);
     if (block != NULL && block->address == address)
         rc = block_free_locked(pool, blocks, block, site, ret_block, &pinned);
@@ -548,7 +566,8 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
         return rc;
 
     figures_live_subtract(pool, ret_block->requested_bytes);
-    if (pool->config.reuse == POOL_REUSE_SYNC)
+    supply_freed(shard);
+    if (atomic_load_explicit(&pool->frees_wait, memory_order_relaxed))
         quarantine_sync(pool);
     if (pinned)
         supply_doomed_return(pool);
@@ -609,7 +628,9 @@ static void segment_slabs_pin(page_entry entry)
 static bool live_block_find(uint64_t base, uint64_t *ret_address)
 {
     struct pool_block block;
-    for (uint64_t offset = 0; offset < SEGMENT_CUT_MAX; offset += SIZE_GRAIN_BYTES) {
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_GRAIN_BYTES) {
+        if (page_map_get(base + offset) == 0)
+            return false;
         if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
             continue;
         *ret_address = block.address;

@@ -26,6 +26,7 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     shard->extents = (struct extents){0};
     pool_lock_init(&shard->extents.blocks.lock, POOL_LOCK_EXTENTS);
     atomic_store_explicit(&shard->flushed_number, quarantine_retired(pool), memory_order_relaxed);
+    atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)

@@ -189,7 +189,7 @@ enum run_use {
     RUN_LARGE,  /* one block, live or quarantined */
     RUN_BUDDY,  /* cut into segments */
     RUN_CACHED, /* free as a whole */
-    RUN_DOOMED, /* pinned and free: waits to go back to the driver */
+    RUN_DOOMED, /* free and never handed out again: waits to go to the driver, or on its way */
 };
 
 /** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
@@ -255,6 +255,7 @@ struct shard {
     struct extents extents;
     struct pool *pool;               /* immutable */
     _Atomic uint32_t flushed_number; /* labels up to here have left; guarded by the backend lock */
+    pool_count open_bytes; /* small, freed since an epoch was closed, by full chunks; atomic */
     /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
      * Atomic, used once the pool has spread. */
     _Atomic int64_t pending POOL_ALIGNED;
@@ -266,7 +267,8 @@ struct epoch {
     uint32_t number;
     uint16_t waiters; /* threads in fence_wait without a lock */
     bool done;
-    pool_fence fence; /* 0: only device_wait can tell */
+    bool prompt; /* closed by its last free: the fence covers no later work */
+    pool_fence fence;
     uint64_t bytes;
 };
 
@@ -279,6 +281,8 @@ struct quarantine {
     _Atomic uint32_t retired_number; /* labels up to here may be handed out */
     bool fences_unsupported;
     uint32_t first, count;    /* in the ring */
+    uint32_t stuck_number[2]; /* of an epoch that was waited for in vain, by quarantine_patience;
+                               * 0: none */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
     /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */
@@ -293,6 +297,7 @@ struct pool {
     struct pool_backend backend;
     uint32_t shards_max;
     _Atomic bool spread;    /* set once, after collisions */
+    atomic_bool frees_wait; /* POOL_REUSE_SYNC, or set once when there are no fences */
     pool_count collisions;  /* atomic; counted until spread */
     pool_count pending_max; /* what a shard of a spread pool may keep to itself */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
@@ -307,8 +312,11 @@ struct pool {
 
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
-    pool_count reserved;     /* written under the backend lock */
-    atomic_bool refused;     /* the driver's last word was no; written under the backend lock */
+    pool_count reserved;   /* written under the backend lock */
+    atomic_bool refused;   /* the driver's last word was no; written under the backend lock */
+    pool_count room;       /* what the driver can give, by our last look and our doings since */
+    uint64_t room_look_at; /* when so much is reserved it is time to look; under the backend lock */
+    bool overgrown;        /* above the ceiling, as the device was busy; under the backend lock */
     pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
     pool_count generation;   /* grows whenever memory became available off the hit path */
 

@@ -2,9 +2,9 @@
 /*
  * The ring of closed epochs.
  *
- * Fences complete in the order they were recorded, so only the oldest one is ever asked. Where
- * there are no fences (an old driver, or POOL_REUSE_SYNC), an epoch has fence 0 and only waiting
- * for the whole device retires it.
+ * Fences complete in the order they were recorded, so the oldest is asked first, and once it has
+ * been passed the newest, which answers for all between. For the same reason an epoch in the middle
+ * of a full ring may give up its fence: the next one covers its blocks, only later.
  */
 #include "pool/reuse/quarantine.h"
 
@@ -21,8 +21,21 @@
 #define BOUND_MIN_BYTES      ((uint64_t)8 << 20)
 #define BOUND_RESERVED_SHARE 16u
 
-/* How much of the bound is quarantined before a fence is recorded early. */
-#define NUDGE_SHARE 2u
+/* A free closes the open epoch when it holds the bound, but never more than needs amortising; and
+ * no more than half of what the driver can still give, so that whoever would miss memory without a
+ * fence of its own can have other. What is left of the bound then keeps a full device from a fence
+ * for each free. */
+#define CLOSE_MAX_BYTES ((uint64_t)64 << 20)
+#define CLOSE_MIN_SHARE 256u
+#define ROOM_SHARE      2u
+
+/* Nobody can tell finite work from a kernel that never ends: how long an allocation waits that has
+ * nothing left but memory without a fence of its own, and one that could have a run far too large.
+ */
+static const uint64_t patience_ns[] = {
+    [QUARANTINE_A_MOMENT] = UINT64_C(100) * 1000000,
+    [QUARANTINE_SECONDS] = UINT64_C(4000) * 1000000,
+};
 
 void quarantine_init(struct quarantine *quarantine)
 {
@@ -70,14 +83,31 @@ void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *
     *ret_open = pool_min(all, open + count_get(&pool->quarantine.carried_bytes));
 }
 
+static uint64_t open_everywhere(const struct pool *pool, uint64_t shard_bytes)
+{
+    bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+    return shard_bytes * (spread ? pool->shards_max : 1) + count_get(&pool->runs.blocks.open_bytes);
+}
+
 bool quarantine_due(const struct pool *pool, unsigned share)
 {
     uint64_t all = 0, open = 0;
-    bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
     shard_bytes_add(shard_here(pool), &all, &open);
-    open *= spread ? pool->shards_max : 1;
-    open += count_get(&pool->runs.blocks.open_bytes);
-    return open >= quarantine_bound(pool) / share;
+    return open_everywhere(pool, open) >= quarantine_bound(pool) / share;
+}
+
+static uint64_t close_bytes(const struct pool *pool)
+{
+    uint64_t bound = quarantine_bound(pool);
+    uint64_t room = pool_max(count_get(&pool->room) / ROOM_SHARE, bound / CLOSE_MIN_SHARE);
+    return pool_min(pool_min(bound, room), CLOSE_MAX_BYTES);
+}
+
+bool quarantine_close_due(const struct pool *pool, const struct shard *shard)
+{
+    uint64_t open = count_get(&shard->open_bytes) + count_get(&shard->extents.blocks.open_bytes);
+    return pool->config.reuse == POOL_REUSE_DEFERRED &&
+           open_everywhere(pool, open) >= close_bytes(pool);
 }
 
 static uint64_t bin_visit(struct bin *bin)
@@ -106,48 +136,12 @@ static uint64_t locks_visit(struct pool *pool)
         struct shard *shard = shard_get(pool, index);
         if (shard == NULL)
             continue;
+        atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
         for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
             bytes += bin_visit(&shard->bins[class]);
         bytes += blocks_visit(&shard->extents.blocks);
     }
     return bytes;
-}
-
-static int fence_make(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
-{
-    struct quarantine *quarantine = &pool->quarantine;
-    pool_fence fence = 0;
-    int rc = 0;
-    if (!quarantine->fences_unsupported && pool->config.reuse != POOL_REUSE_SYNC)
-        rc = device_fence_record(pool, bytes, &fence);
-    if (rc == -ENOTSUP) {
-        quarantine->fences_unsupported = true;
-        rc = 0;
-    }
-    if (rc == 0)
-        *ret_fence = fence;
-    return rc;
-}
-
-int quarantine_close_locked(struct pool *pool)
-{
-    struct quarantine *quarantine = &pool->quarantine;
-    if (quarantine->count == QUARANTINE_EPOCHS_MAX)
-        return -EAGAIN;
-    figures_sample(pool);
-    uint32_t number = atomic_load_explicit(&quarantine->open_number, memory_order_relaxed);
-    atomic_store_explicit(&quarantine->open_number, number + 1, memory_order_relaxed);
-    uint64_t bytes = locks_visit(pool) + count_get(&quarantine->carried_bytes);
-    count_set(&quarantine->carried_bytes, bytes);
-
-    pool_fence fence = 0;
-    int rc = fence_make(pool, bytes, &fence);
-    if (rc < 0)
-        return rc;
-    count_set(&quarantine->carried_bytes, 0);
-    uint32_t slot = (quarantine->first + quarantine->count++) % QUARANTINE_EPOCHS_MAX;
-    quarantine->ring[slot] = (struct epoch){.number = number, .fence = fence, .bytes = bytes};
-    return 0;
 }
 
 static struct epoch *epoch_at(struct quarantine *quarantine, uint32_t index)
@@ -224,42 +218,201 @@ static void epochs_retire(struct pool *pool, uint32_t number)
     }
 }
 
-bool quarantine_poll_locked(struct pool *pool)
+static bool epoch_passed(struct pool *pool, const struct epoch *epoch)
 {
-    bool any = false;
-    for (;;) {
-        struct epoch *epoch = epoch_oldest_pending(&pool->quarantine);
-        if (epoch == NULL || epoch->fence == 0 || device_fence_query(pool, epoch->fence) != 1)
-            return any;
-        epochs_retire(pool, epoch->number);
-        any = true;
-    }
+    if (device_fence_query(pool, epoch->fence) != 1)
+        return false;
+    epochs_retire(pool, epoch->number);
+    return true;
 }
 
-int quarantine_wait_locked(struct pool *pool)
+bool quarantine_poll_locked(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
     struct epoch *epoch = epoch_oldest_pending(quarantine);
-    if (epoch == NULL)
+    if (epoch == NULL || !epoch_passed(pool, epoch))
+        return false;
+    epoch = epoch_oldest_pending(quarantine);
+    if (epoch == NULL || epoch_passed(pool, epoch_at(quarantine, quarantine->count - 1)))
+        return true;
+    while (epoch != NULL && epoch_passed(pool, epoch)) /* at most as often as the ring is long */
+        epoch = epoch_oldest_pending(quarantine);
+    return true;
+}
+
+/* ---- closing ---- */
+
+/* The epoch before the newest whose fence is missed least; `count` when there is none. One that is
+ * waited for keeps its fence, and one closed by a free is not left to a later one that was not. */
+static uint32_t epoch_dispensable(struct quarantine *quarantine)
+{
+    uint32_t best = quarantine->count;
+    uint64_t best_bytes = UINT64_MAX;
+    for (uint32_t index = 0; index + 1 < quarantine->count; index++) {
+        const struct epoch *epoch = epoch_at(quarantine, index);
+        const struct epoch *next = epoch_at(quarantine, index + 1);
+        uint64_t bytes = epoch->bytes + next->bytes;
+        if (epoch->waiters > 0 || epoch->done || (epoch->prompt && !next->prompt) ||
+            bytes >= best_bytes)
+            continue;
+        best = index;
+        best_bytes = bytes;
+    }
+    return best;
+}
+
+/* Makes room in a full ring; whether there is any. */
+static bool ring_room_make(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    if (quarantine->count == QUARANTINE_EPOCHS_MAX)
+        quarantine_poll_locked(pool);
+    if (quarantine->count < QUARANTINE_EPOCHS_MAX)
+        return true;
+    uint32_t gone = epoch_dispensable(quarantine);
+    if (gone == quarantine->count)
+        return false;
+    device_fence_release(pool, epoch_at(quarantine, gone)->fence);
+    epoch_at(quarantine, gone + 1)->bytes += epoch_at(quarantine, gone)->bytes;
+    for (uint32_t index = gone; index + 1 < quarantine->count; index++)
+        *epoch_at(quarantine, index) = *epoch_at(quarantine, index + 1);
+    quarantine->count--;
+    return true;
+}
+
+/* A fence; or from now on every free waits for the device. */
+static int fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
+{
+    if (pool->quarantine.fences_unsupported)
+        return -ENOTSUP;
+    int rc = device_fence_record(pool, bytes, ret_fence);
+    if (rc == -ENOTSUP) {
+        pool->quarantine.fences_unsupported = true;
+        atomic_store_explicit(&pool->frees_wait, true, memory_order_relaxed);
+    }
+    return rc;
+}
+
+/* Raises the number; what has the old label is carried, with what earlier closings left. */
+static uint32_t epoch_end(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    uint32_t number = atomic_fetch_add_explicit(&quarantine->open_number, 1, memory_order_relaxed);
+    count_add(&quarantine->carried_bytes, locks_visit(pool));
+    return number;
+}
+
+int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    pool_fence fence = 0;
+    if (!ring_room_make(pool))
+        return -EAGAIN;
+    figures_sample(pool);
+    uint32_t number = epoch_end(pool);
+    uint64_t bytes = count_get(&quarantine->carried_bytes);
+    int rc = fence_record(pool, bytes, &fence);
+    if (rc < 0)
+        return rc;
+    count_set(&quarantine->carried_bytes, 0);
+    *epoch_at(quarantine, quarantine->count++) = (struct epoch){
+        .number = number,
+        .prompt = closer == QUARANTINE_BY_FREE,
+        .fence = fence,
+        .bytes = bytes,
+    };
+    return 0;
+}
+
+static struct epoch *epoch_newest(struct quarantine *quarantine)
+{
+    return epoch_at(quarantine, quarantine->count - 1);
+}
+
+int quarantine_idle_locked(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    uint64_t all, open;
+    pool_fence fence;
+    if (epoch_oldest_pending(quarantine) != NULL)
         return 0;
+    quarantine_bytes_get(pool, &all, &open);
+    int rc = open > 0 ? quarantine_close_locked(pool, QUARANTINE_BY_OTHERS)
+                      : fence_record(pool, 0, &fence);
+    if (rc < 0)
+        return rc;
+    if (open > 0)
+        return epoch_passed(pool, epoch_newest(quarantine));
+    rc = device_fence_query(pool, fence);
+    device_fence_release(pool, fence);
+    return rc;
+}
+
+/* ---- waiting ---- */
+
+static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
+{
+    struct quarantine *quarantine = &pool->quarantine;
     epoch->waiters++; /* keeps the fence */
     uint32_t number = epoch->number;
     pool_fence fence = epoch->fence;
     uint64_t bytes = epoch->bytes;
     pool_lock_release(&pool->backend_lock);
-    int rc = device_fence_wait(pool, fence, bytes);
+    int rc = device_fence_wait(pool, fence, bytes, most_ns);
     pool_lock_acquire(&pool->backend_lock);
     epoch = epoch_waited_for(quarantine, number);
     epoch->waiters--;
+    bool done = epoch->done;
     bool lingered = epoch >= quarantine->lingering &&
                     epoch < quarantine->lingering + QUARANTINE_LINGERING_MAX;
     if (lingered && epoch->waiters == 0)
         device_fence_release(pool, fence);
-    if (rc < 0 && !epoch->done)
+    for (int kind = 0; rc == 0 && kind < 2; kind++) {
+        if (most_ns >= patience_ns[kind])
+            quarantine->stuck_number[kind] = number;
+    }
+    if (rc <= 0 && !done)
         return rc;
     epochs_retire(pool, number);
     return 1;
 }
+
+/* Whether something is pending that has been waited for as long in vain. */
+static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
+{
+    uint32_t number = pool->quarantine.stuck_number[patience];
+    return number != 0 && !quarantine_passed(number, quarantine_retired(pool));
+}
+
+int quarantine_wait_owed_locked(struct pool *pool, uint32_t last)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    for (uint32_t index = 0; index < quarantine->count; index++) {
+        struct epoch *epoch = epoch_at(quarantine, index);
+        if (epoch->done || !epoch->prompt)
+            continue;
+        bool pointless = is_stuck(pool, QUARANTINE_SECONDS) &&
+                         quarantine_passed(quarantine->stuck_number[QUARANTINE_SECONDS],
+                                           epoch->number);
+        if (pointless || !quarantine_passed(epoch->number, last))
+            return 0;
+        return epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
+    }
+    return 0;
+}
+
+int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience)
+{
+    quarantine_poll_locked(pool);
+    if (is_stuck(pool, patience))
+        return 0;
+    int rc = quarantine_close_locked(pool, QUARANTINE_BY_OTHERS);
+    if (rc < 0)
+        return rc;
+    return epoch_wait(pool, epoch_newest(&pool->quarantine), patience_ns[patience]);
+}
+
+/* ---- flushing ---- */
 
 /* What a flush has found. */
 struct flushed {
@@ -328,34 +481,21 @@ bool quarantine_shard_flush_locked(struct shard *shard)
 
 void quarantine_sync(struct pool *pool)
 {
+    struct quarantine *quarantine = &pool->quarantine;
     pool_lock_acquire(&pool->backend_lock);
-    uint32_t number = atomic_fetch_add_explicit(&pool->quarantine.open_number, 1,
-                                                memory_order_relaxed);
-    uint64_t bytes = locks_visit(pool) + count_get(&pool->quarantine.carried_bytes);
-    count_set(&pool->quarantine.carried_bytes, bytes);
+    uint32_t number = epoch_end(pool);
+    uint64_t bytes = count_get(&quarantine->carried_bytes);
     pool_lock_release(&pool->backend_lock);
 
-    int rc = device_fence_wait(pool, 0, bytes);
+    int rc = device_wait(pool, bytes);
 
     pool_lock_acquire(&pool->backend_lock);
     if (rc == 0) {
-        uint64_t carried = count_get(&pool->quarantine.carried_bytes);
-        count_set(&pool->quarantine.carried_bytes, pool_minus(carried, bytes));
+        uint64_t carried = count_get(&quarantine->carried_bytes);
+        count_set(&quarantine->carried_bytes, pool_minus(carried, bytes));
         epochs_retire(pool, number);
     }
     pool_lock_release(&pool->backend_lock);
-}
-
-int quarantine_nudge(struct pool *pool)
-{
-    uint64_t free_bytes = count_get(&shard_here(pool)->extents.free_bytes) +
-                          count_get(&pool->runs.cached_bytes);
-    if (free_bytes > quarantine_bound(pool) || pool->config.reuse != POOL_REUSE_DEFERRED ||
-        !quarantine_due(pool, NUDGE_SHARE) || !pool_lock_try(&pool->backend_lock))
-        return 0;
-    int rc = quarantine_close_locked(pool);
-    pool_lock_release(&pool->backend_lock);
-    return rc == 0;
 }
 
 void quarantine_done(struct pool *pool)

@@ -3,9 +3,11 @@
  * When a freed block may be handed out again: epochs, closed by fences.
  *
  * Every free labels its block with the number of the open epoch, under the lock of the bin, extents
- * or runs that guards the block. An epoch is closed when somebody needs its memory: the number is
- * raised, then a fence is recorded. When the fence has been passed, the retired number rises to the
- * epoch, and blocks with labels up to it leave the quarantine lazily, list by list.
+ * or runs that guards the block. An epoch is closed by the free that makes it worth a fence, so
+ * that the fence covers no work but what came before that free; and by whoever needs memory, to
+ * ask, not to wait. To close: the number is raised, then a fence is recorded. When the fence has
+ * been passed, the retired number rises to the epoch, and blocks with labels up to it leave the
+ * quarantine lazily, list by list.
  *
  * Why a fence covers every block labelled with its epoch or an earlier one: quarantine_close()
  * first raises the open number, then takes and releases each of these locks once, then
@@ -14,10 +16,13 @@
  * lock, reads the new number. So all frees with the old label, and with them all device work that
  * their threads submitted before calling free, precede the recording.
  *
- * Numbers are 32 bits and compared modulo 2^32. A label is never above the open number, and the
- * open number is at most a ring's length ahead of the retired one when labels matter, so a block
- * that must wait is always seen to wait; only one that lies in a list for 2^31 epochs may be held
- * longer than needed.
+ * Who waits: an allocation that the driver has refused, first for epochs closed by frees, which is
+ * what the driver's free would have waited for, then, for a bounded time, for everything. Nobody
+ * waits while the driver can give memory.
+ *
+ * Numbers are 32 bits and compared modulo 2^32. A label is never above the open number, and fewer
+ * than 2^31 epochs are closed while one is pending, so a block that must wait is always seen to
+ * wait; only one that lies in a list for 2^31 epochs may be held longer than needed.
  *
  * The backend lock guards the ring. Waiting happens without any lock.
  */
@@ -47,7 +52,7 @@ void quarantine_init(struct quarantine *quarantine);
 /** Bytes quarantined now, and of those in the open epoch. */
 void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open);
 
-/** What quarantined memory may amount to before an allocation waits instead of growing. */
+/** What quarantined memory should amount to: its shares say how much is worth a fence. */
 uint64_t quarantine_bound(const struct pool *pool);
 
 /**
@@ -58,19 +63,48 @@ uint64_t quarantine_bound(const struct pool *pool);
 bool quarantine_due(const struct pool *pool, unsigned share);
 
 /**
- * Closes the open epoch. Errors: -EBUSY while a stream captures (its blocks join the next epoch
- * closed), -EAGAIN too many epochs pending, or as the backend says.
+ * Whether what a free has put in quarantine is worth a fence, as far as its shard tells; reads a
+ * few counters, no bin. Small blocks count in chunks of QUEUE_CHUNK_ENTRIES of their class.
  */
-int quarantine_close_locked(struct pool *pool);
+bool quarantine_close_due(const struct pool *pool, const struct shard *shard);
+
+/** Who closes an epoch: the free that completed it, before more work can be submitted, or others.
+ */
+enum quarantine_closer { QUARANTINE_BY_FREE, QUARANTINE_BY_OTHERS };
+
+/**
+ * Closes the open epoch. Errors: -EBUSY while a stream captures (its blocks join the next epoch
+ * closed), -EAGAIN all pending epochs are waited for, -ENOTSUP there are no fences (from then on
+ * frees wait for the device), or as the backend says.
+ */
+int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer);
 
 /** Queries pending fences, oldest first, until one is not done; whether any was. */
 bool quarantine_poll_locked(struct pool *pool);
 
 /**
- * Waits for the oldest pending epoch; the backend lock is released meanwhile.
- * 1: it has been passed; 0: none is pending; an error as the backend says.
+ * Whether the device has nothing to do, asked with a new fence unless one is pending.
+ * 1: it is idle; 0: it is not; an error of quarantine_close_locked(): it cannot be asked.
  */
-int quarantine_wait_locked(struct pool *pool);
+int quarantine_idle_locked(struct pool *pool);
+
+/**
+ * Waits for the oldest pending epoch that a free closed, if its number is `last` or an earlier one.
+ * The backend lock is released meanwhile. 1: passed; 0: there is none, or a peer's work does not
+ * end; an error of the backend.
+ */
+int quarantine_wait_owed_locked(struct pool *pool, uint32_t last);
+
+/** How long to wait for what nobody owes: a moment where there is another way, else some seconds.
+ */
+enum quarantine_patience { QUARANTINE_A_MOMENT, QUARANTINE_SECONDS };
+
+/**
+ * Closes the open epoch and waits for all work submitted so far, for a bounded time, and not at all
+ * while something is pending that was waited for as long in vain. Releases the lock likewise.
+ * 1: passed; 0: not; an error of quarantine_close_locked() or the backend.
+ */
+int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
 
 /** Whether an epoch has been closed and not yet been passed; to be asked without a lock. */
 static inline bool quarantine_pending(struct pool *pool)
@@ -84,11 +118,8 @@ bool quarantine_flush_locked(struct pool *pool);
 /** The same for the blocks of one shard. */
 bool quarantine_shard_flush_locked(struct shard *shard);
 
-/** After a free with POOL_REUSE_SYNC: waits for the device, without any lock. */
+/** After a free with POOL_REUSE_SYNC, or without fences: waits for the device, without any lock. */
 void quarantine_sync(struct pool *pool);
-
-/** Records a fence early when much is quarantined and little else is left. 1: it did. */
-int quarantine_nudge(struct pool *pool);
 
 /** Gives pending fences back without waiting. */
 void quarantine_done(struct pool *pool);

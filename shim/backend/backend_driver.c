@@ -26,6 +26,10 @@
 
 #define FENCE_CONTEXTS_MAX 16
 
+#define WAIT_PAUSE_MIN_NS 20000
+#define WAIT_PAUSE_MAX_NS 5000000
+#define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
+
 struct fence_event {
     struct context *context;
     CUevent event;
@@ -202,9 +206,9 @@ static bool is_lost_peer(const struct fence_event *part, const void *own, int er
     return error == -EIO && part->context != own;
 }
 
-static int fence_record(void *state, pool_fence *ret_fence)
+/* Of the contexts of the pool's device, and of the others too if `peers`. */
+static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fence)
 {
-    struct context *own = state;
     const struct driver_functions *driver = real_driver_if_loaded();
     if (!driver || !backend_driver_has_fences(driver))
         return -ENOTSUP;
@@ -213,6 +217,8 @@ static int fence_record(void *state, pool_fence *ret_fence)
     for (struct context *context = context_first(); context && error == 0;
          context = context_next(context)) {
         struct fence_event *next = &fence->events[fence->count];
+        if (!peers && context->device != own->device)
+            continue;
         if (fence->count == FENCE_CONTEXTS_MAX) {
             error = -ENOTSUP;
             break;
@@ -225,11 +231,16 @@ static int fence_record(void *state, pool_fence *ret_fence)
             error = 0;
     }
     if (error < 0) {
-        fence_release(state, (pool_fence)(uintptr_t)fence);
+        fence_release(own, (pool_fence)(uintptr_t)fence);
         return error;
     }
     *ret_fence = (pool_fence)(uintptr_t)fence;
     return 0;
+}
+
+static int fence_record(void *state, pool_fence *ret_fence)
+{
+    return fence_record_for(state, true, ret_fence);
 }
 
 static int event_query(const struct fence_event *part)
@@ -246,17 +257,40 @@ static int event_query(const struct fence_event *part)
     return done == -EPERM ? -EBUSY : done;
 }
 
+/* However long it takes, as the driver's own free would. */
 static int event_wait(const struct fence_event *part)
 {
     struct scope scope;
     if (is_gone(part->context))
-        return 0;
+        return 1;
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error;
     error = error_of(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
     scope_leave(&scope);
-    return error == -EPERM ? -EBUSY : error;
+    if (error == -EPERM)
+        return -EBUSY;
+    return error < 0 ? error : 1;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* The driver has no wait with an end, so this asks, ever less often. */
+static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
+{
+    long pause_ns = WAIT_PAUSE_MIN_NS;
+    int done = event_query(part);
+    while (done == 0 && monotonic_ns() < end_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+        pause_ns = pause_ns < WAIT_PAUSE_MAX_NS / 2 ? pause_ns * 2 : WAIT_PAUSE_MAX_NS;
+        done = event_query(part);
+    }
+    return done;
 }
 
 static int fence_query(void *state, pool_fence handle)
@@ -271,16 +305,23 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
-static int fence_wait(void *state, pool_fence handle)
+/* Forever means for work of the device's own contexts: a free by the driver waits for these, and
+ * not for those of its peers. */
+static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
     const struct fence *fence = (const struct fence *)(uintptr_t)handle;
-    int error = 0;
-    for (int i = 0; i < fence->count && error == 0; i++) {
-        error = event_wait(&fence->events[i]);
-        if (is_lost_peer(&fence->events[i], state, error))
-            error = 0;
+    const struct context *own = state;
+    uint64_t end_ns = monotonic_ns() + (most_ns < PEER_WAIT_NS ? most_ns : PEER_WAIT_NS);
+    int done = 1;
+    for (int i = 0; i < fence->count && done == 1; i++) {
+        bool endless = most_ns == POOL_WAIT_FOREVER &&
+                       fence->events[i].context->device == own->device;
+        done = endless ? event_wait(&fence->events[i])
+                       : event_wait_until(&fence->events[i], end_ns);
+        if (is_lost_peer(&fence->events[i], state, done))
+            done = 1;
     }
-    return error;
+    return done;
 }
 
 /* Without context events the driver has to wait for everything itself, and may not while a stream
@@ -301,14 +342,14 @@ static int context_synchronize(struct context *context)
 static int device_wait(void *state)
 {
     pool_fence fence;
-    int error = fence_record(state, &fence);
+    int error = fence_record_for(state, false, &fence);
     if (error == -ENOTSUP)
         return context_synchronize(state);
     if (error < 0)
         return error;
-    error = fence_wait(state, fence);
+    int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
     fence_release(state, fence);
-    return error;
+    return done < 0 ? done : 0;
 }
 
 static CUstream fill_stream(struct context *context, const struct driver_functions *driver)
@@ -326,12 +367,12 @@ static CUstream fill_stream(struct context *context, const struct driver_functio
     return stream;
 }
 
-/* Waits for what came before and for the fill itself: costly, and asked for by option. */
-static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+/* Waits for the fill: costly, and asked for by option. Its stream is ordered with no other. */
+static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value, bool after_work)
 {
     struct context *context = state;
     struct scope scope;
-    int error = device_wait(context);
+    int error = after_work ? device_wait(context) : 0;
     if (error < 0)
         return error;
     error = scope_enter(&scope, context);
@@ -347,26 +388,32 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     return error;
 }
 
+/* Within the limit, as segment_allocate is. */
 static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
+    const struct context *context = state;
     struct scope scope;
-    int error = scope_enter(&scope, state);
+    size_t free_bytes = 0, total_bytes = 0;
+    int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(ret_free_bytes, ret_total_bytes)));
+    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
+    size_t limit = limit_bytes(scope.driver, context->device);
+    size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(context->device);
     scope_leave(&scope);
-    return error;
+    if (error < 0)
+        return error;
+    size_t left = limit - (used < limit ? used : limit);
+    *ret_free_bytes = free_bytes < left ? free_bytes : left;
+    *ret_total_bytes = total_bytes;
+    return 0;
 }
 
 /* The trace's clock where there is one, so that figures of the pool can be placed in it. */
 static uint64_t clock_ns(void *state)
 {
     struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
-    struct timespec now;
-    if (writer)
-        return trace_writer_now(writer);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return writer ? trace_writer_now(writer) : monotonic_ns();
 }
 
 void backend_driver_init(struct pool_backend *backend, struct context *context)

@@ -96,16 +96,19 @@ struct line_reader {
     char buffer[OPTIONS_LINE_BYTES];
 };
 
+#define INTERRUPTIONS_MAX 8
+
 /** Next byte, -1 at the end, negative errno - 1 on error. */
 static int reader_byte(struct line_reader *reader)
 {
     if (reader->begin == reader->end) {
-        ssize_t got;
+        ssize_t got = -1;
 
-        do
-            got = read(reader->fd, reader->buffer,
-                       reader->left < sizeof reader->buffer ? reader->left : sizeof reader->buffer);
-        while (got < 0 && errno == EINTR);
+        size_t room = reader->left < sizeof reader->buffer ? reader->left : sizeof reader->buffer;
+
+        errno = EINTR;
+        for (int tries = 0; got < 0 && errno == EINTR && tries < INTERRUPTIONS_MAX; tries++)
+            got = read(reader->fd, reader->buffer, room);
         if (got <= 0)
             return got < 0 ? -errno - 1 : -1;
         reader->left -= (size_t)got;

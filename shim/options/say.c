@@ -28,14 +28,17 @@ static bool somebody_reads(void)
     return poll(&output, 1, 0) == 1 && output.revents == POLLOUT;
 }
 
+#define INTERRUPTIONS_MAX 8
+
 static void signal_take(int number)
 {
     static const struct timespec at_once = {0};
     sigset_t one;
     sigemptyset(&one);
     sigaddset(&one, number);
-    while (sigtimedwait(&one, NULL, &at_once) < 0 && errno == EINTR)
-        ;
+    for (int tries = 0; tries < INTERRUPTIONS_MAX; tries++)
+        if (sigtimedwait(&one, NULL, &at_once) >= 0 || errno != EINTR)
+            return;
 }
 
 static void write_held(const char *text)

@@ -44,9 +44,9 @@ static int device_fence_query(void *state, pool_fence fence)
     return 1;
 }
 
-static int device_fence_wait(void *state, pool_fence fence)
+static int device_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
-    return 0;
+    return 1;
 }
 
 static void device_fence_release(void *state, pool_fence fence)

@@ -45,5 +45,5 @@ int program_churn(const char *self, const char *door, const char *argument)
     }
     printf("errors: %d\n", (int)total);
     door_report("last error", door_last_error());
-    return 0;
+    return total != 0;
 }

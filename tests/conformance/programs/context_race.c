@@ -66,5 +66,5 @@ int program_context_race(const char *self, const char *door, const char *argumen
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     printf("wrong: %d, errors of other threads: %d\n", wrong, atomic_load(&errors));
-    return 0;
+    return wrong != 0 || atomic_load(&errors) != 0;
 }

@@ -3,6 +3,9 @@
  * Memory freed while the device may still write to it: never handed out before that is done, and
  * handed out again afterwards. Needs a stream that can be held, so a simulated device.
  *
+ * Others of its size are freed with it, enough to make an allocator ask whether it may have them,
+ * and as many are allocated, so that it must.
+ *
  * Bare, the free itself waits, so the stream is let go from another thread and only the contents
  * are printed. With the argument "held" the addresses are: for a library whose free does not wait.
  */
@@ -15,57 +18,88 @@
 #include "door.h"
 #include "program.h"
 
-#define BYTES 20000
+#define BYTES  20000
+#define BLOCKS 1024
 
 static int (*hold)(CUstream);
 static int (*release)(CUstream);
 
 static void *release_soon(void *stream)
 {
-    usleep(20000);
+    usleep(50000);
     release(stream);
     return NULL;
 }
 
-/* A write is pending on the first block when it is freed; the second must not receive it. */
+static void *first[BLOCKS], *second[BLOCKS];
+
+static int take(void **blocks)
+{
+    int errors = 0;
+    for (int i = 0; i < BLOCKS; i++)
+        errors += door_allocate(&blocks[i], BYTES) != 0;
+    return errors;
+}
+
+static int give(void **blocks)
+{
+    int errors = 0;
+    for (int i = 0; i < BLOCKS; i++)
+        errors += door_free(blocks[i]) != 0;
+    return errors;
+}
+
+/* Writes are pending on blocks when they are freed; what is allocated then must not receive them.
+ */
 static void contents(CUstream stream)
 {
     pthread_t thread;
     CUstream other;
-    void *first, *second;
+    int errors = 0, wrong = 0;
     if (DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING))
         door_skip("no stream");
-    door_report("allocate", door_allocate(&first, BYTES));
+    printf("allocate: errors %d\n", take(first));
     hold(stream);
-    door_report("write", door_fill_async(first, 1, BYTES, stream));
+    for (int i = 0; i < BLOCKS; i++)
+        errors += door_fill_async(first[i], 1, BYTES, stream) != 0;
+    printf("write: errors %d\n", errors);
     pthread_create(&thread, NULL, release_soon, stream);
-    door_report("free", door_free(first));
-    door_report("allocate", door_allocate(&second, BYTES));
-    door_report("fill", door_fill_async(second, 2, BYTES, other));
+    printf("free: errors %d\n", give(first));
+    errors = take(second);
+    for (int i = 0; i < BLOCKS; i++)
+        errors += door_fill_async(second[i], 2, BYTES, other) != 0;
+    printf("allocate and fill: errors %d\n", errors);
     pthread_join(thread, NULL);
     door_report("wait", door_synchronize());
-    printf("wrong: %d\n", door_wrong_bytes(second, 2, BYTES));
-    door_report("free", door_free(second));
+    for (int i = 0; i < BLOCKS; i++)
+        wrong += door_wrong_bytes(second[i], 2, BYTES) != 0;
+    printf("wrong: %d\n", wrong);
+    printf("free: errors %d\n", give(second));
+}
+
+static int count_of(void *block, void **among)
+{
+    int count = 0;
+    for (int i = 0; i < BLOCKS; i++)
+        count += among[i] == block;
+    return count;
 }
 
 /* Allocates until the device is full and counts how often the address is handed out. */
 static void addresses(CUstream stream)
 {
-    void *first, *other;
-    int same = 0, error = 0;
-    door_report("allocate", door_allocate(&first, BYTES));
+    void *block, *other;
+    int error = take(first), same;
+    block = first[0];
     hold(stream);
-    door_report("write", door_fill_async(first, 1, BYTES, stream));
-    door_report("free", door_free(first));
-    for (int i = 0; i < 100; i++) {
-        error |= door_allocate(&other, BYTES);
-        same += other == first;
-    }
+    door_report("write", door_fill_async(block, 1, BYTES, stream));
+    error += give(first) + take(second);
+    same = count_of(block, second);
     printf("handed out while in use: %d, error %d\n", same, error);
     release(stream);
     door_report("wait", door_synchronize());
     while (door_allocate(&other, BYTES) == 0)
-        same += other == first;
+        same += other == block;
     printf("handed out in the end: %d\n", same);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Every way to give a stream work that writes to a block, on every kind of stream: a block freed
  * while that work is pending is not handed out before it is done, and is afterwards, without a
- * wait.
+ * wait. Others of its size are freed with it, enough to make an allocator ask for them.
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only contents are
  * printed. With the argument "held" it says when the address was handed out: for a library whose
@@ -18,7 +18,8 @@
 #include "door.h"
 #include "program.h"
 
-#define BYTES ((size_t)128 << 10)
+#define BYTES  ((size_t)128 << 10)
+#define OTHERS 100
 
 #if CUDA_VERSION >= 13000
 #define CREATE(context, device) DRIVER(cuCtxCreate)(context, NULL, 0, device)
@@ -119,7 +120,7 @@ static void graph_make(CUdeviceptr block)
 
 static void *release_soon(void *stream)
 {
-    usleep(2000);
+    usleep(5000);
     DRIVER(cuCtxSetCurrent)(own);
     release(stream);
     return NULL;
@@ -127,7 +128,7 @@ static void *release_soon(void *stream)
 
 static void CUDA_CB pause_stream(void *unused)
 {
-    usleep(2000);
+    usleep(5000);
 }
 
 static int submit(size_t way, size_t kind, CUdeviceptr block, bool may_wait)
@@ -152,26 +153,60 @@ static void graph_end(void)
     graph_run = NULL;
 }
 
-/* The second block must not receive the write that is pending on the first. */
+static int others_take(void **others)
+{
+    int error = 0;
+    for (int i = 0; i < OTHERS && error == 0; i++)
+        error = door_allocate(&others[i], BYTES);
+    return error;
+}
+
+static int others_give(void **others)
+{
+    int error = 0;
+    for (int i = 0; i < OTHERS && error == 0; i++)
+        error = door_free(others[i]);
+    return error;
+}
+
+static int others_fill(void **others, CUstream stream)
+{
+    int error = 0;
+    for (int i = 0; i < OTHERS && error == 0; i++)
+        error = door_fill_async(others[i], 2, BYTES, stream);
+    return error;
+}
+
+static int others_wrong(void **others)
+{
+    int wrong = 0;
+    for (int i = 0; i < OTHERS; i++)
+        wrong += door_wrong_bytes(others[i], 2, BYTES) != 0;
+    return wrong;
+}
+
+/* The later blocks must not receive the write that is pending on the first. */
 static void contents(size_t way, size_t kind)
 {
     CUstream other;
     pthread_t thread;
-    void *first, *second;
+    void *first, *others[OTHERS] = {0};
     DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING);
     int error = door_allocate(&first, BYTES);
+    error = error ? error : others_take(others);
     error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, true);
     if (streams[kind] != CU_STREAM_PER_THREAD)
         pthread_create(&thread, NULL, release_soon, streams[kind]);
     error = error ? error : door_free(first);
-    error = error ? error : door_allocate(&second, BYTES);
-    error = error ? error : door_fill_async(second, 2, BYTES, other);
+    error = error ? error : others_give(others);
+    error = error ? error : others_take(others);
+    error = error ? error : others_fill(others, other);
     if (streams[kind] != CU_STREAM_PER_THREAD)
         pthread_join(thread, NULL);
     error = error ? error : door_synchronize();
     DRIVER(cuStreamSynchronize)(streams[kind]);
-    printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], door_wrong_bytes(second, 2, BYTES));
-    door_report("errors", error ? error : door_free(second));
+    printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], others_wrong(others));
+    door_report("errors", error ? error : others_give(others));
     DRIVER(cuStreamDestroy)(other);
     graph_end();
 }
@@ -186,12 +221,14 @@ static uint64_t waits(void)
 static void addresses(size_t way, size_t kind)
 {
     static void *blocks[20000];
-    void *first;
+    void *first, *others[OTHERS];
     int count = 0, early = 0, late = 0;
     int error = door_allocate(&first, BYTES);
+    error = error ? error : others_take(others);
     error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, false);
     error = error ? error : door_free(first);
-    for (; count < 100 && door_allocate(&blocks[count], BYTES) == 0; count++)
+    error = error ? error : others_give(others);
+    for (; count < OTHERS + 1 && door_allocate(&blocks[count], BYTES) == 0; count++)
         early += blocks[count] == first;
     release(streams[kind]);
     DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);

@@ -78,5 +78,5 @@ int program_thread_end(const char *self, const char *door, const char *argument)
     for (int i = 0; i < THREADS; i++)
         errors += run(leave_to_destructor, NULL);
     printf("errors: %d, freed in destructors: %d\n", errors, freed_in_destructor);
-    return 0;
+    return errors != 0 || kept != THREADS || freed_in_destructor != 2 * THREADS;
 }

@@ -73,12 +73,17 @@ static int fake_segment_allocate(void *state, size_t bytes, uint64_t *ret_addres
 static void device_finish(struct fake_backend *fake)
 {
     fake->stamp++;
-    fake->completed = fake->stamp;
+    if (fake->held_at != 0)
+        fake->hangs++;
+    else
+        fake->completed = fake->stamp;
 }
 
 static int fake_segment_free(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
+    if (fake->on_segment_free != NULL)
+        fake->on_segment_free(fake);
     int rc = call_begin(fake, FAKE_SEGMENT_FREE);
     if (rc < 0)
         return call_end(fake, rc);
@@ -109,7 +114,7 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
     fake->fences_recorded++;
     fake->fences_live++;
     *ret_fence = ++fake->stamp;
-    if (fake->complete_at_once)
+    if (fake->complete_at_once && (fake->held_at == 0 || fake->stamp < fake->held_at))
         fake->completed = fake->stamp;
     return call_end(fake, 0);
 }
@@ -125,18 +130,22 @@ static int fake_fence_query(void *state, pool_fence fence)
     return call_end(fake, rc < 0 ? rc : fence <= fake->completed);
 }
 
-static int fake_fence_wait(void *state, pool_fence fence)
+/* Work that never ends is waited for in vain; who would wait for it without a bound hangs. */
+static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct fake_backend *fake = state;
     int rc = call_begin(fake, FAKE_FENCE_WAIT);
+    bool endless = fake->held_at != 0 && fence >= fake->held_at;
     if (rc == 0 && fake->capturing)
         rc = -EBUSY;
-    if (rc == 0 && fake->completed < fence)
+    if (rc == 0 && endless && most_ns == POOL_WAIT_FOREVER)
+        fake->hangs++;
+    if (rc == 0 && !endless && fake->completed < fence)
         fake->completed = fence;
     call_end(fake, rc);
     if (rc == 0 && fake->on_wait != NULL)
         fake->on_wait(fake);
-    return rc;
+    return rc < 0 ? rc : !endless;
 }
 
 static void fake_fence_release(void *state, pool_fence fence)
@@ -160,10 +169,13 @@ static int fake_device_wait(void *state)
     return call_end(fake, rc);
 }
 
-static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value,
+                            bool after_work)
 {
     struct fake_backend *fake = state;
     int rc = call_begin(fake, FAKE_MEMORY_FILL);
+    if (after_work && fake->held_at != 0)
+        fake->hangs++;
     if (rc == 0 && fake->fill_count < FAKE_FILLS_MAX)
         fake->fills[fake->fill_count++] = (struct fake_fill){
             .address = address, .bytes = bytes, .value = value, .completed = fake->completed};
@@ -174,7 +186,8 @@ static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_tot
 {
     struct fake_backend *fake = state;
     *ret_total_bytes = fake->capacity_bytes;
-    *ret_free_bytes = fake->capacity_bytes - fake->used_bytes;
+    *ret_free_bytes = fake->capacity_bytes == 0 ? SIZE_MAX / 2
+                                                : fake->capacity_bytes - fake->used_bytes;
     return 0;
 }
 
@@ -219,6 +232,19 @@ void fake_complete(struct fake_backend *fake)
     pthread_mutex_lock(&fake->mutex);
     fake->completed = fake->stamp;
     pthread_mutex_unlock(&fake->mutex);
+}
+
+void fake_hold(struct fake_backend *fake)
+{
+    pthread_mutex_lock(&fake->mutex);
+    fake->held_at = fake->stamp + 1;
+    pthread_mutex_unlock(&fake->mutex);
+}
+
+void fake_release(struct fake_backend *fake)
+{
+    fake->held_at = 0;
+    fake_complete(fake);
 }
 
 size_t fake_segments_live(const struct fake_backend *fake)

@@ -52,7 +52,8 @@ struct fake_backend {
     uint64_t misalign_bytes; /* added to every segment address */
     uint64_t fail_at;        /* number of the call that fails, from 1; 0: none */
     int fail_error;
-    void (*on_wait)(struct fake_backend *fake); /* called by fence_wait, without a lock */
+    void (*on_wait)(struct fake_backend *fake);         /* called by fence_wait, without a lock */
+    void (*on_segment_free)(struct fake_backend *fake); /* likewise by segment_free */
     void *user;
     /* ---- */
     pthread_mutex_t mutex;
@@ -68,7 +69,9 @@ struct fake_backend {
     struct fake_fill fills[FAKE_FILLS_MAX];
     size_t fill_count;
     uint64_t next_address;
-    unsigned errors; /* contract violations by the pool */
+    unsigned errors;  /* contract violations by the pool */
+    uint64_t held_at; /* fences from this one on are behind work that does not end; 0: none */
+    unsigned hangs;   /* calls that would have waited for such work without a bound */
 };
 
 void fake_init(struct fake_backend *fake);
@@ -79,6 +82,10 @@ struct pool_backend fake_backend(struct fake_backend *fake);
 
 /** Everything recorded so far has completed. */
 void fake_complete(struct fake_backend *fake);
+
+/** A kernel that does not end has been submitted, until fake_release(). */
+void fake_hold(struct fake_backend *fake);
+void fake_release(struct fake_backend *fake);
 
 /** Segments that were taken and not given back. */
 size_t fake_segments_live(const struct fake_backend *fake);

@@ -152,6 +152,7 @@ Test(pressure, growing_by_reallocation_does_not_pile_up_old_blocks, .init = setu
 
 Test(pressure, a_tiny_program_holds_little_more_than_it_needs, .init = setup, .fini = teardown)
 {
+    fake.complete_at_once = true;
     uint64_t held[16] = {0};
     for (int round = 0; round < 100000; round++) {
         int slot = round * 7 % 16;

@@ -39,14 +39,33 @@ static void bound_4_mib(struct pool_config *config)
     config->quarantine_max = 4 * MIB;
 }
 
-Test(quarantine, above_the_bound_an_allocation_waits_and_does_not_grow, .fini = teardown)
+static uint64_t waits(void)
+{
+    return fake.calls[FAKE_FENCE_WAIT] + fake.calls[FAKE_DEVICE_WAIT];
+}
+
+Test(quarantine, above_the_bound_an_allocation_grows_and_does_not_wait, .fini = teardown)
 {
     setup_with(bound_4_mib);
     uint64_t first = take(64 * MIB);
     give(first);
+    cr_assert_eq(fake.calls[FAKE_FENCE_RECORD], 1, "the free has recorded the fence");
+    cr_assert_neq(take_noting(64 * MIB), first);
+    cr_assert_eq(last_outcome, POOL_OUTCOME_MISS);
+    cr_assert_eq(waits(), 0);
+}
+
+Test(quarantine, when_the_driver_refuses_the_fence_of_the_free_is_waited_for, .fini = teardown)
+{
+    setup_with(bound_4_mib);
+    fake.capacity_bytes = 100 * MIB;
+    uint64_t first = take(64 * MIB);
+    give(first);
+    fake_hold(&fake);
     cr_assert_eq(take_noting(64 * MIB), first);
     cr_assert_eq(last_outcome, POOL_OUTCOME_WAITED);
     cr_assert_eq(fake.calls[FAKE_FENCE_WAIT], 1);
+    cr_assert_eq(fake.hangs, 0);
     cr_assert_eq(statistics().waits, 1);
     cr_assert_eq(statistics().reserved_bytes.peak, 64 * MIB);
 }
@@ -62,6 +81,7 @@ static void others_go_on(struct fake_backend *backend)
 Test(quarantine, a_late_waiter_does_not_keep_others_from_reuse, .fini = teardown)
 {
     setup_with(bound_4_mib);
+    fake.capacity_bytes = 100 * MIB;
     give(take(64 * MIB));
     fake.on_wait = others_go_on;
     give(take(64 * MIB));
@@ -110,19 +130,22 @@ Test(quarantine, while_capturing_the_pool_grows_and_retires_nothing, .fini = tea
     cr_assert_eq(take(64 * MIB), first);
 }
 
-Test(quarantine, without_events_the_device_is_waited_for_when_memory_is_needed, .fini = teardown)
+Test(quarantine, without_events_frees_wait_for_the_device, .fini = teardown)
 {
     setup_with(bound_4_mib);
     fake.without_events = true;
     uint64_t first = take(64 * MIB);
     give(first);
-    cr_assert_eq(fake.calls[FAKE_DEVICE_WAIT], 0);
-    cr_assert_eq(take_noting(64 * MIB), first);
-    cr_assert_eq(last_outcome, POOL_OUTCOME_WAITED);
     cr_assert_eq(fake.calls[FAKE_DEVICE_WAIT], 1);
+    fake_hold(&fake);
+    cr_assert_eq(take_noting(64 * MIB), first);
+    cr_assert_eq(last_outcome, POOL_OUTCOME_HIT);
+    fake_release(&fake);
     give(first);
-    cr_assert_eq(take(64 * MIB), first);
+    give(take(1000));
+    cr_assert_eq(fake.calls[FAKE_DEVICE_WAIT], 3);
     cr_assert_eq(fake.calls[FAKE_FENCE_RECORD], 1, "the answer is remembered");
+    cr_assert_eq(fake.hangs, 0);
 }
 
 static void synchronous(struct pool_config *config)
@@ -204,9 +227,8 @@ Test(fill, scrubbing_happens_after_the_fence_and_before_reuse, .fini = teardown)
         give(block.address);
         cr_assert_eq(fake.fill_count, fills, "nothing is written while work may still read it");
         size_t returned;
-        cr_assert_eq(pool_trim(pool, SIZE_MAX / 2, &returned), 0);
-        while (fake.fill_count == fills)
-            take(sizes[index]);
+        cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+        cr_assert_eq(fake.fill_count, fills + 1);
         cr_assert_eq(fake.fills[fills].address, block.address);
         cr_assert_eq(fake.fills[fills].bytes, block.allocated_bytes);
         cr_assert_eq(fake.fills[fills].value, 0);

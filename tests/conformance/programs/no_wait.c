@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Work that does not end before the program goes on: an allocation waits for none of it. Everything
+ * was freed while the device was idle; then a stream is kept busy, or a host function needs a lock
+ * that the allocating thread holds. Blocks of all sizes, by one thread and by several, on a device
+ * with plenty of memory and on a full one, with what is free asked for meanwhile.
+ *
+ * A program that hangs is ended by its alarm. Needs a stream that can be held, so a simulated
+ * device.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "program.h"
+
+#define BLOCKS  64
+#define THREADS 4
+#define MANY    64
+
+static int (*hold)(CUstream);
+static int (*release)(CUstream);
+
+static CUstream busy;
+static void *target; /* of the work that does not end */
+static size_t device_bytes;
+
+static const size_t sizes[] = {600, 30000, 100 << 10, 1 << 20, 3 << 20, 20 << 20};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+/* So many blocks are a small part of the device, and two at least. */
+static int count_for(size_t bytes)
+{
+    size_t most = device_bytes / 64 / bytes;
+    return most > BLOCKS ? BLOCKS : most < 2 ? 2 : (int)most;
+}
+
+static int take(void **blocks, int count, size_t bytes)
+{
+    int errors = 0;
+    for (int i = 0; i < count; i++)
+        errors += door_allocate(&blocks[i], bytes) != 0;
+    return errors;
+}
+
+static int give(void **blocks, int count)
+{
+    int errors = 0;
+    for (int i = 0; i < count; i++)
+        errors += door_free(blocks[i]) != 0;
+    return errors;
+}
+
+static int kernel_begin(void)
+{
+    return hold(busy) + door_fill_async(target, 1, 1000, busy);
+}
+
+static int kernel_end(void)
+{
+    return release(busy) + DRIVER(cuStreamSynchronize)(busy);
+}
+
+static void by_size(size_t bytes)
+{
+    void *blocks[BLOCKS], *more[BLOCKS];
+    size_t free_bytes, total;
+    int count = count_for(bytes);
+    int errors = take(blocks, count, bytes) + give(blocks, count);
+    errors += kernel_begin();
+    errors += take(blocks, count, bytes) + take(more, count, bytes * 3 / 2);
+    errors += door_memory_info(&free_bytes, &total) != 0;
+    errors += kernel_end();
+    errors += give(blocks, count) + give(more, count);
+    printf("%zu bytes: errors %d\n", bytes, errors);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int returned;
+
+static void CUDA_CB give_back(void *unused)
+{
+    pthread_mutex_lock(&lock);
+    atomic_fetch_add(&returned, 1);
+    pthread_mutex_unlock(&lock);
+}
+
+static void beside_a_host_function(size_t bytes)
+{
+    void *blocks[BLOCKS];
+    int count = count_for(bytes);
+    int errors = take(blocks, count, bytes) + give(blocks, count);
+    pthread_mutex_lock(&lock);
+    errors += DRIVER(cuLaunchHostFunc)(busy, give_back, NULL);
+    errors += take(blocks, count, bytes);
+    pthread_mutex_unlock(&lock);
+    errors += DRIVER(cuStreamSynchronize)(busy);
+    errors += give(blocks, count);
+    printf("host function, %zu bytes: errors %d\n", bytes, errors);
+}
+
+static void *churn(void *unused)
+{
+    void *blocks[BLOCKS];
+    intptr_t errors = 0;
+    door_start();
+    for (size_t i = 0; i < SIZES; i++)
+        errors += take(blocks, count_for(sizes[i]), sizes[i]);
+    return (void *)errors;
+}
+
+static void by_threads(void)
+{
+    pthread_t threads[THREADS];
+    intptr_t errors = kernel_begin();
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, churn, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        errors += (intptr_t)result;
+    }
+    errors += kernel_end();
+    printf("%d threads: errors %d\n", THREADS, (int)errors);
+}
+
+/* Until the driver refuses; all of it is freed, and can be had again beside the work. */
+static void on_a_full_device(void)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    int first = 0, second = 0;
+    while (first < MANY && door_allocate(&blocks[first], bytes) == 0)
+        first++;
+    int errors = give(blocks, first) + kernel_begin();
+    while (second < first && door_allocate(&blocks[second], bytes) == 0)
+        second++;
+    errors += kernel_end() + give(blocks, second);
+    printf("a full device: some %d, as many again %d, errors %d\n", first > 0, second == first,
+           errors);
+}
+
+int program_no_wait(const char *self, const char *door, const char *argument)
+{
+    void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
+    size_t free_bytes;
+    *(void **)&hold = dlsym(cuda, "simgpu_hold");
+    *(void **)&release = dlsym(cuda, "simgpu_release");
+    if (!hold || !release)
+        door_skip("the device cannot hold a stream");
+    alarm(120);
+    door_start();
+    door_report("start", door_free(NULL));
+    /* Ordered with no other stream, so that nothing but an allocation can wait. */
+    if (DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING))
+        door_skip("no stream");
+    door_report("target", door_allocate(&target, 1000));
+    door_report("size", door_memory_info(&free_bytes, &device_bytes));
+    on_a_full_device();
+    for (size_t i = 0; i < SIZES; i++)
+        by_size(sizes[i]);
+    for (size_t i = 0; i < SIZES; i++)
+        beside_a_host_function(sizes[i]);
+    by_threads();
+    printf("host functions: %d\n", atomic_load(&returned));
+    return 0;
+}
