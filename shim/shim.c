@@ -36,7 +36,7 @@ const struct options *shim_options(void)
 /* One line for each bad option: the user wrote it and would wait for its effect in vain. */
 static void complain(void *state, const char *line)
 {
-    char text[OPTIONS_LINE_BYTES + 16];
+    static char text[OPTIONS_LINE_BYTES + 16]; /* guarded by start_lock */
     int length = snprintf(text, sizeof(text), "cupool: %s\n", line);
     if (length > 0)
         say(text);

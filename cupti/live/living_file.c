@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/base/file_space.h"
+#include "cupti/base/pages.h"
 
 #define CREATE_TRIES  8
 #define VISIT_BYTES   4096
@@ -30,16 +31,24 @@ static bool is_private(const struct stat *status, mode_t type)
 
 int living_directory_open(const char *where, bool create)
 {
-    char path[PATH_MAX];
+    char name[32];
     struct stat status;
+    int parent = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC), directory, error = 0;
 
-    if ((size_t)snprintf(path, sizeof path, "%s/cupool-%u", where, geteuid()) >= sizeof path)
-        return -ENAMETOOLONG;
-    if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+    if (parent < 0)
         return -errno;
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (directory < 0)
-        return -errno;
+    snprintf(name, sizeof name, "cupool-%u", geteuid());
+    if (create && mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+        error = -errno;
+    directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (directory < 0 && error == 0)
+        error = -errno;
+    close(parent);
+    if (error < 0) {
+        if (directory >= 0)
+            close(directory);
+        return error;
+    }
     if (fstat(directory, &status) == 0 && is_private(&status, S_IFDIR))
         return directory;
     close(directory);
@@ -157,14 +166,12 @@ void living_files_visit(int directory, const char *prefix,
                         void (*visit)(void *state, int file, const char *name), void *state)
 {
     struct visit request = {directory, prefix, visit, state};
-    _Alignas(8) char buffer[VISIT_BYTES];
+    char *buffer = pages_map(VISIT_BYTES);
+    long bytes = buffer && lseek(directory, 0, SEEK_SET) == 0 ? 1 : 0;
 
-    if (lseek(directory, 0, SEEK_SET) < 0)
-        return;
-    for (int i = 0; i < VISIT_BUFFERS; i++) {
-        long bytes = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (bytes <= 0)
-            return;
+    for (int i = 0; i < VISIT_BUFFERS && bytes > 0; i++) {
+        bytes = syscall(SYS_getdents64, directory, buffer, VISIT_BYTES);
         visit_entries(&request, buffer, bytes);
     }
+    pages_unmap(buffer, VISIT_BYTES);
 }

@@ -252,54 +252,36 @@ static inline bool is_outermost(const struct registers *registers, struct unwind
 #endif
 }
 
-/** Out of line: bounds_learn is not to be as large as the walk. */
-__attribute__((noinline)) static bool step_apart(struct registers *registers,
-                                                 struct readable *readable, struct unwind_rule rule)
-{
-    return rule_step(registers, readable, rule);
-}
-
 /**
  * Tries to learn that this is the thread's own stack: by described frames alone, up to what is
  * known already or to the outermost one. The frames of a signal handler may be on another stack.
  */
-__attribute__((noinline)) static void bounds_learn(struct registers registers,
-                                                   struct readable readable)
+__attribute__((noinline)) static void bounds_learn(struct registers *registers,
+                                                   struct readable *readable)
 {
-    uintptr_t begin = registers.sp;
+    uintptr_t begin = registers->sp;
 
     for (unsigned i = 0; i < STEPS_LEARNING; i++) {
-        struct unwind_rule rule = rule_get(registers.pc - !registers.is_exact);
+        struct unwind_rule rule = rule_get(registers->pc - !registers->is_exact);
 
-        if (stack_bounds_end(registers.sp) || is_outermost(&registers, rule)) {
-            stack_bounds_learn(begin, registers.sp);
+        if (stack_bounds_end(registers->sp) || is_outermost(registers, rule)) {
+            stack_bounds_learn(begin, registers->sp);
             return;
         }
-        if (rule.kind == UNWIND_SIGNAL || !step_apart(&registers, &readable, rule) ||
-            readable.is_guess)
+        if (rule.kind == UNWIND_SIGNAL || !rule_step(registers, readable, rule) ||
+            readable->is_guess)
             break;
     }
     stack_bounds_learn(begin, 0);
 }
 
-/** What can be read of a stack that is not known to be the thread's own. */
-__attribute__((noinline)) static void readable_learn(const struct registers *registers,
-                                                     struct readable *ret_readable)
+/** What can be read of a stack that is not known to be the thread's own: the page it is on. */
+static struct readable readable_here(uintptr_t stack_pointer)
 {
-    uintptr_t end;
+    uintptr_t page_end = (stack_pointer | (STACK_PAGE_BYTES - 1)) + 1;
 
-    *ret_readable = (struct readable){.begin = registers->sp,
-                                      .last = (registers->sp | (STACK_PAGE_BYTES - 1)) + 1 -
-                                              sizeof(uintptr_t),
-                                      .most = UINTPTR_MAX};
-    if (!stack_bounds_wanted())
-        return;
-    bounds_learn(*registers, *ret_readable);
-    end = stack_bounds_end(registers->sp);
-    if (!end)
-        return;
-    ret_readable->last = end - sizeof(uintptr_t);
-    ret_readable->most = end;
+    return (struct readable){
+        .begin = stack_pointer, .last = page_end - sizeof(uintptr_t), .most = UINTPTR_MAX};
 }
 
 __attribute__((noinline)) void unwind_walk(struct unwind *unwind)
@@ -311,12 +293,18 @@ __attribute__((noinline)) void unwind_walk(struct unwind *unwind)
     REGISTERS_HERE(&registers);
     unwind->count = 0;
     unwind->stopped = false;
-    readable.begin = registers.sp;
     readable.most = stack_bounds_end(registers.sp);
-    readable.last = readable.most - sizeof(uintptr_t);
-    if (__builtin_expect(!readable.most, 0)) {
+    if (__builtin_expect(!readable.most && stack_bounds_wanted(), 0)) {
         copy = registers;
-        readable_learn(&copy, &readable);
+        readable = readable_here(registers.sp);
+        bounds_learn(&copy, &readable);
+        readable.most = stack_bounds_end(registers.sp);
+    }
+    if (__builtin_expect(readable.most != 0, 1)) {
+        readable.begin = registers.sp;
+        readable.last = readable.most - sizeof(uintptr_t);
+    } else {
+        readable = readable_here(registers.sp);
     }
     for (;;) {
         uintptr_t code = registers.pc - !registers.is_exact;

@@ -45,9 +45,9 @@ static uint64_t trace_limit(void)
     return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
 }
 
-static struct trace_writer *writer_open(const char *pattern)
+static struct trace_writer *writer_open_locked(const char *pattern)
 {
-    char path[PATH_BYTES], line[PATH_BYTES + 64];
+    static char path[PATH_BYTES], line[PATH_BYTES + 64]; /* guarded by open_lock */
     struct trace_writer *writer = NULL;
     int error = trace_path_expand(pattern, path, sizeof(path));
     if (error == 0)
@@ -66,11 +66,11 @@ void record_open(void)
     const char *pattern = shim_options()->trace;
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
-        char command[COMMAND_BYTES];
+        static char command[COMMAND_BYTES];
         record_command_line(command, sizeof(command));
         live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
-            struct trace_writer *writer = writer_open(pattern);
+            struct trace_writer *writer = writer_open_locked(pattern);
             if (writer)
                 record_process(writer, command);
             atomic_store(&record_trace, writer);
