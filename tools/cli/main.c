@@ -4,8 +4,10 @@
  */
 #include "tools/cli/verb.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,7 +108,7 @@ static int help(int argc, char **argv)
     return EXIT_FINE;
 }
 
-int main(int argc, char **argv)
+static int command_run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     const struct verb *verb;
@@ -125,4 +127,28 @@ int main(int argc, char **argv)
     if (!verb)
         return verb_error(NULL, EXIT_TROUBLE, "%s: no such verb: see 'cupool --help'", name);
     return verb->run(argc - 1, argv + 1);
+}
+
+/** What could not be written is a failure, whatever the verb made of it. */
+static int output_close(const char *verb, int exit_code)
+{
+    bool failed = ferror(stdout);
+
+    if ((fclose(stdout) == 0 && !failed) || errno == EBADF)
+        return exit_code;
+    if (exit_code != EXIT_FINE && exit_code != EXIT_FOUND)
+        return exit_code; /* the verb has said what */
+    return verb_error(verb, EXIT_TROUBLE, "standard output: cannot write");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 && verb_find(argv[1]) ? argv[1] : NULL;
+    bool is_run = name && !strcmp(name, "run");
+    int exit_code = command_run(argc, argv);
+
+    /* The exit code of `run` is the program's, and so is what was written. */
+    if (is_run && exit_code != EXIT_FINE)
+        return exit_code;
+    return output_close(name, exit_code);
 }
