@@ -73,6 +73,10 @@ static void known_fill(struct known *known, const struct trace_site *site)
         debug_info_frames(elf_module_debug_info(module), site->offset, frame_add, known);
     if (!known->frames && name)
         frame_add(known, name, NULL, 0);
+    /* Where debug information has no name the symbol table may: of the frame that is no inlined
+     * one, which is the last. */
+    if (known->frames && name && !known->frame[known->frames - 1].function)
+        known->frame[known->frames - 1].function = name_plain(name);
     known->symbol.frame = known->frame;
     known->symbol.frames = known->frames;
 }
