@@ -33,7 +33,7 @@
 
 _Atomic(struct trace_writer *) record_trace;
 atomic_bool record_opened;
-_Atomic uint64_t record_next_tick_ns = TICK_NS;
+_Atomic uint64_t record_next_tick_ns; /* the first call is due */
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint api_ids[HOOK_COUNT];
@@ -145,14 +145,23 @@ static void emit_block(const struct call *call, enum trace_event kind,
     trace_writer_emit(call->writer, &record);
 }
 
+/* The end of this call publishes what a reader would otherwise not see until the next one. */
+static void live_note(const struct call *call, int64_t bytes)
+{
+    if (live_is_on() && live_moved(bytes, call->begin_ns))
+        atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
+}
+
 void record_allocate(const struct call *call, const struct record_block *block)
 {
+    live_note(call, (int64_t)block->allocated_bytes);
     if (call->writer)
         emit_block(call, TRACE_EVENT_ALLOCATE, block, block->allocated_bytes);
 }
 
 void record_free(const struct call *call, const struct record_block *block)
 {
+    live_note(call, -(int64_t)block->allocated_bytes);
     if (call->writer)
         emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
 }
@@ -321,7 +330,8 @@ void record_tick(uint64_t now_ns)
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
     mark_signal_flush(trace());
-    live_publish();
+    if (!live_publish())
+        atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
     if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
         atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
         record_all_counters();
