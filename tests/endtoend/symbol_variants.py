@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One program built in many ways: each is named by function, file and line as far as it can be."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -54,12 +55,30 @@ def check(machine, cuda, name, compiler, options, has_lines):
     return 1
 
 
+def check_text(machine):
+    """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
+    folder = os.fsencode(machine.scratch) + b"/b\xffd"
+    os.mkdir(folder)
+    program = folder + b"/program"
+    shutil.copy(machine.scratch / "O2" / "program", program)
+    trace = machine.scratch / "text.cupool"
+    preload.expect_equal("text: exit", machine.run([program], preload=True, CUPOOL=f"trace:{trace}").returncode, 0)
+    modules = {site["module"] for site in machine.report(trace)["sites"]}
+    preload.expect_equal("json", modules, {f"{machine.scratch}/b\ufffdd/program"})
+    for form in ("csv", "openmetrics", "markdown", "perfetto", "folded"):
+        told = machine.run([str(machine.cupool), "report", "-f", form, str(trace)]).stdout
+        told.decode()  # fails where it is no UTF-8
+    csv = machine.run([str(machine.cupool), "report", "-f", "csv", str(trace)]).stdout.decode()
+    preload.expect("b\ufffdd/program" in csv, "csv: U+FFFD")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     cuda = subprocess.run([str(pathlib.Path(__file__).resolve().parents[2] / "tools" / "find-cuda"), ""],
                           stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     checked = sum(check(machine, cuda, name, *variant) for name, variant in VARIANTS.items()
                   if shutil.which(variant[0]))
+    check_text(machine)
     preload.expect(checked >= 8, f"only {checked} variants were built")
     print(f"{checked} variants")
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/json_text.h"
 #include "tools/base/outfile.h"
 
 #define SCHEMA  "cupool.baseline/1"
@@ -23,21 +24,12 @@ json_t *metric_json(enum metric_unit unit, uint64_t value)
     return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
 }
 
-/** Text that is no UTF-8 is written with every odd byte as a question mark. */
+/** As it is where it can be, for names are compared with those of later records. */
 static json_t *text_json(const char *text)
 {
     json_t *string = json_string(text);
-    char *plain;
 
-    if (string)
-        return string;
-    plain = strdup(text);
-    for (char *at = plain; at && *at; at++)
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    string = plain ? json_string(plain) : NULL;
-    free(plain);
-    return string;
+    return string ? string : json_text(text);
 }
 
 static json_t *metrics_json(const struct snapshot *snapshot)

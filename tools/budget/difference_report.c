@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tools/json_text.h"
 #include "tools/base/text_table.h"
 
 #define TOP_DEFAULT 10
@@ -293,9 +294,7 @@ static json_t *pair_json(enum metric_unit unit, uint64_t before, uint64_t after)
 
 static json_t *text_or_null(const char *text)
 {
-    json_t *string = json_string(text);
-
-    return string ? string : json_null(); /* not UTF-8 */
+    return text ? json_text(text) : json_null();
 }
 
 static void site_name_set(json_t *object, const struct snapshot_site *site, uint64_t line)

@@ -4,14 +4,14 @@
  */
 #include "tools/report/report_json_parts.h"
 
+#include "tools/json_text.h"
+
 #define SPANS_SHOWN 100
 #define STEPS_SHOWN 1000
 
 json_t *report_json_text(const char *text)
 {
-    json_t *string = text ? json_string(text) : NULL;
-
-    return string ? string : json_null(); /* also for text that is not UTF-8 */
+    return text ? json_text(text) : json_null();
 }
 
 json_t *report_json_integer(uint64_t value)
