@@ -285,7 +285,7 @@ static bool version_is_known(void)
 
 static void start(activity_look_up *look_up)
 {
-    char path[PATH_MAX] = "";
+    static char path[PATH_MAX]; /* a process starts once */
     int r = activity_library_open(look_up, &cupti, path, sizeof path), result;
 
     library_id = *path ? trace_writer_string(trace, path) : 0;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/pages.h"
+
 static const char *const names[] = {"libcupti.so.13", "libcupti.so.12"};
 
 /** Where libcupti lies, seen from the folder of a libcudart, and from a toolkit's. */
@@ -32,14 +34,14 @@ static void *by_name(int flags)
 
 static void *in_folder(const char *folder, const char *const *below, size_t count)
 {
-    char path[PATH_MAX];
+    char *path = pages_map(PATH_MAX);
     void *library = NULL;
 
-    for (size_t i = 0; i < count && !library; i++)
+    for (size_t i = 0; path && i < count && !library; i++)
         for (size_t k = 0; k < COUNT(names) && !library; k++)
-            if (snprintf(path, sizeof path, "%s%s/%s", folder, below[i], names[k]) <
-                (int)sizeof path)
+            if (snprintf(path, PATH_MAX, "%s%s/%s", folder, below[i], names[k]) < PATH_MAX)
                 library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    pages_unmap(path, PATH_MAX);
     return library;
 }
 
@@ -59,17 +61,18 @@ static int runtime_folder(struct dl_phdr_info *info, size_t bytes, void *ret)
 static void *library_find(void)
 {
     static const char *const variables[] = {"CUDA_HOME", "CUDA_PATH"};
-    char folder[PATH_MAX];
+    char *folder = pages_map(PATH_MAX);
     void *library = by_name(RTLD_NOLOAD);
 
     if (!library)
         library = by_name(0);
-    if (!library && dl_iterate_phdr(runtime_folder, folder))
+    if (!library && folder && dl_iterate_phdr(runtime_folder, folder))
         library = in_folder(folder, beside_runtime, COUNT(beside_runtime));
     for (size_t i = 0; i < COUNT(variables) && !library; i++)
         if (getenv(variables[i]) && *getenv(variables[i]))
             library = in_folder(getenv(variables[i]), in_toolkit, COUNT(in_toolkit));
     dlerror(); /* what was tried is not the program's business */
+    pages_unmap(folder, PATH_MAX);
     return library;
 }
 

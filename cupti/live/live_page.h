@@ -20,6 +20,7 @@
 #define LIVE_PAGE_PREFIX   "live."
 #define LIVE_PAGE_PLACE    "/dev/shm" /* where both sides look unless told otherwise */
 #define LIVE_NAME_BYTES    32
+#define LIVE_FILE_BYTES    48 /* of the file's name: live.PID.NAMESPACE */
 #define LIVE_FIGURES_MAX   48
 #define LIVE_CONTEXTS_MAX  32
 #define LIVE_KINDS_MAX     16
@@ -55,7 +56,8 @@ struct live_page {
     uint64_t start_realtime_ns, update_realtime_ns;
     uint64_t updates;
     uint32_t figures, contexts; /* of the arrays below, in use */
-    uint32_t pooled, zero;      /* 0: observed only */
+    uint32_t pooled;            /* 0: observed only */
+    uint32_t pid_namespace;     /* inode of the namespace that the pid is of; 0: not known */
     char command[LIVE_COMMAND_BYTES];
     struct live_name name[LIVE_FIGURES_MAX];
     struct live_kind kind[LIVE_KINDS_MAX];

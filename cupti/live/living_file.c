@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "cupti/base/file_space.h"
+#include "cupti/base/pages.h"
 
 #define CREATE_TRIES  8
 #define VISIT_BYTES   4096
 #define VISIT_BUFFERS 256 /* of VISIT_BYTES: directory entries looked at in one visit */
-#define PATH_BYTES    1152
 
 /* Numbers of places. */
 enum { PLACE_GIVEN, PLACE_RUNTIME, PLACE_OF_USER, PLACE_OTHERS, PLACES = PLACE_OTHERS + 8 };
@@ -32,38 +32,43 @@ static bool is_private(const struct stat *status, mode_t type)
            !(status->st_mode & 077);
 }
 
+/** A directory of the user: its name in another one, which is there already. */
+struct place {
+    const char *parent;
+    char user[32]; /* room for a parent */
+    char name[32];
+};
+
 /**
  * The places a directory of this user may have, in the order they are tried: another user may have
  * taken the first names. Errors: -ENOENT there are no more; -EAGAIN there is none of this number.
  */
-static int place_path(const char *where, unsigned number, char *ret_path, size_t path_bytes)
+static int place_find(const char *where, unsigned number, struct place *ret_place)
 {
     const char *runtime = number == PLACE_RUNTIME ? getenv("XDG_RUNTIME_DIR") : NULL;
-    int length;
 
     if (number >= PLACES)
         return -ENOENT;
     if (number == PLACE_RUNTIME && (!runtime || *runtime != '/'))
         return -EAGAIN;
-    if (number == PLACE_OF_USER)
-        length = snprintf(ret_path, path_bytes, "/run/user/%u/cupool-%u", geteuid(), geteuid());
-    else if (number < PLACE_OTHERS)
-        length = snprintf(ret_path, path_bytes, "%s/cupool-%u", runtime ? runtime : where,
-                          geteuid());
+    snprintf(ret_place->user, sizeof ret_place->user, "/run/user/%u", geteuid());
+    ret_place->parent = number == PLACE_OF_USER ? ret_place->user : runtime ? runtime : where;
+    if (number < PLACE_OTHERS)
+        snprintf(ret_place->name, sizeof ret_place->name, "cupool-%u", geteuid());
     else
-        length = snprintf(ret_path, path_bytes, "%s/cupool-%u.%u", where, geteuid(),
-                          number - PLACE_OTHERS + 1);
-    return (size_t)length < path_bytes ? 0 : number ? -EAGAIN : -ENAMETOOLONG;
+        snprintf(ret_place->name, sizeof ret_place->name, "cupool-%u.%u", geteuid(),
+                 number - PLACE_OTHERS + 1);
+    return 0;
 }
 
-/** The directory of that path. Errors: -EACCES the name is taken; others as the system said. */
-static int place_open(const char *path, bool create)
+static int place_open_at(int parent, const char *name, bool create)
 {
     struct stat status;
+    int directory;
 
-    if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+    if (create && mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
         return -errno;
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (directory < 0)
         return errno == ENOTDIR || errno == ELOOP ? -EACCES : -errno;
     if (fstat(directory, &status) == 0 && is_private(&status, S_IFDIR))
@@ -72,15 +77,28 @@ static int place_open(const char *path, bool create)
     return -EACCES;
 }
 
+/** The directory of a place. Errors: -EACCES the name is taken; others as the system said. */
+static int place_open(const char *where, unsigned number, bool create)
+{
+    struct place place;
+    int r = place_find(where, number, &place), parent;
+
+    if (r < 0)
+        return r;
+    parent = open(place.parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return -errno;
+    r = place_open_at(parent, place.name, create);
+    close(parent);
+    return r;
+}
+
 int living_directory_open(const char *where, bool create)
 {
-    char path[PATH_BYTES];
     int first = 0;
 
     for (unsigned number = 0; number < PLACES; number++) {
-        int r = place_path(where, number, path, sizeof path);
-        if (r == 0)
-            r = place_open(path, create);
+        int r = place_open(where, number, create);
         if (r >= 0)
             return r;
         if (number == 0)
@@ -94,16 +112,10 @@ int living_directory_open(const char *where, bool create)
 
 int living_directory_next(const char *where, unsigned *number)
 {
-    char path[PATH_BYTES];
-
-    for (; *number < PLACES; (*number)++) {
-        int r = place_path(where, *number, path, sizeof path);
-        if (r == 0)
-            r = place_open(path, false);
-        if (r >= 0) {
-            (*number)++;
+    while (*number < PLACES) {
+        int r = place_open(where, (*number)++, false);
+        if (r >= 0)
             return r;
-        }
     }
     return -ENOENT;
 }
@@ -112,8 +124,9 @@ bool living_directory_is_taken(const char *where, char *ret_path, size_t path_by
                                uid_t *ret_owner)
 {
     struct stat status;
+    int length = snprintf(ret_path, path_bytes, "%s/cupool-%u", where, geteuid());
 
-    if (place_path(where, 0, ret_path, path_bytes) < 0 || lstat(ret_path, &status) < 0 ||
+    if ((size_t)length >= path_bytes || lstat(ret_path, &status) < 0 ||
         is_private(&status, S_IFDIR))
         return false;
     *ret_owner = status.st_uid;
@@ -254,14 +267,12 @@ void living_files_visit(int directory, const char *prefix,
                         void (*visit)(void *state, int file, const char *name), void *state)
 {
     struct visit request = {directory, prefix, visit, state};
-    _Alignas(8) char buffer[VISIT_BYTES];
+    char *buffer = pages_map(VISIT_BYTES);
+    long bytes = buffer && lseek(directory, 0, SEEK_SET) == 0 ? 1 : 0;
 
-    if (lseek(directory, 0, SEEK_SET) < 0)
-        return;
-    for (int i = 0; i < VISIT_BUFFERS; i++) {
-        long bytes = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (bytes <= 0)
-            return;
+    for (int i = 0; i < VISIT_BUFFERS && bytes > 0; i++) {
+        bytes = syscall(SYS_getdents64, directory, buffer, VISIT_BYTES);
         visit_entries(&request, buffer, bytes);
     }
+    pages_unmap(buffer, VISIT_BYTES);
 }

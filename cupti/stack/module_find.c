@@ -64,9 +64,13 @@ static bool module_contains(const struct dl_phdr_info *info, uint64_t address)
 
 static void module_describe(const struct dl_phdr_info *info, struct module_place *ret_place)
 {
+    const char *name = info->dlpi_name ? info->dlpi_name : "";
+    size_t length = strnlen(name, sizeof ret_place->path - 1);
     uint64_t end = 0;
 
-    snprintf(ret_place->path, sizeof ret_place->path, "%s", info->dlpi_name ? info->dlpi_name : "");
+    /* Copied by hand, as in all that a site's first call does: printing takes 2 KiB of stack. */
+    memcpy(ret_place->path, name, length);
+    ret_place->path[length] = '\0';
     ret_place->build_id[0] = '\0';
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];

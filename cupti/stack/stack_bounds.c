@@ -1,127 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See stack_bounds.h. System calls are made directly: the C library's functions are points where a
- * thread may be cancelled.
+ * See stack_bounds.h. glibc begins a thread below its control block and the static thread-local
+ * storage, the kernel begins the main thread at __libc_stack_end. Only the distance tells such a
+ * beginning from that of a coroutine, whose stack may lie below in the same mapping.
+ *
+ * System calls are made directly: the C library's functions are points where a thread may be
+ * cancelled.
  */
 #include "cupti/stack/stack_bounds.h"
 
-#include <fcntl.h>
+#include <errno.h>
+#include <link.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <string.h>
+#include <signal.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#define LOOKS_MOST 64
-/* The kernel keeps at least 128 MiB below the main stack's end free of other mappings. */
-#define MAIN_BYTES (UINT64_C(8) << 20)
-#define LINE_BYTES 128
+#include "cupti/stack/module_symbol.h"
+
+#define LOOKS_MOST  64
+#define PAGES_MOST  16384 /* looked at in one go: 64 MiB */
+#define SPARE_BYTES 4096  /* of static thread-local storage that no module has yet */
+#define MAIN_BYTES  128   /* from the main thread's outermost frame to its arguments */
 
 struct bounds {
-    uintptr_t low, high;                 /* of the thread's own stack; 0: not looked */
-    uintptr_t foreign_low, foreign_high; /* of the last stack that is not its own */
-    unsigned looks;
+    uintptr_t low, high; /* known of the thread's own stack; 0: nothing yet */
+    unsigned looks;      /* that taught nothing */
 };
 
 static __thread struct bounds bounds __attribute__((tls_model("initial-exec")));
 
-struct mapping {
-    uintptr_t low, high;
-    bool is_main_stack;
-};
-
-static const char *hex_read(const char *text, uintptr_t *ret_value)
+static int module_storage_add(struct dl_phdr_info *info, size_t bytes, void *state)
 {
-    uintptr_t value = 0;
+    uintptr_t *sum = state;
 
-    for (;; text++) {
-        if (*text >= '0' && *text <= '9')
-            value = value << 4 | (uintptr_t)(*text - '0');
-        else if (*text >= 'a' && *text <= 'f')
-            value = value << 4 | (uintptr_t)(*text - 'a' + 10);
-        else
-            break;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+            *sum += info->dlpi_phdr[i].p_memsz + info->dlpi_phdr[i].p_align;
+    return 0;
+}
+
+/** The end of the own stack that begins at an address; 0: no thread begins there. */
+static uintptr_t own_end(uintptr_t outermost)
+{
+    uintptr_t control = (uintptr_t)pthread_self(), storage = SPARE_BYTES;
+    void *const *main_end;
+
+    if (control > outermost) {
+        dl_iterate_phdr(module_storage_add, &storage);
+        if (control - outermost <= storage)
+            return control;
     }
-    *ret_value = value;
-    return text;
-}
-
-/** Whether a line of the list is the mapping of an address. */
-static bool line_match(const char *line, uintptr_t address, struct mapping *ret_mapping)
-{
-    uintptr_t low, high;
-    const char *end = hex_read(line, &low);
-
-    if (*end != '-')
-        return false;
-    hex_read(end + 1, &high);
-    if (address < low || address >= high)
-        return false;
-    *ret_mapping = (struct mapping){low, high, strstr(line, " [stack]") != NULL};
-    return true;
-}
-
-static bool mapping_search(int file, uintptr_t address, struct mapping *ret_mapping)
-{
-    char part[2048], line[LINE_BYTES];
-    size_t length = 0;
-    long got;
-
-    while ((got = syscall(SYS_read, file, part, sizeof part)) > 0)
-        for (long i = 0; i < got; i++) {
-            if (part[i] != '\n') {
-                if (length + 1 < sizeof line)
-                    line[length++] = part[i];
-                continue;
-            }
-            line[length] = '\0';
-            length = 0;
-            if (line_match(line, address, ret_mapping))
-                return true;
-        }
-    return false;
-}
-
-static bool mapping_find(uintptr_t address, struct mapping *ret_mapping)
-{
-    long file = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    bool found;
-
-    if (file < 0)
-        return false;
-    found = mapping_search((int)file, address, ret_mapping);
-    syscall(SYS_close, file);
-    return found;
-}
-
-static uintptr_t look(uintptr_t stack_pointer)
-{
-    uintptr_t control = (uintptr_t)pthread_self();
-    struct mapping mapping;
-
-    if (bounds.looks++ >= LOOKS_MOST || !mapping_find(stack_pointer, &mapping))
-        return 0;
-    if (mapping.is_main_stack) {
-        bounds.high = mapping.high;
-        bounds.low = mapping.high - MAIN_BYTES < mapping.low ? mapping.high - MAIN_BYTES
-                                                             : mapping.low;
-        return bounds.high;
-    }
-    if (control > stack_pointer && control <= mapping.high) {
-        bounds.low = mapping.low;
-        bounds.high = control;
-        return bounds.high;
-    }
-    bounds.foreign_low = mapping.low;
-    bounds.foreign_high = mapping.high;
+    main_end = module_symbol_find("__libc_stack_end");
+    if (main_end && (uintptr_t)*main_end - outermost <= MAIN_BYTES)
+        return (uintptr_t)*main_end;
     return 0;
 }
 
 uintptr_t stack_bounds_end(uintptr_t stack_pointer)
 {
-    if (__builtin_expect(stack_pointer >= bounds.low && stack_pointer < bounds.high, 1))
-        return bounds.high;
-    if (stack_pointer >= bounds.foreign_low && stack_pointer < bounds.foreign_high)
-        return 0;
-    return look(stack_pointer);
+    return stack_pointer >= bounds.low && stack_pointer < bounds.high ? bounds.high : 0;
+}
+
+bool stack_bounds_wanted(void)
+{
+    return bounds.looks < LOOKS_MOST;
+}
+
+void stack_bounds_learn(uintptr_t stack_pointer, uintptr_t outermost)
+{
+    uintptr_t low = stack_pointer & ~(uintptr_t)(STACK_PAGE_BYTES - 1);
+    uintptr_t high = stack_bounds_end(outermost), upper = high ? bounds.low : outermost;
+
+    bounds.looks++;
+    if (!high && outermost)
+        high = own_end(outermost);
+    if (!high || upper < low || (upper - low) / STACK_PAGE_BYTES > PAGES_MOST)
+        return;
+    for (uintptr_t page = low; page < upper; page += STACK_PAGE_BYTES)
+        if (!stack_page_is_readable(page))
+            return;
+    bounds = (struct bounds){low, high, 0};
+}
+
+bool stack_page_is_readable(uintptr_t address)
+{
+    int saved_errno = errno;
+    /* Reads a signal set of 8 bytes, then refuses the first argument. */
+    bool readable = syscall(SYS_rt_sigprocmask, ~0, address & ~(uintptr_t)7, NULL, 8) < 0 &&
+                    errno == EINVAL;
+
+    errno = saved_errno;
+    return readable;
+}
+
+bool stack_word_copy(uintptr_t address, uintptr_t *ret_word)
+{
+    int saved_errno = errno;
+    uintptr_t word;
+    struct iovec here = {&word, sizeof word}, there = {(void *)address, sizeof word};
+    bool copied = syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) ==
+                  (long)sizeof word;
+
+    errno = saved_errno;
+    if (copied)
+        *ret_word = word;
+    return copied;
 }

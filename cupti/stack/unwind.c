@@ -13,10 +13,14 @@
 #include "cupti/stack/stack_bounds.h"
 #include "cupti/stack/unwind_rules.h"
 
-#define ENTRIES     8192 /* power of two */
-#define WAYS        4    /* entries an address may be in: one cache line */
-#define STEPS_BELOW 32   /* frames between the walk and the first one wanted */
-#define EPOCH_SHIFT 48   /* code addresses have 47 bits */
+#define ENTRIES        8192 /* power of two */
+#define WAYS           4    /* entries an address may be in: one cache line */
+#define STEPS_BELOW    32   /* frames between the walk and the first one wanted */
+#define STEPS_LEARNING 4096
+#define EPOCH_SHIFT    48 /* code addresses have 47 bits */
+
+/* The walk is one loop, with the registers it follows in registers of the processor. */
+#define FAST __attribute__((always_inline)) static inline
 
 struct entry {
     atomic_ullong check; /* key ^ rule */
@@ -102,27 +106,59 @@ bool unwind_refresh(void)
 
 struct registers {
     uintptr_t pc, sp, bp;
-    uintptr_t end; /* of the stack */
     bool is_exact; /* pc is the next instruction, not one behind a call */
 };
 
-/** A word of the stack, in other functions' frames. False: it is not on the stack. */
-__attribute__((no_sanitize_address)) static inline bool word_get(const struct registers *registers,
-                                                                 uintptr_t address,
-                                                                 uintptr_t *ret_word)
+/** What can be read of the stack. Apart from the registers, which stay in the processor's. */
+struct readable {
+    uintptr_t begin, last; /* words, as they are */
+    uintptr_t most;        /* end of the stack; UINTPTR_MAX: not known */
+    bool is_guess;         /* a frame had no description: no address is to be relied on */
+};
+
+/** A word outside of what is known to be readable. */
+__attribute__((noinline, cold, no_sanitize_address)) static bool word_get_far(
+    struct readable *readable, uintptr_t address, uintptr_t *ret_word)
 {
-    if (address < registers->sp || address > registers->end - sizeof(uintptr_t) ||
-        address % sizeof(uintptr_t))
+    uintptr_t page = address & ~(uintptr_t)(STACK_PAGE_BYTES - 1);
+
+    if (address >= readable->most || address % sizeof(uintptr_t))
         return false;
+    if (readable->is_guess)
+        return stack_word_copy(address, ret_word);
+    if (!stack_page_is_readable(address))
+        return false;
+    if (page != readable->last + sizeof(uintptr_t))
+        readable->begin = page;
+    readable->last = page + STACK_PAGE_BYTES - sizeof(uintptr_t);
+    *ret_word = *(const volatile uintptr_t *)address;
+    return true;
+}
+
+/** A word of the stack, in other functions' frames. False: it is not on the stack. */
+__attribute__((no_sanitize_address)) FAST bool word_get(const struct registers *registers,
+                                                        struct readable *readable,
+                                                        uintptr_t address, uintptr_t *ret_word)
+{
+    if (address < registers->sp)
+        return false;
+    if (__builtin_expect(address < readable->begin || address > readable->last, 0)) {
+        uintptr_t word;
+        bool found = word_get_far(readable, address, &word);
+
+        if (found)
+            *ret_word = word;
+        return found;
+    }
     *ret_word = *(const volatile uintptr_t *)address;
     return true;
 }
 
 /** Moves to a frame above this one. */
-static inline bool frame_enter(struct registers *registers, uintptr_t pc, uintptr_t sp,
-                               uintptr_t bp)
+FAST bool frame_enter(struct registers *registers, const struct readable *readable, uintptr_t pc,
+                      uintptr_t sp, uintptr_t bp)
 {
-    if (sp <= registers->sp || sp > registers->end || !pc)
+    if (sp <= registers->sp || sp > readable->most || !pc)
         return false;
     registers->pc = pc;
     registers->sp = sp;
@@ -132,31 +168,36 @@ static inline bool frame_enter(struct registers *registers, uintptr_t pc, uintpt
 }
 
 /** By the chain of frame pointers: the caller's is stored there, the return address above it. */
-static bool frame_pointer_step(struct registers *registers)
+FAST bool frame_pointer_step(struct registers *registers, struct readable *readable)
 {
     uintptr_t bp, pc;
 
-    return word_get(registers, registers->bp, &bp) &&
-           word_get(registers, registers->bp + sizeof bp, &pc) &&
-           frame_enter(registers, pc, registers->bp + 2 * sizeof bp, bp);
+#if defined(__x86_64__) /* elsewhere every function has a frame pointer, by convention */
+    readable->is_guess = true;
+    readable->begin = UINTPTR_MAX;
+#endif
+    return word_get(registers, readable, registers->bp, &bp) &&
+           word_get(registers, readable, registers->bp + sizeof bp, &pc) &&
+           frame_enter(registers, readable, pc, registers->bp + 2 * sizeof bp, bp);
 }
 
 #if defined(__x86_64__)
 
-static bool signal_step(struct registers *registers)
+FAST bool signal_step(struct registers *registers, struct readable *readable)
 {
     const uintptr_t at = registers->sp + offsetof(ucontext_t, uc_mcontext.gregs);
     uintptr_t pc, sp, bp;
 
-    if (!word_get(registers, at + REG_RIP * sizeof pc, &pc) ||
-        !word_get(registers, at + REG_RSP * sizeof pc, &sp) ||
-        !word_get(registers, at + REG_RBP * sizeof pc, &bp) || !frame_enter(registers, pc, sp, bp))
+    if (!word_get(registers, readable, at + REG_RIP * sizeof pc, &pc) ||
+        !word_get(registers, readable, at + REG_RSP * sizeof pc, &sp) ||
+        !word_get(registers, readable, at + REG_RBP * sizeof pc, &bp) ||
+        !frame_enter(registers, readable, pc, sp, bp))
         return false;
     registers->is_exact = true;
     return true;
 }
 
-static inline bool rule_step(struct registers *registers, struct unwind_rule rule)
+FAST bool rule_step(struct registers *registers, struct readable *readable, struct unwind_rule rule)
 {
     uintptr_t cfa, pc, bp = registers->bp;
 
@@ -164,21 +205,21 @@ static inline bool rule_step(struct registers *registers, struct unwind_rule rul
     case UNWIND_FROM_SP: cfa = registers->sp + (uintptr_t)(intptr_t)rule.cfa; break;
     case UNWIND_FROM_BP: cfa = registers->bp + (uintptr_t)(intptr_t)rule.cfa; break;
     case UNWIND_AT_BP:
-        if (!word_get(registers, registers->bp + (uintptr_t)(intptr_t)rule.cfa, &cfa))
+        if (!word_get(registers, readable, registers->bp + (uintptr_t)(intptr_t)rule.cfa, &cfa))
             return false;
         break;
-    case UNWIND_SIGNAL: return signal_step(registers);
-    case UNWIND_FRAME_POINTER: return frame_pointer_step(registers);
+    case UNWIND_SIGNAL: return signal_step(registers, readable);
+    case UNWIND_FRAME_POINTER: return frame_pointer_step(registers, readable);
     default: return false;
     }
-    if (!word_get(registers, cfa - sizeof pc, &pc))
+    if (!word_get(registers, readable, cfa - sizeof pc, &pc))
         return false;
     if ((rule.bp_kind == UNWIND_BP_AT_CFA &&
-         !word_get(registers, cfa + (uintptr_t)(intptr_t)rule.bp, &bp)) ||
+         !word_get(registers, readable, cfa + (uintptr_t)(intptr_t)rule.bp, &bp)) ||
         (rule.bp_kind == UNWIND_BP_AT_BP &&
-         !word_get(registers, registers->bp + (uintptr_t)(intptr_t)rule.bp, &bp)))
+         !word_get(registers, readable, registers->bp + (uintptr_t)(intptr_t)rule.bp, &bp)))
         return false;
-    return frame_enter(registers, pc, cfa, rule.bp_kind == UNWIND_BP_LOST ? 0 : bp);
+    return frame_enter(registers, readable, pc, cfa, rule.bp_kind == UNWIND_BP_LOST ? 0 : bp);
 }
 
 #define REGISTERS_HERE(registers)                                                                  \
@@ -187,9 +228,9 @@ static inline bool rule_step(struct registers *registers, struct unwind_rule rul
 
 #else
 
-static inline bool rule_step(struct registers *registers, struct unwind_rule rule)
+FAST bool rule_step(struct registers *registers, struct readable *readable, struct unwind_rule rule)
 {
-    return rule.kind == UNWIND_FRAME_POINTER && frame_pointer_step(registers);
+    return rule.kind == UNWIND_FRAME_POINTER && frame_pointer_step(registers, readable);
 }
 
 #define REGISTERS_HERE(registers)                                                                  \
@@ -201,16 +242,71 @@ static inline bool rule_step(struct registers *registers, struct unwind_rule rul
 
 #endif
 
+/** Whether a walk ends at a frame because there is none above it. */
+static inline bool is_outermost(const struct registers *registers, struct unwind_rule rule)
+{
+#if defined(__x86_64__)
+    return rule.kind == UNWIND_END;
+#else
+    return rule.kind == UNWIND_FRAME_POINTER && !registers->bp;
+#endif
+}
+
+/**
+ * Tries to learn that this is the thread's own stack: by described frames alone, up to what is
+ * known already or to the outermost one. The frames of a signal handler may be on another stack.
+ */
+__attribute__((noinline)) static void bounds_learn(struct registers *registers,
+                                                   struct readable *readable)
+{
+    uintptr_t begin = registers->sp;
+
+    for (unsigned i = 0; i < STEPS_LEARNING; i++) {
+        struct unwind_rule rule = rule_get(registers->pc - !registers->is_exact);
+
+        if (stack_bounds_end(registers->sp) || is_outermost(registers, rule)) {
+            stack_bounds_learn(begin, registers->sp);
+            return;
+        }
+        if (rule.kind == UNWIND_SIGNAL || !rule_step(registers, readable, rule) ||
+            readable->is_guess)
+            break;
+    }
+    stack_bounds_learn(begin, 0);
+}
+
+/** What can be read of a stack that is not known to be the thread's own: the page it is on. */
+static struct readable readable_here(uintptr_t stack_pointer)
+{
+    uintptr_t page_end = (stack_pointer | (STACK_PAGE_BYTES - 1)) + 1;
+
+    return (struct readable){
+        .begin = stack_pointer, .last = page_end - sizeof(uintptr_t), .most = UINTPTR_MAX};
+}
+
 __attribute__((noinline)) void unwind_walk(struct unwind *unwind)
 {
-    struct registers registers = {.is_exact = true};
+    struct registers registers = {.is_exact = true}, copy;
+    struct readable readable = {0};
     unsigned below = 0;
 
     REGISTERS_HERE(&registers);
     unwind->count = 0;
     unwind->stopped = false;
-    registers.end = stack_bounds_end(registers.sp);
-    while (registers.end) {
+    readable.most = stack_bounds_end(registers.sp);
+    if (__builtin_expect(!readable.most && stack_bounds_wanted(), 0)) {
+        copy = registers;
+        readable = readable_here(registers.sp);
+        bounds_learn(&copy, &readable);
+        readable.most = stack_bounds_end(registers.sp);
+    }
+    if (__builtin_expect(readable.most != 0, 1)) {
+        readable.begin = registers.sp;
+        readable.last = readable.most - sizeof(uintptr_t);
+    } else {
+        readable = readable_here(registers.sp);
+    }
+    for (;;) {
         uintptr_t code = registers.pc - !registers.is_exact;
         struct unwind_rule rule = rule_get(code);
 
@@ -225,7 +321,7 @@ __attribute__((noinline)) void unwind_walk(struct unwind *unwind)
         } else if (++below > STEPS_BELOW) {
             return;
         }
-        if (!rule_step(&registers, rule))
+        if (!rule_step(&registers, &readable, rule))
             return;
     }
 }

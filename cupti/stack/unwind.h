@@ -4,9 +4,11 @@
  *
  * On x86-64 each code address is looked up in the call-frame information once (unwind_rules.h) and
  * its rule is kept in a table, so the walk itself is a table look-up and two loads from the stack.
- * On aarch64 the chain of frame pointers is followed. Whatever the stack holds, only words between
- * the stack pointer and the end of the thread's own stack are read, each frame lies above the one
- * before it, and a walk that meets what it cannot read ends there.
+ * On aarch64 the chain of frame pointers is followed. Whatever the stack holds, a word is read only
+ * where it can be: as it is within the part known of the thread's own stack (stack_bounds.h); on
+ * any other stack after its page was asked for; and by a system call, which cannot fault, once a
+ * frame had no description. Each frame lies above the one before it, and a walk that meets what it
+ * cannot read ends there.
  *
  * Threading: any thread, without malloc or a lock of its own; see unwind_rules.h for the loader's.
  */

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cupti/base/pages.h"
+
 #if defined(__x86_64__)
 
 #define REGISTER_BP     6
@@ -104,15 +106,20 @@ struct common {
 /** How a register's value is found. */
 struct saved {
     enum { SAVED_NOT, SAVED_AT_CFA, SAVED_AT_BP, SAVED_LOST, SAVED_STRANGELY } how;
-    int64_t offset;
+    int32_t offset; /* INT32_MAX: one that does not fit */
 };
 
 struct row {
-    enum { CFA_REGISTER, CFA_AT_BP, CFA_STRANGE } cfa_kind;
-    uint64_t cfa_register;
-    int64_t cfa_offset;
+    enum { CFA_REGISTER, CFA_AT_BP, CFA_STRANGE } cfa_kind : 8;
+    uint8_t cfa_register; /* UINT8_MAX: any but the first */
+    int32_t cfa_offset;   /* as in struct saved */
     struct saved bp, ra;
 };
+
+static int32_t narrow(int64_t offset)
+{
+    return offset > INT32_MAX || offset < INT32_MIN ? INT32_MAX : (int32_t)offset;
+}
 
 struct machine {
     const struct common *common;
@@ -233,8 +240,8 @@ static void saved_restore(struct machine *machine, uint64_t number)
 static void cfa_set(struct row *row, uint64_t number, int64_t offset)
 {
     row->cfa_kind = CFA_REGISTER;
-    row->cfa_register = number;
-    row->cfa_offset = offset;
+    row->cfa_register = (uint8_t)(number < UINT8_MAX ? number : UINT8_MAX);
+    row->cfa_offset = narrow(offset);
 }
 
 /** Instructions that say where a register is. False: it is none of them. */
@@ -253,15 +260,15 @@ static bool register_run(struct machine *machine, struct cursor *cursor, uint8_t
     switch (code) {
     case 0x05: /* offset_extended */
         saved_set(machine, number,
-                  (struct saved){SAVED_AT_CFA, (int64_t)leb_read(cursor, false) * align});
+                  (struct saved){SAVED_AT_CFA, narrow((int64_t)leb_read(cursor, false) * align)});
         break;
     case 0x11: /* offset_extended_sf */
         saved_set(machine, number,
-                  (struct saved){SAVED_AT_CFA, (int64_t)leb_read(cursor, true) * align});
+                  (struct saved){SAVED_AT_CFA, narrow((int64_t)leb_read(cursor, true) * align)});
         break;
     case 0x2f: /* GNU_negative_offset_extended */
         saved_set(machine, number,
-                  (struct saved){SAVED_AT_CFA, -(int64_t)leb_read(cursor, false) * align});
+                  (struct saved){SAVED_AT_CFA, narrow(-(int64_t)leb_read(cursor, false) * align)});
         break;
     case 0x06: saved_restore(machine, number); break;
     case 0x07: saved_set(machine, number, lost); break;
@@ -269,7 +276,7 @@ static bool register_run(struct machine *machine, struct cursor *cursor, uint8_t
     case 0x10: /* expression */
         saved_set(machine, number,
                   expression_read(cursor, &offset, &deref) && !deref
-                      ? (struct saved){SAVED_AT_BP, offset}
+                      ? (struct saved){SAVED_AT_BP, narrow(offset)}
                       : strangely);
         break;
     case 0x16: /* val_expression */
@@ -301,11 +308,11 @@ static bool cfa_run(struct machine *machine, struct cursor *cursor, uint8_t code
         cfa_set(row, number, (int64_t)leb_read(cursor, true) * align);
         return true;
     case 0x0d: cfa_set(row, leb_read(cursor, false), row->cfa_offset); return true;
-    case 0x0e: row->cfa_offset = (int64_t)leb_read(cursor, false); return true;
-    case 0x13: row->cfa_offset = (int64_t)leb_read(cursor, true) * align; return true;
+    case 0x0e: row->cfa_offset = narrow((int64_t)leb_read(cursor, false)); return true;
+    case 0x13: row->cfa_offset = narrow((int64_t)leb_read(cursor, true) * align); return true;
     case 0x0f: /* def_cfa_expression */
         row->cfa_kind = expression_read(cursor, &offset, &deref) && deref ? CFA_AT_BP : CFA_STRANGE;
-        row->cfa_offset = offset;
+        row->cfa_offset = narrow(offset);
         return true;
     default: return false;
     }
@@ -343,25 +350,25 @@ static void other_run(struct machine *machine, struct cursor *cursor, uint8_t co
 }
 
 /** Runs instructions up to an address; false when one is not understood. */
-static bool program_run(struct machine *machine, struct cursor cursor, uint64_t address)
+static bool program_run(struct machine *machine, struct cursor *cursor, uint64_t address)
 {
-    while (!cursor.bad && cursor.at < cursor.end && machine->location <= address) {
-        uint8_t code = (uint8_t)fixed_read(&cursor, 1, false), low = code & 0x3f;
+    while (!cursor->bad && cursor->at < cursor->end && machine->location <= address) {
+        uint8_t code = (uint8_t)fixed_read(cursor, 1, false), low = code & 0x3f;
         struct saved saved = {SAVED_AT_CFA, 0};
 
         switch (code & 0xc0) {
         case 0x40: machine->location += low * machine->common->code_align; break;
         case 0x80:
-            saved.offset = (int64_t)leb_read(&cursor, false) * machine->common->data_align;
+            saved.offset = narrow((int64_t)leb_read(cursor, false) * machine->common->data_align);
             saved_set(machine, low, saved);
             break;
         case 0xc0: saved_restore(machine, low); break;
         default:
-            if (!cfa_run(machine, &cursor, code) && !register_run(machine, &cursor, code))
-                other_run(machine, &cursor, code);
+            if (!cfa_run(machine, cursor, code) && !register_run(machine, cursor, code))
+                other_run(machine, cursor, code);
         }
     }
-    return !cursor.bad;
+    return !cursor->bad;
 }
 
 static bool fits(int64_t value)
@@ -371,8 +378,7 @@ static bool fits(int64_t value)
 
 static struct unwind_rule rule_of_row(const struct row *row)
 {
-    struct unwind_rule rule = {
-        .kind = UNWIND_END, .cfa = (int32_t)row->cfa_offset, .bp = (int32_t)row->bp.offset};
+    struct unwind_rule rule = {.kind = UNWIND_END, .cfa = row->cfa_offset, .bp = row->bp.offset};
 
     if (row->ra.how != SAVED_AT_CFA || row->ra.offset != -8 || !fits(row->cfa_offset) ||
         !fits(row->bp.offset) || row->cfa_kind == CFA_STRANGE)
@@ -427,53 +433,64 @@ static uint64_t description_find(const struct dl_phdr_info *info, const ElfW(Phd
     return base + fixed_read(&cursor, 4, true);
 }
 
-static bool description_read(const struct dl_phdr_info *info, uint64_t description,
-                             uint64_t address, struct unwind_rule *ret_rule)
-{
-    struct cursor cursor = cursor_at(info, description);
-    struct machine machine = {0};
+/** All that reading a description takes; mapped, because the program's stack may be small. */
+struct work {
+    struct cursor cursor;
     struct common common;
+    struct machine machine;
+};
+
+static bool description_read(const struct dl_phdr_info *info, uint64_t description,
+                             uint64_t address, struct work *work, struct unwind_rule *ret_rule)
+{
+    struct cursor *cursor = &work->cursor;
+    struct machine *machine = &work->machine;
     uint64_t place, back, begin, bytes;
 
-    entry_enter(&cursor);
-    place = (uint64_t)(uintptr_t)cursor.at;
-    back = fixed_read(&cursor, 4, false);
-    if (cursor.bad || !back || !common_read(info, place - back, &common))
+    *cursor = cursor_at(info, description);
+    entry_enter(cursor);
+    place = (uint64_t)(uintptr_t)cursor->at;
+    back = fixed_read(cursor, 4, false);
+    if (cursor->bad || !back || !common_read(info, place - back, &work->common))
         return false;
-    begin = pointer_read(&cursor, common.encoding);
-    bytes = pointer_read(&cursor, common.encoding & 0x0f);
-    if (cursor.bad || address < begin || address - begin >= bytes)
+    begin = pointer_read(cursor, work->common.encoding);
+    bytes = pointer_read(cursor, work->common.encoding & 0x0f);
+    if (cursor->bad || address < begin || address - begin >= bytes)
         return false;
-    if (common.has_length)
-        skip(&cursor, leb_read(&cursor, false));
-    machine.common = &common;
-    if (common.is_signal) {
+    if (work->common.has_length)
+        skip(cursor, leb_read(cursor, false));
+    machine->common = &work->common;
+    if (work->common.is_signal) {
         *ret_rule = (struct unwind_rule){.kind = UNWIND_SIGNAL};
         return true;
     }
-    if (!program_run(&machine, common.program, UINT64_MAX))
+    if (!program_run(machine, &work->common.program, UINT64_MAX))
         return false;
-    machine.initial = machine.row;
-    machine.location = begin;
-    *ret_rule = program_run(&machine, cursor, address) ? rule_of_row(&machine.row)
-                                                       : (struct unwind_rule){.kind = UNWIND_END};
+    machine->initial = machine->row;
+    machine->location = begin;
+    *ret_rule = program_run(machine, cursor, address) ? rule_of_row(&machine->row)
+                                                      : (struct unwind_rule){.kind = UNWIND_END};
     return true;
 }
 
 static struct unwind_rule rule_in_module(const struct dl_phdr_info *info, uint64_t address)
 {
-    struct unwind_rule rule;
+    struct unwind_rule rule = {.kind = UNWIND_FRAME_POINTER};
+    struct work *work = pages_map(sizeof *work);
+    bool found = !work;
 
-    for (int i = 0; i < info->dlpi_phnum; i++) {
+    if (!work) /* without the description nothing is known of the frame */
+        rule.kind = UNWIND_END;
+    for (int i = 0; i < info->dlpi_phnum && !found; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uint64_t description = segment->p_type == PT_GNU_EH_FRAME
                                    ? description_find(info, segment, address)
                                    : 0;
 
-        if (description && description_read(info, description, address, &rule))
-            return rule;
+        found = description && description_read(info, description, address, work, &rule);
     }
-    return (struct unwind_rule){.kind = UNWIND_FRAME_POINTER};
+    pages_unmap(work, sizeof *work);
+    return rule;
 }
 
 #else

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "cupti/base/pages.h"
+
 #define TEXT_MOST_LETTERS 1000
 /* Room that is left to single frames: a stack is cut before it is lost. */
 #define LEAVES_ROOM (SITE_TABLE_MOST / 8)
@@ -110,14 +112,16 @@ static void text_convert(const struct trace_text *text, char *ret_text)
     ret_text[used] = '\0';
 }
 
-static uint32_t python_intern(struct trace_intern *intern, const struct trace_python_frame *frame,
-                              uint32_t caller, uint64_t time_ns)
-{
+struct python_texts {
     char file[4 * TEXT_MOST_LETTERS + 1], function[4 * TEXT_MOST_LETTERS + 1];
+};
 
-    text_convert(&frame->file, file);
-    text_convert(&frame->function, function);
-    return trace_intern_python(intern, file, function, frame->line, caller, time_ns);
+static uint32_t python_intern(struct trace_intern *intern, const struct trace_python_frame *frame,
+                              struct python_texts *texts, uint32_t caller, uint64_t time_ns)
+{
+    text_convert(&frame->file, texts->file);
+    text_convert(&frame->function, texts->function);
+    return trace_intern_python(intern, texts->file, texts->function, frame->line, caller, time_ns);
 }
 
 static bool has_room(struct trace_intern *intern)
@@ -130,17 +134,29 @@ static bool has_room(struct trace_intern *intern)
     return room;
 }
 
+/** Writes the frames of Python; 0 when there are some that cannot be written. */
+static uint32_t pythons_intern(struct trace_intern *intern, const struct trace_stack *stack,
+                               uint64_t time_ns)
+{
+    struct python_texts *texts = pages_map(sizeof *texts);
+    uint32_t id = 0;
+
+    for (unsigned i = stack->pythons; texts && i-- > 0;) {
+        id = python_intern(intern, &stack->python[i], texts, id, time_ns);
+        if (!id)
+            break;
+    }
+    pages_unmap(texts, sizeof *texts);
+    return id;
+}
+
 /** Writes the whole path; 0 when a frame of it cannot be written. */
 static uint32_t path_intern(struct trace_intern *intern, const struct trace_stack *stack,
                             uint64_t time_ns)
 {
-    uint32_t id = 0;
-    bool whole = true;
+    uint32_t id = stack->pythons ? pythons_intern(intern, stack, time_ns) : 0;
+    bool whole = id || !stack->pythons;
 
-    for (unsigned i = stack->pythons; i-- > 0 && whole;) {
-        id = python_intern(intern, &stack->python[i], id, time_ns);
-        whole = id != 0;
-    }
     for (unsigned i = stack->codes; i-- > 0 && whole;) {
         id = trace_intern_site(intern, stack->code[i], id, time_ns);
         whole = id != 0;

@@ -211,17 +211,19 @@ uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32
 {
     struct site_key key = trace_intern_key(address, caller);
     uint32_t id = site_table_find(&intern->table, key);
-    struct module_place place;
+    struct module_place *place;
     bool placed;
 
     if (id)
         return id;
-    placed = module_find((const void *)(uintptr_t)address, &place) == 0;
+    place = pages_map(sizeof *place);
+    placed = place && module_find((const void *)(uintptr_t)address, place) == 0;
     pthread_mutex_lock(&intern->lock);
     id = site_table_find(&intern->table, key);
     if (!id)
-        id = site_add_locked(intern, address, caller, placed ? &place : NULL, time_ns);
+        id = site_add_locked(intern, address, caller, placed ? place : NULL, time_ns);
     pthread_mutex_unlock(&intern->lock);
+    pages_unmap(place, sizeof *place);
     return id;
 }
 

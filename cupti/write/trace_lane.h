@@ -28,6 +28,7 @@ struct trace_lane {
     atomic_uint busy;                 /* the owner is writing */
     uint32_t used;                    /* slots used of the block */
     struct trace_block_header *block; /* NULL: none yet */
+    void *scratch;                    /* TRACE_SCRATCH_BYTES for the owner; NULL: none yet */
 };
 
 /** Lanes of one writer, in zeroed pages that are committed as they are used. */

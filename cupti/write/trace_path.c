@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/stack/module_find.h"
+#include "cupti/base/pages.h"
 
 static atomic_uint files;
 
@@ -53,15 +54,20 @@ static int output_host(struct path_output *output)
 /** The file name of the running program, which for a script is its interpreter. */
 static int output_program(struct path_output *output)
 {
-    char path[PATH_MAX], *name, *deleted;
+    char *path = pages_map(PATH_MAX), *name, *deleted;
+    int r;
 
-    module_program_path(path, sizeof path);
+    if (!path)
+        return -ENOMEM;
+    module_program_path(path, PATH_MAX);
     name = strrchr(path, '/');
     name = name ? name + 1 : path;
     deleted = strstr(name, " (deleted)");
     if (deleted)
         *deleted = '\0';
-    return output_add(output, name, strlen(name), true);
+    r = output_add(output, name, strlen(name), true);
+    pages_unmap(path, PATH_MAX);
+    return r;
 }
 
 /** `text` points behind "%q"; moves it behind "{NAME}". An unset variable adds nothing. */
@@ -93,26 +99,37 @@ static int placeholder_expand(struct path_output *output, const char **text)
     }
 }
 
-int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes)
+static int pattern_expand(struct path_output *output, const char *pattern)
 {
-    char path[PATH_MAX];
-    struct path_output output = {path, ret_path_bytes < sizeof path ? ret_path_bytes : sizeof path,
-                                 0};
     int r = 0;
 
-    if (!*pattern)
-        return -EINVAL;
     while (*pattern && r == 0) {
         if (*pattern == '%') {
             pattern++;
-            r = placeholder_expand(&output, &pattern);
+            r = placeholder_expand(output, &pattern);
         } else {
-            r = output_add(&output, pattern++, 1, false);
+            r = output_add(output, pattern++, 1, false);
         }
     }
-    if (r < 0)
-        return r;
-    memcpy(ret_path, path, output.used);
-    ret_path[output.used] = '\0';
-    return 0;
+    return r;
+}
+
+int trace_path_expand(const char *pattern, char *ret_path, size_t ret_path_bytes)
+{
+    struct path_output output = {
+        .text = pages_map(PATH_MAX),
+        .bytes = ret_path_bytes < PATH_MAX ? ret_path_bytes : PATH_MAX,
+    };
+    int r = *pattern ? 0 : -EINVAL;
+
+    if (!output.text)
+        return -ENOMEM;
+    if (r == 0)
+        r = pattern_expand(&output, pattern);
+    if (r == 0) {
+        memcpy(ret_path, output.text, output.used);
+        ret_path[output.used] = '\0';
+    }
+    pages_unmap(output.text, PATH_MAX);
+    return r;
 }

@@ -50,13 +50,20 @@ static int file_create(const char *path)
 
 static int path_absolute(const char *path, char *ret_path, size_t ret_path_bytes)
 {
-    char directory[PATH_MAX] = "";
-    int length;
+    size_t used = 0, length = strlen(path);
 
-    if (path[0] != '/' && !getcwd(directory, sizeof directory))
-        return -errno;
-    length = snprintf(ret_path, ret_path_bytes, "%s%s%s", directory, *directory ? "/" : "", path);
-    return length < 0 || (size_t)length >= ret_path_bytes ? -ENAMETOOLONG : 0;
+    if (path[0] != '/') {
+        if (!getcwd(ret_path, ret_path_bytes))
+            return -errno;
+        used = strlen(ret_path);
+        if (used + 1 >= ret_path_bytes)
+            return -ENAMETOOLONG;
+        ret_path[used++] = '/';
+    }
+    if (used + length >= ret_path_bytes)
+        return -ENAMETOOLONG;
+    memcpy(ret_path + used, path, length + 1);
+    return 0;
 }
 
 /** Whether a name leads to what is no file: beside a device or a pipe no trace is wanted. */
@@ -70,22 +77,20 @@ static bool is_special(const char *path)
 /** Creates the first free one of PATH, PATH.PID, PATH.PID.1, … */
 static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_bytes)
 {
-    char absolute[PATH_MAX];
-    int r = path_absolute(path, absolute, sizeof absolute), length;
+    int r = path_absolute(path, ret_path, ret_path_bytes), length = 0;
+    size_t used = r == 0 ? strlen(ret_path) : 0;
 
     for (int i = -1; r == 0 && i < NAME_ATTEMPTS; i++) {
-        if (i < 0)
-            length = snprintf(ret_path, ret_path_bytes, "%s", absolute);
-        else if (i == 0)
-            length = snprintf(ret_path, ret_path_bytes, "%s.%d", absolute, getpid());
-        else
-            length = snprintf(ret_path, ret_path_bytes, "%s.%d.%d", absolute, getpid(), i);
-        if (length < 0 || (size_t)length >= ret_path_bytes)
+        if (i == 0)
+            length = snprintf(ret_path + used, ret_path_bytes - used, ".%d", getpid());
+        else if (i > 0)
+            length = snprintf(ret_path + used, ret_path_bytes - used, ".%d.%d", getpid(), i);
+        if (length < 0 || (size_t)length >= ret_path_bytes - used)
             return -ENAMETOOLONG;
         r = file_create(ret_path);
         if (r != -EEXIST)
             return r;
-        r = i < 0 && is_special(absolute) ? -EINVAL : 0;
+        r = i < 0 && is_special(ret_path) ? -EINVAL : 0;
     }
     return r < 0 ? r : -EEXIST;
 }

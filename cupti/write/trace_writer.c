@@ -234,6 +234,31 @@ uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stac
     return id;
 }
 
+__attribute__((noinline)) static void *scratch_map(struct trace_writer *writer)
+{
+    int saved_errno = errno;
+    struct trace_lane *lane = writer_enter(writer);
+    void *scratch = NULL;
+
+    if (lane) {
+        if (!lane->scratch)
+            lane->scratch = pages_map(TRACE_SCRATCH_BYTES);
+        scratch = lane->scratch;
+        writer_leave(lane);
+    }
+    errno = saved_errno;
+    return scratch;
+}
+
+void *trace_writer_scratch(struct trace_writer *writer)
+{
+    if (__builtin_expect(lane_memory.generation == writer->generation && lane_memory.lane &&
+                             lane_memory.lane->scratch != NULL,
+                         1))
+        return lane_memory.lane->scratch;
+    return scratch_map(writer);
+}
+
 uint64_t trace_writer_now(const struct trace_writer *writer)
 {
     /* The clock corrects itself while it is read; that is no change of the writer. */

@@ -74,6 +74,14 @@ uint32_t trace_writer_stack_find(struct trace_writer *writer, const struct trace
  */
 uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stack *stack);
 
+#define TRACE_SCRATCH_BYTES 8192
+
+/**
+ * Memory for what the calling thread is about to record, which need not lie on its stack: the same
+ * at each call, until the thread ends. NULL: there is none.
+ */
+void *trace_writer_scratch(struct trace_writer *writer);
+
 /** Nanoseconds since the trace began; monotonic, cheap (TSC where it is invariant). */
 uint64_t trace_writer_now(const struct trace_writer *writer);
 

@@ -227,24 +227,25 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
 {
     figures_sample(pool);
     struct sums sums = pool_sums(pool);
-    struct pool_statistics statistics = {
+    *ret_statistics = (struct pool_statistics){
         .largest_free_bytes = largest_free_bytes(pool),
         .metadata_bytes = count_get(&pool->metadata_bytes),
     };
 
     pool_lock_acquire(&pool->sample_lock);
-#define POOL_GAUGE(name, unit, help)   statistics.name = pool->gauges[GAUGE_##name];
-#define POOL_COUNTER(name, unit, help) statistics.name = count_get(&pool->counters[COUNTER_##name]);
+#define POOL_GAUGE(name, unit, help) ret_statistics->name = pool->gauges[GAUGE_##name];
+#define POOL_COUNTER(name, unit, help)                                                             \
+    ret_statistics->name = count_get(&pool->counters[COUNTER_##name]);
 #include "pool/statistics.def"
 #undef POOL_GAUGE
 #undef POOL_COUNTER
-    statistics.peak_time_ns = pool->peak_time_ns;
+    ret_statistics->peak_time_ns = pool->peak_time_ns;
     pool_lock_release(&pool->sample_lock);
 
-    statistics.allocations = sums.allocations;
-    statistics.frees = sums.frees;
-    statistics.hits = pool_minus(statistics.allocations, statistics.misses + statistics.waits);
-    *ret_statistics = statistics;
+    ret_statistics->allocations = sums.allocations;
+    ret_statistics->frees = sums.frees;
+    ret_statistics->hits = pool_minus(ret_statistics->allocations,
+                                      ret_statistics->misses + ret_statistics->waits);
 }
 
 /* The tail of a slab counts, though it serves only when the slab is given up: what the program sees

@@ -18,7 +18,8 @@ struct thread_state {
     struct gate_slot *gate; /* NULL before the first pool operation */
     void *context_handle;   /* of the context seen last */
     uint64_t context_generation;
-    struct context *context; /* valid while handle and generation are the current ones */
+    int64_t unpublished_bytes; /* taken less given back since the live page was last due */
+    struct context *context;   /* valid while handle and generation are the current ones */
 };
 
 extern _Thread_local struct thread_state thread_state __attribute__((visibility("hidden")));

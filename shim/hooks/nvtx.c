@@ -13,6 +13,7 @@
 #define NVTX_NO_IMPL
 #include <nvtx3/nvToolsExt.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,14 +39,15 @@ struct text {
     char text[PART_BYTES];
 };
 
-/* Ranges pushed on a thread, of all domains; deeper ones are only counted. */
+/* Ranges pushed on a thread, of all domains; deeper ones are only counted. Small, because what a
+ * thread keeps lies on its stack. */
 struct stack {
     uint32_t depth;
-    struct {
-        const void *domain;
-        uint32_t name;
-    } range[STACK_DEPTH];
+    uint32_t name[STACK_DEPTH];
+    uint8_t domain[STACK_DEPTH]; /* its place + 1; 0: the one without a name */
 };
+
+static_assert(DOMAINS < UINT8_MAX, "a domain's place fits a byte");
 
 static struct text domains[DOMAINS], strings[STRINGS];
 static atomic_uint domain_count, string_count;
@@ -108,12 +110,17 @@ static uint32_t name_of_event(struct trace_writer *writer, const void *domain,
     }
 }
 
+static uint8_t domain_number(const void *domain)
+{
+    return domain ? (uint8_t)((const struct text *)domain - domains + 1) : 0;
+}
+
 static int push(struct trace_writer *writer, const void *domain, uint32_t name)
 {
     phases_emit(writer, TRACE_PHASE_BEGIN, TRACE_PHASE_SOURCE_NVTX, name, 0);
     if (stack.depth < STACK_DEPTH) {
-        stack.range[stack.depth].domain = domain;
-        stack.range[stack.depth].name = name;
+        stack.domain[stack.depth] = domain_number(domain);
+        stack.name[stack.depth] = name;
     }
     return (int)stack.depth++;
 }
@@ -124,11 +131,11 @@ static int pop(struct trace_writer *writer, const void *domain)
     if (stack.depth > STACK_DEPTH)
         return (int)--stack.depth;
     for (uint32_t i = stack.depth; i-- > 0;) {
-        if (stack.range[i].domain != domain)
+        if (stack.domain[i] != domain_number(domain))
             continue;
-        phases_emit(writer, TRACE_PHASE_END, TRACE_PHASE_SOURCE_NVTX, stack.range[i].name, 0);
-        memmove(&stack.range[i], &stack.range[i + 1],
-                (stack.depth - i - 1) * sizeof(stack.range[0]));
+        phases_emit(writer, TRACE_PHASE_END, TRACE_PHASE_SOURCE_NVTX, stack.name[i], 0);
+        memmove(&stack.name[i], &stack.name[i + 1], (stack.depth - i - 1) * sizeof(stack.name[0]));
+        memmove(&stack.domain[i], &stack.domain[i + 1], stack.depth - i - 1);
         return (int)--stack.depth;
     }
     return NVTX_NO_PUSH_POP_TRACKING;

@@ -29,7 +29,7 @@ static const enum trace_outcome outcomes[] = {
 static void record_pooled(const struct call *call, const struct pool_block *block,
                           const void *stream, bool freed)
 {
-    if (!call->writer)
+    if (!call->writer && !live_is_on())
         return;
     const struct record_block record = {
         .memory = TRACE_MEMORY_DEVICE,
@@ -145,7 +145,7 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     uint32_t site = call_site(call);
     claims_end(request->address);
     gate_enter();
-    int error = pool_free(request->address, site, call->writer ? &block : NULL);
+    int error = pool_free(request->address, site, call->writer || live_is_on() ? &block : NULL);
     gate_leave();
     if (error == -ENOENT)
         return POOLED_FREE_FOREIGN;

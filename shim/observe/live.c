@@ -14,6 +14,11 @@
 #include "shim/memory/ledger.h"
 #include "shim/observe/pool_figures.h"
 #include "shim/shim.h"
+#include "shim/context/thread_state.h"
+
+#define STEP_BYTES  (INT64_C(1) << 20)
+#define CREDIT_MOST 1024
+#define CREDIT_NS   1000000
 
 _Atomic(struct live_page *) live_page;
 
@@ -53,16 +58,40 @@ static void write_kinds(struct live_page *page)
         live_page_kind(page, memory, totals[memory].blocks, totals[memory].bytes);
 }
 
-void live_publish(void)
+bool live_moved(int64_t bytes, uint64_t now_ns)
+{
+    static atomic_uint credit = CREDIT_MOST;
+    static _Atomic uint64_t credited_ns;
+    int64_t moved = thread_state.unpublished_bytes + bytes;
+    thread_state.unpublished_bytes = moved;
+    if (moved < STEP_BYTES && moved > -STEP_BYTES)
+        return false;
+    /* Approximate where threads meet here: what is at stake is how often the page is written. */
+    uint64_t since = atomic_load_explicit(&credited_ns, memory_order_relaxed);
+    uint64_t earned = now_ns > since ? (now_ns - since) / CREDIT_NS : 0;
+    uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed) + earned;
+    left = left < CREDIT_MOST ? left : CREDIT_MOST;
+    if (left == 0)
+        return false; /* the next call asks again */
+    atomic_store_explicit(&credited_ns, since + earned * CREDIT_NS, memory_order_relaxed);
+    atomic_store_explicit(&credit, (unsigned)left - 1, memory_order_relaxed);
+    thread_state.unpublished_bytes = 0;
+    return true;
+}
+
+bool live_publish(void)
 {
     struct live_page *page = atomic_load_explicit(&live_page, memory_order_acquire);
-    if (!page || pthread_mutex_trylock(&lock) != 0)
-        return;
+    if (!page)
+        return true;
+    if (pthread_mutex_trylock(&lock) != 0)
+        return false;
     live_page_begin(page);
     write_contexts(page);
     write_kinds(page);
     live_page_end(page);
     pthread_mutex_unlock(&lock);
+    return true;
 }
 
 void live_close(void)

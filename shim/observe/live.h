@@ -21,8 +21,14 @@ extern _Atomic(struct live_page *) live_page;
 /** Makes the page if the option `live` asks for one. */
 void live_open(const char *command);
 
-/** Writes every figure anew. A page that another thread is writing is left to it. */
-void live_publish(void);
+/** Writes every figure anew. False: another thread is writing the page. */
+bool live_publish(void);
+
+/**
+ * Whether the page is due at once because a block of `bytes` came, or went if negative: a thread
+ * has moved 1 MiB since. That happens at most 1,024 times in a row and once a millisecond.
+ */
+bool live_moved(int64_t bytes, uint64_t now_ns);
 
 /** Writes the last figures and removes the page. */
 void live_close(void);

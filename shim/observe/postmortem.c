@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cupti/base/pages.h"
 #include "cupti/replay/memory_kind.h"
 #include "cupti/format/verdict.h"
 #include "shim/hooks/call.h"
@@ -53,17 +54,20 @@ static void figure(const struct inquest *inquest, const char *name, uint32_t con
 /* Levels in struct pool_statistics are gauges, but for the largest free block. */
 static void pool_ask(struct inquest *inquest, const struct context *context)
 {
-    struct pool_statistics now;
+    struct pool_statistics *now = pages_map(sizeof(*now));
     struct verdict_facts *facts = &inquest->facts;
-    pool_statistics_get(context->pool, &now);
+    if (!now)
+        return;
+    pool_statistics_get(context->pool, now);
     const struct verdict_facts here = {
-        .live_requested_bytes = now.live_requested_bytes.current,
-        .live_allocated_bytes = now.live_allocated_bytes.current,
-        .cached_bytes = now.cached_bytes.current,
-        .quarantined_bytes = now.quarantined_bytes.current,
-        .reserved_bytes = now.reserved_bytes.current,
-        .largest_free_bytes = now.largest_free_bytes,
+        .live_requested_bytes = now->live_requested_bytes.current,
+        .live_allocated_bytes = now->live_allocated_bytes.current,
+        .cached_bytes = now->cached_bytes.current,
+        .quarantined_bytes = now->quarantined_bytes.current,
+        .reserved_bytes = now->reserved_bytes.current,
+        .largest_free_bytes = now->largest_free_bytes,
     };
+    pages_unmap(now, sizeof(*now));
     uint64_t largest = facts->largest_free_bytes;
 #define POSTMORTEM_POOL(name, help)                                                                \
     figure(inquest, #name, context->number, here.name);                                            \
@@ -119,7 +123,7 @@ static void ask(struct inquest *inquest, const struct driver_functions *driver)
 
 static void print(const struct verdict_facts *facts)
 {
-    char text[1024];
+    static char text[1024]; /* printed once */
     size_t used = 0;
     enum verdict verdict = verdict_of(facts);
     if (atomic_exchange(&printed, true))

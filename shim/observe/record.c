@@ -35,7 +35,7 @@
 
 _Atomic(struct trace_writer *) record_trace;
 atomic_bool record_opened;
-_Atomic uint64_t record_next_tick_ns = TICK_NS;
+_Atomic uint64_t record_next_tick_ns; /* the first call is due */
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint api_ids[HOOK_COUNT];
@@ -47,9 +47,9 @@ static uint64_t trace_limit(void)
     return bytes && bytes < TRACE_LIMIT_LEAST ? TRACE_LIMIT_LEAST : bytes;
 }
 
-static struct trace_writer *writer_open(const char *pattern)
+static struct trace_writer *writer_open_locked(const char *pattern)
 {
-    char path[PATH_BYTES], line[PATH_BYTES + 64];
+    static char path[PATH_BYTES], line[PATH_BYTES + 64]; /* guarded by open_lock */
     struct trace_writer *writer = NULL;
     int error = trace_path_expand(pattern, path, sizeof(path));
     if (error == 0)
@@ -67,11 +67,11 @@ void record_open(void)
     const char *pattern = shim_options()->trace;
     pthread_mutex_lock(&open_lock);
     if (!atomic_load(&record_opened)) {
-        char command[COMMAND_BYTES];
+        static char command[COMMAND_BYTES];
         record_command_line(command, sizeof(command));
         live_open(command);
         if (pattern[0] && strcmp(pattern, "off") != 0) {
-            struct trace_writer *writer = writer_open(pattern);
+            struct trace_writer *writer = writer_open_locked(pattern);
             if (writer)
                 record_process(writer, command);
             atomic_store(&record_trace, writer);
@@ -158,14 +158,23 @@ static void emit_block(const struct call *call, enum trace_event kind,
     trace_writer_emit(call->writer, &record);
 }
 
+/* The end of this call publishes what a reader would otherwise not see until the next one. */
+static void live_note(const struct call *call, int64_t bytes)
+{
+    if (live_is_on() && live_moved(bytes, call->begin_ns))
+        atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
+}
+
 void record_allocate(const struct call *call, const struct record_block *block)
 {
+    live_note(call, (int64_t)block->allocated_bytes);
     if (call->writer)
         emit_block(call, TRACE_EVENT_ALLOCATE, block, block->allocated_bytes);
 }
 
 void record_free(const struct call *call, const struct record_block *block)
 {
+    live_note(call, -(int64_t)block->allocated_bytes);
     if (call->writer)
         emit_block(call, TRACE_EVENT_FREE, block, block->allocated_bytes);
 }
@@ -337,7 +346,8 @@ void record_tick(uint64_t now_ns)
         !atomic_compare_exchange_strong(&record_next_tick_ns, &due, now_ns + TICK_NS))
         return;
     mark_signal_flush(trace());
-    live_publish();
+    if (!live_publish())
+        atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
     if (now_ns >= atomic_load_explicit(&counters_due, memory_order_relaxed)) {
         atomic_store_explicit(&counters_due, now_ns + COUNTERS_NS, memory_order_relaxed);
         record_all_counters();

@@ -46,11 +46,14 @@ static const struct python *python_here(void)
                                                                                      : NULL;
 }
 
+/** In the thread's scratch memory: its stack may be small. */
 struct taken {
     uintptr_t code[TRACE_STACK_FRAMES];
     struct trace_python_frame python[TRACE_STACK_FRAMES];
     struct trace_stack stack;
 };
+
+_Static_assert(sizeof(struct taken) <= TRACE_SCRATCH_BYTES, "a stack fits the scratch memory");
 
 static void stack_take(struct taken *taken, const void *first, unsigned most)
 {
@@ -84,17 +87,19 @@ uint32_t stack_record(struct caller *caller, struct trace_writer *writer)
 {
     const void *first = atomic_load_explicit(&caller->code, memory_order_relaxed);
     unsigned most = (unsigned)shim_options()->stacks;
-    struct taken taken;
+    struct taken *taken = trace_writer_scratch(writer);
     uint32_t id;
 
-    stack_take(&taken, first, most);
-    id = trace_writer_stack_find(writer, &taken.stack);
+    if (!taken)
+        return trace_writer_site(writer, (const char *)first - 1);
+    stack_take(taken, first, most);
+    id = trace_writer_stack_find(writer, &taken->stack);
     if (__builtin_expect(id != 0, 1))
         return id;
     bool without_python = !python_here();
     if (without_python)
         python_look();
     if (unwind_refresh() || (without_python && python_here()))
-        stack_take(&taken, first, most);
-    return trace_writer_stack(writer, &taken.stack);
+        stack_take(taken, first, most);
+    return trace_writer_stack(writer, &taken->stack);
 }

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/pages.h"
+
 static const struct option_row rows[OPTION_COUNT] = {
 #define OPTION(name, kind, default_text, accepted_text, unit_text, help_text)                      \
     [OPTION_ID_##name] = {.key = #name,                                                            \
@@ -139,24 +141,31 @@ static int key_find(const char *key)
 static void complain_unknown(const char *key, const char *where, options_complain *complain,
                              void *state)
 {
-    char line[OPTIONS_LINE_BYTES];
-    int used = snprintf(line, sizeof line, "%s: unknown option '%.100s'; known are", where, key);
+    char *line = pages_map(OPTIONS_LINE_BYTES);
+    int used = !line ? 0
+                     : snprintf(line, OPTIONS_LINE_BYTES, "%s: unknown option '%.100s'; known are",
+                                where, key);
 
-    for (size_t i = 0; i < OPTION_COUNT && used > 0 && (size_t)used < sizeof line; i++)
-        used += snprintf(line + used, sizeof line - (size_t)used, "%s%s", i ? ", " : " ",
+    for (size_t i = 0; i < OPTION_COUNT && used > 0 && used < OPTIONS_LINE_BYTES; i++)
+        used += snprintf(line + used, OPTIONS_LINE_BYTES - (size_t)used, "%s%s", i ? ", " : " ",
                          rows[i].key);
-    complain(state, line);
+    if (used > 0)
+        complain(state, line);
+    pages_unmap(line, OPTIONS_LINE_BYTES);
 }
 
 static void complain_value(const struct option_row *row, const char *value, const char *where,
                            options_complain *complain, void *state)
 {
-    char line[OPTIONS_LINE_BYTES];
+    char *line = pages_map(OPTIONS_LINE_BYTES);
     const char *longest = row->type == OPTION_TYPE_TEXT ? ", at most 1023 characters" : "";
 
-    snprintf(line, sizeof line, "%s: option %s does not accept '%.200s'; accepted: %s%s", where,
-             row->key, value, row->accepted, longest);
+    if (!line)
+        return;
+    snprintf(line, OPTIONS_LINE_BYTES, "%s: option %s does not accept '%.200s'; accepted: %s%s",
+             where, row->key, value, row->accepted, longest);
     complain(state, line);
+    pages_unmap(line, OPTIONS_LINE_BYTES);
 }
 
 int options_set(struct options *options, const char *key, const char *value,

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cupti/base/pages.h"
+
 extern char **environ;
 
 /** Variables with our prefix that are no options. */
@@ -42,12 +44,14 @@ static char *trim(char *text)
 static int tell(options_complain *complain, void *state, const char *where, const char *what,
                 const char *text)
 {
-    char line[OPTIONS_LINE_BYTES];
+    char *line = complain ? pages_map(OPTIONS_LINE_BYTES) : NULL;
 
-    snprintf(line, sizeof line, "%s: %s '%.200s'; accepted: %s", where, what, text,
+    if (!line)
+        return 1;
+    snprintf(line, OPTIONS_LINE_BYTES, "%s: %s '%.200s'; accepted: %s", where, what, text,
              strcmp(where, "CUPOOL") ? "lines key = value" : "key:value,key:value");
-    if (complain)
-        complain(state, line);
+    complain(state, line);
+    pages_unmap(line, OPTIONS_LINE_BYTES);
     return 1;
 }
 
@@ -69,14 +73,14 @@ static int pair_set(struct options *options, char *pair, char separator, enum op
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state)
 {
+    char *pair = pages_map(OPTIONS_LINE_BYTES);
     int problems = 0;
 
-    while (*list) {
+    while (pair && *list) {
         const char *end = strchrnul(list, ',');
         size_t bytes = (size_t)(end - list);
-        char pair[OPTIONS_LINE_BYTES];
 
-        if (bytes < sizeof pair) {
+        if (bytes < OPTIONS_LINE_BYTES) {
             memcpy(pair, list, bytes);
             pair[bytes] = '\0';
             problems += pair_set(options, pair, ':', OPTION_SOURCE_LIST, "CUPOOL", complain, state);
@@ -85,6 +89,7 @@ int options_set_list(struct options *options, const char *list, options_complain
         }
         list = *end ? end + 1 : end;
     }
+    pages_unmap(pair, OPTIONS_LINE_BYTES);
     return problems;
 }
 
@@ -94,6 +99,7 @@ struct line_reader {
     size_t left; /* bytes that are still to be read */
     size_t begin, end;
     char buffer[OPTIONS_LINE_BYTES];
+    char line[OPTIONS_LINE_BYTES], where[OPTIONS_LINE_BYTES / 2];
 };
 
 #define INTERRUPTIONS_MAX 8
@@ -140,14 +146,16 @@ static int reader_line(struct line_reader *reader, char *ret_line, size_t ret_li
 
 static int file_error(const char *path, int error, options_complain *complain, void *state)
 {
-    char line[OPTIONS_LINE_BYTES];
+    char *line = complain ? pages_map(OPTIONS_LINE_BYTES) : NULL;
 
-    snprintf(line, sizeof line, "CUPOOL_CONF: cannot read '%.800s': %s", path,
+    if (!line)
+        return 1;
+    snprintf(line, OPTIONS_LINE_BYTES, "CUPOOL_CONF: cannot read '%.1000s': %s", path,
              error == -EINVAL  ? "not a regular file"
              : error == -EFBIG ? "longer than 64 KiB"
                                : strerror(-error));
-    if (complain)
-        complain(state, line);
+    complain(state, line);
+    pages_unmap(line, OPTIONS_LINE_BYTES);
     return 1;
 }
 
@@ -182,25 +190,26 @@ static int file_open(const char *path, size_t *ret_bytes)
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state)
 {
-    struct line_reader reader = {0};
-    char line[OPTIONS_LINE_BYTES], where[OPTIONS_LINE_BYTES / 2];
-    int problems = 0, number = 0, r;
+    struct line_reader *reader = pages_map(sizeof *reader);
+    int problems = 0, number = 0, r = reader ? 0 : -ENOMEM;
     bool cut;
 
-    reader.fd = file_open(path, &reader.left);
-    if (reader.fd < 0)
-        return file_error(path, reader.fd, complain, state);
-    while ((r = reader_line(&reader, line, sizeof line, &cut)) > 0) {
-        snprintf(where, sizeof where, "%s:%d", path, ++number);
-        *strchrnul(line, '#') = '\0';
+    if (r == 0)
+        r = reader->fd = file_open(path, &reader->left);
+    while (r >= 0 && (r = reader_line(reader, reader->line, sizeof reader->line, &cut)) > 0) {
+        snprintf(reader->where, sizeof reader->where, "%s:%d", path, ++number);
+        *strchrnul(reader->line, '#') = '\0';
         if (cut)
-            problems += tell(complain, state, where, "too long:", line);
+            problems += tell(complain, state, reader->where, "too long:", reader->line);
         else
-            problems += pair_set(options, line, '=', OPTION_SOURCE_FILE, where, complain, state);
+            problems += pair_set(options, reader->line, '=', OPTION_SOURCE_FILE, reader->where,
+                                 complain, state);
     }
     if (r < 0)
         problems += file_error(path, r, complain, state);
-    close(reader.fd);
+    if (reader && reader->fd >= 0)
+        close(reader->fd);
+    pages_unmap(reader, sizeof *reader);
     return problems;
 }
 

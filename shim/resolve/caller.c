@@ -7,11 +7,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "cupti/write/trace_writer.h"
+#include "shim/options/glob.h"
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
 
@@ -25,12 +25,9 @@ static _Thread_local struct caller overflow;
 /* True when the list of globs, separated by colons, has one for this file name. */
 static bool globs_match(const char *globs, const char *name)
 {
-    char glob[OPTIONS_TEXT_BYTES];
     while (*globs) {
         size_t length = strcspn(globs, ":");
-        memcpy(glob, globs, length);
-        glob[length] = 0;
-        if (length && fnmatch(glob, name, 0) == 0)
+        if (length && glob_match(globs, length, name))
             return true;
         globs += length + (globs[length] == ':');
     }

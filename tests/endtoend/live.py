@@ -2,6 +2,7 @@
 """Figures of a running program: `cupool top`, `cupool metrics`, and Prometheus scraping them."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -92,6 +93,43 @@ class Live(unittest.TestCase):
     def pages(self):
         return [path.name for path in self.place.glob("cupool-*/*")]
 
+    @staticmethod
+    def page_of(process):
+        return f"live.{process.pid}.{os.stat('/proc/self/ns/pid').st_ino}"
+
+    def test_a_burst_is_seen_while_the_program_idles(self):
+        process = self.start()
+        for order, total in ((f"burst 1 {3 << 20}", 3), (f"burst 20 {3 << 20}", 63),
+                             (f"burst 40 {100 << 20}", 4063), ("shed", 0)):
+            self.order(process, order)
+            live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
+            self.assertEqual(live, total << 20, order)
+
+    def test_a_program_that_allocates_once_appears(self):
+        process = self.start()
+        self.order(process, "burst 1 1000")
+        self.assertEqual(self.pages(), [self.page_of(process)])
+        live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
+        self.assertEqual(live, 1000)
+
+    def test_processes_of_one_pid_are_told_apart(self):
+        process = self.start()
+        self.order(process, "hold 1 1000000")
+        page = next(self.place.glob("cupool-*/live.*"))
+        twin = page.with_name(f"live.{process.pid}.7")
+        data = bytearray(page.read_bytes())
+        offset = 8 + 4 + 4 + 8 + 3 * 8 + 2 * 4 + 4  # struct live_page: pid_namespace
+        self.assertEqual(int.from_bytes(data[offset:offset + 4], "little"),
+                         os.stat("/proc/self/ns/pid").st_ino & 0xffffffff)
+        data[offset:offset + 4] = (7).to_bytes(4, "little")
+        twin.touch(mode=0o600)
+        with open(twin, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # as long as its process lives
+            file.write(data)
+            file.flush()
+            pids = {dict(labels)["pid"] for name, *labels in self.metrics() if name == "cupool_process_info"}
+        self.assertEqual(pids, {f"{process.pid}@7", self.page_of(process)[5:].replace(".", "@")})
+
     def test_figures_follow_the_program(self):
         process = self.start()
         self.order(process, "hold 10 1000000")
@@ -166,11 +204,11 @@ class Live(unittest.TestCase):
             self.order(process, "hold 1 4096")
             if end == "fork":
                 self.order(process, "fork")
-                self.assertEqual(self.pages(), [f"live.{process.pid}"])
+                self.assertEqual(self.pages(), [self.page_of(process)])
             if end == "kill":
                 process.send_signal(signal.SIGKILL)
                 process.wait(PATIENCE_S)
-                self.assertEqual(self.pages(), [f"live.{process.pid}"])
+                self.assertEqual(self.pages(), [self.page_of(process)])
             else:
                 self.stop(process)
             told = self.cupool("top")

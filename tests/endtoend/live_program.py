@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Holds device memory on request: "hold N BYTES" allocates N blocks, "drop" frees them, "fork" makes
 a child that ends at once, "pin BYTES" allocates pinned memory, "map BYTES LOCATION" makes physical
-memory, maps it and releases its handle, "unmap" unmaps it. Answers each line with its number of
+memory, maps it and releases its handle, "unmap" unmaps it. "burst N BYTES" is "hold" and "shed" is
+"drop" without a later call: what they did has to be seen as it is. Answers each line with its number of
 blocks, once the library had a call late enough to publish what came before it."""
 
 import ctypes
@@ -46,7 +47,7 @@ def publish():
 blocks, mapped = [], []
 for line in sys.stdin:
     order, *numbers = line.split()
-    if order == "hold":
+    if order in ("hold", "burst"):
         blocks += [allocate(int(numbers[1])) for _ in range(int(numbers[0]))]
     elif order == "pin":
         pinned = ctypes.c_void_p()
@@ -57,7 +58,7 @@ for line in sys.stdin:
     elif order == "unmap":
         while mapped:
             assert mapped.pop()() == 0
-    elif order == "drop":
+    elif order in ("drop", "shed"):
         while blocks:
             assert runtime.cudaFree(blocks.pop()) == 0
     elif order == "fork":
@@ -65,5 +66,6 @@ for line in sys.stdin:
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-    publish()
+    if order not in ("burst", "shed"):
+        publish()
     print(len(blocks), flush=True)

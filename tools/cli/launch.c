@@ -1,22 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See launch.h. Signals are blocked and taken one by one, so nothing runs in a handler. A signal
- * from the terminal reaches the program by itself, for it is in the same group; only those that
- * were sent to this process alone are passed on.
+ * See launch.h. Signals are blocked and taken one by one, so nothing runs in a handler.
+ *
+ * A signal to the whole process group reaches the program by itself, one to this process alone has
+ * to be passed on, and nothing in a signal tells the two apart. So a child in the same group, which
+ * only sleeps with all signals blocked, is a witness: a signal that is pending there, too, was sent
+ * to the group. The kernel gives a signal to a group's youngest member first, so it is there when
+ * this process sees it; a signal to every process may come in any order, for which a moment is
+ * waited. A witness that has seen something is replaced.
  */
 #include "tools/cli/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
-                                SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
+#define WITNESS_LOOKS    4
+#define WITNESS_PAUSE_NS 2000000
+
+/* What is neither job control, nor a fault, nor about this process's own output; and those of real
+ * time besides. */
+static const int forwarded[] = {SIGHUP,  SIGINT,   SIGQUIT,   SIGABRT,   SIGUSR1,
+                                SIGUSR2, SIGALRM,  SIGTERM,   SIGSTKFLT, SIGURG,
+                                SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,   SIGPWR};
+
+/** What was before, for the program to have. */
+struct inherited {
+    sigset_t mask;
+    struct sigaction on_child;
+};
 
 int launch_preload(const char *library)
 {
@@ -36,11 +58,12 @@ int launch_preload(const char *library)
 }
 
 /** In the child: becomes the program, or tells why not. */
-static void program_become(char *const *argv, const sigset_t *mask, int report)
+static void program_become(char *const *argv, const struct inherited *inherited, int report)
 {
     int error;
 
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    sigaction(SIGCHLD, &inherited->on_child, NULL);
+    sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
     execvp(argv[0], argv);
     error = errno;
     while (write(report, &error, sizeof error) < 0 && errno == EINTR)
@@ -60,24 +83,141 @@ static int exec_result(int report)
     return got == (ssize_t)sizeof error ? -error : 0;
 }
 
+/** In the witness: holds nothing open, and sleeps until this process ends. */
+static void witness_be(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "cupool-signals");
+    if (syscall(SYS_close_range, 0U, ~0U, 0U) < 0)
+        for (int fd = (int)sysconf(_SC_OPEN_MAX); fd-- > 0;)
+            close(fd);
+    while (getppid() == parent)
+        pause();
+    _exit(0);
+}
+
+/** -1: there can be none, and every signal is passed on. */
+static pid_t witness_start(void)
+{
+    pid_t parent = getpid(), witness = fork();
+
+    if (witness == 0) {
+        sigset_t all;
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        witness_be(parent);
+    }
+    return witness;
+}
+
+static void witness_end(pid_t witness)
+{
+    if (witness <= 0)
+        return;
+    kill(witness, SIGKILL);
+    while (waitpid(witness, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/** Signals that are pending in a process, as the kernel's set: bit 0 is signal 1. */
+static uint64_t signals_pending(pid_t pid)
+{
+    char path[64], line[256];
+    uint64_t pending = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "ShdPnd:", strlen("ShdPnd:")))
+            pending = strtoull(line + strlen("ShdPnd:"), NULL, 16);
+    if (file)
+        fclose(file);
+    return pending;
+}
+
+struct witness {
+    pid_t pid;
+    uint64_t seen; /* by witnesses before it, and not asked for yet */
+};
+
+/** The new one is there before the old one goes, so that between them they see everything. */
+static void witness_replace(struct witness *witness)
+{
+    pid_t old = witness->pid;
+
+    witness->pid = witness_start();
+    witness->seen |= signals_pending(old);
+    witness_end(old);
+}
+
+/** Whether a signal went to the whole group; then the program has it, too. */
+static bool group_got(struct witness *witness, int signal)
+{
+    static const struct timespec pause = {.tv_nsec = WITNESS_PAUSE_NS};
+    const uint64_t bit = UINT64_C(1) << (signal - 1);
+
+    for (int i = 0; i < WITNESS_LOOKS && witness->pid > 0; i++) {
+        if (!(witness->seen & bit) && signals_pending(witness->pid) & bit)
+            witness_replace(witness);
+        if (witness->seen & bit) {
+            witness->seen &= ~bit;
+            return true;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/** Passes on a signal with the value it may have. */
+static void signal_forward(pid_t pid, const siginfo_t *info)
+{
+    if (info->si_code == SI_QUEUE)
+        sigqueue(pid, info->si_signo, info->si_value);
+    else
+        kill(pid, info->si_signo);
+}
+
+/** The program stopped by itself: so does this process, and they go on together. */
+static void stop_follow(pid_t pid)
+{
+    siginfo_t info = {0};
+
+    kill(getpid(), SIGSTOP);
+    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid)
+        return;
+    kill(pid, SIGCONT);
+}
+
 static int program_wait(pid_t pid, const sigset_t *signals)
 {
+    struct witness witness = {witness_start(), 0};
     int status;
 
-    while (waitpid(pid, &status, WNOHANG) != pid) {
+    for (;;) {
         siginfo_t info;
-        int signal = sigwaitinfo(signals, &info);
+        pid_t found = waitpid(pid, &status, WNOHANG | WUNTRACED);
 
-        if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL)
-            kill(pid, signal);
+        if (found == pid && WIFSTOPPED(status)) {
+            stop_follow(pid);
+            continue;
+        }
+        if (found == pid || (found < 0 && errno != EINTR))
+            break;
+        if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD &&
+            !group_got(&witness, info.si_signo))
+            signal_forward(pid, &info);
     }
+    witness_end(witness.pid);
     return status;
 }
 
 int launch_program(char *const *argv, struct launch *ret_launch)
 {
     struct sigaction child_default = {.sa_handler = SIG_DFL};
-    sigset_t signals, before;
+    struct inherited inherited;
+    sigset_t signals;
     int report[2], r, status;
     pid_t pid;
 
@@ -87,11 +227,13 @@ int launch_program(char *const *argv, struct launch *ret_launch)
     sigaddset(&signals, SIGCHLD);
     for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++)
         sigaddset(&signals, forwarded[i]);
-    sigprocmask(SIG_BLOCK, &signals, &before);
-    sigaction(SIGCHLD, &child_default, NULL);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
+        sigaddset(&signals, signal);
+    sigprocmask(SIG_BLOCK, &signals, &inherited.mask);
+    sigaction(SIGCHLD, &child_default, &inherited.on_child);
     pid = fork();
     if (pid == 0)
-        program_become(argv, &before, report[1]);
+        program_become(argv, &inherited, report[1]);
     r = pid < 0 ? -errno : 0;
     close(report[1]);
     if (r == 0) {
@@ -99,7 +241,7 @@ int launch_program(char *const *argv, struct launch *ret_launch)
         status = program_wait(pid, &signals);
     }
     close(report[0]);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &inherited.mask, NULL);
     if (r == 0)
         *ret_launch = (struct launch){pid, status};
     return r;

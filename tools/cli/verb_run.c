@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <glob.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -67,20 +68,24 @@ static void line_print(void *state, const char *line)
     verb_error(VERB_NAME, 0, "%s", line);
 }
 
-/** Sets an option for this run. The program sees it in the option's own variable. */
-static void option_apply(struct request *request, const char *key, const char *value,
-                         const char *where)
+/**
+ * Sets an option for this run. The program sees it in the option's own variable. What the command
+ * line says is meant: a bad option is refused, not passed over as one of the environment is.
+ */
+static int option_apply(struct request *request, const char *key, const char *value,
+                        const char *where)
 {
     char variable[64];
 
     if (options_set(&request->options, key, value, OPTION_SOURCE_COMMAND, where, problem_print,
                     request) < 0)
-        return;
+        return EXIT_RUN_FAILED;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (!strcmp(options_row(i)->key, key)) {
             options_variable(i, variable, sizeof variable);
             setenv(variable, value, 1);
         }
+    return 0;
 }
 
 static int pair_apply(struct request *request, const char *pair)
@@ -92,8 +97,7 @@ static int pair_apply(struct request *request, const char *pair)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "-O %s: no KEY:VALUE: see 'cupool options'",
                           pair);
     snprintf(key, sizeof key, "%.*s", (int)(colon - pair), pair);
-    option_apply(request, key, colon + 1, "-O");
-    return 0;
+    return option_apply(request, key, colon + 1, "-O");
 }
 
 enum { OPTION_FORCE = 256, OPTION_MODE, OPTION_SIM };
@@ -117,7 +121,7 @@ static int request_read(int argc, char **argv, struct request *request)
         switch (option) {
         case 'o': request->output = optarg; break;
         case OPTION_FORCE: request->force = true; break;
-        case OPTION_MODE: option_apply(request, "mode", optarg, "--mode"); break;
+        case OPTION_MODE: trouble = option_apply(request, "mode", optarg, "--mode"); break;
         case 'O': trouble = pair_apply(request, optarg); break;
         case OPTION_SIM:
             request->simulated = true;
@@ -212,9 +216,45 @@ static int trace_prepare(struct request *request, char **ret_pattern)
     if (!*ret_pattern)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
     trouble = output_check(*ret_pattern, request->force);
-    if (!trouble)
-        option_apply(request, "trace", *ret_pattern, "-o");
-    return trouble;
+    return trouble ? trouble : option_apply(request, "trace", *ret_pattern, "-o");
+}
+
+#define PROFILE_FOLDER "profiles"
+#define PROFILE_END    ".ini"
+
+/** A profile is a name, or a path with a slash. */
+static bool profile_is_known(const char *directory, const char *profile)
+{
+    char path[2 * PATH_MAX];
+
+    if (!profile || !*profile)
+        return true;
+    if (strchr(profile, '/'))
+        snprintf(path, sizeof path, "%s", profile);
+    else
+        snprintf(path, sizeof path, "%s/" PROFILE_FOLDER "/%s" PROFILE_END, directory, profile);
+    return access(path, R_OK) == 0;
+}
+
+static int profile_refuse(const char *directory, const char *profile)
+{
+    char pattern[2 * PATH_MAX], known[512] = "";
+    glob_t found;
+
+    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, directory);
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+            size_t used = strlen(known);
+
+            snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "",
+                     (int)(strlen(name) - strlen(PROFILE_END)), name);
+        }
+        globfree(&found);
+    }
+    return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                      "--sim=%s: no such profile; accepted: %s, or a file with a slash in its path",
+                      profile, known);
 }
 
 static int simulation_prepare(const struct request *request)
@@ -226,6 +266,8 @@ static int simulation_prepare(const struct request *request)
     if (locate_simulated_device(directory, sizeof directory) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
                           "--sim: no simulated device in %s: build or install it", directory);
+    if (!profile_is_known(directory, request->profile))
+        return profile_refuse(directory, request->profile);
     if (locate_use_simulated_device(directory, request->profile) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
     return 0;

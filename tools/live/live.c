@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,10 @@ static int by_pid(const void *a, const void *b)
 {
     const struct live_page *left = a, *right = b;
 
-    return (left->pid > right->pid) - (left->pid < right->pid);
+    if (left->pid != right->pid)
+        return left->pid < right->pid ? -1 : 1;
+    return (left->start_realtime_ns > right->start_realtime_ns) -
+           (left->start_realtime_ns < right->start_realtime_ns);
 }
 
 int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes)
@@ -92,12 +96,33 @@ void live_processes_done(struct live_processes *processes)
     *processes = (struct live_processes){0};
 }
 
-const struct live_page *live_processes_find(const struct live_processes *processes, unsigned pid)
+static bool is_same_process(const struct live_page *a, const struct live_page *b)
+{
+    return a->pid == b->pid && a->pid_namespace == b->pid_namespace &&
+           a->start_realtime_ns == b->start_realtime_ns;
+}
+
+const struct live_page *live_processes_find(const struct live_processes *processes,
+                                            const struct live_page *page)
 {
     for (size_t i = 0; i < processes->count; i++)
-        if (processes->page[i].pid == pid)
+        if (is_same_process(&processes->page[i], page))
             return &processes->page[i];
     return NULL;
+}
+
+void live_pid_text(const struct live_processes *processes, const struct live_page *page,
+                   char ret_text[LIVE_PID_BYTES])
+{
+    bool is_shared = false;
+
+    for (size_t i = 0; i < processes->count; i++)
+        is_shared |= processes->page[i].pid == page->pid &&
+                     !is_same_process(&processes->page[i], page);
+    if (is_shared)
+        snprintf(ret_text, LIVE_PID_BYTES, "%u@%u", page->pid, page->pid_namespace);
+    else
+        snprintf(ret_text, LIVE_PID_BYTES, "%u", page->pid);
 }
 
 struct live_value live_sum(const struct live_page *page, const char *name)

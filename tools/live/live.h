@@ -33,8 +33,15 @@ bool live_place_is_taken(const char *where, char *ret_text, size_t text_bytes);
 
 void live_processes_done(struct live_processes *processes);
 
-/** The page of a process, NULL when it is not there. */
-const struct live_page *live_processes_find(const struct live_processes *processes, unsigned pid);
+/** The same process's page in an earlier reading, NULL when it is not there. */
+const struct live_page *live_processes_find(const struct live_processes *processes,
+                                            const struct live_page *page);
+
+#define LIVE_PID_BYTES 24
+
+/** A process's pid; with its namespace where another of the processes has the same. */
+void live_pid_text(const struct live_processes *processes, const struct live_page *page,
+                   char ret_text[LIVE_PID_BYTES]);
 
 /** A figure summed over contexts; 0 when the page does not have it. */
 struct live_value live_sum(const struct live_page *page, const char *name);

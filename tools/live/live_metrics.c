@@ -93,13 +93,15 @@ static void samples_print(const struct live_processes *processes, const struct f
     family_begin(family, peak, name, sizeof name, out);
     for (size_t i = 0; i < processes->count; i++) {
         const struct live_page *page = &processes->page[i];
+        char pid[LIVE_PID_BYTES];
+        live_pid_text(processes, page, pid);
         for (unsigned j = 0; j < page->figures; j++) {
             if (strcmp(page->name[j].text, family->name) != 0)
                 continue;
             for (unsigned k = 0; k < page->contexts; k++) {
                 const struct live_context *context = &page->context[k];
-                fprintf(out, "%s%s{pid=\"%u\",device=\"%u\",context=\"%u\"} %llu\n", name,
-                        family->total ? "_total" : "", page->pid, context->device, context->number,
+                fprintf(out, "%s%s{pid=\"%s\",device=\"%u\",context=\"%u\"} %llu\n", name,
+                        family->total ? "_total" : "", pid, context->device, context->number,
                         (unsigned long long)(peak ? context->value[j].peak
                                                   : context->value[j].current));
             }
@@ -109,10 +111,13 @@ static void samples_print(const struct live_processes *processes, const struct f
 
 static void processes_print(const struct live_processes *processes, FILE *out)
 {
+    char pid[LIVE_PID_BYTES];
+
     fputs("# TYPE cupool_process info\n# HELP cupool_process A running program.\n", out);
     for (size_t i = 0; i < processes->count; i++) {
         const struct live_page *page = &processes->page[i];
-        fprintf(out, "cupool_process_info{pid=\"%u\",mode=\"%s\",command=\"", page->pid,
+        live_pid_text(processes, page, pid);
+        fprintf(out, "cupool_process_info{pid=\"%s\",mode=\"%s\",command=\"", pid,
                 page->pooled ? "pool" : "observe");
         escape_print(out, ESCAPE_LABEL, page->command);
         fputs("\"} 1\n", out);
@@ -120,16 +125,20 @@ static void processes_print(const struct live_processes *processes, FILE *out)
     fputs("# TYPE cupool_process_start_seconds gauge\n# UNIT cupool_process_start_seconds seconds\n"
           "# HELP cupool_process_start_seconds When its first CUDA call was, since 1970.\n",
           out);
-    for (size_t i = 0; i < processes->count; i++)
-        fprintf(out, "cupool_process_start_seconds{pid=\"%u\"} %.3f\n", processes->page[i].pid,
+    for (size_t i = 0; i < processes->count; i++) {
+        live_pid_text(processes, &processes->page[i], pid);
+        fprintf(out, "cupool_process_start_seconds{pid=\"%s\"} %.3f\n", pid,
                 (double)processes->page[i].start_realtime_ns / 1e9);
+    }
     fputs("# TYPE cupool_process_update_seconds gauge\n"
           "# UNIT cupool_process_update_seconds seconds\n"
           "# HELP cupool_process_update_seconds When its figures were written, since 1970.\n",
           out);
-    for (size_t i = 0; i < processes->count; i++)
-        fprintf(out, "cupool_process_update_seconds{pid=\"%u\"} %.3f\n", processes->page[i].pid,
+    for (size_t i = 0; i < processes->count; i++) {
+        live_pid_text(processes, &processes->page[i], pid);
+        fprintf(out, "cupool_process_update_seconds{pid=\"%s\"} %.3f\n", pid,
                 (double)processes->page[i].update_realtime_ns / 1e9);
+    }
 }
 
 static void passed_print(const struct live_processes *processes, bool bytes, FILE *out)
@@ -142,10 +151,11 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
     fprintf(out, "# HELP %s Memory that went past the pool, by kind.\n", name);
     for (size_t i = 0; i < processes->count; i++)
         for (unsigned j = 0; j < LIVE_KINDS_MAX; j++) {
+            char pid[LIVE_PID_BYTES];
             const struct live_kind *kind = &processes->page[i].kind[j];
+            live_pid_text(processes, &processes->page[i], pid);
             if (memory_kind(j) && j != TRACE_MEMORY_NONE)
-                fprintf(out, "%s{pid=\"%u\",memory=\"%s\"} %llu\n", name, processes->page[i].pid,
-                        memory_kind(j)->name,
+                fprintf(out, "%s{pid=\"%s\",memory=\"%s\"} %llu\n", name, pid, memory_kind(j)->name,
                         (unsigned long long)(bytes ? kind->bytes : kind->blocks));
         }
 }

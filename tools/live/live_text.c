@@ -136,13 +136,14 @@ static void table_print(const struct live_processes *now, const struct live_proc
     for (size_t i = 0; i < now->count; i++) {
         const struct live_page *page = &now->page[i];
         struct live_value requested = live_sum(page, "live_requested_bytes");
-        struct rates rates = rates_of(page, live_processes_find(before, page->pid));
-        char rate[16] = "-";
+        struct rates rates = rates_of(page, live_processes_find(before, page));
+        char rate[16] = "-", pid[LIVE_PID_BYTES];
 
+        live_pid_text(now, page, pid);
         if (rates.known)
             snprintf(rate, sizeof rate, "%.0f", rates.allocations);
-        fprintf(out, "%8u  %10s  %10s  %10s  %9s  %7s  ", page->pid,
-                unit_bytes(requested.current).text, unit_bytes(requested.peak).text,
+        fprintf(out, "%8s  %10s  %10s  %10s  %9s  %7s  ", pid, unit_bytes(requested.current).text,
+                unit_bytes(requested.peak).text,
                 unit_bytes(live_sum(page, "reserved_bytes").current).text, rate,
                 unit_percent(live_sum(page, "hits").current, live_sum(page, "allocations").current)
                     .text);
@@ -155,7 +156,7 @@ void live_text_print(const struct live_processes *now, const struct live_process
                      uint64_t now_realtime_ns, unsigned width, FILE *out)
 {
     if (now->count == 1)
-        process_print(now->page, rates_of(now->page, live_processes_find(before, now->page->pid)),
+        process_print(now->page, rates_of(now->page, live_processes_find(before, now->page)),
                       now_realtime_ns, width, out);
     else
         table_print(now, before, out);

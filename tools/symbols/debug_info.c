@@ -48,7 +48,9 @@ static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_
     if (dwarf_addrdie(info->dwarf, address, ret_unit))
         return true;
     while (dwarf_get_units(info->dwarf, unit, &unit, NULL, NULL, ret_unit, NULL) == 0)
-        if (dwarf_tag(ret_unit) == DW_TAG_compile_unit && dwarf_haspc(ret_unit, address) > 0)
+        if ((dwarf_tag(ret_unit) == DW_TAG_compile_unit ||
+             dwarf_tag(ret_unit) == DW_TAG_skeleton_unit) &&
+            dwarf_haspc(ret_unit, address) > 0)
             return true;
     return false;
 }
@@ -101,13 +103,25 @@ static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address
     return count > 0 ? count : 0;
 }
 
+/** Where the scopes of a unit are: in a file of its own where the compiler split it off. */
+static Dwarf_Die unit_of_scopes(Dwarf_Die *unit)
+{
+    Dwarf_Die split;
+    uint8_t type;
+
+    if (dwarf_cu_info(unit->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
+        type == DW_UT_skeleton && split.addr)
+        return split;
+    return *unit;
+}
+
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state)
 {
-    Dwarf_Die unit, *scopes = NULL;
+    Dwarf_Die unit, inner, *scopes = NULL;
     Dwarf_Line *place;
     const char *file = NULL;
-    int line = 0, count;
+    int line = 0, count, given = 0;
 
     if (!unit_find(info, address, &unit))
         return;
@@ -116,17 +130,21 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
         file = dwarf_linesrc(place, NULL, NULL);
         dwarf_lineno(place, &line);
     }
-    count = scopes_get(info, &unit, address, &scopes);
+    inner = unit_of_scopes(&unit);
+    count = scopes_get(info, &inner, address, &scopes);
     for (int i = 0; i < count; i++) {
         int tag = dwarf_tag(&scopes[i]);
 
         if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
             continue;
         give(state, function_name(&scopes[i]), file, (uint64_t)line);
+        given++;
         if (tag == DW_TAG_subprogram)
             break;
-        file = call_file(&scopes[i], &unit);
+        file = call_file(&scopes[i], &inner);
         line = (int)number_of(&scopes[i], DW_AT_call_line);
     }
     free(scopes);
+    if (!given && file) /* a line table alone */
+        give(state, NULL, file, (uint64_t)line);
 }

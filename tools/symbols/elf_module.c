@@ -48,6 +48,7 @@ struct elf_modules {
     uint32_t count, room;
 };
 
+/** Whether a file has this build-id, or none where none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
 {
     Elf_Scn *section = NULL;
@@ -72,10 +73,13 @@ static bool build_id_is(Elf *elf, const char *wanted)
             }
             if (same)
                 return true;
+            if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof "GNU" && !*wanted &&
+                !memcmp((const char *)data->d_buf + name, "GNU", sizeof "GNU"))
+                return false;
             offset = next;
         }
     }
-    return false;
+    return !*wanted;
 }
 
 static void file_close(struct file *file)
@@ -224,8 +228,8 @@ static void module_load(struct elf_module *module)
 {
     if (!file_open(module->path, &module->file))
         return;
-    if (!*module->build_id || !build_id_is(module->file.elf, module->build_id)) {
-        module->changed = *module->build_id != '\0';
+    if (!build_id_is(module->file.elf, module->build_id)) {
+        module->changed = true;
         file_close(&module->file);
         return;
     }

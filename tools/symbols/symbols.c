@@ -80,6 +80,10 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
     if (!finding->symbol.frames && name)
         frame_add(finding, name, NULL, 0);
+    /* Where debug information has no name the symbol table may: of the frame that is no inlined
+     * one, which is the last. */
+    if (finding->symbol.frames && name && !finding->frame[finding->symbol.frames - 1].function)
+        finding->frame[finding->symbol.frames - 1].function = name_plain(name);
 }
 
 static struct known *known_create(struct elf_module *module, uint64_t offset)

@@ -2,7 +2,7 @@
 /*
  * The walk over a stack, against what the C library's own finds, in functions of every kind: with
  * and without a frame pointer, with alloca, with an aligned frame, behind a signal handler; and
- * where it has to end: code in no module, a stack that is not the thread's own.
+ * where it has to end: code in no module, and words that cannot be read, on stacks of every kind.
  */
 #include <alloca.h>
 #include <criterion/criterion.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cupti/stack/module_symbol.h"
+#include "cupti/stack/stack_bounds.h"
 #include "cupti/stack/unwind.h"
 
 #define FRAMES 64
@@ -199,26 +200,50 @@ Test(unwind, through_a_signal_handler)
     cr_expect(last.count > 4);
 }
 
-Test(unwind, another_stack_ends_it)
-{
-    static char other[65536];
-    static ucontext_t here, there;
+static ucontext_t here, there;
 
+/** Runs a function on a stack of its own. */
+static void run_on(void *stack, size_t bytes, void (*function)(void))
+{
     getcontext(&there);
-    there.uc_stack.ss_sp = other;
-    there.uc_stack.ss_size = sizeof other;
+    there.uc_stack.ss_sp = stack;
+    there.uc_stack.ss_size = bytes;
     there.uc_link = &here;
-    makecontext(&there, take, 0);
+    makecontext(&there, function, 0);
     last.called = false;
-    alone = true;
     swapcontext(&here, &there);
     cr_expect(last.called);
-    cr_expect(last.count == 0, "a stack that may end anywhere is not walked");
+}
+
+static bool is_known;
+
+static void take_deeper(void)
+{
+    volatile int kept = 1;
+
+    with_alloca(64);
+    is_known = stack_bounds_end((uintptr_t)__builtin_frame_address(0)) != 0;
+    (void)kept;
+}
+
+/* A stack that may end anywhere is walked to its end, and none of it is taken for the thread's. */
+Test(unwind, another_stack)
+{
+    static char other[65536];
+
+    alone = true;
+    run_on(other, sizeof other, take_deeper);
+    cr_expect(last.count > 5, "%u", last.count);
+    cr_expect(!is_known);
+    with_alloca(64);
+    cr_expect(last.count > 5, "%u", last.count);
+    cr_expect(stack_bounds_end((uintptr_t)__builtin_frame_address(0)) != 0);
 }
 
 static void *thread_run(void *argument)
 {
     with_pointer(90);
+    is_known = stack_bounds_end((uintptr_t)__builtin_frame_address(0)) != 0;
     return NULL;
 }
 
@@ -229,6 +254,7 @@ Test(unwind, in_a_thread)
     pthread_create(&thread, NULL, thread_run, NULL);
     pthread_join(thread, NULL);
     expect_as_library("thread");
+    cr_expect(is_known, "no system call is needed on a thread's own stack");
 }
 
 #if defined(__x86_64__)
@@ -275,6 +301,126 @@ Test(unwind, a_destroyed_stack_ends_it)
         last.called = false;
         take_with_garbage(i % 2 ? seed : (uintptr_t)__builtin_frame_address(0) + seed % 512);
         cr_assert(last.called && last.count <= FRAMES);
+    }
+}
+
+/** Walks with an address in the frame pointer, below a function that has no description. */
+void take_from_nowhere(void *frame_pointer);
+__asm__(".text\n.globl take_from_nowhere\n.type take_from_nowhere,@function\n"
+        "take_from_nowhere:\n pushq %rbp\n movq %rdi, %rbp\n call take_for_assembly\n"
+        " popq %rbp\n ret\n.size take_from_nowhere, . - take_from_nowhere\n");
+void take_for_assembly(void);
+
+void take_for_assembly(void)
+{
+    take();
+}
+
+/** Runs a function with the stack pointer given, as the outermost frame there. */
+void run_at(void *stack_pointer, void (*function)(void));
+__asm__(".text\n.globl run_at\n.type run_at,@function\n"
+        "run_at:\n .cfi_startproc\n .cfi_undefined rip\n pushq %rbx\n movq %rsp, %rbx\n"
+        " movq %rdi, %rsp\n call *%rsi\n movq %rbx, %rsp\n popq %rbx\n ret\n"
+        " .cfi_endproc\n.size run_at, . - run_at\n");
+
+static void *bad_pointer;
+
+static void take_misled(void)
+{
+    take_from_nowhere(bad_pointer);
+}
+
+#define ARENA_BYTES (1 << 20)
+#define STACK_BYTES (64 << 10)
+
+/** In an arena whose upper part is the thread's own stack; pages become unreadable meanwhile. */
+static void *arena_run(void *argument)
+{
+    char *arena = argument;
+
+    take_misled(); /* both are known to be readable now */
+    for (int i = 0; i < 4; i++) {
+        char *stack = arena + i * STACK_BYTES, *guard = stack + STACK_BYTES - 4096;
+
+        bad_pointer = guard + 64;
+        run_on(stack, STACK_BYTES - 4096, take_misled);
+        run_on(stack, STACK_BYTES - 4096, take_deeper);
+        cr_expect(!is_known);
+        run_at(guard, take_deeper);
+        cr_expect(!is_known);
+        mprotect(guard, 4096, PROT_NONE);
+        run_on(stack, STACK_BYTES - 4096, take_misled);
+        cr_expect(last.count >= 1);
+        bad_pointer = guard - 8; /* the return address would be in the guard */
+        run_on(stack, STACK_BYTES - 4096, take_misled);
+        munmap(guard, 4096);
+        run_on(stack, STACK_BYTES - 4096, take_misled);
+    }
+    return NULL;
+}
+
+Test(unwind, stacks_below_a_threads_own)
+{
+    char *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                       0);
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    alone = true;
+    cr_assert(arena != MAP_FAILED);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, arena + ARENA_BYTES / 2, ARENA_BYTES / 2);
+    bad_pointer = arena + 64;
+    cr_assert(pthread_create(&thread, &attributes, arena_run, arena) == 0);
+    pthread_join(thread, NULL);
+}
+
+/** Stacks in a variable of a function, with pages made unreadable in the midst of it. */
+Test(unwind, stacks_inside_a_threads_own)
+{
+    char room[5 * STACK_BYTES], *stack = room + (-(uintptr_t)room & 4095);
+
+    alone = true;
+    take_misled();
+    bad_pointer = stack + 2 * STACK_BYTES + 128;
+    mprotect(stack + 2 * STACK_BYTES, 4096, PROT_NONE);
+    run_on(stack, 2 * STACK_BYTES, take_misled);
+    take_misled();
+    mprotect(stack + 2 * STACK_BYTES, 4096, PROT_READ | PROT_WRITE);
+}
+
+/** A stack without a return address, whose first frame begins where the mapping ends. */
+Test(unwind, the_end_of_a_mapping)
+{
+    char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                       0);
+
+    alone = true;
+    munmap(stack + STACK_BYTES - 4096, 4096);
+    last.called = false;
+    run_at(stack + STACK_BYTES - 4096, take);
+    cr_expect(last.called);
+}
+
+static void on_other_stack(int number)
+{
+    take_deeper();
+}
+
+Test(unwind, a_signal_stack)
+{
+    static char other[65536];
+    stack_t stack = {.ss_sp = other, .ss_size = sizeof other};
+    struct sigaction action = {.sa_handler = on_other_stack, .sa_flags = SA_ONSTACK};
+
+    alone = true;
+    sigaltstack(&stack, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < 3; i++) {
+        interrupted();
+        cr_expect(last.called && last.count > 4);
+        cr_expect(!is_known);
+        interrupted();
     }
 }
 

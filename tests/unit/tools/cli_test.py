@@ -153,6 +153,52 @@ class Cli(unittest.TestCase):
         output, _ = process.communicate(timeout=30)
         self.assertEqual((output, process.returncode), ("caught\n", 7))
 
+    def test_run_group_signals_arrive_once(self):
+        program = ("import signal, time\ncount = 0\ndef handler(*_):\n    global count\n    count += 1\n"
+                   "for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1): signal.signal(n, handler)\n"
+                   "print('ready', flush=True)\nend = time.monotonic() + 0.6\n"
+                   "while time.monotonic() < end: time.sleep(0.02)\nprint(count)\n")
+        for to_group, wanted in ((True, 2), (False, 2)):
+            for first in (signal.SIGTERM, signal.SIGINT):
+                process = subprocess.Popen(
+                    [CUPOOL, "run", "-q", "--", sys.executable, "-c", program], cwd=self.directory.name,
+                    env=self.environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+                self.assertEqual(process.stdout.readline(), "ready\n")
+                for number in (first, signal.SIGUSR1):
+                    (os.killpg if to_group else os.kill)(process.pid, number)
+                output, _ = process.communicate(timeout=30)
+                self.assertEqual((output, process.returncode), (f"{wanted}\n", 0))
+
+    def test_run_leaves_dispositions_alone(self):
+        program = ("import signal; print([int(signal.getsignal(n)) for n in"
+                   " (signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR2)], signal.pthread_sigmask(0, []))")
+
+        def prepare():
+            for number in (signal.SIGCHLD, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+
+        outputs = [subprocess.run([*command, sys.executable, "-c", program], cwd=self.directory.name,
+                                  env=self.environment, stdout=subprocess.PIPE, text=True, timeout=60,
+                                  preexec_fn=prepare, check=True).stdout
+                   for command in ([], [CUPOOL, "run", "-q", "--"])]
+        self.assertEqual(*outputs)
+        self.assertIn("[1, 1, 0]", outputs[0])
+
+    def test_run_refuses_bad_values(self):
+        for words, named in ((("--mode", "foo"), "off|observe|pool"), (("-O", "mode:bad"), "off|observe|pool"),
+                             (("-O", "speed:11"), "known are")):
+            self.assert_error(self.cupool("run", *words, "--", "sh", "-c", "echo x"), 125, named)
+
+    def test_output_that_cannot_be_written(self):
+        for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
+                          ("options", "--markdown"), ("doctor",), ("top", "--help")):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([CUPOOL, *arguments], env=self.environment, stdout=full,
+                                      stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn("cannot write", done.stderr)
+
     def test_run_program_missing_or_not_executable(self):
         self.assert_error(self.cupool("run", "--", "./missing"), 127, "./missing", "not found")
         open(self.path("data"), "w").close()
@@ -169,12 +215,12 @@ class Cli(unittest.TestCase):
 
     def test_run_bad_options(self):
         result = self.cupool("run", "-q", "--mode", "fast", "--", "true")
-        self.assert_error(result, 0, "--mode", "fast", "off|observe|pool")
+        self.assert_error(result, 125, "--mode", "fast", "off|observe|pool")
         result = self.cupool("run", "-q", "-O", "speed:11", "--", "true")
-        self.assert_error(result, 0, "speed", "large_waste")
+        self.assert_error(result, 125, "speed", "large_waste")
         result = self.cupool("run", "-O", "strict:1", "-O", "speed:11", "--", "sh", "-c", "echo x")
         self.assertEqual((result.returncode, result.stdout), (125, ""))
-        self.assertIn("strict:1", result.stderr)
+        self.assertIn("speed", result.stderr)
         result = self.cupool("run", "--", "sh", "-c", "echo x", CUPOOL="strict:1,mode:fast")
         self.assertEqual((result.returncode, result.stdout), (125, ""))
 

@@ -50,7 +50,7 @@ void log_open(void)
 {
     const char *pattern = getenv("SIMGPU_LOG");
     const char *resolver = getenv("SIMGPU_LOG_RESOLVE");
-    char path[4096];
+    static char path[4096]; /* once, perhaps on a small stack */
     if (!pattern || !*pattern)
         return;
     path_expand(pattern, path, sizeof path);

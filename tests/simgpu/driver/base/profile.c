@@ -104,7 +104,7 @@ static char *trimmed(char *text)
 
 static void file_read(FILE *file, const char *path)
 {
-    char line[512];
+    static char line[512];
     bool costs = false;
     for (unsigned number = 1; fgets(line, sizeof line, file); number++) {
         line[strcspn(line, "#;")] = 0;
@@ -138,7 +138,7 @@ static void costs_copy_to_twins(void)
 static void file_load(void)
 {
     const char *choice = getenv("SIMGPU_PROFILE");
-    char path[4096], name[256];
+    static char path[4096], name[256]; /* once, perhaps on a small stack */
     if (!choice || !*choice)
         choice = "h200";
     if (strchr(choice, '/'))

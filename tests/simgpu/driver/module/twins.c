@@ -39,7 +39,7 @@ static void load(const char *path)
 static void load_all(void)
 {
     const char *chosen = getenv("SIMGPU_TWINS");
-    char directory[2048], path[4096];
+    static char directory[2048], path[4096]; /* once, perhaps on a small stack */
     if (chosen && *chosen)
         snprintf(directory, sizeof directory, "%s", chosen);
     else

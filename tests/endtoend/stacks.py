@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""The program's stacks: how little of them is taken, and that no word of them is read that cannot be.
+
+How much a call takes is measured on a painted stack, of the library and of all that it calls, and
+held against the same call without the library.
+"""
+
+import preload
+import sanitizer
+
+FIRST_BYTES = 4096  # more than bare, of a process's first call
+LATER_BYTES = 1024  # of any other
+SMALL = "16384"
+
+
+def environments(machine):
+    trace = f"trace:{machine.scratch}/%p.%n.cupool"
+    return ("mode:pool", "mode:observe", trace, f"{trace},live:{machine.scratch}", f"{trace},trace_max:1MiB",
+            f"{trace},stacks:64,limit:20GiB,postmortem:print")
+
+
+def measured(machine, mode, options=None):
+    """The most that a call of each name took."""
+    program = str(machine.build / "tests" / "endtoend" / "stack_depth")
+    extra = {"CUPOOL": options} if options else {}
+    done = machine.run([program, mode], preload=bool(options), LD_BIND_NOW=1, **extra)
+    preload.expect_equal(f"{mode} {options}: exit", done.returncode, 0)
+    most = {}
+    for line in done.stdout.decode().splitlines():
+        name, used, error = line.split()
+        preload.expect_equal(f"{mode} {options}: {name}", error, "0")
+        most[name] = max(most.get(name, 0), int(used))
+    preload.expect(len(most) > 5, f"{mode}: too few calls were measured")
+    return most
+
+
+def check_depth(machine):
+    for mode in ("first", "later"):
+        bare = measured(machine, mode)
+        for options in environments(machine):
+            for name, used in measured(machine, mode, options).items():
+                limit = bare[name] + (FIRST_BYTES if name == "first" else LATER_BYTES)
+                preload.expect(used <= limit,
+                               f"{mode} {options}: {name} takes {used} bytes of stack, bare {bare[name]}")
+            print(f"{mode}, {options.replace(str(machine.scratch), '')}: within bounds")
+
+
+def check_same(machine, name, *words):
+    program = [str(machine.build / "tests" / "endtoend" / name), *words]
+    bare = machine.run(program)
+    preload.expect_equal(f"{name} bare", bare.returncode, 0)
+    for options in environments(machine):
+        done = machine.run(program, preload=True, CUPOOL=options)
+        preload.expect_equal(f"{name} {words} {options}", (done.returncode, done.stdout), (0, bare.stdout))
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    check_same(machine, "coroutine_arena")
+    if sanitizer.active():
+        preload.skip("a sanitizer's frames are many times as large")
+    check_same(machine, "small_stacks", SMALL, "first")
+    check_same(machine, "small_stacks", SMALL, "later")
+    check_depth(machine)
+
+
+main()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""One program built in many ways: each is named by function, file and line as far as it can be."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import preload
+
+SOURCE = """#include <cuda_runtime_api.h>
+#include <cstdio>
+namespace engine { template <class T> struct Cache {
+  __attribute__((noinline)) void *grow(unsigned n) { void *p = 0; cudaMalloc(&p, n * sizeof(T));
+    return p; } }; }
+__attribute__((noinline)) static void *weights(unsigned n) { void *p; cudaMalloc(&p, n);
+    return p; }
+int main() { engine::Cache<float> c; void *a = c.grow(1000), *b = weights(5000000); cudaFree(a);
+    printf("%d\\n", b != 0); return 0; }
+"""
+LINES = {"weights": 6, "engine::Cache<float>::grow": 4}
+# Compiler, options, whether there are lines.
+VARIANTS = {
+    "O0": ("c++", "-g -O0", True), "O2": ("c++", "-g -O2", True), "dwarf4": ("c++", "-gdwarf-4 -O2", True),
+    "split": ("c++", "-g -gsplit-dwarf -O2", True), "split4": ("c++", "-gdwarf-4 -gsplit-dwarf -O2", True),
+    "split, no dwo": ("c++", "-g -gsplit-dwarf -O2", True), "no build-id": ("c++", "-g -O2 -Wl,--build-id=none", True), "compressed": ("c++", "-g -gz -O2", True),
+    "g1": ("c++", "-g1 -O2", True), "nodebug": ("c++", "-O2", False),
+    "nodebug, no build-id": ("c++", "-O2 -Wl,--build-id=none", False),
+    "clang": ("clang++", "-g -O2", True), "lines": ("clang++", "-gline-tables-only -O2", True),
+    "clang split": ("clang++", "-g -gsplit-dwarf -O2", True), "lld": ("clang++", "-g -O2 -fuse-ld=lld", True),
+}
+
+
+def check(machine, cuda, name, compiler, options, has_lines):
+    folder = machine.scratch / "".join(letter for letter in name if letter.isalnum())
+    folder.mkdir()
+    (folder / "site.cc").write_text(SOURCE)
+    built = subprocess.run([compiler, *options.split(), "-o", "program", "site.cc", f"-I{cuda}/include",
+                            f"-L{machine.simgpu}", "-lcudart"], cwd=folder, stderr=subprocess.PIPE, check=False)
+    if built.returncode != 0:
+        print(f"{name}: not built")
+        return 0
+    if "no dwo" in name:
+        for part in folder.glob("*.dwo"):
+            part.unlink()
+    trace = folder / "t.cupool"
+    done = machine.run([str(folder / "program")], preload=True, CUPOOL=f"trace:{trace}")
+    preload.expect_equal(f"{name}: exit", done.returncode, 0)
+    found = {}
+    for site in machine.report(trace)["sites"]:
+        function = (site["function"] or "").split("(")[0].split("+")[0]
+        found[function] = (pathlib.Path(site["file"]).name if site["file"] else None, site["line"])
+    wanted = {function: ("site.cc", line) if has_lines else (None, None) for function, line in LINES.items()}
+    preload.expect_equal(name, found, wanted)
+    return 1
+
+
+def check_text(machine):
+    """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
+    folder = os.fsencode(machine.scratch) + b"/b\xffd"
+    os.mkdir(folder)
+    program = folder + b"/program"
+    shutil.copy(machine.scratch / "O2" / "program", program)
+    trace = machine.scratch / "text.cupool"
+    preload.expect_equal("text: exit", machine.run([program], preload=True, CUPOOL=f"trace:{trace}").returncode, 0)
+    modules = {site["module"] for site in machine.report(trace)["sites"]}
+    preload.expect_equal("json", modules, {f"{machine.scratch}/b\ufffdd/program"})
+    for form in ("csv", "openmetrics", "markdown", "perfetto", "folded"):
+        told = machine.run([str(machine.cupool), "report", "-f", form, str(trace)]).stdout
+        told.decode()  # fails where it is no UTF-8
+    csv = machine.run([str(machine.cupool), "report", "-f", "csv", str(trace)]).stdout.decode()
+    preload.expect("b\ufffdd/program" in csv, "csv: U+FFFD")
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    cuda = subprocess.run([str(pathlib.Path(__file__).resolve().parents[2] / "tools" / "find-cuda"), ""],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    checked = sum(check(machine, cuda, name, *variant) for name, variant in VARIANTS.items()
+                  if shutil.which(variant[0]))
+    check_text(machine)
+    preload.expect(checked >= 8, f"only {checked} variants were built")
+    print(f"{checked} variants")
+
+
+main()
