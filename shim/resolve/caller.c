@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "cupti/write/trace_writer.h"
-#include "shim/resolve/real.h"
 #include "shim/shim.h"
 
 #define CALLER_PROBES 16
@@ -79,13 +78,11 @@ struct caller *caller_add(const void *code)
     return entry;
 }
 
-const struct runtime_functions *caller_runtime_find(struct caller *caller)
+void caller_route_set(struct caller *caller, uint32_t key, void *route)
 {
-    int saved_errno = errno;
-    const struct runtime_functions *runtime = real_runtime_for(caller->code);
-    atomic_store_explicit(&caller->runtime, runtime, memory_order_release);
-    errno = saved_errno;
-    return runtime;
+    unsigned none = 0;
+    if (atomic_compare_exchange_strong(&caller->route_key, &none, key))
+        atomic_store_explicit(&caller->route, route, memory_order_release);
 }
 
 uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
