@@ -11,7 +11,8 @@
 #ifndef SHIM_RESOLVE_RUNTIME_VERSIONS_H
 #define SHIM_RESOLVE_RUNTIME_VERSIONS_H
 
-/* clang-format off: it would take a node's name apart */
+/* A node's name must not be taken apart. */
+/* clang-format off */
 /* ROW(context, index, node); index 0 stands for references without a version. */
 #define RUNTIME_VERSIONS(ROW, context)                                                             \
     ROW(context, 1, libcudart.so.10.2)                                                             \
