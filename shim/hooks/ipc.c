@@ -379,3 +379,11 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
     call_end(&call);
     return result;
 }
+
+void ipc_fork_child(void)
+{
+    pthread_mutex_init(&imports_lock, NULL);
+    imports = NULL;
+    atomic_store(&imports_count, 0);
+    ipc_board_fork_child();
+}

@@ -96,4 +96,6 @@ uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
 void caller_fork_child(void)
 {
     pthread_mutex_init(&add_lock, NULL);
+    for (int i = 0; i < CALLER_SLOTS; i++) /* the ids are of the parent's record */
+        atomic_store_explicit(&caller_table[i].site, 0, memory_order_relaxed);
 }

@@ -83,7 +83,7 @@ void *symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
 {
     struct symbol_tables tables;
     const ElfW(Sym) *symbol = tables_read(base, dynamic, &tables) ? tables_find(&tables, name)
-                                                                 : NULL;
+                                                                  : NULL;
     return symbol ? (void *)(base + symbol->st_value) : NULL;
 }
 
