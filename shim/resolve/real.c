@@ -85,6 +85,15 @@ void *real_dlsym(void *handle, const char *name)
     return found;
 }
 
+void *real_dlsym_global(const char *name)
+{
+    void *program = dlopen(NULL, RTLD_LAZY);
+    void *found = program ? real_dlsym(program, name) : NULL;
+    if (program)
+        dlclose(program);
+    return found;
+}
+
 real_dlsym_function *real_dlsym_next(void)
 {
     real_dlsym_function *next = atomic_load_explicit(&dlsym_next_pointer, memory_order_relaxed);

@@ -38,6 +38,12 @@ real_dlsym_function *real_dlsym_next(void);
 void *real_dlsym(void *handle, const char *name);
 void *real_dlvsym(void *handle, const char *name, const char *version);
 
+/**
+ * Looks a symbol up in the global scope from its beginning. RTLD_DEFAULT would begin with this
+ * library, whose own references are bound to itself.
+ */
+void *real_dlsym_global(const char *name);
+
 /** True for an address inside this library. */
 bool real_is_own(const void *address);
 

@@ -101,7 +101,7 @@ static bool is_before_us(const void *code)
 
 static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
 {
-    void *function = real_dlsym(RTLD_DEFAULT, hook->name);
+    void *function = real_dlsym_global(hook->name);
     if (!function || real_is_own(function))
         function = real_dlsym(RTLD_NEXT, hook->name);
     if (!function)
@@ -185,14 +185,15 @@ static struct dlsym_answer resolve_hooked(void *handle, const struct hook *hook,
     return answer(substitute(hook, function));
 }
 
-/* Another module's dlsym is next: it chooses. What it leaves to the loader may lead back to us. */
+/* Another module's dlsym is next: it chooses. Its own function is ours to whoever asks the global
+ * scope, itself included; the call goes on to it. */
 static struct dlsym_answer resolve_by(real_dlsym_function *look_up, void *handle,
                                       const struct hook *hook, const void *caller)
 {
     if (!is_special(handle))
         relocate_new_modules();
     void *function = look_up(handle, hook->name);
-    if (function && real_is_own(function))
+    if (function && real_is_own(function) && is_special(handle))
         return resolve_hooked(handle, hook, caller);
     return answer(substitute(hook, function));
 }
