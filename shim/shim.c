@@ -4,8 +4,10 @@
  *
  * There is no constructor: a process that never touches CUDA pays for a few symbols and nothing
  * else. A child after fork must not touch what it inherited, which belongs to the parent's
- * contexts, so there everything is forwarded and nothing recorded. At exit the trace is closed;
- * no CUDA call is made then, because the driver may already be gone.
+ * contexts: where the parent had a context, everything is forwarded and nothing recorded. Where it
+ * had none, as a server that forks its workers before they use CUDA, the child is a process of its
+ * own from its first call on. At exit the trace is closed; no CUDA call is made then, because the
+ * driver may already be gone.
  */
 #include "shim/shim.h"
 
@@ -13,19 +15,24 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "pool/pool.h"
 #include "shim/resolve/caller.h"
+#include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/hooks/ipc.h"
 #include "shim/share/ipc_board.h"
+#include "shim/observe/phases.h"
 #include "shim/resolve/real.h"
 #include "shim/observe/record.h"
 #include "shim/options/say.h"
 
-atomic_int shim_mode_now;
+/* Zeros, so it lies behind what is mapped from the file, and anonymous memory can be wiped. */
+_Alignas(SHIM_PAGE_BYTES) union shim_page shim_page;
 
-static struct options options; /* written once, before the mode is published */
-static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct options options;    /* written once, before the mode is published */
+static enum shim_mode first_mode; /* of the process that started first; UNKNOWN: none has */
 static _Thread_local bool starting;
 
 const struct options *shim_options(void)
@@ -41,12 +48,16 @@ static void complain(void *state, const char *line)
 
 static void fork_child(void)
 {
-    atomic_store(&shim_mode_now, SHIM_OFF);
+    bool used = context_fork_child();
     pool_fork_child();
+    gate_fork_child();
     record_fork_child();
+    phases_fork_child();
     caller_fork_child();
     real_fork_child();
-    ipc_board_fork_child();
+    ipc_fork_child();
+    pthread_mutex_init(&shim_page.now.start_lock, NULL);
+    atomic_store(&shim_page.now.mode, used ? SHIM_OFF : first_mode);
 }
 
 static enum shim_mode mode_of(int option)
@@ -63,8 +74,15 @@ enum shim_mode shim_start(void)
     if (starting)
         return SHIM_OFF;
     starting = true;
-    pthread_mutex_lock(&start_lock);
-    int mode = atomic_load(&shim_mode_now);
+    madvise(&shim_page, sizeof(shim_page), MADV_WIPEONFORK); /* without: fork handlers alone */
+    pthread_mutex_lock(&shim_page.now.start_lock);
+    int mode = atomic_load(&shim_page.now.mode);
+    if (mode == SHIM_UNKNOWN && first_mode != SHIM_UNKNOWN) {
+        fork_child(); /* nobody told this child */
+        mode = atomic_load(&shim_page.now.mode);
+        starting = false;
+        return mode;
+    }
     if (mode == SHIM_UNKNOWN) {
         options_load(&options, complain, NULL);
         mode = mode_of(options.mode);
@@ -72,16 +90,17 @@ enum shim_mode shim_start(void)
         if (mode != SHIM_OFF &&
             (gate_init() < 0 || pthread_atfork(pool_fork_prepare, pool_fork_parent, fork_child)))
             mode = SHIM_OFF;
-        atomic_store_explicit(&shim_mode_now, mode, memory_order_release);
+        first_mode = mode;
+        atomic_store_explicit(&shim_page.now.mode, mode, memory_order_release);
     }
-    pthread_mutex_unlock(&start_lock);
+    pthread_mutex_unlock(&shim_page.now.start_lock);
     starting = false;
     return mode;
 }
 
 __attribute__((destructor)) static void shim_end(void)
 {
-    int mode = atomic_load(&shim_mode_now);
+    int mode = atomic_load(&shim_page.now.mode);
     if (mode == SHIM_OBSERVE || mode == SHIM_POOL) {
         record_close();
         ipc_board_close();

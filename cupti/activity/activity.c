@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUFFERS         32
 #define BUFFER_BYTES    ((size_t)64 << 10)
@@ -34,6 +35,7 @@ static atomic_bool started;
 static atomic_int stage;
 static atomic_bool unflushed; /* records may be with CUPTI */
 static atomic_bool armed;
+static pid_t owner; /* immutable once armed */
 
 static uint8_t *buffer[BUFFERS]; /* immutable once on */
 static atomic_bool lent[BUFFERS];
@@ -377,6 +379,8 @@ void activity_give_way(void)
 
 static void at_exit(void)
 {
+    if (getpid() != owner)
+        return; /* a child that no fork handler saw */
     if (activity_is_on() && pthread_mutex_trylock(&lock) == 0) {
         if (activity_is_on())
             end_locked(TRACE_CUPTI_FLUSHED);
@@ -388,6 +392,7 @@ void activity_arm(void)
 {
     if (!activity_is_on() || atomic_exchange(&armed, true))
         return;
+    owner = getpid();
     if (atexit(at_exit) != 0)
         atomic_store(&armed, false);
 }
@@ -403,5 +408,6 @@ void activity_close(void)
 void activity_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
-    atomic_store(&stage, STAGE_OVER);
+    if (atomic_load(&started))
+        atomic_store(&stage, STAGE_OVER);
 }

@@ -215,6 +215,12 @@ void context_observe_result(CUresult result)
         atomic_fetch_add(&context_broken_count, 1);
 }
 
+bool context_fork_child(void)
+{
+    pthread_mutex_init(&list_lock, NULL);
+    return atomic_load(&context_list) != NULL;
+}
+
 uint64_t context_available_bytes(int device)
 {
     uint64_t bytes = 0;

@@ -90,6 +90,9 @@ void context_drop_ended(const struct driver_functions *driver, CUdevice device);
 /** Notes what a driver call said about the current context. */
 void context_observe_result(CUresult result);
 
+/** In the child after fork. True when the parent had a context, whose memory is none of ours. */
+bool context_fork_child(void);
+
 /** Bytes that the pools of a device could hand out. */
 uint64_t context_available_bytes(int device);
 

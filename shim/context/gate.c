@@ -85,3 +85,14 @@ void gate_open(void)
     atomic_store_explicit(&gate_closed, false, memory_order_release);
     pthread_mutex_unlock(&close_lock);
 }
+
+void gate_fork_child(void)
+{
+    const struct thread_state *self = &thread_state;
+    pthread_mutex_init(&close_lock, NULL);
+    atomic_store(&gate_closed, false);
+    for (int i = 0; i < GATE_SLOTS; i++) {
+        atomic_store(&slots[i].inside, 0);
+        atomic_store(&slots[i].taken, &slots[i] == self->gate && !self->gate_shared);
+    }
+}

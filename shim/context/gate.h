@@ -31,6 +31,9 @@ int gate_init(void);
 void gate_join(void);
 void gate_enter_slow(void);
 
+/** In the child after fork: the parent's other threads are not there. */
+void gate_fork_child(void);
+
 /** Waits until nobody is inside and keeps everybody out. */
 void gate_close(void);
 void gate_open(void);

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "shim/resolve/caller.h"
+#include "shim/resolve/entry.h"
 #include "shim/resolve/hooks.h"
 #include "shim/observe/live.h"
 #include "shim/resolve/real.h"
@@ -23,6 +24,7 @@
 
 struct call {
     enum hook_id hook;
+    unsigned library; /* the runtime library that was entered */
     int saved_errno;
     struct caller *caller;
     struct trace_writer *writer; /* NULL: not recorded */
@@ -34,6 +36,7 @@ struct call {
 static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
 {
     call->hook = hook;
+    call->library = entry_library;
     call->writer = NULL;
     if (__builtin_expect(shim_mode() == SHIM_OFF, 0) || thread_state.depth)
         return false;
@@ -81,14 +84,8 @@ static inline bool call_may_pool(const struct call *call)
     return shim_mode() == SHIM_POOL && !call->caller->exempt;
 }
 
-/** The runtime library behind a hook, by its return address. NULL when there is none. */
-static inline const struct runtime_functions *call_runtime(const void *return_address)
-{
-    return caller_runtime(caller_get(return_address));
-}
-
-/* Inside a hook: the table that holds its real function. */
-#define CALL_REAL_RUNTIME() call_runtime(__builtin_return_address(0))
+/* Inside a hook, before it calls anything: the table that holds its real function. */
+#define CALL_REAL_RUNTIME() real_runtime_at(entry_library)
 #define CALL_REAL_DRIVER()  real_driver()
 
 #endif

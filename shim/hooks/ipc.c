@@ -342,3 +342,11 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
     call_end(&call);
     return result;
 }
+
+void ipc_fork_child(void)
+{
+    ipc_imports_fork_child();
+    ipc_board_fork_child();
+    sync_memops_fork_child();
+    claims_fork_child();
+}

@@ -10,4 +10,7 @@
 /** A context ended: what was exported of it and opened in it is gone. */
 void ipc_forget_context(uint32_t context);
 
+/** In the child after fork: it exported and opened nothing. */
+void ipc_fork_child(void);
+
 #endif

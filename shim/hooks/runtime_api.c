@@ -24,7 +24,7 @@ static bool serve(const struct call *call, void **ret_pointer, size_t size)
         return false;
     int error = pooled_allocate(call, size, &address);
     if (error == -ENODEV) {
-        const struct runtime_functions *real = caller_runtime(call->caller);
+        const struct runtime_functions *real = real_runtime_at(call->library);
         if (real && context_establish(real))
             error = pooled_allocate(call, size, &address);
     }
@@ -42,7 +42,7 @@ cudaError_t cudaMalloc(void **devPtr, size_t size)
         call_end(&call);
         return cudaSuccess;
     }
-    const struct runtime_functions *real = CALL_REAL_RUNTIME();
+    const struct runtime_functions *real = real_runtime_at(call.library);
     cudaError_t result = real && real->cudaMalloc ? real->cudaMalloc(devPtr, size)
                                                   : MISSING_RUNTIME;
     if (!outer)
@@ -56,14 +56,14 @@ cudaError_t cudaMalloc(void **devPtr, size_t size)
 
 /* One of the free functions, bound to everything but the pointer. */
 struct release {
-    const struct runtime_functions *real;
+    unsigned library;
     enum hook_id hook;
     cudaStream_t stream;
 };
 
 static cudaError_t release_call(const struct release *release, void *pointer)
 {
-    const struct runtime_functions *real = release->real;
+    const struct runtime_functions *real = real_runtime_at(release->library);
     if (real && release->hook == HOOK_cudaFree && real->cudaFree)
         return real->cudaFree(pointer);
     if (real && release->hook == HOOK_cudaFreeAsync && real->cudaFreeAsync)
@@ -122,7 +122,7 @@ static cudaError_t release_hook(enum hook_id hook, const void *code, void *point
     struct call call;
     pool_prefetch((uint64_t)(uintptr_t)pointer);
     bool outer = call_begin(&call, hook, code);
-    struct release release = {.real = call_runtime(code), .hook = hook, .stream = stream};
+    struct release release = {.library = call.library, .hook = hook, .stream = stream};
     if (!outer)
         return release_call(&release, pointer);
     cudaError_t result = release_any(&call, &release, pointer);

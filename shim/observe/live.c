@@ -102,5 +102,6 @@ void live_close(void)
 
 void live_fork_child(void)
 {
+    pthread_mutex_init(&lock, NULL);
     atomic_store(&live_page, NULL);
 }

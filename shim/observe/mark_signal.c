@@ -47,13 +47,17 @@ static void handle(int number, siginfo_t *info, void *context)
 
 void mark_signal_install(const struct trace_writer *writer)
 {
-    struct sigaction ours = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction ours = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART}, found;
     if (!writer || shim_options()->mark_signal != OPTION_MARK_SIGNAL_USR2)
         return;
     clock_of = writer;
     sigemptyset(&ours.sa_mask);
-    if (sigaction(SIGUSR2, NULL, &before) == 0)
-        sigaction(SIGUSR2, &ours, NULL);
+    if (sigaction(SIGUSR2, NULL, &found) < 0)
+        return;
+    bool inherited = found.sa_flags & SA_SIGINFO && found.sa_sigaction == handle; /* by fork */
+    if (!inherited)
+        before = found;
+    sigaction(SIGUSR2, &ours, NULL);
 }
 
 void mark_signal_flush(struct trace_writer *writer)

@@ -119,3 +119,12 @@ void cupool_step(unsigned long long number)
                                   });
     errno = saved_errno;
 }
+
+void phases_fork_child(void)
+{
+    for (size_t i = 0; i < NAME_ROOM; i++) {
+        atomic_store_explicit(&names[i].hash, 0, memory_order_relaxed);
+        atomic_store_explicit(&names[i].id, 0, memory_order_relaxed);
+    }
+    atomic_store(&names_used, 0);
+}

@@ -26,4 +26,7 @@ uint32_t phases_name(struct trace_writer *writer, const char *name);
 void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
                  uint32_t name, uint64_t time_ns);
 
+/** In the child after fork: names get ids of its own record. */
+void phases_fork_child(void);
+
 #endif

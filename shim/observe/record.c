@@ -374,6 +374,14 @@ void record_fork_child(void)
     activity_fork_child();
     live_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
+    /* The child's record is another one, with ids of its own. */
+    pthread_mutex_init(&open_lock, NULL);
+    for (int i = 0; i < HOOK_COUNT; i++)
+        atomic_store_explicit(&api_ids[i], 0, memory_order_relaxed);
+    for (int i = 0; i < DEVICES_MAX; i++)
+        atomic_store_explicit(&device_recorded[i], false, memory_order_relaxed);
+    atomic_store(&record_next_tick_ns, TICK_NS);
+    atomic_store(&record_opened, false);
 }
 
 size_t record_range_bytes_at(uint64_t address)

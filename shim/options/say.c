@@ -71,7 +71,7 @@ void say(const char *text)
 void say_line(const char *text)
 {
     static const char prefix[] = "cupool: ";
-    char line[1024];
+    char line[896]; /* of a stack that may be small */
     size_t used = sizeof(prefix) - 1;
     memcpy(line, prefix, used);
     used += safe_text_copy(line + used, sizeof(line) - used - 1, text);

@@ -12,7 +12,6 @@
 
 #include "cupti/write/trace_writer.h"
 #include "shim/options/glob.h"
-#include "shim/resolve/real.h"
 #include "shim/shim.h"
 
 #define CALLER_PROBES 16
@@ -76,13 +75,11 @@ struct caller *caller_add(const void *code)
     return entry;
 }
 
-const struct runtime_functions *caller_runtime_find(struct caller *caller)
+void caller_route_set(struct caller *caller, uint32_t key, void *route)
 {
-    int saved_errno = errno;
-    const struct runtime_functions *runtime = real_runtime_for(caller->code);
-    atomic_store_explicit(&caller->runtime, runtime, memory_order_release);
-    errno = saved_errno;
-    return runtime;
+    unsigned none = 0;
+    if (atomic_compare_exchange_strong(&caller->route_key, &none, key))
+        atomic_store_explicit(&caller->route, route, memory_order_release);
 }
 
 uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
@@ -96,4 +93,6 @@ uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer)
 void caller_fork_child(void)
 {
     pthread_mutex_init(&add_lock, NULL);
+    for (int i = 0; i < CALLER_SLOTS; i++) /* the ids are of the parent's record */
+        atomic_store_explicit(&caller_table[i].site, 0, memory_order_relaxed);
 }

@@ -13,23 +13,23 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-struct runtime_functions;
 struct trace_writer;
 
 struct caller {
-    _Atomic(const void *) code;                        /* the return address; 0: empty */
-    _Atomic(const struct runtime_functions *) runtime; /* NULL: not asked yet */
-    atomic_uint site;                                  /* in the trace; 0: not asked yet */
-    bool exempt; /* immutable: its allocations are left to the driver */
+    _Atomic(const void *) code; /* the return address; 0: empty */
+    atomic_uint site;           /* in the trace; 0: not asked yet */
+    bool exempt;                /* immutable: its allocations are left to the driver */
+    atomic_uint route_key;      /* which call its route is for; 0: none; written once */
+    _Atomic(void *) route;      /* where that call leads; NULL: not known; written once */
 };
 
 #define CALLER_SLOTS 4096 /* power of two */
 
 extern struct caller caller_table[CALLER_SLOTS];
 struct caller *caller_add(const void *code);
-const struct runtime_functions *caller_runtime_find(struct caller *caller);
 uint32_t caller_site_find(struct caller *caller, struct trace_writer *writer);
 
 static inline unsigned caller_slot(const void *code)
@@ -46,13 +46,16 @@ static inline struct caller *caller_get(const void *code)
     return caller_add(code);
 }
 
-/** The runtime library that serves this caller; NULL when there is none. */
-static inline const struct runtime_functions *caller_runtime(struct caller *caller)
+/** Where a call from here leads whose way depends on the caller; NULL: not known. */
+static inline void *caller_route(struct caller *caller, uint32_t key)
 {
-    const struct runtime_functions *runtime = atomic_load_explicit(&caller->runtime,
-                                                                   memory_order_acquire);
-    return runtime ? runtime : caller_runtime_find(caller);
+    return atomic_load_explicit(&caller->route_key, memory_order_relaxed) == key
+               ? atomic_load_explicit(&caller->route, memory_order_acquire)
+               : NULL;
 }
+
+/** Remembers it; a call site has one, so only the first is kept. */
+void caller_route_set(struct caller *caller, uint32_t key, void *route);
 
 /** Its site id in the trace. */
 static inline uint32_t caller_site(struct caller *caller, struct trace_writer *writer)

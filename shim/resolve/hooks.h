@@ -20,6 +20,12 @@ enum hook_id {
     HOOK_COUNT
 };
 
+/* The hook of an exported name is a function of this file's name with `hook_` before it to the
+ * assembler: the exported name is that of its entry points (shim/resolve/entry.h). */
+#define HOOK(action, family, name, since, params, args)                                            \
+    __typeof__(name) name __asm__("hook_" #name);
+#include "shim/resolve/hooks.def"
+
 /* What a family's functions return, and what they return when the real function does not exist. */
 #define RESULT_RUNTIME  cudaError_t
 #define RESULT_DRIVER   CUresult
@@ -50,8 +56,10 @@ enum hook_family { HOOK_FAMILY_RUNTIME, HOOK_FAMILY_DRIVER };
 
 struct hook {
     const char *name;
-    void *entry; /* our function */
-    size_t real; /* offset of the real pointer in the family's structure */
+    void *function; /* our function */
+    void *entry;    /* its entry points (shim/resolve/entry.h) */
+    size_t real;    /* offset of the real pointer in the family's structure */
+    int since;      /* CUDA release that first exported it */
     enum hook_family family;
 };
 

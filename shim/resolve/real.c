@@ -13,9 +13,9 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "cupti/base/pages.h"
+#include "shim/resolve/entry.h"
 #include "shim/resolve/symbol_behind.h"
-
-#define RUNTIME_LIBRARIES_MAX 8
 
 extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
@@ -33,14 +33,14 @@ static _Thread_local bool resolving;
 
 static _Atomic(real_dlsym_function *) dlsym_pointer;
 static _Atomic(real_dlvsym_function *) dlvsym_pointer;
+static _Atomic(real_dlsym_function *) dlsym_next_pointer;
 static struct driver_functions driver_storage; /* guarded by publish_lock until published */
 _Atomic(const struct driver_functions *) real_driver_table;
 static _Atomic(void *) driver_base;
 
 /* Entries below the count are immutable; publish_lock guards the appending. */
-static struct runtime_library libraries[RUNTIME_LIBRARIES_MAX];
+static struct runtime_library libraries[ENTRY_LIBRARIES];
 static atomic_int library_count;
-static _Atomic(struct runtime_library *) last_noted;
 
 bool real_is_own(const void *address)
 {
@@ -86,6 +86,27 @@ void *real_dlsym(void *handle, const char *name)
     return found;
 }
 
+void *real_dlsym_global(const char *name)
+{
+    void *program = dlopen(NULL, RTLD_LAZY);
+    void *found = program ? real_dlsym(program, name) : NULL;
+    if (program)
+        dlclose(program);
+    return found;
+}
+
+real_dlsym_function *real_dlsym_next(void)
+{
+    real_dlsym_function *next = atomic_load_explicit(&dlsym_next_pointer, memory_order_relaxed);
+    if (!next) {
+        next = (real_dlsym_function *)real_dlsym(RTLD_NEXT, "dlsym");
+        if (!next)
+            next = real_dlsym_get();
+        atomic_store_explicit(&dlsym_next_pointer, next, memory_order_relaxed);
+    }
+    return next;
+}
+
 bool real_is_in_our_namespace(const void *code)
 {
     Dl_info info;
@@ -105,6 +126,12 @@ bool real_is_driver_code(const void *code)
 {
     void *base = atomic_load_explicit(&driver_base, memory_order_relaxed);
     return base && module_base(code) == base;
+}
+
+bool real_is_driver_function(const struct hook *hook, const void *function)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    return driver && *(void **)((char *)driver + hook->real) == function;
 }
 
 /* A function pointer is written through void *, as dlsym itself demands. */
@@ -147,10 +174,13 @@ const struct driver_functions *real_driver_resolve(bool may_load)
     if (!handle) {
         dlerror();
     } else {
-        struct driver_functions functions = {0};
-        driver_fill(&functions, handle);
-        if (functions.cuCtxGetCurrent)
-            driver_publish(&functions);
+        /* Too large for a thread's stack. */
+        struct driver_functions *functions = pages_map(sizeof(*functions));
+        if (functions)
+            driver_fill(functions, handle);
+        if (functions && functions->cuCtxGetCurrent)
+            driver_publish(functions);
+        pages_unmap(functions, sizeof(*functions));
     }
     resolving = false;
     errno = saved_errno;
@@ -167,15 +197,33 @@ static const char *module_path(const void *code)
     return map->l_name;
 }
 
-void *real_dlsym_near(const void *code, const char *name)
+/* The module of a code address with what it depends on; to be closed again, because the caller may
+ * be unloaded as if we had not looked. NULL for the main program. */
+static void *module_open(const void *code)
 {
     const char *path = module_path(code);
-    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
-    if (!handle)
-        return NULL;
-    void *found = real_dlsym(handle, name);
-    dlclose(handle); /* the caller may be unloaded as if we had not looked */
+    return path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+}
+
+void *real_dlsym_near(const void *code, const char *name)
+{
+    void *handle = module_open(code), *found = handle ? real_dlsym(handle, name) : NULL;
+    if (handle)
+        dlclose(handle);
     return found;
+}
+
+void *real_dlvsym_near(const void *code, const char *name, const char *version)
+{
+    void *handle = module_open(code), *found = handle ? real_dlvsym(handle, name, version) : NULL;
+    if (handle)
+        dlclose(handle);
+    return found;
+}
+
+bool real_is_same_module(const void *a, const void *b)
+{
+    return module_base(a) == module_base(b);
 }
 
 static struct runtime_library *library_at(void *base)
@@ -193,7 +241,7 @@ static struct runtime_library *library_add(void *base, int version,
     pthread_mutex_lock(&publish_lock);
     int count = atomic_load_explicit(&library_count, memory_order_relaxed);
     struct runtime_library *library = library_at(base);
-    if (!library && count < RUNTIME_LIBRARIES_MAX) {
+    if (!library && count < ENTRY_LIBRARIES) {
         library = &libraries[count];
         *library = (struct runtime_library){
             .base = base, .version = version, .functions = *functions};
@@ -212,11 +260,47 @@ static int runtime_version(void *handle)
     return get && get(&version) == cudaSuccess ? version : 0;
 }
 
+static bool has_runtime_name(const void *code)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+    const char *strings = NULL;
+    size_t name = 0;
+    if (!dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
+        return false;
+    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_STRTAB)
+            strings = (const char *)entry->d_un.d_ptr;
+        if (entry->d_tag == DT_SONAME)
+            name = entry->d_un.d_val;
+    }
+    /* Packages rename their copies: libcudart-a3b2c1.so.12. */
+    return name && strncmp(strings + name, "libcudart", 9) == 0 && strstr(strings + name, ".so");
+}
+
+/* What every runtime has since FAMILY_SINCE, defined in itself and not in one that it is linked
+ * with. */
+#define FAMILY_SINCE 5000
+
+static bool has_family(void *handle, const struct runtime_functions *functions, const void *base)
+{
+    static const char *const others[] = {"cudaGetLastError", "cudaMemcpy", "cudaStreamCreate",
+                                         "cudaRuntimeGetVersion", "__cudaRegisterFatBinary"};
+    for (int id = 0; id < HOOK_COUNT; id++)
+        if (hooks[id].family == HOOK_FAMILY_RUNTIME && hooks[id].since <= FAMILY_SINCE &&
+            module_base(*(void **)((char *)functions + hooks[id].real)) != base)
+            return false;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (module_base(real_dlsym(handle, others[i])) != base)
+            return false;
+    return true;
+}
+
 static struct runtime_library *library_of(void *function)
 {
     void *base = module_base(function);
     struct runtime_library *library = library_at(base);
-    if (library)
+    if (library || !has_runtime_name(function))
         return library;
     const char *path = module_path(function);
     void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
@@ -224,66 +308,30 @@ static struct runtime_library *library_of(void *function)
         return NULL;
     struct runtime_functions functions = {0};
     functions_fill(&functions, handle, HOOK_FAMILY_RUNTIME);
-    return library_add(base, runtime_version(handle), &functions);
-}
-
-static int library_search(struct dl_phdr_info *info, size_t size, void *ret_function)
-{
-    const char *name = strrchr(info->dlpi_name, '/');
-    if (strncmp(name ? name + 1 : info->dlpi_name, "libcudart.so", 12) != 0)
-        return 0;
-    *(const char **)ret_function = info->dlpi_name;
-    return 1;
-}
-
-/* Any loaded runtime library, for a caller that depends on none and looked none up. */
-static void *runtime_anywhere(void)
-{
-    const char *path = NULL;
-    dl_iterate_phdr(library_search, &path);
-    void *handle = path ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
-    if (!handle)
-        return NULL;
-    void *function = real_dlsym(handle, "cudaMalloc");
-    dlclose(handle);
-    return function;
-}
-
-static bool is_foreign(const void *function)
-{
-    return function && !real_is_own(function);
-}
-
-static struct runtime_library *library_for(const void *code)
-{
-    void *function = real_dlsym_near(code, "cudaMalloc");
-    struct runtime_library *noted = atomic_load_explicit(&last_noted, memory_order_acquire);
-    if (!is_foreign(function) && noted)
-        return noted;
-    if (!is_foreign(function))
-        function = real_dlsym(RTLD_NEXT, "cudaMalloc");
-    if (!is_foreign(function))
-        function = runtime_anywhere();
-    return is_foreign(function) ? library_of(function) : NULL;
-}
-
-const struct runtime_functions *real_runtime_for(const void *code)
-{
-    struct runtime_library *library = library_for(code);
+    if (has_family(handle, &functions, base))
+        library = library_add(base, runtime_version(handle), &functions);
+    if (!library)
+        dlclose(handle);
     dlerror();
-    return library ? &library->functions : NULL;
+    return library;
+}
+
+int real_runtime_of(const struct hook *hook, void *function)
+{
+    struct runtime_library *library = library_of(function);
+    if (!library || *(void **)((char *)&library->functions + hook->real) != function)
+        return -1;
+    return (int)(library - libraries);
+}
+
+const struct runtime_functions *real_runtime_at(unsigned library)
+{
+    return library < ENTRY_LIBRARIES ? &libraries[library].functions : NULL;
 }
 
 int real_runtime_version(void)
 {
     return atomic_load_explicit(&library_count, memory_order_acquire) ? libraries[0].version : 0;
-}
-
-void real_runtime_note(void *function)
-{
-    struct runtime_library *library = library_of(function);
-    if (library)
-        atomic_store_explicit(&last_noted, library, memory_order_release);
 }
 
 void real_fork_child(void)

@@ -4,10 +4,10 @@
  * runtime library of the process.
  *
  * The driver is the one libcuda.so.1 of the process. Runtime libraries may be several (.12 beside
- * .13, copies of one) and may come and go with dlopen, so which one serves a call depends on who
- * calls: the one its module depends on; else the one whose function was last looked up by dlsym;
- * else the next in the global scope; else any that is loaded. A library that gave us functions is
- * kept loaded.
+ * .13, copies of one) and may come and go with dlopen. A runtime is known from itself: it has a
+ * runtime's SONAME and defines the whole family, each function in itself. A module that merely
+ * defines some of the names stands in for a runtime and is none. A library that gave us functions
+ * is kept loaded.
  *
  * Threading: every function from any thread. Inside a resolution on the same thread (the driver's
  * constructors may look symbols up) real_driver answers NULL instead of waiting for itself.
@@ -28,9 +28,21 @@ real_dlsym_function *real_dlsym_get(void);
 
 real_dlvsym_function *real_dlvsym_get(void);
 
+/**
+ * The dlsym behind ours in the order of the loader: that of another module which stands in for it,
+ * else the real one.
+ */
+real_dlsym_function *real_dlsym_next(void);
+
 /** Looks a symbol up with this library as the caller. */
 void *real_dlsym(void *handle, const char *name);
 void *real_dlvsym(void *handle, const char *name, const char *version);
+
+/**
+ * Looks a symbol up in the global scope from its beginning. RTLD_DEFAULT would begin with this
+ * library, whose own references are bound to itself.
+ */
+void *real_dlsym_global(const char *name);
 
 /** True for an address inside this library. */
 bool real_is_own(const void *address);
@@ -40,6 +52,9 @@ bool real_is_in_our_namespace(const void *code);
 
 /** True when the code address lies in the driver library. */
 bool real_is_driver_code(const void *code);
+
+/** True for the driver's function of this name. */
+bool real_is_driver_function(const struct hook *hook, const void *function);
 
 extern _Atomic(const struct driver_functions *) real_driver_table;
 const struct driver_functions *real_driver_resolve(bool may_load);
@@ -96,20 +111,28 @@ static inline const struct driver_functions *real_driver_if_loaded(void)
     return driver ? driver : real_driver_resolve(false);
 }
 
-/** The runtime library that serves calls made from this code address; NULL when there is none. */
-const struct runtime_functions *real_runtime_for(const void *code);
+/**
+ * The runtime library that this function belongs to, as an index below ENTRY_LIBRARIES. Negative:
+ * it is not the function of that name of a runtime, or there are more libraries than entry points.
+ */
+int real_runtime_of(const struct hook *hook, void *function);
+
+/** The functions of a library; NULL for ENTRY_LIBRARIES. */
+const struct runtime_functions *real_runtime_at(unsigned library);
 
 /** CUDA version of a runtime library that this process uses, as 13000; 0 while it uses none. */
 int real_runtime_version(void);
-
-/** Remembers that a program looked up this function of a runtime library. */
-void real_runtime_note(void *function);
 
 /**
  * Looks a symbol up in the module of a code address and what it depends on. NULL for the main
  * program, whose dependencies are the global scope.
  */
 void *real_dlsym_near(const void *code, const char *name);
+
+void *real_dlvsym_near(const void *code, const char *name, const char *version);
+
+/** True for two addresses in one module. */
+bool real_is_same_module(const void *a, const void *b);
 
 /** In the child after fork. */
 void real_fork_child(void);

@@ -179,9 +179,9 @@ void relocate_new_modules(void)
         return;
     struct scan scan = {
         .look_ups = {{"dlsym", (uintptr_t)dlsym, (uintptr_t)real_dlsym_get(),
-                      real_is_own(real_dlsym(RTLD_DEFAULT, "dlsym"))},
+                      real_is_own(real_dlsym_global("dlsym"))},
                      {"dlvsym", (uintptr_t)dlvsym, (uintptr_t)real_dlvsym_get(),
-                      real_is_own(real_dlsym(RTLD_DEFAULT, "dlvsym"))}},
+                      real_is_own(real_dlsym_global("dlvsym"))}},
         .skip = changes[1] == last_subs ? seen : 0,
     };
     dl_iterate_phdr(visit, &scan);

@@ -10,12 +10,15 @@
  * dlsym depends on who calls it. Names that are not hooked, and look-ups by the driver itself, are
  * forwarded by a jump (dlsym_entry.c). For hooked names:
  *   an explicit handle    the real answer, then substitution;
- *   RTLD_DEFAULT, NULL    our hook when the program could have found the real one, else NULL, so
- *                         that a program that asks whether CUDA is there gets the truth;
- *   RTLD_NEXT             from a module before us in the search order: as RTLD_DEFAULT. From one
- *                         behind us, which may be a wrapper that our own call goes through: the
- *                         real runtime function, but our hook for a driver function, which calls
- *                         the driver directly and so cannot come back to the wrapper.
+ *   RTLD_DEFAULT, NULL    what the program would have found without us, then substitution
+ *   RTLD_NEXT             from a module before us in the search order: the same. From one behind
+ *                         us, which stands in for the runtime or the driver: the real answer, but
+ *                         our hook where that is the driver's function.
+ * Only a function of a runtime or of the driver is ever exchanged, and for the entry point of
+ * exactly that library; another module's function of the same name is handed out as it is.
+ *
+ * Where another module behind us brings a dlsym of its own, it is asked in place of the real one.
+ *
  * A version that is asked for is the real look-up's business, so dlvsym without a handle answers
  * with a hook only where the real function it found has one. What a look-up finds in a namespace
  * of dlmopen is not exchanged: the CUDA there is not the one behind our hooks.
@@ -29,13 +32,23 @@
 
 #include "shim/hooks/call.h"
 #include "shim/resolve/cupti_api.h"
+#include "shim/resolve/entry.h"
+#include "shim/resolve/next.h"
 #include "shim/resolve/real.h"
 #include "shim/resolve/relocate.h"
 #include "shim/shim.h"
 
-static struct dlsym_answer forward(void)
+/* Another module's dlsym behind ours is called as if we were not there, but not by that module. */
+static real_dlsym_function *behind_us(const void *caller)
 {
-    return (struct dlsym_answer){.forward_to = (uintptr_t)real_dlsym_get()};
+    real_dlsym_function *next = real_dlsym_next();
+    return next == real_dlsym_get() || real_is_same_module((void *)next, caller) ? real_dlsym_get()
+                                                                                 : next;
+}
+
+static struct dlsym_answer forward(const void *caller)
+{
+    return (struct dlsym_answer){.forward_to = (uintptr_t)behind_us(caller)};
 }
 
 static struct dlsym_answer answer(void *value)
@@ -55,20 +68,19 @@ void *resolve_driver_pointer(void *function)
         return function;
     for (int id = 0; id < HOOK_COUNT; id++)
         if (hooks[id].family == HOOK_FAMILY_DRIVER && real_of(driver, &hooks[id]) == function)
-            return hooks[id].entry;
+            return entry_of(&hooks[id], 0);
     return function;
 }
 
 static void *substitute(const struct hook *hook, void *function)
 {
+    int library;
     if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
         return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
         function = resolve_driver_pointer(function);
-    else {
-        real_runtime_note(function);
-        function = hook->entry;
-    }
+    else if ((library = real_runtime_of(hook, function)) >= 0)
+        function = entry_of(hook, (unsigned)library);
     dlerror(); /* this look-up succeeded, whatever was tried meanwhile */
     return function;
 }
@@ -87,33 +99,28 @@ static bool is_before_us(const void *code)
     return false;
 }
 
-/* Whether a look-up from this module would find a real function behind ours. */
-static bool is_reachable(const struct hook *hook, const void *caller)
-{
-    return real_dlsym_near(caller, hook->name) || real_dlsym(RTLD_NEXT, hook->name);
-}
-
 static struct dlsym_answer resolve_default(const struct hook *hook, const void *caller)
 {
-    void *function = real_dlsym(RTLD_DEFAULT, hook->name);
-    if (function && !real_is_own(function))
-        return answer(function); /* the program brings its own */
-    if (!is_reachable(hook, caller))
-        return answer(NULL);
-    dlerror();
-    return answer(hook->entry);
+    void *function = real_dlsym_global(hook->name);
+    if (!function || real_is_own(function))
+        function = real_dlsym(RTLD_NEXT, hook->name);
+    if (!function)
+        function = real_dlsym_near(caller, hook->name);
+    return answer(substitute(hook, function));
 }
 
 static struct dlsym_answer resolve_next(const struct hook *hook, const void *caller)
 {
-    bool before = is_before_us(caller);
-    if (!before && hook->family == HOOK_FAMILY_RUNTIME)
-        return forward();
-    if (is_reachable(hook, caller)) {
-        dlerror();
-        return answer(hook->entry);
+    void *function;
+    if (is_before_us(caller)) {
+        function = next_before_us(hook->name, caller);
+        return answer(substitute(hook, function ? function : real_dlsym(RTLD_NEXT, hook->name)));
     }
-    return before ? answer(NULL) : forward();
+    if (hook->family == HOOK_FAMILY_RUNTIME)
+        return forward(caller);
+    function = next_loaded(hook->name, caller);
+    return real_is_driver_function(hook, function) ? answer(substitute(hook, function))
+                                                   : forward(caller);
 }
 
 static bool is_special(const void *handle)
@@ -134,13 +141,13 @@ static void *substitute_look_up(void *function)
  * its own versions of strcmp or dl_iterate_phdr can be called, so those look-ups are forwarded
  * without a call of libc.
  */
-static struct dlsym_answer resolve_unhooked(void *handle, const char *name)
+static struct dlsym_answer resolve_unhooked(void *handle, const char *name, const void *caller)
 {
     if (!name || is_special(handle))
-        return forward();
+        return forward(caller);
     relocate_new_modules();
     if (strcmp(name, "dlsym") != 0 && strcmp(name, "dlvsym") != 0)
-        return forward();
+        return forward(caller);
     return answer(substitute_look_up(real_dlsym(handle, name)));
 }
 
@@ -149,7 +156,7 @@ static struct dlsym_answer resolve_cupti(void *handle, const char *name, const v
 {
     enum cupti_api_id id = cupti_api_find(name);
     if (id == CUPTI_API_COUNT || handle == RTLD_NEXT || shim_mode() == SHIM_OFF)
-        return resolve_unhooked(handle, name);
+        return resolve_unhooked(handle, name, caller);
     if (handle == RTLD_DEFAULT)
         return answer(cupti_api_real(id, caller) ? cupti_api_entry(id) : NULL);
     void *function = real_dlsym(handle, name);
@@ -165,20 +172,43 @@ static bool is_of_cupti(const char *name)
     return name && name[0] == 'c' && name[1] == 'u' && name[2] == 'p';
 }
 
-struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
+static struct dlsym_answer resolve_hooked(void *handle, const struct hook *hook, const void *caller)
 {
-    const struct hook *hook = name ? hook_find(name) : NULL;
-    if (!hook)
-        return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
-                                 : resolve_unhooked(handle, name);
-    if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
-        return forward();
     if (handle == RTLD_DEFAULT)
         return resolve_default(hook, caller);
     if (handle == RTLD_NEXT)
         return resolve_next(hook, caller);
     relocate_new_modules();
-    return answer(substitute(hook, real_dlsym(handle, name)));
+    void *function = real_dlsym(handle, hook->name);
+    if (function && real_is_own(function)) /* the global scope by its handle */
+        return resolve_default(hook, caller);
+    return answer(substitute(hook, function));
+}
+
+/* Another module's dlsym is next: it chooses. Its own function is ours to whoever asks the global
+ * scope, itself included; the call goes on to it. */
+static struct dlsym_answer resolve_by(real_dlsym_function *look_up, void *handle,
+                                      const struct hook *hook, const void *caller)
+{
+    if (!is_special(handle))
+        relocate_new_modules();
+    void *function = look_up(handle, hook->name);
+    if (function && real_is_own(function) && is_special(handle))
+        return resolve_hooked(handle, hook, caller);
+    return answer(substitute(hook, function));
+}
+
+struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
+{
+    const struct hook *hook = name ? hook_find(name) : NULL;
+    if (!hook)
+        return is_of_cupti(name) ? resolve_cupti(handle, name, caller)
+                                 : resolve_unhooked(handle, name, caller);
+    if (shim_mode() == SHIM_OFF || real_is_driver_code(caller))
+        return forward(caller);
+    if (behind_us(caller) != real_dlsym_get())
+        return resolve_by(behind_us(caller), handle, hook, caller);
+    return resolve_hooked(handle, hook, caller);
 }
 
 static struct dlsym_answer forward_versioned(void)
@@ -203,16 +233,20 @@ struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *v
     if (!hook && (!name || !is_look_up(name)))
         return forward_versioned();
     /* From a module before us we are the next one; from one behind us the way leads away. */
-    if (special && !is_before_us(caller))
+    if (special && !is_before_us(caller) && (!hook || handle == RTLD_NEXT))
         return forward_versioned();
     if (hook && (shim_mode() == SHIM_OFF || real_is_driver_code(caller)))
         return forward_versioned();
     if (!special)
         relocate_new_modules();
     void *function = real_dlvsym(special ? RTLD_NEXT : handle, name, version);
-    if (!function)
-        return forward_versioned(); /* so that its error is the program's own */
-    return answer(hook ? substitute(hook, function) : substitute_look_up(function));
+    if (hook && function && real_is_own(function))
+        function = real_dlvsym(RTLD_NEXT, name, version);
+    if (hook && !function && handle == RTLD_DEFAULT)
+        function = real_dlvsym_near(caller, name, version);
+    if (hook)
+        return answer(substitute(hook, function));
+    return function ? answer(substitute_look_up(function)) : forward_versioned();
 }
 
 static void substitute_found(int result, void **pfn)
@@ -243,7 +277,7 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cu
 }
 
 #define ENTRY_POINT_BODY(name, ...)                                                                \
-    const struct runtime_functions *real = call_runtime(__builtin_return_address(0));              \
+    const struct runtime_functions *real = CALL_REAL_RUNTIME();                                    \
     if (!real || !real->name)                                                                      \
         return MISSING_RUNTIME;                                                                    \
     cudaError_t result = real->name(__VA_ARGS__);                                                  \

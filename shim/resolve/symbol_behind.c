@@ -39,13 +39,13 @@ static uint32_t gnu_hash(const char *name)
 }
 
 /* False for a module whose addresses the loader has not made absolute, such as the vdso. */
-static bool tables_read(const struct link_map *module, struct symbol_tables *ret_tables)
+static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct symbol_tables *ret_tables)
 {
     struct symbol_tables tables = {0};
-    for (const ElfW(Dyn) *entry = module->l_ld; entry && entry->d_tag != DT_NULL; entry++) {
+    for (; entry && entry->d_tag != DT_NULL; entry++) {
         if (entry->d_tag != DT_SYMTAB && entry->d_tag != DT_STRTAB && entry->d_tag != DT_GNU_HASH)
             continue;
-        if (entry->d_un.d_ptr < module->l_addr)
+        if (entry->d_un.d_ptr < base)
             return false;
         const void *address = (const void *)entry->d_un.d_ptr;
         if (entry->d_tag == DT_SYMTAB)
@@ -79,6 +79,14 @@ static const ElfW(Sym) * tables_find(const struct symbol_tables *tables, const c
     return NULL;
 }
 
+void *symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+{
+    struct symbol_tables tables;
+    const ElfW(Sym) *symbol = tables_read(base, dynamic, &tables) ? tables_find(&tables, name)
+                                                                  : NULL;
+    return symbol ? (void *)(base + symbol->st_value) : NULL;
+}
+
 void *symbol_behind(const char *name)
 {
     Dl_info info;
@@ -86,10 +94,9 @@ void *symbol_behind(const char *name)
     if (!dladdr1((void *)symbol_behind, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
         return NULL;
     for (module = module->l_next; module; module = module->l_next) {
-        struct symbol_tables tables;
-        const ElfW(Sym) *symbol = tables_read(module, &tables) ? tables_find(&tables, name) : NULL;
-        if (symbol)
-            return (void *)(module->l_addr + symbol->st_value);
+        void *found = symbol_in(module->l_addr, module->l_ld, name);
+        if (found)
+            return found;
     }
     return NULL;
 }

@@ -57,6 +57,11 @@ void claims_forget(unsigned count)
     atomic_fetch_sub(&claims_count, count);
 }
 
+void claims_fork_child(void)
+{
+    atomic_store(&claims_count, 0);
+}
+
 void claims_end_slow(uint64_t address)
 {
     struct pool_block block = block_of(address);

@@ -36,6 +36,9 @@ bool claim_stands(uint64_t address, enum claim claim);
 /** So many claims ended with their context. */
 void claims_forget(unsigned count);
 
+/** In the child after fork: it has no blocks. */
+void claims_fork_child(void);
+
 /** Undoes what was done for the block that begins at an address; before it is freed. */
 static inline void claims_end(uint64_t address)
 {

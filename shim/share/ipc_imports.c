@@ -186,3 +186,10 @@ void ipc_imports_forget_context(uint32_t context)
     atomic_store(&count_now, count);
     pthread_mutex_unlock(&lock);
 }
+
+void ipc_imports_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    count = 0;
+    atomic_store(&count_now, 0);
+}

@@ -46,4 +46,7 @@ bool ipc_import_synchronous(uint64_t address, bool synchronous);
 
 void ipc_imports_forget_context(uint32_t context);
 
+/** In the child after fork: it has opened nothing. */
+void ipc_imports_fork_child(void);
+
 #endif

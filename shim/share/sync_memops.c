@@ -162,3 +162,11 @@ void sync_memops_forget_context(uint32_t context)
     }
     pthread_mutex_unlock(&lock);
 }
+
+/* What the parent knew is not freed: its heap may have been left half-way. */
+void sync_memops_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    for (unsigned i = 0; i < BUCKETS; i++)
+        buckets[i] = NULL;
+}

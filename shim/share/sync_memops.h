@@ -29,4 +29,7 @@ void sync_memops_end(uint64_t allocation, bool mapped);
 /** A context ended, and the allocations in it. */
 void sync_memops_forget_context(uint32_t context);
 
+/** In the child after fork: no allocation of its has the attribute. */
+void sync_memops_fork_child(void);
+
 #endif

@@ -550,10 +550,28 @@ def check_neighbours(suite, failures, _):
         print(f"{os.path.basename(library)}: in both orders")
 
 
-def exported(library):
+def exported_symbols(library):
     text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True,
                           check=True).stdout
-    return {line.split()[2].split("@")[0] for line in text.splitlines() if len(line.split()) == 3}
+    return {line.split()[2] for line in text.splitlines()
+            if len(line.split()) == 3 and line.split()[1] != "A"}
+
+
+def exported(library):
+    """Names of functions, without their versions."""
+    return {symbol.split("@")[0] for symbol in exported_symbols(library)}
+
+
+def expect_versions(failures, options, rows, library):
+    """A runtime function can be bound by a module linked with any runtime, and by one with none."""
+    nodes_file = os.path.join(os.path.dirname(options.hooks), "runtime_versions.h")
+    with open(nodes_file, encoding="utf-8") as file:
+        nodes = re.findall(r"ROW\(context, \d+, ([\w.]+)\)", file.read())
+    failures.expect("libcudart.so.12" in nodes, "runtime_versions.h could not be read")
+    symbols = exported_symbols(library)
+    wanted = {name if family == "DRIVER" else f"{name}@{version}" for family, name in rows
+              for version in ["@cupool", *nodes]}
+    failures.expect(wanted <= symbols, f"not exported: {sorted(wanted - symbols)}")
 
 
 ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark"}
@@ -602,6 +620,7 @@ def check_exports(suite, failures, options):
     failures.expect(len(rows) > 100, "hooks.def could not be read")
     failures.expect(found == wanted, f"exported but not hooked: {sorted(found - wanted)}, "
                                      f"hooked but not exported: {sorted(wanted - found)}")
+    expect_versions(failures, options, rows, suite.library)
     dynamic = subprocess.run(["readelf", "-dW", suite.library], capture_output=True, text=True,
                              check=True).stdout
     needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)

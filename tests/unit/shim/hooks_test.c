@@ -11,7 +11,9 @@
     RESULT_##family name params                                                                    \
     {                                                                                              \
         return (RESULT_##family)HOOK_##name;                                                       \
-    }
+    }                                                                                              \
+    extern const char entry_block_##name[];                                                        \
+    const char entry_block_##name[1];
 #include "shim/resolve/hooks.def"
 
 Test(hooks, every_row_is_found)

@@ -197,7 +197,7 @@ class Cli(unittest.TestCase):
                 done = subprocess.run([CUPOOL, *arguments], env=self.environment, stdout=full,
                                       stderr=subprocess.PIPE, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, 2, arguments)
-            self.assertIn("cannot write", done.stderr)
+            self.assertIn("standard output: No space left on device", done.stderr)
 
     def test_run_program_missing_or_not_executable(self):
         self.assert_error(self.cupool("run", "--", "./missing"), 127, "./missing", "not found")

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The instructions of the entry points, and where those of a version lead.
+ *
+ * Each entry point takes ENTRY_BYTES. The block of a hook begins with those of the versions, which
+ * are exported, those of the libraries follow; the first one's symbol covers the block, so that
+ * dladdr names each. A call arrives with its arguments in registers and on the stack and must reach
+ * its function with all of them and the return address untouched.
+ *
+ * A target is written once, when it depends on the global scope alone: the loader, too, would have
+ * bound it once. Otherwise it depends on the caller's module and is remembered with the caller.
+ */
+#include "shim/resolve/entry.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "shim/resolve/caller.h"
+#include "shim/resolve/next.h"
+#include "shim/resolve/real.h"
+
+#define TARGETS (HOOK_COUNT * ENTRY_VERSIONS)
+
+_Thread_local unsigned entry_library;
+
+extern _Atomic(void *) entry_targets[TARGETS] __attribute__((visibility("hidden")));
+_Atomic(void *) entry_targets[TARGETS]; /* NULL: not found out, or not once for all callers */
+
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+
+#if defined(__x86_64__)
+#define FUNCTION "@function"
+#define PROGBITS "@progbits"
+#define VERSION_CODE(version)                                                                      \
+    "    endbr64\n"                                                                                \
+    "    movl $%c[id]*" TEXT(ENTRY_VERSIONS) "+" #version ", %%r10d\n"                             \
+                                             "    movq entry_targets+8*(%c[id]*" TEXT(             \
+                                                 ENTRY_VERSIONS) "+" #version ")(%%rip), %%r11\n"  \
+                                                                 "    testq %%r11, %%r11\n"        \
+                                                                 "    jz entry_slow\n"             \
+                                                                 "    jmp *%%r11\n"
+#define LIBRARY_CODE(name)                                                                         \
+    "    endbr64\n"                                                                                \
+    "    movq entry_library@gottpoff(%%rip), %%r11\n"                                              \
+    "    movl $entry_number, %%fs:(%%r11)\n"                                                       \
+    "    jmp hook_" #name "\n"
+#define DRIVER_CODE(name)                                                                          \
+    "    endbr64\n"                                                                                \
+    "    jmp hook_" #name "\n"
+
+/* The stack is aligned to the 16 bytes of a call. */
+__asm__(".text\n"
+        ".type entry_slow, @function\n"
+        "entry_slow:\n"
+        "    .cfi_startproc\n"
+        "    pushq %rdi\n"
+        "    pushq %rsi\n"
+        "    pushq %rdx\n"
+        "    pushq %rcx\n"
+        "    pushq %r8\n"
+        "    pushq %r9\n"
+        "    subq $8, %rsp\n"
+        "    .cfi_adjust_cfa_offset 56\n"
+        "    movl %r10d, %edi\n"
+        "    movq 56(%rsp), %rsi\n" /* the return address */
+        "    call entry_route\n"
+        "    movq %rax, %r11\n"
+        "    addq $8, %rsp\n"
+        "    popq %r9\n"
+        "    popq %r8\n"
+        "    popq %rcx\n"
+        "    popq %rdx\n"
+        "    popq %rsi\n"
+        "    popq %rdi\n"
+        "    .cfi_adjust_cfa_offset -56\n"
+        "    jmp *%r11\n"
+        "    .cfi_endproc\n"
+        ".size entry_slow, . - entry_slow\n");
+#elif defined(__aarch64__)
+#define FUNCTION "%%function"
+#define PROGBITS "%%progbits"
+#define VERSION_CODE(version)                                                                      \
+    "    hint #34\n" /* bti c */                                                                   \
+    "    mov w9, #%c[id]*" TEXT(                                                                   \
+        ENTRY_VERSIONS) "+" #version "\n"                                                          \
+                        "    adrp x16, entry_targets+8*(%c[id]*" TEXT(                             \
+                            ENTRY_VERSIONS) "+" #version ")\n"                                     \
+                                            "    ldr x16, [x16, "                                  \
+                                            ":lo12:entry_targets+8*(%c[id]*" TEXT(                 \
+                                                ENTRY_VERSIONS) "+" #version ")]\n"                \
+                                                                "    cbz x16, 8f\n"                \
+                                                                "    br x16\n"                     \
+                                                                "8:  b entry_slow\n"
+#define LIBRARY_CODE(name)                                                                         \
+    "    hint #34\n"                                                                               \
+    "    mrs x16, tpidr_el0\n"                                                                     \
+    "    adrp x17, :gottprel:entry_library\n"                                                      \
+    "    ldr x17, [x17, :gottprel_lo12:entry_library]\n"                                           \
+    "    add x16, x16, x17\n"                                                                      \
+    "    mov w17, #entry_number\n"                                                                 \
+    "    str w17, [x16]\n"                                                                         \
+    "    b hook_" #name "\n"
+#define DRIVER_CODE(name)                                                                          \
+    "    hint #34\n"                                                                               \
+    "    b hook_" #name "\n"
+
+__asm__(".text\n"
+        ".type entry_slow, %function\n"
+        "entry_slow:\n"
+        "    .cfi_startproc\n"
+        "    stp x29, x30, [sp, #-96]!\n"
+        "    .cfi_def_cfa_offset 96\n"
+        "    .cfi_offset x29, -96\n"
+        "    .cfi_offset x30, -88\n"
+        "    mov x29, sp\n"
+        "    stp x0, x1, [sp, #16]\n"
+        "    stp x2, x3, [sp, #32]\n"
+        "    stp x4, x5, [sp, #48]\n"
+        "    stp x6, x7, [sp, #64]\n"
+        "    str x8, [sp, #80]\n"
+        "    mov w0, w9\n"
+        "    mov x1, x30\n"
+        "    bl entry_route\n"
+        "    mov x16, x0\n"
+        "    ldp x0, x1, [sp, #16]\n"
+        "    ldp x2, x3, [sp, #32]\n"
+        "    ldp x4, x5, [sp, #48]\n"
+        "    ldp x6, x7, [sp, #64]\n"
+        "    ldr x8, [sp, #80]\n"
+        "    ldp x29, x30, [sp], #96\n"
+        "    br x16\n"
+        "    .cfi_endproc\n"
+        ".size entry_slow, . - entry_slow\n");
+#else
+#error "the entry points are written for x86-64 and aarch64"
+#endif
+
+#define BEGIN(name)                                                                                \
+    ".pushsection .text.entry, \"ax\", " PROGBITS "\n" /* apart from the function it stands in */  \
+    ".p2align 5\n"                                                                                 \
+    ".globl entry_block_" #name "\n"                                                               \
+    ".hidden entry_block_" #name "\n"                                                              \
+    "entry_block_" #name ":\n"                                                                     \
+    "    .cfi_startproc\n"
+#define END                                                                                        \
+    "    .cfi_endproc\n"                                                                           \
+    ".popsection\n"
+
+#define EXPORT(symbol, bytes, code)                                                                \
+    ".p2align 5\n"                                                                                 \
+    ".globl " symbol "\n"                                                                          \
+    ".type " symbol ", " FUNCTION "\n" symbol ":\n" code ".size " symbol ", " bytes "\n"
+
+#define BLOCK_BYTES "32*(" TEXT(ENTRY_VERSIONS) "+" TEXT(ENTRY_LIBRARIES) ")"
+
+#define EXPORT_VERSION(name, version, node)                                                        \
+    EXPORT("entry_" #name "_" #version, "32", VERSION_CODE(version))                               \
+    ".symver entry_" #name "_" #version ", " #name "@" #node "\n"
+
+#define EMIT_RUNTIME(name)                                                                         \
+    __asm__ volatile(                                                                              \
+        BEGIN(name) EXPORT(                                                                        \
+            "entry_" #name "_0", BLOCK_BYTES,                                                      \
+            VERSION_CODE(                                                                          \
+                0)) ".symver entry_" #name "_0, " #name                                            \
+                    "@@cupool\n" RUNTIME_VERSIONS(                                                 \
+                        EXPORT_VERSION,                                                            \
+                        name) ".set entry_number, 0\n"                                             \
+                              ".rept " TEXT(                                                       \
+                                  ENTRY_LIBRARIES) "\n"                                            \
+                                                   ".p2align 5\n" LIBRARY_CODE(                    \
+                                                       name) ".set entry_number, entry_number+1\n" \
+                                                             ".endr\n"                             \
+                                                             ".p2align 5\n" END                    \
+        :                                                                                          \
+        : [id] "i"(HOOK_##name))
+#define EMIT_DRIVER(name)                                                                          \
+    __asm__ volatile(BEGIN(name) EXPORT(#name, "64", VERSION_CODE(0)) ".p2align 5\n" DRIVER_CODE(  \
+                         name) ".p2align 5\n" END                                                  \
+                     :                                                                             \
+                     : [id] "i"(HOOK_##name))
+
+/* Never called: only its statements can name the ids. */
+__attribute__((used)) static void emit(void)
+{
+#define HOOK(action, family, name, since, params, args) EMIT_##family(name);
+#include "shim/resolve/hooks.def"
+}
+
+const char *entry_version_name(unsigned version)
+{
+#define VERSION_NAME(context, index, node) [index] = #node,
+    static const char *const names[ENTRY_VERSIONS] = {RUNTIME_VERSIONS(VERSION_NAME, )};
+    return names[version];
+}
+
+/* The entry point of ours for exactly this function, or the function itself. */
+static void *destination_of(const struct hook *hook, void *function)
+{
+    if (hook->family == HOOK_FAMILY_DRIVER)
+        return real_is_driver_function(hook, function) ? entry_of(hook, 0) : function;
+    int library = real_runtime_of(hook, function);
+    return library >= 0 ? entry_of(hook, (unsigned)library) : function;
+}
+
+/* Depends on the caller's module, hence on the caller; remembered where nothing else is. */
+static void *route_for_caller(const struct hook *hook, uint32_t target, const void *code)
+{
+    struct caller *caller = caller_get(code);
+    void *known = caller_route(caller, target + 1);
+    if (known)
+        return known;
+    void *function = next_for_module(hook, target % ENTRY_VERSIONS, code);
+    if (!function)
+        return NULL;
+    next_keep(function);
+    void *destination = destination_of(hook, function);
+    caller_route_set(caller, target + 1, destination);
+    return destination;
+}
+
+static void *route(const struct hook *hook, uint32_t target, const void *code)
+{
+    void *function = next_in_global_scope(hook, target % ENTRY_VERSIONS);
+    if (!function)
+        return route_for_caller(hook, target, code);
+    next_keep(function);
+    void *destination = destination_of(hook, function);
+    atomic_store_explicit(&entry_targets[target], destination, memory_order_release);
+    return destination;
+}
+
+void *entry_route(uint32_t target, const void *return_address)
+{
+    const struct hook *hook = &hooks[target / ENTRY_VERSIONS];
+    int saved_errno = errno;
+    void *destination = route(hook, target, return_address);
+    if (!destination) { /* the hook says that there is no such function */
+        entry_library = ENTRY_LIBRARIES;
+        destination = hook->function;
+    }
+    errno = saved_errno;
+    return destination;
+}

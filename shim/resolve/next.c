@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See next.h. The loader's own look-ups do the work: RTLD_NEXT seen from this library is the global
+ * scope behind us, a module's handle is the module with what it depends on.
+ *
+ * A reference with a version takes the first definition that has this version or none. dlvsym finds
+ * only the former, dlsym the first with any, so both are asked.
+ */
+#include "shim/resolve/next.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "shim/resolve/entry.h"
+#include "shim/resolve/real.h"
+#include "shim/resolve/symbol_behind.h"
+
+#define RUNTIME_FILES_MAX (2 * ENTRY_LIBRARIES)
+
+static struct link_map *module_of(const void *code)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+    return dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) ? module : NULL;
+}
+
+static bool has_no_version(const void *function)
+{
+    Dl_info info;
+    const ElfW(Sym) *symbol = NULL, *symbols = NULL;
+    const ElfW(Half) *versions = NULL;
+    const struct link_map *module = module_of(function);
+    if (!module || !dladdr1(function, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol)
+        return false;
+    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_SYMTAB)
+            symbols = (const void *)entry->d_un.d_ptr;
+        if (entry->d_tag == DT_VERSYM)
+            versions = (const void *)entry->d_un.d_ptr;
+    }
+    return !versions || (versions[symbol - symbols] & 0x7fff) <= VER_NDX_GLOBAL;
+}
+
+static void *foreign(void *function)
+{
+    return function && !real_is_own(function) ? function : NULL;
+}
+
+static void *look_up(void *handle, const struct hook *hook, unsigned version)
+{
+    void *first = foreign(real_dlsym(handle, hook->name));
+    const char *node = entry_version_name(version);
+    if (!node || (first && has_no_version(first)))
+        return first;
+    return foreign(real_dlvsym(handle, hook->name, node));
+}
+
+void *next_in_global_scope(const struct hook *hook, unsigned version)
+{
+    void *function = look_up(RTLD_NEXT, hook, version);
+    dlerror();
+    return function;
+}
+
+struct runtime_files {
+    const char *path[RUNTIME_FILES_MAX];
+    int count;
+};
+
+static int runtime_file_note(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct runtime_files *files = data;
+    const char *slash = strrchr(info->dlpi_name, '/');
+    if (strncmp(slash ? slash + 1 : info->dlpi_name, "libcudart", 9) == 0)
+        files->path[files->count++] = info->dlpi_name;
+    return files->count == RUNTIME_FILES_MAX;
+}
+
+/* In any runtime library that is loaded, for a caller that depends on none. */
+static void *anywhere(const struct hook *hook, unsigned version)
+{
+    struct runtime_files files = {.count = 0};
+    void *found = NULL;
+    dl_iterate_phdr(runtime_file_note, &files);
+    for (int i = 0; i < files.count && !found; i++) {
+        void *handle = dlopen(files.path[i], RTLD_NOLOAD | RTLD_LAZY);
+        if (!handle)
+            continue;
+        found = look_up(handle, hook, version);
+        dlclose(handle);
+    }
+    return found;
+}
+
+void *next_for_module(const struct hook *hook, unsigned version, const void *code)
+{
+    const struct link_map *module = module_of(code);
+    void *handle = module && module->l_name[0] ? dlopen(module->l_name, RTLD_NOLOAD | RTLD_LAZY)
+                                               : NULL;
+    void *found = handle ? look_up(handle, hook, version) : NULL;
+    if (handle)
+        dlclose(handle); /* the caller may be unloaded as if we had not looked */
+    if (!found && hook->family == HOOK_FAMILY_RUNTIME)
+        found = anywhere(hook, version);
+    dlerror();
+    return found;
+}
+
+/* One walk over the modules, in the order of loading. */
+struct walk {
+    const char *name;
+    const void *from, *to; /* bases of the modules that bound it; the ends are left out */
+    bool inside;
+    void *found;
+};
+
+static const void *base_of(const void *code)
+{
+    Dl_info info;
+    return dladdr(code, &info) ? info.dli_fbase : NULL;
+}
+
+static int visit(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct walk *walk = data;
+    const ElfW(Dyn) *dynamic = NULL;
+    const void *base = NULL;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && !base)
+            base = (const void *)(info->dlpi_addr + (segment->p_vaddr - segment->p_offset));
+        if (segment->p_type == PT_DYNAMIC)
+            dynamic = (const void *)(info->dlpi_addr + segment->p_vaddr);
+    }
+    if (base == walk->to)
+        return 1;
+    if (walk->inside && dynamic)
+        walk->found = symbol_in(info->dlpi_addr, dynamic, walk->name);
+    if (base == walk->from)
+        walk->inside = true;
+    return walk->found != NULL;
+}
+
+static void *walk_between(const char *name, const void *code, const void *end)
+{
+    struct walk walk = {.name = name, .from = base_of(code), .to = end};
+    dl_iterate_phdr(visit, &walk);
+    return walk.found;
+}
+
+void *next_before_us(const char *name, const void *code)
+{
+    return walk_between(name, code, base_of((void *)next_before_us));
+}
+
+void *next_loaded(const char *name, const void *code)
+{
+    return walk_between(name, code, (const void *)-1);
+}
+
+void next_keep(void *function)
+{
+    const struct link_map *module = module_of(function);
+    if (module && module->l_name[0])
+        dlopen(module->l_name, RTLD_NOLOAD | RTLD_LAZY | RTLD_NODELETE);
+}

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""A worker is pooled, limited and recorded whatever its server looked up before it forked; one of a
+server that used memory leaves that memory and the server's record alone.
+
+usage: forked.py --build BUILD FORKS
+"""
+
+import argparse
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "endtoend"))
+
+import preload  # noqa: E402
+
+
+def run(machine, command, options):
+    """Standard output, and the summaries of the records."""
+    done = machine.run(command, preload=True, LANG="C",
+                       CUPOOL=f"trace:{machine.scratch}/forked.%p.cupool,{options}")
+    preload.expect_equal(f"{command}: exit ({done.stderr.decode()})", done.returncode, 0)
+    records = sorted(machine.scratch.glob("forked.*.cupool"))
+    summaries = [machine.report(path)["summary"] for path in records]
+    for path in records:
+        path.unlink()
+    return done.stdout.decode(), sorted((part["allocations"], part["frees"]) for part in summaries)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("program", type=lambda path: str(pathlib.Path(path).resolve()))
+    options = parser.parse_args()
+    machine = preload.Machine(options.build)
+    for how in ("fork", "clone"):
+        for before, servers in (("look-up", []), ("phase", [(0, 0)])):
+            text, records = run(machine, [options.program, how, before], "limit:1GiB")
+            preload.expect_equal(f"{how}, {before}", text,
+                                 "worker: 16 blocks, free 0, of 1024 MiB\nexit 7\n")
+            preload.expect_equal(f"{how}, {before}: records", records, [*servers, (16, 1)])
+        text, records = run(machine, [options.program, how, "context"], "mode:pool")
+        preload.expect_equal(f"{how}, context", text, "server: 0 0 0\nexit 7\nserver: 0 0\n")
+        preload.expect_equal(f"{how}, context: records", records, [(2, 2)])
+        print(f"{how}: workers are served, the server's memory is left alone")
+
+
+main()

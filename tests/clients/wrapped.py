@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Beside wrappers of allocation functions a program prints what it prints with them alone, and each
+counts each call once: preloaded before and after cupool, two of them, linked as a library.
+
+usage: wrapped.py --build BUILD --program WRAPPED --linked WRAPPED_LINKED WRAPPER...
+"""
+
+import argparse
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "endtoend"))
+
+import preload  # noqa: E402
+
+
+def absolute(path):
+    return str(pathlib.Path(path).resolve())
+
+
+def orders(wrappers, cupool):
+    """Cupool at each place among the wrappers."""
+    return [wrappers[:i] + [cupool] + wrappers[i:] for i in range(len(wrappers) + 1)]
+
+
+def check(machine, name, command, wrappers):
+    alone = machine.run(command, LD_PRELOAD=":".join(wrappers))
+    preload.expect(alone.returncode == 0 and b"errors: 0" in alone.stdout,
+                   f"{name}, alone: {alone.returncode} {alone.stdout} {alone.stderr}")
+    for order in orders(wrappers, str(machine.library)):
+        trace = machine.scratch / "wrapped.cupool"
+        what = f"{name}: " + " before ".join(pathlib.Path(path).stem for path in order)
+        done = machine.run(command, LD_PRELOAD=":".join(order), CUPOOL=f"trace:{trace}")
+        preload.expect_equal(f"{what}: exit", done.returncode, alone.returncode)
+        preload.expect_equal(f"{what}: stdout", done.stdout, alone.stdout)
+        preload.expect_equal(f"{what}: stderr", done.stderr, alone.stderr)
+        hits = sum(api["hits"] for api in machine.report(trace)["apis"]) if trace.exists() else 0
+        preload.expect(hits > 0, f"{what}: nothing served from the pool")
+        trace.unlink(missing_ok=True)
+        print(f"{what}: equal, {hits} served, {alone.stderr.decode().strip()}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--program", required=True, type=absolute)
+    parser.add_argument("--linked", required=True, type=absolute)
+    parser.add_argument("wrapper", nargs="+", type=absolute)
+    options = parser.parse_args()
+    if preload.sanitizer.active():
+        preload.skip("this build has a sanitizer's runtime in front already")
+    machine = preload.Machine(options.build)
+    wrappers = {pathlib.Path(path).stem: path for path in options.wrapper}
+    for name, path in wrappers.items():
+        ways = ["driver"] if name == "wrapper_driver" else ["linked", "handle", "default"]
+        for way in ways:
+            check(machine, f"{name}, {way}", [options.program, way], [path])
+    check(machine, "two", [options.program, "linked"],
+          [wrappers["wrapper_next"], wrappers["wrapper_constructor"]])
+    check(machine, "three", [options.program, "default"],
+          [wrappers["wrapper_next"], wrappers["wrapper_information"], wrappers["wrapper_handle"]])
+    check(machine, "linked as a library", [options.linked, "linked"], [])
+
+
+main()

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A library that stands in for the runtime or the driver, as memory savers, tracers and limiters
+ * do: it counts the calls and hands each on to the next function. How it finds that one is chosen
+ * at compile time: NEXT by RTLD_NEXT at each call, CONSTRUCTOR once before main, HANDLE in the
+ * runtime's library, DRIVER for the driver's functions, INFORMATION for cudaMemGetInfo alone,
+ * LOOK_UP by a dlsym of its own that hands out its functions.
+ */
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static int taken, given, asked;
+
+__attribute__((destructor)) static void end(void)
+{
+    fprintf(stderr, "wrapper: %d taken, %d given, %d asked\n", taken, given, asked);
+}
+
+#ifdef LOOK_UP
+static void *next(const char *name)
+{
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
+    void *(*real)(void *, const char *) = NULL;
+    for (size_t i = 0; !real && i < sizeof versions / sizeof versions[0]; i++)
+        *(void **)&real = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    return real(dlopen("libcudart.so.13", RTLD_LAZY), name);
+}
+#elif defined HANDLE
+static void *next(const char *name)
+{
+    return dlsym(dlopen("libcudart.so.13", RTLD_LAZY), name);
+}
+#elif defined CONSTRUCTOR
+static void *found[2];
+__attribute__((constructor)) static void begin(void)
+{
+    found[0] = dlsym(RTLD_NEXT, "cudaMalloc");
+    found[1] = dlsym(RTLD_NEXT, "cudaFree");
+}
+static void *next(const char *name)
+{
+    return found[!strcmp(name, "cudaFree")];
+}
+#else
+static void *next(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
+}
+#endif
+
+#ifdef DRIVER
+EXPORT int cuMemAlloc_v2(void *pointer, size_t bytes)
+{
+    int (*real)(void *, size_t);
+    *(void **)&real = next("cuMemAlloc_v2");
+    taken++;
+    return real(pointer, bytes);
+}
+
+EXPORT int cuMemFree_v2(unsigned long long pointer)
+{
+    int (*real)(unsigned long long);
+    *(void **)&real = next("cuMemFree_v2");
+    given++;
+    return real(pointer);
+}
+#elif defined INFORMATION
+EXPORT int cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
+{
+    int (*real)(size_t *, size_t *);
+    *(void **)&real = next("cudaMemGetInfo");
+    asked++;
+    return real(ret_free, ret_total);
+}
+#else
+EXPORT int cudaMalloc(void **pointer, size_t bytes)
+{
+    int (*real)(void **, size_t);
+    *(void **)&real = next("cudaMalloc");
+    taken++;
+    return real(pointer, bytes);
+}
+
+EXPORT int cudaFree(void *pointer)
+{
+    int (*real)(void *);
+    *(void **)&real = next("cudaFree");
+    given++;
+    return real(pointer);
+}
+#endif
+
+#ifdef LOOK_UP
+EXPORT void *dlsym(void *restrict library, const char *restrict name)
+{
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
+    void *(*real)(void *, const char *) = NULL;
+    for (size_t i = 0; !real && i < sizeof versions / sizeof versions[0]; i++)
+        *(void **)&real = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    asked += !strncmp(name, "cudaM", 5) || !strncmp(name, "cudaF", 5);
+    if (!strcmp(name, "cudaMalloc"))
+        return (void *)cudaMalloc;
+    return strcmp(name, "cudaFree") ? real(library, name) : (void *)cudaFree;
+}
+#endif
