@@ -550,6 +550,33 @@ def check_neighbours(suite, failures, _):
         print(f"{os.path.basename(library)}: in both orders")
 
 
+def disturbed(suite, path, program, door, disturb, options):
+    """A run below the library that makes libc's answers as bad as they may be."""
+    library = os.path.join(os.path.dirname(path), "libconformance_disturb.so")
+    return suite.run(path, program, door, options, LD_PRELOAD=f"{library}:{suite.library}",
+                     DISTURB=disturb)
+
+
+def check_error_number(suite, failures, _):
+    """errno is given back, whatever the calls underneath have left in it."""
+    for path, door in suite.doors():
+        bare = suite.run(path, "error_number", door)
+        run = disturbed(suite, path, "error_number", door, "errno", "mode:pool")
+        failures.expect(compare(door, bare, run), f"{door}: differs")
+        print(f"{door}: {run[1].strip()}")
+
+
+def check_interrupted(suite, failures, _):
+    """A file system that is interrupted for ever costs the record, not the program."""
+    pattern = os.path.join(suite.directory, "%p.cupool")
+    for path, door in suite.doors()[:2]:
+        bare = suite.run(path, "churn", door)
+        run = disturbed(suite, path, "churn", door, "interrupt",
+                        f"mode:pool,trace:{pattern},live:{suite.directory}")
+        failures.expect(run[:2] == bare[:2], f"{door}: {run}")
+        print(f"{door}: {run[2].strip()}")
+
+
 def exported_symbols(library):
     text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True,
                           check=True).stdout
@@ -632,7 +659,7 @@ def check_exports(suite, failures, options):
 
 
 # These look at the library as it ships.
-NOT_WITH_SANITIZERS = {"neighbours", "exports"}
+NOT_WITH_SANITIZERS = {"neighbours", "exports", "error_number", "interrupted"}
 
 
 def main():

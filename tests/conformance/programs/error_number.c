@@ -6,13 +6,25 @@
 #include "door.h"
 #include "program.h"
 
+static int wrong;
+
 #define CHECK(call)                                                                                \
     do {                                                                                           \
         errno = 77;                                                                                \
         (void)(call);                                                                              \
         if (errno != 77)                                                                           \
-            printf("%s: errno %d\n", #call, errno);                                                \
+            wrong++, printf("%s: errno %d\n", #call, errno);                                       \
     } while (0)
+
+/* Enough to be freed and asked for that an allocator in between calls the device. */
+static void blocks(size_t bytes)
+{
+    void *block[40];
+    for (int i = 0; i < 40; i++)
+        CHECK(door_allocate(&block[i], bytes));
+    for (int i = 0; i < 40; i++)
+        CHECK(door_free(block[i]));
+}
 
 int program_error_number(const char *self, const char *door, const char *argument)
 {
@@ -31,8 +43,12 @@ int program_error_number(const char *self, const char *door, const char *argumen
     CHECK(door_allocate(&pointer, 1000));
     CHECK(door_ipc_export(&handle, pointer));
     CHECK(door_free(pointer));
+    blocks(1000);
+    blocks(1 << 20);
+    blocks(5 << 20);
+    blocks(3 << 20);
     CHECK(door_host_allocate(&pinned, 1000));
     CHECK(door_host_free(pinned));
     printf("done\n");
-    return 0;
+    return wrong != 0;
 }
