@@ -227,7 +227,7 @@ struct extent *range_free_at(const struct range *range, uint64_t address)
     return extent && extent->use == EXTENT_FREE ? extent : NULL;
 }
 
-static const struct extent *free_extent(const struct extent *extent)
+static struct extent *free_extent(struct extent *extent)
 {
     return extent && extent->use == EXTENT_FREE ? extent : NULL;
 }
@@ -253,7 +253,7 @@ static void gap_offer(struct gap_search *search, const struct range_gap *gap)
  * of it, joined to both. */
 static void gap_offers(const struct extent *hole, uint64_t bytes, struct gap_search *search)
 {
-    const struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);
+    struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);
     uint64_t room = hole->node.bytes;
     uint64_t front = pool_round_up(bytes - (before ? before->node.bytes : 0), RANGE_PAGE_BYTES);
     uint64_t end = after ? pool_round_up(bytes - after->node.bytes, RANGE_PAGE_BYTES) : 0;

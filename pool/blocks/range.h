@@ -65,10 +65,10 @@ struct extent *range_find(const struct range *range, uint64_t address);
 
 /** Where memory is missing for a request, and how much. */
 struct range_gap {
-    uint64_t address, bytes;        /* what to fill; multiples of 2 MiB */
-    uint64_t room;                  /* of the hole */
-    bool from_end;                  /* of the hole: more than `bytes` goes below `address` */
-    const struct extent *beside[2]; /* free extents that it will join; NULL: none */
+    uint64_t address, bytes;  /* what to fill; multiples of 2 MiB */
+    uint64_t room;            /* of the hole */
+    bool from_end;            /* of the hole: more than `bytes` goes below `address` */
+    struct extent *beside[2]; /* free extents that it will join; NULL: none */
 };
 
 /** Whether a gap can be filled. */
