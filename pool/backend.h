@@ -76,7 +76,11 @@ struct pool_backend {
     int (*range_release)(void *state, uint64_t address, size_t bytes);
     int (*page_create)(void *state, size_t bytes, pool_page_handle *ret_handle);
     int (*page_release)(void *state, pool_page_handle handle);
+    /** Maps a whole handle. Not accessible before page_enable. */
     int (*page_map)(void *state, uint64_t address, size_t bytes, pool_page_handle handle);
+    /** Lets the device, and peers that have access, use neighbouring mappings. May wait. */
+    int (*page_enable)(void *state, uint64_t address, size_t bytes);
+    /** Unmaps neighbouring mappings, all or none. May wait for the device. */
     int (*page_unmap)(void *state, uint64_t address, size_t bytes);
 };
 

@@ -65,6 +65,47 @@ static uint64_t device_clock_ns(void *state)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* ---- mapped memory: a handle is its size ---- */
+
+static int device_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct pool_device *device = state;
+
+    *ret_address = device->next_address;
+    device->next_address += bytes;
+    return 0;
+}
+
+static int device_range_release(void *state, uint64_t address, size_t bytes)
+{
+    return 0;
+}
+
+static int device_page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
+{
+    uint64_t address;
+    int error = device_segment_allocate(state, bytes, &address);
+
+    if (error == 0)
+        *ret_handle = bytes;
+    return error;
+}
+
+static int device_page_release(void *state, pool_page_handle handle)
+{
+    return device_segment_free(state, 0, handle);
+}
+
+static int device_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
+{
+    return 0;
+}
+
+static int device_page_change(void *state, uint64_t address, size_t bytes)
+{
+    return 0;
+}
+
 void pool_device_init(struct pool_device *device)
 {
     *device = (struct pool_device){.next_address = UINT64_C(1) << 40};
@@ -82,5 +123,12 @@ struct pool_backend pool_device_backend(struct pool_device *device)
         .fence_release = device_fence_release,
         .device_wait = device_wait,
         .clock_ns = device_clock_ns,
+        .range_reserve = device_range_reserve,
+        .range_release = device_range_release,
+        .page_create = device_page_create,
+        .page_release = device_page_release,
+        .page_map = device_page_map,
+        .page_enable = device_page_change,
+        .page_unmap = device_page_change,
     };
 }

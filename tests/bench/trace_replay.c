@@ -2,7 +2,7 @@
 /*
  * Replays buffer lifetimes through the real pool on a device that costs nothing.
  *
- *   trace_replay [--waste PERCENT] [--capacity] [--json FILE] DIRECTORY
+ *   trace_replay [--waste PERCENT] [--capacity] [--mapped MIB] [--json FILE] DIRECTORY
  *
  * DIRECTORY holds CSV files of `id,lower,upper,size` (half-open lifetimes), itself or in folders.
  * Events are replayed by time, frees first. For each trace:
@@ -15,6 +15,10 @@
  *            the same pool, which is what a program that repeats itself sees
  *   fences   fence calls per 1,000 operations, second replay
  *
+ * With --mapped the lifetimes go through the range of mapped memory (pool/backing/mapped.h) with
+ * handles of up to MIB MiB instead: no slabs, blocks in units of 512 B, and `seg` counts every call
+ * that creates, maps, enables, unmaps or releases memory.
+ *
  * Traces under a folder `minimalloc` have abstract units and are replayed at 1000 and 4096 bytes a
  * unit. After the files come synthetic workloads: kv, 48 tensors that grow by allocating anew,
  * copying and freeing the old; layers, an inference step of activations over fixed weights.
@@ -26,135 +30,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pool/backing/mapped.h"
+#include "tests/bench/lifetimes.h"
 #include "tests/bench/pool_device.h"
-
-struct event {
-    int64_t time;
-    uint32_t buffer;
-    bool allocate;
-};
-
-struct trace {
-    char name[160];
-    struct event *events;
-    size_t event_count, event_room;
-    uint64_t *sizes; /* by buffer */
-    size_t buffers, buffer_room;
-};
-
-static void *grown(void *array, size_t *room, size_t item)
-{
-    *room = *room * 2 + 1024;
-    array = realloc(array, *room * item);
-    if (array == NULL)
-        exit(2);
-    return array;
-}
-
-static uint32_t trace_buffer(struct trace *trace, uint64_t bytes)
-{
-    if (trace->buffers == trace->buffer_room)
-        trace->sizes = grown(trace->sizes, &trace->buffer_room, sizeof(*trace->sizes));
-    trace->sizes[trace->buffers] = bytes;
-    return (uint32_t)trace->buffers++;
-}
-
-static void trace_event(struct trace *trace, int64_t time, uint32_t buffer, bool allocate)
-{
-    if (trace->event_count == trace->event_room)
-        trace->events = grown(trace->events, &trace->event_room, sizeof(*trace->events));
-    trace->events[trace->event_count++] = (struct event){time, buffer, allocate};
-}
-
-static void trace_done(struct trace *trace)
-{
-    free(trace->events);
-    free(trace->sizes);
-}
-
-static int event_compare(const void *a, const void *b)
-{
-    const struct event *x = a, *y = b;
-    if (x->time != y->time)
-        return x->time < y->time ? -1 : 1;
-    if (x->allocate != y->allocate)
-        return x->allocate ? 1 : -1;
-    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
-}
-
-static bool trace_read(const char *path, uint64_t scale, struct trace *trace)
-{
-    char line[256];
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return false;
-    while (fgets(line, sizeof(line), file) != NULL) {
-        long long lower, upper, size;
-        if (sscanf(line, "%*[^,],%lld,%lld,%lld", &lower, &upper, &size) != 3 || size <= 0)
-            continue;
-        uint32_t buffer = trace_buffer(trace, (uint64_t)size * scale);
-        trace_event(trace, lower, buffer, true);
-        trace_event(trace, upper, buffer, false);
-    }
-    fclose(file);
-    qsort(trace->events, trace->event_count, sizeof(*trace->events), event_compare);
-    return trace->event_count > 0;
-}
-
-/* ---- synthetic workloads ---- */
-
-/* 48 tensors, each step each one is replaced by one that is 4 KiB longer. */
-static void trace_kv(struct trace *trace, uint64_t start_bytes)
-{
-    enum { TENSORS = 48, STEPS = 400 };
-    uint32_t current[TENSORS];
-    int64_t now = 0;
-    snprintf(trace->name, sizeof(trace->name), "kv from %llu KiB",
-             (unsigned long long)(start_bytes >> 10));
-    uint32_t weights = trace_buffer(trace, (uint64_t)256 << 20);
-    trace_event(trace, now, weights, true);
-    for (int step = 0; step < STEPS; step++) {
-        for (int tensor = 0; tensor < TENSORS; tensor++) {
-            uint32_t next = trace_buffer(trace, start_bytes + (uint64_t)step * 4096);
-            trace_event(trace, now++, next, true);
-            if (step > 0)
-                trace_event(trace, now++, current[tensor], false);
-            current[tensor] = next;
-        }
-    }
-    for (int tensor = 0; tensor < TENSORS; tensor++)
-        trace_event(trace, now++, current[tensor], false);
-    trace_event(trace, now, weights, false);
-}
-
-/* 24 layers of weights, then steps of activations: four buffers per layer, of varying batch. */
-static void trace_layers(struct trace *trace)
-{
-    enum { LAYERS = 24, STEPS = 200 };
-    int64_t now = 0;
-    uint32_t weights[LAYERS * 4];
-    uint64_t state = 88172645463325252u;
-    snprintf(trace->name, sizeof(trace->name), "layers");
-    for (int index = 0; index < LAYERS * 4; index++) {
-        weights[index] = trace_buffer(trace, (uint64_t)(index % 4 + 1) * 2654208);
-        trace_event(trace, now++, weights[index], true);
-    }
-    for (int step = 0; step < STEPS; step++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        uint64_t rows = 1 + (state >> 40) % 512;
-        for (int layer = 0; layer < LAYERS; layer++) {
-            uint32_t scratch[4];
-            for (int index = 0; index < 4; index++) {
-                scratch[index] = trace_buffer(trace, rows * 768 * (index == 2 ? 16 : 4));
-                trace_event(trace, now++, scratch[index], true);
-            }
-            for (int index = 0; index < 4; index++)
-                trace_event(trace, now++, scratch[index], false);
-        }
-    }
-    for (int index = 0; index < LAYERS * 4; index++)
-        trace_event(trace, now++, weights[index], false);
-}
 
 /* ---- replay ---- */
 
@@ -235,12 +113,84 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     return outcome;
 }
 
+/* ---- replay in mapped memory ---- */
+
+static uint64_t mapped_page_bytes; /* 0: the pool */
+
+#define MAPPED_RANGE_BYTES (UINT64_C(1) << 40)
+
+static uint64_t mapped_calls(const struct mapped *mapped)
+{
+    const struct mapped_statistics *calls = &mapped->statistics;
+
+    return calls->created + calls->released + calls->mapped + calls->enabled + calls->unmapped;
+}
+
+/* One pass over a trace; adds to the peaks of the outcome. */
+static bool mapped_once(struct mapped *mapped, const struct trace *trace, struct extent **live,
+                        struct outcome *outcome)
+{
+    uint64_t requested = 0;
+
+    for (size_t index = 0; index < trace->event_count; index++) {
+        const struct event *event = &trace->events[index];
+        uint64_t bytes = trace->sizes[event->buffer];
+        struct extent **extent = &live[event->buffer];
+        if (!event->allocate) {
+            mapped_give(mapped, *extent);
+            requested -= bytes;
+            continue;
+        }
+        *extent = mapped_take(mapped, bytes);
+        if (!*extent && mapped_grow(mapped, bytes, extent) < 0)
+            return false;
+        requested += bytes;
+        outcome->peak_requested = pool_max(outcome->peak_requested, requested);
+        outcome->peak_reserved = pool_max(outcome->peak_reserved, mapped->reserved_bytes);
+    }
+    return true;
+}
+
+static struct outcome mapped_replay(const struct trace *trace, uint64_t capacity_bytes)
+{
+    struct pool_device device;
+    struct mapped_config config;
+    struct mapped mapped;
+    struct outcome outcome = {.peak_bare = bare_peak(trace)};
+    struct extent **live = calloc(trace->buffers, sizeof(*live));
+    double thousands = (double)trace->event_count / 1000;
+    uint64_t cold;
+
+    pool_device_init(&device);
+    device.capacity_bytes = capacity_bytes;
+    struct pool_backend backend = pool_device_backend(&device);
+    mapped_config_init(&config);
+    config.page_bytes = mapped_page_bytes;
+    if (!live || mapped_init(&mapped, &backend, &config, MAPPED_RANGE_BYTES) < 0)
+        exit(2);
+    outcome.complete = mapped_once(&mapped, trace, live, &outcome);
+    cold = mapped_calls(&mapped);
+    outcome.cold_segments = (double)cold / thousands;
+    if (outcome.complete && capacity_bytes == 0) {
+        mapped_once(&mapped, trace, live, &outcome);
+        outcome.warm_segments = (double)(mapped_calls(&mapped) - cold) / thousands;
+    }
+    mapped_done(&mapped);
+    free(live);
+    return outcome;
+}
+
+static struct outcome replay_any(const struct trace *trace, uint64_t capacity_bytes)
+{
+    return mapped_page_bytes ? mapped_replay(trace, capacity_bytes) : replay(trace, capacity_bytes);
+}
+
 static double capacity_find(const struct trace *trace, const struct outcome *free_run)
 {
     uint64_t low = free_run->peak_requested, high = free_run->peak_reserved;
     while (high - low > low / 1000) {
         uint64_t middle = low + (high - low) / 2;
-        if (replay(trace, middle).complete)
+        if (replay_any(trace, middle).complete)
             high = middle;
         else
             low = middle;
@@ -254,7 +204,7 @@ static unsigned rows;
 
 static void trace_report(const struct trace *trace)
 {
-    struct outcome outcome = replay(trace, 0);
+    struct outcome outcome = replay_any(trace, 0);
     double r = (double)outcome.peak_reserved / (double)outcome.peak_requested;
     double capacity = want_capacity ? capacity_find(trace, &outcome) : 0;
     double bare = (double)outcome.peak_reserved / (double)outcome.peak_bare;
@@ -337,6 +287,8 @@ int main(int argc, char **argv)
             want_capacity = true;
         else if (strcmp(argv[index], "--waste") == 0 && index + 1 < argc)
             waste_percent = (uint32_t)strtoul(argv[++index], NULL, 0);
+        else if (strcmp(argv[index], "--mapped") == 0 && index + 1 < argc)
+            mapped_page_bytes = strtoull(argv[++index], NULL, 0) << 20;
         else if (strcmp(argv[index], "--json") == 0 && index + 1 < argc)
             json = fopen(argv[++index], "w");
         else

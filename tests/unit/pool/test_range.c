@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The range of addresses against a map of its grains, and the rules of placement.
+ */
+#include "tests/unit/pool/harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/blocks/range.h"
+
+#define BASE  (UINT64_C(1) << 40)
+#define MIB   (UINT64_C(1) << 20)
+#define PAGES 16u
+
+static struct range range;
+static pool_count account;
+
+static void setup(void)
+{
+    cr_assert_eq(range_init(&range, BASE, PAGES * RANGE_PAGE_BYTES, &account), 0);
+}
+
+static uint64_t take(uint64_t bytes)
+{
+    struct extent *extent = range_take(&range, bytes);
+
+    cr_assert_null(range_check(&range));
+    return extent ? extent->node.address - BASE : UINT64_MAX;
+}
+
+static void give(uint64_t address)
+{
+    struct extent *extent = range_find(&range, BASE + address);
+
+    cr_assert_not_null(extent);
+    range_give(&range, extent);
+    cr_assert_null(range_check(&range));
+}
+
+Test(range, a_hole_is_not_handed_out, .init = setup)
+{
+    cr_assert_eq(take(512), UINT64_MAX);
+    cr_assert_eq(range_fill(&range, BASE + 2 * MIB, 2 * MIB), 0);
+    cr_assert_eq(take(512), 2 * MIB);
+    cr_assert_eq(take(4 * MIB), UINT64_MAX);
+}
+
+Test(range, the_best_fit_is_taken_and_the_lowest_of_equals, .init = setup)
+{
+    range_fill(&range, BASE, 2 * MIB);
+    range_fill(&range, BASE + 4 * MIB, 4 * MIB);
+    range_fill(&range, BASE + 10 * MIB, 2 * MIB);
+    cr_assert_eq(take(3 * MIB), 4 * MIB, "the only one that is large enough");
+    cr_assert_eq(take(MIB), 7 * MIB, "the rest of it is the tightest");
+    cr_assert_eq(take(MIB), 0, "the lower of two equal ones");
+}
+
+Test(range, free_neighbours_join_across_pages, .init = setup)
+{
+    range_fill(&range, BASE, 4 * MIB);
+    range_fill(&range, BASE + 4 * MIB, 2 * MIB);
+    uint64_t first = take(MIB), second = take(3 * MIB), third = take(2 * MIB);
+    give(first);
+    give(third);
+    give(second);
+    cr_assert_eq(take(6 * MIB), 0);
+}
+
+Test(range, an_address_finds_its_block, .init = setup)
+{
+    range_fill(&range, BASE, 8 * MIB);
+    uint64_t first = take(5 * MIB), second = take(512);
+    cr_assert_eq(range_find(&range, BASE + first + 5 * MIB - 1)->node.address, BASE + first);
+    cr_assert_eq(range_find(&range, BASE + second)->node.bytes, 512);
+    cr_assert_null(range_find(&range, BASE + second + 512), "free");
+    cr_assert_null(range_find(&range, BASE + 20 * MIB), "a hole");
+    cr_assert_null(range_find(&range, BASE - 1), "not in the range");
+    cr_assert_null(range_find(&range, BASE + PAGES * RANGE_PAGE_BYTES), "not in the range");
+}
+
+Test(range, the_gap_takes_as_little_as_can_be, .init = setup)
+{
+    struct range_gap gap;
+
+    /* free 2 MiB, hole 2 MiB, free 4 MiB (1 MiB of it live), hole */
+    range_fill(&range, BASE, 2 * MIB);
+    range_fill(&range, BASE + 4 * MIB, 4 * MIB);
+    cr_assert_eq(range_gap_find(&range, 7 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.bytes, 2 * MIB);
+    cr_assert_eq(gap.address, BASE + 2 * MIB, "between the two");
+    cr_assert_eq(range_gap_find(&range, 9 * MIB, NULL, NULL, &gap), 0);
+    cr_assert_eq(gap.bytes, 6 * MIB);
+    cr_assert_eq(gap.address, BASE + 8 * MIB, "behind the larger one");
+    cr_assert_eq(range_gap_find(&range, 40 * MIB, NULL, NULL, &gap), -ENOSPC);
+}
+
+/* ---- random operations against a map ---- */
+
+#define GRAINS (PAGES * RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES)
+
+static unsigned char use_of[GRAINS]; /* enum extent_use */
+
+static void map_set(uint64_t address, uint64_t bytes, enum extent_use from, enum extent_use to)
+{
+    for (uint64_t grain = (address - BASE) / RANGE_GRAIN_BYTES,
+                  end = grain + bytes / RANGE_GRAIN_BYTES;
+         grain < end; grain++) {
+        cr_assert_eq(use_of[grain], from);
+        use_of[grain] = (unsigned char)to;
+    }
+}
+
+static bool page_is(unsigned page, enum extent_use use)
+{
+    for (uint64_t grain = 0; grain < RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES; grain++)
+        if (use_of[page * (RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES) + grain] != use)
+            return false;
+    return true;
+}
+
+static void map_compare(void)
+{
+    for (const struct extent *extent = range.first; extent; extent = extent->after)
+        map_set(extent->node.address, extent->node.bytes, extent->use, extent->use);
+}
+
+Test(range, random_operations_agree_with_a_map, .init = setup)
+{
+    struct extent *live[400];
+    unsigned count = 0;
+
+    srandom(20261129);
+    for (unsigned step = 0; step < 20000; step++) {
+        unsigned page = (unsigned)random() % PAGES;
+        uint64_t address = BASE + page * RANGE_PAGE_BYTES;
+        switch (random() % 5) {
+        case 0:
+            if (page_is(page, EXTENT_HOLE)) {
+                cr_assert_eq(range_fill(&range, address, RANGE_PAGE_BYTES), 0);
+                map_set(address, RANGE_PAGE_BYTES, EXTENT_HOLE, EXTENT_FREE);
+            }
+            break;
+        case 1:
+            if (page_is(page, EXTENT_FREE)) {
+                cr_assert_eq(range_empty(&range, address, RANGE_PAGE_BYTES), 0);
+                map_set(address, RANGE_PAGE_BYTES, EXTENT_FREE, EXTENT_HOLE);
+            }
+            break;
+        case 2:
+        case 3: {
+            uint64_t bytes = (uint64_t)(1 + random() % (random() % 4 ? 300 : 9000)) * 512;
+            struct extent *extent = count < 400 ? range_take(&range, bytes) : NULL;
+            if (extent) {
+                cr_assert_eq(extent->node.bytes, bytes);
+                map_set(extent->node.address, bytes, EXTENT_FREE, EXTENT_LIVE);
+                live[count++] = extent;
+            }
+            break;
+        }
+        default:
+            if (count) {
+                unsigned which = (unsigned)random() % count;
+                map_set(live[which]->node.address, live[which]->node.bytes, EXTENT_LIVE,
+                        EXTENT_FREE);
+                cr_assert_eq(range_find(&range, live[which]->node.address + 511), live[which]);
+                range_give(&range, live[which]);
+                live[which] = live[--count];
+            }
+        }
+        cr_assert_null(range_check(&range), "step %u: %s", step, range_check(&range));
+        if (step % 500 == 0)
+            map_compare();
+    }
+}
