@@ -35,7 +35,9 @@ def check_programs(machine, llm, bare):
     done = machine.run(llm, preload=True, CUPOOL="mode:sideways")
     preload.expect_equal("bad value: stdout", done.stdout, bare.stdout)
     expect_line("bad value", done, 0, "mode", "sideways", "observe")
-    strict = machine.run([*run, "-O", "strict:1", "-O", "mode:sideways", "--", *llm])
+    refused = machine.run([*run, "-O", "mode:sideways", "--", *llm])
+    expect_line("bad value on the command line", refused, 125, "sideways")
+    strict = machine.run([*run, "-O", "strict:1", "--", *llm], CUPOOL="mode:sideways")
     expect_line("strict", strict, 125, "sideways", "strict:1", wanted_lines=2)
 
 
