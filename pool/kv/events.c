@@ -13,7 +13,8 @@ int kv_events_init(struct kv_events *events, struct kv_heap *heap, uint32_t capa
 {
     if (capacity == 0)
         return 0;
-    events->hash_capacity = 16 * capacity > blocks ? 16 * capacity : blocks;
+    /* Room for all blocks to be stored and removed again. */
+    events->hash_capacity = 16 * capacity > 2 * blocks ? 16 * capacity : 2 * blocks;
     if (events->hash_capacity < KV_EVENT_HASHES)
         events->hash_capacity = KV_EVENT_HASHES;
     events->entries = kv_heap_allocate(heap, capacity, sizeof(*events->entries));

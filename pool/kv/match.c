@@ -4,26 +4,64 @@
  * cannot be evicted before the caller has it.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "pool/kv/kv.h"
 
 #define AHEAD_SLOT   24u /* hashes whose slot is fetched in advance */
 #define AHEAD_RECORD 10u
 
-static void ahead(const struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
-                  uint32_t at)
+/** A walk along the hashes of a sequence. */
+struct walk {
+    struct cupool_kv *pool;
+    const struct cupool_kv_hash *hashes;
+    uint32_t count, last; /* last: the block found before; KV_NONE: none */
+    uint32_t fetched;     /* hashes whose slot has been asked for */
+    bool collision;
+};
+
+/* The block that was registered behind the last one, if it has this hash: blocks of a sequence
+ * mostly lie next to each other, and then the table need not be looked at. */
+static uint32_t follower(const struct walk *walk, const struct cupool_kv_hash *hash)
 {
-    if (at + AHEAD_SLOT < count)
-        kv_table_prefetch(&pool->table, kv_table_tag(&hashes[at + AHEAD_SLOT]));
-    if (at + AHEAD_RECORD < count)
-        kv_table_prefetch_record(&pool->table, kv_table_tag(&hashes[at + AHEAD_RECORD]));
+    const struct cupool_kv *pool = walk->pool;
+    int64_t id = (int64_t)walk->last + pool->records[walk->last].follow;
+
+    if (id == walk->last || id < pool->first || id >= pool->slots)
+        return KV_NONE;
+    int64_t later = id + (int64_t)AHEAD_RECORD * (id - walk->last);
+    if (later >= 0 && later < pool->slots)
+        __builtin_prefetch(&pool->records[later], 1);
+    const struct kv_record *record = &pool->records[id];
+    enum cupool_kv_state state = kv_state(kv_load(record));
+    if ((state != CUPOOL_KV_ACTIVE && state != CUPOOL_KV_INACTIVE) ||
+        memcmp(&record->key, hash, sizeof(*hash)) != 0)
+        return KV_NONE;
+    return (uint32_t)id;
 }
 
-static void ahead_begin(const struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
-                        uint32_t count)
+static void ahead(struct walk *walk, uint32_t at)
 {
-    for (uint32_t at = 0; at < AHEAD_SLOT && at < count; at++)
-        kv_table_prefetch(&pool->table, kv_table_tag(&hashes[at]));
+    const struct kv_table *table = &walk->pool->table;
+
+    if (walk->fetched < at)
+        walk->fetched = at;
+    for (; walk->fetched < walk->count && walk->fetched <= at + AHEAD_SLOT; walk->fetched++)
+        kv_table_prefetch(table, kv_table_tag(&walk->hashes[walk->fetched]));
+    if (at + AHEAD_RECORD < walk->count)
+        kv_table_prefetch_record(table, kv_table_tag(&walk->hashes[at + AHEAD_RECORD]));
+}
+
+static uint32_t walk_find(struct walk *walk, uint32_t at)
+{
+    uint32_t id = walk->last != KV_NONE ? follower(walk, &walk->hashes[at]) : KV_NONE;
+
+    if (id == KV_NONE) {
+        ahead(walk, at);
+        id = kv_table_find(&walk->pool->table, &walk->hashes[at], &walk->collision);
+    }
+    walk->last = id;
+    return id;
 }
 
 static cupool_kv_handle reference_take(struct cupool_kv *pool, uint32_t id, uint64_t now_ns)
@@ -44,15 +82,6 @@ static cupool_kv_handle reference_take(struct cupool_kv *pool, uint32_t id, uint
         pool->uses[id].last_ns = now_ns;
     }
     return kv_handle(kv_load(record), id);
-}
-
-static uint32_t look(struct cupool_kv *pool, const struct cupool_kv_hash *hash)
-{
-    bool collision = false;
-    uint32_t id = kv_table_find(&pool->table, hash, &collision);
-
-    pool->counters.collisions += collision;
-    return id;
 }
 
 static void window_add(struct cupool_kv *pool, uint32_t queries, uint32_t hits)
@@ -83,16 +112,16 @@ static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     rc = kv_lock(pool);
     if (rc < 0)
         return rc;
-    ahead_begin(pool, hashes, count);
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
     for (uint32_t at = 0; at < count; at++) {
-        ahead(pool, hashes, count, at);
-        uint32_t id = look(pool, &hashes[at]);
+        uint32_t id = walk_find(&walk, at);
         cupool_kv_handle handle = id != KV_NONE ? reference_take(pool, id, now_ns) : 0;
         if (handle == 0 && !scattered)
             break;
         ret_handles[at] = handle;
         found += handle != 0;
     }
+    pool->counters.collisions += walk.collision;
     window_add(pool, count, found);
     kv_after_fill(pool, &after);
     kv_unlock(pool);
@@ -124,12 +153,9 @@ int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, 
     rc = kv_lock(pool);
     if (rc < 0)
         return rc;
-    ahead_begin(pool, hashes, count);
-    for (; at < count; at++) {
-        ahead(pool, hashes, count, at);
-        if (kv_table_find(&pool->table, &hashes[at], NULL) == KV_NONE)
-            break;
-    }
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
+    while (at < count && walk_find(&walk, at) != KV_NONE)
+        at++;
     kv_unlock(pool);
     *ret_matched = at;
     return 0;

@@ -27,7 +27,8 @@ struct kv_record {
     uint32_t previous, next;           /* in the order of victims, or a fence's list */
     uint32_t same_previous, same_next; /* blocks of the same hash */
     uint32_t fence;                    /* serial of the last device work on it; 0: none */
-    uint8_t priority, flags, bucket, spare;
+    uint8_t priority, flags, bucket;
+    int8_t follow; /* id of the block registered behind it less its own; 0: none, or far */
     struct cupool_kv_hash key; /* of a registered block */
 };
 

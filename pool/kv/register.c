@@ -188,6 +188,14 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
         ret_handles[at] = handle;
     }
     run_report(pool, hashes, run, count, parent);
+    for (uint32_t at = 0; at < count; at++) {
+        int64_t step = at + 1 < count ? (int64_t)cupool_kv_id(ret_handles[at + 1]) -
+                                            (int64_t)cupool_kv_id(ret_handles[at])
+                                      : 0;
+        pool->records[cupool_kv_id(ret_handles[at])].follow = step >= INT8_MIN && step <= INT8_MAX
+                                                                  ? (int8_t)step
+                                                                  : 0;
+    }
 }
 
 /* Takes over the fence of the writer's stream; 0 in *ret_serial if there is none. */

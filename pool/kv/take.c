@@ -206,6 +206,7 @@ static void chain_restore(struct cupool_kv *pool, uint32_t first)
 {
     for (uint32_t id = first, next; id != KV_NONE; id = next) {
         next = pool->records[id].next;
+        pool->records[id].flags &= (uint8_t)~KV_FLAG_BATCH;
         kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
     }
 }
@@ -225,10 +226,11 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
         struct kv_record *record = &pool->records[id];
         pool->uses[id].rank = rank;
         pool->uses[id].serial = serial;
-        record->spare = victim_usable(pool, take, record, stream, now_ns);
+        bool usable = victim_usable(pool, take, record, stream, now_ns);
+        record->flags |= usable ? KV_FLAG_BATCH : 0;
         record->next = all;
         all = id;
-        chosen += record->spare;
+        chosen += usable;
     }
     if (chosen < take->victims) {
         chain_restore(pool, all);
@@ -238,7 +240,8 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
     uint32_t *victim_end = &take->victim_first, *passed_end = &take->passed_first;
     for (uint32_t id = all, next; id != KV_NONE; id = next) {
         struct kv_record *record = &pool->records[id];
-        uint32_t **end = record->spare ? &victim_end : &passed_end;
+        uint32_t **end = record->flags & KV_FLAG_BATCH ? &victim_end : &passed_end;
+        record->flags &= (uint8_t)~KV_FLAG_BATCH;
         next = record->next;
         **end = id;
         *end = &record->next;
