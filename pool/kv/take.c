@@ -138,7 +138,6 @@ void kv_unregister(struct cupool_kv *pool, struct kv_record *record)
     record->flags &= (uint8_t) ~(KV_FLAG_PINNED | KV_FLAG_PARTIAL);
     record->priority = CUPOOL_KV_PRIORITY_DEFAULT;
     use->expires_ns = 0;
-    use->registration++;
     use->hits = 0;
 }
 

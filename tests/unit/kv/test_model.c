@@ -16,8 +16,8 @@
 struct model_block {
     enum cupool_kv_state state;
     uint32_t references, hash, order; /* order: position among victims, by stamp */
-    cupool_kv_handle handle;
-    bool live; /* handle is valid */
+    cupool_kv_handle handle, old;     /* old: of an earlier owner */
+    bool live;                        /* handle is valid */
 };
 
 static struct model_block blocks[BLOCKS + 1];
@@ -74,8 +74,11 @@ static uint32_t model_available(void)
 static void model_taken(uint32_t id, cupool_kv_handle handle)
 {
     cr_assert_eq(cupool_kv_id(handle), id, "block %u, the model says %u", cupool_kv_id(handle), id);
-    blocks[id] = (struct model_block){
-        .state = CUPOOL_KV_MUTABLE, .references = 1, .handle = handle, .live = true};
+    blocks[id] = (struct model_block){.old = blocks[id].handle,
+                                      .state = CUPOOL_KV_MUTABLE,
+                                      .references = 1,
+                                      .handle = handle,
+                                      .live = true};
 }
 
 static void step_allocate(void)
@@ -242,7 +245,9 @@ static void step_invalid(void)
                                               : blocks[id].handle;
     struct cupool_kv_hash hash = hash_number(draw(HASHES));
 
-    if (draw(4) == 0)
+    if (blocks[id].old != 0 && draw(2))
+        handle = blocks[id].old;
+    else if (draw(4) == 0)
         handle = (uint64_t)draw(UINT32_MAX) << 32 | draw(2 * BLOCKS);
     if (handle == blocks[handle % (BLOCKS + 1)].handle && blocks[handle % (BLOCKS + 1)].live)
         return;
