@@ -237,7 +237,7 @@ void device_event_give(struct cupool_device *device, CUevent event)
     }
 }
 
-int cupool_device_stats(struct cupool_device *device, struct cupool_device_stats *ret_stats)
+int cupool_device_stats(struct cupool_device *device, struct cupool_device_statistics *ret_stats)
 {
     size_t free_bytes = 0, total_bytes = 0;
 
@@ -254,7 +254,7 @@ int cupool_device_stats(struct cupool_device *device, struct cupool_device_stats
         if (rc < 0)
             return device_fail(device, rc, "the driver does not say how much memory there is");
     }
-    *ret_stats = (struct cupool_device_stats){
+    *ret_stats = (struct cupool_device_statistics){
         .kind = device->kind,
         .index = device->index,
         .preloaded = device->preloaded,

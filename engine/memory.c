@@ -42,7 +42,7 @@ struct memory_manager {
     struct addresses addresses;
     struct stream_cache *streams; /* [STREAMS]; with a pool */
     uint64_t cached_bytes;
-    struct cupool_memory_stats stats;
+    struct cupool_memory_statistics stats;
     struct cupool_memory_event history[HISTORY];
     uint64_t events;
     struct {
@@ -185,7 +185,7 @@ static uint64_t streams_flush(struct memory_manager *manager)
 
 static double usage_of(struct cupool_device *device)
 {
-    struct cupool_device_stats stats;
+    struct cupool_device_statistics stats;
 
     if (cupool_device_stats(device, &stats) < 0 || stats.total_bytes == 0)
         return 0;
@@ -437,7 +437,7 @@ int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *
 
 int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes)
 {
-    struct cupool_memory_stats before, after;
+    struct cupool_memory_statistics before, after;
     size_t returned = 0;
     int rc = cupool_device_wait(device, CUPOOL_STREAM_NONE);
 
@@ -459,7 +459,7 @@ static double share(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : (double)part / (double)whole;
 }
 
-int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_stats *ret_stats)
+int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_statistics *ret_stats)
 {
     struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
     struct pool_statistics pool = {0};
@@ -469,7 +469,7 @@ int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_stats
     if (manager->pool != NULL)
         pool_statistics_get(manager->pool, &pool);
     pthread_mutex_lock(&manager->lock);
-    struct cupool_memory_stats stats = manager->stats;
+    struct cupool_memory_statistics stats = manager->stats;
     pthread_mutex_unlock(&manager->lock);
     stats.reserved_bytes = manager->pool != NULL ? pool.reserved_bytes.current
                                                  : atomic_load(&device->current_bytes);
@@ -529,7 +529,7 @@ int cupool_memory_pressure(struct cupool_device *device,
 
 int cupool_memory_should_trim(struct cupool_device *device)
 {
-    struct cupool_memory_stats stats;
+    struct cupool_memory_statistics stats;
 
     if (cupool_memory_stats(device, &stats) < 0)
         return 0;

@@ -96,7 +96,7 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
 
 static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
-    struct cupool_device_stats stats;
+    struct cupool_device_statistics stats;
     int rc = cupool_device_stats(state, &stats);
 
     if (rc < 0)

@@ -34,7 +34,7 @@ struct cupool_device;
 
 enum cupool_device_kind { CUPOOL_DEVICE_HOST, CUPOOL_DEVICE_GPU };
 
-struct cupool_device_stats {
+struct cupool_device_statistics {
     enum cupool_device_kind kind;
     int index;                        /* of the GPU; -1: host memory */
     int preloaded;                    /* 1: libcupool.so serves the allocations of this process */
@@ -64,7 +64,7 @@ CUPOOL_API enum cupool_device_kind cupool_device_kind(const struct cupool_device
 CUPOOL_API const char *cupool_device_error(const struct cupool_device *device);
 
 CUPOOL_API int cupool_device_stats(struct cupool_device *device,
-                                   struct cupool_device_stats *ret_stats);
+                                   struct cupool_device_statistics *ret_stats);
 
 /** Makes a stream that does not wait for the default stream; on host memory NULL. */
 CUPOOL_API int cupool_device_stream_create(struct cupool_device *device, cupool_stream *ret_stream);

@@ -80,7 +80,7 @@ enum cupool_kv_state {
 #define CUPOOL_KV_KEY              0
 #define CUPOOL_KV_VALUE            1
 
-/** A block as a custom policy and cupool_kv_block() see it. */
+/** A block as a custom policy and cupool_kv_describe() see it. */
 struct cupool_kv_block {
     cupool_kv_handle handle; /* 0 when the block has no reference */
     uint32_t id;
@@ -136,7 +136,7 @@ struct cupool_kv_geometry {
     void *base; /* of block 0, layer 0, key */
 };
 
-struct cupool_kv_stats {
+struct cupool_kv_statistics {
     uint64_t total, free, mutable_blocks, complete, active, inactive, pinned, draining;
     uint64_t available; /* free + inactive, without those that are pinned or draining */
     uint64_t peak_used;
@@ -169,8 +169,8 @@ CUPOOL_API void cupool_kv_destroy(struct cupool_kv *pool);
 /** Text of the last error; "" if there was none. */
 CUPOOL_API const char *cupool_kv_error(const struct cupool_kv *pool);
 
-CUPOOL_API void cupool_kv_geometry(const struct cupool_kv *pool,
-                                   struct cupool_kv_geometry *ret_geometry);
+CUPOOL_API void cupool_kv_strides(const struct cupool_kv *pool,
+                                  struct cupool_kv_geometry *ret_geometry);
 
 /**
  * Takes `count` blocks, all or none, evicting cached ones where needed: free blocks first, then
@@ -229,8 +229,8 @@ CUPOOL_API int cupool_kv_memory(struct cupool_kv *pool, cupool_kv_handle handle,
                                 int key_or_value, void **ret_memory, size_t *ret_bytes);
 
 /** Everything known of a block. */
-CUPOOL_API int cupool_kv_block(struct cupool_kv *pool, cupool_kv_handle handle,
-                               struct cupool_kv_block *ret_block);
+CUPOOL_API int cupool_kv_describe(struct cupool_kv *pool, cupool_kv_handle handle,
+                                  struct cupool_kv_block *ret_block);
 
 /** Says that the blocks are written in full: from mutable to complete. */
 CUPOOL_API int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles,
@@ -405,7 +405,7 @@ CUPOOL_API int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_ev
                                      uint32_t hash_room, uint32_t *ret_events,
                                      uint64_t *ret_dropped);
 
-CUPOOL_API int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_stats *ret_stats);
+CUPOOL_API int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_stats);
 
 /** Blocks asked for and found by the last `window` matches. */
 CUPOOL_API int cupool_kv_stats_window(struct cupool_kv *pool, uint64_t *ret_queries,

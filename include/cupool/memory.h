@@ -34,7 +34,7 @@ struct cupool_memory_event {
     uint64_t current_bytes; /* live after the event */
 };
 
-struct cupool_memory_stats {
+struct cupool_memory_statistics {
     uint64_t current_bytes, peak_bytes;    /* live, as requested */
     uint64_t reserved_bytes;               /* held from the driver, live or not */
     uint64_t cached_bytes;                 /* of these, not live */
@@ -87,7 +87,7 @@ CUPOOL_API int cupool_memory_trim(struct cupool_device *device, size_t keep_byte
 CUPOOL_API int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes);
 
 CUPOOL_API int cupool_memory_stats(struct cupool_device *device,
-                                   struct cupool_memory_stats *ret_stats);
+                                   struct cupool_memory_statistics *ret_stats);
 
 /** The newest events, oldest first; at most `room`. Returns how many were written. */
 CUPOOL_API size_t cupool_memory_history(struct cupool_device *device,

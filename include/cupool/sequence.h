@@ -36,7 +36,7 @@ struct cupool_sequences_config {
     int partial; /* 1: the last block, not full, is registered too when a sequence goes */
 };
 
-struct cupool_sequences_stats {
+struct cupool_sequences_statistics {
     uint64_t live, created, tokens, blocks, forks, copies, matched_tokens, table_copies;
 };
 
@@ -53,7 +53,7 @@ CUPOOL_API void cupool_sequences_destroy(struct cupool_sequences *set);
 
 CUPOOL_API const char *cupool_sequences_error(const struct cupool_sequences *set);
 CUPOOL_API int cupool_sequences_stats(struct cupool_sequences *set,
-                                      struct cupool_sequences_stats *ret_stats);
+                                      struct cupool_sequences_statistics *ret_stats);
 CUPOOL_API int cupool_sequences_check(struct cupool_sequences *set, char *why, size_t why_bytes);
 
 #define CUPOOL_SEQUENCE_NO_MATCH 1 /* takes no hits: prompt log-probabilities are wanted */

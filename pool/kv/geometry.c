@@ -115,7 +115,7 @@ int kv_memory_copy(struct cupool_kv *pool, uint32_t to, uint32_t from, cupool_st
     return kv_memory_each(pool, to, piece_copy, &copy);
 }
 
-void cupool_kv_geometry(const struct cupool_kv *pool, struct cupool_kv_geometry *ret_geometry)
+void cupool_kv_strides(const struct cupool_kv *pool, struct cupool_kv_geometry *ret_geometry)
 {
     *ret_geometry = pool->geometry;
 }

@@ -311,8 +311,8 @@ int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handl
     return rc < 0 ? kv_fail(pool, rc, "a handle is stale, or the stream cannot wait") : 0;
 }
 
-int cupool_kv_block(struct cupool_kv *pool, cupool_kv_handle handle,
-                    struct cupool_kv_block *ret_block)
+int cupool_kv_describe(struct cupool_kv *pool, cupool_kv_handle handle,
+                       struct cupool_kv_block *ret_block)
 {
     int rc = kv_lock(pool);
 

@@ -269,7 +269,8 @@ int cupool_sequence_length(struct cupool_sequences *set, cupool_sequence sequenc
     return 0;
 }
 
-int cupool_sequences_stats(struct cupool_sequences *set, struct cupool_sequences_stats *ret_stats)
+int cupool_sequences_stats(struct cupool_sequences *set,
+                           struct cupool_sequences_statistics *ret_stats)
 {
     pthread_mutex_lock(&set->lock);
     *ret_stats = set->stats;

@@ -58,7 +58,7 @@ struct cupool_sequences {
 
     pthread_mutex_t lock;
     uint32_t free_first;
-    struct cupool_sequences_stats stats;
+    struct cupool_sequences_statistics stats;
 };
 
 int set_fail(struct cupool_sequences *set, int error, const char *text);

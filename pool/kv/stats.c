@@ -9,7 +9,7 @@ static double share(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : (double)part / (double)whole;
 }
 
-int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_stats *ret_stats)
+int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_stats)
 {
     const struct kv_counters *c = &pool->counters;
     int rc = kv_lock(pool);
@@ -17,7 +17,7 @@ int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_stats *ret_stats)
     if (rc < 0)
         return rc;
     uint32_t inactive = pool->order.count + pool->pinned, total = kv_total(pool);
-    *ret_stats = (struct cupool_kv_stats){
+    *ret_stats = (struct cupool_kv_statistics){
         .total = total,
         .free = pool->stack_count,
         .mutable_blocks = pool->mutable_blocks,
@@ -74,9 +74,9 @@ int cupool_kv_stats_window(struct cupool_kv *pool, uint64_t *ret_queries, uint64
     return 0;
 }
 
-static struct cupool_kv_stats stats_of(struct cupool_kv *pool)
+static struct cupool_kv_statistics stats_of(struct cupool_kv *pool)
 {
-    struct cupool_kv_stats stats = {0};
+    struct cupool_kv_statistics stats = {0};
 
     cupool_kv_stats(pool, &stats);
     return stats;

@@ -180,7 +180,7 @@ static struct result replay(struct cupool_kv *pool, const struct trace *trace)
     struct result result = {.requests = trace->requests, .blocks = trace->blocks};
     cupool_kv_handle *handles = calloc(trace->longest + 1, sizeof(*handles));
     const struct cupool_kv_hash *hashes = trace->hashes;
-    struct cupool_kv_stats stats;
+    struct cupool_kv_statistics stats;
     char why[160];
 
     if (handles == NULL)

@@ -72,9 +72,9 @@ static inline void teardown(void)
     cr_assert_eq(fake.errors, 0, "the backend's contract was broken");
 }
 
-static inline struct cupool_kv_stats stats_now(void)
+static inline struct cupool_kv_statistics stats_now(void)
 {
-    struct cupool_kv_stats stats;
+    struct cupool_kv_statistics stats;
 
     cr_assert_eq(cupool_kv_stats(pool, &stats), 0);
     return stats;

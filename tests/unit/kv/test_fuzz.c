@@ -43,7 +43,7 @@ static void keep(const cupool_kv_handle *handles, uint32_t count)
 
 static uint64_t figures(void)
 {
-    struct cupool_kv_stats s = stats_now();
+    struct cupool_kv_statistics s = stats_now();
 
     return s.free + 31 * s.mutable_blocks + 37 * s.complete + 41 * s.active + 43 * s.inactive +
            47 * s.pinned + 53 * s.draining + 59 * s.evictions + 61 * s.registrations +
@@ -88,7 +88,7 @@ static int call_pool(uint32_t which, cupool_kv_handle *handles, struct cupool_kv
     case 11: return cupool_kv_evict(pool, draw(3), draw(4), NULL);
     case 12: return cupool_kv_forget(pool, hashes, count, NULL);
     case 13: return cupool_kv_memory(pool, handles[0], draw(4), (int)draw(4) - 1, &memory, NULL);
-    case 14: return cupool_kv_block(pool, handles[0], &block);
+    case 14: return cupool_kv_describe(pool, handles[0], &block);
     case 15: return cupool_kv_register_partial(pool, handles[0], hashes, NULL, draw(20), stream);
     case 16: return cupool_kv_stream_order(pool, handles, count, stream);
     case 17: return draw(50) == 0 ? cupool_kv_resize(pool, draw(16), NULL) : 0;

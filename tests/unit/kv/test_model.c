@@ -263,7 +263,7 @@ static void step_invalid(void)
 
 static void compare(void)
 {
-    struct cupool_kv_stats stats = stats_now();
+    struct cupool_kv_statistics stats = stats_now();
     uint32_t counts[8] = {0};
 
     for (uint32_t id = 1; id <= BLOCKS; id++)

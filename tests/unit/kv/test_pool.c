@@ -10,17 +10,17 @@ Test(kv_pool, a_block_goes_through_its_states, .init = setup, .fini = teardown)
     cupool_kv_handle handle, again;
 
     take(1, &handle);
-    cr_assert_eq(cupool_kv_block(pool, handle, &block), 0);
+    cr_assert_eq(cupool_kv_describe(pool, handle, &block), 0);
     cr_assert_eq(block.state, CUPOOL_KV_MUTABLE);
     cr_assert_eq(cupool_kv_complete(pool, &handle, 1), 0);
-    cr_assert_eq(cupool_kv_block(pool, handle, &block), 0);
+    cr_assert_eq(cupool_kv_describe(pool, handle, &block), 0);
     cr_assert_eq(block.state, CUPOOL_KV_COMPLETE);
     enter(&handle, 1, 7);
-    cr_assert_eq(cupool_kv_block(pool, handle, &block), 0);
+    cr_assert_eq(cupool_kv_describe(pool, handle, &block), 0);
     cr_assert_eq(block.state, CUPOOL_KV_ACTIVE);
     cr_assert_eq(block.references, 1);
     give(&handle, 1);
-    struct cupool_kv_stats stats = stats_now();
+    struct cupool_kv_statistics stats = stats_now();
     cr_assert_eq(stats.inactive, 1);
     cr_assert_eq(stats.available, 10);
     cr_assert_eq(found(7, 1, &again), 1);
@@ -88,7 +88,7 @@ Test(kv_pool, memory_is_real_and_apart)
         struct cupool_kv_geometry geometry;
         config.layout = layouts[at];
         pool = pool_make(&config);
-        cupool_kv_geometry(pool, &geometry);
+        cupool_kv_strides(pool, &geometry);
         cr_assert_eq(geometry.key_bytes, 16 * 2 * 24 * 2);
         cr_assert_eq(geometry.value_bytes, 16 * 2 * 24);
         take(10, handles);

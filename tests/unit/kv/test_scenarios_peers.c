@@ -419,11 +419,11 @@ Test(tensorrt, s62_overlapping_ranges_are_refused, .init = setup, .fini = teardo
     cr_assert_eq(cupool_kv_set_priorities(pool, handles, 6, ranges, 2), -EINVAL);
     ranges[1] = (struct cupool_kv_priority_range){5, UINT32_MAX, 20, 0};
     cr_assert_eq(cupool_kv_set_priorities(pool, handles, 6, ranges, 2), -EINVAL);
-    cr_assert_eq(cupool_kv_block(pool, handles[0], &block), 0);
+    cr_assert_eq(cupool_kv_describe(pool, handles[0], &block), 0);
     cr_assert_eq(block.priority, 35);
     ranges[1] = (struct cupool_kv_priority_range){4, 2, 20, 0};
     cr_assert_eq(cupool_kv_set_priorities(pool, handles, 6, ranges, 2), 0);
-    cr_assert_eq(cupool_kv_block(pool, handles[5], &block), 0);
+    cr_assert_eq(cupool_kv_describe(pool, handles[5], &block), 0);
     cr_assert_eq(block.priority, 20);
     give(handles, 6);
 }

@@ -218,7 +218,7 @@ static void teardown_two(void)
     set_check();
     cupool_sequences_destroy(set);
     for (unsigned at = 0; at < 2; at++) {
-        struct cupool_kv_stats stats;
+        struct cupool_kv_statistics stats;
         cr_assert_eq(cupool_kv_stats(members[at].pool, &stats), 0);
         cr_assert_eq(stats.available, 10);
         check_of(members[at].pool);

@@ -75,7 +75,7 @@ static void *observer_run(void *state)
 {
     while (atomic_load(&done) < THREADS) {
         check();
-        struct cupool_kv_stats stats = stats_now();
+        struct cupool_kv_statistics stats = stats_now();
         cr_assert_eq(stats.total, BLOCKS);
         cr_assert_leq(stats.available, BLOCKS);
     }
@@ -95,7 +95,7 @@ static void threads_run(struct cupool_kv_config config)
     for (unsigned at = 0; at < THREADS; at++)
         pthread_join(threads[at], NULL);
     pthread_join(observer, NULL);
-    struct cupool_kv_stats stats = stats_now();
+    struct cupool_kv_statistics stats = stats_now();
     cr_assert_eq(stats.available, BLOCKS, "%llu of %u blocks are there",
                  (unsigned long long)stats.available, BLOCKS);
     cr_assert_eq(stats.mutable_blocks + stats.complete + stats.active, 0);
