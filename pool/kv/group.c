@@ -23,6 +23,8 @@ static int members_validate(const struct cupool_kv_member *members, uint32_t cou
         least = tokens < least ? tokens : least;
         most = tokens > most ? tokens : most;
     }
+    if (least == 0) /* no pool has blocks of no tokens */
+        return -EINVAL;
     for (uint32_t at = 0; at < count; at++)
         if (members[at].pool->config.block_tokens % least != 0 ||
             most % members[at].pool->config.block_tokens != 0)
