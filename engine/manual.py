@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-BLOCK = re.compile(r"(?P<doc>/\*\*.*?\*/\s*)?(?P<code>CUPOOL_API[^;]+;)", re.DOTALL)
+BLOCK = re.compile(r"(?P<doc>/\*\*(?:(?!\*/).)*\*/\s*)?(?P<code>CUPOOL_API[^;]+;)", re.DOTALL)
 
 
 def prose(comment):

@@ -17,7 +17,7 @@ struct walk {
     char *why;
     size_t why_bytes;
     bool broken;
-    uint64_t places; /* blocks found in the stack, the order, or on fences */
+    uint64_t ended; /* transits that were over before the walk */
 };
 
 __attribute__((format(printf, 3, 4))) static bool holds(struct walk *walk, bool condition,
@@ -40,7 +40,6 @@ static void place_check(struct walk *walk, uint32_t id, enum cupool_kv_state sta
 {
     struct cupool_kv *pool = walk->pool;
 
-    walk->places++;
     if (!holds(walk, id >= pool->first && id < pool->slots, "%s: no block %u", place, id))
         return;
     struct kv_record *record = &pool->records[id];
@@ -99,7 +98,7 @@ static void blocks_check(struct walk *walk)
 {
     struct cupool_kv *pool = walk->pool;
     uint64_t counts[16] = {0};
-    uint32_t entries = 0, pinned = 0, transit = atomic_load(&pool->transit);
+    uint32_t entries = 0, pinned = 0;
 
     for (uint32_t id = pool->first; id < pool->slots && !walk->broken; id++) {
         struct kv_record *record = &pool->records[id];
@@ -128,8 +127,8 @@ static void blocks_check(struct walk *walk)
           (unsigned long long)counts[CUPOOL_KV_ACTIVE], pool->active);
     holds(walk, counts[CUPOOL_KV_RETIRED] == pool->retired, "%llu blocks retired, %u counted",
           (unsigned long long)counts[CUPOOL_KV_RETIRED], pool->retired);
-    if (transit > 0 || atomic_load(&pool->transit) > 0)
-        return;
+    if (walk->ended != kv_transit_begun(pool))
+        return; /* something was under way meanwhile */
     holds(walk,
           counts[CUPOOL_KV_MUTABLE] == pool->mutable_blocks &&
               counts[CUPOOL_KV_COMPLETE] == pool->complete,
@@ -156,10 +155,11 @@ static void waiters_check(struct walk *walk)
 int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
 {
     struct walk walk = {.pool = pool, .why = why, .why_bytes = why_bytes};
-    int rc = kv_lock(pool);
+    int rc = kv_lock_all(pool);
 
     if (rc < 0)
         return rc;
+    walk.ended = kv_transit_ended(pool);
     for (uint32_t at = 0; at < pool->stack_count && !walk.broken; at++) {
         place_check(&walk, pool->stack[at], CUPOOL_KV_FREE, "stack");
         holds(&walk, pool->stack[at] < pool->limit, "block %u should have retired",
@@ -169,6 +169,6 @@ int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
     fences_check(&walk);
     blocks_check(&walk);
     waiters_check(&walk);
-    kv_unlock(pool);
+    kv_unlock_all(pool);
     return walk.broken ? kv_fail(pool, -EFAULT, "an invariant is broken") : 0;
 }

@@ -297,7 +297,7 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
 
     if (blocks == 0 || blocks > pool->config.max_blocks)
         return kv_fail(pool, -ERANGE, "a pool has 1 to max_blocks blocks");
-    rc = kv_lock(pool);
+    rc = kv_lock_all(pool);
     if (rc < 0)
         return rc;
     uint32_t limit = pool->first + blocks;
@@ -309,7 +309,7 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
         overflow = shrink(pool);
     kv_pressure_bounds(pool);
     kv_after_fill(pool, &after);
-    kv_unlock(pool);
+    kv_unlock_all(pool);
     kv_after_run(pool, &after);
     kv_pages_trim(pool, pool->config.idle_pages);
     if (ret_overflow != NULL)
@@ -320,7 +320,7 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
 int cupool_kv_reset(struct cupool_kv *pool, uint32_t *ret_in_use)
 {
     struct kv_after after;
-    int rc = kv_lock(pool);
+    int rc = kv_lock_all(pool);
 
     if (rc < 0)
         return rc;
@@ -334,7 +334,7 @@ int cupool_kv_reset(struct cupool_kv *pool, uint32_t *ret_in_use)
     if (in_use == 0)
         kv_events_cleared(&pool->events);
     kv_after_fill(pool, &after);
-    kv_unlock(pool);
+    kv_unlock_all(pool);
     kv_after_run(pool, &after);
     if (ret_in_use != NULL)
         *ret_in_use = in_use;

@@ -27,6 +27,7 @@
 #include "pool/kv/backend.h"
 #include "pool/kv/events.h"
 #include "pool/kv/fence.h"
+#include "pool/kv/front.h"
 #include "pool/kv/heap.h"
 #include "pool/kv/order.h"
 #include "pool/kv/record.h"
@@ -102,7 +103,6 @@ struct cupool_kv {
 
     _Atomic(const char *) error;
     _Atomic uint64_t stale; /* refused handles */
-    atomic_uint transit;    /* blocks on their way between a caller and the stack */
     atomic_uint waiting;    /* requests in the queue */
 
     atomic_bool gone; /* in a child after fork: the memory is the parent's */
@@ -134,6 +134,9 @@ struct cupool_kv {
     } pressure;
 
     struct kv_pages pages;
+    atomic_bool fronts_on;
+    uint32_t collisions; /* times the lock was found taken; guarded by it */
+    struct kv_front fronts[KV_FRONTS];
     struct cupool_kv *registry_next, *registry_previous;
 };
 

@@ -9,7 +9,8 @@
 
 #include "pool/kv/kv.h"
 
-#define BLOCKS_MAX (UINT32_C(1) << 28)
+#define BLOCKS_MAX               (UINT32_C(1) << 28)
+#define COLLISIONS_BEFORE_FRONTS 8
 
 void cupool_kv_config_init(struct cupool_kv_config *config)
 {
@@ -164,6 +165,7 @@ static void pool_free(struct cupool_kv *pool)
         close(pool->event_fd);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->pages.lock);
+    kv_fronts_done(pool);
     heap = pool->heap;
     kv_heap_done(&heap);
 }
@@ -196,6 +198,7 @@ int kv_create(const struct kv_backend *backend, const struct cupool_kv_config *c
     pthread_mutex_init(&pool->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     pthread_mutex_init(&pool->pages.lock, NULL);
+    kv_fronts_init(pool);
     rc = kv_geometry_make(&whole, pool->slots, &pool->geometry);
     if (rc == 0)
         rc = arrays_make(pool);
@@ -223,6 +226,21 @@ void cupool_kv_destroy(struct cupool_kv *pool)
     pool_free(pool);
 }
 
+/* Takes the lock. Found taken some times, the fronts come into use; with a pressure callback every
+ * change has to be looked at, so they do not. */
+static int lock_counting(struct cupool_kv *pool)
+{
+    if (pthread_mutex_trylock(&pool->lock) != 0) {
+        pthread_mutex_lock(&pool->lock);
+        if (++pool->collisions >= COLLISIONS_BEFORE_FRONTS && pool->pressure.callback == NULL)
+            atomic_store_explicit(&pool->fronts_on, true, memory_order_relaxed);
+    }
+    if (!pool->gone)
+        return 0;
+    pthread_mutex_unlock(&pool->lock);
+    return kv_fail(pool, -ECHILD, "the pool's memory belongs to the parent process");
+}
+
 int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
                        cupool_kv_handle *ret_handles)
 {
@@ -233,7 +251,9 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
         return 0;
     if (ret_handles == NULL)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
+    if (kv_front_take(pool, count, ret_handles))
+        return kv_hand_out(pool, count, stream, ret_handles);
+    rc = lock_counting(pool);
     if (rc < 0)
         return rc;
     if (atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0)

@@ -72,16 +72,18 @@ int cupool_kv_pressure(struct cupool_kv *pool, const struct cupool_pressure_thre
         !(t->hysteresis >= 0 && t->hysteresis < t->normal))
         return kv_fail(pool, -EINVAL, "thresholds are not 0 < normal <= aggressive <= 1");
     struct kv_after after;
-    int rc = kv_lock(pool);
+    int rc = kv_lock_all(pool);
     if (rc < 0)
         return rc;
+    atomic_store_explicit(&pool->fronts_on, false, memory_order_relaxed);
+    pool->collisions = 0;
     pool->pressure.thresholds = *t;
     kv_pressure_bounds(pool);
     pool->pressure.callback = callback;
     pool->pressure.state = state;
     pool->pressure.level = CUPOOL_PRESSURE_NONE;
     kv_after_fill(pool, &after);
-    kv_unlock(pool);
+    kv_unlock_all(pool);
     kv_after_run(pool, &after);
     return 0;
 }

@@ -14,6 +14,7 @@ static void fork_prepare(void)
     for (struct cupool_kv *pool = registry_first; pool != NULL; pool = pool->registry_next) {
         pthread_mutex_lock(&pool->pages.lock);
         pthread_mutex_lock(&pool->lock);
+        kv_fronts_lock(pool);
     }
 }
 
@@ -22,6 +23,7 @@ static void fork_release(bool child)
     for (struct cupool_kv *pool = registry_first; pool != NULL; pool = pool->registry_next) {
         if (child && !pool->backend.outlives_fork)
             pool->gone = true;
+        kv_fronts_unlock(pool);
         pthread_mutex_unlock(&pool->lock);
         pthread_mutex_unlock(&pool->pages.lock);
     }

@@ -36,11 +36,25 @@ static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *hand
     return 0;
 }
 
+/* Who began to wait while the blocks went into the front has not seen them: look again. */
+static void after_front(struct cupool_kv *pool, struct kv_after *after)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    *after = (struct kv_after){.wake = atomic_load(&pool->waiting) > 0};
+}
+
 /* Chunk full or call over (`after`): the collected blocks become free. */
 static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_after *after)
 {
     uint64_t recorded;
 
+    if (giving->serial == 0 &&
+        kv_front_give(pool, giving->ids, giving->count, giving->mutable_blocks, giving->complete)) {
+        giving->count = giving->mutable_blocks = giving->complete = 0;
+        if (after != NULL)
+            after_front(pool, after);
+        return;
+    }
     for (uint32_t at = 0; at < giving->count && pool->config.clear; at++) {
         struct kv_record *record = &pool->records[giving->ids[at]];
         if (kv_memory_clear(pool, giving->ids[at], giving->stream) < 0)
@@ -70,7 +84,6 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     if (after != NULL)
         kv_after_fill(pool, after);
     pthread_mutex_unlock(&pool->lock);
-    atomic_fetch_sub_explicit(&pool->transit, giving->count, memory_order_relaxed);
     giving->count = giving->mutable_blocks = giving->complete = 0;
 }
 
@@ -95,12 +108,9 @@ static void forward_give(struct cupool_kv *pool, struct giving *giving, cupool_k
             giving->done++;
             return;
         }
-        atomic_fetch_add_explicit(&pool->transit, 1, memory_order_relaxed);
         if (!kv_swap(record, &word,
-                     kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_FREE, 0))) {
-            atomic_fetch_sub_explicit(&pool->transit, 1, memory_order_relaxed);
+                     kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_FREE, 0)))
             continue;
-        }
         giving->mutable_blocks += state == CUPOOL_KV_MUTABLE;
         giving->complete += state == CUPOOL_KV_COMPLETE;
         giving->ids[giving->count++] = (uint32_t)handle;
@@ -188,6 +198,7 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
         rc = giving_begin(pool, &giving, handles, count);
     if (rc < 0 || count == 0)
         return rc;
+    kv_transit_begin(pool, count);
     for (uint32_t at = 0; at < count; at++)
         forward_give(pool, &giving, handles[at]);
     if (giving.count > 0 || !giving.registered)
@@ -199,6 +210,7 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
         kv_after_fill(pool, &after);
         pthread_mutex_unlock(&pool->lock);
     }
+    kv_transit_end(pool, count);
     kv_after_run(pool, &after);
     if (giving.done == count)
         return 0;

@@ -12,7 +12,7 @@ static double share(uint64_t part, uint64_t whole)
 int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_stats)
 {
     const struct kv_counters *c = &pool->counters;
-    int rc = kv_lock(pool);
+    int rc = kv_lock_all(pool);
 
     if (rc < 0)
         return rc;
@@ -52,7 +52,7 @@ int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_sta
         .overflow = c->overflow,
         .metadata_bytes = pool->heap.bytes,
     };
-    kv_unlock(pool);
+    kv_unlock_all(pool);
     return 0;
 }
 

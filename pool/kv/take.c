@@ -286,8 +286,10 @@ static int take_plan(struct cupool_kv *pool, uint32_t count, cupool_stream strea
 {
     bool ordered = stream != CUPOOL_STREAM_NONE;
 
-    if (pool->stack_count < count)
+    if (pool->stack_count < count) {
+        kv_fronts_drain(pool);
         kv_fences_look(pool);
+    }
     take->stack = pool->stack_count < count ? pool->stack_count : count;
     count -= take->stack;
     if (ordered)
@@ -313,7 +315,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
         pool->counters.failures++;
         return rc;
     }
-    atomic_fetch_add_explicit(&pool->transit, count, memory_order_relaxed);
+    kv_transit_begin(pool, count);
     pool->mutable_blocks += count;
     pool->counters.allocations += count;
     pool->counters.allocation_calls++;
@@ -339,7 +341,7 @@ static void taken_return(struct cupool_kv *pool, uint32_t count, const uint64_t 
         uint32_t id = (uint32_t)ids[count];
         pool->mutable_blocks--;
         kv_push_free(pool, id, pool->records[id].fence);
-        atomic_fetch_sub_explicit(&pool->transit, 1, memory_order_relaxed);
+        kv_transit_end(pool, 1);
     }
     pthread_mutex_unlock(&pool->lock);
 }
@@ -380,7 +382,7 @@ int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, ui
         atomic_store_explicit(&record->word, word, memory_order_release);
         handles[at] = kv_handle(word, (uint32_t)handles[at]);
     }
-    atomic_fetch_sub_explicit(&pool->transit, count, memory_order_relaxed);
+    kv_transit_end(pool, count);
     return 0;
 }
 
@@ -388,7 +390,9 @@ void kv_after_fill(struct cupool_kv *pool, struct kv_after *after)
 {
     uint32_t used = kv_used(pool);
 
-    if (used > pool->counters.peak_used)
+    /* With fronts the counters are behind until these are emptied. */
+    if (used > pool->counters.peak_used &&
+        !atomic_load_explicit(&pool->fronts_on, memory_order_relaxed))
         pool->counters.peak_used = used;
     kv_pressure_look(pool, after);
     after->wake = atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0;

@@ -8,7 +8,9 @@
  *   match_8192_us            8,192 hashes of which all are cached, among 1,048,576
  *   sha256_ns_token          identity of blocks of 16 tokens; xxh3_ns_token likewise
  *   threads_8_ratio          what eight threads do together, by what one does alone
- *   heap_calls               of all of the above after creation
+ *   threads_8_cpu            processor time a block of eight threads, by that of one: what they
+ * lose to each other, also on a machine that has other work heap_calls               of all of the
+ * above after creation
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,6 +31,14 @@
 
 static struct cupool_device *device;
 static uint64_t heap_used;
+
+static double cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
 
 static double now_ns(void)
 {
@@ -127,8 +137,8 @@ static void *thread_run(void *state)
     return NULL;
 }
 
-/* Blocks a second of `threads` threads together. */
-static double throughput(struct cupool_kv *pool, unsigned threads)
+/* Blocks a second of `threads` threads together; processor time a block. */
+static double throughput(struct cupool_kv *pool, unsigned threads, double *ret_cpu_ns)
 {
     struct thread_work work[THREADS];
     pthread_t ids[THREADS];
@@ -142,18 +152,30 @@ static double throughput(struct cupool_kv *pool, unsigned threads)
             need(-1, "thread");
     }
     pthread_barrier_wait(&start);
-    double begin = now_ns();
+    double begin = now_ns(), cpu_begin = cpu_ns();
     for (unsigned at = 0; at < threads; at++)
         pthread_join(ids[at], NULL);
+    double blocks = (double)batches * threads * BATCH;
+    *ret_cpu_ns = (cpu_ns() - cpu_begin) / blocks;
+    begin = now_ns() - begin;
     pthread_barrier_destroy(&start);
-    return (double)batches * threads * BATCH / (now_ns() - begin) * 1e9;
+    return blocks / begin * 1e9;
 }
 
 static double measure_threads(void *state)
 {
-    double one = throughput(state, 1);
+    double cpu, one = throughput(state, 1, &cpu);
 
-    return throughput(state, THREADS) / one;
+    return throughput(state, THREADS, &cpu) / one;
+}
+
+static double measure_threads_cpu(void *state)
+{
+    double one, all;
+
+    throughput(state, 1, &one);
+    throughput(state, THREADS, &all);
+    return all / one;
 }
 
 static uint64_t mix(uint64_t value)
@@ -257,13 +279,17 @@ int main(int argc, char **argv)
     double allocate = median(measure_allocate, small);
     double allocate_large = median(measure_allocate, large);
     double sweep = median(measure_sweep, large);
+    uint64_t heap_so_far = heap_used; /* threads have stacks and barriers of their own */
     double threads = median(measure_threads, small);
+    double threads_cpu = median(measure_threads_cpu, small);
+    heap_used = heap_so_far;
     matching_fill(&matching);
     double match = median(measure_match, &matching);
     double sha_ns = median(measure_identity, &sha), xxh_ns = median(measure_identity, &xxh);
     printf(json ? "{\"allocate_release_ns\": %.1f, \"allocate_release_ns_1m\": %.1f, "
                   "\"sweep_ns_1m\": %.1f, \"match_8192_us\": %.1f, \"sha256_ns_token\": %.2f, "
-                  "\"xxh3_ns_token\": %.2f, \"threads_8_ratio\": %.2f, \"cores\": %ld, "
+                  "\"xxh3_ns_token\": %.2f, \"threads_8_ratio\": %.2f, \"threads_8_cpu\": %.2f, "
+                  "\"cores\": %ld, "
                   "\"heap_calls\": %llu}\n"
                 : "allocate and release   %8.1f ns a block of 1,024\n"
                   "                       %8.1f ns a block of 1,048,576\n"
@@ -271,9 +297,9 @@ int main(int argc, char **argv)
                   "match of 8,192 in 1 M  %8.1f us\n"
                   "SHA-256                %8.2f ns a token\n"
                   "XXH3                   %8.2f ns a token\n"
-                  "8 threads by one       %8.2f times, on %ld cores\n"
+                  "8 threads by one       %8.2f times, processor time %.2f times, on %ld cores\n"
                   "heap calls             %8llu\n",
-           allocate, allocate_large, sweep, match, sha_ns, xxh_ns, threads,
+           allocate, allocate_large, sweep, match, sha_ns, xxh_ns, threads, threads_cpu,
            sysconf(_SC_NPROCESSORS_ONLN), (unsigned long long)heap_used);
     cupool_kv_destroy(small);
     cupool_kv_destroy(large);

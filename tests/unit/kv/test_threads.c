@@ -155,3 +155,71 @@ Test(kv_threads, waiters_are_all_served, .init = setup, .fini = teardown)
     cr_assert_eq(atomic_load(&served), 1);
     give(handles, 10);
 }
+
+/** Takes all or nothing with fronts in use from the start. */
+static void *taker_run(void *state)
+{
+    uint32_t self = (uint32_t)(uintptr_t)state;
+    uint64_t random = self * UINT64_C(0x9e3779b97f4a7c15);
+
+    for (unsigned round = 0; round < 20000; round++) {
+        cupool_kv_handle handles[64];
+        uint32_t count = 1 + draw(&random, draw(&random, 50) == 0 ? 64 : 8);
+        if (cupool_kv_allocate(pool, count, NONE, handles) < 0)
+            continue;
+        own(handles, count, 0, self);
+        own(handles, count, self, 0);
+        if (draw(&random, 8) == 0)
+            cr_assert_eq(cupool_kv_complete(pool, handles, count), 0);
+        cr_assert_eq(cupool_kv_release(pool, handles, count, NONE), 0);
+    }
+    atomic_fetch_add(&done, 1);
+    return NULL;
+}
+
+Test(kv_threads, fronts_lose_and_overcommit_nothing, .fini = teardown)
+{
+    struct cupool_kv_config config = config_ten();
+    pthread_t threads[THREADS], observer;
+    cupool_kv_handle all[BLOCKS];
+
+    config.blocks = BLOCKS;
+    pool = pool_make(&config);
+    atomic_store(&pool->fronts_on, true);
+    atomic_store(&done, 0);
+    for (uintptr_t at = 0; at < THREADS; at++)
+        pthread_create(&threads[at], NULL, taker_run, (void *)(at + 1));
+    pthread_create(&observer, NULL, observer_run, NULL);
+    for (unsigned at = 0; at < THREADS; at++)
+        pthread_join(threads[at], NULL);
+    pthread_join(observer, NULL);
+    cr_assert_eq(stats_now().free, BLOCKS);
+    take(BLOCKS, all);
+    give(all, BLOCKS);
+}
+
+Test(kv_threads, blocks_in_fronts_are_found_by_everybody, .init = setup, .fini = teardown)
+{
+    cupool_kv_handle handles[10], late[4];
+    cupool_kv_ticket ticket;
+
+    atomic_store(&pool->fronts_on, true);
+    take(10, handles);
+    give(handles, 6);
+    cr_assert_lt(pool->stack_count, 6, "some are in a front");
+    cr_assert_eq(stats_now().free, 6);
+    take(1, handles);
+    give(handles, 1);
+    take(6, handles);
+    cr_assert_eq(cupool_kv_allocate(pool, 1, NONE, late), -ENOMEM);
+    give(handles, 6);
+    cr_assert_eq(cupool_kv_allocate_async(pool, 4, NONE, 0, late, NULL, NULL, &ticket), 0);
+    cr_assert_eq(cupool_kv_ticket_result(pool, ticket), 0, "a waiter finds them");
+    cr_assert_eq(cupool_kv_resize(pool, 8, NULL), 0);
+    check();
+    cr_assert_eq(cupool_kv_pressure(pool, NULL, NULL, NULL), 0);
+    cr_assert_not(atomic_load(&pool->fronts_on));
+    give(late, 4);
+    give(handles + 6, 4);
+    cr_assert_eq(stats_now().free, 8);
+}
