@@ -74,6 +74,7 @@ static uint32_t model_available(void)
 static void model_taken(uint32_t id, cupool_kv_handle handle)
 {
     cr_assert_eq(cupool_kv_id(handle), id, "block %u, the model says %u", cupool_kv_id(handle), id);
+    cr_assert_neq(handle, blocks[id].handle, "the handle of an earlier owner came back");
     blocks[id] = (struct model_block){.old = blocks[id].handle,
                                       .state = CUPOOL_KV_MUTABLE,
                                       .references = 1,

@@ -74,6 +74,22 @@ Test(kv_pool, one_bad_handle_refuses_the_whole_call, .init = setup, .fini = tear
     give(handles, 2);
 }
 
+Test(kv_pool, a_block_registered_twice_in_one_call_is_refused, .init = setup, .fini = teardown)
+{
+    struct cupool_kv_hash hashes[3];
+    cupool_kv_handle handles[3];
+
+    take(2, handles);
+    handles[2] = handles[0];
+    hashes_number(hashes, 0, 3);
+    cr_assert_eq(cupool_kv_complete(pool, handles, 2), 0);
+    cr_assert_eq(
+        cupool_kv_register(pool, handles, hashes, 3, NULL, CUPOOL_KV_KEEP_BOTH, NONE, handles),
+        -EINVAL);
+    cr_assert_eq(stats_now().complete, 2, "nothing was registered");
+    give(handles, 2);
+}
+
 Test(kv_pool, memory_is_real_and_apart)
 {
     struct cupool_kv_config config = config_ten();

@@ -126,6 +126,25 @@ Test(kv_sequences, forks_share_until_they_write, .init = setup_set, .fini = tear
     cr_assert_eq(stats_now().available, 10);
 }
 
+Test(kv_sequences, without_room_for_the_copy_nothing_is_kept, .init = setup_set,
+     .fini = teardown_set)
+{
+    cupool_sequence parent = make(), child;
+    cupool_kv_handle rest[8];
+    const int32_t *table;
+    uint32_t blocks;
+
+    append(parent, 0, 20);
+    cr_assert_eq(cupool_sequence_fork(set, parent, NONE, &child), 0);
+    take(7, rest);
+    cr_assert_eq(cupool_sequence_append(set, child, tokens, 13, NONE), -ENOMEM,
+                 "one block for the tokens, none for the copy");
+    cr_assert_eq(cupool_sequence_table(set, child, 0, &table, &blocks), 0);
+    cr_assert_eq(blocks, 2);
+    cr_assert_eq(stats_now().free, 1);
+    give(rest, 7);
+}
+
 Test(kv_sequences, rejected_drafts_are_taken_back, .init = setup_set, .fini = teardown_set)
 {
     cupool_sequence sequence = make();
