@@ -20,7 +20,8 @@ if not shutil.which("clang-tidy"):
 build = pathlib.Path(sys.argv[1])
 known = {os.path.normpath(os.path.join(entry["directory"], entry["file"]))
          for entry in json.loads((build / "compile_commands.json").read_text())}
-sources = [name for name in tree.files("shim/*.c", "pool/*.c", "cupti/*.c", "tools/*.c")
+sources = [name for name in tree.files("engine/*.c", "kernels/*.c", "shim/*.c", "pool/*.c", "cupti/*.c",
+                                        "tools/*.c")
            if str(tree.ROOT / name) in known]
 
 

@@ -8,24 +8,27 @@ uses itself and those before it in the list; a "." is the module's own folder.
 import collections
 
 MODULES = {
-    "pool": [".", "base", "small", "blocks", "reuse", "backing", "core"],
+    "pool": [".", "base", "small", "blocks", "reuse", "backing", "core", "kv"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "backend", "observe", ".", "hooks"],
-    "kernels": ["."],
-    "include": ["."],
+    "kernels": ["device", "."],
+    "include": [".", "cupool"],
+    "engine": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
               "budget", "live", "cli"],
     "tests/simgpu/driver": ["base", "device", "context", "memory", "stream", "module", "graph"],
 }
 # What a module may use of the others.
 USES = {
+    "engine": {"include", "kernels", "pool"},
     "shim": {"include", "pool", "cupti", "kernels"},
     "tools": {"pool", "cupti"},
     "tests/simgpu/driver": {"tests/simgpu"},
 }
-# What else another module uses: the options are a user interface that the wrapper and the preload
+# What else another module uses: the types of the KV pool are public; the options are a user interface that the wrapper and the preload
 # share, and `cupool doctor` names the hooked functions.
-SHARED = {("tools", "shim/options/"), ("tools", "shim/resolve/hooks.def")}
+SHARED = {*(("pool", f"include/cupool/{name}.h") for name in ("identity", "kv", "sequence")),
+          ("tools", "shim/options/"), ("tools", "shim/resolve/hooks.def")}
 # Modules that must not include a header of CUDA.
 CUDA_FREE = {"pool", "tools", "cupti"}
 

@@ -18,7 +18,8 @@ enum option_kind {
     OPTION_COUNT, /* long long, a whole number */
     OPTION_BYTES, /* long long, a size such as 512, 64KiB or 1.5GiB */
     OPTION_REAL,  /* double */
-    OPTION_TEXT   /* const char *, borrowed from argv */
+    OPTION_TEXT,  /* const char *, borrowed from argv */
+    OPTION_FLAG   /* long long, 1 when it is named; takes no value */
 };
 
 /** One option. Numbers outside [least, most] are refused. */
@@ -52,6 +53,10 @@ static inline double option_unit_bytes(const char *suffix)
 
 static inline int option_store(const struct option_row *row, const char *text)
 {
+    if (row->kind == OPTION_FLAG) {
+        *(long long *)row->target = 1;
+        return 0;
+    }
     if (row->kind == OPTION_TEXT) {
         memcpy(row->target, &text, sizeof(text));
         return 0;
@@ -76,7 +81,8 @@ static inline int option_store(const struct option_row *row, const char *text)
 
 static inline const char *option_kind_name(enum option_kind kind)
 {
-    static const char *const names[] = {"a whole number", "a size", "a number", "a text"};
+    static const char *const names[] = {"a whole number", "a size", "a number", "a text",
+                                        "no value"};
     return names[kind];
 }
 
@@ -86,7 +92,9 @@ static inline void option_help(const struct option_table *table)
     for (size_t i = 0; i < table->count; i++) {
         const struct option_row *row = &table->rows[i];
         printf("  --%-14s %s (", row->name, row->help);
-        if (row->kind == OPTION_REAL)
+        if (row->kind == OPTION_FLAG)
+            printf("%s)\n", *(long long *)row->target ? "on" : "off");
+        else if (row->kind == OPTION_REAL)
             printf("%g)\n", *(double *)row->target);
         else if (row->kind != OPTION_TEXT)
             printf("%lld)\n", *(long long *)row->target);
@@ -131,7 +139,8 @@ static inline void option_parse(const struct option_table *table, int argc, char
         const struct option_row *row = strncmp(text, "--", 2) == 0
                                            ? option_find(table, text + 2, length - 2)
                                            : NULL;
-        const char *value = equals ? equals + 1 : row ? argv[i + 1] : NULL;
+        int flag = row != NULL && row->kind == OPTION_FLAG;
+        const char *value = equals ? equals + 1 : flag ? "" : row ? argv[i + 1] : NULL;
         if (row == NULL) {
             fprintf(stderr, "%s: unknown option '%s' (see --help)\n", table->program, text);
             exit(2);
@@ -141,8 +150,8 @@ static inline void option_parse(const struct option_table *table, int argc, char
                     option_kind_name(row->kind));
             exit(2);
         }
-        i += equals == NULL;
-        int error = option_store(row, value);
+        i += equals == NULL && !flag;
+        int error = flag && equals ? -EINVAL : option_store(row, value);
         if (error != 0)
             option_refuse(table, row, value, error);
     }

@@ -12,11 +12,14 @@
  *
  *   tinyllm --tokens 64 --seed 7          a moment, a few MiB
  *   tinyllm --preset large                peak device memory above 256 MiB, few tokens
+ *   tinyllm --paged                       keys and values in blocks of a KV pool, not in arrays
+ * that grow: the same tokens and logits
  */
 #include "tests/workloads/check.h"
 #include "tests/workloads/options.h"
 #include "tests/workloads/tinyllm_kernels.cuh"
 #include "tests/workloads/tinyllm_model.cuh"
+#include "tests/workloads/tinyllm_paged.cuh"
 #include "tests/workloads/tinyllm_sample.h"
 
 #include <deque>
@@ -28,7 +31,7 @@
 enum { STREAM_LENGTH = 1 << 20, STREAM_PROMPT = 2 << 20, STREAM_DRAW = 3 << 20 };
 
 struct settings {
-    long long layers, dim, heads, vocab, batch, tokens, sequences, seed, top_k, top;
+    long long layers, dim, heads, vocab, batch, tokens, sequences, seed, top_k, top, paged;
     double temperature;
     const char *preset, *load_name, *save_name;
 };
@@ -48,6 +51,7 @@ struct slot {
     struct sequence *sequence;
     int position;
     std::vector<struct kv_cache> caches; /* one a layer */
+    struct paged_row paged;              /* with --paged, in their place */
 };
 
 struct engine {
@@ -58,6 +62,7 @@ struct engine {
     int *host_inputs;   /* pinned, tokens then positions */
     int *tokens, *positions;
     int rows;
+    struct paged_cache *paged; /* NULL: a cache a sequence */
 };
 
 static float *floats_alloc(size_t count)
@@ -166,6 +171,21 @@ static void engine_attend_row(struct engine *engine, float *out, const float *qu
     CUDA_CHECK(cudaFree(scores));
 }
 
+/** The same over the blocks of a pool. */
+static void engine_attend_paged(struct engine *engine, float *out, const float *query,
+                                const struct tinyllm_pages &pages)
+{
+    const struct model_shape &s = engine->model.shape;
+    float *scores = floats_alloc((size_t)s.heads * pages.length);
+    dim3 grid(blocks_of(pages.length), s.heads);
+    tinyllm_scores_paged<<<grid, TINYLLM_THREADS, 0, engine->compute>>>(scores, query, pages);
+    tinyllm_softmax<<<s.heads, TINYLLM_THREADS, 0, engine->compute>>>(scores, pages.length);
+    tinyllm_mix_paged<<<blocks_of(s.dim), TINYLLM_THREADS, 0, engine->compute>>>(out, scores,
+                                                                                 pages);
+    CUDA_CHECK(cudaGetLastError());
+    CUDA_CHECK(cudaFree(scores));
+}
+
 /** x += output · attention(norm(x)) */
 static void engine_attend(struct engine *engine, float *x, const struct layer_weights *weights,
                           std::vector<struct slot> *slots, size_t layer)
@@ -181,6 +201,13 @@ static void engine_attend(struct engine *engine, float *x, const struct layer_we
 
     float *mixed = floats_alloc((size_t)engine->rows * dim);
     for (size_t row = 0; row < slots->size(); row++) {
+        if (engine->paged != NULL) {
+            struct tinyllm_pages pages = paged_append(engine->paged, &(*slots)[row].paged,
+                                                      (int)layer, key + row * dim,
+                                                      value + row * dim, engine->compute);
+            engine_attend_paged(engine, mixed + row * dim, query + row * dim, pages);
+            continue;
+        }
         struct kv_cache *cache = &(*slots)[row].caches[layer];
         kv_append(engine, cache, key + row * dim, value + row * dim);
         engine_attend_row(engine, mixed + row * dim, query + row * dim, cache);
@@ -235,6 +262,12 @@ static void engine_step(struct engine *engine, std::vector<struct slot> *slots)
     struct model *model = &engine->model;
     const struct model_shape &s = model->shape;
     engine_send_inputs(engine, slots);
+    if (engine->paged != NULL) {
+        for (struct slot &slot : *slots)
+            paged_token(engine->paged, &slot.paged, slot.sequence->tokens[(size_t)slot.position],
+                        engine->compute);
+        paged_tables(engine->paged, engine->compute);
+    }
     float *x = floats_alloc((size_t)engine->rows * s.dim);
     dim3 grid(blocks_of(s.dim), engine->rows);
     tinyllm_embed<<<grid, TINYLLM_THREADS, 0, engine->compute>>>(x, model->embedding,
@@ -290,8 +323,10 @@ static bool slot_advance(struct slot *slot, const struct settings *settings, con
     return slot->position < sequence->length - 1;
 }
 
-static void slot_free(struct slot *slot)
+static void slot_free(struct engine *engine, struct slot *slot)
 {
+    if (engine->paged != NULL)
+        paged_end(engine->paged, &slot->paged, engine->compute);
     for (struct kv_cache &cache : slot->caches) {
         CUDA_CHECK(cudaFree(cache.keys));
         CUDA_CHECK(cudaFree(cache.values));
@@ -306,9 +341,14 @@ static uint64_t engine_run(struct engine *engine, const struct settings *setting
     size_t next = 0;
     uint64_t checksum = 0;
     for (;;) {
-        while (slots.size() < (size_t)settings->batch && next < sequences->size())
-            slots.push_back(
-                {&(*sequences)[next++], 0, std::vector<struct kv_cache>((size_t)settings->layers)});
+        while (slots.size() < (size_t)settings->batch && next < sequences->size()) {
+            slots.push_back({&(*sequences)[next++],
+                             0,
+                             std::vector<struct kv_cache>((size_t)settings->layers),
+                             {}});
+            if (engine->paged != NULL)
+                paged_begin(engine->paged, &slots.back().paged);
+        }
         if (slots.empty())
             return checksum;
         engine_step(engine, &slots);
@@ -318,7 +358,7 @@ static uint64_t engine_run(struct engine *engine, const struct settings *setting
             if (slot_advance(&slots[row], settings, logits, &checksum))
                 kept.push_back(std::move(slots[row]));
             else
-                slot_free(&slots[row]);
+                slot_free(engine, &slots[row]);
         }
         slots.swap(kept);
     }
@@ -375,7 +415,7 @@ static void engine_done(struct engine *engine)
 /** Rows whose targets are in `settings`; the presets are applied before them. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
-    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0.8, "small", NULL, NULL};
+    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0, 0.8, "small", NULL, NULL};
     const struct option_row rows[] = {
         {"preset", OPTION_TEXT, &settings->preset, 0, 0,
          "small, or large: dim 1024, vocab 40000, batch 2, tokens 4"},
@@ -391,6 +431,7 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
         {"seed", OPTION_COUNT, &settings->seed, 0, 9e18, "of weights, prompts and choices"},
         {"weights", OPTION_TEXT, &settings->load_name, 0, 0, "file to read weights, shape from"},
         {"save-weights", OPTION_TEXT, &settings->save_name, 0, 0, "file to write weights to"},
+        {"paged", OPTION_FLAG, &settings->paged, 0, 1, "keys and values in a pool of blocks"},
         {"top", OPTION_COUNT, &settings->top, 0, 1 << 20, "print this many best logits a step"},
     };
     const struct option_table table = {
@@ -453,6 +494,9 @@ int main(int argc, char **argv)
         fclose(source.load);
 
     std::vector<struct sequence> sequences = sequences_plan(&settings);
+    if (settings.paged)
+        engine.paged = paged_make(&shape, (int)settings.batch,
+                                  PROMPT_LENGTHS + (int)settings.tokens);
     uint64_t checksum = engine_run(&engine, &settings, &sequences);
     for (const struct sequence &sequence : sequences) {
         printf("sequence %d prompt %d tokens", sequence.index, sequence.prompt_length);
@@ -461,6 +505,7 @@ int main(int argc, char **argv)
         printf("\n");
     }
     printf("logits %016llx\n", (unsigned long long)checksum);
+    paged_done(engine.paged);
     engine_done(&engine);
     return 0;
 }

@@ -19,6 +19,23 @@ struct tinyllm_cache {
     int length, dim, head_dim;
 };
 
+/** The same in blocks of a pool: block i of the sequence is number table[i], and its first key of
+ * this layer is `stride` bytes times that behind `keys`. Inside, [tokens][dim]. */
+struct tinyllm_pages {
+    const char *keys, *values;
+    const int *table;
+    unsigned long long stride;
+    int block_tokens, length, dim, head_dim;
+};
+
+__device__ static inline const float *tinyllm_page_row(const char *first,
+                                                       const struct tinyllm_pages *pages, int t)
+{
+    const char *block = first +
+                        (unsigned long long)pages->table[t / pages->block_tokens] * pages->stride;
+    return (const float *)block + (size_t)(t % pages->block_tokens) * pages->dim;
+}
+
 __device__ static inline int tinyllm_thread()
 {
     return (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -152,6 +169,34 @@ __global__ void tinyllm_mix(float *out, const float *scores, struct tinyllm_cach
     out[column] = sum;
 }
 
+/** tinyllm_scores() over pages; the same sums in the same order. */
+__global__ void tinyllm_scores_paged(float *scores, const float *query, struct tinyllm_pages pages)
+{
+    int t = tinyllm_thread();
+    int head = (int)blockIdx.y;
+    if (t >= pages.length)
+        return;
+    const float *q = query + (size_t)head * pages.head_dim;
+    const float *k = tinyllm_page_row(pages.keys, &pages, t) + (size_t)head * pages.head_dim;
+    float sum = 0;
+    for (int i = 0; i < pages.head_dim; i++)
+        sum += q[i] * k[i];
+    scores[(size_t)head * pages.length + t] = sum / sqrtf((float)pages.head_dim);
+}
+
+/** tinyllm_mix() over pages; the same sums in the same order. */
+__global__ void tinyllm_mix_paged(float *out, const float *scores, struct tinyllm_pages pages)
+{
+    int column = tinyllm_thread();
+    if (column >= pages.dim)
+        return;
+    const float *weight = scores + (size_t)(column / pages.head_dim) * pages.length;
+    float sum = 0;
+    for (int t = 0; t < pages.length; t++)
+        sum += weight[t] * tinyllm_page_row(pages.values, &pages, t)[column];
+    out[column] = sum;
+}
+
 /** gate = silu(gate) * up (Shazeer, 2020) */
 __global__ void tinyllm_swiglu(float *gate, const float *up, int count)
 {
@@ -175,6 +220,8 @@ HOST_TWIN(tinyllm_rope);
 HOST_TWIN(tinyllm_scores);
 HOST_TWIN(tinyllm_softmax);
 HOST_TWIN(tinyllm_mix);
+HOST_TWIN(tinyllm_scores_paged);
+HOST_TWIN(tinyllm_mix_paged);
 HOST_TWIN(tinyllm_swiglu);
 HOST_TWIN(tinyllm_add);
 

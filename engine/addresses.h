@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known of each block of memory by its address: open addressing, grown by doubling.
+ *
+ * Threading: the owner's.
+ */
+#ifndef ENGINE_ADDRESSES_H
+#define ENGINE_ADDRESSES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct address_entry {
+    uint64_t address; /* 0: empty */
+    size_t bytes;     /* asked for */
+    size_t room;      /* of its class */
+    void *stream;     /* of its free, while it is cached */
+    uint64_t next;    /* address of the next cached one of the same stream and class */
+    int live;
+};
+
+struct addresses {
+    struct address_entry *entries;
+    size_t mask, count; /* mask 0: nothing yet */
+};
+
+/** Enters an address. NULL: no host memory. */
+struct address_entry *addresses_add(struct addresses *addresses, uint64_t address);
+/** NULL: unknown. Valid until the next change. */
+struct address_entry *addresses_find(const struct addresses *addresses, uint64_t address);
+void addresses_remove(struct addresses *addresses, uint64_t address);
+void addresses_done(struct addresses *addresses);
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening devices, and the calls that every part of the engine makes of them.
+ */
+#include "engine/device.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef CUPOOL_VERSION
+#error CUPOOL_VERSION comes from the build
+#endif
+
+#define HOST_ALIGNMENT 4096
+
+const char *cupool_engine_version(void)
+{
+    return CUPOOL_VERSION;
+}
+
+const char *cupool_device_error(const struct cupool_device *device)
+{
+    const char *text = atomic_load(&device->error);
+
+    return text != NULL ? text : "";
+}
+
+int device_fail(struct cupool_device *device, int error, const char *text)
+{
+    atomic_store(&device->error, text);
+    return error;
+}
+
+int device_enter(struct cupool_device *device)
+{
+    if (device->driver == NULL)
+        return 0;
+    return driver_error(device->driver->context_push(device->context)) == 0
+               ? 0
+               : device_fail(device, -EIO, "the context cannot be made current");
+}
+
+void device_leave(struct cupool_device *device)
+{
+    CUcontext context;
+
+    if (device->driver != NULL)
+        device->driver->context_pop(&context);
+}
+
+static struct cupool_device *device_new(void)
+{
+    struct cupool_device *device = calloc(1, sizeof(*device));
+
+    if (device == NULL)
+        return NULL;
+    pthread_mutex_init(&device->events_lock, NULL);
+    pthread_mutex_init(&device->memory_lock, NULL);
+    device->index = -1;
+    /* The preload exports the functions of cupool.h; nothing else does. */
+    device->preloaded = dlsym(RTLD_DEFAULT, "cupool_phase_begin") != NULL;
+    return device;
+}
+
+static int context_choose(struct cupool_device *device)
+{
+    const struct driver_table *driver = device->driver;
+    CUdevice current;
+
+    if (driver->context_current(&device->context) == CUDA_SUCCESS && device->context != NULL &&
+        driver->context_device(&current) == CUDA_SUCCESS && current == device->device)
+        return 0;
+    if (driver->primary_retain(&device->context, device->device) != CUDA_SUCCESS)
+        return -EIO;
+    device->retained = true;
+    return 0;
+}
+
+int cupool_device_open(int index, struct cupool_device **ret_device)
+{
+    const struct driver_table *driver;
+    const char *missing;
+    int rc = driver_open(&driver, &missing);
+
+    if (rc < 0 || ret_device == NULL)
+        return rc < 0 ? rc : -EINVAL;
+    struct cupool_device *device = device_new();
+    if (device == NULL)
+        return -ENOMEM;
+    device->kind = CUPOOL_DEVICE_GPU;
+    device->index = index;
+    device->driver = driver;
+    rc = driver_error(driver->init(0));
+    if (rc == 0)
+        rc = index < 0 || driver->device_get(&device->device, index) != CUDA_SUCCESS ? -ENODEV : 0;
+    if (rc == 0)
+        rc = context_choose(device);
+    if (rc == 0)
+        rc = device_enter(device);
+    if (rc == 0) {
+        rc = driver_error(driver->stream_create(&device->own, CU_STREAM_NON_BLOCKING));
+        device_leave(device);
+    }
+    if (rc < 0) {
+        cupool_device_close(device);
+        return rc;
+    }
+    *ret_device = device;
+    return 0;
+}
+
+int cupool_device_host(struct cupool_device **ret_device)
+{
+    struct cupool_device *device;
+
+    if (ret_device == NULL)
+        return -EINVAL;
+    device = device_new();
+    if (device == NULL)
+        return -ENOMEM;
+    device->kind = CUPOOL_DEVICE_HOST;
+    *ret_device = device;
+    return 0;
+}
+
+void cupool_device_close(struct cupool_device *device)
+{
+    if (device == NULL)
+        return;
+    memory_manager_end(device);
+    if (device->driver != NULL && device->context != NULL && device_enter(device) == 0) {
+        while (device->event_count > 0)
+            device->driver->event_destroy(device->events[--device->event_count]);
+        if (device->own != NULL)
+            device->driver->stream_destroy(device->own);
+        device_leave(device);
+    }
+    if (device->retained)
+        device->driver->primary_release(device->device);
+    pthread_mutex_destroy(&device->events_lock);
+    pthread_mutex_destroy(&device->memory_lock);
+    free(device);
+}
+
+enum cupool_device_kind cupool_device_kind(const struct cupool_device *device)
+{
+    return device->kind;
+}
+
+static void count_allocation(struct cupool_device *device, size_t bytes)
+{
+    uint64_t now = atomic_fetch_add(&device->current_bytes, bytes) + bytes;
+    uint64_t peak = atomic_load(&device->peak_bytes);
+
+    atomic_fetch_add(&device->allocations, 1);
+    while (now > peak && !atomic_compare_exchange_weak(&device->peak_bytes, &peak, now))
+        ;
+}
+
+int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t *ret_address)
+{
+    int rc;
+
+    if (bytes == 0 || bytes > SIZE_MAX / 2)
+        return bytes == 0 ? -EINVAL : -ENOMEM;
+    if (device->driver == NULL) {
+        void *memory = aligned_alloc(HOST_ALIGNMENT, (bytes + HOST_ALIGNMENT - 1) / HOST_ALIGNMENT *
+                                                         HOST_ALIGNMENT);
+        if (memory == NULL)
+            return device_fail(device, -ENOMEM, "the system has no such memory");
+        *ret_address = (uintptr_t)memory;
+        count_allocation(device, bytes);
+        return 0;
+    }
+    rc = device_enter(device);
+    if (rc < 0)
+        return rc;
+    CUdeviceptr address;
+    rc = driver_error(device->driver->memory_allocate(&address, bytes));
+    device_leave(device);
+    if (rc < 0)
+        return device_fail(device, rc, "the driver gave no memory");
+    *ret_address = address;
+    count_allocation(device, bytes);
+    return 0;
+}
+
+int device_memory_free(struct cupool_device *device, uint64_t address, size_t bytes)
+{
+    int rc = 0;
+
+    if (device->driver == NULL) {
+        free((void *)(uintptr_t)address);
+    } else {
+        rc = device_enter(device);
+        if (rc < 0)
+            return rc;
+        rc = driver_error(device->driver->memory_free(address));
+        device_leave(device);
+        if (rc < 0)
+            return device_fail(device, rc, "the driver refused the free");
+    }
+    atomic_fetch_add(&device->frees, 1);
+    atomic_fetch_sub(&device->current_bytes, bytes);
+    return rc;
+}
+
+int device_event_take(struct cupool_device *device, CUevent *ret_event)
+{
+    CUevent event = NULL;
+
+    pthread_mutex_lock(&device->events_lock);
+    if (device->event_count > 0)
+        event = device->events[--device->event_count];
+    pthread_mutex_unlock(&device->events_lock);
+    if (event == NULL &&
+        device->driver->event_create(&event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS)
+        return -EIO;
+    *ret_event = event;
+    return 0;
+}
+
+void device_event_give(struct cupool_device *device, CUevent event)
+{
+    pthread_mutex_lock(&device->events_lock);
+    if (device->event_count < DEVICE_EVENTS) {
+        device->events[device->event_count++] = event;
+        event = NULL;
+    }
+    pthread_mutex_unlock(&device->events_lock);
+    if (event != NULL && device_enter(device) == 0) {
+        device->driver->event_destroy(event);
+        device_leave(device);
+    }
+}
+
+int cupool_device_stats(struct cupool_device *device, struct cupool_device_statistics *ret_stats)
+{
+    size_t free_bytes = 0, total_bytes = 0;
+
+    if (device->driver == NULL) {
+        long page = sysconf(_SC_PAGESIZE);
+        free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)page;
+        total_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)page;
+    } else {
+        int rc = device_enter(device);
+        if (rc < 0)
+            return rc;
+        rc = driver_error(device->driver->memory_info(&free_bytes, &total_bytes));
+        device_leave(device);
+        if (rc < 0)
+            return device_fail(device, rc, "the driver does not say how much memory there is");
+    }
+    *ret_stats = (struct cupool_device_statistics){
+        .kind = device->kind,
+        .index = device->index,
+        .preloaded = device->preloaded,
+        .free_bytes = free_bytes,
+        .total_bytes = total_bytes,
+        .allocations = atomic_load(&device->allocations),
+        .frees = atomic_load(&device->frees),
+        .current_bytes = atomic_load(&device->current_bytes),
+        .peak_bytes = atomic_load(&device->peak_bytes),
+    };
+    return 0;
+}
+
+int cupool_device_stream_create(struct cupool_device *device, cupool_stream *ret_stream)
+{
+    CUstream stream = NULL;
+    int rc = 0;
+
+    if (device->driver != NULL) {
+        rc = device_enter(device);
+        if (rc < 0)
+            return rc;
+        rc = driver_error(device->driver->stream_create(&stream, CU_STREAM_NON_BLOCKING));
+        device_leave(device);
+    }
+    if (rc < 0)
+        return device_fail(device, rc, "the driver made no stream");
+    *ret_stream = stream;
+    return 0;
+}
+
+int cupool_device_stream_destroy(struct cupool_device *device, cupool_stream stream)
+{
+    int rc = device_enter(device);
+
+    if (rc < 0 || device->driver == NULL)
+        return rc;
+    rc = driver_error(device->driver->stream_destroy(stream));
+    device_leave(device);
+    return rc < 0 ? device_fail(device, rc, "the driver refused to destroy the stream") : 0;
+}
+
+int cupool_device_wait(struct cupool_device *device, cupool_stream stream)
+{
+    int rc = device_enter(device);
+
+    if (rc < 0 || device->driver == NULL)
+        return rc;
+    rc = driver_error(stream == CUPOOL_STREAM_NONE ? device->driver->context_wait()
+                                                   : device->driver->stream_wait(stream));
+    device_leave(device);
+    return rc < 0 ? device_fail(device, rc, "waiting failed") : 0;
+}
+
+/* Work on the caller's stream, or on the device's own and waited for. */
+static int work_end(struct cupool_device *device, cupool_stream stream, CUresult result)
+{
+    int rc = driver_error(result);
+
+    if (rc == 0 && stream == CUPOOL_STREAM_NONE)
+        rc = driver_error(device->driver->stream_wait(device->own));
+    device_leave(device);
+    return rc < 0 ? device_fail(device, rc, "the driver refused the work") : 0;
+}
+
+static CUstream work_stream(const struct cupool_device *device, cupool_stream stream)
+{
+    return stream == CUPOOL_STREAM_NONE ? device->own : (CUstream)stream;
+}
+
+int cupool_device_copy(struct cupool_device *device, void *to, const void *from, size_t bytes,
+                       cupool_stream stream)
+{
+    int rc = device_enter(device);
+
+    if (rc < 0 || bytes == 0) {
+        if (rc == 0)
+            device_leave(device);
+        return rc;
+    }
+    if (device->driver == NULL) {
+        memmove(to, from, bytes);
+        return 0;
+    }
+    return work_end(device, stream,
+                    device->driver->copy_async((uintptr_t)to, (uintptr_t)from, bytes,
+                                               work_stream(device, stream)));
+}
+
+int cupool_device_fill(struct cupool_device *device, void *address, uint8_t value, size_t bytes,
+                       cupool_stream stream)
+{
+    int rc = device_enter(device);
+
+    if (rc < 0 || bytes == 0) {
+        if (rc == 0)
+            device_leave(device);
+        return rc;
+    }
+    if (device->driver == NULL) {
+        memset(address, value, bytes);
+        return 0;
+    }
+    return work_end(
+        device, stream,
+        device->driver->fill_async((uintptr_t)address, value, bytes, work_stream(device, stream)));
+}
+
+int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void **ret_memory)
+{
+    int rc = 0;
+
+    if (bytes == 0)
+        return -EINVAL;
+    if (device->driver == NULL) {
+        void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+        if (memory == NULL)
+            return device_fail(device, -ENOMEM, "the system has no such memory");
+        *ret_memory = memory;
+        return 0;
+    }
+    rc = device_enter(device);
+    if (rc < 0)
+        return rc;
+    rc = driver_error(device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
+    device_leave(device);
+    return rc < 0 ? device_fail(device, rc, "the driver gave no page-locked memory") : 0;
+}
+
+int cupool_device_host_free(struct cupool_device *device, void *memory)
+{
+    int rc;
+
+    if (device->driver == NULL || memory == NULL) {
+        free(memory);
+        return 0;
+    }
+    rc = device_enter(device);
+    if (rc < 0)
+        return rc;
+    rc = driver_error(device->driver->host_free(memory));
+    device_leave(device);
+    return rc < 0 ? device_fail(device, rc, "this is no page-locked memory") : 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of a device, for the files of the engine.
+ *
+ * Calls of the driver go through device_enter() and device_leave(), which make the device's context
+ * current and put back the thread's own.
+ *
+ * Threading: fields are constant after opening unless they say otherwise.
+ */
+#ifndef ENGINE_DEVICE_H
+#define ENGINE_DEVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "include/cupool/device.h"
+#include "kernels/device/driver.h"
+#include "pool/kv/backend.h"
+
+#define DEVICE_EVENTS 256
+
+struct memory_manager;
+
+struct cupool_device {
+    enum cupool_device_kind kind;
+    int index;
+    const struct driver_table *driver; /* NULL: host memory */
+    CUcontext context;
+    CUdevice device;
+    bool retained; /* the primary context */
+    bool preloaded;
+    CUstream own; /* for work that the caller gives no stream */
+    _Atomic(const char *) error;
+    _Atomic uint64_t allocations, frees, current_bytes, peak_bytes;
+
+    pthread_mutex_t events_lock;
+    CUevent events[DEVICE_EVENTS]; /* kept for reuse; guarded by events_lock */
+    unsigned event_count;
+
+    pthread_mutex_t memory_lock;             /* guards the creation of the manager */
+    _Atomic(struct memory_manager *) memory; /* memory.c; NULL until first used */
+};
+
+int device_fail(struct cupool_device *device, int error, const char *text);
+
+/** Makes the device's context current. Host memory: 0. */
+int device_enter(struct cupool_device *device);
+void device_leave(struct cupool_device *device);
+
+/** Memory by the driver, or from the system; counted. */
+int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t *ret_address);
+int device_memory_free(struct cupool_device *device, uint64_t address, size_t bytes);
+
+/** An event, new or used before; -EIO. The context must be current. */
+int device_event_take(struct cupool_device *device, CUevent *ret_event);
+void device_event_give(struct cupool_device *device, CUevent event);
+
+/** The operations of a KV pool on this device. */
+struct kv_backend device_kv_backend(struct cupool_device *device);
+
+/** Ends the memory manager, if there is one. */
+void memory_manager_end(struct cupool_device *device);
+
+#endif

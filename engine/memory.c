@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory manager.
+ *
+ * Three sources: the allocator of pool/ (a GPU without the preload), the driver itself (under the
+ * preload, which pools what passes), the system (host memory). Over the first lies a cache by
+ * stream: what a stream frees, it gets again at once, for its work is in order anyway; what it
+ * leaves goes back to the pool, whose quarantine waits for the device. Sizes are rounded to classes
+ * of an eighth of a power of two, so that a cached block serves all requests of its class.
+ *
+ * Threading: one lock around the manager's own tables; the driver is called without it.
+ */
+#include "include/cupool/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/addresses.h"
+#include "engine/device.h"
+#include "engine/pool_device.h"
+#include "pool/pool.h"
+
+#define HISTORY     1024u
+#define STREAMS     64u
+#define CLASSES     256u
+#define ALIGNMENT   ((size_t)512)
+#define CACHE_LEAST ((uint64_t)64 << 20) /* bytes that the streams may cache in any case */
+#define CLASS_STEPS 8u                   /* classes a power of two */
+
+/** What one stream has freed. */
+struct stream_cache {
+    void *stream;
+    int used;
+    uint64_t first[CLASSES]; /* address of the newest of a class; 0: none */
+};
+
+struct memory_manager {
+    struct pool *pool; /* NULL: the driver, or the system */
+    pthread_mutex_t lock;
+    struct addresses addresses;
+    struct stream_cache *streams; /* [STREAMS]; with a pool */
+    uint64_t cached_bytes;
+    struct cupool_memory_statistics stats;
+    struct cupool_memory_event history[HISTORY];
+    uint64_t events;
+    struct {
+        struct cupool_pressure_thresholds thresholds;
+        void (*callback)(void *state, enum cupool_pressure level, double usage);
+        void *state;
+        enum cupool_pressure level;
+    } pressure;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The class of a size, and the bytes of every block of that class. */
+static unsigned class_of(size_t bytes, size_t *ret_room)
+{
+    size_t units = (bytes + ALIGNMENT - 1) / ALIGNMENT;
+    unsigned log = 63 - (unsigned)__builtin_clzll(units);
+    size_t step = log >= 3 ? (size_t)1 << (log - 3) : 1;
+
+    units = (units + step - 1) / step * step;
+    log = 63 - (unsigned)__builtin_clzll(units);
+    *ret_room = units * ALIGNMENT;
+    if (log < 3)
+        return (unsigned)units;
+    return log * CLASS_STEPS + (unsigned)((units >> (log - 3)) & (CLASS_STEPS - 1));
+}
+
+static int manager_make(struct cupool_device *device, struct memory_manager **ret_manager)
+{
+    struct memory_manager *manager = calloc(1, sizeof(*manager));
+    struct pool_config config;
+    int rc = 0;
+
+    if (manager == NULL)
+        return -ENOMEM;
+    pthread_mutex_init(&manager->lock, NULL);
+    manager->pressure.thresholds = (struct cupool_pressure_thresholds){0.7, 0.9, 0.05};
+    if (device->driver != NULL && !device->preloaded) {
+        struct pool_backend backend = device_pool_backend(device);
+        manager->streams = calloc(STREAMS, sizeof(*manager->streams));
+        pool_config_init(&config);
+        rc = manager->streams == NULL ? -ENOMEM : pool_create(&config, &backend, &manager->pool);
+    }
+    if (rc < 0) {
+        free(manager->streams);
+        free(manager);
+        return rc;
+    }
+    *ret_manager = manager;
+    return 0;
+}
+
+static struct memory_manager *manager_of(struct cupool_device *device)
+{
+    struct memory_manager *manager = atomic_load(&device->memory);
+
+    if (manager != NULL)
+        return manager;
+    pthread_mutex_lock(&device->memory_lock);
+    manager = atomic_load(&device->memory);
+    if (manager == NULL && manager_make(device, &manager) == 0)
+        atomic_store(&device->memory, manager);
+    pthread_mutex_unlock(&device->memory_lock);
+    if (manager == NULL)
+        device_fail(device, -ENOMEM, "no host memory for the memory manager");
+    return manager;
+}
+
+static void history_add(struct memory_manager *manager, enum cupool_memory_event_kind kind,
+                        uint64_t address, uint64_t bytes)
+{
+    manager->history[manager->events++ % HISTORY] = (struct cupool_memory_event){
+        .time_ns = now_ns(),
+        .kind = kind,
+        .address = address,
+        .bytes = bytes,
+        .current_bytes = manager->stats.current_bytes};
+}
+
+static struct stream_cache *stream_find(struct memory_manager *manager, void *stream, int make)
+{
+    struct stream_cache *unused = NULL;
+
+    for (unsigned at = 0; at < STREAMS && manager->streams != NULL; at++) {
+        struct stream_cache *cache = &manager->streams[at];
+        if (cache->used && cache->stream == stream)
+            return cache;
+        if (!cache->used && unused == NULL)
+            unused = cache;
+    }
+    if (!make || unused == NULL)
+        return NULL;
+    memset(unused, 0, sizeof(*unused));
+    unused->used = 1;
+    unused->stream = stream;
+    return unused;
+}
+
+/* A block that this stream freed; NULL if it has none of the class. */
+static struct address_entry *stream_take(struct memory_manager *manager, void *stream,
+                                         unsigned class)
+{
+    struct stream_cache *cache = stream_find(manager, stream, 0);
+
+    if (cache == NULL || cache->first[class] == 0)
+        return NULL;
+    struct address_entry *entry = addresses_find(&manager->addresses, cache->first[class]);
+    cache->first[class] = entry->next;
+    manager->cached_bytes -= entry->room;
+    return entry;
+}
+
+/* All blocks of all streams go back to the pool; the lock is held. Returns their bytes. */
+static uint64_t streams_flush(struct memory_manager *manager)
+{
+    uint64_t flushed = 0;
+
+    for (unsigned at = 0; at < STREAMS && manager->streams != NULL; at++) {
+        struct stream_cache *cache = &manager->streams[at];
+        for (unsigned class = 0; class < CLASSES && cache->used; class ++) {
+            for (uint64_t address = cache->first[class], next; address != 0; address = next) {
+                struct address_entry *entry = addresses_find(&manager->addresses, address);
+                next = entry->next;
+                flushed += entry->room;
+                pool_free(address, 0, NULL);
+                addresses_remove(&manager->addresses, address);
+            }
+        }
+        cache->used = 0;
+    }
+    manager->cached_bytes = 0;
+    return flushed;
+}
+
+static double usage_of(struct cupool_device *device)
+{
+    struct cupool_device_statistics stats;
+
+    if (cupool_device_stats(device, &stats) < 0 || stats.total_bytes == 0)
+        return 0;
+    return 1 - (double)stats.free_bytes / (double)stats.total_bytes;
+}
+
+/* Crossed a threshold? The callback runs here, outside the lock. */
+static void pressure_look(struct cupool_device *device, struct memory_manager *manager)
+{
+    pthread_mutex_lock(&manager->lock);
+    bool wanted = manager->pressure.callback != NULL;
+    pthread_mutex_unlock(&manager->lock);
+    if (!wanted)
+        return;
+    double usage = usage_of(device);
+    pthread_mutex_lock(&manager->lock);
+    const struct cupool_pressure_thresholds *t = &manager->pressure.thresholds;
+    enum cupool_pressure level = manager->pressure.level;
+    double aggressive = t->aggressive - (level == CUPOOL_PRESSURE_AGGRESSIVE ? t->hysteresis : 0);
+    double normal = t->normal - (level != CUPOOL_PRESSURE_NONE ? t->hysteresis : 0);
+    level = usage >= aggressive ? CUPOOL_PRESSURE_AGGRESSIVE
+            : usage >= normal   ? CUPOOL_PRESSURE_NORMAL
+                                : CUPOOL_PRESSURE_NONE;
+    bool crossed = level != manager->pressure.level;
+    manager->pressure.level = level;
+    void (*callback)(void *state, enum cupool_pressure level,
+                     double usage) = manager->pressure.callback;
+    void *state = manager->pressure.state;
+    pthread_mutex_unlock(&manager->lock);
+    if (crossed && callback != NULL)
+        callback(state, level, usage);
+}
+
+/* From the pool, or from the driver or the system. */
+static int source_allocate(struct cupool_device *device, struct memory_manager *manager,
+                           size_t room, uint64_t *ret_address, bool *ret_hit)
+{
+    struct pool_block block;
+    int rc;
+
+    *ret_hit = false;
+    if (manager->pool == NULL)
+        return device_memory_allocate(device, room, ret_address);
+    rc = pool_allocate(manager->pool, room, 0, &block);
+    if (rc == -ENOMEM) {
+        pthread_mutex_lock(&manager->lock);
+        uint64_t flushed = streams_flush(manager);
+        pthread_mutex_unlock(&manager->lock);
+        if (flushed > 0)
+            rc = pool_allocate(manager->pool, room, 0, &block);
+    }
+    if (rc < 0)
+        return rc;
+    *ret_address = block.address;
+    *ret_hit = block.outcome == POOL_OUTCOME_HIT;
+    return 0;
+}
+
+static void source_free(struct cupool_device *device, struct memory_manager *manager,
+                        uint64_t address, size_t room)
+{
+    if (manager->pool != NULL)
+        pool_free(address, 0, NULL);
+    else
+        device_memory_free(device, address, room);
+}
+
+static void allocation_count(struct memory_manager *manager, struct address_entry *entry,
+                             size_t bytes, bool hit)
+{
+    entry->live = 1;
+    entry->bytes = bytes;
+    entry->next = 0;
+    manager->stats.allocations++;
+    manager->stats.hits += hit;
+    manager->stats.misses += !hit;
+    manager->stats.current_bytes += bytes;
+    if (manager->stats.current_bytes > manager->stats.peak_bytes)
+        manager->stats.peak_bytes = manager->stats.current_bytes;
+    history_add(manager, CUPOOL_MEMORY_ALLOCATE, entry->address, bytes);
+}
+
+/* Enters a new block. -ENOMEM: no host memory; the block was given back. */
+static int block_enter(struct cupool_device *device, struct memory_manager *manager,
+                       uint64_t address, size_t bytes, size_t room, bool hit)
+{
+    pthread_mutex_lock(&manager->lock);
+    struct address_entry *entry = addresses_add(&manager->addresses, address);
+    if (entry != NULL) {
+        entry->room = room;
+        allocation_count(manager, entry, bytes, hit);
+    }
+    pthread_mutex_unlock(&manager->lock);
+    if (entry != NULL)
+        return 0;
+    source_free(device, manager, address, room);
+    return device_fail(device, -ENOMEM, "no host memory for bookkeeping");
+}
+
+static int allocation_fail(struct cupool_device *device, struct memory_manager *manager, int error,
+                           size_t bytes)
+{
+    pthread_mutex_lock(&manager->lock);
+    manager->stats.failures++;
+    history_add(manager, CUPOOL_MEMORY_FAILURE, 0, bytes);
+    pthread_mutex_unlock(&manager->lock);
+    return device_fail(device, error, "the device has not that much memory");
+}
+
+int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_stream stream,
+                           void **ret_memory)
+{
+    struct memory_manager *manager;
+    struct address_entry *entry = NULL;
+    uint64_t address = 0;
+    size_t room;
+    bool hit;
+    int rc;
+
+    if (device == NULL || bytes == 0 || ret_memory == NULL)
+        return -EINVAL;
+    manager = manager_of(device);
+    if (manager == NULL)
+        return -ENOMEM;
+    if (bytes > SIZE_MAX / 4)
+        return allocation_fail(device, manager, -ENOMEM, bytes);
+    unsigned class = class_of(bytes, &room);
+    if (manager->pool == NULL)
+        room = bytes;
+    pthread_mutex_lock(&manager->lock);
+    if (stream != CUPOOL_STREAM_NONE)
+        entry = stream_take(manager, stream, class);
+    if (entry != NULL) {
+        allocation_count(manager, entry, bytes, true);
+        manager->stats.stream_hits++;
+        address = entry->address;
+    }
+    pthread_mutex_unlock(&manager->lock);
+    if (entry == NULL) {
+        rc = source_allocate(device, manager, room, &address, &hit);
+        if (rc < 0)
+            return allocation_fail(device, manager, rc, bytes);
+        rc = block_enter(device, manager, address, bytes, room, hit);
+        if (rc < 0)
+            return rc;
+        pressure_look(device, manager);
+    }
+    *ret_memory = (void *)(uintptr_t)address;
+    return 0;
+}
+
+/* Keeps a freed block for its stream. False: it goes back to its source. */
+static bool stream_keep(struct memory_manager *manager, struct address_entry *entry,
+                        cupool_stream stream)
+{
+    uint64_t most = manager->stats.peak_bytes / 4;
+    size_t room;
+
+    if (manager->streams == NULL || stream == CUPOOL_STREAM_NONE ||
+        manager->cached_bytes + entry->room > (most > CACHE_LEAST ? most : CACHE_LEAST))
+        return false;
+    struct stream_cache *cache = stream_find(manager, stream, 1);
+    if (cache == NULL)
+        return false;
+    unsigned class = class_of(entry->room, &room);
+    entry->next = cache->first[class];
+    entry->stream = stream;
+    cache->first[class] = entry->address;
+    manager->cached_bytes += entry->room;
+    return true;
+}
+
+int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream stream)
+{
+    struct memory_manager *manager;
+    uint64_t address = (uintptr_t)memory;
+    size_t room = 0;
+    bool kept = false;
+
+    if (memory == NULL)
+        return 0;
+    if (device == NULL || (manager = manager_of(device)) == NULL)
+        return -EINVAL;
+    pthread_mutex_lock(&manager->lock);
+    struct address_entry *entry = addresses_find(&manager->addresses, address);
+    int rc = entry == NULL ? -EINVAL : entry->live ? 0 : -EALREADY;
+    if (rc == 0) {
+        entry->live = 0;
+        manager->stats.frees++;
+        manager->stats.current_bytes -= entry->bytes;
+        history_add(manager, CUPOOL_MEMORY_FREE, address, entry->bytes);
+        room = entry->room;
+        kept = stream_keep(manager, entry, stream);
+        if (!kept)
+            addresses_remove(&manager->addresses, address);
+    }
+    pthread_mutex_unlock(&manager->lock);
+    if (rc < 0)
+        return device_fail(device, rc, "this is not the address of a live block");
+    if (!kept) {
+        /* The system's memory has no quarantine, and host streams no work. */
+        source_free(device, manager, address, room);
+        pressure_look(device, manager);
+    }
+    return 0;
+}
+
+int cupool_memory_size(struct cupool_device *device, const void *memory, size_t *ret_bytes)
+{
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    int rc = -ENOENT;
+
+    if (manager == NULL)
+        return -EINVAL;
+    pthread_mutex_lock(&manager->lock);
+    const struct address_entry *entry = addresses_find(&manager->addresses, (uintptr_t)memory);
+    if (entry != NULL && entry->live) {
+        *ret_bytes = entry->bytes;
+        rc = 0;
+    }
+    pthread_mutex_unlock(&manager->lock);
+    return rc < 0 ? device_fail(device, rc, "this is not the address of a live block") : 0;
+}
+
+int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *ret_returned_bytes)
+{
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    size_t returned = 0;
+    int rc = 0;
+
+    if (manager == NULL)
+        return -EINVAL;
+    if (manager->pool != NULL) {
+        pthread_mutex_lock(&manager->lock);
+        streams_flush(manager);
+        pthread_mutex_unlock(&manager->lock);
+        rc = pool_trim(manager->pool, keep_bytes, &returned);
+    }
+    pthread_mutex_lock(&manager->lock);
+    manager->stats.trims++;
+    manager->stats.trimmed_bytes += returned;
+    history_add(manager, CUPOOL_MEMORY_TRIM, 0, returned);
+    pthread_mutex_unlock(&manager->lock);
+    pressure_look(device, manager);
+    if (rc == 0 && ret_returned_bytes != NULL)
+        *ret_returned_bytes = returned;
+    return rc < 0 ? device_fail(device, rc, "cached memory could not be given back") : 0;
+}
+
+int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes)
+{
+    struct cupool_memory_statistics before, after;
+    size_t returned = 0;
+    int rc = cupool_device_wait(device, CUPOOL_STREAM_NONE);
+
+    if (rc == 0)
+        rc = cupool_memory_stats(device, &before);
+    if (rc == 0)
+        rc = cupool_memory_trim(device, 0, &returned);
+    if (rc == 0)
+        rc = cupool_memory_stats(device, &after);
+    if (rc == 0 && ret_gained_bytes != NULL)
+        *ret_gained_bytes = returned + (after.largest_free_bytes > before.largest_free_bytes
+                                            ? after.largest_free_bytes - before.largest_free_bytes
+                                            : 0);
+    return rc;
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : (double)part / (double)whole;
+}
+
+int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_statistics *ret_stats)
+{
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    struct pool_statistics pool = {0};
+
+    if (manager == NULL || ret_stats == NULL)
+        return -EINVAL;
+    if (manager->pool != NULL)
+        pool_statistics_get(manager->pool, &pool);
+    pthread_mutex_lock(&manager->lock);
+    struct cupool_memory_statistics stats = manager->stats;
+    pthread_mutex_unlock(&manager->lock);
+    stats.reserved_bytes = manager->pool != NULL ? pool.reserved_bytes.current
+                                                 : atomic_load(&device->current_bytes);
+    stats.cached_bytes = stats.reserved_bytes > stats.current_bytes && manager->pool != NULL
+                             ? stats.reserved_bytes - stats.current_bytes
+                             : 0;
+    stats.largest_free_bytes = pool.largest_free_bytes;
+    stats.hit_rate = share(stats.hits, stats.allocations);
+    stats.utilization = share(stats.current_bytes, stats.reserved_bytes);
+    stats.fragmentation = stats.cached_bytes > stats.largest_free_bytes
+                              ? 1 - share(stats.largest_free_bytes, stats.cached_bytes)
+                              : 0;
+    stats.pressure = usage_of(device);
+    *ret_stats = stats;
+    return 0;
+}
+
+size_t cupool_memory_history(struct cupool_device *device, struct cupool_memory_event *events,
+                             size_t room)
+{
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    size_t count = 0;
+
+    if (manager == NULL || events == NULL)
+        return 0;
+    pthread_mutex_lock(&manager->lock);
+    uint64_t first = manager->events > HISTORY ? manager->events - HISTORY : 0;
+    if (manager->events - first > room)
+        first = manager->events - room;
+    for (; first + count < manager->events; count++)
+        events[count] = manager->history[(first + count) % HISTORY];
+    pthread_mutex_unlock(&manager->lock);
+    return count;
+}
+
+int cupool_memory_pressure(struct cupool_device *device,
+                           const struct cupool_pressure_thresholds *thresholds,
+                           void (*callback)(void *state, enum cupool_pressure level, double usage),
+                           void *state)
+{
+    static const struct cupool_pressure_thresholds standard = {0.7, 0.9, 0.05};
+    const struct cupool_pressure_thresholds *t = thresholds != NULL ? thresholds : &standard;
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+
+    if (manager == NULL || !(t->normal > 0 && t->normal <= t->aggressive && t->aggressive <= 1) ||
+        !(t->hysteresis >= 0 && t->hysteresis < t->normal))
+        return -EINVAL;
+    pthread_mutex_lock(&manager->lock);
+    manager->pressure.thresholds = *t;
+    manager->pressure.callback = callback;
+    manager->pressure.state = state;
+    manager->pressure.level = CUPOOL_PRESSURE_NONE;
+    pthread_mutex_unlock(&manager->lock);
+    pressure_look(device, manager);
+    return 0;
+}
+
+int cupool_memory_should_trim(struct cupool_device *device)
+{
+    struct cupool_memory_statistics stats;
+
+    if (cupool_memory_stats(device, &stats) < 0)
+        return 0;
+    return stats.cached_bytes > 0 && (stats.pressure > 0.8 || stats.fragmentation > 0.3);
+}
+
+int cupool_memory_check(struct cupool_device *device, char *why, size_t why_bytes)
+{
+    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    uint64_t live = 0, cached = 0;
+
+    if (manager == NULL)
+        return -EINVAL;
+    pthread_mutex_lock(&manager->lock);
+    const struct addresses *table = &manager->addresses;
+    for (size_t at = 0; table->entries != NULL && at <= table->mask; at++) {
+        const struct address_entry *entry = &table->entries[at];
+        live += entry->address != 0 && entry->live ? entry->bytes : 0;
+        cached += entry->address != 0 && !entry->live ? entry->room : 0;
+    }
+    bool right = live == manager->stats.current_bytes && cached == manager->cached_bytes;
+    pthread_mutex_unlock(&manager->lock);
+    if (!right) {
+        if (why_bytes > 0)
+            strncpy(why, "live or cached bytes are not what the blocks add up to",
+                    why_bytes - 1)[why_bytes - 1] = '\0';
+        return device_fail(device, -EFAULT, "an invariant of the memory manager is broken");
+    }
+    return manager->pool != NULL ? pool_check(manager->pool, why, why_bytes) : 0;
+}
+
+void memory_manager_end(struct cupool_device *device)
+{
+    struct memory_manager *manager = atomic_exchange(&device->memory, NULL);
+
+    if (manager == NULL)
+        return;
+    if (manager->pool != NULL)
+        pool_destroy(manager->pool, POOL_END_RETURN);
+    addresses_done(&manager->addresses);
+    pthread_mutex_destroy(&manager->lock);
+    free(manager->streams);
+    free(manager);
+}

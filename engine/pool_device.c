@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments by cuMemAlloc, fences by cuCtxRecordEvent; a driver without that event has no fences,
+ * and the pool then waits for the device.
+ */
+#include "engine/pool_device.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "pool/pool.h"
+
+static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct cupool_device *device = state;
+    uint64_t address;
+    int rc = device_memory_allocate(device, bytes, &address);
+
+    if (rc < 0)
+        return rc;
+    if (address % POOL_SEGMENT_BYTES != 0) {
+        device_memory_free(device, address, bytes);
+        return -ENOTSUP;
+    }
+    *ret_address = address;
+    return 0;
+}
+
+static int segment_free(void *state, uint64_t address, size_t bytes)
+{
+    return device_memory_free(state, address, bytes);
+}
+
+static int fence_record(void *state, pool_fence *ret_fence)
+{
+    struct cupool_device *device = state;
+    CUevent event = NULL;
+    int rc;
+
+    if (device->driver->context_record == NULL)
+        return -ENOTSUP;
+    rc = device_enter(device);
+    if (rc < 0)
+        return rc;
+    rc = device_event_take(device, &event);
+    if (rc == 0)
+        rc = driver_error(device->driver->context_record(device->context, event));
+    device_leave(device);
+    if (rc < 0) {
+        if (event != NULL)
+            device_event_give(device, event);
+        return rc == -EIO ? -EIO : -EBUSY;
+    }
+    *ret_fence = (uintptr_t)event;
+    return 0;
+}
+
+static int fence_query(void *state, pool_fence fence)
+{
+    struct cupool_device *device = state;
+    int rc = device_enter(device);
+
+    if (rc < 0)
+        return rc;
+    rc = driver_error(device->driver->event_query((CUevent)(uintptr_t)fence));
+    device_leave(device);
+    return rc == 0 ? 1 : rc == -EINPROGRESS ? 0 : rc;
+}
+
+static int fence_wait(void *state, pool_fence fence)
+{
+    struct cupool_device *device = state;
+    int rc = device_enter(device);
+
+    if (rc < 0)
+        return rc;
+    rc = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
+    device_leave(device);
+    return rc;
+}
+
+static void fence_release(void *state, pool_fence fence)
+{
+    device_event_give(state, (CUevent)(uintptr_t)fence);
+}
+
+static int device_wait(void *state)
+{
+    return cupool_device_wait(state, CUPOOL_STREAM_NONE);
+}
+
+static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+{
+    return cupool_device_fill(state, (void *)(uintptr_t)address, value, bytes, CUPOOL_STREAM_NONE);
+}
+
+static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
+{
+    struct cupool_device_statistics stats;
+    int rc = cupool_device_stats(state, &stats);
+
+    if (rc < 0)
+        return rc;
+    *ret_free_bytes = stats.free_bytes;
+    *ret_total_bytes = stats.total_bytes;
+    return 0;
+}
+
+static uint64_t clock_ns(void *state)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct pool_backend device_pool_backend(struct cupool_device *device)
+{
+    return (struct pool_backend){
+        .state = device,
+        .segment_allocate = segment_allocate,
+        .segment_free = segment_free,
+        .fence_record = fence_record,
+        .fence_query = fence_query,
+        .fence_wait = fence_wait,
+        .fence_release = fence_release,
+        .device_wait = device_wait,
+        .memory_fill = memory_fill,
+        .memory_info = memory_info,
+        .clock_ns = clock_ns,
+    };
+}

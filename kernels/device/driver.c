@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One look-up for each row of driver_calls.def. The library stays loaded: its threads may run.
+ */
+#include "kernels/device/driver.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct row {
+    const char *name;
+    size_t offset;
+    bool needed;
+};
+
+static const struct row rows[] = {
+#define DRIVER_CALL(field, name, parameters) {name, offsetof(struct driver_table, field), true},
+#define DRIVER_CALL_MAYBE(field, name, parameters)                                                 \
+    {name, offsetof(struct driver_table, field), false},
+#include "kernels/device/driver_calls.def"
+};
+
+static struct driver_table table;
+static const char *missing;
+static int result;
+
+static void table_fill(void)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+
+    if (library == NULL) {
+        result = -ENOENT;
+        return;
+    }
+    for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
+        void *function = dlsym(library, rows[at].name);
+        memcpy((char *)&table + rows[at].offset, &function, sizeof(function));
+        if (function == NULL && rows[at].needed && missing == NULL) {
+            missing = rows[at].name;
+            result = -ENOSYS;
+        }
+    }
+}
+
+int driver_open(const struct driver_table **ret_driver, const char **ret_missing)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, table_fill);
+    *ret_missing = missing;
+    if (result == 0)
+        *ret_driver = &table;
+    return result;
+}
+
+int driver_error(CUresult error)
+{
+    switch (error) {
+    case CUDA_SUCCESS: return 0;
+    case CUDA_ERROR_OUT_OF_MEMORY: return -ENOMEM;
+    case CUDA_ERROR_INVALID_VALUE:
+    case CUDA_ERROR_INVALID_HANDLE: return -EINVAL;
+    case CUDA_ERROR_NO_DEVICE:
+    case CUDA_ERROR_INVALID_DEVICE: return -ENODEV;
+    case CUDA_ERROR_NOT_READY: return -EINPROGRESS;
+    case CUDA_ERROR_NOT_SUPPORTED:
+    case CUDA_ERROR_NOT_FOUND: return -ENOTSUP;
+    case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
+    case CUDA_ERROR_STREAM_CAPTURE_INVALIDATED:
+    case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EBUSY;
+    default: return -EIO;
+    }
+}

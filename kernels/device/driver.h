@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The driver for those who launch and copy: a table of functions that is found at run time, so that
+ * nothing is linked with libcuda. dlsym is the process's: under the preload it answers with the
+ * hooks, and memory taken here is served and recorded like the program's own.
+ *
+ * Threading: the table is filled once and constant afterwards.
+ */
+#ifndef KERNELS_DEVICE_DRIVER_H
+#define KERNELS_DEVICE_DRIVER_H
+
+#include <cuda.h>
+
+struct driver_table {
+#define DRIVER_CALL(field, name, parameters) CUresult(*field) parameters;
+#define DRIVER_CALL_MAYBE                    DRIVER_CALL
+#include "kernels/device/driver_calls.def"
+};
+
+/**
+ * The table. -ENOENT: there is no libcuda.so.1; -ENOSYS: it lacks a function, named in ret_missing.
+ */
+int driver_open(const struct driver_table **ret_driver, const char **ret_missing);
+
+/** A driver's answer as a negative errno. */
+int driver_error(CUresult result);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fences of device work that may still use a block, by serial number.
+ *
+ * A block remembers the serial of the last work announced for it. A serial whose entry has another
+ * number has been passed: entries are retired as soon as a look finds them passed, and nobody holds
+ * them. Work on several streams is a joint entry over two others. Free blocks that wait for their
+ * fence hang on its entry.
+ *
+ * Threading: guarded by the pool's lock.
+ */
+#ifndef POOL_KV_FENCE_H
+#define POOL_KV_FENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/kv/backend.h"
+#include "pool/kv/heap.h"
+
+#define KV_FENCES 1024u
+
+struct kv_fence {
+    uint32_t serial;      /* 0: not in use */
+    uint32_t left, right; /* a joint one: both must have passed */
+    bool joint;
+    uint64_t fence; /* of the backend */
+    kv_stream stream;
+    uint32_t first, last;  /* blocks that become free with it; KV_NONE: none */
+    uint32_t older, newer; /* entries in use, by age; index + 1 */
+};
+
+struct kv_fences {
+    const struct kv_backend *backend;
+    struct kv_fence *entries;
+    uint32_t serial, oldest, newest, count;
+};
+
+int kv_fences_init(struct kv_fences *fences, struct kv_heap *heap,
+                   const struct kv_backend *backend);
+
+/** Forgets everything; the fences go back to the backend unless it is gone. */
+void kv_fences_done(struct kv_fences *fences, bool gone);
+
+/** Takes over a recorded fence. Never fails: with no entry free it takes the place of the stream's
+ * newest, which it covers. 0: it could not be kept, and the caller keeps it (-ENOBUFS). */
+uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream stream);
+
+/** The entry of a serial that has not been found passed; NULL otherwise. */
+static inline struct kv_fence *kv_fences_find(struct kv_fences *fences, uint32_t serial)
+{
+    struct kv_fence *entry;
+
+    if (serial == 0 || fences->count == 0)
+        return NULL;
+    entry = &fences->entries[serial % KV_FENCES];
+    return entry->serial == serial ? entry : NULL;
+}
+
+/** The serial that stands for both. */
+uint32_t kv_fences_join(struct kv_fences *fences, uint32_t older, uint32_t newer);
+
+/** True if all work behind the serial is on this stream, or has passed. */
+bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream);
+
+/** Makes the stream wait for what is not its own. */
+int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream);
+
+/** Looks at all entries; those that passed are retired, their blocks given to `free_block`. */
+void kv_fences_poll(struct kv_fences *fences, void (*free_blocks)(void *state, uint32_t first),
+                    void *state);
+
+#endif

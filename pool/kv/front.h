@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fronts: a few free blocks for each processor, so that threads that collide on the pool's lock
+ * take and give back blocks without it.
+ *
+ * They come into use when the lock has been found taken; a pool of one thread never has any, and
+ * its order is exactly that of the stack. Whoever needs to know what is free, or runs short,
+ * empties them into the stack first. Blocks with device work, memory to be cleared or pages to be
+ * given back go through the lock, and all do while somebody waits.
+ *
+ * Threading: a front's lock is taken with or without the pool's, never the other way round.
+ */
+#ifndef POOL_KV_FRONT_H
+#define POOL_KV_FRONT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KV_FRONTS       16u
+#define KV_FRONT_BLOCKS 64u
+
+struct cupool_kv;
+
+struct kv_front {
+    _Alignas(128) pthread_mutex_t lock;
+    uint32_t count, ids[KV_FRONT_BLOCKS];
+    /* What the pool's counters do not have yet. */
+    uint32_t mutable_change, complete_change; /* modulo 2^32 */
+    uint64_t allocations, calls, released;
+    /* Blocks on their way between a caller and the stack: begun and ended since creation. */
+    _Alignas(128) _Atomic uint64_t begun;
+    _Atomic uint64_t ended;
+};
+
+void kv_fronts_init(struct cupool_kv *pool);
+void kv_fronts_done(struct cupool_kv *pool);
+
+/** Takes blocks from this processor's front. False: not from here. */
+bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids);
+
+/** Puts free blocks in. False: not in here. */
+bool kv_front_give(struct cupool_kv *pool, const uint32_t *ids, uint32_t count,
+                   uint32_t mutable_blocks, uint32_t complete);
+
+/** Empties all fronts into the stack and the counters; the pool's lock is held. */
+void kv_fronts_drain(struct cupool_kv *pool);
+
+/** The pool's lock and all fronts', emptied. */
+int kv_lock_all(struct cupool_kv *pool);
+void kv_unlock_all(struct cupool_kv *pool);
+
+void kv_fronts_lock(struct cupool_kv *pool);
+void kv_fronts_unlock(struct cupool_kv *pool);
+
+void kv_transit_begin(struct cupool_kv *pool, uint32_t count);
+void kv_transit_end(struct cupool_kv *pool, uint32_t count);
+uint64_t kv_transit_begun(struct cupool_kv *pool);
+uint64_t kv_transit_ended(struct cupool_kv *pool);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding blocks by their hashes. Look-up and reference are one step under one lock: what is found
+ * cannot be evicted before the caller has it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pool/kv/kv.h"
+
+#define AHEAD_SLOT   24u /* hashes whose slot is fetched in advance */
+#define AHEAD_RECORD 10u
+
+/** A walk along the hashes of a sequence. */
+struct walk {
+    struct cupool_kv *pool;
+    const struct cupool_kv_hash *hashes;
+    uint32_t count, last; /* last: the block found before; KV_NONE: none */
+    uint32_t fetched;     /* hashes whose slot has been asked for */
+    bool collision;
+};
+
+/* The block that was registered behind the last one, if it has this hash: blocks of a sequence
+ * mostly lie next to each other, and then the table need not be looked at. */
+static uint32_t follower(const struct walk *walk, const struct cupool_kv_hash *hash)
+{
+    const struct cupool_kv *pool = walk->pool;
+    int64_t id = (int64_t)walk->last + pool->records[walk->last].follow;
+
+    if (id == walk->last || id < pool->first || id >= pool->slots)
+        return KV_NONE;
+    int64_t later = id + (int64_t)AHEAD_RECORD * (id - walk->last);
+    if (later >= 0 && later < pool->slots)
+        __builtin_prefetch(&pool->records[later], 1);
+    const struct kv_record *record = &pool->records[id];
+    enum cupool_kv_state state = kv_state(kv_load(record));
+    if ((state != CUPOOL_KV_ACTIVE && state != CUPOOL_KV_INACTIVE) ||
+        memcmp(&record->key, hash, sizeof(*hash)) != 0)
+        return KV_NONE;
+    return (uint32_t)id;
+}
+
+static void ahead(struct walk *walk, uint32_t at)
+{
+    const struct kv_table *table = &walk->pool->table;
+
+    if (walk->fetched < at)
+        walk->fetched = at;
+    for (; walk->fetched < walk->count && walk->fetched <= at + AHEAD_SLOT; walk->fetched++)
+        kv_table_prefetch(table, kv_table_tag(&walk->hashes[walk->fetched]));
+    if (at + AHEAD_RECORD < walk->count)
+        kv_table_prefetch_record(table, kv_table_tag(&walk->hashes[at + AHEAD_RECORD]));
+}
+
+static uint32_t walk_find(struct walk *walk, uint32_t at)
+{
+    uint32_t id = walk->last != KV_NONE ? follower(walk, &walk->hashes[at]) : KV_NONE;
+
+    if (id == KV_NONE) {
+        ahead(walk, at);
+        id = kv_table_find(&walk->pool->table, &walk->hashes[at], &walk->collision);
+    }
+    walk->last = id;
+    return id;
+}
+
+static cupool_kv_handle reference_take(struct cupool_kv *pool, uint32_t id, uint64_t now_ns)
+{
+    struct kv_record *record = &pool->records[id];
+
+    if (kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE) {
+        kv_make_active(pool, record);
+    } else {
+        uint64_t word = kv_load(record);
+        do {
+            if (kv_references(word) == KV_REFERENCES_MASK)
+                return 0;
+        } while (!kv_swap(record, &word, word + KV_REFERENCE));
+    }
+    if (pool->config.policy != CUPOOL_KV_LRU) {
+        pool->uses[id].hits++;
+        pool->uses[id].last_ns = now_ns;
+    }
+    return kv_handle(kv_load(record), id);
+}
+
+static void window_add(struct cupool_kv *pool, uint32_t queries, uint32_t hits)
+{
+    struct kv_window_entry *entry = &pool->window[pool->window_at];
+
+    pool->counters.matches++;
+    pool->counters.queries += queries;
+    pool->counters.hits += hits;
+    pool->window_queries += queries - (uint64_t)entry->queries;
+    pool->window_hits += hits - (uint64_t)entry->hits;
+    *entry = (struct kv_window_entry){queries, hits};
+    if (++pool->window_at == pool->config.window)
+        pool->window_at = 0;
+}
+
+static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
+                     bool scattered, cupool_kv_handle *ret_handles, uint32_t *ret_matched)
+{
+    struct kv_after after;
+    uint32_t found = 0;
+    uint64_t now_ns;
+    int rc;
+
+    if (ret_matched == NULL || (count > 0 && (hashes == NULL || ret_handles == NULL)))
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    now_ns = pool->config.policy != CUPOOL_KV_LRU ? kv_now(pool) : 0;
+    rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
+    for (uint32_t at = 0; at < count; at++) {
+        uint32_t id = walk_find(&walk, at);
+        cupool_kv_handle handle = id != KV_NONE ? reference_take(pool, id, now_ns) : 0;
+        if (handle == 0 && !scattered)
+            break;
+        ret_handles[at] = handle;
+        found += handle != 0;
+    }
+    pool->counters.collisions += walk.collision;
+    window_add(pool, count, found);
+    kv_after_fill(pool, &after);
+    kv_unlock(pool);
+    kv_after_run(pool, &after);
+    *ret_matched = found;
+    return 0;
+}
+
+int cupool_kv_match(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
+                    cupool_kv_handle *ret_handles, uint32_t *ret_matched)
+{
+    return match_any(pool, hashes, count, false, ret_handles, ret_matched);
+}
+
+int cupool_kv_match_scattered(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
+                              uint32_t count, cupool_kv_handle *ret_handles, uint32_t *ret_matched)
+{
+    return match_any(pool, hashes, count, true, ret_handles, ret_matched);
+}
+
+int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
+                   uint32_t *ret_matched)
+{
+    uint32_t at = 0;
+    int rc;
+
+    if (ret_matched == NULL || (count > 0 && hashes == NULL))
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
+    while (at < count && walk_find(&walk, at) != KV_NONE)
+        at++;
+    kv_unlock(pool);
+    *ret_matched = at;
+    return 0;
+}
+
+int cupool_kv_downgrade(struct cupool_kv *pool, cupool_kv_handle handle, cupool_kv_weak *ret_weak)
+{
+    int rc = kv_lock(pool);
+
+    if (rc < 0)
+        return rc;
+    const struct kv_record *record = kv_find(pool, handle, &rc);
+    if (record != NULL)
+        rc = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE ? 0 : -EINVAL;
+    if (rc == 0)
+        *ret_weak = (uint64_t)pool->uses[(uint32_t)handle].registration << 32 | (uint32_t)handle;
+    kv_unlock(pool);
+    return rc < 0 ? kv_fail(pool, rc, "no handle of a registered block") : 0;
+}
+
+int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_handle *ret_handle)
+{
+    uint32_t id = (uint32_t)weak;
+    uint64_t now_ns;
+    cupool_kv_handle handle = 0;
+    int rc;
+
+    if (weak >> 32 == 0 || id < pool->first || id >= pool->slots)
+        return kv_fail(pool, -EINVAL, "no weak handle of this pool");
+    now_ns = pool->config.policy != CUPOOL_KV_LRU ? kv_now(pool) : 0;
+    rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    enum cupool_kv_state state = kv_state(kv_load(&pool->records[id]));
+    if (pool->uses[id].registration == weak >> 32 &&
+        (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE))
+        handle = reference_take(pool, id, now_ns);
+    kv_unlock(pool);
+    if (handle == 0)
+        return kv_fail(pool, -ESTALE, "the block was evicted");
+    *ret_handle = handle;
+    return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order in which cached blocks are given up.
+ *
+ * LRU and priorities are lists through the records, one for each priority, with a bitmap of those
+ * that hold something; expiring priorities stand in a heap by their time. A custom policy is a heap
+ * by rank, equals by the time they came in.
+ *
+ * Threading: guarded by the pool's lock.
+ */
+#ifndef POOL_KV_ORDER_H
+#define POOL_KV_ORDER_H
+
+#include <stdint.h>
+
+#include "pool/kv/heap.h"
+#include "pool/kv/record.h"
+
+#define KV_BUCKETS (CUPOOL_KV_PRIORITY_MAX + 1)
+
+struct kv_ranked {
+    uint64_t rank, serial;
+    uint32_t block;
+};
+
+/** A binary heap that knows where each block stands. */
+struct kv_ranking {
+    struct kv_ranked *entries;
+    uint32_t *positions; /* of a block + 1; 0: not in it */
+    uint32_t count;
+};
+
+struct kv_order {
+    struct kv_record *records;
+    enum cupool_kv_policy policy;
+    uint32_t heads[KV_BUCKETS], tails[KV_BUCKETS];
+    uint64_t filled[2]; /* a bit for each bucket that holds something */
+    uint32_t count;
+    uint64_t serial;
+    struct kv_ranking ranks;    /* custom */
+    struct kv_ranking expiries; /* priority */
+};
+
+int kv_order_init(struct kv_order *order, struct kv_heap *heap, struct kv_record *records,
+                  uint32_t blocks, enum cupool_kv_policy policy);
+
+/** Appends a block: `priority` names its list, `rank` its place with a custom policy; it is looked
+ * at again at `expires_ns`, unless that is 0. */
+void kv_order_insert(struct kv_order *order, uint32_t block, uint32_t priority, uint64_t rank,
+                     uint64_t expires_ns);
+
+void kv_order_remove(struct kv_order *order, uint32_t block);
+
+/** The block that goes first; KV_NONE if there is none. */
+uint32_t kv_order_first(const struct kv_order *order);
+
+/** Takes the first out, so that it can be put back in front (kv_order_restore, newest first). */
+uint32_t kv_order_take(struct kv_order *order, uint64_t *ret_rank, uint64_t *ret_serial);
+void kv_order_restore(struct kv_order *order, uint32_t block, uint64_t rank, uint64_t serial);
+
+/** A block whose priority has ended by `now_ns`; KV_NONE if there is none. */
+uint32_t kv_order_expired(const struct kv_order *order, uint64_t now_ns);
+
+/** Calls back for each block, in no order. */
+void kv_order_each(const struct kv_order *order, void (*act)(void *state, uint32_t block),
+                   void *state);
+
+#endif

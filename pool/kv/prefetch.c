@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing a sequence's blocks in from a lower tier.
+ *
+ * The blocks that are here are referenced, the others taken, all or none; then the lower tier is
+ * asked, outside every lock, and its loads begin. A load owns its block until it ends: cancelling
+ * gives back all others at once and each loaded one when its load is over.
+ */
+#include <errno.h>
+
+#include "pool/kv/kv.h"
+
+#define LOOKUP_CHUNK 128u
+
+int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lower)
+{
+    int rc;
+
+    if (lower != NULL && (lower->lookup == NULL || lower->load == NULL))
+        return kv_fail(pool, -EINVAL, "a lower tier can look up and load");
+    rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    pool->lower = lower != NULL ? *lower : (struct cupool_kv_lower){0};
+    kv_unlock(pool);
+    return 0;
+}
+
+/* Reserves a block for each hash that is not here. All or none. */
+static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
+                           cupool_kv_handle *handles, uint8_t *sources)
+{
+    uint32_t taken = 0;
+    int rc = 0;
+
+    for (uint32_t at = 0; at < count && rc == 0; at++) {
+        if (handles[at] != 0)
+            continue;
+        uint32_t run = 1;
+        while (at + run < count && handles[at + run] == 0)
+            run++;
+        rc = cupool_kv_allocate(pool, run, stream, &handles[at]);
+        for (uint32_t next = at; rc < 0 && next < count; next++)
+            if (sources[next] != CUPOOL_KV_PRESENT)
+                handles[next] = 0;
+        taken += run;
+        at += run - 1;
+    }
+    if (rc == 0)
+        return 0;
+    for (uint32_t at = count; at > 0; at--)
+        if (handles[at - 1] != 0)
+            kv_release_one(pool, handles[at - 1], CUPOOL_STREAM_NONE);
+    return rc;
+}
+
+/* The last one to leave ends the request. Takes the lock; it is free on return. */
+static void load_leave(struct cupool_kv *pool, cupool_kv_ticket ticket)
+{
+    bool last = false, cancelled = false;
+
+    pthread_mutex_lock(&pool->lock);
+    struct kv_request *request = kv_request_find(pool, ticket);
+    if (request != NULL) {
+        request->loads--;
+        last = request->loads == 0;
+        cancelled = request->cancelled;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (last)
+        kv_request_finish(pool, ticket, cancelled ? -ECANCELED : 0);
+}
+
+/* The hash before a block of the prefetch. */
+static const struct cupool_kv_hash *parent_of(const struct kv_request *request, uint32_t index)
+{
+    if (index > 0)
+        return &request->hashes[index - 1];
+    return request->has_parent ? &request->parent : NULL;
+}
+
+static void loaded_register(struct cupool_kv *pool, struct kv_request *request, uint32_t index)
+{
+    cupool_kv_handle *handle = &request->handles[index];
+
+    if (cupool_kv_complete(pool, handle, 1) == 0 &&
+        cupool_kv_register(pool, handle, &request->hashes[index], 1, parent_of(request, index),
+                           CUPOOL_KV_ANSWER_FIRST, request->stream, handle) == 0)
+        request->sources[index] = CUPOOL_KV_LOADED;
+    else
+        request->sources[index] = CUPOOL_KV_COMPUTE;
+}
+
+int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, uint32_t index,
+                              int error)
+{
+    bool cancelled = false;
+    int rc = kv_lock(pool);
+
+    if (rc < 0)
+        return rc;
+    struct kv_request *request = kv_request_find(pool, ticket);
+    if (request == NULL || request->kind != KV_REQUEST_PREFETCH || index >= request->count ||
+        request->sources[index] != CUPOOL_KV_LOADING) {
+        rc = kv_fail(pool, -ESTALE, "no such load");
+    } else {
+        cancelled = request->cancelled;
+        request->sources[index] = CUPOOL_KV_COMPUTE; /* nobody else ends it */
+    }
+    kv_unlock(pool);
+    if (rc < 0)
+        return rc;
+    /* The request lives until load_leave(): this load is counted in it. */
+    if (cancelled) {
+        kv_release_one(pool, request->handles[index], request->stream);
+        request->handles[index] = 0;
+    } else if (error == 0) {
+        loaded_register(pool, request, index);
+    }
+    load_leave(pool, ticket);
+    return 0;
+}
+
+/* Asks the lower tier for the reserved blocks and begins its loads. */
+static void loads_begin(struct cupool_kv *pool, struct kv_request *request, cupool_kv_ticket ticket)
+{
+    struct cupool_kv_lower lower = pool->lower;
+    uint8_t found[LOOKUP_CHUNK];
+
+    for (uint32_t at = 0, run; at < request->count; at += run) {
+        run = 1;
+        if (request->sources[at] != CUPOOL_KV_COMPUTE || lower.lookup == NULL)
+            continue;
+        while (run < LOOKUP_CHUNK && at + run < request->count &&
+               request->sources[at + run] == CUPOOL_KV_COMPUTE)
+            run++;
+        for (uint32_t next = 0; next < run; next++)
+            found[next] = 0;
+        if (lower.lookup(lower.state, &request->hashes[at], run, found) < 0)
+            continue;
+        for (uint32_t next = 0; next < run; next++) {
+            if (!found[next])
+                continue;
+            pthread_mutex_lock(&pool->lock);
+            bool cancelled = request->cancelled;
+            if (!cancelled) {
+                request->sources[at + next] = CUPOOL_KV_LOADING;
+                request->loads++;
+            }
+            pthread_mutex_unlock(&pool->lock);
+            if (!cancelled &&
+                lower.load(lower.state, &request->hashes[at + next], request->handles[at + next],
+                           ticket, at + next, request->stream) < 0)
+                cupool_kv_prefetch_loaded(pool, ticket, at + next, -EIO);
+        }
+    }
+}
+
+int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
+                       const struct cupool_kv_hash *parent, cupool_stream stream,
+                       cupool_kv_handle *handles, uint8_t *sources,
+                       void (*callback)(void *state, cupool_kv_ticket ticket, int error),
+                       void *state, cupool_kv_ticket *ret_ticket)
+{
+    struct kv_request *request = NULL;
+    cupool_kv_ticket ticket = 0;
+    uint32_t present;
+    int rc;
+
+    if (count == 0 || hashes == NULL || handles == NULL || sources == NULL || ret_ticket == NULL)
+        return kv_fail(pool, -EINVAL, "an array or the number of blocks is missing");
+    rc = cupool_kv_match_scattered(pool, hashes, count, handles, &present);
+    if (rc < 0)
+        return rc;
+    for (uint32_t at = 0; at < count; at++)
+        sources[at] = handles[at] != 0 ? CUPOOL_KV_PRESENT : CUPOOL_KV_COMPUTE;
+    rc = missing_reserve(pool, count, stream, handles, sources);
+    if (rc < 0)
+        return rc;
+    rc = kv_lock(pool);
+    if (rc == 0) {
+        rc = kv_request_begin(pool, KV_REQUEST_PREFETCH, &request, &ticket);
+        kv_unlock(pool);
+    }
+    if (rc < 0) {
+        cupool_kv_release(pool, handles, count, stream);
+        return rc;
+    }
+    request->count = count;
+    request->stream = stream;
+    request->handles = handles;
+    request->sources = sources;
+    request->hashes = hashes;
+    request->has_parent = parent != NULL;
+    if (parent != NULL)
+        request->parent = *parent;
+    request->callback = callback;
+    request->callback_state = state;
+    request->state = KV_REQUEST_LOADING;
+    request->loads = 1; /* this call: the request cannot end before all loads have begun */
+    *ret_ticket = ticket;
+    loads_begin(pool, request, ticket);
+    load_leave(pool, ticket);
+    return 0;
+}
+
+/* Gives back what no load owns; the loads give back theirs, and the last one ends the request. */
+void kv_prefetch_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
+{
+    cupool_kv_handle *handles = NULL;
+    cupool_stream stream = CUPOOL_STREAM_NONE;
+    uint8_t *sources = NULL;
+    uint32_t count = 0;
+    bool ended = false;
+
+    pthread_mutex_lock(&pool->lock);
+    struct kv_request *request = kv_request_find(pool, ticket);
+    if (request != NULL && !request->cancelled) {
+        request->cancelled = true;
+        handles = request->handles;
+        sources = request->sources;
+        stream = request->stream;
+        count = request->count;
+        ended = request->state == KV_REQUEST_ENDED;
+        if (ended)
+            kv_request_forget(pool, request);
+        else
+            request->loads++; /* this call */
+    }
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t at = count; at > 0; at--) {
+        if (handles[at - 1] == 0)
+            continue;
+        pthread_mutex_lock(&pool->lock);
+        bool loading = sources[at - 1] == CUPOOL_KV_LOADING;
+        pthread_mutex_unlock(&pool->lock);
+        if (loading)
+            continue;
+        kv_release_one(pool, handles[at - 1], stream);
+        handles[at - 1] = 0;
+    }
+    if (count > 0 && !ended)
+        load_leave(pool, ticket);
+}

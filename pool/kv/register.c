@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Identity: complete blocks become registered ones.
+ *
+ * A call is validated as a whole before anything changes. A block whose hash is already here is
+ * entered behind the first one, or given up for it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pool/kv/kv.h"
+
+int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
+{
+    int rc;
+
+    if (count > 0 && handles == NULL)
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        if (kv_find(pool, handles[at], &rc) != NULL)
+            rc = 0;
+    for (uint32_t at = 0; at < count && rc == 0; at++) {
+        struct kv_record *record = &pool->records[(uint32_t)handles[at]];
+        if (kv_state(kv_load(record)) != CUPOOL_KV_MUTABLE)
+            continue;
+        kv_set_state(record, CUPOOL_KV_COMPLETE);
+        pool->mutable_blocks--;
+        pool->complete++;
+    }
+    kv_unlock(pool);
+    return rc < 0 ? kv_fail(pool, rc, "the handle is stale or never was one of this pool") : 0;
+}
+
+/* A block that others, who share it, have registered. */
+static bool is_registered_as(const struct kv_record *record, const struct cupool_kv_hash *hash)
+{
+    return kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE &&
+           memcmp(record->key.bytes, hash->bytes, sizeof(hash->bytes)) == 0;
+}
+
+static int registrable(struct cupool_kv *pool, cupool_kv_handle handle,
+                       const struct cupool_kv_hash *hash, bool partial, const char **ret_text)
+{
+    bool collision = false;
+    int rc;
+    struct kv_record *record = kv_find(pool, handle, &rc);
+
+    *ret_text = "the handle is stale or never was one of this pool";
+    if (record == NULL)
+        return rc;
+    enum cupool_kv_state state = kv_state(kv_load(record));
+    *ret_text = "the block is named twice, or is not complete, or has another hash";
+    if (record->flags & KV_FLAG_BATCH)
+        return -EINVAL;
+    if (is_registered_as(record, hash))
+        return 0;
+    if (state != CUPOOL_KV_COMPLETE && !(partial && state == CUPOOL_KV_MUTABLE) &&
+        !(state == CUPOOL_KV_ACTIVE && (record->flags & KV_FLAG_PARTIAL)))
+        return -EINVAL;
+    *ret_text = "other tokens have the same hash";
+    if (kv_table_find(&pool->table, hash, &collision) == KV_NONE && collision) {
+        pool->counters.collisions++;
+        return -EILSEQ;
+    }
+    return 0;
+}
+
+/* All or none: marks each block, so that one named twice is seen. */
+static int batch_validate(struct cupool_kv *pool, const cupool_kv_handle *handles,
+                          const struct cupool_kv_hash *hashes, uint32_t count, bool partial)
+{
+    const char *text = "";
+    uint32_t seen = 0;
+    int rc = 0;
+
+    for (; seen < count && rc == 0; seen++) {
+        rc = registrable(pool, handles[seen], &hashes[seen], partial, &text);
+        if (rc == 0)
+            pool->records[(uint32_t)handles[seen]].flags |= KV_FLAG_BATCH;
+    }
+    for (uint32_t at = 0; at < seen - (rc < 0); at++)
+        pool->records[(uint32_t)handles[at]].flags &= (uint8_t)~KV_FLAG_BATCH;
+    return rc < 0 ? kv_fail(pool, rc, text) : 0;
+}
+
+/* Enters a block. True if it is the first with its hash. */
+static bool record_enter(struct cupool_kv *pool, struct kv_record *record,
+                         const struct cupool_kv_hash *hash, uint32_t serial)
+{
+    enum cupool_kv_state state = kv_state(kv_load(record));
+
+    if (state == CUPOOL_KV_ACTIVE) /* a partial entry that is replaced */
+        kv_unregister(pool, record);
+    else
+        pool->active++;
+    pool->complete -= state == CUPOOL_KV_COMPLETE;
+    pool->mutable_blocks -= state == CUPOOL_KV_MUTABLE;
+    record->key = *hash;
+    kv_set_state(record, CUPOOL_KV_ACTIVE);
+    pool->uses[kv_id(pool, record)].registration++;
+    pool->counters.registrations++;
+    if (serial != 0)
+        record->fence = kv_fences_join(&pool->fences, record->fence, serial);
+    return !kv_table_insert(&pool->table, kv_id(pool, record));
+}
+
+/* The older block of the same hash takes the place of the caller's. */
+static cupool_kv_handle first_retain(struct cupool_kv *pool, uint32_t id)
+{
+    struct kv_record *record = &pool->records[id];
+
+    if (kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE)
+        kv_make_active(pool, record);
+    else
+        atomic_fetch_add_explicit(&record->word, KV_REFERENCE, memory_order_acq_rel);
+    return kv_handle(kv_load(record), id);
+}
+
+/* One reference of a block that is given up for an older one; the lock is held. */
+static void duplicate_drop(struct cupool_kv *pool, struct kv_record *record, uint32_t serial)
+{
+    uint64_t word = kv_load(record);
+    enum cupool_kv_state state = kv_state(word);
+
+    if (serial != 0)
+        record->fence = kv_fences_join(&pool->fences, record->fence, serial);
+    while (kv_references(word) > 1)
+        if (kv_swap(record, &word, word - KV_REFERENCE))
+            return;
+    if (state == CUPOOL_KV_ACTIVE) {
+        kv_unregister(pool, record);
+        pool->active--;
+    }
+    pool->complete -= state == CUPOOL_KV_COMPLETE;
+    pool->mutable_blocks -= state == CUPOOL_KV_MUTABLE;
+    if (pool->config.clear)
+        record->flags |= KV_FLAG_UNCLEAR;
+    atomic_store_explicit(&record->word,
+                          kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_FREE, 0),
+                          memory_order_release);
+    kv_push_free(pool, kv_id(pool, record), record->fence);
+}
+
+/* A run of newly stored hashes ends: one event for it. */
+static void run_report(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t from,
+                       uint32_t to, const struct cupool_kv_hash *parent)
+{
+    if (to > from)
+        kv_events_stored(&pool->events, hashes + from, to - from,
+                         from > 0 ? &hashes[from - 1] : parent);
+}
+
+static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
+                           const struct cupool_kv_hash *hashes, uint32_t count,
+                           const struct cupool_kv_hash *parent,
+                           enum cupool_kv_duplicates duplicates, uint32_t serial,
+                           cupool_kv_handle *ret_handles)
+{
+    uint32_t run = 0;
+
+    for (uint32_t at = 0; at < count; at++) {
+        cupool_kv_handle handle = handles[at];
+        struct kv_record *record = &pool->records[(uint32_t)handle];
+        uint32_t first = kv_table_find(&pool->table, &hashes[at], NULL);
+        bool again = first != KV_NONE && first != (uint32_t)handle;
+
+        if (is_registered_as(record, &hashes[at])) {
+            run_report(pool, hashes, run, at, parent);
+            run = at + 1;
+            ret_handles[at] = handle;
+            continue;
+        }
+        pool->counters.duplicates += again;
+        if (again) {
+            run_report(pool, hashes, run, at, parent);
+            run = at + 1;
+        }
+        if (again && duplicates == CUPOOL_KV_ANSWER_FIRST) {
+            cupool_kv_handle older = first_retain(pool, first);
+            duplicate_drop(pool, record, serial);
+            handle = older;
+        } else {
+            record_enter(pool, record, &hashes[at], serial);
+        }
+        ret_handles[at] = handle;
+    }
+    run_report(pool, hashes, run, count, parent);
+    for (uint32_t at = 0; at < count; at++) {
+        int64_t step = at + 1 < count ? (int64_t)cupool_kv_id(ret_handles[at + 1]) -
+                                            (int64_t)cupool_kv_id(ret_handles[at])
+                                      : 0;
+        pool->records[cupool_kv_id(ret_handles[at])].follow = step >= INT8_MIN && step <= INT8_MAX
+                                                                  ? (int8_t)step
+                                                                  : 0;
+    }
+}
+
+/* Takes over the fence of the writer's stream; 0 in *ret_serial if there is none. */
+static int writer_fence(struct cupool_kv *pool, cupool_stream stream, uint32_t *ret_serial)
+{
+    uint64_t fence;
+    int rc;
+
+    *ret_serial = 0;
+    if (stream == CUPOOL_STREAM_NONE || pool->backend.fence_record == NULL)
+        return 0;
+    rc = pool->backend.fence_record(pool->backend.state, stream, &fence);
+    if (rc < 0)
+        return kv_fail(pool, rc, "no fence on this stream now");
+    pthread_mutex_lock(&pool->lock);
+    *ret_serial = kv_fences_add(&pool->fences, fence, stream);
+    pthread_mutex_unlock(&pool->lock);
+    if (*ret_serial != 0)
+        return 0;
+    pool->backend.fence_release(pool->backend.state, fence);
+    return kv_fail(pool, -ENOBUFS, "too many streams with open work");
+}
+
+int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
+                       const struct cupool_kv_hash *hashes, uint32_t count,
+                       const struct cupool_kv_hash *parent, enum cupool_kv_duplicates duplicates,
+                       cupool_stream stream, cupool_kv_handle *ret_handles)
+{
+    struct kv_after after;
+    uint32_t serial;
+    int rc;
+
+    if ((count > 0 && (handles == NULL || hashes == NULL || ret_handles == NULL)) ||
+        duplicates > CUPOOL_KV_ANSWER_FIRST)
+        return kv_fail(pool, -EINVAL, "an array is missing, or no such way with duplicates");
+    rc = writer_fence(pool, stream, &serial);
+    if (rc == 0)
+        rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    rc = batch_validate(pool, handles, hashes, count, false);
+    if (rc == 0 && pool->config.caching)
+        batch_register(pool, handles, hashes, count, parent, duplicates, serial, ret_handles);
+    for (uint32_t at = 0; at < count && rc == 0 && !pool->config.caching; at++)
+        ret_handles[at] = handles[at];
+    kv_after_fill(pool, &after);
+    kv_unlock(pool);
+    kv_after_run(pool, &after);
+    return rc;
+}
+
+int cupool_kv_register_partial(struct cupool_kv *pool, cupool_kv_handle handle,
+                               const struct cupool_kv_hash *hash,
+                               const struct cupool_kv_hash *parent, uint32_t tokens,
+                               cupool_stream stream)
+{
+    uint32_t serial;
+    int rc;
+
+    if (hash == NULL || tokens == 0 || tokens >= pool->config.block_tokens)
+        return kv_fail(pool, -EINVAL, "a partial entry has 1 to block_tokens - 1 tokens");
+    rc = writer_fence(pool, stream, &serial);
+    if (rc == 0)
+        rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    rc = batch_validate(pool, &handle, hash, 1, true);
+    struct kv_record *record = &pool->records[(uint32_t)handle];
+    if (rc == 0 && pool->config.caching && !is_registered_as(record, hash)) {
+        if (record_enter(pool, record, hash, serial))
+            kv_events_stored(&pool->events, hash, 1, parent);
+        record->flags |= KV_FLAG_PARTIAL;
+        pool->uses[(uint32_t)handle].tokens = tokens;
+    }
+    kv_unlock(pool);
+    return rc;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving references back.
+ *
+ * Blocks without identity go forward through the call and onto the stack of free blocks, so that
+ * the last one is on top; registered ones go backward into the order of victims, the tail first.
+ * Without device work the first kind needs the lock for the stack alone.
+ */
+#include <errno.h>
+
+#include "pool/kv/kv.h"
+
+/* A call of release. */
+struct giving {
+    cupool_stream stream;
+    uint64_t fence; /* recorded, of the backend */
+    bool fenced;
+    uint32_t serial; /* of the pool's fences */
+    uint32_t ids[KV_CHUNK];
+    uint32_t count, mutable_blocks, complete;
+    uint32_t done; /* references given back */
+    bool registered;
+    uint64_t now_ns;
+};
+
+static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
+{
+    int rc;
+
+    for (uint32_t at = 0; at < count; at++) {
+        if (kv_find(pool, handles[at], &rc) == NULL) {
+            atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
+            return kv_fail(pool, rc, "the handle is stale or never was one of this pool");
+        }
+    }
+    return 0;
+}
+
+/* Who began to wait while the blocks went into the front has not seen them: look again. */
+static void after_front(struct cupool_kv *pool, struct kv_after *after)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    *after = (struct kv_after){.wake = atomic_load(&pool->waiting) > 0};
+}
+
+/* Chunk full or call over (`after`): the collected blocks become free. */
+static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_after *after)
+{
+    uint64_t recorded;
+
+    if (giving->serial == 0 &&
+        kv_front_give(pool, giving->ids, giving->count, giving->mutable_blocks, giving->complete)) {
+        giving->count = giving->mutable_blocks = giving->complete = 0;
+        if (after != NULL)
+            after_front(pool, after);
+        return;
+    }
+    for (uint32_t at = 0; at < giving->count && pool->config.clear; at++) {
+        struct kv_record *record = &pool->records[giving->ids[at]];
+        if (kv_memory_clear(pool, giving->ids[at], giving->stream) < 0)
+            record->flags |= KV_FLAG_UNCLEAR;
+    }
+    bool again = pool->config.clear && giving->fenced &&
+                 pool->backend.fence_record(pool->backend.state, giving->stream, &recorded) == 0;
+    pthread_mutex_lock(&pool->lock);
+    if (again) {
+        uint32_t serial = kv_fences_add(&pool->fences, recorded, giving->stream);
+        if (serial == 0)
+            pool->backend.fence_release(pool->backend.state, recorded);
+        giving->serial = serial != 0 ? serial : giving->serial;
+    }
+    for (uint32_t at = 0; at < giving->count; at++) {
+        uint32_t id = giving->ids[at];
+        uint32_t fence = pool->records[id].fence;
+        if (fence == 0 && id < pool->limit && pool->pages.pages == NULL)
+            pool->stack[pool->stack_count++] = id;
+        else
+            kv_push_free(pool, id,
+                         again ? kv_fences_join(&pool->fences, fence, giving->serial) : fence);
+    }
+    pool->mutable_blocks -= giving->mutable_blocks;
+    pool->complete -= giving->complete;
+    pool->counters.released += giving->count;
+    if (after != NULL)
+        kv_after_fill(pool, after);
+    pthread_mutex_unlock(&pool->lock);
+    giving->count = giving->mutable_blocks = giving->complete = 0;
+}
+
+/* One reference of a block without identity. */
+static void forward_give(struct cupool_kv *pool, struct giving *giving, cupool_kv_handle handle)
+{
+    struct kv_record *record = &pool->records[(uint32_t)handle];
+    uint64_t word = kv_load(record);
+
+    for (;;) {
+        enum cupool_kv_state state = kv_state(word);
+        uint32_t references = kv_references(word);
+        if (kv_generation(word) != handle >> 32 || references == 0)
+            return;
+        if (state == CUPOOL_KV_ACTIVE) {
+            giving->registered = true;
+            return;
+        }
+        if (references > 1) {
+            if (!kv_swap(record, &word, word - KV_REFERENCE))
+                continue;
+            giving->done++;
+            return;
+        }
+        if (!kv_swap(record, &word,
+                     kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_FREE, 0)))
+            continue;
+        giving->mutable_blocks += state == CUPOOL_KV_MUTABLE;
+        giving->complete += state == CUPOOL_KV_COMPLETE;
+        giving->ids[giving->count++] = (uint32_t)handle;
+        giving->done++;
+        if (giving->count == KV_CHUNK)
+            chunk_push(pool, giving, NULL);
+        return;
+    }
+}
+
+/* One reference of a registered block, under the lock. */
+static void backward_give(struct cupool_kv *pool, struct giving *giving, cupool_kv_handle handle)
+{
+    struct kv_record *record = &pool->records[(uint32_t)handle];
+    uint64_t word = kv_load(record);
+
+    for (;;) {
+        if (kv_generation(word) != handle >> 32 || kv_state(word) != CUPOOL_KV_ACTIVE)
+            return;
+        if (kv_references(word) == 1)
+            break;
+        if (kv_swap(record, &word, word - KV_REFERENCE)) {
+            giving->done++;
+            return;
+        }
+    }
+    kv_make_inactive(pool, record, giving->now_ns);
+    pool->counters.released++;
+    giving->done++;
+}
+
+/* Work on blocks that stay in use is remembered with them before the references go. */
+static int fences_note(struct cupool_kv *pool, struct giving *giving,
+                       const cupool_kv_handle *handles, uint32_t count)
+{
+    int rc = kv_lock(pool);
+
+    if (rc < 0)
+        return rc;
+    giving->serial = kv_fences_add(&pool->fences, giving->fence, giving->stream);
+    for (uint32_t at = 0; at < count && giving->serial != 0; at++) {
+        struct kv_record *record = &pool->records[(uint32_t)handles[at]];
+        record->fence = kv_fences_join(&pool->fences, record->fence, giving->serial);
+    }
+    kv_unlock(pool);
+    return giving->serial != 0 ? 0 : kv_fail(pool, -ENOBUFS, "too many streams with open work");
+}
+
+static int giving_begin(struct cupool_kv *pool, struct giving *giving,
+                        const cupool_kv_handle *handles, uint32_t count)
+{
+    int rc;
+
+    if (pool->config.policy != CUPOOL_KV_LRU)
+        giving->now_ns = kv_now(pool);
+    if (giving->stream == CUPOOL_STREAM_NONE || pool->backend.fence_record == NULL)
+        return 0;
+    rc = pool->backend.fence_record(pool->backend.state, giving->stream, &giving->fence);
+    if (rc < 0)
+        return kv_fail(pool, rc, "no fence on this stream now");
+    giving->fenced = true;
+    rc = fences_note(pool, giving, handles, count);
+    if (rc < 0)
+        pool->backend.fence_release(pool->backend.state, giving->fence);
+    return rc;
+}
+
+int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
+                      cupool_stream stream)
+{
+    struct giving giving;
+    struct kv_after after;
+    int rc;
+
+    if (count > 0 && handles == NULL)
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    giving.stream = stream;
+    giving.fenced = giving.registered = false;
+    giving.serial = giving.count = giving.mutable_blocks = giving.complete = giving.done = 0;
+    giving.now_ns = 0;
+    if (atomic_load_explicit(&pool->gone, memory_order_relaxed))
+        return kv_fail(pool, -ECHILD, "the pool's memory belongs to the parent process");
+    rc = handles_validate(pool, handles, count);
+    if (rc == 0)
+        rc = giving_begin(pool, &giving, handles, count);
+    if (rc < 0 || count == 0)
+        return rc;
+    kv_transit_begin(pool, count);
+    for (uint32_t at = 0; at < count; at++)
+        forward_give(pool, &giving, handles[at]);
+    if (giving.count > 0 || !giving.registered)
+        chunk_push(pool, &giving, giving.registered ? NULL : &after);
+    if (giving.registered) {
+        pthread_mutex_lock(&pool->lock);
+        for (uint32_t at = count; at > 0; at--)
+            backward_give(pool, &giving, handles[at - 1]);
+        kv_after_fill(pool, &after);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    kv_transit_end(pool, count);
+    kv_after_run(pool, &after);
+    if (giving.done == count)
+        return 0;
+    atomic_fetch_add_explicit(&pool->stale, count - giving.done, memory_order_relaxed);
+    return kv_fail(pool, -ESTALE, "a block was named more often than it has references");
+}
+
+int kv_release_one(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream)
+{
+    return cupool_kv_release(pool, &handle, 1, stream);
+}

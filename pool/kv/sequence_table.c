@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Block tables: one row a slot, kept on the host as blocks come and go, on the device by one copy
+ * of the rows from the first to the last that changed.
+ *
+ * The copy is from page-locked staging. A staging buffer is filled again only when its copy has
+ * run; there are several, so that steps may be submitted ahead.
+ */
+#include <string.h>
+
+#include "pool/kv/sequence_set.h"
+
+static int32_t null_number(const struct set_member *member)
+{
+    return member->pool->first > 0 ? 0 : -1;
+}
+
+void set_table_write(struct cupool_sequences *set, const struct sequence_slot *slot,
+                     uint32_t member, uint32_t from, uint32_t to)
+{
+    struct set_member *m = &set->members[member];
+    const cupool_kv_handle *handles = set_handles(set, slot, member);
+    uint32_t row = set_index(set, slot);
+    int32_t *numbers = m->table + (size_t)row * m->row_blocks;
+
+    if (from >= to)
+        return;
+    for (uint32_t at = from; at < to; at++)
+        numbers[at] = handles[at] != 0 ? (int32_t)cupool_kv_id(handles[at]) : null_number(m);
+    pthread_mutex_lock(&set->lock);
+    if (m->dirty_first == m->dirty_end) {
+        m->dirty_first = row;
+        m->dirty_end = row + 1;
+    }
+    m->dirty_first = row < m->dirty_first ? row : m->dirty_first;
+    m->dirty_end = row + 1 > m->dirty_end ? row + 1 : m->dirty_end;
+    pthread_mutex_unlock(&set->lock);
+}
+
+static size_t table_bytes(const struct cupool_sequences *set, const struct set_member *member)
+{
+    return (size_t)set->config.sequences * member->row_blocks * sizeof(*member->table);
+}
+
+int set_tables_init(struct cupool_sequences *set, struct set_member *member)
+{
+    struct kv_backend *backend = &member->pool->backend;
+    size_t bytes = table_bytes(set, member);
+    int rc = backend->memory_allocate(backend->state, bytes, &member->device_table);
+
+    if (rc == 0)
+        rc = backend->memory_fill(backend->state, member->device_table, bytes, KV_STREAM_NONE);
+    for (unsigned at = 0; at < SET_STAGING && rc == 0; at++)
+        rc = backend->host_allocate(backend->state, bytes, (void **)&member->staging[at]);
+    member->dirty_first = 0;
+    member->dirty_end = set->config.sequences;
+    return rc;
+}
+
+void set_tables_done(struct cupool_sequences *set, struct set_member *member)
+{
+    if (member->pool == NULL || member->pool->gone)
+        return;
+    struct kv_backend *backend = &member->pool->backend;
+    for (unsigned at = 0; at < SET_STAGING; at++) {
+        if (member->staging_busy[at])
+            backend->fence_release(backend->state, member->staging_fence[at]);
+        if (member->staging[at] != NULL)
+            backend->host_free(backend->state, member->staging[at]);
+    }
+    if (member->device_table != 0)
+        backend->memory_free(backend->state, member->device_table, table_bytes(set, member));
+}
+
+int cupool_sequence_table(struct cupool_sequences *set, cupool_sequence sequence, uint32_t member,
+                          const int32_t **ret_table, uint32_t *ret_blocks)
+{
+    int rc;
+    const struct sequence_slot *slot = set_slot(set, sequence, &rc);
+
+    if (slot == NULL)
+        return rc;
+    if (member >= set->member_count)
+        return set_fail(set, -EINVAL, "no such pool in the set");
+    *ret_table = set->members[member].table +
+                 (size_t)set_index(set, slot) * set->members[member].row_blocks;
+    *ret_blocks = slot->blocks[member];
+    return 0;
+}
+
+int cupool_sequence_place(struct cupool_sequences *set, cupool_sequence sequence, uint32_t member,
+                          uint32_t position, cupool_kv_handle *ret_handle, uint32_t *ret_offset)
+{
+    int rc;
+    const struct sequence_slot *slot = set_slot(set, sequence, &rc);
+
+    if (slot == NULL)
+        return rc;
+    if (member >= set->member_count || position >= slot->length)
+        return set_fail(set, -EINVAL, "no such pool in the set, or no such token");
+    *ret_handle = set_handles(set, slot, member)[position / set->members[member].block_tokens];
+    *ret_offset = position % set->members[member].block_tokens;
+    return 0;
+}
+
+/* A staging buffer whose copy has run. */
+static int staging_take(struct set_member *member, unsigned *ret_at)
+{
+    struct kv_backend *backend = &member->pool->backend;
+
+    for (unsigned at = 0; at < SET_STAGING; at++) {
+        if (member->staging_busy[at] &&
+            backend->fence_query(backend->state, member->staging_fence[at]) == 1) {
+            backend->fence_release(backend->state, member->staging_fence[at]);
+            member->staging_busy[at] = false;
+        }
+        if (!member->staging_busy[at]) {
+            *ret_at = at;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+static int table_copy(struct set_member *m, unsigned staging, cupool_stream stream)
+{
+    struct kv_backend *backend = &m->pool->backend;
+    size_t offset = (size_t)m->dirty_first * m->row_blocks;
+    size_t count = (size_t)(m->dirty_end - m->dirty_first) * m->row_blocks;
+
+    memcpy(m->staging[staging], m->table + offset, count * sizeof(*m->table));
+    int rc = backend->memory_copy(backend->state, m->device_table + offset * sizeof(*m->table),
+                                  (uintptr_t)m->staging[staging], count * sizeof(*m->table),
+                                  stream);
+    if (rc == 0 && stream != CUPOOL_STREAM_NONE && backend->fence_record != NULL) {
+        rc = backend->fence_record(backend->state, stream, &m->staging_fence[staging]);
+        m->staging_busy[staging] = rc == 0;
+    }
+    return rc;
+}
+
+int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupool_stream stream,
+                            const int32_t **ret_tables, uint32_t *ret_row_blocks)
+{
+    struct set_member *m = &set->members[member];
+    unsigned staging;
+    int rc = 0;
+
+    if (member >= set->member_count)
+        return set_fail(set, -EINVAL, "no such pool in the set");
+    pthread_mutex_lock(&set->lock);
+    if (m->dirty_first < m->dirty_end) {
+        rc = staging_take(m, &staging);
+        if (rc == 0)
+            rc = table_copy(m, staging, stream);
+        if (rc == 0) {
+            m->dirty_first = m->dirty_end = 0;
+            set->stats.table_copies++;
+        }
+    }
+    pthread_mutex_unlock(&set->lock);
+    if (rc < 0)
+        return set_fail(set, rc, "the tables could not be copied, or all copies are under way");
+    if (ret_tables != NULL)
+        *ret_tables = (const int32_t *)(uintptr_t)m->device_table;
+    if (ret_row_blocks != NULL)
+        *ret_row_blocks = m->row_blocks;
+    return 0;
+}

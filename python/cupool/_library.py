@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""The library and the types of its binary interface (include/cupool/*.h)."""
+
+import ctypes
+import os
+import pathlib
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t,
+                    c_uint, c_uint8, c_uint32, c_uint64, c_void_p)
+
+NAME = "libcupool-engine.so.0"
+
+PRESSURE_CALLBACK = CFUNCTYPE(None, c_void_p, c_int, c_double)
+CLOCK = CFUNCTYPE(c_uint64, c_void_p)
+
+
+class Hash(Structure):
+    _fields_ = [("bytes", c_uint8 * 32)]
+
+
+class DeviceStatistics(Structure):
+    _fields_ = [("kind", c_int), ("index", c_int), ("preloaded", c_int),
+                *[(name, c_uint64) for name in ("free_bytes", "total_bytes", "allocations", "frees",
+                                                "current_bytes", "peak_bytes")]]
+
+
+class MemoryStatistics(Structure):
+    _fields_ = [*[(name, c_uint64) for name in
+                  ("current_bytes", "peak_bytes", "reserved_bytes", "cached_bytes", "largest_free_bytes",
+                   "allocations", "frees", "failures", "hits", "misses", "stream_hits", "trims",
+                   "trimmed_bytes")],
+                *[(name, c_double) for name in ("hit_rate", "utilization", "fragmentation",
+                                                "pressure")]]
+
+
+class Thresholds(Structure):
+    _fields_ = [("normal", c_double), ("aggressive", c_double), ("hysteresis", c_double)]
+
+
+class Media(Structure):
+    _fields_ = [("digest", c_uint8 * 32), ("offset", c_int64), ("tokens", c_uint32)]
+
+
+class Scope(Structure):
+    _fields_ = [("salt", c_char_p), ("salt_bytes", c_size_t), ("adapter", c_char_p),
+                ("adapter_generation", c_uint64), ("media", POINTER(Media)), ("media_count", c_size_t)]
+
+
+class Identity(Structure):
+    _fields_ = [("method", c_int), ("block_tokens", c_uint32), ("secret", c_uint64)]
+
+
+class Custom(Structure):
+    _fields_ = [("state", c_void_p), ("rank", c_void_p), ("may_evict", c_void_p)]
+
+
+class KVConfig(Structure):
+    _fields_ = [*[(name, c_uint32) for name in ("blocks", "max_blocks", "block_tokens", "layers",
+                                                "kv_heads", "head_dim")],
+                *[(name, c_int) for name in ("key_type", "value_type", "layout", "order", "null_block",
+                                             "clear", "elastic")],
+                ("page_bytes", c_size_t), ("idle_pages", c_uint32), ("caching", c_int),
+                ("policy", c_int), ("custom", Custom),
+                *[(name, c_uint32) for name in ("events", "window", "requests", "group", "tier")],
+                ("clock_ns", CLOCK), ("clock_state", c_void_p)]
+
+
+class KVGeometry(Structure):
+    _fields_ = [*[(name, c_uint64) for name in
+                  ("block_bytes", "layer_bytes", "key_bytes", "value_bytes", "block_stride",
+                   "layer_stride", "key_token_stride", "key_head_stride", "value_token_stride",
+                   "value_head_stride")], ("base", c_void_p)]
+
+
+class KVStatistics(Structure):
+    _fields_ = [*[(name, c_uint64) for name in
+                  ("total", "free", "mutable_blocks", "complete", "active", "inactive", "pinned",
+                   "draining", "available", "peak_used")],
+                *[(name, c_double) for name in ("usage", "occupied", "hit_rate")],
+                *[(name, c_uint64) for name in
+                  ("queries", "hits", "matches", "allocations", "allocation_calls", "failures", "waits",
+                   "evictions", "registrations", "duplicates", "collisions", "released", "stale",
+                   "copies", "events", "events_dropped", "pages_mapped", "page_bytes", "overflow",
+                   "metadata_bytes")]]
+
+
+class KVEvent(Structure):
+    _fields_ = [("sequence", c_uint64), ("kind", c_int),
+                *[(name, c_uint32) for name in ("group", "tier", "block_tokens", "count", "first")],
+                ("has_parent", c_int), ("parent", Hash)]
+
+
+class KVBlock(Structure):
+    _fields_ = [("handle", c_uint64), ("id", c_uint32), ("state", c_int),
+                *[(name, c_uint32) for name in ("references", "priority", "hits", "tokens")],
+                ("last_use_ns", c_uint64), ("pinned", c_int), ("hash", Hash)]
+
+
+class Member(Structure):
+    _fields_ = [("pool", c_void_p), ("window", c_uint32)]
+
+
+class SequencesConfig(Structure):
+    _fields_ = [("sequences", c_uint32), ("max_tokens", c_uint32), ("method", c_int),
+                ("secret", c_uint64), ("duplicates", c_int), ("partial", c_int)]
+
+
+_P, _U32, _U64, _I = c_void_p, c_uint32, c_uint64, c_int
+_HANDLES, _HASHES = POINTER(c_uint64), POINTER(Hash)
+
+# name: result, arguments
+FUNCTIONS = {
+    "engine_version": (c_char_p,),
+    "device_open": (_I, _I, POINTER(_P)),
+    "device_host": (_I, POINTER(_P)),
+    "device_close": (None, _P),
+    "device_error": (c_char_p, _P),
+    "device_stats": (_I, _P, POINTER(DeviceStatistics)),
+    "device_stream_create": (_I, _P, POINTER(_P)),
+    "device_stream_destroy": (_I, _P, _P),
+    "device_wait": (_I, _P, _P),
+    "device_copy": (_I, _P, _P, _P, c_size_t, _P),
+    "device_fill": (_I, _P, _P, c_uint8, c_size_t, _P),
+    "memory_allocate": (_I, _P, c_size_t, _P, POINTER(_P)),
+    "memory_free": (_I, _P, _P, _P),
+    "memory_trim": (_I, _P, c_size_t, POINTER(c_size_t)),
+    "memory_defragment": (_I, _P, POINTER(c_size_t)),
+    "memory_stats": (_I, _P, POINTER(MemoryStatistics)),
+    "kv_identity_root": (_I, POINTER(Identity), POINTER(Scope), _HASHES),
+    "kv_identity_blocks": (_I, POINTER(Identity), POINTER(Scope), _HASHES, POINTER(c_int32), _U64,
+                           c_size_t, _HASHES),
+    "kv_config_init": (None, POINTER(KVConfig)),
+    "kv_create": (_I, _P, POINTER(KVConfig), POINTER(_P)),
+    "kv_destroy": (None, _P),
+    "kv_error": (c_char_p, _P),
+    "kv_strides": (None, _P, POINTER(KVGeometry)),
+    "kv_allocate": (_I, _P, _U32, _P, _HANDLES),
+    "kv_allocate_async": (_I, _P, _U32, _P, _U64, _HANDLES, _P, _P, POINTER(c_uint64)),
+    "kv_ticket_result": (_I, _P, _U64),
+    "kv_cancel": (_I, _P, _U64),
+    "kv_poll": (_I, _P),
+    "kv_event_fd": (_I, _P, POINTER(_I)),
+    "kv_retain": (_I, _P, _HANDLES, _U32),
+    "kv_release": (_I, _P, _HANDLES, _U32, _P),
+    "kv_memory": (_I, _P, _U64, _U32, _I, POINTER(_P), POINTER(c_size_t)),
+    "kv_describe": (_I, _P, _U64, POINTER(KVBlock)),
+    "kv_complete": (_I, _P, _HANDLES, _U32),
+    "kv_register": (_I, _P, _HANDLES, _HASHES, _U32, _HASHES, _I, _P, _HANDLES),
+    "kv_match": (_I, _P, _HASHES, _U32, _HANDLES, POINTER(_U32)),
+    "kv_match_scattered": (_I, _P, _HASHES, _U32, _HANDLES, POINTER(_U32)),
+    "kv_peek": (_I, _P, _HASHES, _U32, POINTER(_U32)),
+    "kv_make_writable": (_I, _P, _U64, _P, POINTER(c_uint64)),
+    "kv_set_priority": (_I, _P, _HANDLES, _U32, _U32, _U64),
+    "kv_pin": (_I, _P, _HANDLES, _U32),
+    "kv_unpin": (_I, _P, _HASHES, _U32),
+    "kv_evict": (_I, _P, _I, _U32, POINTER(_U32)),
+    "kv_forget": (_I, _P, _HASHES, _U32, POINTER(_U32)),
+    "kv_trim": (_I, _P, _U32, POINTER(_U32)),
+    "kv_resize": (_I, _P, _U32, POINTER(_U32)),
+    "kv_reset": (_I, _P, POINTER(_U32)),
+    "kv_pressure": (_I, _P, POINTER(Thresholds), PRESSURE_CALLBACK, _P),
+    "kv_events_poll": (_I, _P, POINTER(KVEvent), _U32, _HASHES, _U32, POINTER(_U32), POINTER(c_uint64)),
+    "kv_stats": (_I, _P, POINTER(KVStatistics)),
+    "kv_stats_window": (_I, _P, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_double)),
+    "kv_check": (_I, _P, c_char_p, c_size_t),
+    "sequences_config_init": (None, POINTER(SequencesConfig)),
+    "sequences_create": (_I, POINTER(Member), _U32, POINTER(SequencesConfig), POINTER(_P)),
+    "sequences_destroy": (None, _P),
+    "sequences_error": (c_char_p, _P),
+    "sequence_create": (_I, _P, POINTER(Scope), c_uint, POINTER(c_uint64)),
+    "sequence_match": (_I, _P, _U64, POINTER(c_int32), _U32, _P, POINTER(_U32)),
+    "sequence_append": (_I, _P, _U64, POINTER(c_int32), _U32, _P),
+    "sequence_commit": (_I, _P, _U64, _P),
+    "sequence_fork": (_I, _P, _U64, _P, POINTER(c_uint64)),
+    "sequence_truncate": (_I, _P, _U64, _U32, _P),
+    "sequence_slide": (_I, _P, _U64, _U32, _P),
+    "sequence_remove": (_I, _P, _U64, _P),
+    "sequence_length": (_I, _P, _U64, POINTER(_U32)),
+    "sequence_table": (_I, _P, _U64, _U32, POINTER(POINTER(c_int32)), POINTER(_U32)),
+    "sequence_place": (_I, _P, _U64, _U32, _U32, POINTER(c_uint64), POINTER(_U32)),
+    "sequences_tables": (_I, _P, _U32, _P, POINTER(_P), POINTER(_U32)),
+}
+
+
+def _candidates():
+    named = os.environ.get("CUPOOL_ENGINE")
+    if named:
+        yield named
+        return
+    yield str(pathlib.Path(__file__).with_name(NAME))
+    yield NAME
+
+
+def _load():
+    problems = []
+    for path in _candidates():
+        try:
+            return ctypes.CDLL(path)
+        except OSError as error:
+            problems.append(str(error))
+    raise ImportError(f"{NAME} was not found; install it or set CUPOOL_ENGINE: " + "; ".join(problems))
+
+
+class _Functions:
+    """The functions without their prefix, found when the first one is used."""
+
+    def __getattr__(self, name):
+        library = self.__dict__.get("library") or _load()
+        self.__dict__["library"] = library
+        result, *arguments = FUNCTIONS[name]
+        function = getattr(library, "cupool_" + name)
+        function.restype, function.argtypes = result, arguments
+        self.__dict__[name] = function
+        return function
+
+
+api = _Functions()

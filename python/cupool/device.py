@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Devices and their memory."""
+
+import ctypes
+from dataclasses import dataclass
+from typing import Optional
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+
+#: No device work is involved.
+STREAM_NONE: int = ctypes.c_void_p(-1).value or 0
+
+
+def version() -> str:
+    """Version of the library."""
+    return api.engine_version().decode()
+
+
+def figures(kind, structure):
+    """A statistics structure as the dataclass of the same fields."""
+    return kind(**{name: getattr(structure, name) for name, *_ in structure._fields_})
+
+
+@dataclass(frozen=True)
+class DeviceStats:
+    kind: int
+    index: int
+    preloaded: int
+    free_bytes: int
+    total_bytes: int
+    allocations: int
+    frees: int
+    current_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryStats:
+    current_bytes: int
+    peak_bytes: int
+    reserved_bytes: int
+    cached_bytes: int
+    largest_free_bytes: int
+    allocations: int
+    frees: int
+    failures: int
+    hits: int
+    misses: int
+    stream_hits: int
+    trims: int
+    trimmed_bytes: int
+    hit_rate: float
+    utilization: float
+    fragmentation: float
+    pressure: float
+
+
+class Device:
+    """A GPU, or host memory with the same interface. Close it after everything on it."""
+
+    def __init__(self, handle: int):
+        self._handle: Optional[int] = handle
+
+    @classmethod
+    def gpu(cls, index: int = 0) -> "Device":
+        handle = ctypes.c_void_p()
+        check(api.device_open(index, ctypes.byref(handle)), f"GPU {index} cannot be opened")
+        return cls(handle.value or 0)
+
+    @classmethod
+    def host(cls) -> "Device":
+        handle = ctypes.c_void_p()
+        check(api.device_host(ctypes.byref(handle)))
+        return cls(handle.value or 0)
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the device is closed")
+        return self._handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            api.device_close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+    def _check(self, result: int) -> int:
+        return check(result, api.device_error(self.handle).decode() if result < 0 else "")
+
+    def stats(self) -> DeviceStats:
+        stats = lib.DeviceStatistics()
+        self._check(api.device_stats(self.handle, ctypes.byref(stats)))
+        return figures(DeviceStats, stats)
+
+    def stream(self) -> Optional[int]:
+        stream = ctypes.c_void_p()
+        self._check(api.device_stream_create(self.handle, ctypes.byref(stream)))
+        return stream.value
+
+    def stream_destroy(self, stream: Optional[int]) -> None:
+        self._check(api.device_stream_destroy(self.handle, stream))
+
+    def wait(self, stream: Optional[int] = STREAM_NONE) -> None:
+        self._check(api.device_wait(self.handle, stream))
+
+    def write(self, address: int, data: bytes, stream: Optional[int] = STREAM_NONE) -> None:
+        """Copies to the device; with a stream the data must live until its work is done."""
+        self._check(api.device_copy(self.handle, address, ctypes.cast(data, ctypes.c_void_p),
+                                    len(data), stream))
+
+    def read(self, address: int, count: int) -> bytes:
+        data = ctypes.create_string_buffer(count)
+        self._check(api.device_copy(self.handle, data, address, count, STREAM_NONE))
+        return data.raw
+
+    def fill(self, address: int, value: int, count: int, stream: Optional[int] = STREAM_NONE) -> None:
+        self._check(api.device_fill(self.handle, address, value, count, stream))
+
+    def allocate(self, count: int, stream: Optional[int] = STREAM_NONE) -> int:
+        memory = ctypes.c_void_p()
+        self._check(api.memory_allocate(self.handle, count, stream, ctypes.byref(memory)))
+        return memory.value or 0
+
+    def free(self, address: int, stream: Optional[int] = STREAM_NONE) -> None:
+        self._check(api.memory_free(self.handle, address, stream))
+
+    def memory_stats(self) -> MemoryStats:
+        stats = lib.MemoryStatistics()
+        self._check(api.memory_stats(self.handle, ctypes.byref(stats)))
+        return figures(MemoryStats, stats)
+
+    def trim(self, keep: int = 0) -> int:
+        """Gives cached memory back; returns the bytes."""
+        returned = ctypes.c_size_t()
+        self._check(api.memory_trim(self.handle, keep, ctypes.byref(returned)))
+        return returned.value
+
+    def defragment(self) -> int:
+        gained = ctypes.c_size_t()
+        self._check(api.memory_defragment(self.handle, ctypes.byref(gained)))
+        return gained.value

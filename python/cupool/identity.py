@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Keys of blocks: what their content depends on."""
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+
+SHA256, XXH3 = 0, 1
+
+
+@dataclass(frozen=True)
+class Media:
+    """An image or sound: `tokens` placeholders from token `offset` of the sequence."""
+
+    digest: bytes
+    offset: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Scope:
+    salt: bytes = b""
+    adapter: Optional[str] = None
+    adapter_generation: int = 0
+    media: Sequence[Media] = field(default_factory=tuple)
+
+    def structure(self) -> lib.Scope:
+        items = (lib.Media * max(1, len(self.media)))()
+        for item, media in zip(items, self.media):
+            if len(media.digest) != 32:
+                raise ValueError("a digest has 32 bytes")
+            item.digest[:] = media.digest
+            item.offset, item.tokens = media.offset, media.tokens
+        return lib.Scope(salt=self.salt, salt_bytes=len(self.salt),
+                         adapter=self.adapter.encode() if self.adapter is not None else None,
+                         adapter_generation=self.adapter_generation, media=items,
+                         media_count=len(self.media))
+
+
+def to_hashes(keys: Sequence[bytes]) -> ctypes.Array:
+    if any(len(key) != 32 for key in keys):
+        raise ValueError("a key has 32 bytes")
+    return (lib.Hash * max(1, len(keys))).from_buffer_copy(b"".join(keys) or bytes(32))
+
+
+@dataclass(frozen=True)
+class Identity:
+    block_tokens: int = 16
+    method: int = SHA256
+    secret: int = 0
+
+    def _structure(self) -> lib.Identity:
+        return lib.Identity(self.method, self.block_tokens, self.secret)
+
+    def root(self, scope: Scope = Scope()) -> bytes:
+        root = lib.Hash()
+        check(api.kv_identity_root(self._structure(), scope.structure(), root))
+        return bytes(root.bytes)
+
+    def keys(self, tokens: Sequence[int], scope: Scope = Scope(),
+             parent: Optional[bytes] = None, first: int = 0) -> List[bytes]:
+        """Keys of the whole blocks of `tokens`, of which the first is number `first`."""
+        count = len(tokens) // self.block_tokens
+        before = to_hashes([self.root(scope) if parent is None else parent])
+        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        out = (lib.Hash * max(1, count))()
+        check(api.kv_identity_blocks(self._structure(), scope.structure(), before, values, first,
+                                     count, out))
+        return [bytes(key.bytes) for key in out[:count]]

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""The KV block pool."""
+
+import ctypes
+import enum
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence, Tuple
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+from .device import STREAM_NONE, Device, figures
+from .identity import to_hashes
+
+
+class Type(enum.IntEnum):
+    F16, BF16, F32, F8_E4M3, F8_E5M2, I8 = range(6)
+
+
+class Layout(enum.IntEnum):
+    BLOCKS_FIRST, LAYERS_FIRST = range(2)
+
+
+class Order(enum.IntEnum):
+    HND, NHD = range(2)
+
+
+class Policy(enum.IntEnum):
+    LRU, PRIORITY = range(2)
+
+
+class State(enum.IntEnum):
+    FREE, MUTABLE, COMPLETE, ACTIVE, INACTIVE, NULL, RETIRED = range(7)
+
+
+class Evict(enum.IntEnum):
+    NORMAL, AGGRESSIVE = range(2)
+
+
+class Duplicates(enum.IntEnum):
+    KEEP_BOTH, ANSWER_FIRST = range(2)
+
+
+class Pressure(enum.IntEnum):
+    NONE, NORMAL, AGGRESSIVE = range(3)
+
+
+@dataclass(frozen=True)
+class KVStats:
+    total: int
+    free: int
+    mutable_blocks: int
+    complete: int
+    active: int
+    inactive: int
+    pinned: int
+    draining: int
+    available: int
+    peak_used: int
+    usage: float
+    occupied: float
+    hit_rate: float
+    queries: int
+    hits: int
+    matches: int
+    allocations: int
+    allocation_calls: int
+    failures: int
+    waits: int
+    evictions: int
+    registrations: int
+    duplicates: int
+    collisions: int
+    released: int
+    stale: int
+    copies: int
+    events: int
+    events_dropped: int
+    pages_mapped: int
+    page_bytes: int
+    overflow: int
+    metadata_bytes: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """kind is "stored", "removed" or "cleared"."""
+
+    sequence: int
+    kind: str
+    group: int
+    tier: int
+    block_tokens: int
+    hashes: Tuple[bytes, ...]
+    parent: Optional[bytes]
+
+
+_EVENT_KINDS = ("stored", "removed", "cleared")
+
+
+def _handles(values: Sequence[int]) -> ctypes.Array:
+    return (ctypes.c_uint64 * max(1, len(values)))(*values)
+
+
+class KVPool:
+    """A pool of KV blocks; handles are numbers. Every argument is a field of cupool_kv_config."""
+
+    def __init__(self, device: Device, blocks: int, **settings: int):
+        config = lib.KVConfig()
+        api.kv_config_init(ctypes.byref(config))
+        config.blocks = blocks
+        names = {name for name, *_ in lib.KVConfig._fields_} - {"custom", "clock_ns", "clock_state"}
+        for name, value in settings.items():
+            if name not in names:
+                raise TypeError(f"KVPool has no argument {name!r}")
+            setattr(config, name, value)
+        handle = ctypes.c_void_p()
+        check(api.kv_create(device.handle, ctypes.byref(config), ctypes.byref(handle)),
+              "the pool could not be made")
+        self.device = device
+        self.block_tokens: int = config.block_tokens
+        self._handle: Optional[int] = handle.value
+        self._callback = lib.PRESSURE_CALLBACK()
+        self._waiting: dict = {}
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the pool is closed")
+        return self._handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            api.kv_destroy(self._handle)
+            self._handle = None
+            self._waiting.clear()
+
+    def __enter__(self) -> "KVPool":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+    def _check(self, result: int) -> int:
+        return check(result, api.kv_error(self.handle).decode() if result < 0 else "")
+
+    def allocate(self, count: int, stream: Optional[int] = STREAM_NONE) -> List[int]:
+        """All or none; OutOfBlocks if there are not that many."""
+        handles = _handles([0] * count)
+        self._check(api.kv_allocate(self.handle, count, stream, handles))
+        return list(handles[:count])
+
+    def allocate_later(self, count: int, deadline_ns: int = 0,
+                       stream: Optional[int] = STREAM_NONE) -> int:
+        """A ticket for blocks when room comes; see result()."""
+        handles, ticket = _handles([0] * count), ctypes.c_uint64()
+        self._check(api.kv_allocate_async(self.handle, count, stream, deadline_ns, handles, None, None,
+                                          ctypes.byref(ticket)))
+        self._waiting[ticket.value] = (handles, count)
+        return ticket.value
+
+    def result(self, ticket: int) -> Optional[List[int]]:
+        """The blocks of a ticket; None while it waits."""
+        answer = api.kv_ticket_result(self.handle, ticket)
+        if answer == -115:  # EINPROGRESS
+            return None
+        handles, count = self._waiting.pop(ticket, (None, 0))
+        self._check(answer)
+        return list(handles[:count]) if handles is not None else None
+
+    def cancel(self, ticket: int) -> None:
+        self._check(api.kv_cancel(self.handle, ticket))
+        api.kv_ticket_result(self.handle, ticket)
+        self._waiting.pop(ticket, None)
+
+    def poll(self) -> int:
+        return self._check(api.kv_poll(self.handle))
+
+    def event_fd(self) -> int:
+        """A descriptor that becomes readable when a ticket is through."""
+        descriptor = ctypes.c_int()
+        self._check(api.kv_event_fd(self.handle, ctypes.byref(descriptor)))
+        return descriptor.value
+
+    def retain(self, handles: Sequence[int]) -> None:
+        self._check(api.kv_retain(self.handle, _handles(handles), len(handles)))
+
+    def release(self, handles: Sequence[int], stream: Optional[int] = STREAM_NONE) -> None:
+        self._check(api.kv_release(self.handle, _handles(handles), len(handles), stream))
+
+    def memory(self, handle: int, layer: int, value: bool = False) -> Tuple[int, int]:
+        """Address and bytes of a layer's keys or values."""
+        memory, size = ctypes.c_void_p(), ctypes.c_size_t()
+        self._check(api.kv_memory(self.handle, handle, layer, int(value), ctypes.byref(memory),
+                                  ctypes.byref(size)))
+        return memory.value or 0, size.value
+
+    def state(self, handle: int) -> State:
+        block = lib.KVBlock()
+        self._check(api.kv_describe(self.handle, handle, ctypes.byref(block)))
+        return State(block.state)
+
+    def complete(self, handles: Sequence[int]) -> None:
+        self._check(api.kv_complete(self.handle, _handles(handles), len(handles)))
+
+    def register(self, handles: Sequence[int], keys: Sequence[bytes], parent: Optional[bytes] = None,
+                 duplicates: int = Duplicates.KEEP_BOTH,
+                 stream: Optional[int] = STREAM_NONE) -> List[int]:
+        """Gives complete blocks their keys; returns the handles to go on with."""
+        if len(keys) != len(handles):
+            raise ValueError("as many keys as handles")
+        out = _handles(handles)
+        before = to_hashes([parent]) if parent is not None else None
+        self._check(api.kv_register(self.handle, out, to_hashes(keys), len(handles), before, duplicates,
+                                    stream, out))
+        return list(out[:len(handles)])
+
+    def match(self, keys: Sequence[bytes]) -> List[int]:
+        """References to the blocks of the longest prefix that is here."""
+        handles, matched = _handles([0] * len(keys)), ctypes.c_uint32()
+        self._check(api.kv_match(self.handle, to_hashes(keys), len(keys), handles,
+                                 ctypes.byref(matched)))
+        return list(handles[:matched.value])
+
+    def match_scattered(self, keys: Sequence[bytes]) -> List[int]:
+        """One for each key, 0 where there is no block."""
+        handles, matched = _handles([0] * len(keys)), ctypes.c_uint32()
+        self._check(api.kv_match_scattered(self.handle, to_hashes(keys), len(keys), handles,
+                                           ctypes.byref(matched)))
+        return list(handles[:len(keys)])
+
+    def peek(self, keys: Sequence[bytes]) -> int:
+        matched = ctypes.c_uint32()
+        self._check(api.kv_peek(self.handle, to_hashes(keys), len(keys), ctypes.byref(matched)))
+        return matched.value
+
+    def make_writable(self, handle: int, stream: Optional[int] = STREAM_NONE) -> int:
+        out = ctypes.c_uint64()
+        self._check(api.kv_make_writable(self.handle, handle, stream, ctypes.byref(out)))
+        return out.value
+
+    def set_priority(self, handles: Sequence[int], priority: int, duration_ns: int = 0) -> None:
+        self._check(api.kv_set_priority(self.handle, _handles(handles), len(handles), priority,
+                                        duration_ns))
+
+    def pin(self, handles: Sequence[int]) -> None:
+        self._check(api.kv_pin(self.handle, _handles(handles), len(handles)))
+
+    def unpin(self, keys: Sequence[bytes]) -> None:
+        self._check(api.kv_unpin(self.handle, to_hashes(keys), len(keys)))
+
+    def _counted(self, function, *arguments) -> int:
+        count = ctypes.c_uint32()
+        self._check(function(self.handle, *arguments, ctypes.byref(count)))
+        return count.value
+
+    def evict(self, count: int, mode: int = Evict.NORMAL) -> int:
+        return self._counted(api.kv_evict, mode, count)
+
+    def forget(self, keys: Sequence[bytes]) -> int:
+        return self._counted(api.kv_forget, to_hashes(keys), len(keys))
+
+    def trim(self, keep: int = 0) -> int:
+        return self._counted(api.kv_trim, keep)
+
+    def resize(self, blocks: int) -> int:
+        return self._counted(api.kv_resize, blocks)
+
+    def reset(self) -> None:
+        self._counted(api.kv_reset)
+
+    def on_pressure(self, callback: Optional[Callable[[Pressure, float], None]], normal: float = 0.7,
+                    aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
+        """Calls back when the share of blocks in use crosses a threshold."""
+        self._callback = lib.PRESSURE_CALLBACK(
+            (lambda _, level, usage: callback(Pressure(level), usage)) if callback else 0)
+        self._check(api.kv_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis),
+                                    self._callback, None))
+
+    def events(self) -> List[Event]:
+        """What was stored and removed since the last call."""
+        taken: List[Event] = []
+        events, hashes = (lib.KVEvent * 64)(), (lib.Hash * 4096)()
+        count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
+        while True:
+            self._check(api.kv_events_poll(self.handle, events, 64, hashes, 4096, ctypes.byref(count),
+                                           ctypes.byref(dropped)))
+            for event in events[:count.value]:
+                keys = hashes[event.first:event.first + event.count]
+                taken.append(Event(event.sequence, _EVENT_KINDS[event.kind], event.group, event.tier,
+                                   event.block_tokens, tuple(bytes(key.bytes) for key in keys),
+                                   bytes(event.parent.bytes) if event.has_parent else None))
+            if count.value == 0:
+                return taken
+
+    def stats(self) -> KVStats:
+        stats = lib.KVStatistics()
+        self._check(api.kv_stats(self.handle, ctypes.byref(stats)))
+        return figures(KVStats, stats)
+
+    def window_hit_rate(self) -> float:
+        rate = ctypes.c_double()
+        self._check(api.kv_stats_window(self.handle, None, None, ctypes.byref(rate)))
+        return rate.value
+
+    def check(self) -> None:
+        """Raises if an invariant is broken, with its name."""
+        why = ctypes.create_string_buffer(160)
+        check(api.kv_check(self.handle, why, len(why)), why.value.decode())

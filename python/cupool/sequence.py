@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Sequences on KV pools."""
+
+import ctypes
+from typing import List, Optional, Sequence as Seq, Tuple
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+from .device import STREAM_NONE
+from .identity import Scope
+from .kv import KVPool
+
+
+class Sequences:
+    """A set of sequences over one pool, or over several with windows: [(pool, window), …]."""
+
+    def __init__(self, pools, sequences: int = 64, max_tokens: int = 4096, **settings: int):
+        members = [(pools, 0)] if isinstance(pools, KVPool) else list(pools)
+        array = (lib.Member * max(1, len(members)))(*[(pool.handle, window) for pool, window in members])
+        config = lib.SequencesConfig()
+        api.sequences_config_init(ctypes.byref(config))
+        config.sequences, config.max_tokens = sequences, max_tokens
+        for name, value in settings.items():
+            if name not in {"method", "secret", "duplicates", "partial"}:
+                raise TypeError(f"Sequences has no argument {name!r}")
+            setattr(config, name, value)
+        handle = ctypes.c_void_p()
+        check(api.sequences_create(array, len(members), ctypes.byref(config), ctypes.byref(handle)),
+              "the set could not be made")
+        self._pools = members
+        self._handle: Optional[int] = handle.value
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the set is closed")
+        return self._handle
+
+    def check(self, result: int) -> int:
+        return check(result, api.sequences_error(self.handle).decode() if result < 0 else "")
+
+    def close(self) -> None:
+        if self._handle is not None:
+            api.sequences_destroy(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> "Sequences":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+    def create(self, scope: Scope = Scope(), flags: int = 0) -> "Sequence":
+        name, structure = ctypes.c_uint64(), scope.structure()
+        self.check(api.sequence_create(self.handle, structure, flags, ctypes.byref(name)))
+        return Sequence(self, name.value, structure)
+
+    def tables(self, member: int = 0, stream: Optional[int] = STREAM_NONE) -> Tuple[int, int]:
+        """Address of the block tables on the device, and entries a row."""
+        tables, width = ctypes.c_void_p(), ctypes.c_uint32()
+        self.check(api.sequences_tables(self.handle, member, stream, ctypes.byref(tables),
+                                        ctypes.byref(width)))
+        return tables.value or 0, width.value
+
+
+class Sequence:
+    """One sequence; made by Sequences.create() or fork()."""
+
+    def __init__(self, owner: Sequences, name: int, scope: lib.Scope):
+        self._set, self._name, self._scope = owner, name, scope
+
+    @property
+    def row(self) -> int:
+        return self._name & 0xFFFFFFFF
+
+    def __len__(self) -> int:
+        length = ctypes.c_uint32()
+        self._set.check(api.sequence_length(self._set.handle, self._name, ctypes.byref(length)))
+        return length.value
+
+    def match(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> int:
+        matched = ctypes.c_uint32()
+        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        self._set.check(api.sequence_match(self._set.handle, self._name, values, len(tokens), stream,
+                                           ctypes.byref(matched)))
+        return matched.value
+
+    def append(self, tokens: Seq[int], stream: Optional[int] = STREAM_NONE) -> None:
+        values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        self._set.check(api.sequence_append(self._set.handle, self._name, values, len(tokens), stream))
+
+    def commit(self, stream: Optional[int] = STREAM_NONE) -> None:
+        self._set.check(api.sequence_commit(self._set.handle, self._name, stream))
+
+    def fork(self, stream: Optional[int] = STREAM_NONE) -> "Sequence":
+        child = ctypes.c_uint64()
+        self._set.check(api.sequence_fork(self._set.handle, self._name, stream, ctypes.byref(child)))
+        return Sequence(self._set, child.value, self._scope)
+
+    def truncate(self, tokens: int, stream: Optional[int] = STREAM_NONE) -> None:
+        self._set.check(api.sequence_truncate(self._set.handle, self._name, tokens, stream))
+
+    def slide(self, window: int = 0, stream: Optional[int] = STREAM_NONE) -> None:
+        self._set.check(api.sequence_slide(self._set.handle, self._name, window, stream))
+
+    def remove(self, stream: Optional[int] = STREAM_NONE) -> None:
+        self._set.check(api.sequence_remove(self._set.handle, self._name, stream))
+
+    def table(self, member: int = 0) -> List[int]:
+        table, blocks = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_uint32()
+        self._set.check(api.sequence_table(self._set.handle, self._name, member, ctypes.byref(table),
+                                           ctypes.byref(blocks)))
+        return table[:blocks.value]
+
+    def place(self, position: int, member: int = 0) -> Tuple[int, int]:
+        """Handle of a token's block, and the token's place in it."""
+        handle, offset = ctypes.c_uint64(), ctypes.c_uint32()
+        self._set.check(api.sequence_place(self._set.handle, self._name, member, position,
+                                           ctypes.byref(handle), ctypes.byref(offset)))
+        return handle.value, offset.value

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""The package on host memory: pytest finds the library by CUPOOL_ENGINE or beside the package."""
+
+import errno
+import hashlib
+import struct
+import threading
+
+import pytest
+
+import cupool
+
+
+@pytest.fixture(name="device")
+def device_fixture():
+    with cupool.Device.host() as device:
+        yield device
+
+
+@pytest.fixture(name="pool")
+def pool_fixture(device):
+    with cupool.KVPool(device, blocks=10, null_block=1, layers=2, kv_heads=2, head_dim=8,
+                       events=16) as pool:
+        yield pool
+        pool.check()
+
+
+def key(number):
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def test_blocks_are_taken_and_given_back(pool):
+    blocks = pool.allocate(10)
+    assert [block & 0xFFFFFFFF for block in blocks] == list(range(1, 11))
+    with pytest.raises(cupool.OutOfBlocks) as refused:
+        pool.allocate(1)
+    assert refused.value.errno == errno.ENOMEM and "not enough blocks" in str(refused.value)
+    pool.release(blocks)
+    with pytest.raises(cupool.StaleHandle):
+        pool.release(blocks)
+    assert pool.stats().free == 10
+
+
+def test_memory_is_real(device, pool):
+    (block,) = pool.allocate(1)
+    address, size = pool.memory(block, layer=1, value=True)
+    assert size == 16 * 2 * 8 * 2
+    device.write(address, bytes(range(256)))
+    assert device.read(address, 256) == bytes(range(256))
+    pool.release([block])
+
+
+def test_registered_blocks_are_matched(pool):
+    keys = [key(number) for number in range(3)]
+    blocks = pool.allocate(3)
+    assert pool.state(blocks[0]) == cupool.State.MUTABLE
+    pool.complete(blocks)
+    assert pool.register(blocks, keys) == blocks
+    pool.release(blocks)
+    assert pool.peek(keys + [key(9)]) == 3
+    matched = pool.match(keys + [key(9)])
+    assert len(matched) == 3
+    assert pool.match_scattered([key(9), keys[1]])[0] == 0
+    pool.release(matched + [matched[1]])
+    kinds = [(event.kind, event.hashes) for event in pool.events()]
+    assert kinds == [("stored", tuple(keys))]
+    pool.reset()
+    assert [event.kind for event in pool.events()] == ["cleared"]
+    assert pool.window_hit_rate() == pytest.approx(4 / 6)
+
+
+def test_keys_are_what_the_document_says():
+    identity = cupool.Identity(block_tokens=16)
+    tag = b"cupool kv block 1"
+    root = hashlib.sha256(struct.pack("<Q", len(tag)) + tag + struct.pack("<IIQB", 0, 16, 0, 0)).digest()
+    assert identity.root() == root
+    (block,) = identity.keys(range(16))
+    assert block == hashlib.sha256(root + struct.pack("<16i", *range(16))).digest()
+    other = cupool.Scope(salt=b"tenant", adapter="sql", adapter_generation=2,
+                         media=[cupool.Media(bytes(32), 3, 4)])
+    assert identity.keys(range(16), other) != [block]
+
+
+def test_a_ticket_waits_for_room(pool):
+    blocks = pool.allocate(10)
+    ticket = pool.allocate_later(3)
+    assert pool.result(ticket) is None
+    pool.release(blocks)
+    late = pool.result(ticket)
+    assert late is not None and len(late) == 3
+    pool.release(late)
+    assert pool.event_fd() >= 0
+    blocks = pool.allocate(10)
+    ticket = pool.allocate_later(3)
+    pool.cancel(ticket)
+    pool.release(blocks)
+    assert pool.stats().free == 10
+
+
+def test_pressure_calls_back(pool):
+    levels = []
+    pool.on_pressure(lambda level, usage: levels.append((level, round(usage, 1))))
+    blocks = pool.allocate(9)
+    pool.release(blocks)
+    pool.on_pressure(None)
+    pool.release(pool.allocate(10))
+    assert levels == [(cupool.Pressure.AGGRESSIVE, 0.9), (cupool.Pressure.NONE, 0.0)]
+
+
+def test_sequences_share_and_copy(pool):
+    with cupool.Sequences(pool, max_tokens=100) as sequences:
+        first = sequences.create()
+        first.append(range(40))
+        second = first.fork()
+        second.append([7])
+        assert first.table()[:2] == second.table()[:2] and first.table()[2] != second.table()[2]
+        first.commit()
+        third = sequences.create()
+        assert third.match(range(40)) == 32
+        assert len(third) == 32 and len(second) == 41
+        second.truncate(3)
+        assert len(second.table()) == 1
+        first.slide(10)
+        assert first.table()[0] == 0
+        for sequence in (first, second, third):
+            sequence.remove()
+        with pytest.raises(cupool.StaleHandle):
+            first.append([1])
+    assert pool.stats().available == 10
+
+
+def test_memory_of_a_device(device):
+    address = device.allocate(1000)
+    assert device.memory_stats().current_bytes == 1000
+    device.free(address)
+    with pytest.raises(cupool.CupoolError):
+        device.free(address)
+    assert device.memory_stats().frees == 1
+
+
+def test_threads_lose_nothing(pool):
+    def work():
+        for _ in range(300):
+            try:
+                pool.release(pool.allocate(3))
+            except cupool.OutOfBlocks:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pool.stats().free == 10
+
+
+def test_phases_do_nothing_without_the_preload():
+    with cupool.phase("load"):
+        cupool.step(1)
+        cupool.mark("here")
+
+
+def test_unknown_arguments_are_refused(device, pool):
+    with pytest.raises(TypeError):
+        cupool.KVPool(device, 4, colour=3)
+    with pytest.raises(TypeError):
+        cupool.Sequences(pool, colour=3)
+    with pytest.raises(cupool.CupoolError):
+        cupool.KVPool(device, 0)

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory is malloc's, so that a sanitizer sees what a pool does with it.
+ */
+#include "tests/unit/kv/fake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static int call(struct fake *fake)
+{
+    __atomic_add_fetch(&fake->calls, 1, __ATOMIC_RELAXED);
+    return fake->fail_at != 0 && fake->calls == fake->fail_at ? fake->fail_error : 0;
+}
+
+static int memory_allocate(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+    void *memory = rc == 0 ? aligned_alloc(256, (bytes + 255) / 256 * 256) : NULL;
+
+    if (memory == NULL)
+        return rc < 0 ? rc : -ENOMEM;
+    memset(memory, 0x5a, bytes);
+    fake->memory++;
+    *ret_address = (uintptr_t)memory;
+    return 0;
+}
+
+static void memory_free(void *state, uint64_t address, size_t bytes)
+{
+    ((struct fake *)state)->memory--;
+    free((void *)(uintptr_t)address);
+}
+
+static int memory_fill(void *state, uint64_t address, size_t bytes, kv_stream stream)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+
+    if (rc == 0) {
+        memset((void *)(uintptr_t)address, 0, bytes);
+        fake->fills++;
+    }
+    return rc;
+}
+
+static int memory_copy(void *state, uint64_t to, uint64_t from, size_t bytes, kv_stream stream)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+
+    if (rc == 0) {
+        memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes);
+        fake->copies++;
+    }
+    return rc;
+}
+
+static int host_allocate(void *state, size_t bytes, void **ret_memory)
+{
+    uint64_t address = 0;
+    int rc = memory_allocate(state, bytes, &address);
+
+    if (rc == 0)
+        *ret_memory = (void *)(uintptr_t)address;
+    return rc;
+}
+
+static void host_free(void *state, void *memory)
+{
+    memory_free(state, (uintptr_t)memory, 0);
+}
+
+static int fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+
+    if (rc == 0 && fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured)
+        rc = -EBUSY;
+    if (rc < 0)
+        return rc;
+    uint64_t fence = __atomic_add_fetch(&fake->serial, 1, __ATOMIC_RELAXED);
+    fake->streams[fence % FAKE_FENCES] = (uint8_t)((uintptr_t)stream % 8);
+    __atomic_add_fetch(&fake->live_fences, 1, __ATOMIC_RELAXED);
+    *ret_fence = fence;
+    return 0;
+}
+
+static int fence_query(void *state, uint64_t fence)
+{
+    struct fake *fake = state;
+
+    fake->errors += fence == 0 || fence > fake->serial;
+    return fence <= fake->passed[fake->streams[fence % FAKE_FENCES]];
+}
+
+static void fence_release(void *state, uint64_t fence)
+{
+    struct fake *fake = state;
+
+    __atomic_sub_fetch(&fake->live_fences, 1, __ATOMIC_RELAXED);
+    fake->errors += fence == 0 || fence > fake->serial || fake->live_fences < 0;
+}
+
+static int stream_wait(void *state, kv_stream stream, uint64_t fence)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+
+    fake->waits += rc == 0;
+    return rc;
+}
+
+static int range_reserve(void *state, size_t bytes, size_t *page_bytes, uint64_t *ret_address)
+{
+    int rc = call(state);
+
+    *page_bytes = *page_bytes == 0 ? 65536 : *page_bytes;
+    bytes = (bytes + *page_bytes - 1) / *page_bytes * *page_bytes;
+    void *memory = rc == 0 ? mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                           : MAP_FAILED;
+    if (memory == MAP_FAILED)
+        return rc < 0 ? rc : -ENOMEM;
+    *ret_address = (uintptr_t)memory;
+    return 0;
+}
+
+static void range_release(void *state, uint64_t address, size_t bytes)
+{
+    munmap((void *)(uintptr_t)address, bytes);
+}
+
+static int page_map(void *state, uint64_t address, size_t bytes, uint64_t *ret_page)
+{
+    struct fake *fake = state;
+    int rc = call(fake);
+
+    if (rc == 0 && mprotect((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE) != 0)
+        rc = -ENOMEM;
+    if (rc == 0) {
+        __atomic_add_fetch(&fake->pages, 1, __ATOMIC_RELAXED);
+        *ret_page = address;
+    }
+    return rc;
+}
+
+static void page_unmap(void *state, uint64_t address, size_t bytes, uint64_t page)
+{
+    struct fake *fake = state;
+
+    fake->errors += page != address;
+    __atomic_sub_fetch(&fake->pages, 1, __ATOMIC_RELAXED);
+    madvise((void *)(uintptr_t)address, bytes, MADV_DONTNEED);
+    mprotect((void *)(uintptr_t)address, bytes, PROT_NONE);
+}
+
+static uint64_t clock_ns(void *state)
+{
+    return __atomic_load_n(&((struct fake *)state)->clock_ns, __ATOMIC_RELAXED);
+}
+
+struct kv_backend fake_backend(struct fake *fake)
+{
+    return (struct kv_backend){
+        .state = fake,
+        .memory_allocate = memory_allocate,
+        .memory_free = memory_free,
+        .memory_fill = memory_fill,
+        .memory_copy = memory_copy,
+        .host_allocate = host_allocate,
+        .host_free = host_free,
+        .fence_record = fence_record,
+        .fence_query = fence_query,
+        .fence_release = fence_release,
+        .stream_wait = stream_wait,
+        .range_reserve = range_reserve,
+        .range_release = range_release,
+        .page_map = page_map,
+        .page_unmap = page_unmap,
+        .clock_ns = clock_ns,
+        .outlives_fork = 1,
+    };
+}
+
+void fake_pass(struct fake *fake, unsigned stream)
+{
+    fake->passed[stream % 8] = fake->serial;
+}
+
+static uint64_t heap_at, heap_count;
+
+static int refuse(size_t bytes)
+{
+    return ++heap_count == heap_at;
+}
+
+void heap_fail_at(uint64_t at)
+{
+    heap_at = at;
+    heap_count = 0;
+    kv_heap_refuse = refuse;
+}
+
+uint64_t heap_asked(void)
+{
+    return heap_count;
+}
