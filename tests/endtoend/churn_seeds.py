@@ -4,12 +4,9 @@ it, in each mode of reuse that is safe. --runs is the number of runs in each mod
 with 1000.
 """
 
-import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
-
-import preload  # noqa: E402
+import preload
 
 SAFE = ("deferred", "sync")
 SHAPE = ("--threads", "8", "--streams", "6", "--devices", "2")
