@@ -6,7 +6,7 @@
 #include "door.h"
 #include "program.h"
 
-#define CHECK(call)                                                                                \
+#define KEEPS(call)                                                                                \
     do {                                                                                           \
         errno = 77;                                                                                \
         (void)(call);                                                                              \
@@ -20,15 +20,15 @@ int program_error_number(const char *self, const char *door, const char *argumen
     size_t free_bytes, total;
     door_start();
     door_free(NULL);
-    CHECK(door_allocate(&pointer, 1000));
-    CHECK(door_memory_info(&free_bytes, &total));
-    CHECK(door_free(pointer));
-    CHECK(door_free(pointer));
-    CHECK(door_allocate(&pointer, 50 << 20));
-    CHECK(door_free(pointer));
-    CHECK(door_allocate(&pointer, (size_t)1 << 60));
-    CHECK(door_host_allocate(&pinned, 1000));
-    CHECK(door_host_free(pinned));
+    KEEPS(door_allocate(&pointer, 1000));
+    KEEPS(door_memory_info(&free_bytes, &total));
+    KEEPS(door_free(pointer));
+    KEEPS(door_free(pointer));
+    KEEPS(door_allocate(&pointer, 50 << 20));
+    KEEPS(door_free(pointer));
+    KEEPS(door_allocate(&pointer, (size_t)1 << 60));
+    KEEPS(door_host_allocate(&pinned, 1000));
+    KEEPS(door_host_free(pinned));
     printf("done\n");
     return 0;
 }
