@@ -45,7 +45,7 @@ void pools_trim_all(struct device *device);
 /** cuMemFree of a stream-ordered allocation, after the device is idle. */
 void pool_free_now(struct allocation *allocation);
 
-/** Tells the observer of the pool itself. */
+/** Reports an event of the pool itself to the observer. */
 void pool_observe(enum observer_kind kind, CUmemoryPool pool, uint64_t keep_bytes);
 void pool_describe(CUmemoryPool pool, struct observer_event *event);
 
