@@ -48,23 +48,23 @@ def include_problems(root, name, edges):
 
 
 def objects_of(root, build):
-    """Object file by source, of the sources that belong to a module."""
-    found = {}
+    """(source, object file) of the sources that belong to a module."""
     for entry in json.loads((build / "compile_commands.json").read_text()):
         source = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
         source = os.path.relpath(source, root)
         output = pathlib.Path(entry["directory"]) / entry["output"]
         # Test programs compile sources of the tree too; they add nothing.
-        if layers.module_of(source) and output.exists() and "/tests/" not in f"/{entry['output']}" \
-                or source.startswith("tests/simgpu/driver/") and output.exists():
-            found.setdefault(source, output)
-    return found
+        of_test = entry["output"].startswith("tests/") and not source.startswith("tests/")
+        if layers.module_of(source) and output.exists() and not of_test:
+            yield source, output
 
 
 def symbols_of(objects):
-    """(defined, needed): symbol names by source."""
-    defined, needed = {}, collections.defaultdict(set)
-    by_object = {str(path): source for source, path in objects.items()}
+    """(defined, needed): sources by the symbol they define, symbols by the source that needs them."""
+    defined, needed = collections.defaultdict(set), collections.defaultdict(set)
+    by_object = {str(path): source for source, path in objects}
+    if not by_object:
+        return defined, needed
     listed = subprocess.run(["nm", "-A", "-P", *by_object], stdout=subprocess.PIPE, text=True,
                             check=True).stdout
     for line in listed.splitlines():
@@ -74,15 +74,25 @@ def symbols_of(objects):
         if kind == "U":
             needed[source].add(name)
         elif kind.isupper():
-            defined.setdefault(name, source)
+            defined[name].add(source)
     return defined, needed
+
+
+def definition_of(source, candidates):
+    """The source that a symbol comes from: one of the same module if there is one. What lies under
+    tests/ is linked with nothing outside, and has functions of the same names."""
+    def rank(candidate):
+        return layers.module_of(candidate) != layers.module_of(source), candidate
+    if not source.startswith("tests/"):
+        candidates = {each for each in candidates if not each.startswith("tests/")}
+    return min(candidates, key=rank, default=None)
 
 
 def call_problems(root, build, edges):
     defined, needed = symbols_of(objects_of(root, build))
     for source, names in sorted(needed.items()):
         for name in sorted(names - INTERPOSED):
-            target = defined.get(name)
+            target = definition_of(source, defined.get(name, ()))
             if target is None or target == source:
                 continue
             problem = layers.permitted(source, target)

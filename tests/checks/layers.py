@@ -16,7 +16,8 @@ MODULES = {
     "engine": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
               "budget", "live", "cli"],
-    "tests/simgpu/driver": ["base", "device", "context", "memory", "stream", "module", "graph"],
+    "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
+                            "api/work", "api/context", "api"],
 }
 # What a module may use of the others.
 USES = {

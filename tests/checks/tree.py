@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The files of the tree, for the checks beside this module."""
 
+import fnmatch
 import pathlib
 import subprocess
 import sys
@@ -17,8 +18,11 @@ def files(*patterns):
     if listed.returncode == 0:
         names = listed.stdout.splitlines()
     else:  # an unpacked archive: no git
-        names = [str(path.relative_to(ROOT)) for pattern in patterns
-                 for path in ROOT.rglob(pattern) if not str(path.relative_to(ROOT)).startswith("build")]
+        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
+        # As git has it, a * matches a / too; without a / the pattern is for the name alone.
+        names = [name for name in names if not name.startswith("build") and any(
+            fnmatch.fnmatch(name if "/" in pattern else name.rpartition("/")[2], pattern)
+            for pattern in patterns)]
     return sorted({name for name in names if (ROOT / name).is_file()})
 
 

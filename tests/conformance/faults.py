@@ -246,7 +246,7 @@ def campaign(suite, options, most, share, everywhere):
 
 def programs_of(path):
     with open(path, encoding="utf-8") as file:
-        return [name for name in re.findall(r"^PROGRAM\((\w+)", file.read(), re.M)
+        return [name for name in re.findall(r"^PROGRAM\(\w+, (\w+)", file.read(), re.M)
                 if name not in HOLDING and not (sanitizer.active() and name in NOT_WITH_SANITIZERS)]
 
 

@@ -12,7 +12,7 @@ static const struct {
     const char *name;
     int (*run)(const char *self, const char *door, const char *argument);
 } programs[] = {
-#define PROGRAM(name) {#name, program_##name},
+#define PROGRAM(folder, name) {#name, program_##name},
 #include "programs.def"
 #undef PROGRAM
 };

@@ -39,8 +39,8 @@ SIGNS = {"equal": "=", "differs": "**differs**", "skipped": "–"}
 
 def programs():
     """Name and first sentence of each program."""
-    names = re.findall(r"^PROGRAM\((\w+)\)", (HERE / "programs.def").read_text(), re.M)
-    return {name: sentence(HERE / "programs" / f"{name}.c") for name in names}
+    listed = re.findall(r"^PROGRAM\((\w+), (\w+)\)", (HERE / "programs.def").read_text(), re.M)
+    return {name: sentence(HERE / "programs" / folder / f"{name}.c") for folder, name in listed}
 
 
 def sentence(path):

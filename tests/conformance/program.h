@@ -7,7 +7,8 @@
 #define CONFORMANCE_PROGRAM_H
 
 /* `self` and `door` are for programs that start themselves again, with `argument` for the child. */
-#define PROGRAM(name) int program_##name(const char *self, const char *door, const char *argument);
+#define PROGRAM(folder, name)                                                                      \
+    int program_##name(const char *self, const char *door, const char *argument);
 #include "programs.def"
 #undef PROGRAM
 

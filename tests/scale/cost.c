@@ -14,18 +14,11 @@
 
 #include <valgrind/callgrind.h>
 
+#include "tests/check.h"
+
 #define PAGE    ((size_t)2 << 20)
 #define TURNS   400
 #define HOST_AT 4096
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        int ok_result = (int)(call);                                                               \
-        if (ok_result) {                                                                           \
-            fprintf(stderr, "%s: %d\n", #call, ok_result);                                         \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const CUmemAllocationProp on_device = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                               .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};

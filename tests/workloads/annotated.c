@@ -27,7 +27,7 @@ static CUdeviceptr take(size_t bytes)
 {
     CUdeviceptr address;
 
-    CHECK(cuMemAlloc(&address, bytes));
+    OK(cuMemAlloc(&address, bytes));
     return address;
 }
 
@@ -40,9 +40,9 @@ static void step(bool leaks)
 {
     CUdeviceptr a = take(100000), b = leaky(5000);
 
-    CHECK(cuMemFree(a));
+    OK(cuMemFree(a));
     if (!leaks)
-        CHECK(cuMemFree(b));
+        OK(cuMemFree(b));
 }
 
 static void steps_run(int steps, bool leaks, bool told)
@@ -64,7 +64,7 @@ static void steps_run(int steps, bool leaks, bool told)
     }
     if (told)
         cupool_phase_end("decode");
-    CHECK(cuMemFree(weights));
+    OK(cuMemFree(weights));
 }
 
 static void nvtx_run(int steps)
@@ -90,7 +90,7 @@ static void nvtx_run(int steps)
         nvtxDomainRangePop(domain);
     }
     nvtxRangeEnd(whole);
-    CHECK(cuMemFree(weights));
+    OK(cuMemFree(weights));
 }
 
 static int library_run(const char *path)
@@ -102,7 +102,7 @@ static int library_run(const char *path)
         fprintf(stderr, "%s\n", dlerror());
         return 1;
     }
-    CHECK(cuMemFree(take(MIB)));
+    OK(cuMemFree(take(MIB)));
     run();
     return 0;
 }
@@ -118,9 +118,9 @@ static void count(int number)
 static void signal_run(void)
 {
     signal(SIGUSR2, count);
-    CHECK(cuMemFree(take(MIB)));
+    OK(cuMemFree(take(MIB)));
     raise(SIGUSR2);
-    CHECK(cuMemFree(take(MIB)));
+    OK(cuMemFree(take(MIB)));
     raise(SIGUSR2);
     printf("signals: %d\n", (int)signals);
 }
@@ -132,10 +132,10 @@ int main(int argc, char **argv)
     CUcontext context;
     CUdevice device;
 
-    CHECK(cuInit(0));
-    CHECK(cuDeviceGet(&device, 0));
-    CHECK(cuDevicePrimaryCtxRetain(&context, device));
-    CHECK(cuCtxSetCurrent(context));
+    OK(cuInit(0));
+    OK(cuDeviceGet(&device, 0));
+    OK(cuDevicePrimaryCtxRetain(&context, device));
+    OK(cuCtxSetCurrent(context));
     if (!strcmp(what, "steps") || !strcmp(what, "plain"))
         steps_run(atoi(argument), leaks, *what == 's');
     else if (!strcmp(what, "nvtx"))

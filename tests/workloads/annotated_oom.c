@@ -38,7 +38,7 @@ static CUresult fragmented(void)
     while (count < PIECES && cuMemAlloc(&piece[count], PIECE) == CUDA_SUCCESS)
         count++;
     for (int i = 0; i < count; i += 2)
-        CHECK(cuMemFree(piece[i]));
+        OK(cuMemFree(piece[i]));
     return want(8 * MIB);
 }
 
@@ -49,15 +49,15 @@ static CUresult hoarded(void)
     CUstream stream;
     CUresult result;
 
-    CHECK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     for (int i = 0; i < PIECES_HOARDED; i++)
-        CHECK(cuMemAlloc(&piece[i], PIECE));
-    CHECK(cuThreadExchangeStreamCaptureMode(&mode));
-    CHECK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+        OK(cuMemAlloc(&piece[i], PIECE));
+    OK(cuThreadExchangeStreamCaptureMode(&mode));
+    OK(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
     for (int i = 0; i < PIECES_HOARDED; i++)
-        CHECK(cuMemFree(piece[i]));
+        OK(cuMemFree(piece[i]));
     result = want(44 * MIB);
-    CHECK(cuStreamEndCapture(stream, &graph));
+    OK(cuStreamEndCapture(stream, &graph));
     return result;
 }
 
@@ -74,7 +74,7 @@ int annotated_oom(const char *way)
         result = want(32 * MIB);
     } else {
         if (strcmp(way, "limit") != 0)
-            CHECK(cuMemAlloc(&held, 48 * MIB));
+            OK(cuMemAlloc(&held, 48 * MIB));
         result = want(strcmp(way, "limit") ? 32 * MIB : 48 * MIB);
     }
     printf("result: %d\n", (int)result);

@@ -9,15 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/check.h"
 #include "tests/endtoend/programs/hidden.h"
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if (call) {                                                                                \
-            printf("%s failed\n", #call);                                                          \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void in_the_open(void)
 {

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's life in this process: loaded at the first call, ready after cuInit, gone in a child
- * after fork, where every call says NOT_INITIALIZED as natively.
+ * Loading, at the first call, and the handles.
  */
 #include "tests/simgpu/driver/base/driver.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/simgpu/driver/device/device.h"
 #include "tests/simgpu/driver/base/fault.h"
 #include "tests/simgpu/driver/base/log.h"
 #include "tests/simgpu/driver/base/profile.h"
@@ -30,27 +28,6 @@ static void load(void)
 void driver_load(void)
 {
     pthread_once(&load_once, load);
-}
-
-static void forget_in_child(void)
-{
-    atomic_store(&driver_state, DRIVER_FORKED);
-}
-
-CUresult driver_init(unsigned flags)
-{
-    if (flags)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (driver_state == DRIVER_FORKED)
-        return CUDA_ERROR_NOT_INITIALIZED;
-    if (driver_state == DRIVER_READY)
-        return device_count() ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
-    CUresult result = devices_open();
-    if (result != CUDA_SUCCESS)
-        return result;
-    pthread_atfork(NULL, NULL, forget_in_child);
-    atomic_store(&driver_state, DRIVER_READY);
-    return CUDA_SUCCESS;
 }
 
 void *handle_take(struct handle_cache *cache)

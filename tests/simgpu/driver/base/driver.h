@@ -44,9 +44,6 @@ extern pthread_cond_t driver_progress;
 /** Read the environment and the profile, once per process. No lock. */
 void driver_load(void);
 
-/** Bodies of cuInit and cuDriverGetVersion. */
-CUresult driver_init(unsigned flags);
-
 enum handle_magic {
     HANDLE_FREE = 0x66726565,
     HANDLE_CONTEXT = 0x63747831,

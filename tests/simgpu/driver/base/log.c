@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "tests/simgpu/driver/base/fault.h"
-#include "tests/simgpu/driver/module/module.h"
 #include "tests/simgpu/driver/base/thread.h"
 
 bool log_enabled;
@@ -23,12 +22,23 @@ bool log_resolver;
 static int log_fd = -1;
 static pid_t log_pid;
 static _Atomic uint64_t log_sequence;
+static _Atomic uint64_t kernels_skipped;
+
+void log_kernel_skip(void)
+{
+    kernels_skipped++;
+}
+
+uint64_t log_kernels_skipped(void)
+{
+    return kernels_skipped;
+}
 
 static void log_close(void)
 {
     if (getpid() != log_pid)
         return;
-    log_note("kernels skipped: %llu", (unsigned long long)module_kernels_skipped());
+    log_note("kernels skipped: %llu", (unsigned long long)log_kernels_skipped());
     log_note("virtual_ns: %llu", (unsigned long long)threads_virtual_ns());
 }
 

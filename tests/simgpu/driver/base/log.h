@@ -18,6 +18,10 @@ void log_open(void);
 void log_call(enum call_id id, CUresult result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Counts a launch without a twin, for the last lines of the log. No lock. */
+void log_kernel_skip(void);
+uint64_t log_kernels_skipped(void);
+
 /** A line of the device's own ("simgpu: ..."). No lock. */
 void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -44,6 +44,12 @@ static inline CUcontext context_owner(CUcontext ctx)
     return ctx->parent ? ctx->parent : ctx;
 }
 
+/** The owner of memory that goes with the context. */
+static inline struct memory_owner context_memory(CUcontext ctx)
+{
+    return (struct memory_owner){ctx, ctx->device, &ctx->allocations};
+}
+
 LIST_HEAD(context_list, CUctx_st);
 extern struct context_list contexts; /* those alive */
 

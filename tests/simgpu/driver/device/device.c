@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "tests/simgpu/driver/base/call.h"
-#include "tests/simgpu/driver/memory/va.h"
+#include "tests/simgpu/driver/device/va.h"
 
 static struct device devices[PROFILE_DEVICES];
 static int count;

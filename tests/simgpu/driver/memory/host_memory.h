@@ -7,6 +7,9 @@
 
 #include "tests/simgpu/driver/memory/memory.h"
 
+CUresult host_memory_add(struct memory_owner owner, enum memory_kind kind, void *base, size_t bytes,
+                         unsigned flags);
+bool host_memory_overlaps(uintptr_t base, size_t bytes);
 /** The pinned range around an address, or NULL. */
 struct allocation *host_memory_find(uintptr_t address);
 /** Free or unregister. */

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "tests/simgpu/driver/context/context.h"
-
 #define GRANULES (PAGE_BYTES / MEMORY_ALIGN)
 
 struct segment {
@@ -185,8 +183,8 @@ static void pages_set(struct allocation *allocation, struct allocation *value)
         va_page(first_page(allocation) + at)->allocation = value;
 }
 
-static struct allocation *allocation_create(CUcontext ctx, struct device *device,
-                                            enum memory_kind kind, size_t bytes)
+static struct allocation *allocation_create(struct memory_owner owner, enum memory_kind kind,
+                                            size_t bytes)
 {
     struct allocation *made = calloc(1, sizeof *made);
     if (!made)
@@ -194,29 +192,25 @@ static struct allocation *allocation_create(CUcontext ctx, struct device *device
     made->kind = kind;
     made->bytes = bytes;
     made->extent = memory_rounded(bytes);
-    made->ctx = ctx;
-    made->device = device;
+    made->ctx = owner.ctx;
+    made->device = owner.device;
     made->id = memory_next_id();
     return made;
 }
 
-static void allocation_publish(struct allocation *allocation)
+static void allocation_publish(struct allocation *allocation, struct memory_owner owner)
 {
     if (!allocation->segment)
         pages_set(allocation, allocation);
-    if (allocation->ctx)
-        LIST_INSERT_HEAD(&allocation->ctx->allocations, allocation, link);
-    else
-        LIST_INSERT_HEAD(&memory_others, allocation, link);
+    LIST_INSERT_HEAD(owner.allocations, allocation, link);
 }
 
-CUresult memory_take(struct arena *arena, CUcontext ctx, enum memory_kind kind, size_t bytes,
-                     struct allocation **ret)
+CUresult memory_take(struct arena *arena, struct memory_owner owner, enum memory_kind kind,
+                     size_t bytes, struct allocation **ret)
 {
     if (bytes > SIZE_MAX - PAGE_BYTES)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    struct device *device = ctx ? ctx->device : arena->device;
-    struct allocation *made = allocation_create(ctx, device, kind, bytes);
+    struct allocation *made = allocation_create(owner, kind, bytes);
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = bytes < PAGE_BYTES
@@ -226,15 +220,15 @@ CUresult memory_take(struct arena *arena, CUcontext ctx, enum memory_kind kind, 
         free(made);
         return result;
     }
-    allocation_publish(made);
+    allocation_publish(made, owner);
     *ret = made;
     return CUDA_SUCCESS;
 }
 
-CUresult memory_adopt(struct physical *physical, CUcontext ctx, enum memory_kind kind,
+CUresult memory_adopt(struct physical *physical, struct memory_owner owner, enum memory_kind kind,
                       size_t skip_bytes, size_t bytes, struct allocation **ret)
 {
-    struct allocation *made = allocation_create(ctx, ctx->device, kind, bytes);
+    struct allocation *made = allocation_create(owner, kind, bytes);
     CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
     if (!made)
         return result;
@@ -247,7 +241,7 @@ CUresult memory_adopt(struct physical *physical, CUcontext ctx, enum memory_kind
     if (result != CUDA_SUCCESS)
         goto unreserve;
     made->base += skip_bytes;
-    allocation_publish(made);
+    allocation_publish(made, owner);
     *ret = made;
     return CUDA_SUCCESS;
 unreserve:

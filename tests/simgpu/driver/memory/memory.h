@@ -10,8 +10,8 @@
 #ifndef SIMGPU_DRIVER_MEMORY_MEMORY_H
 #define SIMGPU_DRIVER_MEMORY_MEMORY_H
 
-#include "tests/simgpu/driver/memory/physical.h"
-#include "tests/simgpu/driver/memory/va.h"
+#include "tests/simgpu/driver/device/physical.h"
+#include "tests/simgpu/driver/device/va.h"
 
 struct device;
 
@@ -42,6 +42,13 @@ struct arena {
     bool keeps_empty; /* until memory_trim: of a pool */
 };
 
+/** Where allocations belong: a context (context_memory), or a device alone. */
+struct memory_owner {
+    CUcontext ctx; /* or NULL */
+    struct device *device;
+    struct allocation_list *allocations;
+};
+
 struct allocation {
     LIST_ENTRY(allocation) link; /* in the list of its context, of a pool, or memory_others */
     enum memory_kind kind;
@@ -66,11 +73,17 @@ struct allocation {
     uint64_t origin;   /* of imported memory: who it is there */
 };
 
-/** Any kind that lives in the region; `ctx` NULL for memory of a pool. */
-CUresult memory_take(struct arena *arena, CUcontext ctx, enum memory_kind kind, size_t bytes,
-                     struct allocation **ret);
+/** Memory of no context, on the device of an arena. */
+static inline struct memory_owner memory_unowned(const struct arena *arena)
+{
+    return (struct memory_owner){NULL, arena->device, &memory_others};
+}
+
+/** Any kind that lives in the region. */
+CUresult memory_take(struct arena *arena, struct memory_owner owner, enum memory_kind kind,
+                     size_t bytes, struct allocation **ret);
 /** Lay existing physical memory over fresh addresses; the allocation begins `skip_bytes` in. */
-CUresult memory_adopt(struct physical *physical, CUcontext ctx, enum memory_kind kind,
+CUresult memory_adopt(struct physical *physical, struct memory_owner owner, enum memory_kind kind,
                       size_t skip_bytes, size_t bytes, struct allocation **ret);
 void memory_give(struct allocation *allocation);
 

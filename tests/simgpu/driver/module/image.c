@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/simgpu/driver/context/context.h"
-#include "tests/simgpu/driver/base/observed.h"
 #include "tests/simgpu/driver/base/profile.h"
+#include "tests/simgpu/driver/context/observed_objects.h"
 #include "tests/simgpu/simgpu.h"
 
 #define FATBIN_MAGIC  0xba55ed50u
@@ -83,7 +82,7 @@ void image_close(struct image *image)
     while (!LIST_EMPTY(&image->globals)) {
         struct global *global = LIST_FIRST(&image->globals);
         LIST_REMOVE(global, link);
-        observed_memory(OBSERVER_FREE, global->memory, global->name, NULL);
+        observed_memory(OBSERVER_FREE, global->memory, global->name);
         memory_give(global->memory);
         free(global->name);
         free(global);
@@ -177,10 +176,10 @@ static CUresult global_define(struct image *image, const char *name, struct vari
     arena->device = variable.managed ? NULL : ctx->device;
     made->name = strdup(name);
     made->bytes = variable.bytes;
-    result = made->name
-                 ? memory_take(arena, NULL, variable.managed ? MEMORY_MANAGED : MEMORY_GLOBAL,
-                               variable.bytes, &made->memory)
-                 : CUDA_ERROR_OUT_OF_MEMORY;
+    result = made->name ? memory_take(arena, memory_unowned(arena),
+                                      variable.managed ? MEMORY_MANAGED : MEMORY_GLOBAL,
+                                      variable.bytes, &made->memory)
+                        : CUDA_ERROR_OUT_OF_MEMORY;
     if (result != CUDA_SUCCESS) {
         free(made->name);
         free(made);
@@ -192,7 +191,7 @@ static CUresult global_define(struct image *image, const char *name, struct vari
     else
         memset((void *)made->memory->base, 0, variable.bytes);
     LIST_INSERT_HEAD(&image->globals, made, link);
-    observed_memory(OBSERVER_ALLOCATE, made->memory, made->name, NULL);
+    observed_memory(OBSERVER_ALLOCATE, made->memory, made->name);
     *ret = made;
     return CUDA_SUCCESS;
 }

@@ -6,7 +6,7 @@
 #ifndef SIMGPU_DRIVER_MODULE_MODULE_H
 #define SIMGPU_DRIVER_MODULE_MODULE_H
 
-#include "tests/simgpu/driver/stream/work.h"
+#include "tests/simgpu/driver/context/context.h"
 #include "tests/simgpu/twin.h"
 
 /** A kernel, as CUfunction of a module or CUkernel of a library; either can be launched. */
@@ -58,26 +58,13 @@ CUresult image_global(struct image *image, const char *name, CUdeviceptr *ret, s
 /** Likewise; not found when it is not a managed one. */
 CUresult image_managed(struct image *image, const char *name, CUdeviceptr *ret, size_t *ret_bytes);
 
-/** Launches without a twin. No lock. */
-uint64_t module_kernels_skipped(void);
-
+CUresult module_create(CUcontext ctx, const void *data, CUmodule *ret);
+void module_destroy(CUmodule module);
 void modules_drop(CUcontext ctx);
 
 /** Loads the directory of twins, once. No lock: it calls the loader. */
 void twins_open(void);
 /** NULL if there is none. */
 const struct simgpu_twin *twin_find(const char *name);
-
-/** Runs a `struct launch`. No lock. */
-void launch_run(void *launch);
-/** The kernel's arguments as a block of its own; false without memory. */
-bool launch_clone_arguments(struct launch *into, const struct launch *from);
-
-/** Checks and copies what cuLaunchKernel was given. */
-CUresult launch_resolve(CUfunction function, const unsigned grid[3], const unsigned block[3],
-                        unsigned shared_bytes, void **params, void **extra, struct launch *ret);
-CUresult launch_submit(CUfunction function, const unsigned grid[3], const unsigned block[3],
-                       unsigned shared_bytes, CUstream given, bool per_thread, void **params,
-                       void **extra);
 
 #endif
