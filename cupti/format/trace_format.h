@@ -93,8 +93,7 @@ struct trace_file_header {
 };
 
 #define TRACE_FLAG_CLOSED UINT32_C(1) /* the process closed the trace itself */
-#define TRACE_FLAG_SCALED UINT32_C(2) /* without it latencies are plain and end at UINT32_MAX ns   \
-                                       */
+#define TRACE_FLAG_SCALED UINT32_C(2) /* long latencies are scaled: trace_latency */
 
 static_assert(sizeof(struct trace_record) == TRACE_SLOT_BYTES, "a record is one slot");
 static_assert(sizeof(struct trace_block_header) == TRACE_SLOT_BYTES, "a header is one slot");
