@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/format/trace_record.h"
+
 #define BUFFERS         32
 #define BUFFER_BYTES    ((size_t)64 << 10)
 #define BUFFER_ALIGN    8 /* ACTIVITY_RECORD_ALIGNMENT */
@@ -42,14 +44,12 @@ static atomic_bool lent[BUFFERS];
 
 static void state_record(enum trace_cupti state, uint64_t count, uint64_t clock_error_ns)
 {
-    uint32_t error_ns = clock_error_ns < UINT32_MAX ? (uint32_t)clock_error_ns : UINT32_MAX;
-
     trace_writer_emit(trace, &(struct trace_record){.kind = TRACE_EVENT_CUPTI_STATE,
-                                                    .api = (uint16_t)library_id,
+                                                    .api = trace_api_id(library_id),
                                                     .value = state,
                                                     .size = count,
                                                     .address = version,
-                                                    .latency_ns = error_ns});
+                                                    .latency = trace_latency(clock_error_ns)});
 }
 
 /* Clocks. */
@@ -114,7 +114,7 @@ static void pool_state(uint32_t device, uint64_t address, uint64_t bytes, uint64
                                                     .address = address,
                                                     .size = bytes,
                                                     .value = used_bytes,
-                                                    .latency_ns = what});
+                                                    .latency = what});
 }
 
 static void memory_take(const struct cupti_abi_memory *memory, const struct clock_pair *pair)

@@ -34,16 +34,24 @@ static bool is_harmless(uint32_t c)
     return (c & 0xfffe) != 0xfffe && c < 0x110000;
 }
 
+/** Bytes that the character which a byte begins should have; 0: it begins none. */
+static size_t length_of(char first)
+{
+    unsigned char byte = (unsigned char)first;
+
+    return byte < 0x80   ? 1
+           : byte < 0xc2 ? 0
+           : byte < 0xe0 ? 2
+           : byte < 0xf0 ? 3
+           : byte < 0xf5 ? 4
+                         : 0;
+}
+
 size_t safe_text_next(const char *text, uint32_t *ret_character)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *byte = (const unsigned char *)text;
-    size_t length = *byte < 0x80   ? 1
-                    : *byte < 0xc2 ? 0
-                    : *byte < 0xe0 ? 2
-                    : *byte < 0xf0 ? 3
-                    : *byte < 0xf5 ? 4
-                                   : 0;
+    size_t length = length_of(*text);
     uint32_t character = length == 1 ? *byte : *byte & (0x7fU >> length);
 
     *ret_character = SAFE_TEXT_REPLACEMENT;
@@ -57,6 +65,33 @@ size_t safe_text_next(const char *text, uint32_t *ret_character)
     if (character >= least[length] && is_harmless(character))
         *ret_character = character;
     return length;
+}
+
+/** The length without a character at the end that lacks bytes. */
+static size_t whole_length(const char *text, size_t length)
+{
+    size_t begin = length;
+
+    while (begin && length - begin < 3 && ((unsigned char)text[begin - 1] & 0xc0) == 0x80)
+        begin--;
+    return begin && length_of(text[begin - 1]) > length - begin + 1 ? begin - 1 : length;
+}
+
+size_t safe_text_cut(const char *text, size_t most)
+{
+    size_t length = strnlen(text, most);
+
+    return length == most && ((unsigned char)text[length] & 0xc0) == 0x80
+               ? whole_length(text, length)
+               : length;
+}
+
+void safe_text_end(char *text, size_t text_bytes)
+{
+    size_t length = strlen(text);
+
+    if (length && length + 1 == text_bytes)
+        text[whole_length(text, length)] = '\0';
 }
 
 size_t safe_text_encode(uint32_t c, char ret_bytes[4])

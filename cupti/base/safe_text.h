@@ -43,6 +43,15 @@ struct safe_text_line {
  */
 size_t safe_text_line_next(struct safe_text_line *line, uint32_t character, char ret_bytes[5]);
 
+/**
+ * Where to cut a text so that at most `most` bytes stay: not inside a character of UTF-8. What is
+ * not UTF-8 is cut at any byte. The text's length when it fits.
+ */
+size_t safe_text_cut(const char *text, size_t most);
+
+/** The same for a text that may have been cut to fill a buffer of `text_bytes`, as by snprintf. */
+void safe_text_end(char *text, size_t text_bytes);
+
 /** A text as part of a line; what does not fit is cut between characters. Returns its length. */
 size_t safe_text_copy(char *ret_text, size_t text_bytes, const char *text);
 

@@ -51,20 +51,20 @@ enum trace_phase_source {
 
 /** One event. Fields that an event does not use are 0. */
 struct trace_record {
-    uint16_t kind;       /* enum trace_event; stored last */
-    uint16_t api;        /* string id of the function called */
-    uint8_t outcome;     /* enum trace_outcome */
-    uint8_t memory;      /* enum trace_memory */
-    uint16_t device;     /* ordinal as the process sees it */
-    uint32_t thread;     /* kernel thread id */
-    uint32_t latency_ns; /* of the call; saturates */
-    uint64_t time_ns;    /* since the trace began, at the end of the call */
-    uint64_t size;       /* bytes */
-    uint64_t address;    /* device or host address, or a handle */
-    uint64_t site;       /* site id; 0: unknown */
-    uint32_t context;    /* small number of the context; 0: none */
-    uint32_t stream;     /* low 32 bits of the stream handle; 0: none */
-    uint64_t value;      /* by kind, see events.def */
+    uint16_t kind;    /* enum trace_event; stored last */
+    uint16_t api;     /* string id of the function called */
+    uint8_t outcome;  /* enum trace_outcome */
+    uint8_t memory;   /* enum trace_memory */
+    uint16_t device;  /* ordinal as the process sees it */
+    uint32_t thread;  /* kernel thread id */
+    uint32_t latency; /* of the call, see trace_latency_ns */
+    uint64_t time_ns; /* since the trace began, at the end of the call */
+    uint64_t size;    /* bytes */
+    uint64_t address; /* device or host address, or a handle */
+    uint64_t site;    /* site id; 0: unknown */
+    uint32_t context; /* small number of the context; 0: none */
+    uint32_t stream;  /* low 32 bits of the stream handle; 0: none */
+    uint64_t value;   /* by kind, see events.def */
 };
 
 /** First slot of every block. */
@@ -93,6 +93,7 @@ struct trace_file_header {
 };
 
 #define TRACE_FLAG_CLOSED UINT32_C(1) /* the process closed the trace itself */
+#define TRACE_FLAG_SCALED UINT32_C(2) /* long latencies are scaled: trace_latency */
 
 static_assert(sizeof(struct trace_record) == TRACE_SLOT_BYTES, "a record is one slot");
 static_assert(sizeof(struct trace_block_header) == TRACE_SLOT_BYTES, "a header is one slot");

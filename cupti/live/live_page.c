@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/safe_text.h"
 #include "cupti/live/living_file.h"
 
 #define READ_TRIES    100
@@ -63,6 +64,7 @@ int live_page_create(const char *where, const char *command, bool pooled,
     page->pooled = pooled;
     page->start_realtime_ns = page->update_realtime_ns = realtime_ns();
     snprintf(page->command, sizeof page->command, "%s", command);
+    safe_text_end(page->command, sizeof page->command);
     __atomic_store_n(&page->magic, LIVE_PAGE_MAGIC, __ATOMIC_RELEASE);
     *ret_page = page;
     return 0;

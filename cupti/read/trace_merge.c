@@ -130,7 +130,7 @@ static int cursor_settle(const struct trace_reader *reader, enum trace_order ord
             cursor->slot = (uint16_t)(cursor->slot + slots);
             continue;
         }
-        key = order == TRACE_ORDER_TIME ? trace_record_order_ns(record) : cursor->sequence;
+        key = order == TRACE_ORDER_TIME ? trace_record_order_in(reader, record) : cursor->sequence;
         if (key > cursor->key)
             cursor->key = key;
         return 1;
@@ -272,7 +272,8 @@ int trace_reader_next(struct trace_reader *reader, struct trace_record *ret_reco
         return changed(r, ret_why, why_bytes);
     if (!merge->cursors)
         return 0;
-    record = merge->heap[0]->record[merge->heap[0]->slot - merge->heap[0]->window];
+    record = trace_record_adapt(
+        reader, &merge->heap[0]->record[merge->heap[0]->slot - merge->heap[0]->window]);
     r = ids_check(reader, merge->heap[0], &record, ret_why, why_bytes);
     if (r < 0)
         return r;

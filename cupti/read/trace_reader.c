@@ -180,6 +180,7 @@ static int header_read(struct trace_reader *reader, char *ret_why, size_t why_by
     summary->pid = header.pid;
     summary->cut_stacks = header.cut_stacks;
     summary->stop_errno = header.stop_errno;
+    reader->scaled = header.flags & TRACE_FLAG_SCALED;
     summary->closed = header.flags & TRACE_FLAG_CLOSED;
     return 0;
 }

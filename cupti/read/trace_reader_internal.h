@@ -37,6 +37,7 @@ struct trace_merge;
 struct trace_reader {
     struct trace_source source;
     uint32_t version;
+    bool scaled;               /* TRACE_FLAG_SCALED */
     struct trace_carry *carry; /* NULL: none */
     struct trace_summary summary;
     bool ends; /* an END record was read */
@@ -91,6 +92,29 @@ static inline bool trace_kind_is_definition(uint16_t kind)
 {
     return kind == TRACE_EVENT_STRING || kind == TRACE_EVENT_MODULE || kind == TRACE_EVENT_SITE ||
            kind == TRACE_EVENT_PYTHON;
+}
+
+/** A record as this version has it: latencies of older traces are plain numbers. */
+static inline struct trace_record trace_record_adapt(const struct trace_reader *reader,
+                                                     const struct trace_record *record)
+{
+    struct trace_record adapted = *record;
+
+    if (!reader->scaled)
+        adapted.latency = trace_latency(record->latency);
+    return adapted;
+}
+
+/** trace_record_order_ns of a record as it stands in the file. */
+static inline uint64_t trace_record_order_in(const struct trace_reader *reader,
+                                             const struct trace_record *record)
+{
+    struct trace_record adapted;
+
+    if (__builtin_expect(reader->scaled || record->latency < TRACE_LATENCY_PLAIN, 1))
+        return trace_record_order_ns(record);
+    adapted = trace_record_adapt(reader, record);
+    return trace_record_order_ns(&adapted);
 }
 
 /** Whether this reader knows every enumeration value of a record. */

@@ -148,10 +148,11 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     if (!entry)
         return FAIL(scan, -ENOMEM, slot_offset(scan->block, slot), "out of memory");
     reader->entry = entry;
-    entry[reader->entries++] = (struct trace_block_entry){.order_ns = trace_record_order_ns(record),
-                                                          .block = scan->block->position,
-                                                          .sequence = scan->block->header.sequence,
-                                                          .first_slot = (uint16_t)slot};
+    entry[reader->entries++] = (struct trace_block_entry){
+        .order_ns = trace_record_order_in(reader, record),
+        .block = scan->block->position,
+        .sequence = scan->block->header.sequence,
+        .first_slot = (uint16_t)slot};
     *listed = true;
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "cupti/base/pages.h"
-#include "cupti/format/trace_format.h"
+#include "cupti/format/trace_record.h"
 
 #define FIRST_ROWS 64
 
@@ -76,9 +76,11 @@ void tallies_done(struct tallies *tallies)
 
 void tally_latency(struct tally *row, const struct trace_record *record)
 {
-    row->latency_ns += record->latency_ns;
-    if (record->latency_ns > row->latency_max_ns)
-        row->latency_max_ns = record->latency_ns;
+    uint64_t latency_ns = trace_latency_ns(record->latency);
+
+    row->latency_ns = tally_sum(row->latency_ns, latency_ns);
+    if (latency_ns > row->latency_max_ns)
+        row->latency_max_ns = latency_ns;
 }
 
 void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes)
@@ -98,7 +100,7 @@ void tally_allocation(struct tally *row, const struct trace_record *record, uint
 
 void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary)
 {
-    row->lifetime_ns += lived_ns;
+    row->lifetime_ns = tally_sum(row->lifetime_ns, lived_ns);
     row->temporaries += temporary;
     row->temporary_bytes += temporary ? bytes : 0;
 }

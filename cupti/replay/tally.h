@@ -54,6 +54,14 @@ static inline uint64_t tally_bytes(uint64_t bytes)
     return bytes < TALLY_BYTES_MOST ? bytes : TALLY_BYTES_MOST;
 }
 
+/** A sum of times, which ends at INT64_MAX: a damaged trace may say anything. */
+static inline uint64_t tally_sum(uint64_t a, uint64_t b)
+{
+    uint64_t sum;
+
+    return __builtin_add_overflow(a, b, &sum) || sum > INT64_MAX ? INT64_MAX : sum;
+}
+
 /** Key of a size in a tally by size: the power of two it is not above, from 512 bytes. */
 static inline uint64_t tally_size_class(uint64_t bytes)
 {

@@ -96,7 +96,7 @@ static void call_count(struct trace_fold *fold, const struct trace_record *recor
     fold->figures.calls_asked++;
     fold->figures.calls_driver += record->outcome == TRACE_OUTCOME_PASSED ||
                                   record->outcome == TRACE_OUTCOME_FAILED;
-    histogram_add(&fold->figures.latency, record->latency_ns);
+    histogram_add(&fold->figures.latency, trace_latency_ns(record->latency));
 }
 
 /** A block leaves the ledger; `ended`: with its context. */

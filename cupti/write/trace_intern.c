@@ -11,6 +11,7 @@
 
 #include "cupti/stack/module_find.h"
 #include "cupti/base/pages.h"
+#include "cupti/base/safe_text.h"
 
 #define TEXT_MOST_BYTES  4096
 #define TEXT_FIRST_BITS  10
@@ -134,7 +135,7 @@ static uint32_t text_add_locked(struct trace_intern *intern, struct intern_text 
 
 static uint32_t string_locked(struct trace_intern *intern, const char *text, uint64_t time_ns)
 {
-    size_t bytes = strnlen(text, TEXT_MOST_BYTES);
+    size_t bytes = safe_text_cut(text, TEXT_MOST_BYTES);
     uint64_t hash = text_hash(text, bytes);
     struct intern_text *place = text_place(intern->text, intern->text_bits, hash, text, bytes);
 

@@ -293,7 +293,8 @@ static int header_write(struct trace_writer *writer)
                                                                      : TRACE_VERSION,
                                        .block_bytes = TRACE_BLOCK_BYTES,
                                        .start_realtime_ns = realtime_ns(),
-                                       .pid = (uint32_t)getpid()};
+                                       .pid = (uint32_t)getpid(),
+                                       .flags = TRACE_FLAG_SCALED};
     uint32_t sequence;
     void *block;
     int r = trace_store_block(&writer->store, TRACE_STORE_FILE_HEADER, &block, &sequence);

@@ -58,6 +58,12 @@ void trace_writer_emit(struct trace_writer *writer, const struct trace_record *r
 /** The id of a text; the same text gives the same id. 0 when it cannot be kept. */
 uint32_t trace_writer_string(struct trace_writer *writer, const char *text);
 
+/** A text id as the field `api` holds it: 0 for one that does not fit, never another text's id. */
+static inline uint16_t trace_api_id(uint32_t text_id)
+{
+    return text_id <= UINT16_MAX ? (uint16_t)text_id : 0;
+}
+
 /**
  * The id of a code address: module (path, build-id) and offset are written when it is first seen.
  * Later look-ups are lock-free.

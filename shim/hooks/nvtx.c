@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "shim/observe/phases.h"
 #include "shim/observe/record.h"
 #include "shim/shim.h"
@@ -65,7 +66,7 @@ static void narrow(char *text, size_t text_bytes, const wchar_t *wide)
 
 static void copy(char *text, size_t text_bytes, const char *from)
 {
-    size_t length = from ? strnlen(from, text_bytes - 1) : 0;
+    size_t length = from ? safe_text_cut(from, text_bytes - 1) : 0;
     if (length)
         memcpy(text, from, length);
     text[length] = 0;
@@ -90,6 +91,7 @@ static uint32_t name_of(struct trace_writer *writer, const void *domain, const c
     if (!of || !of->text[0])
         return phases_name(writer, message);
     snprintf(name, sizeof(name), "%s: %s", of->text, message);
+    safe_text_end(name, sizeof(name));
     return phases_name(writer, name);
 }
 

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "shim/observe/phases.h"
 #include "shim/observe/record.h"
 #include "shim/shim.h"
@@ -42,7 +43,7 @@ static uint64_t hash_of(const char *name, size_t length)
 uint32_t phases_name(struct trace_writer *writer, const char *name)
 {
     char text[PHASE_NAME_BYTES];
-    size_t length = strnlen(name, sizeof(text) - 1);
+    size_t length = safe_text_cut(name, sizeof(text) - 1);
     uint64_t hash = hash_of(name, length);
     size_t place = hash % NAME_ROOM;
     for (;; place = (place + 1) % NAME_ROOM) {

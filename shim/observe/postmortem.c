@@ -42,7 +42,7 @@ static void figure(const struct inquest *inquest, const char *name, uint32_t con
     trace_writer_emit(inquest->writer,
                       &(struct trace_record){
                           .kind = TRACE_EVENT_POSTMORTEM_FIGURE,
-                          .api = (uint16_t)trace_writer_string(inquest->writer, name),
+                          .api = trace_api_id(trace_writer_string(inquest->writer, name)),
                           .context = context,
                           .device = (uint16_t)inquest->context->device,
                           .size = value,

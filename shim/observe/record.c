@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cupti/activity/activity.h"
+#include "cupti/format/trace_record.h"
 #include "cupti/replay/memory_kind.h"
 #include "shim/hooks/call.h"
 #include "shim/context/capture.h"
@@ -97,7 +98,7 @@ static uint16_t api_id(const struct call *call)
         id = trace_writer_string(call->writer, hooks[call->hook].name);
         atomic_store_explicit(&api_ids[call->hook], id, memory_order_relaxed);
     }
-    return (uint16_t)id;
+    return trace_api_id(id);
 }
 
 /* The context a record belongs to: the one this thread's allocations used last, which saves asking
@@ -112,25 +113,20 @@ static const struct context *context_here(void)
     return driver ? context_current(driver) : NULL;
 }
 
-static uint32_t saturated(uint64_t value)
-{
-    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
-}
-
 static struct trace_record record_of(const struct call *call, enum trace_event kind)
 {
     const struct context *context = context_here();
     uint64_t now = trace_writer_now(call->writer);
-    return (struct trace_record){
+    struct trace_record record = {
         .kind = kind,
         .api = api_id(call),
-        .time_ns = now,
-        .latency_ns = saturated(now - call->begin_ns),
         .site = kind == TRACE_EVENT_ALLOCATE || kind == TRACE_EVENT_INVALID_FREE ? call_stack(call)
                                                                                  : call_site(call),
         .context = context ? context->number : 0,
         .device = context ? (uint16_t)context->device : 0,
     };
+    trace_record_date(&record, call->begin_ns, now);
+    return record;
 }
 
 /* What does not outlives the context that is current. */
@@ -146,7 +142,7 @@ static void emit_block(const struct call *call, enum trace_event kind,
     record.memory = block->memory;
     record.outcome = block->outcome;
     if (block->instant)
-        record.latency_ns = 0;
+        record.latency = 0;
     if (block->place > 0)
         record.device = (uint16_t)place_device(block->place);
     if (block->memory != TRACE_MEMORY_DEVICE && !ends_with_context(block))
@@ -290,17 +286,18 @@ void record_pool_event(const struct context *context, const struct pool_event *e
     if (!writer)
         return;
     bool failure = event->kind == POOL_EVENT_FAILURE && context->pool;
-    trace_writer_emit(writer, &(struct trace_record){
-                                  .kind = kinds[event->kind],
-                                  .memory = TRACE_MEMORY_DEVICE,
-                                  .context = context->number,
-                                  .device = (uint16_t)context->device,
-                                  .latency_ns = saturated(event->duration_ns),
-                                  .address = event->address,
-                                  .size = event->bytes,
-                                  .value = failure ? pool_available_bytes(context->pool)
-                                                   : (uint64_t) - (int64_t)event->error,
-                              });
+    uint64_t now = trace_writer_now(writer);
+    struct trace_record record = {
+        .kind = kinds[event->kind],
+        .memory = TRACE_MEMORY_DEVICE,
+        .context = context->number,
+        .device = (uint16_t)context->device,
+        .address = event->address,
+        .size = event->bytes,
+        .value = failure ? pool_available_bytes(context->pool) : (uint64_t) - (int64_t)event->error,
+    };
+    trace_record_date(&record, now > event->duration_ns ? now - event->duration_ns : 0, now);
+    trace_writer_emit(writer, &record);
 }
 
 struct counters {
@@ -314,7 +311,7 @@ static void emit_counter(void *state, const char *name, bool total, struct pool_
     trace_writer_emit(counters->writer,
                       &(struct trace_record){
                           .kind = TRACE_EVENT_COUNTER,
-                          .api = (uint16_t)trace_writer_string(counters->writer, name),
+                          .api = trace_api_id(trace_writer_string(counters->writer, name)),
                           .context = counters->context->number,
                           .device = (uint16_t)counters->context->device,
                           .size = value.current,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/base/safe_text.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/shim.h"
 
@@ -38,6 +39,7 @@ void record_command_line(char *text, size_t text_bytes)
         if (text[i] == 0)
             text[i] = ' ';
     text[length] = 0;
+    safe_text_end(text, text_bytes);
 }
 
 /* A decimal number and nothing else. */

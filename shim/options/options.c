@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "cupti/base/pages.h"
+#include "cupti/base/safe_text.h"
 
 static const struct option_row rows[OPTION_COUNT] = {
 #define OPTION(name, kind, default_text, accepted_text, unit_text, help_text)                      \
@@ -143,8 +144,8 @@ static void complain_unknown(const char *key, const char *where, options_complai
 {
     char *line = pages_map(OPTIONS_LINE_BYTES);
     int used = !line ? 0
-                     : snprintf(line, OPTIONS_LINE_BYTES, "%s: unknown option '%.100s'; known are",
-                                where, key);
+                     : snprintf(line, OPTIONS_LINE_BYTES, "%s: unknown option '%.*s'; known are",
+                                where, (int)safe_text_cut(key, 100), key);
 
     for (size_t i = 0; i < OPTION_COUNT && used > 0 && used < OPTIONS_LINE_BYTES; i++)
         used += snprintf(line + used, OPTIONS_LINE_BYTES - (size_t)used, "%s%s", i ? ", " : " ",
@@ -162,8 +163,8 @@ static void complain_value(const struct option_row *row, const char *value, cons
 
     if (!line)
         return;
-    snprintf(line, OPTIONS_LINE_BYTES, "%s: option %s does not accept '%.200s'; accepted: %s%s",
-             where, row->key, value, row->accepted, longest);
+    snprintf(line, OPTIONS_LINE_BYTES, "%s: option %s does not accept '%.*s'; accepted: %s%s",
+             where, row->key, (int)safe_text_cut(value, 200), value, row->accepted, longest);
     complain(state, line);
     pages_unmap(line, OPTIONS_LINE_BYTES);
 }

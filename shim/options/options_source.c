@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cupti/base/pages.h"
+#include "cupti/base/safe_text.h"
 
 extern char **environ;
 
@@ -48,7 +49,8 @@ static int tell(options_complain *complain, void *state, const char *where, cons
 
     if (!line)
         return 1;
-    snprintf(line, OPTIONS_LINE_BYTES, "%s: %s '%.200s'; accepted: %s", where, what, text,
+    snprintf(line, OPTIONS_LINE_BYTES, "%s: %s '%.*s'; accepted: %s", where, what,
+             (int)safe_text_cut(text, 200), text,
              strcmp(where, "CUPOOL") ? "lines key = value" : "key:value,key:value");
     complain(state, line);
     pages_unmap(line, OPTIONS_LINE_BYTES);
@@ -150,7 +152,8 @@ static int file_error(const char *path, int error, options_complain *complain, v
 
     if (!line)
         return 1;
-    snprintf(line, OPTIONS_LINE_BYTES, "CUPOOL_CONF: cannot read '%.1000s': %s", path,
+    snprintf(line, OPTIONS_LINE_BYTES, "CUPOOL_CONF: cannot read '%.*s': %s",
+             (int)safe_text_cut(path, 1000), path,
              error == -EINVAL  ? "not a regular file"
              : error == -EFBIG ? "longer than 64 KiB"
                                : strerror(-error));

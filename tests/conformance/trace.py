@@ -11,6 +11,14 @@ RECORD = struct.Struct("<HHBBHIIQQQQIIQ")
 FIELDS = ("kind api outcome memory device thread latency time size address site context stream "
           "value")
 Record = collections.namedtuple("Record", FIELDS)
+PLAIN = 1 << 31  # shorter latencies are plain nanoseconds
+
+
+def latency_ns(latency):
+    """The nanoseconds of a latency as a record keeps it."""
+    if latency < PLAIN:
+        return latency
+    return (1 << 26 | latency & (1 << 26) - 1) << (latency >> 26 & 31) + 5
 
 
 def names(definitions, macro):
@@ -45,6 +53,7 @@ class Trace:
         slot = 1
         while slot < BLOCK // SLOT:
             record = Record(*RECORD.unpack_from(block, slot * SLOT))
+            record = record._replace(latency=latency_ns(record.latency))
             slot += 1
             if record.kind == 0:
                 return

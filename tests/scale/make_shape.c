@@ -110,7 +110,7 @@ static struct trace_record allocation(const struct maker *maker, uint64_t addres
                                  .address = address,
                                  .context = 1,
                                  .site = of_site,
-                                 .latency_ns = 100};
+                                 .latency = 100};
 }
 
 static struct trace_record release(const struct maker *maker, uint64_t address)
@@ -493,7 +493,7 @@ static void shape_driver_address(struct maker *maker, uint64_t records)
 
         call.outcome = TRACE_OUTCOME_PASSED;
         call.time_ns = seen.time_ns = FIRST_CALL_NS + i;
-        call.latency_ns = FIRST_CALL_NS;
+        call.latency = FIRST_CALL_NS;
         seen.kind = TRACE_EVENT_DRIVER_ALLOCATE;
         put(maker, call);
         put(maker, seen);

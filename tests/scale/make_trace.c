@@ -57,7 +57,7 @@ static struct trace_record record_of(const struct worker *worker, uint64_t numbe
                                  .outcome = release       ? TRACE_OUTCOME_NONE
                                             : random & 15 ? TRACE_OUTCOME_HIT
                                                           : TRACE_OUTCOME_MISS,
-                                 .latency_ns = 20 + (uint32_t)(random >> 40 & 1023),
+                                 .latency = 20 + (uint32_t)(random >> 40 & 1023),
                                  .size = size,
                                  .value = (size + 511) / 512 * 512,
                                  .address = (worker->index + 1) << 40 | (number % (2 * LIVE)) << 21,

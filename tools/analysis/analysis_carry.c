@@ -63,9 +63,9 @@ static void tally_join(struct tally *row, const struct tally *other, uint64_t se
     row->leaked_blocks += other->leaked_blocks;
     row->leaked_bytes += other->leaked_bytes;
     row->invalid_frees += other->invalid_frees;
-    row->latency_ns += other->latency_ns;
+    row->latency_ns = tally_sum(row->latency_ns, other->latency_ns);
     row->latency_max_ns = longest;
-    row->lifetime_ns += other->lifetime_ns;
+    row->lifetime_ns = tally_sum(row->lifetime_ns, other->lifetime_ns);
     row->temporaries += other->temporaries;
     row->temporary_bytes += other->temporary_bytes;
     level_join(&row->live_bytes, &other->live_bytes, serial);

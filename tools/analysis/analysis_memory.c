@@ -149,7 +149,7 @@ static void call_count(struct analysis *analysis, const struct trace_record *rec
         return;
     analysis->calls_asked++;
     analysis->calls_driver += reached_driver(record);
-    histogram_add(&analysis->latency, record->latency_ns);
+    histogram_add(&analysis->latency, trace_latency_ns(record->latency));
 }
 
 /** A block leaves the ledger; `ended`: with its context. */

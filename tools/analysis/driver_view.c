@@ -67,7 +67,8 @@ static int event_keep(struct driver_view *view, const struct trace_record *recor
 
 static int seen_keep(struct driver_view *view, const struct trace_record *record)
 {
-    uint64_t latency = record->latency_ns == UINT32_MAX ? record->time_ns : record->latency_ns;
+    uint64_t latency_ns = record->latency == TRACE_LATENCY_CUT ? record->time_ns
+                                                               : trace_latency_ns(record->latency);
 
     if (!view->was_on)
         return 0; /* CUPTI begins before the first call */
@@ -75,7 +76,7 @@ static int seen_keep(struct driver_view *view, const struct trace_record *record
         return -ENOMEM;
     view->seen[view->seens++] = (struct driver_seen){
         .address = record->memory == TRACE_MEMORY_ARRAY ? ARRAY_ADDRESS : record->address,
-        .begin_ns = record->time_ns > latency ? record->time_ns - latency : 0,
+        .begin_ns = record->time_ns > latency_ns ? record->time_ns - latency_ns : 0,
         .end_ns = record->time_ns,
     };
     return 0;
@@ -99,8 +100,8 @@ static void pool_note(struct driver_view *view, const struct trace_record *recor
         pool[i].peak_bytes = record->size;
     if (record->value > pool[i].peak_used_bytes)
         pool[i].peak_used_bytes = record->value;
-    pool[i].trims += record->latency_ns == 1;
-    pool[i].destroyed = record->latency_ns == 2;
+    pool[i].trims += record->latency == 1;
+    pool[i].destroyed = record->latency == 2;
 }
 
 static void state_note(struct analysis *analysis, const struct trace_record *record)
@@ -116,7 +117,7 @@ static void state_note(struct analysis *analysis, const struct trace_record *rec
         return;
     case TRACE_CUPTI_ON:
         view->was_on = true;
-        view->clock_error_ns = record->latency_ns;
+        view->clock_error_ns = trace_latency_ns(record->latency);
         break;
     case TRACE_CUPTI_NO_LIBRARY:
     case TRACE_CUPTI_VERSION:

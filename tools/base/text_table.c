@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See text_table.h. libsmartcols does the work; it prints to a string so that the width does not
- * depend on the terminal the tests run on.
+ * depend on the terminal the tests run on. It knows characters and their widths by the locale, so
+ * it works in one of UTF-8, whatever that of the user.
  */
 #include "tools/base/text_table.h"
 
 #include <errno.h>
 #include <libsmartcols/libsmartcols.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +71,21 @@ int text_table_add(struct text_table *table, const char *const *cells)
     return line ? 0 : -ENOMEM;
 }
 
+/** The table as text, cut between characters. */
+static int table_format(struct libscols_table *table, char **ret_text)
+{
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before;
+    int r;
+
+    if (!utf8)
+        return scols_print_table_to_string(table, ret_text);
+    before = uselocale(utf8);
+    r = scols_print_table_to_string(table, ret_text);
+    uselocale(before);
+    freelocale(utf8);
+    return r;
+}
+
 /** Lines without the blanks that only fill the last column. */
 static int lines_print(char *text, FILE *out)
 {
@@ -90,7 +107,7 @@ int text_table_finish(struct text_table *table, FILE *out)
 
     if (!table)
         return -ENOMEM;
-    if (scols_print_table_to_string(table->table, &text) < 0)
+    if (table_format(table->table, &text) < 0)
         r = -ENOMEM;
     else
         r = text ? lines_print(text, out) : 0;

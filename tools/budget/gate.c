@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
+
 int gate_warn(struct gate *gate, const char *format, ...)
 {
     char **array = realloc(gate->warning, (gate->warnings + 1) * sizeof *array);
@@ -108,6 +110,7 @@ static void hint_pinned(const struct gate_input *input, struct gate_result *resu
     snapshot_pinned_text(most, name, sizeof name);
     snprintf(result->hint, sizeof result->hint, "pins most: %s %s", name,
              unit_bytes(most->pinned_bytes).text);
+    safe_text_end(result->hint, sizeof result->hint);
 }
 
 /** Which site to look at first: what grew most, or what holds most. */
@@ -131,6 +134,7 @@ static void hint_set(const struct gate_input *input, struct gate_result *result)
                  change_text(METRIC_UNIT_BYTES, first->before[SNAPSHOT_peak_bytes],
                              first->after[SNAPSHOT_peak_bytes])
                      .text);
+        safe_text_end(result->hint, sizeof result->hint);
         return;
     }
     most = site_with_most(input->measured, figure);
@@ -139,6 +143,7 @@ static void hint_set(const struct gate_input *input, struct gate_result *result)
     snapshot_site_text(most, name, sizeof name);
     snprintf(result->hint, sizeof result->hint, "most: %s %s", name,
              unit_bytes(most->figure[figure]).text);
+    safe_text_end(result->hint, sizeof result->hint);
 }
 
 static int growth_result(const struct gate_input *input, struct gate_result *result, char *ret_why,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/base/infile.h"
 #include "tools/report/base/report.h"
 #include "tools/symbols/symbols.h"
@@ -51,6 +52,7 @@ void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t
     else
         snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
                  (unsigned long long)site->line, length, site->function, site->module);
+    safe_text_end(ret_text, text_bytes);
 }
 
 void snapshot_pinned_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/base/disguise.h"
 
 /* Libraries by file name: CUDA and what is built on it, what interpreters call it through, and the
@@ -206,4 +207,5 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
     else
         snprintf(ret_text, text_bytes, "%s+%#llx%s", module, (unsigned long long)frame->site.offset,
                  changed);
+    safe_text_end(ret_text, text_bytes);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/symbols/debug_info.h"
 #include "tools/symbols/elf_module.h"
 #include "tools/base/texts.h"
@@ -129,7 +130,8 @@ void symbol_text(const struct symbol *symbol, char *ret_text, size_t text_bytes)
 {
     *ret_text = '\0';
     if (symbol->function)
-        snprintf(ret_text, text_bytes, "%.*s+%#llx", (int)(text_bytes > 32 ? text_bytes - 32 : 0),
+        snprintf(ret_text, text_bytes, "%.*s+%#llx",
+                 (int)safe_text_cut(symbol->function, text_bytes > 32 ? text_bytes - 32 : 0),
                  symbol->function, (unsigned long long)symbol->offset);
 }
 

@@ -347,7 +347,7 @@ Test(reader, frees_come_before_reuse)
 {
     const struct trace_record reuse = {.kind = TRACE_EVENT_ALLOCATE, .time_ns = 1000, .size = 1};
     const struct trace_record slow_free = {
-        .kind = TRACE_EVENT_FREE, .time_ns = 1100, .latency_ns = 300, .size = 2};
+        .kind = TRACE_EVENT_FREE, .time_ns = 1100, .latency = 300, .size = 2};
     char path[SUPPORT_PATH_BYTES], why[256];
     struct trace_writer *writer;
     struct trace_reader *reader;
@@ -365,4 +365,101 @@ Test(reader, frees_come_before_reuse)
     cr_expect(record.size == 2);
     trace_reader_close(reader);
     support_remove(path);
+}
+
+/** Short latencies are exact; no latency is cut, and the order of the codes is that of the times.
+ */
+Test(reader, latencies_have_no_end)
+{
+    uint64_t seed = support_seed(), last = 0;
+
+    for (uint64_t ns = 0; ns < UINT64_C(1) << 31; ns = ns * 3 + 1)
+        cr_assert(trace_latency(ns) == ns && trace_latency_ns((uint32_t)ns) == ns);
+    for (unsigned bit = 31; bit < 63; bit++) {
+        cr_expect(trace_latency_ns(trace_latency(UINT64_C(1) << bit)) == UINT64_C(1) << bit);
+        for (unsigned i = 0; i < 100; i++) {
+            uint64_t ns = (UINT64_C(1) << bit) + support_random(&seed) % (UINT64_C(1) << bit);
+            uint64_t kept = trace_latency_ns(trace_latency(ns));
+
+            cr_assert(kept <= ns && ns - kept < ns >> 26, "%llu", (unsigned long long)ns);
+            cr_assert(trace_latency(kept) == trace_latency(ns));
+        }
+    }
+    for (uint64_t code = 0; code <= UINT32_MAX; code += 65521) {
+        uint64_t ns = trace_latency_ns((uint32_t)code);
+
+        cr_assert(code == 0 || ns > last);
+        last = ns;
+    }
+    cr_expect(trace_latency_ns(trace_latency(UINT64_MAX)) < INT64_MAX);
+    cr_expect(trace_latency(UINT32_MAX) == TRACE_LATENCY_CUT);
+}
+
+/** Rounding moves what does not count: the end of a free, the beginning of an allocation. */
+Test(reader, long_calls_take_effect_when_they_did)
+{
+    const uint64_t begin_ns = 1001, end_ns = UINT64_C(3600) * 1000000007;
+    struct trace_record record = {.kind = TRACE_EVENT_FREE};
+
+    trace_record_date(&record, begin_ns, end_ns);
+    cr_expect(trace_record_order_ns(&record) == begin_ns);
+    cr_expect(record.time_ns <= end_ns && end_ns - record.time_ns < end_ns >> 26);
+    record.kind = TRACE_EVENT_ALLOCATE;
+    trace_record_date(&record, begin_ns, end_ns);
+    cr_expect(trace_record_order_ns(&record) == end_ns);
+    trace_record_date(&record, end_ns, begin_ns);
+    cr_expect(record.latency == 0, "a clock that goes back");
+}
+
+/** Before the flag, latencies were plain numbers, whatever their highest bit. */
+Test(reader, latencies_of_older_traces)
+{
+    const uint32_t older[] = {17, 0x7fffffff, 0x80000000, 0xbebc2000, UINT32_MAX};
+    const size_t count = sizeof older / sizeof *older;
+    char path[SUPPORT_PATH_BYTES], why[256];
+    struct trace_writer *writer;
+    struct trace_file_header *header;
+    unsigned char *data;
+    size_t bytes;
+
+    support_path(path);
+    writer = support_open(path);
+    for (size_t i = 0; i < count; i++)
+        trace_writer_emit(writer, &(struct trace_record){.kind = TRACE_EVENT_FREE,
+                                                         .size = i,
+                                                         .time_ns = (i + 1) * UINT32_MAX + i,
+                                                         .latency = older[i]});
+    trace_writer_close(writer);
+    data = support_load(path, &bytes);
+    header = (void *)data;
+    for (int scaled = 1; scaled >= 0; scaled--) {
+        struct trace_reader *reader;
+        struct trace_record record;
+        size_t seen = 0;
+
+        cr_expect(!(header->flags & TRACE_FLAG_SCALED) == !scaled);
+        reader = support_read(path);
+        for (; trace_reader_next(reader, &record, why, sizeof why) == 1 && seen < count; seen++) {
+            uint64_t kept = trace_latency_ns(record.latency), plain = older[record.size];
+
+            cr_expect(record.kind == TRACE_EVENT_FREE);
+            if (scaled)
+                cr_expect(record.latency == older[record.size]);
+            else
+                cr_expect(kept <= plain && plain - kept <= plain >> 26, "%zu", (size_t)record.size);
+        }
+        cr_expect(seen == count);
+        trace_reader_close(reader);
+        header->flags &= ~TRACE_FLAG_SCALED;
+        support_store(path, data, bytes);
+    }
+    free(data);
+    support_remove(path);
+}
+
+/** `api` has 16 bits: an id beyond them names nothing, not the text whose lower bits it shares. */
+Test(reader, no_api_by_another_name)
+{
+    cr_expect(trace_api_id(UINT16_MAX) == UINT16_MAX);
+    cr_expect(trace_api_id(UINT16_MAX + 1) == 0 && trace_api_id(UINT16_MAX + 2) == 0);
 }

@@ -54,7 +54,7 @@ struct trace_record support_record(uint64_t number)
                                  .outcome = (uint8_t)(number % 5 + 1),
                                  .memory = (uint8_t)(number % 11 + 1),
                                  .device = (uint16_t)(number * 7),
-                                 .latency_ns = (uint32_t)(number * 31),
+                                 .latency = (uint32_t)(number * 31),
                                  .size = number * UINT64_C(0x9e3779b97f4a7c15),
                                  .address = number,
                                  .context = (uint32_t)(number * 13),

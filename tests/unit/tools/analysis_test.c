@@ -183,7 +183,7 @@ Test(analysis, reuse_while_the_free_still_returns)
     const struct analysis *analysis;
     struct trace_record slow = release(1100, 0x1000);
 
-    slow.latency_ns = 300;
+    slow.latency = 300;
     subject_begin(&subject);
     emit(&subject, allocate(500, 0x1000, 4096));
     emit(&subject, slow);

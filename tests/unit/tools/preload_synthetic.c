@@ -75,7 +75,7 @@ static void slot_take(struct story *story, uint64_t slot)
                                   .context = 1,
                                   .api = story->malloc_api,
                                   .site = site_next(story),
-                                  .latency_ns = 150,
+                                  .latency = 150,
                                   .time_ns = story->time_ns += STEP_NS,
                                   .size = size + number_next(story, size),
                                   .value = 2 * size};

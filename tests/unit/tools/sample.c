@@ -71,16 +71,16 @@ void sample_emit(struct trace_writer *writer)
     /* clang-format off */
     const struct trace_record events[] = {
         {.kind = TRACE_EVENT_SEGMENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .time_ns = 1 * MS, .size = 2 * MIB, .address = A},
-        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_MISS, .api = malloc_api, .site = near, .time_ns = 2 * MS, .latency_ns = 90000, .size = MIB, .value = MIB, .address = A},
-        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_HIT, .api = malloc_api, .site = near, .time_ns = 3 * MS, .latency_ns = 200, .size = 600000, .value = 602112, .address = B},
-        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_PASSED, .api = malloc_api, .site = far, .time_ns = 4 * MS, .latency_ns = 80000, .size = 3 * MIB, .value = 3 * MIB, .address = C},
-        {.kind = TRACE_EVENT_FREE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_HIT, .api = free_api, .site = near, .time_ns = 5 * MS, .latency_ns = 100, .size = MIB, .value = MIB, .address = A},
+        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_MISS, .api = malloc_api, .site = near, .time_ns = 2 * MS, .latency = 90000, .size = MIB, .value = MIB, .address = A},
+        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_HIT, .api = malloc_api, .site = near, .time_ns = 3 * MS, .latency = 200, .size = 600000, .value = 602112, .address = B},
+        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_PASSED, .api = malloc_api, .site = far, .time_ns = 4 * MS, .latency = 80000, .size = 3 * MIB, .value = 3 * MIB, .address = C},
+        {.kind = TRACE_EVENT_FREE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_HIT, .api = free_api, .site = near, .time_ns = 5 * MS, .latency = 100, .size = MIB, .value = MIB, .address = A},
         {.kind = TRACE_EVENT_INVALID_FREE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .api = free_api, .site = far, .time_ns = 6 * MS, .address = A, .value = 1, .size = near, .stream = (uint32_t)near},
         {.kind = TRACE_EVENT_FENCE, .context = 1, .time_ns = 6 * MS + 1, .size = MIB},
         {.kind = TRACE_EVENT_FAILURE, .context = 1, .site = far, .time_ns = 7 * MS, .size = 9000 * MIB, .value = MIB},
-        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_FAILED, .api = malloc_api, .site = far, .time_ns = 7 * MS + 1, .latency_ns = 500, .size = 9000 * MIB, .value = 2},
+        {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_FAILED, .api = malloc_api, .site = far, .time_ns = 7 * MS + 1, .latency = 500, .size = 9000 * MIB, .value = 2},
         {.kind = TRACE_EVENT_ALLOCATE, .memory = TRACE_MEMORY_PINNED, .outcome = TRACE_OUTCOME_PASSED, .api = host_api, .site = far, .time_ns = 8 * MS, .size = 4096, .value = 4096, .address = E},
-        {.kind = TRACE_EVENT_FREE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_PASSED, .api = free_api, .site = far, .time_ns = 9 * MS, .latency_ns = 70000, .size = 3 * MIB, .value = 3 * MIB, .address = C},
+        {.kind = TRACE_EVENT_FREE, .memory = TRACE_MEMORY_DEVICE, .context = 1, .outcome = TRACE_OUTCOME_PASSED, .api = free_api, .site = far, .time_ns = 9 * MS, .latency = 70000, .size = 3 * MIB, .value = 3 * MIB, .address = C},
         {.kind = TRACE_EVENT_MEMORY_INFO, .time_ns = 9 * MS + 1, .size = 8192 * MIB - 12 * MIB, .value = 8192 * MIB},
         {.kind = TRACE_EVENT_COUNTER, .context = 1, .api = counter, .time_ns = 9 * MS + 2, .size = 5},
     };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/base/units.h"
 
 const char *const report_by_name[REPORT_BY_NAMES] = {
@@ -57,6 +58,7 @@ void report_place_of(const struct frame *frame, struct report_place *ret_place)
                  frame->function ? frame->function : "");
     else
         symbol_text(frame->symbol, ret_place->function, sizeof ret_place->function);
+    safe_text_end(ret_place->function, sizeof ret_place->function);
 }
 
 void report_place_find(const struct analysis *analysis, uint64_t site,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cupti/base/safe_text.h"
 #include "tools/analysis/flame.h"
 #include "tools/report/html/html_table.h"
 #include "tools/report/html/html_view.h"
@@ -218,6 +219,7 @@ static void stack_push(struct stack *stack, const char *text)
     if (stack->depth == FLAME_DEPTH)
         return;
     snprintf(stack->text[stack->depth], FRAME_BYTES, "%s", text);
+    safe_text_end(stack->text[stack->depth], FRAME_BYTES);
     stack->frame[stack->depth] = stack->text[stack->depth];
     stack->depth++;
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Texts that do not fit are cut between characters, at every place where they may be cut.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cupti/base/safe_text.h"
+#include "tools/base/text_table.h"
+#include "tools/symbols/frames.h"
+#include "tools/symbols/symbols.h"
+
+/* One, two, three and four bytes; a mark that belongs to the letter before. */
+#define NAME "gr\u00f6\u00dfe_\u65e5\u672c\u8a9e_\U0001f9e0_e\u0301a\u0308_\u0444\u0443"
+static const char name[] = NAME "::" NAME;
+
+/** Whether a text is UTF-8 without a replacement; none of these texts has one. */
+static bool is_whole(const char *text)
+{
+    uint32_t character;
+
+    for (; *text; text += safe_text_next(text, &character)) {
+        safe_text_next(text, &character);
+        if (character == SAFE_TEXT_REPLACEMENT)
+            return false;
+    }
+    return true;
+}
+
+Test(cut, at_every_byte)
+{
+    char text[sizeof name + 4];
+
+    for (size_t most = 0; most < sizeof name + 3; most++) {
+        size_t length = safe_text_cut(name, most);
+
+        cr_expect(length <= most && length + 4 > (most < sizeof name ? most : sizeof name - 1));
+        snprintf(text, sizeof text, "%.*s", (int)length, name);
+        cr_expect(is_whole(text), "%zu", most);
+        snprintf(text, most + 1, "%s", name);
+        safe_text_end(text, most + 1);
+        cr_expect(strlen(text) == length && is_whole(text), "%zu", most);
+    }
+}
+
+Test(cut, what_is_not_utf8_stays)
+{
+    char latin[] = "caf\xe9", marks[] = "\x80\x80\x80\x80\x80", room[16] = "caf\xe9";
+
+    cr_expect(safe_text_cut(latin, 4) == 4 && safe_text_cut(latin, 9) == 4);
+    cr_expect(safe_text_cut(marks, 4) == 4 && safe_text_cut(marks, 1) == 1);
+    safe_text_end(room, sizeof room);
+    cr_expect(strlen(room) == 4, "it was not cut");
+    safe_text_end(marks, sizeof marks);
+    cr_expect(strlen(marks) == 5);
+    cr_expect(safe_text_cut("", 0) == 0);
+}
+
+Test(cut, names_of_sites)
+{
+    char text[sizeof name + 64];
+
+    for (size_t room = 1; room < sizeof text; room++) {
+        const struct symbol symbol = {.function = name, .offset = 16};
+        struct frame frame = {.site = {.module = "/lib/" NAME ".so"},
+                              .symbol = &symbol,
+                              .function = name,
+                              .file = "/src/" NAME ".c",
+                              .line = 7};
+
+        if (room > 32) {
+            symbol_text(&symbol, text, room);
+            cr_expect(is_whole(text), "symbol in %zu: %s", room, text);
+        }
+        frame_text(&frame, text, room);
+        cr_expect(is_whole(text), "frame in %zu: %s", room, text);
+    }
+}
+
+/** The lines of a table of one cut name. */
+static char *table_text(const char *cell, unsigned width)
+{
+    static const struct text_column columns[] = {{"BYTES", true, false}, {"NAME", false, true}};
+    const char *const cells[] = {"1", cell};
+    struct text_table *table = text_table_create(columns, 2, width);
+    static char *text;
+    static size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    cr_assert(table && out && text_table_add(table, cells) == 0);
+    cr_assert(text_table_finish(table, out) == 0);
+    fclose(out);
+    return text;
+}
+
+/** At every width a column shows the beginning of the name, and as much of it as has room. */
+Test(cut, columns_of_a_table)
+{
+    for (unsigned width = 12; width < 80; width++) {
+        char *text = table_text(name, width), *line = strchr(text, '\n') + 1;
+        char *shown = line + strspn(line, " 1");
+
+        shown[strcspn(shown, "\n")] = '\0';
+        cr_expect(is_whole(shown), "width %u: %s", width, shown);
+        cr_expect(strncmp(shown, name, strlen(shown)) == 0, "width %u: %s", width, shown);
+        /* 7 columns before it; no character is shown wider than 2, none has more than 4 bytes */
+        cr_expect(strlen(shown) == sizeof name - 1 || strlen(shown) >= width - 7 - 2, "%u: %s",
+                  width, shown);
+        /* A mark stays with its letter. */
+        cr_expect(strncmp(name + strlen(shown), "\u0301", 2) != 0, "width %u", width);
+        cr_expect(strncmp(name + strlen(shown), "\u0308", 2) != 0, "width %u", width);
+        free(text);
+    }
+}
