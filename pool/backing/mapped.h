@@ -22,7 +22,7 @@
 
 #include "pool/backend.h"
 #include "pool/base/lock.h"
-#include "pool/blocks/range.h"
+#include "pool/backing/range.h"
 
 struct mapped_handle;
 

@@ -9,14 +9,14 @@
 
 #include <errno.h>
 
-#include "pool/small/bin.h"
-#include "pool/backing/device.h"
-#include "pool/blocks/extents.h"
-#include "pool/core/figures.h"
-#include "pool/reuse/quarantine.h"
-#include "pool/blocks/run_cache.h"
-#include "pool/blocks/segment.h"
-#include "pool/core/shard.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/device.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/quarantine.h"
+#include "pool/heap/run_cache.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
 
 #define CEILING_SLACK_MIN   ((uint64_t)12 << 20)
 #define CEILING_SLACK_SHARE 16u

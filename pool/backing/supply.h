@@ -25,8 +25,8 @@
 #ifndef POOL_BACKING_SUPPLY_H
 #define POOL_BACKING_SUPPLY_H
 
-#include "pool/blocks/extents.h"
-#include "pool/core/types.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/types.h"
 
 /** Rungs of the ladder that a request has climbed: what it did last. */
 enum supply_rung {

@@ -13,7 +13,7 @@
 #define POOL_BASE_METADATA_H
 
 #include "pool/base/base.h"
-#include "pool/small/size_class.h"
+#include "pool/base/size_class.h"
 
 /** Kinds of object; the slabs of each size class are a kind of their own. */
 enum metadata_kind {

@@ -8,13 +8,13 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "pool/small/bin.h"
-#include "pool/blocks/extents.h"
-#include "pool/core/figures.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/figures.h"
 #include "pool/core/registry.h"
-#include "pool/blocks/run_cache.h"
-#include "pool/blocks/segment.h"
-#include "pool/core/shard.h"
+#include "pool/heap/run_cache.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
 
 /* What the walk of the runs adds up, and what the counters of bins, extents and runs say. */
 struct tally {

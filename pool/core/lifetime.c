@@ -8,13 +8,13 @@
 #include <errno.h>
 
 #include "pool/base/barrier.h"
-#include "pool/small/bin.h"
-#include "pool/backing/device.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/device.h"
 #include "pool/pool.h"
 #include "pool/core/registry.h"
-#include "pool/blocks/segment.h"
-#include "pool/core/shard.h"
-#include "pool/reuse/quarantine.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
+#include "pool/heap/quarantine.h"
 
 /* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
 #define LARGE_WASTE_PERCENT 12u

@@ -10,12 +10,12 @@
 
 #include <errno.h>
 
-#include "pool/small/bin.h"
-#include "pool/backing/device.h"
-#include "pool/blocks/extents.h"
-#include "pool/core/figures.h"
-#include "pool/blocks/segment.h"
-#include "pool/core/shard.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/device.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
 #include "pool/backing/supply.h"
 
 /* ---- describing ---- */

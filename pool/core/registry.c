@@ -8,7 +8,7 @@
  */
 #include "pool/core/registry.h"
 
-#include "pool/core/shard.h"
+#include "pool/heap/shard.h"
 
 static struct pool_lock registry_lock = POOL_LOCK_INITIALIZER(REGISTRY);
 static struct pool *registry_first; /* guarded by registry_lock */

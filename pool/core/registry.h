@@ -5,7 +5,7 @@
 #ifndef POOL_CORE_REGISTRY_H
 #define POOL_CORE_REGISTRY_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 void registry_add(struct pool *pool);
 void registry_remove(struct pool *pool);

@@ -8,7 +8,7 @@ uses itself and those before it in the list; a "." is the module's own folder.
 import collections
 
 MODULES = {
-    "pool": [".", "base", "small", "blocks", "reuse", "backing", "core", "kv"],
+    "pool": [".", "base", "heap", "backing", "core", "kv"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "backend", "observe", ".", "hooks"],
     "kernels": ["device", "."],

@@ -6,7 +6,7 @@
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 
-#include "pool/reuse/quarantine.h"
+#include "pool/heap/quarantine.h"
 #include "tests/unit/pool/fixture.h"
 
 #define MIB ((size_t)1 << 20)

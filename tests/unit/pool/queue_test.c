@@ -5,7 +5,7 @@
 #include "tests/unit/pool/harness.h"
 #include <stdlib.h>
 
-#include "pool/small/queue.h"
+#include "pool/base/queue.h"
 
 #define ENTRIES 5000u
 

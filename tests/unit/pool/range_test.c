@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/blocks/range.h"
+#include "pool/backing/range.h"
 
 #define BASE  (UINT64_C(1) << 40)
 #define MIB   (UINT64_C(1) << 20)

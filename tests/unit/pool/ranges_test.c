@@ -6,7 +6,7 @@
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 #include "tests/unit/pool/fixture.h"
 
 #define BLOCKS 300

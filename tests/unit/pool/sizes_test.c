@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/blocks/buddy.h"
-#include "pool/small/size_class.h"
+#include "pool/base/buddy.h"
+#include "pool/base/size_class.h"
 
 Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
 {

@@ -5,11 +5,11 @@
  * Counters are read while other threads change them, so a difference of two may be off by the
  * operations of a moment; it is never allowed to wrap.
  */
-#include "pool/core/figures.h"
+#include "pool/heap/figures.h"
 
-#include "pool/small/bin.h"
-#include "pool/blocks/run_cache.h"
-#include "pool/core/shard.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/run_cache.h"
+#include "pool/heap/shard.h"
 
 /* What a shard of a spread pool may keep to itself. */
 #define PENDING_MIN_BYTES 16384u

@@ -10,10 +10,10 @@
  * rseq, a thread that finds a lock taken moves on and stays. Blocks are freed to the shard they
  * came from.
  */
-#ifndef POOL_CORE_SHARD_H
-#define POOL_CORE_SHARD_H
+#ifndef POOL_HEAP_SHARD_H
+#define POOL_HEAP_SHARD_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 /* Where the C library put the rseq area of a thread; weak, for C libraries before 2.35. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));

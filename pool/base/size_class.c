@@ -3,7 +3,7 @@
  * Geometry of the slabs: the smallest of 64, 128, 192 and 256 KiB that holds 8 objects and leaves
  * at most 1/32 unused behind the last; where none does, the one that leaves the least share.
  */
-#include "pool/small/size_class.h"
+#include "pool/base/size_class.h"
 
 static uint32_t tail_per_mille(uint32_t slab_bytes, uint32_t object_bytes)
 {

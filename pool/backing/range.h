@@ -13,8 +13,8 @@
  *
  * Threading: the caller's lock guards a range.
  */
-#ifndef POOL_BLOCKS_RANGE_H
-#define POOL_BLOCKS_RANGE_H
+#ifndef POOL_BACKING_RANGE_H
+#define POOL_BACKING_RANGE_H
 
 #include "pool/base/base.h"
 #include "pool/base/size_tree.h"

@@ -6,8 +6,8 @@
  * multiple is a class; above, 8 classes per doubling, so that at most one eighth of a request is
  * lost. Middle sizes are whole leaves of the buddy, large ones whole segments. Pure functions.
  */
-#ifndef POOL_SMALL_SIZE_CLASS_H
-#define POOL_SMALL_SIZE_CLASS_H
+#ifndef POOL_BASE_SIZE_CLASS_H
+#define POOL_BASE_SIZE_CLASS_H
 
 #include "pool/base/base.h"
 #include "pool/pool.h"

@@ -4,7 +4,7 @@
  *
  *   priority of a run ≥ priority of its children; left < run ≤ right by (bytes, address)
  */
-#include "pool/blocks/run_cache.h"
+#include "pool/heap/run_cache.h"
 
 static bool run_less(const struct run *a, size_t bytes, uint64_t address)
 {

@@ -2,9 +2,9 @@
 /*
  * One shape for every call: clock, call, count, tell the observer.
  */
-#include "pool/backing/device.h"
+#include "pool/heap/device.h"
 
-#include "pool/core/figures.h"
+#include "pool/heap/figures.h"
 
 void device_observe(struct pool *pool, const struct pool_event *event)
 {

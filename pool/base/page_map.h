@@ -8,8 +8,8 @@
  * serialised by one lock. What an entry points to is type-stable (metadata.h), so a reader that
  * raced with a removal meets a valid object and re-reads the entry under that object's lock.
  */
-#ifndef POOL_BLOCKS_PAGE_MAP_H
-#define POOL_BLOCKS_PAGE_MAP_H
+#ifndef POOL_BASE_PAGE_MAP_H
+#define POOL_BASE_PAGE_MAP_H
 
 #include "pool/base/base.h"
 

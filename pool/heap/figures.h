@@ -14,10 +14,10 @@
  * those seen at sample points: whenever the peak of live_requested has risen by 1/128 since the
  * last, whenever the pool grows, shrinks or closes an epoch, and when statistics are read.
  */
-#ifndef POOL_CORE_FIGURES_H
-#define POOL_CORE_FIGURES_H
+#ifndef POOL_HEAP_FIGURES_H
+#define POOL_HEAP_FIGURES_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 static inline void figures_count(struct pool *pool, enum figure_counter counter, uint64_t amount)
 {

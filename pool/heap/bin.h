@@ -9,11 +9,11 @@
  * Every function wants the bin's lock held; those that place or remove a slab take the extents lock
  * inside it.
  */
-#ifndef POOL_SMALL_BIN_H
-#define POOL_SMALL_BIN_H
+#ifndef POOL_HEAP_BIN_H
+#define POOL_HEAP_BIN_H
 
-#include "pool/reuse/quarantine.h"
-#include "pool/core/types.h"
+#include "pool/heap/quarantine.h"
+#include "pool/heap/types.h"
 
 /** Host bytes of a slab, its records and, in the last eight, where the ids of its objects are. */
 static inline size_t slab_metadata_size(unsigned objects)

@@ -5,13 +5,13 @@
  * Blocks leave the quarantine lazily: some at each allocation, so that the work is spread and what
  * is free stays visible to best fit; all of them before the driver is asked for more.
  */
-#include "pool/blocks/extents.h"
+#include "pool/heap/extents.h"
 
-#include "pool/backing/device.h"
-#include "pool/reuse/quarantine.h"
-#include "pool/blocks/run_cache.h"
-#include "pool/blocks/segment.h"
-#include "pool/core/shard.h"
+#include "pool/heap/device.h"
+#include "pool/heap/quarantine.h"
+#include "pool/heap/run_cache.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
 
 /* Blocks taken back per allocation: more than one, so that the list shrinks. */
 #define RETIRE_PER_ALLOCATION 4u

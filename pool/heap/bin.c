@@ -8,15 +8,15 @@
  *   spare       empty, kept; every other empty slab goes back to the buddy
  *   pinned      in no list, only drains
  */
-#include "pool/small/bin.h"
+#include "pool/heap/bin.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "pool/backing/device.h"
-#include "pool/blocks/extents.h"
-#include "pool/core/figures.h"
-#include "pool/core/shard.h"
+#include "pool/heap/device.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/shard.h"
 
 /* Objects brought back when the current slab runs out: enough to pay for the visit, few enough to
  * stay unnoticed in the latency of one allocation. */

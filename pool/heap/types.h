@@ -21,19 +21,19 @@
  * Order of locks: backend, then bin, then extents, then runs (lock.h). Labels of the quarantine are
  * written under the lock of a bin, of extents or of the runs (quarantine.h says why).
  */
-#ifndef POOL_CORE_TYPES_H
-#define POOL_CORE_TYPES_H
+#ifndef POOL_HEAP_TYPES_H
+#define POOL_HEAP_TYPES_H
 
 #include "pool/backend.h"
 #include "pool/base/base.h"
-#include "pool/blocks/buddy.h"
+#include "pool/base/buddy.h"
 #include "pool/figure_names.h"
 #include "pool/base/lock.h"
 #include "pool/base/metadata.h"
-#include "pool/blocks/page_map.h"
+#include "pool/base/page_map.h"
 #include "pool/pool.h"
-#include "pool/small/queue.h"
-#include "pool/small/size_class.h"
+#include "pool/base/queue.h"
+#include "pool/base/size_class.h"
 
 /** Of a middle or large block. */
 enum block_state {

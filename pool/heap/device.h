@@ -5,10 +5,10 @@
  * Except device_fill(), none may be called under a bin or extents lock: they can take as long as
  * the driver likes. Errors are the backend's.
  */
-#ifndef POOL_BACKING_DEVICE_H
-#define POOL_BACKING_DEVICE_H
+#ifndef POOL_HEAP_DEVICE_H
+#define POOL_HEAP_DEVICE_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address);
 int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);

@@ -5,10 +5,10 @@
  * A treap (a binary tree by size and address whose shape is that of random insertion), so every
  * step is O(log n) expected whatever the program allocates. The lock of the runs guards all.
  */
-#ifndef POOL_BLOCKS_RUN_CACHE_H
-#define POOL_BLOCKS_RUN_CACHE_H
+#ifndef POOL_HEAP_RUN_CACHE_H
+#define POOL_HEAP_RUN_CACHE_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 /** Adds a run as the youngest; it becomes RUN_CACHED. */
 void run_cache_insert_locked(struct runs *runs, struct run *run);

@@ -3,13 +3,13 @@
  * The growth of shards. They only ever appear, under the backend lock, so readers need no lock
  * and whoever holds the backend lock sees the same set throughout.
  */
-#include "pool/core/shard.h"
+#include "pool/heap/shard.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#include "pool/small/bin.h"
-#include "pool/reuse/quarantine.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/quarantine.h"
 
 /* Collisions seen before a pool spreads: enough to tell a habit from an accident. */
 #define COLLISIONS_TO_SPREAD 64u

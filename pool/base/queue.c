@@ -3,7 +3,7 @@
  * Chunks of a queue: taken from and given back to a list of spare ones, last used first, so that
  * those in use stay few and warm.
  */
-#include "pool/small/queue.h"
+#include "pool/base/queue.h"
 
 #include <errno.h>
 

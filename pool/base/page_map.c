@@ -3,7 +3,7 @@
  * The writers of the page map. Insertion first makes sure of every leaf and of every page being
  * vacant, then writes, so that a failure leaves no trace but empty leaves.
  */
-#include "pool/blocks/page_map.h"
+#include "pool/base/page_map.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -26,10 +26,10 @@
  *
  * The backend lock guards the ring. Waiting happens without any lock.
  */
-#ifndef POOL_REUSE_QUARANTINE_H
-#define POOL_REUSE_QUARANTINE_H
+#ifndef POOL_HEAP_QUARANTINE_H
+#define POOL_HEAP_QUARANTINE_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 /** The label for a free; the caller holds the lock that guards the block. */
 static inline uint32_t quarantine_label(struct pool *pool)

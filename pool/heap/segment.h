@@ -12,10 +12,10 @@
  * the cache lines that describe it. The extents lock guards everything; cutting and joining take
  * the lock of the runs inside it.
  */
-#ifndef POOL_BLOCKS_SEGMENT_H
-#define POOL_BLOCKS_SEGMENT_H
+#ifndef POOL_HEAP_SEGMENT_H
+#define POOL_HEAP_SEGMENT_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 /* A cached run up to this size may be cut for the buddy instead of asking the driver. */
 #define SEGMENT_CUT_MAX (8 * POOL_SEGMENT_BYTES)

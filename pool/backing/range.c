@@ -4,7 +4,7 @@
  * extents that a change needs are allocated before anything is written, so a failure leaves the
  * range as it was.
  */
-#include "pool/blocks/range.h"
+#include "pool/backing/range.h"
 
 #include <errno.h>
 

@@ -6,15 +6,15 @@
  * been passed the newest, which answers for all between. For the same reason an epoch in the middle
  * of a full ring may give up its fence: the next one covers its blocks, only later.
  */
-#include "pool/reuse/quarantine.h"
+#include "pool/heap/quarantine.h"
 
 #include <errno.h>
 
-#include "pool/small/bin.h"
-#include "pool/backing/device.h"
-#include "pool/blocks/extents.h"
-#include "pool/core/figures.h"
-#include "pool/core/shard.h"
+#include "pool/heap/bin.h"
+#include "pool/heap/device.h"
+#include "pool/heap/extents.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/shard.h"
 
 /* Small enough to be unnoticed beside a CUDA context, large enough that a program which only churns
  * small blocks records a fence once in a thousand operations. */

@@ -10,11 +10,11 @@
  *
  * Not synchronised: the extents lock of the pool guards it.
  */
-#ifndef POOL_BLOCKS_BUDDY_H
-#define POOL_BLOCKS_BUDDY_H
+#ifndef POOL_BASE_BUDDY_H
+#define POOL_BASE_BUDDY_H
 
 #include "pool/base/base.h"
-#include "pool/small/size_class.h"
+#include "pool/base/size_class.h"
 
 #define BUDDY_ORDERS 10u /* order 0 is a leaf, order 9 the segment */
 #define BUDDY_WORDS  21u /* of 64 bits: 8, 4, 2, then one for each order */

@@ -5,11 +5,11 @@
  * A run is cut only while it is wholly free and joined only when it is again, so leaves never move
  * between runs and the page map changes only at these two moments.
  */
-#include "pool/blocks/segment.h"
+#include "pool/heap/segment.h"
 
 #include <errno.h>
 
-#include "pool/blocks/run_cache.h"
+#include "pool/heap/run_cache.h"
 
 uint8_t segment_key(const struct segment *segment)
 {

@@ -12,8 +12,8 @@
  * where the one more is for a first chunk that is half read while the last is half written. Labels
  * are kept as differences from one number per chunk. The bin's lock guards everything.
  */
-#ifndef POOL_SMALL_QUEUE_H
-#define POOL_SMALL_QUEUE_H
+#ifndef POOL_BASE_QUEUE_H
+#define POOL_BASE_QUEUE_H
 
 #include "pool/base/base.h"
 

@@ -3,7 +3,7 @@
  * Buddy arithmetic: the buddy of block i is i ^ 1, its parent i >> 1. A range that is not a power
  * of two is given back as its maximal aligned blocks, each merged by itself.
  */
-#include "pool/blocks/buddy.h"
+#include "pool/base/buddy.h"
 
 /* First word of each order in the bitmap. */
 static const uint8_t order_word[BUDDY_ORDERS] = {0, 8, 12, 14, 15, 16, 17, 18, 19, 20};

@@ -7,10 +7,10 @@
  * a list whose labels never decrease (quarantine.h), and a lock that guards all of it; no function
  * calls the driver, except to scrub.
  */
-#ifndef POOL_BLOCKS_EXTENTS_H
-#define POOL_BLOCKS_EXTENTS_H
+#ifndef POOL_HEAP_EXTENTS_H
+#define POOL_HEAP_EXTENTS_H
 
-#include "pool/core/types.h"
+#include "pool/heap/types.h"
 
 /** How much a cached run may exceed a large request; each step allows what the one before does. */
 enum extents_fit {
