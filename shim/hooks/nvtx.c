@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/hooks/phase_api.h"
 #include "shim/observe/phases.h"
 #include "shim/observe/record.h"
 #include "shim/shim.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cupti/write/trace_writer.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
@@ -73,7 +73,7 @@ void record_process(struct trace_writer *writer, const char *command)
 {
     char identity[64];
     snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
-             shim_mode() == SHIM_POOL ? "pool" : "observe");
+             mode_now() == SHIM_POOL ? "pool" : "observe");
     trace_writer_emit(writer, &(struct trace_record){
                                   .kind = TRACE_EVENT_PROCESS,
                                   .value = trace_writer_string(writer, command),

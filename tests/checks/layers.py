@@ -10,7 +10,8 @@ import collections
 MODULES = {
     "pool": [".", "base", "small", "blocks", "reuse", "backing", "core"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
-    "shim": ["options", "resolve", "context", "memory", "share", "backend", "observe", ".", "hooks"],
+    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
+             "entry"],
     "kernels": ["."],
     "include": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
