@@ -18,6 +18,7 @@
 #include "shim/resolve/caller.h"
 #include "shim/resolve/next.h"
 #include "shim/resolve/real.h"
+#include "shim/shim.h"
 
 #define HOOK(action, family, name, since, params, args)                                            \
     extern const char entry_block_##name[] __attribute__((visibility("hidden")));
@@ -236,6 +237,7 @@ void *entry_route(uint32_t target, const void *return_address)
 {
     const struct hook *hook = &hooks[target / ENTRY_VERSIONS];
     int saved_errno = errno;
+    (void)shim_mode(); /* starts the library: what is kept of a caller depends on options */
     void *destination = route(hook, target, return_address);
     if (!destination) { /* the hook says that there is no such function */
         real_library = REAL_LIBRARIES;
