@@ -18,33 +18,51 @@
 #include <sys/mman.h>
 
 #include "pool/pool.h"
+#include "shim/backend/context_pool.h"
+#include "shim/memory/ledger.h"
 #include "shim/resolve/caller.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
-#include "shim/hooks/ipc.h"
+#include "shim/share/share.h"
 #include "shim/share/ipc_board.h"
 #include "shim/observe/phases.h"
 #include "shim/resolve/real.h"
 #include "shim/observe/record.h"
 #include "shim/options/say.h"
 
-/* Zeros, so it lies behind what is mapped from the file, and anonymous memory can be wiped. */
-_Alignas(SHIM_PAGE_BYTES) union shim_page shim_page;
-
-static struct options options;    /* written once, before the mode is published */
 static enum shim_mode first_mode; /* of the process that started first; UNKNOWN: none has */
 static _Thread_local bool starting;
-
-const struct options *shim_options(void)
-{
-    return &options;
-}
 
 /* One line for each bad option: the user wrote it and would wait for its effect in vain. */
 static void complain(void *state, const char *line)
 {
     say_line(line);
 }
+
+static void context_made(struct context *context)
+{
+    record_device(context->device);
+    record_context(context, true);
+}
+
+static void context_ending(struct context *context)
+{
+    record_counters(context);
+}
+
+static void context_ended(struct context *context)
+{
+    ledger_forget_context(context->number);
+    share_forget_context(context->number);
+    record_context(context, false);
+}
+
+static const struct context_listener listener = {
+    .made = context_made,
+    .pool_make = context_pool_make,
+    .ending = context_ending,
+    .ended = context_ended,
+};
 
 static void fork_child(void)
 {
@@ -55,7 +73,7 @@ static void fork_child(void)
     phases_fork_child();
     caller_fork_child();
     real_fork_child();
-    ipc_fork_child();
+    share_fork_child();
     pthread_mutex_init(&shim_page.now.start_lock, NULL);
     atomic_store(&shim_page.now.mode, used ? SHIM_OFF : first_mode);
 }
@@ -84,8 +102,9 @@ enum shim_mode shim_start(void)
         return mode;
     }
     if (mode == SHIM_UNKNOWN) {
-        options_load(&options, complain, NULL);
-        mode = mode_of(options.mode);
+        options_load(&mode_options, complain, NULL);
+        mode = mode_of(mode_options.mode);
+        context_listen(&listener);
         /* A child that could not be told to keep away from its parent's memory would be unsafe. */
         if (mode != SHIM_OFF &&
             (gate_init() < 0 || pthread_atfork(pool_fork_prepare, pool_fork_parent, fork_child)))

@@ -9,21 +9,22 @@
 
 #include <stdlib.h>
 
-#include "shim/backend/backend_driver.h"
 #include "shim/context/gate.h"
-#include "shim/hooks/green.h"
-#include "shim/hooks/ipc.h"
-#include "shim/memory/ledger.h"
-#include "shim/observe/record.h"
-#include "shim/shim.h"
-#include "shim/share/sync_memops.h"
+#include "shim/context/green.h"
 
 _Atomic(struct context *) context_list;
 _Atomic uint64_t context_generation;
 atomic_int context_broken_count;
 
+/* Immutable once the mode is published; without one there are no contexts. */
+static const struct context_listener *listener;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t last_number; /* guarded by list_lock */
+
+void context_listen(const struct context_listener *wanted)
+{
+    listener = wanted;
+}
 
 static struct context *living_from(struct context *context)
 {
@@ -58,43 +59,6 @@ struct context *context_of_pool(const struct pool *pool)
     return context;
 }
 
-static void observe_pool(void *state, const struct pool_event *event)
-{
-    record_pool_event(state, event);
-}
-
-static struct pool *pool_for(struct context *context, const struct driver_functions *driver)
-{
-    const struct options *options = shim_options();
-    static const enum pool_reuse reuse[] = {
-        [OPTION_REUSE_DEFERRED] = POOL_REUSE_DEFERRED,
-        [OPTION_REUSE_SYNC] = POOL_REUSE_SYNC,
-        [OPTION_REUSE_IMMEDIATE] = POOL_REUSE_IMMEDIATE,
-    };
-    static const enum pool_fill fill[] = {
-        [OPTION_FILL_NONE] = POOL_FILL_NONE,
-        [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
-        [OPTION_FILL_POISON] = POOL_FILL_POISON,
-    };
-    struct pool_config config;
-    pool_config_init(&config);
-    config.reuse = reuse[options->reuse];
-    if (config.reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
-        config.reuse = POOL_REUSE_SYNC;
-    config.fill = fill[options->fill];
-    config.scrub = fill[options->scrub];
-    config.quarantine_max = options->quarantine_max.bytes;
-    config.large_waste_percent = (uint32_t)options->large_waste;
-    config.cache_max = options->cache_max.bytes;
-    config.observe = observe_pool;
-    config.observe_state = context;
-
-    struct pool_backend backend;
-    struct pool *pool;
-    backend_driver_init(&backend, context);
-    return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
-}
-
 /* The id of a context that is alive; the driver refuses to name one that is not. */
 static bool context_is_alive(const struct driver_functions *driver, CUcontext handle,
                              uint64_t *ret_id)
@@ -111,7 +75,7 @@ static struct context *context_create_locked(const struct driver_functions *driv
                                              CUcontext handle, uint64_t id)
 {
     CUdevice device;
-    if (REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS)
+    if (!listener || REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS)
         return NULL;
     struct context *context = calloc(1, sizeof(*context));
     if (!context)
@@ -121,10 +85,8 @@ static struct context *context_create_locked(const struct driver_functions *driv
     context->device = device;
     context->number = ++last_number;
     pthread_mutex_init(&context->backend_lock, NULL);
-    record_device(device);
-    record_context(context, true);
-    if (shim_mode() == SHIM_POOL)
-        context->pool = pool_for(context, driver);
+    listener->made(context);
+    context->pool = listener->pool_make(context, driver);
     context->next = atomic_load(&context_list);
     atomic_store_explicit(&context_list, context, memory_order_release);
     return context;
@@ -171,17 +133,13 @@ void context_drop(struct context *context)
     if (!context || atomic_exchange(&context->gone, true))
         return;
     atomic_fetch_add(&context_generation, 1);
-    if (context->pool)
-        record_counters(context);
+    listener->ending(context);
     if (atomic_load(&context->broken))
         atomic_fetch_sub(&context_broken_count, 1);
     gate_close();
     pool_destroy(context->pool, POOL_END_ABANDON);
     gate_open();
-    ledger_forget_context(context->number);
-    ipc_forget_context(context->number);
-    sync_memops_forget_context(context->number);
-    record_context(context, false);
+    listener->ended(context);
 }
 
 static bool context_has_ended(const struct driver_functions *driver, const struct context *context)

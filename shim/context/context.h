@@ -44,6 +44,21 @@ extern _Atomic(struct context *) context_list; /* newest first, gone ones includ
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 
+/** Who takes part in the life of contexts. Every function is called by the thread that met it. */
+struct context_listener {
+    /** A context was found; the list is locked and the context not in it yet. */
+    void (*made)(struct context *context);
+    /** Its pool, right after `made`; NULL: it has none. */
+    struct pool *(*pool_make)(struct context *context, const struct driver_functions *driver);
+    /** It is gone, and its pool can still be asked. */
+    void (*ending)(struct context *context);
+    /** Its pool is gone, too. */
+    void (*ended)(struct context *context);
+};
+
+/** Names the listener, which must stay; once, before the first context is obtained. */
+void context_listen(const struct context_listener *wanted);
+
 struct context *context_obtain(const struct driver_functions *driver, CUcontext current);
 
 /** The current context of the thread, NULL when it has none that is alive. */

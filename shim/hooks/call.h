@@ -4,6 +4,7 @@
  *
  * Only the outermost call serves and records; what the real function calls underneath, through our
  * own driver hooks, is forwarded. errno is left as it was found.
+ * What a call carries is in shim/observe/call_info.h.
  *
  * Threading: a struct call lives on one thread's stack.
  */
@@ -12,31 +13,18 @@
 
 #include <errno.h>
 
-#include "shim/resolve/caller.h"
-#include "shim/resolve/entry.h"
-#include "shim/resolve/hooks.h"
-#include "shim/observe/live.h"
-#include "shim/resolve/real.h"
-#include "shim/observe/record.h"
-#include "shim/shim.h"
-#include "shim/observe/stack.h"
 #include "shim/context/thread_state.h"
-
-struct call {
-    enum hook_id hook;
-    unsigned library; /* the runtime library that was entered */
-    int saved_errno;
-    struct caller *caller;
-    struct trace_writer *writer; /* NULL: not recorded */
-    uint64_t begin_ns; /* by the trace's clock, else by the live page's; 0: neither is kept */
-    uint32_t stack;    /* its id in the trace; 0: not asked yet */
-};
+#include "shim/observe/call_info.h"
+#include "shim/observe/live.h"
+#include "shim/observe/record.h"
+#include "shim/resolve/real.h"
+#include "shim/shim.h"
 
 /** True when this call is to be served and recorded here, else it is only forwarded. */
 static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
 {
     call->hook = hook;
-    call->library = entry_library;
+    call->library = real_library;
     call->writer = NULL;
     if (__builtin_expect(shim_mode() == SHIM_OFF, 0) || thread_state.depth)
         return false;
@@ -59,25 +47,6 @@ static inline void call_end(struct call *call)
     errno = call->saved_errno;
 }
 
-/** The calling site's id in the trace. */
-static inline uint32_t call_site(const struct call *call)
-{
-    return call->writer ? caller_site(call->caller, call->writer) : 0;
-}
-
-/** The id of the calling stack, taken once. A call that frees has its caller alone. */
-static inline uint32_t call_stack(const struct call *call)
-{
-    /* Every struct call is a variable of its hook; it is constant to those who are handed it. */
-    struct call *own = (struct call *)call;
-
-    if (!call->writer || shim_options()->stacks <= 1)
-        return call_site(call);
-    if (!call->stack)
-        own->stack = stack_record(call->caller, call->writer);
-    return call->stack;
-}
-
 /** True when this call's memory may come from a pool. */
 static inline bool call_may_pool(const struct call *call)
 {
@@ -85,7 +54,7 @@ static inline bool call_may_pool(const struct call *call)
 }
 
 /* Inside a hook, before it calls anything: the table that holds its real function. */
-#define CALL_REAL_RUNTIME() real_runtime_at(entry_library)
+#define CALL_REAL_RUNTIME() real_runtime_at(real_library)
 #define CALL_REAL_DRIVER()  real_driver()
 
 #endif

@@ -62,7 +62,7 @@ CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
         return MISSING_DRIVER;
     CUresult result = real->cuDeviceTotalMem_v2(bytes, dev);
     int saved_errno = errno;
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && shim_mode() == SHIM_POOL)
         *bytes = smaller(*bytes, limit_bytes(real, dev));
     errno = saved_errno;
     return result;

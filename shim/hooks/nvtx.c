@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "shim/hooks/phase_api.h"
 #include "shim/observe/phases.h"
 #include "shim/observe/record.h"
 #include "shim/shim.h"

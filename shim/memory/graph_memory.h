@@ -12,7 +12,49 @@
 #ifndef SHIM_MEMORY_GRAPH_MEMORY_H
 #define SHIM_MEMORY_GRAPH_MEMORY_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/resolve/real.h"
+
+/** A node that allocates, or (bytes 0) frees. */
+struct graph_memory_node {
+    uint64_t address;
+    size_t bytes;
+    int place;
+};
+
+/** What a launch does to memory. Immutable; freed by the last reference. */
+struct graph_memory {
+    unsigned references; /* guarded by a lock of graph_memory.c */
+    size_t count, room;
+    struct graph_memory_node *node;
+};
+
+extern atomic_bool graph_memory_seen;
+
 /** Memory was put into a graph. */
 void graph_memory_noticed(void);
+
+/** True once it was. */
+static inline bool graph_memory_is_noticed(void)
+{
+    return __builtin_expect(atomic_load_explicit(&graph_memory_seen, memory_order_acquire), 0);
+}
+
+/** An executable graph was made of a graph, or is about to be destroyed. */
+void graph_memory_exec_made(const struct driver_functions *driver, CUgraphExec handle,
+                            CUgraph graph);
+void graph_memory_exec_forget(CUgraphExec handle);
+
+/** What a graph that is launched now does; NULL: nothing. Given back by graph_memory_leave. */
+struct graph_memory *graph_memory_enter(CUgraphExec handle);
+void graph_memory_leave(struct graph_memory *body);
+
+/** True when a launch has no room under the limit. */
+bool graph_memory_is_refused(const struct driver_functions *driver,
+                             const struct graph_memory *body);
 
 #endif

@@ -8,12 +8,12 @@
 #include "shim/context/context.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/place.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 bool limit_is_set(void)
 {
     const struct option_size *limit = &shim_options()->limit;
-    return shim_mode() == SHIM_POOL && (limit->bytes || limit->device_ppm);
+    return mode_now() == SHIM_POOL && (limit->bytes || limit->device_ppm);
 }
 
 size_t limit_bytes(const struct driver_functions *driver, int device)

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's stream-ordered pools. See mempool.h. Trimming is forwarded, and recorded with the
- * bytes that went back, which the driver tells by what the pool holds before and after.
+ * The driver's stream-ordered pools. See mempool.h.
  */
 #include "shim/memory/mempool.h"
 
-#include "shim/hooks/call.h"
+#include <stdatomic.h>
+
 #include "shim/memory/place.h"
+#include "shim/options/mode.h"
 
 #define DEVICES_MAX 64
 
 static bool threshold_is_set(void)
 {
-    return shim_options()->mempool_release_threshold.bytes && shim_mode() == SHIM_POOL;
+    return shim_options()->mempool_release_threshold.bytes && mode_now() == SHIM_POOL;
 }
 
 /* A threshold that the program gave the pool stays. */
@@ -49,7 +50,7 @@ void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, i
         threshold_apply(driver, pool);
 }
 
-static uint64_t reserved_bytes(CUmemoryPool pool)
+uint64_t mempool_reserved_bytes(CUmemoryPool pool)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     cuuint64_t bytes = 0;
@@ -58,41 +59,4 @@ static uint64_t reserved_bytes(CUmemoryPool pool)
                                                &bytes)) != CUDA_SUCCESS)
         return 0;
     return bytes;
-}
-
-static void record_trim(const struct call *call, CUmemoryPool pool, uint64_t before, int result)
-{
-    uint64_t after = result == 0 && call->writer ? reserved_bytes(pool) : before;
-    if (result == 0)
-        record_mempool_trim(call, pool, before > after ? before - after : 0);
-}
-
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t memPool, size_t minBytesToKeep)
-{
-    struct call call;
-    const struct runtime_functions *real = CALL_REAL_RUNTIME();
-    if (!real || !real->cudaMemPoolTrimTo)
-        return MISSING_RUNTIME;
-    if (!call_begin(&call, HOOK_cudaMemPoolTrimTo, __builtin_return_address(0)))
-        return real->cudaMemPoolTrimTo(memPool, minBytesToKeep);
-    uint64_t before = call.writer ? reserved_bytes(memPool) : 0;
-    cudaError_t result = real->cudaMemPoolTrimTo(memPool, minBytesToKeep);
-    record_trim(&call, memPool, before, (int)result);
-    call_end(&call);
-    return result;
-}
-
-CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
-{
-    struct call call;
-    const struct driver_functions *real = CALL_REAL_DRIVER();
-    if (!real || !real->cuMemPoolTrimTo)
-        return MISSING_DRIVER;
-    if (!call_begin(&call, HOOK_cuMemPoolTrimTo, __builtin_return_address(0)))
-        return real->cuMemPoolTrimTo(pool, minBytesToKeep);
-    uint64_t before = call.writer ? reserved_bytes(pool) : 0;
-    CUresult result = real->cuMemPoolTrimTo(pool, minBytesToKeep);
-    record_trim(&call, pool, before, (int)result);
-    call_end(&call);
-    return result;
 }

@@ -10,6 +10,8 @@
 #ifndef SHIM_MEMORY_MEMPOOL_H
 #define SHIM_MEMORY_MEMPOOL_H
 
+#include <stdint.h>
+
 #include "shim/resolve/real.h"
 
 /** Before a stream-ordered allocation in the current context. */
@@ -17,5 +19,8 @@ void mempool_prepare(const struct driver_functions *driver);
 
 /** After a pool was created, or imported, in a place (shim/memory/place.h). */
 void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, int place);
+
+/** What a pool holds of its device; 0 when the driver does not say. */
+uint64_t mempool_reserved_bytes(CUmemoryPool pool);
 
 #endif

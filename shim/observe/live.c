@@ -13,7 +13,7 @@
 #include "shim/context/gate.h"
 #include "shim/memory/ledger.h"
 #include "shim/observe/pool_figures.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 #include "shim/context/thread_state.h"
 
 #define STEP_BYTES  (INT64_C(1) << 20)
@@ -29,7 +29,7 @@ void live_open(const char *command)
     const char *where = shim_options()->live;
     struct live_page *page = NULL;
     if (strcmp(where, "off") != 0 &&
-        live_page_create(where, command, shim_mode() == SHIM_POOL, &page) == 0)
+        live_page_create(where, command, mode_now() == SHIM_POOL, &page) == 0)
         atomic_store_explicit(&live_page, page, memory_order_release);
 }
 

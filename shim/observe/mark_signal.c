@@ -16,7 +16,7 @@
 
 #include "shim/observe/phases.h"
 #include "shim/observe/record.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 #define PENDING 64
 

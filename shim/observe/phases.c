@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions of include/cupool.h, and the names they and NVTX use.
+ * Names of phases in the trace.
  *
  * Names go through a small table of their own: a program that puts a number into each name must not
  * fill the trace's table of texts, whose first 65,535 alone can name a function. The table is
  * open-addressed by a hash of 64 bits that stands for the name, and only grows.
  */
-#define CUPOOL_IMPLEMENTATION
-#include "include/cupool.h"
+#include "shim/observe/phases.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
-#include "shim/observe/phases.h"
-#include "shim/observe/record.h"
-#include "shim/shim.h"
+#include "cupti/write/trace_writer.h"
 
 #define NAMES     1024
 #define NAME_ROOM 2048 /* power of two */
@@ -26,11 +22,6 @@ static struct {
     atomic_uint id;        /* 0: its owner is still asking */
 } names[NAME_ROOM];
 static atomic_uint names_used;
-
-struct trace_writer *phases_writer(void)
-{
-    return shim_mode() == SHIM_OFF ? NULL : record_writer();
-}
 
 static uint64_t hash_of(const char *name, size_t length)
 {
@@ -82,43 +73,6 @@ void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_
                                   .address = source,
                                   .value = name,
                               });
-}
-
-static void phase_record(enum trace_phase kind, const char *name)
-{
-    int saved_errno = errno;
-    struct trace_writer *writer = name ? phases_writer() : NULL;
-    if (writer)
-        phases_emit(writer, kind, TRACE_PHASE_SOURCE_API, phases_name(writer, name), 0);
-    errno = saved_errno;
-}
-
-void cupool_phase_begin(const char *name)
-{
-    phase_record(TRACE_PHASE_BEGIN, name);
-}
-
-void cupool_phase_end(const char *name)
-{
-    phase_record(TRACE_PHASE_END, name);
-}
-
-void cupool_mark(const char *name)
-{
-    phase_record(TRACE_PHASE_MARK, name);
-}
-
-void cupool_step(unsigned long long number)
-{
-    int saved_errno = errno;
-    struct trace_writer *writer = phases_writer();
-    if (writer)
-        trace_writer_emit(writer, &(struct trace_record){
-                                      .kind = TRACE_EVENT_PHASE,
-                                      .size = TRACE_PHASE_STEP,
-                                      .address = number,
-                                  });
-    errno = saved_errno;
 }
 
 void phases_fork_child(void)

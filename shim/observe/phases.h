@@ -16,9 +16,6 @@ struct trace_writer;
 
 #define PHASE_NAME_BYTES 256
 
-/** The trace when phases are recorded at all, else NULL. */
-struct trace_writer *phases_writer(void);
-
 /** The text id of a name; 0 when there are too many. */
 uint32_t phases_name(struct trace_writer *writer, const char *name);
 

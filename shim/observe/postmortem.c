@@ -14,7 +14,7 @@
 #include "cupti/base/pages.h"
 #include "cupti/replay/memory_kind.h"
 #include "cupti/format/verdict.h"
-#include "shim/hooks/call.h"
+#include "shim/observe/call_info.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"

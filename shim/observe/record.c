@@ -16,7 +16,7 @@
 #include "cupti/activity/activity.h"
 #include "cupti/format/trace_record.h"
 #include "cupti/replay/memory_kind.h"
-#include "shim/hooks/call.h"
+#include "shim/observe/call_info.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"

@@ -12,7 +12,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "cupti/write/trace_writer.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
@@ -75,7 +75,7 @@ void record_process(struct trace_writer *writer, const char *command)
 {
     char identity[64];
     snprintf(identity, sizeof(identity), "cupool %s %s", CUPOOL_VERSION,
-             shim_mode() == SHIM_POOL ? "pool" : "observe");
+             mode_now() == SHIM_POOL ? "pool" : "observe");
     trace_writer_emit(writer, &(struct trace_record){
                                   .kind = TRACE_EVENT_PROCESS,
                                   .value = trace_writer_string(writer, command),

@@ -15,7 +15,7 @@
 #include "cupti/write/trace_writer.h"
 #include "cupti/stack/unwind.h"
 #include "shim/resolve/caller.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 #define PYTHON_LOOKS 32 /* for an interpreter that is loaded late */
 

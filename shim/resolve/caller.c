@@ -12,7 +12,7 @@
 
 #include "cupti/write/trace_writer.h"
 #include "shim/options/glob.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 #define CALLER_PROBES 16
 

@@ -21,18 +21,12 @@
         #name " differs from the CUDA headers");
 #include "shim/resolve/hooks.def"
 
-#define HOOK(action, family, name, since, params, args)                                            \
-    extern const char entry_block_##name[] __attribute__((visibility("hidden")));
-#include "shim/resolve/hooks.def"
-
 #define REAL_OFFSET_RUNTIME(name) offsetof(struct runtime_functions, name)
 #define REAL_OFFSET_DRIVER(name)  offsetof(struct driver_functions, name)
 
 const struct hook hooks[HOOK_COUNT] = {
 #define HOOK(action, family_, name_, since_, params, args)                                         \
     [HOOK_##name_] = {.name = #name_,                                                              \
-                      .function = (void *)name_,                                                   \
-                      .entry = (void *)entry_block_##name_,                                        \
                       .real = REAL_OFFSET_##family_(name_),                                        \
                       .since = since_,                                                             \
                       .family = HOOK_FAMILY_##family_},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is generated from hooks.def: hook ids, one structure of real functions per family, and the
- * table that connects a name, its hook and the place of its real pointer.
+ * table that connects a name, its id and the place of its real pointer. Where the hooks and their
+ * entry points lie is known above (shim/entry/entry.h).
  *
  * Everything here is constant. A hook is identified by its id; ids of one family are not
  * contiguous.
@@ -21,7 +22,7 @@ enum hook_id {
 };
 
 /* The hook of an exported name is a function of this file's name with `hook_` before it to the
- * assembler: the exported name is that of its entry points (shim/resolve/entry.h). */
+ * assembler: the exported name is that of its entry points (shim/entry/entry.h). */
 #define HOOK(action, family, name, since, params, args)                                            \
     __typeof__(name) name __asm__("hook_" #name);
 #include "shim/resolve/hooks.def"
@@ -56,10 +57,8 @@ enum hook_family { HOOK_FAMILY_RUNTIME, HOOK_FAMILY_DRIVER };
 
 struct hook {
     const char *name;
-    void *function; /* our function */
-    void *entry;    /* its entry points (shim/resolve/entry.h) */
-    size_t real;    /* offset of the real pointer in the family's structure */
-    int since;      /* CUDA release that first exported it */
+    size_t real; /* offset of the real pointer in the family's structure */
+    int since;   /* CUDA release that first exported it */
     enum hook_family family;
 };
 

@@ -13,11 +13,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "shim/resolve/entry.h"
 #include "shim/resolve/real.h"
+#include "shim/resolve/runtime_versions.h"
 #include "shim/resolve/symbol_behind.h"
 
-#define RUNTIME_FILES_MAX (2 * ENTRY_LIBRARIES)
+#define RUNTIME_FILES_MAX (2 * REAL_LIBRARIES)
 
 static struct link_map *module_of(const void *code)
 {
@@ -43,6 +43,14 @@ static bool has_no_version(const void *function)
     return !versions || (versions[symbol - symbols] & 0x7fff) <= VER_NDX_GLOBAL;
 }
 
+/* Name of a version's node; NULL for 0. */
+static const char *version_name(unsigned version)
+{
+#define VERSION_NAME(context, index, node) [index] = #node,
+    static const char *const names[RUNTIME_VERSION_COUNT] = {RUNTIME_VERSIONS(VERSION_NAME, )};
+    return names[version];
+}
+
 static void *foreign(void *function)
 {
     return function && !real_is_own(function) ? function : NULL;
@@ -51,7 +59,7 @@ static void *foreign(void *function)
 static void *look_up(void *handle, const struct hook *hook, unsigned version)
 {
     void *first = foreign(real_dlsym(handle, hook->name));
-    const char *node = entry_version_name(version);
+    const char *node = version_name(version);
     if (!node || (first && has_no_version(first)))
         return first;
     return foreign(real_dlvsym(handle, hook->name, node));

@@ -14,11 +14,12 @@
 #include <string.h>
 
 #include "cupti/base/pages.h"
-#include "shim/resolve/entry.h"
 #include "shim/resolve/symbol_behind.h"
 
 extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
+
+_Thread_local unsigned real_library;
 
 struct runtime_library {
     void *base; /* where it is loaded; immutable once counted, like all of it */
@@ -39,7 +40,7 @@ _Atomic(const struct driver_functions *) real_driver_table;
 static _Atomic(void *) driver_base;
 
 /* Entries below the count are immutable; publish_lock guards the appending. */
-static struct runtime_library libraries[ENTRY_LIBRARIES];
+static struct runtime_library libraries[REAL_LIBRARIES];
 static atomic_int library_count;
 
 bool real_is_own(const void *address)
@@ -241,7 +242,7 @@ static struct runtime_library *library_add(void *base, int version,
     pthread_mutex_lock(&publish_lock);
     int count = atomic_load_explicit(&library_count, memory_order_relaxed);
     struct runtime_library *library = library_at(base);
-    if (!library && count < ENTRY_LIBRARIES) {
+    if (!library && count < REAL_LIBRARIES) {
         library = &libraries[count];
         *library = (struct runtime_library){
             .base = base, .version = version, .functions = *functions};
@@ -326,7 +327,7 @@ int real_runtime_of(const struct hook *hook, void *function)
 
 const struct runtime_functions *real_runtime_at(unsigned library)
 {
-    return library < ENTRY_LIBRARIES ? &libraries[library].functions : NULL;
+    return library < REAL_LIBRARIES ? &libraries[library].functions : NULL;
 }
 
 int real_runtime_version(void)

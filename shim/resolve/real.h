@@ -20,6 +20,13 @@
 
 #include "shim/resolve/hooks.h"
 
+/** Runtime libraries of a process whose functions are kept. */
+#define REAL_LIBRARIES 16
+
+/** The library behind the runtime function that was entered last on this thread, or REAL_LIBRARIES:
+ * there is none. Written by the entry points; read it before anything else is called. */
+extern _Thread_local unsigned real_library __attribute__((visibility("hidden")));
+
 typedef void *real_dlsym_function(void *handle, const char *name);
 typedef void *real_dlvsym_function(void *handle, const char *name, const char *version);
 
@@ -112,12 +119,12 @@ static inline const struct driver_functions *real_driver_if_loaded(void)
 }
 
 /**
- * The runtime library that this function belongs to, as an index below ENTRY_LIBRARIES. Negative:
- * it is not the function of that name of a runtime, or there are more libraries than entry points.
+ * The runtime library that this function belongs to, as an index below REAL_LIBRARIES. Negative:
+ * it is not the function of that name of a runtime, or there are more libraries than places.
  */
 int real_runtime_of(const struct hook *hook, void *function);
 
-/** The functions of a library; NULL for ENTRY_LIBRARIES. */
+/** The functions of a library; NULL for REAL_LIBRARIES. */
 const struct runtime_functions *real_runtime_at(unsigned library);
 
 /** CUDA version of a runtime library that this process uses, as 13000; 0 while it uses none. */

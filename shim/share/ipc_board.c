@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "cupti/live/living_file.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 #define BOARD_PREFIX "ipc."
 #define NAME_BYTES   (sizeof(BOARD_PREFIX) + 32) /* 16 bytes in hexadecimal */

@@ -11,7 +11,7 @@
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/share/ipc_imports.h"
-#include "shim/shim.h"
+#include "shim/options/mode.h"
 
 /* The driver numbers its own buffers from 1 upwards and never comes here; a double holds these
  * numbers exactly. */
@@ -58,9 +58,9 @@ static struct range imported_range(uint64_t address)
 struct range range_of(uint64_t address)
 {
     struct range range = {.kind = RANGE_DRIVER};
-    int mode = shim_mode();
+    enum shim_mode mode = mode_now();
     /* Deeper down a hook has answered already, and may be inside the gate. */
-    if (mode == SHIM_OFF || thread_state.depth)
+    if (mode == SHIM_UNKNOWN || mode == SHIM_OFF || thread_state.depth)
         return range;
     int saved_errno = errno;
     if (mode != SHIM_POOL || pooled_range(address, &range) < 0)

@@ -10,7 +10,8 @@ import collections
 MODULES = {
     "pool": [".", "base", "heap", "backing", "core", "kv"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
-    "shim": ["options", "resolve", "context", "memory", "share", "backend", "observe", ".", "hooks"],
+    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
+             "entry"],
     "kernels": ["device", "."],
     "include": [".", "cupool"],
     "engine": ["."],

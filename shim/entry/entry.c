@@ -10,7 +10,7 @@
  * A target is written once, when it depends on the global scope alone: the loader, too, would have
  * bound it once. Otherwise it depends on the caller's module and is remembered with the caller.
  */
-#include "shim/resolve/entry.h"
+#include "shim/entry/entry.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -18,10 +18,19 @@
 #include "shim/resolve/caller.h"
 #include "shim/resolve/next.h"
 #include "shim/resolve/real.h"
+#include "shim/shim.h"
+
+#define HOOK(action, family, name, since, params, args)                                            \
+    extern const char entry_block_##name[] __attribute__((visibility("hidden")));
+#include "shim/resolve/hooks.def"
+
+const struct entry_address entry_addresses[HOOK_COUNT] = {
+#define HOOK(action, family, name, since, params, args)                                            \
+    [HOOK_##name] = {(void *)name, (void *)entry_block_##name},
+#include "shim/resolve/hooks.def"
+};
 
 #define TARGETS (HOOK_COUNT * ENTRY_VERSIONS)
-
-_Thread_local unsigned entry_library;
 
 extern _Atomic(void *) entry_targets[TARGETS] __attribute__((visibility("hidden")));
 _Atomic(void *) entry_targets[TARGETS]; /* NULL: not found out, or not once for all callers */
@@ -42,7 +51,7 @@ _Atomic(void *) entry_targets[TARGETS]; /* NULL: not found out, or not once for 
                                                                  "    jmp *%%r11\n"
 #define LIBRARY_CODE(name)                                                                         \
     "    endbr64\n"                                                                                \
-    "    movq entry_library@gottpoff(%%rip), %%r11\n"                                              \
+    "    movq real_library@gottpoff(%%rip), %%r11\n"                                               \
     "    movl $entry_number, %%fs:(%%r11)\n"                                                       \
     "    jmp hook_" #name "\n"
 #define DRIVER_CODE(name)                                                                          \
@@ -95,8 +104,8 @@ __asm__(".text\n"
 #define LIBRARY_CODE(name)                                                                         \
     "    hint #34\n"                                                                               \
     "    mrs x16, tpidr_el0\n"                                                                     \
-    "    adrp x17, :gottprel:entry_library\n"                                                      \
-    "    ldr x17, [x17, :gottprel_lo12:entry_library]\n"                                           \
+    "    adrp x17, :gottprel:real_library\n"                                                       \
+    "    ldr x17, [x17, :gottprel_lo12:real_library]\n"                                            \
     "    add x16, x16, x17\n"                                                                      \
     "    mov w17, #entry_number\n"                                                                 \
     "    str w17, [x16]\n"                                                                         \
@@ -188,13 +197,6 @@ __attribute__((used)) static void emit(void)
 #include "shim/resolve/hooks.def"
 }
 
-const char *entry_version_name(unsigned version)
-{
-#define VERSION_NAME(context, index, node) [index] = #node,
-    static const char *const names[ENTRY_VERSIONS] = {RUNTIME_VERSIONS(VERSION_NAME, )};
-    return names[version];
-}
-
 /* The entry point of ours for exactly this function, or the function itself. */
 static void *destination_of(const struct hook *hook, void *function)
 {
@@ -235,10 +237,11 @@ void *entry_route(uint32_t target, const void *return_address)
 {
     const struct hook *hook = &hooks[target / ENTRY_VERSIONS];
     int saved_errno = errno;
+    (void)shim_mode(); /* starts the library: what is kept of a caller depends on options */
     void *destination = route(hook, target, return_address);
     if (!destination) { /* the hook says that there is no such function */
-        entry_library = ENTRY_LIBRARIES;
-        destination = hook->function;
+        real_library = REAL_LIBRARIES;
+        destination = entry_addresses[hook - hooks].function;
     }
     errno = saved_errno;
     return destination;

@@ -23,7 +23,7 @@
  * with a hook only where the real function it found has one. What a look-up finds in a namespace
  * of dlmopen is not exchanged: the CUDA there is not the one behind our hooks.
  */
-#include "shim/resolve/resolve.h"
+#include "shim/entry/look_up.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -31,11 +31,11 @@
 #include <string.h>
 
 #include "shim/hooks/call.h"
-#include "shim/resolve/cupti_api.h"
-#include "shim/resolve/entry.h"
+#include "shim/entry/cupti_api.h"
+#include "shim/entry/entry.h"
 #include "shim/resolve/next.h"
 #include "shim/resolve/real.h"
-#include "shim/resolve/relocate.h"
+#include "shim/entry/relocate.h"
 #include "shim/shim.h"
 
 /* Another module's dlsym behind ours is called as if we were not there, but not by that module. */
@@ -61,7 +61,7 @@ static void *real_of(const struct driver_functions *driver, const struct hook *h
     return *(void **)((char *)driver + hook->real);
 }
 
-void *resolve_driver_pointer(void *function)
+void *look_up_driver_pointer(void *function)
 {
     const struct driver_functions *driver = function ? real_driver_if_loaded() : NULL;
     if (!driver)
@@ -78,7 +78,7 @@ static void *substitute(const struct hook *hook, void *function)
     if (!function || real_is_own(function) || !real_is_in_our_namespace(function))
         return function;
     if (hook->family == HOOK_FAMILY_DRIVER)
-        function = resolve_driver_pointer(function);
+        function = look_up_driver_pointer(function);
     else if ((library = real_runtime_of(hook, function)) >= 0)
         function = entry_of(hook, (unsigned)library);
     dlerror(); /* this look-up succeeded, whatever was tried meanwhile */
@@ -91,7 +91,7 @@ static bool is_before_us(const void *code)
     Dl_info info;
     struct link_map *caller = NULL, *own = NULL;
     if (!dladdr1(code, &info, (void **)&caller, RTLD_DL_LINKMAP) ||
-        !dladdr1((void *)resolve_dlsym, &info, (void **)&own, RTLD_DL_LINKMAP))
+        !dladdr1((void *)look_up_dlsym, &info, (void **)&own, RTLD_DL_LINKMAP))
         return false;
     for (; caller; caller = caller->l_next)
         if (caller == own)
@@ -198,7 +198,7 @@ static struct dlsym_answer resolve_by(real_dlsym_function *look_up, void *handle
     return answer(substitute(hook, function));
 }
 
-struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller)
+struct dlsym_answer look_up_dlsym(void *handle, const char *name, const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
     if (!hook)
@@ -225,7 +225,7 @@ static bool is_look_up(const char *name)
     return name[0] == 's' && name[1] == 'y' && name[2] == 'm' && !name[3];
 }
 
-struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *version,
+struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *version,
                                    const void *caller)
 {
     const struct hook *hook = name ? hook_find(name) : NULL;
@@ -252,7 +252,7 @@ struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *v
 static void substitute_found(int result, void **pfn)
 {
     if (result == 0 && pfn && shim_mode() != SHIM_OFF)
-        *pfn = resolve_driver_pointer(*pfn);
+        *pfn = look_up_driver_pointer(*pfn);
 }
 
 CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags)

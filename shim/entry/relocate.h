@@ -6,8 +6,8 @@
  *
  * Threading: from any thread.
  */
-#ifndef SHIM_RESOLVE_RELOCATE_H
-#define SHIM_RESOLVE_RELOCATE_H
+#ifndef SHIM_ENTRY_RELOCATE_H
+#define SHIM_ENTRY_RELOCATE_H
 
 /** Looks at the modules loaded since the last time. Cheap when there are none. */
 void relocate_new_modules(void);

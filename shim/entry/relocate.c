@@ -8,7 +8,7 @@
  * before us that brings one of its own is left in place. Slots are changed inside
  * dl_iterate_phdr, so that a module cannot be unloaded meanwhile.
  */
-#include "shim/resolve/relocate.h"
+#include "shim/entry/relocate.h"
 
 #include <dlfcn.h>
 #include <link.h>

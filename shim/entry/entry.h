@@ -15,31 +15,33 @@
  *
  * Threading: every function from any thread.
  */
-#ifndef SHIM_RESOLVE_ENTRY_H
-#define SHIM_RESOLVE_ENTRY_H
+#ifndef SHIM_ENTRY_ENTRY_H
+#define SHIM_ENTRY_ENTRY_H
 
 #include <stdint.h>
 
 #include "shim/resolve/hooks.h"
+#include "shim/resolve/real.h"
 #include "shim/resolve/runtime_versions.h"
 
-#define ENTRY_LIBRARIES 16
+#define ENTRY_LIBRARIES REAL_LIBRARIES
 #define ENTRY_BYTES     32
 #define ENTRY_VERSIONS  RUNTIME_VERSION_COUNT
 
-/** The library behind the runtime function that was entered last on this thread, or
- * ENTRY_LIBRARIES: there is none. Read it before anything else is called. */
-extern _Thread_local unsigned entry_library __attribute__((visibility("hidden")));
+/** Where a hook lies, and the first of its entry points; by hook id. */
+struct entry_address {
+    void *function;
+    void *block;
+};
+
+extern const struct entry_address entry_addresses[HOOK_COUNT];
 
 /** The entry point of a hook for a runtime library; for the driver's functions, library 0. */
 static inline void *entry_of(const struct hook *hook, unsigned library)
 {
     unsigned before = hook->family == HOOK_FAMILY_RUNTIME ? ENTRY_VERSIONS : 1;
-    return (char *)hook->entry + (size_t)(before + library) * ENTRY_BYTES;
+    return (char *)entry_addresses[hook - hooks].block + (size_t)(before + library) * ENTRY_BYTES;
 }
-
-/** Name of a version's node; NULL for 0. */
-const char *entry_version_name(unsigned version);
 
 /** Where the call of an exported name leads. Called by the entry points. */
 void *entry_route(uint32_t target, const void *return_address);

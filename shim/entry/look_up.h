@@ -5,8 +5,8 @@
  *
  * Threading: every function from any thread, and before main.
  */
-#ifndef SHIM_RESOLVE_RESOLVE_H
-#define SHIM_RESOLVE_RESOLVE_H
+#ifndef SHIM_ENTRY_LOOK_UP_H
+#define SHIM_ENTRY_LOOK_UP_H
 
 #include <stdint.h>
 
@@ -20,11 +20,11 @@ struct dlsym_answer {
     uintptr_t forward_to;
 };
 
-struct dlsym_answer resolve_dlsym(void *handle, const char *name, const void *caller);
-struct dlsym_answer resolve_dlvsym(void *handle, const char *name, const char *version,
+struct dlsym_answer look_up_dlsym(void *handle, const char *name, const void *caller);
+struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *version,
                                    const void *caller);
 
 /** The hook of a driver function found by the driver's own resolver, or the pointer itself. */
-void *resolve_driver_pointer(void *function);
+void *look_up_driver_pointer(void *function);
 
 #endif

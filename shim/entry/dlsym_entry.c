@@ -6,7 +6,7 @@
  * jump, so the few instructions are written out: ask the resolver, which takes the return address
  * behind the function's own arguments, then return its answer or jump.
  */
-#include "shim/resolve/resolve.h"
+#include "shim/entry/look_up.h"
 
 /* struct dlsym_answer comes back in two registers on both processors. `place` is the register of
  * the argument behind the function's own. */
@@ -24,7 +24,7 @@
             "    pushq %rdx\n" /* aligns the stack to the 16 bytes of a call, too */               \
             "    .cfi_adjust_cfa_offset 8\n"                                                       \
             "    movq 24(%rsp), %" #place "\n" /* the return address */                            \
-            "    call resolve_" #name "\n"                                                         \
+            "    call look_up_" #name "\n"                                                         \
             "    movq %rdx, %r11\n"                                                                \
             "    popq %rdx\n"                                                                      \
             "    .cfi_adjust_cfa_offset -8\n"                                                      \
@@ -55,7 +55,7 @@ ENTRY(dlvsym, rcx);
             "    stp x0, x1, [sp, #16]\n"                                                          \
             "    str x2, [sp, #32]\n"                                                              \
             "    mov " #place ", x30\n"                                                            \
-            "    bl resolve_" #name "\n"                                                           \
+            "    bl look_up_" #name "\n"                                                           \
             "    cbz x1, 1f\n"                                                                     \
             "    mov x16, x1\n"                                                                    \
             "    ldp x0, x1, [sp, #16]\n"                                                          \

@@ -4,8 +4,8 @@
  *
  * Threading: every function from any thread.
  */
-#ifndef SHIM_RESOLVE_CUPTI_API_H
-#define SHIM_RESOLVE_CUPTI_API_H
+#ifndef SHIM_ENTRY_CUPTI_API_H
+#define SHIM_ENTRY_CUPTI_API_H
 
 enum cupti_api_id {
 #define CUPTI_API(name, begins, parameters, arguments) CUPTI_API_##name,

@@ -16,8 +16,6 @@
  *
  * Threading: every function from any thread.
  */
-#include "shim/hooks/ipc.h"
-
 #include <string.h>
 
 #include "shim/hooks/call.h"
@@ -132,12 +130,6 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 }
 
 /* ---- import ---- */
-
-void ipc_forget_context(uint32_t context)
-{
-    claims_forget(ipc_board_forget_context(context));
-    ipc_imports_forget_context(context);
-}
 
 /** One opening, of a token or of a driver's handle. */
 struct opening {
@@ -341,12 +333,4 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
     closed(&call, dptr, &entry, (int)result);
     call_end(&call);
     return result;
-}
-
-void ipc_fork_child(void)
-{
-    ipc_imports_fork_child();
-    ipc_board_fork_child();
-    sync_memops_fork_child();
-    claims_fork_child();
 }

@@ -1,65 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of green contexts that were turned into a CUcontext, which a program must do to make one
- * current. Entries are few and only added and removed under a lock; without any nobody takes it.
- * When the table is full the context is served as one of its own, safe and less well.
+ * The hooks that turn a green context into a CUcontext and destroy it. See shim/context/green.h.
  */
-#include "shim/hooks/green.h"
+#include "shim/context/green.h"
 
-#include <pthread.h>
-
-#include "shim/hooks/call.h"
 #include "shim/context/context.h"
-
-#define GREEN_MAX 64
-
-struct green {
-    CUcontext handle, primary;
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct green greens[GREEN_MAX]; /* guarded by lock */
-static atomic_int used;                /* changed under lock */
-
-CUcontext green_owner(CUcontext handle)
-{
-    if (!atomic_load_explicit(&used, memory_order_acquire))
-        return handle;
-    pthread_mutex_lock(&lock);
-    for (int i = 0; i < used; i++) {
-        if (greens[i].handle == handle) {
-            handle = greens[i].primary;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return handle;
-}
-
-static void green_add(CUcontext handle, CUcontext primary)
-{
-    pthread_mutex_lock(&lock);
-    bool known = false;
-    for (int i = 0; i < used; i++)
-        known = known || greens[i].handle == handle;
-    if (!known && used < GREEN_MAX)
-        greens[used++] = (struct green){handle, primary};
-    pthread_mutex_unlock(&lock);
-}
-
-static void green_remove(CUcontext handle)
-{
-    pthread_mutex_lock(&lock);
-    for (int i = 0; i < used; i++) {
-        if (greens[i].handle == handle) {
-            greens[i] = greens[used - 1];
-            used--;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    atomic_fetch_add(&context_generation, 1); /* threads remember what a handle stood for */
-}
+#include "shim/hooks/call.h"
 
 /* The primary context of the device; a green context keeps it alive. */
 static CUcontext primary_of(const struct driver_functions *driver, CUcontext handle)
@@ -98,7 +44,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     CUdevice device = 0;
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
-    bool known = atomic_load(&used) && real->cuCtxFromGreenCtx &&
+    bool known = green_any() && real->cuCtxFromGreenCtx &&
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;
     struct context *context = known ? context_find(green_owner(handle)) : NULL;
     if (context)

@@ -3,7 +3,7 @@
  * See cupti_api.h. A process may hold several CUPTI libraries, so the real function is the one that
  * the caller's module reaches; else the one looked up last; else the next in the global scope.
  */
-#include "shim/resolve/cupti_api.h"
+#include "shim/entry/cupti_api.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a program's own words for its phases come in: include/cupool.h, NVTX.
+ *
+ * Threading: every function from any thread.
+ */
+#ifndef SHIM_HOOKS_PHASE_API_H
+#define SHIM_HOOKS_PHASE_API_H
+
+#include "shim/observe/record.h"
+#include "shim/shim.h"
+
+/** The trace when phases are recorded at all, else NULL. */
+static inline struct trace_writer *phases_writer(void)
+{
+    return shim_mode() == SHIM_OFF ? NULL : record_writer();
+}
+
+#endif

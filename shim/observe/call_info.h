@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a call into a hook carries to those who serve and record it. shim/hooks/call.h begins and
+ * ends one.
+ *
+ * Threading: a struct call lives on one thread's stack.
+ */
+#ifndef SHIM_OBSERVE_CALL_INFO_H
+#define SHIM_OBSERVE_CALL_INFO_H
+
+#include <stdint.h>
+
+#include "shim/observe/stack.h"
+#include "shim/options/mode.h"
+#include "shim/resolve/caller.h"
+#include "shim/resolve/hooks.h"
+
+struct call {
+    enum hook_id hook;
+    unsigned library; /* the runtime library that was entered */
+    int saved_errno;
+    struct caller *caller;
+    struct trace_writer *writer; /* NULL: not recorded */
+    uint64_t begin_ns; /* by the trace's clock, else by the live page's; 0: neither is kept */
+    uint32_t stack;    /* its id in the trace; 0: not asked yet */
+};
+
+/** The calling site's id in the trace. */
+static inline uint32_t call_site(const struct call *call)
+{
+    return call->writer ? caller_site(call->caller, call->writer) : 0;
+}
+
+/** The id of the calling stack, taken once. A call that frees has its caller alone. */
+static inline uint32_t call_stack(const struct call *call)
+{
+    /* Every struct call is a variable of its hook; it is constant to those who are handed it. */
+    struct call *own = (struct call *)call;
+
+    if (!call->writer || shim_options()->stacks <= 1)
+        return call_site(call);
+    if (!call->stack)
+        own->stack = stack_record(call->caller, call->writer);
+    return call->stack;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state of the preload library in this process: its mode and its options. Plain state: shim.c
+ * finds both out at the first entry (shim/shim.h), everything below asks what is known by then.
+ *
+ * Threading: every function from any thread.
+ */
+#ifndef SHIM_OPTIONS_MODE_H
+#define SHIM_OPTIONS_MODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "shim/options/options.h"
+
+enum shim_mode {
+    SHIM_UNKNOWN, /* nothing has asked yet: there is no context, block or trace of ours */
+    SHIM_OFF,     /* every hook forwards: by option, or in a child of a process with memory */
+    SHIM_OBSERVE, /* forwarded and recorded */
+    SHIM_POOL,    /* device allocations are served from pools */
+};
+
+/**
+ * A page that the kernel wipes in every child with memory of its own, also in one that no fork
+ * handler sees (_Fork, clone): such a child starts anew at its first look-up or call.
+ */
+#define SHIM_PAGE_BYTES 65536 /* the largest page of the processors we know */
+union shim_page {
+    struct {
+        atomic_int mode;            /* enum shim_mode */
+        pthread_mutex_t start_lock; /* its initial value is zeros */
+    } now;
+    char bytes[SHIM_PAGE_BYTES];
+};
+
+extern union shim_page shim_page;
+extern struct options mode_options; /* written once, before the mode is published */
+
+/** The mode as far as it is known. A hook that leads here has asked for shim_mode before. */
+static inline enum shim_mode mode_now(void)
+{
+    return (enum shim_mode)atomic_load_explicit(&shim_page.now.mode, memory_order_acquire);
+}
+
+/** Immutable once the mode is known and is not SHIM_OFF; zeros before. */
+static inline const struct options *shim_options(void)
+{
+    return &mode_options;
+}
+
+#endif
