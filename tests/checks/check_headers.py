@@ -10,12 +10,12 @@ import sys
 import tree
 
 cc, cxx, cuda_include = sys.argv[1:4]
-headers = tree.files("include/*.h", "shim/*.h", "pool/*.h", "cupti/*.h", "tools/*.h", "tests/simgpu/*.h")
+headers = tree.files("include/*.h", "kernels/*.h", "shim/*.h", "pool/*.h", "cupti/*.h", "tools/*.h", "tests/simgpu/*.h")
 CXX_ONLY = {"tests/simgpu/host_kernel.h"}
 # Compiled twice with different entry points, by definition from the command line.
 PARAMETRISED = {"tests/simgpu/driver/base/api.h"}
 # Public headers, which C++ programs include.
-BOTH = {"include/cupool.h", "pool/pool.h", "pool/backend.h", "cupti/write/trace_writer.h", "tests/simgpu/simgpu.h",
+BOTH = {"include/cupool.h", "include/cupool/codec.h", "pool/pool.h", "pool/backend.h", "cupti/write/trace_writer.h", "tests/simgpu/simgpu.h",
         "tests/simgpu/twin.h"}
 FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
          "-Wno-unused-parameter", "-D_GNU_SOURCE",

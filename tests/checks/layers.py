@@ -11,7 +11,7 @@ MODULES = {
     "pool": [".", "base", "small", "blocks", "reuse", "backing", "core"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "backend", "observe", ".", "hooks"],
-    "kernels": ["."],
+    "kernels": [".", "codec"],
     "include": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
               "budget", "live", "cli"],
@@ -21,6 +21,7 @@ MODULES = {
 USES = {
     "shim": {"include", "pool", "cupti", "kernels"},
     "tools": {"pool", "cupti"},
+    "kernels": {"include"},
     "tests/simgpu/driver": {"tests/simgpu"},
 }
 # What else another module uses: the options are a user interface that the wrapper and the preload
