@@ -12,7 +12,7 @@ MODULES = {
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
              "entry"],
-    "kernels": ["device", "."],
+    "kernels": ["device", "codec", "."],
     "include": [".", "cupool"],
     "engine": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
@@ -25,10 +25,11 @@ USES = {
     "engine": {"include", "kernels", "pool"},
     "shim": {"include", "pool", "cupti", "kernels"},
     "tools": {"pool", "cupti"},
+    "kernels": {"include"},
     "tests/simgpu/driver": {"tests/simgpu"},
 }
-# What else another module uses: the types of the KV pool are public; the options are a user interface that the wrapper and the preload
-# share, and `cupool doctor` names the hooked functions.
+# What else another module uses: the types of the KV pool are public; the options are a user
+# interface that the wrapper and the preload share, and `cupool doctor` names the hooked functions.
 SHARED = {*(("pool", f"include/cupool/{name}.h") for name in ("identity", "kv", "sequence")),
           ("tools", "shim/options/"), ("tools", "shim/resolve/hooks.def")}
 # Modules that must not include a header of CUDA.

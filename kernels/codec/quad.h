@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Four bits a value. A group has a lower end and a step, both fp16; the end is rounded down and the
+ * step up, so the group's range is covered. The codes of a row are two to a byte, the even channel
+ * in the low half.
+ *
+ * Groups lie along a row (values: up to 32 channels of a token), or along the tokens (keys: up to
+ * 32 tokens of a channel).
+ */
+#ifndef KERNELS_CODEC_QUAD_H
+#define KERNELS_CODEC_QUAD_H
+
+#include "kernels/codec/part.h"
+
+struct quad_range {
+    uint16_t low, step; /* fp16 */
+};
+
+/* A group's running ends; values that are not finite do not count. */
+CODEC_FN void range_widen(float x, float *low, float *high)
+{
+    int finite = value_is_finite(x);
+    *low = finite && x < *low ? x : *low;
+    *high = finite && x > *high ? x : *high;
+}
+
+#define RANGE_EMPTY_LOW  0x1.fffffep127f
+#define RANGE_EMPTY_HIGH (-0x1.fffffep127f)
+
+CODEC_FN struct quad_range range_close(float low, float high, float levels)
+{
+    struct quad_range range = {0, 0};
+    if (low > high) /* nothing finite */
+        return range;
+    /* Beyond fp16 the ends saturate; the codes at the ends then count as saturated. */
+    low = low > HALF_MAX ? HALF_MAX : low < -HALF_MAX ? -HALF_MAX : low;
+    high = high > HALF_MAX ? HALF_MAX : high < -HALF_MAX ? -HALF_MAX : high;
+    range.low = float_to_half_down(low);
+    range.step = float_to_half_up((high - half_to_float(range.low)) / levels);
+    return range;
+}
+
+CODEC_FN uint32_t range_code(float x, float low, float inverse, float levels, uint64_t *saturated)
+{
+    float scaled = (value_tame(x) - low) * inverse;
+    int beyond = !value_is_finite(x) || scaled > levels + 0.51f || scaled < -0.51f ||
+                 float_magnitude(value_tame(x)) > HALF_MAX * 1.001f;
+    *saturated += (uint64_t)beyond;
+    scaled = scaled > levels ? levels : scaled;
+    return (uint32_t)float_round(scaled < 0.0f ? 0.0f : scaled);
+}
+
+CODEC_FN float range_inverse(struct quad_range range)
+{
+    float step = half_to_float(range.step);
+    return step > 0.0f ? 1.0f / step : 0.0f;
+}
+
+CODEC_FN float range_value(uint32_t code, float low, float step)
+{
+    return low + (float)code * step;
+}
+
+CODEC_FN int range_is_sound(uint16_t low, uint16_t step)
+{
+    return (low & 0x7c00) != 0x7c00 && (step & 0x8000) == 0 && (step & 0x7c00) != 0x7c00;
+}
+
+/* A group of `count` (even) values of a row, from element `first`; codes start at a whole byte. */
+CODEC_FN void quad_group_encode(const void *raw, size_t first, uint32_t count,
+                                struct quad_range *ret_range, uint8_t *codes, uint64_t *saturated,
+                                int type)
+{
+    float low = RANGE_EMPTY_LOW, high = RANGE_EMPTY_HIGH;
+    for (uint32_t at = 0; at < count; at++)
+        range_widen(value_load(raw, type, first + at), &low, &high);
+    struct quad_range range = range_close(low, high, 15.0f);
+    float floor = half_to_float(range.low), inverse = range_inverse(range);
+    for (uint32_t at = 0; at < count; at += 2) {
+        uint32_t even = range_code(value_load(raw, type, first + at), floor, inverse, 15.0f,
+                                   saturated);
+        uint32_t odd = range_code(value_load(raw, type, first + at + 1), floor, inverse, 15.0f,
+                                  saturated);
+        codes[at / 2] = (uint8_t)(even | odd << 4);
+    }
+    *ret_range = range;
+}
+
+CODEC_FN void quad_group_decode(const uint8_t *codes, struct quad_range range, void *raw,
+                                size_t first, uint32_t count, int type)
+{
+    float low = half_to_float(range.low), step = half_to_float(range.step);
+    for (uint32_t at = 0; at < count; at += 2) {
+        uint32_t pair = codes[at / 2];
+        value_store(raw, type, first + at, range_value(pair & 15, low, step));
+        value_store(raw, type, first + at + 1, range_value(pair >> 4, low, step));
+    }
+}
+
+#endif
