@@ -23,8 +23,13 @@ enum shim_mode {
 /**
  * A page that the kernel wipes in every child with memory of its own, also in one that no fork
  * handler sees (_Fork, clone): such a child starts anew at its first look-up or call.
+ * It is as large as the largest page that the kernel may have: on x86-64 there is one size.
  */
-#define SHIM_PAGE_BYTES 65536 /* the largest page of the processors we know */
+#ifdef __x86_64__
+#define SHIM_PAGE_BYTES 4096
+#else
+#define SHIM_PAGE_BYTES 65536
+#endif
 union shim_page {
     struct {
         atomic_int mode;            /* enum shim_mode */
