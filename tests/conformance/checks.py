@@ -49,6 +49,19 @@ def check_served(suite, failures, _):
             failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
 
 
+def check_first_served(suite, failures, options):
+    """A thread's first allocation makes the context current itself and is from the pool already."""
+    for path, door in suite.doors():
+        if not is_runtime_hooked(door):
+            continue
+        trace, run = recorded(suite, path, "first_call", door, "mode:pool", options.definitions)
+        allocate, _ = functions_of(door)
+        every = trace.count("ALLOCATE", allocate) if trace else 0
+        passed = trace.count("ALLOCATE", allocate, "PASSED") if trace else 0
+        print(f"{door}: {every} allocations, {passed} by the real function")
+        failures.expect(every == 2 and passed == 0, f"{door}: not served: {run}")
+
+
 def check_pitched(suite, failures, _):
     """A width that was asked for before is served by the pool."""
     for path, door in suite.doors():
