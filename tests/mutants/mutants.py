@@ -168,7 +168,7 @@ MUTANTS = [
            "        (void)event_query(&fence->events[i]);",
            ("reuse", "reuse_work", "check_reuse", "check_reuse_work")),
     Mutant("fences", "backend_driver.c", "if (!peers && context->device != own->device)",
-           "if (context != own)", ("check_reuse_work", "check_lost_peer", "reuse_work")),
+           "if (context != own)", ("check_reuse_work",)),
     Mutant("fences", "supply.c", "    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))",
            "    if (POOL_LIKELY(pool != NULL))", ("pool-waiting", "no_wait")),
     Mutant("fences", "quarantine.c", "    if (device_fence_query(pool, epoch->fence) != 1)",
