@@ -44,6 +44,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     CUdevice device = 0;
     if (!real || !real->cuGreenCtxDestroy)
         return MISSING_DRIVER;
+    int saved_errno = errno;
     bool known = green_any() && real->cuCtxFromGreenCtx &&
                  real->cuCtxFromGreenCtx(&handle, hCtx) == CUDA_SUCCESS;
     struct context *context = known ? context_find(green_owner(handle)) : NULL;
@@ -51,11 +52,10 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
         device = context->device;
     CUresult result = real->cuGreenCtxDestroy(hCtx);
     if (known && result == CUDA_SUCCESS) {
-        int saved_errno = errno;
         green_remove(handle);
         if (context) /* it may have been the last to keep the primary context */
             context_drop_ended(real, device);
-        errno = saved_errno;
     }
+    errno = saved_errno;
     return result;
 }

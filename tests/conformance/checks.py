@@ -49,6 +49,19 @@ def check_served(suite, failures, _):
             failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
 
 
+def check_first_served(suite, failures, options):
+    """A thread's first allocation makes the context current itself and is from the pool already."""
+    for path, door in suite.doors():
+        if not is_runtime_hooked(door):
+            continue
+        trace, run = recorded(suite, path, "first_call", door, "mode:pool", options.definitions)
+        allocate, _ = functions_of(door)
+        every = trace.count("ALLOCATE", allocate) if trace else 0
+        passed = trace.count("ALLOCATE", allocate, "PASSED") if trace else 0
+        print(f"{door}: {every} allocations, {passed} by the real function")
+        failures.expect(every == 2 and passed == 0, f"{door}: not served: {run}")
+
+
 def check_pitched(suite, failures, _):
     """A width that was asked for before is served by the pool."""
     for path, door in suite.doors():
@@ -244,15 +257,17 @@ def check_reuse_work(suite, failures, _):
     """Each way to submit work, on each kind of stream: never early, and then without a wait."""
     line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
     for path, door in suite.doors():
-        for reuse, early in (("deferred", "0"), ("immediate", "1")):
+        for argument, lines, reuse, early in (
+                ("held", 29, "deferred", "0"), ("held", 29, "immediate", "1"),
+                ("held-peer", 5, "deferred", "0"), ("held-peer", 5, "immediate", "1")):
             status, output, _ = suite.run(path, "reuse_work", door, f"mode:pool,reuse:{reuse}",
-                                          "held", SIMGPU_MEMORY="128MiB")
+                                          argument, SIMGPU_MEMORY="128MiB")
             if status == SKIPPED:
                 print(f"{door}: {output.strip()}")
                 continue
             found = [match.groups() for match in map(line.fullmatch, output.splitlines()) if match]
             print(f"{door}, {reuse}: {len(found)} ways and streams")
-            failures.expect(len(found) == 29, f"{door}, {reuse}: {output}")
+            failures.expect(len(found) == lines, f"{door}, {argument}, {reuse}: {output}")
             for what, while_used, afterwards, waits in found:
                 failures.expect(while_used == early, f"{door}, {reuse}, {what}: while in use")
                 failures.expect(reuse == "immediate" or (afterwards, waits) == ("1", "0"),

@@ -2,7 +2,8 @@
 /*
  * A library to be preloaded before cupool, whose calls of libc are answered as libc may at worst:
  *
- *   DISTURB=errno      calloc leaves an errno behind, as a call that succeeds is free to
+ *   DISTURB=errno      calloc and pthread_mutex_lock leave an errno behind, as a call that
+ *                      succeeds is free to
  *   DISTURB=interrupt  reserving room for a file is interrupted, however often it is tried
  *
  * Only calls from the library named libcupool are concerned.
@@ -10,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -17,6 +19,14 @@
 #define EXPORT __attribute__((visibility("default")))
 
 extern void *__libc_calloc(size_t count, size_t size);
+
+/* The function by its older name: to look it up could take a mutex. */
+#ifdef __x86_64__
+__asm__(".symver libc_mutex_lock, __pthread_mutex_lock@GLIBC_2.2.5");
+#else
+__asm__(".symver libc_mutex_lock, __pthread_mutex_lock@GLIBC_2.17");
+#endif
+extern int libc_mutex_lock(pthread_mutex_t *mutex);
 
 static int is_cupool(const void *caller)
 {
@@ -36,6 +46,14 @@ EXPORT void *calloc(size_t count, size_t size)
     if (is_asked("errno") && is_cupool(__builtin_return_address(0)))
         errno = EDOM;
     return memory;
+}
+
+EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    int error = libc_mutex_lock(mutex);
+    if (is_asked("errno") && is_cupool(__builtin_return_address(0)))
+        errno = EDOM;
+    return error;
 }
 
 EXPORT int posix_fallocate64(int fd, off64_t offset, off64_t bytes)

@@ -24,6 +24,7 @@
 #include "cupti/base/crc32c.h"
 #include "cupti/live/living_file.h"
 #include "cupti/write/site_table.h"
+#include "cupti/write/trace_store.h"
 #include "tests/unit/cupti/trace_support.h"
 
 static void emit_many(struct trace_writer *writer, uint64_t first, uint64_t count)
@@ -574,6 +575,38 @@ Test(trace, a_full_disk_stops_the_recording_only)
     }
     fill(path, ENOSPC, 1000000);
     umount(directory);
+    support_remove(path);
+}
+
+/** A limit is one of blocks in use, one less than asked for; what is given back is no new one. */
+Test(trace_store, a_limit_is_kept_to_the_block)
+{
+    enum { BLOCKS = 40 };
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_store store;
+    struct stat status;
+    uint32_t sequence = 0;
+    void *block, *last = NULL;
+    int r, count = 0;
+
+    support_path(path);
+    cr_assert(trace_store_open(&store, path, (uint64_t)BLOCKS * TRACE_BLOCK_BYTES) == 0);
+    while ((r = trace_store_block(&store, TRACE_STORE_EVENTS, &block, &sequence)) == 0 &&
+           count++ < 3 * BLOCKS) {
+        memset(block, 1, TRACE_BLOCK_BYTES);
+        last = block;
+    }
+    cr_expect(r == -EAGAIN && count == BLOCKS - 1, "%d blocks", count);
+    cr_expect(trace_store_left_locked(&store) == 0);
+    trace_store_return_locked(&store, BLOCKS - 2);
+    cr_expect(trace_store_left_locked(&store) == 1);
+    cr_assert(trace_store_block(&store, TRACE_STORE_EVENTS, &block, &sequence) == 0);
+    cr_expect(block == last && !*(const char *)block, "it is the same one, all zero");
+    cr_expect(trace_store_block(&store, TRACE_STORE_EVENTS, &block, &sequence) == -EAGAIN);
+    trace_store_finish(&store);
+    cr_assert(stat(path, &status) == 0);
+    cr_expect(status.st_size == (BLOCKS - 1) * (off_t)TRACE_BLOCK_BYTES, "%lld bytes",
+              (long long)status.st_size);
     support_remove(path);
 }
 

@@ -285,6 +285,29 @@ Test(fill, an_allocation_that_cannot_be_filled_fails_and_leaks_nothing, .fini = 
 }
 
 /** Labels are compared across the end of their 32 bits. */
+/* What a closed epoch holds is quarantined still, and open no more, whatever its size. */
+Test(quarantine, an_epoch_takes_what_is_open, .fini = teardown)
+{
+    static const size_t sizes[] = {512, 30000, 100 << 10, 3 << 20};
+    uint64_t all, open, blocks[20];
+    setup_with(NULL);
+    fake_hold(&fake);
+    for (int index = 0; index < 20; index++)
+        blocks[index] = take(sizes[index % 4]);
+    for (int index = 0; index < 20; index++)
+        give(blocks[index]);
+    quarantine_bytes_get(pool, &all, &open);
+    cr_assert_eq(open, all);
+    pool_lock_acquire(&pool->backend_lock);
+    cr_assert_eq(quarantine_close_locked(pool, QUARANTINE_BY_OTHERS), 0);
+    pool_lock_release(&pool->backend_lock);
+    uint64_t before = all;
+    quarantine_bytes_get(pool, &all, &open);
+    cr_assert_eq(open, 0);
+    cr_assert_eq(all, before);
+    fake_release(&fake);
+}
+
 Test(quarantine, labels_go_on_behind_their_end)
 {
     cr_expect(quarantine_passed(UINT32_MAX, UINT32_MAX));

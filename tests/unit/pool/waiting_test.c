@@ -232,6 +232,22 @@ Test(waiting, an_exact_run_comes_before_one_of_twice_the_size)
     teardown();
 }
 
+/* The same when the free was too small to give anything back itself. */
+Test(waiting, the_ladder_gives_back_before_it_takes_twice_the_size)
+{
+    struct pool_block block;
+    limit_bytes = 64 * MIB;
+    setup_with(limited);
+    fake.complete_at_once = true;
+    uint64_t large = take(28 * MIB), rest = take(36 * MIB);
+    give(large);
+    cr_assert_eq(statistics().reserved_bytes.current, 64 * MIB);
+    cr_assert_eq(pool_allocate(pool, 16 * MIB, 0, &block), 0);
+    cr_assert_eq(block.allocated_bytes, 16 * MIB);
+    give(rest);
+    teardown();
+}
+
 /* Epochs in the middle give up their fences, so that there is always room for the newest. */
 Test(waiting, a_full_ring_still_takes_the_fence_of_a_free)
 {

@@ -4,7 +4,9 @@
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "shim/context/gate.h"
 
@@ -40,6 +42,36 @@ Test(gate, closing_waits_for_everybody)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     cr_assert_eq(atomic_load(&met), 0);
+}
+
+static atomic_bool entered, closed;
+
+static void *close_once(void *unused)
+{
+    while (!atomic_load(&entered))
+        sched_yield();
+    gate_close();
+    atomic_store(&closed, true);
+    gate_open();
+    return NULL;
+}
+
+/* Whoever is inside when the closing begins: given the time, it must not end. */
+Test(gate, closing_does_not_end_while_somebody_is_inside)
+{
+    pthread_t closer;
+    cr_assert_eq(gate_init(), 0);
+    cr_assert_eq(pthread_create(&closer, NULL, close_once, NULL), 0);
+    gate_enter();
+    atomic_store(&entered, true);
+    while (!atomic_load(&gate_closed))
+        sched_yield();
+    for (int look = 0; look < 200 && !atomic_load(&closed); look++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_assert_not(atomic_load(&closed));
+    gate_leave();
+    pthread_join(closer, NULL);
+    cr_assert(atomic_load(&closed));
 }
 
 static pthread_barrier_t barrier;

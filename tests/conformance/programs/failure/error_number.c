@@ -26,6 +26,55 @@ static void blocks(size_t bytes)
         KEEPS(door_free(block[i]));
 }
 
+#if CUDA_VERSION >= 13000
+#define CREATE(context) DRIVER(cuCtxCreate)(context, NULL, 0, 0)
+#else
+#define CREATE(context) DRIVER(cuCtxCreate)(context, 0, 0)
+#endif
+
+/* Their ends, each with memory that goes with it. */
+static void contexts(void)
+{
+    CUcontext first, second, other;
+    CUdevice device = 0;
+    int count = 0;
+    void *pointer;
+    DRIVER(cuCtxGetCurrent)(&first);
+    if (CREATE(&second) == CUDA_SUCCESS) {
+        KEEPS(door_allocate(&pointer, 1000));
+        KEEPS(DRIVER(cuCtxDestroy)(second));
+        DRIVER(cuCtxSetCurrent)(first);
+    }
+    DRIVER(cuDeviceGetCount)(&count);
+    if (count > 1 && DRIVER(cuDeviceGet)(&device, 1) == CUDA_SUCCESS &&
+        DRIVER(cuDevicePrimaryCtxRetain)(&other, device) == CUDA_SUCCESS) {
+        KEEPS(DRIVER(cuCtxEnablePeerAccess)(other, 0));
+        KEEPS(DRIVER(cuDevicePrimaryCtxRelease)(device));
+    }
+    KEEPS(DRIVER(cuDevicePrimaryCtxReset)(0));
+    if (door_is_runtime) {
+        KEEPS(door_allocate(&pointer, 1000));
+        KEEPS(door_runtime.cudaDeviceReset());
+    }
+}
+
+static void green_context(void)
+{
+    CUdevResource all, share[2], rest;
+    CUdevResourceDesc desc;
+    unsigned groups = 2;
+    CUgreenCtx green = NULL;
+    CUcontext context = NULL;
+    if (!DRIVER(cuDeviceGetDevResource) || !DRIVER(cuCtxFromGreenCtx) ||
+        DRIVER(cuDeviceGetDevResource)(0, &all, CU_DEV_RESOURCE_TYPE_SM) ||
+        DRIVER(cuDevSmResourceSplitByCount)(share, &groups, &all, &rest, 0, 16) || !groups ||
+        DRIVER(cuDevResourceGenerateDesc)(&desc, share, 1) ||
+        DRIVER(cuGreenCtxCreate)(&green, desc, 0, CU_GREEN_CTX_DEFAULT_STREAM))
+        return;
+    KEEPS(DRIVER(cuCtxFromGreenCtx)(&context, green));
+    KEEPS(DRIVER(cuGreenCtxDestroy)(green));
+}
+
 int program_error_number(const char *self, const char *door, const char *argument)
 {
     void *pointer = NULL, *pinned = NULL;
@@ -49,6 +98,8 @@ int program_error_number(const char *self, const char *door, const char *argumen
     blocks(3 << 20);
     KEEPS(door_host_allocate(&pinned, 1000));
     KEEPS(door_host_free(pinned));
+    green_context();
+    contexts();
     printf("done\n");
     return wrong != 0;
 }

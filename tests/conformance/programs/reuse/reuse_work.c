@@ -6,7 +6,8 @@
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only contents are
  * printed. With the argument "held" it says when the address was handed out: for a library whose
- * free does not wait. Needs a stream that can be held, so a simulated device.
+ * free does not wait. With "held-peer" the work is a peer's from the beginning, when an allocator
+ * has nothing else to give. Needs a stream that can be held, so a simulated device.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -288,7 +289,8 @@ int program_reuse_work(const char *self, const char *door, const char *argument)
     ones = (CUdeviceptr)(uintptr_t)block;
     door_report("allocate", door_host_allocate(&ones_of_host, BYTES));
     memset(ones_of_host, 1, BYTES);
-    for (size_t kind = 0; kind < KINDS; kind++)
+    bool peers = argument && strcmp(argument, "held-peer") == 0;
+    for (size_t kind = peers ? KINDS - 1 : 0; kind < KINDS; kind++)
         for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
             if (is_possible(way, kind, !argument))
                 (argument ? addresses : contents)(way, kind);

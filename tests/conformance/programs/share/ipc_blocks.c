@@ -2,7 +2,7 @@
 /*
  * Blocks of every size shared by their own pointers, as programs do that never ask for the range:
  * several small ones at once, through pointers into their middle, opened twice, closed in another
- * order, freed and shared anew.
+ * order, freed and shared anew, also after the end of their context.
  *
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
@@ -219,6 +219,16 @@ int program_ipc_blocks(const char *self, const char *door, const char *argument)
     export_all(blocks, 500, same);
     printf("other handles: %d\n", strcmp(text, same) != 0);
     child_run(self, door, same);
+    print_first_bytes(blocks);
+    /* A new context may have its blocks where the old one had them. */
+    door_report("reset", door_is_runtime ? (int)door_runtime.cudaDeviceReset()
+                                         : (int)DRIVER(cuDevicePrimaryCtxReset)(0));
+    child_run(self, door, same);
+    door_start();
+    allocate(blocks);
+    export_all(blocks, 700, text);
+    printf("other handles: %d\n", strcmp(text, same) != 0);
+    child_run(self, door, text);
     print_first_bytes(blocks);
     CUipcMemHandle handle;
     door_report("nothing", door_ipc_export(&handle, NULL));
