@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "pool/blocks/page_map.h"
+#include "pool/base/page_map.h"
 
 #define BASE  (UINT64_C(1) << 40)
 #define PAGE  (UINT64_C(1) << PAGE_MAP_PAGE_BITS)
