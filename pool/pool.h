@@ -68,7 +68,7 @@ struct pool_config {
     enum pool_fill fill;          /* on allocation */
     enum pool_fill scrub;         /* on free, after earlier work, before reuse */
     uint64_t limit_bytes;         /* upper bound of reserved bytes; 0: none */
-    uint64_t quarantine_max;      /* bytes; 0: the default, adaptive to what is reserved */
+    uint64_t quarantine_max;      /* bytes that one fence covers; 0: the default, adaptive */
     uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
     uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
     /** Called for each event, without a class or extents lock held. May be NULL. */
