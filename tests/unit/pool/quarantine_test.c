@@ -288,7 +288,7 @@ Test(fill, an_allocation_that_cannot_be_filled_fails_and_leaks_nothing, .fini = 
 /* What a closed epoch holds is quarantined still, and open no more, whatever its size. */
 Test(quarantine, an_epoch_takes_what_is_open, .fini = teardown)
 {
-    static const size_t sizes[] = {512, 30000, 100 << 10, 3 << 20};
+    static const size_t sizes[] = {512, 30000, 100 << 10, 1 << 20};
     uint64_t all, open, blocks[20];
     setup_with(NULL);
     fake_hold(&fake);

@@ -232,18 +232,18 @@ Test(waiting, an_exact_run_comes_before_one_of_twice_the_size)
     teardown();
 }
 
-/* The same when the free was too small to give anything back itself. */
+/* The same when neither the free nor the ceiling has given anything back. */
 Test(waiting, the_ladder_gives_back_before_it_takes_twice_the_size)
 {
     struct pool_block block;
     limit_bytes = 64 * MIB;
     setup_with(limited);
     fake.complete_at_once = true;
-    uint64_t large = take(28 * MIB), rest = take(36 * MIB);
+    uint64_t large = take(22 * MIB), rest = take(42 * MIB);
     give(large);
     cr_assert_eq(statistics().reserved_bytes.current, 64 * MIB);
-    cr_assert_eq(pool_allocate(pool, 16 * MIB, 0, &block), 0);
-    cr_assert_eq(block.allocated_bytes, 16 * MIB);
+    cr_assert_eq(pool_allocate(pool, 12 * MIB, 0, &block), 0);
+    cr_assert_eq(block.allocated_bytes, 12 * MIB);
     give(rest);
     teardown();
 }

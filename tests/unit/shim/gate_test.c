@@ -64,7 +64,7 @@ Test(gate, closing_does_not_end_while_somebody_is_inside)
     cr_assert_eq(pthread_create(&closer, NULL, close_once, NULL), 0);
     gate_enter();
     atomic_store(&entered, true);
-    while (!atomic_load(&gate_closed))
+    while (!atomic_load(&gate_closed) && !atomic_load(&closed))
         sched_yield();
     for (int look = 0; look < 200 && !atomic_load(&closed); look++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
