@@ -67,16 +67,42 @@ static int fence_query(void *state, pool_fence fence)
     return rc == 0 ? 1 : rc == -EINPROGRESS ? 0 : rc;
 }
 
-static int fence_wait(void *state, pool_fence fence)
+static uint64_t clock_ns(void *state)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The driver waits without a bound; a bounded wait asks again and again. */
+static int fence_wait_bounded(void *state, pool_fence fence, uint64_t most_ns)
+{
+    const struct timespec pause = {.tv_nsec = 100000};
+    uint64_t begin = clock_ns(state);
+    int rc = fence_query(state, fence);
+
+    while (rc == 0 && clock_ns(state) - begin < most_ns) {
+        nanosleep(&pause, NULL);
+        rc = fence_query(state, fence);
+    }
+    return rc;
+}
+
+static int fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct cupool_device *device = state;
-    int rc = device_enter(device);
+    int rc;
+
+    if (most_ns != POOL_WAIT_FOREVER)
+        return fence_wait_bounded(state, fence, most_ns);
+    rc = device_enter(device);
 
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
     device_leave(device);
-    return rc;
+    return rc < 0 ? rc : 1;
 }
 
 static void fence_release(void *state, pool_fence fence)
@@ -89,7 +115,7 @@ static int device_wait(void *state)
     return cupool_device_wait(state, CUPOOL_STREAM_NONE);
 }
 
-static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value)
+static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value, bool after_work)
 {
     return cupool_device_fill(state, (void *)(uintptr_t)address, value, bytes, CUPOOL_STREAM_NONE);
 }
@@ -104,14 +130,6 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     *ret_free_bytes = stats.free_bytes;
     *ret_total_bytes = stats.total_bytes;
     return 0;
-}
-
-static uint64_t clock_ns(void *state)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 struct pool_backend device_pool_backend(struct cupool_device *device)

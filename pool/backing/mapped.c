@@ -300,7 +300,7 @@ static int plan_first(struct mapped *mapped, uint64_t bytes, struct plan *plan,
                       uint64_t *ret_wanted)
 {
     const struct mapped_config *config = &mapped->config;
-    uint64_t room = headroom(mapped), share, most;
+    uint64_t room, share, most;
     int error;
 
     mapped->peak_live_bytes = pool_max(mapped->peak_live_bytes, mapped->range.live_bytes + bytes);
@@ -548,7 +548,7 @@ uint64_t mapped_trim(struct mapped *mapped, uint64_t keep)
     error = harvest(mapped, before - keep, &plan);
     pool_lock_release(&mapped->lock);
     if (error == 0)
-        error = unmap_harvested(mapped, &plan);
+        (void)unmap_harvested(mapped, &plan); /* what is still mapped goes back */
     plan_undo(mapped, &plan);
     return before - mapped->reserved_bytes;
 }

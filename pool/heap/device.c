@@ -17,12 +17,13 @@ static uint64_t clock_now(struct pool *pool)
     return pool->config.observe == NULL ? 0 : pool->backend.clock_ns(pool->backend.state);
 }
 
-static void observe_since(struct pool *pool, uint64_t start_ns, struct pool_event event)
+/* Completes the event in place: a copy would lie on the program's stack. */
+static void observe_since(struct pool *pool, uint64_t start_ns, struct pool_event *event)
 {
     if (pool->config.observe == NULL)
         return;
-    event.duration_ns = pool_minus(clock_now(pool), start_ns);
-    device_observe(pool, &event);
+    event->duration_ns = pool_minus(clock_now(pool), start_ns);
+    device_observe(pool, event);
 }
 
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address)
@@ -37,7 +38,7 @@ int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_addre
     atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
     observe_since(
         pool, start_ns,
-        (struct pool_event){
+        &(struct pool_event){
             .kind = POOL_EVENT_SEGMENT_ALLOCATE, .error = rc, .address = address, .bytes = bytes});
     return rc;
 }
@@ -54,7 +55,7 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
     }
     observe_since(
         pool, start_ns,
-        (struct pool_event){
+        &(struct pool_event){
             .kind = POOL_EVENT_SEGMENT_FREE, .error = rc, .address = address, .bytes = bytes});
     return rc;
 }
@@ -80,7 +81,7 @@ int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
         *ret_fence = fence;
     }
     observe_since(pool, start_ns,
-                  (struct pool_event){.kind = POOL_EVENT_FENCE, .error = rc, .bytes = bytes});
+                  &(struct pool_event){.kind = POOL_EVENT_FENCE, .error = rc, .bytes = bytes});
     return rc;
 }
 
@@ -95,7 +96,7 @@ static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, i
 {
     observe_since(
         pool, start_ns,
-        (struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc < 0 ? rc : 0, .bytes = bytes});
+        &(struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc < 0 ? rc : 0, .bytes = bytes});
 }
 
 int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns)

@@ -26,11 +26,11 @@ static const enum trace_outcome outcomes[] = {
     [POOL_OUTCOME_WAITED] = TRACE_OUTCOME_WAITED,
 };
 
-static void record_pooled(const struct call *call, const struct pool_block *block,
-                          const void *stream, bool freed)
+/* Not inlined: the record would lie on the stack of whoever goes on into the pool. */
+static __attribute__((noinline)) void block_record(const struct call *call,
+                                                   const struct pool_block *block,
+                                                   const void *stream, bool freed)
 {
-    if (!call->writer && !live_is_on())
-        return;
     const struct record_block record = {
         .memory = TRACE_MEMORY_DEVICE,
         .outcome = freed ? TRACE_OUTCOME_HIT : outcomes[block->outcome],
@@ -43,6 +43,13 @@ static void record_pooled(const struct call *call, const struct pool_block *bloc
         record_free(call, &record);
     else
         record_allocate(call, &record);
+}
+
+static inline void record_pooled(const struct call *call, const struct pool_block *block,
+                                 const void *stream, bool freed)
+{
+    if (call->writer || live_is_on())
+        block_record(call, block, stream, freed);
 }
 
 int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address)

@@ -276,7 +276,8 @@ static bool has_runtime_name(const void *code)
             name = entry->d_un.d_val;
     }
     /* Packages rename their copies: libcudart-a3b2c1.so.12. */
-    return name && strncmp(strings + name, "libcudart", 9) == 0 && strstr(strings + name, ".so");
+    return strings && name && strncmp(strings + name, "libcudart", 9) == 0 &&
+           strstr(strings + name, ".so");
 }
 
 /* What every runtime has since FAMILY_SINCE, defined in itself and not in one that it is linked
