@@ -2,6 +2,8 @@
 """Sequences on KV pools."""
 
 import ctypes
+import errno
+import time
 from typing import List, Optional, Sequence as Seq, Tuple
 
 from . import _library as lib
@@ -10,6 +12,8 @@ from ._library import api
 from .device import STREAM_NONE
 from .identity import Scope
 from .kv import KVPool
+
+COPY_SECONDS = 10
 
 
 class Sequences:
@@ -57,10 +61,17 @@ class Sequences:
         return Sequence(self, name.value, structure)
 
     def tables(self, member: int = 0, stream: Optional[int] = STREAM_NONE) -> Tuple[int, int]:
-        """Address of the block tables on the device, and entries a row."""
+        """Address of the block tables on the device, and entries a row. While all copies of earlier
+        tables are under way it waits for one of them, at most COPY_SECONDS."""
         tables, width = ctypes.c_void_p(), ctypes.c_uint32()
-        self.check(api.sequences_tables(self.handle, member, stream, ctypes.byref(tables),
-                                        ctypes.byref(width)))
+        until = time.monotonic() + COPY_SECONDS
+        while True:
+            result = api.sequences_tables(self.handle, member, stream, ctypes.byref(tables),
+                                          ctypes.byref(width))
+            if result != -errno.EAGAIN or time.monotonic() > until:
+                break
+            time.sleep(0.0005)
+        self.check(result)
         return tables.value or 0, width.value
 
 

@@ -48,6 +48,8 @@ static struct harness_test *harness_first;
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
+#define cr_expect(condition, ...)        cr_assert(condition)
+#define cr_expect_not(condition, ...)    cr_assert(!(condition))
 #define cr_assert_not(condition, ...)    cr_assert(!(condition))
 #define cr_assert_eq(a, b, ...)          cr_assert((a) == (b))
 #define cr_assert_neq(a, b, ...)         cr_assert((a) != (b))
