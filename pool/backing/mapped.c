@@ -249,14 +249,13 @@ static void unpledge(struct mapped *mapped, struct plan *plan)
     plan->pledged[0] = plan->pledged[1] = NULL;
 }
 
-static int pledge(struct mapped *mapped, struct plan *plan)
+static void pledge(struct mapped *mapped, struct plan *plan)
 {
     for (unsigned side = 0; side < 2; side++) {
         struct extent *beside = plan->gap.beside[side];
         if (beside)
             plan->pledged[side] = range_take_from(&mapped->range, beside, beside->node.bytes);
     }
-    return 0;
 }
 
 /* What can be had without a new handle. */
@@ -271,7 +270,7 @@ static bool stock_fills(void *state, const struct range_gap *gap)
     uint64_t beside = whole_bytes(stock->mapped, gap->beside[0]) +
                       whole_bytes(stock->mapped, gap->beside[1]);
 
-    return stock->created + stock->whole - beside >= gap->bytes;
+    return stock->created <= gap->room && stock->created + stock->whole - beside >= gap->bytes;
 }
 
 /* Plans the gap that takes least among those that need nothing new. */

@@ -17,13 +17,18 @@ static uint64_t clock_now(struct pool *pool)
     return pool->config.observe == NULL ? 0 : pool->backend.clock_ns(pool->backend.state);
 }
 
-/* Completes the event in place: a copy would lie on the program's stack. */
-static void observe_since(struct pool *pool, uint64_t start_ns, struct pool_event *event)
+/* Not inlined: the event would lie on the program's stack below the driver's call. */
+static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
+                                        enum pool_event_kind kind, int error, uint64_t address,
+                                        uint64_t bytes)
 {
-    if (pool->config.observe == NULL)
-        return;
-    event->duration_ns = pool_minus(clock_now(pool), start_ns);
-    device_observe(pool, event);
+    if (pool->config.observe != NULL)
+        device_observe(pool,
+                       &(struct pool_event){.kind = kind,
+                                            .error = error,
+                                            .address = address,
+                                            .bytes = bytes,
+                                            .duration_ns = pool_minus(clock_now(pool), start_ns)});
 }
 
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address)
@@ -36,10 +41,7 @@ int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_addre
         *ret_address = address;
     }
     atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
-    observe_since(
-        pool, start_ns,
-        &(struct pool_event){
-            .kind = POOL_EVENT_SEGMENT_ALLOCATE, .error = rc, .address = address, .bytes = bytes});
+    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_ALLOCATE, rc, address, bytes);
     return rc;
 }
 
@@ -53,10 +55,7 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
         figures_count(pool, COUNTER_segment_frees, 1);
         figures_count(pool, COUNTER_returned_bytes, bytes);
     }
-    observe_since(
-        pool, start_ns,
-        &(struct pool_event){
-            .kind = POOL_EVENT_SEGMENT_FREE, .error = rc, .address = address, .bytes = bytes});
+    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_FREE, rc, address, bytes);
     return rc;
 }
 
@@ -80,8 +79,7 @@ int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
         figures_count(pool, COUNTER_fences, 1);
         *ret_fence = fence;
     }
-    observe_since(pool, start_ns,
-                  &(struct pool_event){.kind = POOL_EVENT_FENCE, .error = rc, .bytes = bytes});
+    observe_since(pool, start_ns, POOL_EVENT_FENCE, rc, 0, bytes);
     return rc;
 }
 
@@ -94,9 +92,7 @@ int device_fence_query(struct pool *pool, pool_fence fence)
 
 static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int rc)
 {
-    observe_since(
-        pool, start_ns,
-        &(struct pool_event){.kind = POOL_EVENT_WAIT, .error = rc < 0 ? rc : 0, .bytes = bytes});
+    observe_since(pool, start_ns, POOL_EVENT_WAIT, rc < 0 ? rc : 0, 0, bytes);
 }
 
 int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns)
