@@ -19,6 +19,9 @@
 /* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
 #define LARGE_WASTE_PERCENT 12u
 
+#define PAGE_BYTES_DEFAULT ((uint64_t)8 << 20)
+#define PAGE_BYTES_MAX     ((uint64_t)1 << 30)
+
 void pool_config_init(struct pool_config *config)
 {
     *config = (struct pool_config){
@@ -26,13 +29,21 @@ void pool_config_init(struct pool_config *config)
         .fill = POOL_FILL_NONE,
         .scrub = POOL_FILL_NONE,
         .large_waste_percent = LARGE_WASTE_PERCENT,
+        .backing = POOL_BACKING_DRIVER,
     };
+}
+
+static bool page_bytes_valid(uint64_t bytes)
+{
+    return bytes == 0 ||
+           (bytes >= POOL_SEGMENT_BYTES && bytes <= PAGE_BYTES_MAX && (bytes & (bytes - 1)) == 0);
 }
 
 static bool config_valid(const struct pool_config *config)
 {
     return config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
-           config->scrub <= POOL_FILL_POISON && config->large_waste_percent <= 100 &&
+           config->scrub <= POOL_FILL_POISON && config->backing <= POOL_BACKING_MAPPED &&
+           page_bytes_valid(config->page_bytes) && config->large_waste_percent <= 100 &&
            (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
 }
 
@@ -51,6 +62,8 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
 {
     if (!config_valid(config) || !backend_valid(config, backend))
         return -EINVAL;
+    if (config->backing == POOL_BACKING_MAPPED)
+        return -ENOTSUP;
     pool_count account = 0;
     struct pool *pool = metadata_allocate(METADATA_POOL, sizeof(*pool), &account);
     if (pool == NULL)

@@ -212,7 +212,7 @@ static uint64_t largest_order_bytes(struct extents *extents)
     return keys == 0 ? 0 : SIZE_LEAF_BYTES << pool_log2_floor(keys) / SEGMENT_FULLNESSES;
 }
 
-static uint64_t largest_free_bytes(struct pool *pool)
+uint64_t figures_largest_free(struct pool *pool)
 {
     uint64_t largest = largest_cached_bytes(pool);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
@@ -228,7 +228,7 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
     figures_sample(pool);
     struct sums sums = pool_sums(pool);
     *ret_statistics = (struct pool_statistics){
-        .largest_free_bytes = largest_free_bytes(pool),
+        .largest_free_bytes = figures_largest_free(pool),
         .metadata_bytes = count_get(&pool->metadata_bytes),
     };
 
