@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "pool/backing/supply_mapped.h"
 #include "pool/base/barrier.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
@@ -62,8 +63,6 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
 {
     if (!config_valid(config) || !backend_valid(config, backend))
         return -EINVAL;
-    if (config->backing == POOL_BACKING_MAPPED)
-        return -ENOTSUP;
     pool_count account = 0;
     struct pool *pool = metadata_allocate(METADATA_POOL, sizeof(*pool), &account);
     if (pool == NULL)
@@ -79,6 +78,12 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     if (shard_init(pool) < 0) {
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
         return -ENOMEM;
+    }
+    int rc = config->backing == POOL_BACKING_MAPPED ? supply_mapped_init(pool) : 0;
+    if (rc < 0) {
+        shard_done(pool);
+        metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+        return rc;
     }
     barrier_init();
     registry_add(pool);
@@ -119,7 +124,7 @@ static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
          offset += POOL_SEGMENT_BYTES)
         segment_forget(pool, segment_of_page(run->address + offset));
     page_map_replace(run->address, run->bytes, 0);
-    if (end == POOL_END_RETURN)
+    if (end == POOL_END_RETURN && pool->mapped == NULL)
         device_segment_free(pool, run->address, run->bytes);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
 }
@@ -147,6 +152,7 @@ void pool_destroy(struct pool *pool, enum pool_end end)
     }
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++)
         unused_blocks_forget(shard_get(pool, index));
+    supply_mapped_done(pool, end == POOL_END_ABANDON);
     shard_done(pool);
     pool_count account = sizeof(*pool);
     metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);

@@ -98,11 +98,17 @@ static int device_page_release(void *state, pool_page_handle handle)
 
 static int device_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
 {
+    struct pool_device *device = state;
+
+    device->segment_calls++;
     return 0;
 }
 
 static int device_page_change(void *state, uint64_t address, size_t bytes)
 {
+    struct pool_device *device = state;
+
+    device->segment_calls++;
     return 0;
 }
 
