@@ -408,18 +408,6 @@ static int plan_first(struct mapped *mapped, const struct mapped_wish *wish, str
 
 /* ---- driver calls, without the lock ---- */
 
-/* A handle is at most this share of what is reserved: where little is, few large ones would each be
- * kept by some small block. */
-#define HANDLE_SHARE 16u
-
-static uint64_t handle_most(const struct mapped *mapped)
-{
-    uint64_t share = count_get(mapped->reserved_bytes) / HANDLE_SHARE;
-    uint64_t most = share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES
-                                             : UINT64_C(1) << pool_log2_floor(share);
-    return pool_min(most, mapped->config.page_bytes);
-}
-
 /* Adds handles until the plan has what its target wants; smaller ones where the device refuses. */
 static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
 {
@@ -573,7 +561,7 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     pool_lock_release(mapped->lock);
     if (error < 0)
         return error;
-    error = create(mapped, wish->handle_bytes != 0 ? wish->handle_bytes : handle_most(mapped),
+    error = create(mapped, wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes,
                    plan);
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);

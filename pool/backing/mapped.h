@@ -74,7 +74,7 @@ void mapped_done(struct mapped *mapped, bool abandon);
 struct mapped_wish {
     uint64_t bytes;        /* a multiple of 512; of a page: 2 MiB */
     uint64_t more_bytes;   /* of a page: to be mapped beside it, or less; a multiple of 2 MiB */
-    uint64_t handle_bytes; /* of a new handle at most; 0: by the configuration and what there is */
+    uint64_t handle_bytes; /* of a new handle at most; 0: as configured */
     bool page;             /* it begins at a multiple of 2 MiB */
     bool stitch;           /* free memory may be unmapped for it, which may wait for the device */
     bool create;           /* new memory may be taken */

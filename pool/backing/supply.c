@@ -703,6 +703,8 @@ void supply_freed(struct shard *shard)
         quarantine_flush_locked(pool);
         cached_return(pool, excess, &returned);
     }
+    if (pool->mapped != NULL) /* what has come back shall be seen before the next block is placed */
+        quarantine_poll_locked(pool);
     pool_lock_release(&pool->backend_lock);
 }
 

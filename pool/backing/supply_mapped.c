@@ -23,6 +23,10 @@
 #define RANGE_BYTES_UNKNOWN ((uint64_t)1 << 40)
 #define RANGE_BYTES_LEAST   ((uint64_t)1 << 30)
 
+/* A handle is at most this share of the memory there is: where there is little, a few large ones
+ * would each be kept by some small block. */
+#define HANDLE_SHARE 256u
+
 /* What is kept from the start need not be small to be given back. */
 #define RESERVE_PAGE_BYTES ((uint64_t)1 << 30)
 
@@ -60,6 +64,14 @@ static void stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
                                               .duration_ns = pool_minus(now_ns, start_ns)});
 }
 
+static uint64_t handle_most(const struct pool *pool)
+{
+    uint64_t share = (count_get(&pool->reserved) + count_get(&pool->room)) / HANDLE_SHARE;
+    uint64_t most = share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES
+                                             : UINT64_C(1) << pool_log2_floor(share);
+    return pool_min(most, pool->mapped->config.page_bytes);
+}
+
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
 {
     struct pool *pool = request->pool;
@@ -67,6 +79,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
         .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,
         .page = !request->whole_run,
         .more_bytes = more_bytes,
+        .handle_bytes = handle_most(pool),
         .stitch = stitch,
         .create = true,
     };
@@ -200,6 +213,9 @@ int supply_mapped_init(struct pool *pool)
     }
     count_add(&pool->metadata_bytes, sizeof(*pool->mapped));
     pool->runs.range = &pool->mapped->range;
+    uint64_t room = device_room(pool);
+    count_set(&pool->room,
+              pool->config.limit_bytes != 0 ? pool_min(room, pool->config.limit_bytes) : room);
     reserve_make(pool);
     return 0;
 }
