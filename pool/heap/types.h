@@ -3,7 +3,7 @@
  * The structures of a pool and how they hang together.
  *
  *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
- *                                    └─► block               middle, ≤ 2 MiB
+ *                                    └─► block               middle, ≤ 1.5 MiB
  *           └─► run (a driver allocation of its own)         large
  *
  *   pool ─► shard ─► bins (slabs of one class), extents (segments)
