@@ -9,7 +9,7 @@
  * Addresses, handles, reserved ranges, mappings and pool segments may coincide; each of these
  * spaces has keys of its own.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_LEDGER_H
 #define CUPTI_REPLAY_LEDGER_H

@@ -5,7 +5,7 @@
  *
  * Soon is counted in allocations, not in time, so it is the same in every run of a program.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_LIFETIMES_H
 #define CUPTI_REPLAY_LIFETIMES_H

@@ -12,7 +12,7 @@
  * The carry is one run of bytes: trace_carry_header, then the rows of the sections in the order of
  * TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_TRACE_FOLD_H
 #define CUPTI_REPLAY_TRACE_FOLD_H

@@ -3,7 +3,7 @@
  * Stacks joined to a tree: each node is a frame, and what it holds is the sum of all stacks through
  * it. A node holds at least what its children hold together.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_FLAME_H
 #define TOOLS_ANALYSIS_FLAME_H

@@ -6,7 +6,7 @@
  * peak, that does not move when the peak moves to another moment. Their order is total, so equal
  * inputs give equal outputs.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_DIFFERENCE_H
 #define TOOLS_BUDGET_DIFFERENCE_H

@@ -2,7 +2,7 @@
 /*
  * Holds a trace against a budget, and writes the outcome for people, CI services and forges.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_GATE_H
 #define TOOLS_BUDGET_GATE_H

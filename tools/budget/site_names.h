@@ -10,7 +10,7 @@
  * module is the source's file name. Lines change with every edit above them, so they are told but
  * are no part of the name.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_SITE_NAMES_H
 #define TOOLS_BUDGET_SITE_NAMES_H

@@ -7,7 +7,7 @@
  * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, made to be kept in a
  * repository. It has the largest sites only and says how many it left out.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BUDGET_SNAPSHOT_H
 #define TOOLS_BUDGET_SNAPSHOT_H
