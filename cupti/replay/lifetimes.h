@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long blocks of device memory lived, and which were temporary: freed so soon that the program
+ * Lifetimes of device memory blocks, and which were temporary: freed so soon that the program
  * could have kept one buffer instead.
  *
  * Soon is counted in allocations, not in time, so it is the same in every run of a program.

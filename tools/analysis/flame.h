@@ -13,7 +13,7 @@
 
 #include "tools/base/texts.h"
 
-/** What a stack is weighed by. */
+/** Weight of a stack. */
 enum flame_measure { FLAME_AT_PEAK, FLAME_LEAKED, FLAME_IN_ALL, FLAME_MEASURES };
 
 #define FLAME_DEPTH 128 /* frames of a stack; deeper ones are left out */

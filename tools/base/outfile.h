@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/** What becomes of a regular file that is there. */
+/** Treatment of an existing regular file. */
 enum outfile_way { OUTFILE_NEW, OUTFILE_REPLACE };
 
 struct outfile {

@@ -38,7 +38,7 @@ struct gate {
     size_t warnings;
 };
 
-/** What a gate judges. All must outlive it. */
+/** Input of a gate. Must outlive it. */
 struct gate_input {
     const char *path;
     const struct snapshot_trace *trace;

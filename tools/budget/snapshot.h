@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two runs are compared by: the figures of the table in metrics.h, the devices, and the sites
+ * Basis for comparing two runs: the figures of the table in metrics.h, the devices, and the sites
  * under names that outlive a rebuild. It comes from a trace or from a baseline file, and holds
  * nothing that differs between identical runs: no times, pids, addresses or host names.
  *

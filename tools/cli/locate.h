@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the parts of an installation are, seen from the running `cupool`: in a build tree, or
+ * Finds the parts of an installation from the running `cupool`: in a build tree, or
  * installed beside it. CUPOOL_LIBRARY names another preload library.
  *
  * Threading: not thread-safe.
