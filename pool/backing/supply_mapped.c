@@ -51,7 +51,7 @@ static int page_adopt(struct supply_request *request, struct extent *page)
     return cut ? 0 : -ENOMEM;
 }
 
-static void stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns)
+void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns)
 {
     if (grown->stitched_bytes == 0)
         return;
@@ -89,7 +89,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     int rc = mapped_grow(pool->mapped, &wish, &grown);
     if (rc < 0)
         return rc == -EAGAIN ? 0 : rc == -ENOSPC ? -ENOMEM : rc;
-    stitch_note(pool, &grown, start_ns);
+    supply_stitch_note(pool, &grown, start_ns);
     if (request->whole_run)
         request->extent = grown.extent;
     else
@@ -106,23 +106,6 @@ uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
     figures_count(pool, COUNTER_returned_bytes, returned);
     count_add(&pool->room, returned);
     return returned;
-}
-
-int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
-{
-    struct mapped_grown grown = {0};
-    uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
-    int rc = 0;
-    pool_lock_acquire(&pool->backend_lock);
-    supply_settle(pool);
-    if (pool->mapped != NULL) {
-        rc = mapped_defragment(pool->mapped, &grown);
-        stitch_note(pool, &grown, start_ns);
-    }
-    pool_lock_release(&pool->backend_lock);
-    figures_sample(pool);
-    *ret_moved_bytes = grown.stitched_bytes;
-    return rc;
 }
 
 /* ---- making and ending ---- */

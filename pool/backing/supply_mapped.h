@@ -11,6 +11,7 @@
 #ifndef POOL_BACKING_SUPPLY_MAPPED_H
 #define POOL_BACKING_SUPPLY_MAPPED_H
 
+#include "pool/backing/mapped.h"
 #include "pool/backing/supply.h"
 
 /**
@@ -22,6 +23,9 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
 
 /** Gives back whole free handles until `bytes` are back; returns how many are. */
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes);
+
+/** Counts and observes what a growth has stitched, if anything, since it began. */
+void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns);
 
 /** Makes a pool's range, with what is to be reserved. Errors: -ENOTSUP, or the backend's. */
 int supply_mapped_init(struct pool *pool);

@@ -304,3 +304,30 @@ Test(backing, a_failing_call_in_a_random_course_is_undone)
         teardown();
     }
 }
+
+/* ---- without a request ---- */
+
+static void trimming_when_idle(struct pool_config *config)
+{
+    config->idle_trim_ns = 1000000;
+}
+
+Test(backing, what_is_free_goes_back_when_nothing_is_allocated, .fini = teardown)
+{
+    setup_with(trimming_when_idle);
+    fake.complete_at_once = true;
+    uint64_t kept = take(5 * MIB);
+    give(take(40 * MIB));
+    cr_assert_eq(pool_idle_trim(pool), 0, "the first look");
+    cr_assert_eq(pool_idle_trim(pool), 0, "not long enough ago");
+    fake.clock_ns += 2000000;
+    take(40000);
+    cr_assert_eq(pool_idle_trim(pool), 0, "there was an allocation since");
+    fake.clock_ns += 2000000;
+    fake_hold(&fake);
+    cr_assert_eq(pool_idle_trim(pool), 0, "the device is busy");
+    fake_release(&fake);
+    cr_assert_geq(pool_idle_trim(pool), 32 * MIB);
+    cr_assert(fake_accessible(&fake, kept, 5 * MIB));
+    check_pool();
+}
