@@ -159,7 +159,7 @@ void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
     int rc = 0;
-    if (pool->mapped != NULL)
+    if (pool->mapped != NULL && supply_mapped_may_unmap(pool))
         mapped_spent_release(pool->mapped);
     for (struct run *run = doomed_take_all(runs), *next; run != NULL; run = next) {
         next = run->newer;

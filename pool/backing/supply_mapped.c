@@ -11,6 +11,7 @@
 #include "pool/base/metadata.h"
 #include "pool/heap/device.h"
 #include "pool/heap/figures.h"
+#include "pool/heap/quarantine.h"
 #include "pool/heap/run_cache.h"
 #include "pool/heap/segment.h"
 #include "pool/heap/shard.h"
@@ -72,6 +73,11 @@ static uint64_t handle_most(const struct pool *pool)
     return pool_min(most, pool->mapped->config.page_bytes);
 }
 
+bool supply_mapped_may_unmap(struct pool *pool)
+{
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE || quarantine_idle_locked(pool) == 1;
+}
+
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
 {
     struct pool *pool = request->pool;
@@ -80,7 +86,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
         .page = !request->whole_run,
         .more_bytes = more_bytes,
         .handle_bytes = handle_most(pool),
-        .stitch = stitch,
+        .stitch = stitch && (request->idle || supply_mapped_may_unmap(pool)),
         .create = true,
     };
     struct mapped_grown grown;
@@ -102,6 +108,8 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 {
     uint64_t reserved = count_get(&pool->reserved);
+    if (!supply_mapped_may_unmap(pool))
+        return 0;
     uint64_t returned = mapped_trim(pool->mapped, pool_minus(reserved, bytes));
     figures_count(pool, COUNTER_returned_bytes, returned);
     count_add(&pool->room, returned);
@@ -207,6 +215,8 @@ void supply_mapped_done(struct pool *pool, bool abandon)
 {
     if (pool->mapped == NULL)
         return;
+    if (!abandon)
+        device_wait(pool, 0); /* nothing else does where a live block is unmapped */
     mapped_done(pool->mapped, abandon);
     metadata_unmap(pool->mapped, sizeof(*pool->mapped));
     pool->mapped = NULL;

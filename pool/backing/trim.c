@@ -160,7 +160,7 @@ int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
     int rc = 0;
     pool_lock_acquire(&pool->backend_lock);
     settle(pool);
-    if (pool->mapped != NULL) {
+    if (pool->mapped != NULL && supply_mapped_may_unmap(pool)) {
         rc = mapped_defragment(pool->mapped, &grown);
         supply_stitch_note(pool, &grown, start_ns);
     }
