@@ -6,6 +6,7 @@
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -370,4 +371,92 @@ Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardo
     fake_release(&fake);
     cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
     fake.on_unmap = NULL;
+}
+
+/* ---- threads ---- */
+
+#define THREADS 6
+
+static _Atomic bool stop;
+static _Atomic unsigned served;
+
+struct churner {
+    pthread_t thread;
+    uint64_t random;
+};
+
+static uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void *churner_main(void *argument)
+{
+    struct churner *churner = argument;
+    uint64_t slots[12] = {0};
+    for (int step = 0; step < 4000; step++) {
+        uint64_t r = random_next(&churner->random), *slot = &slots[r % 12];
+        struct pool_block block;
+        if (*slot != 0)
+            give(*slot);
+        *slot = 0;
+        size_t most = r / 16 % 8 == 0 ? 12 * MIB : r / 16 % 8 < 4 ? 2 * MIB : 100000;
+        if (pool_allocate(pool, 1 + r / 128 % most, 0, &block) < 0)
+            continue;
+        *slot = block.address;
+        atomic_fetch_add(&served, 1);
+        cr_assert(fake_accessible(&fake, block.address, block.allocated_bytes));
+    }
+    for (int index = 0; index < 12; index++)
+        if (slots[index] != 0)
+            give(slots[index]);
+    return NULL;
+}
+
+static void *meddler_main(void *argument)
+{
+    uint64_t moved, random = 99;
+    size_t returned;
+    while (!stop) {
+        switch (random_next(&random) % 4) {
+        case 0: pool_trim(pool, random % (64 * MIB), &returned); break;
+        case 1: pool_defragment(pool, &moved); break;
+        case 2: pool_idle_trim(pool); break;
+        default: check_pool();
+        }
+    }
+    return NULL;
+}
+
+static void tight_and_idle(struct pool_config *config)
+{
+    config->page_bytes = 2 * MIB;
+    config->idle_trim_ns = 1;
+}
+
+/* Mappings change while others allocate, look, give back and stitch. */
+Test(backing, threads_that_stitch_side_by_side, .fini = teardown)
+{
+    struct churner churners[THREADS];
+    pthread_t meddler;
+    setup_with(tight_and_idle);
+    fake.capacity_bytes = 112 * MIB;
+    fake.complete_at_once = true;
+    for (int index = 0; index < THREADS; index++) {
+        churners[index].random = 88172645463325252u + (unsigned)index * 7919;
+        pthread_create(&churners[index].thread, NULL, churner_main, &churners[index]);
+    }
+    pthread_create(&meddler, NULL, meddler_main, NULL);
+    for (int index = 0; index < THREADS; index++)
+        pthread_join(churners[index].thread, NULL);
+    stop = true;
+    pthread_join(meddler, NULL);
+    printf("served %u of %u, %llu stitches\n", served, THREADS * 4000,
+           (unsigned long long)statistics().stitches);
+    cr_assert_gt(served, THREADS * 4000 * 9 / 10);
+    cr_assert_gt(statistics().stitches, 0);
+    cr_assert_eq(statistics().live_blocks.current, 0);
 }
