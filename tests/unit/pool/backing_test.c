@@ -20,6 +20,14 @@ static void pages_of_2_mib(struct pool_config *config)
     config->page_bytes = 2 * MIB;
 }
 
+static bool moving;
+
+static void large_handles(struct pool_config *config)
+{
+    config->page_bytes = 8 * MIB;
+    config->move = moving;
+}
+
 static struct pool_memory memory(void)
 {
     struct pool_memory snapshot;
@@ -290,8 +298,9 @@ static void course(unsigned seed, uint64_t fail_at)
 
 Test(backing, a_random_course_is_sound_at_every_step)
 {
-    for (unsigned seed = 1; seed <= 4; seed++) {
-        setup_with(seed % 2 ? pages_of_2_mib : NULL);
+    moving = true;
+    for (unsigned seed = 1; seed <= 6; seed++) {
+        setup_with(seed % 3 == 0 ? pages_of_2_mib : seed % 3 == 1 ? large_handles : NULL);
         course(seed, 0);
         teardown();
     }
@@ -371,6 +380,93 @@ Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardo
     fake_release(&fake);
     cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
     fake.on_unmap = NULL;
+}
+
+/* ---- breaking ---- */
+
+/* Each handle of 8 MiB keeps one block of 2 MiB: no whole one is free, three quarters are. */
+static void quarters(uint64_t *kept)
+{
+    uint64_t others[16][3];
+    setup_with(large_handles);
+    fake.complete_at_once = true;
+    give(take(128 * MIB));
+    for (int index = 0; index < 16; index++) {
+        for (int other = 0; other < 3; other++) {
+            if (other == index % 3) /* not always the first page */
+                kept[index] = take(2 * MIB);
+            others[index][other] = take(2 * MIB);
+        }
+    }
+    for (int index = 0; index < 16; index++) {
+        fake_tag_set(&fake, kept[index], 1000 + (uint64_t)index);
+        for (int other = 0; other < 3; other++)
+            give(others[index][other]);
+    }
+    size_t returned;
+    cr_assert_eq(pool_trim(pool, SIZE_MAX, &returned), 0);
+    fake.capacity_bytes = fake.used_bytes + 2 * MIB;
+}
+
+static void kept_check(const uint64_t *kept)
+{
+    for (int index = 0; index < 16; index++) {
+        cr_assert(fake_accessible(&fake, kept[index], 2 * MIB));
+        cr_assert_eq(fake_tag_get(&fake, kept[index]), 1000 + (uint64_t)index, "block %d", index);
+    }
+    check_pool();
+}
+
+Test(backing, a_handle_in_use_is_broken_where_that_is_allowed)
+{
+    uint64_t kept[16];
+    struct pool_block block;
+    for (int allowed = 0; allowed < 2; allowed++) {
+        moving = allowed;
+        quarters(kept);
+        cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), allowed ? 0 : -ENOMEM);
+        cr_assert_eq(statistics().breaks > 0, allowed);
+        cr_assert_eq(memory().broken_bytes, statistics().broken_bytes);
+        kept_check(kept);
+        teardown();
+    }
+}
+
+Test(backing, an_exported_handle_is_not_broken)
+{
+    uint64_t kept[16];
+    struct pool_block block;
+    moving = true;
+    quarters(kept);
+    for (int index = 0; index < 16; index++)
+        cr_assert_eq(pool_pin_segment(kept[index]), 0);
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), -ENOMEM);
+    cr_assert_eq(statistics().breaks, 0);
+    kept_check(kept);
+    teardown();
+}
+
+Test(backing, breaking_survives_each_failing_call)
+{
+    uint64_t kept[16], calls = UINT64_MAX;
+    moving = true;
+    for (uint64_t fail_at = 0; fail_at < calls; fail_at++) {
+        struct pool_block block;
+        quarters(kept);
+        uint64_t before = fake.calls_total;
+        fake.fail_at = fail_at == 0 ? 0 : before + fail_at;
+        fake.fail_error = -EIO;
+        int rc = pool_allocate(pool, 40 * MIB, 0, &block);
+        calls = fail_at == 0 ? fake.calls_total - before : calls;
+        fake.fail_at = 0;
+        kept_check(kept);
+        if (rc < 0)
+            cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0, "after call %llu",
+                         (unsigned long long)fail_at);
+        kept_check(kept);
+        teardown();
+    }
+    cr_assert_gt(calls, 30);
 }
 
 /* ---- threads ---- */
