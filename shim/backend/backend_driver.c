@@ -194,6 +194,17 @@ static int fence_record(void *state, pool_fence *ret_fence)
     return fence_record_for(state, true, ret_fence);
 }
 
+bool backend_driver_fence_order(pool_fence handle, CUstream stream)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    for (int i = 0; i < fence->count; i++)
+        if (!is_gone(fence->events[i].context) &&
+            REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
+            return false;
+    return true;
+}
+
 static int event_query(const struct fence_event *part)
 {
     struct scope scope;
@@ -203,7 +214,9 @@ static int event_query(const struct fence_event *part)
     if (error < 0)
         return error;
     CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
-    int done = result == CUDA_SUCCESS ? 1 : result == CUDA_ERROR_NOT_READY ? 0 : scope_error(result);
+    int done = result == CUDA_SUCCESS           ? 1
+               : result == CUDA_ERROR_NOT_READY ? 0
+                                                : scope_error(result);
     scope_leave(&scope);
     return done == -EPERM ? -EBUSY : done;
 }
@@ -330,9 +343,9 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     if (error < 0)
         return error;
     CUstream stream = fill_stream(context, scope.driver);
-    error = stream
-                ? scope_error(REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
-                : -EIO;
+    error = stream ? scope_error(
+                         REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                   : -EIO;
     if (error == 0)
         error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
     scope_leave(&scope);
