@@ -10,9 +10,9 @@ import collections
 MODULES = {
     "pool": [".", "base", "heap", "backing", "core", "kv"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
-    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
-             "entry"],
-    "kernels": ["device", "codec", "."],
+    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", "guard", ".",
+             "hooks",             "entry"],
+    "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
     "engine": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
