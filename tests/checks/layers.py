@@ -12,7 +12,7 @@ MODULES = {
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
              "entry"],
-    "kernels": ["device", "codec", "."],
+    "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
     "engine": ["."],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
