@@ -6,6 +6,7 @@
  * reason, removed from that tier, and the next one is asked.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "engine/tier/tiers.h"
 
@@ -168,6 +169,15 @@ void load_run(struct cupool_tiers *tiers, const struct bench *bench, struct job 
     pthread_mutex_unlock(&tiers->lock);
 }
 
+/* Whether the entry in the bench was stored without loss, where others are not. */
+static bool entry_exact(const struct cupool_tiers *tiers, const struct bench *bench, uint32_t slot)
+{
+    struct entry_header header;
+
+    memcpy(&header, bench->entries + slot * tiers->maximum, sizeof(header));
+    return header.codec != (uint32_t)tiers->config.codec;
+}
+
 void load_promote(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
                   uint32_t count)
 {
@@ -179,6 +189,7 @@ void load_promote(struct cupool_tiers *tiers, const struct bench *bench, struct 
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
         job->batch = 0;
+        job->exact = job->result == 0 && entry_exact(tiers, bench, slot);
         for (uint32_t at = 0; at < tiers->count; at++) {
             struct tier *tier = &tiers->tiers[at];
             job->entries[at] = TIER_NONE;

@@ -13,6 +13,16 @@
 
 #define PUT_TRIES 16 /* victims that may go for one entry which the store has no room for */
 
+/* Whether a tier has a block without loss that was among the newest then and is not any more. */
+static bool entry_outgrown(const struct cupool_tiers *tiers, const struct tier *tier,
+                           const struct job *job, uint32_t entry)
+{
+    const struct tier_entry *stored = &tier->index.entries[entry];
+
+    return entry != TIER_NONE && stored->state == TIER_STORED && stored->exact &&
+           stored->pins == 0 && !job->exact && tiers->config.codec != tiers->exact_codec;
+}
+
 void store_begin(struct cupool_tiers *tiers, struct job *job)
 {
     bool wanted = false;
@@ -25,9 +35,11 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
             continue;
         }
         int rc = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
-        if (rc == -EAGAIN)
+        if (rc == -EAGAIN ||
+            (rc == -EEXIST &&
+             entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
             job->entries[at] = TIER_LATER;
-        wanted |= rc == 0 || rc == -EAGAIN;
+        wanted |= job->entries[at] != TIER_NONE;
     }
     job->skip = !wanted;
     tiers->counts.skipped += job->skip;
@@ -55,13 +67,17 @@ void tier_remove(struct cupool_tiers *tiers, uint32_t at, uint32_t entry)
     kv_events_removed(&tier->events, &item.key);
 }
 
-/* An entry for a job that found none free before. Under the lock, which it may leave. */
+/* An entry for a job that found none free before, or one that it takes the place of. Under the
+ * lock, which it may leave. */
 static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
 {
     struct tier *tier = &tiers->tiers[at];
     uint32_t entry = TIER_NONE;
     int rc;
 
+    if (entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key)) &&
+        tier_index_forget(&tier->index, &job->key, &entry))
+        tier_remove(tiers, at, entry);
     while ((rc = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
         tier_remove(tiers, at, entry);
     job->entries[at] = rc == 0 ? entry : TIER_NONE;
@@ -139,8 +155,10 @@ static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
     struct tier *tier = &tiers->tiers[at];
     bool stored = rc == 0 && item->error == 0;
 
-    if (!tier->store.shared)
+    if (!tier->store.shared) {
+        tier->index.entries[job->entries[at]].exact = job->exact;
         tier_index_end(&tier->index, job->entries[at], item->token, stored);
+    }
     job->entries[at] = TIER_NONE;
     if (stored) {
         tier->counts.stored++;
@@ -209,7 +227,7 @@ static void blocks_encode(struct cupool_tiers *tiers, const struct bench *bench,
         if (job->result < 0)
             continue;
         saturated += wide;
-        exact += job->exact;
+        exact += job->exact || tiers->config.codec == tiers->exact_codec;
         raw += tiers->shape.layers * tiers->shape.layer_bytes;
         bytes += job->bytes;
     }

@@ -207,7 +207,11 @@ static int entry_adopt(void *context, const struct cupool_tier_item *item, const
         tier->counts.last_fault = rc == -EFBIG ? CUPOOL_TIER_LONG : fault;
         return rc;
     }
-    return tier_index_adopt(&tier->index, &item->key, charge, item->token);
+    rc = tier_index_adopt(&tier->index, &item->key, charge, item->token);
+    if (rc == 0)
+        tier->index.entries[tier_index_find(&tier->index, &item->key)].exact =
+            ((const struct entry_header *)header)->codec != (uint32_t)adoption->tiers->config.codec;
+    return rc;
 }
 
 static int tier_make(struct cupool_tiers *tiers, struct tier *tier, const struct cupool_tier *from)

@@ -37,6 +37,7 @@ struct tier_entry {
     uint32_t pins;
     uint8_t state;
     bool doomed; /* goes when the last load has ended */
+    bool exact;  /* stored without loss, where others are not: the owner's to set and read */
 };
 
 struct tier_index {

@@ -124,6 +124,41 @@ Test(age, the_first_4_and_the_newest_128_tokens_stay_exact, .init = setup, .fini
     give(handles, 14);
 }
 
+Test(age, what_was_newest_and_is_not_any_more_is_stored_anew, .init = setup, .fini = teardown)
+{
+    struct cupool_kv_hash hashes[20];
+    cupool_kv_handle handles[20];
+    uint32_t matched;
+
+    tiers_of(CUPOOL_CODEC_INT8, 8u << 20);
+    for (uint32_t at = 0; at < 20; at++)
+        hashes[at] = hash_of(1 + at);
+    make(1, 8, handles);
+    give(handles, 8);
+    cr_assert_eq(step((struct cupool_tier_age){0}), 8);
+    cr_assert_eq(tiers_stats().exact, 8);
+    uint64_t before = tier_stats(0).bytes;
+    /* The sequence goes on: of its 20 blocks 2 to 12 are neither first nor newest. */
+    cr_assert_eq(cupool_tiers_match(tiers, hashes, 8, NONE, handles, NULL, &matched), 0);
+    cr_assert_eq(matched, 8);
+    cr_assert_eq(cupool_kv_allocate(pool, 12, NONE, handles + 8), 0);
+    for (uint32_t at = 8; at < 20; at++)
+        fill(handles[at], 1 + at);
+    cr_assert_eq(cupool_kv_complete(pool, handles + 8, 12), 0);
+    cr_assert_eq(cupool_kv_register(pool, handles + 8, hashes + 8, 12, &hashes[7],
+                                    CUPOOL_KV_KEEP_BOTH, NONE, handles + 8),
+                 0);
+    give(handles, 20);
+    cr_assert_eq(step((struct cupool_tier_age){0}), 20);
+    cr_assert_eq(tier_stats(0).entries, 20);
+    cr_assert(tier_stats(0).bytes < before * 20 / 8, "the first eight take less than before");
+    cr_assert_eq(cupool_tiers_match(tiers, hashes, 20, NONE, handles, NULL, &matched), 0);
+    cr_assert_eq(matched, 20);
+    for (uint32_t at = 0; at < 20; at++)
+        cr_assert(is_filled(handles[at], 1 + at) == (at == 0 || at >= 12), "block %u", at);
+    give(handles, 20);
+}
+
 Test(age, a_step_keeps_to_its_budget, .init = setup, .fini = teardown)
 {
     const uint64_t block = (uint64_t)LAYERS * 2 * 2 * 64 * 16 * 2;

@@ -15,7 +15,7 @@ static char folder[64];
 static void folder_make(void)
 {
     strcpy(folder, "/tmp/cupool-tier-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    cr_assert(mkdtemp(folder) != NULL);
 }
 
 static void folder_end(void)
