@@ -8,13 +8,13 @@ uses itself and those before it in the list; a "." is the module's own folder.
 import collections
 
 MODULES = {
-    "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer"],
+    "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer", "tier"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", "guard", ".",
-             "hooks",             "entry"],
+             "hooks", "entry"],
     "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
-    "engine": ["."],
+    "engine": [".", "tier"],
     "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
               "budget", "live", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
