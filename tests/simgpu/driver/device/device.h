@@ -30,5 +30,7 @@ int device_count(void);
 struct device *device_get(CUdevice device);
 
 CUuuid device_uuid(const struct device *device);
+/** Of every device of the machine; it says that it is simulated. */
+void device_name(char *ret, size_t bytes);
 
 #endif
