@@ -144,6 +144,11 @@ uint64_t simgpu_calls(const char *name)
     return id == CALL_COUNT ? 0 : threads_calls(id);
 }
 
+uint64_t simgpu_library_calls(void)
+{
+    return log_library_calls();
+}
+
 uint64_t simgpu_kernels_skipped(void)
 {
     return log_kernels_skipped();

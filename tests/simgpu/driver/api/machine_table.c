@@ -74,6 +74,8 @@ static CUresult skip(CUstream given, const char *function)
     else
         work_destroy(work);
     pthread_mutex_unlock(&driver_lock);
+    if (result == CUDA_SUCCESS)
+        log_library_call();
     return result;
 }
 
