@@ -18,6 +18,7 @@ struct device {
     CUcontext primary; /* the same handle for the life of the process */
     unsigned primary_refs;
     unsigned primary_flags;
+    uint64_t graph_used_high, graph_reserved_high; /* memory of graphs */
     CUmemoryPool pool_default;
     CUmemoryPool pool_current;
     CUmemoryPool pool_graph; /* what graph allocation nodes use, for its attributes */
