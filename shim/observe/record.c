@@ -361,6 +361,7 @@ void record_close(void)
         return;
     mark_signal_flush(writer);
     record_all_counters();
+    record_skipped(writer);
     activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);

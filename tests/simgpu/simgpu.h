@@ -43,6 +43,9 @@ SIMGPU_API uint64_t simgpu_calls(const char *name);
 /** Launches of kernels that had no host twin. */
 SIMGPU_API uint64_t simgpu_kernels_skipped(void);
 
+/** Calls of math libraries that would have computed something. */
+SIMGPU_API uint64_t simgpu_library_calls(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -55,8 +55,9 @@ static void head_print(const struct page *page, const char *trace)
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
-    if (analysis_is_simulated(analysis))
-        fputs("> Simulated device: no figure here was measured on hardware.\n\n", page->out);
+    report_simulated(analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "> Simulated device: %s.\n\n", why);
 }
 
 static void figures_print(const struct page *page)

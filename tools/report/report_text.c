@@ -72,6 +72,10 @@ static void incomplete_print(const struct report_page *page)
 {
     char why[256];
 
+    report_skipped(page->analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%s\n", why);
+
     report_incomplete(&page->analysis->recording, why, sizeof why);
     if (page->analysis->recording.cut_stacks)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
