@@ -51,6 +51,8 @@ enum pool_event_kind {
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
     POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes */
     POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch waited for */
+    POOL_EVENT_QUERY,            /* bytes: 1 the fence asked about has been passed, 0 it has not */
+    POOL_EVENT_ROOM,             /* bytes: what the driver can still give, by its account */
     POOL_EVENT_TRIM,             /* bytes: returned to the driver */
     POOL_EVENT_FAILURE,          /* bytes: the request that could not be served */
 };

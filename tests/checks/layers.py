@@ -15,7 +15,7 @@ MODULES = {
     "kernels": ["device", "codec", "."],
     "include": [".", "cupool"],
     "engine": ["."],
-    "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
+    "tools": ["base", "trace", "symbols", "analysis", "replay", "tune", "report/base", "report/html", "report",
               "budget", "live", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],
