@@ -37,6 +37,7 @@ enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 
 #define POOL_POISON_BYTE   0xA5
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
+#define POOL_CLASSES_MAX   32u
 
 /** How an allocation was served. */
 enum pool_outcome {
@@ -73,6 +74,12 @@ struct pool_config {
     uint64_t quarantine_max;      /* bytes that one fence covers; 0: the default, adaptive */
     uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
     uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
+    uint32_t ceiling_percent;     /* reserved beyond the peak of live, at least 2 MiB; 0: default */
+    uint32_t growth_percent;      /* growth of what is cut, of what there is; 0: default */
+    /* Sizes of small blocks, ascending multiples of 256 B from 512 B to 32 KiB, with one of 32 KiB
+     * added where it is missing: blocks are aligned to 256 B then. class_count 0: the default. */
+    uint16_t class_bytes[POOL_CLASSES_MAX];
+    uint32_t class_count;
     /** Called for each event, without a class or extents lock held. May be NULL. */
     void (*observe)(void *state, const struct pool_event *event);
     void *observe_state;
@@ -131,9 +138,9 @@ enum pool_end {
 void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
- * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
- * `site`, any number of the caller's, is kept with the block and given back by pool_find and,
- * for a block that was freed before, by pool_free; 0 stands for none.
+ * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more, or with classes of
+ * the configuration's own to 256 B. `site`, any number of the caller's, is kept with the block and
+ * given back by pool_find and, for a block that was freed before, by pool_free; 0 stands for none.
  * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */

@@ -12,7 +12,10 @@
 static const enum option_id pool_options[] = {
     OPTION_ID_backing, OPTION_ID_reuse,          OPTION_ID_limit,       OPTION_ID_fill,
     OPTION_ID_scrub,   OPTION_ID_quarantine_max, OPTION_ID_large_waste, OPTION_ID_cache_max,
+    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,
 };
+
+_Static_assert(OPTION_CLASSES_MAX == POOL_CLASSES_MAX, "an option holds what the pool takes");
 
 #define POOL_OPTIONS (sizeof(pool_options) / sizeof(*pool_options))
 
@@ -42,6 +45,10 @@ void options_pool_configure(const struct options *options, struct pool_config *c
     config->quarantine_max = options->quarantine_max.bytes;
     config->large_waste_percent = (uint32_t)options->large_waste;
     config->cache_max = options->cache_max.bytes;
+    config->ceiling_percent = (uint32_t)options->ceiling;
+    config->growth_percent = (uint32_t)options->growth;
+    config->class_count = options->classes.count;
+    memcpy(config->class_bytes, options->classes.bytes, sizeof(config->class_bytes));
 }
 
 void options_pool_format(const struct options *options, char *ret_text, size_t text_bytes)
