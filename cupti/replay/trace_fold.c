@@ -360,7 +360,7 @@ static bool kind_is_rare(uint16_t kind)
 {
     return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_RANK || kind == TRACE_EVENT_DEVICE ||
            kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER ||
-           kind == TRACE_EVENT_CUPTI_STATE;
+           kind == TRACE_EVENT_OPTIONS || kind == TRACE_EVENT_CUPTI_STATE;
 }
 
 /** A record that is kept as it is. Of a counter, the last one of its name and context. */
@@ -408,6 +408,8 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
         record_keep(fold, record);
         break;
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
+    case TRACE_EVENT_ROOM:
+    case TRACE_EVENT_FENCE_QUERY: break; /* the counters have their number */
     case TRACE_EVENT_DRIVER_ALLOCATE:
     case TRACE_EVENT_DRIVER_FREE:
     case TRACE_EVENT_DRIVER_POOL:

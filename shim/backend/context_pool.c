@@ -7,6 +7,7 @@
 #include "shim/backend/backend_driver.h"
 #include "shim/observe/record.h"
 #include "shim/options/mode.h"
+#include "shim/options/options_pool.h"
 
 void (*context_pool_watch)(struct context *context, struct pool_config *config,
                            struct pool_backend *backend);
@@ -18,29 +19,13 @@ static void observe_pool(void *state, const struct pool_event *event)
 
 struct pool *context_pool_make(struct context *context, const struct driver_functions *driver)
 {
-    const struct options *options = shim_options();
-    static const enum pool_reuse reuse[] = {
-        [OPTION_REUSE_DEFERRED] = POOL_REUSE_DEFERRED,
-        [OPTION_REUSE_SYNC] = POOL_REUSE_SYNC,
-        [OPTION_REUSE_IMMEDIATE] = POOL_REUSE_IMMEDIATE,
-    };
-    static const enum pool_fill fill[] = {
-        [OPTION_FILL_NONE] = POOL_FILL_NONE,
-        [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
-        [OPTION_FILL_POISON] = POOL_FILL_POISON,
-    };
     struct pool_config config;
     if (mode_now() != SHIM_POOL)
         return NULL;
     pool_config_init(&config);
-    config.reuse = reuse[options->reuse];
+    options_pool_configure(shim_options(), &config);
     if (config.reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
         config.reuse = POOL_REUSE_SYNC;
-    config.fill = fill[options->fill];
-    config.scrub = fill[options->scrub];
-    config.quarantine_max = options->quarantine_max.bytes;
-    config.large_waste_percent = (uint32_t)options->large_waste;
-    config.cache_max = options->cache_max.bytes;
     config.observe = observe_pool;
     config.observe_state = context;
 

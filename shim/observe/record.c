@@ -279,6 +279,8 @@ void record_pool_event(const struct context *context, const struct pool_event *e
         [POOL_EVENT_SEGMENT_FREE] = TRACE_EVENT_SEGMENT_FREE,
         [POOL_EVENT_FENCE] = TRACE_EVENT_FENCE,
         [POOL_EVENT_WAIT] = TRACE_EVENT_WAIT,
+        [POOL_EVENT_QUERY] = TRACE_EVENT_FENCE_QUERY,
+        [POOL_EVENT_ROOM] = TRACE_EVENT_ROOM,
         [POOL_EVENT_TRIM] = TRACE_EVENT_TRIM,
         [POOL_EVENT_FAILURE] = TRACE_EVENT_FAILURE,
     };

@@ -41,6 +41,14 @@ struct option_size {
     uint32_t device_ppm; /* millionths of the device's memory: 10% is 100000 */
 };
 
+#define OPTION_CLASSES_MAX 32
+
+/** A CLASSES option: ascending sizes; count 0: the built-in ones. */
+struct option_classes {
+    uint16_t bytes[OPTION_CLASSES_MAX];
+    uint16_t count;
+};
+
 enum option_id {
 #define OPTION(key, ...) OPTION_ID_##key,
 #include "shim/options/options.def"
@@ -53,7 +61,8 @@ enum option_type {
     OPTION_TYPE_SIZE,
     OPTION_TYPE_NUMBER,
     OPTION_TYPE_FLAG,
-    OPTION_TYPE_TEXT
+    OPTION_TYPE_TEXT,
+    OPTION_TYPE_CLASSES
 };
 
 /** Source of a value. */
@@ -65,11 +74,12 @@ enum option_source {
     OPTION_SOURCE_COMMAND      /* the command line of `cupool run` */
 };
 
-#define OPTION_MEMBER_CHOICE(key) int key;
-#define OPTION_MEMBER_SIZE(key)   struct option_size key;
-#define OPTION_MEMBER_NUMBER(key) uint64_t key;
-#define OPTION_MEMBER_FLAG(key)   bool key;
-#define OPTION_MEMBER_TEXT(key)   char key[OPTIONS_TEXT_BYTES];
+#define OPTION_MEMBER_CHOICE(key)  int key;
+#define OPTION_MEMBER_SIZE(key)    struct option_size key;
+#define OPTION_MEMBER_NUMBER(key)  uint64_t key;
+#define OPTION_MEMBER_FLAG(key)    bool key;
+#define OPTION_MEMBER_TEXT(key)    char key[OPTIONS_TEXT_BYTES];
+#define OPTION_MEMBER_CLASSES(key) struct option_classes key;
 
 /** The values in force. CHOICE members hold the enums above. */
 struct options {
@@ -110,7 +120,10 @@ int options_set(struct options *options, const char *key, const char *value,
                 enum option_source source, const char *where, options_complain *complain,
                 void *state);
 
-/** Sets every option of a list "key:value,key:value". Returns the number of problems. */
+/**
+ * Sets every option of a list "key:value,key:value". A comma before a digit belongs to the value.
+ * Returns the number of problems.
+ */
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 
