@@ -11,6 +11,8 @@
  *     device_allocs_per_step = 0
  *     [ignore]                   sites that count nowhere
  *     site = libnccl*
+ *     [wrappers]                 functions that hand out memory for others (wrappers.h)
+ *     function = gpu_alloc*
  *
  * Threading: none of its own; immutable after reading.
  */
@@ -39,6 +41,8 @@ struct budget {
     size_t items;
     char **ignored;
     size_t ignored_count;
+    char **wrapper; /* globs */
+    size_t wrappers;
 };
 
 /** Errors: negative errno, with one line FILE:LINE: what and what is accepted. */

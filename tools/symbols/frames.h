@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks for people: the frames of a site with inlined functions and names, and its location: the
- * innermost frame that is the program's own, not of CUDA, its libraries, a framework's allocator or
- * what calls them for an interpreter. Where all frames are such, the location is the innermost one.
+ * innermost frame that is the program's own and no wrapper (wrappers.h). Not its own are CUDA, its
+ * libraries, the C++ library, a framework's allocator and what calls them for an interpreter. Where
+ * all of the program's frames are wrappers the location is the outermost of them; where there is
+ * none of its own it is the innermost frame.
  *
  * Threading: single-threaded; texts are valid until symbols_done.
  */
@@ -57,6 +59,20 @@ size_t frames_share(struct frames_budget *budget, size_t rest);
 
 /** The frame a site is named after. False: nothing is known of the site. */
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);
+
+/** The program's frames behind the location: its caller first. */
+size_t frames_callers(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                      size_t most);
+
+/** The program's frames before the location, which are wrappers: the innermost first. */
+size_t frames_passed(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                     size_t most);
+
+/** Whether a frame can be no location: it is not the program's, or a wrapper. */
+bool frame_is_passed(const struct frame *frame);
+
+/** Drops what was noted of locations, as the set of wrappers changed. */
+void frames_forget(const struct trace_reader *reader);
 
 /** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
