@@ -5,9 +5,9 @@
  *
  *   - its name says so (an allocator, a constructor, operator new) and it has several call sites,
  *     or one that is in another function than main; or
- *   - its name says that it makes something, and several functions call it; or
- *   - its callers are told apart by what becomes of their blocks: kept by some and freed by others,
- *     or freed at once by some and later by others.
+ *   - its call paths are told apart by what becomes of their blocks: some keep them, others do not;
+ *   - several functions call it, and some free at once, others later; or its name says that it makes
+ *     something, and either holds.
  *
  * Names of libraries are none of this: they are passed in any case (frames.h). What was passed
  * uncovers callers that may be wrappers themselves, so the rules are applied until nothing changes.

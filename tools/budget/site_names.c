@@ -32,40 +32,13 @@ struct site_names {
 
 static const struct site_name unknown = {"unknown", "unknown"};
 
-/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
-static void suffix_cut(char *function)
-{
-    static const char *const suffixes[] = {
-        " [clone ", ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.",
-    };
-
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char *found = strstr(function, suffixes[i]);
-
-        if (found && found != function)
-            *found = '\0';
-    }
-}
-
 /** NULL: out of memory. */
 static const char *function_name(struct texts *texts, const struct frame *frame)
 {
-    const char *name;
-    char *plain, address[32];
+    char name[4096];
 
-    if (frame->site.function)
-        return texts_keep(texts, frame->site.function);
-    if (!frame->function) {
-        snprintf(address, sizeof address, "+%#llx", (unsigned long long)frame->site.offset);
-        return texts_keep(texts, address);
-    }
-    plain = strdup(frame->function);
-    if (!plain)
-        return NULL;
-    suffix_cut(plain);
-    name = texts_keep(texts, plain);
-    free(plain);
-    return name;
+    frame_function_key(frame, name, sizeof name);
+    return texts_keep(texts, name);
 }
 
 static const char *module_name(const struct trace_site *site)
@@ -86,11 +59,9 @@ static int entry_init(struct entry *entry, struct texts *texts, const struct tra
     if (location.site.module)
         frame_text(&location, printed, sizeof printed);
     entry->module = texts_keep(texts, module_name(&location.site));
-    entry->function = location.site.module ? function_name(texts, &location)
-                                           : texts_keep(texts, unknown.function);
+    entry->function = function_name(texts, &location);
     entry->caller_module = texts_keep(texts, module_name(&caller.site));
-    entry->caller_function = caller.site.module ? function_name(texts, &caller)
-                                                : texts_keep(texts, unknown.function);
+    entry->caller_function = function_name(texts, &caller);
     entry->printed = texts_keep(texts, printed);
     entry->line = (struct site_line){location.file, location.line};
     return entry->module && entry->function && entry->caller_module && entry->caller_function &&

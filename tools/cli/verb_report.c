@@ -27,7 +27,7 @@ static const char help_options[] =
     "  -o, --output FILE    write there instead of to standard output\n"
     "      --by WHAT        what text and markdown break down: site (default), library, size, "
     "api,\n"
-    "                       phase\n"
+    "                       stack, caller (of sites), phase\n"
     "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
     "500;\n"
     "                       others: all)\n"
@@ -110,7 +110,9 @@ static int by_set(struct request *request, const char *value)
     if (by < 0)
         return verb_error(
             VERB_NAME, EXIT_TROUBLE,
-            "--by %s: no such breakdown: there are site, library, size, api and phase", value);
+            "--by %s: no such breakdown: there are site, library, size, api, stack, caller "
+            "and phase",
+            value);
     request->style.by = (enum report_by)by;
     return 0;
 }
@@ -222,13 +224,20 @@ static int file_write(const struct loaded *loaded, const struct request *request
     return EXIT_FINE;
 }
 
-static unsigned terminal_columns(void)
+/** Of the terminal, else as COLUMNS says, else 100; of a file always 100. */
+static unsigned columns_wanted(const struct request *request)
 {
+    const char *columns = getenv("COLUMNS");
     struct winsize size;
+    size_t wanted = 100;
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 60)
-        return 80;
-    return size.ws_col;
+    if (request->output)
+        return 100;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        wanted = size.ws_col;
+    else if (!columns || count_parse(columns, &wanted) < 0)
+        wanted = 100;
+    return wanted < 40 ? 40 : wanted > 1000 ? 1000 : (unsigned)wanted;
 }
 
 int verb_report(int argc, char **argv)
@@ -241,7 +250,7 @@ int verb_report(int argc, char **argv)
 
     if (trouble)
         return trouble - 1;
-    request.style.columns = request.output ? 80 : terminal_columns();
+    request.style.columns = columns_wanted(&request);
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
     if (loaded_create(&loaded, argv + optind, (size_t)(argc - optind), &request.window, why,
                       sizeof why) < 0)

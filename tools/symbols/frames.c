@@ -95,6 +95,7 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
                                            .function = symbol->frame[count].function,
                                            .file = symbol->frame[count].file,
                                            .line = symbol->frame[count].line,
+                                           .column = symbol->frame[count].column,
                                            .inlined = count + 1 < symbol->frames};
     if (!count && most)
         ret_frames[count++] = (struct frame){.id = id,
@@ -322,5 +323,43 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
     else
         snprintf(ret_text, text_bytes, "%s+%#llx%s", module, (unsigned long long)frame->site.offset,
                  changed);
+    safe_text_end(ret_text, text_bytes);
+}
+
+/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
+static void suffix_cut(char *function)
+{
+    static const char *const suffixes[] = {
+        " [clone ", ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.",
+    };
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *found = strstr(function, suffixes[i]);
+
+        if (found && found != function)
+            *found = '\0';
+    }
+}
+
+void frame_function_key(const struct frame *frame, char *ret_text, size_t text_bytes)
+{
+    if (!frame->site.module)
+        snprintf(ret_text, text_bytes, "unknown");
+    else if (frame->function)
+        snprintf(ret_text, text_bytes, "%s", frame->function);
+    else
+        snprintf(ret_text, text_bytes, "+%#llx", (unsigned long long)frame->site.offset);
+    if (frame->function && !frame->site.function)
+        suffix_cut(ret_text);
+    safe_text_end(ret_text, text_bytes);
+}
+
+void frame_key(const struct frame *frame, char *ret_text, size_t text_bytes)
+{
+    char function[1024];
+
+    frame_function_key(frame, function, sizeof function);
+    snprintf(ret_text, text_bytes, "%s:%s",
+             frame->site.module ? frame_file_name(frame->site.module) : "unknown", function);
     safe_text_end(ret_text, text_bytes);
 }

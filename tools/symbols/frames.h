@@ -32,7 +32,7 @@ struct frame {
     const struct symbol *symbol; /* of the address; empty for Python */
     const char *function;        /* NULL: no name */
     const char *file;            /* NULL: not known */
-    uint64_t line;               /* 0: not known */
+    uint64_t line, column;       /* 0: not known */
     bool inlined;                /* in the next frame */
     bool changed;                /* its module changed since the recording */
 };
@@ -76,6 +76,12 @@ void frames_forget(const struct trace_reader *reader);
 
 /** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
+
+/** The function as its key has it: whole, without the compiler's suffixes; else "+0x4e". */
+void frame_function_key(const struct frame *frame, char *ret_text, size_t text_bytes);
+
+/** "libmodel.so:decode(int)", "train.py:step", "libmodel.so:+0x4e". */
+void frame_key(const struct frame *frame, char *ret_text, size_t text_bytes);
 
 /** The last part of a path. */
 const char *frame_file_name(const char *path);

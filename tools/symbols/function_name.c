@@ -106,8 +106,17 @@ void function_name_copy(const char *name, char *ret_text, size_t text_bytes)
 {
     struct name_part part = function_name_qualified(name);
 
+    size_t used = 0;
+
     part.length = suffix_length(part);
-    snprintf(ret_text, text_bytes, "%.*s", (int)part.length, part.text);
+    for (size_t i = 0; i < part.length && used + 1 < text_bytes;) {
+        if (part.length - i > sizeof anonymous && begins(part.text + i, anonymous) &&
+            begins(part.text + i + sizeof anonymous - 1, "::"))
+            i += sizeof anonymous - 1 + 2;
+        else
+            ret_text[used++] = part.text[i++];
+    }
+    ret_text[used] = '\0';
     safe_text_end(ret_text, text_bytes);
 }
 
@@ -176,7 +185,8 @@ enum function_role function_role_of(const char *name)
 {
     static const char *const makers[] = {"make",   "create", "new",     "get",  "acquire", "resize",
                                          "reserve", "ensure", "obtain", "fetch", "checkout", "init",
-                                         "buffer", "reset",  "request", "take"};
+                                         "buffer", "reset",  "request", "take", "empty", "zeros", "ones", "full",
+                                         "clone", "grab"};
     struct name_part whole = function_name_qualified(name), last, before;
 
     components(whole, &last, &before);

@@ -24,7 +24,7 @@ struct name_part {
  */
 struct name_part function_name_qualified(const char *name);
 
-/** The same as a text that is cut to fit. */
+/** The same as a text that is cut to fit, without namespaces that have no name. */
 void function_name_copy(const char *name, char *ret_text, size_t text_bytes);
 
 /** How a name says that its function hands out memory that others want. */
