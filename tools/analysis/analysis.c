@@ -119,10 +119,6 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
         r = event_add(analysis, record);
-    if (r == 0 && !analysis->outside &&
-        (record->kind == TRACE_EVENT_ALLOCATE || record->kind == TRACE_EVENT_FREE))
-        r = growth_series_offer(&analysis->by_time, &analysis->sites,
-                                trace_record_order_ns(record));
     if (analysis->window.is_set)
         analysis_window_after(analysis, trace_record_order_ns(record));
     return r;
@@ -191,8 +187,9 @@ void analysis_destroy(struct analysis *analysis)
     for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
         tallies_done(analysis_tallies(analysis, i));
     ledger_done(&analysis->ledger);
-    growth_series_done(&analysis->by_step);
-    growth_series_done(&analysis->by_time);
+    growth_tracks_done(&analysis->tracks);
+    copies_done(&analysis->copies);
+    key_index_done(&analysis->site_of_stack);
     free(analysis->growth);
     free(analysis->span);
     free(analysis->step);
@@ -248,6 +245,19 @@ bool analysis_has_pool(const struct analysis *analysis)
 {
     return analysis->segment_allocations || analysis->total.hits || analysis->total.misses ||
            analysis->total.waits;
+}
+
+uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack)
+{
+    uint32_t site = key_index_find(&analysis->site_of_stack, stack);
+
+    return site == KEY_INDEX_NONE ? stack : site;
+}
+
+bool analysis_was_killed(const struct analysis *analysis)
+{
+    return analysis->has_exit ? WIFSIGNALED((int)analysis->wait_status)
+                              : !analysis->recording.closed;
 }
 
 int analysis_exit_status(const struct analysis *analysis)

@@ -10,6 +10,8 @@
 
 #include "tools/analysis/analysis_parts.h"
 
+#define TEARDOWN_PAUSE_PART 64 /* of the run */
+
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
     return UINT64_C(1) << key;
@@ -49,6 +51,8 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     }
     now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
+    if (change->requested_bytes)
+        plateau_series_add(&analysis->plateau_series, &now);
     analysis_phases_level(analysis, now.requested_bytes);
 }
 
@@ -83,6 +87,7 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
                     struct tally *ret_rows[ROWS])
 {
     bool on_device = memory_kind(block->memory)->on_device;
+    size_t stacks = analysis->stacks.rows;
 
     for (int i = 0; i < ROWS; i++)
         ret_rows[i] = NULL;
@@ -96,6 +101,9 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
                                             analysis_library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
+        if (analysis->stacks.rows > stacks &&
+            key_index_get(&analysis->site_of_stack, block->stack, block->site) == KEY_INDEX_NONE)
+            return -ENOMEM;
     }
     for (int i = 0; i < ROWS; i++)
         if (!ret_rows[i] && (on_device || i == ROW_KIND))
@@ -110,6 +118,48 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 
     add(&row->live_bytes, sign * (int64_t)block->requested_bytes, serial);
     add(&row->live_blocks, sign, serial);
+}
+
+/**
+ * The program's end begins with the first free after its last allocation; a pause after it, while
+ * most is still there, says that it had not begun.
+ */
+static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
+{
+    const uint64_t now_bytes = analysis->requested.current;
+    bool paused = time_ns - analysis->teardown.last_ns > time_ns / TEARDOWN_PAUSE_PART;
+
+    if (sign > 0) {
+        analysis->teardown.begin_ns = 0;
+        analysis->teardown.bytes = now_bytes;
+    } else if (!analysis->teardown.begin_ns || (paused && 2 * now_bytes > analysis->teardown.bytes)) {
+        analysis->teardown.begin_ns = time_ns;
+        analysis->teardown.frees = analysis->total.frees;
+    }
+    analysis->teardown.last_ns = time_ns;
+}
+
+/** Notes what a site has now, and where it grows by copying. */
+static int site_note(struct analysis *analysis, const struct tally *site,
+                     const struct ledger_block *block, int sign, uint64_t time_ns)
+{
+    const struct growth_note note = {.time_ns = time_ns,
+                                     .order = analysis->order,
+                                     .step = analysis->steps.count,
+                                     .blocks = site->live_blocks.current,
+                                     .bytes = site->live_bytes.current};
+    size_t row = (size_t)(site - analysis->sites.row);
+    int r = 0;
+
+    if (analysis->outside)
+        return 0;
+    teardown_note(analysis, sign, time_ns);
+    if (sign > 0)
+        r = copies_allocate(&analysis->copies, row, block->order, block->requested_bytes);
+    else
+        copies_free(&analysis->copies, row, block->order, block->requested_bytes, analysis->order,
+                    analysis->addresses.peak_order, analysis->peak_serial);
+    return r < 0 ? r : growth_tracks_add(&analysis->tracks, row, &note);
 }
 
 /** A block becomes (+1) or ends being (-1) live. */
@@ -134,8 +184,9 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
         levels_add(analysis, &change, sign, time_ns);
         if (given)
             analysis_device_add(analysis, block, sign);
+        r = site_note(analysis, rows[ROW_SITE], block, sign, time_ns);
     }
-    return 0;
+    return r;
 }
 
 static bool reached_driver(const struct trace_record *record)

@@ -13,6 +13,7 @@
 #include "tools/base/disguise.h"
 #include "tools/base/escape.h"
 #include "tools/budget/gate.h"
+#include "tools/symbols/wrappers.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
 
@@ -129,6 +130,7 @@ static void work_done(struct work *work)
     snapshot_destroy(work->measured);
     snapshot_trace_close(&work->trace);
     budget_destroy(work->budget);
+    wrappers_done();
     disguise_done();
 }
 
@@ -138,7 +140,13 @@ static int trace_read(struct work *work, const struct request *request)
     size_t count = work->budget ? work->budget->ignored_count : 0;
     char why[1024];
 
-    if (snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
+    for (size_t i = 0; work->budget && i < work->budget->wrappers; i++)
+        if (wrappers_glob_add(work->budget->wrapper[i]) < 0)
+            return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    if (snapshot_learn(request->trace, why, sizeof why) < 0 ||
+        (request->baseline && !request->update &&
+         snapshot_learn(request->baseline, why, sizeof why) < 0) ||
+        snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (window_is_wanted(&request->window) &&
         window_resolve(&request->window, work->trace.reader, &work->trace.window, why, sizeof why) <

@@ -58,7 +58,8 @@ static const char *name_plain(const char *name)
     return kept;
 }
 
-static void frame_add(void *state, const char *function, const char *file, uint64_t line)
+static void frame_add(void *state, const char *function, const char *file, uint64_t line,
+                      uint64_t column)
 {
     struct finding *finding = state;
     struct symbol_frame *frame = &finding->frame[finding->symbol.frames];
@@ -68,6 +69,7 @@ static void frame_add(void *state, const char *function, const char *file, uint6
     frame->function = function ? name_plain(function) : NULL;
     frame->file = file ? texts_keep(&names, file) : NULL;
     frame->line = file ? line : 0;
+    frame->column = file ? column : 0;
     finding->symbol.frames++;
 }
 
@@ -80,7 +82,7 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
     if (elf_module_debug_info(module))
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
     if (!finding->symbol.frames && name)
-        frame_add(finding, name, NULL, 0);
+        frame_add(finding, name, NULL, 0, 0);
     /* Where debug information has no name the symbol table may: of the frame that is no inlined
      * one, which is the last. */
     if (finding->symbol.frames && name && !finding->frame[finding->symbol.frames - 1].function)

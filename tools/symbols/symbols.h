@@ -21,7 +21,7 @@
 struct symbol_frame {
     const char *function; /* as its source has it */
     const char *file;
-    uint64_t line;
+    uint64_t line, column;
 };
 
 struct symbol {
