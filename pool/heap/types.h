@@ -3,7 +3,7 @@
  * The structures of a pool and how they hang together.
  *
  *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
- *                                    └─► block               middle, ≤ 2 MiB
+ *                                    └─► block               middle, ≤ 1.5 MiB
  *           └─► run (a driver allocation of its own)         large
  *
  *   pool ─► shard ─► bins (slabs of one class), extents (segments)
@@ -348,6 +348,7 @@ struct pool {
     pool_count room;       /* what the driver can give, by our last look and our doings since */
     uint64_t room_look_at; /* when so much is reserved it is time to look; under the backend lock */
     bool overgrown;        /* above the ceiling, as the device was busy; under the backend lock */
+    uint64_t idle_allocations, idle_since_ns; /* when idle trimming last looked; backend lock */
     pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
     pool_count generation;   /* grows whenever memory became available off the hit path */
 
