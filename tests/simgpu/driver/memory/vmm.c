@@ -249,6 +249,11 @@ static bool access_valid(const CUmemAccessDesc *desc)
             desc->flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
+bool vmm_may_set_access(CUdeviceptr address, size_t bytes)
+{
+    return whole_mappings(address, bytes);
+}
+
 CUresult vmm_access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *desc,
                         size_t count)
 {

@@ -28,7 +28,8 @@ CUresult vmm_access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc
 CUresult vmm_access_get(unsigned long long *ret, const CUmemLocation *location,
                         CUdeviceptr address);
 
-/** Is the range one that cuMemUnmap takes? */
+/** Is the range one that the call takes? */
 bool vmm_may_unmap(CUdeviceptr address, size_t bytes);
+bool vmm_may_set_access(CUdeviceptr address, size_t bytes);
 
 #endif

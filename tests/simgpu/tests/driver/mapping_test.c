@@ -233,6 +233,9 @@ static void edits_are_noticed(void)
     OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     hold(stream);
     OK(cuMemcpyDtoDAsync(elsewhere, range + grain - 512, 512, stream));
+    FAILS(cuMemUnmap(elsewhere, grain));
+    CUmemAccessDesc none = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_NONE};
+    FAILS(cuMemSetAccess(elsewhere, grain, &none, 1));
     OK(cuMemUnmap(range + grain, grain));
     CHECK(edits() == 0);
     map(range + grain, grain);

@@ -69,9 +69,11 @@ static bool takes_access(const CUmemAccessDesc *desc, size_t count)
 static CUresult set_access(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *desc,
                            size_t count)
 {
-    wait_for_mapping(CALL_cuMemSetAccess, address);
-    if (takes_access(desc, count))
-        edit_check(CALL_cuMemSetAccess, address, bytes);
+    if (vmm_may_set_access(address, bytes)) {
+        wait_for_mapping(CALL_cuMemSetAccess, address);
+        if (takes_access(desc, count))
+            edit_check(CALL_cuMemSetAccess, address, bytes);
+    }
     return vmm_access_set(address, bytes, desc, count);
 }
 
