@@ -10,6 +10,7 @@
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
 #include "shim/options/mode.h"
 
@@ -30,6 +31,7 @@ static int pooled_range(uint64_t address, struct range *ret_range)
         *ret_range = (struct range){
             .kind = RANGE_BLOCK,
             .synchronous = block.marks & CLAIM_SYNCHRONOUS,
+            .mapped = vmm_context_at(address) != NULL,
             .base = block.address,
             .bytes = block.requested_bytes,
             .allocation = block.segment_address,
@@ -69,17 +71,27 @@ struct range range_of(uint64_t address)
     return range;
 }
 
-uint32_t range_context(const struct range *range)
+static const struct context *pooled_context(const struct range *range)
 {
     struct pool *pool;
     const struct context *context = NULL;
-    if (range->imported)
-        return range->context;
     gate_enter();
     if (pool_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
     gate_leave();
-    return context ? context->number : 0;
+    return context;
+}
+
+uint32_t range_context(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return range->imported ? range->context : context ? context->number : 0;
+}
+
+CUcontext range_handle(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return context ? context->handle : NULL;
 }
 
 int range_id(const struct range *range, uint64_t *ret_id)

@@ -24,7 +24,9 @@ DOORS = {
                "entry-point-per-thread"],
     "static": ["static"],
 }
-MODES = ["observe", "pool"]
+MODES = {"observe": "mode:observe", "pool": "mode:pool", "vmm": "mode:pool,backing:vmm"}
+# Mapped memory that changes under work breaks the context of that work.
+WATCHED = {"SIMGPU_SET": "edit_breaks=1"}
 SKIPPED = 77
 # A sanitizer's runtime cannot be in two namespaces.
 NOT_WITH_SANITIZERS = {"isolated"}
@@ -104,9 +106,10 @@ def matrix(suite, program):
             print(f"# {door}: the bare program failed\n{text_of(bare)}")
             different += 1
             continue
-        for mode in MODES:
+        for mode, chosen in MODES.items():
             trace = os.path.join(suite.directory, "%e.%p.cupool")
-            preloaded = suite.run(path, program, door, f"mode:{mode},trace:{trace}")
+            preloaded = suite.run(path, program, door, f"{chosen},trace:{trace}",
+                                  **(WATCHED if mode == "vmm" else {}))
             different += not compare(f"{program}, {door}, {mode}", bare, preloaded)
     return different, skipped, len(doors)
 
