@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_job.h"
 #include "tools/base/units.h"
 
@@ -230,6 +231,7 @@ static int pages_print(const struct report_input *input, const struct report_sty
         troubles_print(&page);
         growth_print(&page);
         fragmentation_print(&page);
+        report_markdown_defragmentation(page.analysis, out);
         phases_print(&page, style->top ? style->top : DEFAULT_TOP);
         if (style->by == REPORT_BY_PHASE)
             continue;
