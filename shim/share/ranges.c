@@ -23,6 +23,7 @@
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
     struct pool_block block;
+    uint64_t bytes;
     *ret_range = (struct range){.kind = RANGE_HOLE};
     gate_enter();
     int error = pool_range_get(address, &block);
@@ -31,11 +32,12 @@ static int pooled_range(uint64_t address, struct range *ret_range)
         *ret_range = (struct range){
             .kind = RANGE_BLOCK,
             .synchronous = block.marks & CLAIM_SYNCHRONOUS,
-            .mapped = vmm_context_at(address) != NULL,
             .base = block.address,
             .bytes = block.requested_bytes,
             .allocation = block.segment_address,
         };
+    if (error == 0)
+        ret_range->mapped = vmm_mapping_at(block.address, &ret_range->allocation, &bytes);
     return error == -ENOENT ? -ENOENT : 0;
 }
 

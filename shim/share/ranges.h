@@ -27,7 +27,7 @@ struct range {
     enum range_kind kind;
     bool imported; /* opened, not allocated here */
     bool synchronous;
-    bool mapped;   /* lies on mappings of ours; `allocation` is then its own base */
+    bool mapped;   /* lies on mappings of ours; `allocation` is the first of them */
     uint64_t base; /* of the block; this and what follows is 0 for other kinds */
     size_t bytes;
     uint64_t allocation; /* base of the driver allocation */

@@ -42,7 +42,6 @@ static void attributes(CUdeviceptr at)
     DRIVER(cuCtxGetCurrent)(&current);
     report("context", DRIVER(cuPointerGetAttribute)(&told, CU_POINTER_ATTRIBUTE_CONTEXT, at));
     printf("  %s\n", told == current ? "the current one" : told ? "another" : "none");
-    attribute("IPC", CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, at, 0);
     attribute("handle types", CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES, at, 0);
     attribute("mapped", CU_POINTER_ATTRIBUTE_MAPPED, at, 0);
     attribute("device", CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, at, 0);
@@ -56,15 +55,15 @@ static void attributes(CUdeviceptr at)
 static void all_attributes(CUdeviceptr at)
 {
     CUpointer_attribute names[] = {CU_POINTER_ATTRIBUTE_CONTEXT,
-                                   CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
+                                   CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES,
                                    CU_POINTER_ATTRIBUTE_RANGE_SIZE};
     CUcontext current = NULL, told = NULL;
-    unsigned char legacy = 0;
+    uint64_t types = 77;
     size_t bytes = 0;
-    void *data[] = {&told, &legacy, &bytes};
+    void *data[] = {&told, &types, &bytes};
     DRIVER(cuCtxGetCurrent)(&current);
     report("at once", DRIVER(cuPointerGetAttributes)(3, names, data, at));
-    printf("  %d %d %zu\n", told == current, legacy, bytes);
+    printf("  %d %d %zu\n", told == current, (int)types, bytes);
 }
 
 int program_not_mapped(const char *self, const char *door, const char *argument)
