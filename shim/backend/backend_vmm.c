@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See backend_vmm.h.
- *
  * A call that fails half-way is undone: of a range that the driver refuses to unmap at once, what
  * was unmapped piece by piece is mapped again. The lock of the pages is held during calls that
  * change access or mappings, so a peer that comes meanwhile gets all of them: the pool makes one

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See context_pool.h. What the pool does with its segments and fences is recorded, and which
- * backing it has got, and why.
+ * What the pool does with its segments and fences is recorded, and which backing it got, and why.
  */
 #include "shim/backend/context_pool.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See vmm.h.
+ * One array over the range finds the page below an address; a list holds all pages, mapped or not.
  */
 #include "shim/memory/vmm.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See defragmentation.h.
+ * Sums are kept per kind of event. Stitches and breaks keep their moments, too; maps are too many.
  */
 #include "tools/analysis/defragmentation.h"
 

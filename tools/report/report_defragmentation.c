@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See report_defragmentation.h.
+ * One table of nouns serves text and Markdown; JSON has the kinds under their own names.
  */
 #include "tools/report/report_defragmentation.h"
 

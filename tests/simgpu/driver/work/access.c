@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See access.h. A copy between devices that are no enabled peers goes through the host, done by
+ * A copy between devices that are no enabled peers goes through the host, done by
  * each side for itself, so there the memory's own device has to have access. Kernels are not looked
  * at: the host's protection is all that they meet.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See edit.h. Work of a stream that was destroyed before its work was done is not seen.
+ * Work of a stream that was destroyed before its work was done is not seen.
  */
 #include "tests/simgpu/driver/work/edit.h"
 

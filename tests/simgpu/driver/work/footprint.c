@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See footprint.h.
+ * Boxes are taken as the span from their first to their last byte.
  */
 #include "tests/simgpu/driver/work/footprint.h"
 
