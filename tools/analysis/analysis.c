@@ -60,6 +60,13 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->calls_driver++;
         break;
     case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
+    case TRACE_EVENT_BACKING:
+    case TRACE_EVENT_MAP:
+    case TRACE_EVENT_UNMAP:
+    case TRACE_EVENT_STITCH:
+    case TRACE_EVENT_BREAK:
+        defragmentation_add(&analysis->defragmentation, analysis->reader, record);
+        break;
     case TRACE_EVENT_FAILURE: analysis_add_failure(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM: analysis_add_postmortem(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM_FIGURE: analysis_add_postmortem_figure(analysis, record); break;

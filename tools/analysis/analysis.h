@@ -25,6 +25,7 @@
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
 #include "tools/analysis/copies.h"
+#include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"
 #include "tools/analysis/growth.h"
@@ -212,6 +213,7 @@ struct analysis {
     struct analysis_memory_info memory_info;
     struct driver_view driver_view;
     struct pool_levels pool_levels;
+    struct defragmentation defragmentation;
     struct histogram latency;
     struct lifetimes lifetimes;
 

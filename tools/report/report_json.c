@@ -12,6 +12,7 @@
 
 #include "tools/report/base/report_figures.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_json_parts.h"
 #include "tools/report/report_memory_errors.h"
 
@@ -471,6 +472,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     json_stream_open(stream, NULL, '{');
     rows_put(stream, "apis", &callers, REPORT_BY_API, style);
     json_stream_add(stream, "counters", counters_json(analysis));
+    json_stream_add(stream, "defragmentation", report_json_defragmentation(analysis));
     json_stream_add(stream, "device", devices_json(analysis));
     json_stream_add(stream, "driver", driver_json(analysis));
     json_stream_add(stream, "findings", report_json_findings(analysis, &callers));

@@ -11,6 +11,7 @@
 
 #include "tools/base/escape.h"
 #include "tools/report/base/findings.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_job.h"
 #include "tools/report/report_memory_errors.h"
 #include "tools/base/units.h"
@@ -281,6 +282,7 @@ static int page_print(const struct page *page, const char *trace, const struct r
     troubles_print(page);
     growth_print(page);
     fragmentation_print(page);
+    report_markdown_defragmentation(page->analysis, page->out);
     phases_print(page, top);
     if (style->by == REPORT_BY_PHASE)
         return 0;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_memory_errors.h"
 #include "tools/report/report_text_parts.h"
 #include "tools/base/units.h"
@@ -116,6 +117,7 @@ static void peak_print(const struct report_page *page)
     fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
     report_text_fragmentation(page);
+    report_text_defragmentation(page);
 }
 
 static void calls_print(const struct report_page *page)
@@ -284,6 +286,7 @@ static int page_print(const struct report_page *page)
 
     process_print(page);
     devices_print(page);
+    report_text_backing(page);
     incomplete_print(page);
     report_text_window(page);
     headline_print(page);
