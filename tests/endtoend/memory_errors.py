@@ -103,6 +103,15 @@ def check_clean(machine):
     return trace
 
 
+def check_capture(machine):
+    """Memory that went back to the driver is not looked at again: the device would fault."""
+    for options in (GUARD, POISON):
+        _, output, report = recorded(machine, f"capture{len(options)}", "capture", "check",
+                                     options=options, SIMGPU_MEMORY="64MiB")
+        preload.expect("check: 0, again: 0\n" in output, output)
+        preload.expect_equal("beside a capture", report["memory_errors"], [])
+
+
 def check_printed(machine):
     """By the library itself, where it was asked for: once, and without a trace too."""
     done = machine.run([str(machine.build / "tests/endtoend/memory_errors"), "underrun"],
@@ -147,6 +156,7 @@ def main():
     check_forms(machine, trace)
     clean = check_clean(machine)
     check_budget(machine, trace, clean)
+    check_capture(machine)
     check_printed(machine)
     check_without_kernels(machine)
     check_workloads(machine)

@@ -67,6 +67,21 @@ static void freed_write(void)
     blocks[3] = take(BYTES);
 }
 
+/* Freed beside a capture, memory goes back to the driver before anything could be compared. */
+static void returned_in_capture(void)
+{
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    call(cudaStreamCreate(&stream));
+    call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    for (size_t mib = 40; mib > 8; mib -= 4)
+        call(cudaFree(take(mib << 20)));
+    call(cudaStreamEndCapture(stream, &graph));
+    for (size_t mib = 4; mib < 40; mib += 4)
+        call(cudaFree(take(mib << 20)));
+    call(cudaDeviceSynchronize());
+}
+
 int main(int count, char **words)
 {
     const char *way = count > 1 ? words[1] : "";
@@ -82,6 +97,8 @@ int main(int count, char **words)
         write_at(blocks[3] - 8, 6, 8);
     else if (strcmp(way, "freed") == 0)
         freed_write();
+    else if (strcmp(way, "capture") == 0)
+        returned_in_capture();
     else if (strcmp(way, "clean") != 0)
         return 2;
     call(cudaDeviceSynchronize());
