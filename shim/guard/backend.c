@@ -102,23 +102,15 @@ static void fence_release(void *state, pool_fence handle)
     free(fence);
 }
 
-/* The driver may put anything there before it hands the memory out again. */
-static void freed_forget(void)
-{
-    pthread_mutex_lock(&guard_lock);
-    blocks_freed_forget();
-    pthread_mutex_unlock(&guard_lock);
-}
-
 static int segment_free(void *state, uint64_t address, size_t bytes)
 {
-    freed_forget();
+    guard_memory_gone(state, address, bytes);
     return inner_of(state).segment_free(state, address, bytes);
 }
 
 static int page_unmap(void *state, uint64_t address, size_t bytes)
 {
-    freed_forget();
+    guard_memory_gone(state, address, bytes);
     return inner_of(state).page_unmap(state, address, bytes);
 }
 

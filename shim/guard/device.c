@@ -9,7 +9,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +19,10 @@
 #include "shim/context/capture.h"
 #include "shim/memory/guarded.h"
 #include "shim/resolve/real.h"
+
+/* A fill takes microseconds; a device that is busy is asked less often. */
+#define FILL_SPINS    16
+#define FILL_PAUSE_NS 20000
 
 static const uint8_t pattern[FILL_PATTERN_MAX] = {0xc7, 0x1d, 0x8b, 0xf2, 0x36, 0xe9, 0x54, 0xad,
                                                   0x7a, 0xd3, 0x45, 0x9e, 0x61, 0xbc, 0x0f, 0x28};
@@ -90,6 +93,7 @@ static bool driver_find(struct guard_device *device)
     return found;
 }
 
+/* What kernels read lies on the host: the program's device memory stays its own. */
 static bool batch_prepare(struct guard_device *device, struct batch *batch)
 {
     void *host = NULL, *staging = NULL;
@@ -99,9 +103,8 @@ static bool batch_prepare(struct guard_device *device, struct batch *batch)
     batch->of = pages_map(BATCH_BLOCKS * sizeof(struct guarded_block));
     if (batch->of && driver->event_create(&batch->event, CU_EVENT_DISABLE_TIMING) == CUDA_SUCCESS &&
         driver->host_allocate(&host, sizeof(*batch->host), 0) == CUDA_SUCCESS &&
-        (device->has_kernels
-             ? driver->memory_allocate(&batch->device, sizeof(*batch->host)) == CUDA_SUCCESS
-             : driver->host_allocate(&staging, BATCH_RANGES * STAGING_BYTES, 0) == CUDA_SUCCESS)) {
+        (device->has_kernels ||
+         driver->host_allocate(&staging, BATCH_RANGES * STAGING_BYTES, 0) == CUDA_SUCCESS)) {
         batch->host = host;
         batch->staging = staging;
         return true;
@@ -133,8 +136,6 @@ static bool kernels_work(struct guard_device *device)
 static void batches_drop(struct guard_device *device)
 {
     struct batch *batch = &device->batches[0];
-    if (batch->device)
-        device->driver.memory_free(batch->device);
     if (batch->host)
         device->driver.host_free(batch->host);
     if (batch->event)
@@ -223,9 +224,11 @@ static void fill_wait(struct guard_device *device)
     struct timespec begin, now;
     long most_ns = device->fill_late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    while (device->driver.stream_query(device->fill_stream) == CUDA_ERROR_NOT_READY &&
-           waited_ns < most_ns) {
-        sched_yield();
+    for (int round = 0; waited_ns < most_ns; round++) {
+        if (device->driver.stream_query(device->fill_stream) != CUDA_ERROR_NOT_READY)
+            break;
+        if (round >= FILL_SPINS)
+            nanosleep(&(struct timespec){.tv_nsec = FILL_PAUSE_NS}, NULL);
         clock_gettime(CLOCK_MONOTONIC, &now);
         waited_ns = (now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec;
     }
@@ -290,6 +293,21 @@ void guard_batch_add(struct batch *batch, const struct guarded_block *block)
     batch->of[batch->blocks++] = *block;
 }
 
+uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t bytes)
+{
+    const uint32_t ranges = batch->poison ? 1 : 2;
+    uint32_t before = batch->blocks;
+    for (uint32_t at = batch->blocks; at-- > 0;) {
+        if (batch->of[at].address - address >= bytes)
+            continue;
+        uint32_t last = --batch->blocks;
+        batch->of[at] = batch->of[last];
+        memmove(&batch->host->ranges[at * ranges], &batch->host->ranges[last * ranges],
+                ranges * sizeof(struct fill_range));
+    }
+    return before - batch->blocks;
+}
+
 /* Behind the redzones that are being filled. */
 static bool fills_order(struct guard_device *device)
 {
@@ -300,29 +318,19 @@ static bool fills_order(struct guard_device *device)
 
 static CUresult batch_launch(struct guard_device *device, struct batch *batch)
 {
-    const struct driver_table *driver = &device->driver;
     struct batch_memory *host = batch->host;
     uint32_t ranges = guard_batch_ranges(batch);
-    const size_t upload = offsetof(struct batch_memory, ranges) +
-                          (ranges + 1) * sizeof(struct fill_range);
     memset(host->canary, 0, sizeof(host->canary));
-    range_of(device, &host->ranges[ranges], batch->device, sizeof(host->canary));
+    range_of(device, &host->ranges[ranges], (uint64_t)(uintptr_t)host->canary,
+             sizeof(host->canary));
     for (uint32_t at = 0; at <= ranges; at++)
         host->mismatches[at] = FILL_MATCHES;
     uint64_t tiles = fill_layout(host->ranges, ranges + 1);
-    CUresult result = driver->copy_async(batch->device, (CUdeviceptr)(uintptr_t)host, upload,
-                                         device->stream);
-    if (result == CUDA_SUCCESS &&
-        verify_launch(driver, &device->kernels, device->stream,
-                      batch->device + offsetof(struct batch_memory, ranges),
-                      batch->device + offsetof(struct batch_memory, mismatches), ranges + 1,
-                      tiles) < 0)
-        result = CUDA_ERROR_UNKNOWN;
-    if (result != CUDA_SUCCESS)
-        return result;
-    return driver->copy_async((CUdeviceptr)(uintptr_t)host->mismatches,
-                              batch->device + offsetof(struct batch_memory, mismatches),
-                              (ranges + 1) * sizeof(uint64_t), device->stream);
+    return verify_launch(&device->driver, &device->kernels, device->stream,
+                         (uint64_t)(uintptr_t)host->ranges, (uint64_t)(uintptr_t)host->mismatches,
+                         ranges + 1, tiles) == 0
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_UNKNOWN;
 }
 
 /* Bytes of a range that the driver copies, at most. */

@@ -31,7 +31,7 @@
 
 enum batch_state { BATCH_UNUSED, BATCH_OPEN, BATCH_RUNNING, BATCH_DONE };
 
-/** What lies behind the pinned memory of a batch, at the same offsets in device memory. */
+/** Pinned memory of a batch, at the same address on the device. */
 struct batch_memory {
     uint8_t canary[16];
     uint64_t mismatches[BATCH_RANGES];
@@ -46,9 +46,8 @@ struct batch {
     bool failed; /* nothing was compared */
     CUevent event;
     struct batch_memory *host; /* pinned */
-    CUdeviceptr device;
-    uint8_t *staging;         /* pinned; without kernels */
-    struct guarded_block *of; /* BATCH_BLOCKS */
+    uint8_t *staging;          /* pinned; without kernels */
+    struct guarded_block *of;  /* BATCH_BLOCKS */
     struct guard_device *of_device;
 };
 
@@ -95,6 +94,9 @@ static inline bool guard_batch_full(const struct batch *batch)
 {
     return batch->blocks == (batch->staging && batch->poison ? 1 : BATCH_BLOCKS);
 }
+
+/** Takes blocks out of a batch that goes back to the driver before it runs; how many. */
+uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t bytes);
 
 /** Puts a batch on the stream, behind the work of a fence of the inner backend if it is not 0. */
 void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fence fence);

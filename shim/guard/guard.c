@@ -111,6 +111,17 @@ uint64_t guard_batches_run(void *context, pool_fence fence)
     return number;
 }
 
+void guard_memory_gone(void *context, uint64_t address, size_t bytes)
+{
+    pthread_mutex_lock(&guard_lock);
+    struct guard_device *device = guard_device_of(context);
+    for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
+        if (device->batches[at].state == BATCH_OPEN)
+            unverified_add(guard_batch_withdraw(&device->batches[at], address, bytes));
+    blocks_freed_forget();
+    pthread_mutex_unlock(&guard_lock);
+}
+
 void guard_fences_missing(void *context)
 {
     pthread_mutex_lock(&guard_lock);
