@@ -557,6 +557,18 @@ Test(transfer_queue, faults_at_each_call_of_the_driver)
     cr_assert(failed > 20 && refused > 5, "%u failed, %u refused", failed, refused);
 }
 
+Test(transfer_queue, what_cannot_be_asked_is_waited_for, .init = setup, .fini = teardown)
+{
+    fake.held = 1;
+    fake.fail_error = -EIO;
+    for (unsigned round = 0; round < 2; round++) {
+        cupool_transfer transfer = copy_of(TO, fake.device, round ? pageable : fake.pinned, 2000);
+        fake.fail_at = fake.all_calls + 1;
+        cr_assert_eq(cupool_transfer_query(transfers, transfer), -EIO);
+        cr_assert_eq(fake_run(&fake, 1), 0, "the memory is the caller's again, so nothing may run");
+    }
+}
+
 Test(transfer_queue, a_child_after_fork_is_refused, .init = setup, .fini = teardown)
 {
     cupool_transfer transfer = copy_of(TO, fake.device, fake.pinned, 8);
