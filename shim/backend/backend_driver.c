@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "shim/backend/scope.h"
 #include "shim/context/capture.h"
 #include "shim/memory/limit.h"
 #include "shim/observe/record.h"
@@ -40,59 +41,9 @@ struct fence {
     struct fence_event events[FENCE_CONTEXTS_MAX];
 };
 
-/** What an operation changed on its thread and has to put back. */
-struct scope {
-    const struct driver_functions *driver;
-    bool pushed;
-    bool exchanged;
-    CUstreamCaptureMode mode;
-};
-
 static bool is_gone(const struct context *context)
 {
     return atomic_load_explicit(&context->gone, memory_order_acquire);
-}
-
-static void scope_leave(struct scope *scope)
-{
-    CUcontext popped;
-    if (scope->exchanged)
-        capture_mode_restore(scope->driver, scope->mode);
-    if (scope->pushed)
-        (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
-}
-
-static int scope_enter(struct scope *scope, const struct context *context)
-{
-    CUcontext current = NULL;
-    *scope = (struct scope){.driver = real_driver_if_loaded()};
-    if (!scope->driver || is_gone(context))
-        return -EIO;
-    if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
-        return -EIO;
-    if (current != context->handle) {
-        if (REAL_ASK(scope->driver->cuCtxPushCurrent_v2(context->handle)) != CUDA_SUCCESS)
-            return -EIO;
-        scope->pushed = true;
-    }
-    scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
-                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
-                           CUDA_SUCCESS;
-    return 0;
-}
-
-/* Called inside a scope: a sticky error is noted for the context that is current. */
-static int error_of(CUresult result)
-{
-    switch (result) {
-    case CUDA_SUCCESS: return 0;
-    case CUDA_ERROR_OUT_OF_MEMORY: return -ENOMEM;
-    case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
-    case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EPERM;
-    case CUDA_ERROR_NOT_SUPPORTED: return -ENOTSUP;
-    default: context_observe_result(result); return -EIO;
-    }
 }
 
 static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
@@ -106,7 +57,7 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
     if (!limit_admits(scope.driver, context->device, bytes))
         error = -ENOMEM;
     else
-        error = error_of(scope.driver->cuMemAlloc_v2(&address, bytes));
+        error = scope_error(scope.driver->cuMemAlloc_v2(&address, bytes));
     if (error == 0 && address % POOL_SEGMENT_BYTES != 0) {
         scope.driver->cuMemFree_v2(address);
         error = -ENOTSUP;
@@ -126,7 +77,7 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuMemFree_v2(address)));
+    error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(address)));
     scope_leave(&scope);
     if (error == 0)
         atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
@@ -168,10 +119,10 @@ static int context_record(struct context *context, CUevent *ret_event)
     if (error < 0)
         goto keep;
     if (!event)
-        error = error_of(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
+        error = scope_error(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
     if (error == 0) {
         error = capture_hold(context->handle)
-                    ? error_of(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
+                    ? scope_error(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
                     : -EBUSY;
         capture_allow();
     }
@@ -243,6 +194,17 @@ static int fence_record(void *state, pool_fence *ret_fence)
     return fence_record_for(state, true, ret_fence);
 }
 
+bool backend_driver_fence_order(pool_fence handle, CUstream stream)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    for (int i = 0; i < fence->count; i++)
+        if (!is_gone(fence->events[i].context) &&
+            REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
+            return false;
+    return true;
+}
+
 static int event_query(const struct fence_event *part)
 {
     struct scope scope;
@@ -252,7 +214,9 @@ static int event_query(const struct fence_event *part)
     if (error < 0)
         return error;
     CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
-    int done = result == CUDA_SUCCESS ? 1 : result == CUDA_ERROR_NOT_READY ? 0 : error_of(result);
+    int done = result == CUDA_SUCCESS           ? 1
+               : result == CUDA_ERROR_NOT_READY ? 0
+                                                : scope_error(result);
     scope_leave(&scope);
     return done == -EPERM ? -EBUSY : done;
 }
@@ -266,7 +230,7 @@ static int event_wait(const struct fence_event *part)
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
+    error = scope_error(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
     scope_leave(&scope);
     if (error == -EPERM)
         return -EBUSY;
@@ -334,7 +298,7 @@ static int context_synchronize(struct context *context)
         return error;
     bool idle = capture_hold(context->handle);
     capture_allow();
-    error = idle ? error_of(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
+    error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }
@@ -379,11 +343,11 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     if (error < 0)
         return error;
     CUstream stream = fill_stream(context, scope.driver);
-    error = stream
-                ? error_of(REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
-                : -EIO;
+    error = stream ? scope_error(
+                         REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                   : -EIO;
     if (error == 0)
-        error = error_of(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
+        error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
     scope_leave(&scope);
     return error;
 }
@@ -397,7 +361,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
+    error = scope_error(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
     size_t limit = limit_bytes(scope.driver, context->device);
     size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(context->device);
     scope_leave(&scope);

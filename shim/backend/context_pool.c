@@ -8,6 +8,9 @@
 #include "shim/observe/record.h"
 #include "shim/options/mode.h"
 
+void (*context_pool_watch)(struct context *context, struct pool_config *config,
+                           struct pool_backend *backend);
+
 static void observe_pool(void *state, const struct pool_event *event)
 {
     record_pool_event(state, event);
@@ -44,5 +47,7 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     struct pool_backend backend;
     struct pool *pool;
     backend_driver_init(&backend, context);
+    if (context_pool_watch)
+        context_pool_watch(context, &config, &backend);
     return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
 }

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#include "pool/pool.h"
+#include "shim/memory/guarded.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
@@ -21,10 +21,10 @@
 /* -ENOENT: no pool owns it. */
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
-    struct pool_block block;
+    struct pool_block block = {0};
     *ret_range = (struct range){.kind = RANGE_HOLE};
     gate_enter();
-    int error = pool_range_get(address, &block);
+    int error = guarded_range_get(address, &block);
     gate_leave();
     if (error == 0)
         *ret_range = (struct range){
@@ -76,7 +76,7 @@ uint32_t range_context(const struct range *range)
     if (range->imported)
         return range->context;
     gate_enter();
-    if (pool_find(range->base, NULL, &pool) == 0)
+    if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
     gate_leave();
     return context ? context->number : 0;

@@ -10,8 +10,8 @@ import collections
 MODULES = {
     "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
-    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
-             "entry"],
+    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", "guard", ".",
+             "hooks",             "entry"],
     "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
     "engine": ["."],

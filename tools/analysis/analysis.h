@@ -27,6 +27,7 @@
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"
 #include "tools/analysis/growth.h"
+#include "tools/analysis/memory_errors.h"
 #include "tools/analysis/plateau.h"
 #include "tools/analysis/pool_levels.h"
 #include "tools/analysis/timeline.h"
@@ -221,6 +222,7 @@ struct analysis {
     struct fragmentation fragmentation; /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
+    struct memory_errors memory_errors;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;

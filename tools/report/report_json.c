@@ -13,6 +13,7 @@
 #include "tools/report/base/report_figures.h"
 #include "tools/report/report_job.h"
 #include "tools/report/report_json_parts.h"
+#include "tools/report/report_memory_errors.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
@@ -473,6 +474,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     rows_put(stream, "libraries", analysis, REPORT_BY_LIBRARY, style);
     json_stream_add(stream, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_stream_add(stream, "memory", memory_json(analysis));
+    json_stream_add(stream, "memory_errors", report_json_memory_errors(analysis));
     json_stream_add(stream, "phases", report_json_phases(analysis));
     json_stream_add(stream, "postmortems", report_json_postmortems(analysis));
     json_stream_add(stream, "process", process_json(analysis));

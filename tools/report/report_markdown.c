@@ -11,6 +11,7 @@
 
 #include "tools/base/escape.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/base/units.h"
 
 #define MOST_BYTES  (1023 * 1024)
@@ -227,6 +228,7 @@ static int pages_print(const struct report_input *input, const struct report_sty
 
         head_print(&page, input->traces[i]);
         figures_print(&page);
+        report_markdown_memory_errors(page.analysis, out);
         troubles_print(&page);
         growth_print(&page);
         fragmentation_print(&page);

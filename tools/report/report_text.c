@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/report/report_text_parts.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
@@ -333,6 +334,7 @@ int report_text(const struct analysis *analysis, const char *trace,
         report_text_postmortems(&page);
     }
     leaks_print(&page);
+    report_text_memory_errors(&page);
     kinds_print(&page);
     driver_print(&page);
     report_text_growth(&page);

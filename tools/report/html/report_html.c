@@ -139,6 +139,9 @@ static void headline_print(const struct html_article *article)
                total->leaked_blocks);
     card_print(article->out, "Invalid frees", unit_count(total->invalid_frees).text, "",
                total->invalid_frees);
+    if (analysis->memory_errors.count)
+        card_print(article->out, "Memory errors", unit_count(analysis->memory_errors.count).text,
+                   "writes beside blocks or after their free", true);
     card_print(article->out, "Failed", unit_count(total->failures).text, "allocations",
                total->failures);
     fputs("</dl>\n", article->out);
