@@ -398,11 +398,12 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         *ret_memory = memory;
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "the driver gave no page-locked memory") : 0;
 }
 
@@ -414,10 +415,11 @@ int cupool_device_host_free(struct cupool_device *device, void *memory)
         free(memory);
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_free(memory));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "this is no page-locked memory") : 0;
 }

@@ -157,18 +157,12 @@ static int transfer_copy_kernel(void *state, transfer_stream stream, void *descr
 
 static int transfer_host_allocate(void *state, size_t bytes, void **ret_memory)
 {
-    int rc;
-
-    WITH_DEVICE(device_of(state), rc,
-                driver_of(state)->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
-    return rc;
+    return cupool_device_host_allocate(device_of(state), bytes, ret_memory);
 }
 
 static void transfer_host_free(void *state, void *memory)
 {
-    int rc;
-
-    WITH_DEVICE(device_of(state), rc, driver_of(state)->host_free(memory));
+    cupool_device_host_free(device_of(state), memory);
 }
 
 static int transfer_fence_record(void *state, transfer_stream stream, uint64_t *ret_fence)

@@ -183,6 +183,53 @@ static void scene_small(struct scene *scene, uint8_t *memory, cupool_stream stre
         HOLDS(memcmp(back[at].to, there[at].from, back[at].bytes) == 0);
 }
 
+/* Each alignment of one side with each of the other, there and back, through each kind of memory.
+ */
+static void scene_alignments(struct scene *scene, uint8_t *memory, size_t bytes)
+{
+    static struct cupool_copy there[256], back[256];
+    cupool_transfer transfer;
+
+    fill(memory, BYTES, (uint32_t)bytes);
+    for (unsigned at = 0; at < 256; at++) {
+        there[at] = (struct cupool_copy){scene->on_device + at * 1024 + at / 16,
+                                         memory + at * 480 + at % 16, bytes};
+        back[at] = (struct cupool_copy){memory + BYTES / 2 + at * 480 + at / 16 % 7, there[at].to,
+                                        bytes};
+    }
+    HOLDS(cupool_transfers_submit(scene->transfers, CUPOOL_TO_DEVICE, there, 256, NULL,
+                                  &transfer) == 0);
+    HOLDS(ended(scene->transfers, transfer));
+    HOLDS(cupool_transfers_submit(scene->transfers, CUPOOL_FROM_DEVICE, back, 256, NULL,
+                                  &transfer) == 0);
+    HOLDS(ended(scene->transfers, transfer));
+    for (unsigned at = 0; at < 256; at++)
+        HOLDS(memcmp(back[at].to, there[at].from, bytes) == 0);
+}
+
+/* Memory registered in chunks: a copy must not span two of them, so it is cut there. */
+static void scene_chunks(struct scene *scene)
+{
+    const struct cupool_host_options options = {.chunk_bytes = 64 * KIB};
+    struct cupool_transfer_statistics before, after;
+    cupool_transfer transfer;
+    void *memory;
+
+    if (!WORKS(cupool_host_allocate(device, BYTES, &options, &memory)))
+        return;
+    fill(memory, BYTES, 6);
+    const struct cupool_copy copy = {scene->on_device, (uint8_t *)memory + 7, BYTES - 14};
+    HOLDS(cupool_transfers_stats(scene->transfers, CUPOOL_TO_DEVICE, &before) == 0);
+    if (WORKS(cupool_transfers_submit(scene->transfers, CUPOOL_TO_DEVICE, &copy, 1, NULL,
+                                      &transfer)) &&
+        ended(scene->transfers, transfer))
+        HOLDS(same(scene->on_device, copy.from, copy.bytes));
+    HOLDS(cupool_transfers_stats(scene->transfers, CUPOOL_TO_DEVICE, &after) == 0);
+    if (!faults && !host)
+        HOLDS(after.copies - before.copies == 4 && after.pieces == before.pieces);
+    WORKS(cupool_host_free(device, memory));
+}
+
 static void scene_tensors(struct scene *scene, cupool_stream stream)
 {
     struct cupool_tensor_source sources[5];
@@ -260,6 +307,11 @@ static void transfers_run(cupool_stream stream)
         scene_small(&scene, scene.pageable, CUPOOL_STREAM_NONE);
         scene_tensors(&scene, stream);
         scene_statistics(&scene);
+        scene_chunks(&scene);
+        for (size_t bytes = 1; bytes < 460 && !faults; bytes += bytes < 40 ? 1 : 61) {
+            scene_alignments(&scene, scene.pinned, bytes);
+            scene_alignments(&scene, scene.pageable, bytes);
+        }
         cupool_transfers_destroy(scene.transfers);
     }
     if (pinned != NULL)
