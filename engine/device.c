@@ -195,12 +195,13 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
         count_allocation(device, bytes);
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     CUdeviceptr address;
     rc = driver_error(device->driver->memory_allocate(&address, bytes));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     if (rc < 0)
         return device_fail(device, rc, "the driver gave no memory");
     *ret_address = address;
@@ -215,11 +216,12 @@ int device_memory_free(struct cupool_device *device, uint64_t address, size_t by
     if (device->driver == NULL) {
         free((void *)(uintptr_t)address);
     } else {
-        rc = device_enter(device);
+        CUstreamCaptureMode mode;
+        rc = device_enter_relaxed(device, &mode);
         if (rc < 0)
             return rc;
         rc = driver_error(device->driver->memory_free(address));
-        device_leave(device);
+        device_leave_relaxed(device, mode);
         if (rc < 0)
             return device_fail(device, rc, "the driver refused the free");
     }
@@ -396,11 +398,12 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         *ret_memory = memory;
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "the driver gave no page-locked memory") : 0;
 }
 
@@ -412,10 +415,11 @@ int cupool_device_host_free(struct cupool_device *device, void *memory)
         free(memory);
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_free(memory));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "this is no page-locked memory") : 0;
 }

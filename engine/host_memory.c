@@ -87,24 +87,30 @@ static size_t chunk_at(const struct host_region *region, size_t at)
 static void chunks_unregister(struct cupool_device *device, const struct host_region *region,
                               size_t end)
 {
-    if (device->driver == NULL || device_enter(device) < 0)
+    CUstreamCaptureMode mode;
+
+    if (device->driver == NULL || device_enter_relaxed(device, &mode) < 0)
         return;
     for (size_t at = 0; at < end; at += region->chunk_bytes)
         device->driver->host_unregister(region->memory + at);
-    device_leave(device);
+    device_leave_relaxed(device, mode);
 }
 
 static int chunks_register(struct cupool_device *device, const struct host_region *region)
 {
-    int rc = device->driver != NULL ? device_enter(device) : 0;
+    CUstreamCaptureMode mode;
     size_t at = 0;
+    int rc;
 
-    if (rc < 0 || device->driver == NULL)
+    if (device->driver == NULL)
+        return 0;
+    rc = device_enter_relaxed(device, &mode);
+    if (rc < 0)
         return rc;
     for (; at < region->bytes && rc == 0; at += rc == 0 ? region->chunk_bytes : 0)
         rc = register_error(device->driver->host_register(region->memory + at, chunk_at(region, at),
                                                           CU_MEMHOSTREGISTER_PORTABLE));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     if (rc < 0)
         chunks_unregister(device, region, at);
     return rc;

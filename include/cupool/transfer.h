@@ -5,9 +5,9 @@
  * A device has a queue for each direction. What is submitted begins at once while few transfers are
  * under way, else by priority. Neighbours are joined. Then:
  *
- *   large fragments       each by one copy of the driver, many by one batched call where it has one
- *   many small ones       by one launch of a kernel that reads and writes page-locked memory
- *   pageable host memory  through a ring of page-locked pieces, the next filled while one is copied
+ *     large fragments    each by one copy of the driver, many by one batched call if it has one
+ *     many small ones    by one launch of a kernel that reads and writes page-locked memory
+ *     pageable memory    through a ring of page-locked pieces, one filled while another is copied
  *
  * There is no thread: a call of submit, query, wait, poll or order carries on whatever can go on in
  * its queue. What needs none of the ring (page-locked memory) is with the driver when submit

@@ -3,9 +3,10 @@
  * A device as the queues see it. The engine implements it with the driver or with host memory, unit
  * tests with a fake whose work is done when the test says so.
  *
- * Operations return 0 or a negative errno and write outputs on success only. They are called
- * without a lock, by one thread of a queue at a time, but for place(), fence_record() of the
- * caller's stream and stream_wait() in order(), which any thread may call. They must not call back.
+ * Operations return 0 or a negative errno and write outputs on success only. They must not call
+ * back. Those of a queue's stream are called without a lock by one thread at a time; place(), and
+ * fence_record() of the caller's streams, by any thread. fence_query(), fence_release() and
+ * stream_wait() may be called under a queue's lock, and must not block on device work.
  * Host memory has no fences: work is done when it was submitted.
  */
 #ifndef POOL_TRANSFER_BACKEND_H

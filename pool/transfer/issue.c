@@ -10,7 +10,7 @@
 #include "pool/transfer/queue.h"
 
 /* Page-locked memory of at least so many bytes within a crossing fragment needs no ring. */
-#define DIRECT_LEAST ((uint64_t)64 << 10)
+#define DIRECT_LEAST ((uint64_t)4 << 10)
 #define LANE_BYTES   16u
 
 static struct transfer_piece *piece_take(struct transfer_queue *queue, uint32_t number)

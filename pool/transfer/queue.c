@@ -191,18 +191,17 @@ static void callbacks_run(struct transfer_queue *queue)
 void transfer_pump(struct transfer_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    bool busy = queue->token;
-    queue->note |= busy;
+    bool mine = !queue->token;
+    queue->note |= !mine;
     queue->token = true;
     pthread_mutex_unlock(&queue->lock);
-    while (!busy) {
+    while (mine) {
         carry_on(queue);
         pthread_mutex_lock(&queue->lock);
         noted_add(queue);
-        busy = !queue->note;
+        mine = queue->note; /* somebody came meanwhile: once more */
         queue->note = false;
-        if (busy)
-            queue->token = false;
+        queue->token = mine;
         pthread_mutex_unlock(&queue->lock);
     }
     callbacks_run(queue);

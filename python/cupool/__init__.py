@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""KV block pools, sequences and device memory of libcupool-engine, and what a program tells a preloaded
-libcupool.so: phases, steps, marks.
+"""KV block pools, sequences, tensors, transfers and device memory of libcupool-engine, and what a program
+tells a preloaded libcupool.so: phases, steps, marks.
 
     import cupool
 
@@ -19,8 +19,13 @@ from .kv import (Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Polic
                  Type)
 from .preload import is_preloaded, mark, phase, phase_begin, phase_end, step
 from .sequence import Sequence, Sequences
+from .tensor import ShapeStats, Tensor, Tensors, TensorStats, TensorType
+from .transfer import Direction, HostMemory, Thresholds, Transfer, Transfers, TransferStats
 
-__all__ = ["CupoolError", "Device", "DeviceStats", "Duplicates", "Event", "Evict", "Identity", "KVPool",
-           "KVStats", "Layout", "Media", "MemoryStats", "Order", "OutOfBlocks", "Policy", "Pressure",
-           "STREAM_NONE", "Scope", "Sequence", "Sequences", "StaleHandle", "State", "Type",
-           "is_preloaded", "mark", "phase", "phase_begin", "phase_end", "step", "version"]
+__all__ = ["CupoolError", "Device", "DeviceStats", "Direction", "Duplicates", "Event", "Evict",
+           "HostMemory", "Identity", "KVPool", "KVStats", "Layout", "Media", "MemoryStats",
+           "Order", "OutOfBlocks", "Policy", "Pressure", "STREAM_NONE", "Scope", "Sequence",
+           "Sequences", "ShapeStats", "StaleHandle", "State", "Tensor", "TensorStats",
+           "TensorType", "Tensors", "Thresholds", "Transfer", "TransferStats", "Transfers",
+           "Type", "is_preloaded", "mark", "phase", "phase_begin", "phase_end", "step",
+           "version"]

@@ -323,6 +323,31 @@ Test(transfer_queue, the_ring_is_filled_while_it_is_emptied, .init = setup, .fin
     cr_assert_eq(memcmp(fake.device, pageable, 64 * KIB), 0);
 }
 
+Test(transfer_queue, scenario_66_the_ring_wraps_and_exhaustion_leaves_its_cursor, .init = setup,
+     .fini = teardown)
+{
+    struct transfer_queue *queue = &transfers->queues[TO];
+    cupool_transfer first, second;
+
+    fill(pageable, 64 * KIB, 8);
+    fake.held = 1;
+    first = copy_of(TO, fake.device, pageable, 5 * 4096);
+    cr_assert(queue->pieces_used == 3 && queue->piece_next == 0, "all three are out");
+    second = copy_of(TO, fake.device + 32 * KIB, pageable + 32 * KIB, 4096);
+    for (unsigned again = 0; again < 3; again++) {
+        cupool_transfers_poll(transfers);
+        cr_assert(queue->pieces_used == 3 && queue->piece_next == 0 && queue->piece_oldest == 0);
+    }
+    fake_run(&fake, 1);
+    cupool_transfers_poll(transfers);
+    cr_assert(queue->piece_oldest == 1 && queue->piece_next == 1, "the first one is out again");
+    fake_run(&fake, UINT32_MAX);
+    cr_assert_eq(wait_for(first), 0);
+    cr_assert_eq(wait_for(second), 0);
+    cr_assert_eq(memcmp(fake.device, pageable, 5 * 4096), 0);
+    cr_assert_eq(memcmp(fake.device + 32 * KIB, pageable + 32 * KIB, 4096), 0);
+}
+
 Test(transfer_queue, a_stream_waits_for_a_transfer, .init = setup, .fini = teardown)
 {
     cupool_transfer transfer, ring;
@@ -555,6 +580,18 @@ Test(transfer_queue, faults_at_each_call_of_the_driver)
         teardown();
     }
     cr_assert(failed > 20 && refused > 5, "%u failed, %u refused", failed, refused);
+}
+
+Test(transfer_queue, what_cannot_be_asked_is_waited_for, .init = setup, .fini = teardown)
+{
+    fake.held = 1;
+    fake.fail_error = -EIO;
+    for (unsigned round = 0; round < 2; round++) {
+        cupool_transfer transfer = copy_of(TO, fake.device, round ? pageable : fake.pinned, 2000);
+        fake.fail_at = fake.all_calls + 1;
+        cr_assert_eq(cupool_transfer_query(transfers, transfer), -EIO);
+        cr_assert_eq(fake_run(&fake, 1), 0, "the memory is the caller's again, so nothing may run");
+    }
 }
 
 Test(transfer_queue, a_child_after_fork_is_refused, .init = setup, .fini = teardown)
