@@ -13,14 +13,18 @@ libcupool.so: phases, steps, marks.
 """
 
 from ._errors import CupoolError, OutOfBlocks, StaleHandle
+from .codec import BlockCodec, Codec, Element, Refused, codecs
 from .device import STREAM_NONE, Device, DeviceStats, MemoryStats, version
 from .identity import Identity, Media, Scope
 from .kv import (Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Policy, Pressure, State,
                  Type)
 from .preload import is_preloaded, mark, phase, phase_begin, phase_end, step
 from .sequence import Sequence, Sequences
+from .tier import FileTier, HostTier, Presence, ServerTier, Tiers, TiersStats, TierStats
 
-__all__ = ["CupoolError", "Device", "DeviceStats", "Duplicates", "Event", "Evict", "Identity", "KVPool",
-           "KVStats", "Layout", "Media", "MemoryStats", "Order", "OutOfBlocks", "Policy", "Pressure",
-           "STREAM_NONE", "Scope", "Sequence", "Sequences", "StaleHandle", "State", "Type",
-           "is_preloaded", "mark", "phase", "phase_begin", "phase_end", "step", "version"]
+__all__ = ["BlockCodec", "Codec", "CupoolError", "Device", "DeviceStats", "Duplicates", "Element",
+           "Event", "Evict", "FileTier", "HostTier", "Identity", "KVPool", "KVStats", "Layout", "Media",
+           "MemoryStats", "Order", "OutOfBlocks", "Policy", "Presence", "Pressure", "Refused",
+           "STREAM_NONE", "Scope", "Sequence", "Sequences", "ServerTier", "StaleHandle", "State",
+           "TierStats", "Tiers", "TiersStats", "Type", "codecs", "is_preloaded", "mark", "phase",
+           "phase_begin", "phase_end", "step", "version"]
