@@ -19,12 +19,13 @@ from .identity import Identity, Media, Scope
 from .kv import (Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Policy, Pressure, State,
                  Type)
 from .preload import is_preloaded, mark, phase, phase_begin, phase_end, step
+from .publisher import Publisher, PublisherStats
 from .sequence import Sequence, Sequences
 from .tier import FileTier, HostTier, Presence, ServerTier, Tiers, TiersStats, TierStats
 
 __all__ = ["BlockCodec", "Codec", "CupoolError", "Device", "DeviceStats", "Duplicates", "Element",
            "Event", "Evict", "FileTier", "HostTier", "Identity", "KVPool", "KVStats", "Layout", "Media",
-           "MemoryStats", "Order", "OutOfBlocks", "Policy", "Presence", "Pressure", "Refused",
+           "MemoryStats", "Order", "OutOfBlocks", "Policy", "Presence", "Publisher", "PublisherStats", "Pressure", "Refused",
            "STREAM_NONE", "Scope", "Sequence", "Sequences", "ServerTier", "StaleHandle", "State",
            "TierStats", "Tiers", "TiersStats", "Type", "codecs", "is_preloaded", "mark", "phase",
            "phase_begin", "phase_end", "step", "version"]

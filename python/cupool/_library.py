@@ -177,6 +177,21 @@ class TiersStatistics(Structure):
                  "aged_entry_bytes", "age_ns")]
 
 
+TOKENS_CALLBACK = CFUNCTYPE(c_uint32, c_void_p, POINTER(Hash), POINTER(c_int32), c_uint32)
+
+
+class PublisherConfig(Structure):
+    _fields_ = [("endpoint", c_char_p), ("connect", c_int), ("replay_endpoint", c_char_p),
+                ("topic", c_char_p), ("batches", c_uint32), ("high_water", c_uint32),
+                ("rank", c_int32), ("maps", c_int), ("integers", c_int), ("adapter", c_char_p),
+                ("tokens", TOKENS_CALLBACK), ("tokens_state", c_void_p)]
+
+
+class PublisherStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in
+                ("batches", "events", "bytes", "lost", "replays", "replayed", "failures")]
+
+
 _P, _U32, _U64, _I = c_void_p, c_uint32, c_uint64, c_int
 _HANDLES, _HASHES = POINTER(c_uint64), POINTER(Hash)
 
@@ -262,6 +277,12 @@ FUNCTIONS = {
     "tier_stats": (_I, _P, _U32, POINTER(TierStatistics)),
     "tier_fault_text": (c_char_p, _I),
     "tiers_check": (_I, _P, c_char_p, c_size_t),
+    "publisher_config_init": (None, POINTER(PublisherConfig)),
+    "publisher_create": (_I, POINTER(PublisherConfig), POINTER(_P)),
+    "publisher_destroy": (None, _P),
+    "publisher_poll": (_I, _P, _P, c_char_p, POINTER(_U32)),
+    "publisher_poll_tier": (_I, _P, _P, _U32, c_char_p, POINTER(_U32)),
+    "publisher_stats": (_I, _P, POINTER(PublisherStatistics)),
     "sequences_config_init": (None, POINTER(SequencesConfig)),
     "sequences_create": (_I, POINTER(Member), _U32, POINTER(SequencesConfig), POINTER(_P)),
     "sequences_destroy": (None, _P),
