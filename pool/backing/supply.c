@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "pool/backing/mapped.h"
+#include "pool/backing/supply_mapped.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
 #include "pool/heap/extents.h"
@@ -36,26 +38,12 @@ static uint64_t ceiling_bytes(struct pool *pool, uint64_t live)
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
     if (pool->config.ceiling_percent != 0)
         return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
+    if (pool->mapped != NULL)
+        return mapped_ceiling(pool->mapped, peak);
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
 }
 
 /* ---- giving back ---- */
-
-static void run_unlink(struct runs *runs, struct run *run)
-{
-    *(run->prev != NULL ? &run->prev->next : &runs->all) = run->next;
-    if (run->next != NULL)
-        run->next->prev = run->prev;
-}
-
-static void run_link(struct runs *runs, struct run *run)
-{
-    run->prev = NULL;
-    run->next = runs->all;
-    if (run->next != NULL)
-        run->next->prev = run;
-    runs->all = run;
-}
 
 /* Gives a RUN_DOOMED that is in no list to the driver, who may wait for the device: without a lock.
  * On error it still exists. */
@@ -73,7 +61,7 @@ static int run_return(struct pool *pool, struct run *run)
     count_subtract(&pool->reserved, run->bytes);
     count_add(&pool->room, run->bytes);
     pool_lock_acquire(&runs->blocks.lock);
-    run_unlink(runs, run);
+    run_unlink_locked(runs, run);
     count_subtract(&runs->wasted_bytes, run->bytes);
     pool_lock_release(&runs->blocks.lock);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
@@ -108,6 +96,9 @@ static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
     struct runs *runs = &pool->runs;
     uint64_t returned = 0;
     int rc = 0;
+    bytes = pool_min(bytes, runs_free_bytes(runs));
+    if (pool->mapped != NULL && bytes > 0)
+        returned = supply_mapped_return(pool, bytes);
     bytes = pool_min(bytes, count_get(&runs->cached_bytes));
     while (rc == 0 && returned < bytes) {
         struct run *run = oldest_cached_take(runs);
@@ -169,6 +160,8 @@ static void doomed_return(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
     int rc = 0;
+    if (pool->mapped != NULL)
+        mapped_spent_release(pool->mapped);
     for (struct run *run = doomed_take_all(runs), *next; run != NULL; run = next) {
         next = run->newer;
         rc = rc == 0 ? run_return(pool, run) : rc;
@@ -234,7 +227,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     run->cached_since = count_get(&pool->fence_serves);
     bool cut = !request->whole_run && run_cut(run, shard_here(pool));
     pool_lock_acquire(&runs->blocks.lock);
-    run_link(runs, run);
+    run_link_locked(runs, run);
     if (!cut)
         run_cache_insert_locked(runs, run);
     pool_lock_release(&runs->blocks.lock);
@@ -309,20 +302,36 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
     return bytes <= room ? bytes : POOL_SEGMENT_BYTES;
 }
 
+/* Gets `bytes`, a run or what is mapped for it, from the driver. */
+static int memory_grow(struct supply_request *request, size_t bytes, bool stitch)
+{
+    struct pool *pool = request->pool;
+    if (pool->mapped == NULL)
+        return driver_grow(request, bytes);
+    uint64_t before = count_get(&pool->reserved);
+    int rc = supply_mapped_grow(request, bytes, stitch);
+    if (rc == -ENOMEM)
+        count_set(&pool->room, 0);
+    else if (rc == 0)
+        room_take(pool, pool_minus(count_get(&pool->reserved), before));
+    return rc;
+}
+
 static int grow(struct supply_request *request, uint64_t ceiling)
 {
     struct pool *pool = request->pool;
     size_t bytes = growth_bytes(request, ceiling);
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
-    if (after > ceiling && count_get(&pool->runs.cached_bytes) > 0) {
+    bool idle = false;
+    if (after > ceiling && runs_free_bytes(&pool->runs) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-        if (device_idle(request) == 1)
+        idle = device_idle(request) == 1;
+        pool->overgrown = pool->overgrown || !idle;
+        if (idle && pool->mapped == NULL)
             cached_return(pool, after - ceiling, &returned);
-        else
-            pool->overgrown = true;
     }
-    int rc = driver_grow(request, bytes);
-    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES)
+    int rc = memory_grow(request, bytes, idle);
+    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES && pool->mapped == NULL)
         rc = driver_grow(request, POOL_SEGMENT_BYTES);
     return rc;
 }
@@ -338,7 +347,7 @@ static bool apart_may_grow(struct pool *pool)
 static bool apart_grow(struct supply_request *request)
 {
     return apart_may_grow(request->pool) &&
-           driver_grow(request, growth_bytes(request, ceiling_bytes(request->pool, 0))) == 0;
+           memory_grow(request, growth_bytes(request, ceiling_bytes(request->pool, 0)), false) == 0;
 }
 
 /* ---- the quarantine as a source ---- */
@@ -479,6 +488,8 @@ static int pressure_return(struct supply_request *request)
     figures_count(pool, COUNTER_pressure_return, 1);
     empties_release(pool);
     doomed_return(pool);
+    if (pool->mapped != NULL)
+        return memory_grow(request, bytes, true);
     uint64_t returned;
     for (int round = 0; rc == -ENOMEM && round < 2; round++) {
         cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);
@@ -509,11 +520,8 @@ static void whole_cut(struct supply_request *request)
         run->block.state = BLOCK_UNUSED;
     }
     pool_lock_release(&runs->blocks.lock);
-    if (run == NULL || run_cut(run, shard_here(request->pool)))
-        return;
-    pool_lock_acquire(&runs->blocks.lock);
-    run_cache_insert_locked(runs, run);
-    pool_lock_release(&runs->blocks.lock);
+    if (run != NULL && !run_cut(run, shard_here(request->pool)))
+        segment_run_uncut(request->pool, run);
 }
 
 static int pressure_whole(struct supply_request *request)
@@ -523,7 +531,7 @@ static int pressure_whole(struct supply_request *request)
     request->fit = EXTENTS_FIT_WHOLE;
     if (quarantine_idle_locked(request->pool) < 0)
         rc = pressure_surrender(request);
-    else if (!request->whole_run)
+    else if (!request->whole_run && request->pool->mapped == NULL)
         whole_cut(request);
     return rc == -ENOMEM ? 0 : rc; /* one more attempt */
 }
@@ -581,7 +589,7 @@ static int supply_step(struct supply_request *request)
                                      gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
-    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run &&
+    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run && pool->mapped == NULL &&
         count_get(&pool->reserved) + request->wanted_bytes > ceiling) {
         request->fit = EXTENTS_FIT_BUDGET;
         return 0;
@@ -698,6 +706,8 @@ void supply_freed(struct shard *shard)
         quarantine_flush_locked(pool);
         cached_return(pool, excess, &returned);
     }
+    if (pool->mapped != NULL) /* what has come back shall be seen before the next block is placed */
+        quarantine_poll_locked(pool);
     pool_lock_release(&pool->backend_lock);
 }
 
@@ -711,13 +721,21 @@ void supply_doomed_return(struct pool *pool)
 
 void supply_cache_bound(struct pool *pool)
 {
-    uint64_t cached = count_get(&pool->runs.cached_bytes), returned;
+    uint64_t cached = runs_free_bytes(&pool->runs), returned;
     if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
         return;
     pool_lock_acquire(&pool->backend_lock);
-    cached = count_get(&pool->runs.cached_bytes);
+    cached = runs_free_bytes(&pool->runs);
     cached_return(pool, pool_minus(cached, pool->config.cache_max), &returned);
     pool_lock_release(&pool->backend_lock);
+}
+
+void supply_settle(struct pool *pool)
+{
+    quarantine_drain(pool, QUARANTINE_BY_OTHERS);
+    device_idle_await(pool);
+    empties_release(pool);
+    doomed_return(pool);
 }
 
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
@@ -732,7 +750,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
     empties_release(pool);
     if (may_return) {
         doomed_return(pool);
-        uint64_t cached = count_get(&pool->runs.cached_bytes);
+        uint64_t cached = runs_free_bytes(&pool->runs);
         rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     }
     if (may_return && keep_bytes == 0)

@@ -40,8 +40,11 @@ void *metadata_allocate(enum metadata_kind kind, size_t bytes, pool_count *accou
 /** Takes an object back; its last 8 bytes are overwritten, the rest stays. NULL is accepted. */
 void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_count *account);
 
-/** A zeroed mapping that is never given back; NULL when the host has no memory. */
+/** A zeroed mapping; NULL when the host has no memory. */
 void *metadata_map(size_t bytes);
+
+/** Gives back such a mapping that nobody can look at any more. */
+void metadata_unmap(void *memory, size_t bytes);
 
 void metadata_fork_prepare(void);
 void metadata_fork_parent(void);

@@ -31,6 +31,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/metadata.h"
 #include "pool/base/page_map.h"
+#include "pool/base/range.h"
 #include "pool/pool.h"
 #include "pool/base/queue.h"
 #include "pool/base/size_class.h"
@@ -121,10 +122,19 @@ struct __attribute__((aligned(16))) block {
     uint64_t address;
     uint64_t requested_bytes;
     uint32_t epoch;  /* label while quarantined */
-    uint16_t leaves; /* 0: the block is a whole run */
+    uint16_t leaves; /* of a segment, or BLOCK_IS_RUN or BLOCK_IS_EXTENT */
     uint8_t state;
     uint8_t marks; /* pool_block_mark(); none when it is handed out */
     uint64_t id;   /* pool_block_identify(); 0: not asked since it was handed out */
+};
+
+#define BLOCK_IS_RUN    0          /* the block is a whole run */
+#define BLOCK_IS_EXTENT UINT16_MAX /* it is an extent of the mapped range */
+
+/** An extent of the mapped range, and where it is occupied the block there. Guarded by the runs. */
+struct POOL_ALIGNED extent_block {
+    struct extent extent;
+    struct block block;
 };
 
 /* Of a segment a middle block begins at most one in a window: it is longer than that. */
@@ -199,6 +209,7 @@ enum run_use {
     RUN_BUDDY,  /* cut into segments */
     RUN_CACHED, /* free as a whole */
     RUN_DOOMED, /* free and never handed out again: waits to go to the driver, or on its way */
+    RUN_RANGE,  /* the mapped range, in no list: it stands in the page map for what is mapped */
 };
 
 /** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
@@ -243,9 +254,14 @@ struct POOL_ALIGNED extents {
     pool_count wasted_bytes; /* free leaves in pinned runs */
 };
 
-/** All runs of a pool: large blocks, cached ones, and those cut for the shards. */
+/**
+ * All runs of a pool: large blocks, cached ones, and those cut for the shards. With
+ * POOL_BACKING_MAPPED only the last, each a 2 MiB extent of the range, in which every block above
+ * 32 KiB is an extent of its own; free extents take the place of cached runs.
+ */
 struct POOL_ALIGNED runs {
     struct blocks blocks;
+    struct range *range; /* immutable after init; NULL: POOL_BACKING_DRIVER */
     struct run *all;
     struct run *cached_root; /* tree by size */
     struct run *newest, *oldest;
@@ -320,6 +336,11 @@ struct pool {
 
     struct runs runs;
 
+    struct mapped *mapped;              /* immutable after init; NULL: POOL_BACKING_DRIVER */
+    struct run range_run;               /* likewise; RUN_RANGE */
+    struct pool_backend mapped_backend; /* likewise; counts and observes, then calls `backend` */
+    pool_count mapping_ns; /* creating and mapping since it was last observed; atomic */
+
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
     pool_count reserved;   /* written under the backend lock */
@@ -379,18 +400,45 @@ static inline bool object_free(struct object object)
     return object.slab->free_mask[object.index / 64] >> (object.index % 64) & 1;
 }
 
+static inline struct extent *block_extent(struct block *block)
+{
+    return &pool_container_of(block, struct extent_block, block)->extent;
+}
+
+static inline struct block *extent_block(struct extent *extent)
+{
+    return &pool_container_of(extent, struct extent_block, extent)->block;
+}
+
+/** Of a block that is no extent. */
 static inline struct run *block_run(struct block *block)
 {
-    if (block->leaves == 0)
+    if (block->leaves == BLOCK_IS_RUN)
         return pool_container_of(block, struct run, block);
     return ((struct segment *)page_map_get(block->address))->run;
 }
 
+/** Whether the memory is known outside the process. */
+static inline bool block_pinned(struct block *block)
+{
+    return block->leaves == BLOCK_IS_EXTENT ? block_extent(block)->exported
+                                            : block_run(block)->pinned;
+}
+
 static inline size_t block_bytes(const struct block *block)
 {
-    if (block->leaves == 0)
+    if (block->leaves == BLOCK_IS_RUN)
         return pool_container_of(block, struct run, block)->bytes;
+    if (block->leaves == BLOCK_IS_EXTENT)
+        return block_extent((struct block *)block)->node.bytes;
     return block->leaves * SIZE_LEAF_BYTES;
+}
+
+/** Free memory outside slabs and segments. */
+static inline uint64_t runs_free_bytes(const struct runs *runs)
+{
+    return runs->range != NULL ? count_get(&runs->range->bytes_of[EXTENT_FREE])
+                               : count_get(&runs->cached_bytes);
 }
 
 #endif
