@@ -37,10 +37,10 @@
 uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 {
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
-    if (pool->mapped != NULL)
-        return mapped_ceiling(pool->mapped, peak);
     if (pool->config.ceiling_percent != 0)
         return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
+    if (pool->mapped != NULL)
+        return mapped_ceiling(pool->mapped, peak);
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
 }
 

@@ -150,14 +150,19 @@ void bin_advance_locked(struct bin *bin)
 
 /* ---- slabs ---- */
 
+static uint64_t bits_below(unsigned count)
+{
+    return count >= 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+}
+
 static void slab_init(struct bin *bin, struct slab *slab)
 {
     memset(slab, 0, slab_metadata_bytes(bin));
     slab->class = bin->class;
     slab->shape = (uint8_t)size_shape_of(bin->object_bytes);
     slab->objects = (uint8_t)bin->objects;
-    slab->free_mask[0] = bin->objects >= 64 ? UINT64_MAX : (UINT64_C(1) << bin->objects) - 1;
-    slab->free_mask[1] = bin->objects == 128 ? UINT64_MAX : 0;
+    slab->free_mask[0] = bits_below(bin->objects);
+    slab->free_mask[1] = bin->objects > 64 ? bits_below(bin->objects - 64u) : 0;
 }
 
 int bin_grow_locked(struct bin *bin)

@@ -45,7 +45,7 @@ _cupool()
             COMPREPLY=($(compgen -W "$(_cupool_modes "$1")" -- "$cur"))
             return ;;
         -p | --policy)
-            COMPREPLY=($(compgen -W 'cupool native pytorch expandable bfc rmm-pool async' -- "$cur"))
+            COMPREPLY=($(compgen -W 'cupool mapped native pytorch expandable bfc rmm-pool async' -- "$cur"))
             return ;;
         --by)
             COMPREPLY=($(compgen -W 'site library size api phase' -- "$cur"))

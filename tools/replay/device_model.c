@@ -199,57 +199,57 @@ static const struct script_call *script_step(struct device_context *context, enu
 
 /* ---- when work is done ---- */
 
+/*
+ * A fence that was not passed when the pool asked says that the work before it took at least until
+ * then, and so did all work submitted later. Nothing says that it took longer than the record
+ * shows, for the pool asks only when it needs memory. A replay's clock stands at the end of the
+ * request that it makes, so an answer holds until there.
+ */
 struct device_work {
-    uint64_t delay_ns; /* from a fence to its being passed, median */
+    bool busy_at_once; /* fences were mostly not passed in the request that recorded them */
     size_t count;
     struct {
-        uint64_t recorded_ns, passed_ns;
+        uint64_t recorded_ns, busy_until_ns; /* the latest of this fence and those before it */
     } fence[];
 };
 
-static int delay_compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static uint64_t delay_median(const struct device_work *work)
-{
-    uint64_t *delay = calloc(work->count, sizeof *delay), median = 0;
-
-    for (size_t i = 0; delay && i < work->count; i++)
-        delay[i] = work->fence[i].passed_ns - work->fence[i].recorded_ns;
-    if (delay) {
-        qsort(delay, work->count, sizeof *delay, delay_compare);
-        median = delay[work->count / 2];
-    }
-    free(delay);
-    return median;
-}
-
 /* The pool asks for its oldest fence; when that is passed, for the newest, which answers for all
  * between; when that is not, for one after the other until one is not. */
-static void query_apply(struct device_work *work, size_t *oldest, unsigned *step, bool passed,
-                        uint64_t time_ns)
+static size_t query_apply(struct device_work *work, size_t *oldest, unsigned *step, bool passed,
+                          uint64_t time_ns)
 {
-    size_t end = *oldest + 1;
+    size_t about = *step == 1 ? work->count - 1 : *oldest;
 
-    if (*step == 1 && passed)
-        end = work->count;
     if (passed) {
-        for (; *oldest < end && *oldest < work->count; ++*oldest)
-            work->fence[*oldest].passed_ns = time_ns;
+        *oldest = about + 1;
         *step = *oldest == work->count ? 0 : *step + 1;
     } else {
+        work->fence[about].busy_until_ns = time_ns + 1;
         *step = *step == 1 ? 2 : 0;
     }
+    return about;
+}
+
+/* The time at which a replay makes the request in which something happened. */
+static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
+{
+    size_t low = 0, high = trace->event_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (trace->events[middle].time_ns < time_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < trace->event_count ? trace->events[low].time_ns : time_ns;
 }
 
 struct device_work *device_work_create(const struct replay_trace *trace)
 {
     struct device_work *work;
-    size_t oldest = 0;
+    size_t oldest = 0, at_once = 0, at_once_busy = 0;
     unsigned step = 0;
 
     work = calloc(1, sizeof *work + trace->script_count * sizeof *work->fence);
@@ -257,24 +257,26 @@ struct device_work *device_work_create(const struct replay_trace *trace)
         return NULL;
     for (size_t i = 0; i < trace->script_count; i++) {
         const struct script_call *call = &trace->script[i];
+        uint64_t time_ns = request_time(trace, call->time_ns);
 
         if (call->kind == SCRIPT_FENCE && call->error == 0) {
-            work->fence[work->count].recorded_ns = call->time_ns;
-            work->fence[work->count++].passed_ns = UINT64_MAX;
+            work->fence[work->count].recorded_ns = time_ns;
+            work->fence[work->count++].busy_until_ns = time_ns;
         } else if (call->kind == SCRIPT_QUERY && oldest < work->count) {
-            query_apply(work, &oldest, &step, call->bytes == 1, call->time_ns);
+            size_t about = query_apply(work, &oldest, &step, call->bytes == 1, time_ns);
+
+            at_once += work->fence[about].recorded_ns == time_ns;
+            at_once_busy += work->fence[about].recorded_ns == time_ns && call->bytes == 0;
         } else if (call->kind == SCRIPT_WAIT && oldest < work->count) {
-            work->fence[oldest++].passed_ns = call->time_ns;
+            work->fence[oldest++].busy_until_ns = time_ns;
             step = 0;
         }
     }
-    work->count = oldest; /* of the others nobody knows */
-    if (work->count)
-        work->delay_ns = delay_median(work);
-    if (work->count)
-        return work;
-    free(work);
-    return NULL;
+    for (size_t i = 1; i < work->count; i++)
+        if (work->fence[i].busy_until_ns < work->fence[i - 1].busy_until_ns)
+            work->fence[i].busy_until_ns = work->fence[i - 1].busy_until_ns;
+    work->busy_at_once = 2 * at_once_busy > at_once;
+    return work;
 }
 
 void device_work_destroy(struct device_work *work)
@@ -282,28 +284,26 @@ void device_work_destroy(struct device_work *work)
     free(work);
 }
 
-/* When what was submitted up to now is done: with the work before the next recorded fence at the
- * latest, and usually as long after as fences took. */
+/* When what was submitted up to now is done: not before the work of the last recorded fence. */
 static uint64_t work_done_ns(const struct device_model *device)
 {
     const struct device_work *work = device->work;
-    uint64_t now = device->now_ns, usual;
+    uint64_t now = device->now_ns, busy;
     size_t low = 0, high = work ? work->count : 0;
 
     if (!work)
         return now + device->fence_delay_ns;
-    usual = now + work->delay_ns;
-    while (low < high) {
+    while (low < high) { /* the first fence that was recorded later */
         size_t middle = low + (high - low) / 2;
 
-        if (work->fence[middle].recorded_ns < now)
+        if (work->fence[middle].recorded_ns <= now)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == work->count || work->fence[low].passed_ns > usual)
-        return usual;
-    return work->fence[low].passed_ns > now ? work->fence[low].passed_ns : now;
+    busy = low > 0 ? work->fence[low - 1].busy_until_ns : 0;
+    now += work->busy_at_once;
+    return busy > now ? busy : now;
 }
 
 /* ---- the backend ---- */

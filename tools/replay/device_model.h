@@ -66,7 +66,7 @@ struct device_model {
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
 
-/** How busy the recorded device was; NULL where the trace does not say, or without memory. */
+/** How busy the recorded device was; NULL without memory. */
 struct device_work *device_work_create(const struct replay_trace *trace);
 void device_work_destroy(struct device_work *work);
 

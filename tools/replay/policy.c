@@ -61,11 +61,13 @@ int policy_parse(const char *text, const struct options *base, struct policy *re
             ret_policy->name = policies[i].name;
             ret_policy->ops = policies[i].ops;
         }
-    if (!ret_policy->ops || (*plus && ret_policy->ops != &policy_cupool)) {
+    if (!ret_policy->ops ||
+        (*plus && ret_policy->ops != &policy_cupool && ret_policy->ops != &policy_mapped)) {
         snprintf(ret_why, why_bytes, "%s",
-                 ret_policy->ops ? "only cupool has options"
-                                 : "no such policy: there are cupool, native, pytorch, expandable, "
-                                   "bfc, rmm-pool and async");
+                 ret_policy->ops
+                     ? "only cupool and mapped have options"
+                     : "no such policy: there are cupool, mapped, native, pytorch, expandable, "
+                       "bfc, rmm-pool and async");
         return ret_policy->ops ? -EINVAL : -ENOENT;
     }
     if (base)

@@ -21,8 +21,8 @@ struct cupool_policy {
     uint64_t ended_allocated;
 };
 
-static int cupool_create(struct device_model *device, const struct options *options,
-                         void **ret_state)
+static int policy_make(struct device_model *device, const struct options *options,
+                       enum pool_backing backing, void **ret_state)
 {
     struct cupool_policy *policy = calloc(1, sizeof *policy);
 
@@ -31,9 +31,22 @@ static int cupool_create(struct device_model *device, const struct options *opti
     policy->device = device;
     pool_config_init(&policy->config);
     options_pool_configure(options, &policy->config);
+    policy->config.backing = backing;
     policy->config.limit_bytes = 0; /* the device itself is smaller then */
     *ret_state = policy;
     return 0;
+}
+
+static int cupool_create(struct device_model *device, const struct options *options,
+                         void **ret_state)
+{
+    return policy_make(device, options, POOL_BACKING_DRIVER, ret_state);
+}
+
+static int mapped_create(struct device_model *device, const struct options *options,
+                         void **ret_state)
+{
+    return policy_make(device, options, POOL_BACKING_MAPPED, ret_state);
 }
 
 static int pool_make(struct cupool_policy *policy, unsigned context)
@@ -133,6 +146,17 @@ static void cupool_destroy(void *state)
 
 const struct policy_ops policy_cupool = {
     .create = cupool_create,
+    .allocate = cupool_allocate,
+    .release = cupool_release,
+    .sample = cupool_sample,
+    .end = cupool_end,
+    .driver_calls = cupool_driver_calls,
+    .peak_allocated = cupool_peak_allocated,
+    .destroy = cupool_destroy,
+};
+
+const struct policy_ops policy_mapped = {
+    .create = mapped_create,
     .allocate = cupool_allocate,
     .release = cupool_release,
     .sample = cupool_sample,
