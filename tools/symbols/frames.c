@@ -20,13 +20,14 @@ static const char *const libraries[] = {
     "libcupti*",   "libnvrtc*",  "libnvJitLink*", "libnvjpeg*",     "libnpp*",
     "libnvinfer*", "libnccl*",   "libnvshmem*",   "libuc[mpst]*",   "libnvidia-*",
     "libffi*",     "_ctypes*",   "libc.so*",      "libc10*",        "libtorch*",
-    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*",
+    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*", "python",
+    "python[23]*", "libpython*",
 };
 
-/* Python by path: the standard library and what is installed. */
-static const char *const sources[] = {
-    "*/site-packages/*", "*/dist-packages/*", "*/lib/python3*", "<frozen *", "<string>",
-};
+/* By path, native modules too: Python's standard library and what is installed. */
+static const char *const installed[] = {"*/site-packages/*", "*/dist-packages/*", "*/lib/python3*"};
+/* Python that has no file. */
+static const char *const sources[] = {"<frozen *", "<string>"};
 
 static bool fits_any(const char *const *globs, size_t count, const char *text)
 {
@@ -43,6 +44,9 @@ const char *frame_file_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+/** How far from CUDA a package is looked for: all stacks together take little. */
+#define FRAMES_TO_PACKAGE 64
+
 /** More than any address has: symbols.c keeps no more. */
 #define FRAMES_OF_SITE 32
 
@@ -57,6 +61,8 @@ static bool is_of_runtime(const char *function)
 static bool frame_is_own(const struct frame *frame)
 {
     if (!frame->site.module)
+        return false;
+    if (fits_any(installed, sizeof installed / sizeof *installed, frame->site.module))
         return false;
     if (frame->site.function)
         return !fits_any(sources, sizeof sources / sizeof *sources, frame->site.module);
@@ -168,6 +174,29 @@ static uint32_t own_site(const struct trace_reader *reader, uint64_t site)
     return own;
 }
 
+/** The package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: of none. */
+static const char *package_of(const char *path)
+{
+    const char *at = strstr(path, "/site-packages/");
+
+    at = at ? at : strstr(path, "/dist-packages/");
+    at = at ? at + strlen("/site-packages/") : NULL;
+    return at && strncmp(at, "nvidia/", 7) != 0 ? at : NULL; /* that is CUDA itself */
+}
+
+/** The installed package nearest to CUDA that the program's line went through; NULL: none. */
+static const char *package_find(const struct trace_reader *reader, uint64_t site, uint64_t own)
+{
+    struct trace_site place;
+    const char *package = NULL;
+
+    for (int i = 0; i < FRAMES_TO_PACKAGE && site != own && !package &&
+                    trace_reader_site(reader, site, &place) == 0;
+         i++, site = place.caller)
+        package = place.module ? package_of(place.module) : NULL;
+    return package;
+}
+
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
 {
     struct trace_site place;
@@ -180,12 +209,26 @@ bool frames_location(const struct trace_reader *reader, uint64_t site, struct fr
         trace_reader_site(reader, own, &place);
     own_find(own != NO_SITE ? own : site, &place, ret_frame);
     frame_disguise(ret_frame);
+    if (own != NO_SITE && !disguise_is_on())
+        ret_frame->package = package_find(reader, site, own);
     return true;
 }
 
 size_t frames_share(struct frames_budget *budget, size_t rest)
 {
     return budget->written < FRAMES_WHOLE ? FRAMES_MOST : rest;
+}
+
+static void python_text(const struct frame *frame, const char *file, char *ret_text,
+                        size_t text_bytes)
+{
+    char package[64] = "";
+
+    if (frame->package)
+        snprintf(package, sizeof package, " (%.*s)", (int)strcspn(frame->package, "/"),
+                 frame->package);
+    snprintf(ret_text, text_bytes, "%s:%llu %s%s", file, (unsigned long long)frame->line,
+             frame->function, package);
 }
 
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
@@ -196,8 +239,7 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
     if (!module)
         snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)frame->site.offset);
     else if (frame->site.function)
-        snprintf(ret_text, text_bytes, "%s:%llu %s", module, (unsigned long long)frame->line,
-                 frame->function);
+        python_text(frame, module, ret_text, text_bytes);
     else if (frame->function && frame->file && frame->line)
         snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", frame_file_name(frame->file),
                  (unsigned long long)frame->line, frame->function, module);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks for people: the frames of a site with inlined functions and names, and its location: the
- * innermost frame that is the program's own, not of CUDA, its libraries, a framework's allocator or
- * what calls them for an interpreter. Where all frames are such, the location is the innermost one.
+ * innermost frame that is the program's own, not of CUDA, its libraries, a framework's allocator,
+ * an installed package of Python or what calls them for an interpreter. Where all frames are such,
+ * the location is the innermost one.
  *
  * Threading: single-threaded; texts are valid until symbols_done.
  */
@@ -33,6 +34,8 @@ struct frame {
     uint64_t line;               /* 0: not known */
     bool inlined;                /* in the next frame */
     bool changed;                /* its module changed since the recording */
+    const char *package;         /* of a location: begins with the package that it allocated
+                                  * through, up to a slash; or NULL */
 };
 
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
@@ -58,7 +61,7 @@ size_t frames_share(struct frames_budget *budget, size_t rest);
 /** The frame a site is named after. False: nothing is known of the site. */
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);
 
-/** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
+/** "model.cc:41 decode (libmodel.so)", "train.py:12 step (torch)", "libmodel.so+0x4e". */
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
 
 /** The last part of a path. */
