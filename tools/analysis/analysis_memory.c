@@ -10,8 +10,6 @@
 
 #include "tools/analysis/analysis_parts.h"
 
-#define TEARDOWN_PAUSE_PART 64 /* of the run */
-
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
     return UINT64_C(1) << key;
@@ -127,12 +125,13 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
 {
     const uint64_t now_bytes = analysis->requested.current;
-    bool paused = time_ns - analysis->teardown.last_ns > time_ns / TEARDOWN_PAUSE_PART;
+    bool paused = time_ns - analysis->teardown.last_ns > GROWTH_REST_NS;
 
     if (sign > 0) {
         analysis->teardown.begin_ns = 0;
         analysis->teardown.bytes = now_bytes;
-    } else if (!analysis->teardown.begin_ns || (paused && 2 * now_bytes > analysis->teardown.bytes)) {
+    } else if (!analysis->teardown.begin_ns ||
+               (paused && 2 * now_bytes > analysis->teardown.bytes)) {
         analysis->teardown.begin_ns = time_ns;
         analysis->teardown.frees = analysis->total.frees;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Joins the stacks that have one location (frames.h): the same function, file, line and column, or the
- * same code address where no line is known. Each is found when it is first asked for.
+ * Joins the stacks that have one location (frames.h): the same function, file, line and column, or
+ * the same code address where no line is known. Each is found when it is first asked for.
  *
  * Threading: single-threaded.
  */

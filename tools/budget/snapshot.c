@@ -46,16 +46,17 @@ int snapshot_site_compare(const void *a, const void *b)
 
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
 {
-    int length = (int)site_function_length(site->function);
+    char function[512];
 
+    function_name_copy(site->function, function, sizeof function);
     if (!site->file)
-        snprintf(ret_text, text_bytes, "%.*s (%s)", length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s (%s)", function, site->module);
     else if (!strcmp(site->file, site->module)) /* Python */
         snprintf(ret_text, text_bytes, "%s:%llu %s", site->file, (unsigned long long)site->line,
                  site->function);
     else
-        snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
-                 (unsigned long long)site->line, length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", site->file,
+                 (unsigned long long)site->line, function, site->module);
     safe_text_end(ret_text, text_bytes);
 }
 

@@ -134,6 +134,15 @@ static void work_done(struct work *work)
     disguise_done();
 }
 
+/** The baseline brings the wrappers of its run, which the trace is to be read with. */
+static int baseline_load(struct work *work, const struct request *request, char *ret_why,
+                         size_t why_bytes)
+{
+    if (!request->baseline || request->update)
+        return 0;
+    return baseline_read(request->baseline, &work->baseline, ret_why, why_bytes);
+}
+
 static int trace_read(struct work *work, const struct request *request)
 {
     const char *const *ignored = work->budget ? (const char *const *)work->budget->ignored : NULL;
@@ -144,8 +153,7 @@ static int trace_read(struct work *work, const struct request *request)
         if (wrappers_glob_add(work->budget->wrapper[i]) < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     if (snapshot_learn(request->trace, why, sizeof why) < 0 ||
-        (request->baseline && !request->update &&
-         snapshot_learn(request->baseline, why, sizeof why) < 0) ||
+        baseline_load(work, request, why, sizeof why) < 0 ||
         snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (window_is_wanted(&request->window) &&
@@ -165,12 +173,9 @@ static int trace_read(struct work *work, const struct request *request)
 static int baseline_compare(struct work *work, const struct request *request)
 {
     const struct tolerance none = {0};
-    char why[1024];
 
-    if (!request->baseline || request->update)
+    if (!work->baseline)
         return 0;
-    if (baseline_read(request->baseline, &work->baseline, why, sizeof why) < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (difference_create(work->baseline, work->measured, &none, &work->difference) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     return 0;

@@ -352,7 +352,7 @@ class Cli(unittest.TestCase):
         result = self.cupool("report", self.record())
         lines = result.stdout.splitlines()
         self.assertLessEqual(len(lines), 45)
-        self.assertLessEqual(max(map(len, lines)), 80, result.stdout)
+        self.assertLessEqual(max(map(len, lines)), 100, result.stdout)
         for words in ("simulated device", "At its peak the program used 4.6 MiB",
                       "Fragmentation", "8 with the pool, 6 without", "pinned", "sample_emit",
                       "Invalid frees  1", "585.9 KiB in 1 block"):
