@@ -32,13 +32,13 @@ enum pool_reuse {
     POOL_REUSE_IMMEDIATE, /* at once: the program promises that one stream orders its work */
 };
 
-/** What is written to a block; none leaves it as it is. */
+/** Fill pattern of a block; none leaves it unchanged. */
 enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 
 #define POOL_POISON_BYTE   0xA5
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
 
-/** How an allocation was served. */
+/** Outcome of an allocation. */
 enum pool_outcome {
     POOL_OUTCOME_HIT,    /* from memory the pool had, no driver call */
     POOL_OUTCOME_MISS,   /* the driver was called */
@@ -116,7 +116,7 @@ void pool_config_init(struct pool_config *config);
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
                 struct pool **ret_pool);
 
-/** What becomes of the device memory when a pool ends. */
+/** Treatment of the device memory when a pool ends. */
 enum pool_end {
     POOL_END_RETURN,  /* every segment goes back to the driver */
     POOL_END_ABANDON, /* the context is gone and its memory with it: no backend call is made */

@@ -43,7 +43,7 @@ enum block_state {
     BLOCK_FREED,       /* may be handed out again */
 };
 
-/** What is told of a small block: a quarter of a cache line at most, so that one miss brings it. */
+/** State of a small block: at most a quarter of a cache line, so one miss loads it. */
 struct object_record {
     uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
     uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
@@ -51,7 +51,7 @@ struct object_record {
     bool identified;          /* slab_ids() holds its id; not when it is handed out */
 };
 
-/** Where a slab hangs in its bin. */
+/** List of the bin that a slab is in. */
 enum slab_place {
     SLAB_BUCKETS = 4,            /* partial: buckets 0 to 3, by fullness */
     SLAB_CURRENT = SLAB_BUCKETS, /* the one being served from */
@@ -135,7 +135,7 @@ struct __attribute__((aligned(16))) block {
 #define SEGMENT_FULLNESSES  4u
 
 /**
- * What begins in, or for a slab covers, 64 KiB of a segment: 0, a struct block, or with SLOT_SLAB
+ * Slot of 64 KiB of a segment: what begins there or covers it. 0, a struct block, or with SLOT_SLAB
  * set a struct slab with its class in the bits that the address of a cache line leaves.
  */
 typedef uint64_t slot_entry;
@@ -249,7 +249,7 @@ struct POOL_ALIGNED runs {
     pool_count large_waste;  /* reused runs: bytes beyond what a new one would have had */
 };
 
-/** What threads that collide have each their own of. */
+/** Per-processor shard: private bins and extents, to avoid contention. */
 struct shard {
     struct bin bins[SIZE_CLASS_COUNT];
     struct extents extents;

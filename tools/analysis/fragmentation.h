@@ -7,7 +7,7 @@
  * them: it is what stands in the way of using them for something larger, or giving them back.
  * Beside it what rounding adds to the blocks of each site, those in no segment too.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_ANALYSIS_FRAGMENTATION_H
 #define TOOLS_ANALYSIS_FRAGMENTATION_H

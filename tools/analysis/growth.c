@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See growth.h. A level is looked at on a grid of equal parts of an axis, so that a time without
+ * A level is looked at on a grid of equal parts of an axis, so that a time without
  * events weighs as much as one with many.
  */
 #include "tools/analysis/growth.h"

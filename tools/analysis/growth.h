@@ -12,7 +12,7 @@
  * rose in the first half of the time, and still rises in the last quarter. So a burst at the start
  * is no growth, and neither is a level that was reached.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_GROWTH_H
 #define TOOLS_ANALYSIS_GROWTH_H

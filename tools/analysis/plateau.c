@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See plateau.h.
- */
 #include "tools/analysis/plateau.h"
 
 #define SPREAD_PART 8  /* of the peak */

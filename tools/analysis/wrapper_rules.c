@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See wrapper_rules.h. Allocations are summed up by their location and the call site of it, then
+ * Allocations are summed up by their location and the call site of it, then
  * each location's function is judged by the rows it has.
  */
 #include "tools/analysis/wrapper_rules.h"

@@ -12,7 +12,7 @@
  * Names of libraries are none of this: they are passed in any case (frames.h). What was passed
  * uncovers callers that may be wrappers themselves, so the rules are applied until nothing changes.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_WRAPPER_RULES_H
 #define TOOLS_ANALYSIS_WRAPPER_RULES_H

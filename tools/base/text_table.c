@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See text_table.h. libsmartcols aligns; what must give way is cut before, so that it says that it
+ * libsmartcols aligns; what must give way is cut before, so that it says that it
  * was cut. Characters and their widths are known by the locale, so the work is done in one of
  * UTF-8, whatever that of the user.
  */

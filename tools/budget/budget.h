@@ -14,7 +14,7 @@
  *     [wrappers]                 functions that hand out memory for others (wrappers.h)
  *     function = gpu_alloc*
  *
- * Threading: none of its own; immutable after reading.
+ * Threading: immutable after reading.
  */
 #ifndef TOOLS_BUDGET_BUDGET_H
 #define TOOLS_BUDGET_BUDGET_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See function_name.h. Templates may hold spaces and parentheses, operators may hold all of these,
+ * Templates may hold spaces and parentheses, operators may hold all of these,
  * and functions inside of functions are named behind the parameters of the outer one.
  */
 #include "tools/symbols/function_name.h"

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See wrappers.h.
- */
 #include "tools/symbols/wrappers.h"
 
 #include <errno.h>

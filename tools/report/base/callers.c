@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See callers.h.
- */
 #include "tools/report/base/callers.h"
 
 #include <errno.h>

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See findings.h.
- */
 #include "tools/report/base/findings.h"
 
 #include <stdarg.h>

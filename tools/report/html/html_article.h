@@ -3,7 +3,7 @@
  * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
  * words, and tables or pictures that need no script.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_ARTICLE_H
 #define TOOLS_REPORT_HTML_HTML_ARTICLE_H
@@ -38,19 +38,19 @@ void html_paths_print(const struct html_article *article, uint64_t site);
 /** Levels over time: a picture, which the script replaces by a chart, and its tables. */
 void html_chart_print(const struct html_article *article);
 
-/** Who asked for it, frame by frame. Errors: -ENOMEM. */
+/** Allocations by call stack, frame by frame. Errors: -ENOMEM. */
 int html_flame_print(const struct html_article *article);
 
-/** What lay at which address. Errors: -ENOMEM. */
+/** Address map. Errors: -ENOMEM. */
 int html_map_print(const struct html_article *article);
 
 /** Bars of the sizes, within another section. Errors: -ENOMEM. */
 int html_size_bars_print(const struct html_article *article);
 
-/** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
+/** Lifetimes of blocks, and which were temporary. Errors: -ENOMEM. */
 int html_lifetimes_print(const struct html_article *article);
 
-/** Whose the memory of the driver was, and what the pool says of itself. Errors: -ENOMEM. */
+/** Owners of the driver's memory, and the pool's statistics. Errors: -ENOMEM. */
 int html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
@@ -59,7 +59,7 @@ int html_breakdowns_print(const struct html_article *article);
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);
 
-/** What was recorded, by what, on what, and what is missing. Errors: -ENOMEM. */
+/** About the recording: program, devices, versions, missing parts. Errors: -ENOMEM. */
 int html_provenance_print(const struct html_article *article);
 
 #endif
