@@ -113,6 +113,43 @@ def check_wrappers_option(case):
         preload.expect_equal(f"check {text}: {done.stdout}{done.stderr}", done.returncode, wanted)
 
 
+def check_ci(case):
+    """Each budget that is exceeded names its site, with file and line where they are known."""
+    machine, files = case.machine, {}
+    budget = machine.scratch / "ci.budget"
+    budget.write_text("[budget]\nleaked_at_exit = 0\npeak_live = 1 MiB\nallocations = 1\n"
+                      "[site *mlp]\npeak = 1\n[phase steady]\npeak_live = 1\n")
+    for kind in ("sarif", "code-quality"):
+        files[kind] = machine.scratch / f"ci.{kind}"
+    done = machine.run([str(machine.cupool), "check", "--budget", str(budget), "--github",
+                        "--sarif", str(files["sarif"]), "--code-quality",
+                        str(files["code-quality"]), str(case.trace)])
+    output = done.stdout.decode()
+    preload.expect_equal(f"check: {output}", done.returncode, 1)
+    preload.expect(b"no phase fits" in done.stderr, f"a detected phase is none: {done.stderr}")
+    failed = [line for line in output.splitlines() if ": measured " in line]
+    preload.expect_equal("budgets that name a site", [line for line in failed
+                                                      if "usual.cc:" not in line], [])
+    notes = [line for line in output.splitlines() if line.startswith("::error ")]
+    preload.expect(notes and all("usual.cc,line=" in note for note in notes), f"{notes}")
+    run = json.loads(files["sarif"].read_text())
+    preload.expect_equal("sarif: version", run["version"], "2.1.0")
+    results = run["runs"][0]["results"]
+    rules = {rule["id"] for rule in run["runs"][0]["tool"]["driver"]["rules"]}
+    preload.expect_equal("sarif: rules", {result["ruleId"] for result in results} - rules, set())
+    quality = json.loads(files["code-quality"].read_text())
+    preload.expect_equal("as many", (len(results), len(quality)), (len(notes), len(notes)))
+    for result, row in zip(results, quality):
+        place = result["locations"][0]["physicalLocation"]
+        preload.expect(place["artifactLocation"]["uri"].endswith("usual.cc"), f"{place}")
+        preload.expect_equal("line", place["region"]["startLine"], row["location"]["lines"]["begin"])
+        preload.expect(place["region"]["startLine"] > 1, f"{place}")
+        preload.expect(result["message"]["text"] in row["description"], row)
+        preload.expect_equal("fingerprint", result["partialFingerprints"]["cupool/v1"],
+                             row["fingerprint"])
+    preload.expect_equal("fingerprints", len({row["fingerprint"] for row in quality}), len(quality))
+
+
 def check_same_source(cases):
     """The same source at any level has not grown; a twentieth more has."""
     for base in cases:
@@ -155,10 +192,13 @@ def main():
                 check_forms(case)
                 leaks.append(case)
     check_wrappers_option(leaks[0])
+    check_ci(leaks[VARIANTS.index("O2g")])
     check_same_source(leaks)
     script = os.path.join(os.path.dirname(__file__), "programs", "usual.py")
     for kind, wanted in PYTHON.items():
-        Case(machine, f"python.{kind}", [os.sys.executable, script, kind], wanted).check()
+        case = Case(machine, f"python.{kind}", [os.sys.executable, script, kind], wanted)
+        case.check()
+        preload.expect("usual.py" in case.output("--by", "library"), "who called ctypes")
 
 
 main()

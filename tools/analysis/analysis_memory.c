@@ -7,8 +7,11 @@
  * never go below zero.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+
+#define CTYPES_DEPTH 16 /* frames between a function and who called ctypes */
 
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
@@ -70,14 +73,32 @@ bool analysis_block_is_given(const struct ledger_block *block)
 /** The rows an allocation belongs to. */
 enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
+/** What Python's ctypes calls through; whoever called ctypes is who called the function. */
+static bool is_of_ctypes(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    return !strncmp(name, "libffi", 6) || !strncmp(name, "_ctypes", 7);
+}
+
 uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site)
 {
     struct trace_site place;
+    uint64_t innermost;
 
     /* Modules are told apart by their path, which is interned: its address is its identity. */
     if (trace_reader_site(analysis->reader, site, &place) < 0 || !place.module)
         return 0;
-    return (uint64_t)(uintptr_t)place.module;
+    innermost = (uint64_t)(uintptr_t)place.module;
+    if (!is_of_ctypes(place.module))
+        return innermost;
+    for (int i = 0; i < CTYPES_DEPTH; i++) {
+        if (trace_reader_site(analysis->reader, place.caller, &place) < 0 || !place.module)
+            break;
+        if (!is_of_ctypes(place.module))
+            return (uint64_t)(uintptr_t)place.module;
+    }
+    return innermost;
 }
 
 /** Rows of a block; those that do not apply are NULL. Only device memory is broken down. */

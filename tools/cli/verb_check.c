@@ -26,6 +26,9 @@ static const char help_text[] =
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
+    "      --sarif FILE       write SARIF 2.1.0, for code scanning\n"
+    "      --code-quality FILE\n"
+    "                         write GitLab's code quality report\n"
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           warnings are trouble: another device or driver than the\n"
     "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
@@ -40,7 +43,7 @@ static const char help_text[] =
     "  cupool check --budget memory.budget --baseline memory.json --junit memory.xml t.cupool\n";
 
 struct request {
-    const char *budget, *baseline, *junit, *markdown, *trace;
+    const char *budget, *baseline, *junit, *markdown, *sarif, *code_quality, *trace;
     bool update, github, strict, anonymize;
     struct window_request window;
 };
@@ -51,6 +54,8 @@ enum {
     OPTION_UPDATE,
     OPTION_JUNIT,
     OPTION_MARKDOWN,
+    OPTION_SARIF,
+    OPTION_CODE_QUALITY,
     OPTION_GITHUB,
     OPTION_STRICT,
     OPTION_ANONYMIZE,
@@ -76,17 +81,20 @@ static int request_verify(const struct request *request, int traces)
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
-    static const struct option options[] = {{"budget", required_argument, NULL, OPTION_BUDGET},
-                                            {"baseline", required_argument, NULL, OPTION_BASELINE},
-                                            {"update-baseline", no_argument, NULL, OPTION_UPDATE},
-                                            {"junit", required_argument, NULL, OPTION_JUNIT},
-                                            {"markdown", required_argument, NULL, OPTION_MARKDOWN},
-                                            {"github", no_argument, NULL, OPTION_GITHUB},
-                                            {"strict", no_argument, NULL, OPTION_STRICT},
-                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
-                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"budget", required_argument, NULL, OPTION_BUDGET},
+        {"baseline", required_argument, NULL, OPTION_BASELINE},
+        {"update-baseline", no_argument, NULL, OPTION_UPDATE},
+        {"junit", required_argument, NULL, OPTION_JUNIT},
+        {"markdown", required_argument, NULL, OPTION_MARKDOWN},
+        {"sarif", required_argument, NULL, OPTION_SARIF},
+        {"code-quality", required_argument, NULL, OPTION_CODE_QUALITY},
+        {"github", no_argument, NULL, OPTION_GITHUB},
+        {"strict", no_argument, NULL, OPTION_STRICT},
+        {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
+        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+        {"help", no_argument, NULL, 'h'},
+        {0}};
     int option, trouble = 0;
 
     verb_options_begin();
@@ -97,6 +105,8 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_UPDATE: ret_request->update = true; break;
         case OPTION_JUNIT: ret_request->junit = optarg; break;
         case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
+        case OPTION_SARIF: ret_request->sarif = optarg; break;
+        case OPTION_CODE_QUALITY: ret_request->code_quality = optarg; break;
         case OPTION_GITHUB: ret_request->github = true; break;
         case OPTION_STRICT: ret_request->strict = true; break;
         case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
@@ -302,6 +312,10 @@ static int outcome_write(const struct work *work, const struct request *request)
 
     if (!trouble)
         trouble = form_write(work->gate, request->markdown, gate_markdown);
+    if (!trouble)
+        trouble = form_write(work->gate, request->sarif, gate_sarif);
+    if (!trouble)
+        trouble = form_write(work->gate, request->code_quality, gate_code_quality);
     if (!trouble && code != EXIT_TROUBLE)
         trouble = baseline_update(work, request);
     return trouble ? trouble : code;

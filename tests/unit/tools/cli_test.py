@@ -18,6 +18,10 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+
+import report_schema  # noqa: E402
+
 CUPOOL, PRELOAD, EXPECTED = (os.path.abspath(path) for path in sys.argv[1:4])
 
 
@@ -306,7 +310,9 @@ class Cli(unittest.TestCase):
     def report(self, *paths):
         result = self.cupool("report", "--format", "json", *paths)
         self.assertEqual(result.returncode, 0, result.stderr)
-        return json.loads(result.stdout)
+        report = json.loads(result.stdout)
+        self.assertEqual(report_schema.errors(report), [])
+        return report
 
     def stable(self, report):
         """Without what differs from run to run and from build to build."""
