@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays a trace: sends each event where it belongs, and derives figures in the end.
+ * Replays a trace: sends each event where it belongs, and derives figures in the end. For sharing
+ * it exchanges the command, paths of libraries and names of phases.
  */
 #include "tools/analysis/analysis.h"
 
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/disguise.h"
 
 /** Puts what the lens makes of a record's site into the record. False: leave the record out. */
 static bool lens_apply(const struct analysis *analysis, struct trace_record *record)
@@ -289,4 +291,38 @@ double analysis_overhead(const struct analysis *analysis)
 double analysis_internal(const struct analysis *analysis)
 {
     return unused_part(analysis->requested.at_peak, analysis->allocated.at_peak);
+}
+
+/** Keys that are paths, of interned texts. */
+static void key_disguise(uint64_t *key)
+{
+    *key = (uint64_t)(uintptr_t)disguise_path((const char *)(uintptr_t)*key);
+}
+
+static void libraries_disguise(struct tallies *libraries)
+{
+    for (size_t i = 0; libraries && i < libraries->rows; i++)
+        key_disguise(&libraries->row[i].key);
+}
+
+static void phases_disguise(struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->phases; i++)
+        if (analysis->phase[i].source != ANALYSIS_PHASE_DETECTED)
+            analysis->phase[i].name = disguise_text(analysis->phase[i].name);
+    analysis->window.phase = disguise_text(analysis->window.phase);
+}
+
+void analysis_disguise(struct analysis *analysis)
+{
+    if (!disguise_is_on())
+        return;
+    analysis->command = disguise_text(analysis->command);
+    analysis->driver_view.library = disguise_path(analysis->driver_view.library);
+    libraries_disguise(&analysis->libraries);
+    libraries_disguise(analysis->driver_view.libraries);
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
+        for (size_t k = 0; k < ANALYSIS_POSTMORTEM_PARTS; k++)
+            key_disguise(&analysis->postmortem[i].libraries[k].key);
+    phases_disguise(analysis);
 }

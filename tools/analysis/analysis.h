@@ -251,14 +251,14 @@ struct analysis {
         bool open;
         uint64_t number, begin_ns, requested_bytes, allocations, frees, driver_calls;
     } step_now;
-    struct growth_tracks tracks;  /* live blocks of each site */
-    struct copies copies;         /* of each site */
+    struct growth_tracks tracks; /* live blocks of each site */
+    struct copies copies;        /* of each site */
     struct {
-        uint64_t begin_ns; /* 0: not seen */
-        uint64_t frees;    /* before it */
+        uint64_t begin_ns;       /* 0: not seen */
+        uint64_t frees;          /* before it */
         uint64_t last_ns, bytes; /* of the last call; when the last allocation was made */
-    } teardown;            /* the frees with which the program ends */
-    struct growth_site *growth;            /* leak candidates, most blocks first */
+    } teardown;                  /* the frees with which the program ends */
+    struct growth_site *growth;  /* leak candidates, most blocks first */
     size_t growths;
     struct analysis_counter *counter;
     size_t counters, counters_room;

@@ -7,10 +7,11 @@
  * never go below zero.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
 
-#define TEARDOWN_PAUSE_PART 64 /* of the run */
+#define CTYPES_DEPTH 16 /* frames between a function and who called ctypes */
 
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
@@ -72,14 +73,32 @@ bool analysis_block_is_given(const struct ledger_block *block)
 /** The rows an allocation belongs to. */
 enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
+/** What Python's ctypes calls through; whoever called ctypes is who called the function. */
+static bool is_of_ctypes(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    return !strncmp(name, "libffi", 6) || !strncmp(name, "_ctypes", 7);
+}
+
 uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site)
 {
     struct trace_site place;
+    uint64_t innermost;
 
     /* Modules are told apart by their path, which is interned: its address is its identity. */
     if (trace_reader_site(analysis->reader, site, &place) < 0 || !place.module)
         return 0;
-    return (uint64_t)(uintptr_t)place.module;
+    innermost = (uint64_t)(uintptr_t)place.module;
+    if (!is_of_ctypes(place.module))
+        return innermost;
+    for (int i = 0; i < CTYPES_DEPTH; i++) {
+        if (trace_reader_site(analysis->reader, place.caller, &place) < 0 || !place.module)
+            break;
+        if (!is_of_ctypes(place.module))
+            return (uint64_t)(uintptr_t)place.module;
+    }
+    return innermost;
 }
 
 /** Rows of a block; those that do not apply are NULL. Only device memory is broken down. */
@@ -127,12 +146,13 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
 {
     const uint64_t now_bytes = analysis->requested.current;
-    bool paused = time_ns - analysis->teardown.last_ns > time_ns / TEARDOWN_PAUSE_PART;
+    bool paused = time_ns - analysis->teardown.last_ns > GROWTH_REST_NS;
 
     if (sign > 0) {
         analysis->teardown.begin_ns = 0;
         analysis->teardown.bytes = now_bytes;
-    } else if (!analysis->teardown.begin_ns || (paused && 2 * now_bytes > analysis->teardown.bytes)) {
+    } else if (!analysis->teardown.begin_ns ||
+               (paused && 2 * now_bytes > analysis->teardown.bytes)) {
         analysis->teardown.begin_ns = time_ns;
         analysis->teardown.frees = analysis->total.frees;
     }

@@ -340,8 +340,8 @@ static int phases_detect(struct analysis *analysis)
  */
 static void growth_without_load(struct analysis *analysis)
 {
-    uint64_t blocks = 0, frees = analysis->teardown.begin_ns ? analysis->teardown.frees
-                                                             : analysis->total.frees;
+    uint64_t blocks = 0,
+             frees = analysis->teardown.begin_ns ? analysis->teardown.frees : analysis->total.frees;
     size_t kept = 0;
 
     for (size_t i = 0; i < analysis->growths; i++)
@@ -349,8 +349,7 @@ static void growth_without_load(struct analysis *analysis)
     if (analysis->steps.count >= GROWTH_LEAST || 2 * frees >= blocks)
         return;
     for (size_t i = 0; i < analysis->growths; i++)
-        if (blocks >= LOAD_MOST &&
-            analysis->sites.row[analysis->growth[i].row].leaked_blocks)
+        if (blocks >= LOAD_MOST && analysis->sites.row[analysis->growth[i].row].leaked_blocks)
             analysis->growth[kept++] = analysis->growth[i];
     analysis->growths = kept;
 }
@@ -360,8 +359,8 @@ static int growth_look(struct analysis *analysis)
 {
     bool by_step = analysis->steps.count >= GROWTH_LEAST;
     const struct growth_end end = {.time_ns = analysis->teardown.begin_ns
-                                               ? analysis->teardown.begin_ns
-                                               : analysis->duration_ns + 1,
+                                                  ? analysis->teardown.begin_ns
+                                                  : analysis->duration_ns + 1,
                                    .order = analysis->order,
                                    .steps = by_step ? analysis->steps.count : 0,
                                    .first_step = by_step ? analysis->steps.count / 4 : 0,

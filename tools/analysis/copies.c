@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See copies.h.
- */
 #include "tools/analysis/copies.h"
 
 #include <errno.h>

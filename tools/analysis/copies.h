@@ -6,7 +6,7 @@
  * A free is seen as such when the last block of its site is larger, came while it was live, and is
  * no older than a few allocations of the program. Each larger block replaces one.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_COPIES_H
 #define TOOLS_ANALYSIS_COPIES_H

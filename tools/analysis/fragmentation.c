@@ -116,11 +116,11 @@ static int rounding_find(const struct address_map *map, struct fragmentation_par
             uint64_t waste = block->allocated_bytes - block->requested_bytes +
                              segment_rounding(extent);
 
-            parts[k] = (struct fragmentation_part){
-                .key = block->site,
-                .pinned_bytes = waste,
-                .block_bytes = block->allocated_bytes + segment_rounding(extent),
-                .blocks = 1};
+            parts[k] = (struct fragmentation_part){.key = block->site,
+                                                   .pinned_bytes = waste,
+                                                   .block_bytes = block->allocated_bytes +
+                                                                  segment_rounding(extent),
+                                                   .blocks = 1};
             found->rounding_bytes += waste;
         }
     }

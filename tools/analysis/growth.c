@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRID           32
-#define LEAST_BLOCKS   4
-#define LEAST_FIT      0.9
-#define STILL_PART     0.05 /* of the whole rise: less is no rise */
-#define BYTES_PART     0.05 /* of the program's peak: growth of sizes below it is no finding */
+#define GRID         32
+#define LEAST_BLOCKS 4
+#define LEAST_FIT    0.9
+#define REST_PART    4    /* of the time since the first block */
+#define STILL_PART   0.05 /* of the whole rise: less is no rise */
+#define BYTES_PART   0.05 /* of the program's peak: growth of sizes below it is no finding */
 
 static void notes_halve(struct growth_track *track)
 {
@@ -128,8 +129,7 @@ static double value_of(const struct growth_note *note, bool bytes)
 /** What there was at a part of an axis, from 0 to 1. */
 static double value_at(const struct span *span, enum axis axis, double part, bool bytes)
 {
-    double at = (double)span->begin[axis] +
-                part * (double)(span->end[axis] - span->begin[axis]);
+    double at = (double)span->begin[axis] + part * (double)(span->end[axis] - span->begin[axis]);
     double value = 0;
 
     for (size_t i = 0; i < span->notes && (double)on_axis(&span->note[i], axis) <= at; i++)
@@ -176,6 +176,22 @@ static bool rises_to_the_end(const struct span *span, enum axis axis, bool bytes
     return last > first && middle - first >= least && last - late >= least;
 }
 
+/** Whether it came to rest, for longer than a pause of the machine. */
+static bool rests_at_the_end(const struct span *span, bool bytes)
+{
+    uint64_t whole_ns = span->end[AXIS_TIME] - span->begin[AXIS_TIME];
+    uint64_t risen_ns = span->begin[AXIS_TIME], rest_ns;
+    double most = 0;
+
+    for (size_t i = 0; i < span->notes; i++)
+        if (value_of(&span->note[i], bytes) > most) {
+            most = value_of(&span->note[i], bytes);
+            risen_ns = span->note[i].time_ns;
+        }
+    rest_ns = span->end[AXIS_TIME] - risen_ns;
+    return rest_ns > GROWTH_REST_NS && rest_ns > whole_ns / REST_PART;
+}
+
 /** Fills in the figures of one measure. False: it does not grow. */
 static bool measure_judge(const struct span *span, const struct growth_end *end, bool bytes,
                           struct growth_site *ret_site)
@@ -185,7 +201,8 @@ static bool measure_judge(const struct span *span, const struct growth_end *end,
     double by_time, fit, slope, other_slope, ignored, rise, run;
 
     if (span->end[axis] <= span->begin[axis] || span->end[AXIS_TIME] <= span->begin[AXIS_TIME] ||
-        !rises_to_the_end(span, axis == AXIS_STEP ? AXIS_STEP : AXIS_TIME, bytes))
+        !rises_to_the_end(span, axis, bytes) ||
+        (axis != AXIS_STEP && rests_at_the_end(span, bytes)))
         return false;
     notes_fit(span, axis, bytes, &slope, &fit);
     notes_fit(span, axis, !bytes, &other_slope, &ignored);

@@ -2,15 +2,15 @@
 /*
  * Sites that grow: what is kept again and again, and never given back.
  *
- * The live blocks of each site are noted while a trace is replayed, at most 32 times: when the notes
- * are full every other one goes, and from then on they are half as frequent. A site's level changes
- * by its own blocks alone, so between two notes it is what the first says.
+ * The live blocks of each site are noted while a trace is replayed, at most 32 times: when the
+ * notes are full every other one goes, and from then on they are half as frequent. A site's level
+ * changes by its own blocks alone, so between two notes it is what the first says.
  *
- * In the end each site is judged from its first allocation to the end of the run, before the program
- * gives everything back: over its steps where it has any, else over time and over allocations. It
- * grows when a line fits its blocks, or its bytes, on one of these axes, when it rose in the first
- * half of the time, and still rises in the last quarter. So a burst at the start is no growth, and
- * neither is a level that was reached.
+ * In the end each site is judged from its first allocation to the end of the run, before the
+ * program gives everything back: over its steps where it has any, else over time and over
+ * allocations. It grows when a line fits its blocks, or its bytes, on one of these axes, when it
+ * rose in the first half of the time, and still rises in the last quarter. So a burst at the start
+ * is no growth, and neither is a level that was reached.
  *
  * Threading: not thread-safe.
  */
@@ -24,6 +24,9 @@
 #define GROWTH_NOTES 32
 #define GROWTH_SITES 16384 /* the first ones; later ones are not looked at */
 #define GROWTH_LEAST 8     /* steps that a line over steps needs */
+
+/** A time without a call that says something: a busy machine makes shorter ones. */
+#define GROWTH_REST_NS UINT64_C(300000000)
 
 struct growth_note {
     uint64_t time_ns, order, step; /* order: allocations of the program until then */
@@ -45,19 +48,19 @@ struct growth_tracks {
 
 /** A site that grows: figures of the fitted line. */
 struct growth_site {
-    size_t row;             /* in the tallies */
-    uint64_t blocks, bytes; /* grown */
+    size_t row;                       /* in the tallies */
+    uint64_t blocks, bytes;           /* grown */
     double blocks_per_x, bytes_per_x; /* x: steps, else allocations of the program */
-    double fit;             /* r squared */
-    bool of_bytes;          /* the blocks do not grow in number but in size */
-    uint64_t duration_ns;   /* in which it grew */
+    double fit;                       /* r squared */
+    bool of_bytes;                    /* the blocks do not grow in number but in size */
+    uint64_t duration_ns;             /* in which it grew */
 };
 
 /** Where the judgement ends, and on which axis. */
 struct growth_end {
     uint64_t time_ns, order, steps;
-    uint64_t first_step;       /* notes before it are the program's start */
-    uint64_t peak_bytes;       /* of the program */
+    uint64_t first_step; /* notes before it are the program's start */
+    uint64_t peak_bytes; /* of the program */
 };
 
 /** Notes what a site has. Errors: -ENOMEM. */

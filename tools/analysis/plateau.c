@@ -70,27 +70,37 @@ static size_t run_end(const struct plateau_series *series, size_t begin, uint64_
     return end;
 }
 
-/** Where the level came to stay: nothing behind is higher throughout. */
-static size_t load_skip(const struct plateau_series *series, size_t begin, size_t end,
-                        uint64_t peak, uint64_t *ret_lowest)
+/** The lowest level of some cells. */
+static uint64_t lowest_of(const struct plateau_series *series, size_t begin, size_t end)
 {
     uint64_t lowest = UINT64_MAX;
-    size_t from = end;
 
-    for (size_t i = end; i-- > begin;) {
+    for (size_t i = begin; i < end; i++)
         if (series->cell[i].lowest_bytes < lowest)
             lowest = series->cell[i].lowest_bytes;
-        if (plateau_before(series, i).requested_bytes + peak / RISE_PART < lowest)
-            break;
-        from = i;
-        *ret_lowest = lowest;
+    return lowest;
+}
+
+/** Where the level came to stay: what is below all of its later half belongs to the load. */
+static size_t load_skip(const struct plateau_series *series, size_t begin, size_t end,
+                        uint64_t peak)
+{
+    size_t before = end;
+
+    while (begin < end && begin != before) {
+        uint64_t stays = lowest_of(series, begin + (end - begin) / 2, end);
+
+        before = begin;
+        while (begin < end &&
+               plateau_before(series, begin).requested_bytes + peak / RISE_PART < stays)
+            begin++;
     }
-    return from;
+    return begin;
 }
 
 bool plateau_find(const struct plateau_series *series, struct plateau *ret_plateau)
 {
-    uint64_t peak = 0, lowest = 0;
+    uint64_t peak = 0, lowest;
     size_t begin = 0, end = 0, load = 0;
 
     for (size_t i = 0; i < series->cells; i++)
@@ -104,10 +114,10 @@ bool plateau_find(const struct plateau_series *series, struct plateau *ret_plate
         begin = i;
         end = here;
     }
-    begin = load_skip(series, begin, end, peak, &lowest);
-    if ((end - begin) * LENGTH_PART < series->cells ||
-        (end - begin) * series->stride < CALLS_LEAST)
+    begin = load_skip(series, begin, end, peak);
+    if ((end - begin) * LENGTH_PART < series->cells || (end - begin) * series->stride < CALLS_LEAST)
         return false;
+    lowest = lowest_of(series, begin, end);
     while (load < begin && series->cell[load].highest_bytes < lowest)
         load++;
     load += load < begin; /* the cell in which it is reached */

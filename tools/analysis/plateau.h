@@ -10,7 +10,7 @@
  * is lower than all that follows belongs to the load. The load ends when the level first reaches
  * the lowest of the steady state; what is between is the warm-up.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_PLATEAU_H
 #define TOOLS_ANALYSIS_PLATEAU_H

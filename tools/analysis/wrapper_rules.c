@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See wrapper_rules.h. Allocations are summed up by their location and the call site of it, then
+ * Allocations are summed up by their location and the call site of it, then
  * each location's function is judged by the rows it has.
  */
 #include "tools/analysis/wrapper_rules.h"
@@ -21,10 +21,14 @@
 #define NAME_MOST 512
 #define CHAIN     12 /* callers that are told apart */
 
+/* Of FNV-1a; two paths that fall together are judged as one. */
+#define HASH_BASE   UINT64_C(0xcbf29ce484222325)
+#define HASH_FACTOR UINT64_C(0x100000001b3)
+
 /** Allocations of a function by one of its call paths. */
 struct use {
     const char *module, *function; /* of the location */
-    uint64_t path;                 /* site id of the location's frame: equal for equal callers */
+    uint64_t path;                 /* of its callers and the places of their calls, hashed */
     uint32_t caller[CHAIN];        /* numbers of functions, nearest first; 0: no more */
     uint64_t place;                /* where in the first the call is */
     uint64_t allocations, kept, temporaries, most_blocks;
@@ -52,6 +56,7 @@ static bool callers_fill(const struct trace_reader *reader, uint64_t site,
     struct frame frames[CHAIN];
     size_t count = frames_callers(reader, site, frames, CHAIN), kept = 0;
     uint32_t before = function_number(names, location);
+    uint64_t place;
 
     for (size_t i = 0; i < count; i++) {
         uint32_t number = function_number(names, &frames[i]);
@@ -60,17 +65,18 @@ static bool callers_fill(const struct trace_reader *reader, uint64_t site,
             return false;
         if (number == before)
             continue;
+        place = frames[i].line ? frames[i].line << 16 | frames[i].column : frames[i].site.offset;
+        use->path = ((use->path ^ number) * HASH_FACTOR ^ place) * HASH_FACTOR;
         if (!kept)
-            use->place = frames[i].line ? frames[i].line << 16 | frames[i].column
-                                        : frames[i].site.offset;
+            use->place = place;
         use->caller[kept++] = before = number;
     }
     return true;
 }
 
 /** 0: the location is of no function that could be judged. Errors: -ENOMEM. */
-static int use_of(const struct trace_reader *reader, const struct tally *stack,
-                  struct texts *names, struct use *ret_use)
+static int use_of(const struct trace_reader *reader, const struct tally *stack, struct texts *names,
+                  struct use *ret_use)
 {
     struct frame location;
 
@@ -79,7 +85,7 @@ static int use_of(const struct trace_reader *reader, const struct tally *stack,
         return 0;
     *ret_use = (struct use){.module = location.site.module,
                             .function = location.function,
-                            .path = location.id,
+                            .path = HASH_BASE,
                             .allocations = stack->allocations,
                             .kept = stack->leaked_blocks,
                             .temporaries = stack->temporaries,
@@ -173,8 +179,7 @@ static bool is_wrapper(const struct uses *uses, const struct use *use, size_t co
 
     for (size_t i = 0; i < count; i++) {
         called |= use[i].caller[0] != 0;
-        several_places |= use[i].place != use[0].place ||
-                          use[i].caller[0] != use[0].caller[0];
+        several_places |= use[i].place != use[0].place || use[i].caller[0] != use[0].caller[0];
         fate_add(&fates, &use[i]);
     }
     if (!called)

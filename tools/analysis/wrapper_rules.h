@@ -6,13 +6,13 @@
  *   - its name says so (an allocator, a constructor, operator new) and it has several call sites,
  *     or one that is in another function than main; or
  *   - its call paths are told apart by what becomes of their blocks: some keep them, others do not;
- *   - several functions call it, and some free at once, others later; or its name says that it makes
- *     something, and either holds.
+ *   - several functions call it, and some free at once, others later; or its name says that it
+ * makes something, and either holds.
  *
  * Names of libraries are none of this: they are passed in any case (frames.h). What was passed
  * uncovers callers that may be wrappers themselves, so the rules are applied until nothing changes.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_WRAPPER_RULES_H
 #define TOOLS_ANALYSIS_WRAPPER_RULES_H

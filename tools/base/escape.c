@@ -23,6 +23,8 @@ static const struct form {
     [ESCAPE_HTML] = {"\t", "\n", " ", {{"&<>\"'`", "&#%u;"}}, false},
     /* Entities where GitHub would still act on the bare character: mentions, references, rows. */
     [ESCAPE_MARKDOWN] = {" ", " ", " ", {{"&<>\"'|@#\\`", "&#%u;"}, {"*_[]~!$", "\\%c"}}, false},
+    /* Nothing acts in a code span; its end must not come from inside. */
+    [ESCAPE_MARKDOWN_CODE] = {" ", " ", " ", {{"`", "'"}}, false},
     [ESCAPE_JSON] =
         {"\\u0009", "\\u000a", "\\u000d", {{"\"\\", "\\%c"}, {"<>&", "\\u%04x"}}, false},
     [ESCAPE_CSV] = {"\t", "\n", "\r", {{"\"", "\"%c"}}, false},
@@ -95,27 +97,12 @@ static bool is_blank(uint32_t c)
     return c == ' ' || c == 0xa0 || c == 0x3000;
 }
 
-static bool is_word(char sign)
-{
-    return (sign >= '0' && sign <= '9') || (sign >= 'a' && sign <= 'z') ||
-           (sign >= 'A' && sign <= 'Z');
-}
-
 static void text_print(FILE *out, const struct form *form, const char *text)
 {
-    const bool is_markdown = form == &forms[ESCAPE_MARKDOWN];
     struct safe_text_line line = {0};
     uint32_t character;
-    char before = ' ';
 
     while (*text) {
-        /* Inside a word an underscore emphasises nothing, and names stay as one searches them. */
-        if (is_markdown && *text == '_' && is_word(before) && is_word(text[1])) {
-            before = *text++;
-            fputc('_', out);
-            continue;
-        }
-        before = *text;
         text += safe_text_next(text, &character);
         character_print(out, form, &line, character);
     }

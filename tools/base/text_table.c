@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libsmartcols aligns; what must give way is cut before, so that it says that it
- * was cut. Characters and their widths are known by the locale, so the work is done in one of UTF-8,
- * whatever that of the user.
+ * was cut. Characters and their widths are known by the locale, so the work is done in one of
+ * UTF-8, whatever that of the user.
  */
 #include "tools/base/text_table.h"
 
@@ -14,12 +14,13 @@
 #include <wchar.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/escape.h"
 
-#define COLUMNS_MOST  16
-#define CUT_LEAST     12 /* columns that a cut cell keeps */
-#define GAP           2  /* between columns */
-#define NOTE_INDENT   2
-#define ELLIPSIS      "\u2026"
+#define COLUMNS_MOST 16
+#define CUT_LEAST    12 /* columns that a cut cell keeps */
+#define GAP          2  /* between columns */
+#define NOTE_INDENT  2
+#define ELLIPSIS     "\u2026"
 
 struct row {
     char *cell[COLUMNS_MOST];
@@ -161,8 +162,13 @@ void text_wrap(FILE *out, const char *text, size_t columns, unsigned indent)
         safe_text_copy(copy, 3 * strlen(text) + 1, text);
     for (bool first = true; at && (*at || first); first = false) {
         size_t bytes = line_bytes(at, room);
+        char *line = strndup(at, bytes);
 
-        fprintf(out, "%*s%.*s\n", first ? 0 : (int)indent, "", (int)bytes, at);
+        /* Each line for itself: a command of a CI service must not begin one. */
+        fprintf(out, "%*s", first ? 0 : (int)indent, "");
+        escape_print(out, ESCAPE_LINE, line);
+        fputc('\n', out);
+        free(line);
         at += bytes + strspn(at + bytes, " ");
     }
     free(copy);
@@ -231,8 +237,8 @@ int text_table_add(struct text_table *table, const char *const *cells)
 int text_table_note(struct text_table *table, const char *text)
 {
     struct row *row = &table->row[table->rows - 1];
-    char *safe = safe_copy(text), *cut = safe ? text_table_cut(safe, table->width - NOTE_INDENT)
-                                              : NULL;
+    char *safe = safe_copy(text),
+         *cut = safe ? text_table_cut(safe, table->width - NOTE_INDENT) : NULL;
     char *whole = NULL;
     int r = cut ? asprintf(&whole, "%s%*s%s\n", row->note ? row->note : "", NOTE_INDENT, "", cut)
                 : -1;

@@ -267,7 +267,8 @@ static int wrappers_read(const struct reading *reading, json_t *from)
     json_t *functions;
     int r = 0;
 
-    json_object_foreach(from, module, functions) {
+    json_object_foreach(from, module, functions)
+    {
         for (size_t i = 0; i < json_array_size(functions) && r >= 0; i++) {
             const char *function = json_string_value(json_array_get(functions, i));
 

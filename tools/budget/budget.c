@@ -15,7 +15,14 @@
 
 #include "tools/base/infile.h"
 
-enum section { SECTION_NONE, SECTION_BUDGET, SECTION_SITE, SECTION_PHASE, SECTION_IGNORE, SECTION_WRAPPERS };
+enum section {
+    SECTION_NONE,
+    SECTION_BUDGET,
+    SECTION_SITE,
+    SECTION_PHASE,
+    SECTION_IGNORE,
+    SECTION_WRAPPERS
+};
 
 /** Keys of a [site] section and the figures they are budgets of. */
 static const struct {

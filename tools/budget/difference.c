@@ -81,12 +81,11 @@ static void change_add(struct difference *difference, const struct snapshot_site
     bool unknown = (!before && difference->base->sites_left_out) ||
                    (!after && difference->fresh->sites_left_out);
 
-    *change = (struct site_change){
-        .site = after ? after : before,
-        .base = before,
-        .fresh = after,
-        .in_base = before != NULL,
-        .in_new = after != NULL};
+    *change = (struct site_change){.site = after ? after : before,
+                                   .base = before,
+                                   .fresh = after,
+                                   .in_base = before != NULL,
+                                   .in_new = after != NULL};
     if (before)
         memcpy(change->before, before->figure, sizeof change->before);
     if (after)

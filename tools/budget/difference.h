@@ -18,7 +18,7 @@
 #include "tools/budget/snapshot.h"
 
 struct site_change {
-    const struct snapshot_site *site; /* for its name */
+    const struct snapshot_site *site;         /* for its name */
     const struct snapshot_site *base, *fresh; /* on each side; NULL: not there */
     uint64_t before[SNAPSHOT_FIGURE_COUNT], after[SNAPSHOT_FIGURE_COUNT];
     bool in_base, in_new;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sites that another build has under other names. The compiler inlines a function into its caller,
- * a wrapper is told apart in one run and not in the other, a library is renamed, a stripped file has
- * offsets alone: then a site is gone, another is new, and what one lost the other has.
+ * a wrapper is told apart in one run and not in the other, a library is renamed, a stripped file
+ * has offsets alone: then a site is gone, another is new, and what one lost the other has.
  *
  * A site of one side alone is joined with the nearest function of its call paths that the other
- * side has; offsets of one module are joined; what is left is joined as a whole. A group is judged
- * by its sums, at the overall peak and at the end, since own peaks do not add up.
+ * side has; offsets of one module are joined. A group is judged by its sums, at the overall peak
+ * and at the end, since own peaks do not add up.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,9 +22,9 @@
 struct match {
     struct difference *difference;
     struct texts texts;
-    size_t *group;         /* of each row: another row of its group, or itself */
-    uint32_t *name;        /* of each row: number of its function */
-    size_t *first, *next;  /* rows of a name, rows behind a row with its name */
+    size_t *group;        /* of each row: another row of its group, or itself */
+    uint32_t *name;       /* of each row: number of its function */
+    size_t *first, *next; /* rows of a name, rows behind a row with its name */
     size_t names_room;
 };
 
@@ -158,36 +158,25 @@ static void paths_match(struct match *match)
     }
 }
 
-/** Offsets of one module, and in the end all that is alone. */
-static void rest_match(struct match *match)
+/** Offsets of one module: a rebuild moves them all. */
+static void offsets_match(struct match *match)
 {
     const struct site_change *site = match->difference->site;
-    size_t rows = match->difference->sites, rest = NO_ROW;
 
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < match->difference->sites; i++)
         for (size_t k = 0; k < i && site[i].site->function[0] == '+' && is_alone(&site[i]); k++)
             if (site[k].site->function[0] == '+' && is_alone(&site[k]) &&
                 !strcmp(site[i].site->module, site[k].site->module)) {
                 join(match, i, k);
                 break;
             }
-    for (size_t i = 0; i < rows; i++) {
-        bool single = is_alone(&site[i]) && group_of(match, i) == i;
-
-        for (size_t k = 0; k < rows && single; k++)
-            single = k == i || group_of(match, k) != i;
-        if (!single)
-            continue;
-        if (rest != NO_ROW)
-            join(match, i, rest);
-        rest = rest == NO_ROW ? i : rest;
-    }
 }
 
 /** Sums of a group, and what becomes of its rows. */
 struct group_sum {
     uint64_t at_peak[2], leaked[2];
-    bool base, fresh; /* it has a row of the one alone, of the other alone */
+    bool base; /* it has a row of the base alone */
+    size_t rows;
 };
 
 static void group_judge(struct match *match, const struct group_sum *sum, size_t group)
@@ -202,10 +191,9 @@ static void group_judge(struct match *match, const struct group_sum *sum, size_t
         if (group_of(match, i) != group)
             continue;
         site->regrouped = sum->base && is_alone(site);
-        site->grew = (more && site->after[SNAPSHOT_at_peak_bytes] >
-                                  site->before[SNAPSHOT_at_peak_bytes]) ||
-                     (leaks &&
-                      site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]);
+        site->grew =
+            (more && site->after[SNAPSHOT_at_peak_bytes] > site->before[SNAPSHOT_at_peak_bytes]) ||
+            (leaks && site->after[SNAPSHOT_leaked_bytes] > site->before[SNAPSHOT_leaked_bytes]);
     }
 }
 
@@ -225,11 +213,11 @@ static int groups_judge(struct match *match)
         mine->leaked[0] += site->before[SNAPSHOT_leaked_bytes];
         mine->leaked[1] += site->after[SNAPSHOT_leaked_bytes];
         mine->base |= site->in_base && !site->in_new;
-        mine->fresh |= site->in_new && !site->in_base;
+        mine->rows++;
     }
     /* Without a site that is gone there is nothing that a new one could have been before. */
     for (size_t i = 0; i < difference->sites; i++)
-        if (group_of(match, i) == i && sum[i].base)
+        if (group_of(match, i) == i && sum[i].base && sum[i].rows > 1)
             group_judge(match, &sum[i], i);
     free(sum);
     return 0;
@@ -243,7 +231,7 @@ int difference_match(struct difference *difference)
     if (r == 0) {
         modules_match(&match);
         paths_match(&match);
-        rest_match(&match);
+        offsets_match(&match);
         r = groups_judge(&match);
     }
     match_done(&match);

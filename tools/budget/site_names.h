@@ -7,8 +7,8 @@
  * Sites of one function are one site here. Without a name of the function its place is the offset
  * in the module's file, which holds until the module is rebuilt. The function is that of the
  * location (frames.h), behind wrappers, also where the compiler inlined it; of Python the module is
- * the source's file name. Lines change with every edit above them, so they are shown but are no part
- * of the name.
+ * the source's file name. Lines change with every edit above them, so they are shown but are no
+ * part of the name.
  *
  * Threading: immutable after creation.
  */

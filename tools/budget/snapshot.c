@@ -46,16 +46,17 @@ int snapshot_site_compare(const void *a, const void *b)
 
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
 {
-    int length = (int)site_function_length(site->function);
+    char function[512];
 
+    function_name_copy(site->function, function, sizeof function);
     if (!site->file)
-        snprintf(ret_text, text_bytes, "%.*s (%s)", length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s (%s)", function, site->module);
     else if (!strcmp(site->file, site->module)) /* Python */
         snprintf(ret_text, text_bytes, "%s:%llu %s", site->file, (unsigned long long)site->line,
                  site->function);
     else
-        snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
-                 (unsigned long long)site->line, length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", site->file,
+                 (unsigned long long)site->line, function, site->module);
     safe_text_end(ret_text, text_bytes);
 }
 
@@ -225,8 +226,9 @@ static int line_copy(struct texts *texts, struct snapshot_site *site, struct sit
     if (!line.file || !line.line)
         return 0;
     site->file = texts_keep(texts, frame_file_name(line.file));
+    site->path = texts_keep(texts, line.file);
     site->line = line.line;
-    return site->file ? 0 : -ENOMEM;
+    return site->file && site->path ? 0 : -ENOMEM;
 }
 
 /** Where in the fragmentation a site is found: its row, and its first stack. */
@@ -332,6 +334,8 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
+        site->failures = row->failures;
+        site->invalid_frees = row->invalid_frees;
         pinned_set(site, analysis, names, &pinned, row->key);
         r = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
@@ -454,7 +458,9 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
     memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
     *ret_fitted = false;
     for (size_t i = 0; i < analysis->phases; i++) {
-        if (fnmatch(glob, analysis->phase[i].name, 0) != 0)
+        /* What was detected is a guess, and none to fail a build by. */
+        if (analysis->phase[i].source == ANALYSIS_PHASE_DETECTED ||
+            fnmatch(glob, analysis->phase[i].name, 0) != 0)
             continue;
         *ret_fitted = true;
         phase_measure(&analysis->phase[i], ret_values);

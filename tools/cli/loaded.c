@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See loaded.h.
- */
 #include "tools/cli/loaded.h"
 
 #include <errno.h>

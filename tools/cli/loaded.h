@@ -3,7 +3,7 @@
  * Traces opened for a report, and their figures by location. What is learnt of wrappers is learnt
  * from all of them before the first is analysed, so that a function counts alike in each.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_CLI_LOADED_H
 #define TOOLS_CLI_LOADED_H

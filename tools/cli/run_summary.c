@@ -17,7 +17,7 @@
 
 #define FINDINGS_SHOWN 3
 #define OTHERS_SHOWN   16
-#define TRACES_NAMED   4   /* in the next command; of more, the first alone */
+#define TRACES_NAMED   4 /* in the next command; of more, the first alone */
 #define COMMAND_SHOWN  60
 
 static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

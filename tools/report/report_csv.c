@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sites as a table of RFC 4180: a line of names, then one line per site with its main call path,
- * all traces in one table. Lines end as the RFC says; figures are plain integers.
+ * The sites as a table of RFC 4180: a line of names, then one line per site with its main call
+ * path, all traces in one table. Lines end as the RFC says; figures are plain integers.
  */
 #include "tools/report/report_formats.h"
 
@@ -17,7 +17,7 @@ static void header_print(FILE *out)
     fputs("trace,pid,module,build_id,offset,function,file,line", out);
     for (const struct report_figure *figure = report_tally_figures; figure->name; figure++)
         fprintf(out, ",%s", figure->name);
-    fputs(",key,caller,caller_at_peak_bytes,caller_leaked_bytes,callers,through\r\n", out);
+    fputs(",key,caller,caller_at_peak_bytes,caller_leaked_bytes,caller_paths,through\r\n", out);
 }
 
 static void cell_print(FILE *out, const char *text)

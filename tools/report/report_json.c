@@ -464,7 +464,8 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     struct callers callers = {0};
     struct stacks stacks;
 
-    if (!left_out || callers_create(analysis, &callers) < 0 || stacks_create(analysis, style, &stacks) < 0) {
+    if (!left_out || callers_create(analysis, &callers) < 0 ||
+        stacks_create(analysis, style, &stacks) < 0) {
         callers_done(&callers);
         json_decref(left_out);
         return -ENOMEM;

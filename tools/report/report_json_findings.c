@@ -31,11 +31,12 @@ static json_t *path_json(const struct callers *callers, const struct caller *cal
     struct frame frames[CALLERS_DEPTH];
     json_t *object = json_object();
 
-    json_object_set_new(object, "path",
-                        frames_json(frames,
-                                    frames_callers(reader, sum->key, frames, CALLERS_DEPTH)));
-    json_object_set_new(object, "through",
-                        frames_json(frames, frames_passed(reader, sum->key, frames, CALLERS_DEPTH)));
+    json_object_set_new(
+        object, "path",
+        frames_json(frames, frames_callers(reader, sum->key, frames, CALLERS_DEPTH)));
+    json_object_set_new(
+        object, "through",
+        frames_json(frames, frames_passed(reader, sum->key, frames, CALLERS_DEPTH)));
     report_json_set(object, "allocations", sum->allocations);
     report_json_set(object, "at_peak_bytes", sum->live_bytes.at_peak);
     report_json_set(object, "leaked_blocks", sum->leaked_blocks);

@@ -3,7 +3,7 @@
  * Pieces of the JSON report. Objects are new references; out of memory gives NULL, which jansson
  * passes on.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_REPORT_JSON_PARTS_H
 #define TOOLS_REPORT_REPORT_JSON_PARTS_H

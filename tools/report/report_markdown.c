@@ -20,7 +20,7 @@
 #define NOTE_BYTES  256
 #define DEFAULT_TOP 20
 #define SIZE_ROWS   8
-#define PATHS       3 /* under a site */
+#define PATHS       3  /* under a site */
 #define TROUBLES    20 /* of each kind */
 
 struct page {
@@ -106,9 +106,9 @@ static void findings_print(const struct page *page)
 
         fprintf(page->out, "%zu. **", i + 1);
         text_print(page, finding->text);
-        fputs("** ", page->out);
-        text_print(page, finding->where);
-        fputs(*finding->where ? ". " : "", page->out);
+        fputs(*finding->where ? "** `" : "** ", page->out);
+        escape_print(page->out, ESCAPE_MARKDOWN_CODE, finding->where);
+        fputs(*finding->where ? "` " : "", page->out);
         text_print(page, finding->action);
         fputc('\n', page->out);
     }
@@ -156,9 +156,9 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
         text_print(page, name);
         if (by == REPORT_BY_SITE)
             paths_print(page, row->key);
-        fprintf(page->out, " | %s | %s | %s | %s | %s |\n", unit_bytes(row->live_bytes.at_peak).text,
-                unit_bytes(row->live_bytes.peak).text, unit_count(row->allocations).text,
-                unit_percent(row->hits, row->allocations).text,
+        fprintf(page->out, " | %s | %s | %s | %s | %s |\n",
+                unit_bytes(row->live_bytes.at_peak).text, unit_bytes(row->live_bytes.peak).text,
+                unit_count(row->allocations).text, unit_percent(row->hits, row->allocations).text,
                 unit_bytes(row->leaked_bytes).text);
     }
     if (rows.count > top)

@@ -114,7 +114,7 @@ static void peak_print(const struct report_page *page)
             unit_bytes(analysis->allocated.at_peak).text,
             unit_bytes(analysis->driver.at_peak).text);
     report_text_line(page, "Fragmentation");
-    fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
+    fprintf(page->out, "%.1f %% of driver memory idle at the peak, %.1f %% lost inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
     report_text_fragmentation(page);
     report_text_defragmentation(page);
@@ -181,7 +181,7 @@ static void leaks_print(const struct report_page *page)
     const struct tally *total = &analysis->total;
     const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
 
-    report_text_line(page, "Leaks");
+    report_text_line(page, analysis_was_killed(analysis) ? "Live at end" : "Leaks");
     if (total->leaked_blocks)
         fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,

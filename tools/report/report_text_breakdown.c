@@ -14,7 +14,7 @@
 #include "tools/base/units.h"
 #include "tools/report/base/findings.h"
 
-#define PATHS       3  /* under a site */
+#define PATHS       3 /* under a site */
 #define FIGURES     5
 #define NARROW      96 /* columns; below, a figure is left out */
 #define VERY_NARROW 72
@@ -129,8 +129,8 @@ static struct text_table *table_create(const struct report_page *page, const cha
 int report_text_breakdown(const struct report_page *page, enum report_by by, size_t top)
 {
     static const char *const titles[REPORT_BYS] = {
-        [REPORT_BY_SITE] = "SITE",     [REPORT_BY_LIBRARY] = "LIBRARY", [REPORT_BY_SIZE] = "SIZE",
-        [REPORT_BY_API] = "API",       [REPORT_BY_STACK] = "STACK",     [REPORT_BY_CALLER] = "CALLER",
+        [REPORT_BY_SITE] = "SITE", [REPORT_BY_LIBRARY] = "LIBRARY", [REPORT_BY_SIZE] = "SIZE",
+        [REPORT_BY_API] = "API",   [REPORT_BY_STACK] = "STACK",     [REPORT_BY_CALLER] = "CALLER",
     };
     struct report_rows rows;
     struct text_table *table;

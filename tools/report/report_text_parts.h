@@ -2,7 +2,7 @@
 /*
  * Sections of the text report.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_REPORT_TEXT_PARTS_H
 #define TOOLS_REPORT_REPORT_TEXT_PARTS_H

@@ -207,6 +207,5 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
     }
     free(scopes);
     if (!given && file) /* a line table alone */
-        give(state, NULL, file, (uint64_t)line,
-             (uint64_t)column);
+        give(state, NULL, file, (uint64_t)line, (uint64_t)column);
 }

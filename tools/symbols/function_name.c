@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See function_name.h. Templates may hold spaces and parentheses, operators may hold all of these,
+ * Templates may hold spaces and parentheses, operators may hold all of these,
  * and functions inside of functions are named behind the parameters of the outer one.
  */
 #include "tools/symbols/function_name.h"
@@ -49,6 +49,8 @@ static const char *operator_end(const char *text)
     text += sizeof operator_word - 1;
     if (begins(text, "()"))
         return text + 2;
+    while (*text && strchr("<>=!+-*/%^&|~,[]", *text))
+        text++;
     while (*text && *text != '(' && !(*text == '<' && is_name_sign(text[-1])))
         text++;
     return text;
@@ -91,7 +93,8 @@ struct name_part function_name_qualified(const char *name)
 /** Without what compilers append to a symbol that is not demangled: "decode.constprop.0". */
 static size_t suffix_length(struct name_part part)
 {
-    static const char *const suffixes[] = {".constprop.", ".isra.", ".part.", ".cold", ".lto_priv."};
+    static const char *const suffixes[] = {".constprop.", ".isra.", ".part.", ".cold",
+                                           ".lto_priv."};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         const char *found = memmem(part.text, part.length, suffixes[i], strlen(suffixes[i]));
@@ -142,6 +145,7 @@ static void components(struct name_part part, struct name_part *ret_last,
         } else if (*at == '.') { /* of Python */
             *ret_before = (struct name_part){begin, (size_t)(at - begin)};
             begin = ++at;
+            stop = NULL;
         } else {
             at++;
         }
@@ -164,9 +168,9 @@ static bool part_has(struct name_part part, const char *word)
 
 static bool is_of_library(struct name_part name)
 {
-    static const char *const spaces[] = {"std::",    "__gnu_cxx::", "thrust::", "cub::",
-                                         "cuda::std::", "cuda::mr::", "rmm::",    "c10::",
-                                         "at::",     "__cxxabiv1::"};
+    static const char *const spaces[] = {
+        "std::",      "__gnu_cxx::", "thrust::", "cub::", "cuda::std::",
+        "cuda::mr::", "rmm::",       "c10::",    "at::",  "__cxxabiv1::"};
 
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++)
         if (name.length > strlen(spaces[i]) && begins(name.text, spaces[i]))
@@ -183,10 +187,10 @@ static bool is_constructor(struct name_part last, struct name_part before)
 
 enum function_role function_role_of(const char *name)
 {
-    static const char *const makers[] = {"make",   "create", "new",     "get",  "acquire", "resize",
-                                         "reserve", "ensure", "obtain", "fetch", "checkout", "init",
-                                         "buffer", "reset",  "request", "take", "empty", "zeros", "ones", "full",
-                                         "clone", "grab"};
+    static const char *const makers[] = {
+        "make",   "create", "new",      "get",  "acquire", "resize", "reserve", "ensure",
+        "obtain", "fetch",  "checkout", "init", "buffer",  "reset",  "request", "take",
+        "empty",  "zeros",  "ones",     "full", "clone",   "grab"};
     struct name_part whole = function_name_qualified(name), last, before;
 
     components(whole, &last, &before);

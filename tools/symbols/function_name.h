@@ -29,8 +29,8 @@ void function_name_copy(const char *name, char *ret_text, size_t text_bytes);
 
 /** How a name says that its function hands out memory that others want. */
 enum function_role {
-    FUNCTION_PLAIN,  /* it does not */
-    FUNCTION_MAKES,  /* make_, create, get, resize …: perhaps */
+    FUNCTION_PLAIN,     /* it does not */
+    FUNCTION_MAKES,     /* make_, create, get, resize …: perhaps */
     FUNCTION_ALLOCATES, /* an allocator, a constructor, operator new */
     FUNCTION_OF_LIBRARY /* of the C++ library or a framework that is compiled into the program */
 };

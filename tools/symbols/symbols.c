@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <search.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct known {
 /** What is found of an address, before it is known how much it is. */
 struct finding {
     struct symbol symbol;
+    bool linked; /* the last frame has its linker's name */
     struct symbol_frame frame[FRAMES_MOST];
 };
 
@@ -66,6 +68,7 @@ static void frame_add(void *state, const char *function, const char *file, uint6
 
     if (finding->symbol.frames == FRAMES_MOST)
         return;
+    finding->linked = function && !strncmp(function, "_Z", 2);
     frame->function = function ? name_plain(function) : NULL;
     frame->file = file ? texts_keep(&names, file) : NULL;
     frame->line = file ? line : 0;
@@ -83,9 +86,11 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
     if (!finding->symbol.frames && name)
         frame_add(finding, name, NULL, 0, 0);
-    /* Where debug information has no name the symbol table may: of the frame that is no inlined
-     * one, which is the last. */
-    if (finding->symbol.frames && name && !finding->frame[finding->symbol.frames - 1].function)
+    /* Where debug information has no name, or one without parameters, the symbol table may: of the
+     * frame that is no inlined one, which is the last. */
+    if (finding->symbol.frames && name &&
+        (!finding->frame[finding->symbol.frames - 1].function ||
+         (!finding->linked && !strncmp(name, "_Z", 2))))
         finding->frame[finding->symbol.frames - 1].function = name_plain(name);
 }
 

@@ -7,7 +7,7 @@
  * /usr/lib/debug and by the name the file gives (.gnu_debuglink), and verified the same way. Paths
  * come from the trace, so only regular files are opened. What was found stays until symbols_done.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_SYMBOLS_SYMBOLS_H
 #define TOOLS_SYMBOLS_SYMBOLS_H

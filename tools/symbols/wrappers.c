@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See wrappers.h.
- */
 #include "tools/symbols/wrappers.h"
 
 #include <errno.h>
@@ -85,8 +82,8 @@ static bool fits_glob(const char *module, const char *function, const char *name
 {
     for (size_t i = 0; i < set.globs; i++)
         if (fnmatch(set.glob[i], module, 0) == 0 ||
-            (function && (fnmatch(set.glob[i], name, 0) == 0 ||
-                          fnmatch(set.glob[i], function, 0) == 0)))
+            (function &&
+             (fnmatch(set.glob[i], name, 0) == 0 || fnmatch(set.glob[i], function, 0) == 0)))
             return true;
     return false;
 }

@@ -7,7 +7,7 @@
  * them. It comes from names here, from what the traces show (tools/analysis/wrapper_rules.h) and
  * from the globs of the user.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_SYMBOLS_WRAPPERS_H
 #define TOOLS_SYMBOLS_WRAPPERS_H

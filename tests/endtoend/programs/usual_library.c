@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See usual.h.
- */
 #include "usual.h"
 
 #include <cuda_runtime_api.h>

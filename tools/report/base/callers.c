@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See callers.h.
- */
 #include "tools/report/base/callers.h"
 
 #include <errno.h>
@@ -63,8 +60,9 @@ int callers_create(const struct analysis *analysis, struct callers *ret_callers)
         struct frame location = {0};
 
         frames_location(analysis->reader, stack->key, &location);
-        callers.row[i] = (struct caller){
-            .site = analysis_site_of_stack(analysis, stack->key), .place = location.id, .sum = *stack};
+        callers.row[i] = (struct caller){.site = analysis_site_of_stack(analysis, stack->key),
+                                         .place = location.id,
+                                         .sum = *stack};
     }
     qsort(callers.row, analysis->stacks.rows, sizeof *callers.row, compare_places);
     for (size_t i = 0; i < analysis->stacks.rows; i++) {

@@ -38,11 +38,13 @@ void callers_done(struct callers *callers);
 /** The paths of a site, most first; their number. */
 size_t callers_of(const struct callers *callers, uint64_t site, const struct caller **ret_first);
 
-/** "Engine::serve (engine.cc:41) < main (engine.cc:57)"; empty where nobody of the program calls. */
+/** "Engine::serve (engine.cc:41) < main (engine.cc:57)"; empty where nobody of the program calls.
+ */
 void caller_text(const struct callers *callers, const struct caller *caller, char *ret_text,
                  size_t text_bytes);
 
-/** The wrappers between a site and CUDA, nearest first: "make_buffer, DeviceBuffer::DeviceBuffer". */
+/** The wrappers between a site and CUDA, nearest first: "make_buffer, DeviceBuffer::DeviceBuffer".
+ */
 void caller_passed_text(const struct callers *callers, const struct caller *caller, char *ret_text,
                         size_t text_bytes);
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See findings.h.
- */
 #include "tools/report/base/findings.h"
 
 #include <stdarg.h>
@@ -13,16 +10,16 @@
 #include "tools/report/base/report.h"
 #include "tools/symbols/function_name.h"
 
-#define COPIES_LEAST      3
-#define PEAK_LEFT_PERCENT 85  /* of the peak is used later at most, for it to be short */
-#define NEAR_PERCENT      90  /* of the peak counts as the peak */
-#define REST_PART         5   /* of the run must follow a short peak, or */
-#define REST_ALLOCATIONS  4   /* so many allocations */
-#define ROUNDING_PERCENT  10  /* of allocated memory */
-#define ROUNDING_LEAST    (1 << 20)
-#define REPEATED_LEAST    64  /* allocations of one site */
+#define COPIES_LEAST       3
+#define PEAK_LEFT_PERCENT  85 /* of the peak is used later at most, for it to be short */
+#define NEAR_PERCENT       90 /* of the peak counts as the peak */
+#define REST_PART          5  /* of the run must follow a short peak, or */
+#define REST_ALLOCATIONS   4  /* so many allocations */
+#define ROUNDING_PERCENT   10 /* of allocated memory */
+#define ROUNDING_LEAST     (1 << 20)
+#define REPEATED_LEAST     64  /* allocations of one site */
 #define REPEATED_FUNCTIONS 256 /* that are told apart */
-#define REPEATED_TURNS    16  /* of the blocks it has at a time */
+#define REPEATED_TURNS     16  /* of the blocks it has at a time */
 
 const char *const finding_kind_name[FINDING_KINDS] = {
 #define FINDING(NAME, name, class) name,
@@ -95,7 +92,9 @@ static void where_set(const struct search *search, struct finding *finding)
         return;
     report_site_name(search->analysis, finding->site, name, sizeof name);
     count = callers_of(search->callers, finding->site, &paths);
-    used = (size_t)snprintf(finding->where, sizeof finding->where, "%s", name);
+    used = (size_t)snprintf(finding->where, sizeof finding->where, "%s%s%s",
+                            finding->bytes ? unit_bytes(finding->bytes).text : "",
+                            finding->bytes ? " at " : "", name);
     if (!count)
         return;
     caller_text(search->callers, &paths[0], path, sizeof path);
@@ -105,8 +104,7 @@ static void where_set(const struct search *search, struct finding *finding)
                                  path);
     if (count > 1 && used < sizeof finding->where)
         used += (size_t)snprintf(finding->where + used, sizeof finding->where - used,
-                                 " and %zu more %s", count - 1,
-                                 count == 2 ? "path" : "paths");
+                                 " and %zu more %s", count - 1, count == 2 ? "path" : "paths");
     if (*passed && used < sizeof finding->where)
         snprintf(finding->where + used, sizeof finding->where - used, "; through %s", passed);
     safe_text_end(finding->where, sizeof finding->where);
@@ -175,8 +173,7 @@ static void out_of_memory_find(const struct search *search)
         if (!postmortem->is_refused)
             continue;
         site_text(search, postmortem->site, name, sizeof name);
-        sentence(&finding,
-                 "%s was refused %s with %s in use by the program: %s: %s.", name,
+        sentence(&finding, "%s was refused %s with %s in use by the program: %s: %s.", name,
                  unit_bytes(postmortem->request_bytes).text,
                  unit_bytes(postmortem->levels.requested_bytes).text,
                  verdict_name(postmortem->verdict), verdict_sentence(postmortem->verdict));
@@ -243,22 +240,21 @@ static void growth_find_all(const struct search *search)
         site_text(search, row->key, name, sizeof name);
         rate_text(analysis, growth, rate, sizeof rate);
         if (leaks)
-            sentence(&finding,
-                     "%s leaks: %s in %s were never freed, %s, until the end of the run.", name,
-                     unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
+            sentence(&finding, "%s leaks: %s in %s were never freed, %s, until the end of the run.",
+                     name, unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
                      rate);
         else if (growth->of_bytes)
             sentence(&finding,
                      "%s grows: its blocks get larger, by %s in all, until the end of the run.",
                      name, unit_bytes(growth->bytes).text);
         else
-            sentence(&finding,
-                     "%s grows: it keeps %s (%s) more and more, %s%s.", name,
+            sentence(&finding, "%s grows: it keeps %s (%s) more and more, %s%s.", name,
                      unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
-                     row->leaked_blocks ? "; they were live at the end" : ", until it is freed in the end");
+                     row->leaked_blocks ? "; they were live at the end"
+                                        : ", until it is freed in the end");
         advise(&finding, "%s",
-                 leaks ? "Free what it keeps, or bound how much it keeps."
-                       : "Bound how much it keeps: a longer run takes more.");
+               leaks ? "Free what it keeps, or bound how much it keeps."
+                     : "Bound how much it keeps: a longer run takes more.");
         add(search, &finding);
     }
 }
@@ -287,13 +283,13 @@ static void copying_find(const struct search *search)
         if (at_peak)
             snprintf(held, sizeof held, "; at the peak the old copy is %s of %s",
                      unit_bytes(at_peak).text, unit_bytes(analysis->requested.peak).text);
-        sentence(&finding,
-                 "%s grows by copying: %s %s the old and the new buffer were there at once, the old "
-                 "one with up to %s%s.",
-                 name, unit_count(copies->copies).text, copies->copies == 1 ? "time" : "times",
-                 unit_bytes(copies->old_bytes).text, held);
-        advise(&finding,
-                 "Reserve the final size once, or grow in pieces that need no copy.");
+        sentence(
+            &finding,
+            "%s grows by copying: %s %s the old and the new buffer were there at once, the old "
+            "one with up to %s%s.",
+            name, unit_count(copies->copies).text, copies->copies == 1 ? "time" : "times",
+            unit_bytes(copies->old_bytes).text, held);
+        advise(&finding, "Reserve the final size once, or grow in pieces that need no copy.");
         add(search, &finding);
     }
 }
@@ -411,8 +407,7 @@ static void peak_find(const struct search *search)
     } else {
         sentence(&finding, ".");
     }
-    advise(&finding,
-             "Free the old before the new is allocated, or convert in smaller pieces.");
+    advise(&finding, "Free the old before the new is allocated, or convert in smaller pieces.");
     add(search, &finding);
 }
 
@@ -460,23 +455,26 @@ static void rounding_find(const struct search *search)
     const struct fragmentation *fragmentation = &analysis->fragmentation;
     const struct fragmentation_part *part = fragmentation->rounding;
     uint64_t waste = fragmentation->rounding_bytes;
+    uint64_t taken = analysis->driver.at_peak > analysis->allocated.at_peak
+                         ? analysis->driver.at_peak
+                         : analysis->allocated.at_peak;
     struct finding finding = {.kind = FINDING_ROUNDING, .bytes = waste};
     char name[256];
 
     if (!fragmentation->roundings || waste < ROUNDING_LEAST ||
-        waste < percent_of(analysis->driver.at_peak, ROUNDING_PERCENT))
+        waste < percent_of(taken, ROUNDING_PERCENT))
         return;
     finding.site = part->key;
     site_text(search, part->key, name, sizeof name);
-    sentence(&finding,
-             "Rounding wastes %s (%s of driver memory) at the peak, %s of it for %s of %s: they ask "
-             "for %s each and take %s.",
-             unit_bytes(waste).text, unit_percent(waste, analysis->driver.at_peak).text,
-             unit_bytes(part->pinned_bytes).text, unit_blocks(part->blocks).text, name,
-             unit_bytes((part->block_bytes - part->pinned_bytes) / part->blocks).text,
-             unit_bytes(part->block_bytes / part->blocks).text);
-    advise(&finding,
-             "Put several into one allocation, or ask for sizes that fit.");
+    sentence(
+        &finding,
+        "Rounding wastes %s (%s of driver memory) at the peak, %s of it for %s of %s: they ask "
+        "for %s each and take %s.",
+        unit_bytes(waste).text, unit_percent(waste, taken).text,
+        unit_bytes(part->pinned_bytes).text, unit_blocks(part->blocks).text, name,
+        unit_bytes((part->block_bytes - part->pinned_bytes) / part->blocks).text,
+        unit_bytes(part->block_bytes / part->blocks).text);
+    advise(&finding, "Put several into one allocation, or ask for sizes that fit.");
     add(search, &finding);
 }
 
@@ -586,11 +584,9 @@ static void not_freed_find(const struct search *search)
     site_text(search, most->key, name, sizeof name);
     if (sites > 1)
         snprintf(others, sizeof others, ", most of it of %zu sites", sites);
-    sentence(&finding,
-             "%s in %s was not freed before the end%s by %s; it did not grow steadily.",
+    sentence(&finding, "%s in %s was not freed before the end%s by %s; it did not grow steadily.",
              unit_bytes(bytes).text, unit_blocks(blocks).text, others, name);
-    advise(&finding,
-             "Harmless at exit; a leak where the code runs again in one process.");
+    advise(&finding, "Harmless at exit; a leak where the code runs again in one process.");
     add(search, &finding);
 }
 

@@ -49,9 +49,9 @@ extern const char *const finding_kind_name[FINDING_KINDS];
 
 struct finding {
     enum finding_kind kind;
-    uint64_t site;  /* 0: of none */
-    uint64_t bytes; /* what it is about */
-    char text[512]; /* a sentence */
+    uint64_t site;   /* 0: of none */
+    uint64_t bytes;  /* what it is about */
+    char text[512];  /* a sentence */
     char where[768]; /* the site and its main call path; empty: none */
     char action[160];
 };

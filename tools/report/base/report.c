@@ -11,8 +11,8 @@
 #include "tools/base/units.h"
 
 const char *const report_by_name[REPORT_BY_NAMES] = {
-    [REPORT_BY_SITE] = "site", [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
-    [REPORT_BY_API] = "api",   [REPORT_BY_STACK] = "stack",     [REPORT_BY_CALLER] = "caller",
+    [REPORT_BY_SITE] = "site",   [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
+    [REPORT_BY_API] = "api",     [REPORT_BY_STACK] = "stack",     [REPORT_BY_CALLER] = "caller",
     [REPORT_BY_PHASE] = "phase",
 };
 

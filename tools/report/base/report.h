@@ -2,7 +2,7 @@
 /*
  * Shared by all formats of the report: its input, its style, names of rows and their order.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_BASE_REPORT_H
 #define TOOLS_REPORT_BASE_REPORT_H

@@ -3,7 +3,7 @@
  * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
  * words, and tables or pictures that need no script.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_ARTICLE_H
 #define TOOLS_REPORT_HTML_HTML_ARTICLE_H
