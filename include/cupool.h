@@ -49,6 +49,12 @@ __attribute__((weak, visibility("default"))) void cupool_step(unsigned long long
 /** A moment of interest. */
 __attribute__((weak, visibility("default"))) void cupool_mark(const char *name);
 
+/**
+ * Compares every redzone, and freed memory that holds poison, with what was put there (option
+ * `guard`, docs/guards.md). Waits for all device work first. Returns how many memory errors have
+ * been found in this process so far; -1 without cupool, or without guards.
+ */
+__attribute__((weak, visibility("default"))) int cupool_check(void);
 /** There is no pool to ask. */
 #define CUPOOL_NO_POOL (-19)
 
@@ -114,6 +120,7 @@ __attribute__((weak, visibility("default"))) int cupool_memory_stats(
 #define cupool_phase_end(name)   (cupool_phase_end ? cupool_phase_end(name) : (void)0)
 #define cupool_step(number)      (cupool_step ? cupool_step(number) : (void)0)
 #define cupool_mark(name)        (cupool_mark ? cupool_mark(name) : (void)0)
+#define cupool_check()           (cupool_check ? cupool_check() : -1)
 #define cupool_trim(keep_bytes)  (cupool_trim ? cupool_trim(keep_bytes) : CUPOOL_NO_POOL)
 #define cupool_defragment()      (cupool_defragment ? cupool_defragment() : CUPOOL_NO_POOL)
 #define cupool_memory_stats(ret_stats)                                                             \

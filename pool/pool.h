@@ -37,6 +37,7 @@ enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 
 #define POOL_POISON_BYTE   0xA5
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
+#define POOL_CLASSES_MAX   32u
 
 /** Origin of device memory. */
 enum pool_backing {
@@ -57,6 +58,8 @@ enum pool_event_kind {
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
     POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes */
     POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch waited for */
+    POOL_EVENT_QUERY,            /* bytes: 1 the fence asked about has been passed, 0 it has not */
+    POOL_EVENT_ROOM,             /* bytes: what the driver can still give, by its account */
     POOL_EVENT_TRIM,             /* bytes: returned to the driver */
     POOL_EVENT_FAILURE,          /* bytes: the request that could not be served */
     POOL_EVENT_MAP,              /* address, bytes: memory, new or from elsewhere, begins there */
@@ -81,6 +84,12 @@ struct pool_config {
     uint64_t quarantine_max;      /* bytes that one fence covers; 0: the default, adaptive */
     uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
     uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
+    uint32_t ceiling_percent;     /* reserved beyond the peak of live, at least 2 MiB; 0: default */
+    uint32_t growth_percent;      /* growth of what is cut, of what there is; 0: default */
+    /* Sizes of small blocks, ascending multiples of 256 B from 512 B to 32 KiB, with one of 32 KiB
+     * added where it is missing: blocks are aligned to 256 B then. class_count 0: the default. */
+    uint16_t class_bytes[POOL_CLASSES_MAX];
+    uint32_t class_count;
     enum pool_backing backing;
     /* The following are for POOL_BACKING_MAPPED. */
     uint64_t page_bytes;    /* of one piece of physical memory at most, a power of two from 2 MiB
@@ -150,9 +159,9 @@ enum pool_end {
 void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
- * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
- * `site`, any number of the caller's, is kept with the block and given back by pool_find and,
- * for a block that was freed before, by pool_free; 0 stands for none.
+ * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more, or with classes of
+ * the configuration's own to 256 B. `site`, any number of the caller's, is kept with the block and
+ * given back by pool_find and, for a block that was freed before, by pool_free; 0 stands for none.
  * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */

@@ -362,7 +362,8 @@ static bool kind_is_rare(uint16_t kind)
 {
     return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_RANK || kind == TRACE_EVENT_DEVICE ||
            kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER ||
-           kind == TRACE_EVENT_CUPTI_STATE || kind == TRACE_EVENT_BACKING;
+           kind == TRACE_EVENT_OPTIONS || kind == TRACE_EVENT_CUPTI_STATE ||
+           kind == TRACE_EVENT_BACKING;
 }
 
 /** A record that is kept as it is. Of a counter, the last one of its name and context. */
@@ -410,6 +411,8 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
         record_keep(fold, record);
         break;
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
+    case TRACE_EVENT_ROOM:
+    case TRACE_EVENT_FENCE_QUERY:
     case TRACE_EVENT_MAP: /* how many there were is a figure of the pool */
     case TRACE_EVENT_UNMAP:
     case TRACE_EVENT_STITCH:

@@ -37,6 +37,8 @@
 uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 {
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
+    if (pool->config.ceiling_percent != 0)
+        return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
     if (pool->mapped != NULL)
         return mapped_ceiling(pool->mapped, peak);
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
@@ -292,8 +294,9 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
 {
     if (request->whole_run)
         return request->wanted_bytes;
-    uint64_t share = count_get(&shard_here(request->pool)->extents.buddy_bytes) /
-                     BUDDY_GROWTH_SHARE;
+    uint64_t buddy = count_get(&shard_here(request->pool)->extents.buddy_bytes);
+    uint32_t percent = request->pool->config.growth_percent;
+    uint64_t share = percent != 0 ? buddy / 100 * percent : buddy / BUDDY_GROWTH_SHARE;
     uint64_t bytes = pool_max(share & ~(POOL_SEGMENT_BYTES - 1), POOL_SEGMENT_BYTES);
     uint64_t room = pool_minus(ceiling, count_get(&request->pool->reserved));
     bytes = pool_min(bytes, SEGMENT_CUT_MAX);

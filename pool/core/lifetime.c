@@ -42,9 +42,13 @@ static bool page_bytes_valid(uint64_t bytes)
 
 static bool config_valid(const struct pool_config *config)
 {
-    return config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
+    struct size_classes classes;
+
+    return size_classes_init(config->class_bytes, config->class_count, &classes) == 0 &&
+           config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
            config->scrub <= POOL_FILL_POISON && config->backing <= POOL_BACKING_MAPPED &&
            page_bytes_valid(config->page_bytes) && config->large_waste_percent <= 100 &&
+           config->ceiling_percent <= 100 && config->growth_percent <= 100 &&
            (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
 }
 
@@ -72,6 +76,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
     pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
+    size_classes_init(config->class_bytes, config->class_count, &pool->classes);
     quarantine_init(&pool->quarantine);
     atomic_store_explicit(&pool->frees_wait, config->reuse == POOL_REUSE_SYNC,
                           memory_order_relaxed);

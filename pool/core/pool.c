@@ -83,7 +83,7 @@ static inline bool small_done(struct bin *bin, struct object object, size_t byte
 
 static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
-    struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
+    struct bin *bin = shard_bin_lock(pool, size_class_of(&pool->classes, bytes));
     return small_done(bin, bin_take_locked(bin), bytes, site, ret_block);
 }
 
@@ -91,7 +91,7 @@ static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct poo
 static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
                          struct pool_block *ret_block)
 {
-    struct bin *bin = &shard->bins[size_class_of(bytes)];
+    struct bin *bin = &shard->bins[size_class_of(&shard->pool->classes, bytes)];
     pool_lock_acquire(&bin->lock);
     struct object object = bin_take_locked(bin);
     if (object.slab == NULL && bin_grow_locked(bin) == 0)
@@ -176,7 +176,7 @@ static size_t supply_bytes(const struct pool *pool, size_t bytes)
         return extents_run_bytes(bytes);
     if (bytes > SIZE_SMALL_MAX)
         return pool_round_up(bytes, SIZE_LEAF_BYTES);
-    size_class_describe(size_class_of(bytes), &class);
+    size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)], &class);
     return class.slab_bytes;
 }
 
@@ -301,7 +301,7 @@ struct place {
 
 static inline struct place place_of(struct segment *segment, slot_entry entry, uint64_t address)
 {
-    const struct size_shape *shape = &size_shapes[slot_class(entry)];
+    const struct size_shape *shape = &size_shapes[slot_shape(entry)];
     uint32_t offset = (uint32_t)(address & ((UINT64_C(1) << shape->alignment_bits) - 1));
     uint32_t index = size_class_index(shape->reciprocal, offset);
     return (struct place){
@@ -647,7 +647,7 @@ static bool live_block_find(uint64_t base, uint64_t *ret_address)
     page_entry entry = page_map_get(base);
     if (entry & PAGE_ENTRY_RUN && ((struct run *)(entry & ~PAGE_ENTRY_RUN))->use == RUN_RANGE)
         return false; /* each block is an allocation */
-    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_GRAIN_BYTES) {
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_UNIT_BYTES) {
         if (page_map_get(base + offset) == 0)
             return false;
         if (pool_find(base + offset, &block, NULL) < 0 || !block.live)

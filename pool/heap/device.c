@@ -63,12 +63,16 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
 
 uint64_t device_room(struct pool *pool)
 {
-    size_t free_bytes, total_bytes;
+    size_t free_bytes = 0, total_bytes;
     if (pool->backend.memory_info == NULL)
         return UINT64_MAX / 2;
+    uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
     int rc = pool->backend.memory_info(pool->backend.state, &free_bytes, &total_bytes);
-    return rc == 0 ? free_bytes : 0;
+    if (rc < 0)
+        free_bytes = 0;
+    observe_since(pool, start_ns, POOL_EVENT_ROOM, rc, 0, free_bytes);
+    return free_bytes;
 }
 
 int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
@@ -87,9 +91,12 @@ int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
 
 int device_fence_query(struct pool *pool, pool_fence fence)
 {
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.fence_query(pool->backend.state, fence);
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_fence_queries, 1);
-    return pool->backend.fence_query(pool->backend.state, fence);
+    observe_since(pool, start_ns, POOL_EVENT_QUERY, rc < 0 ? rc : 0, 0, rc == 1);
+    return rc;
 }
 
 static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int rc)

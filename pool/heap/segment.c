@@ -306,7 +306,7 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
     }
     const struct slab *slab = slot_slab(entry);
     struct size_class geometry;
-    size_class_describe(slab->class, &geometry);
+    size_class_describe((slab->shape + 1u) * SIZE_UNIT_BYTES, &geometry);
     if (slab->segment != segment || slot_of_slab(slab) != entry)
         return "segment: a slot names a slab of another segment";
     if (address - slab->base >= geometry.slab_bytes)

@@ -76,7 +76,8 @@ struct slab {
     uint8_t used;             /* objects live or quarantined */
     uint8_t place;
     uint8_t objects;
-    uint8_t class; /* immutable: metadata of slabs is type-stable per class */
+    uint8_t class;
+    uint8_t shape; /* immutable: metadata of slabs is type-stable per size of object */
     struct object_record record[] POOL_ALIGNED;
 };
 
@@ -146,11 +147,13 @@ struct POOL_ALIGNED extent_block {
 
 /**
  * Slot of 64 KiB of a segment: what begins there or covers it. 0, a struct block, or with SLOT_SLAB
- * set a struct slab with its class in the bits that the address of a cache line leaves.
+ * set a struct slab with its class in the bits that the address of a cache line leaves, and the
+ * shape of its objects above the 48 bits of an address.
  */
 typedef uint64_t slot_entry;
-#define SLOT_SLAB      ((slot_entry)1)
-#define SLOT_SLAB_MASK (~(slot_entry)(POOL_CACHE_LINE - 1))
+#define SLOT_SLAB        ((slot_entry)1)
+#define SLOT_SLAB_MASK   (((slot_entry)1 << 48) - POOL_CACHE_LINE)
+#define SLOT_SHAPE_SHIFT 48
 
 /**
  * 64 KiB of a segment. For a slab, all that a free needs: `entry`, written under the locks of the
@@ -168,7 +171,8 @@ struct segment_slot {
 
 static inline slot_entry slot_of_slab(const struct slab *slab)
 {
-    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 | SLOT_SLAB;
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 |
+           (slot_entry)slab->shape << SLOT_SHAPE_SHIFT | SLOT_SLAB;
 }
 
 static inline struct slab *slot_slab(slot_entry entry)
@@ -179,6 +183,11 @@ static inline struct slab *slot_slab(slot_entry entry)
 static inline unsigned slot_class(slot_entry entry)
 {
     return entry >> 1 & (SIZE_CLASS_COUNT - 1);
+}
+
+static inline unsigned slot_shape(slot_entry entry)
+{
+    return (unsigned)(entry >> SLOT_SHAPE_SHIFT);
 }
 
 /** 2 MiB under a buddy. */
@@ -311,6 +320,7 @@ struct pool {
     /* Immutable after init, but for the shards, which only ever appear. */
     struct pool_config config;
     struct pool_backend backend;
+    struct size_classes classes POOL_ALIGNED;
     uint32_t shards_max;
     _Atomic bool spread;    /* set once, after collisions */
     atomic_bool frees_wait; /* POOL_REUSE_SYNC, or set once when there are no fences */

@@ -243,6 +243,19 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
     return true;
 }
 
+bool backend_driver_fence_order(pool_fence handle, CUstream stream)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    if (is_open(fence))
+        return false;
+    for (int i = 0; i < fence->count; i++)
+        if (!is_gone(fence->events[i].context) &&
+            REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
+            return false;
+    return true;
+}
+
 static int event_query(const struct fence_event *part)
 {
     struct scope scope;

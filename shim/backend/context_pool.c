@@ -10,6 +10,10 @@
 #include "shim/backend/backend_vmm.h"
 #include "shim/observe/record.h"
 #include "shim/options/mode.h"
+#include "shim/options/options_pool.h"
+
+void (*context_pool_watch)(struct context *context, struct pool_config *config,
+                           struct pool_backend *backend);
 
 static void observe_pool(void *state, const struct pool_event *event)
 {
@@ -19,32 +23,19 @@ static void observe_pool(void *state, const struct pool_event *event)
 static void configure(struct pool_config *config, struct context *context,
                       const struct driver_functions *driver)
 {
-    const struct options *options = shim_options();
-    static const enum pool_reuse reuse[] = {
-        [OPTION_REUSE_DEFERRED] = POOL_REUSE_DEFERRED,
-        [OPTION_REUSE_SYNC] = POOL_REUSE_SYNC,
-        [OPTION_REUSE_IMMEDIATE] = POOL_REUSE_IMMEDIATE,
-    };
-    static const enum pool_fill fill[] = {
-        [OPTION_FILL_NONE] = POOL_FILL_NONE,
-        [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
-        [OPTION_FILL_POISON] = POOL_FILL_POISON,
-    };
     pool_config_init(config);
-    config->reuse = reuse[options->reuse];
+    options_pool_configure(shim_options(), config);
+    config->backing = POOL_BACKING_DRIVER;
     if (config->reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
         config->reuse = POOL_REUSE_SYNC;
-    config->fill = fill[options->fill];
-    config->scrub = fill[options->scrub];
-    config->quarantine_max = options->quarantine_max.bytes;
-    config->large_waste_percent = (uint32_t)options->large_waste;
-    config->cache_max = options->cache_max.bytes;
-    config->page_bytes = options->page.bytes;
-    config->reserve_bytes = options->reserve.bytes;
-    config->idle_trim_ns = options->idle_trim;
-    config->move = options->defrag == OPTION_DEFRAG_MOVE;
     config->observe = observe_pool;
     config->observe_state = context;
+}
+
+static void watch(struct context *context, struct pool_config *config, struct pool_backend *backend)
+{
+    if (context_pool_watch)
+        context_pool_watch(context, config, backend);
 }
 
 /* Why memory is not mapped, where the option wants it to be; NULL: nothing speaks against it. */
@@ -76,6 +67,7 @@ static struct pool *make_mapped(struct pool_config config, struct pool_backend b
     if (*ret_reason)
         return NULL;
     config.backing = POOL_BACKING_MAPPED;
+    watch(context, &config, &backend);
     int error = pool_create(&config, &backend, &pool);
     if (error == 0)
         return pool;
@@ -101,6 +93,7 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
                                                                       : "by option");
         return pool;
     }
+    watch(context, &config, &backend);
     if (pool_create(&config, &backend, &pool) < 0)
         return NULL;
     record_backing(context, pool, reason);

@@ -10,13 +10,29 @@
 #include "shim/backend/backend_vmm.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
+#include "shim/context/gate.h"
 #include "shim/context/green.h"
+#include "shim/guard/guard.h"
+
+/* The last look at the redzones of a context. */
+static void guards_check(struct context *context)
+{
+    if (!guard_is_on() || thread_state.depth)
+        return;
+    thread_state.depth++;
+    gate_enter();
+    guard_check(context, GUARD_END_WAIT_NS);
+    gate_leave();
+    guard_settle();
+    thread_state.depth--;
+}
 
 static struct context *context_ends(CUcontext handle)
 {
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
     if (!context)
         return NULL;
+    guards_check(context);
     capture_forget_context(handle);
     context_drop(context);
     return context;

@@ -26,6 +26,7 @@
 #include "shim/context/gate.h"
 #include "shim/share/ipc_board.h"
 #include "shim/share/ipc_imports.h"
+#include "shim/memory/guarded.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/vmm.h"
 #include "shim/hooks/pooled.h"
@@ -52,7 +53,7 @@ static bool exports_segments(void)
 static void export_find(struct export_call *made)
 {
     struct pool *pool;
-    int error = pool_range_get(made->address, &made->block);
+    int error = guarded_range_get(made->address, &made->block);
     if (error == -ENOENT)
         return;
     if (vmm_context_at(made->address)) {
@@ -60,7 +61,7 @@ static void export_find(struct export_call *made)
         return;
     }
     if ((error < 0 && !exports_segments()) || pool_pin_segment(made->address) < 0 ||
-        (error == 0 && pool_find(made->address, NULL, &pool) < 0)) {
+        (error == 0 && guarded_find(made->address, NULL, &pool) < 0)) {
         made->address = 0;
     } else if (error == 0) {
         const struct context *context = context_of_pool(pool);

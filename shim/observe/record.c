@@ -303,6 +303,8 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
         [POOL_EVENT_SEGMENT_FREE] = TRACE_EVENT_SEGMENT_FREE,
         [POOL_EVENT_FENCE] = TRACE_EVENT_FENCE,
         [POOL_EVENT_WAIT] = TRACE_EVENT_WAIT,
+        [POOL_EVENT_QUERY] = TRACE_EVENT_FENCE_QUERY,
+        [POOL_EVENT_ROOM] = TRACE_EVENT_ROOM,
         [POOL_EVENT_TRIM] = TRACE_EVENT_TRIM,
         [POOL_EVENT_FAILURE] = TRACE_EVENT_FAILURE,
         [POOL_EVENT_MAP] = TRACE_EVENT_MAP,
@@ -389,6 +391,7 @@ void record_close(void)
         return;
     mark_signal_flush(writer);
     record_all_counters();
+    record_skipped(writer);
     activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);

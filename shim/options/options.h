@@ -33,12 +33,21 @@ enum option_cupti { OPTION_CUPTI_AUTO, OPTION_CUPTI_ON, OPTION_CUPTI_OFF };
 enum option_nvtx { OPTION_NVTX_AUTO, OPTION_NVTX_OFF };
 enum option_mark_signal { OPTION_MARK_SIGNAL_NONE, OPTION_MARK_SIGNAL_USR2 };
 enum option_postmortem { OPTION_POSTMORTEM_OFF, OPTION_POSTMORTEM_PRINT };
+enum option_guard { OPTION_GUARD_OFF, OPTION_GUARD_REDZONE };
 enum option_fill { OPTION_FILL_NONE, OPTION_FILL_ZERO, OPTION_FILL_POISON };
 
 /** A SIZE option: bytes, or a part of the device. At most one of the two is not 0. */
 struct option_size {
     uint64_t bytes;
     uint32_t device_ppm; /* millionths of the device's memory: 10% is 100000 */
+};
+
+#define OPTION_CLASSES_MAX 32
+
+/** A CLASSES option: ascending sizes; count 0: the built-in ones. */
+struct option_classes {
+    uint16_t bytes[OPTION_CLASSES_MAX];
+    uint16_t count;
 };
 
 enum option_id {
@@ -54,7 +63,8 @@ enum option_type {
     OPTION_TYPE_NUMBER,
     OPTION_TYPE_FLAG,
     OPTION_TYPE_TEXT,
-    OPTION_TYPE_DURATION
+    OPTION_TYPE_DURATION,
+    OPTION_TYPE_CLASSES
 };
 
 /** Source of a value. */
@@ -72,6 +82,7 @@ enum option_source {
 #define OPTION_MEMBER_FLAG(key)     bool key;
 #define OPTION_MEMBER_TEXT(key)     char key[OPTIONS_TEXT_BYTES];
 #define OPTION_MEMBER_DURATION(key) uint64_t key; /* ns */
+#define OPTION_MEMBER_CLASSES(key)  struct option_classes key;
 
 /** The values in force. CHOICE members hold the enums above. */
 struct options {
@@ -112,7 +123,10 @@ int options_set(struct options *options, const char *key, const char *value,
                 enum option_source source, const char *where, options_complain *complain,
                 void *state);
 
-/** Sets every option of a list "key:value,key:value". Returns the number of problems. */
+/**
+ * Sets every option of a list "key:value,key:value". A comma before a digit belongs to the value.
+ * Returns the number of problems.
+ */
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#include "pool/pool.h"
+#include "shim/memory/guarded.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
@@ -22,11 +22,11 @@
 /* -ENOENT: no pool owns it. */
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
-    struct pool_block block;
+    struct pool_block block = {0};
     uint64_t bytes;
     *ret_range = (struct range){.kind = RANGE_HOLE};
     gate_enter();
-    int error = pool_range_get(address, &block);
+    int error = guarded_range_get(address, &block);
     gate_leave();
     if (error == 0)
         *ret_range = (struct range){
@@ -78,7 +78,7 @@ static const struct context *pooled_context(const struct range *range)
     struct pool *pool;
     const struct context *context = NULL;
     gate_enter();
-    if (pool_find(range->base, NULL, &pool) == 0)
+    if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
     gate_leave();
     return context;

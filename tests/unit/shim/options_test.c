@@ -106,6 +106,36 @@ Test(options, choices_have_their_enum_values)
     }
 }
 
+Test(options, classes_are_ascending_multiples_of_256)
+{
+    static const char *const bad[] = {"",         "512,",    "520",     "256",      "33024",
+                                      "1024:512", "512:512", "512;768", "512:768:x"};
+    struct options options;
+    char text[64], full[512] = "512";
+
+    options_init(&options);
+    options_format(&options, OPTION_ID_classes, text, sizeof text);
+    cr_expect_str_eq(text, "auto");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect(options_set(&options, "classes", bad[i], OPTION_SOURCE_FILE, "test", NULL,
+                              NULL) == -EINVAL,
+                  "%s", bad[i]);
+    cr_expect(options.classes.count == 0, "what is refused changes nothing");
+    cr_expect(options_set_list(&options, "classes:512,768,1280,ceiling:7", NULL, NULL) == 0);
+    options_format(&options, OPTION_ID_classes, text, sizeof text);
+    cr_expect_str_eq(text, "512:768:1280");
+    cr_expect(options.ceiling == 7, "a comma before a letter ends the value");
+    cr_expect(options_set_list(&options, "classes:1024:2048,growth:3", NULL, NULL) == 0);
+    cr_expect(options.classes.count == 2 && options.growth == 3);
+    for (unsigned i = 1; i < 32; i++)
+        snprintf(full + strlen(full), sizeof full - strlen(full), ":%u", 512 + 256 * i);
+    cr_expect(options_set(&options, "classes", full, OPTION_SOURCE_FILE, "test", NULL, NULL) ==
+                  -EINVAL,
+              "32 classes of which none is 32 KiB");
+    snprintf(strrchr(full, ':'), 16, ":32768");
+    cr_expect(options_set(&options, "classes", full, OPTION_SOURCE_FILE, "test", NULL, NULL) == 0);
+}
+
 Test(options, later_sources_win)
 {
     struct complaints complaints = {0};

@@ -9,8 +9,10 @@
 
 #include <string.h>
 
+#include "tests/simgpu/driver/api/machine_table.h"
 #include "tests/simgpu/driver/api/observed_table.h"
 #include "tests/simgpu/driver/api/resolve.h"
+#include "tests/simgpu/driver/api/stranger.h"
 #include "tests/simgpu/driver/api/unsupported.h"
 #include "tests/simgpu/driver/device/device.h"
 #include "tests/simgpu/driver/work/edit.h"
@@ -112,11 +114,13 @@ CUresult CUDAAPI cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVer
                  (unsigned long long)flags);
 }
 
-/* Export tables are not documented, so there are none but that of the simulated CUPTI. */
+/* Export tables are not documented, so there are none but those of the simulated libraries. */
 CUresult CUDAAPI cuGetExportTable(const void **ppExportTable, const CUuuid *pExportTableId)
 {
-    if (observed_table(ppExportTable, pExportTableId) == CUDA_SUCCESS)
+    if (observed_table(ppExportTable, pExportTableId) == CUDA_SUCCESS ||
+        machine_table(ppExportTable, pExportTableId) == CUDA_SUCCESS)
         return CUDA_SUCCESS; /* not a call of the program: neither counted nor logged */
+    stranger_explain(__builtin_return_address(0));
     CALL_ANYTIME(cuGetExportTable, CUDA_ERROR_NOT_SUPPORTED);
 }
 
@@ -139,6 +143,11 @@ uint64_t simgpu_calls(const char *name)
 {
     enum call_id id = call_by_name(name, strlen(name));
     return id == CALL_COUNT ? 0 : threads_calls(id);
+}
+
+uint64_t simgpu_library_calls(void)
+{
+    return log_library_calls();
 }
 
 uint64_t simgpu_kernels_skipped(void)

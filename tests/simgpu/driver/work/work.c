@@ -187,7 +187,7 @@ void work_settle(const struct work *work, uint64_t now_ns)
 {
     switch (work->kind) {
     case WORK_RECORD: event_complete(work->event.event, work->event.generation, now_ns); break;
-    case WORK_ALLOC: work->memory.memory->live = true; break;
+    case WORK_ALLOC: graph_memory_use(work->memory.memory); break;
     case WORK_FREE:
         if (work->memory.memory)
             graph_memory_free(work->memory.memory);
