@@ -61,7 +61,7 @@ int mapped_init(struct mapped *mapped, const struct pool_backend *backend,
 
 /* ---- handles ---- */
 
-static int handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_handle **ret_handle)
+int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_handle **ret_handle)
 {
     const struct pool_backend *backend = mapped->backend;
     struct mapped_handle *handle = metadata_allocate(METADATA_HANDLE, sizeof(*handle),
@@ -85,7 +85,7 @@ static int handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_ha
 }
 
 /* Gives back a handle that is mapped nowhere; one that the driver refuses to take is kept. */
-static void handle_release(struct mapped *mapped, struct mapped_handle *handle)
+void mapped_handle_release(struct mapped *mapped, struct mapped_handle *handle)
 {
     const struct pool_backend *backend = mapped->backend;
 
@@ -103,7 +103,7 @@ static void release_all(struct mapped *mapped, struct mapped_handle *handle)
 {
     for (struct mapped_handle *next; handle != NULL; handle = next) {
         next = handle->next;
-        handle_release(mapped, handle);
+        mapped_handle_release(mapped, handle);
     }
 }
 
@@ -416,7 +416,7 @@ static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
     while (plan_bytes(plan) < wanted) {
         uint64_t bytes = pool_min(wanted - plan_bytes(plan), most);
         struct mapped_handle *handle = loose_take(mapped, bytes);
-        int error = handle != NULL ? 0 : handle_create(mapped, bytes, &handle);
+        int error = handle != NULL ? 0 : mapped_handle_create(mapped, bytes, &handle);
         if (error == -ENOMEM && bytes > RANGE_PAGE_BYTES) {
             most = pool_round_up(bytes / 2, RANGE_PAGE_BYTES);
             continue;
@@ -429,7 +429,7 @@ static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
 }
 
 /* An unmapping may wait for work that only ends when other threads go on. */
-static int unmap(struct mapped *mapped, uint64_t address, uint64_t bytes)
+int mapped_unmap(struct mapped *mapped, uint64_t address, uint64_t bytes)
 {
     const struct pool_backend *backend = mapped->backend;
     int error;
@@ -440,7 +440,7 @@ static int unmap(struct mapped *mapped, uint64_t address, uint64_t bytes)
     return error;
 }
 
-static int enable(struct mapped *mapped, uint64_t address, uint64_t bytes)
+int mapped_enable(struct mapped *mapped, uint64_t address, uint64_t bytes)
 {
     const struct pool_backend *backend = mapped->backend;
     int error;
@@ -476,7 +476,7 @@ int plan_unmap(struct mapped *mapped, struct plan *plan)
     while (plan->harvested != NULL) {
         struct extent *extent = plan->harvested;
         uint64_t bytes = extent->node.bytes;
-        int error = unmap(mapped, extent->node.address, bytes);
+        int error = mapped_unmap(mapped, extent->node.address, bytes);
         if (error < 0)
             return error;
         plan->harvested = extent_of(extent->node.left);
@@ -500,8 +500,8 @@ static int map_all(struct mapped *mapped, struct plan *plan)
         at += error == 0 ? handle->bytes : 0;
     }
     if (error == 0)
-        error = enable(mapped, begin, at - begin);
-    if (error < 0 && at > begin && unmap(mapped, begin, at - begin) < 0) {
+        error = mapped_enable(mapped, begin, at - begin);
+    if (error < 0 && at > begin && mapped_unmap(mapped, begin, at - begin) < 0) {
         plan->target = NULL;
         plan->free = NULL;
     }

@@ -111,6 +111,19 @@ uint64_t mapped_trim(struct mapped *mapped, uint64_t keep);
  */
 int mapped_defragment(struct mapped *mapped, struct mapped_grown *ret_grown);
 
+/** A handle that is no more. */
+struct mapped_broken {
+    uint64_t address, bytes;
+};
+
+/**
+ * Replaces the partly live handle that has most free pages by handles below its live pages, whose
+ * bytes are copied. The caller holds `outer` and knows that the device does nothing and gets
+ * nothing to do. Errors: -ENOMEM: there is none, or no memory for the copies; the backend's.
+ * Nothing has changed on error, but for free memory that may have been released.
+ */
+int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken);
+
 /** Bytes that whole free handles hold: what a trim could give back. `lock` is held. */
 uint64_t mapped_whole_bytes_locked(const struct mapped *mapped);
 

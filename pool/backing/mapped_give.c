@@ -113,7 +113,7 @@ void mapped_done(struct mapped *mapped, bool abandon)
 
 /* ---- handles known outside ---- */
 
-static struct mapped_handle *handle_at(const struct mapped *mapped, uint64_t address)
+struct mapped_handle *mapped_handle_at(const struct mapped *mapped, uint64_t address)
 {
     struct mapped_handle **slot = mapped_slot(mapped, address);
 
@@ -146,7 +146,7 @@ static int free_spend(struct mapped *mapped, uint64_t low, uint64_t high)
 int mapped_pin_locked(struct mapped *mapped, struct extent *live)
 {
     for (uint64_t at = live->node.address; at < extent_end(live);) {
-        struct mapped_handle *handle = handle_at(mapped, at);
+        struct mapped_handle *handle = mapped_handle_at(mapped, at);
         int error = handle->pinned
                         ? 0
                         : free_spend(mapped, handle->address, handle->address + handle->bytes);
@@ -165,7 +165,7 @@ static bool spent_sort(struct mapped *mapped, struct extent *extent, struct plan
     struct range *range = &mapped->range;
 
     for (uint64_t at = extent->node.address; at < extent_end(extent);) {
-        const struct mapped_handle *handle = handle_at(mapped, at);
+        const struct mapped_handle *handle = mapped_handle_at(mapped, at);
         uint64_t handle_end = handle->address + handle->bytes;
         uint64_t end = pool_min(handle_end, extent_end(extent));
         bool whole = at == handle->address && end == handle_end;

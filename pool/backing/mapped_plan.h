@@ -58,6 +58,20 @@ int plan_unmap(struct mapped *mapped, struct plan *plan);
  * `lock`. */
 void plan_undo(struct mapped *mapped, struct plan *plan);
 
+/** A new handle, mapped nowhere. `outer` is held. Errors: the backend's, -ENOMEM. */
+int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_handle **ret_handle);
+
+/** Releases a handle that is mapped nowhere, or keeps it for later. `outer` is held. */
+void mapped_handle_release(struct mapped *mapped, struct mapped_handle *handle);
+
+/** The backend's calls that may wait for work that only ends when other threads go on: `outer` is
+ * held, and released meanwhile. */
+int mapped_unmap(struct mapped *mapped, uint64_t address, uint64_t bytes);
+int mapped_enable(struct mapped *mapped, uint64_t address, uint64_t bytes);
+
+/** The handle that an address with memory lies in. `lock` is held. */
+struct mapped_handle *mapped_handle_at(const struct mapped *mapped, uint64_t address);
+
 /** Tries again to release what could not be released. `outer` is held. */
 void mapped_loose_release(struct mapped *mapped);
 

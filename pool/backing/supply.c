@@ -481,6 +481,16 @@ static size_t least_growth(const struct supply_request *request)
     return request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
 }
 
+/* The same where memory is mapped: stitches, and while that does not suffice and the device is idle
+ * breaks handles. */
+static int mapped_return(struct supply_request *request, size_t bytes)
+{
+    int rc = memory_grow(request, bytes, true);
+    while (rc == -ENOMEM && request->idle && supply_mapped_break(request->pool))
+        rc = memory_grow(request, bytes, true);
+    return rc;
+}
+
 /* Gives back what is cached, as much as is wanted and then all, and asks for what is wanted. */
 static int pressure_return(struct supply_request *request)
 {
@@ -491,7 +501,7 @@ static int pressure_return(struct supply_request *request)
     supply_empties_release(pool);
     supply_doomed_try(pool);
     if (pool->mapped != NULL)
-        return memory_grow(request, bytes, true);
+        return mapped_return(request, bytes);
     uint64_t returned;
     for (int round = 0; rc == -ENOMEM && round < 2; round++) {
         supply_cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);

@@ -105,6 +105,23 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     return rc;
 }
 
+bool supply_mapped_break(struct pool *pool)
+{
+    struct mapped_broken broken;
+    uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
+    if (!pool->config.move || pool->backend.memory_copy == NULL ||
+        mapped_break(pool->mapped, &broken) < 0)
+        return false;
+    figures_count(pool, COUNTER_breaks, 1);
+    figures_count(pool, COUNTER_broken_bytes, broken.bytes);
+    uint64_t now_ns = pool->backend.clock_ns(pool->backend.state);
+    device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_BREAK,
+                                              .address = broken.address,
+                                              .bytes = broken.bytes,
+                                              .duration_ns = pool_minus(now_ns, start_ns)});
+    return true;
+}
+
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 {
     uint64_t reserved = count_get(&pool->reserved);

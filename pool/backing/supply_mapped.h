@@ -22,6 +22,10 @@
  */
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch);
 
+/** Breaks one handle that is partly live, if the configuration and the backend allow it; whether it
+ * did. The device is idle. */
+bool supply_mapped_break(struct pool *pool);
+
 /** Whether free memory may be unmapped now. */
 bool supply_mapped_may_unmap(struct pool *pool);
 

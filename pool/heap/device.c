@@ -218,6 +218,13 @@ static int device_page_unmap(void *state, uint64_t address, size_t bytes)
     return rc;
 }
 
+static int device_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    struct pool *pool = state;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    return pool->backend.memory_copy(pool->backend.state, target, source, bytes);
+}
+
 struct pool_backend device_mapped_backend(struct pool *pool)
 {
     return (struct pool_backend){
@@ -229,5 +236,6 @@ struct pool_backend device_mapped_backend(struct pool *pool)
         .page_map = device_page_map,
         .page_enable = device_page_enable,
         .page_unmap = device_page_unmap,
+        .memory_copy = device_memory_copy,
     };
 }

@@ -121,6 +121,11 @@ static int device_page_change(void *state, uint64_t address, size_t bytes)
     return 0;
 }
 
+static int device_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    return 0;
+}
+
 void pool_device_init(struct pool_device *device)
 {
     *device = (struct pool_device){.next_address = UINT64_C(1) << 40};
@@ -146,5 +151,6 @@ struct pool_backend pool_device_backend(struct pool_device *device)
         .page_map = device_page_map,
         .page_enable = device_page_change,
         .page_unmap = device_page_change,
+        .memory_copy = device_memory_copy,
     };
 }

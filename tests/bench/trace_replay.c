@@ -2,7 +2,7 @@
 /*
  * Replays buffer lifetimes through the real pool on a device that costs nothing.
  *
- *   trace_replay [--waste PERCENT] [--capacity] [--mapped MIB] [--json FILE] DIRECTORY
+ *   trace_replay [--waste PERCENT] [--capacity] [--mapped MIB] [--move] [--json FILE] DIRECTORY
  *
  * DIRECTORY holds CSV files of `id,lower,upper,size` (half-open lifetimes), itself or in folders.
  * Events are replayed by time, frees first. For each trace:
@@ -16,7 +16,8 @@
  *   fences   fence calls per 1,000 operations, second replay
  *
  * With --mapped the pool maps its memory, with handles of up to MIB MiB, and `seg` counts every
- * call that creates, maps, enables, unmaps or releases memory.
+ * call that creates, maps, enables, unmaps or releases memory. --move allows breaking handles in
+ * use.
  *
  * Traces under a folder `minimalloc` have abstract units and are replayed at 1000 and 4096 bytes a
  * unit. After the files come synthetic workloads: kv, 48 tensors that grow by allocating anew,
@@ -42,6 +43,7 @@ struct outcome {
 
 static uint32_t waste_percent = UINT32_MAX;
 static uint64_t mapped_page_bytes; /* 0: the driver's allocations */
+static bool move;
 
 static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *addresses)
 {
@@ -92,6 +94,7 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
         config.large_waste_percent = waste_percent;
     config.backing = mapped_page_bytes != 0 ? POOL_BACKING_MAPPED : POOL_BACKING_DRIVER;
     config.page_bytes = mapped_page_bytes;
+    config.move = move;
     if (pool_create(&config, &backend, &pool) != 0)
         exit(2);
     uint64_t *addresses = calloc(trace->buffers, sizeof(*addresses));
@@ -218,6 +221,8 @@ int main(int argc, char **argv)
             waste_percent = (uint32_t)strtoul(argv[++index], NULL, 0);
         else if (strcmp(argv[index], "--mapped") == 0 && index + 1 < argc)
             mapped_page_bytes = strtoull(argv[++index], NULL, 0) << 20;
+        else if (strcmp(argv[index], "--move") == 0)
+            move = true;
         else if (strcmp(argv[index], "--json") == 0 && index + 1 < argc)
             json = fopen(argv[++index], "w");
         else

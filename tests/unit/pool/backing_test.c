@@ -6,6 +6,7 @@
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,14 @@
 static void pages_of_2_mib(struct pool_config *config)
 {
     config->page_bytes = 2 * MIB;
+}
+
+static bool moving;
+
+static void large_handles(struct pool_config *config)
+{
+    config->page_bytes = 8 * MIB;
+    config->move = moving;
 }
 
 static struct pool_memory memory(void)
@@ -289,8 +298,9 @@ static void course(unsigned seed, uint64_t fail_at)
 
 Test(backing, a_random_course_is_sound_at_every_step)
 {
-    for (unsigned seed = 1; seed <= 4; seed++) {
-        setup_with(seed % 2 ? pages_of_2_mib : NULL);
+    moving = true;
+    for (unsigned seed = 1; seed <= 6; seed++) {
+        setup_with(seed % 3 == 0 ? pages_of_2_mib : seed % 3 == 1 ? large_handles : NULL);
         course(seed, 0);
         teardown();
     }
@@ -370,4 +380,179 @@ Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardo
     fake_release(&fake);
     cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
     fake.on_unmap = NULL;
+}
+
+/* ---- breaking ---- */
+
+/* Each handle of 8 MiB keeps one block of 2 MiB: no whole one is free, three quarters are. */
+static void quarters(uint64_t *kept)
+{
+    uint64_t others[16][3];
+    setup_with(large_handles);
+    fake.complete_at_once = true;
+    give(take(128 * MIB));
+    for (int index = 0; index < 16; index++) {
+        for (int other = 0; other < 3; other++) {
+            if (other == index % 3) /* not always the first page */
+                kept[index] = take(2 * MIB);
+            others[index][other] = take(2 * MIB);
+        }
+    }
+    for (int index = 0; index < 16; index++) {
+        fake_tag_set(&fake, kept[index], 1000 + (uint64_t)index);
+        for (int other = 0; other < 3; other++)
+            give(others[index][other]);
+    }
+    size_t returned;
+    cr_assert_eq(pool_trim(pool, SIZE_MAX, &returned), 0);
+    fake.capacity_bytes = fake.used_bytes + 2 * MIB;
+}
+
+static void kept_check(const uint64_t *kept)
+{
+    for (int index = 0; index < 16; index++) {
+        cr_assert(fake_accessible(&fake, kept[index], 2 * MIB));
+        cr_assert_eq(fake_tag_get(&fake, kept[index]), 1000 + (uint64_t)index, "block %d", index);
+    }
+    check_pool();
+}
+
+Test(backing, a_handle_in_use_is_broken_where_that_is_allowed)
+{
+    uint64_t kept[16];
+    struct pool_block block;
+    for (int allowed = 0; allowed < 2; allowed++) {
+        moving = allowed;
+        quarters(kept);
+        cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), allowed ? 0 : -ENOMEM);
+        cr_assert_eq(statistics().breaks > 0, allowed);
+        cr_assert_eq(memory().broken_bytes, statistics().broken_bytes);
+        kept_check(kept);
+        teardown();
+    }
+}
+
+Test(backing, an_exported_handle_is_not_broken)
+{
+    uint64_t kept[16];
+    struct pool_block block;
+    moving = true;
+    quarters(kept);
+    for (int index = 0; index < 16; index++)
+        cr_assert_eq(pool_pin_segment(kept[index]), 0);
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), -ENOMEM);
+    cr_assert_eq(statistics().breaks, 0);
+    kept_check(kept);
+    teardown();
+}
+
+Test(backing, breaking_survives_each_failing_call)
+{
+    uint64_t kept[16], calls = UINT64_MAX;
+    moving = true;
+    for (uint64_t fail_at = 0; fail_at < calls; fail_at++) {
+        struct pool_block block;
+        quarters(kept);
+        uint64_t before = fake.calls_total;
+        fake.fail_at = fail_at == 0 ? 0 : before + fail_at;
+        fake.fail_error = -EIO;
+        int rc = pool_allocate(pool, 40 * MIB, 0, &block);
+        calls = fail_at == 0 ? fake.calls_total - before : calls;
+        fake.fail_at = 0;
+        kept_check(kept);
+        if (rc < 0)
+            cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0, "after call %llu",
+                         (unsigned long long)fail_at);
+        kept_check(kept);
+        teardown();
+    }
+    cr_assert_gt(calls, 30);
+}
+
+/* ---- threads ---- */
+
+#define THREADS 6
+
+static _Atomic bool stop;
+static _Atomic unsigned served;
+
+struct churner {
+    pthread_t thread;
+    uint64_t random;
+};
+
+static uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void *churner_main(void *argument)
+{
+    struct churner *churner = argument;
+    uint64_t slots[12] = {0};
+    for (int step = 0; step < 4000; step++) {
+        uint64_t r = random_next(&churner->random), *slot = &slots[r % 12];
+        struct pool_block block;
+        if (*slot != 0)
+            give(*slot);
+        *slot = 0;
+        size_t most = r / 16 % 8 == 0 ? 12 * MIB : r / 16 % 8 < 4 ? 2 * MIB : 100000;
+        if (pool_allocate(pool, 1 + r / 128 % most, 0, &block) < 0)
+            continue;
+        *slot = block.address;
+        atomic_fetch_add(&served, 1);
+        cr_assert(fake_accessible(&fake, block.address, block.allocated_bytes));
+    }
+    for (int index = 0; index < 12; index++)
+        if (slots[index] != 0)
+            give(slots[index]);
+    return NULL;
+}
+
+static void *meddler_main(void *argument)
+{
+    uint64_t moved, random = 99;
+    size_t returned;
+    while (!stop) {
+        switch (random_next(&random) % 4) {
+        case 0: pool_trim(pool, random % (64 * MIB), &returned); break;
+        case 1: pool_defragment(pool, &moved); break;
+        case 2: pool_idle_trim(pool); break;
+        default: check_pool();
+        }
+    }
+    return NULL;
+}
+
+static void tight_and_idle(struct pool_config *config)
+{
+    config->page_bytes = 2 * MIB;
+    config->idle_trim_ns = 1;
+}
+
+/* Mappings change while others allocate, look, give back and stitch. */
+Test(backing, threads_that_stitch_side_by_side, .fini = teardown)
+{
+    struct churner churners[THREADS];
+    pthread_t meddler;
+    setup_with(tight_and_idle);
+    fake.capacity_bytes = 112 * MIB;
+    fake.complete_at_once = true;
+    for (int index = 0; index < THREADS; index++) {
+        churners[index].random = 88172645463325252u + (unsigned)index * 7919;
+        pthread_create(&churners[index].thread, NULL, churner_main, &churners[index]);
+    }
+    pthread_create(&meddler, NULL, meddler_main, NULL);
+    for (int index = 0; index < THREADS; index++)
+        pthread_join(churners[index].thread, NULL);
+    stop = true;
+    pthread_join(meddler, NULL);
+    printf("served %u of %u, %llu stitches\n", served, THREADS * 4000,
+           (unsigned long long)statistics().stitches);
+    cr_assert_gt(served, THREADS * 4000 * 9 / 10);
+    cr_assert_gt(statistics().stitches, 0);
+    cr_assert_eq(statistics().live_blocks.current, 0);
 }

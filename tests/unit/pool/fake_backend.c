@@ -278,7 +278,8 @@ static int fake_page_create(void *state, size_t bytes, pool_page_handle *ret_han
         fake->handle_room = fake->handle_room * 2 + 64;
         fake->handles = realloc(fake->handles, fake->handle_room * sizeof(*fake->handles));
     }
-    fake->handles[fake->handle_count++] = (struct fake_handle){.bytes = bytes};
+    fake->handles[fake->handle_count++] = (struct fake_handle){
+        .bytes = bytes, .tags = calloc(bytes / PAGE_BYTES, sizeof(uint64_t))};
     fake->used_bytes += bytes;
     if (fake->used_bytes > fake->peak_bytes)
         fake->peak_bytes = fake->used_bytes;
@@ -306,6 +307,8 @@ static int fake_page_release(void *state, pool_page_handle number)
     fake->errors += handle->address != 0;
     fake->used_bytes -= handle->bytes;
     handle->bytes = 0;
+    free(handle->tags);
+    handle->tags = NULL;
     return call_end(fake, 0);
 }
 
@@ -361,6 +364,43 @@ static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
     return call_end(fake, 0);
 }
 
+/* The tag of the page at an address, or NULL where nothing may be used. */
+static uint64_t *tag_at(struct fake_backend *fake, uint64_t address)
+{
+    const struct fake_range *range = range_around(fake, address, 1);
+    if (range == NULL)
+        return NULL;
+    const struct fake_page *page = &range->pages[(address - range->address) / PAGE_BYTES];
+    if (page->handle == 0 || !page->enabled)
+        return NULL;
+    const struct fake_handle *handle = &fake->handles[page->handle - 1];
+    return &handle->tags[(address - handle->address) / PAGE_BYTES];
+}
+
+void fake_tag_set(struct fake_backend *fake, uint64_t address, uint64_t tag)
+{
+    *tag_at(fake, address) = tag;
+}
+
+uint64_t fake_tag_get(struct fake_backend *fake, uint64_t address)
+{
+    return *tag_at(fake, address);
+}
+
+static int fake_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_MEMORY_COPY);
+    for (uint64_t offset = 0; rc == 0 && offset < bytes; offset += PAGE_BYTES) {
+        uint64_t *to = tag_at(fake, target + offset), *from = tag_at(fake, source + offset);
+        if (to == NULL || from == NULL)
+            fake->errors++;
+        else
+            *to = *from;
+    }
+    return call_end(fake, rc);
+}
+
 bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes)
 {
     pthread_mutex_lock(&fake->mutex);
@@ -383,6 +423,8 @@ void fake_init(struct fake_backend *fake)
 void fake_done(struct fake_backend *fake)
 {
     free(fake->segments);
+    for (size_t index = 0; index < fake->handle_count; index++)
+        free(fake->handles[index].tags);
     free(fake->handles);
     for (unsigned index = 0; index < FAKE_RANGES_MAX; index++)
         free(fake->ranges[index].pages);
@@ -410,6 +452,7 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .page_map = fake_page_map,
         .page_enable = fake_page_enable,
         .page_unmap = fake_page_unmap,
+        .memory_copy = fake_memory_copy,
     };
     if (fake->without_pages)
         backend.range_reserve = NULL;

@@ -55,6 +55,7 @@ struct fake_segment {
 /** Physical memory; bytes 0: given back. */
 struct fake_handle {
     uint64_t bytes, address; /* address 0: not mapped */
+    uint64_t *tags;          /* what stands in each 2 MiB: fake_tag_set() */
 };
 
 /** 2 MiB of a range: what is mapped there. */
@@ -126,6 +127,10 @@ void fake_release(struct fake_backend *fake);
 
 /** Whether every page of a mapped range that the bytes touch is mapped and may be used. */
 bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes);
+
+/** Writes and reads one number for 2 MiB of what is mapped at an address. */
+void fake_tag_set(struct fake_backend *fake, uint64_t address, uint64_t tag);
+uint64_t fake_tag_get(struct fake_backend *fake, uint64_t address);
 
 /** What pools on a fake are backed by; the driver unless a test is built for mapped memory. */
 extern enum pool_backing fake_backing;

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Breaking: a handle that is partly live is replaced by handles of 2 MiB below its live pages,
+ * under the same addresses, so that the memory of its free pages can serve elsewhere.
+ *
+ * The live pages are copied to new memory at another place of the range, the handle is unmapped,
+ * and the new memory mapped where the pages were. Until the last step has succeeded the handle
+ * keeps the bytes, so whatever fails is undone by mapping it again.
+ */
+#include <errno.h>
+
+#include "pool/backing/mapped_plan.h"
+#include "pool/base/metadata.h"
+
+#define PAGES_MAX 512u /* of a handle that is broken */
+
+struct breaking {
+    struct mapped_handle *handle;
+    struct mapped_handle *page[PAGES_MAX]; /* for each live page; NULL: the page is free */
+    bool live[PAGES_MAX];
+    unsigned pages, live_pages;
+    struct extent *freed;   /* EXTENT_EMPTYING, by their left links */
+    struct extent *scratch; /* EXTENT_FILLING */
+    uint64_t scratch_bytes; /* of it mapped */
+};
+
+/* Which pages of a handle anything but free memory lies in; false: it cannot be broken now. What is
+ * free in a pinned handle is spent. */
+static bool pages_look(const struct mapped *mapped, const struct mapped_handle *handle,
+                       struct breaking *breaking)
+{
+    uint64_t end = handle->address + handle->bytes;
+    *breaking = (struct breaking){.pages = (unsigned)(handle->bytes / RANGE_PAGE_BYTES)};
+    if (handle->bytes == RANGE_PAGE_BYTES || breaking->pages > PAGES_MAX)
+        return false;
+    for (const struct extent *extent = range_at(&mapped->range, handle->address);
+         extent != NULL && extent->node.address < end; extent = extent->after) {
+        if (extent->use == EXTENT_FREE)
+            continue;
+        if (extent->use != EXTENT_LIVE)
+            return false;
+        uint64_t low = pool_max(extent->node.address, handle->address) - handle->address;
+        uint64_t high = pool_min(extent_end(extent), end) - handle->address;
+        for (uint64_t page = low / RANGE_PAGE_BYTES; page * RANGE_PAGE_BYTES < high; page++)
+            breaking->live[page] = true;
+    }
+    for (unsigned page = 0; page < breaking->pages; page++)
+        breaking->live_pages += breaking->live[page];
+    return breaking->live_pages > 0 && breaking->live_pages < breaking->pages;
+}
+
+/* The handle with the most free pages, of those whose live ones fit into `most` bytes. */
+static struct mapped_handle *best_find(const struct mapped *mapped, uint64_t most,
+                                       struct breaking *ret_breaking)
+{
+    struct mapped_handle *best = NULL;
+    unsigned best_free = 0;
+    EACH_LARGE_EXTENT(mapped, node)
+    {
+        const struct extent *extent = extent_of(node);
+        uint64_t ends[] = {extent->node.address, extent_end(extent) - 1};
+        for (unsigned side = 0; side < 2; side++) {
+            struct mapped_handle *handle = mapped_handle_at(mapped, ends[side]);
+            struct breaking breaking;
+            if (!pages_look(mapped, handle, &breaking) ||
+                breaking.live_pages * RANGE_PAGE_BYTES > most ||
+                breaking.pages - breaking.live_pages <= best_free)
+                continue;
+            best = handle;
+            best_free = breaking.pages - breaking.live_pages;
+            *ret_breaking = breaking;
+        }
+    }
+    if (best != NULL)
+        ret_breaking->handle = best;
+    return best;
+}
+
+static uint64_t page_address(const struct breaking *breaking, unsigned page)
+{
+    return breaking->handle->address + page * RANGE_PAGE_BYTES;
+}
+
+/* Sets the free pages and a place for the copies apart. */
+static int claim(struct mapped *mapped, struct breaking *breaking)
+{
+    struct range *range = &mapped->range;
+    uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
+    const struct extent *hole = extent_of(size_tree_best(&range->holes, bytes));
+    if (hole == NULL)
+        return -ENOMEM;
+    breaking->scratch = range_claim(range, hole->node.address, bytes, EXTENT_FILLING);
+    for (unsigned page = 0; breaking->scratch != NULL && page < breaking->pages; page++) {
+        if (breaking->live[page])
+            continue;
+        struct extent *freed = range_claim(range, page_address(breaking, page), RANGE_PAGE_BYTES,
+                                           EXTENT_EMPTYING);
+        if (freed == NULL)
+            return -ENOMEM;
+        freed->node.left = breaking->freed != NULL ? &breaking->freed->node : NULL;
+        breaking->freed = freed;
+    }
+    return breaking->scratch != NULL ? 0 : -ENOMEM;
+}
+
+/* The free pages get the use, the place of the copies is a hole. */
+static void settle(struct mapped *mapped, struct breaking *breaking, enum extent_use use)
+{
+    for (struct extent *extent = breaking->freed, *next; extent != NULL; extent = next) {
+        next = extent_of(extent->node.left);
+        if (use == EXTENT_HOLE && mapped->entry != 0)
+            page_map_replace(extent->node.address, extent->node.bytes, 0);
+        range_settle(&mapped->range, extent, use);
+    }
+    if (breaking->scratch != NULL)
+        range_settle(&mapped->range, breaking->scratch, EXTENT_HOLE);
+}
+
+/* ---- driver calls, without the lock ---- */
+
+/* Memory for the copies: new, or where the device has none what whole free handles hold. */
+static int pages_create(struct mapped *mapped, struct breaking *breaking)
+{
+    uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
+    int error = 0;
+    for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
+        if (!breaking->live[page])
+            continue;
+        error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, &breaking->page[page]);
+        if (error == -ENOMEM &&
+            mapped_trim(mapped, pool_minus(count_get(mapped->reserved_bytes), bytes)) > 0)
+            error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, &breaking->page[page]);
+    }
+    return error;
+}
+
+/* Maps the new pages one behind the other into the scratch place and copies what is live. */
+static int pages_copy(struct mapped *mapped, struct breaking *breaking)
+{
+    const struct pool_backend *backend = mapped->backend;
+    uint64_t begin = breaking->scratch->node.address, at = begin;
+    int error = 0;
+    for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
+        if (!breaking->live[page])
+            continue;
+        error = backend->page_map(backend->state, begin + breaking->scratch_bytes, RANGE_PAGE_BYTES,
+                                  breaking->page[page]->physical);
+        breaking->scratch_bytes += error == 0 ? RANGE_PAGE_BYTES : 0;
+    }
+    if (error == 0)
+        error = mapped_enable(mapped, begin, breaking->scratch_bytes);
+    for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
+        if (!breaking->live[page])
+            continue;
+        error = backend->memory_copy(backend->state, at, page_address(breaking, page),
+                                     RANGE_PAGE_BYTES);
+        at += RANGE_PAGE_BYTES;
+    }
+    return error;
+}
+
+/* Where the driver refuses to unmap the copies, and they may be used, they are free memory there.
+ */
+static void scratch_keep(struct mapped *mapped, struct breaking *breaking)
+{
+    uint64_t at = breaking->scratch->node.address, bytes = breaking->scratch->node.bytes;
+    bool usable = breaking->scratch_bytes == bytes &&
+                  (mapped->entry == 0 || page_map_insert(at, bytes, mapped->entry) == 0);
+    pool_lock_acquire(mapped->lock);
+    for (unsigned page = 0; page < breaking->pages; page++) {
+        struct mapped_handle *handle = breaking->page[page];
+        breaking->page[page] = NULL;
+        if (handle == NULL || !usable)
+            continue;
+        handle->address = at;
+        *mapped_slot(mapped, at) = handle;
+        at += RANGE_PAGE_BYTES;
+    }
+    if (usable) {
+        count_add_shared(&mapped->pending_bytes, -bytes);
+        range_settle(&mapped->range, breaking->scratch, EXTENT_FREE);
+    }
+    breaking->scratch = NULL;
+    pool_lock_release(mapped->lock);
+}
+
+static int scratch_unmap(struct mapped *mapped, struct breaking *breaking)
+{
+    int error = breaking->scratch_bytes == 0 ? 0
+                                             : mapped_unmap(mapped, breaking->scratch->node.address,
+                                                            breaking->scratch_bytes);
+    if (error < 0)
+        scratch_keep(mapped, breaking);
+    return error;
+}
+
+static int page_place(struct mapped *mapped, const struct breaking *breaking, unsigned page)
+{
+    const struct pool_backend *backend = mapped->backend;
+    uint64_t address = page_address(breaking, page);
+    int error = backend->page_map(backend->state, address, RANGE_PAGE_BYTES,
+                                  breaking->page[page]->physical);
+    if (error < 0)
+        return error;
+    error = mapped_enable(mapped, address, RANGE_PAGE_BYTES);
+    if (error < 0)
+        (void)mapped_unmap(mapped, address, RANGE_PAGE_BYTES);
+    return error;
+}
+
+/* Puts the new pages where the handle was, or where that fails the handle again. */
+static int pages_replace(struct mapped *mapped, const struct breaking *breaking)
+{
+    const struct pool_backend *backend = mapped->backend;
+    const struct mapped_handle *handle = breaking->handle;
+    unsigned page = 0;
+    int error = mapped_unmap(mapped, handle->address, handle->bytes);
+    if (error < 0)
+        return error;
+    for (; error == 0 && page < breaking->pages; page++)
+        error = breaking->live[page] ? page_place(mapped, breaking, page) : 0;
+    if (error == 0)
+        return 0;
+    for (page--; page-- > 0;)
+        if (breaking->live[page])
+            (void)mapped_unmap(mapped, page_address(breaking, page), RANGE_PAGE_BYTES);
+    if (backend->page_map(backend->state, handle->address, handle->bytes, handle->physical) == 0)
+        (void)mapped_enable(mapped, handle->address, handle->bytes);
+    return error;
+}
+
+/* ---- the whole ---- */
+
+static void pages_enter(struct mapped *mapped, struct breaking *breaking)
+{
+    struct mapped_handle *handle = breaking->handle;
+    *mapped_slot(mapped, handle->address) = NULL;
+    for (unsigned page = 0; page < breaking->pages; page++) {
+        struct mapped_handle *new = breaking->page[page];
+        if (new == NULL)
+            continue;
+        new->address = page_address(breaking, page);
+        *mapped_slot(mapped, new->address) = new;
+        breaking->page[page] = NULL;
+    }
+    count_add_shared(&mapped->pending_bytes,
+                     handle->bytes - breaking->live_pages * RANGE_PAGE_BYTES);
+    settle(mapped, breaking, EXTENT_HOLE);
+    handle->address = 0;
+}
+
+int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken)
+{
+    struct breaking breaking;
+    uint64_t most;
+    int error = -ENOMEM;
+
+    pool_lock_acquire(mapped->lock);
+    most = pool_max(mapped_whole_bytes_locked(mapped), RANGE_PAGE_BYTES);
+    bool any = best_find(mapped, most, &breaking) != NULL;
+    if (any)
+        error = claim(mapped, &breaking);
+    if (any && error < 0)
+        settle(mapped, &breaking, EXTENT_FREE);
+    pool_lock_release(mapped->lock);
+    if (error < 0)
+        return error;
+
+    struct mapped_broken broken = {breaking.handle->address, breaking.handle->bytes};
+    error = pages_create(mapped, &breaking);
+    if (error == 0)
+        error = pages_copy(mapped, &breaking);
+    int unmapped = scratch_unmap(mapped, &breaking);
+    error = error == 0 ? unmapped : error;
+    if (error == 0)
+        error = pages_replace(mapped, &breaking);
+    pool_lock_acquire(mapped->lock);
+    if (error == 0)
+        pages_enter(mapped, &breaking);
+    else
+        settle(mapped, &breaking, EXTENT_FREE);
+    pool_lock_release(mapped->lock);
+    for (unsigned page = 0; page < breaking.pages; page++)
+        if (breaking.page[page] != NULL)
+            mapped_handle_release(mapped, breaking.page[page]);
+    if (error == 0) {
+        mapped_handle_release(mapped, breaking.handle);
+        *ret_broken = broken;
+    }
+    return error;
+}
