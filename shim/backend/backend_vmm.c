@@ -11,6 +11,7 @@
 #include "shim/backend/backend_vmm.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "shim/backend/scope.h"
 #include "shim/memory/limit.h"
@@ -357,6 +358,18 @@ static void reclaim(const struct driver_functions *driver, struct vmm *vmm)
     if (vmm->bytes)
         (void)REAL_ASK(driver->cuMemAddressFree(vmm->address, vmm->bytes));
     vmm_range_clear(vmm);
+}
+
+void backend_vmm_drop(struct context *context)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
+    if (!vmm)
+        return;
+    if (driver)
+        reclaim(driver, vmm);
+    pthread_mutex_destroy(&vmm->lock);
+    free(vmm);
 }
 
 void backend_vmm_reclaim(void)

@@ -23,6 +23,9 @@
 const char *backend_vmm_add(struct pool_backend *backend, struct context *context,
                             const struct driver_functions *driver);
 
+/** Takes it all back: there is no pool of mapped memory. Nobody else knows of the context yet. */
+void backend_vmm_drop(struct context *context);
+
 /** A context of that device may use the memory of `owner`, now and from now on. */
 CUresult backend_vmm_peer_enabled(struct context *owner, int device);
 void backend_vmm_peer_disabled(struct context *owner, int device);

@@ -65,13 +65,15 @@ static struct pool *make_mapped(struct pool_config config, struct pool_backend b
     if (!*ret_reason)
         *ret_reason = backend_vmm_add(&backend, context, driver);
     if (*ret_reason)
-        return NULL;
+        goto drop;
     config.backing = POOL_BACKING_MAPPED;
     watch(context, &config, &backend);
     int error = pool_create(&config, &backend, &pool);
     if (error == 0)
         return pool;
     *ret_reason = failure_of(error);
+drop:
+    backend_vmm_drop(context);
     return NULL;
 }
 

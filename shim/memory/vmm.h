@@ -7,7 +7,8 @@
  *   a page is mapped at one place of the range or at none, always as a whole
  *   covering[i] is the page mapped over the i-th 2 MiB of the range
  *
- * No call of the driver is made here. The structure is never freed, as its context is not.
+ * No call of the driver is made here. Once a pool uses it the structure is never freed, as its
+ * context is not.
  *
  * Threading: `lock` guards all fields; functions named _locked want it held, the others take it.
  */

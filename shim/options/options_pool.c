@@ -12,7 +12,7 @@
 static const enum option_id pool_options[] = {
     OPTION_ID_backing, OPTION_ID_reuse,          OPTION_ID_limit,       OPTION_ID_fill,
     OPTION_ID_scrub,   OPTION_ID_quarantine_max, OPTION_ID_large_waste, OPTION_ID_cache_max,
-    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,    OPTION_ID_page,
+    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,      OPTION_ID_page,
     OPTION_ID_reserve, OPTION_ID_idle_trim,      OPTION_ID_defrag,
 };
 

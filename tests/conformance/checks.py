@@ -312,7 +312,7 @@ def check_smaller_device(suite, failures, _):
     """A large device with a limit is to the program what a small device is without."""
     for path, door in suite.doors():
         small = suite.run(path, "device_size", door, SIMGPU_MEMORY="1GiB")
-        for limit in ("1GiB", "12.5%"):
+        for limit in ("1GiB", "12.5%", "1GiB,backing:vmm"):
             large = suite.run(path, "device_size", door, f"mode:pool,limit:{limit}",
                               SIMGPU_MEMORY="8GiB")
             failures.expect(compare(f"{door}, limit:{limit}", small, large), f"{door}: differs")
@@ -338,9 +338,11 @@ def check_held_limit(suite, failures, _):
         small = suite.run(path, program, door, None, argument, SIMGPU_MEMORY="1GiB")
         if small[0] == SKIPPED:
             continue
-        large = suite.run(path, program, door, "mode:pool,limit:1GiB", argument,
-                          SIMGPU_MEMORY="8GiB")
-        failures.expect(compare(f"{door}, {program}", small, large), f"{door}, {program}: differs")
+        for chosen in ("limit:1GiB", "limit:1GiB,backing:vmm"):
+            large = suite.run(path, program, door, f"mode:pool,{chosen}", argument,
+                              SIMGPU_MEMORY="8GiB")
+            failures.expect(compare(f"{door}, {program}, {chosen}", small, large),
+                            f"{door}, {program}, {chosen}: differs")
         lines = small[1].count(" held\n")
         print(f"{door}, {program}: {lines} figures")
         failures.expect(lines >= 7, f"{door}, {program}: {small}")
@@ -375,7 +377,7 @@ def accounts(trace):
 def check_held_record(suite, failures, options):
     """The record has of each device at each moment what the device itself says is taken of it."""
     for path, door, program, argument in held_runs(suite):
-        for mode in ("observe", "pool"):
+        for mode in ("observe", "pool", "pool,backing:vmm"):
             trace, run = recorded(suite, path, program, door, f"mode:{mode}", options.definitions,
                                   argument)
             if run[0] == SKIPPED:
@@ -409,6 +411,8 @@ def check_foreign(suite, failures, _):
         bare = suite.run(path, "foreign", door, SIMGPU_OTHERS="400MiB")
         pool = suite.run(path, "foreign", door, "mode:pool", SIMGPU_OTHERS="400MiB")
         failures.expect(compare(f"{door}, pool", bare, pool), f"{door}: differs")
+        mapped = suite.run(path, "foreign", door, "mode:pool,backing:vmm", SIMGPU_OTHERS="400MiB")
+        failures.expect(compare(f"{door}, vmm", bare, mapped), f"{door}: differs with vmm")
         within = suite.run(path, "foreign", door, "mode:pool,limit:512MiB", SIMGPU_OTHERS="400MiB")
         told = [match.groups() for match in map(line.fullmatch, bare[1].splitlines()) if match]
         failures.expect(len(told) == len(used), f"{door}: {bare}")

@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 
 def run(machine, name, options, **variables):
-    trace = machine.scratch / f"{name}.cupool"
+    trace = machine.scratch / f"{name.replace(',', '')}.cupool"
     done = machine.run([str(machine.build / "tests/endtoend/fragments")], preload=True,
                        CUPOOL=f"{options},trace:{trace}", **variables)
     preload.expect_equal(f"{name}: stderr", done.stderr.decode(), "")
@@ -40,10 +40,8 @@ def check_fragments(machine):
         preload.expect(mapped < driver, f"page:{page}: {mapped}, the driver's {driver}")
         preload.expect(b"\nDefragmentation\n" in text.stdout and b"mapped (vmm)" in text.stdout,
                        text.stdout.decode())
-        if page == "2MiB":
-            preload.expect(made["stitch"]["count"] > 0 and made["stitch"]["bytes"] > 0, made)
-            preload.expect(made["unmap"]["count"] > 0, made)
-        print(f"page:{page}: {made['stitch']['count']} stitches of {made['stitch']['bytes'] // MIB} MiB, "
+        preload.expect(made["unmap"]["count"] > 0 and made["unmap"]["bytes"] > 0, made)
+        print(f"page:{page}: unmapped {made['unmap']['bytes'] // MIB} MiB, "
               f"held {mapped:.2f} of what was asked for, with the driver's allocations {driver:.2f}")
 
 

@@ -1,31 +1,64 @@
 # SPDX-License-Identifier: MIT
 """`churn` over many seeds, on two devices: no block is handed out while earlier work may still touch
 it, in each mode of reuse that is safe. --runs is the number of runs in each mode; a release is tested
-with 1000.
+with 1000. --options are further options of cupool, as `backing:vmm`: then every second run has a
+limit drawn by its seed, between 5/8 and all of what the driver gave of both devices, so that memory is
+given back and brought together all the time; and a mapping that changes under work breaks the run.
 """
 
-import sys
+import argparse
+import pathlib
+import random
 
 import preload
 
 SAFE = ("deferred", "sync")
 SHAPE = ("--threads", "8", "--streams", "6", "--devices", "2")
+WATCHED = {"SIMGPU_SET": "edit_breaks=1"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--options", default="", help="of cupool, key:value,key:value")
+    return parser.parse_args()
+
+
+def needed(machine, command):
+    """Bytes that the driver gave at most, by a run without a limit."""
+    trace = machine.scratch / "needed.cupool"
+    machine.run(command, preload=True, CUPOOL=f"trace:{trace}", SIMGPU_DEVICES=2)
+    return machine.report(trace)["summary"]["peak_driver_bytes"]
+
+
+def options_of(seed, reuse, extra, most):
+    """The options of a run; of every second one with further options a limit of each device."""
+    words = [f"reuse:{reuse}"] + ([extra] if extra else [])
+    if extra and seed % 2:
+        words.append(f"limit:{random.Random(seed).randrange(most * 5 // 8, most)}")
+    return ",".join(words)
 
 
 def main():
-    options = preload.arguments(__doc__)
+    options = arguments()
     machine = preload.Machine(options.build)
-    runs = options.runs or 100
-    print(f"seeds {options.seed} to {options.seed + runs - 1}, {' '.join(SHAPE)}", flush=True)
-    for seed in range(options.seed, options.seed + runs):
+    print(f"seeds {options.seed} to {options.seed + options.runs - 1}, {' '.join(SHAPE)} "
+          f"{options.options}", flush=True)
+    most = needed(machine, machine.program("churn", *SHAPE)) if options.options else 0
+    for seed in range(options.seed, options.seed + options.runs):
         command = machine.program("churn", *SHAPE, "--seed", str(seed))
         for reuse in SAFE:
-            done = machine.run(command, preload=True, CUPOOL=f"reuse:{reuse}", SIMGPU_DEVICES=2)
-            preload.expect_equal(f"seed {seed}, {reuse}: exit ({done.stderr.decode()[-300:]})",
+            chosen = options_of(seed, reuse, options.options, most)
+            done = machine.run(command, preload=True, CUPOOL=chosen, SIMGPU_DEVICES=2,
+                               **(WATCHED if options.options else {}))
+            preload.expect_equal(f"seed {seed}, {chosen}: exit ({done.stderr.decode()[-300:]})",
                                  done.returncode, 0)
             preload.expect("mismatches 0\n" in done.stdout.decode(),
-                           f"seed {seed}, {reuse}: {done.stdout.decode().strip()}")
-    print(f"{runs} runs in each of {len(SAFE)} modes, 0 mismatches")
+                           f"seed {seed}, {chosen}: {done.stdout.decode().strip()}")
+    print(f"{options.runs} runs in each of {len(SAFE)} modes, 0 mismatches")
 
 
 main()

@@ -33,6 +33,8 @@ static unsigned long long id_of(const void *pointer)
 static void ask_attributes(const char *pointer, CUdeviceptr address)
 {
     for (int attribute = 1; attribute <= 22; attribute++) {
+        if (attribute == CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE)
+            continue; /* ipc.c asks it */
         unsigned char data[16];
         CUdeviceptr value = 0;
         memset(data, 0xEE, sizeof(data));

@@ -60,7 +60,11 @@ static void share(const char *self, const char *door, char *pointer, char *expor
     CUipcMemHandle handle;
     char text[2 * sizeof(handle) + 20];
     unsigned char byte;
-    int error = door_ipc_export(&handle, export);
+    unsigned char capable = 0;
+    int error = (int)DRIVER(cuPointerGetAttribute)(
+        &capable, CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, (CUdeviceptr)(uintptr_t) export);
+    printf("capable: %d, %d\n", error, capable);
+    error = door_ipc_export(&handle, export);
     door_report("export", error);
     door_report("last error", door_last_error());
     if (error)
