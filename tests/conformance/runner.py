@@ -90,7 +90,7 @@ def compare(title, bare, preloaded):
     return False
 
 
-def matrix(suite, program):
+def matrix(suite, program, modes=MODES):
     """All doors in all modes. Returns (runs that differ, doors that skipped, doors)."""
     different = skipped = 0
     doors = suite.doors()
@@ -104,7 +104,7 @@ def matrix(suite, program):
             print(f"# {door}: the bare program failed\n{text_of(bare)}")
             different += 1
             continue
-        for mode in MODES:
+        for mode in modes:
             trace = os.path.join(suite.directory, "%e.%p.cupool")
             preloaded = suite.run(path, program, door, f"mode:{mode},trace:{trace}")
             different += not compare(f"{program}, {door}, {mode}", bare, preloaded)
@@ -124,12 +124,14 @@ def arguments(parser):
 
 def main():
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    parser.add_argument("--with", dest="extra", help="options beside mode:pool, instead of all modes")
     parser.add_argument("program")
     options = parser.parse_args()
     if sanitizer.active() and options.program in NOT_WITH_SANITIZERS:
         print("skipped: not with a sanitizer's runtime")
         return SKIPPED
-    different, skipped, doors = matrix(Suite(options), options.program)
+    different, skipped, doors = matrix(Suite(options), options.program,
+                                      [f"pool,{options.extra}"] if options.extra else MODES)
     if skipped == doors:
         return SKIPPED
     print(f"{options.program}: {doors - skipped} doors, {different} runs differ")
