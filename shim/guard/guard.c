@@ -42,6 +42,15 @@ void guard_start(void)
     context_pool_watch = guard_pool_watch;
 }
 
+/* Told when it has changed since it was told last. */
+static void unverified_tell(void)
+{
+    static _Atomic uint64_t told;
+    uint64_t blocks = guard_unverified();
+    if (atomic_exchange(&told, blocks) != blocks)
+        memory_error_unverified_record(blocks);
+}
+
 /* ---- the end of the process ---- */
 
 static void at_exit(void)
@@ -380,6 +389,7 @@ bool guard_check(struct context *context, uint64_t most_ns)
         return device_check(context, most_ns);
     for (context = context_first(); context; context = context_next(context))
         all = device_check(context, most_ns) && all;
+    unverified_tell();
     return all;
 }
 
