@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+/** The figure of the record that counts blocks which could not be compared; there is none for 0. */
+#define MEMORY_ERROR_UNVERIFIED "guard_unverified_blocks"
+
 enum memory_error_kind {
     MEMORY_ERROR_OVERRUN = 1,  /* a write behind a block */
     MEMORY_ERROR_UNDERRUN = 2, /* a write in front of it */

@@ -68,14 +68,11 @@ bool blocks_live_take(uint64_t address, struct guarded_block *ret_block)
 
 void blocks_freed_add(const struct guarded_block *block)
 {
+    if (freed.table.count >= BLOCKS_FREED_MAX)
+        remove_node(&freed, freed.first);
     struct guarded_node *node = add_node(&freed, block);
     if (node)
         node->generation = generation;
-}
-
-bool blocks_freed_known(const struct guarded_node *node)
-{
-    return node->generation == generation;
 }
 
 bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block)
@@ -83,7 +80,7 @@ bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block)
     struct guarded_node *node = table_first(&freed.table, address);
     if (!node)
         return false;
-    bool known = blocks_freed_known(node);
+    bool known = node->generation == generation;
     *ret_block = node->block;
     remove_node(&freed, node);
     return known;
@@ -93,6 +90,87 @@ void blocks_freed_forget(void)
 {
     generation++;
 }
+
+/* ---- what of the freed memory is handed out ---- */
+
+static uint64_t begin_of(const struct guarded_node *node)
+{
+    return node->block.address - GUARDED_ZONE_BYTES;
+}
+
+static uint64_t end_of(const struct guarded_node *node)
+{
+    return begin_of(node) + node->block.allocated_bytes;
+}
+
+/* By address; ends[i] is the highest end of those up to i. Guarded by guard_lock. */
+static struct guarded_node *sorted[BLOCKS_FREED_MAX];
+static uint64_t ends[BLOCKS_FREED_MAX];
+
+static void sift_down(size_t at, size_t count)
+{
+    for (size_t child = 2 * at + 1; child < count; at = child, child = 2 * at + 1) {
+        if (child + 1 < count && begin_of(sorted[child + 1]) > begin_of(sorted[child]))
+            child++;
+        if (begin_of(sorted[at]) >= begin_of(sorted[child]))
+            return;
+        struct guarded_node *other = sorted[at];
+        sorted[at] = sorted[child];
+        sorted[child] = other;
+    }
+}
+
+/* In place, as the C library's own may allocate. */
+static void heap_sort(size_t count)
+{
+    for (size_t at = count / 2; at-- > 0;)
+        sift_down(at, count);
+    for (size_t last = count; last-- > 1;) {
+        struct guarded_node *largest = sorted[0];
+        sorted[0] = sorted[last];
+        sorted[last] = largest;
+        sift_down(0, last);
+    }
+}
+
+static size_t freed_collect(void)
+{
+    size_t count = 0;
+    for (struct guarded_node *node = freed.first; node; node = node->next) {
+        node->untouched = node->generation == generation && count < BLOCKS_FREED_MAX;
+        if (node->untouched)
+            sorted[count++] = node;
+    }
+    heap_sort(count);
+    for (size_t at = 0; at < count; at++)
+        ends[at] = at && ends[at - 1] > end_of(sorted[at]) ? ends[at - 1] : end_of(sorted[at]);
+    return count;
+}
+
+/* How many begin below an address. */
+static size_t freed_below(uint64_t address, size_t count)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (begin_of(sorted[middle]) < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void blocks_freed_examine(void)
+{
+    size_t count = freed_collect();
+    for (const struct guarded_node *node = live.first; node; node = node->next)
+        for (size_t at = freed_below(end_of(node), count); at-- > 0 && ends[at] > begin_of(node);)
+            if (end_of(sorted[at]) > begin_of(node))
+                sorted[at]->untouched = false;
+}
+
+/* ---- contexts, fork ---- */
 
 static void forget_context(struct kept *kept, uint32_t context)
 {

@@ -18,6 +18,9 @@
 
 #include "shim/memory/table.h"
 
+/** Freed blocks that are remembered; the oldest are forgotten. */
+#define BLOCKS_FREED_MAX 4096u
+
 extern pthread_mutex_t guard_lock;
 
 /** A block, live or freed. */
@@ -37,6 +40,7 @@ struct guarded_node {
     struct guarded_block block;
     struct guarded_node *next, *previous;
     uint64_t generation; /* of a freed one */
+    bool untouched;      /* likewise, by blocks_freed_examine() */
 };
 
 /** The first of the live blocks, and of freed ones. */
@@ -52,7 +56,8 @@ void blocks_freed_add(const struct guarded_block *block);
 bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block);
 /** Nothing is known of freed memory any more. */
 void blocks_freed_forget(void);
-bool blocks_freed_known(const struct guarded_node *node);
+/** Finds out of which freed blocks all memory still holds poison: none of it is handed out. */
+void blocks_freed_examine(void);
 
 void blocks_forget_context(uint32_t context);
 void blocks_fork_child(void);

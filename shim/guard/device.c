@@ -23,6 +23,7 @@
 /* A fill takes microseconds; a device that is busy is asked less often. */
 #define FILL_SPINS    16
 #define FILL_PAUSE_NS 20000
+#define FINISH_ROUNDS 2500 /* of such pauses */
 
 static const uint8_t pattern[FILL_PATTERN_MAX] = {0xc7, 0x1d, 0x8b, 0xf2, 0x36, 0xe9, 0x54, 0xad,
                                                   0x7a, 0xd3, 0x45, 0x9e, 0x61, 0xbc, 0x0f, 0x28};
@@ -126,9 +127,7 @@ static bool kernels_work(struct guard_device *device)
     struct batch *batch = guard_batch_open(device, false);
     if (!batch)
         return false;
-    guard_batch_run(device, batch, 0);
-    guard_device_drain(device);
-    bool works = batch->state == BATCH_DONE && !batch->failed;
+    bool works = guard_batch_run_now(device, batch);
     batch->state = BATCH_UNUSED;
     return works;
 }
@@ -150,7 +149,7 @@ static void open_now(struct guard_device *device)
     const struct driver_table *driver = &device->driver;
     if (!driver_find(device) ||
         driver->stream_create(&device->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
-        driver->stream_create(&device->fill_stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
+        driver->stream_create(&device->now_stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
         driver->event_create(&device->fill_event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS)
         return;
     device->open = true;
@@ -210,10 +209,10 @@ static bool zones_fill(struct guard_device *device, const struct fill_range zone
 {
     const struct driver_table *driver = &device->driver;
     if (device->has_kernels)
-        return fill_launch_few(driver, &device->kernels, device->fill_stream, zones, 2) == 0;
+        return fill_launch_few(driver, &device->kernels, device->now_stream, zones, 2) == 0;
     for (int at = 0; at < 2; at++)
         if (driver->fill_async(zones[at].address, pattern[0], zones[at].bytes,
-                               device->fill_stream) != CUDA_SUCCESS)
+                               device->now_stream) != CUDA_SUCCESS)
             return false;
     return true;
 }
@@ -225,7 +224,7 @@ static void fill_wait(struct guard_device *device)
     long most_ns = device->fill_late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (int round = 0; waited_ns < most_ns; round++) {
-        if (device->driver.stream_query(device->fill_stream) != CUDA_ERROR_NOT_READY)
+        if (device->driver.stream_query(device->now_stream) != CUDA_ERROR_NOT_READY)
             break;
         if (round >= FILL_SPINS)
             nanosleep(&(struct timespec){.tv_nsec = FILL_PAUSE_NS}, NULL);
@@ -312,11 +311,11 @@ uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t byte
 static bool fills_order(struct guard_device *device)
 {
     const struct driver_table *driver = &device->driver;
-    return driver->event_record(device->fill_event, device->fill_stream) == CUDA_SUCCESS &&
+    return driver->event_record(device->fill_event, device->now_stream) == CUDA_SUCCESS &&
            driver->stream_wait_event(device->stream, device->fill_event, 0) == CUDA_SUCCESS;
 }
 
-static CUresult batch_launch(struct guard_device *device, struct batch *batch)
+static CUresult batch_launch(struct guard_device *device, struct batch *batch, CUstream stream)
 {
     struct batch_memory *host = batch->host;
     uint32_t ranges = guard_batch_ranges(batch);
@@ -326,7 +325,7 @@ static CUresult batch_launch(struct guard_device *device, struct batch *batch)
     for (uint32_t at = 0; at <= ranges; at++)
         host->mismatches[at] = FILL_MATCHES;
     uint64_t tiles = fill_layout(host->ranges, ranges + 1);
-    return verify_launch(&device->driver, &device->kernels, device->stream,
+    return verify_launch(&device->driver, &device->kernels, stream,
                          (uint64_t)(uintptr_t)host->ranges, (uint64_t)(uintptr_t)host->mismatches,
                          ranges + 1, tiles) == 0
                ? CUDA_SUCCESS
@@ -339,32 +338,42 @@ static size_t staging_bytes(const struct batch *batch)
     return batch->poison ? BATCH_RANGES * STAGING_BYTES : STAGING_BYTES;
 }
 
-static CUresult batch_copy(struct guard_device *device, struct batch *batch)
+static CUresult batch_copy(struct guard_device *device, struct batch *batch, CUstream stream)
 {
     CUresult result = CUDA_SUCCESS;
     size_t most = staging_bytes(batch);
     for (uint32_t at = 0; at < guard_batch_ranges(batch) && result == CUDA_SUCCESS; at++) {
         const struct fill_range *range = &batch->host->ranges[at];
-        result = device->driver.copy_async(
-            (CUdeviceptr)(uintptr_t)(batch->staging + at * most), range->address,
-            range->bytes < most ? range->bytes : most, device->stream);
+        result = device->driver.copy_async((CUdeviceptr)(uintptr_t)(batch->staging + at * most),
+                                           range->address,
+                                           range->bytes < most ? range->bytes : most, stream);
     }
     return result;
+}
+
+/* The open batch joins no more blocks. */
+static void batch_begin(struct guard_device *device, struct batch *batch, uint64_t number)
+{
+    batch->number = number;
+    batch->state = BATCH_RUNNING;
+    if (device->open_batch == batch)
+        device->open_batch = NULL;
+}
+
+static CUresult batch_enqueue(struct guard_device *device, struct batch *batch, CUstream stream)
+{
+    return device->has_kernels ? batch_launch(device, batch, stream)
+                               : batch_copy(device, batch, stream);
 }
 
 void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fence fence)
 {
     struct scope scope;
     CUresult result = CUDA_ERROR_UNKNOWN;
-    batch->number = ++device->last_number;
-    batch->state = BATCH_RUNNING;
-    if (device->open_batch == batch)
-        device->open_batch = NULL;
+    batch_begin(device, batch, ++device->last_number);
     if (scope_enter(&scope, device->context) == 0) {
-        bool ordered = fills_order(device) &&
-                       (fence == 0 || backend_driver_fence_order(fence, device->stream));
-        if (ordered)
-            result = device->has_kernels ? batch_launch(device, batch) : batch_copy(device, batch);
+        if (fills_order(device) && backend_driver_fence_order(fence, device->stream))
+            result = batch_enqueue(device, batch, device->stream);
         if (result == CUDA_SUCCESS)
             result = device->driver.event_record(batch->event, device->stream);
         scope_leave(&scope);
@@ -392,7 +401,8 @@ static struct batch *batch_running_oldest(struct guard_device *device)
     struct batch *oldest = NULL;
     for (uint32_t at = 0; at < BATCHES_MAX; at++) {
         struct batch *batch = &device->batches[at];
-        if (batch->state == BATCH_RUNNING && (!oldest || batch->number < oldest->number))
+        if (batch->state == BATCH_RUNNING && batch->number &&
+            (!oldest || batch->number < oldest->number))
             oldest = batch;
     }
     return oldest;
@@ -423,16 +433,28 @@ bool guard_device_poll(struct guard_device *device, uint64_t number)
     return device->done_number >= number;
 }
 
-void guard_device_drain(struct guard_device *device)
+bool guard_batch_run_now(struct guard_device *device, struct batch *batch)
 {
     struct scope scope;
-    if (scope_enter(&scope, device->context) < 0)
-        return;
-    bool done = device->driver.stream_wait(device->stream) == CUDA_SUCCESS;
-    for (struct batch *batch = batch_running_oldest(device); batch;
-         batch = batch_running_oldest(device))
-        batch_end(device, batch, !done || batch->failed);
-    scope_leave(&scope);
+    bool done = false;
+    batch_begin(device, batch, 0);
+    if (scope_enter(&scope, device->context) == 0) {
+        done = batch_enqueue(device, batch, device->now_stream) == CUDA_SUCCESS &&
+               device->driver.stream_wait(device->now_stream) == CUDA_SUCCESS;
+        scope_leave(&scope);
+    }
+    batch_end(device, batch, !done);
+    return !batch->failed;
+}
+
+bool guard_device_finish(struct guard_device *device)
+{
+    for (int round = 0; round < FINISH_ROUNDS; round++) {
+        if (guard_device_poll(device, device->last_number))
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = FILL_PAUSE_NS}, NULL);
+    }
+    return false;
 }
 
 static uint64_t staging_compare(const struct batch *batch, uint32_t range)

@@ -40,7 +40,7 @@ struct batch_memory {
 
 struct batch {
     enum batch_state state;
-    uint64_t number; /* once it runs */
+    uint64_t number; /* once it runs behind the program's work; 0: behind nothing */
     uint32_t blocks;
     bool poison; /* one range for each block, from end to end */
     bool failed; /* nothing was compared */
@@ -62,8 +62,9 @@ struct guard_device {
     bool has_kernels;
     struct driver_table driver;
     struct kernel_set kernels;
-    CUstream stream;      /* of batches: behind the program's work */
-    CUstream fill_stream; /* of redzones: behind nothing */
+    CUstream stream; /* behind the program's work */
+    CUstream
+        now_stream; /* of redzones that are filled, and what is compared at once: behind nothing */
     CUevent fill_event;
     bool fill_late;                    /* the last one was not there in time */
     uint64_t last_number, done_number; /* of batches */
@@ -98,8 +99,11 @@ static inline bool guard_batch_full(const struct batch *batch)
 /** Takes blocks out of a batch that goes back to the driver before it runs; how many. */
 uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t bytes);
 
-/** Puts a batch on the stream, behind the work of a fence of the inner backend if it is not 0. */
+/** Puts a batch behind the work of a fence of the inner backend. */
 void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fence fence);
+
+/** Compares a batch now: nothing uses its memory. False: it could not be. */
+bool guard_batch_run_now(struct guard_device *device, struct batch *batch);
 
 /** A batch is done, or an error was found: somebody is to settle it. */
 extern atomic_bool guard_work;
@@ -107,8 +111,8 @@ extern atomic_bool guard_work;
 /** Looks which batches are done. True when all up to `number` are. */
 bool guard_device_poll(struct guard_device *device, uint64_t number);
 
-/** Waits for what is on the stream. */
-void guard_device_drain(struct guard_device *device);
+/** Gives batches some time whose fences have passed. True when none is under way. */
+bool guard_device_finish(struct guard_device *device);
 
 /** The result of a range of a batch that is done: FILL_MATCHES, or as verify_launch says. */
 uint64_t guard_batch_result(const struct batch *batch, uint32_t range);

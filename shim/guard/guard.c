@@ -42,6 +42,15 @@ void guard_start(void)
     context_pool_watch = guard_pool_watch;
 }
 
+/* Told when it has changed since it was told last. */
+static void unverified_tell(void)
+{
+    static _Atomic uint64_t told;
+    uint64_t blocks = guard_unverified();
+    if (atomic_exchange(&told, blocks) != blocks)
+        memory_error_unverified_record(blocks);
+}
+
 /* ---- the end of the process ---- */
 
 static void at_exit(void)
@@ -172,9 +181,7 @@ static bool block_compare_locked(struct guard_device *device, const struct guard
     if (!batch)
         return false;
     guard_batch_add(batch, block);
-    guard_batch_run(device, batch, 0);
-    guard_device_drain(device);
-    bool compared = batch->state == BATCH_DONE && !batch->failed;
+    bool compared = guard_batch_run_now(device, batch);
     judge_batch_locked(device, batch);
     return compared;
 }
@@ -327,14 +334,11 @@ static struct guarded_node *nodes_compare_locked(struct guard_device *device,
         return NULL;
     }
     for (; node && !guard_batch_full(batch); node = node->next) {
-        bool wanted = poison ? blocks_freed_known(node) && !judge_overlaps_live_locked(&node->block)
-                             : node->block.zoned;
+        bool wanted = poison ? node->untouched : node->block.zoned;
         if (wanted && node->block.context == device->number)
             guard_batch_add(batch, &node->block);
     }
-    guard_batch_run(device, batch, 0);
-    guard_device_drain(device);
-    if (batch->failed)
+    if (!guard_batch_run_now(device, batch))
         *ret_all = false;
     judge_batch_locked(device, batch);
     return node;
@@ -342,15 +346,16 @@ static struct guarded_node *nodes_compare_locked(struct guard_device *device,
 
 static bool device_check_locked(struct guard_device *device)
 {
-    bool all = true;
+    bool all = guard_device_finish(device);
     for (uint32_t at = 0; at < BATCHES_MAX; at++)
         if (device->batches[at].state == BATCH_OPEN)
-            guard_batch_run(device, &device->batches[at], 0);
-    guard_device_drain(device);
+            all = guard_batch_run_now(device, &device->batches[at]) && all;
     judge_done_locked(device);
     struct guarded_node *node = blocks_live_first();
     while (node)
         node = nodes_compare_locked(device, node, false, &all);
+    if (device->poisons)
+        blocks_freed_examine();
     node = device->poisons ? blocks_freed_first() : NULL;
     while (node)
         node = nodes_compare_locked(device, node, true, &all);
@@ -384,6 +389,7 @@ bool guard_check(struct context *context, uint64_t most_ns)
         return device_check(context, most_ns);
     for (context = context_first(); context; context = context_next(context))
         all = device_check(context, most_ns) && all;
+    unverified_tell();
     return all;
 }
 

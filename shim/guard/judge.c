@@ -102,9 +102,8 @@ static void before_ask(struct guard_device *device, const struct guarded_block *
     if (!batch)
         return;
     guard_batch_add(batch, before);
-    guard_batch_run(device, batch, 0);
-    guard_device_drain(device);
-    uint64_t rear = batch->failed ? FILL_MATCHES : guard_batch_result(batch, 1);
+    uint64_t rear = guard_batch_run_now(device, batch) ? guard_batch_result(batch, 1)
+                                                       : FILL_MATCHES;
     batch->state = BATCH_UNUSED;
     if (rear == FILL_MATCHES)
         return;
@@ -204,14 +203,6 @@ void judge_repair_locked(struct guard_device *device)
         if (changed[at].context == device->number)
             guard_device_fill(device, &changed[at]);
     changed_count = 0;
-}
-
-bool judge_overlaps_live_locked(const struct guarded_block *block)
-{
-    for (const struct guarded_node *node = blocks_live_first(); node; node = node->next)
-        if (begin_of(&node->block) < end_of(block) && begin_of(block) < end_of(&node->block))
-            return true;
-    return false;
 }
 
 bool judge_error_take(struct memory_error *ret_error)

@@ -23,9 +23,6 @@ void judge_done_locked(struct guard_device *device);
 /** Fills the redzones anew that were found changed, so that each error is told once. */
 void judge_repair_locked(struct guard_device *device);
 
-/** Whether any memory of a block is handed out. */
-bool judge_overlaps_live_locked(const struct guarded_block *block);
-
 /** True when there may be something to settle: batches that are done, errors to record. */
 bool judge_work_take(void);
 

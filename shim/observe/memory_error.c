@@ -57,3 +57,17 @@ void memory_error_record(const struct memory_error *error)
                           .stream = error->free_site,
                       });
 }
+
+void memory_error_unverified_record(uint64_t blocks)
+{
+    struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);
+    if (!writer)
+        return;
+    trace_writer_emit(writer,
+                      &(struct trace_record){
+                          .kind = TRACE_EVENT_COUNTER,
+                          .api = trace_api_id(trace_writer_string(writer, MEMORY_ERROR_UNVERIFIED)),
+                          .size = blocks,
+                          .address = blocks,
+                      });
+}

@@ -27,6 +27,9 @@ struct memory_error {
 uint64_t memory_error_count(void);
 void memory_error_count_add(void);
 
+/** Puts into the record how many blocks could not be compared so far. */
+void memory_error_unverified_record(uint64_t blocks);
+
 void memory_error_record(const struct memory_error *error);
 
 #endif

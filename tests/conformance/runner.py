@@ -100,7 +100,7 @@ def modes_of(program):
             if not (mode == "vmm" and program in NOT_MAPPED)}
 
 
-def matrix(suite, program):
+def matrix(suite, program, modes=None):
     """All doors in all modes. Returns (runs that differ, doors that skipped, doors)."""
     different = skipped = 0
     doors = suite.doors()
@@ -114,7 +114,7 @@ def matrix(suite, program):
             print(f"# {door}: the bare program failed\n{text_of(bare)}")
             different += 1
             continue
-        for mode, chosen in modes_of(program).items():
+        for mode, chosen in (modes or modes_of(program)).items():
             trace = os.path.join(suite.directory, "%e.%p.cupool")
             preloaded = suite.run(path, program, door, f"{chosen},trace:{trace}",
                                   **(WATCHED if mode == "vmm" else {}))
@@ -135,12 +135,14 @@ def arguments(parser):
 
 def main():
     parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    parser.add_argument("--with", dest="extra", help="options beside mode:pool, instead of all modes")
     parser.add_argument("program")
     options = parser.parse_args()
     if sanitizer.active() and options.program in NOT_WITH_SANITIZERS:
         print("skipped: not with a sanitizer's runtime")
         return SKIPPED
-    different, skipped, doors = matrix(Suite(options), options.program)
+    modes = {"with": f"mode:pool,{options.extra}"} if options.extra else None
+    different, skipped, doors = matrix(Suite(options), options.program, modes)
     if skipped == doors:
         return SKIPPED
     print(f"{options.program}: {doors - skipped} doors, {different} runs differ")

@@ -121,6 +121,9 @@ def check_capture(machine):
                                      options=options, SIMGPU_MEMORY="64MiB")
         preload.expect("check: 0, again: 0\n" in output, output)
         preload.expect_equal("beside a capture", report["memory_errors"], [])
+        left = sum(counter["current"] for counter in report["counters"]
+                   if counter["name"] == "guard_unverified_blocks")
+        preload.expect(left > 0, f"what could not be compared is not told: {options}")
 
 
 def check_printed(machine):

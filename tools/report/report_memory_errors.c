@@ -39,12 +39,18 @@ static void text_row_print(const struct report_page *page, const struct memory_e
 void report_text_memory_errors(const struct report_page *page)
 {
     const struct memory_errors *errors = &page->analysis->memory_errors;
+    uint64_t unverified = 0;
 
-    if (!errors->count)
+    (void)analysis_counter_get(page->analysis, MEMORY_ERROR_UNVERIFIED, &unverified);
+    if (!errors->count && !unverified)
         return;
     report_text_line(page, "Memory errors");
-    fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED),
-            unit_count(errors->count).text, report_text_colour(page, REPORT_PLAIN));
+    fprintf(page->out, "%s%s%s", errors->count ? report_text_colour(page, REPORT_RED) : "",
+            unit_count(errors->count).text,
+            errors->count ? report_text_colour(page, REPORT_PLAIN) : "");
+    if (unverified)
+        fprintf(page->out, "; %s could not be compared", unit_blocks(unverified).text);
+    fputc('\n', page->out);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < TEXT_ROWS; i++)
         text_row_print(page, &errors->row[i]);
     if (errors->count > TEXT_ROWS) {
