@@ -138,6 +138,57 @@ def test_memory_of_a_device(device):
     assert device.memory_stats().frees == 1
 
 
+def test_a_codec_comes_back_and_refuses_damage():
+    codec = cupool.BlockCodec(cupool.Codec.LOSSLESS, cupool.Element.BF16, tokens=16, heads=2, head_dim=8)
+    raw = bytes(range(256)) * (codec.raw_bytes // 256)
+    encoded = codec.encode(raw)
+    assert len(encoded) <= codec.maximum_bytes
+    assert codec.decode(encoded) == raw
+    spoilt = bytearray(encoded)
+    spoilt[-1] ^= 1
+    for wrong in (bytes(spoilt), encoded[:-1], encoded[:20], b"", encoded + b"x"):
+        with pytest.raises(cupool.Refused):
+            codec.decode(wrong)
+    with pytest.raises(ValueError):
+        codec.encode(raw[1:])
+    assert "rice" in cupool.codecs()
+
+
+def test_blocks_leave_for_tiers_and_come_back(device, tmp_path):
+    keys = cupool.Identity().keys(list(range(64)))
+    with cupool.KVPool(device, 8, layers=2, kv_heads=2, head_dim=8, key_type=cupool.Type.BF16,
+                       value_type=cupool.Type.BF16) as pool:
+        tiers = [cupool.HostTier(4 << 20), cupool.FileTier(tmp_path / "kv", 1 << 20)]
+        with cupool.Tiers(pool, tiers, identity="test", codec=cupool.Codec.LOSSLESS) as below:
+            blocks = pool.allocate(4)
+            for number, block in enumerate(blocks):
+                address, size = pool.memory(block, 1)
+                device.write(address, bytes([number + 60]) * size)
+            pool.complete(blocks)
+            blocks = pool.register(blocks, keys)
+            ticket = below.offload(blocks)
+            below.drain()
+            assert below.result(ticket) == 4
+            pool.release(blocks)
+            pool.trim()
+            assert below.lookup(keys) == [cupool.Presence.HIT] * 4
+            blocks = below.match(keys)
+            assert len(blocks) == 4
+            for number, block in enumerate(blocks):
+                address, size = pool.memory(block, 1)
+                assert device.read(address, size) == bytes([number + 60]) * size
+            pool.release(blocks)
+            assert below.age_step(0)[0] == 4
+            assert below.tier_stats(1).name == "file"
+            assert below.tier_stats(0).loaded == 4
+            assert below.stats().aged == 4
+            below.check()
+        with pytest.raises(cupool.CupoolError):
+            cupool.Tiers(pool, [cupool.FileTier("/nowhere/at/all", 1 << 20)])
+        with cupool.Tiers(pool, [tiers[1]], identity="another") as below:
+            assert below.lookup(keys) == [cupool.Presence.MISS] * 4
+
+
 def test_threads_lose_nothing(pool):
     def work():
         for _ in range(300):

@@ -29,6 +29,7 @@
 
 #define WAIT_PAUSE_MIN_NS 20000
 #define WAIT_PAUSE_MAX_NS 5000000
+#define OPEN_WAIT_NS      (UINT64_C(1) * 1000000000)
 #define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
 
 struct fence_event {
@@ -36,7 +37,9 @@ struct fence_event {
     CUevent event;
 };
 
+/** Open: a stream captured when it was asked for, so there are no events yet. */
 struct fence {
+    atomic_bool open;
     int count;
     struct fence_event events[FENCE_CONTEXTS_MAX];
 };
@@ -189,15 +192,63 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     return 0;
 }
 
+/* Memory that can be given to the driver while a stream captures is, and its free waits. Mapped
+ * memory cannot: its fence stays open until the captures are over, or until somebody waits. */
 static int fence_record(void *state, pool_fence *ret_fence)
 {
-    return fence_record_for(state, true, ret_fence);
+    const struct context *context = state;
+    int error = fence_record_for(state, true, ret_fence);
+    if (error != -EBUSY || !atomic_load(&context->vmm))
+        return error;
+    struct fence *fence = calloc(1, sizeof(*fence));
+    if (!fence)
+        return -ENOMEM;
+    atomic_init(&fence->open, true);
+    *ret_fence = (pool_fence)(uintptr_t)fence;
+    return 0;
+}
+
+static bool is_open(const struct fence *fence)
+{
+    return atomic_load_explicit(&fence->open, memory_order_acquire);
+}
+
+/* NULL: all work has been waited for, there is nothing left to ask. */
+static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    bool first = is_open(fence);
+    if (first) {
+        fence->count = by ? by->count : 0;
+        for (int i = 0; i < fence->count; i++)
+            fence->events[i] = by->events[i];
+        atomic_store_explicit(&fence->open, false, memory_order_release);
+    }
+    pthread_mutex_unlock(&context->backend_lock);
+    for (int i = 0; by && !first && i < by->count; i++)
+        event_give(by->events[i].context, by->events[i].event);
+}
+
+/* The events of an open fence come late and cover the more. True when it is open no longer. */
+static bool fence_is_recorded(struct context *context, struct fence *fence)
+{
+    pool_fence late;
+    if (!is_open(fence))
+        return true;
+    if (fence_record_for(context, true, &late) < 0)
+        return false;
+    struct fence *by = (struct fence *)(uintptr_t)late;
+    fence_close(context, fence, by);
+    free(by);
+    return true;
 }
 
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    if (is_open(fence))
+        return false;
     for (int i = 0; i < fence->count; i++)
         if (!is_gone(fence->events[i].context) &&
             REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
@@ -259,8 +310,8 @@ static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
 
 static int fence_query(void *state, pool_fence handle)
 {
-    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
-    int done = 1;
+    struct fence *fence = (struct fence *)(uintptr_t)handle;
+    int done = fence_is_recorded(state, fence);
     for (int i = 0; i < fence->count && done == 1; i++) {
         done = event_query(&fence->events[i]);
         if (is_lost_peer(&fence->events[i], state, done))
@@ -269,12 +320,47 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
+/* While a stream captures nothing may ask for the device, but a free waits for it all the same. The
+ * block is of one byte; where there is none to be had, memory of the host serves as well. */
+static int wait_by_free(struct context *context)
+{
+    struct scope scope;
+    CUdeviceptr block;
+    void *page;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
+        error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
+    else if (scope.driver->cuMemHostAlloc &&
+             scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
+        error = scope_error(REAL_ASK(scope.driver->cuMemFreeHost(page)));
+    else
+        error = -EBUSY;
+    scope_leave(&scope);
+    return error == -EPERM ? -EBUSY : error;
+}
+
+/* A free cannot be told to give up, so what has little patience does not begin. */
+static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
+{
+    if (most_ns < OPEN_WAIT_NS)
+        return 0;
+    int error = wait_by_free(context);
+    if (error < 0)
+        return error;
+    fence_close(context, fence, NULL);
+    return 1;
+}
+
 /* Forever means for work of the device's own contexts: a free by the driver waits for these, and
  * not for those of its peers. */
 static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
-    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    struct fence *fence = (struct fence *)(uintptr_t)handle;
     const struct context *own = state;
+    if (!fence_is_recorded(state, fence))
+        return open_wait(state, fence, most_ns);
     uint64_t end_ns = monotonic_ns() + (most_ns < PEER_WAIT_NS ? most_ns : PEER_WAIT_NS);
     int done = 1;
     for (int i = 0; i < fence->count && done == 1; i++) {
@@ -305,15 +391,18 @@ static int context_synchronize(struct context *context)
 
 static int device_wait(void *state)
 {
+    const struct context *context = state;
     pool_fence fence;
     int error = fence_record_for(state, false, &fence);
-    if (error == -ENOTSUP)
-        return context_synchronize(state);
-    if (error < 0)
-        return error;
-    int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
-    fence_release(state, fence);
-    return done < 0 ? done : 0;
+    if (error == 0) {
+        int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
+        fence_release(state, fence);
+        error = done < 0 ? done : 0;
+    } else if (error == -ENOTSUP) {
+        error = context_synchronize(state);
+    }
+    /* Memory of the driver's own is given to its free; mapped memory has to be waited for. */
+    return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
 }
 
 static CUstream fill_stream(struct context *context, const struct driver_functions *driver)
@@ -345,6 +434,25 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     CUstream stream = fill_stream(context, scope.driver);
     error = stream ? scope_error(
                          REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                   : -EIO;
+    if (error == 0)
+        error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
+    scope_leave(&scope);
+    return error;
+}
+
+/* Nothing else runs, so no work has to be waited for but the copy. */
+static int memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    struct context *context = state;
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    CUstream stream = scope.driver->cuMemcpyDtoDAsync_v2 ? fill_stream(context, scope.driver)
+                                                         : NULL;
+    error = stream ? scope_error(REAL_ASK(
+                         scope.driver->cuMemcpyDtoDAsync_v2(target, source, bytes, stream)))
                    : -EIO;
     if (error == 0)
         error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
@@ -392,6 +500,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_release = fence_release,
         .device_wait = device_wait,
         .memory_fill = memory_fill,
+        .memory_copy = memory_copy,
         .memory_info = memory_info,
         .clock_ns = clock_ns,
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See scope.h.
+ * Nothing is changed that the thread has already as the call needs it.
  */
 #include "shim/backend/scope.h"
 

@@ -10,6 +10,7 @@
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
 #include "shim/options/mode.h"
 
@@ -22,6 +23,7 @@
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
     struct pool_block block = {0};
+    uint64_t bytes;
     *ret_range = (struct range){.kind = RANGE_HOLE};
     gate_enter();
     int error = guarded_range_get(address, &block);
@@ -34,6 +36,8 @@ static int pooled_range(uint64_t address, struct range *ret_range)
             .bytes = block.requested_bytes,
             .allocation = block.segment_address,
         };
+    if (error == 0)
+        ret_range->mapped = vmm_mapping_at(block.address, &ret_range->allocation, &bytes);
     return error == -ENOENT ? -ENOENT : 0;
 }
 
@@ -69,17 +73,27 @@ struct range range_of(uint64_t address)
     return range;
 }
 
-uint32_t range_context(const struct range *range)
+static const struct context *pooled_context(const struct range *range)
 {
     struct pool *pool;
     const struct context *context = NULL;
-    if (range->imported)
-        return range->context;
     gate_enter();
     if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
     gate_leave();
-    return context ? context->number : 0;
+    return context;
+}
+
+uint32_t range_context(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return range->imported ? range->context : context ? context->number : 0;
+}
+
+CUcontext range_handle(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return context ? context->handle : NULL;
 }
 
 int range_id(const struct range *range, uint64_t *ret_id)

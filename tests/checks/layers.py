@@ -8,14 +8,15 @@ uses itself and those before it in the list; a "." is the module's own folder.
 import collections
 
 MODULES = {
-    "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer"],
+    "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer", "tier"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
     "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", "guard", ".",
-             "hooks",             "entry"],
+             "hooks", "entry"],
     "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
-    "engine": ["."],
-    "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
+    "engine": [".", "tier"],
+    "tools": ["base", "trace", "symbols", "analysis", "replay", "tune", "report/base",
+              "report/html", "report",
               "budget", "live", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],

@@ -5,6 +5,7 @@ and the sites of allocation and free, in every form of the report; none in a cle
 import preload
 
 BYTES = 100000
+SIZES = (100, 1000, 33000, 3 << 20)  # small, middle and large blocks of the pool
 GUARD = ("-O", "guard:redzone")
 POISON = (*GUARD, "-O", "scrub:poison")
 # way: kind, offset, byte found
@@ -29,8 +30,9 @@ def place_of(site):
     return site and site["function"].split("+")[0]
 
 
-def check_error(name, output, report, way, freed_by):
+def check_error(name, output, report, way, freed_by, size=BYTES):
     kind, offset, found = PLANTED[way]
+    offset = size if offset == BYTES else offset
     errors = report["memory_errors"]
     preload.expect_equal(f"{name}: errors", len(errors), 1)
     preload.expect_equal(f"{name}: counted", report["summary"]["memory_errors"], 1)
@@ -38,7 +40,7 @@ def check_error(name, output, report, way, freed_by):
     preload.expect_equal(f"{name}: kind", error["kind"], kind)
     preload.expect_equal(f"{name}: offset", error["offset"], offset)
     preload.expect_equal(f"{name}: byte", error["found"], found)
-    preload.expect_equal(f"{name}: size", error["requested_bytes"], BYTES)
+    preload.expect_equal(f"{name}: size", error["requested_bytes"], size)
     block = int(output.split("block: ")[1].split()[0], 16)
     preload.expect_equal(f"{name}: block", error["address"], block)
     preload.expect_equal(f"{name}: allocated by", place_of(error["allocation_site"]), "take")
@@ -60,6 +62,15 @@ def check_planted(machine):
         _, output, report = recorded(machine, f"{way}-redzone", way, options=GUARD)
         check_error(f"{way}: without poison", output, report, way, freed_by)
     return trace
+
+
+def check_sizes(machine):
+    for size in SIZES:
+        for way in ("overrun", "underrun", "freed"):
+            name = f"{way}-{size}"
+            _, output, report = recorded(machine, name, way, "-", str(size))
+            check_error(name, output, report, way,
+                        "freed_write" if way == "freed" else "blocks_free", size)
 
 
 def check_forms(machine, trace):
@@ -153,6 +164,7 @@ def check_workloads(machine):
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     trace = check_planted(machine)
+    check_sizes(machine)
     check_forms(machine, trace)
     clean = check_clean(machine)
     check_budget(machine, trace, clean)

@@ -12,6 +12,8 @@
  *     device_allocs_per_step = 0
  *     [ignore]                   sites that count nowhere
  *     site = libnccl*
+ *     [wrappers]                 functions that hand out memory for others (wrappers.h)
+ *     function = gpu_alloc*
  *
  * Threading: immutable after reading.
  */
@@ -41,6 +43,8 @@ struct budget {
     size_t items;
     char **ignored;
     size_t ignored_count;
+    char **wrapper; /* globs */
+    size_t wrappers;
 };
 
 /** Errors: negative errno, with one line FILE:LINE: what and what is accepted. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that writes where it must not, one error a run: memory_errors WAY [check].
- * With "check" it asks cupool_check() before its memory is freed, and says what it answers.
+ * A program that writes where it must not, one error a run: memory_errors WAY [check|exit|-]
+ * [BYTES]. With "check" it asks cupool_check() before its memory is freed, and says what it
+ * answers.
  */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
@@ -11,9 +12,9 @@
 #include "include/cupool.h"
 
 #define BLOCKS 24
-#define BYTES  100000
 
 static char *blocks[BLOCKS];
+static size_t bytes = 100000;
 
 static void call(cudaError_t result)
 {
@@ -23,22 +24,22 @@ static void call(cudaError_t result)
     exit(1);
 }
 
-static char *take(size_t bytes)
+static char *take(size_t size)
 {
     void *made;
-    call(cudaMalloc(&made, bytes));
+    call(cudaMalloc(&made, size));
     return made;
 }
 
-static void write_at(char *place, int value, size_t bytes)
+static void write_at(char *place, int value, size_t count)
 {
-    call(cudaMemset(place, value, bytes));
+    call(cudaMemset(place, value, count));
 }
 
 __attribute__((noinline)) static void blocks_take(void)
 {
     for (int at = 0; at < BLOCKS; at++)
-        blocks[at] = take(BYTES);
+        blocks[at] = take(bytes);
 }
 
 __attribute__((noinline)) static void blocks_free(void)
@@ -64,7 +65,7 @@ static void freed_write(void)
     call(cudaFree(gone));
     blocks[3] = NULL;
     write_at(gone + 77, 9, 1);
-    blocks[3] = take(BYTES);
+    blocks[3] = take(bytes);
 }
 
 /* Freed beside a capture, memory goes back to the driver before anything could be compared. */
@@ -85,14 +86,16 @@ static void returned_in_capture(void)
 int main(int count, char **words)
 {
     const char *way = count > 1 ? words[1] : "";
+    if (count > 3)
+        bytes = strtoull(words[3], NULL, 10);
     blocks_take();
     for (int at = 0; at < BLOCKS; at++)
-        write_at(blocks[at], at, BYTES);
+        write_at(blocks[at], at, bytes);
     printf("block: %p\n", strcmp(way, "overrun_far") == 0 ? (void *)lowest() : (void *)blocks[3]);
     if (strcmp(way, "overrun") == 0)
-        write_at(blocks[3], 5, BYTES + 1);
+        write_at(blocks[3], 5, bytes + 1);
     else if (strcmp(way, "overrun_far") == 0)
-        write_at(lowest(), 5, BYTES + 65536);
+        write_at(lowest(), 5, bytes + 65536);
     else if (strcmp(way, "underrun") == 0)
         write_at(blocks[3] - 8, 6, 8);
     else if (strcmp(way, "freed") == 0)
