@@ -25,8 +25,8 @@
  * all sizes are bytes. Their errors are negative numbers of errno.h: without libcupool.so, with a
  * mode that has no pool, and before the first allocation on the device CUPOOL_NO_POOL (-ENODEV).
  *
- *     struct cupool_memory_stats stats;
- *     if (cupool_memory_stats(&stats) == 0 && stats.free_bytes > 4 * stats.largest_free_bytes)
+ *     struct cupool_pool_stats stats;
+ *     if (cupool_pool_stats(&stats) == 0 && stats.free_bytes > 4 * stats.largest_free_bytes)
  *         cupool_defragment();
  *     cupool_trim(64 << 20);
  *
@@ -59,7 +59,7 @@ __attribute__((weak, visibility("default"))) int cupool_check(void);
 #define CUPOOL_NO_POOL (-19)
 
 /** How the memory of a device's pools is divided. */
-struct cupool_memory_stats {
+struct cupool_pool_stats {
     unsigned long long reserved_bytes;       /**< held from the driver: the five that follow */
     unsigned long long live_bytes;           /**< blocks, at the size they occupy */
     unsigned long long quarantined_bytes;    /**< freed; earlier device work may still use it */
@@ -103,8 +103,8 @@ __attribute__((weak, visibility("default"))) long long cupool_defragment(void);
  * Fills `ret_stats`. Each figure is exact; figures may be some operations of other threads apart.
  * Returns 0, or an error: CUPOOL_NO_POOL; -EINVAL for NULL.
  */
-__attribute__((weak, visibility("default"))) int cupool_memory_stats(
-    struct cupool_memory_stats *ret_stats);
+__attribute__((weak, visibility("default"))) int cupool_pool_stats(
+    struct cupool_pool_stats *ret_stats);
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
@@ -123,8 +123,8 @@ __attribute__((weak, visibility("default"))) int cupool_memory_stats(
 #define cupool_check()           (cupool_check ? cupool_check() : -1)
 #define cupool_trim(keep_bytes)  (cupool_trim ? cupool_trim(keep_bytes) : CUPOOL_NO_POOL)
 #define cupool_defragment()      (cupool_defragment ? cupool_defragment() : CUPOOL_NO_POOL)
-#define cupool_memory_stats(ret_stats)                                                             \
-    (cupool_memory_stats ? cupool_memory_stats(ret_stats) : CUPOOL_NO_POOL)
+#define cupool_pool_stats(ret_stats)                                                               \
+    (cupool_pool_stats ? cupool_pool_stats(ret_stats) : CUPOOL_NO_POOL)
 #endif
 
 #endif

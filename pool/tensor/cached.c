@@ -241,7 +241,7 @@ void tensors_record_give(struct cupool_tensors *cache, uint32_t number)
 void tensors_limits_hold(struct cupool_tensors *cache, struct tensor_device *device,
                          uint64_t most_bytes, uint64_t most_entries, uint64_t *ret_bytes)
 {
-    struct tensor_evicted evicted = {.count = 0};
+    struct tensor_evicted evicted;
     uint64_t bytes = 0;
 
     do {

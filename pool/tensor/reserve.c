@@ -50,9 +50,10 @@ static int reserved_make(struct cupool_tensors *cache, const struct cupool_tenso
                          uint64_t bytes, tensor_stream stream, uint32_t *made)
 {
     struct tensor_device *device = &cache->devices[shape->device];
-    struct tensor_evicted evicted = {.count = 0};
+    struct tensor_evicted evicted;
     int rc = tensors_lock(cache);
 
+    evicted.count = 0;
     if (rc < 0)
         return rc;
     uint32_t number = tensors_record_new(cache, shape, bytes, stream, &evicted);

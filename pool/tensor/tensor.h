@@ -88,10 +88,11 @@ struct tensor_freed {
     bool plain;
 };
 
-/** What was evicted under the lock. */
+/** What was evicted under the lock. Only the count is initialised: it stands on the way of a hit.
+ */
 struct tensor_evicted {
-    struct tensor_freed freed[TENSOR_BATCH];
     unsigned count;
+    struct tensor_freed freed[TENSOR_BATCH];
 };
 
 int tensors_fail(struct cupool_tensors *cache, int error, const char *text);

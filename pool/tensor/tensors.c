@@ -209,10 +209,11 @@ static int request_serve(struct cupool_tensors *cache, const struct cupool_tenso
                          bool *ret_hit)
 {
     struct tensor_device *device = &cache->devices[shape->device];
-    struct tensor_evicted evicted = {.count = 0};
+    struct tensor_evicted evicted;
     bool fit = false;
     int rc = tensors_lock(cache);
 
+    evicted.count = 0;
     if (rc < 0)
         return rc;
     uint32_t row = tensors_row(cache, shape, stream, bytes, true);

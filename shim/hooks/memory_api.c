@@ -85,7 +85,7 @@ long long cupool_defragment(void)
 
 static int pool_visit_stats(struct pool *pool, void *state)
 {
-    struct cupool_memory_stats *sum = state;
+    struct cupool_pool_stats *sum = state;
     struct pool_memory memory;
     struct pool_statistics figures;
     pool_memory_get(pool, &memory);
@@ -111,9 +111,9 @@ static int pool_visit_stats(struct pool *pool, void *state)
     return 0;
 }
 
-int cupool_memory_stats(struct cupool_memory_stats *ret_stats)
+int cupool_pool_stats(struct cupool_pool_stats *ret_stats)
 {
-    struct cupool_memory_stats sum = {0};
+    struct cupool_pool_stats sum = {0};
     int saved_errno = errno;
     int error = ret_stats ? pools_visit(pool_visit_stats, &sum) : -EINVAL;
     errno = saved_errno;

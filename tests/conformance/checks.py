@@ -621,7 +621,7 @@ def expect_versions(failures, options, rows, library):
 
 
 ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark",
-               "cupool_check", "cupool_trim", "cupool_defragment", "cupool_memory_stats"}
+               "cupool_check", "cupool_trim", "cupool_defragment", "cupool_pool_stats"}
 
 
 def hook_rows(options):

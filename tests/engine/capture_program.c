@@ -2,13 +2,16 @@
 /*
  * Tensors and transfers beside what else a process does with its GPUs: captures, other contexts, a
  * second device, a driver of CUDA 12.8, a calibration kept for the next run. Links the library's
- * inner functions; needs a device, real or simulated. Its argument is an empty folder.
+ * inner functions; needs a device, real or simulated. Its argument is a folder to keep the
+ * calibration in; without one it makes one and removes it.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/device.h"
 #include "include/cupool/memory.h"
@@ -249,13 +252,31 @@ static void calibration_is_kept(const char *folder)
     cupool_transfers_destroy(transfers);
 }
 
+static void calibration_goes(void)
+{
+    char parent[] = "/tmp/cupool-calibration-XXXXXX", folder[64], path[400];
+    const struct dirent *entry;
+
+    CHECK(mkdtemp(parent) != NULL);
+    snprintf(folder, sizeof(folder), "%s/cupool", parent);
+    calibration_is_kept(folder);
+    DIR *opened = opendir(folder);
+    CHECK(opened != NULL);
+    while ((entry = readdir(opened)) != NULL) {
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        unlink(path);
+    }
+    closedir(opened);
+    CHECK(rmdir(folder) == 0 && rmdir(parent) == 0);
+}
+
 int main(int argc, char **argv)
 {
     struct cupool_transfers *transfers;
     int rc = cupool_device_open(0, &device);
 
-    if (rc < 0 || argc < 2) {
-        fprintf(stderr, "no device, or no folder: %d\n", rc);
+    if (rc < 0) {
+        fprintf(stderr, "no device: %d\n", rc);
         return rc == -ENOENT || rc == -ENODEV ? 77 : 1;
     }
     library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
@@ -267,7 +288,10 @@ int main(int argc, char **argv)
     two_devices(transfers);
     cupool_transfers_destroy(transfers);
     drivers_of_both_kinds();
-    calibration_is_kept(argv[1]);
+    if (argc > 1)
+        calibration_is_kept(argv[1]);
+    else
+        calibration_goes();
     struct cupool_device_statistics stats;
     CHECK(cupool_memory_trim(device, 0, NULL) == 0);
     CHECK(cupool_device_stats(device, &stats) == 0);

@@ -25,12 +25,15 @@ def programs(machine, program):
     kernels = (machine.build / "tests" / "simgpu" / "twins" / "kernels.so").exists() and \
         (machine.build / "kernels" / "kernels.fatbin").exists()
     env = {"CUPOOL_TEST_KERNELS": "1"} if kernels else {}
-    for what, command, preloaded in (("host memory", [program, "--host"], False),
-                                     ("bare", [program], False), ("preloaded", [program], True)):
-        done = machine.run(command, preload=preloaded, **env)
+    slow = {"SIMGPU_DELAY_US": "300:7"}  # work lingers, each unit for another time
+    for what, command, preloaded, more in (("host memory", [program, "--host"], False, {}),
+                                           ("bare", [program], False, {}),
+                                           ("bare, slow", [program], False, slow),
+                                           ("preloaded", [program], True, {})):
+        done = machine.run(command, preload=preloaded, **env, **more)
         preload.expect(done.returncode == 0 and done.stdout == b"ok\n",
                        f"{what}: exit {done.returncode}: {done.stderr.decode()[-600:]}")
-    print("transfer_program: host memory, bare, preloaded" + (", with kernels" if kernels else ""))
+    print("transfer_program: host memory, bare, slow, preloaded" + (", with kernels" if kernels else ""))
 
 
 def beside(machine):

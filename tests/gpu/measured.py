@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The parts of a run: the conformance matrix, the workloads, and the clients.
+"""The parts of a run: the conformance matrix, the workloads, the clients, and libcupool-engine.
 
 A program runs in turns of bare, observed and pooled, so that a machine that slows down slows all
 three; its output must be that of the first bare run. Each function returns how many failed.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import statistics
@@ -139,3 +140,23 @@ def workloads(place, book, options):
 
 def clients(place, book, options):
     return timed("clients", place, book, options, roster.clients(place))
+
+
+def transfers(place, book, options):
+    """Bytes a second by way and size of the fragments; on the simulated device its counts."""
+    bench = roster.built(place, "bench", "transfer_bench")
+    if not wanted(options, bench.name) or book.transfers or not bench.exists():
+        return 0
+    program = roster.Program(bench.name, [str(bench), "--json",
+                                          *(["--quick"] if place.simulated else [])])
+    status, output, errors, _ = run_once(place, program, "bare")
+    if status != 0:
+        print(f"{bench.name}: exit {status}: {last_line(errors or output)}", file=sys.stderr)
+        return 1
+    book.add_transfers(json.loads(output)["rows"])
+    return 0
+
+
+def engine(place, book, options):
+    return (timed("engine", place, book, options, roster.engine(place)) +
+            transfers(place, book, options))

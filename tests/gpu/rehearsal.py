@@ -48,7 +48,7 @@ def says_no_gpu():
 
 def read(folder, suffix):
     found = [path for path in folder.glob(f"*{suffix}")
-             if suffix != ".json" or not path.stem.endswith(("-runs", "-conformance"))]
+             if suffix != ".json" or not path.stem.endswith(("-runs", "-conformance", "-transfers"))]
     preload.expect_equal(f"files {suffix}", len(found), 1)
     return found[0].read_text()
 
@@ -57,6 +57,7 @@ def check_runs(runs, has_clients):
     names = {(each["part"], each["name"]) for each in runs}
     wanted = {("workloads", name) for name, _, short in roster.WORKLOADS if short is not None}
     wanted |= {("clients", each[0]) for each in roster.CLIENT_ROWS}
+    wanted |= {("engine", name) for name in roster.ENGINE}
     preload.expect_equal("programs run", names, wanted)
     for each in runs:
         title = f"{each['part']}: {each['name']}, {each['mode']}"
@@ -64,8 +65,9 @@ def check_runs(runs, has_clients):
         preload.expect(each["output"] != "skipped" or each["reason"], f"{title}: no reason")
         preload.expect((each.get("ratio", 0) > 0) == (each["output"] != "skipped"),
                        f"{title}: {each}")
-        may_skip = each["part"] == "clients" and not (
-            has_clients and each["name"] in ("numba: arrays", "cuda-bindings: driver"))
+        may_skip = each["reason"] == "not built" and each["part"] == "engine" or (
+            each["part"] == "clients" and not (
+                has_clients and each["name"] in ("numba: arrays", "cuda-bindings: driver")))
         preload.expect(may_skip or each["output"] != "skipped", f"{title}: {each}")
     torch = [each for each in runs if each["name"] == "PyTorch: no cache"]
     preload.expect(len(torch) in (1, 3), f"PyTorch: {torch}")
@@ -84,7 +86,7 @@ def check_markdown(text):
                  "| clients | JAX: platform allocator | bare | "):
         preload.expect(line in text, f"no {line!r} in\n{text}")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    preload.expect(all(line.count("|") in (5, 7) for line in rows), f"odd rows in\n{text}")
+    preload.expect(all(line.count("|") in (5, 7, 12) for line in rows), f"odd rows in\n{text}")
 
 
 def unpacks(folder):
@@ -114,7 +116,7 @@ def whole_run(build, folder):
              "--doors", ",".join(DOORS))
     first = run(*words, "--only", "conformance", "--programs", ",".join(PROGRAMS), python=python)
     preload.expect_equal(f"conformance: exit ({first.stderr})", first.returncode, 0)
-    second = run(*words, "--only", "workloads,clients", "--resume", python=python)
+    second = run(*words, "--only", "workloads,clients,engine", "--resume", python=python)
     preload.expect_equal(f"programs: exit ({second.stdout}{second.stderr})", second.returncode, 0)
     preload.expect(json.loads(read(folder, ".json"))["simulated"], "the facts are no rehearsal's")
     check_conformance(json.loads(read(folder, "-conformance.json")))

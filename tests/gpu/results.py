@@ -3,7 +3,8 @@
 
   NAME.json              driver_facts
   NAME-conformance.json  what tests/conformance/matrix.py reads: each program behind each door
-  NAME-runs.json         workloads and clients: outputs compared, times and their ratios
+  NAME-runs.json         workloads, clients, engine: outputs compared, times and their ratios
+  NAME-transfers.json    what transfer_bench measured
   NAME.md                all of it for people
 
 NAME is DEVICE-DRIVER-DATE.
@@ -15,6 +16,7 @@ import re
 
 CONFORMANCE = "cupool.conformance/1"
 RUNS = "cupool.gpu-runs/1"
+TRANSFERS = "cupool.transfers/1"
 
 
 class Book:
@@ -31,6 +33,7 @@ class Book:
         self.write("", facts)
         self.programs = self.read("-conformance", CONFORMANCE, "programs", {}) if resume else {}
         self.runs = self.read("-runs", RUNS, "runs", []) if resume else []
+        self.transfers = self.read("-transfers", TRANSFERS, "rows", []) if resume else []
         self.simulated = place.simulated
 
     def path(self, suffix):
@@ -63,9 +66,14 @@ class Book:
         self.write("-runs", {"schema": RUNS, "machine": self.title, "simulated": self.simulated,
                              "runs": self.runs})
 
+    def add_transfers(self, rows):
+        self.transfers = rows
+        self.write("-transfers", {"schema": TRANSFERS, "machine": self.title,
+                                  "simulated": self.simulated, "rows": rows})
+
     def write_markdown(self):
         parts = [f"# {self.title}", facts_text(self.facts), conformance_text(self.programs),
-                 runs_text(self.runs)]
+                 runs_text(self.runs), transfers_text(self.transfers)]
         self.markdown_path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -106,4 +114,21 @@ def runs_text(runs):
         reason = f": {run['reason']}" if run.get("reason") else ""
         said = (run["output"] + reason).replace("|", "/")
         lines.append(f"| {run['part']} | {run['name']} | {run['mode']} | {said} | {time} |")
+    return "\n".join(lines)
+
+
+def transfers_text(rows):
+    """GB/s by size, a column for each way and direction."""
+    if not rows:
+        return ""
+    columns = list(dict.fromkeys((row["way"], row["direction"]) for row in rows))
+    found = {(row["fragment_bytes"], row["way"], row["direction"]): row["bytes_per_s"] / 1e9
+             for row in rows}
+    lines = ["## Transfers", "", "8 MiB in fragments of one size, GB/s (`transfer_bench`).", "",
+             "| fragment | " + " | ".join(f"{way} {direction}" for way, direction in columns) + " |",
+             "|---|" + "---|" * len(columns)]
+    for size in sorted({row["fragment_bytes"] for row in rows}):
+        cells = [f"{found[(size, *column)]:.2f}" if (size, *column) in found else "–"
+                 for column in columns]
+        lines.append(f"| {size} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -90,3 +90,17 @@ def clients(place):
     return [Program(name, [sys.executable, str(script(file)), *words.split()],
                     {"PYTHONPATH": str(CLIENTS), **variables}, own_libraries=True)
             for name, file, words, variables in CLIENT_ROWS]
+
+
+# Programs of libcupool-engine.
+ENGINE = ("device_program", "transfer_program", "capture_program")
+
+
+def built(place, folder, name):
+    """A program where a build with the command has it, else where one without has it."""
+    paths = [place.build / "tests" / each / name for each in (folder, "gpu")]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def engine(place):
+    return [Program(name, [str(built(place, "engine", name))]) for name in ENGINE]

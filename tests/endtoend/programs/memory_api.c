@@ -18,10 +18,10 @@ static void *blocks[COUNT];
 
 static void show(const char *step)
 {
-    struct cupool_memory_stats stats;
+    struct cupool_pool_stats stats;
     memset(&stats, 0x5a, sizeof stats);
     errno = 77;
-    int error = cupool_memory_stats(&stats);
+    int error = cupool_pool_stats(&stats);
     if (error) {
         printf("%s: error %d, errno %d\n", step, error, errno);
         return;
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     show("before");
     printf("trim: %lld\n", cupool_trim(0));
     printf("defragment: %lld\n", cupool_defragment());
-    printf("NULL: %d\n", cupool_memory_stats(NULL));
+    printf("NULL: %d\n", cupool_pool_stats(NULL));
     for (int i = 0; i < COUNT; i++)
         if (cudaMalloc(&blocks[i], 3 * MIB) != cudaSuccess)
             return 1;
