@@ -104,6 +104,77 @@ class SequencesConfig(Structure):
                 ("secret", c_uint64), ("duplicates", c_int), ("partial", c_int)]
 
 
+TENSOR_RANK_MAX = 8
+TENSOR_EXACT = c_size_t(-1).value
+WAIT_FOREVER = c_uint64(-1).value
+TRANSFER_CALLBACK = CFUNCTYPE(None, c_void_p, c_uint64, c_int)
+
+
+class TensorShape(Structure):
+    _fields_ = [("rank", c_uint32), ("type", c_int), ("device", c_uint32), ("flags", c_uint32),
+                ("dimensions", c_uint64 * TENSOR_RANK_MAX)]
+
+
+class TensorsConfig(Structure):
+    _fields_ = [("devices", POINTER(c_void_p)), ("device_count", c_uint32), ("tensors", c_uint32),
+                ("shapes", c_uint32), ("limit_bytes", c_uint64), ("limit_entries", c_uint32)]
+
+
+class TensorsStatistics(Structure):
+    _fields_ = [*[(name, c_uint64) for name in
+                  ("acquires", "releases", "hits", "misses", "fits", "waits", "evictions", "trims",
+                   "retries", "plain", "failures", "stale", "live", "live_bytes", "cached",
+                   "cached_bytes", "reserved", "reserved_bytes", "peak_bytes", "peak_cached_bytes",
+                   "limit_bytes", "limit_entries")], ("hit_rate", c_double)]
+
+
+class TensorsRow(Structure):
+    _fields_ = [("shape", TensorShape), ("stream", c_void_p),
+                *[(name, c_uint64) for name in ("bytes", "hits", "misses", "evictions")],
+                *[(name, c_uint32) for name in ("live", "cached", "reserved")]]
+
+
+class TensorInfo(Structure):
+    _fields_ = [("shape", TensorShape), ("memory", c_void_p), ("bytes", c_uint64),
+                ("reserved", c_int)]
+
+
+class Copy(Structure):
+    # "from" is a word of Python
+    _fields_ = [("to", c_void_p), ("source", c_void_p), ("bytes", c_size_t)]
+
+
+class TransferThresholds(Structure):
+    _fields_ = [(name, c_uint64) for name in ("kernel_below", "kernel_from", "batch_from")]
+
+
+class TransfersConfig(Structure):
+    _fields_ = [*[(name, c_uint32) for name in ("requests", "fragments", "depth", "pieces",
+                                                "piece_bytes")],
+                ("thresholds", POINTER(TransferThresholds)), ("folder", c_char_p)]
+
+
+class TransferOptions(Structure):
+    _fields_ = [("priority", c_int), ("after_stream", c_void_p), ("after_event", c_void_p),
+                ("alignment", c_size_t), ("callback", TRANSFER_CALLBACK), ("state", c_void_p)]
+
+
+class TransferStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in
+                ("submitted", "completed", "cancelled", "failed", "refused", "fragments", "joined",
+                 "bytes", "driver_calls", "copies", "batches", "launches", "descriptors",
+                 "copied_bytes", "batched_bytes", "kernel_bytes", "staged_bytes", "pieces", "stalls",
+                 "waiting", "under_way")]
+
+
+class TensorSource(Structure):
+    _fields_ = [("memory", c_void_p), ("bytes", c_size_t)]
+
+
+class HostOptions(Structure):
+    _fields_ = [("chunk_bytes", c_size_t), ("threads", c_uint32), ("huge_pages", c_int)]
+
+
 class CodecConfig(Structure):
     _fields_ = [*[(name, c_int) for name in ("codec", "type", "layout", "parts")],
                 *[(name, c_uint32) for name in ("tokens", "heads", "head_dim", "first_layer",
@@ -250,6 +321,44 @@ FUNCTIONS = {
     "kv_stats": (_I, _P, POINTER(KVStatistics)),
     "kv_stats_window": (_I, _P, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_double)),
     "kv_check": (_I, _P, c_char_p, c_size_t),
+    "tensors_config_init": (None, POINTER(TensorsConfig)),
+    "tensors_create": (_I, POINTER(TensorsConfig), POINTER(_P)),
+    "tensors_destroy": (None, _P),
+    "tensors_error": (c_char_p, _P),
+    "tensors_acquire": (_I, _P, POINTER(TensorShape), _P, c_size_t, POINTER(c_uint64), POINTER(_P)),
+    "tensors_release": (_I, _P, _U64, _P),
+    "tensors_describe": (_I, _P, _U64, POINTER(TensorInfo)),
+    "tensors_reserve": (_I, _P, POINTER(TensorShape), _P, _U32),
+    "tensors_reserve_file": (_I, _P, c_char_p, _U32, _U64, POINTER(_U32), POINTER(c_uint64)),
+    "tensors_unreserve": (_I, _P, _U32),
+    "tensors_limit": (_I, _P, _U32, _U64, _U32),
+    "tensors_trim": (_I, _P, _U32, _U64, POINTER(c_uint64)),
+    "tensors_stats": (_I, _P, _U32, POINTER(TensorsStatistics)),
+    "tensors_rows": (_I, _P, POINTER(TensorsRow), _U32),
+    "tensors_check": (_I, _P, c_char_p, c_size_t),
+    "transfers_config_init": (None, POINTER(TransfersConfig)),
+    "transfer_options_init": (None, POINTER(TransferOptions)),
+    "transfers_create": (_I, _P, POINTER(TransfersConfig), POINTER(_P)),
+    "transfers_destroy": (None, _P),
+    "transfers_error": (c_char_p, _P),
+    "transfers_submit": (_I, _P, _I, POINTER(Copy), _U32, POINTER(TransferOptions),
+                         POINTER(c_uint64)),
+    "transfer_query": (_I, _P, _U64),
+    "transfer_wait": (_I, _P, _U64, _U64),
+    "transfer_cancel": (_I, _P, _U64),
+    "transfer_order": (_I, _P, _U64, _P),
+    "transfers_poll": (_I, _P),
+    "transfers_stats": (_I, _P, _I, POINTER(TransferStatistics)),
+    "transfers_thresholds": (_I, _P, POINTER(TransferThresholds)),
+    "transfers_calibrate": (_I, _P, _I, POINTER(TransferThresholds)),
+    "transfers_check": (_I, _P, c_char_p, c_size_t),
+    "transfers_ensure": (_I, _P, _P, c_size_t, _P, POINTER(_P), POINTER(c_uint64)),
+    "transfers_prefetch": (_I, _P, POINTER(TensorSource), _U32, c_size_t, _P, POINTER(_P),
+                           POINTER(_P), POINTER(c_uint64)),
+    "host_allocate": (_I, _P, c_size_t, POINTER(HostOptions), POINTER(_P)),
+    "host_free": (_I, _P, _P),
+    "host_register": (_I, _P, _P, c_size_t, POINTER(HostOptions)),
+    "host_unregister": (_I, _P, _P),
     "codec_query": (_I, POINTER(CodecConfig), POINTER(CodecInfo)),
     "codec_encode": (_I, POINTER(CodecConfig), POINTER(CodecBlock), c_size_t),
     "codec_decode": (_I, POINTER(CodecConfig), POINTER(CodecBlock), c_size_t),

@@ -218,3 +218,76 @@ def test_unknown_arguments_are_refused(device, pool):
         cupool.Sequences(pool, colour=3)
     with pytest.raises(cupool.CupoolError):
         cupool.KVPool(device, 0)
+
+
+def test_tensors_come_back_by_shape(device):
+    with cupool.Tensors(device, limit_bytes=1 << 20) as tensors:
+        first = tensors.acquire((2, 3), cupool.TensorType.F32)
+        address = first.address
+        assert first.bytes == 24
+        first.release()
+        with pytest.raises(cupool.StaleHandle):
+            first.release()
+        with tensors.acquire((3, 2), cupool.TensorType.F32) as turned:
+            assert turned.address != address
+        with tensors.acquire((2, 3), cupool.TensorType.F32) as again:
+            assert again.address == address
+        with tensors.acquire((5,), cupool.TensorType.F32, waste=4) as wasteful:
+            assert wasteful.bytes == 24
+        stats = tensors.stats()
+        assert (stats.hits, stats.misses, stats.fits) == (2, 2, 1)
+        assert tensors.shapes()[0].dimensions == (2, 3)
+        assert tensors.trim() == 48
+        tensors.limit(limit_entries=1)
+        tensors.check()
+        with pytest.raises(ValueError):
+            tensors.acquire((1,) * 9)
+        with pytest.raises(cupool.CupoolError):
+            tensors.acquire((1,), device=1)
+
+
+def test_tensors_are_reserved_from_a_file(device, tmp_path):
+    shapes = tmp_path / "shapes.txt"
+    shapes.write_text("2 f16 4x8   # two of them\n1 bytes 1000\n")
+    with cupool.Tensors(device) as tensors:
+        assert tensors.reserve_file(str(shapes)) == (3, 1128)
+        tensors.reserve((7,), cupool.TensorType.I8, count=2)
+        assert tensors.trim() == 0 and tensors.stats().reserved == 5
+        with tensors.acquire((4, 8)):
+            assert tensors.stats().hits == 1
+        shapes.write_text("2 f16 4x\n")
+        with pytest.raises(cupool.CupoolError, match="line 1"):
+            tensors.reserve_file(str(shapes))
+        tensors.unreserve()
+        tensors.check()
+
+
+def test_transfers_copy(device):
+    with cupool.Transfers(device) as transfers:
+        memory = device.allocate(4096)
+        results = []
+        transfer = transfers.write(memory, bytes(range(256)), callback=results.append)
+        transfer.wait()
+        assert transfer.done() and results == [0]
+        assert device.read(memory, 256) == bytes(range(256))
+        transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 512, memory, 100)]).wait(1.0)
+        assert device.read(memory + 512, 100) == bytes(range(100))
+        with pytest.raises(cupool.CupoolError, match="overlap"):
+            transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 1, memory, 10)])
+        with pytest.raises(cupool.CupoolError, match="aligned"):
+            transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 1, memory + 99, 10)], alignment=4)
+        with pytest.raises(cupool.CupoolError):
+            transfer.cancel()
+        base, addresses, transfer = transfers.prefetch([b"one", b"", b"three"], alignment=64)
+        transfer.wait()
+        assert addresses == [base, base + 64, base + 64]
+        assert device.read(addresses[2], 5) == b"three"
+        assert transfers.ensure(memory, 16)[0] == memory
+        assert transfers.poll() == 0
+        assert transfers.stats(cupool.Direction.TO_DEVICE).completed == 2
+        assert transfers.thresholds().kernel_from == 16
+        transfers.check()
+        device.free(base)
+        device.free(memory)
+    with cupool.HostMemory(device, 10000) as host:
+        host.buffer[9999] = 1
