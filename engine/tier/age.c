@@ -57,8 +57,9 @@ static bool age_batch(struct cupool_tiers *tiers, const struct bench *bench, uin
     pthread_mutex_unlock(&tiers->lock);
     store_run(tiers, bench, pointers, count);
     for (uint32_t at = 0; at < count; at++) {
-        whole &= jobs[at].result == 0;
-        if (!kv_age_give(tiers->pool, &aged[at], jobs[at].result == 0))
+        bool below = jobs[at].result == 0 && (!jobs[at].skip || jobs[at].present);
+        whole &= below;
+        if (!kv_age_give(tiers->pool, &aged[at], below))
             continue;
         ++*blocks;
         *entry_bytes += jobs[at].bytes;

@@ -35,7 +35,9 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
             continue;
         }
         int rc = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
-        if (rc == -EAGAIN ||
+        job->present |= rc == -EEXIST;
+        /* What is being removed is stored anew when it is gone. */
+        if (rc == -EAGAIN || rc == -EBUSY ||
             (rc == -EEXIST &&
              entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
             job->entries[at] = TIER_LATER;
@@ -81,6 +83,7 @@ static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
     while ((rc = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
         tier_remove(tiers, at, entry);
     job->entries[at] = rc == 0 ? entry : TIER_NONE;
+    job->placed |= rc == -EEXIST || rc == -EINPROGRESS; /* by somebody else meanwhile */
     return rc;
 }
 
@@ -249,7 +252,8 @@ void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job
     for (uint32_t slot = 0; slot < count; slot++) {
         if (rc < 0 && jobs[slot]->result == 0)
             jobs[slot]->result = rc;
-        jobs[slot]->placed = jobs[slot]->no_room = false;
+        jobs[slot]->placed = jobs[slot]->present;
+        jobs[slot]->no_room = false;
     }
     pthread_mutex_lock(&tiers->lock);
     tiers->counts.copy_ns += tiers_clock() - start;

@@ -51,6 +51,7 @@ struct job {
     uint8_t kind;
     bool fenced, exact;
     bool skip;            /* store: every tier has it, or is about to */
+    bool present;         /* store: some tier had it before */
     bool placed, no_room; /* store: a tier has it; one had no room for it */
     int result;           /* 0, or the first error */
     int tier;             /* load: which one had it; -1 */

@@ -190,11 +190,11 @@ CUPOOL_API const char *cupool_tiers_error(const struct cupool_tiers *tiers);
 
 /**
  * Begins to store registered blocks in every tier, after the work that `stream` has so far. The
- * handles stay the caller's and may be released at once. What a tier holds already is not stored
- * again. callback(state, ticket, stored, error): `stored` blocks are in at least one tier; the
- * error is that of the first that is in none. A NULL callback leaves that to cupool_tiers_result().
- * Errors: -EINVAL a block is not registered in full; -ESTALE; -EAGAIN too much is under way.
- * Nothing was begun then.
+ * handles stay the caller's and may be released at once. What a tier holds already, or is storing
+ * for another call, is not stored again. callback(state, ticket, stored, error): `stored` blocks
+ * are in at least one tier; the error is that of the first that is in none. A NULL callback leaves
+ * that to cupool_tiers_result(). Errors: -EINVAL a block is not registered in full; -ESTALE;
+ * -EAGAIN too much is under way. Nothing was begun then.
  */
 CUPOOL_API int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *handles,
                                     uint32_t count, cupool_stream stream,

@@ -235,10 +235,10 @@ static void request(uint32_t *wrong, uint32_t *computed)
 }
 
 /* Requests until standard input ends; a line in asks for a line out. */
-static int serves(const char *address, unsigned port)
+static int serves(const char *address, unsigned port, unsigned timeout_ms)
 {
     struct cupool_tier_server_config config = {
-        .address = address, .port = (uint16_t)port, .timeout_ms = 300, .retry_ms = 20};
+        .address = address, .port = (uint16_t)port, .timeout_ms = timeout_ms, .retry_ms = 20};
     uint32_t wrong = 0, computed = 0, requests = 0;
     struct cupool_tier_statistics stats;
     struct cupool_tier_store store;
@@ -270,8 +270,8 @@ int main(int argc, char **argv)
         writes(argv[2]);
     if (argc == 3 && strcmp(argv[1], "verify") == 0)
         return verifies(argv[2]);
-    if (argc == 4 && strcmp(argv[1], "serve") == 0)
-        return serves(argv[2], (unsigned)atoi(argv[3]));
-    fprintf(stderr, "usage: tier_program write|verify FOLDER | serve ADDRESS PORT\n");
+    if (argc == 5 && strcmp(argv[1], "serve") == 0)
+        return serves(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
+    fprintf(stderr, "usage: tier_program write|verify FOLDER | serve ADDRESS PORT TIMEOUT\n");
     return 2;
 }

@@ -66,8 +66,9 @@ class Server:
 
 
 class Engine:
-    def __init__(self, program, address, port=0):
-        self.process = subprocess.Popen([program, "serve", str(address), str(port)], text=True,
+    def __init__(self, program, address, port=0, timeout_ms=4000):
+        self.process = subprocess.Popen([program, "serve", str(address), str(port), str(timeout_ms)],
+                                        text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def run(self, requests):
@@ -175,7 +176,7 @@ def impostor(program, folder):
     listener.bind(str(path))
     listener.listen(8)
     listener.settimeout(0.02)
-    engine = Engine(program, path)
+    engine = Engine(program, path, timeout_ms=150)
     answers = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-7\r\n", b"*1000000000\r\n",
                b"$99999999999\r\n", b"*1\r\n" * 40, b"+OK\r\n" * 100, b"$4000000\r\n" + b"y" * 4_000_000,
                b"\0" * 10000]
@@ -218,7 +219,7 @@ if not found:
     sys.exit(77)
 with tempfile.TemporaryDirectory(prefix="cupool-server-") as name:
     below = Server(found, pathlib.Path(name))
-    probe = subprocess.run([program, "serve", str(below.path), "0"], input="", text=True,
+    probe = subprocess.run([program, "serve", str(below.path), "0", "100"], input="", text=True,
                            stderr=subprocess.PIPE)
     if "error -95" in probe.stderr:
         print("built without hiredis")

@@ -129,6 +129,12 @@ Test(entry, every_length_but_its_own_is_refused)
 Test(entry, every_changed_bit_is_refused)
 {
     shape_make(CUPOOL_KV_BF16, "model");
+    encode(CUPOOL_TIER_PLAIN); /* no codec looks at what it has */
+    for (size_t bit = 8 * sizeof(struct entry_header); bit < 8 * bytes; bit += 4099) {
+        entry[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        cr_assert_eq(fault_of(entry, bytes, 5), CUPOOL_TIER_PAYLOAD_CHECKSUM, "bit %zu", bit);
+        entry[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
     encode(CUPOOL_CODEC_INT8);
     for (size_t bit = 0; bit < 8 * bytes; bit += bit < 8 * 256 ? 1 : 61) {
         entry[bit / 8] ^= (uint8_t)(1u << bit % 8);

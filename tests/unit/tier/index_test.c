@@ -85,6 +85,23 @@ Test(index, what_is_larger_than_the_budget_evicts_nothing)
     kv_heap_done(&heap);
 }
 
+Test(index, a_key_that_is_being_stored_is_not_served)
+{
+    struct cupool_kv_hash hash = hash_of(1);
+    uint32_t entry, other;
+
+    cr_assert_eq(tier_index_init(&box, &heap, 4, 100), 0);
+    cr_assert_eq(begin(1, 1, &entry), 0);
+    cr_assert_eq(pin(1, &other), -EINPROGRESS);
+    cr_assert_eq(begin(1, 2, &other), -EINPROGRESS);
+    cr_assert_not(tier_index_forget(&box, &hash, &other));
+    holds();
+    tier_index_end(&box, entry, 0, true);
+    cr_assert_eq(pin(1, &other), 0);
+    tier_index_unpin(&box, other);
+    kv_heap_done(&heap);
+}
+
 Test(index, a_key_that_is_being_removed_is_neither_served_nor_stored)
 {
     struct cupool_kv_hash hash = hash_of(1);

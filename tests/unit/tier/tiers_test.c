@@ -313,6 +313,28 @@ Test(tiers, a_tier_that_cannot_be_reached_is_passed_over, .init = setup, .fini =
     cr_assert_eq(tier_stats(0).stored, 4);
 }
 
+Test(tiers, what_one_tier_has_is_stored_whatever_the_others_say, .init = setup, .fini = teardown)
+{
+    struct cupool_tiers_config config = tiers_config();
+    struct cupool_tier two[] = {shelf_tier(1 << 20, false), host_tier(8u << 20)};
+    cupool_kv_handle handles[2];
+    uint32_t stored;
+
+    tiers_make(&config, two, 2);
+    shelf.put_error = -EIO;
+    make(1, 2, handles);
+    cr_assert_eq(offload(handles, 2, &stored), 0);
+    cr_assert_eq(stored, 2);
+    cr_assert_eq(offload(handles, 2, &stored), 0, "the second has it still, and the first fails");
+    cr_assert_eq(stored, 2);
+    cr_assert_eq(tier_stats(0).failures, 4);
+    shelf.put_error = 0;
+    cr_assert_eq(offload(handles, 2, &stored), 0);
+    cr_assert_eq(tier_stats(0).entries, 2);
+    cr_assert_eq(tier_stats(1).stored, 2);
+    give(handles, 2);
+}
+
 /* Threads */
 
 static atomic_uint wrong;
