@@ -36,6 +36,9 @@ void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, ui
 /** Cuts a run that is in no list into segments. -ENOMEM without host memory; nothing changed. */
 int segment_run_cut_locked(struct shard *shard, struct run *run);
 
+/** Puts a run back that could not be cut. Takes the lock of the runs. */
+void segment_run_uncut(struct pool *pool, struct run *run);
+
 /** Makes the spare run, if any, a cached one. */
 void segment_spare_release_locked(struct shard *shard);
 
@@ -48,7 +51,7 @@ static inline struct segment *segment_of_page(uint64_t address)
     return (struct segment *)page_map_get(address);
 }
 
-/** What begins in or covers the slot of an address; no lock needed. */
+/** The block that begins in the slot of an address, or the slab that covers it; lock-free. */
 static inline slot_entry segment_slot_get(struct segment *segment, uint64_t address)
 {
     return atomic_load_explicit(&segment_slot(segment, address)->entry, memory_order_acquire);

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/base/pages.h"
 #include "cupti/base/safe_text.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/mode.h"
+#include "shim/options/options_pool.h"
 #include "shim/resolve/real.h"
 
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
@@ -74,6 +76,20 @@ static void record_rank(struct trace_writer *writer)
     }
 }
 
+/* With these a replay can do what this process did. */
+static void record_options(struct trace_writer *writer)
+{
+    char *text = pages_map(OPTIONS_LINE_BYTES);
+    if (text)
+        options_pool_format(shim_options(), text, OPTIONS_LINE_BYTES);
+    if (text && text[0])
+        trace_writer_emit(writer, &(struct trace_record){
+                                      .kind = TRACE_EVENT_OPTIONS,
+                                      .value = trace_writer_string(writer, text),
+                                  });
+    pages_unmap(text, OPTIONS_LINE_BYTES);
+}
+
 void record_process(struct trace_writer *writer, const char *command)
 {
     char identity[64];
@@ -85,6 +101,7 @@ void record_process(struct trace_writer *writer, const char *command)
                                   .size = (uint64_t)getpid(),
                                   .address = trace_writer_string(writer, identity),
                               });
+    record_options(writer);
     record_rank(writer);
 }
 

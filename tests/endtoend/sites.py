@@ -49,7 +49,7 @@ class Service:
         preload.expect_equal(f"{self.name}: cupool {' '.join(map(str, words))}: exit", code, wanted)
         lines = [line for line in text.splitlines() if place in line]
         preload.expect(lines, f"{self.name}: {place} is not named by {words[0]}:\n{text}")
-        return lines[0]
+        return next((line for line in lines if line.startswith("| ")), lines[0])
 
 
 def check_lines(service):

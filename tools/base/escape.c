@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See escape.h. A form is a row of the table: what a tab and the two line ends become, and which
+ * A form is a row of the table: what a tab and the two line ends become, and which
  * signs are written in another way. None of them ever sees a byte that was not decoded and checked
  * first (cupti/base/safe_text.h).
  */
@@ -23,6 +23,8 @@ static const struct form {
     [ESCAPE_HTML] = {"\t", "\n", " ", {{"&<>\"'`", "&#%u;"}}, false},
     /* Entities where GitHub would still act on the bare character: mentions, references, rows. */
     [ESCAPE_MARKDOWN] = {" ", " ", " ", {{"&<>\"'|@#\\`", "&#%u;"}, {"*_[]~!$", "\\%c"}}, false},
+    /* Nothing acts in a code span; its end must not come from inside. */
+    [ESCAPE_MARKDOWN_CODE] = {" ", " ", " ", {{"`", "'"}}, false},
     [ESCAPE_JSON] =
         {"\\u0009", "\\u000a", "\\u000d", {{"\"\\", "\\%c"}, {"<>&", "\\u%04x"}}, false},
     [ESCAPE_CSV] = {"\t", "\n", "\r", {{"\"", "\"%c"}}, false},

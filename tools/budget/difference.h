@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What changed between two snapshots: by metric, and by site, largest growth first.
+ * Changes between two snapshots: by metric, and by site, largest growth first.
  *
  * Sites are compared by what they hold at their own highest: unlike their part of the overall
  * peak, that does not move when the peak moves to another moment. Their order is total, so equal
  * inputs give equal outputs.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_DIFFERENCE_H
 #define TOOLS_BUDGET_DIFFERENCE_H
@@ -18,10 +18,12 @@
 #include "tools/budget/snapshot.h"
 
 struct site_change {
-    const struct snapshot_site *site; /* for its name */
+    const struct snapshot_site *site;         /* for its name */
+    const struct snapshot_site *base, *fresh; /* on each side; NULL: not there */
     uint64_t before[SNAPSHOT_FIGURE_COUNT], after[SNAPSHOT_FIGURE_COUNT];
     bool in_base, in_new;
-    bool grew; /* peak or leak beyond tolerance */
+    bool grew;      /* peak or leak beyond tolerance */
+    bool regrouped; /* of one side alone, and judged with those it may be on the other */
 };
 
 /** A site that keeps more or less of the pool's segments free beside its blocks. */
@@ -32,6 +34,7 @@ struct pin_change {
 
 struct difference {
     const struct snapshot *base, *fresh;
+    struct tolerance tolerance;
     bool metric_grew[METRIC_COUNT]; /* worse beyond tolerance; those of the program only */
     size_t metrics_grown, sites_grown;
     struct site_change *site; /* those with a change */
@@ -50,7 +53,7 @@ void difference_destroy(struct difference *difference);
 /** The site that grew most, or NULL. */
 const struct site_change *difference_first(const struct difference *difference);
 
-/** What kept the two from being alike, "device A, driver 1 (base) and …". False: they are alike. */
+/** How two runs differ, "device A, driver 1 (base) and …". False: they are alike. */
 bool difference_of_devices(const struct snapshot *base, const struct snapshot *fresh,
                            char *ret_text, size_t text_bytes);
 

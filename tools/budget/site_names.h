@@ -6,11 +6,11 @@
  * build-id, the address or the compiler's suffixes: these change with every build, or every run.
  * Sites of one function are one site here. Without a name of the function its place is the offset
  * in the module's file, which holds until the module is rebuilt. The function is that of the
- * location (frames.h), not one that the compiler may or may not have inlined in it; of Python the
- * module is the source's file name. Lines change with every edit above them, so they are told but
- * are no part of the name.
+ * location (frames.h), behind wrappers, also where the compiler inlined it; of Python the module is
+ * the source's file name. Lines change with every edit above them, so they are shown but are no
+ * part of the name.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_SITE_NAMES_H
 #define TOOLS_BUDGET_SITE_NAMES_H
@@ -36,8 +36,9 @@ struct site_line {
 struct site_names;
 
 /**
- * `ignored` are globs of sites to leave out. A glob is held against the location and against the
- * caller of the allocation, which may be a library that a location never is.
+ * `ignored` are globs of sites to leave out. A glob is held against the location, as its name and
+ * as reports print it, and against the caller of the allocation, which may be a library that a
+ * location never is.
  * Errors: -ENOMEM.
  */
 int site_names_create(const struct trace_reader *reader, const char *const *ignored,
@@ -49,7 +50,7 @@ void site_names_destroy(struct site_names *names);
 /** The name of any site; of an unknown one too. */
 struct site_name site_names_get(const struct site_names *names, uint64_t site);
 
-/** Where in its function the site is. */
+/** Position of the site in its function. */
 struct site_line site_names_line(const struct site_names *names, uint64_t site);
 
 /** The site all sites of its name are counted under; 0 for an unknown one. */

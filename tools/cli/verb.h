@@ -28,6 +28,8 @@ enum {
     VERB(report, "[options] TRACE...", "turn a record into a report")                              \
     VERB(diff, "[options] BASE NEW", "what grew between two records, by site")                     \
     VERB(check, "[options] --budget FILE TRACE", "hold a record against a budget, for CI")         \
+    VERB(replay, "[options] TRACE...", "run a record through the pool and other allocators, anew") \
+    VERB(tune, "[options] TRACE...", "find options of the pool for a program, from its records")   \
     VERB(pack, "[options] TRACE", "make a record smaller to keep or send, or plain again")         \
     VERB(top, "[options] [PID]", "watch the memory of a running program")                          \
     VERB(metrics, "[options] [PID]", "serve the figures of running programs to Prometheus")        \
@@ -53,6 +55,12 @@ enum {
     EXIT_CODE(check, "0", "within budget")                                                         \
     EXIT_CODE(check, "1", "over budget")                                                           \
     EXIT_CODE(check, "2", "trouble; with --strict a warning, too")                                 \
+    EXIT_CODE(replay, "0", "replayed; with --capacity the pool got by with it")                    \
+    EXIT_CODE(replay, "1", "the pool ran out of memory at that capacity")                          \
+    EXIT_CODE(replay, "2", "trouble")                                                              \
+    EXIT_CODE(tune, "0", "options were found that help every trace")                               \
+    EXIT_CODE(tune, "1", "nothing to gain; with -o the file says so")                              \
+    EXIT_CODE(tune, "2", "trouble")                                                                \
     EXIT_CODE(pack, "0", "the file was written")                                                   \
     EXIT_CODE(pack, "2", "trouble")                                                                \
     EXIT_CODE(top, "0", "figures were shown")                                                      \

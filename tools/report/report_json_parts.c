@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_json_parts.h.
- */
 #include "tools/report/report_json_parts.h"
 
 #include <stdlib.h>
@@ -49,6 +46,14 @@ void report_json_site_set(json_t *object, const struct analysis *analysis, uint6
 
     report_place_find(analysis, id, &place);
     report_json_place_set(object, &place);
+}
+
+void report_json_key_set(json_t *object, const struct analysis *analysis, uint64_t id)
+{
+    char key[512];
+
+    report_site_key(analysis, id, key, sizeof key);
+    json_object_set_new(object, "key", report_json_text(key));
 }
 
 json_t *report_json_point(const struct timeline_point *point)

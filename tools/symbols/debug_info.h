@@ -2,7 +2,7 @@
 /*
  * Source lines of code addresses, by the DWARF of an ELF file or of the file that was split off it.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_SYMBOLS_DEBUG_INFO_H
 #define TOOLS_SYMBOLS_DEBUG_INFO_H
@@ -14,7 +14,8 @@
 struct debug_info;
 
 /** Receives a frame: an inlined function, or last the one that stands in the file. */
-typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line);
+typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line,
+                              uint64_t column);
 
 /** Errors: -ENOENT the file has none, -ENOSYS this build cannot read any. */
 int debug_info_open(Elf *elf, struct debug_info **ret_info);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See anonymize.h. A text is replaced within the slots it has, so nothing in the file moves.
+ * A text is replaced within the slots it has, so nothing in the file moves.
  */
 #include "tools/trace/anonymize.h"
 
@@ -33,7 +33,7 @@ static void record_keep(struct anonymize *anonymize, const struct trace_record *
         text_keep(anonymize, record->api);
     if (record->kind == TRACE_EVENT_PROCESS)
         text_keep(anonymize, record->address);
-    if (record->kind == TRACE_EVENT_DEVICE)
+    if (record->kind == TRACE_EVENT_DEVICE || record->kind == TRACE_EVENT_OPTIONS)
         text_keep(anonymize, record->value);
 }
 

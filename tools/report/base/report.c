@@ -11,13 +11,14 @@
 #include "tools/base/units.h"
 
 const char *const report_by_name[REPORT_BY_NAMES] = {
-    [REPORT_BY_SITE] = "site", [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
-    [REPORT_BY_API] = "api",   [REPORT_BY_PHASE] = "phase",
+    [REPORT_BY_SITE] = "site",   [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
+    [REPORT_BY_API] = "api",     [REPORT_BY_STACK] = "stack",     [REPORT_BY_CALLER] = "caller",
+    [REPORT_BY_PHASE] = "phase",
 };
 
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by)
 {
-    const struct tallies *const tallies[REPORT_BYS] = {
+    const struct tallies *const tallies[REPORT_BY_TALLIES] = {
         [REPORT_BY_SITE] = &analysis->sites,
         [REPORT_BY_LIBRARY] = &analysis->libraries,
         [REPORT_BY_SIZE] = &analysis->sizes,
@@ -45,6 +46,17 @@ void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_
 
     if (frames_location(analysis->reader, site, &frame))
         frame_text(&frame, ret_text, text_bytes);
+    else
+        snprintf(ret_text, text_bytes, "unknown");
+}
+
+void report_site_key(const struct analysis *analysis, uint64_t site, char *ret_text,
+                     size_t text_bytes)
+{
+    struct frame frame;
+
+    if (frames_location(analysis->reader, site, &frame))
+        frame_key(&frame, ret_text, text_bytes);
     else
         snprintf(ret_text, text_bytes, "unknown");
 }

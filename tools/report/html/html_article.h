@@ -3,11 +3,12 @@
  * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
  * words, and tables or pictures that need no script.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_ARTICLE_H
 #define TOOLS_REPORT_HTML_HTML_ARTICLE_H
 
+#include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
 #define HTML_MOST_ROWS 5000 /* of a table, so that a page stays below 10 MB */
@@ -18,6 +19,7 @@ struct html_article {
     size_t number; /* of the document's articles, from 1; makes ids unique */
     size_t top;    /* rows of a table */
     FILE *out;
+    const struct callers *callers;
 };
 
 /** Opens a section with its heading; closed by html_section_end. */
@@ -27,31 +29,40 @@ void html_section_end(const struct html_article *article);
 /** A cell with the name of a site, and its place on hovering; empty for none. */
 void html_cell_site(const struct html_article *article, uint64_t site);
 
+/** What matters first. */
+void html_findings_print(const struct html_article *article);
+
+/** The main call paths of a site, under its name in a cell. */
+void html_paths_print(const struct html_article *article, uint64_t site);
+
 /** Levels over time: a picture, which the script replaces by a chart, and its tables. */
 void html_chart_print(const struct html_article *article);
 
-/** Who asked for it, frame by frame. Errors: -ENOMEM. */
+/** Allocations by call stack, frame by frame. Errors: -ENOMEM. */
 int html_flame_print(const struct html_article *article);
 
-/** What lay at which address. Errors: -ENOMEM. */
+/** Address map. Errors: -ENOMEM. */
 int html_map_print(const struct html_article *article);
 
 /** Bars of the sizes, within another section. Errors: -ENOMEM. */
 int html_size_bars_print(const struct html_article *article);
 
-/** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
+/** Lifetimes of blocks, and which were temporary. Errors: -ENOMEM. */
 int html_lifetimes_print(const struct html_article *article);
 
-/** Whose the memory of the driver was, and what the pool says of itself. Errors: -ENOMEM. */
+/** Owners of the driver's memory, and the pool's statistics. Errors: -ENOMEM. */
 int html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
 int html_breakdowns_print(const struct html_article *article);
 
+/** Writes beside blocks and into freed memory; nothing where there are none. */
+void html_memory_errors_print(const struct html_article *article);
+
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);
 
-/** What was recorded, by what, on what, and what is missing. Errors: -ENOMEM. */
+/** About the recording: program, devices, versions, missing parts. Errors: -ENOMEM. */
 int html_provenance_print(const struct html_article *article);
 
 #endif

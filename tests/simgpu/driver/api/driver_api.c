@@ -15,6 +15,7 @@
 #include "tests/simgpu/driver/api/stranger.h"
 #include "tests/simgpu/driver/api/unsupported.h"
 #include "tests/simgpu/driver/device/device.h"
+#include "tests/simgpu/driver/work/edit.h"
 #include "tests/simgpu/simgpu.h"
 
 static void forget_in_child(void)
@@ -152,4 +153,9 @@ uint64_t simgpu_library_calls(void)
 uint64_t simgpu_kernels_skipped(void)
 {
     return log_kernels_skipped();
+}
+
+uint64_t simgpu_edits_under_work(void)
+{
+    return edit_count();
 }
