@@ -4,6 +4,7 @@
  */
 #include "cupti/stack/python_frames.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,21 @@ struct python_layout {
     int file, name;                         /* in a code object */
     int first;                              /* its first instruction; NONE: an index needs none */
     int text, text_wide;                    /* where the letters of a text begin: ASCII, others */
+    int first_line, lines;                  /* in a code object; lines NONE: not remembered */
 };
 
 static const struct python_layout layouts[] = {
-    {9, 24, NONE, 24, 32, 104, NONE, 1, 104, 112, NONE, 48, 72},
-    {10, 24, NONE, 24, 32, 96, NONE, 2, 104, 112, NONE, 48, 72},
-    {11, 56, 8, 48, 32, 56, NONE, 0, 112, 128, 184, 48, 72},
-    {12, 56, 0, 8, 0, 56, 70, 0, 112, 128, 192, 40, 56},
-    {13, 72, NONE, 8, 0, 56, 70, 0, 112, 128, 200, 40, 56},
+    {9, 24, NONE, 24, 32, 104, NONE, 1, 104, 112, NONE, 48, 72, NONE, NONE},
+    {10, 24, NONE, 24, 32, 96, NONE, 2, 104, 112, NONE, 48, 72, NONE, NONE},
+    {11, 56, 8, 48, 32, 56, NONE, 0, 112, 128, 184, 48, 72, 72, 136},
+    {12, 56, 0, 8, 0, 56, 70, 0, 112, 128, 192, 40, 56, 68, 136},
+    {13, 72, NONE, 8, 0, 56, 70, 0, 112, 128, 200, 40, 56, 68, 136},
 };
 
 #define TYPE_OFFSET   8
 #define LENGTH_OFFSET 16
 #define STATE_OFFSET  32
+#define BYTES_OFFSET  32 /* the contents of a bytes object */
 
 static inline void *pointer_at(const void *object, int offset)
 {
@@ -84,8 +87,9 @@ bool python_find(struct python *ret_python)
             "Py_IsFinalizing");
     python.line = (__typeof__(python.line))module_symbol_find("PyCode_Addr2Line");
     python.code_type = module_symbol_find("PyCode_Type");
+    python.bytes_type = module_symbol_find("PyBytes_Type");
     if (!python.layout || !python.thread_state || !python.is_finalizing || !python.line ||
-        !python.code_type ||
+        !python.code_type || !python.bytes_type ||
         !unwind_module_find((uintptr_t)python.thread_state, &python.begin, &python.end))
         return false;
     *ret_python = python;
@@ -117,6 +121,60 @@ static int byte_of(const struct python_layout *layout, const void *frame, const 
                  ((const char *)code + layout->first));
 }
 
+/* Python finds the line of an instruction by reading the table of lines from its beginning. What it
+ * found is remembered by the contents: a hash of the table, the first line and the instruction say
+ * all that the line depends on, so nothing has to be forgotten when code goes. An entry is its
+ * value and its key mixed with it; two threads that write one at once leave none. */
+#define LINES_KEPT 1024
+
+static struct {
+    _Atomic uint64_t mixed, line;
+} lines_kept[LINES_KEPT];
+
+#define LINE_MIX UINT64_C(0xff51afd7ed558ccd)
+
+/** Two lanes, so that the multiplications of one do not wait for the other's. */
+static uint64_t bytes_hash(const char *data, size_t bytes, uint64_t seed)
+{
+    uint64_t a = seed, b = bytes, part[2];
+
+    for (; bytes >= sizeof part; data += sizeof part, bytes -= sizeof part) {
+        memcpy(part, data, sizeof part);
+        a = (a ^ part[0]) * UINT64_C(0x9e3779b97f4a7c15);
+        b = (b ^ part[1]) * UINT64_C(0xd6e8feb86659fd93);
+        a ^= a >> 32;
+        b ^= b >> 29;
+    }
+    memset(part, 0, sizeof part);
+    memcpy(part, data, bytes);
+    a = (a ^ part[0]) * UINT64_C(0x9e3779b97f4a7c15);
+    b = (b ^ part[1]) * UINT64_C(0xd6e8feb86659fd93);
+    a = (a ^ a >> 32 ^ b) * LINE_MIX;
+    return a ^ a >> 33 ^ b >> 29;
+}
+
+static int line_of(const struct python *python, void *code, int byte)
+{
+    const struct python_layout *layout = python->layout;
+    const char *table = layout->lines == NONE ? NULL : pointer_at(code, layout->lines);
+    uint64_t key, line;
+    size_t i, length;
+
+    if (!table || pointer_at(table, TYPE_OFFSET) != python->bytes_type)
+        return python->line(code, byte);
+    memcpy(&length, table + LENGTH_OFFSET, sizeof length);
+    key = bytes_hash(table + BYTES_OFFSET, length,
+                     (uint64_t)number_at(code, layout->first_line) << 32 | (uint32_t)byte);
+    i = key % LINES_KEPT;
+    line = atomic_load_explicit(&lines_kept[i].line, memory_order_relaxed);
+    if ((atomic_load_explicit(&lines_kept[i].mixed, memory_order_relaxed) ^ line * LINE_MIX) == key)
+        return (int)line;
+    line = (uint32_t)python->line(code, byte);
+    atomic_store_explicit(&lines_kept[i].line, line, memory_order_relaxed);
+    atomic_store_explicit(&lines_kept[i].mixed, key ^ line * LINE_MIX, memory_order_relaxed);
+    return (int)line;
+}
+
 static bool frame_read(const struct python *python, const void *frame,
                        struct trace_python_frame *ret_frame)
 {
@@ -130,7 +188,7 @@ static bool frame_read(const struct python *python, const void *frame,
         !text_read(layout, pointer_at(code, layout->file), &ret_frame->file) ||
         !text_read(layout, pointer_at(code, layout->name), &ret_frame->function))
         return false;
-    line = python->line(code, byte_of(layout, frame, code));
+    line = line_of(python, code, byte_of(layout, frame, code));
     ret_frame->line = line > 0 ? (uint32_t)line : 0;
     return true;
 }

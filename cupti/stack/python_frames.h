@@ -25,7 +25,7 @@ struct python {
     void *(*thread_state)(void);
     int (*is_finalizing)(void);
     int (*line)(void *code, int byte);
-    const void *code_type;
+    const void *code_type, *bytes_type;
     uintptr_t begin, end; /* code of the interpreter */
 };
 

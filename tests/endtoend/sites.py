@@ -270,6 +270,32 @@ def check_package(machine):
         preload.expect("native.so" in whole.stdout.decode(), f"{folder}: the stack lost the library")
 
 
+GENERATED = """import ctypes
+runtime = ctypes.CDLL("libcudart.so.13")
+pointer = ctypes.c_void_p()
+for lines in range(60):
+    source = "def take():\\n" + "    pass\\n" * (lines % 30) + "    runtime.cudaMalloc(ctypes.byref(pointer), 4096)\\n"
+    names = {"runtime": runtime, "ctypes": ctypes, "pointer": pointer}
+    exec(compile(source, "generated.py", "exec"), names)
+    names["take"]()
+    names.clear()
+"""
+
+
+def check_generated(machine):
+    """Lines are remembered, and code that came where other code had been has lines of its own."""
+    program, trace = machine.scratch / "generating.py", machine.scratch / "generated.cupool"
+    program.write_text(GENERATED)
+    done = machine.record([sys.executable, str(program)], trace)
+    preload.expect_equal(f"generated: exit {done.stderr.decode()}", done.returncode, 0)
+    found = {}
+    for stack in machine.report(trace)["stacks"]:
+        for frame in stack["frames"]:
+            if frame["function"] == "take":
+                found[frame["line"]] = found.get(frame["line"], 0) + stack["allocations"]
+    preload.expect_equal("generated: lines", found, {line: 2 for line in range(2, 32)})
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     if not (machine.workloads / "leaky").exists():
@@ -287,6 +313,7 @@ def main():
                        for row in machine.report(alone)["stacks"]), "stacks:1 has the caller alone")
     check_rebuilt(cpp, machine)
     check_package(machine)
+    check_generated(machine)
 
 
 main()
