@@ -16,13 +16,18 @@
 
 struct breaking {
     struct mapped_handle *handle;
-    struct mapped_handle *page[PAGES_MAX]; /* for each live page; NULL: the page is free */
-    bool live[PAGES_MAX];
+    struct mapped_handle *copies;  /* one for each live page, in order; `address` is the page's */
+    uint64_t live[PAGES_MAX / 64]; /* bit p: page p is not free */
     unsigned pages, live_pages;
     struct extent *freed;   /* EXTENT_EMPTYING, by their left links */
     struct extent *scratch; /* EXTENT_FILLING */
     uint64_t scratch_bytes; /* of it mapped */
 };
+
+static bool is_live(const struct breaking *breaking, unsigned page)
+{
+    return breaking->live[page / 64] >> (page % 64) & 1;
+}
 
 /* Which pages of a handle anything but free memory lies in; false: it cannot be broken now. What is
  * free in a pinned handle is spent. */
@@ -42,10 +47,10 @@ static bool pages_look(const struct mapped *mapped, const struct mapped_handle *
         uint64_t low = pool_max(extent->node.address, handle->address) - handle->address;
         uint64_t high = pool_min(extent_end(extent), end) - handle->address;
         for (uint64_t page = low / RANGE_PAGE_BYTES; page * RANGE_PAGE_BYTES < high; page++)
-            breaking->live[page] = true;
+            breaking->live[page / 64] |= UINT64_C(1) << page % 64;
     }
-    for (unsigned page = 0; page < breaking->pages; page++)
-        breaking->live_pages += breaking->live[page];
+    for (unsigned word = 0; word < PAGES_MAX / 64; word++)
+        breaking->live_pages += (unsigned)__builtin_popcountll(breaking->live[word]);
     return breaking->live_pages > 0 && breaking->live_pages < breaking->pages;
 }
 
@@ -91,7 +96,7 @@ static int claim(struct mapped *mapped, struct breaking *breaking)
         return -ENOMEM;
     breaking->scratch = range_claim(range, hole->node.address, bytes, EXTENT_FILLING);
     for (unsigned page = 0; breaking->scratch != NULL && page < breaking->pages; page++) {
-        if (breaking->live[page])
+        if (is_live(breaking, page))
             continue;
         struct extent *freed = range_claim(range, page_address(breaking, page), RANGE_PAGE_BYTES,
                                            EXTENT_EMPTYING);
@@ -119,43 +124,44 @@ static void settle(struct mapped *mapped, struct breaking *breaking, enum extent
 /* ---- driver calls, without the lock ---- */
 
 /* Memory for the copies: new, or where the device has none what whole free handles hold. */
-static int pages_create(struct mapped *mapped, struct breaking *breaking)
+static int copies_create(struct mapped *mapped, struct breaking *breaking)
 {
     uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
+    struct mapped_handle **end = &breaking->copies;
     int error = 0;
     for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
-        if (!breaking->live[page])
+        if (!is_live(breaking, page))
             continue;
-        error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, &breaking->page[page]);
+        error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, end);
         if (error == -ENOMEM &&
             mapped_trim(mapped, pool_minus(count_get(mapped->reserved_bytes), bytes)) > 0)
-            error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, &breaking->page[page]);
+            error = mapped_handle_create(mapped, RANGE_PAGE_BYTES, end);
+        if (error < 0)
+            break;
+        (*end)->address = page_address(breaking, page);
+        (*end)->next = NULL;
+        end = &(*end)->next;
     }
     return error;
 }
 
 /* Maps the new pages one behind the other into the scratch place and copies what is live. */
-static int pages_copy(struct mapped *mapped, struct breaking *breaking)
+static int copies_write(struct mapped *mapped, struct breaking *breaking)
 {
     const struct pool_backend *backend = mapped->backend;
     uint64_t begin = breaking->scratch->node.address, at = begin;
     int error = 0;
-    for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
-        if (!breaking->live[page])
-            continue;
+    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy != NULL;
+         copy = copy->next) {
         error = backend->page_map(backend->state, begin + breaking->scratch_bytes, RANGE_PAGE_BYTES,
-                                  breaking->page[page]->physical);
+                                  copy->physical);
         breaking->scratch_bytes += error == 0 ? RANGE_PAGE_BYTES : 0;
     }
     if (error == 0)
         error = mapped_enable(mapped, begin, breaking->scratch_bytes);
-    for (unsigned page = 0; error == 0 && page < breaking->pages; page++) {
-        if (!breaking->live[page])
-            continue;
-        error = backend->memory_copy(backend->state, at, page_address(breaking, page),
-                                     RANGE_PAGE_BYTES);
-        at += RANGE_PAGE_BYTES;
-    }
+    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy != NULL;
+         copy = copy->next, at += RANGE_PAGE_BYTES)
+        error = backend->memory_copy(backend->state, at, copy->address, RANGE_PAGE_BYTES);
     return error;
 }
 
@@ -167,19 +173,16 @@ static void scratch_keep(struct mapped *mapped, struct breaking *breaking)
     bool usable = breaking->scratch_bytes == bytes &&
                   (mapped->entry == 0 || page_map_insert(at, bytes, mapped->entry) == 0);
     pool_lock_acquire(mapped->lock);
-    for (unsigned page = 0; page < breaking->pages; page++) {
-        struct mapped_handle *handle = breaking->page[page];
-        breaking->page[page] = NULL;
-        if (handle == NULL || !usable)
-            continue;
-        handle->address = at;
-        *mapped_slot(mapped, at) = handle;
+    for (struct mapped_handle *copy = breaking->copies; usable && copy != NULL; copy = copy->next) {
+        copy->address = at;
+        *mapped_slot(mapped, at) = copy;
         at += RANGE_PAGE_BYTES;
     }
     if (usable) {
         count_add_shared(&mapped->pending_bytes, -bytes);
         range_settle(&mapped->range, breaking->scratch, EXTENT_FREE);
     }
+    breaking->copies = NULL;
     breaking->scratch = NULL;
     pool_lock_release(mapped->lock);
 }
@@ -194,36 +197,36 @@ static int scratch_unmap(struct mapped *mapped, struct breaking *breaking)
     return error;
 }
 
-static int page_place(struct mapped *mapped, const struct breaking *breaking, unsigned page)
+static int copy_place(struct mapped *mapped, const struct mapped_handle *copy)
 {
     const struct pool_backend *backend = mapped->backend;
-    uint64_t address = page_address(breaking, page);
-    int error = backend->page_map(backend->state, address, RANGE_PAGE_BYTES,
-                                  breaking->page[page]->physical);
+    int error = backend->page_map(backend->state, copy->address, RANGE_PAGE_BYTES, copy->physical);
     if (error < 0)
         return error;
-    error = mapped_enable(mapped, address, RANGE_PAGE_BYTES);
+    error = mapped_enable(mapped, copy->address, RANGE_PAGE_BYTES);
     if (error < 0)
-        (void)mapped_unmap(mapped, address, RANGE_PAGE_BYTES);
+        (void)mapped_unmap(mapped, copy->address, RANGE_PAGE_BYTES);
     return error;
 }
 
-/* Puts the new pages where the handle was, or where that fails the handle again. */
-static int pages_replace(struct mapped *mapped, const struct breaking *breaking)
+/* Puts the copies where the handle was, or where that fails the handle again. */
+static int handle_replace(struct mapped *mapped, const struct breaking *breaking)
 {
     const struct pool_backend *backend = mapped->backend;
-    const struct mapped_handle *handle = breaking->handle;
-    unsigned page = 0;
+    const struct mapped_handle *handle = breaking->handle, *copy = breaking->copies;
     int error = mapped_unmap(mapped, handle->address, handle->bytes);
     if (error < 0)
         return error;
-    for (; error == 0 && page < breaking->pages; page++)
-        error = breaking->live[page] ? page_place(mapped, breaking, page) : 0;
+    for (; copy != NULL; copy = copy->next) {
+        error = copy_place(mapped, copy);
+        if (error < 0)
+            break;
+    }
     if (error == 0)
         return 0;
-    for (page--; page-- > 0;)
-        if (breaking->live[page])
-            (void)mapped_unmap(mapped, page_address(breaking, page), RANGE_PAGE_BYTES);
+    for (const struct mapped_handle *placed = breaking->copies; placed != copy;
+         placed = placed->next)
+        (void)mapped_unmap(mapped, placed->address, RANGE_PAGE_BYTES);
     if (backend->page_map(backend->state, handle->address, handle->bytes, handle->physical) == 0)
         (void)mapped_enable(mapped, handle->address, handle->bytes);
     return error;
@@ -231,18 +234,13 @@ static int pages_replace(struct mapped *mapped, const struct breaking *breaking)
 
 /* ---- the whole ---- */
 
-static void pages_enter(struct mapped *mapped, struct breaking *breaking)
+static void copies_enter(struct mapped *mapped, struct breaking *breaking)
 {
     struct mapped_handle *handle = breaking->handle;
     *mapped_slot(mapped, handle->address) = NULL;
-    for (unsigned page = 0; page < breaking->pages; page++) {
-        struct mapped_handle *new = breaking->page[page];
-        if (new == NULL)
-            continue;
-        new->address = page_address(breaking, page);
-        *mapped_slot(mapped, new->address) = new;
-        breaking->page[page] = NULL;
-    }
+    for (struct mapped_handle *copy = breaking->copies; copy != NULL; copy = copy->next)
+        *mapped_slot(mapped, copy->address) = copy;
+    breaking->copies = NULL;
     count_add_shared(&mapped->pending_bytes,
                      handle->bytes - breaking->live_pages * RANGE_PAGE_BYTES);
     settle(mapped, breaking, EXTENT_HOLE);
@@ -267,22 +265,23 @@ int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken)
         return error;
 
     struct mapped_broken broken = {breaking.handle->address, breaking.handle->bytes};
-    error = pages_create(mapped, &breaking);
+    error = copies_create(mapped, &breaking);
     if (error == 0)
-        error = pages_copy(mapped, &breaking);
+        error = copies_write(mapped, &breaking);
     int unmapped = scratch_unmap(mapped, &breaking);
     error = error == 0 ? unmapped : error;
     if (error == 0)
-        error = pages_replace(mapped, &breaking);
+        error = handle_replace(mapped, &breaking);
     pool_lock_acquire(mapped->lock);
     if (error == 0)
-        pages_enter(mapped, &breaking);
+        copies_enter(mapped, &breaking);
     else
         settle(mapped, &breaking, EXTENT_FREE);
     pool_lock_release(mapped->lock);
-    for (unsigned page = 0; page < breaking.pages; page++)
-        if (breaking.page[page] != NULL)
-            mapped_handle_release(mapped, breaking.page[page]);
+    for (struct mapped_handle *copy = breaking.copies, *next; copy != NULL; copy = next) {
+        next = copy->next;
+        mapped_handle_release(mapped, copy);
+    }
     if (error == 0) {
         mapped_handle_release(mapped, breaking.handle);
         *ret_broken = broken;

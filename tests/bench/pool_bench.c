@@ -313,7 +313,7 @@ static double percentile_ns(uint32_t *samples, size_t count, unsigned percent)
 static double metadata_per_block(const struct allocator *allocator)
 {
     struct pool_statistics statistics;
-    if (allocator->open != pool_open)
+    if (allocator->open != pool_open && allocator->open != mapped_open)
         return 0;
     pool_statistics_get(pool, &statistics);
     return (double)statistics.metadata_bytes / (double)statistics.live_blocks.current;
