@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of each block of memory by its address: open addressing, grown by doubling.
+ * Blocks of memory by address: open addressing, grown by doubling.
  *
  * Threading: the owner's.
  */

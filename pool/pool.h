@@ -32,20 +32,20 @@ enum pool_reuse {
     POOL_REUSE_IMMEDIATE, /* at once: the program promises that one stream orders its work */
 };
 
-/** What is written to a block; none leaves it as it is. */
+/** Fill pattern of a block; none leaves it unchanged. */
 enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 
 #define POOL_POISON_BYTE   0xA5
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
 #define POOL_CLASSES_MAX   32u
 
-/** Where device memory comes from. */
+/** Origin of device memory. */
 enum pool_backing {
     POOL_BACKING_DRIVER, /* the driver's allocations, in multiples of 2 MiB */
     POOL_BACKING_MAPPED, /* physical memory mapped as needed below one range of addresses */
 };
 
-/** How an allocation was served. */
+/** Outcome of an allocation. */
 enum pool_outcome {
     POOL_OUTCOME_HIT,    /* from memory the pool had, no driver call */
     POOL_OUTCOME_MISS,   /* the driver was called */
@@ -97,7 +97,7 @@ struct pool_config {
     uint64_t reserve_bytes; /* physical memory created at the start and kept; 0: none */
     uint64_t range_bytes;   /* addresses to reserve; 0: 8 times the device's memory. Where that is
                              * refused, less, down to what the device's memory takes */
-    uint64_t idle_trim_ns;  /* what is free goes back after so long without an allocation; 0: off */
+    uint64_t idle_trim_ns;  /* pool_idle_trim(), with either backing; 0: off */
     bool move;              /* a handle in use may be replaced by smaller ones, its bytes copied */
     /** Called for each event, without a class or extents lock held. May be NULL. */
     void (*observe)(void *state, const struct pool_event *event);
@@ -146,7 +146,7 @@ void pool_config_init(struct pool_config *config);
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
                 struct pool **ret_pool);
 
-/** What becomes of the device memory when a pool ends. */
+/** Treatment of the device memory when a pool ends. */
 enum pool_end {
     POOL_END_RETURN,  /* every segment goes back to the driver */
     POOL_END_ABANDON, /* the context is gone and its memory with it: no backend call is made */
@@ -225,6 +225,13 @@ int pool_pin_segment(uint64_t address);
  * Errors: as the backend said, with the bytes returned so far still counted.
  */
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
+
+/**
+ * Gives what is free back if there has been no allocation for as long as the configuration says,
+ * and the device is idle. To be called now and then, where waiting for the device is nothing new:
+ * the pool has no thread of its own; some frees do it, too. Returns the bytes given back.
+ */
+uint64_t pool_idle_trim(struct pool *pool);
 
 /**
  * Brings free memory together, so that the largest block obtainable without the driver is as large

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See activity.h.
- *
  * Buffers are separate pieces of malloc's memory. Should another client take CUPTI's callbacks over
  * unseen, it is handed buffers of ours and frees them, as it does with its own.
  *

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See activity_library.h.
- */
 #include "cupti/activity/activity_library.h"
 
 #include <dlfcn.h>

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See file_space.h.
- */
 #include "cupti/base/file_space.h"
 
 #include <errno.h>

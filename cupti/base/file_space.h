@@ -3,7 +3,7 @@
  * Disk space for a file that will be written through a mapping: what is missing is an error here,
  * and never a SIGBUS in the traced program.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_BASE_FILE_SPACE_H
 #define CUPTI_BASE_FILE_SPACE_H

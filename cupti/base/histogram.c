@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See histogram.h. Values below 16 have a bucket each; above, a bucket is the place of the highest
+ * Values below 16 have a bucket each; above, a bucket is the place of the highest
  * bit and the four bits behind it.
  */
 #include "cupti/base/histogram.h"

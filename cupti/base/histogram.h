@@ -3,7 +3,7 @@
  * A histogram of 64-bit values in constant memory: 16 linear steps to each doubling, so a quantile
  * is at most 1/16 above the true one. Minimum and maximum are exact.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_BASE_HISTOGRAM_H
 #define CUPTI_BASE_HISTOGRAM_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See key_index.h. At least half of the places are free.
+ * At least half of the places are free.
  */
 #include "cupti/base/key_index.h"
 

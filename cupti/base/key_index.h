@@ -8,7 +8,7 @@
  *
  * Memory comes from pages of its own, as the traced process keeps tallies too.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_BASE_KEY_INDEX_H
 #define CUPTI_BASE_KEY_INDEX_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See safe_text.h.
- */
 #include "cupti/base/safe_text.h"
 
 #include <stdbool.h>

@@ -30,7 +30,7 @@ size_t safe_text_next(const char *text, uint32_t *ret_character);
 /** Encodes a character that safe_text_next gave; the length in bytes. */
 size_t safe_text_encode(uint32_t character, char ret_bytes[4]);
 
-/** Where a text stands that is taken as part of a line; {0} before its first character. */
+/** Position in a text that is read as part of a line; {0} before its first character. */
 struct safe_text_line {
     int begun;       /* something other than a blank came */
     uint32_t before; /* the character before, as it was written */

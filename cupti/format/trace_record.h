@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What holds for a record wherever it is looked at.
+ * Rules for records that the writer and every reader share.
  *
  * Threading: pure functions.
  */
@@ -43,7 +43,7 @@ static inline uint64_t trace_latency_ns(uint32_t latency)
            << ((latency >> 26 & 31) + 5);
 }
 
-/** What the longest latency of a trace without TRACE_FLAG_SCALED becomes: so long, or longer. */
+/** The longest latency of a trace without TRACE_FLAG_SCALED: this long, or longer. */
 #define TRACE_LATENCY_CUT UINT32_C(0x83ffffff) /* trace_latency(UINT32_MAX) */
 
 /** Whether a record takes effect when its call begins; others do when it ends. */

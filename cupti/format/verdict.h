@@ -50,7 +50,7 @@ enum verdict {
  */
 enum verdict verdict_of(const struct verdict_facts *facts);
 
-/** What neither is free nor this process's, by the driver's account; 0 when it was not asked. */
+/** Bytes neither free nor of this process, by the driver's account; 0 when it was not asked. */
 uint64_t verdict_others_bytes(const struct verdict_facts *facts);
 
 const char *verdict_name(enum verdict verdict);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See live_page.h. The row and figure that come next while a page is written are the writer's own
+ * The row and figure that come next while a page is written are the writer's own
  * and not in the page.
  */
 #include "cupti/live/live_page.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See living_file.h. The directory is read by the system call itself, because readdir allocates.
+ * The directory is read by the system call itself, because readdir allocates.
  */
 #include "cupti/live/living_file.h"
 

@@ -32,7 +32,7 @@ enum trace_order {
     TRACE_ORDER_FILE
 };
 
-/** What the first pass found. */
+/** Result of the first pass. */
 struct trace_summary {
     uint64_t file_bytes;
     uint64_t blocks;      /* in use, without the file header */
@@ -74,7 +74,7 @@ struct trace_site {
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
                       size_t why_bytes);
 
-/** Where the bytes of a trace come from. */
+/** Source of the bytes of a trace. */
 struct trace_source {
     /** Reads `bytes` at `offset`, or what there is; their number, or a negative errno. */
     int64_t (*read)(void *context, void *buffer, size_t bytes, uint64_t offset);
@@ -101,7 +101,7 @@ void trace_reader_close(struct trace_reader *reader);
 
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
 
-/** What is left of the events before the first one (trace_carry.h); NULL: they are all there. */
+/** The carry of folded events (trace_carry.h); NULL: all events are in the file. */
 const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);
 
 /** Begins (again) at the first event. Errors: -ENOMEM. */

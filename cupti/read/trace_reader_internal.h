@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of the reader share: trace_reader.c opens and answers, trace_scan.c makes the
+ * Shared by the parts of the reader: trace_reader.c opens and answers, trace_scan.c makes the
  * first pass, trace_merge.c gives the events.
  */
 #ifndef CUPTI_READ_TRACE_READER_INTERNAL_H

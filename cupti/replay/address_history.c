@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See address_history.h.
- */
 #include "cupti/replay/address_history.h"
 
 #include <string.h>

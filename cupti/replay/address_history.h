@@ -3,7 +3,7 @@
  * Blocks and segments that are gone from a ledger but were there at a moment that still matters: at
  * the peak of requested memory, and at the end (what a context took with it).
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_ADDRESS_HISTORY_H
 #define CUPTI_REPLAY_ADDRESS_HISTORY_H

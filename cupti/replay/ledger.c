@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See ledger.h. The table by address is probed linearly; removal moves later entries back, so there
+ * The table by address is probed linearly; removal moves later entries back, so there
  * are no tombstones. At least half of it is free.
  */
 #include "cupti/replay/ledger.h"

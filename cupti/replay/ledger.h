@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is live while a trace is replayed: blocks by address and by context.
+ * Live blocks while a trace is replayed, by address and by context.
  *
  * Blocks lie in rows, in an order that depends on nothing but the calls. Two tables lead to them,
  * both under a seed (key_index.h): by address, and chains of the blocks whose contexts fall on the
@@ -9,7 +9,7 @@
  * Addresses, handles, reserved ranges, mappings and pool segments may coincide; each of these
  * spaces has keys of its own.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_LEDGER_H
 #define CUPTI_REPLAY_LEDGER_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long blocks of device memory lived, and which were temporary: freed so soon that the program
+ * Lifetimes of device memory blocks, and which were temporary: freed so soon that the program
  * could have kept one buffer instead.
  *
  * Soon is counted in allocations, not in time, so it is the same in every run of a program.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_LIFETIMES_H
 #define CUPTI_REPLAY_LIFETIMES_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See memory_kind.h.
- */
 #include "cupti/replay/memory_kind.h"
 
 #include <stddef.h>

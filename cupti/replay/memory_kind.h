@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kinds of memory of a trace mean for figures.
+ * How each kind of memory in a trace counts.
  *
  * Threading: constants.
  */

@@ -5,7 +5,7 @@
  * Memory comes from pages of its own, never from malloc: the traced process keeps tallies too
  * (trace_fold.h).
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_TALLY_H
 #define CUPTI_REPLAY_TALLY_H

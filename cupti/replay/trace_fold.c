@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_fold.h. The steps are those of the tool's analysis, on the same tallies and ledger;
+ * The steps are those of the tool's analysis, on the same tallies and ledger;
  * tests/scale/rotated.py holds both to the same figures.
  */
 #include "cupti/replay/trace_fold.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is left of events whose blocks are used again: figures, live blocks, and the few records
+ * Summary of events whose blocks are used again: figures, live blocks, and the few records
  * that cannot be summed up.
  *
  * A trace with a size limit folds its oldest events (trace_ring.h) and writes the result, the
@@ -12,7 +12,7 @@
  * The carry is one run of bytes: trace_carry_header, then the rows of the sections in the order of
  * TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef CUPTI_REPLAY_TRACE_FOLD_H
 #define CUPTI_REPLAY_TRACE_FOLD_H
@@ -88,7 +88,7 @@ struct trace_fold_trim {
     uint64_t time_ns, bytes;
 };
 
-/** How far a block that is still in the file was folded. */
+/** Folded slots of a block that is still in the file. */
 struct trace_fold_progress {
     uint32_t sequence, slots;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See module_find.h. Walks the loader's list; the build-id is the GNU note in a PT_NOTE segment.
+ * Walks the loader's list; the build-id is the GNU note in a PT_NOTE segment.
  */
 #include "cupti/stack/module_find.h"
 

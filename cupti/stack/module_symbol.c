@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See module_symbol.h. Uses the hash table that the loader itself uses (DT_GNU_HASH); a module
+ * Uses the hash table that the loader itself uses (DT_GNU_HASH); a module
  * without one is passed over. Symbol versions are not looked at.
  */
 #include "cupti/stack/module_symbol.h"

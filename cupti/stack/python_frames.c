@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See python_frames.h. Offsets are those of the headers of each version on 64-bit machines.
+ * Offsets are those of the headers of each version on 64-bit machines.
  */
 #include "cupti/stack/python_frames.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See stack_bounds.h. glibc begins a thread below its control block and the static thread-local
+ * glibc begins a thread below its control block and the static thread-local
  * storage, the kernel begins the main thread at __libc_stack_end. Only the distance tells such a
  * beginning from that of a coroutine, whose stack may lie below in the same mapping.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be read of the stack that a thread runs on.
+ * The readable part of the stack that a thread runs on.
  *
  * A stack pointer says nothing of the stack's end: it may lie on a coroutine's stack, beside other
  * stacks in one mapping, with guard pages put in or pages given back at any time. So a range is

@@ -22,7 +22,7 @@ struct trace_python_frame {
     uint32_t line;
 };
 
-/** Who called whom: native frames, and above them those of Python; innermost first. */
+/** Call stack: native frames, then Python frames; innermost first. */
 struct trace_stack {
     const uintptr_t *code; /* addresses within the calls */
     unsigned codes;        /* at least 1 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See unwind.h. An entry of the table holds its rule and the exclusive or of rule and key, so an
+ * An entry of the table holds its rule and the exclusive or of rule and key, so an
  * entry that two threads write at once fits no key. Keys carry the number of times the table was
  * emptied; what is older is not found.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See unwind_rules.h. The table of .eh_frame_hdr finds the function, its instructions are run up to
+ * The table of .eh_frame_hdr finds the function, its instructions are run up to
  * the address. Only the stack pointer, the frame pointer and the return address are followed; what
  * needs another register ends the walk. Every read stays within the readable segment it began in.
  *

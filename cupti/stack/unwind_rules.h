@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Where the canonical frame address (the stack pointer before the call) is. */
+/** Location of the canonical frame address (the stack pointer before the call). */
 enum unwind_kind {
     UNWIND_UNKNOWN,       /* no rule */
     UNWIND_NOWHERE,       /* the address is in no module */
@@ -23,7 +23,7 @@ enum unwind_kind {
     UNWIND_FRAME_POINTER, /* no information: taken for a function with a frame pointer */
 };
 
-/** What becomes of the frame pointer. */
+/** How the caller's frame pointer is restored. */
 enum unwind_bp {
     UNWIND_BP_SAME,
     UNWIND_BP_AT_CFA, /* stored at CFA + bp */

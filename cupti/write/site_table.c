@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See site_table.h. Linear probing; a table at most three quarters full ends every search.
+ * Linear probing; a table at most three quarters full ends every search.
  */
 #include "cupti/write/site_table.h"
 

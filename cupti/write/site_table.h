@@ -19,7 +19,7 @@
 
 #define SITE_TABLE_MOST 786432 /* entries */
 
-/** What an id stands for; `high` is not 0. */
+/** Key of an id; `high` is not 0. */
 struct site_key {
     uint64_t high;
     uint32_t low;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_clock.h. A piece of the clock is ns + (ticks - piece.ticks) * rate. When a piece is
+ * A piece of the clock is ns + (ticks - piece.ticks) * rate. When a piece is
  * older than its horizon, one thread begins a new one where the old one stands now, with the rate
  * measured since the start plus what is needed to lose the error until the next horizon.
  */

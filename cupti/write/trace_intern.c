@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_intern.h. Texts are not copied: the table points into the mapped file. A text and its
+ * Texts are not copied: the table points into the mapped file. A text and its
  * record never straddle blocks.
  */
 #include "cupti/write/trace_intern.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What records refer to by number: texts, modules and sites, each written to the trace once.
+ * Numbers for texts, modules and sites, each written to the trace once.
  *
  * Definitions have a lane of their own, so that they stand in the file in the order of their
  * numbers. A number is given out only after its definition is written: whatever record a reader
@@ -59,7 +59,7 @@ uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32
 
 /* stack_intern.c */
 
-/** What a whole stack is found by. */
+/** Key of a whole stack. */
 struct site_key trace_intern_stack_key(const struct trace_stack *stack);
 
 /** The id of a stack; `ret_cut` tells that outer frames had to be left out. 0: not even the leaf.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_lane.h. A new thread looks at a few lanes in turn for one whose owner has ended, and
+ * A new thread looks at a few lanes in turn for one whose owner has ended, and
  * takes a fresh one otherwise: the number of half-full blocks stays within a small factor of the
  * number of threads alive, and starting a thread stays cheap however many there are.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_ring.h. Blocks are given back several at a time, so that writing the carry costs no
+ * Blocks are given back several at a time, so that writing the carry costs no
  * more than the events it replaces: at least as many as the carry has, where the file has room.
  */
 #include "cupti/write/trace_ring.h"

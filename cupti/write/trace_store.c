@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_store.h.
- *
  * The descriptor lives high above those a program counts on, and before each step it is compared
  * with the file it must be: a program that closes every descriptor and opens its own files must not
  * find trace blocks in them. If it is no longer ours the file is opened again by its path.

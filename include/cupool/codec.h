@@ -68,7 +68,7 @@ struct cupool_codec_config {
     uint32_t keep_permille; /* PRUNE: the share to keep, 0 to 1,000 */
 };
 
-/** What the bound of an error is relative to. The rounding to the element type comes on top. */
+/** Reference of an error bound. The rounding to the element type comes on top. */
 enum cupool_codec_reference {
     CUPOOL_CODEC_OF_NOTHING,       /* the codec is exact for what it keeps */
     CUPOOL_CODEC_OF_VALUE,         /* |value|, for values of normal magnitude in the new type */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a KV block is: a hash over everything that its content depends on.
+ * Identity of a KV block: a hash over everything that its content depends on.
  *
  * The key of a block covers its tokens, the key of the block before it, and through the root the
  * tenant's salt, the adapter with its generation (an adapter loaded again under its old name is
@@ -36,7 +36,7 @@ struct cupool_kv_media {
     uint32_t tokens;    /* placeholders */
 };
 
-/** What a sequence's blocks depend on besides the tokens. All zero: nothing. */
+/** Inputs of a sequence's identity besides its tokens. All zero: none. */
 struct cupool_kv_scope {
     const void *salt; /* of the tenant */
     size_t salt_bytes;

@@ -53,7 +53,7 @@ enum cupool_kv_type {
     CUPOOL_KV_I8,
 };
 
-/** Where a block lies: its layers next to each other, or the blocks of a layer. */
+/** Memory layout: the layers of a block are adjacent, or the blocks of a layer. */
 enum cupool_kv_layout { CUPOOL_KV_BLOCKS_FIRST, CUPOOL_KV_LAYERS_FIRST };
 
 /** Inside one layer of a block: [heads][tokens][dim] or [tokens][heads][dim]. */
@@ -347,7 +347,7 @@ CUPOOL_API int cupool_kv_pressure(
     struct cupool_kv *pool, const struct cupool_pressure_thresholds *thresholds,
     void (*callback)(void *state, enum cupool_pressure level, double usage), void *state);
 
-/** Where a block of a prefetch comes from. */
+/** Source of a prefetched block. */
 enum cupool_kv_source {
     CUPOOL_KV_PRESENT, /* was here */
     CUPOOL_KV_LOADED,  /* brought back from a lower tier, registered */
@@ -355,7 +355,7 @@ enum cupool_kv_source {
     CUPOOL_KV_LOADING, /* not yet known */
 };
 
-/** What lies below the pool. The functions are called outside every lock. */
+/** Lower tiers of the pool. The functions are called outside every lock. */
 struct cupool_kv_lower {
     void *state;
     /** Writes 1 for each hash that it holds, and keeps these until their load has ended. */

@@ -77,10 +77,6 @@ void supply_freed(struct shard *shard);
 /** Brings pinned runs that are free back to the driver, waiting for the device. */
 void supply_doomed_return(struct pool *pool);
 
-/** Waits for what was freed so far, and makes one of what lies free in pieces. The backend lock is
- * held. */
-void supply_settle(struct pool *pool);
-
 /** Gives cached runs back until their sum is within the configured bound. */
 void supply_cache_bound(struct pool *pool);
 

@@ -11,6 +11,7 @@
 #include "pool/base/metadata.h"
 #include "pool/heap/device.h"
 #include "pool/heap/figures.h"
+#include "pool/heap/quarantine.h"
 #include "pool/heap/run_cache.h"
 #include "pool/heap/segment.h"
 #include "pool/heap/shard.h"
@@ -25,7 +26,7 @@
 
 /* A handle is at most this share of the memory there is: where there is little, a few large ones
  * would each be kept by some small block. */
-#define HANDLE_SHARE 256u
+#define HANDLE_SHARE 1024u
 
 /* What is kept from the start need not be small to be given back. */
 #define RESERVE_PAGE_BYTES ((uint64_t)1 << 30)
@@ -51,7 +52,7 @@ static int page_adopt(struct supply_request *request, struct extent *page)
     return cut ? 0 : -ENOMEM;
 }
 
-static void stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns)
+void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns)
 {
     if (grown->stitched_bytes == 0)
         return;
@@ -72,6 +73,11 @@ static uint64_t handle_most(const struct pool *pool)
     return pool_min(most, pool->mapped->config.page_bytes);
 }
 
+bool supply_mapped_may_unmap(struct pool *pool)
+{
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE || quarantine_idle_locked(pool) == 1;
+}
+
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
 {
     struct pool *pool = request->pool;
@@ -80,7 +86,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
         .page = !request->whole_run,
         .more_bytes = more_bytes,
         .handle_bytes = handle_most(pool),
-        .stitch = stitch,
+        .stitch = stitch && (request->idle || supply_mapped_may_unmap(pool)),
         .create = true,
     };
     struct mapped_grown grown;
@@ -89,7 +95,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     int rc = mapped_grow(pool->mapped, &wish, &grown);
     if (rc < 0)
         return rc == -EAGAIN ? 0 : rc == -ENOSPC ? -ENOMEM : rc;
-    stitch_note(pool, &grown, start_ns);
+    supply_stitch_note(pool, &grown, start_ns);
     if (request->whole_run)
         request->extent = grown.extent;
     else
@@ -102,27 +108,12 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 {
     uint64_t reserved = count_get(&pool->reserved);
+    if (!supply_mapped_may_unmap(pool))
+        return 0;
     uint64_t returned = mapped_trim(pool->mapped, pool_minus(reserved, bytes));
     figures_count(pool, COUNTER_returned_bytes, returned);
     count_add(&pool->room, returned);
     return returned;
-}
-
-int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
-{
-    struct mapped_grown grown = {0};
-    uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
-    int rc = 0;
-    pool_lock_acquire(&pool->backend_lock);
-    supply_settle(pool);
-    if (pool->mapped != NULL) {
-        rc = mapped_defragment(pool->mapped, &grown);
-        stitch_note(pool, &grown, start_ns);
-    }
-    pool_lock_release(&pool->backend_lock);
-    figures_sample(pool);
-    *ret_moved_bytes = grown.stitched_bytes;
-    return rc;
 }
 
 /* ---- making and ending ---- */
@@ -224,6 +215,8 @@ void supply_mapped_done(struct pool *pool, bool abandon)
 {
     if (pool->mapped == NULL)
         return;
+    if (!abandon)
+        device_wait(pool, 0); /* nothing else does where a live block is unmapped */
     mapped_done(pool->mapped, abandon);
     metadata_unmap(pool->mapped, sizeof(*pool->mapped));
     pool->mapped = NULL;

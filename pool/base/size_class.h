@@ -24,8 +24,8 @@
 #define SIZE_CLASS_LEAST 512u
 
 #define SIZE_LEAF_BYTES       ((size_t)4 << 10)
-#define SIZE_LEAVES           512u /* in a segment */
-#define SIZE_MIDDLE_MAX       ((size_t)2 << 20)
+#define SIZE_LEAVES           512u                 /* in a segment */
+#define SIZE_MIDDLE_MAX       ((size_t)1536 << 10) /* above, too much of a segment is left */
 #define SIZE_SLAB_STEP_BYTES  ((size_t)64 << 10)
 #define SIZE_SLAB_STEPS_MAX   4u
 #define SIZE_SLAB_OBJECTS_MIN 8u

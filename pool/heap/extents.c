@@ -335,7 +335,7 @@ struct blocks *blocks_lock(uint64_t address, page_entry entry)
 
 static struct block *middle_around(struct segment *segment, uint64_t address)
 {
-    /* A block of up to 2 MiB may begin many windows earlier; whatever begins in between ends the
+    /* A block may begin many windows earlier; whatever begins in between ends the
      * search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
     for (int at = (int)window; at >= 0; at--) {

@@ -138,6 +138,11 @@ static struct sums pool_sums(const struct pool *pool)
     return sums;
 }
 
+uint64_t figures_allocations(const struct pool *pool)
+{
+    return pool_sums(pool).allocations;
+}
+
 static void gauges_fill(const struct pool *pool, const struct sums *sums,
                         uint64_t gauges[GAUGE_COUNT])
 {

@@ -52,7 +52,7 @@ void quarantine_init(struct quarantine *quarantine);
 /** Bytes quarantined now, and of those in the open epoch. */
 void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *ret_open);
 
-/** What quarantined memory should amount to: its shares say how much is worth a fence. */
+/** Target size of the quarantine; a share of it is worth a fence. */
 uint64_t quarantine_bound(const struct pool *pool);
 
 /**

@@ -51,7 +51,7 @@ static inline struct segment *segment_of_page(uint64_t address)
     return (struct segment *)page_map_get(address);
 }
 
-/** What begins in or covers the slot of an address; no lock needed. */
+/** The block that begins in the slot of an address, or the slab that covers it; lock-free. */
 static inline slot_entry segment_slot_get(struct segment *segment, uint64_t address)
 {
     return atomic_load_explicit(&segment_slot(segment, address)->entry, memory_order_acquire);

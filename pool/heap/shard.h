@@ -19,7 +19,7 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned __rseq_size __attribute__((weak));
 
-/** Where a thread goes when its processor is not known. */
+/** Shard of a thread whose processor is not known. */
 extern __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 
 /** The shard this thread should use in a pool that has spread. */

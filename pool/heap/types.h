@@ -3,7 +3,7 @@
  * The structures of a pool and how they hang together.
  *
  *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
- *                                    └─► block               middle, ≤ 2 MiB
+ *                                    └─► block               middle, ≤ 1.5 MiB
  *           └─► run (a driver allocation of its own)         large
  *
  *   pool ─► shard ─► bins (slabs of one class), extents (segments)
@@ -44,7 +44,7 @@ enum block_state {
     BLOCK_FREED,       /* may be handed out again */
 };
 
-/** What is told of a small block: a quarter of a cache line at most, so that one miss brings it. */
+/** State of a small block: at most a quarter of a cache line, so one miss loads it. */
 struct object_record {
     uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
     uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
@@ -52,7 +52,7 @@ struct object_record {
     bool identified;          /* slab_ids() holds its id; not when it is handed out */
 };
 
-/** Where a slab hangs in its bin. */
+/** List of the bin that a slab is in. */
 enum slab_place {
     SLAB_BUCKETS = 4,            /* partial: buckets 0 to 3, by fullness */
     SLAB_CURRENT = SLAB_BUCKETS, /* the one being served from */
@@ -146,7 +146,7 @@ struct POOL_ALIGNED extent_block {
 #define SEGMENT_FULLNESSES  4u
 
 /**
- * What begins in, or for a slab covers, 64 KiB of a segment: 0, a struct block, or with SLOT_SLAB
+ * Slot of 64 KiB of a segment: what begins there or covers it. 0, a struct block, or with SLOT_SLAB
  * set a struct slab with its class in the bits that the address of a cache line leaves, and the
  * shape of its objects above the 48 bits of an address.
  */
@@ -274,7 +274,7 @@ struct POOL_ALIGNED runs {
     pool_count large_waste;  /* reused runs: bytes beyond what a new one would have had */
 };
 
-/** What threads that collide have each their own of. */
+/** Per-processor shard: private bins and extents, to avoid contention. */
 struct shard {
     struct bin bins[SIZE_CLASS_COUNT];
     struct extents extents;
@@ -348,6 +348,7 @@ struct pool {
     pool_count room;       /* what the driver can give, by our last look and our doings since */
     uint64_t room_look_at; /* when so much is reserved it is time to look; under the backend lock */
     bool overgrown;        /* above the ceiling, as the device was busy; under the backend lock */
+    uint64_t idle_allocations, idle_since_ns; /* when idle trimming last looked; backend lock */
     pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
     pool_count generation;   /* grows whenever memory became available off the hit path */
 

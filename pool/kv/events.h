@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has been stored and removed since the last poll: a ring of events and a ring of their
+ * Events (stored, removed) since the last poll: a ring of events and a ring of their
  * hashes. When either is full the oldest event goes, and is counted.
  *
  * Threading: guarded by the pool's lock.

@@ -140,7 +140,7 @@ struct cupool_kv {
     struct cupool_kv *registry_next, *registry_previous;
 };
 
-/** What has to be done once the lock is free. Filled under it. */
+/** Work to do after the lock is released; filled under it. */
 struct kv_after {
     bool pressure, wake;
     enum cupool_pressure level;

@@ -8,8 +8,8 @@
 
 #include "pool/kv/kv.h"
 
-#define AHEAD_SLOT   24u /* hashes whose slot is fetched in advance */
-#define AHEAD_RECORD 10u
+#define AHEAD_SLOT   40u /* hashes whose slot is fetched in advance */
+#define AHEAD_RECORD 24u
 
 /** A walk along the hashes of a sequence. */
 struct walk {

@@ -34,7 +34,7 @@ struct kv_record {
 
 static_assert(sizeof(struct kv_record) == 64, "a record is a cache line");
 
-/** What is looked at less often. Guarded by the lock. */
+/** Rarely used fields of a record. Guarded by the lock. */
 struct kv_use {
     uint64_t last_ns;      /* of last use, where the policy asks for it */
     uint64_t expires_ns;   /* of the priority; 0: never */

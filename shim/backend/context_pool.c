@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See context_pool.h. What the pool does with its segments and fences is recorded.
+ * What the pool does with its segments and fences is recorded.
  */
 #include "shim/backend/context_pool.h"
 

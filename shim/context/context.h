@@ -44,7 +44,7 @@ extern _Atomic(struct context *) context_list; /* newest first, gone ones includ
 extern _Atomic uint64_t context_generation;
 extern atomic_int context_broken_count;
 
-/** Who takes part in the life of contexts. Every function is called by the thread that met it. */
+/** Listener for the life of contexts. Called by the thread that noticed the event. */
 struct context_listener {
     /** A context was found; the list is locked and the context not in it yet. */
     void (*made)(struct context *context);

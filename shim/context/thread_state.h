@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the shim keeps for each thread. Initial-exec thread-local storage, so that reaching it never
+ * Per-thread state of the shim. Initial-exec thread-local storage, so that an access never
  * allocates and never enters the loader.
  */
 #ifndef SHIM_CONTEXT_THREAD_STATE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See cupti_api.h. A process may hold several CUPTI libraries, so the real function is the one that
+ * A process may hold several CUPTI libraries, so the real function is the one that
  * the caller's module reaches; else the one looked up last; else the next in the global scope.
  */
 #include "shim/entry/cupti_api.h"

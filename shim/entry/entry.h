@@ -28,7 +28,7 @@
 #define ENTRY_BYTES     32
 #define ENTRY_VERSIONS  RUNTIME_VERSION_COUNT
 
-/** Where a hook lies, and the first of its entry points; by hook id. */
+/** A hook and its first entry point; by hook id. */
 struct entry_address {
     void *function;
     void *block;
@@ -43,7 +43,7 @@ static inline void *entry_of(const struct hook *hook, unsigned library)
     return (char *)entry_addresses[hook - hooks].block + (size_t)(before + library) * ENTRY_BYTES;
 }
 
-/** Where the call of an exported name leads. Called by the entry points. */
+/** The target of a call of an exported name. Called by the entry points. */
 void *entry_route(uint32_t target, const void *return_address);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a program's own words for its phases come in: include/cupool.h, NVTX.
+ * Entry points for a program's own phases: include/cupool.h, NVTX.
  *
  * Threading: every function from any thread.
  */

@@ -19,7 +19,7 @@
  */
 int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address);
 
-/** What a free turned out to be. */
+/** Outcome of a free. */
 enum pooled_free {
     POOLED_FREE_DONE,    /* taken back and recorded: success */
     POOLED_FREE_FOREIGN, /* not the pool's: the real free, then pooled_foreign_freed */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory an array asks for, from its description. The driver's padding is not known, so
+ * Bytes of an array, from its description. The driver's padding is not known, so
  * these are the bytes of the elements.
  *
  * A dimension of 0 means that the array has fewer dimensions. All functions accept NULL. A sparse

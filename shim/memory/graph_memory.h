@@ -26,7 +26,7 @@ struct graph_memory_node {
     int place;
 };
 
-/** What a launch does to memory. Immutable; freed by the last reference. */
+/** Memory effects of a launch. Immutable; freed by the last reference. */
 struct graph_memory {
     unsigned references; /* guarded by a lock of graph_memory.c */
     size_t count, room;
@@ -49,7 +49,7 @@ void graph_memory_exec_made(const struct driver_functions *driver, CUgraphExec h
                             CUgraph graph);
 void graph_memory_exec_forget(CUgraphExec handle);
 
-/** What a graph that is launched now does; NULL: nothing. Given back by graph_memory_leave. */
+/** Memory effects of a graph launched now; NULL: none. Released by graph_memory_leave. */
 struct graph_memory *graph_memory_enter(CUgraphExec handle);
 void graph_memory_leave(struct graph_memory *body);
 

@@ -66,7 +66,7 @@ uint64_t ledger_device_bytes(int device);
 
 #define LEDGER_KINDS 16 /* of enum trace_memory */
 
-/** What the ledger holds of each kind. */
+/** Bytes of each kind in the ledger. */
 struct ledger_total {
     uint64_t blocks, bytes;
 };

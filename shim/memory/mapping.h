@@ -6,7 +6,7 @@
  * A skip list whose levels come from a hash of the address, so a run is like any other. Mappings
  * never overlap, as the driver sees to.
  *
- * Threading: none of its own; shim/memory/physical.c holds its lock around every function.
+ * Threading: not thread-safe; shim/memory/physical.c holds its lock around every function.
  */
 #ifndef SHIM_MEMORY_MAPPING_H
 #define SHIM_MEMORY_MAPPING_H

@@ -20,7 +20,7 @@ void mempool_prepare(const struct driver_functions *driver);
 /** After a pool was created, or imported, in a place (shim/memory/place.h). */
 void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, int place);
 
-/** What a pool holds of its device; 0 when the driver does not say. */
+/** Device bytes that a pool holds; 0 when the driver does not say. */
 uint64_t mempool_reserved_bytes(CUmemoryPool pool);
 
 #endif

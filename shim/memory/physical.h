@@ -21,7 +21,7 @@
 struct mapping;
 struct physical;
 
-/** What is recorded of physical memory. */
+/** Record of physical memory. */
 struct physical_facts {
     uint64_t id; /* 0: none */
     enum trace_memory memory;

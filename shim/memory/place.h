@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where memory lies: on a device that its properties, its pool or its stream name, or on the host.
+ * Location of memory: the device in its properties, its pool or its stream, or the host.
  * Only what nobody names lies on the device of the current context.
  *
  * A place is one number: PLACE_HERE, PLACE_DEVICE(ordinal), or one that takes no device's memory.

@@ -3,7 +3,7 @@
  * Items of one size, cut from chunks of the kernel's pages that are never given back; nothing here
  * enters malloc.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef SHIM_MEMORY_SLAB_H
 #define SHIM_MEMORY_SLAB_H

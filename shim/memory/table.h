@@ -11,7 +11,7 @@
  * Invariant: the node with hash h is in bucket h mod 2^(n+1) if there is such a bucket, else in
  * bucket h mod 2^n, where 2^n <= buckets < 2^(n+1).
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef SHIM_MEMORY_TABLE_H
 #define SHIM_MEMORY_TABLE_H

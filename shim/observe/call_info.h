@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a call into a hook carries to those who serve and record it. shim/hooks/call.h begins and
+ * State of one hooked call, for those who serve and record it. shim/hooks/call.h begins and
  * ends one.
  *
  * Threading: a struct call lives on one thread's stack.

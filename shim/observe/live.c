@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See live.h. What cannot be published is not: no page is made and nothing is said, for the program
+ * What cannot be published is not: no page is made and nothing is said, for the program
  * runs as well without it.
  */
 #include "shim/observe/live.h"

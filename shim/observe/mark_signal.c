@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See mark_signal.h. The handler may interrupt the trace writer, so it only notes the time in a
+ * The handler may interrupt the trace writer, so it only notes the time in a
  * small ring and makes the next call of the program look after it (record_tick); a mark stands in
  * the trace with its own time, behind at most one call. A handler that was there before is called
  * afterwards. One that the program installs later replaces ours: the program wins.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the program says of itself, on its way into the trace: include/cupool.h, NVTX, signals.
+ * Phases, steps and marks of the program, on their way into the trace: include/cupool.h, NVTX,
+ * signals.
  *
  * Threading: every function from any thread.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See pool_figures.h. One snapshot, taken apart by the table it is declared in.
+ * One snapshot, taken apart by the table it is declared in.
  */
 #include "shim/observe/pool_figures.h"
 

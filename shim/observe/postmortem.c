@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See postmortem.h. The pools are asked under the gate, the driver only where a question does no
+ * The pools are asked under the gate, the driver only where a question does no
  * harm: not during a capture that forbids calls, not in a broken context.
  *
  * In the trace: one record for each figure, then one for the request, which names their number and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See stack.h. Of a stack of both kinds Python gets half of the frames, or what the native ones
+ * Of a stack of both kinds Python gets half of the frames, or what the native ones
  * leave: its frames are what its programmers know.
  *
  * A stack that is not in the trace yet may be new because a library was unloaded and the rules of

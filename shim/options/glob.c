@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See glob.h. What follows a star is tried at each place of the name in turn; a later star makes
+ * What follows a star is tried at each place of the name in turn; a later star makes
  * the places of an earlier one final, so there is one place to come back to and no recursion.
  */
 #include "shim/options/glob.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See mode.h. The look-up of symbols needs it before a sanitizer's runtime is ready.
+ * The look-up of symbols needs it before a sanitizer's runtime is ready.
  */
 #include "shim/options/mode.h"
 

@@ -64,7 +64,7 @@ enum option_type {
     OPTION_TYPE_CLASSES
 };
 
-/** Where a value came from. */
+/** Source of a value. */
 enum option_source {
     OPTION_SOURCE_BUILT_IN,
     OPTION_SOURCE_FILE,        /* the file named by CUPOOL_CONF */
@@ -137,7 +137,7 @@ const struct option_row *options_row(size_t option);
 void options_format(const struct options *options, size_t option, char *ret_text,
                     size_t ret_text_bytes);
 
-/** Where the value in force comes from, for people: "built-in", "CUPOOL_MODE". */
+/** Source of the value in force, for display: "built-in", "CUPOOL_MODE". */
 void options_format_source(const struct options *options, size_t option, char *ret_text,
                            size_t ret_text_bytes);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See say.h. A write to a pipe without a reader, to a file beyond the process's limit of file
+ * A write to a pipe without a reader, to a file beyond the process's limit of file
  * sizes, or to the terminal of another process group sends a signal whose default is death or a
  * stop. These signals are held back around the write, and one that came in between is taken away
  * again, so the program sees none. errno is the program's.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who calls: what is known of a return address. Found once, then a lock-free look-up.
+ * Properties of a caller by its return address. Found once, then a lock-free look-up.
  *
  * An entry describes the module that was loaded at that address when it first called. A module that
  * is unloaded and replaced by another at the same address inherits the entry; that can blur the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is generated from hooks.def: hook ids, one structure of real functions per family, and the
+ * Generated from hooks.def: hook ids, one structure of real functions per family, and the
  * table that connects a name, its id and the place of its real pointer. Where the hooks and their
  * entry points lie is known above (shim/entry/entry.h).
  *

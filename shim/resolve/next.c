@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See next.h. The loader's own look-ups do the work: RTLD_NEXT seen from this library is the global
+ * The loader's own look-ups do the work: RTLD_NEXT seen from this library is the global
  * scope behind us, a module's handle is the module with what it depends on.
  *
  * A reference with a version takes the first definition that has this version or none. dlvsym finds

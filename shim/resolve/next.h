@@ -14,7 +14,7 @@
 /** Behind us in the global scope. The version is one of runtime_versions.h. NULL: none. */
 void *next_in_global_scope(const struct hook *hook, unsigned version);
 
-/** What the module of this code address reaches beside the global scope. NULL: none. */
+/** The scope of the module at a code address beside the global one. NULL: none. */
 void *next_for_module(const struct hook *hook, unsigned version, const void *code);
 
 /** In the modules between that of a code address and us; only of one before us. NULL: none. */

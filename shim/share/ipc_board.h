@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the places of exported blocks are left for the process that opens them.
+ * Publishes the locations of exported blocks for the processes that open them.
  *
  * A driver's handle names a whole driver allocation, and it has no room for the place of a block in
  * it. For a block elsewhere the program is given a token of the same size instead: the name of a

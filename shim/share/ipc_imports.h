@@ -29,7 +29,7 @@ struct ipc_import {
 /** Notes an opening; `opened` and `id` are made here. False without host memory. */
 bool ipc_import_add(const struct ipc_import *opening);
 
-/** What the driver is to close for an address: an odd one when it must refuse. */
+/** The address that the driver closes for an address: an odd one when it must refuse. */
 uint64_t ipc_import_base(uint64_t address);
 
 /** Notes a close. True when it was the last one; then ret_import is what ended. */
@@ -38,7 +38,7 @@ bool ipc_import_closed(uint64_t address, struct ipc_import *ret_import);
 /** True while anything is open in the mapping that begins at an address. */
 bool ipc_import_mapped(uint64_t base);
 
-/** What an address is, seen from here; the import is copied for RANGE_BLOCK. */
+/** Kind of an address in this process; the import is copied for RANGE_BLOCK. */
 enum range_kind ipc_import_find(uint64_t address, struct ipc_import *ret_import);
 
 /** Whether operations on the import at an address are synchronous; what it was before. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a token and a slot of a board look like, and what a reader believes of them.
+ * Layout of a token and of a slot of the board, and what a reader verifies.
  *
  * Tokens come from other processes, and boards are files that any process of the user may have
  * written. Every byte of a token is compared with something, what a slot says is used only within
@@ -55,13 +55,13 @@ bool ipc_token_is(const CUipcMemHandle *handle);
 /** -EINVAL: it is not what ipc_token_make makes. */
 int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token);
 
-/** What a token stands for on the board in a file. -ENOENT: nothing. */
+/** The block of a token on the board in a file. -ENOENT: none. */
 int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block);
 
 /** First slot of the window of a handle. */
 uint32_t ipc_whole_window(const CUipcMemHandle *handle);
 
-/** What the board in a file says of the allocation with this handle. -ENOENT: nothing. */
+/** The entry of an allocation's handle on the board in a file. -ENOENT: none. */
 int ipc_whole_look_up(int file, const CUipcMemHandle *handle, struct ipc_block *ret_block);
 
 /** Whether a block lies in an allocation of so many bytes. */

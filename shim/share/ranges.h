@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies at an address, as the program knows it.
+ * The block at an address, as the program knows it.
  *
  * The program allocated blocks; the driver knows the segments they lie in. An address in a segment
  * belongs to a live block, within what was asked for, or to nothing at all. The same holds for

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See share.h.
- */
 #include "shim/share/share.h"
 
 #include "shim/share/claims.h"

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See address_map.h.
- */
 #include "tools/analysis/address_map.h"
 
 #include <errno.h>

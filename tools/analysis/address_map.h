@@ -7,7 +7,7 @@
  * is kept, and what is still in the ledger and old enough. Memory never exceeds the blocks that
  * were live at one time.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_ADDRESS_MAP_H
 #define TOOLS_ANALYSIS_ADDRESS_MAP_H

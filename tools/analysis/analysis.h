@@ -101,7 +101,7 @@ struct analysis_trim {
     uint64_t time_ns, bytes;
 };
 
-/** Who said that there is a phase; the first three as in the trace. */
+/** Source of a phase; the first three as in the trace. */
 enum analysis_phase_source {
     ANALYSIS_PHASE_API = TRACE_PHASE_SOURCE_API,
     ANALYSIS_PHASE_NVTX = TRACE_PHASE_SOURCE_NVTX,
@@ -112,7 +112,7 @@ enum analysis_phase_source {
 
 extern const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES];
 
-/** What steps had: sums, and the highest of one. */
+/** Figures of steps: sums, and the highest of one. */
 struct analysis_step_figures {
     uint64_t count;
     uint64_t allocations, allocations_max;
@@ -155,7 +155,7 @@ struct analysis_window {
     const char *phase;         /* NULL: by time */
 };
 
-/** What was there when a window opened. */
+/** State when a window opened. */
 struct analysis_opening {
     uint64_t requested_bytes, reserved_bytes, driver_bytes, blocks;
 };

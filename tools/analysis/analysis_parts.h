@@ -40,7 +40,7 @@ void analysis_device_add(struct analysis *analysis, const struct ledger_block *b
 /** The driver gave it, and a device has less for it: a segment, or a block past the pool. */
 bool analysis_block_is_given(const struct ledger_block *block);
 
-/** Where a site's code lies: the address of its module's interned path, 0 when unknown. */
+/** Module of a site: the address of its interned path, 0 when unknown. */
 uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site);
 
 /** A context ends: what it still held was never freed by the program, and is gone. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See driver_view.h. First every allocation of CUPTI's finds its call, then levels are replayed.
+ * First every allocation of CUPTI's finds its call, then levels are replayed.
  */
 #include "tools/analysis/driver_view.h"
 

@@ -10,7 +10,7 @@
  *
  * CUPTI delivers late: events are collected while the trace is read and replayed behind its end.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_DRIVER_VIEW_H
 #define TOOLS_ANALYSIS_DRIVER_VIEW_H

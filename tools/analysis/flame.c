@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See flame.h.
- */
 #include "tools/analysis/flame.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * Stacks joined to a tree: each node is a frame, and what it holds is the sum of all stacks through
  * it. A node holds at least what its children hold together.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_FLAME_H
 #define TOOLS_ANALYSIS_FLAME_H
@@ -13,7 +13,7 @@
 
 #include "tools/base/texts.h"
 
-/** What a stack is weighed by. */
+/** Weight of a stack. */
 enum flame_measure { FLAME_AT_PEAK, FLAME_LEAKED, FLAME_IN_ALL, FLAME_MEASURES };
 
 #define FLAME_DEPTH 128 /* frames of a stack; deeper ones are left out */

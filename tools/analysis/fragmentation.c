@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See fragmentation.h.
- */
 #include "tools/analysis/fragmentation.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  * one is kept by nobody. A site with a small block in each of many segments gets nearly all of
  * them: it is what stands in the way of using them for something larger, or giving them back.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_ANALYSIS_FRAGMENTATION_H
 #define TOOLS_ANALYSIS_FRAGMENTATION_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See growth.h.
- */
 #include "tools/analysis/growth.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  * equal numbers of events. At most 64 notes are kept: when they are full every other one goes, and
  * from then on notes are half as frequent. In the end a line is fitted through each site's notes.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_GROWTH_H
 #define TOOLS_ANALYSIS_GROWTH_H

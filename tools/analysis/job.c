@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See job.h.
- */
 #include "tools/analysis/job.h"
 
 #include <errno.h>

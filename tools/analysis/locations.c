@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See locations.h.
- */
 #include "tools/analysis/locations.h"
 
 #include <errno.h>

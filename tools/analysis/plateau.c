@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See plateau.h.
- */
 #include "tools/analysis/plateau.h"
 
 #define SLICES       256

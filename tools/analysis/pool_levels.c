@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See pool_levels.h. A moment whose counters change both figures is kept once.
+ * A moment whose counters change both figures is kept once.
  */
 #include "tools/analysis/pool_levels.h"
 

@@ -3,7 +3,7 @@
  * What the pools held without its being in use, over time: cached and in quarantine, as the pools'
  * own counters told about once a second, summed over contexts.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_POOL_LEVELS_H
 #define TOOLS_ANALYSIS_POOL_LEVELS_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See timeline.h.
- */
 #include "tools/analysis/timeline.h"
 
 #include <string.h>

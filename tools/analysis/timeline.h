@@ -7,7 +7,7 @@
  * on, neighbours are joined and spans double. So no peak is ever lost, and the highest of whole
  * spans is exact.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_TIMELINE_H
 #define TOOLS_ANALYSIS_TIMELINE_H

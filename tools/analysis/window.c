@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See window.h.
- */
 #include "tools/analysis/window.h"
 
 #include <errno.h>

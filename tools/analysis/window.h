@@ -2,7 +2,7 @@
 /*
  * The part of a run that a user asks for: a phase by its name, or from one time to another.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_WINDOW_H
 #define TOOLS_ANALYSIS_WINDOW_H

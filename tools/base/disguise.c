@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See disguise.h.
- */
 #include "tools/base/disguise.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See escape.h. A form is a row of the table: what a tab and the two line ends become, and which
+ * A form is a row of the table: what a tab and the two line ends become, and which
  * signs are written in another way. None of them ever sees a byte that was not decoded and checked
  * first (cupti/base/safe_text.h).
  */

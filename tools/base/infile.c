@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See infile.h. What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
+ * What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
  */
 #include "tools/base/infile.h"
 

@@ -3,7 +3,7 @@
  * Reads an input file: only regular ones, never more than a bound, so that nothing waits for what a
  * pipe or a device may have to say, and no file is too long.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_INFILE_H
 #define TOOLS_BASE_INFILE_H

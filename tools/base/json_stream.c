@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See json_stream.h.
- */
 #include "tools/base/json_stream.h"
 
 static void line_begin(struct json_stream *stream)

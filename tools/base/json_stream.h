@@ -4,7 +4,7 @@
  * whole. It looks as jansson writes it with an indentation of 1; the caller gives the keys of an
  * object in their order.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_JSON_STREAM_H
 #define TOOLS_BASE_JSON_STREAM_H

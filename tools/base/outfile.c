@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See outfile.h.
- */
 #include "tools/base/outfile.h"
 
 #include <errno.h>

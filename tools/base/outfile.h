@@ -8,7 +8,7 @@
  * setuid, setgid and sticky. Pipes and character devices are written into; everything else is
  * refused. Links are followed one by one, and only those that the user or root made are.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_OUTFILE_H
 #define TOOLS_BASE_OUTFILE_H
@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/** What becomes of a regular file that is there. */
+/** Treatment of an existing regular file. */
 enum outfile_way { OUTFILE_NEW, OUTFILE_REPLACE };
 
 struct outfile {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See outplace.h. Links in /proc are the kernel's own: they lead where no text does, so they are
+ * Links in /proc are the kernel's own: they lead where no text does, so they are
  * opened by the kernel, and one of this process's descriptors is taken for itself.
  */
 #include "tools/base/outplace.h"

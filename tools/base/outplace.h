@@ -6,7 +6,7 @@
  * link and its use, and so that links of other users are not followed: none at the end of a path;
  * elsewhere none in a directory where everybody may make one, and for root none at all.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_OUTPLACE_H
 #define TOOLS_BASE_OUTPLACE_H

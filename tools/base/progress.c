@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See progress.h.
- */
 #include "tools/base/progress.h"
 
 #include <stdio.h>

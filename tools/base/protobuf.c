@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See protobuf.h.
- */
 #include "tools/base/protobuf.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See text_table.h. libsmartcols does the work; it prints to a string so that the width does not
+ * libsmartcols does the work; it prints to a string so that the width does not
  * depend on the terminal the tests run on. It knows characters and their widths by the locale, so
  * it works in one of UTF-8, whatever that of the user.
  */

@@ -2,7 +2,7 @@
 /*
  * A table of text for people, columns aligned and cut to a width.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_TEXT_TABLE_H
 #define TOOLS_BASE_TEXT_TABLE_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See texts.h.
- */
 #include "tools/base/texts.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * path a million times; here it costs the path once, and equal texts have one number and one
  * address.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BASE_TEXTS_H
 #define TOOLS_BASE_TEXTS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See units.h. Every text is made from integers or doubles by snprintf in the C locale.
+ * Every text is made from integers or doubles by snprintf in the C locale.
  */
 #include "tools/base/units.h"
 

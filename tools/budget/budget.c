@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See budget.h. inih splits the lines; it neither tells the handler their numbers, nor sections
+ * inih splits the lines; it neither tells the handler their numbers, nor sections
  * without keys, nor section names above 49 characters. So its lines come from a reader of our own
  * that counts them and takes the section's name from them.
  */

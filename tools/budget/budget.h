@@ -12,7 +12,7 @@
  *     [ignore]                   sites that count nowhere
  *     site = libnccl*
  *
- * Threading: none of its own; immutable after reading.
+ * Threading: immutable after reading.
  */
 #ifndef TOOLS_BUDGET_BUDGET_H
 #define TOOLS_BUDGET_BUDGET_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See difference.h.
- */
 #include "tools/budget/difference.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What changed between two snapshots: by metric, and by site, largest growth first.
+ * Changes between two snapshots: by metric, and by site, largest growth first.
  *
  * Sites are compared by what they hold at their own highest: unlike their part of the overall
  * peak, that does not move when the peak moves to another moment. Their order is total, so equal
  * inputs give equal outputs.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_DIFFERENCE_H
 #define TOOLS_BUDGET_DIFFERENCE_H
@@ -50,7 +50,7 @@ void difference_destroy(struct difference *difference);
 /** The site that grew most, or NULL. */
 const struct site_change *difference_first(const struct difference *difference);
 
-/** What kept the two from being alike, "device A, driver 1 (base) and …". False: they are alike. */
+/** How two runs differ, "device A, driver 1 (base) and …". False: they are alike. */
 bool difference_of_devices(const struct snapshot *base, const struct snapshot *fresh,
                            char *ret_text, size_t text_bytes);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See gate.h. Here: the judgement.
+ * Here: the judgement.
  */
 #include "tools/budget/gate.h"
 

@@ -2,7 +2,7 @@
 /*
  * Holds a trace against a budget, and writes the outcome for people, CI services and forges.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_GATE_H
 #define TOOLS_BUDGET_GATE_H
@@ -38,7 +38,7 @@ struct gate {
     size_t warnings;
 };
 
-/** What a gate judges. All must outlive it. */
+/** Input of a gate. Must outlive it. */
 struct gate_input {
     const char *path;
     const struct snapshot_trace *trace;

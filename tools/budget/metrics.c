@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See metrics.h.
- */
 #include "tools/budget/metrics.h"
 
 #include <errno.h>

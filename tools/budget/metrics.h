@@ -24,7 +24,7 @@ enum metric_unit { METRIC_UNIT_BYTES, METRIC_UNIT_COUNT, METRIC_UNIT_PERCENT };
 /** Whether a budget is the most or the least that is accepted. */
 enum metric_direction { METRIC_AT_MOST, METRIC_AT_LEAST };
 
-/** What a figure depends on: the program alone, or the history of the pool and the driver too. */
+/** Dependence of a figure: on the program alone, or also on the history of pool and driver. */
 enum metric_scope { METRIC_OF_PROGRAM, METRIC_OF_POOL };
 
 /*
@@ -101,7 +101,7 @@ struct unit_text metric_text(enum metric_unit unit, uint64_t value);
 /** Reads "14 GiB", "12", "20%". Errors: -EINVAL, -ERANGE. */
 int metric_parse(enum metric_unit unit, const char *text, uint64_t *ret_value);
 
-/** What metric_parse takes, for a message. */
+/** Values that metric_parse accepts, for a message. */
 const char *metric_accepted(enum metric_unit unit);
 
 /**

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See site_names.h. All names are looked up at creation; sites with one name are joined under the
+ * All names are looked up at creation; sites with one name are joined under the
  * first of them.
  */
 #include "tools/budget/site_names.h"

@@ -10,7 +10,7 @@
  * module is the source's file name. Lines change with every edit above them, so they are told but
  * are no part of the name.
  *
- * Threading: none of its own; immutable after creation.
+ * Threading: immutable after creation.
  */
 #ifndef TOOLS_BUDGET_SITE_NAMES_H
 #define TOOLS_BUDGET_SITE_NAMES_H
@@ -49,7 +49,7 @@ void site_names_destroy(struct site_names *names);
 /** The name of any site; of an unknown one too. */
 struct site_name site_names_get(const struct site_names *names, uint64_t site);
 
-/** Where in its function the site is. */
+/** Position of the site in its function. */
 struct site_line site_names_line(const struct site_names *names, uint64_t site);
 
 /** The site all sites of its name are counted under; 0 for an unknown one. */

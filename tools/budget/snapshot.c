@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See snapshot.h. Here: from a trace.
+ * Here: from a trace.
  */
 #include "tools/budget/snapshot.h"
 

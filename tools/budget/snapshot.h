@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two runs are compared by: the figures of the table in metrics.h, the devices, and the sites
+ * Basis for comparing two runs: the figures of the table in metrics.h, the devices, and the sites
  * under names that outlive a rebuild. It comes from a trace or from a baseline file, and holds
  * nothing that differs between identical runs: no times, pids, addresses or host names.
  *
  * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, made to be kept in a
  * repository. It has the largest sites only and says how many it left out.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_BUDGET_SNAPSHOT_H
 #define TOOLS_BUDGET_SNAPSHOT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See launch.h. Signals are blocked and taken one by one, so nothing runs in a handler.
+ * Signals are blocked and taken one by one, so nothing runs in a handler.
  *
  * A signal to the whole process group reaches the program by itself, one to this process alone has
  * to be passed on, and nothing in a signal tells the two apart. So a child in the same group, which

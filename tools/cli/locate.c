@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See locate.h. Each list is tried in order, relative to the directory of the running binary.
+ * Each list is tried in order, relative to the directory of the running binary.
  */
 #include "tools/cli/locate.h"
 

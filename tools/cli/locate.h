@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the parts of an installation are, seen from the running `cupool`: in a build tree, or
+ * Finds the parts of an installation from the running `cupool`: in a build tree, or
  * installed beside it. CUPOOL_LIBRARY names another preload library.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_CLI_LOCATE_H
 #define TOOLS_CLI_LOCATE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See probe.h. The child is this binary again, as `cupool doctor --probe`, so that it is started
+ * The child is this binary again, as `cupool doctor --probe`, so that it is started
  * with the environment a traced program would have. It writes lines KEY VALUE.
  */
 #include "tools/cli/probe.h"

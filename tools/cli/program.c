@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See program.h. A runtime that is linked in statically leaves its entry points in the symbol
+ * A runtime that is linked in statically leaves its entry points in the symbol
  * table; of a stripped program its request for the driver's function table remains in the data.
  */
 #include "tools/cli/program.h"

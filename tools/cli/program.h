@@ -3,7 +3,7 @@
  * What can be said of a program without running it: how it is linked, and so whether a preload
  * library reaches it.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_CLI_PROGRAM_H
 #define TOOLS_CLI_PROGRAM_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See run_summary.h.
- */
 #include "tools/cli/run_summary.h"
 
 #include <limits.h>

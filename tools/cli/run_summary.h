@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `cupool run` says at the end: a few lines and the next command.
+ * Summary at the end of `cupool run`: a few lines and the next command.
  *
  * Threading: single-threaded.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See traces.h. What a placeholder became is not known here (a script runs under its interpreter,
+ * What a placeholder became is not known here (a script runs under its interpreter,
  * a program starts others), so each is taken for anything, and the header decides.
  */
 #include "tools/cli/traces.h"

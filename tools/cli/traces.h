@@ -2,7 +2,7 @@
 /*
  * Finds the traces a run wrote: by the pattern of their names, and by what their headers say.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_CLI_TRACES_H
 #define TOOLS_CLI_TRACES_H

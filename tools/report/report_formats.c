@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See report_formats.h. The two oldest writers are adapted here.
+ * The two oldest writers are adapted here.
  */
 #include "tools/report/report_formats.h"
 

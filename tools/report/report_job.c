@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_job.h.
- */
 #include "tools/report/report_job.h"
 
 #include <errno.h>

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_json_parts.h.
- */
 #include "tools/report/report_json_parts.h"
 
 #include <stdlib.h>

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_text_parts.h.
- */
 #include "tools/report/report_text_parts.h"
 
 #include <errno.h>

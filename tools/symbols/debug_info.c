@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See debug_info.h. The line of the innermost frame comes from the line table; each inlined
+ * The line of the innermost frame comes from the line table; each inlined
  * function says itself from which line it was called, which is the line of the next frame.
  */
 #include "tools/symbols/debug_info.h"

@@ -2,7 +2,7 @@
 /*
  * Source lines of code addresses, by the DWARF of an ELF file or of the file that was split off it.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_SYMBOLS_DEBUG_INFO_H
 #define TOOLS_SYMBOLS_DEBUG_INFO_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See elf_module.h. Functions come from the static symbol table where there is one, of the file
+ * Functions come from the static symbol table where there is one, of the file
  * itself or of its debug file, else from the dynamic one; they are sorted once.
  */
 #include "tools/symbols/elf_module.h"

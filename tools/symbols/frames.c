@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See frames.h.
- */
 #include "tools/symbols/frames.h"
 
 #include <ctype.h>

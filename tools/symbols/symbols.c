@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See symbols.h. Here: what is remembered of each address. Python frames bring their own names.
+ * Here: what is remembered of each address. Python frames bring their own names.
  */
 #include "tools/symbols/symbols.h"
 

@@ -32,7 +32,7 @@ struct symbol {
     bool changed;         /* the file is there, but not the one that was loaded */
 };
 
-/** What is known of a frame of a trace; never NULL, perhaps empty. */
+/** Names of a frame of a trace; never NULL, perhaps empty. */
 const struct symbol *symbols_get(const struct trace_site *site);
 
 /** Function and offset within it, "decode+0x4e"; empty when there is no name. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See anonymize.h. A text is replaced within the slots it has, so nothing in the file moves.
+ * A text is replaced within the slots it has, so nothing in the file moves.
  */
 #include "tools/trace/anonymize.h"
 

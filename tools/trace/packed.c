@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See packed.h. The last frames that were unpacked stay, as many as threads may have blocks under
+ * The last frames that were unpacked stay, as many as threads may have blocks under
  * way at one moment; the one used longest ago goes first.
  */
 #include "tools/trace/packed.h"

@@ -26,7 +26,7 @@ bool packed_is(const struct trace_source *file);
 int packed_open(const struct trace_source *file, struct trace_source *ret_source, char *ret_why,
                 size_t why_bytes);
 
-/** How bytes leave. 0 or a negative errno. */
+/** Output function. 0 or a negative errno. */
 typedef int packed_put_fn(void *context, const void *data, size_t bytes);
 
 struct packer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See trace_open.h. A trace is read twice, once to verify it and once for its events; progress
+ * A trace is read twice, once to verify it and once for its events; progress
  * counts both.
  */
 #include "tools/trace/trace_open.h"

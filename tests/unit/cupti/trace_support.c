@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See trace_support.h.
- */
 #include "tests/unit/cupti/trace_support.h"
 
 #include <criterion/criterion.h>

@@ -304,3 +304,70 @@ Test(backing, a_failing_call_in_a_random_course_is_undone)
         teardown();
     }
 }
+
+/* ---- without a request ---- */
+
+static void trimming_when_idle(struct pool_config *config)
+{
+    config->idle_trim_ns = 1000000;
+}
+
+Test(backing, what_is_free_goes_back_when_nothing_is_allocated, .fini = teardown)
+{
+    setup_with(trimming_when_idle);
+    fake.complete_at_once = true;
+    uint64_t kept = take(5 * MIB);
+    give(take(40 * MIB));
+    cr_assert_eq(pool_idle_trim(pool), 0, "the first look");
+    cr_assert_eq(pool_idle_trim(pool), 0, "not long enough ago");
+    fake.clock_ns += 2000000;
+    take(40000);
+    cr_assert_eq(pool_idle_trim(pool), 0, "there was an allocation since");
+    fake.clock_ns += 2000000;
+    fake_hold(&fake);
+    cr_assert_eq(pool_idle_trim(pool), 0, "the device is busy");
+    fake_release(&fake);
+    cr_assert_geq(pool_idle_trim(pool), 32 * MIB);
+    cr_assert(fake_accessible(&fake, kept, 5 * MIB));
+    check_pool();
+}
+
+static void one_stream(struct pool_config *config)
+{
+    config->reuse = POOL_REUSE_IMMEDIATE;
+    config->page_bytes = 2 * MIB;
+}
+
+static void never(struct fake_backend *device, uint64_t address, uint64_t bytes)
+{
+    cr_assert_eq(device->held_at, 0, "unmapped while a kernel may use it");
+}
+
+/* The stream that orders reuse does not order what is mapped. */
+Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardown)
+{
+    uint64_t blocks[16], moved;
+    size_t returned;
+    setup_with(one_stream);
+    fake.capacity_bytes = 128 * MIB;
+    fake.on_unmap = never;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(8 * MIB);
+    cr_assert_eq(pool_pin_segment(blocks[2]), 0);
+    fake_hold(&fake);
+    for (int index = 0; index < 16; index += 2)
+        give(blocks[index]);
+    struct pool_block block;
+    for (int capturing = 0; capturing < 2; capturing++) {
+        fake.capturing = capturing;
+        cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), -ENOMEM);
+        cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+        cr_assert_eq(pool_defragment(pool, &moved), 0);
+        cr_assert_eq(moved, 0);
+    }
+    cr_assert_eq(pool_allocate(pool, 8 * MIB, 0, &block), 0, "but it is handed out again");
+    fake.capturing = false;
+    fake_release(&fake);
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
+    fake.on_unmap = NULL;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See sample.h. In order: a pool segment of 2 MiB; A (1 MiB, miss) and B (600,000 B, hit) make the
+ * In order: a pool segment of 2 MiB; A (1 MiB, miss) and B (600,000 B, hit) make the
  * peak of pooled memory; C (3 MiB) is passed to the driver and makes the overall peak at 4 ms; A is
  * freed and freed again; D fails; E is pinned host memory; B and E are never freed.
  *

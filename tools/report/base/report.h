@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every format of the report shares: its input, its style, names of rows and their order.
+ * Shared by all formats of the report: its input, its style, names of rows and their order.
  *
  * Threading: single-threaded.
  */
@@ -45,10 +45,10 @@ struct report_input {
 typedef int report_write_fn(const struct report_input *input, const struct report_style *style,
                             FILE *out);
 
-/** What a trace with a size limit gave up, as one clause; empty when that is nothing. */
+/** Losses of a trace with a size limit, as one clause; empty without any. */
 void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
-/** What a trace lacks, as one clause; empty when it is complete. */
+/** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
 /** A row's name for people: file and offset, library, size class, API. */

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_figures.h.
- */
 #include "tools/report/base/report_figures.h"
 
 /* clang-format off */

@@ -30,19 +30,19 @@ void html_cell_site(const struct html_article *article, uint64_t site);
 /** Levels over time: a picture, which the script replaces by a chart, and its tables. */
 void html_chart_print(const struct html_article *article);
 
-/** Who asked for it, frame by frame. Errors: -ENOMEM. */
+/** Allocations by call stack, frame by frame. Errors: -ENOMEM. */
 int html_flame_print(const struct html_article *article);
 
-/** What lay at which address. Errors: -ENOMEM. */
+/** Address map. Errors: -ENOMEM. */
 int html_map_print(const struct html_article *article);
 
 /** Bars of the sizes, within another section. Errors: -ENOMEM. */
 int html_size_bars_print(const struct html_article *article);
 
-/** How long blocks lived, and which were temporary. Errors: -ENOMEM. */
+/** Lifetimes of blocks, and which were temporary. Errors: -ENOMEM. */
 int html_lifetimes_print(const struct html_article *article);
 
-/** Whose the memory of the driver was, and what the pool says of itself. Errors: -ENOMEM. */
+/** Owners of the driver's memory, and the pool's statistics. Errors: -ENOMEM. */
 int html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
@@ -51,7 +51,7 @@ int html_breakdowns_print(const struct html_article *article);
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);
 
-/** What was recorded, by what, on what, and what is missing. Errors: -ENOMEM. */
+/** About the recording: program, devices, versions, missing parts. Errors: -ENOMEM. */
 int html_provenance_print(const struct html_article *article);
 
 #endif

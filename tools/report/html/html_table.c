@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See html_table.h. Rows and cells are not closed, as HTML allows: it makes the file a fifth
+ * Rows and cells are not closed, as HTML allows: it makes the file a fifth
  * smaller.
  */
 #include "tools/report/html/html_table.h"

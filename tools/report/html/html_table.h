@@ -3,7 +3,7 @@
  * Tables of the HTML report. Every figure carries its plain value in data-v, from which the script
  * sorts and draws, so nothing is written twice.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_TABLE_H
 #define TOOLS_REPORT_HTML_HTML_TABLE_H

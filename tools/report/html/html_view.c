@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See html_view.h.
- */
 #include "tools/report/html/html_view.h"
 
 #include "tools/base/escape.h"

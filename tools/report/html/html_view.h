@@ -5,7 +5,7 @@
  *
  * A box's text stands in its <title>: the name, a line end, the figures.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_VIEW_H
 #define TOOLS_REPORT_HTML_HTML_VIEW_H

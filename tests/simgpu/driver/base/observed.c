@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See observer.h. What was made under the lock waits, per thread, until the call has released it.
+ * What was made under the lock waits, per thread, until the call has released it.
  */
 #include "tests/simgpu/driver/base/observed.h"
 

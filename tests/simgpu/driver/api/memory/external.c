@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See external.h. Imported memory was taken elsewhere, so it does not count against the device. A
+ * Imported memory was taken elsewhere, so it does not count against the device. A
  * buffer lives until cuMemFree, also when the memory object is destroyed before: it holds a mapping
  * of its own. Mipmapped arrays over such memory are not simulated.
  */
