@@ -43,6 +43,7 @@ static bool page_bytes_valid(uint64_t bytes)
 static bool config_valid(const struct pool_config *config)
 {
     struct size_classes classes;
+
     return size_classes_init(config->class_bytes, config->class_count, &classes) == 0 &&
            config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
            config->scrub <= POOL_FILL_POISON && config->backing <= POOL_BACKING_MAPPED &&

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first records of a trace: who this process is, and its rank where a launcher says so.
+ * The first records of a trace: who this process is, and its rank where a launcher says so. And at
+ * its end, what a simulated device did not compute.
  */
 #include "shim/observe/record_process.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "cupti/write/trace_writer.h"
 #include "shim/options/mode.h"
 #include "shim/options/options_pool.h"
+#include "shim/resolve/real.h"
 
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
@@ -100,4 +103,33 @@ void record_process(struct trace_writer *writer, const char *command)
                               });
     record_options(writer);
     record_rank(writer);
+}
+
+void record_skipped(struct trace_writer *writer)
+{
+    static const struct {
+        const char *control, *name; /* of the driver; of the counter */
+    } counts[] = {
+        {"simgpu_kernels_skipped", "skipped_kernels"},
+        {"simgpu_library_calls", "skipped_library_calls"},
+    };
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+
+    for (size_t i = 0; driver && i < sizeof counts / sizeof *counts; i++) {
+        uint64_t (*count)(void) = NULL, skipped;
+
+        *(void **)&count = real_dlsym(driver, counts[i].control);
+        skipped = count ? count() : 0;
+        if (skipped)
+            trace_writer_emit(writer,
+                              &(struct trace_record){
+                                  .kind = TRACE_EVENT_COUNTER,
+                                  .api = trace_api_id(trace_writer_string(writer, counts[i].name)),
+                                  .size = skipped,
+                                  .address = skipped,
+                              });
+    }
+    if (driver)
+        dlclose(driver);
+    dlerror(); /* what was looked for is not the program's business */
 }

@@ -149,11 +149,12 @@ static int value_store(struct options *options, size_t option, const char *value
 
     switch (row->type) {
     case OPTION_TYPE_CHOICE: return store_choice(row, value, to);
-    case OPTION_TYPE_SIZE: return option_size_parse(value, strchr(row->accepted, '%') != NULL, to);
+    case OPTION_TYPE_SIZE: return option_size_parse_within(value, row->accepted, to);
     case OPTION_TYPE_NUMBER: return number_parse(row->accepted, value, to);
     case OPTION_TYPE_FLAG: return store_flag(value, to);
     case OPTION_TYPE_TEXT: return store_text(value, to);
     case OPTION_TYPE_CLASSES: return store_classes(value, to);
+    case OPTION_TYPE_DURATION: return option_duration_parse(value, to);
     }
     return -EINVAL;
 }
@@ -278,6 +279,9 @@ void options_format(const struct options *options, size_t option, char *ret_text
     case OPTION_TYPE_FLAG: snprintf(ret_text, ret_text_bytes, "%d", *(const bool *)from); break;
     case OPTION_TYPE_TEXT: snprintf(ret_text, ret_text_bytes, "%s", (const char *)from); break;
     case OPTION_TYPE_CLASSES: classes_format(from, ret_text, ret_text_bytes); break;
+    case OPTION_TYPE_DURATION:
+        option_duration_format(*(const uint64_t *)from, ret_text, ret_text_bytes);
+        break;
     }
 }
 

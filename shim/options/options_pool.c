@@ -9,7 +9,8 @@
 static const enum option_id pool_options[] = {
     OPTION_ID_backing, OPTION_ID_reuse,          OPTION_ID_limit,       OPTION_ID_fill,
     OPTION_ID_scrub,   OPTION_ID_quarantine_max, OPTION_ID_large_waste, OPTION_ID_cache_max,
-    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,
+    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,    OPTION_ID_page,
+    OPTION_ID_reserve, OPTION_ID_idle_trim,      OPTION_ID_defrag,
 };
 
 _Static_assert(OPTION_CLASSES_MAX == POOL_CLASSES_MAX, "an option holds what the pool takes");
@@ -44,6 +45,12 @@ void options_pool_configure(const struct options *options, struct pool_config *c
     config->cache_max = options->cache_max.bytes;
     config->ceiling_percent = (uint32_t)options->ceiling;
     config->growth_percent = (uint32_t)options->growth;
+    config->backing = options->backing == OPTION_BACKING_DRIVER ? POOL_BACKING_DRIVER
+                                                                : POOL_BACKING_MAPPED;
+    config->page_bytes = options->page.bytes;
+    config->reserve_bytes = options->reserve.bytes;
+    config->idle_trim_ns = options->idle_trim;
+    config->move = options->defrag == OPTION_DEFRAG_MOVE;
     config->class_count = options->classes.count;
     memcpy(config->class_bytes, options->classes.bytes, sizeof(config->class_bytes));
 }

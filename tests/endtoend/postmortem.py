@@ -39,7 +39,7 @@ def check_verdict(machine, way, environment, options, verdict, request):
         if form == "text":
             # Names of sites are as long as they are.
             wide = [line for line in shown.stdout.decode().splitlines()
-                    if len(line) > 80 and " by " not in line]
+                    if len(line) > 100 and " by " not in line]
             preload.expect_equal(f"{way}: lines wider than a terminal", wide, [])
     silent = machine.run([str(machine.cupool), "run", "--sim", "-q", "-o",
                           str(machine.scratch / f"{way}.2.cupool"), *options, "--", *program],

@@ -14,9 +14,11 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import report_schema  # noqa: E402
 import sanitizer  # noqa: E402
 
 SKIP = 77
+SCHEMA_MOST = 1 << 20  # bytes of a report that is held against the schema: it takes its time
 
 
 def arguments(description):
@@ -76,7 +78,10 @@ class Machine:
         done = self.run([str(self.cupool), "report", str(trace), "--format", "json"])
         if done.returncode != 0:
             fail(f"cupool report: exit {done.returncode}: {done.stderr.decode().strip()}")
-        return json.loads(done.stdout)
+        report = json.loads(done.stdout)
+        if len(done.stdout) < SCHEMA_MOST:
+            expect_equal(f"{trace}: schema", report_schema.errors(report), [])
+        return report
 
 
 class CallLog:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays a trace: sends each event where it belongs, and derives figures in the end.
+ * Replays a trace: sends each event where it belongs, and derives figures in the end. For sharing
+ * it exchanges the command, paths of libraries and names of phases.
  */
 #include "tools/analysis/analysis.h"
 
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/disguise.h"
 
 /** Puts what the lens makes of a record's site into the record. False: leave the record out. */
 static bool lens_apply(const struct analysis *analysis, struct trace_record *record)
@@ -26,6 +28,7 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
         return lens->map(lens->context, site, &site);
     case TRACE_EVENT_ALLOCATE:
     case TRACE_EVENT_INVALID_FREE:
+    case TRACE_EVENT_MEMORY_ERROR:
     case TRACE_EVENT_FAILURE:
     case TRACE_EVENT_POSTMORTEM:
         if (!lens->map(lens->context, site, &site))
@@ -47,6 +50,7 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_ALLOCATE: return analysis_add_allocate(analysis, record);
     case TRACE_EVENT_FREE: return analysis_add_free(analysis, record);
     case TRACE_EVENT_INVALID_FREE: return analysis_add_invalid_free(analysis, record);
+    case TRACE_EVENT_MEMORY_ERROR: memory_errors_add(&analysis->memory_errors, record); break;
     case TRACE_EVENT_SEGMENT_ALLOCATE: return analysis_add_segment(analysis, record);
     case TRACE_EVENT_SEGMENT_FREE: analysis_remove_segment(analysis, record); break;
     case TRACE_EVENT_FENCE:
@@ -58,6 +62,13 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->calls_driver++;
         break;
     case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
+    case TRACE_EVENT_BACKING:
+    case TRACE_EVENT_MAP:
+    case TRACE_EVENT_UNMAP:
+    case TRACE_EVENT_STITCH:
+    case TRACE_EVENT_BREAK:
+        defragmentation_add(&analysis->defragmentation, analysis->reader, record);
+        break;
     case TRACE_EVENT_FAILURE: analysis_add_failure(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM: analysis_add_postmortem(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM_FIGURE: analysis_add_postmortem_figure(analysis, record); break;
@@ -117,10 +128,6 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
         r = event_add(analysis, record);
-    if (r == 0 && !analysis->outside &&
-        (record->kind == TRACE_EVENT_ALLOCATE || record->kind == TRACE_EVENT_FREE))
-        r = growth_series_offer(&analysis->by_time, &analysis->sites,
-                                trace_record_order_ns(record));
     if (analysis->window.is_set)
         analysis_window_after(analysis, trace_record_order_ns(record));
     return r;
@@ -189,8 +196,9 @@ void analysis_destroy(struct analysis *analysis)
     for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
         tallies_done(analysis_tallies(analysis, i));
     ledger_done(&analysis->ledger);
-    growth_series_done(&analysis->by_step);
-    growth_series_done(&analysis->by_time);
+    growth_tracks_done(&analysis->tracks);
+    copies_done(&analysis->copies);
+    key_index_done(&analysis->site_of_stack);
     free(analysis->growth);
     free(analysis->span);
     free(analysis->step);
@@ -248,6 +256,19 @@ bool analysis_has_pool(const struct analysis *analysis)
            analysis->total.waits;
 }
 
+uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack)
+{
+    uint32_t site = key_index_find(&analysis->site_of_stack, stack);
+
+    return site == KEY_INDEX_NONE ? stack : site;
+}
+
+bool analysis_was_killed(const struct analysis *analysis)
+{
+    return analysis->has_exit ? WIFSIGNALED((int)analysis->wait_status)
+                              : !analysis->recording.closed;
+}
+
 int analysis_exit_status(const struct analysis *analysis)
 {
     int status = (int)analysis->wait_status;
@@ -270,4 +291,38 @@ double analysis_overhead(const struct analysis *analysis)
 double analysis_internal(const struct analysis *analysis)
 {
     return unused_part(analysis->requested.at_peak, analysis->allocated.at_peak);
+}
+
+/** Keys that are paths, of interned texts. */
+static void key_disguise(uint64_t *key)
+{
+    *key = (uint64_t)(uintptr_t)disguise_path((const char *)(uintptr_t)*key);
+}
+
+static void libraries_disguise(struct tallies *libraries)
+{
+    for (size_t i = 0; libraries && i < libraries->rows; i++)
+        key_disguise(&libraries->row[i].key);
+}
+
+static void phases_disguise(struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->phases; i++)
+        if (analysis->phase[i].source != ANALYSIS_PHASE_DETECTED)
+            analysis->phase[i].name = disguise_text(analysis->phase[i].name);
+    analysis->window.phase = disguise_text(analysis->window.phase);
+}
+
+void analysis_disguise(struct analysis *analysis)
+{
+    if (!disguise_is_on())
+        return;
+    analysis->command = disguise_text(analysis->command);
+    analysis->driver_view.library = disguise_path(analysis->driver_view.library);
+    libraries_disguise(&analysis->libraries);
+    libraries_disguise(analysis->driver_view.libraries);
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
+        for (size_t k = 0; k < ANALYSIS_POSTMORTEM_PARTS; k++)
+            key_disguise(&analysis->postmortem[i].libraries[k].key);
+    phases_disguise(analysis);
 }

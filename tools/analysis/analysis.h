@@ -24,9 +24,12 @@
 #include "cupti/read/trace_reader.h"
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
+#include "tools/analysis/copies.h"
+#include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"
 #include "tools/analysis/growth.h"
+#include "tools/analysis/memory_errors.h"
 #include "tools/analysis/plateau.h"
 #include "tools/analysis/pool_levels.h"
 #include "tools/analysis/timeline.h"
@@ -210,17 +213,20 @@ struct analysis {
     struct analysis_memory_info memory_info;
     struct driver_view driver_view;
     struct pool_levels pool_levels;
+    struct defragmentation defragmentation;
     struct histogram latency;
     struct lifetimes lifetimes;
 
     uint64_t stack;       /* of the record under way, as the trace has it */
     struct tallies sites; /* as the lens joins them */
     struct tallies stacks, sizes, libraries, apis, kinds;
+    struct key_index site_of_stack; /* key of a stack: its site */
     struct ledger ledger;
     struct address_history addresses;
     struct fragmentation fragmentation; /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
+    struct memory_errors memory_errors;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;
@@ -233,8 +239,7 @@ struct analysis {
     size_t window_looked;         /* rows that were compared with its name */
     size_t *phase_open;           /* rows of the open ones */
     size_t phases_open;
-    bool has_plateau;
-    struct plateau plateau;
+    struct plateau_series plateau_series;
     uint64_t phases_left_out;   /* records of names beyond the most that are kept */
     struct analysis_span *span; /* in the order of their ends */
     size_t spans, spans_room;
@@ -246,8 +251,14 @@ struct analysis {
         bool open;
         uint64_t number, begin_ns, requested_bytes, allocations, frees, driver_calls;
     } step_now;
-    struct growth_series by_step, by_time; /* live blocks of each site */
-    struct growth_site *growth;            /* leak candidates, most blocks first */
+    struct growth_tracks tracks; /* live blocks of each site */
+    struct copies copies;        /* of each site */
+    struct {
+        uint64_t begin_ns;       /* 0: not seen */
+        uint64_t frees;          /* before it */
+        uint64_t last_ns, bytes; /* of the last call; when the last allocation was made */
+    } teardown;                  /* the frees with which the program ends */
+    struct growth_site *growth;  /* leak candidates, most blocks first */
     size_t growths;
     struct analysis_counter *counter;
     size_t counters, counters_room;
@@ -287,6 +298,12 @@ int analysis_carry_load(struct analysis *analysis,
 
 /** NULL is accepted. */
 void analysis_destroy(struct analysis *analysis);
+
+/** The site that a stack is counted under. */
+uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack);
+
+/** Ended by a signal, or nothing is known of its end: what is live then need not be a leak. */
+bool analysis_was_killed(const struct analysis *analysis);
 
 /** All levels as they are. */
 struct timeline_point analysis_levels_now(const struct analysis *analysis, uint64_t time_ns);

@@ -106,6 +106,9 @@ static int tallies_load(struct analysis *analysis, const struct trace_carry *car
         joined = tallies_get(tallies, key);
         if (!joined)
             return -ENOMEM;
+        if (mapped &&
+            key_index_get(&analysis->site_of_stack, row[i].key, (uint32_t)key) == KEY_INDEX_NONE)
+            return -ENOMEM;
         if (tallies->rows > before) {
             *joined = row[i];
             joined->key = key;

@@ -7,8 +7,11 @@
  * never go below zero.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+
+#define CTYPES_DEPTH 16 /* frames between a function and who called ctypes */
 
 uint64_t analysis_size_class_bytes(uint64_t key)
 {
@@ -49,6 +52,8 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     }
     now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
+    if (change->requested_bytes)
+        plateau_series_add(&analysis->plateau_series, &now);
     analysis_phases_level(analysis, now.requested_bytes);
 }
 
@@ -68,14 +73,32 @@ bool analysis_block_is_given(const struct ledger_block *block)
 /** The rows an allocation belongs to. */
 enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
 
+/** What Python's ctypes calls through; whoever called ctypes is who called the function. */
+static bool is_of_ctypes(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    return !strncmp(name, "libffi", 6) || !strncmp(name, "_ctypes", 7);
+}
+
 uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site)
 {
     struct trace_site place;
+    uint64_t innermost;
 
     /* Modules are told apart by their path, which is interned: its address is its identity. */
     if (trace_reader_site(analysis->reader, site, &place) < 0 || !place.module)
         return 0;
-    return (uint64_t)(uintptr_t)place.module;
+    innermost = (uint64_t)(uintptr_t)place.module;
+    if (!is_of_ctypes(place.module))
+        return innermost;
+    for (int i = 0; i < CTYPES_DEPTH; i++) {
+        if (trace_reader_site(analysis->reader, place.caller, &place) < 0 || !place.module)
+            break;
+        if (!is_of_ctypes(place.module))
+            return (uint64_t)(uintptr_t)place.module;
+    }
+    return innermost;
 }
 
 /** Rows of a block; those that do not apply are NULL. Only device memory is broken down. */
@@ -83,6 +106,7 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
                     struct tally *ret_rows[ROWS])
 {
     bool on_device = memory_kind(block->memory)->on_device;
+    size_t stacks = analysis->stacks.rows;
 
     for (int i = 0; i < ROWS; i++)
         ret_rows[i] = NULL;
@@ -96,6 +120,9 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
                                             analysis_library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
+        if (analysis->stacks.rows > stacks &&
+            key_index_get(&analysis->site_of_stack, block->stack, block->site) == KEY_INDEX_NONE)
+            return -ENOMEM;
     }
     for (int i = 0; i < ROWS; i++)
         if (!ret_rows[i] && (on_device || i == ROW_KIND))
@@ -110,6 +137,49 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 
     add(&row->live_bytes, sign * (int64_t)block->requested_bytes, serial);
     add(&row->live_blocks, sign, serial);
+}
+
+/**
+ * The program's end begins with the first free after its last allocation; a pause after it, while
+ * most is still there, says that it had not begun.
+ */
+static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
+{
+    const uint64_t now_bytes = analysis->requested.current;
+    bool paused = time_ns - analysis->teardown.last_ns > GROWTH_REST_NS;
+
+    if (sign > 0) {
+        analysis->teardown.begin_ns = 0;
+        analysis->teardown.bytes = now_bytes;
+    } else if (!analysis->teardown.begin_ns ||
+               (paused && 2 * now_bytes > analysis->teardown.bytes)) {
+        analysis->teardown.begin_ns = time_ns;
+        analysis->teardown.frees = analysis->total.frees;
+    }
+    analysis->teardown.last_ns = time_ns;
+}
+
+/** Notes what a site has now, and where it grows by copying. */
+static int site_note(struct analysis *analysis, const struct tally *site,
+                     const struct ledger_block *block, int sign, uint64_t time_ns)
+{
+    const struct growth_note note = {.time_ns = time_ns,
+                                     .order = analysis->order,
+                                     .step = analysis->steps.count,
+                                     .blocks = site->live_blocks.current,
+                                     .bytes = site->live_bytes.current};
+    size_t row = (size_t)(site - analysis->sites.row);
+    int r = 0;
+
+    if (analysis->outside)
+        return 0;
+    teardown_note(analysis, sign, time_ns);
+    if (sign > 0)
+        r = copies_allocate(&analysis->copies, row, block->order, block->requested_bytes);
+    else
+        copies_free(&analysis->copies, row, block->order, block->requested_bytes, analysis->order,
+                    analysis->addresses.peak_order, analysis->peak_serial);
+    return r < 0 ? r : growth_tracks_add(&analysis->tracks, row, &note);
 }
 
 /** A block becomes (+1) or ends being (-1) live. */
@@ -134,8 +204,9 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
         levels_add(analysis, &change, sign, time_ns);
         if (given)
             analysis_device_add(analysis, block, sign);
+        r = site_note(analysis, rows[ROW_SITE], block, sign, time_ns);
     }
-    return 0;
+    return r;
 }
 
 static bool reached_driver(const struct trace_record *record)
@@ -281,12 +352,14 @@ static void segment_reserve(struct analysis *analysis, const struct ledger_block
 
 int analysis_add_segment(struct analysis *analysis, const struct trace_record *record)
 {
-    struct ledger_block segment = {.address = record->address,
-                                   .allocated_bytes = tally_bytes(record->size),
-                                   .order = analysis->order + 1,
-                                   .context = record->context,
-                                   .device = record->device,
-                                   .space = LEDGER_SEGMENT};
+    struct ledger_block segment = {
+        .address = record->address,
+        .allocated_bytes = tally_bytes(record->size),
+        .order = analysis->order + 1,
+        .context = record->context,
+        .device = record->device,
+        .memory = record->memory == TRACE_MEMORY_MAPPING ? TRACE_MEMORY_MAPPING : TRACE_MEMORY_NONE,
+        .space = LEDGER_SEGMENT};
 
     analysis->calls_driver += !analysis->outside;
     analysis->segment_allocations += !analysis->outside;

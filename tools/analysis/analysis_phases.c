@@ -15,6 +15,7 @@
 
 #define PHASES_MOST    1024
 #define SPANS_CLOSE_NS 1000 /* the first gaps to be closed */
+#define LOAD_MOST      64   /* blocks that a program without frees may keep */
 
 const char *const analysis_phase_source_name[ANALYSIS_PHASE_SOURCES] = {
     [ANALYSIS_PHASE_API] = "api",
@@ -108,7 +109,6 @@ static int step_end(struct analysis *analysis, uint64_t time_ns)
         .driver_calls = analysis->calls_driver - analysis->step_now.driver_calls,
         .growth_bytes = (int64_t)(analysis->requested.current - analysis->step_now.requested_bytes),
     };
-    int r;
 
     if (!analysis->step_now.open || analysis->outside)
         return 0;
@@ -120,9 +120,7 @@ static int step_end(struct analysis *analysis, uint64_t time_ns)
         if (phase->begin_ns <= step.begin_ns)
             step_count(&phase->steps, step.allocations, step.driver_calls);
     }
-    r = step_keep(analysis, &step);
-    return r < 0 ? r
-                 : growth_series_offer(&analysis->by_step, &analysis->sites, analysis->steps.count);
+    return step_keep(analysis, &step);
 }
 
 static int step_begin(struct analysis *analysis, const struct trace_record *record)
@@ -288,27 +286,18 @@ void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes)
     }
 }
 
-/** The last point before a time; all 0 before the first. */
-static struct timeline_point point_before(const struct timeline_point *point, size_t points,
-                                          uint64_t time_ns)
+/** A phase that nobody named, from one cell of the series to another. */
+static int phase_detect(struct analysis *analysis, const char *name, size_t begin, size_t end)
 {
-    struct timeline_point last = {0};
-
-    for (size_t i = 0; i < points && point[i].time_ns < time_ns; i++)
-        last = point[i];
-    return last;
-}
-
-/** A phase that nobody named; its figures are as exact as the timeline. */
-static int phase_detect(struct analysis *analysis, const char *name, uint64_t begin_ns,
-                        uint64_t end_ns, const struct timeline_point *point, size_t points)
-{
-    const struct timeline_point before = point_before(point, points, begin_ns),
-                                after = point_before(point, points, end_ns);
+    const struct plateau_series *series = &analysis->plateau_series;
+    const struct timeline_point before = plateau_before(series, begin),
+                                after = plateau_before(series, end);
+    uint64_t begin_ns = begin < series->cells ? series->cell[begin].first_ns : 0;
+    uint64_t end_ns = end < series->cells ? series->cell[end].first_ns : analysis->duration_ns;
     struct analysis_phase *phase;
     int r;
 
-    if (end_ns <= begin_ns)
+    if (end <= begin || end_ns <= begin_ns)
         return 0;
     r = phase_get(analysis, name, ANALYSIS_PHASE_DETECTED, &phase);
     if (r < 0 || !phase)
@@ -322,43 +311,65 @@ static int phase_detect(struct analysis *analysis, const char *name, uint64_t be
     phase->opening_requested_bytes = before.requested_bytes;
     phase->growth_bytes = (int64_t)(after.requested_bytes - before.requested_bytes);
     phase->peak_requested_bytes = before.requested_bytes;
-    for (size_t i = 0; i < points; i++)
-        if (point[i].time_ns >= begin_ns && point[i].time_ns < end_ns &&
-            point[i].requested_bytes > phase->peak_requested_bytes)
-            phase->peak_requested_bytes = point[i].requested_bytes;
+    for (size_t i = begin; i < end; i++)
+        if (series->cell[i].highest_bytes > phase->peak_requested_bytes)
+            phase->peak_requested_bytes = series->cell[i].highest_bytes;
     return span_keep(analysis, (size_t)(phase - analysis->phase), begin_ns, end_ns);
 }
 
 static int phases_detect(struct analysis *analysis)
 {
-    static struct timeline_point point[TIMELINE_POINTS];
-    size_t points = timeline_points(&analysis->timeline, point);
-    const struct plateau *plateau = &analysis->plateau;
-    int r = 0;
+    struct plateau plateau;
+    int r;
 
-    analysis->has_plateau = plateau_find(point, points, analysis->duration_ns, &analysis->plateau);
-    if (!analysis->has_plateau || analysis->phases || analysis->steps.count)
+    if (analysis->phases || analysis->steps.count ||
+        !plateau_find(&analysis->plateau_series, &plateau))
         return 0;
-    r = phase_detect(analysis, "load", 0, plateau->load_end_ns, point, points);
+    r = phase_detect(analysis, "load", 0, plateau.load);
     if (r == 0)
-        r = phase_detect(analysis, "warm-up", plateau->load_end_ns, plateau->steady_begin_ns, point,
-                         points);
+        r = phase_detect(analysis, "warm-up", plateau.load, plateau.begin);
     if (r == 0)
-        r = phase_detect(analysis, "steady", plateau->steady_begin_ns, plateau->steady_end_ns,
-                         point, points);
+        r = phase_detect(analysis, "steady", plateau.begin, plateau.end);
     return r;
 }
 
-/** Sites that grow: over the steps but the first quarter, else over the steady state. */
+/**
+ * A program that does nothing but allocate may be loading all the time, unless its steps say
+ * otherwise: what it gives back in the end was no growth then, and few blocks that it does not are
+ * none either.
+ */
+static void growth_without_load(struct analysis *analysis)
+{
+    uint64_t blocks = 0,
+             frees = analysis->teardown.begin_ns ? analysis->teardown.frees : analysis->total.frees;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < analysis->growths; i++)
+        blocks += analysis->growth[i].blocks;
+    if (analysis->steps.count >= GROWTH_LEAST || 2 * frees >= blocks)
+        return;
+    for (size_t i = 0; i < analysis->growths; i++)
+        if (blocks >= LOAD_MOST && analysis->sites.row[analysis->growth[i].row].leaked_blocks)
+            analysis->growth[kept++] = analysis->growth[i];
+    analysis->growths = kept;
+}
+
+/** Sites that grow; with steps, over those behind the first quarter. */
 static int growth_look(struct analysis *analysis)
 {
-    if (analysis->steps.count >= GROWTH_LEAST)
-        return growth_find(&analysis->by_step, analysis->steps.count / 4, analysis->steps.count,
-                           &analysis->growth, &analysis->growths);
-    if (!analysis->has_plateau)
-        return 0;
-    return growth_find(&analysis->by_time, analysis->plateau.steady_begin_ns,
-                       analysis->plateau.steady_end_ns, &analysis->growth, &analysis->growths);
+    bool by_step = analysis->steps.count >= GROWTH_LEAST;
+    const struct growth_end end = {.time_ns = analysis->teardown.begin_ns
+                                                  ? analysis->teardown.begin_ns
+                                                  : analysis->duration_ns + 1,
+                                   .order = analysis->order,
+                                   .steps = by_step ? analysis->steps.count : 0,
+                                   .first_step = by_step ? analysis->steps.count / 4 : 0,
+                                   .peak_bytes = analysis->requested.peak};
+    int r = growth_find(&analysis->tracks, &end, &analysis->growth, &analysis->growths);
+
+    if (r == 0)
+        growth_without_load(analysis);
+    return r;
 }
 
 int analysis_phases_finish(struct analysis *analysis)

@@ -28,6 +28,15 @@ static int compare_pinned(const void *a, const void *b)
     return compare_keys(a, b);
 }
 
+/** What is left of a segment that has one block and no room for another of its size. */
+static uint64_t segment_rounding(const struct address_extent *extent)
+{
+    return extent->segment && extent->blocks == 1 &&
+                   extent->hole_bytes < extent->used_bytes + extent->waste_bytes
+               ? extent->hole_bytes
+               : 0;
+}
+
 /** A part for each block of a segment; they add up to its free space exactly. */
 static size_t segment_share(const struct address_map *map, const struct address_extent *extent,
                             struct fragmentation_part *parts)
@@ -42,6 +51,7 @@ static size_t segment_share(const struct address_map *map, const struct address_
         due = (uint64_t)((unsigned __int128)extent->hole_bytes * so_far / whole);
         parts[i] = (struct fragmentation_part){
             .pinned_bytes = due - given, .block_bytes = blocks[i].allocated_bytes, .blocks = 1};
+        parts[i].rounding_bytes = segment_rounding(extent);
         given = due;
     }
     return extent->blocks;
@@ -82,6 +92,7 @@ static int parts_join(const struct fragmentation_part *parts, size_t count,
             joined[rows - 1].pinned_bytes += joined[i].pinned_bytes;
             joined[rows - 1].block_bytes += joined[i].block_bytes;
             joined[rows - 1].blocks++;
+            joined[rows - 1].rounding_bytes += joined[i].rounding_bytes;
         } else {
             joined[rows++] = joined[i];
         }
@@ -92,6 +103,28 @@ static int parts_join(const struct fragmentation_part *parts, size_t count,
     *ret_joined = joined;
     *ret_count = pinning;
     return 0;
+}
+
+static int rounding_find(const struct address_map *map, struct fragmentation_part *parts,
+                         struct fragmentation *found)
+{
+    for (size_t i = 0; i < map->extents; i++) {
+        const struct address_extent *extent = &map->extent[i];
+
+        for (size_t k = extent->first; k < extent->first + extent->blocks; k++) {
+            const struct ledger_block *block = &map->block[k];
+            uint64_t waste = block->allocated_bytes - block->requested_bytes +
+                             segment_rounding(extent);
+
+            parts[k] = (struct fragmentation_part){.key = block->site,
+                                                   .pinned_bytes = waste,
+                                                   .block_bytes = block->allocated_bytes +
+                                                                  segment_rounding(extent),
+                                                   .blocks = 1};
+            found->rounding_bytes += waste;
+        }
+    }
+    return parts_join(parts, map->blocks, &found->rounding, &found->roundings);
 }
 
 int fragmentation_create(const struct analysis *analysis, struct fragmentation *ret_fragmentation)
@@ -119,6 +152,8 @@ int fragmentation_create(const struct analysis *analysis, struct fragmentation *
         parts[i].key = blocks[i]->stack;
     if (r == 0)
         r = parts_join(parts, count, &found.stack, &found.stacks);
+    if (r == 0)
+        r = rounding_find(&map, parts, &found);
     free(parts);
     free(blocks);
     address_map_done(&map);
@@ -133,6 +168,7 @@ void fragmentation_done(struct fragmentation *fragmentation)
 {
     free(fragmentation->site);
     free(fragmentation->stack);
+    free(fragmentation->rounding);
     *fragmentation = (struct fragmentation){0};
 }
 

@@ -5,6 +5,7 @@
  * parts of all sites make up all the free space of segments that have a block; a segment without
  * one is kept by nobody. A site with a small block in each of many segments gets nearly all of
  * them: it is what stands in the way of using them for something larger, or giving them back.
+ * Beside it what rounding adds to the blocks of each site, those in no segment too.
  *
  * Threading: immutable after creation.
  */
@@ -22,12 +23,19 @@ struct fragmentation_part {
     uint64_t pinned_bytes; /* its part of the free space */
     uint64_t block_bytes;  /* its blocks in segments, with rounding */
     uint64_t blocks;
+    uint64_t rounding_bytes; /* of pinned: beside blocks that have a segment alone, and too little
+                                for another of their size */
 };
 
 struct fragmentation {
     struct fragmentation_part *site, *stack; /* those that pin anything, most pinned first */
     size_t sites, stacks;
     uint64_t pinned_bytes; /* all free space of segments that have a block */
+    /* Sites by what rounding adds to their blocks, and by what is left of segments that take only
+     * one of them; as pinned_bytes. */
+    struct fragmentation_part *rounding;
+    size_t roundings;
+    uint64_t rounding_bytes; /* of all blocks */
 };
 
 /** Of an analysis whose blocks and peak are known. Errors: -ENOMEM. */

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sites whose live blocks grow steadily: what is kept at every step is never given back.
+ * Sites that grow: what is kept again and again, and never given back.
  *
- * While a trace is replayed the live blocks of all sites are noted now and then, at steps or at
- * equal numbers of events. At most 64 notes are kept: when they are full every other one goes, and
- * from then on notes are half as frequent. In the end a line is fitted through each site's notes.
+ * The live blocks of each site are noted while a trace is replayed, at most 32 times: when the
+ * notes are full every other one goes, and from then on they are half as frequent. A site's level
+ * changes by its own blocks alone, so between two notes it is what the first says.
+ *
+ * In the end each site is judged from its first allocation to the end of the run, before the
+ * program gives everything back: over its steps where it has any, else over time and over
+ * allocations. It grows when a line fits its blocks, or its bytes, on one of these axes, when it
+ * rose in the first half of the time, and still rises in the last quarter. So a burst at the start
+ * is no growth, and neither is a level that was reached.
  *
  * Threading: not thread-safe.
  */
@@ -15,44 +21,59 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GROWTH_NOTES 64
+#define GROWTH_NOTES 32
 #define GROWTH_SITES 16384 /* the first ones; later ones are not looked at */
-#define GROWTH_LEAST 8     /* notes that a line needs */
+#define GROWTH_LEAST 8     /* steps that a line over steps needs */
 
-struct tallies;
+/** A time without a call that says something: a busy machine makes shorter ones. */
+#define GROWTH_REST_NS UINT64_C(300000000)
 
 struct growth_note {
-    uint64_t x; /* steps, or nanoseconds */
-    uint64_t *blocks, *bytes;
-    size_t sites; /* noted then; later ones had none */
+    uint64_t time_ns, order, step; /* order: allocations of the program until then */
+    uint64_t blocks, bytes;
 };
 
-struct growth_series {
-    struct growth_note note[GROWTH_NOTES];
-    size_t notes;
-    uint64_t offered, stride; /* every stride-th offer is kept; stride 0 is 1 */
+/** Notes of one site. */
+struct growth_track {
+    struct growth_note note[GROWTH_NOTES], last;
+    unsigned notes;
+    uint64_t events, stride; /* every stride-th is noted; 0: none yet */
+};
+
+/** Of all sites, as their rows are numbered. */
+struct growth_tracks {
+    struct growth_track *row;
+    size_t rows, room;
 };
 
 /** A site that grows: figures of the fitted line. */
 struct growth_site {
-    size_t row;             /* in the tallies */
-    uint64_t blocks, bytes; /* grown, from the first to the last note */
-    double blocks_per_x, bytes_per_x;
-    double fit; /* r squared */
+    size_t row;                       /* in the tallies */
+    uint64_t blocks, bytes;           /* grown */
+    double blocks_per_x, bytes_per_x; /* x: steps, else allocations of the program */
+    double fit;                       /* r squared */
+    bool of_bytes;                    /* the blocks do not grow in number but in size */
+    uint64_t duration_ns;             /* in which it grew */
 };
 
-/** Offers a note. Errors: -ENOMEM. */
-int growth_series_offer(struct growth_series *series, const struct tallies *sites, uint64_t x);
+/** Where the judgement ends, and on which axis. */
+struct growth_end {
+    uint64_t time_ns, order, steps;
+    uint64_t first_step; /* notes before it are the program's start */
+    uint64_t peak_bytes; /* of the program */
+};
 
-/**
- * Fits a line through the notes of the sites from `begin` to `end` (x, inclusive). Candidates grew
- * by at least four blocks with r squared of 0.9 or more. Most blocks first; free() the rows.
- * Errors: -ENOMEM.
- */
-int growth_find(const struct growth_series *series, uint64_t begin, uint64_t end,
+/** Notes what a site has. Errors: -ENOMEM. */
+int growth_tracks_add(struct growth_tracks *tracks, size_t row, const struct growth_note *note);
+
+/** Sites that grow, most blocks first; free() the rows. Errors: -ENOMEM. */
+int growth_find(const struct growth_tracks *tracks, const struct growth_end *end,
                 struct growth_site **ret_rows, size_t *ret_count);
 
-void growth_series_done(struct growth_series *series);
+/** What a site had at a time, as far as the notes say. */
+uint64_t growth_bytes_at(const struct growth_tracks *tracks, size_t row, uint64_t time_ns);
+
+void growth_tracks_done(struct growth_tracks *tracks);
 
 /** Least squares through `count` points. r squared is 0 for a level line. */
 void growth_fit(const double *x, const double *y, size_t count, double *ret_slope, double *ret_fit);

@@ -19,7 +19,7 @@ struct locations {
 
 /** What stacks of one location have in common; texts by number. */
 struct name {
-    uint64_t place; /* line, or offset where none is known */
+    uint64_t place; /* line and column, or offset where none is known */
     uint32_t module, file, function;
     uint32_t first; /* site */
 };
@@ -44,7 +44,7 @@ static bool name_find(struct locations *locations, uint32_t site, struct name *r
     struct frame frame;
 
     if (frames_location(locations->reader, site, &frame)) {
-        name.place = frame.file ? frame.line : frame.site.offset;
+        name.place = frame.file ? frame.line << 16 | frame.column : frame.site.offset;
         name.module = texts_number(&locations->texts, frame.site.module);
         name.file = frame.file ? texts_number(&locations->texts, frame.file) : 0;
         name.function = frame.file ? texts_number(&locations->texts, frame.function) : 0;

@@ -1,84 +1,126 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/analysis/plateau.h"
 
-#define SLICES       256
-#define SPREAD_PART  8 /* of the peak */
-#define LEVEL_PART   2 /* of the peak */
-#define LENGTH_PART  5 /* of the slices */
-#define POINTS_LEAST 8
+#define SPREAD_PART 8  /* of the peak */
+#define LEVEL_PART  2  /* of the peak */
+#define RISE_PART   64 /* of the peak: less is no load */
+#define LENGTH_PART 5  /* of the cells */
+#define CALLS_LEAST 16
 
-static uint64_t slice_begin_ns(size_t slice, uint64_t end_ns)
+static void cell_join(struct plateau_cell *cell, const struct plateau_cell *later)
 {
-    return (uint64_t)((unsigned __int128)end_ns * slice / SLICES);
+    if (later->lowest_bytes < cell->lowest_bytes)
+        cell->lowest_bytes = later->lowest_bytes;
+    if (later->highest_bytes > cell->highest_bytes)
+        cell->highest_bytes = later->highest_bytes;
+    cell->last = later->last;
 }
 
-/** The highest level in each slice. */
-static void slices_fill(const struct timeline_point *point, size_t points, uint64_t end_ns,
-                        uint64_t ret_level[SLICES])
+static void cells_halve(struct plateau_series *series)
 {
-    uint64_t now = 0;
-    size_t next = 0;
+    for (size_t i = 0; i < PLATEAU_CELLS / 2; i++) {
+        series->cell[i] = series->cell[2 * i];
+        cell_join(&series->cell[i], &series->cell[2 * i + 1]);
+    }
+    series->cells = PLATEAU_CELLS / 2;
+    series->stride *= 2;
+    series->used = series->stride;
+}
 
-    for (size_t i = 0; i < SLICES; i++) {
-        uint64_t slice_end_ns = slice_begin_ns(i + 1, end_ns);
+void plateau_series_add(struct plateau_series *series, const struct timeline_point *point)
+{
+    const struct plateau_cell call = {.lowest_bytes = point->requested_bytes,
+                                      .highest_bytes = point->requested_bytes,
+                                      .first_ns = point->time_ns,
+                                      .last = *point};
 
-        ret_level[i] = now;
-        for (; next < points && point[next].time_ns < slice_end_ns; next++) {
-            now = point[next].requested_bytes;
-            if (now > ret_level[i])
-                ret_level[i] = now;
-        }
+    if (!series->stride)
+        series->stride = series->used = 1;
+    if (series->cells == PLATEAU_CELLS && series->used == series->stride)
+        cells_halve(series);
+    if (!series->cells || series->used == series->stride) {
+        series->cell[series->cells++] = call;
+        series->used = 1;
+    } else {
+        cell_join(&series->cell[series->cells - 1], &call);
+        series->used++;
     }
 }
 
-/** The end of the run that begins at a slice. */
-static size_t run_end(const uint64_t *level, size_t begin, uint64_t peak)
+struct timeline_point plateau_before(const struct plateau_series *series, size_t cell)
 {
-    uint64_t lowest = level[begin], highest = level[begin];
+    return cell ? series->cell[cell - 1].last : (struct timeline_point){0};
+}
+
+/** The end of the run that begins at a cell. */
+static size_t run_end(const struct plateau_series *series, size_t begin, uint64_t peak)
+{
+    uint64_t lowest = series->cell[begin].lowest_bytes;
+    uint64_t highest = series->cell[begin].highest_bytes;
     size_t end = begin;
 
-    for (; end < SLICES; end++) {
-        if (level[end] < lowest)
-            lowest = level[end];
-        if (level[end] > highest)
-            highest = level[end];
+    for (; end < series->cells; end++) {
+        const struct plateau_cell *cell = &series->cell[end];
+
+        lowest = cell->lowest_bytes < lowest ? cell->lowest_bytes : lowest;
+        highest = cell->highest_bytes > highest ? cell->highest_bytes : highest;
         if (highest - lowest > peak / SPREAD_PART || lowest < peak / LEVEL_PART)
             break;
     }
     return end;
 }
 
-bool plateau_find(const struct timeline_point *point, size_t points, uint64_t end_ns,
-                  struct plateau *ret_plateau)
+/** The lowest level of some cells. */
+static uint64_t lowest_of(const struct plateau_series *series, size_t begin, size_t end)
 {
-    uint64_t level[SLICES], peak = 0, lowest;
+    uint64_t lowest = UINT64_MAX;
+
+    for (size_t i = begin; i < end; i++)
+        if (series->cell[i].lowest_bytes < lowest)
+            lowest = series->cell[i].lowest_bytes;
+    return lowest;
+}
+
+/** Where the level came to stay: what is below all of its later half belongs to the load. */
+static size_t load_skip(const struct plateau_series *series, size_t begin, size_t end,
+                        uint64_t peak)
+{
+    size_t before = end;
+
+    while (begin < end && begin != before) {
+        uint64_t stays = lowest_of(series, begin + (end - begin) / 2, end);
+
+        before = begin;
+        while (begin < end &&
+               plateau_before(series, begin).requested_bytes + peak / RISE_PART < stays)
+            begin++;
+    }
+    return begin;
+}
+
+bool plateau_find(const struct plateau_series *series, struct plateau *ret_plateau)
+{
+    uint64_t peak = 0, lowest;
     size_t begin = 0, end = 0, load = 0;
 
-    if (points < POINTS_LEAST || end_ns < SLICES)
-        return false;
-    slices_fill(point, points, end_ns, level);
-    for (size_t i = 0; i < SLICES; i++)
-        if (level[i] > peak)
-            peak = level[i];
-    for (size_t i = 0; i < SLICES && peak; i++) {
-        size_t here = run_end(level, i, peak);
+    for (size_t i = 0; i < series->cells; i++)
+        if (series->cell[i].highest_bytes > peak)
+            peak = series->cell[i].highest_bytes;
+    for (size_t i = 0; i < series->cells && peak; i++) {
+        size_t here = run_end(series, i, peak);
 
-        if (here - i <= end - begin || here <= i)
+        if (here <= i || here - i <= end - begin)
             continue;
         begin = i;
         end = here;
     }
-    if (end - begin < SLICES / LENGTH_PART)
+    begin = load_skip(series, begin, end, peak);
+    if ((end - begin) * LENGTH_PART < series->cells || (end - begin) * series->stride < CALLS_LEAST)
         return false;
-    end--; /* the level may begin to fall in the last one */
-    lowest = level[begin];
-    for (size_t i = begin; i < end; i++)
-        if (level[i] < lowest)
-            lowest = level[i];
-    while (load < begin && level[load] < lowest)
+    lowest = lowest_of(series, begin, end);
+    while (load < begin && series->cell[load].highest_bytes < lowest)
         load++;
-    *ret_plateau = (struct plateau){.load_end_ns = slice_begin_ns(load, end_ns),
-                                    .steady_begin_ns = slice_begin_ns(begin, end_ns),
-                                    .steady_end_ns = slice_begin_ns(end, end_ns)};
+    load += load < begin; /* the cell in which it is reached */
+    *ret_plateau = (struct plateau){load, begin, end};
     return true;
 }

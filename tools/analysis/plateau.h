@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the steady state in a level over time: a program loads, warms up, and then runs.
+ * Finds the steady state of a level: a program loads, warms up, and then runs.
  *
- * Time is cut into 256 equal slices; a slice's level is the highest in it. The steady state is the
- * longest run of slices whose levels differ by at most an eighth of the overall peak and reach at
- * least half of it; of equally long ones the first. It must be a fifth of the whole; its last slice
- * is left out, for the level may begin to fall in it. The load ends
- * when the level first reaches the lowest of the steady state; what is between is the warm-up.
+ * The axis is not time but the program's own allocations and frees, which are the same in every run
+ * of a program: at most 512 cells of equally many of them, of which the lowest, the highest and the
+ * last level are kept. The steady state is the longest run of cells whose levels differ by at most
+ * an eighth of the overall peak and reach at least half of it; of equally long ones the first. It
+ * must be a fifth of the whole and have 16 calls. It begins only where the level came to stay: what
+ * is lower than all that follows belongs to the load. The load ends when the level first reaches
+ * the lowest of the steady state; what is between is the warm-up.
  *
- * Threading: pure functions.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_PLATEAU_H
 #define TOOLS_ANALYSIS_PLATEAU_H
@@ -19,14 +21,33 @@
 
 #include "tools/analysis/timeline.h"
 
-struct plateau {
-    uint64_t load_end_ns; /* where the warm-up begins */
-    uint64_t steady_begin_ns, steady_end_ns;
+#define PLATEAU_CELLS 512
+
+struct plateau_cell {
+    uint64_t lowest_bytes, highest_bytes;
+    uint64_t first_ns;
+    struct timeline_point last;
 };
 
-/** False: there is no steady state. `point` is in the order of time; between two the first holds.
- */
-bool plateau_find(const struct timeline_point *point, size_t points, uint64_t end_ns,
-                  struct plateau *ret_plateau);
+struct plateau_series {
+    struct plateau_cell cell[PLATEAU_CELLS];
+    size_t cells;
+    uint64_t stride; /* calls of a cell; 0: none yet */
+    uint64_t used;   /* calls of the last cell */
+};
+
+/** Cells; the load is from the first to `load`, the warm-up to `begin`. */
+struct plateau {
+    size_t load, begin, end;
+};
+
+/** After an allocation or a free. */
+void plateau_series_add(struct plateau_series *series, const struct timeline_point *point);
+
+/** False: there is no steady state. */
+bool plateau_find(const struct plateau_series *series, struct plateau *ret_plateau);
+
+/** The levels before a cell. */
+struct timeline_point plateau_before(const struct plateau_series *series, size_t cell);
 
 #endif

@@ -85,13 +85,13 @@ static int times_resolve(const struct window_request *request, uint64_t duration
                      ends[i].text);
             return -EINVAL;
         }
-    if (window.end_ns <= window.begin_ns) {
-        snprintf(ret_why, why_bytes, "--from is not before --to: exchange them");
+    if (window.begin_ns > duration_ns) {
+        snprintf(ret_why, why_bytes, "--from %s: the run was %.3f s long", request->from,
+                 (double)duration_ns / 1e9);
         return -EINVAL;
     }
-    if (window.begin_ns > duration_ns) {
-        snprintf(ret_why, why_bytes, "--from %s: the record ends earlier, after %.3f s",
-                 request->from, (double)duration_ns / 1e9);
+    if (window.end_ns <= window.begin_ns) {
+        snprintf(ret_why, why_bytes, "--from is not before --to: exchange them");
         return -EINVAL;
     }
     *ret_window = window;

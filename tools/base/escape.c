@@ -23,6 +23,8 @@ static const struct form {
     [ESCAPE_HTML] = {"\t", "\n", " ", {{"&<>\"'`", "&#%u;"}}, false},
     /* Entities where GitHub would still act on the bare character: mentions, references, rows. */
     [ESCAPE_MARKDOWN] = {" ", " ", " ", {{"&<>\"'|@#\\`", "&#%u;"}, {"*_[]~!$", "\\%c"}}, false},
+    /* Nothing acts in a code span; its end must not come from inside. */
+    [ESCAPE_MARKDOWN_CODE] = {" ", " ", " ", {{"`", "'"}}, false},
     [ESCAPE_JSON] =
         {"\\u0009", "\\u000a", "\\u000d", {{"\"\\", "\\%c"}, {"<>&", "\\u%04x"}}, false},
     [ESCAPE_CSV] = {"\t", "\n", "\r", {{"\"", "\"%c"}}, false},

@@ -20,6 +20,7 @@
 enum escape_form {
     ESCAPE_HTML,            /* text, or the value of a quoted attribute */
     ESCAPE_MARKDOWN,        /* a cell of a GitHub table */
+    ESCAPE_MARKDOWN_CODE,   /* inside a code span that is in no table */
     ESCAPE_JSON,            /* inside the quotes; safe inside <script> too */
     ESCAPE_CSV,             /* a whole cell, with its quotes where it needs them */
     ESCAPE_LABEL,           /* inside the quotes of an OpenMetrics label */

@@ -14,6 +14,7 @@
 #include "tools/base/escape.h"
 #include "tools/base/infile.h"
 #include "tools/base/outfile.h"
+#include "tools/symbols/wrappers.h"
 
 #define SCHEMA  "cupool.baseline/1"
 #define MAKE_IT "make it with --update-baseline"
@@ -61,6 +62,31 @@ static json_t *devices_json(const struct snapshot *snapshot)
     return devices;
 }
 
+static json_t *related_json(const struct snapshot_site *site)
+{
+    json_t *related = json_array();
+
+    for (size_t i = 0; i < site->relateds; i++)
+        json_array_append_new(related, text_json(site->related[i]));
+    return related;
+}
+
+/** Wrappers that were found, so that later runs are told apart in the same way. */
+static json_t *wrappers_json(void)
+{
+    json_t *wrappers = json_object();
+    const char *module, *function;
+
+    for (size_t i = 0; wrappers_get(i, &module, &function); i++) {
+        json_t *functions = json_object_get(wrappers, module);
+
+        if (!functions)
+            json_object_set_new(wrappers, module, functions = json_array());
+        json_array_append_new(functions, text_json(function));
+    }
+    return wrappers;
+}
+
 /** The largest sites by name, so that a change of order changes no line. */
 static json_t *sites_json(const struct snapshot *snapshot)
 {
@@ -78,6 +104,7 @@ static json_t *sites_json(const struct snapshot *snapshot)
 
         json_object_set_new(site, "module", text_json(sorted[i].module));
         json_object_set_new(site, "function", text_json(sorted[i].function));
+        json_object_set_new(site, "related", related_json(&sorted[i]));
         for (int k = 0; k < SNAPSHOT_FIGURE_COUNT; k++)
             json_object_set_new(site, snapshot_figure_name[k],
                                 metric_json(METRIC_UNIT_COUNT, sorted[i].figure[k]));
@@ -104,6 +131,7 @@ int baseline_write(const struct snapshot *snapshot, const char *path)
     json_object_set_new(root, "metrics", metrics_json(snapshot));
     json_object_set_new(root, "sites", sites_json(snapshot));
     json_object_set_new(root, "sites_left_out", metric_json(METRIC_UNIT_COUNT, left_out));
+    json_object_set_new(root, "wrappers", wrappers_json());
     text = json_dumps(root, JSON_SORT_KEYS | JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     if (text)
         length = asprintf(&whole, "%s\n", text);
@@ -204,6 +232,20 @@ static int site_text_read(const struct reading *reading, const json_t *from, con
     return *ret_text ? 0 : field_bad(reading, where, "out of memory");
 }
 
+/** Baselines of older versions have neither these nor the wrappers. */
+static int related_read(const struct reading *reading, const json_t *from, struct texts *texts,
+                        struct snapshot_site *site)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < json_array_size(from) && i < SNAPSHOT_RELATED && r == 0; i++) {
+        r = site_text_read(reading, json_array_get(from, i), "related of a site", texts,
+                           &site->related[i]);
+        site->relateds += r == 0;
+    }
+    return r;
+}
+
 static int site_read(const struct reading *reading, const json_t *row, struct texts *texts,
                      struct snapshot_site *site)
 {
@@ -216,7 +258,25 @@ static int site_read(const struct reading *reading, const json_t *row, struct te
     for (int k = 0; k < SNAPSHOT_FIGURE_COUNT && r == 0; k++)
         r = figure_read(reading, json_object_get(row, snapshot_figure_name[k]), METRIC_UNIT_COUNT,
                         snapshot_figure_name[k], &site->figure[k]);
-    return r;
+    return r < 0 ? r : related_read(reading, json_object_get(row, "related"), texts, site);
+}
+
+static int wrappers_read(const struct reading *reading, json_t *from)
+{
+    const char *module;
+    json_t *functions;
+    int r = 0;
+
+    json_object_foreach(from, module, functions)
+    {
+        for (size_t i = 0; i < json_array_size(functions) && r >= 0; i++) {
+            const char *function = json_string_value(json_array_get(functions, i));
+
+            r = function ? wrappers_add(module, function)
+                         : field_bad(reading, "wrappers", "not a text");
+        }
+    }
+    return r < 0 ? r : 0;
 }
 
 static int sites_read(const struct reading *reading, const json_t *root, struct snapshot *snapshot)
@@ -275,6 +335,8 @@ static int root_read(const struct reading *reading, const json_t *root, struct s
         r = sites_read(reading, root, snapshot);
     if (r == 0)
         r = ignored_read(reading, json_object_get(root, "ignored_sites"), snapshot);
+    if (r == 0)
+        r = wrappers_read(reading, json_object_get(root, "wrappers"));
     return r;
 }
 

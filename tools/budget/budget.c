@@ -15,7 +15,14 @@
 
 #include "tools/base/infile.h"
 
-enum section { SECTION_NONE, SECTION_BUDGET, SECTION_SITE, SECTION_PHASE, SECTION_IGNORE };
+enum section {
+    SECTION_NONE,
+    SECTION_BUDGET,
+    SECTION_SITE,
+    SECTION_PHASE,
+    SECTION_IGNORE,
+    SECTION_WRAPPERS
+};
 
 /** Keys of a [site] section and the figures they are budgets of. */
 static const struct {
@@ -91,6 +98,8 @@ static void section_begin(struct parse *parse, const char *text)
         parse->section = SECTION_BUDGET;
     } else if (!strcmp(name, "ignore")) {
         parse->section = SECTION_IGNORE;
+    } else if (!strcmp(name, "wrappers")) {
+        parse->section = SECTION_WRAPPERS;
     } else if (!strncmp(name, "site ", 5) && name[5 + strspn(name + 5, " ")]) {
         parse->section = SECTION_SITE;
         snprintf(parse->glob, sizeof parse->glob, "%s", name + 5 + strspn(name + 5, " "));
@@ -99,8 +108,8 @@ static void section_begin(struct parse *parse, const char *text)
         snprintf(parse->glob, sizeof parse->glob, "%s", name + 6 + strspn(name + 6, " "));
     } else {
         parse_fail(parse,
-                   "[%s]: unknown section: accepted are [budget], [site GLOB], [phase GLOB] and "
-                   "[ignore]",
+                   "[%s]: unknown section: accepted are [budget], [site GLOB], [phase GLOB], "
+                   "[ignore] and [wrappers]",
                    name);
     }
 }
@@ -254,24 +263,35 @@ static void phase_key(struct parse *parse, const char *key, const char *value)
     parse_fail(parse, "%s: unknown key of a phase: accepted are %s", key, accepted);
 }
 
-static void ignore_key(struct parse *parse, const char *key, const char *value)
+/** Adds a glob to a list. */
+static void glob_add(struct parse *parse, char ***list, size_t *count, const char *glob)
 {
-    struct budget *budget = parse->budget;
-    char **array;
+    char **array = grown(parse, *list, *count, sizeof *array);
 
-    if (strcmp(key, "site") != 0 || !*value) {
-        parse_fail(parse, "%s = %s: accepted is site = GLOB", key, value);
-        return;
-    }
-    array = grown(parse, budget->ignored, budget->ignored_count, sizeof *array);
     if (!array)
         return;
-    budget->ignored = array;
-    array[budget->ignored_count] = strdup(value);
-    if (array[budget->ignored_count])
-        budget->ignored_count++;
+    *list = array;
+    array[*count] = strdup(glob);
+    if (array[*count])
+        ++*count;
     else
         parse_fail(parse, "out of memory");
+}
+
+static void ignore_key(struct parse *parse, const char *key, const char *value)
+{
+    if (strcmp(key, "site") != 0 || !*value)
+        parse_fail(parse, "%s = %s: accepted is site = GLOB", key, value);
+    else
+        glob_add(parse, &parse->budget->ignored, &parse->budget->ignored_count, value);
+}
+
+static void wrappers_key(struct parse *parse, const char *key, const char *value)
+{
+    if (strcmp(key, "function") != 0 || !*value)
+        parse_fail(parse, "%s = %s: accepted is function = GLOB", key, value);
+    else
+        glob_add(parse, &parse->budget->wrapper, &parse->budget->wrappers, value);
 }
 
 /** inih's handler; the section is ours, as inih cuts its name. */
@@ -285,9 +305,20 @@ static int key_read(void *context, const char *section, const char *key, const c
     case SECTION_SITE: site_key(parse, key, value); break;
     case SECTION_PHASE: phase_key(parse, key, value); break;
     case SECTION_IGNORE: ignore_key(parse, key, value); break;
+    case SECTION_WRAPPERS: wrappers_key(parse, key, value); break;
     case SECTION_NONE: parse_fail(parse, "%s: stands in no section: begin with [budget]", key);
     }
     return 1;
+}
+
+/** A memory error is a fault of the program, whatever else is asked of it. */
+static void default_add(struct parse *parse)
+{
+    const struct metric_row *row = &metric_rows[METRIC_memory_errors];
+
+    if (!parse->error && !item_exists(parse, row->key))
+        item_add(parse, (struct budget_item){.metric = METRIC_memory_errors, .is_default = true},
+                 row->key, "0");
 }
 
 int budget_read(const char *path, struct budget **ret_budget, char *ret_why, size_t why_bytes)
@@ -317,6 +348,7 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
         if (!parse.budget->items)
             parse_fail(&parse, "no budget in this file: begin with [budget] and peak_live = SIZE");
     }
+    default_add(&parse);
     fclose(parse.file);
     free(text);
     if (parse.error) {
@@ -338,6 +370,9 @@ void budget_destroy(struct budget *budget)
     }
     for (size_t i = 0; i < budget->ignored_count; i++)
         free(budget->ignored[i]);
+    for (size_t i = 0; i < budget->wrappers; i++)
+        free(budget->wrapper[i]);
+    free(budget->wrapper);
     free(budget->item);
     free(budget->ignored);
     free(budget);

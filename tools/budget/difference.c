@@ -5,6 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/budget/difference_parts.h"
+
+bool difference_grew(const struct difference *difference, uint64_t before, uint64_t after)
+{
+    return after > before && after - before > tolerance_allowed(&difference->tolerance, before);
+}
+
+void difference_site_judge(const struct difference *difference, struct site_change *change)
+{
+    change->grew = difference_grew(difference, change->before[SNAPSHOT_peak_bytes],
+                                   change->after[SNAPSHOT_peak_bytes]) ||
+                   difference_grew(difference, change->before[SNAPSHOT_leaked_bytes],
+                                   change->after[SNAPSHOT_leaked_bytes]);
+}
+
 static bool grew_beyond(const struct tolerance *tolerance, uint64_t before, uint64_t after)
 {
     return after > before && after - before > tolerance_allowed(tolerance, before);
@@ -58,28 +73,43 @@ static const struct snapshot_site **sites_by_name(const struct snapshot *snapsho
 }
 
 /** Adds what became of a site; either may be NULL. */
-static void change_add(struct difference *difference, const struct tolerance *tolerance,
-                       const struct snapshot_site *before, const struct snapshot_site *after)
+static void change_add(struct difference *difference, const struct snapshot_site *before,
+                       const struct snapshot_site *after)
 {
     struct site_change *change = &difference->site[difference->sites];
     /* A side that left small sites out cannot say that one is new, or gone. */
     bool unknown = (!before && difference->base->sites_left_out) ||
                    (!after && difference->fresh->sites_left_out);
 
-    *change = (struct site_change){
-        .site = after ? after : before, .in_base = before != NULL, .in_new = after != NULL};
+    *change = (struct site_change){.site = after ? after : before,
+                                   .base = before,
+                                   .fresh = after,
+                                   .in_base = before != NULL,
+                                   .in_new = after != NULL};
     if (before)
         memcpy(change->before, before->figure, sizeof change->before);
     if (after)
         memcpy(change->after, after->figure, sizeof change->after);
-    if (unknown || !memcmp(change->before, change->after, sizeof change->before))
+    if (unknown)
         return;
-    change->grew = grew_beyond(tolerance, change->before[SNAPSHOT_peak_bytes],
-                               change->after[SNAPSHOT_peak_bytes]) ||
-                   grew_beyond(tolerance, change->before[SNAPSHOT_leaked_bytes],
-                               change->after[SNAPSHOT_leaked_bytes]);
-    difference->sites_grown += change->grew;
+    difference_site_judge(difference, change);
     difference->sites++;
+}
+
+/** Leaves the sites with a change, and counts those that grew. */
+static void changes_keep(struct difference *difference)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < difference->sites; i++) {
+        const struct site_change *change = &difference->site[i];
+
+        if (!memcmp(change->before, change->after, sizeof change->before))
+            continue;
+        difference->sites_grown += change->grew;
+        difference->site[kept++] = *change;
+    }
+    difference->sites = kept;
 }
 
 /** Free segment space depends on the pool's history: it is told when it is much, never judged. */
@@ -111,7 +141,7 @@ static int pin_compare(const void *a, const void *b)
 }
 
 /** Walks both lists in the order of names. */
-static int sites_compare(struct difference *difference, const struct tolerance *tolerance)
+static int sites_compare(struct difference *difference)
 {
     const struct snapshot *base = difference->base, *fresh = difference->fresh;
     const struct snapshot_site **left = sites_by_name(base), **right = sites_by_name(fresh);
@@ -127,13 +157,15 @@ static int sites_compare(struct difference *difference, const struct tolerance *
                     : j == fresh->sites ? -1
                                         : snapshot_site_compare_name(left[i], right[j]);
 
-        change_add(difference, tolerance, order <= 0 ? left[i] : NULL,
-                   order >= 0 ? right[j] : NULL);
-        pin_add(difference, order <= 0 ? left[i] : NULL, order >= 0 ? right[j] : NULL);
+        change_add(difference, order <= 0 ? left[i] : NULL, order >= 0 ? right[j] : NULL);
         i += order <= 0;
         j += order >= 0;
     }
-    r = 0;
+    r = difference_match(difference);
+    for (size_t k = 0; k < difference->sites; k++)
+        if (difference->site[k].base || difference->site[k].fresh)
+            pin_add(difference, difference->site[k].base, difference->site[k].fresh);
+    changes_keep(difference);
 free:
     free(left);
     free(right);
@@ -150,8 +182,9 @@ int difference_create(const struct snapshot *base, const struct snapshot *fresh,
         return -ENOMEM;
     difference->base = base;
     difference->fresh = fresh;
+    difference->tolerance = *tolerance;
     metrics_compare(difference, tolerance);
-    r = sites_compare(difference, tolerance);
+    r = sites_compare(difference);
     if (r < 0) {
         difference_destroy(difference);
         return r;

@@ -18,10 +18,12 @@
 #include "tools/budget/snapshot.h"
 
 struct site_change {
-    const struct snapshot_site *site; /* for its name */
+    const struct snapshot_site *site;         /* for its name */
+    const struct snapshot_site *base, *fresh; /* on each side; NULL: not there */
     uint64_t before[SNAPSHOT_FIGURE_COUNT], after[SNAPSHOT_FIGURE_COUNT];
     bool in_base, in_new;
-    bool grew; /* peak or leak beyond tolerance */
+    bool grew;      /* peak or leak beyond tolerance */
+    bool regrouped; /* of one side alone, and judged with those it may be on the other */
 };
 
 /** A site that keeps more or less of the pool's segments free beside its blocks. */
@@ -32,6 +34,7 @@ struct pin_change {
 
 struct difference {
     const struct snapshot *base, *fresh;
+    struct tolerance tolerance;
     bool metric_grew[METRIC_COUNT]; /* worse beyond tolerance; those of the program only */
     size_t metrics_grown, sites_grown;
     struct site_change *site; /* those with a change */

@@ -86,6 +86,8 @@ static int metrics_text(const struct difference *difference, FILE *out)
 
 static const char *site_word(const struct site_change *change)
 {
+    if (change->regrouped && !change->grew)
+        return change->in_new ? "new name?" : "old name?";
     if (!change->in_base)
         return change->grew ? "new, grew" : "new";
     if (!change->in_new)
@@ -93,7 +95,16 @@ static const char *site_word(const struct site_change *change)
     return change->grew ? "grew" : "";
 }
 
-/** What the table of sites leaves out. */
+static size_t regrouped_count(const struct difference *difference)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < difference->sites; i++)
+        count += difference->site[i].regrouped;
+    return count;
+}
+
+/** What the table of sites leaves out, and how sites without a counterpart were judged. */
 static void rest_print(const struct difference *difference, size_t top, FILE *out)
 {
     size_t held = sites_that_hold_other(difference), traffic = difference->sites - held;
@@ -103,6 +114,10 @@ static void rest_print(const struct difference *difference, size_t top, FILE *ou
     if (traffic)
         fprintf(out, "\n%zu %s allocated another amount in all, but held no more and no less.\n",
                 traffic, traffic == 1 ? "site" : "sites");
+    if (regrouped_count(difference))
+        fputs("\nSites that only one side has were judged together with those they may be on the "
+              "other:\nby what they hold at the overall peak and at the end.\n",
+              out);
     if (difference->base->sites_left_out || difference->fresh->sites_left_out)
         fputs("\nSmall sites that a baseline left out are not compared.\n", out);
 }
@@ -331,6 +346,7 @@ static json_t *site_json(const struct site_change *change)
     json_object_set_new(site, "in_base", json_boolean(change->in_base));
     json_object_set_new(site, "in_new", json_boolean(change->in_new));
     json_object_set_new(site, "grew", json_boolean(change->grew));
+    json_object_set_new(site, "regrouped", json_boolean(change->regrouped));
     for (int k = 0; k < SNAPSHOT_FIGURE_COUNT; k++)
         json_object_set_new(site, snapshot_figure_name[k],
                             pair_json(METRIC_UNIT_COUNT, change->before[k], change->after[k]));

@@ -87,15 +87,37 @@ static void growth_judge(struct gate_result *result, uint64_t before, uint64_t a
     snprintf(result->by, sizeof result->by, "over by %s", metric_text(unit, grown - allowed).text);
 }
 
-/** The site with most of a figure, or NULL. */
-static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
-                                                  enum snapshot_figure figure)
+/** What of a site a budget is about, and its unit. */
+static uint64_t value_of(const struct snapshot_site *site, const struct gate_result *result)
 {
+    const struct budget_item *item = result->item;
+
+    if (metric_rows[item->metric].unit == METRIC_UNIT_BYTES || item->is_phase)
+        return item->metric == METRIC_leaked_at_exit && !item->is_phase
+                   ? site->figure[SNAPSHOT_leaked_bytes]
+               : item->is_phase && metric_rows[item->metric].unit != METRIC_UNIT_BYTES
+                   ? site->figure[SNAPSHOT_allocations]
+                   : site->figure[SNAPSHOT_at_peak_bytes];
+    return item->metric == METRIC_alloc_failures  ? site->failures
+           : item->metric == METRIC_invalid_frees ? site->invalid_frees
+                                                  : site->figure[SNAPSHOT_allocations];
+}
+
+/** The site with most of what a budget is about, or NULL. */
+static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
+                                                  const struct gate_result *result)
+{
+    const char *glob = result->item->is_phase ? NULL : result->item->glob;
     const struct snapshot_site *most = NULL;
 
-    for (size_t i = 0; i < snapshot->sites; i++)
-        if (snapshot->site[i].figure[figure] > (most ? most->figure[figure] : 0))
-            most = &snapshot->site[i];
+    for (size_t i = 0; i < snapshot->sites; i++) {
+        const struct snapshot_site *site = &snapshot->site[i];
+        const struct site_name name = {site->module, site->function};
+
+        if (value_of(site, result) > (most ? value_of(most, result) : 0) &&
+            (!glob || site_name_fits(&name, glob)))
+            most = site;
+    }
     return most;
 }
 
@@ -111,39 +133,51 @@ static void hint_pinned(const struct gate_input *input, struct gate_result *resu
     snprintf(result->hint, sizeof result->hint, "pins most: %s %s", name,
              unit_bytes(most->pinned_bytes).text);
     safe_text_end(result->hint, sizeof result->hint);
+    result->site = most;
 }
 
-/** Which site to look at first: what grew most, or what holds most. */
-static void hint_set(const struct gate_input *input, struct gate_result *result)
+/** The site that grew most, where a budget is about memory that is used. */
+static bool hint_grown(const struct gate_input *input, struct gate_result *result)
 {
     const struct site_change *first = input->difference ? difference_first(input->difference)
                                                         : NULL;
-    enum snapshot_figure figure = result->item->metric == METRIC_leaked_at_exit
-                                      ? SNAPSHOT_leaked_bytes
-                                      : SNAPSHOT_at_peak_bytes;
+    char name[512];
+
+    if (!first || !first->fresh || result->item->glob ||
+        metric_rows[result->item->metric].unit != METRIC_UNIT_BYTES ||
+        result->item->metric == METRIC_leaked_at_exit)
+        return false;
+    snapshot_site_text(first->site, name, sizeof name);
+    snprintf(result->hint, sizeof result->hint, "grew most: %s %s", name,
+             change_text(METRIC_UNIT_BYTES, first->before[SNAPSHOT_peak_bytes],
+                         first->after[SNAPSHOT_peak_bytes])
+                 .text);
+    safe_text_end(result->hint, sizeof result->hint);
+    result->site = first->fresh;
+    return true;
+}
+
+/** Which site to look at first: what grew most, or what has most of it. */
+static void hint_set(const struct gate_input *input, struct gate_result *result)
+{
     const struct snapshot_site *most;
+    enum metric_unit unit = metric_rows[result->item->metric].unit;
     char name[512];
 
     if (!result->item->glob && result->item->metric == METRIC_fragmentation_overhead)
         hint_pinned(input, result);
-    if (result->item->glob || metric_rows[result->item->metric].unit != METRIC_UNIT_BYTES)
+    if (result->site || hint_grown(input, result))
         return;
-    if (first && figure != SNAPSHOT_leaked_bytes) {
-        snapshot_site_text(first->site, name, sizeof name);
-        snprintf(result->hint, sizeof result->hint, "grew most: %s %s", name,
-                 change_text(METRIC_UNIT_BYTES, first->before[SNAPSHOT_peak_bytes],
-                             first->after[SNAPSHOT_peak_bytes])
-                     .text);
-        safe_text_end(result->hint, sizeof result->hint);
-        return;
-    }
-    most = site_with_most(input->measured, figure);
+    most = site_with_most(input->measured, result);
     if (!most)
         return;
     snapshot_site_text(most, name, sizeof name);
-    snprintf(result->hint, sizeof result->hint, "most: %s %s", name,
-             unit_bytes(most->figure[figure]).text);
+    snprintf(
+        result->hint, sizeof result->hint, "most: %s %s", name,
+        metric_text(unit == METRIC_UNIT_BYTES ? unit : METRIC_UNIT_COUNT, value_of(most, result))
+            .text);
     safe_text_end(result->hint, sizeof result->hint);
+    result->site = most;
 }
 
 static int growth_result(const struct gate_input *input, struct gate_result *result, char *ret_why,
@@ -218,10 +252,10 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
         goto destroy;
     gate->trace = input->path;
     gate->difference = input->difference;
-    for (; gate->results < items; gate->results++) {
+    for (size_t i = 0; i < items; i++) {
         struct gate_result *result = &gate->result[gate->results];
 
-        result->item = &input->budget->item[gate->results];
+        result->item = &input->budget->item[i];
         r = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
                                     : limit_result(input, gate, result, ret_why, why_bytes);
         if (r < 0)
@@ -230,6 +264,10 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
             hint_set(input, result);
             gate->over++;
         }
+        if (result->item->is_default && result->outcome != GATE_OVER)
+            *result = (struct gate_result){0};
+        else
+            gate->results++;
     }
     *ret_gate = gate;
     return 0;

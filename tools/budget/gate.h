@@ -25,8 +25,9 @@ struct gate_result {
     const struct budget_item *item;
     enum gate_outcome outcome;
     char measured[160], allowed[160];
-    char by[64];    /* how far over; empty otherwise */
-    char hint[640]; /* the site to look at first; may be empty */
+    char by[64];                      /* how far over; empty otherwise */
+    char hint[640];                   /* the site to look at first; may be empty */
+    const struct snapshot_site *site; /* the same; NULL: none */
 };
 
 struct gate {
@@ -73,5 +74,16 @@ void gate_markdown(const struct gate *gate, FILE *out);
 
 /** Workflow commands of GitHub: at most five annotations. */
 void gate_github(const struct gate *gate, FILE *out);
+
+/* gate_findings.c */
+
+/** SARIF 2.1.0, a result for each budget that is exceeded. */
+void gate_sarif(const struct gate *gate, FILE *out);
+
+/** GitLab's code quality report. */
+void gate_code_quality(const struct gate *gate, FILE *out);
+
+/** A path from the current directory on, where it lies below; valid until the next call. */
+const char *gate_relative_path(const char *path);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/disguise.h"
 #include "tools/base/escape.h"
 
 #define MARKDOWN_MOST      1000000 /* bytes; a job summary on GitHub may have 1,024 KiB */
@@ -157,9 +158,18 @@ void gate_markdown(const struct gate *gate, FILE *out)
     free(text);
 }
 
-static void github_error(const char *title, const char *text, FILE *out)
+/** `site`: where the annotation stands; NULL, or one without a line: nowhere. */
+static void github_error(const char *title, const char *text, const struct snapshot_site *site,
+                         FILE *out)
 {
-    fputs("::error title=cupool ", out);
+    fputs("::error ", out);
+    if (site && site->path && site->line) {
+        fputs("file=", out);
+        escape_print(out, ESCAPE_GITHUB_PROPERTY,
+                     disguise_path(gate_relative_path(site->path)));
+        fprintf(out, ",line=%llu,", (unsigned long long)site->line);
+    }
+    fputs("title=cupool ", out);
     escape_print(out, ESCAPE_GITHUB_PROPERTY, title);
     fputs("::", out);
     escape_print(out, ESCAPE_GITHUB, text);
@@ -177,11 +187,11 @@ void gate_github(const struct gate *gate, FILE *out)
         if (written + 1 == GITHUB_ANNOTATIONS && gate->over > GITHUB_ANNOTATIONS) {
             snprintf(text, sizeof text, "%zu more budgets are exceeded: see the job's log",
                      gate->over - written);
-            github_error("check", text, out);
+            github_error("check", text, NULL, out);
             return;
         }
         gate_result_text(&gate->result[i], text, sizeof text);
-        github_error(gate->result[i].item->name, text, out);
+        github_error(gate->result[i].item->name, text, gate->result[i].site, out);
         written++;
     }
 }

@@ -12,12 +12,13 @@
 #include <string.h>
 
 #include "tools/symbols/frames.h"
-#include "tools/symbols/symbols.h"
+#include "tools/symbols/function_name.h"
 #include "tools/base/texts.h"
 
 struct entry {
     const char *module, *function;               /* texts, kept once each */
     const char *caller_module, *caller_function; /* of the innermost frame */
+    const char *printed;                         /* the location, as reports have it */
     struct site_line line;
     uint64_t first; /* site all sites of this name are counted under */
     bool ignored;
@@ -31,41 +32,13 @@ struct site_names {
 
 static const struct site_name unknown = {"unknown", "unknown"};
 
-/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
-static void suffix_cut(char *function)
-{
-    static const char *const suffixes[] = {
-        " [clone ", ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.",
-    };
-
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char *found = strstr(function, suffixes[i]);
-
-        if (found && found != function)
-            *found = '\0';
-    }
-}
-
 /** NULL: out of memory. */
-static const char *function_name(struct texts *texts, const struct trace_site *site)
+static const char *function_name(struct texts *texts, const struct frame *frame)
 {
-    const char *known = site->function ? site->function : symbols_get(site)->function;
-    const char *name;
-    char *plain, address[32];
+    char name[4096];
 
-    if (site->function)
-        return texts_keep(texts, site->function);
-    if (!known) {
-        snprintf(address, sizeof address, "+%#llx", (unsigned long long)site->offset);
-        return texts_keep(texts, address);
-    }
-    plain = strdup(known);
-    if (!plain)
-        return NULL;
-    suffix_cut(plain);
-    name = texts_keep(texts, plain);
-    free(plain);
-    return name;
+    frame_function_key(frame, name, sizeof name);
+    return texts_keep(texts, name);
 }
 
 static const char *module_name(const struct trace_site *site)
@@ -74,33 +47,25 @@ static const char *module_name(const struct trace_site *site)
     return site->module ? frame_file_name(site->module) : unknown.module;
 }
 
-static struct site_line line_of(const struct trace_site *site)
-{
-    const struct symbol *symbol = symbols_get(site);
-    const struct symbol_frame *own = symbol->frames ? &symbol->frame[symbol->frames - 1] : NULL;
-
-    if (site->function)
-        return (struct site_line){site->module, site->line};
-    return own ? (struct site_line){own->file, own->line} : (struct site_line){0};
-}
-
 static int entry_init(struct entry *entry, struct texts *texts, const struct trace_reader *reader,
                       uint64_t site)
 {
-    struct trace_site caller = {0};
-    struct frame location;
+    struct frame location = {0}, caller = {0};
+    char printed[512] = "unknown";
 
-    trace_reader_site(reader, site, &caller);
+    frames_get_own(reader, site, &caller, 1);
     if (!frames_location(reader, site, &location))
-        location.site = caller;
+        location = caller;
+    if (location.site.module)
+        frame_text(&location, printed, sizeof printed);
     entry->module = texts_keep(texts, module_name(&location.site));
-    entry->function = location.site.module ? function_name(texts, &location.site)
-                                           : texts_keep(texts, unknown.function);
-    entry->caller_module = texts_keep(texts, module_name(&caller));
-    entry->caller_function = caller.module ? function_name(texts, &caller)
-                                           : texts_keep(texts, unknown.function);
-    entry->line = line_of(&location.site);
-    return entry->module && entry->function && entry->caller_module && entry->caller_function
+    entry->function = function_name(texts, &location);
+    entry->caller_module = texts_keep(texts, module_name(&caller.site));
+    entry->caller_function = function_name(texts, &caller);
+    entry->printed = texts_keep(texts, printed);
+    entry->line = (struct site_line){location.file, location.line};
+    return entry->module && entry->function && entry->caller_module && entry->caller_function &&
+                   entry->printed
                ? 0
                : -ENOMEM;
 }
@@ -110,7 +75,9 @@ static bool entry_fits(const struct entry *entry, const char *glob)
     const struct site_name name = {entry->module, entry->function};
     const struct site_name caller = {entry->caller_module, entry->caller_function};
 
-    return site_name_fits(&name, glob) || site_name_fits(&caller, glob);
+    return site_name_fits(&name, glob) || site_name_fits(&caller, glob) ||
+           fnmatch(glob, entry->printed, 0) == 0 ||
+           (entry->line.file && fnmatch(glob, frame_file_name(entry->line.file), 0) == 0);
 }
 
 /** Equal texts have one address. */
@@ -172,8 +139,12 @@ size_t site_function_length(const char *function)
 bool site_name_fits(const struct site_name *name, const char *glob)
 {
     char *function = strndup(name->function, site_function_length(name->function));
+    char qualified[512];
     bool fits = fnmatch(glob, name->module, 0) == 0 || fnmatch(glob, name->function, 0) == 0 ||
                 (function && fnmatch(glob, function, 0) == 0);
+
+    function_name_copy(name->function, qualified, sizeof qualified);
+    fits = fits || fnmatch(glob, qualified, 0) == 0;
 
     free(function);
     return fits;

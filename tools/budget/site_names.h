@@ -6,9 +6,9 @@
  * build-id, the address or the compiler's suffixes: these change with every build, or every run.
  * Sites of one function are one site here. Without a name of the function its place is the offset
  * in the module's file, which holds until the module is rebuilt. The function is that of the
- * location (frames.h), not one that the compiler may or may not have inlined in it; of Python the
- * module is the source's file name. Lines change with every edit above them, so they are told but
- * are no part of the name.
+ * location (frames.h), behind wrappers, also where the compiler inlined it; of Python the module is
+ * the source's file name. Lines change with every edit above them, so they are shown but are no
+ * part of the name.
  *
  * Threading: immutable after creation.
  */
@@ -36,8 +36,9 @@ struct site_line {
 struct site_names;
 
 /**
- * `ignored` are globs of sites to leave out. A glob is held against the location and against the
- * caller of the allocation, which may be a library that a location never is.
+ * `ignored` are globs of sites to leave out. A glob is held against the location, as its name and
+ * as reports print it, and against the caller of the allocation, which may be a library that a
+ * location never is.
  * Errors: -ENOMEM.
  */
 int site_names_create(const struct trace_reader *reader, const char *const *ignored,

@@ -13,7 +13,11 @@
 #include "cupti/base/safe_text.h"
 #include "tools/base/infile.h"
 #include "tools/report/base/report.h"
+#include "tools/analysis/wrapper_rules.h"
+#include "tools/symbols/frames.h"
+#include "tools/symbols/function_name.h"
 #include "tools/symbols/symbols.h"
+#include "tools/symbols/wrappers.h"
 #include "tools/trace/trace_open.h"
 
 const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT] = {
@@ -42,16 +46,17 @@ int snapshot_site_compare(const void *a, const void *b)
 
 void snapshot_site_text(const struct snapshot_site *site, char *ret_text, size_t text_bytes)
 {
-    int length = (int)site_function_length(site->function);
+    char function[512];
 
+    function_name_copy(site->function, function, sizeof function);
     if (!site->file)
-        snprintf(ret_text, text_bytes, "%.*s (%s)", length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s (%s)", function, site->module);
     else if (!strcmp(site->file, site->module)) /* Python */
         snprintf(ret_text, text_bytes, "%s:%llu %s", site->file, (unsigned long long)site->line,
                  site->function);
     else
-        snprintf(ret_text, text_bytes, "%s:%llu %.*s (%s)", site->file,
-                 (unsigned long long)site->line, length, site->function, site->module);
+        snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", site->file,
+                 (unsigned long long)site->line, function, site->module);
     safe_text_end(ret_text, text_bytes);
 }
 
@@ -74,20 +79,28 @@ const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot)
     return most;
 }
 
-int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
-                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
+static int reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
+                       size_t why_bytes)
 {
-    struct snapshot_trace trace = {0};
     char why[256];
-    int r = trace_open(path, &trace.reader, why, sizeof why);
+    int r = trace_open(path, ret_reader, why, sizeof why);
 
-    if (r < 0) {
+    if (r < 0)
         snprintf(ret_why, why_bytes, "%s: %s: %s", path, why,
                  r == -ENOENT            ? "name a file that 'cupool run' wrote"
                  : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
                                          : "record it again");
+    return r;
+}
+
+int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
+                        struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes)
+{
+    struct snapshot_trace trace = {0};
+    int r = reader_open(path, &trace.reader, ret_why, why_bytes);
+
+    if (r < 0)
         return r;
-    }
     r = site_names_create(trace.reader, ignored, ignored_count, &trace.names);
     if (r < 0) {
         snprintf(ret_why, why_bytes, "%s: out of memory", path);
@@ -181,10 +194,9 @@ static struct line_tally *lines_sum(const struct analysis *analysis, const struc
     return lines;
 }
 
-/** The line of a site that leaks most, else holds most; the lines are in the order of sites. */
-static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
+/** The first line of a site; the lines are in the order of sites. */
+static size_t lines_begin(const struct line_tally *lines, size_t count, uint64_t first)
 {
-    const struct line_tally *most = NULL;
     size_t low = 0, high = count;
 
     while (low < high) {
@@ -195,7 +207,15 @@ static struct site_line line_choose(const struct line_tally *lines, size_t count
         else
             high = middle;
     }
-    for (size_t i = low; i < count && lines[i].first == first; i++)
+    return low;
+}
+
+/** The line of a site that leaks most, else holds most. */
+static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
+{
+    const struct line_tally *most = NULL;
+
+    for (size_t i = lines_begin(lines, count, first); i < count && lines[i].first == first; i++)
         if (!most || line_is_more(&lines[i], most))
             most = &lines[i];
     return most ? most->line : (struct site_line){0};
@@ -206,8 +226,9 @@ static int line_copy(struct texts *texts, struct snapshot_site *site, struct sit
     if (!line.file || !line.line)
         return 0;
     site->file = texts_keep(texts, frame_file_name(line.file));
+    site->path = texts_keep(texts, line.file);
     site->line = line.line;
-    return site->file ? 0 : -ENOMEM;
+    return site->file && site->path ? 0 : -ENOMEM;
 }
 
 /** Where in the fragmentation a site is found: its row, and its first stack. */
@@ -245,6 +266,53 @@ static void pinned_set(struct snapshot_site *site, const struct analysis *analys
         site->pinned_line = site_names_line(names, fragmentation->stack[row].key).line;
 }
 
+static bool related_has(const struct snapshot_site *site, const char *function)
+{
+    bool found = !strcmp(site->function, function);
+
+    for (size_t i = 0; i < site->relateds && !found; i++)
+        found = !strcmp(site->related[i], function);
+    return found;
+}
+
+static int related_add(struct texts *texts, struct snapshot_site *site, const struct frame *frame,
+                       size_t count)
+{
+    for (size_t i = 0; i < count && site->relateds < SNAPSHOT_RELATED; i++) {
+        char name[512];
+
+        if (!frame[i].function)
+            continue;
+        function_name_copy(frame[i].function, name, sizeof name);
+        if (related_has(site, name))
+            continue;
+        site->related[site->relateds] = texts_keep(texts, name);
+        if (!site->related[site->relateds])
+            return -ENOMEM;
+        site->relateds++;
+    }
+    return 0;
+}
+
+/** The functions around a site, by the stacks of its lines. */
+static int related_copy(struct texts *texts, struct snapshot_site *site,
+                        const struct trace_reader *reader, const struct line_tally *lines,
+                        size_t count, uint64_t first)
+{
+    struct frame frames[SNAPSHOT_RELATED];
+    int r = 0;
+
+    for (size_t i = lines_begin(lines, count, first);
+         i < count && lines[i].first == first && r == 0 && site->relateds < SNAPSHOT_RELATED; i++) {
+        r = related_add(texts, site, frames,
+                        frames_callers(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
+        if (r == 0)
+            r = related_add(texts, site, frames,
+                            frames_passed(reader, lines[i].stack, frames, SNAPSHOT_RELATED));
+    }
+    return r;
+}
+
 static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis,
                       const struct site_names *names)
 {
@@ -266,10 +334,14 @@ static int sites_copy(struct snapshot *snapshot, const struct analysis *analysis
 #define FIGURE(name, value) site->figure[SNAPSHOT_##name] = (value);
         SNAPSHOT_FIGURES(FIGURE)
 #undef FIGURE
+        site->failures = row->failures;
+        site->invalid_frees = row->invalid_frees;
         pinned_set(site, analysis, names, &pinned, row->key);
         r = line_copy(&snapshot->texts, site, line_choose(lines, count, row->key));
         if (!site->module || !site->function)
             r = -ENOMEM;
+        if (r == 0)
+            r = related_copy(&snapshot->texts, site, analysis->reader, lines, count, row->key);
     }
     free(lines);
     key_index_done(&pinned.site);
@@ -386,7 +458,9 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
     memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
     *ret_fitted = false;
     for (size_t i = 0; i < analysis->phases; i++) {
-        if (fnmatch(glob, analysis->phase[i].name, 0) != 0)
+        /* What was detected is a guess, and none to fail a build by. */
+        if (analysis->phase[i].source == ANALYSIS_PHASE_DETECTED ||
+            fnmatch(glob, analysis->phase[i].name, 0) != 0)
             continue;
         *ret_fitted = true;
         phase_measure(&analysis->phase[i], ret_values);
@@ -403,6 +477,28 @@ static bool is_json(const char *path)
 
     text[bytes > 0 ? bytes : 0] = '\0';
     return text[strspn(text, " \t\r\n")] == '{';
+}
+
+int snapshot_learn(const char *path, char *ret_why, size_t why_bytes)
+{
+    struct snapshot *snapshot = NULL;
+    struct trace_reader *reader;
+    char why[512];
+    int r;
+
+    if (is_json(path)) {
+        r = baseline_read(path, &snapshot, ret_why, why_bytes);
+        snapshot_destroy(snapshot);
+        return r;
+    }
+    r = reader_open(path, &reader, ret_why, why_bytes);
+    if (r < 0)
+        return r;
+    r = wrapper_rules_learn(reader, why, sizeof why);
+    if (r < 0)
+        snprintf(ret_why, why_bytes, "%s: %s: record it again", path, why);
+    trace_reader_close(reader);
+    return r;
 }
 
 int snapshot_load(const char *path, const struct window_request *window,

@@ -43,13 +43,22 @@ enum snapshot_figure {
 
 extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
 
+/** Functions that are kept of a site's call paths. */
+#define SNAPSHOT_RELATED 16
+
 struct snapshot_site {
     const char *module, *function; /* texts of the snapshot */
+    /* Functions that call it, nearest first, and wrappers between it and CUDA; by them a site is
+     * found again that another build has under the name of its neighbour. */
+    const char *related[SNAPSHOT_RELATED];
+    size_t relateds;
     const char
         *file; /* of the line that leaks most, else holds most; NULL: not known, as in baselines */
+    const char *path; /* of that file, as debug information has it; NULL: not known */
     uint64_t line;
-    uint64_t pinned_bytes; /* free space of segments (fragmentation.h); 0 in baselines */
-    uint64_t pinned_line;  /* in the same file, that pins most */
+    uint64_t failures, invalid_frees; /* 0 in baselines */
+    uint64_t pinned_bytes;            /* free space of segments (fragmentation.h); 0 in baselines */
+    uint64_t pinned_line;             /* in the same file, that pins most */
     uint64_t figure[SNAPSHOT_FIGURE_COUNT];
 };
 
@@ -78,6 +87,12 @@ struct snapshot_trace {
     struct site_names *names;
     struct analysis_window window; /* the part that is measured */
 };
+
+/**
+ * Learns the wrappers of a trace or a baseline (wrappers.h). All files that are compared are learnt
+ * from before the first is opened. Errors as snapshot_load.
+ */
+int snapshot_learn(const char *path, char *ret_why, size_t why_bytes);
 
 /** Opens a trace. On failure `ret_why` says what, where and what to do.
  */

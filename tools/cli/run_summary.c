@@ -3,15 +3,22 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
 #include "tools/analysis/analysis.h"
 #include "tools/base/escape.h"
+#include "tools/cli/loaded.h"
 #include "tools/cli/locate.h"
+#include "tools/report/base/findings.h"
 #include "tools/report/base/report.h"
-#include "tools/trace/trace_open.h"
 #include "tools/base/units.h"
+
+#define FINDINGS_SHOWN 3
+#define OTHERS_SHOWN   16
+#define TRACES_NAMED   4 /* in the next command; of more, the first alone */
+#define COMMAND_SHOWN  60
 
 static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                             "_-+./,:@%=";
@@ -79,8 +86,9 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     char why[256];
 
     if (total->leaked_blocks)
-        fprintf(out, "cupool: never freed: %s in %s\n", unit_bytes(total->leaked_bytes).text,
-                unit_blocks(total->leaked_blocks).text);
+        fprintf(out, "cupool: %s: %s in %s\n",
+                analysis_was_killed(analysis) ? "live at the end" : "never freed",
+                unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
         if (analysis->postmortem[i].is_refused) {
             fprintf(out, "cupool: out of memory: %s refused: %s: %s\n",
@@ -91,8 +99,11 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
         }
     if (total->invalid_frees)
         fprintf(out, "cupool: invalid frees: %s\n", unit_count(total->invalid_frees).text);
-    if (analysis_is_simulated(analysis))
-        fputs("cupool: simulated device: no figure here was measured on hardware\n", out);
+    if (analysis->memory_errors.count)
+        fprintf(out, "cupool: memory errors: %s\n", unit_count(analysis->memory_errors.count).text);
+    report_simulated(analysis, why, sizeof why);
+    if (*why)
+        fprintf(out, "cupool: simulated device: %s\n", why);
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(out, "cupool: trace is incomplete: %s\n", why);
@@ -101,25 +112,81 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
         fprintf(out, "cupool: trace is cut: %s\n", why);
 }
 
+static void findings_print(const struct findings *findings, FILE *out)
+{
+    for (size_t i = 0; i < findings->rows && i < FINDINGS_SHOWN; i++) {
+        escape_line(out, "cupool: %zu. %s", i + 1, findings->row[i].text);
+        if (*findings->row[i].where)
+            escape_line(out, "cupool:    %s", findings->row[i].where);
+    }
+    if (findings->rows > FINDINGS_SHOWN)
+        fprintf(out, "cupool:    %zu more in the report\n", findings->rows - FINDINGS_SHOWN);
+}
+
+/** One of the other programs, in a line. */
+static void other_print(const struct analysis *analysis, const struct findings *findings, FILE *out)
+{
+    const char *command = analysis->command ? analysis->command : "";
+
+    escape_line(out, "cupool: pid %u %.*s: peak %s, %s allocations%s%s", analysis->recording.pid,
+                COMMAND_SHOWN, command, unit_bytes(analysis->requested.peak).text,
+                unit_count(analysis->total.allocations).text, findings->rows ? ": " : "",
+                findings->rows ? findings->row[0].text : "");
+}
+
+/** Reads one trace and prints its part; problems are said in the same place. */
+static void trace_print(const struct trace_file *file, bool is_main, FILE *out)
+{
+    struct loaded loaded = {0};
+    struct callers callers = {0};
+    struct findings *findings = calloc(1, sizeof *findings);
+    char why[1024] = "out of memory";
+
+    if (!findings || loaded_create(&loaded, &file->path, 1, NULL, why, sizeof why) < 0 ||
+        callers_create(loaded.analysis[0], &callers) < 0) {
+        escape_line(out, "cupool: %s", why);
+    } else {
+        findings_find(loaded.analysis[0], &callers, findings);
+        if (is_main) {
+            memory_print(loaded.analysis[0], out);
+            findings_print(findings, out);
+            trouble_print(loaded.analysis[0], out);
+        } else {
+            other_print(loaded.analysis[0], findings, out);
+        }
+    }
+    callers_done(&callers);
+    loaded_destroy(&loaded);
+    free(findings);
+}
+
+static void next_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
+{
+    fputs("cupool: next: cupool report ", out);
+    word_print(out, locate_display(file->path));
+    for (size_t i = 0; i < files->count && files->count <= TRACES_NAMED; i++) {
+        if (&files->file[i] == file)
+            continue;
+        fputc(' ', out);
+        word_print(out, locate_display(files->file[i].path));
+    }
+    fputc('\n', out);
+}
+
 void run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
 {
-    struct trace_reader *reader = NULL;
-    struct analysis *analysis = NULL;
-    char why[256];
+    size_t shown = 0;
 
-    if (trace_open(file->path, &reader, why, sizeof why) < 0 ||
-        analysis_create(reader, &analysis, why, sizeof why) < 0) {
-        escape_line(out, "cupool: %s: %s", locate_display(file->path), why);
-    } else {
-        memory_print(analysis, out);
-        trouble_print(analysis, out);
-        if (files->count > 1)
-            fprintf(out, "cupool: %zu programs were recorded; this is pid %d\n", files->count,
-                    (int)file->pid);
-        fputs("cupool: next: cupool report ", out);
-        word_print(out, locate_display(file->path));
-        fputc('\n', out);
-    }
-    analysis_destroy(analysis);
-    trace_reader_close(reader);
+    trace_print(file, true, out);
+    if (files->count > 1)
+        fprintf(out, "cupool: %zu programs were recorded; this is pid %d\n", files->count,
+                (int)file->pid);
+    for (size_t i = 0; i < files->count && shown < OTHERS_SHOWN; i++)
+        if (&files->file[i] != file) {
+            trace_print(&files->file[i], false, out);
+            shown++;
+        }
+    if (files->count > shown + 1)
+        fprintf(out, "cupool: and %zu more\n", files->count - shown - 1);
+    next_print(files, file, out);
 }

@@ -13,7 +13,7 @@
 /** Exit codes; `run` has the program's own besides. */
 enum {
     EXIT_FINE = 0,
-    EXIT_FOUND = 1, /* doctor: the program would escape; diff, check: over */
+    EXIT_FOUND = 1, /* doctor: the program would escape, or fails; diff, check: over */
     EXIT_TROUBLE = 2,
     EXIT_RUN_FAILED = 125, /* cupool run itself */
     EXIT_NOT_EXECUTABLE = 126,
@@ -70,7 +70,7 @@ enum {
     EXIT_CODE(options, "0", "all options are good")                                                \
     EXIT_CODE(options, "2", "one in the environment or the file is bad, or trouble")               \
     EXIT_CODE(doctor, "0", "all is well")                                                          \
-    EXIT_CODE(doctor, "1", "the program would escape")                                             \
+    EXIT_CODE(doctor, "1", "the program would escape, or fails under cupool and not without")      \
     EXIT_CODE(doctor, "2", "trouble")
 
 #define VERB(name, usage, help) int verb_##name(int argc, char **argv);

@@ -13,6 +13,7 @@
 #include "tools/base/disguise.h"
 #include "tools/base/escape.h"
 #include "tools/budget/gate.h"
+#include "tools/symbols/wrappers.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
 #include "tools/cli/promise_check.h"
@@ -27,6 +28,9 @@ static const char help_text[] =
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
+    "      --sarif FILE       write SARIF 2.1.0, for code scanning\n"
+    "      --code-quality FILE\n"
+    "                         write GitLab's code quality report\n"
     "      --github           print annotations for GitHub Actions, at most 5\n"
     "      --strict           warnings are trouble: another device or driver than the\n"
     "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
@@ -42,7 +46,7 @@ static const char help_text[] =
     "  cupool check --budget memory.budget --baseline memory.json --junit memory.xml t.cupool\n";
 
 struct request {
-    const char *budget, *config, *baseline, *junit, *markdown, *trace;
+    const char *budget, *config, *baseline, *junit, *markdown, *sarif, *code_quality, *trace;
     bool update, github, strict, anonymize;
     struct window_request window;
 };
@@ -54,6 +58,8 @@ enum {
     OPTION_UPDATE,
     OPTION_JUNIT,
     OPTION_MARKDOWN,
+    OPTION_SARIF,
+    OPTION_CODE_QUALITY,
     OPTION_GITHUB,
     OPTION_STRICT,
     OPTION_ANONYMIZE,
@@ -82,18 +88,21 @@ static int request_verify(const struct request *request, int traces)
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
-    static const struct option options[] = {{"budget", required_argument, NULL, OPTION_BUDGET},
-                                            {"config", required_argument, NULL, OPTION_CONFIG},
-                                            {"baseline", required_argument, NULL, OPTION_BASELINE},
-                                            {"update-baseline", no_argument, NULL, OPTION_UPDATE},
-                                            {"junit", required_argument, NULL, OPTION_JUNIT},
-                                            {"markdown", required_argument, NULL, OPTION_MARKDOWN},
-                                            {"github", no_argument, NULL, OPTION_GITHUB},
-                                            {"strict", no_argument, NULL, OPTION_STRICT},
-                                            {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
-                                            WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"budget", required_argument, NULL, OPTION_BUDGET},
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"baseline", required_argument, NULL, OPTION_BASELINE},
+        {"update-baseline", no_argument, NULL, OPTION_UPDATE},
+        {"junit", required_argument, NULL, OPTION_JUNIT},
+        {"markdown", required_argument, NULL, OPTION_MARKDOWN},
+        {"sarif", required_argument, NULL, OPTION_SARIF},
+        {"code-quality", required_argument, NULL, OPTION_CODE_QUALITY},
+        {"github", no_argument, NULL, OPTION_GITHUB},
+        {"strict", no_argument, NULL, OPTION_STRICT},
+        {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
+        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+        {"help", no_argument, NULL, 'h'},
+        {0}};
     int option, trouble = 0;
 
     verb_options_begin();
@@ -105,6 +114,8 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_UPDATE: ret_request->update = true; break;
         case OPTION_JUNIT: ret_request->junit = optarg; break;
         case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
+        case OPTION_SARIF: ret_request->sarif = optarg; break;
+        case OPTION_CODE_QUALITY: ret_request->code_quality = optarg; break;
         case OPTION_GITHUB: ret_request->github = true; break;
         case OPTION_STRICT: ret_request->strict = true; break;
         case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
@@ -138,7 +149,17 @@ static void work_done(struct work *work)
     snapshot_destroy(work->measured);
     snapshot_trace_close(&work->trace);
     budget_destroy(work->budget);
+    wrappers_done();
     disguise_done();
+}
+
+/** The baseline brings the wrappers of its run, which the trace is to be read with. */
+static int baseline_load(struct work *work, const struct request *request, char *ret_why,
+                         size_t why_bytes)
+{
+    if (!request->baseline || request->update)
+        return 0;
+    return baseline_read(request->baseline, &work->baseline, ret_why, why_bytes);
 }
 
 static int trace_read(struct work *work, const struct request *request)
@@ -147,7 +168,12 @@ static int trace_read(struct work *work, const struct request *request)
     size_t count = work->budget ? work->budget->ignored_count : 0;
     char why[1024];
 
-    if (snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
+    for (size_t i = 0; work->budget && i < work->budget->wrappers; i++)
+        if (wrappers_glob_add(work->budget->wrapper[i]) < 0)
+            return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    if (snapshot_learn(request->trace, why, sizeof why) < 0 ||
+        baseline_load(work, request, why, sizeof why) < 0 ||
+        snapshot_trace_open(request->trace, ignored, count, &work->trace, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (window_is_wanted(&request->window) &&
         window_resolve(&request->window, work->trace.reader, &work->trace.window, why, sizeof why) <
@@ -166,12 +192,9 @@ static int trace_read(struct work *work, const struct request *request)
 static int baseline_compare(struct work *work, const struct request *request)
 {
     const struct tolerance none = {0};
-    char why[1024];
 
-    if (!request->baseline || request->update)
+    if (!work->baseline)
         return 0;
-    if (baseline_read(request->baseline, &work->baseline, why, sizeof why) < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (difference_create(work->baseline, work->measured, &none, &work->difference) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     return 0;
@@ -298,6 +321,10 @@ static int outcome_write(const struct work *work, const struct request *request)
 
     if (!trouble)
         trouble = form_write(work->gate, request->markdown, gate_markdown);
+    if (!trouble)
+        trouble = form_write(work->gate, request->sarif, gate_sarif);
+    if (!trouble)
+        trouble = form_write(work->gate, request->code_quality, gate_code_quality);
     if (!trouble && code != EXIT_TROUBLE)
         trouble = baseline_update(work, request);
     return trouble ? trouble : code;

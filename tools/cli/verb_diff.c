@@ -12,6 +12,8 @@
 
 #include "tools/budget/difference.h"
 #include "tools/base/disguise.h"
+#include "tools/symbols/symbols.h"
+#include "tools/symbols/wrappers.h"
 
 #define VERB_NAME "diff"
 
@@ -160,7 +162,9 @@ int verb_diff(int argc, char **argv)
         return trouble - 1;
     request.style.base = argv[optind];
     request.style.fresh = argv[optind + 1];
-    if (snapshot_load(request.style.base, &request.window, &base, why, sizeof why) < 0 ||
+    if (snapshot_learn(request.style.base, why, sizeof why) < 0 ||
+        snapshot_learn(request.style.fresh, why, sizeof why) < 0 ||
+        snapshot_load(request.style.base, &request.window, &base, why, sizeof why) < 0 ||
         snapshot_load(request.style.fresh, &request.window, &fresh, why, sizeof why) < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     } else if (difference_create(base, fresh, &request.tolerance, &difference) < 0) {
@@ -176,6 +180,8 @@ int verb_diff(int argc, char **argv)
     difference_destroy(difference);
     snapshot_destroy(base);
     snapshot_destroy(fresh);
+    wrappers_done();
+    symbols_done();
     disguise_done();
     return trouble;
 }

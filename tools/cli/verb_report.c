@@ -12,13 +12,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "tools/base/disguise.h"
-#include "tools/analysis/locations.h"
 #include "tools/base/outfile.h"
+#include "tools/cli/loaded.h"
+#include "tools/symbols/wrappers.h"
 #include "tools/base/progress.h"
 #include "tools/report/report_formats.h"
-#include "tools/symbols/symbols.h"
-#include "tools/trace/trace_open.h"
 #include "tools/analysis/window.h"
 
 #define VERB_NAME "report"
@@ -29,7 +27,7 @@ static const char help_options[] =
     "  -o, --output FILE    write there instead of to standard output\n"
     "      --by WHAT        what text and markdown break down: site (default), library, size, "
     "api,\n"
-    "                       phase\n"
+    "                       stack, caller (of sites), phase\n"
     "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
     "500;\n"
     "                       others: all)\n"
@@ -39,6 +37,9 @@ static const char help_options[] =
     "      --anonymize      a report to give away: paths become names of files, the command, "
     "build\n"
     "                       ids and names of phases become hashes, traces are numbered\n"
+    "      --wrappers GLOBS functions that hand out memory for others, in addition to those "
+    "found:\n"
+    "                       their callers are named instead; with commas between\n"
     "      --force          overwrite the output file\n"
     "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"
@@ -109,8 +110,21 @@ static int by_set(struct request *request, const char *value)
     if (by < 0)
         return verb_error(
             VERB_NAME, EXIT_TROUBLE,
-            "--by %s: no such breakdown: there are site, library, size, api and phase", value);
+            "--by %s: no such breakdown: there are site, library, size, api, stack, caller "
+            "and phase",
+            value);
     request->style.by = (enum report_by)by;
+    return 0;
+}
+
+/** Globs, with commas between them. */
+static int wrappers_set(char *globs)
+{
+    char *position = NULL;
+
+    for (char *glob = strtok_r(globs, ",", &position); glob; glob = strtok_r(NULL, ",", &position))
+        if (wrappers_glob_add(glob) < 0)
+            return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     return 0;
 }
 
@@ -137,7 +151,8 @@ enum {
     OPTION_FORCE,
     OPTION_PHASE,
     OPTION_FROM,
-    OPTION_TO
+    OPTION_TO,
+    OPTION_WRAPPERS
 };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
@@ -150,6 +165,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
                                             {"force", no_argument, NULL, OPTION_FORCE},
                                             {"quiet", no_argument, NULL, 'q'},
+                                            {"wrappers", required_argument, NULL, OPTION_WRAPPERS},
                                             WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -172,6 +188,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_PHASE: ret_request->window.phase = optarg; break;
         case OPTION_FROM: ret_request->window.from = optarg; break;
         case OPTION_TO: ret_request->window.to = optarg; break;
+        case OPTION_WRAPPERS: trouble = wrappers_set(optarg); break;
         case 'h': help_print(); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -180,92 +197,6 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
                              "no trace given: name a file that 'cupool run' wrote");
     return trouble ? trouble + 1 : 0;
-}
-
-/** Opened traces and their figures. */
-struct loaded {
-    size_t count;
-    struct trace_reader **reader;
-    struct analysis **analysis;
-    struct locations **locations;
-    const char **name; /* of the traces in the report */
-};
-
-static void loaded_done(struct loaded *loaded)
-{
-    for (size_t i = 0; i < loaded->count; i++) {
-        analysis_destroy(loaded->analysis[i]);
-        locations_destroy(loaded->locations[i]);
-        trace_reader_close(loaded->reader[i]);
-    }
-    free(loaded->reader);
-    free(loaded->analysis);
-    free(loaded->locations);
-    free(loaded->name);
-    symbols_done();
-    disguise_done();
-}
-
-static int trace_load(struct loaded *loaded, const char *path, const struct window_request *window)
-{
-    struct analysis_request request = {0};
-    char why[512];
-    size_t i = loaded->count;
-    int r = trace_open(path, &loaded->reader[i], why, sizeof why);
-
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: %s", path, why,
-                          r == -ENOTSUP           ? "install libzstd-dev and build cupool again"
-                          : r == -ENOENT          ? "name a file that 'cupool run' wrote"
-                          : r == -EBADMSG         ? "record it again"
-                          : r == -EPROTONOSUPPORT ? "use the cupool that wrote it"
-                                                  : "see that it can be read");
-    if (window_is_wanted(window) &&
-        window_resolve(window, loaded->reader[i], &request.window, why, sizeof why) < 0) {
-        trace_reader_close(loaded->reader[i]);
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", path, why);
-    }
-    snprintf(why, sizeof why, "out of memory");
-    r = locations_create(loaded->reader[i], &loaded->locations[i]);
-    if (r == 0) {
-        struct analysis_lens lens = locations_lens(loaded->locations[i]);
-
-        request.lens = &lens;
-        r = analysis_create_as(loaded->reader[i], &request, &loaded->analysis[i], why, sizeof why);
-    }
-    if (r < 0) {
-        locations_destroy(loaded->locations[i]);
-        trace_reader_close(loaded->reader[i]);
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", path, why);
-    }
-    loaded->count++;
-    return 0;
-}
-
-static int traces_load(struct loaded *loaded, char **paths, size_t count,
-                       const struct window_request *window)
-{
-    int trouble = 0;
-
-    loaded->reader = calloc(count, sizeof(void *));
-    loaded->analysis = calloc(count, sizeof(void *));
-    loaded->locations = calloc(count, sizeof(void *));
-    loaded->name = calloc(count, sizeof(void *));
-    if (!loaded->reader || !loaded->analysis || !loaded->locations || !loaded->name)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
-    for (size_t i = 0; i < count && !trouble; i++)
-        trouble = trace_load(loaded, paths[i], window);
-    return trouble;
-}
-
-static void traces_name(struct loaded *loaded, char **paths, bool anonymize)
-{
-    if (anonymize)
-        disguise_begin();
-    for (size_t i = 0; i < loaded->count; i++) {
-        analysis_disguise(loaded->analysis[i]);
-        loaded->name[i] = disguise_trace(paths[i], i + 1);
-    }
 }
 
 static int report_write(const struct loaded *loaded, const struct request *request, FILE *out)
@@ -293,13 +224,20 @@ static int file_write(const struct loaded *loaded, const struct request *request
     return EXIT_FINE;
 }
 
-static unsigned terminal_columns(void)
+/** Of the terminal, else as COLUMNS says, else 100; of a file always 100. */
+static unsigned columns_wanted(const struct request *request)
 {
+    const char *columns = getenv("COLUMNS");
     struct winsize size;
+    size_t wanted = 100;
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 60)
-        return 80;
-    return size.ws_col;
+    if (request->output)
+        return 100;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        wanted = size.ws_col;
+    else if (!columns || count_parse(columns, &wanted) < 0)
+        wanted = 100;
+    return wanted < 40 ? 40 : wanted > 1000 ? 1000 : (unsigned)wanted;
 }
 
 int verb_report(int argc, char **argv)
@@ -307,15 +245,18 @@ int verb_report(int argc, char **argv)
     const char *no_colour = getenv("NO_COLOR");
     struct request request = {.format = report_formats};
     struct loaded loaded = {0};
+    char why[1024];
     int trouble = request_read(argc, argv, &request), r;
 
     if (trouble)
         return trouble - 1;
-    request.style.columns = request.output ? 80 : terminal_columns();
+    request.style.columns = columns_wanted(&request);
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
-    trouble = traces_load(&loaded, argv + optind, (size_t)(argc - optind), &request.window);
+    if (loaded_create(&loaded, argv + optind, (size_t)(argc - optind), &request.window, why,
+                      sizeof why) < 0)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
     if (!trouble)
-        traces_name(&loaded, argv + optind, request.anonymize);
+        loaded_name(&loaded, argv + optind, request.anonymize);
     if (!trouble && request.output) {
         trouble = file_write(&loaded, &request);
     } else if (!trouble) {
@@ -323,6 +264,6 @@ int verb_report(int argc, char **argv)
         if (r < 0)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
     }
-    loaded_done(&loaded);
+    loaded_destroy(&loaded);
     return trouble;
 }

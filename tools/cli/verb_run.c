@@ -294,6 +294,7 @@ static int profile_refuse(const char *directory, const char *profile)
 static int simulation_prepare(const struct request *request)
 {
     char directory[PATH_MAX];
+    int r;
 
     if (!request->simulated)
         return 0;
@@ -302,9 +303,12 @@ static int simulation_prepare(const struct request *request)
                           "--sim: no simulated device in %s: build or install it", directory);
     if (!profile_is_known(directory, request->profile))
         return profile_refuse(directory, request->profile);
-    if (locate_use_simulated_device(directory, request->profile) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
-    return 0;
+    r = locate_use_simulated_device(directory, request->profile);
+    if (r == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "--sim: %s: the loader cannot take a path with a colon: move it",
+                          directory);
+    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
 }
 
 /** NVTX asks the library of this variable for a tool; one that is there already stays. */

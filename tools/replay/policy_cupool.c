@@ -41,7 +41,10 @@ static int policy_make(struct device_model *device, const struct options *option
 static int cupool_create(struct device_model *device, const struct options *options,
                          void **ret_state)
 {
-    return policy_make(device, options, POOL_BACKING_DRIVER, ret_state);
+    return policy_make(device, options,
+                       options->backing == OPTION_BACKING_DRIVER ? POOL_BACKING_DRIVER
+                                                                 : POOL_BACKING_MAPPED,
+                       ret_state);
 }
 
 static int mapped_create(struct device_model *device, const struct options *options,

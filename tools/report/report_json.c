@@ -12,7 +12,9 @@
 
 #include "tools/report/base/report_figures.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_json_parts.h"
+#include "tools/report/report_memory_errors.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
@@ -147,9 +149,10 @@ static size_t rows_shown(size_t rows, const struct report_style *style)
 }
 
 /** Order of a breakdown, given the same trace: as tally_compare, and sizes by size. */
-static void rows_put(struct json_stream *stream, const char *key, const struct analysis *analysis,
+static void rows_put(struct json_stream *stream, const char *key, const struct callers *callers,
                      enum report_by by, const struct report_style *style)
 {
+    const struct analysis *analysis = callers->analysis;
     const struct tallies *tallies = report_tallies(analysis, by);
     struct tally *rows = report_rows_sorted(tallies);
 
@@ -160,6 +163,10 @@ static void rows_put(struct json_stream *stream, const char *key, const struct a
 
         row_name_set(object, analysis, by, rows[i].key);
         tally_set(object, &rows[i]);
+        if (by == REPORT_BY_SITE) {
+            report_json_key_set(object, analysis, rows[i].key);
+            report_json_callers_set(object, callers, rows[i].key);
+        }
         json_stream_add(stream, NULL, object);
     }
     json_stream_close(stream);
@@ -215,7 +222,7 @@ static json_t *left_out_json(const struct analysis *analysis, const struct repor
 {
     json_t *left_out = json_object();
 
-    for (int by = 0; by < REPORT_BYS; by++) {
+    for (int by = 0; by < REPORT_BY_TALLIES; by++) {
         size_t rows = report_tallies(analysis, (enum report_by)by)->rows;
 
         report_json_set(left_out, report_by_name[by], rows - rows_shown(rows, style));
@@ -454,32 +461,38 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
                       const char *trace, const struct report_style *style)
 {
     json_t *left_out = left_out_json(analysis, style);
+    struct callers callers = {0};
     struct stacks stacks;
 
-    if (!left_out || stacks_create(analysis, style, &stacks) < 0) {
+    if (!left_out || callers_create(analysis, &callers) < 0 ||
+        stacks_create(analysis, style, &stacks) < 0) {
+        callers_done(&callers);
         json_decref(left_out);
         return -ENOMEM;
     }
     json_stream_open(stream, NULL, '{');
-    rows_put(stream, "apis", analysis, REPORT_BY_API, style);
+    rows_put(stream, "apis", &callers, REPORT_BY_API, style);
     json_stream_add(stream, "counters", counters_json(analysis));
+    json_stream_add(stream, "defragmentation", report_json_defragmentation(analysis));
     json_stream_add(stream, "device", devices_json(analysis));
     json_stream_add(stream, "driver", driver_json(analysis));
+    json_stream_add(stream, "findings", report_json_findings(analysis, &callers));
     json_stream_add(stream, "fragmentation_sites",
                     report_json_fragmentation(analysis, style->top, left_out));
     report_json_frames_put(&stacks.frames, analysis, stream);
     json_stream_add(stream, "growth", report_json_growth(analysis));
     json_stream_add(stream, "invalid_frees", invalid_frees_json(analysis));
-    rows_put(stream, "libraries", analysis, REPORT_BY_LIBRARY, style);
+    rows_put(stream, "libraries", &callers, REPORT_BY_LIBRARY, style);
     json_stream_add(stream, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_stream_add(stream, "memory", memory_json(analysis));
+    json_stream_add(stream, "memory_errors", report_json_memory_errors(analysis));
     json_stream_add(stream, "phases", report_json_phases(analysis));
     json_stream_add(stream, "postmortems", report_json_postmortems(analysis));
     json_stream_add(stream, "process", process_json(analysis));
     json_stream_add(stream, "recording", recording_json(analysis, left_out));
     json_stream_add(stream, "schema", json_string(SCHEMA));
-    rows_put(stream, "sites", analysis, REPORT_BY_SITE, style);
-    rows_put(stream, "sizes", analysis, REPORT_BY_SIZE, style);
+    rows_put(stream, "sites", &callers, REPORT_BY_SITE, style);
+    rows_put(stream, "sizes", &callers, REPORT_BY_SIZE, style);
     stacks_put(stream, &stacks, analysis);
     json_stream_add(stream, "steps", report_json_steps(analysis));
     json_stream_add(stream, "summary", summary_json(analysis));
@@ -488,6 +501,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     json_stream_add(stream, "window", report_json_window(analysis));
     json_stream_close(stream);
     stacks_done(&stacks);
+    callers_done(&callers);
     return stream->failed ? -ENOMEM : 0;
 }
 

@@ -48,6 +48,14 @@ void report_json_site_set(json_t *object, const struct analysis *analysis, uint6
     report_json_place_set(object, &place);
 }
 
+void report_json_key_set(json_t *object, const struct analysis *analysis, uint64_t id)
+{
+    char key[512];
+
+    report_site_key(analysis, id, key, sizeof key);
+    json_object_set_new(object, "key", report_json_text(key));
+}
+
 json_t *report_json_point(const struct timeline_point *point)
 {
     json_t *object = json_object();

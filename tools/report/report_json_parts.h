@@ -3,7 +3,7 @@
  * Pieces of the JSON report. Objects are new references; out of memory gives NULL, which jansson
  * passes on.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_REPORT_JSON_PARTS_H
 #define TOOLS_REPORT_REPORT_JSON_PARTS_H
@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "tools/base/json_stream.h"
+#include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
 /** null for NULL and for text that is not UTF-8. */
@@ -21,6 +22,14 @@ void report_json_set(json_t *object, const char *key, uint64_t value);
 /** Adds module, build_id, offset, function, file and line. */
 void report_json_place_set(json_t *object, const struct report_place *place);
 void report_json_site_set(json_t *object, const struct analysis *analysis, uint64_t id);
+
+/** Adds "key": what a site is called in diff, check and baselines. */
+void report_json_key_set(json_t *object, const struct analysis *analysis, uint64_t id);
+
+/** Adds "callers", the main call paths of a site. */
+void report_json_callers_set(json_t *object, const struct callers *callers, uint64_t site);
+
+json_t *report_json_findings(const struct analysis *analysis, const struct callers *callers);
 json_t *report_json_point(const struct timeline_point *point);
 
 json_t *report_json_phases(const struct analysis *analysis);

@@ -10,18 +10,23 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/base/findings.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/base/units.h"
 
 #define MOST_BYTES  (1023 * 1024)
 #define NOTE_BYTES  256
 #define DEFAULT_TOP 20
 #define SIZE_ROWS   8
+#define PATHS       3  /* under a site */
 #define TROUBLES    20 /* of each kind */
 
 struct page {
     const struct analysis *analysis;
     FILE *out;
+    struct callers callers;
 };
 
 static void text_print(const struct page *page, const char *text)
@@ -54,8 +59,9 @@ static void head_print(const struct page *page, const char *trace)
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
-    if (analysis_is_simulated(analysis))
-        fputs("> Simulated device: no figure here was measured on hardware.\n\n", page->out);
+    report_simulated(analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "> Simulated device: %s.\n\n", why);
 }
 
 static void figures_print(const struct page *page)
@@ -87,31 +93,78 @@ static void figures_print(const struct page *page)
     fprintf(out, "| Refused requests | %s |\n\n", unit_count(analysis->postmortems).text);
 }
 
+static void findings_print(const struct page *page)
+{
+    struct findings *findings = calloc(1, sizeof *findings);
+
+    if (!findings)
+        return;
+    findings_find(page->analysis, &page->callers, findings);
+    fputs("### Findings\n\n", page->out);
+    for (size_t i = 0; i < findings->rows; i++) {
+        const struct finding *finding = &findings->row[i];
+
+        fprintf(page->out, "%zu. **", i + 1);
+        text_print(page, finding->text);
+        fputs(*finding->where ? "** `" : "** ", page->out);
+        escape_print(page->out, ESCAPE_MARKDOWN_CODE, finding->where);
+        fputs(*finding->where ? "` " : "", page->out);
+        text_print(page, finding->action);
+        fputc('\n', page->out);
+    }
+    if (!findings->rows)
+        fprintf(page->out, "%s\n", findings_none(page->analysis));
+    fputc('\n', page->out);
+    free(findings);
+}
+
+/** The main call paths of a site, in the cell of its name. */
+static void paths_print(const struct page *page, uint64_t site)
+{
+    const struct caller *path;
+    size_t count = callers_of(&page->callers, site, &path);
+    char text[768];
+
+    for (size_t i = 0; i < count && i < PATHS; i++) {
+        caller_text(&page->callers, &path[i], text, sizeof text);
+        if (!*text)
+            continue;
+        fprintf(page->out, "<br>%s from ", unit_bytes(path[i].sum.live_bytes.at_peak).text);
+        text_print(page, text);
+    }
+}
+
 static int breakdown_print(const struct page *page, enum report_by by, size_t top)
 {
-    static const char *const titles[REPORT_BYS] = {"Site", "Library", "Size", "API"};
-    const struct tallies *tallies = report_tallies(page->analysis, by);
-    struct tally *rows = report_rows_sorted(tallies);
-    char name[256];
+    static const char *const titles[REPORT_BYS] = {
+        [REPORT_BY_SITE] = "Site", [REPORT_BY_LIBRARY] = "Library", [REPORT_BY_SIZE] = "Size",
+        [REPORT_BY_API] = "API",   [REPORT_BY_STACK] = "Stack",     [REPORT_BY_CALLER] = "Caller",
+    };
+    struct report_rows rows;
+    char name[768];
+    int r = report_rows_create(page->analysis, &page->callers, by, &rows);
 
-    if (!rows)
-        return tallies->rows ? -ENOMEM : 0;
+    if (r < 0 || !rows.count)
+        return r;
     fprintf(page->out, "| %s | At peak | Its peak | Allocations | Hits | Leaked |\n", titles[by]);
     fputs("|---|--:|--:|--:|--:|--:|\n", page->out);
-    for (size_t i = 0; i < tallies->rows && i < top; i++) {
-        report_row_name(page->analysis, by, &rows[i], name, sizeof name);
+    for (size_t i = 0; i < rows.count && i < top; i++) {
+        const struct tally *row = &rows.row[i];
+
+        report_rows_name(&rows, i, name, sizeof name);
         fputs("| ", page->out);
         text_print(page, name);
+        if (by == REPORT_BY_SITE)
+            paths_print(page, row->key);
         fprintf(page->out, " | %s | %s | %s | %s | %s |\n",
-                unit_bytes(rows[i].live_bytes.at_peak).text,
-                unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
-                unit_percent(rows[i].hits, rows[i].allocations).text,
-                unit_bytes(rows[i].leaked_bytes).text);
+                unit_bytes(row->live_bytes.at_peak).text, unit_bytes(row->live_bytes.peak).text,
+                unit_count(row->allocations).text, unit_percent(row->hits, row->allocations).text,
+                unit_bytes(row->leaked_bytes).text);
     }
-    if (tallies->rows > top)
-        fprintf(page->out, "\n%zu more: `--top %zu`\n", tallies->rows - top, tallies->rows);
+    if (rows.count > top)
+        fprintf(page->out, "\n%zu more: `--top %zu`\n", rows.count - top, rows.count);
     fputc('\n', page->out);
-    free(rows);
+    report_rows_done(&rows);
     return 0;
 }
 
@@ -217,25 +270,40 @@ static void troubles_print(const struct page *page)
         fputc('\n', page->out);
 }
 
+static int page_print(const struct page *page, const char *trace, const struct report_style *style)
+{
+    size_t top = style->top ? style->top : DEFAULT_TOP;
+    int r;
+
+    head_print(page, trace);
+    findings_print(page);
+    figures_print(page);
+    report_markdown_memory_errors(page->analysis, page->out);
+    troubles_print(page);
+    growth_print(page);
+    fragmentation_print(page);
+    report_markdown_defragmentation(page->analysis, page->out);
+    phases_print(page, top);
+    if (style->by == REPORT_BY_PHASE)
+        return 0;
+    r = breakdown_print(page, style->by, top);
+    if (r == 0 && style->by != REPORT_BY_SIZE)
+        r = breakdown_print(page, REPORT_BY_SIZE, SIZE_ROWS);
+    return r;
+}
+
 static int pages_print(const struct report_input *input, const struct report_style *style,
                        FILE *out)
 {
     int r = input->count > 1 ? report_markdown_job(input, out) : 0;
 
     for (size_t i = 0; i < input->count && r == 0; i++) {
-        const struct page page = {input->analyses[i], out};
+        struct page page = {.analysis = input->analyses[i], .out = out};
 
-        head_print(&page, input->traces[i]);
-        figures_print(&page);
-        troubles_print(&page);
-        growth_print(&page);
-        fragmentation_print(&page);
-        phases_print(&page, style->top ? style->top : DEFAULT_TOP);
-        if (style->by == REPORT_BY_PHASE)
-            continue;
-        r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
-        if (r == 0 && style->by != REPORT_BY_SIZE)
-            r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
+        r = callers_create(page.analysis, &page.callers);
+        if (r == 0)
+            r = page_print(&page, input->traces[i], style);
+        callers_done(&page.callers);
     }
     return r;
 }

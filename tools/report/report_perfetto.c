@@ -92,6 +92,24 @@ static void instants_print(struct events *events, const struct analysis *analysi
                            analysis->invalid_free[i].site);
 }
 
+/** What was mapped together so far, and each time as an instant. */
+static void defragmentation_print(struct events *events, const struct analysis *analysis)
+{
+    const struct defragmentation *defragmentation = &analysis->defragmentation;
+    uint64_t stitched_bytes = 0;
+
+    for (size_t i = 0; i < defragmentation->moments; i++) {
+        const struct defragmentation_moment *moment = &defragmentation->moment[i];
+
+        instant_print(events, defragmentation_kind_name[moment->kind], moment->time_ns,
+                      moment->bytes);
+        if (moment->kind != DEFRAGMENTATION_STITCH)
+            continue;
+        stitched_bytes += moment->bytes;
+        counter_print(events, "stitched", moment->time_ns, stitched_bytes);
+    }
+}
+
 int report_perfetto_write(const struct report_input *input, const struct report_style *style,
                           FILE *out)
 {
@@ -103,6 +121,7 @@ int report_perfetto_write(const struct report_input *input, const struct report_
         process_print(&events, input->analyses[i], input->traces[i]);
         counters_print(&events, input->analyses[i]);
         instants_print(&events, input->analyses[i]);
+        defragmentation_print(&events, input->analyses[i]);
     }
     fputs("\n]}\n", out);
     return 0;

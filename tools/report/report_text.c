@@ -11,8 +11,9 @@
 #include <sys/wait.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/report_defragmentation.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/report/report_text_parts.h"
-#include "tools/base/text_table.h"
 #include "tools/base/units.h"
 
 #define DEFAULT_TOP  8
@@ -71,6 +72,10 @@ static void incomplete_print(const struct report_page *page)
 {
     char why[256];
 
+    report_skipped(page->analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%s\n", why);
+
     report_incomplete(&page->analysis->recording, why, sizeof why);
     if (page->analysis->recording.cut_stacks)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
@@ -109,9 +114,10 @@ static void peak_print(const struct report_page *page)
             unit_bytes(analysis->allocated.at_peak).text,
             unit_bytes(analysis->driver.at_peak).text);
     report_text_line(page, "Fragmentation");
-    fprintf(page->out, "%.1f %% of it unused at the peak, %.1f %% inside blocks\n",
+    fprintf(page->out, "%.1f %% of driver memory idle at the peak, %.1f %% lost inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
     report_text_fragmentation(page);
+    report_text_defragmentation(page);
 }
 
 static void calls_print(const struct report_page *page)
@@ -175,7 +181,7 @@ static void leaks_print(const struct report_page *page)
     const struct tally *total = &analysis->total;
     const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
 
-    report_text_line(page, "Leaks");
+    report_text_line(page, analysis_was_killed(analysis) ? "Live at end" : "Leaks");
     if (total->leaked_blocks)
         fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,
@@ -255,49 +261,6 @@ static void kinds_print(const struct report_page *page)
         fputc('\n', page->out);
 }
 
-static int row_add(const struct report_page *page, struct text_table *table, enum report_by by,
-                   const struct tally *row)
-{
-    char name[256];
-    struct unit_text at_peak = unit_bytes(row->live_bytes.at_peak);
-    struct unit_text peak = unit_bytes(row->live_bytes.peak);
-    struct unit_text allocations = unit_count(row->allocations);
-    struct unit_text hits = unit_percent(row->hits, row->allocations);
-    struct unit_text leaked = unit_bytes(row->leaked_bytes);
-    const char *cells[] = {name, at_peak.text, peak.text, allocations.text, hits.text, leaked.text};
-
-    report_row_name(page->analysis, by, row, name, sizeof name);
-    return text_table_add(table, cells);
-}
-
-static int breakdown_print(const struct report_page *page, enum report_by by, size_t top)
-{
-    static const struct text_column figures[] = {
-        {"AT PEAK", true, false}, {"ITS PEAK", true, false}, {"ALLOCATIONS", true, false},
-        {"HITS", true, false},    {"LEAKED", true, false},
-    };
-    static const char *const titles[REPORT_BYS] = {"SITE", "LIBRARY", "SIZE", "API"};
-    struct text_column columns[6] = {{titles[by], false, true}};
-    const struct tallies *tallies = report_tallies(page->analysis, by);
-    struct tally *rows = report_rows_sorted(tallies);
-    struct text_table *table;
-    int r = 0;
-
-    if (!rows)
-        return tallies->rows ? -ENOMEM : 0;
-    memcpy(columns + 1, figures, sizeof figures);
-    table = text_table_create(columns, 6, page->style->columns);
-    for (size_t i = 0; table && i < tallies->rows && i < top && r == 0; i++)
-        r = row_add(page, table, by, &rows[i]);
-    fputc('\n', page->out);
-    if (text_table_finish(table, page->out) < 0)
-        r = -ENOMEM;
-    if (tallies->rows > top)
-        fprintf(page->out, "[%zu more: --top %zu]\n", tallies->rows - top, tallies->rows);
-    free(rows);
-    return r;
-}
-
 /** Modules without names because they are not what was loaded. */
 static void changed_print(const struct report_page *page)
 {
@@ -315,35 +278,51 @@ static void changed_print(const struct report_page *page)
     }
 }
 
+static int page_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct report_style *style = page->style;
+    int r = 0;
+
+    process_print(page);
+    devices_print(page);
+    report_text_backing(page);
+    incomplete_print(page);
+    report_text_window(page);
+    headline_print(page);
+    report_text_findings(page);
+    if (analysis->total.allocations || analysis->total.failures) {
+        peak_print(page);
+        calls_print(page);
+        lifetimes_print(page);
+        report_text_postmortems(page);
+    }
+    leaks_print(page);
+    report_text_memory_errors(page);
+    kinds_print(page);
+    driver_print(page);
+    report_text_growth(page);
+    if (style->by == REPORT_BY_PHASE)
+        return report_text_phases(page, style->top ? style->top : PHASE_ROWS);
+    r = report_text_phases(page, PHASES_BRIEF);
+    if (r == 0 && analysis->total.allocations)
+        r = report_text_breakdown(page, style->by, style->top ? style->top : DEFAULT_TOP);
+    if (style->by == REPORT_BY_SITE)
+        changed_print(page);
+    if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
+        r = report_text_breakdown(page, REPORT_BY_SIZE, SIZE_ROWS);
+    return r < 0 ? r : ferror(page->out) ? -EIO : 0;
+}
+
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out)
 {
-    const struct report_page page = {analysis, style, out};
-    int r = 0;
+    struct report_page page = {analysis, style, out, {0}};
+    int r = callers_create(analysis, &page.callers);
 
-    process_print(&page);
-    devices_print(&page);
-    incomplete_print(&page);
-    report_text_window(&page);
-    headline_print(&page);
-    if (analysis->total.allocations || analysis->total.failures) {
-        peak_print(&page);
-        calls_print(&page);
-        lifetimes_print(&page);
-        report_text_postmortems(&page);
-    }
-    leaks_print(&page);
-    kinds_print(&page);
-    driver_print(&page);
-    report_text_growth(&page);
-    if (style->by == REPORT_BY_PHASE)
-        return report_text_phases(&page, style->top ? style->top : PHASE_ROWS);
-    r = report_text_phases(&page, PHASES_BRIEF);
-    if (r == 0 && analysis->total.allocations)
-        r = breakdown_print(&page, style->by, style->top ? style->top : DEFAULT_TOP);
-    if (style->by == REPORT_BY_SITE)
-        changed_print(&page);
-    if (r == 0 && analysis->total.allocations && style->by != REPORT_BY_SIZE)
-        r = breakdown_print(&page, REPORT_BY_SIZE, SIZE_ROWS);
-    return r < 0 ? r : ferror(out) ? -EIO : 0;
+    if (r < 0)
+        return r;
+    r = page_print(&page);
+    callers_done(&page.callers);
+    return r;
 }

@@ -2,11 +2,12 @@
 /*
  * Sections of the text report.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_REPORT_TEXT_PARTS_H
 #define TOOLS_REPORT_REPORT_TEXT_PARTS_H
 
+#include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
 #define REPORT_BOLD   "\033[1m"
@@ -18,6 +19,7 @@ struct report_page {
     const struct analysis *analysis;
     const struct report_style *style;
     FILE *out;
+    struct callers callers;
 };
 
 /** A terminal's code, or nothing where there is no colour. */
@@ -28,6 +30,12 @@ void report_text_line(const struct report_page *page, const char *title);
 
 /** Prints a text as part of a line, at most so many characters of it. */
 void report_text_cut(const struct report_page *page, const char *text, size_t columns);
+
+/** What matters first, with evidence and what to do. */
+void report_text_findings(const struct report_page *page);
+
+/** The breakdown that was asked for; rows of sites have their call paths under them. */
+int report_text_breakdown(const struct report_page *page, enum report_by by, size_t top);
 
 /** The part of the trace that the figures are of, and what was there when it began. */
 void report_text_window(const struct report_page *page);

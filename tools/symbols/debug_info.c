@@ -9,6 +9,7 @@
 #include <elfutils/libdw.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct debug_info {
@@ -55,8 +56,61 @@ static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_
     return false;
 }
 
-/** The linker's name where there is one, because it tells overloads apart. */
-static const char *function_name(Dwarf_Die *die)
+/** Where a function is declared: what an inlined copy, and a definition elsewhere, refer to. */
+static Dwarf_Die declaration_of(Dwarf_Die *die)
+{
+    static const unsigned references[] = {DW_AT_abstract_origin, DW_AT_specification};
+    Dwarf_Die declared = *die, next;
+    Dwarf_Attribute attribute;
+
+    for (int i = 0; i < 2; i++)
+        if (dwarf_attr(&declared, references[i], &attribute) &&
+            dwarf_formref_die(&attribute, &next))
+            declared = next;
+    return declared;
+}
+
+/** A scope as C++ writes it; NULL: it is none that is written. */
+static const char *scope_name(Dwarf_Die *scope)
+{
+    const char *name = dwarf_diename(scope);
+
+    switch (dwarf_tag(scope)) {
+    case DW_TAG_namespace: return name ? name : "(anonymous namespace)";
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_union_type: return name && name[0] != '<' ? name : "{lambda}";
+    case DW_TAG_subprogram: return name;
+    default: return NULL;
+    }
+}
+
+/** Name and scopes of a function that the linker does not know, as one in no namespace of its own
+ * has none. Writes an empty text where nothing is known. */
+static void qualified_name(Dwarf_Die *die, char *ret_text, size_t text_bytes)
+{
+    Dwarf_Die declared = declaration_of(die), *scopes = NULL;
+    int count = dwarf_getscopes_die(&declared, &scopes);
+    const char *name = dwarf_diename(&declared), *scope;
+    size_t used = 0;
+
+    name = name ? name : dwarf_diename(die);
+    *ret_text = '\0';
+    for (int i = count; name && i-- > 1 && used < text_bytes;) {
+        scope = scope_name(&scopes[i]);
+        if (scope)
+            used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s::", scope);
+    }
+    if (name && used < text_bytes)
+        snprintf(ret_text + used, text_bytes - used, "%s", name);
+    free(scopes);
+}
+
+/**
+ * The linker's name where there is one, because it tells overloads apart; else the one that the
+ * scopes give, in `text`.
+ */
+static const char *function_name(Dwarf_Die *die, char *text, size_t text_bytes)
 {
     Dwarf_Attribute attribute;
     const char *name = NULL;
@@ -64,7 +118,10 @@ static const char *function_name(Dwarf_Die *die)
     if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
         dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
         name = dwarf_formstring(&attribute);
-    return name ? name : dwarf_diename(die);
+    if (name)
+        return name;
+    qualified_name(die, text, text_bytes);
+    return *text ? text : NULL;
 }
 
 static uint64_t number_of(Dwarf_Die *die, unsigned name)
@@ -121,7 +178,8 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
     Dwarf_Die unit, inner, *scopes = NULL;
     Dwarf_Line *place;
     const char *file = NULL;
-    int line = 0, count, given = 0;
+    int line = 0, column = 0, count, given = 0;
+    char name[1024];
 
     if (!unit_find(info, address, &unit))
         return;
@@ -129,6 +187,7 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
     if (place) {
         file = dwarf_linesrc(place, NULL, NULL);
         dwarf_lineno(place, &line);
+        dwarf_linecol(place, &column);
     }
     inner = unit_of_scopes(&unit);
     count = scopes_get(info, &inner, address, &scopes);
@@ -137,14 +196,16 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
 
         if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
             continue;
-        give(state, function_name(&scopes[i]), file, (uint64_t)line);
+        give(state, function_name(&scopes[i], name, sizeof name), file, (uint64_t)line,
+             (uint64_t)column);
         given++;
         if (tag == DW_TAG_subprogram)
             break;
         file = call_file(&scopes[i], &inner);
         line = (int)number_of(&scopes[i], DW_AT_call_line);
+        column = (int)number_of(&scopes[i], DW_AT_call_column);
     }
     free(scopes);
     if (!given && file) /* a line table alone */
-        give(state, NULL, file, (uint64_t)line);
+        give(state, NULL, file, (uint64_t)line, (uint64_t)column);
 }

@@ -14,7 +14,8 @@
 struct debug_info;
 
 /** Receives a frame: an inlined function, or last the one that stands in the file. */
-typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line);
+typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line,
+                              uint64_t column);
 
 /** Errors: -ENOENT the file has none, -ENOSYS this build cannot read any. */
 int debug_info_open(Elf *elf, struct debug_info **ret_info);

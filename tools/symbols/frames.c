@@ -8,6 +8,8 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/disguise.h"
+#include "tools/symbols/function_name.h"
+#include "tools/symbols/wrappers.h"
 
 /* Libraries by file name: CUDA and what is built on it, what interpreters call it through, and the
  * frameworks whose own allocators stand between a program and CUDA. */
@@ -17,13 +19,14 @@ static const char *const libraries[] = {
     "libcupti*",   "libnvrtc*",  "libnvJitLink*", "libnvjpeg*",     "libnpp*",
     "libnvinfer*", "libnccl*",   "libnvshmem*",   "libuc[mpst]*",   "libnvidia-*",
     "libffi*",     "_ctypes*",   "libc.so*",      "libc10*",        "libtorch*",
-    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*",
+    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*", "python",
+    "python[23]*", "libpython*",
 };
 
-/* Python by path: the standard library and what is installed. */
-static const char *const sources[] = {
-    "*/site-packages/*", "*/dist-packages/*", "*/lib/python3*", "<frozen *", "<string>",
-};
+/* By path, native modules too: Python's standard library and what is installed. */
+static const char *const installed[] = {"*/site-packages/*", "*/dist-packages/*", "*/lib/python3*"};
+/* Python that has no file. */
+static const char *const sources[] = {"<frozen *", "<string>"};
 
 static bool fits_any(const char *const *globs, size_t count, const char *text)
 {
@@ -40,6 +43,9 @@ const char *frame_file_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+/** How far from CUDA a package is looked for: all stacks together take little. */
+#define FRAMES_TO_PACKAGE 64
+
 /** More than any address has: symbols.c keeps no more. */
 #define FRAMES_OF_SITE 32
 
@@ -50,16 +56,32 @@ static bool is_of_runtime(const char *function)
            !strncmp(function, "__cudart", 8) || !strncmp(function, "libcudart_static", 16);
 }
 
-/** Whether a frame is the program's own; by its path. */
+/** Functions of the C runtime that are linked into the program. */
+static bool is_of_start(const char *function)
+{
+    return !strcmp(function, "_start") || !strcmp(function, "__libc_start_main") ||
+           !strcmp(function, "__libc_csu_init") || !strcmp(function, "_dl_relocate_static_pie");
+}
+
+/** Whether a frame is the program's own; by its path and its function. */
 static bool frame_is_own(const struct frame *frame)
 {
     if (!frame->site.module)
+        return false;
+    if (fits_any(installed, sizeof installed / sizeof *installed, frame->site.module))
         return false;
     if (frame->site.function)
         return !fits_any(sources, sizeof sources / sizeof *sources, frame->site.module);
     return !fits_any(libraries, sizeof libraries / sizeof *libraries,
                      frame_file_name(frame->site.module)) &&
-           !(frame->function && is_of_runtime(frame->function));
+           !(frame->function && is_of_start(frame->function)) &&
+           !(frame->function && is_of_runtime(frame->function)) &&
+           !(frame->function && function_role_of(frame->function) == FUNCTION_OF_LIBRARY);
+}
+
+bool frame_is_passed(const struct frame *frame)
+{
+    return !frame_is_own(frame) || wrappers_has(frame->site.module, frame->function);
 }
 
 /** The frames of one site id: inlined ones and its own. */
@@ -76,6 +98,7 @@ static size_t frames_of_site(uint64_t id, const struct trace_site *site, struct 
                                            .function = symbol->frame[count].function,
                                            .file = symbol->frame[count].file,
                                            .line = symbol->frame[count].line,
+                                           .column = symbol->frame[count].column,
                                            .inlined = count + 1 < symbol->frames};
     if (!count && most)
         ret_frames[count++] = (struct frame){.id = id,
@@ -130,54 +153,176 @@ size_t frames_get_own(const struct trace_reader *reader, uint64_t site, struct f
     return count;
 }
 
-/** The first of a site's own frames, inlined ones among them, that is the program's. */
-static bool own_find(uint64_t id, const struct trace_site *site, struct frame *ret_frame)
+/** What is looked for among the frames of one site, inlined ones among them. */
+enum wanted { WANTED_PLACE, WANTED_LAST_OWN };
+
+/** The first that is the program's and no wrapper; or the last that is the program's. */
+static bool own_find(uint64_t id, const struct trace_site *site, enum wanted wanted,
+                     struct frame *ret_frame, size_t *ret_row)
 {
     struct frame frames[FRAMES_OF_SITE];
-    size_t count = frames_of_site(id, site, frames, FRAMES_OF_SITE), own = 0;
+    size_t count = frames_of_site(id, site, frames, FRAMES_OF_SITE), own = count;
 
-    while (own < count && !frame_is_own(&frames[own]))
-        own++;
-    *ret_frame = frames[own < count ? own : 0];
+    for (size_t i = 0; i < count; i++)
+        if (wanted == WANTED_PLACE ? !frame_is_passed(&frames[i]) : frame_is_own(&frames[i])) {
+            own = i;
+            if (wanted == WANTED_PLACE)
+                break;
+        }
+    *ret_row = own < count ? own : 0;
+    *ret_frame = frames[*ret_row];
     return own < count;
 }
 
 #define NO_SITE UINT32_MAX
 
+/** Marks a site that is the location's for want of another: all of the program's are wrappers. */
+#define LAST_OWN (UINT32_C(1) << 31)
+
+/** Where the location of a site is, without what is noted of it. */
+static uint32_t place_find(const struct trace_reader *reader, uint64_t site)
+{
+    uint32_t *note = trace_reader_site_notes(reader), last = NO_SITE;
+    struct trace_site place;
+    struct frame frame;
+    size_t row;
+
+    for (uint64_t at = site; trace_reader_site(reader, at, &place) == 0; at = place.caller) {
+        if (note[at - 1] && (note[at - 1] != NO_SITE || last == NO_SITE))
+            return note[at - 1];
+        if (own_find(at, &place, WANTED_PLACE, &frame, &row))
+            return (uint32_t)at;
+        if (at < LAST_OWN && own_find(at, &place, WANTED_LAST_OWN, &frame, &row))
+            last = (uint32_t)at | LAST_OWN;
+    }
+    return last;
+}
+
 /**
- * The site, among a site and its callers, whose frame is the program's own; NO_SITE: there is none.
- * It is noted for every site on the way, so that all sites together take one walk.
+ * The site, among a site and its callers, that has the location; NO_SITE: there is none. It is
+ * noted for every site on the way, so that all sites together take one walk.
  */
 static uint32_t own_site(const struct trace_reader *reader, uint64_t site)
 {
-    uint32_t *note = trace_reader_site_notes(reader), own = 0;
+    uint32_t *note = trace_reader_site_notes(reader), own = place_find(reader, site);
     struct trace_site place;
-    struct frame frame;
-    uint64_t at = site;
 
-    while (!own && trace_reader_site(reader, at, &place) == 0) {
-        own = note[at - 1] ? note[at - 1] : own_find(at, &place, &frame) ? (uint32_t)at : 0;
-        at = place.caller;
-    }
-    own = own ? own : NO_SITE;
-    for (at = site; trace_reader_site(reader, at, &place) == 0 && !note[at - 1]; at = place.caller)
+    for (uint64_t at = site; trace_reader_site(reader, at, &place) == 0 && !note[at - 1];
+         at = place.caller) {
         note[at - 1] = own;
+        if (own == NO_SITE || at == (own & ~LAST_OWN))
+            break;
+    }
     return own;
 }
 
-bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
+void frames_forget(const struct trace_reader *reader)
+{
+    size_t sites = trace_reader_summary(reader)->sites;
+
+    if (sites)
+        memset(trace_reader_site_notes(reader), 0, sites * sizeof(uint32_t));
+}
+
+/** The package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: of none. */
+static const char *package_of(const char *path)
+{
+    const char *at = strstr(path, "/site-packages/");
+
+    at = at ? at : strstr(path, "/dist-packages/");
+    at = at ? at + strlen("/site-packages/") : NULL;
+    return at && strncmp(at, "nvidia/", 7) != 0 ? at : NULL; /* that is CUDA itself */
+}
+
+/** The installed package nearest to CUDA that the program's line went through; NULL: none. */
+static const char *package_find(const struct trace_reader *reader, uint64_t site, uint64_t own)
 {
     struct trace_site place;
+    const char *package = NULL;
+
+    for (int i = 0; i < FRAMES_TO_PACKAGE && site != own && !package &&
+                    trace_reader_site(reader, site, &place) == 0;
+         i++, site = place.caller)
+        package = place.module ? package_of(place.module) : NULL;
+    return package;
+}
+
+/** The location as it is; `ret_row`: its number among the frames of its site. */
+static bool location_find(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame,
+                          size_t *ret_row)
+{
+    struct trace_site place;
+    uint64_t innermost = site;
     uint32_t own;
 
     if (trace_reader_site(reader, site, &place) < 0)
         return false;
     own = own_site(reader, site);
     if (own != NO_SITE)
-        trace_reader_site(reader, own, &place);
-    own_find(own != NO_SITE ? own : site, &place, ret_frame);
+        site = own & ~LAST_OWN;
+    trace_reader_site(reader, site, &place);
+    own_find(site, &place, own != NO_SITE && own & LAST_OWN ? WANTED_LAST_OWN : WANTED_PLACE,
+             ret_frame, ret_row);
+    if (own != NO_SITE && !disguise_is_on())
+        ret_frame->package = package_find(reader, innermost, site);
+    return true;
+}
+
+bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame)
+{
+    size_t row;
+
+    if (!location_find(reader, site, ret_frame, &row))
+        return false;
     frame_disguise(ret_frame);
     return true;
+}
+
+size_t frames_callers(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                      size_t most)
+{
+    struct frame frames[FRAMES_OF_SITE], location;
+    struct trace_site place;
+    size_t row, count = 0;
+
+    if (!location_find(reader, site, &location, &row))
+        return 0;
+    row++;
+    for (uint64_t at = location.id; count < most && trace_reader_site(reader, at, &place) == 0;
+         at = place.caller, row = 0) {
+        size_t found = frames_of_site(at, &place, frames, FRAMES_OF_SITE);
+
+        for (; row < found && count < most; row++)
+            if (frame_is_own(&frames[row])) {
+                ret_frames[count] = frames[row];
+                frame_disguise(&ret_frames[count++]);
+            }
+    }
+    return count;
+}
+
+size_t frames_passed(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                     size_t most)
+{
+    struct frame frames[FRAMES_OF_SITE], location;
+    struct trace_site place;
+    size_t end, count = 0;
+
+    if (!location_find(reader, site, &location, &end))
+        return 0;
+    for (uint64_t at = site; count < most && trace_reader_site(reader, at, &place) == 0;
+         at = place.caller) {
+        size_t found = frames_of_site(at, &place, frames, FRAMES_OF_SITE);
+
+        for (size_t i = 0; i < (at == location.id ? end : found) && count < most; i++)
+            if (frame_is_own(&frames[i])) {
+                ret_frames[count] = frames[i];
+                frame_disguise(&ret_frames[count++]);
+            }
+        if (at == location.id)
+            break;
+    }
+    return count;
 }
 
 size_t frames_share(struct frames_budget *budget, size_t rest)
@@ -185,24 +330,76 @@ size_t frames_share(struct frames_budget *budget, size_t rest)
     return budget->written < FRAMES_WHOLE ? FRAMES_MOST : rest;
 }
 
+static void python_text(const struct frame *frame, const char *file, char *ret_text,
+                        size_t text_bytes)
+{
+    char package[64] = "";
+
+    if (frame->package)
+        snprintf(package, sizeof package, " (%.*s)", (int)strcspn(frame->package, "/"),
+                 frame->package);
+    snprintf(ret_text, text_bytes, "%s:%llu %s%s", file, (unsigned long long)frame->line,
+             frame->function, package);
+}
+
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
 {
     const char *module = frame->site.module ? frame_file_name(frame->site.module) : NULL;
     const char *changed = frame->changed ? " (changed)" : "";
+    char function[256] = "";
 
+    if (frame->function)
+        function_name_copy(frame->function, function, sizeof function);
     if (!module)
         snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)frame->site.offset);
     else if (frame->site.function)
-        snprintf(ret_text, text_bytes, "%s:%llu %s", module, (unsigned long long)frame->line,
-                 frame->function);
+        python_text(frame, module, ret_text, text_bytes);
     else if (frame->function && frame->file && frame->line)
         snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", frame_file_name(frame->file),
-                 (unsigned long long)frame->line, frame->function, module);
+                 (unsigned long long)frame->line, function, module);
     else if (frame->function)
-        snprintf(ret_text, text_bytes, "%s+%#llx (%s)", frame->function,
+        snprintf(ret_text, text_bytes, "%s+%#llx (%s)", function,
                  (unsigned long long)frame->symbol->offset, module);
     else
         snprintf(ret_text, text_bytes, "%s+%#llx%s", module, (unsigned long long)frame->site.offset,
                  changed);
+    safe_text_end(ret_text, text_bytes);
+}
+
+/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
+static void suffix_cut(char *function)
+{
+    static const char *const suffixes[] = {
+        " [clone ", ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.",
+    };
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *found = strstr(function, suffixes[i]);
+
+        if (found && found != function)
+            *found = '\0';
+    }
+}
+
+void frame_function_key(const struct frame *frame, char *ret_text, size_t text_bytes)
+{
+    if (!frame->site.module)
+        snprintf(ret_text, text_bytes, "unknown");
+    else if (frame->function)
+        snprintf(ret_text, text_bytes, "%s", frame->function);
+    else
+        snprintf(ret_text, text_bytes, "+%#llx", (unsigned long long)frame->site.offset);
+    if (frame->function && !frame->site.function)
+        suffix_cut(ret_text);
+    safe_text_end(ret_text, text_bytes);
+}
+
+void frame_key(const struct frame *frame, char *ret_text, size_t text_bytes)
+{
+    char function[1024];
+
+    frame_function_key(frame, function, sizeof function);
+    snprintf(ret_text, text_bytes, "%s:%s",
+             frame->site.module ? frame_file_name(frame->site.module) : "unknown", function);
     safe_text_end(ret_text, text_bytes);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks for people: the frames of a site with inlined functions and names, and its location: the
- * innermost frame that is the program's own, not of CUDA, its libraries, a framework's allocator or
- * what calls them for an interpreter. Where all frames are such, the location is the innermost one.
+ * innermost frame that is the program's own and no wrapper (wrappers.h). Not its own are CUDA, its
+ * libraries, the C++ library, a framework's allocator, installed packages of Python and what calls
+ * them for an interpreter. Where
+ * all of the program's frames are wrappers the location is the outermost of them; where there is
+ * none of its own it is the innermost frame.
  *
  * Threading: single-threaded; texts are valid until symbols_done.
  */
@@ -30,9 +33,11 @@ struct frame {
     const struct symbol *symbol; /* of the address; empty for Python */
     const char *function;        /* NULL: no name */
     const char *file;            /* NULL: not known */
-    uint64_t line;               /* 0: not known */
+    uint64_t line, column;       /* 0: not known */
     bool inlined;                /* in the next frame */
     bool changed;                /* its module changed since the recording */
+    const char *package;         /* of a location: begins with the package that it allocated
+                                  * through, up to a slash; or NULL */
 };
 
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
@@ -58,8 +63,28 @@ size_t frames_share(struct frames_budget *budget, size_t rest);
 /** The frame a site is named after. False: nothing is known of the site. */
 bool frames_location(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame);
 
-/** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
+/** The program's frames behind the location: its caller first. */
+size_t frames_callers(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                      size_t most);
+
+/** The program's frames before the location, which are wrappers: the innermost first. */
+size_t frames_passed(const struct trace_reader *reader, uint64_t site, struct frame *ret_frames,
+                     size_t most);
+
+/** Whether a frame can be no location: it is not the program's, or a wrapper. */
+bool frame_is_passed(const struct frame *frame);
+
+/** Drops what was noted of locations, as the set of wrappers changed. */
+void frames_forget(const struct trace_reader *reader);
+
+/** "model.cc:41 decode (libmodel.so)", "train.py:12 step (torch)", "libmodel.so+0x4e". */
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
+
+/** The function as its key has it: whole, without the compiler's suffixes; else "+0x4e". */
+void frame_function_key(const struct frame *frame, char *ret_text, size_t text_bytes);
+
+/** "libmodel.so:decode(int)", "train.py:step", "libmodel.so:+0x4e". */
+void frame_key(const struct frame *frame, char *ret_text, size_t text_bytes);
 
 /** The last part of a path. */
 const char *frame_file_name(const char *path);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <search.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct known {
 /** What is found of an address, before it is known how much it is. */
 struct finding {
     struct symbol symbol;
+    bool linked; /* the last frame has its linker's name */
     struct symbol_frame frame[FRAMES_MOST];
 };
 
@@ -58,16 +60,19 @@ static const char *name_plain(const char *name)
     return kept;
 }
 
-static void frame_add(void *state, const char *function, const char *file, uint64_t line)
+static void frame_add(void *state, const char *function, const char *file, uint64_t line,
+                      uint64_t column)
 {
     struct finding *finding = state;
     struct symbol_frame *frame = &finding->frame[finding->symbol.frames];
 
     if (finding->symbol.frames == FRAMES_MOST)
         return;
+    finding->linked = function && !strncmp(function, "_Z", 2);
     frame->function = function ? name_plain(function) : NULL;
     frame->file = file ? texts_keep(&names, file) : NULL;
     frame->line = file ? line : 0;
+    frame->column = file ? column : 0;
     finding->symbol.frames++;
 }
 
@@ -80,10 +85,12 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
     if (elf_module_debug_info(module))
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
     if (!finding->symbol.frames && name)
-        frame_add(finding, name, NULL, 0);
-    /* Where debug information has no name the symbol table may: of the frame that is no inlined
-     * one, which is the last. */
-    if (finding->symbol.frames && name && !finding->frame[finding->symbol.frames - 1].function)
+        frame_add(finding, name, NULL, 0, 0);
+    /* Where debug information has no name, or one without parameters, the symbol table may: of the
+     * frame that is no inlined one, which is the last. */
+    if (finding->symbol.frames && name &&
+        (!finding->frame[finding->symbol.frames - 1].function ||
+         (!finding->linked && !strncmp(name, "_Z", 2))))
         finding->frame[finding->symbol.frames - 1].function = name_plain(name);
 }
 

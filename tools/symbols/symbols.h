@@ -7,7 +7,7 @@
  * /usr/lib/debug and by the name the file gives (.gnu_debuglink), and verified the same way. Paths
  * come from the trace, so only regular files are opened. What was found stays until symbols_done.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_SYMBOLS_SYMBOLS_H
 #define TOOLS_SYMBOLS_SYMBOLS_H
@@ -21,7 +21,7 @@
 struct symbol_frame {
     const char *function; /* as its source has it */
     const char *file;
-    uint64_t line;
+    uint64_t line, column;
 };
 
 struct symbol {

@@ -131,9 +131,8 @@ static int options_try(struct search *search, const struct options *options, dou
 /** An option and the values that are tried, separated by blanks. */
 static const struct {
     enum option_id option;
-    const char *values; /* NULL: all that the option accepts */
+    const char *values;
 } tunables[] = {
-    {OPTION_ID_backing, NULL},
     {OPTION_ID_classes, "auto"}, /* and those that the histogram asks for */
     {OPTION_ID_quarantine_max, "0 512KiB 1MiB 2MiB 4MiB 8MiB 16MiB 32MiB 64MiB"},
     {OPTION_ID_ceiling, "0 1 2 4 6 10 15 25 50 100"},
@@ -149,8 +148,8 @@ static bool value_next(const char **values, char *text, size_t bytes)
 {
     size_t length;
 
-    *values += strspn(*values, " |");
-    length = strcspn(*values, " |");
+    *values += strspn(*values, " ");
+    length = strcspn(*values, " ");
     if (!length || length >= bytes)
         return false;
     memcpy(text, *values, length);
@@ -192,8 +191,7 @@ static int classes_try(struct search *search, const struct options *from, double
 /* The best value of one option, the others as they are. */
 static int tunable_try(struct search *search, size_t index, struct options *current, double *best)
 {
-    const char *values = tunables[index].values ? tunables[index].values
-                                                : options_row(tunables[index].option)->accepted;
+    const char *values = tunables[index].values;
     struct options found = *current;
     char value[VALUE_MOST];
     int r = 0;

@@ -195,6 +195,8 @@ class Formats(unittest.TestCase):
             self.assertNotIn(None, row)
             self.assertEqual(row["trace"], self.plain)
             for key, value in site.items():
+                if key in ("callers", "callers_left_out"):
+                    continue  # the main one is in columns of its own
                 self.assertEqual(row[key], "" if value is None else str(value), key)
 
     def test_csv_several_and_top(self):

@@ -261,7 +261,7 @@ class Gates(unittest.TestCase):
         baseline = json.loads(text)
         self.assertEqual(text.decode(), json.dumps(baseline, indent=1, sort_keys=True) + "\n")
         self.assertEqual(set(baseline), {"schema", "device", "ignored_sites", "metrics", "sites",
-                                         "sites_left_out"})
+                                         "sites_left_out", "wrappers"})
         self.assertEqual(baseline["metrics"]["peak_live"], 14 * MIB)
         self.assertEqual(baseline["device"], [{"driver_version": "13.0", "name": "Test GPU"}])
         self.assertEqual([site["function"] for site in baseline["sites"]],

@@ -266,14 +266,23 @@ Test(windows, know_what_was_there_before)
     subject_end(&subject);
 }
 
-/** A series of 1 s in points of 1 ms from a function of the millisecond. */
-static bool plateau_of(uint64_t (*level)(uint64_t ms), struct plateau *ret_plateau)
+/** A series of 1000 calls from a function of the call's number. */
+static bool plateau_of(uint64_t (*level)(uint64_t call), struct plateau_series *ret_series,
+                       struct plateau *ret_plateau)
 {
-    static struct timeline_point point[1000];
+    *ret_series = (struct plateau_series){0};
+    for (uint64_t i = 0; i < 1000; i++) {
+        const struct timeline_point point = {.time_ns = i * MS, .requested_bytes = level(i)};
 
-    for (uint64_t i = 0; i < 1000; i++)
-        point[i] = (struct timeline_point){.time_ns = i * MS, .requested_bytes = level(i)};
-    return plateau_find(point, 1000, 1000 * MS, ret_plateau);
+        plateau_series_add(ret_series, &point);
+    }
+    return plateau_find(ret_series, ret_plateau);
+}
+
+/** When a cell begins, in calls. */
+static uint64_t call_of(const struct plateau_series *series, size_t cell)
+{
+    return series->cell[cell].first_ns / MS;
 }
 
 static uint64_t load_warm_steady(uint64_t ms)
@@ -295,24 +304,52 @@ static uint64_t temporary(uint64_t ms)
     return ms % 20 == 10 ? 100 * MIB : MIB;
 }
 
+/** A burst at the start, then nothing but temporary blocks. */
+static uint64_t burst_first(uint64_t call)
+{
+    return call < 20 ? call * 5 * MIB : 100 * MIB + call % 2 * MIB;
+}
+
+/** Rises all the time, by a twentieth in all. */
+static uint64_t leaking(uint64_t call)
+{
+    return 100 * MIB + call * MIB / 200;
+}
+
 Test(plateau, found)
 {
+    static struct plateau_series series;
     struct plateau plateau;
 
-    cr_assert(plateau_of(load_warm_steady, &plateau));
-    cr_expect(plateau.load_end_ns > 190 * MS && plateau.load_end_ns < 210 * MS, "%llu",
-              (unsigned long long)plateau.load_end_ns);
-    cr_expect(plateau.steady_begin_ns > 390 * MS && plateau.steady_begin_ns < 410 * MS);
-    cr_expect(plateau.steady_end_ns > 930 * MS && plateau.steady_end_ns <= 950 * MS);
+    cr_assert(plateau_of(load_warm_steady, &series, &plateau));
+    cr_expect(call_of(&series, plateau.load) > 190 && call_of(&series, plateau.load) < 210);
+    cr_expect(call_of(&series, plateau.begin) >= 390 && call_of(&series, plateau.begin) < 410);
+    cr_expect(call_of(&series, plateau.end) > 940 && call_of(&series, plateau.end) <= 950);
+}
+
+Test(plateau, never_holds_the_load)
+{
+    static struct plateau_series series;
+    struct plateau plateau;
+
+    cr_assert(plateau_of(burst_first, &series, &plateau));
+    cr_expect(plateau_before(&series, plateau.begin).requested_bytes >= 98 * MIB, "%zu MiB",
+              (size_t)(plateau_before(&series, plateau.begin).requested_bytes / MIB));
+    cr_assert(plateau_of(leaking, &series, &plateau));
+    cr_expect(plateau_before(&series, plateau.end).requested_bytes -
+                  plateau_before(&series, plateau.begin).requested_bytes <
+              4 * MIB);
 }
 
 Test(plateau, not_found)
 {
+    static struct plateau_series series;
     struct plateau plateau;
 
-    cr_expect(!plateau_of(climbing, &plateau), "it only grows");
-    cr_expect(!plateau_of(temporary, &plateau), "peaks and nothing between");
-    cr_expect(!plateau_find(NULL, 0, 0, &plateau));
+    cr_expect(!plateau_of(climbing, &series, &plateau), "it only grows");
+    cr_expect(!plateau_of(temporary, &series, &plateau), "peaks and nothing between");
+    series = (struct plateau_series){0};
+    cr_expect(!plateau_find(&series, &plateau));
 }
 
 Test(growth, fit)
@@ -330,27 +367,63 @@ Test(growth, fit)
     cr_expect(fit < 0.5);
 }
 
-Test(growth, long_series_keeps_its_line)
+/** Notes of one site that has `blocks(i)` at i milliseconds; whether it grows until the end. */
+static bool grows(uint64_t (*blocks)(uint64_t i), uint64_t calls, uint64_t end_ms,
+                  struct growth_site *ret_site)
 {
-    struct growth_series series = {0};
-    struct tallies sites = {0};
+    const struct growth_end end = {
+        .time_ns = end_ms * MS, .order = calls, .peak_bytes = calls * 1024};
+    struct growth_tracks tracks = {0};
     struct growth_site *rows;
     size_t count;
 
-    tallies_get(&sites, 7);
-    tallies_get(&sites, 8);
-    for (uint64_t i = 0; i < 100000; i++) {
-        sites.row[0].live_blocks.current = i;
-        sites.row[1].live_blocks.current = i % 100;
-        cr_assert(growth_series_offer(&series, &sites, i) == 0);
+    for (uint64_t i = 0; i < calls; i++) {
+        const struct growth_note note = {
+            .time_ns = i * MS, .order = i, .blocks = blocks(i), .bytes = blocks(i) * 1024};
+
+        cr_assert(growth_tracks_add(&tracks, 0, &note) == 0);
     }
-    cr_expect(series.notes <= GROWTH_NOTES && series.notes > GROWTH_NOTES / 2);
-    cr_assert(growth_find(&series, 0, 100000, &rows, &count) == 0);
-    cr_assert(count == 1 && rows[0].row == 0);
-    cr_expect_float_eq(rows[0].blocks_per_x, 1, 1e-9);
+    cr_assert(growth_find(&tracks, &end, &rows, &count) == 0);
+    if (count && ret_site)
+        *ret_site = rows[0];
     free(rows);
-    growth_series_done(&series);
-    tallies_done(&sites);
+    growth_tracks_done(&tracks);
+    return count == 1;
+}
+
+static uint64_t each(uint64_t i)
+{
+    return i;
+}
+
+static uint64_t every_tenth(uint64_t i)
+{
+    return 1 + i / 10;
+}
+
+static uint64_t saw(uint64_t i)
+{
+    return i % 100;
+}
+
+static uint64_t level(uint64_t i)
+{
+    return i < 50 ? i : 50;
+}
+
+Test(growth, over_the_whole_run)
+{
+    struct growth_site site;
+
+    cr_assert(grows(each, 100000, 100000, &site));
+    cr_expect_float_eq(site.blocks_per_x, 1, 1e-9);
+    cr_assert(grows(every_tenth, 1000, 1000, &site), "a block in ten operations");
+    cr_expect_float_eq(site.blocks_per_x, 0.1, 0.01);
+    cr_expect(!grows(saw, 100000, 100000, NULL), "all of it is given back");
+    cr_expect(!grows(level, 1000, 1000, NULL), "a level that was reached");
+    cr_expect(!grows(each, 8, 2000, NULL), "a burst, and then nothing");
+    cr_expect(grows(each, 1000, 1200, NULL), "a short pause at the end");
+    cr_expect(!grows(each, 1000, 2000, NULL), "a rest as long as the growth");
 }
 
 Test(job, outlier)

@@ -11,13 +11,14 @@
 #include "tools/base/units.h"
 
 const char *const report_by_name[REPORT_BY_NAMES] = {
-    [REPORT_BY_SITE] = "site", [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
-    [REPORT_BY_API] = "api",   [REPORT_BY_PHASE] = "phase",
+    [REPORT_BY_SITE] = "site",   [REPORT_BY_LIBRARY] = "library", [REPORT_BY_SIZE] = "size",
+    [REPORT_BY_API] = "api",     [REPORT_BY_STACK] = "stack",     [REPORT_BY_CALLER] = "caller",
+    [REPORT_BY_PHASE] = "phase",
 };
 
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by)
 {
-    const struct tallies *const tallies[REPORT_BYS] = {
+    const struct tallies *const tallies[REPORT_BY_TALLIES] = {
         [REPORT_BY_SITE] = &analysis->sites,
         [REPORT_BY_LIBRARY] = &analysis->libraries,
         [REPORT_BY_SIZE] = &analysis->sizes,
@@ -45,6 +46,17 @@ void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_
 
     if (frames_location(analysis->reader, site, &frame))
         frame_text(&frame, ret_text, text_bytes);
+    else
+        snprintf(ret_text, text_bytes, "unknown");
+}
+
+void report_site_key(const struct analysis *analysis, uint64_t site, char *ret_text,
+                     size_t text_bytes)
+{
+    struct frame frame;
+
+    if (frames_location(analysis->reader, site, &frame))
+        frame_key(&frame, ret_text, text_bytes);
     else
         snprintf(ret_text, text_bytes, "unknown");
 }
@@ -104,6 +116,32 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
                  "of several stacks is an upper bound",
                  unit_duration(recording->kept_from_ns).text, unit_count(recording->events).text,
                  unit_count(recording->events + recording->folded_records).text);
+}
+
+void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes)
+{
+    uint64_t kernels = 0, calls = 0;
+
+    *ret_text = '\0';
+    analysis_counter_get(analysis, "skipped_kernels", &kernels);
+    analysis_counter_get(analysis, "skipped_library_calls", &calls);
+    if (kernels || calls)
+        snprintf(ret_text, text_bytes,
+                 "%s kernels were skipped, those of %s calls of math libraries among them: the "
+                 "program's results mean nothing",
+                 unit_count(kernels).text, unit_count(calls).text);
+}
+
+void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes)
+{
+    char skipped[192];
+
+    *ret_text = '\0';
+    if (!analysis_is_simulated(analysis))
+        return;
+    report_skipped(analysis, skipped, sizeof skipped);
+    snprintf(ret_text, text_bytes, "no figure here was measured on hardware%s%s",
+             *skipped ? "; " : "", skipped);
 }
 
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes)

@@ -2,7 +2,7 @@
 /*
  * Shared by all formats of the report: its input, its style, names of rows and their order.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_BASE_REPORT_H
 #define TOOLS_REPORT_BASE_REPORT_H
@@ -19,10 +19,15 @@ enum report_by {
     REPORT_BY_LIBRARY,
     REPORT_BY_SIZE,
     REPORT_BY_API,
-    REPORT_BYS,                   /* of those that have tallies */
+    REPORT_BY_TALLIES, /* those before have tallies of their own */
+    REPORT_BY_STACK = REPORT_BY_TALLIES,
+    REPORT_BY_CALLER,             /* of the site: the function that calls it */
+    REPORT_BYS,                   /* those before are tables of allocations */
     REPORT_BY_PHASE = REPORT_BYS, /* has rows of its own */
     REPORT_BY_NAMES
 };
+
+struct callers;
 
 /** Names of enum report_by as users write them. */
 extern const char *const report_by_name[REPORT_BY_NAMES];
@@ -51,6 +56,12 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
+/** What a simulated device did not compute, as one clause; empty when that is nothing. */
+void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes);
+
+/** What figures of a simulated device are worth, as one clause; empty on hardware. */
+void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes);
+
 /** A row's name for people: file and offset, library, size class, API. */
 void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
                      char *ret_text, size_t text_bytes);
@@ -58,6 +69,13 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
 /** A site's location for people: function and line or offset, and file. */
 void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_text,
                       size_t text_bytes);
+
+/**
+ * What names a site across builds, and in diff, check and baselines: the file of its module and its
+ * function, or the offset where no name is known.
+ */
+void report_site_key(const struct analysis *analysis, uint64_t site, char *ret_text,
+                     size_t text_bytes);
 
 /** A site's location in parts, for machines. */
 struct report_place {
@@ -74,6 +92,25 @@ void report_place_of(const struct frame *frame, struct report_place *ret_place);
 void report_place_find(const struct analysis *analysis, uint64_t site,
                        struct report_place *ret_place);
 
+/** Rows of a breakdown in their order. */
+struct report_rows {
+    const struct analysis *analysis;
+    const struct callers *callers;
+    enum report_by by;
+    struct tally *row;
+    size_t count;
+};
+
+/** Errors: -ENOMEM. */
+int report_rows_create(const struct analysis *analysis, const struct callers *callers,
+                       enum report_by by, struct report_rows *ret_rows);
+void report_rows_done(struct report_rows *rows);
+
+/** A row's name for people. */
+void report_rows_name(const struct report_rows *rows, size_t number, char *ret_text,
+                      size_t text_bytes);
+
+/** Of those that have tallies. */
 const struct tallies *report_tallies(const struct analysis *analysis, enum report_by by);
 
 /** Rows of a breakdown in their order; free() it. NULL: out of memory or no rows. */

@@ -3,11 +3,12 @@
  * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
  * words, and tables or pictures that need no script.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPORT_HTML_HTML_ARTICLE_H
 #define TOOLS_REPORT_HTML_HTML_ARTICLE_H
 
+#include "tools/report/base/callers.h"
 #include "tools/report/base/report.h"
 
 #define HTML_MOST_ROWS 5000 /* of a table, so that a page stays below 10 MB */
@@ -18,6 +19,7 @@ struct html_article {
     size_t number; /* of the document's articles, from 1; makes ids unique */
     size_t top;    /* rows of a table */
     FILE *out;
+    const struct callers *callers;
 };
 
 /** Opens a section with its heading; closed by html_section_end. */
@@ -26,6 +28,12 @@ void html_section_end(const struct html_article *article);
 
 /** A cell with the name of a site, and its place on hovering; empty for none. */
 void html_cell_site(const struct html_article *article, uint64_t site);
+
+/** What matters first. */
+void html_findings_print(const struct html_article *article);
+
+/** The main call paths of a site, under its name in a cell. */
+void html_paths_print(const struct html_article *article, uint64_t site);
 
 /** Levels over time: a picture, which the script replaces by a chart, and its tables. */
 void html_chart_print(const struct html_article *article);
@@ -47,6 +55,9 @@ int html_device_print(const struct html_article *article);
 
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
 int html_breakdowns_print(const struct html_article *article);
+
+/** Writes beside blocks and into freed memory; nothing where there are none. */
+void html_memory_errors_print(const struct html_article *article);
 
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);

@@ -51,6 +51,7 @@ static void name_print(const struct html_article *article, enum report_by by,
 
     if (by == REPORT_BY_SITE) {
         html_cell_site(article, row->key);
+        html_paths_print(article, row->key);
         return;
     }
     report_row_name(article->analysis, by, row, name, sizeof name);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names of functions: what is left of a demangled name, and what it says.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tools/symbols/function_name.h"
+
+Test(function_name, copy)
+{
+    static const struct {
+        const char *name, *copy;
+    } cases[] = {
+        {"main", "main"},
+        {"decode.constprop.0", "decode"},
+        {"Engine::mlp(int) [clone .isra.0]", "Engine::mlp"},
+        {"rt::Buffer<float>::allocate(unsigned long)", "rt::Buffer<float>::allocate"},
+        {"void ns::Cache<int, std::pair<int, int> >::keep(unsigned long) const",
+         "ns::Cache<int, std::pair<int, int> >::keep"},
+        {"(anonymous namespace)::session_open()", "session_open"},
+        {"rt::(anonymous namespace)::Pool::take(int)", "rt::Pool::take"},
+        {"main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"},
+        {"serve(int)::{lambda()#2}::operator()() const", "serve(int)::{lambda()#2}::operator()"},
+        {"Device::operator new(unsigned long)", "Device::operator new"},
+        {"bool operator< <int>(Box<int> const&, Box<int> const&)", "operator< <int>"},
+        {"Tensor::operator[](int)", "Tensor::operator[]"},
+        {"void (*make(int))(char)", "void (*make(int))(char)"},
+        {"clean.<locals>.<listcomp>", "clean.<locals>.<listcomp>"},
+        {"<module>", "<module>"},
+        {"", ""},
+        {"broken<((", "broken<(("},
+    };
+    char copy[128], small[8];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        function_name_copy(cases[i].name, copy, sizeof copy);
+        cr_expect_str_eq(copy, cases[i].copy);
+        function_name_copy(cases[i].name, small, sizeof small);
+        cr_expect(strlen(small) < sizeof small && !strncmp(small, copy, strlen(small)));
+    }
+}
+
+Test(function_name, role)
+{
+    static const struct {
+        const char *name;
+        enum function_role role;
+    } cases[] = {
+        {"main", FUNCTION_PLAIN},
+        {"Engine::prefix_cache_insert(int)", FUNCTION_PLAIN},
+        {"gpu_alloc", FUNCTION_ALLOCATES},
+        {"rt::Buffer<float>::Buffer(unsigned long)", FUNCTION_ALLOCATES},
+        {"Tensor.__init__", FUNCTION_ALLOCATES},
+        {"operator new(unsigned long)", FUNCTION_ALLOCATES},
+        {"rt::OnDevice::operator new(unsigned long)", FUNCTION_ALLOCATES},
+        {"Buffer make_buffer<float>(int)", FUNCTION_MAKES},
+        {"device_vector<float>::resize(unsigned long)", FUNCTION_MAKES},
+        {"std::__detail::_MakeUniq<B>::__single_object std::make_unique<B, int>(int&&)",
+         FUNCTION_OF_LIBRARY},
+        {"thrust::device_vector<int>::device_vector()", FUNCTION_OF_LIBRARY},
+        {"clean.<locals>.<listcomp>", FUNCTION_PLAIN},
+        {"", FUNCTION_PLAIN},
+        {"::", FUNCTION_PLAIN},
+        {"a.", FUNCTION_PLAIN},
+        {"<", FUNCTION_PLAIN},
+        {"x<(::", FUNCTION_PLAIN},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect(function_role_of(cases[i].name) == cases[i].role, "%s: %d", cases[i].name,
+                  function_role_of(cases[i].name));
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers that grow by copying: a larger block is allocated, the contents move, the smaller one is
+ * freed, and meanwhile there are both.
+ *
+ * A free is seen as such when the last block of its site is larger, came while it was live, and is
+ * no older than a few allocations of the program. Each larger block replaces one.
+ *
+ * Threading: not thread-safe.
+ */
+#ifndef TOOLS_ANALYSIS_COPIES_H
+#define TOOLS_ANALYSIS_COPIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct copies_site {
+    uint64_t order, bytes; /* of the last block; order 0: it is gone, or replaced one already */
+    uint64_t copies;       /* so far */
+    uint64_t old_bytes;    /* of the largest that was replaced */
+    uint64_t at_peak_bytes, at_peak_serial; /* old ones that the peak of this serial holds */
+};
+
+/** As the rows of sites are numbered. */
+struct copies {
+    struct copies_site *row;
+    size_t rows;
+};
+
+/** Errors: -ENOMEM. */
+int copies_allocate(struct copies *copies, size_t row, uint64_t order, uint64_t bytes);
+
+/** `now`: allocations so far; `peak_order`, `peak_serial`: of the peak so far. */
+void copies_free(struct copies *copies, size_t row, uint64_t order, uint64_t bytes, uint64_t now,
+                 uint64_t peak_order, uint64_t peak_serial);
+
+void copies_done(struct copies *copies);
+
+#endif

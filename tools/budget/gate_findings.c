@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The budgets that are exceeded as findings for code scanning: SARIF 2.1.0, and GitLab's code
+ * quality report. Each stands at the line of its site, where one is known, else at the trace.
+ *
+ * Paths are those of the debug information; one below the current directory is made relative, as
+ * forges look for files from the root of the checkout. Fingerprints depend on the budget and the
+ * site's key alone, so that a finding stays the same one when lines move.
+ */
+#include "tools/budget/gate.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/base/disguise.h"
+#include "tools/base/escape.h"
+
+#define SARIF_SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
+
+const char *gate_relative_path(const char *path)
+{
+    static char here[PATH_MAX];
+    size_t length;
+
+    if (!path || !getcwd(here, sizeof here))
+        return path;
+    length = strlen(here);
+    return !strncmp(path, here, length) && path[length] == '/' && path[length + 1]
+               ? path + length + 1
+               : path;
+}
+
+static json_t *text_json(const char *text)
+{
+    char *copy = escape_copy(text);
+    json_t *string = copy ? json_string(copy) : NULL;
+
+    free(copy);
+    return string ? string : json_string("");
+}
+
+/** What a finding is recognised by. */
+static void fingerprint(const struct gate_result *result, char ret_text[17])
+{
+    const char *const parts[] = {result->item->name, result->site ? result->site->module : "",
+                                 result->site ? result->site->function : ""};
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (const char *sign = parts[i];; sign++) {
+            hash = (hash ^ (unsigned char)*sign) * UINT64_C(0x100000001b3);
+            if (!*sign)
+                break;
+        }
+    snprintf(ret_text, 17, "%016" PRIx64, hash);
+}
+
+static const char *place_of(const struct gate *gate, const struct gate_result *result)
+{
+    return result->site && result->site->path
+               ? disguise_path(gate_relative_path(result->site->path))
+               : gate->trace;
+}
+
+static json_int_t line_of(const struct gate_result *result)
+{
+    return result->site && result->site->path && result->site->line ? (json_int_t)result->site->line
+                                                                    : 1;
+}
+
+static json_t *sarif_location(const struct gate *gate, const struct gate_result *result)
+{
+    return json_pack("{s:{s:{s:o}, s:{s:I}}}", "physicalLocation", "artifactLocation", "uri",
+                     text_json(place_of(gate, result)), "region", "startLine", line_of(result));
+}
+
+static json_t *sarif_result(const struct gate *gate, const struct gate_result *result)
+{
+    char text[1200], print[17];
+
+    gate_result_text(result, text, sizeof text);
+    fingerprint(result, print);
+    return json_pack("{s:o, s:s, s:{s:o}, s:[o], s:{s:s}}", "ruleId", text_json(result->item->name),
+                     "level", "error", "message", "text", text_json(text), "locations",
+                     sarif_location(gate, result), "partialFingerprints", "cupool/v1", print);
+}
+
+static json_t *sarif_rule(const struct gate_result *result)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "Budget %s = %s", result->item->name, result->item->text);
+    return json_pack("{s:o, s:{s:o}}", "id", text_json(result->item->name), "shortDescription",
+                     "text", text_json(text));
+}
+
+static void json_print(json_t *root, FILE *out)
+{
+    if (root)
+        json_dumpf(root, out, JSON_SORT_KEYS | JSON_INDENT(1));
+    fputc('\n', out);
+    json_decref(root);
+}
+
+void gate_sarif(const struct gate *gate, FILE *out)
+{
+    json_t *rules = json_array(), *results = json_array();
+
+    for (size_t i = 0; i < gate->results; i++) {
+        json_array_append_new(rules, sarif_rule(&gate->result[i]));
+        if (gate->result[i].outcome == GATE_OVER)
+            json_array_append_new(results, sarif_result(gate, &gate->result[i]));
+    }
+    json_print(json_pack("{s:s, s:s, s:[{s:{s:{s:s, s:o}}, s:o}]}", "$schema", SARIF_SCHEMA,
+                         "version", "2.1.0", "runs", "tool", "driver", "name", "cupool", "rules",
+                         rules, "results", results),
+               out);
+}
+
+void gate_code_quality(const struct gate *gate, FILE *out)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < gate->results; i++) {
+        const struct gate_result *result = &gate->result[i];
+        char text[1200], whole[1500], print[17];
+
+        if (result->outcome != GATE_OVER)
+            continue;
+        gate_result_text(result, text, sizeof text);
+        snprintf(whole, sizeof whole, "%s: %s", result->item->name, text);
+        fingerprint(result, print);
+        json_array_append_new(
+            array, json_pack("{s:o, s:o, s:s, s:s, s:{s:o, s:{s:I}}}", "description",
+                             text_json(whole), "check_name", text_json(result->item->name),
+                             "fingerprint", print, "severity", "major", "location", "path",
+                             text_json(place_of(gate, result)), "lines", "begin", line_of(result)));
+    }
+    json_print(array, out);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a report says first: at most five findings, the most serious first, each with its evidence,
+ * the site it is about and what to do. A run without any is clean.
+ *
+ * Order: what failed; leaks; then growth, copies, short peaks, fragmentation and rounding by their
+ * bytes; then buffers that are allocated again and again; then what was left at the end. A rule
+ * gives a finding only where its thresholds are passed (findings.c), so that a program which does
+ * nothing of the kind has none.
+ *
+ * Threading: single-threaded; texts live in the findings.
+ */
+#ifndef TOOLS_REPORT_BASE_FINDINGS_H
+#define TOOLS_REPORT_BASE_FINDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tools/report/base/callers.h"
+
+#define FINDINGS_MOST 5
+
+/*
+ * FINDING(NAME, name, class)   class: the lower, the earlier
+ */
+/* clang-format off */
+#define FINDINGS(FINDING)                       \
+    FINDING(OUT_OF_MEMORY, "out of memory", 0)  \
+    FINDING(INVALID_FREE, "invalid free", 1)    \
+    FINDING(LEAK, "leak", 2)                    \
+    FINDING(GROWTH, "growth", 3)                \
+    FINDING(COPYING, "growth by copying", 3)    \
+    FINDING(PEAK, "short peak", 3)              \
+    FINDING(FRAGMENTATION, "fragmentation", 3)  \
+    FINDING(ROUNDING, "rounding", 3)            \
+    FINDING(REPEATED, "repeated allocation", 4) \
+    FINDING(NOT_FREED, "not freed", 5)
+/* clang-format on */
+
+enum finding_kind {
+#define FINDING(NAME, name, class) FINDING_##NAME,
+    FINDINGS(FINDING)
+#undef FINDING
+        FINDING_KINDS
+};
+
+extern const char *const finding_kind_name[FINDING_KINDS];
+
+struct finding {
+    enum finding_kind kind;
+    uint64_t site;   /* 0: of none */
+    uint64_t bytes;  /* what it is about */
+    char text[512];  /* a sentence */
+    char where[768]; /* the site and its main call path; empty: none */
+    char action[160];
+};
+
+struct findings {
+    struct finding row[FINDINGS_MOST];
+    size_t rows, left_out;
+};
+
+void findings_find(const struct analysis *analysis, const struct callers *callers,
+                   struct findings *ret_findings);
+
+/** What a run without findings is told. */
+const char *findings_none(const struct analysis *analysis);
+
+#endif

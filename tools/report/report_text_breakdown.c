@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Findings and breakdowns of the text report. A row of a site has its main call paths under it,
+ * each with what it holds, so that a function that many call says which of them matters.
+ */
+#include "tools/report/report_text_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/escape.h"
+#include "tools/base/text_table.h"
+#include "tools/base/units.h"
+#include "tools/report/base/findings.h"
+
+#define PATHS       3 /* under a site */
+#define FIGURES     5
+#define NARROW      96 /* columns; below, a figure is left out */
+#define VERY_NARROW 72
+
+void report_text_findings(const struct report_page *page)
+{
+    struct findings *findings = calloc(1, sizeof *findings);
+    unsigned columns = page->style->columns;
+
+    if (!findings)
+        return;
+    findings_find(page->analysis, &page->callers, findings);
+    fprintf(page->out, "%sFindings%s\n", report_text_colour(page, REPORT_BOLD),
+            report_text_colour(page, REPORT_PLAIN));
+    for (size_t i = 0; i < findings->rows; i++) {
+        const struct finding *finding = &findings->row[i];
+
+        fprintf(page->out, " %zu. ", i + 1);
+        text_wrap(page->out, finding->text, columns, 4);
+        if (*finding->where) {
+            fprintf(page->out, "    %s", report_text_colour(page, REPORT_YELLOW));
+            text_wrap(page->out, finding->where, columns, 4);
+            fputs(report_text_colour(page, REPORT_PLAIN), page->out);
+        }
+        fputs("    ", page->out);
+        text_wrap(page->out, finding->action, columns, 4);
+    }
+    if (!findings->rows)
+        fprintf(page->out, "    %s\n", findings_none(page->analysis));
+    if (findings->left_out)
+        fprintf(page->out, "    [%zu less serious ones are not shown]\n", findings->left_out);
+    fputc('\n', page->out);
+    free(findings);
+}
+
+/** A path's line under its site: "381.5 MiB (all leaked) from serve (engine.cc:41) < main". */
+static int path_add(const struct report_page *page, struct text_table *table,
+                    const struct caller *path)
+{
+    char text[768], names[640], leaked[64] = "";
+    const struct tally *sum = &path->sum;
+
+    caller_text(&page->callers, path, names, sizeof names);
+    if (!*names)
+        return 0;
+    if (sum->leaked_blocks && sum->leaked_bytes != sum->live_bytes.at_peak)
+        snprintf(leaked, sizeof leaked, ", %s leaked", unit_bytes(sum->leaked_bytes).text);
+    snprintf(text, sizeof text, "%s%s from %s", unit_bytes(sum->live_bytes.at_peak).text, leaked,
+             names);
+    return text_table_note(table, text);
+}
+
+static int paths_add(const struct report_page *page, struct text_table *table, uint64_t site)
+{
+    const struct caller *path;
+    size_t count = callers_of(&page->callers, site, &path);
+    char text[96];
+    int r = 0;
+
+    for (size_t i = 0; i < count && i < PATHS && r == 0; i++)
+        r = path_add(page, table, &path[i]);
+    if (r == 0 && count > PATHS) {
+        snprintf(text, sizeof text, "[%zu more paths: --by stack]", count - PATHS);
+        r = text_table_note(table, text);
+    }
+    return r;
+}
+
+/** Which figures there is room for. */
+static size_t figures_choose(const struct report_page *page, size_t ret_figure[FIGURES])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < FIGURES; i++) {
+        if ((i == 1 && page->style->columns < NARROW) ||
+            (i == 3 && page->style->columns < VERY_NARROW))
+            continue;
+        ret_figure[count++] = i;
+    }
+    return count;
+}
+
+static int row_add(const struct report_page *page, struct text_table *table, const char *name,
+                   const struct tally *row)
+{
+    struct unit_text figure[FIGURES] = {
+        unit_bytes(row->live_bytes.at_peak), unit_bytes(row->live_bytes.peak),
+        unit_count(row->allocations), unit_percent(row->hits, row->allocations),
+        unit_bytes(row->leaked_bytes)};
+    size_t shown[FIGURES], count = figures_choose(page, shown);
+    const char *cells[FIGURES + 1] = {name};
+
+    for (size_t i = 0; i < count; i++)
+        cells[i + 1] = figure[shown[i]].text;
+    return text_table_add(table, cells);
+}
+
+static struct text_table *table_create(const struct report_page *page, const char *title)
+{
+    static const char *const names[FIGURES] = {"AT PEAK", "ITS PEAK", "ALLOCATIONS", "HITS",
+                                               "LEAKED"};
+    struct text_column columns[FIGURES + 1] = {{title, false, true}};
+    size_t shown[FIGURES], count = figures_choose(page, shown);
+
+    for (size_t i = 0; i < count; i++)
+        columns[i + 1] = (struct text_column){names[shown[i]], true, false};
+    if (analysis_was_killed(page->analysis))
+        columns[count].name = "AT THE END";
+    return text_table_create(columns, count + 1, page->style->columns);
+}
+
+int report_text_breakdown(const struct report_page *page, enum report_by by, size_t top)
+{
+    static const char *const titles[REPORT_BYS] = {
+        [REPORT_BY_SITE] = "SITE", [REPORT_BY_LIBRARY] = "LIBRARY", [REPORT_BY_SIZE] = "SIZE",
+        [REPORT_BY_API] = "API",   [REPORT_BY_STACK] = "STACK",     [REPORT_BY_CALLER] = "CALLER",
+    };
+    struct report_rows rows;
+    struct text_table *table;
+    char name[768];
+    int r = report_rows_create(page->analysis, &page->callers, by, &rows);
+
+    if (r < 0 || !rows.count)
+        return r;
+    table = table_create(page, titles[by]);
+    for (size_t i = 0; table && i < rows.count && i < top && r == 0; i++) {
+        report_rows_name(&rows, i, name, sizeof name);
+        r = row_add(page, table, name, &rows.row[i]);
+        if (r == 0 && by == REPORT_BY_SITE)
+            r = paths_add(page, table, rows.row[i].key);
+    }
+    fputc('\n', page->out);
+    if (text_table_finish(table, page->out) < 0)
+        r = -ENOMEM;
+    if (rows.count > top)
+        fprintf(page->out, "[%zu more: --top %zu]\n", rows.count - top, rows.count);
+    report_rows_done(&rows);
+    return r;
+}
