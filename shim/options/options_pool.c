@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See options_pool.h.
- */
 #include "shim/options/options_pool.h"
 
 #include <stdio.h>

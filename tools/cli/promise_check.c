@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See promise_check.h.
- */
 #include "tools/cli/promise_check.h"
 
 #include <errno.h>

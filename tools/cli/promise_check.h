@@ -2,7 +2,7 @@
 /*
  * `cupool check --config FILE TRACE`: a run against what `cupool tune` promised in the file.
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_CLI_PROMISE_CHECK_H
 #define TOOLS_CLI_PROMISE_CHECK_H

@@ -213,8 +213,7 @@ static void verdict_print(const struct tune_result *result)
         char value[OPTIONS_TEXT_BYTES];
 
         options_format(&result->options, result->set[i], value, sizeof value);
-        printf("%s%s = %s%s", i ? "  " : "\n  ", options_row(result->set[i])->key, value,
-               i + 1 < result->set_count ? "\n" : "\n");
+        printf("%s  %s = %s\n", i ? "" : "\n", options_row(result->set[i])->key, value);
     }
 }
 

@@ -8,7 +8,7 @@
  * recorded pool asked, in its order, the recorded answers are given; device_model_follows() says
  * whether that held to the end.
  *
- * Threading: used by one thread.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_DEVICE_MODEL_H
 #define TOOLS_REPLAY_DEVICE_MODEL_H

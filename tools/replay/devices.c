@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See devices.h.
- */
 #include "tools/replay/devices.h"
 
 #include <errno.h>

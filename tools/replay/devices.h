@@ -2,7 +2,7 @@
 /*
  * A table of devices: what each has, and on which a trace fits.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_DEVICES_H
 #define TOOLS_REPLAY_DEVICES_H

@@ -6,7 +6,7 @@
  *
  * Files are not trusted. A pickle is read without executing anything (pickle.h).
  *
- * Threading: single-threaded.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_INPUT_H
 #define TOOLS_REPLAY_INPUT_H

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See input_tables.h.
- */
 #include "tools/replay/input_tables.h"
 
 #include <errno.h>

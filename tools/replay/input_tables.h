@@ -3,7 +3,7 @@
  * What readers of traces remember: numbers for threads, streams and contexts, and which buffer is
  * live at an address.
  *
- * Threading: used by one thread.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_INPUT_TABLES_H
 #define TOOLS_REPLAY_INPUT_TABLES_H

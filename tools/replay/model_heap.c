@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See model_heap.h.
- */
 #include "tools/replay/model_heap.h"
 
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  *
  * Addresses are made up: areas ascend, with room between them.
  *
- * Threading: used by one thread.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_MODEL_HEAP_H
 #define TOOLS_REPLAY_MODEL_HEAP_H

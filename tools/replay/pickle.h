@@ -10,7 +10,7 @@
  * Memory is bounded: a value takes some bytes of the file, texts stay in it, and there are at most
  * 16 million values.
  *
- * Threading: used by one thread.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_PICKLE_H
 #define TOOLS_REPLAY_PICKLE_H

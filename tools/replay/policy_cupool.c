@@ -17,8 +17,9 @@ struct cupool_policy {
     struct pool_config config;
     struct device_context context[REPLAY_CONTEXTS_MAX];
     struct pool *pool[REPLAY_CONTEXTS_MAX];
+    unsigned contexts;    /* the highest one + 1 */
     uint64_t ended_calls; /* of pools that are gone */
-    uint64_t ended_allocated;
+    uint64_t allocated[REPLAY_CONTEXTS_MAX], allocated_all, allocated_peak; /* by live blocks */
 };
 
 static int policy_make(struct device_model *device, const struct options *options,
@@ -40,7 +41,10 @@ static int policy_make(struct device_model *device, const struct options *option
 static int cupool_create(struct device_model *device, const struct options *options,
                          void **ret_state)
 {
-    return policy_make(device, options, POOL_BACKING_DRIVER, ret_state);
+    return policy_make(device, options,
+                       options->backing == OPTION_BACKING_DRIVER ? POOL_BACKING_DRIVER
+                                                                 : POOL_BACKING_MAPPED,
+                       ret_state);
 }
 
 static int mapped_create(struct device_model *device, const struct options *options,
@@ -54,6 +58,8 @@ static int pool_make(struct cupool_policy *policy, unsigned context)
     struct pool_backend backend;
 
     policy->context[context] = (struct device_context){policy->device, context};
+    if (context >= policy->contexts)
+        policy->contexts = context + 1;
     backend = device_model_backend(&policy->context[context]);
     return pool_create(&policy->config, &backend, &policy->pool[context]);
 }
@@ -66,15 +72,30 @@ static int cupool_allocate(void *state, const struct policy_request *request, ui
 
     if (r == 0)
         r = pool_allocate(policy->pool[request->context], request->bytes, 0, &block);
-    if (r == 0)
-        *ret_token = block.address;
-    return r;
+    if (r < 0)
+        return r;
+    *ret_token = block.address;
+    policy->allocated[request->context] += block.allocated_bytes;
+    policy->allocated_all += block.allocated_bytes;
+    if (policy->allocated_all > policy->allocated_peak)
+        policy->allocated_peak = policy->allocated_all;
+    return 0;
 }
 
 static void cupool_release(void *state, uint64_t token)
 {
-    (void)state;
-    pool_free(token, 0, NULL);
+    struct cupool_policy *policy = state;
+    struct pool_block block;
+    struct pool *pool;
+    unsigned context = 0;
+
+    if (policy->contexts > 1 && pool_find(token, &block, &pool) == 0)
+        while (context + 1 < REPLAY_CONTEXTS_MAX && policy->pool[context] != pool)
+            context++;
+    if (pool_free(token, 0, &block) < 0)
+        return;
+    policy->allocated[context] -= block.allocated_bytes;
+    policy->allocated_all -= block.allocated_bytes;
 }
 
 static void cupool_sample(void *state)
@@ -96,7 +117,8 @@ static void pool_end(struct cupool_policy *policy, unsigned context)
         return;
     pool_statistics_get(policy->pool[context], &figures);
     policy->ended_calls += figures.driver_calls;
-    policy->ended_allocated += figures.live_allocated_bytes.peak;
+    policy->allocated_all -= policy->allocated[context];
+    policy->allocated[context] = 0;
     device_model_give(policy->device, figures.reserved_bytes.current);
     pool_destroy(policy->pool[context], POOL_END_ABANDON);
     policy->pool[context] = NULL;
@@ -123,16 +145,7 @@ static uint64_t cupool_driver_calls(void *state)
 
 static uint64_t cupool_peak_allocated(void *state)
 {
-    struct cupool_policy *policy = state;
-    struct pool_statistics figures;
-    uint64_t bytes = policy->ended_allocated;
-
-    for (unsigned i = 0; i < REPLAY_CONTEXTS_MAX; i++)
-        if (policy->pool[i]) {
-            pool_statistics_get(policy->pool[i], &figures);
-            bytes += figures.live_allocated_bytes.peak;
-        }
-    return bytes;
+    return ((struct cupool_policy *)state)->allocated_peak;
 }
 
 static void cupool_destroy(void *state)

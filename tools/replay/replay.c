@@ -153,7 +153,8 @@ static void device_prepare(struct run *run, const struct policy *policy,
     if (policy->options.limit.bytes &&
         (!run->device.capacity_bytes || policy->options.limit.bytes < run->device.capacity_bytes))
         run->device.capacity_bytes = policy->options.limit.bytes;
-    if (policy->as_recorded && !settings->fence_delay_given && !settings->capacity_bytes)
+    if (policy->as_recorded && run->trace->script_count && !settings->fence_delay_given &&
+        !settings->capacity_bytes)
         device_model_follow(&run->device, run->trace);
     if (run->device.script && !run->device.capacity_bytes)
         run->device.capacity_bytes = run->trace->device_bytes;

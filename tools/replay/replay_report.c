@@ -155,7 +155,7 @@ static void recorded_print(const struct replay_result *result, FILE *out)
 {
     const struct replay_recorded *recorded = &result->trace->recorded;
 
-    if (!recorded->known)
+    if (!recorded->known || !recorded->driver_calls)
         return;
     fprintf(out, "recorded: %s driver calls, %s reserved at the peak",
             unit_count(recorded->driver_calls).text,
@@ -327,7 +327,7 @@ static void device_json(struct json_stream *stream, const struct replay_result *
 
 static void recorded_json(struct json_stream *stream, const struct replay_recorded *recorded)
 {
-    if (!recorded->known)
+    if (!recorded->known || !recorded->driver_calls)
         return;
     json_stream_open(stream, "recorded", '{');
     count_add(stream, "driver_calls", recorded->driver_calls);

@@ -2,7 +2,7 @@
 /*
  * What a replay found, as a table for people, JSON or Markdown.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_REPLAY_REPLAY_REPORT_H
 #define TOOLS_REPLAY_REPLAY_REPORT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See conf.h. No date and no host: the same traces give the same file.
+ * No date and no host: the same traces give the same file.
  */
 #include "tools/tune/conf.h"
 

@@ -4,7 +4,7 @@
  * evidence: which traces, which device, what was tried, the figures before and after. The lines
  * `# promise` can be read back, so that a run can be held against them.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_TUNE_CONF_H
 #define TOOLS_TUNE_CONF_H

@@ -96,6 +96,11 @@ class Cli(unittest.TestCase):
             with open(self.path(name), "w") as file:
                 file.write(f"[budget]\npeak_live = {limit}\n")
         open(self.path("data"), "w").close()
+        with open(self.path("helped.csv"), "w") as file:  # just above the border of a size class
+            file.write("id,lower,upper,size\n" +
+                       "".join(f"{i},{i},{i + 400},520\n" for i in range(600)))
+        with open(self.path("lone.csv"), "w") as file:
+            file.write("id,lower,upper,size\n1,0,2,1048576\n")
         escaping = self.path("privileged")
         shutil.copy("/bin/true", escaping)
         os.chmod(escaping, 0o4755)
@@ -113,6 +118,11 @@ class Cli(unittest.TestCase):
             "check": {"0": (0, ["check", "--budget", "wide", path]),
                       "1": (1, ["check", "--budget", "narrow", path]),
                       "2": (2, ["check", "--budget", "missing", path])},
+            "replay": {"0": (0, ["replay", "lone.csv"]),
+                       "1": (1, ["replay", "--capacity", "1024", "lone.csv"]),
+                       "2": (2, ["replay", "missing"])},
+            "tune": {"0": (0, ["tune", "--for", "memory", "helped.csv"]),
+                     "1": (1, ["tune", "lone.csv"]), "2": (2, ["tune", "missing"])},
             "pack": {"0": (0, ["pack", "-o", "small.zst", path]),
                      "2": (2, ["pack", "-o", "small.zst", "missing"])},
             "top": {"0": (0, ["top", "--help"]),  # of a program: tests/endtoend/live.py
