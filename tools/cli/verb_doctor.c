@@ -139,7 +139,7 @@ static void places_print(void)
             row(i ? "figures" : "IPC", text);
 }
 
-static int installation_print(bool *ret_fine)
+static int installation_print(bool *ret_fine, bool *ret_has_driver)
 {
     struct probe probe;
     int r;
@@ -147,6 +147,7 @@ static int installation_print(bool *ret_fine)
     row("cupool", CUPOOL_VERSION);
     library_print("preload", ret_fine);
     r = probe_run(&probe);
+    *ret_has_driver = r < 0 || *probe.driver;
     driver_print(&probe);
     if (r < 0)
         row("", "looking at the driver ended abnormally: what follows may be incomplete");
@@ -363,7 +364,13 @@ static int program_run(const struct program *program, char *const *argv)
     return trouble;
 }
 
-static int program_examine(const struct request *request, char *const *argv, bool library_fine)
+static bool uses_cuda(const struct program *program)
+{
+    return program->libraries || program->needs_driver || program->has_static_cudart;
+}
+
+static int program_examine(const struct request *request, char *const *argv, bool library_fine,
+                           bool has_driver)
 {
     struct program program;
     int r = program_inspect(argv[0], &program);
@@ -374,9 +381,17 @@ static int program_examine(const struct request *request, char *const *argv, boo
     program_print(&program);
     if (program_escape(&program))
         return EXIT_FOUND;
+    if (program.has_static_cudart && request->simulated) {
+        row("verdict", "cannot run on the simulated device: relink it with -cudart shared");
+        return EXIT_FOUND;
+    }
     if (request->static_only) {
         row("verdict", "would be caught, as far as its file tells");
         return EXIT_FINE;
+    }
+    if (!has_driver && !request->simulated && uses_cuda(&program)) {
+        row("verdict", "cannot run here: there is no driver; with --sim it can");
+        return EXIT_FOUND;
     }
     if (!library_fine)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: there is no preload library to use");
@@ -387,7 +402,7 @@ int verb_doctor(int argc, char **argv)
 {
     struct request request = {0};
     char directory[PATH_MAX];
-    bool library_fine;
+    bool library_fine, has_driver;
     int trouble = request_read(argc, argv, &request);
 
     if (trouble)
@@ -398,8 +413,8 @@ int verb_doctor(int argc, char **argv)
                               locate_use_simulated_device(directory, request.profile) < 0))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--sim: no simulated device in %s: build or install it", directory);
-    installation_print(&library_fine);
+    installation_print(&library_fine, &has_driver);
     if (optind < argc)
-        return program_examine(&request, argv + optind, library_fine);
+        return program_examine(&request, argv + optind, library_fine, has_driver);
     return library_fine ? EXIT_FINE : EXIT_TROUBLE;
 }

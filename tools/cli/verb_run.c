@@ -24,6 +24,7 @@
 #include "tools/cli/launch.h"
 #include "tools/live/live.h"
 #include "tools/cli/locate.h"
+#include "tools/cli/probe.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_summary.h"
 #include "tools/cli/traces.h"
@@ -346,8 +347,8 @@ static void no_trace_explain(const struct request *request, const char *pattern,
 {
     int r;
     struct program inspected;
-    const char *escape = program_inspect(program, &inspected) == 0 ? program_escape(&inspected)
-                                                                   : NULL;
+    bool found = program_inspect(program, &inspected) == 0;
+    const char *escape = found ? program_escape(&inspected) : NULL;
 
     if (request->quiet)
         return;
@@ -359,10 +360,28 @@ static void no_trace_explain(const struct request *request, const char *pattern,
     }
     if (escape)
         verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
+    else if (found && inspected.has_static_cudart && request->simulated)
+        verb_error(
+            VERB_NAME, 0,
+            "no record: %s has the CUDA runtime linked in, which the simulated device cannot "
+            "replace: relink it with -cudart shared",
+            program);
     else
+        verb_error(
+            VERB_NAME, 0,
+            "no record: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
+            program, request->simulated ? "--sim " : "", program);
+}
+
+/** Where nothing was allocated there may be no driver at all. */
+static void driver_look(const struct request *request)
+{
+    struct probe probe;
+
+    if (!request->simulated && !request->quiet && probe_run(&probe) == 0 && !*probe.driver)
         verb_error(VERB_NAME, 0,
-                   "no record: no CUDA call of %s was seen: find out why with: cupool doctor -- %s",
-                   program, program);
+                   "no CUDA driver here (libcuda.so.1): install the NVIDIA driver, or use the "
+                   "simulated device: cupool run --sim");
 }
 
 /** After the program: completes its record and says what was found. */
@@ -371,6 +390,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
 {
     struct trace_files files;
     const struct trace_file *main_file;
+    bool allocated = false;
 
     if (!pattern || traces_find(pattern, since_ns, &files) < 0)
         return;
@@ -388,7 +408,10 @@ static void run_conclude(const struct request *request, const char *pattern, uin
     if (!files.count)
         no_trace_explain(request, pattern, program);
     else if (!request->quiet)
-        run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1], stderr);
+        allocated = run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1],
+                                      stderr);
+    if (!allocated)
+        driver_look(request);
     traces_done(&files);
 }
 
