@@ -298,7 +298,7 @@ static int trace_print(const struct trace_file *file, struct unseen *unseen)
     return trouble;
 }
 
-static int verdict(const struct program *program, const struct trace_files *files)
+static int verdict(const struct program *program, const struct trace_files *files, bool simulated)
 {
     struct unseen unseen = {.count = program->imports};
     int trouble = EXIT_FINE;
@@ -324,12 +324,17 @@ static int verdict(const struct program *program, const struct trace_files *file
                            : "not caught: it uses dlmopen, and no call was seen");
         return EXIT_FOUND;
     }
+    if (program->has_static_cudart && simulated) {
+        row("verdict", "no call was seen: if the CUDA runtime is linked in, the simulated device "
+                       "cannot serve it: relink it with -cudart shared");
+        return EXIT_FOUND;
+    }
     row("verdict", "nothing to catch: it made no call to allocate device memory");
     return EXIT_FINE;
 }
 
 /** Runs the program in observe mode, its record in a directory that lives as long. */
-static int program_run(const struct program *program, char *const *argv)
+static int program_run(const struct program *program, char *const *argv, bool simulated)
 {
     char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
     struct trace_files files = {0};
@@ -355,7 +360,7 @@ static int program_run(const struct program *program, char *const *argv)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
     } else {
         escape_line(stdout, "%-12s exit status %d", "ran", launch_exit_code(launch.wait_status));
-        trouble = verdict(program, &files);
+        trouble = verdict(program, &files, simulated);
     }
     for (size_t i = 0; i < files.count; i++)
         unlink(files.file[i].path);
@@ -381,10 +386,6 @@ static int program_examine(const struct request *request, char *const *argv, boo
     program_print(&program);
     if (program_escape(&program))
         return EXIT_FOUND;
-    if (program.has_static_cudart && request->simulated) {
-        row("verdict", "cannot run on the simulated device: relink it with -cudart shared");
-        return EXIT_FOUND;
-    }
     if (request->static_only) {
         row("verdict", "would be caught, as far as its file tells");
         return EXIT_FINE;
@@ -395,7 +396,7 @@ static int program_examine(const struct request *request, char *const *argv, boo
     }
     if (!library_fine)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: there is no preload library to use");
-    return program_run(&program, argv);
+    return program_run(&program, argv, request->simulated);
 }
 
 int verb_doctor(int argc, char **argv)

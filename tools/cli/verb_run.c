@@ -373,6 +373,14 @@ static void no_trace_explain(const struct request *request, const char *pattern,
             program, request->simulated ? "--sim " : "", program);
 }
 
+static bool uses_cuda(const char *name)
+{
+    struct program program;
+
+    return program_inspect(name, &program) == 0 &&
+           (program.libraries || program.needs_driver || program.has_static_cudart);
+}
+
 /** Where nothing was allocated there may be no driver at all. */
 static void driver_look(const struct request *request)
 {
@@ -410,7 +418,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
     else if (!request->quiet)
         allocated = run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1],
                                       stderr);
-    if (!allocated)
+    if (!allocated && (files.count || uses_cuda(program)))
         driver_look(request);
     traces_done(&files);
 }
