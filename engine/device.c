@@ -51,6 +51,23 @@ void device_leave(struct cupool_device *device)
         device->driver->context_pop(&context);
 }
 
+int device_enter_relaxed(struct cupool_device *device, CUstreamCaptureMode *ret_mode)
+{
+    int rc = device_enter(device);
+
+    *ret_mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    if (rc == 0 && device->driver != NULL && device->driver->capture_mode != NULL)
+        device->driver->capture_mode(ret_mode);
+    return rc;
+}
+
+void device_leave_relaxed(struct cupool_device *device, CUstreamCaptureMode mode)
+{
+    if (device->driver != NULL && device->driver->capture_mode != NULL)
+        device->driver->capture_mode(&mode);
+    device_leave(device);
+}
+
 static struct cupool_device *device_new(void)
 {
     struct cupool_device *device = calloc(1, sizeof(*device));
@@ -59,6 +76,7 @@ static struct cupool_device *device_new(void)
         return NULL;
     pthread_mutex_init(&device->events_lock, NULL);
     pthread_mutex_init(&device->memory_lock, NULL);
+    pthread_mutex_init(&device->host_lock, NULL);
     device->index = -1;
     /* The preload exports the functions of cupool.h; nothing else does. */
     device->preloaded = dlsym(RTLD_DEFAULT, "cupool_phase_begin") != NULL;
@@ -131,6 +149,7 @@ void cupool_device_close(struct cupool_device *device)
     if (device == NULL)
         return;
     memory_manager_end(device);
+    host_regions_end(device);
     if (device->driver != NULL && device->context != NULL && device_enter(device) == 0) {
         while (device->event_count > 0)
             device->driver->event_destroy(device->events[--device->event_count]);
@@ -142,6 +161,7 @@ void cupool_device_close(struct cupool_device *device)
         device->driver->primary_release(device->device);
     pthread_mutex_destroy(&device->events_lock);
     pthread_mutex_destroy(&device->memory_lock);
+    pthread_mutex_destroy(&device->host_lock);
     free(device);
 }
 
@@ -175,12 +195,13 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
         count_allocation(device, bytes);
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     CUdeviceptr address;
     rc = driver_error(device->driver->memory_allocate(&address, bytes));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     if (rc < 0)
         return device_fail(device, rc, "the driver gave no memory");
     *ret_address = address;
@@ -195,11 +216,12 @@ int device_memory_free(struct cupool_device *device, uint64_t address, size_t by
     if (device->driver == NULL) {
         free((void *)(uintptr_t)address);
     } else {
-        rc = device_enter(device);
+        CUstreamCaptureMode mode;
+        rc = device_enter_relaxed(device, &mode);
         if (rc < 0)
             return rc;
         rc = driver_error(device->driver->memory_free(address));
-        device_leave(device);
+        device_leave_relaxed(device, mode);
         if (rc < 0)
             return device_fail(device, rc, "the driver refused the free");
     }
@@ -376,11 +398,12 @@ int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void
         *ret_memory = memory;
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "the driver gave no page-locked memory") : 0;
 }
 
@@ -392,10 +415,11 @@ int cupool_device_host_free(struct cupool_device *device, void *memory)
         free(memory);
         return 0;
     }
-    rc = device_enter(device);
+    CUstreamCaptureMode mode;
+    rc = device_enter_relaxed(device, &mode);
     if (rc < 0)
         return rc;
     rc = driver_error(device->driver->host_free(memory));
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return rc < 0 ? device_fail(device, rc, "this is no page-locked memory") : 0;
 }

@@ -21,6 +21,7 @@
 #define DEVICE_EVENTS 256
 
 struct memory_manager;
+struct host_region;
 
 struct cupool_device {
     enum cupool_device_kind kind;
@@ -38,6 +39,9 @@ struct cupool_device {
     CUevent events[DEVICE_EVENTS]; /* kept for reuse; guarded by events_lock */
     unsigned event_count;
 
+    pthread_mutex_t host_lock;
+    struct host_region *host_regions; /* host_memory.c; guarded by host_lock */
+
     pthread_mutex_t memory_lock;             /* guards the creation of the manager */
     _Atomic(struct memory_manager *) memory; /* memory.c; NULL until first used */
 };
@@ -47,6 +51,11 @@ int device_fail(struct cupool_device *device, int error, const char *text);
 /** Makes the device's context current. Host memory: 0. */
 int device_enter(struct cupool_device *device);
 void device_leave(struct cupool_device *device);
+
+/** The same for calls that are unsafe while anything captures, such as querying an event: with the
+ * thread's capture mode relaxed, so that no capture of the program is broken by them. */
+int device_enter_relaxed(struct cupool_device *device, CUstreamCaptureMode *ret_mode);
+void device_leave_relaxed(struct cupool_device *device, CUstreamCaptureMode mode);
 
 /** Memory by the driver, or from the system; counted. */
 int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t *ret_address);
@@ -58,6 +67,9 @@ void device_event_give(struct cupool_device *device, CUevent event);
 
 /** The operations of a KV pool on this device. */
 struct kv_backend device_kv_backend(struct cupool_device *device);
+
+/** Unregisters and frees what is left of cupool_host_allocate() and cupool_host_register(). */
+void host_regions_end(struct cupool_device *device);
 
 /** Ends the memory manager, if there is one. */
 void memory_manager_end(struct cupool_device *device);

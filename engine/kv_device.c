@@ -80,11 +80,12 @@ static int kv_fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
 static int kv_fence_query(void *state, uint64_t fence)
 {
     struct cupool_device *device = state;
+    CUstreamCaptureMode mode;
 
-    if (device_enter(device) < 0)
+    if (device_enter_relaxed(device, &mode) < 0)
         return 0;
     CUresult result = device->driver->event_query((CUevent)(uintptr_t)fence);
-    device_leave(device);
+    device_leave_relaxed(device, mode);
     return result == CUDA_SUCCESS;
 }
 

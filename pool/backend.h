@@ -82,6 +82,11 @@ struct pool_backend {
     int (*page_enable)(void *state, uint64_t address, size_t bytes);
     /** Unmaps neighbouring mappings, all or none. May wait for the device. */
     int (*page_unmap)(void *state, uint64_t address, size_t bytes);
+    /**
+     * Copies device memory while nothing else runs: returns when it is done. NULL: no memory is
+     * moved.
+     */
+    int (*memory_copy)(void *state, uint64_t target, uint64_t source, size_t bytes);
 };
 
 #endif

@@ -37,6 +37,13 @@ enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 
 #define POOL_POISON_BYTE   0xA5
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
+#define POOL_CLASSES_MAX   32u
+
+/** Origin of device memory. */
+enum pool_backing {
+    POOL_BACKING_DRIVER, /* the driver's allocations, in multiples of 2 MiB */
+    POOL_BACKING_MAPPED, /* physical memory mapped as needed below one range of addresses */
+};
 
 /** Outcome of an allocation. */
 enum pool_outcome {
@@ -51,8 +58,14 @@ enum pool_event_kind {
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
     POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes */
     POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch waited for */
+    POOL_EVENT_QUERY,            /* bytes: 1 the fence asked about has been passed, 0 it has not */
+    POOL_EVENT_ROOM,             /* bytes: what the driver can still give, by its account */
     POOL_EVENT_TRIM,             /* bytes: returned to the driver */
     POOL_EVENT_FAILURE,          /* bytes: the request that could not be served */
+    POOL_EVENT_MAP,              /* address, bytes: memory, new or from elsewhere, begins there */
+    POOL_EVENT_UNMAP,            /* address, bytes: a hole now */
+    POOL_EVENT_STITCH,           /* address, bytes: free memory of other places mapped there */
+    POOL_EVENT_BREAK,            /* address, bytes: a handle in use replaced by smaller ones */
 };
 
 struct pool_event {
@@ -71,6 +84,21 @@ struct pool_config {
     uint64_t quarantine_max;      /* bytes that one fence covers; 0: the default, adaptive */
     uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
     uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
+    uint32_t ceiling_percent;     /* reserved beyond the peak of live, at least 2 MiB; 0: default */
+    uint32_t growth_percent;      /* growth of what is cut, of what there is; 0: default */
+    /* Sizes of small blocks, ascending multiples of 256 B from 512 B to 32 KiB, with one of 32 KiB
+     * added where it is missing: blocks are aligned to 256 B then. class_count 0: the default. */
+    uint16_t class_bytes[POOL_CLASSES_MAX];
+    uint32_t class_count;
+    enum pool_backing backing;
+    /* The following are for POOL_BACKING_MAPPED. */
+    uint64_t page_bytes;    /* of one piece of physical memory at most, a power of two from 2 MiB
+                             * to 1 GiB; 0: 8 MiB */
+    uint64_t reserve_bytes; /* physical memory created at the start and kept; 0: none */
+    uint64_t range_bytes;   /* addresses to reserve; 0: 8 times the device's memory. Where that is
+                             * refused, less, down to what the device's memory takes */
+    uint64_t idle_trim_ns;  /* pool_idle_trim(), with either backing; 0: off */
+    bool move;              /* a handle in use may be replaced by smaller ones, its bytes copied */
     /** Called for each event, without a class or extents lock held. May be NULL. */
     void (*observe)(void *state, const struct pool_event *event);
     void *observe_state;
@@ -111,7 +139,9 @@ void pool_config_init(struct pool_config *config);
 
 /**
  * Makes a pool on a backend (copied). The backend's state must outlive the pool.
- * Errors: -EINVAL for a configuration out of range, -ENOMEM for host memory.
+ * Errors: -EINVAL for a configuration out of range, -ENOMEM for host memory, -ENOTSUP when memory
+ * cannot be mapped here: the backend does not, or has no addresses to reserve (the caller may fall
+ * back to POOL_BACKING_DRIVER); others of the backend.
  */
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
                 struct pool **ret_pool);
@@ -129,9 +159,9 @@ enum pool_end {
 void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
- * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more.
- * `site`, any number of the caller's, is kept with the block and given back by pool_find and,
- * for a block that was freed before, by pool_free; 0 stands for none.
+ * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more, or with classes of
+ * the configuration's own to 256 B. `site`, any number of the caller's, is kept with the block and
+ * given back by pool_find and, for a block that was freed before, by pool_free; 0 stands for none.
  * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */
@@ -195,6 +225,40 @@ int pool_pin_segment(uint64_t address);
  * Errors: as the backend said, with the bytes returned so far still counted.
  */
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
+
+/**
+ * Gives what is free back if there has been no allocation for as long as the configuration says,
+ * and the device is idle. To be called now and then, where waiting for the device is nothing new:
+ * the pool has no thread of its own; some frees do it, too. Returns the bytes given back.
+ */
+uint64_t pool_idle_trim(struct pool *pool);
+
+/**
+ * Brings free memory together, so that the largest block obtainable without the driver is as large
+ * as can be; *ret_moved_bytes is how much was mapped elsewhere. Waits for what was freed so far.
+ * Nothing can be moved with POOL_BACKING_DRIVER. Errors: the backend's; what was moved so far
+ * counts.
+ */
+int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes);
+
+/** How the memory of a pool is divided; all but the holes sums up to what is reserved. */
+struct pool_memory {
+    enum pool_backing backing;
+    uint64_t reserved_bytes;     /* held from the driver */
+    uint64_t live_bytes;         /* blocks at the size they occupy */
+    uint64_t quarantined_bytes;  /* freed, earlier device work may still use it */
+    uint64_t free_bytes;         /* ready to be handed out */
+    uint64_t waste_bytes;        /* neither: tails of slabs, what is free beside exported blocks */
+    uint64_t largest_free_bytes; /* the largest block obtainable without the driver */
+    uint64_t returnable_bytes;   /* of free_bytes, what could go back to the driver now */
+    uint64_t page_bytes;         /* as in the configuration; 0: POOL_BACKING_DRIVER, as below */
+    uint64_t range_address, range_bytes;
+    uint64_t hole_bytes, holes; /* addresses without memory, and the pieces they come in */
+    uint64_t stitched_bytes;    /* so much free memory has been mapped elsewhere */
+    uint64_t broken_bytes;      /* handles in use that were replaced by smaller ones */
+};
+
+void pool_memory_get(struct pool *pool, struct pool_memory *ret_memory);
 
 /** Bytes the pool could hand out without the driver: cached and quarantined. */
 uint64_t pool_available_bytes(const struct pool *pool);

@@ -19,6 +19,7 @@
 
 #include "pool/pool.h"
 #include "shim/backend/context_pool.h"
+#include "shim/guard/guard.h"
 #include "shim/memory/ledger.h"
 #include "shim/resolve/caller.h"
 #include "shim/context/context.h"
@@ -52,6 +53,8 @@ static void context_ending(struct context *context)
 
 static void context_ended(struct context *context)
 {
+    if (guard_is_on())
+        guard_forget_context(context->number);
     ledger_forget_context(context->number);
     share_forget_context(context->number);
     record_context(context, false);
@@ -69,6 +72,7 @@ static void fork_child(void)
     bool used = context_fork_child();
     pool_fork_child();
     gate_fork_child();
+    guard_fork_child();
     record_fork_child();
     phases_fork_child();
     caller_fork_child();
@@ -105,6 +109,8 @@ enum shim_mode shim_start(void)
         options_load(&mode_options, complain, NULL);
         mode = mode_of(mode_options.mode);
         context_listen(&listener);
+        if (mode == SHIM_POOL)
+            guard_start();
         /* A child that could not be told to keep away from its parent's memory would be unsafe. */
         if (mode != SHIM_OFF &&
             (gate_init() < 0 || pthread_atfork(pool_fork_prepare, pool_fork_parent, fork_child)))

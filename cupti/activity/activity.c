@@ -290,7 +290,10 @@ static void start(activity_look_up *look_up)
 
     library_id = *path ? trace_writer_string(trace, path) : 0;
     if (r < 0 || !version_is_known()) {
-        state_record(r == -ENOENT ? TRACE_CUPTI_NO_LIBRARY : TRACE_CUPTI_VERSION, 0, 0);
+        state_record(r == -ENOENT  ? TRACE_CUPTI_NO_LIBRARY
+                     : r == -EXDEV ? TRACE_CUPTI_FOREIGN
+                                   : TRACE_CUPTI_VERSION,
+                     0, 0);
         return;
     }
     result = subscribe();

@@ -73,12 +73,23 @@ static void *library_find(void)
     return library;
 }
 
+/** Marks that the simulated device leaves in its driver and in its CUPTI. */
+static bool is_foreign(activity_look_up *look_up, void *library)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    bool foreign = driver && look_up(driver, "simgpu_calls") && !look_up(library, "simgpu_cupti");
+
+    if (driver)
+        dlclose(driver);
+    return foreign;
+}
+
 int activity_library_open(activity_look_up *look_up, struct cupti_abi_functions *ret_functions,
                           char *ret_path, size_t path_bytes)
 {
     struct cupti_abi_functions found = {0};
     struct link_map *map = NULL;
-    bool whole = true;
+    bool whole = true, foreign;
     void *library = library_find();
 
     if (!library)
@@ -94,9 +105,11 @@ int activity_library_open(activity_look_up *look_up, struct cupti_abi_functions 
     if (dlinfo(library, RTLD_DI_LINKMAP, &map) < 0)
         map = NULL;
     snprintf(ret_path, path_bytes, "%s", map ? map->l_name : "");
-    if (!whole) {
+    foreign = is_foreign(look_up, library);
+    dlerror();
+    if (!whole || foreign) {
         dlclose(library);
-        return -ENOSYS;
+        return foreign ? -EXDEV : -ENOSYS;
     }
     *ret_functions = found;
     return 0;

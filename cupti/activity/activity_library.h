@@ -16,7 +16,8 @@ typedef void *activity_look_up(void *handle, const char *name);
 
 /**
  * Writes the functions and the library's path (of path_bytes). Errors: -ENOENT no library,
- * -ENOSYS one without a function that is needed.
+ * -ENOSYS one without a function that is needed, -EXDEV one that is not of the driver: NVIDIA's on
+ * a simulated driver calls itself without end, so no function of it is called.
  */
 int activity_library_open(activity_look_up *look_up, struct cupti_abi_functions *ret_functions,
                           char *ret_path, size_t path_bytes);

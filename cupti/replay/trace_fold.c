@@ -228,12 +228,14 @@ static int invalid_free_add(struct trace_fold *fold, const struct trace_record *
 
 static int segment_add(struct trace_fold *fold, const struct trace_record *record)
 {
-    const struct ledger_block segment = {.address = record->address,
-                                         .allocated_bytes = tally_bytes(record->size),
-                                         .order = fold->figures.total.allocations + 1,
-                                         .context = record->context,
-                                         .device = record->device,
-                                         .space = LEDGER_SEGMENT};
+    const struct ledger_block segment = {
+        .address = record->address,
+        .allocated_bytes = tally_bytes(record->size),
+        .order = fold->figures.total.allocations + 1,
+        .context = record->context,
+        .device = record->device,
+        .memory = record->memory == TRACE_MEMORY_MAPPING ? TRACE_MEMORY_MAPPING : TRACE_MEMORY_NONE,
+        .space = LEDGER_SEGMENT};
     const struct change change = {.reserved_bytes = segment.allocated_bytes,
                                   .driver_bytes = segment.allocated_bytes};
 
@@ -360,7 +362,8 @@ static bool kind_is_rare(uint16_t kind)
 {
     return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_RANK || kind == TRACE_EVENT_DEVICE ||
            kind == TRACE_EVENT_CONTEXT || kind == TRACE_EVENT_COUNTER ||
-           kind == TRACE_EVENT_CUPTI_STATE;
+           kind == TRACE_EVENT_OPTIONS || kind == TRACE_EVENT_CUPTI_STATE ||
+           kind == TRACE_EVENT_BACKING;
 }
 
 /** A record that is kept as it is. Of a counter, the last one of its name and context. */
@@ -408,6 +411,12 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
         record_keep(fold, record);
         break;
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
+    case TRACE_EVENT_ROOM:
+    case TRACE_EVENT_FENCE_QUERY:
+    case TRACE_EVENT_MAP: /* how many there were is a figure of the pool */
+    case TRACE_EVENT_UNMAP:
+    case TRACE_EVENT_STITCH:
+    case TRACE_EVENT_BREAK:
     case TRACE_EVENT_DRIVER_ALLOCATE:
     case TRACE_EVENT_DRIVER_FREE:
     case TRACE_EVENT_DRIVER_POOL:

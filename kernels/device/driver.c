@@ -28,6 +28,25 @@ static struct driver_table table;
 static const char *missing;
 static int result;
 
+const char *driver_table_fill(struct driver_table *ret_table,
+                              void *(*find)(void *state, const char *name), void *state)
+{
+    const char *lacking = NULL;
+
+    for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
+        void *function = find(state, rows[at].name);
+        memcpy((char *)ret_table + rows[at].offset, &function, sizeof(function));
+        if (function == NULL && rows[at].needed && lacking == NULL)
+            lacking = rows[at].name;
+    }
+    return lacking;
+}
+
+static void *find_in(void *library, const char *name)
+{
+    return dlsym(library, name);
+}
+
 static void table_fill(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -36,14 +55,9 @@ static void table_fill(void)
         result = -ENOENT;
         return;
     }
-    for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
-        void *function = dlsym(library, rows[at].name);
-        memcpy((char *)&table + rows[at].offset, &function, sizeof(function));
-        if (function == NULL && rows[at].needed && missing == NULL) {
-            missing = rows[at].name;
-            result = -ENOSYS;
-        }
-    }
+    missing = driver_table_fill(&table, find_in, library);
+    if (missing != NULL)
+        result = -ENOSYS;
 }
 
 int driver_open(const struct driver_table **ret_driver, const char **ret_missing)

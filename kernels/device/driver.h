@@ -22,6 +22,10 @@ struct driver_table {
  */
 int driver_open(const struct driver_table **ret_driver, const char **ret_missing);
 
+/** Fills a table through another look-up; the name of a needed function that it lacks, or NULL. */
+const char *driver_table_fill(struct driver_table *ret_table,
+                              void *(*find)(void *state, const char *name), void *state);
+
 /** A driver's answer as a negative errno. */
 int driver_error(CUresult result);
 

@@ -1,36 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A growth has three phases. Under the lock a gap is chosen, the free extents beside it are pledged
- * (nobody else can take them) and the handles to harvest become holes. Then the driver is called,
- * without the lock. Under the lock again the gap becomes free memory and the block is cut from it.
+ * A growth has three phases. Under the lock a gap is chosen and claimed, the free extents beside it
+ * are pledged (nobody else can take them) and the handles to harvest are set apart. Then the driver
+ * is called, without the lock. Under the lock again the gap becomes free memory and the block is
+ * cut from it.
  *
- * What fails half-way is undone: harvested handles that are still mapped go back to where they
+ * What fails half-way is undone: harvested handles that are still mapped are free memory where they
  * were, and those that are not are released.
  */
 #include "pool/backing/mapped.h"
 
 #include <errno.h>
 
+#include "pool/backing/mapped_plan.h"
 #include "pool/base/metadata.h"
 
-struct mapped_handle {
-    uint64_t address, bytes; /* address 0: not mapped */
-    pool_page_handle physical;
-    struct mapped_handle *next; /* in a plan */
-} __attribute__((aligned(16))); /* as metadata wants it */
-
-/* Handles on their way to a gap. */
-struct plan {
-    struct range_gap gap;
-    struct extent *pledged[2];
-    struct mapped_handle *created, *harvested; /* the harvested ones from high to low in runs */
-    struct mapped_handle **created_end, **harvested_end;
-    uint64_t bytes;
-};
-
-static struct mapped_handle **slot_of(const struct mapped *mapped, uint64_t address)
+static uint64_t plan_bytes(const struct plan *plan)
 {
-    return &mapped->handles[(address - mapped->range.address) / RANGE_PAGE_BYTES];
+    return plan->free_bytes + plan->harvested_bytes;
 }
 
 void mapped_config_init(struct mapped_config *config)
@@ -44,20 +31,31 @@ void mapped_config_init(struct mapped_config *config)
 }
 
 int mapped_init(struct mapped *mapped, const struct pool_backend *backend,
-                const struct mapped_config *config, uint64_t bytes)
+                const struct mapped_config *config, const struct mapped_place *place)
 {
-    uint64_t address;
+    uint64_t address, bytes = place->bytes;
     int error = backend->range_reserve(backend->state, bytes, &address);
 
     if (error < 0)
         return error;
-    *mapped = (struct mapped){.backend = backend, .config = *config};
-    pool_lock_init(&mapped->lock, POOL_LOCK_RUNS);
-    mapped->handles = metadata_map(bytes / RANGE_PAGE_BYTES * sizeof(*mapped->handles));
-    error = mapped->handles ? range_init(&mapped->range, address, bytes, &mapped->account)
-                            : -ENOMEM;
-    if (error < 0)
+    *mapped = (struct mapped){
+        .backend = backend,
+        .config = *config,
+        .lock = place->lock,
+        .outer = place->outer,
+        .entry = place->entry,
+        .account = place->account,
+        .reserved_bytes = place->reserved_bytes,
+    };
+    mapped->handles = metadata_map(mapped_handles_bytes(bytes));
+    error = mapped->handles == NULL
+                ? -ENOMEM
+                : range_init(&mapped->range, address, bytes, place->extent_bytes, place->account);
+    if (error < 0) {
+        if (mapped->handles != NULL)
+            metadata_unmap(mapped->handles, mapped_handles_bytes(bytes));
         backend->range_release(backend->state, address, bytes);
+    }
     return error;
 }
 
@@ -67,32 +65,67 @@ static int handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_ha
 {
     const struct pool_backend *backend = mapped->backend;
     struct mapped_handle *handle = metadata_allocate(METADATA_HANDLE, sizeof(*handle),
-                                                     &mapped->account);
+                                                     mapped->account);
     int error = -ENOMEM;
 
-    if (handle) {
-        mapped->statistics.created++;
+    if (handle != NULL) {
         error = backend->page_create(backend->state, bytes, &handle->physical);
     }
     if (error < 0) {
-        metadata_free(METADATA_HANDLE, handle, sizeof(*handle), &mapped->account);
+        metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
         return error;
     }
     handle->address = 0;
     handle->bytes = bytes;
-    mapped->reserved_bytes += bytes;
+    handle->pinned = false;
+    count_add(mapped->reserved_bytes, bytes);
+    count_add_shared(&mapped->pending_bytes, bytes);
     *ret_handle = handle;
     return 0;
 }
 
+/* Gives back a handle that is mapped nowhere; one that the driver refuses to take is kept. */
 static void handle_release(struct mapped *mapped, struct mapped_handle *handle)
 {
     const struct pool_backend *backend = mapped->backend;
 
-    mapped->statistics.released++;
-    backend->page_release(backend->state, handle->physical);
-    mapped->reserved_bytes -= handle->bytes;
-    metadata_free(METADATA_HANDLE, handle, sizeof(*handle), &mapped->account);
+    if (backend->page_release(backend->state, handle->physical) < 0) {
+        handle->next = mapped->loose;
+        mapped->loose = handle;
+        return;
+    }
+    count_subtract(mapped->reserved_bytes, handle->bytes);
+    count_add_shared(&mapped->pending_bytes, -handle->bytes);
+    metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
+}
+
+static void release_all(struct mapped *mapped, struct mapped_handle *handle)
+{
+    for (struct mapped_handle *next; handle != NULL; handle = next) {
+        next = handle->next;
+        handle_release(mapped, handle);
+    }
+}
+
+void mapped_loose_release(struct mapped *mapped)
+{
+    struct mapped_handle *handles = mapped->loose;
+
+    mapped->loose = NULL;
+    release_all(mapped, handles);
+}
+
+/* A loose handle of at most `most` bytes, or NULL. */
+static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
+{
+    for (struct mapped_handle **link = &mapped->loose; *link != NULL; link = &(*link)->next) {
+        struct mapped_handle *handle = *link;
+        if (handle->bytes > most)
+            continue;
+        *link = handle->next;
+        return handle;
+    }
+    return NULL;
 }
 
 /*
@@ -106,90 +139,76 @@ static uint64_t whole_handles(const struct mapped *mapped, const struct extent *
 
     *ret_first = NULL;
     while (at < extent_end(extent)) {
-        struct mapped_handle *handle = *slot_of(mapped, at);
-        if (handle && handle->bytes > extent_end(extent) - at)
+        struct mapped_handle *handle = *mapped_slot(mapped, at);
+        if (handle != NULL && handle->bytes > extent_end(extent) - at)
             break;
-        if (handle && !*ret_first)
+        if (handle != NULL && *ret_first == NULL)
             *ret_first = handle;
-        bytes += handle ? handle->bytes : 0;
-        at += handle ? handle->bytes : RANGE_PAGE_BYTES;
+        bytes += handle != NULL ? handle->bytes : 0;
+        at += handle != NULL ? handle->bytes : RANGE_PAGE_BYTES;
     }
     return bytes;
 }
 
-static uint64_t whole_bytes(const struct mapped *mapped, const struct extent *extent)
+uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent)
 {
     struct mapped_handle *first;
 
-    return extent ? whole_handles(mapped, extent, &first) : 0;
+    return extent != NULL ? whole_handles(mapped, extent, &first) : 0;
 }
 
-/* Free extents from the largest down, as long as they may hold a handle. */
-#define EACH_LARGE_EXTENT(mapped, node)                                                            \
-    for (struct size_node *node = size_tree_largest(&(mapped)->range.free);                        \
-         node && node->bytes >= RANGE_PAGE_BYTES;                                                  \
-         node = size_tree_previous(&(mapped)->range.free, node))
-
-static uint64_t whole_bytes_locked(const struct mapped *mapped)
+uint64_t mapped_whole_bytes_locked(const struct mapped *mapped)
 {
     uint64_t bytes = 0;
 
     EACH_LARGE_EXTENT(mapped, node)
-    bytes += whole_bytes(mapped, extent_of(node));
+    bytes += mapped_extent_whole_bytes(mapped, extent_of(node));
     return bytes;
 }
 
 /* ---- planning, under the lock ---- */
 
-static void plan_init(struct plan *plan)
+void plan_init(struct plan *plan)
 {
     *plan = (struct plan){0};
-    plan->created_end = &plan->created;
-    plan->harvested_end = &plan->harvested;
+    plan->free_end = &plan->free;
 }
 
-static void plan_add(struct plan *plan, struct mapped_handle ***end, struct mapped_handle *handle)
+static void plan_add(struct plan *plan, struct mapped_handle *handle)
 {
     handle->next = NULL;
-    **end = handle;
-    *end = &handle->next;
-    plan->bytes += handle->bytes;
-}
-
-/* Takes [low, high) out of the free memory: no longer handed out, still mapped. */
-static int harvest_run(struct mapped *mapped, uint64_t low, uint64_t high, struct plan *plan)
-{
-    int error = range_empty(&mapped->range, low, high - low);
-
-    for (uint64_t at = high; error == 0 && at > low;) {
-        struct mapped_handle **slot = slot_of(mapped, at -= RANGE_PAGE_BYTES);
-        if (!*slot)
-            continue;
-        plan_add(plan, &plan->harvested_end, *slot);
-        *slot = NULL;
-    }
-    return error;
+    *plan->free_end = handle;
+    plan->free_end = &handle->next;
+    plan->free_bytes += handle->bytes;
 }
 
 /* Harvests whole handles of a free extent, from its high end, until the plan has `wanted` bytes or
- * the gap has no more room. */
+ * the gap has no more room. They are no longer handed out, but still mapped. */
 static int harvest_extent(struct mapped *mapped, const struct extent *extent, uint64_t wanted,
                           struct plan *plan)
 {
     struct mapped_handle *first;
     uint64_t whole = whole_handles(mapped, extent, &first), taken = 0;
-    uint64_t high = first ? first->address + whole : 0, low = high;
+    uint64_t high = first != NULL ? first->address + whole : 0, low = high;
 
-    for (uint64_t at = high; first && at > first->address && plan->bytes + taken < wanted;) {
-        const struct mapped_handle *handle = *slot_of(mapped, at -= RANGE_PAGE_BYTES);
-        if (!handle)
+    for (uint64_t at = high; first && at > first->address && plan_bytes(plan) + taken < wanted;) {
+        const struct mapped_handle *handle = *mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
+        if (handle == NULL)
             continue;
-        if (plan->bytes + taken + handle->bytes > plan->gap.room)
+        if (plan_bytes(plan) + taken + handle->bytes > plan->gap.room)
             break;
         taken += handle->bytes;
         low = at;
     }
-    return low < high ? harvest_run(mapped, low, high, plan) : 0;
+    if (taken == 0)
+        return 0;
+    struct extent *claimed = range_claim(&mapped->range, low, high - low, EXTENT_EMPTYING);
+    if (claimed == NULL)
+        return -ENOMEM;
+    claimed->node.left = plan->harvested != NULL ? &plan->harvested->node : NULL;
+    plan->harvested = claimed;
+    plan->harvested_bytes += taken;
+    return 0;
 }
 
 /* The smallest extent whose whole handles are enough, else the one with most of them. */
@@ -200,7 +219,7 @@ static struct extent *harvest_best(const struct mapped *mapped, uint64_t wanted)
 
     EACH_LARGE_EXTENT(mapped, node)
     {
-        uint64_t whole = whole_bytes(mapped, extent_of(node));
+        uint64_t whole = mapped_extent_whole_bytes(mapped, extent_of(node));
         if (whole >= wanted)
             enough = extent_of(node);
         if (whole > most_bytes) {
@@ -208,387 +227,414 @@ static struct extent *harvest_best(const struct mapped *mapped, uint64_t wanted)
             most = extent_of(node);
         }
     }
-    return enough ? enough : most;
+    return enough != NULL ? enough : most;
 }
 
 /* Plans whole free handles until `wanted` bytes are there or none is left that fits. */
-static int harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
+int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
 {
-    while (plan->bytes < wanted) {
-        uint64_t before = plan->bytes;
-        struct extent *extent = harvest_best(mapped, wanted - plan->bytes);
-        int error = extent ? harvest_extent(mapped, extent, wanted, plan) : 0;
+    while (plan_bytes(plan) < wanted) {
+        uint64_t before = plan_bytes(plan);
+        struct extent *extent = harvest_best(mapped, wanted - before);
+        int error = extent != NULL ? harvest_extent(mapped, extent, wanted, plan) : 0;
         if (error < 0)
             return error;
-        if (plan->bytes == before)
+        if (plan_bytes(plan) == before)
             return 0;
     }
     return 0;
 }
 
-/* Puts harvested handles back to where they are still mapped. */
-static void plan_restore(struct mapped *mapped, struct plan *plan)
+/* Makes what was set apart, and is still mapped, free again, and the gap a hole. */
+static void plan_withdraw(struct mapped *mapped, struct plan *plan)
 {
-    struct mapped_handle *handle = plan->harvested;
+    struct range *range = &mapped->range;
 
-    for (; handle; handle = handle->next) {
-        *slot_of(mapped, handle->address) = handle;
-        /* The extents that the harvest made are there for it, so this does not fail. */
-        range_fill(&mapped->range, handle->address, handle->bytes);
-        plan->bytes -= handle->bytes;
+    for (struct extent *extent = plan->harvested, *next; extent != NULL; extent = next) {
+        next = extent_of(extent->node.left);
+        range_settle(range, extent, EXTENT_FREE);
     }
-    plan->harvested = NULL;
-    plan->harvested_end = &plan->harvested;
-}
-
-static void unpledge(struct mapped *mapped, struct plan *plan)
-{
     for (unsigned side = 0; side < 2; side++)
-        if (plan->pledged[side])
-            range_give(&mapped->range, plan->pledged[side]);
-    plan->pledged[0] = plan->pledged[1] = NULL;
+        if (plan->pledged[side] != NULL)
+            range_settle(range, plan->pledged[side],
+                         plan->pledged[side]->exported ? EXTENT_SPENT : EXTENT_FREE);
+    if (plan->target != NULL)
+        range_settle(range, plan->target, EXTENT_HOLE);
+    plan->harvested = plan->pledged[0] = plan->pledged[1] = plan->target = NULL;
+    plan->harvested_bytes = 0;
 }
 
-static void pledge(struct mapped *mapped, struct plan *plan)
+static int pledge(struct mapped *mapped, struct plan *plan)
 {
     for (unsigned side = 0; side < 2; side++) {
-        struct extent *beside = plan->gap.beside[side];
-        if (beside)
-            plan->pledged[side] = range_take_from(&mapped->range, beside, beside->node.bytes);
+        const struct extent *beside = plan->gap.beside[side];
+        if (beside == NULL)
+            continue;
+        plan->pledged[side] = range_claim(&mapped->range, beside->node.address, beside->node.bytes,
+                                          EXTENT_EMPTYING);
+        if (plan->pledged[side] == NULL)
+            return -ENOMEM;
     }
+    return 0;
+}
+
+static uint64_t gap_begin(const struct plan *plan, uint64_t bytes)
+{
+    const struct range_gap *gap = &plan->gap;
+
+    return gap->from_end ? gap->address + gap->bytes - bytes : gap->address;
+}
+
+/* Claims so much of the hole, the gap included. */
+static int target_claim(struct mapped *mapped, struct plan *plan, uint64_t bytes)
+{
+    plan->target = range_claim(&mapped->range, gap_begin(plan, bytes), bytes, EXTENT_FILLING);
+    return plan->target != NULL ? 0 : -ENOMEM;
+}
+
+/* The gap for a page: at the end of the range, where segments of small blocks lie together and
+ * out of the way of what comes and goes; where that is full, in the largest hole. */
+static int page_gap_find(const struct mapped *mapped, struct range_gap *ret_gap)
+{
+    const struct range *range = &mapped->range;
+    const struct extent *hole = range_at(range, range->address + range->bytes - 1);
+
+    if (hole->use != EXTENT_HOLE)
+        hole = extent_of(size_tree_largest(&range->holes));
+    if (hole == NULL)
+        return -ENOSPC;
+    *ret_gap = (struct range_gap){
+        .address = extent_end(hole) - RANGE_PAGE_BYTES,
+        .bytes = RANGE_PAGE_BYTES,
+        .room = hole->node.bytes,
+        .from_end = true,
+    };
+    return 0;
+}
+
+static int gap_find(const struct mapped *mapped, const struct mapped_wish *wish,
+                    range_gap_test *test, void *state, struct range_gap *ret_gap)
+{
+    int error;
+
+    if (!wish->page)
+        return range_gap_find(&mapped->range, wish->bytes, test, state, ret_gap);
+    error = page_gap_find(mapped, ret_gap);
+    return error == 0 && test != NULL && !test(state, ret_gap) ? -ENOSPC : error;
 }
 
 /* What can be had without a new handle. */
 struct stock {
     const struct mapped *mapped;
-    uint64_t created, whole;
+    uint64_t free, whole;
 };
 
 static bool stock_fills(void *state, const struct range_gap *gap)
 {
     const struct stock *stock = state;
-    uint64_t beside = whole_bytes(stock->mapped, gap->beside[0]) +
-                      whole_bytes(stock->mapped, gap->beside[1]);
+    uint64_t beside = mapped_extent_whole_bytes(stock->mapped, gap->beside[0]) +
+                      mapped_extent_whole_bytes(stock->mapped, gap->beside[1]);
 
-    return stock->created <= gap->room && stock->created + stock->whole - beside >= gap->bytes;
+    return stock->free <= gap->room && stock->free + stock->whole - beside >= gap->bytes;
 }
 
 /* Plans the gap that takes least among those that need nothing new. */
-static bool plan_from_stock(struct mapped *mapped, uint64_t bytes, struct plan *plan)
+static bool plan_from_stock(struct mapped *mapped, const struct mapped_wish *wish,
+                            struct plan *plan)
 {
-    struct stock stock = {mapped, plan->bytes, whole_bytes_locked(mapped)};
+    struct stock stock = {mapped, plan->free_bytes, mapped_whole_bytes_locked(mapped)};
 
-    if (range_gap_find(&mapped->range, bytes, stock_fills, &stock, &plan->gap) < 0)
-        return false;
-    pledge(mapped, plan);
-    return harvest(mapped, plan->gap.bytes, plan) == 0 && plan->bytes >= plan->gap.bytes;
+    if (gap_find(mapped, wish, stock_fills, &stock, &plan->gap) == 0 && pledge(mapped, plan) == 0 &&
+        plan_harvest(mapped, plan->gap.bytes, plan) == 0 && plan_bytes(plan) >= plan->gap.bytes &&
+        target_claim(mapped, plan, plan_bytes(plan)) == 0)
+        return true;
+    plan_withdraw(mapped, plan);
+    return false;
+}
+
+uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak)
+{
+    const struct mapped_config *config = &mapped->config;
+    uint64_t ceiling = peak + pool_max(config->slack_bytes, peak / config->slack_part);
+
+    count_set(&mapped->ceiling_bytes, ceiling);
+    return ceiling;
 }
 
 static uint64_t headroom(const struct mapped *mapped)
 {
-    const struct mapped_config *config = &mapped->config;
-    uint64_t peak = mapped->peak_live_bytes;
-    uint64_t ceiling = peak + pool_max(config->slack_bytes, peak / config->slack_part);
-
-    return pool_minus(ceiling, mapped->reserved_bytes) & ~(RANGE_PAGE_BYTES - 1);
+    return pool_minus(count_get(&mapped->ceiling_bytes), count_get(mapped->reserved_bytes)) &
+           ~(RANGE_PAGE_BYTES - 1);
 }
 
-/* Chooses the gap and what to harvest for it; returns how many bytes the plan is to have, the rest
- * from new handles. */
-static int plan_first(struct mapped *mapped, uint64_t bytes, struct plan *plan,
-                      uint64_t *ret_wanted)
+/* Below the ceiling: a little more than is missing. */
+static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wish *wish,
+                             const struct range_gap *gap, uint64_t room)
 {
-    const struct mapped_config *config = &mapped->config;
-    uint64_t room, share, most;
-    int error;
+    uint64_t part = mapped->config.growth_part;
+    uint64_t share = part > 0 ? count_get(mapped->reserved_bytes) / part & ~(RANGE_PAGE_BYTES - 1)
+                              : 0;
+    uint64_t most = gap->beside[1] != NULL ? gap->bytes : gap->room;
+    if (wish->page)
+        share = wish->more_bytes;
+    return pool_min(pool_max(gap->bytes, pool_min(share, room)), most);
+}
 
-    mapped->peak_live_bytes = pool_max(mapped->peak_live_bytes, mapped->range.live_bytes + bytes);
-    room = headroom(mapped);
-    error = range_gap_find(&mapped->range, bytes, NULL, NULL, &plan->gap);
+/* Chooses the gap and what to harvest for it. The target says how many bytes the plan is to have,
+ * the rest from new handles. */
+static int plan_first(struct mapped *mapped, const struct mapped_wish *wish, struct plan *plan)
+{
+    uint64_t room = headroom(mapped), wanted;
+    int error = gap_find(mapped, wish, NULL, NULL, &plan->gap);
+
     if (error < 0)
         return error;
-    *ret_wanted = plan->gap.bytes;
-    if (plan->gap.bytes > room) {
-        if (plan_from_stock(mapped, bytes, plan))
+    if (!wish->create || (plan->gap.bytes > room && wish->stitch)) {
+        if (plan_from_stock(mapped, wish, plan))
             return 0;
-        plan_restore(mapped, plan);
-        unpledge(mapped, plan);
-        error = range_gap_find(&mapped->range, bytes, NULL, NULL, &plan->gap);
-        if (error < 0)
-            return error;
-        *ret_wanted = plan->gap.bytes;
-        pledge(mapped, plan);
-        return harvest(mapped, plan->gap.bytes, plan);
+        if (!wish->create)
+            return -ENOMEM;
+        error = gap_find(mapped, wish, NULL, NULL, &plan->gap);
     }
-    /* Below the ceiling: a little more than is missing. */
-    share = config->growth_part
-                ? mapped->reserved_bytes / config->growth_part & ~(RANGE_PAGE_BYTES - 1)
-                : 0;
-    most = plan->gap.beside[1] ? plan->gap.bytes : plan->gap.room;
-    *ret_wanted = pool_min(pool_max(plan->gap.bytes, pool_min(share, room)), most);
-    pledge(mapped, plan);
-    return 0;
+    if (error == 0)
+        error = pledge(mapped, plan);
+    if (error == 0 && plan->gap.bytes > room && wish->stitch)
+        error = plan_harvest(mapped, plan->gap.bytes, plan);
+    wanted = pool_max(growth_bytes(mapped, wish, &plan->gap, room), plan_bytes(plan));
+    if (error == 0)
+        error = target_claim(mapped, plan, wanted);
+    return error;
 }
 
 /* ---- driver calls, without the lock ---- */
 
-/* Adds new handles until the plan has `wanted` bytes; smaller ones where the device refuses. */
-static int create(struct mapped *mapped, uint64_t wanted, struct plan *plan)
+/* Adds handles until the plan has what its target wants; smaller ones where the device refuses. */
+static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
 {
-    uint64_t most = mapped->config.page_bytes;
+    uint64_t wanted = plan->target->node.bytes;
 
-    while (plan->bytes < wanted) {
-        uint64_t bytes = pool_min(wanted - plan->bytes, most);
-        struct mapped_handle *handle;
-        int error = handle_create(mapped, bytes, &handle);
+    while (plan_bytes(plan) < wanted) {
+        uint64_t bytes = pool_min(wanted - plan_bytes(plan), most);
+        struct mapped_handle *handle = loose_take(mapped, bytes);
+        int error = handle != NULL ? 0 : handle_create(mapped, bytes, &handle);
         if (error == -ENOMEM && bytes > RANGE_PAGE_BYTES) {
             most = pool_round_up(bytes / 2, RANGE_PAGE_BYTES);
             continue;
         }
         if (error < 0)
             return error;
-        plan_add(plan, &plan->created_end, handle);
+        plan_add(plan, handle);
     }
     return 0;
 }
 
-/* Unmaps the harvested handles, one call for those in a row; they join the created ones. */
-static int unmap_harvested(struct mapped *mapped, struct plan *plan)
+/* An unmapping may wait for work that only ends when other threads go on. */
+static int unmap(struct mapped *mapped, uint64_t address, uint64_t bytes)
 {
     const struct pool_backend *backend = mapped->backend;
+    int error;
 
-    while (plan->harvested) {
-        struct mapped_handle *first = plan->harvested, *last = first;
-        uint64_t low = first->address, high = low + first->bytes;
-        int error;
-        while (last->next && last->next->address + last->next->bytes == low) {
-            last = last->next;
-            low = last->address;
-        }
-        mapped->statistics.unmapped++;
-        error = backend->page_unmap(backend->state, low, high - low);
-        if (error < 0)
-            return error;
-        plan->harvested = last->next;
-        last->next = NULL;
-        *plan->created_end = first;
-        plan->created_end = &last->next;
-        for (struct mapped_handle *handle = first; handle; handle = handle->next)
-            handle->address = 0;
-    }
-    plan->harvested_end = &plan->harvested;
-    return 0;
-}
-
-static uint64_t gap_begin(const struct plan *plan)
-{
-    const struct range_gap *gap = &plan->gap;
-
-    return gap->from_end ? gap->address + gap->bytes - plan->bytes : gap->address;
-}
-
-/* Maps every handle of the plan into the gap. What was mapped before an error is unmapped again. */
-static int map_all(struct mapped *mapped, struct plan *plan)
-{
-    const struct pool_backend *backend = mapped->backend;
-    uint64_t begin = gap_begin(plan), at = begin;
-    int error = 0;
-
-    for (struct mapped_handle *handle = plan->created; handle && error == 0;
-         handle = handle->next) {
-        mapped->statistics.mapped++;
-        error = backend->page_map(backend->state, at, handle->bytes, handle->physical);
-        at += error == 0 ? handle->bytes : 0;
-    }
-    if (error == 0) {
-        mapped->statistics.enabled++;
-        error = backend->page_enable(backend->state, begin, at - begin);
-    }
-    if (error < 0 && at > begin) {
-        mapped->statistics.unmapped++;
-        backend->page_unmap(backend->state, begin, at - begin);
-    }
+    pool_lock_release(mapped->outer);
+    error = backend->page_unmap(backend->state, address, bytes);
+    pool_lock_acquire(mapped->outer);
     return error;
 }
 
-static void release_all(struct mapped *mapped, struct mapped_handle *handle)
+static int enable(struct mapped *mapped, uint64_t address, uint64_t bytes)
 {
-    for (struct mapped_handle *next; handle; handle = next) {
-        next = handle->next;
-        handle_release(mapped, handle);
+    const struct pool_backend *backend = mapped->backend;
+    int error;
+
+    pool_lock_release(mapped->outer);
+    error = backend->page_enable(backend->state, address, bytes);
+    pool_lock_acquire(mapped->outer);
+    return error;
+}
+
+/* An extent has been unmapped: its handles are the plan's, from the highest down. */
+static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct plan *plan)
+{
+    pool_lock_acquire(mapped->lock);
+    for (uint64_t at = extent_end(extent); at > extent->node.address;) {
+        struct mapped_handle **slot = mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
+        if (*slot == NULL)
+            continue;
+        (*slot)->address = 0;
+        plan_add(plan, *slot);
+        *slot = NULL;
     }
+    if (mapped->entry != 0)
+        page_map_replace(extent->node.address, extent->node.bytes, 0);
+    count_add_shared(&mapped->pending_bytes, extent->node.bytes);
+    range_settle(&mapped->range, extent, EXTENT_HOLE);
+    pool_lock_release(mapped->lock);
+}
+
+/* Unmaps the harvested extents, one call for each. */
+int plan_unmap(struct mapped *mapped, struct plan *plan)
+{
+    while (plan->harvested != NULL) {
+        struct extent *extent = plan->harvested;
+        uint64_t bytes = extent->node.bytes;
+        int error = unmap(mapped, extent->node.address, bytes);
+        if (error < 0)
+            return error;
+        plan->harvested = extent_of(extent->node.left);
+        plan->harvested_bytes -= bytes;
+        extent_unmapped(mapped, extent, plan);
+    }
+    return 0;
+}
+
+/* Maps every handle of the plan into the target. What was mapped before an error is unmapped again,
+ * or where the driver refuses that, left as it is: the place is not used again. */
+static int map_all(struct mapped *mapped, struct plan *plan)
+{
+    const struct pool_backend *backend = mapped->backend;
+    uint64_t begin = plan->target->node.address, at = begin;
+    int error = 0;
+
+    for (const struct mapped_handle *handle = plan->free; handle != NULL && error == 0;
+         handle = handle->next) {
+        error = backend->page_map(backend->state, at, handle->bytes, handle->physical);
+        at += error == 0 ? handle->bytes : 0;
+    }
+    if (error == 0)
+        error = enable(mapped, begin, at - begin);
+    if (error < 0 && at > begin && unmap(mapped, begin, at - begin) < 0) {
+        plan->target = NULL;
+        plan->free = NULL;
+    }
+    return error;
 }
 
 /* ---- growing ---- */
 
 /* Cuts the block from what the gap has become. */
-static struct extent *settle(struct mapped *mapped, uint64_t bytes, struct plan *plan)
+static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wish,
+                             struct plan *plan)
 {
-    uint64_t begin = gap_begin(plan), at = begin;
+    struct range *range = &mapped->range;
+    uint64_t begin = plan->target->node.address, at = begin;
     struct extent *joined;
 
-    for (struct mapped_handle *handle = plan->created; handle; handle = handle->next) {
+    for (struct mapped_handle *handle = plan->free; handle != NULL; handle = handle->next) {
         handle->address = at;
-        *slot_of(mapped, at) = handle;
+        *mapped_slot(mapped, at) = handle;
         at += handle->bytes;
     }
-    if (range_fill(&mapped->range, begin, at - begin) < 0)
-        return NULL;
-    unpledge(mapped, plan);
-    joined = range_free_at(&mapped->range, begin);
-    return plan->gap.from_end ? range_take_end(&mapped->range, joined, bytes)
-                              : range_take_from(&mapped->range, joined, bytes);
+    count_add_shared(&mapped->pending_bytes, -(at - begin));
+    range_settle(range, plan->target, EXTENT_FREE);
+    plan->target = NULL;
+    plan_withdraw(mapped, plan);
+    if (wish->page)
+        return range_claim(range, at - RANGE_PAGE_BYTES, RANGE_PAGE_BYTES, EXTENT_LIVE);
+    joined = range_free_at(range, begin);
+    if (joined == NULL || joined->node.bytes < wish->bytes)
+        return NULL; /* what is beside it has been exported meanwhile */
+    return plan->gap.from_end ? range_take_end(range, joined, wish->bytes)
+                              : range_take_from(range, joined, wish->bytes);
 }
 
-/* Collects the memory: harvested under the lock, the rest created without it. */
-static int collect(struct mapped *mapped, uint64_t bytes, struct plan *plan)
+/* The plan has as much as the gap needs, if less than was aimed at: the target becomes as large. */
+static int target_fit(struct mapped *mapped, struct plan *plan)
 {
-    uint64_t wanted = 0;
-    int error;
+    int error = 0;
 
-    pool_lock_acquire(&mapped->lock);
-    error = plan_first(mapped, bytes, plan, &wanted);
-    pool_lock_release(&mapped->lock);
-    if (error == 0)
-        error = create(mapped, wanted, plan);
-    if (plan->gap.bytes && plan->bytes >= plan->gap.bytes)
-        return 0;
-    if (error == -ENOMEM && plan->gap.bytes) {
-        /* The device is full: what is free in the range, wherever that leads. */
-        pool_lock_acquire(&mapped->lock);
-        plan_restore(mapped, plan);
-        unpledge(mapped, plan);
-        error = plan_from_stock(mapped, bytes, plan) ? 0 : -ENOMEM;
-        pool_lock_release(&mapped->lock);
+    if (plan->target->node.bytes != plan_bytes(plan)) {
+        pool_lock_acquire(mapped->lock);
+        range_settle(&mapped->range, plan->target, EXTENT_HOLE);
+        plan->target = NULL;
+        error = target_claim(mapped, plan, plan_bytes(plan));
+        pool_lock_release(mapped->lock);
     }
     return error;
 }
 
-static void plan_undo(struct mapped *mapped, struct plan *plan)
+/* Collects the memory: harvested under the lock, the rest created without it. */
+static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct plan *plan)
 {
-    pool_lock_acquire(&mapped->lock);
-    plan_restore(mapped, plan);
-    unpledge(mapped, plan);
-    pool_lock_release(&mapped->lock);
-    release_all(mapped, plan->created);
+    int error;
+
+    pool_lock_acquire(mapped->lock);
+    error = plan_first(mapped, wish, plan);
+    pool_lock_release(mapped->lock);
+    if (error < 0)
+        return error;
+    error = create(mapped, wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes,
+                   plan);
+    if (plan_bytes(plan) >= plan->gap.bytes)
+        return target_fit(mapped, plan);
+    if (error == -ENOMEM && wish->stitch) {
+        /* The device is full: what is free in the range, wherever that leads. */
+        pool_lock_acquire(mapped->lock);
+        plan_withdraw(mapped, plan);
+        error = plan_from_stock(mapped, wish, plan) ? 0 : -ENOMEM;
+        pool_lock_release(mapped->lock);
+    }
+    return error;
 }
 
-int mapped_grow(struct mapped *mapped, uint64_t bytes, struct extent **ret_extent)
+static int target_enter(struct mapped *mapped, struct plan *plan)
 {
-    uint64_t rounded = pool_round_up(bytes, RANGE_GRAIN_BYTES), harvested = 0;
+    const struct size_node *node = &plan->target->node;
+    int error = mapped->entry != 0 ? page_map_insert(node->address, node->bytes, mapped->entry) : 0;
+
+    plan->entered = error == 0 && mapped->entry != 0;
+    return error == -EEXIST || error == -ERANGE ? -ENOTSUP : error;
+}
+
+void plan_undo(struct mapped *mapped, struct plan *plan)
+{
+    pool_lock_acquire(mapped->lock);
+    if (plan->entered && plan->target != NULL)
+        page_map_replace(plan->target->node.address, plan->target->node.bytes, 0);
+    plan_withdraw(mapped, plan);
+    pool_lock_release(mapped->lock);
+    release_all(mapped, plan->free);
+}
+
+/* What came free while the caller took `outer`. */
+static struct extent *free_take(struct mapped *mapped, const struct mapped_wish *wish)
+{
     struct extent *extent;
+
+    pool_lock_acquire(mapped->lock);
+    extent = wish->page ? range_take_page(&mapped->range) : range_take(&mapped->range, wish->bytes);
+    pool_lock_release(mapped->lock);
+    return extent;
+}
+
+int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
+                struct mapped_grown *ret_grown)
+{
+    struct mapped_grown grown = {.extent = free_take(mapped, wish)};
     struct plan plan;
     int error;
 
+    if (grown.extent != NULL) {
+        *ret_grown = grown;
+        return 0;
+    }
     plan_init(&plan);
-    error = collect(mapped, rounded, &plan);
-    for (struct mapped_handle *handle = plan.harvested; handle; handle = handle->next)
-        harvested += handle->bytes;
+    error = collect(mapped, wish, &plan);
+    grown.stitched_bytes = plan.harvested_bytes;
     if (error == 0)
-        error = unmap_harvested(mapped, &plan);
+        error = target_enter(mapped, &plan);
+    if (error == 0)
+        error = plan_unmap(mapped, &plan);
     if (error == 0)
         error = map_all(mapped, &plan);
     if (error < 0) {
         plan_undo(mapped, &plan);
         return error;
     }
-    mapped->statistics.stitches += harvested != 0;
-    mapped->statistics.stitched_bytes += harvested;
-    pool_lock_acquire(&mapped->lock);
-    extent = settle(mapped, rounded, &plan);
-    pool_lock_release(&mapped->lock);
-    if (!extent)
-        return -ENOMEM;
-    *ret_extent = extent;
+    grown.address = plan.target->node.address;
+    pool_lock_acquire(mapped->lock);
+    grown.extent = settle(mapped, wish, &plan);
+    pool_lock_release(mapped->lock);
+    if (grown.extent == NULL)
+        return -EAGAIN;
+    *ret_grown = grown;
     return 0;
-}
-
-struct extent *mapped_take(struct mapped *mapped, uint64_t bytes)
-{
-    struct extent *extent;
-
-    pool_lock_acquire(&mapped->lock);
-    extent = range_take(&mapped->range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
-    mapped->peak_live_bytes = pool_max(mapped->peak_live_bytes, mapped->range.live_bytes);
-    pool_lock_release(&mapped->lock);
-    return extent;
-}
-
-void mapped_give(struct mapped *mapped, struct extent *extent)
-{
-    pool_lock_acquire(&mapped->lock);
-    range_give(&mapped->range, extent);
-    pool_lock_release(&mapped->lock);
-}
-
-/* ---- giving back ---- */
-
-uint64_t mapped_whole_bytes(struct mapped *mapped)
-{
-    uint64_t bytes;
-
-    pool_lock_acquire(&mapped->lock);
-    bytes = whole_bytes_locked(mapped);
-    pool_lock_release(&mapped->lock);
-    return bytes;
-}
-
-uint64_t mapped_trim(struct mapped *mapped, uint64_t keep)
-{
-    uint64_t before = mapped->reserved_bytes;
-    struct plan plan;
-    int error;
-
-    if (before <= keep)
-        return 0;
-    plan_init(&plan);
-    plan.gap.room = UINT64_MAX;
-    pool_lock_acquire(&mapped->lock);
-    error = harvest(mapped, before - keep, &plan);
-    pool_lock_release(&mapped->lock);
-    if (error == 0)
-        (void)unmap_harvested(mapped, &plan); /* what is still mapped goes back */
-    plan_undo(mapped, &plan);
-    return before - mapped->reserved_bytes;
-}
-
-void mapped_done(struct mapped *mapped)
-{
-    const struct pool_backend *backend = mapped->backend;
-
-    for (uint64_t at = 0; at < mapped->range.bytes; at += RANGE_PAGE_BYTES) {
-        struct mapped_handle *handle = mapped->handles[at / RANGE_PAGE_BYTES];
-        if (!handle)
-            continue;
-        backend->page_unmap(backend->state, handle->address, handle->bytes);
-        handle_release(mapped, handle);
-    }
-    backend->range_release(backend->state, mapped->range.address, mapped->range.bytes);
-}
-
-const char *mapped_check_locked(const struct mapped *mapped)
-{
-    const char *why = range_check(&mapped->range);
-    uint64_t bytes = 0, covered = mapped->range.address;
-
-    for (const struct extent *extent = mapped->range.first; extent && !why;
-         extent = extent->after) {
-        uint64_t at = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
-        for (; at < extent_end(extent) && !why; at += RANGE_PAGE_BYTES) {
-            const struct mapped_handle *handle = *slot_of(mapped, at);
-            if (handle && handle->address != at)
-                why = "mapped: a handle is not where it says";
-            else if (handle && at < covered)
-                why = "mapped: two handles overlap";
-            else if ((extent->use == EXTENT_HOLE) == (handle || at < covered))
-                why = "mapped: a hole has memory, or an extent has none";
-            if (handle && !why) {
-                bytes += handle->bytes;
-                covered = at + handle->bytes;
-            }
-        }
-    }
-    if (!why && bytes != mapped->reserved_bytes)
-        why = "mapped: the handles are not what is reserved";
-    return why;
 }

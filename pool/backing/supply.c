@@ -9,6 +9,9 @@
 
 #include <errno.h>
 
+#include "pool/backing/mapped.h"
+#include "pool/backing/supply_inner.h"
+#include "pool/backing/supply_mapped.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
 #include "pool/heap/extents.h"
@@ -31,29 +34,17 @@
  * lines, and again when it is freed; a fence costs less. */
 #define EPOCH_SHARE_APART 16u
 
-static uint64_t ceiling_bytes(struct pool *pool, uint64_t live)
+uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 {
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
+    if (pool->config.ceiling_percent != 0)
+        return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
+    if (pool->mapped != NULL)
+        return mapped_ceiling(pool->mapped, peak);
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
 }
 
 /* ---- giving back ---- */
-
-static void run_unlink(struct runs *runs, struct run *run)
-{
-    *(run->prev != NULL ? &run->prev->next : &runs->all) = run->next;
-    if (run->next != NULL)
-        run->next->prev = run->prev;
-}
-
-static void run_link(struct runs *runs, struct run *run)
-{
-    run->prev = NULL;
-    run->next = runs->all;
-    if (run->next != NULL)
-        run->next->prev = run;
-    runs->all = run;
-}
 
 /* Gives a RUN_DOOMED that is in no list to the driver, who may wait for the device: without a lock.
  * On error it still exists. */
@@ -71,7 +62,7 @@ static int run_return(struct pool *pool, struct run *run)
     count_subtract(&pool->reserved, run->bytes);
     count_add(&pool->room, run->bytes);
     pool_lock_acquire(&runs->blocks.lock);
-    run_unlink(runs, run);
+    run_unlink_locked(runs, run);
     count_subtract(&runs->wasted_bytes, run->bytes);
     pool_lock_release(&runs->blocks.lock);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
@@ -101,11 +92,14 @@ static void doomed_cache(struct runs *runs, struct run *run)
 
 /* Gives cached runs back, oldest first, until `bytes` are back, or as many as are cached now;
  * *ret_returned says how many are. */
-static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
+int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
 {
     struct runs *runs = &pool->runs;
     uint64_t returned = 0;
     int rc = 0;
+    bytes = pool_min(bytes, runs_free_bytes(runs));
+    if (pool->mapped != NULL && bytes > 0)
+        returned = supply_mapped_return(pool, bytes);
     bytes = pool_min(bytes, count_get(&runs->cached_bytes));
     while (rc == 0 && returned < bytes) {
         struct run *run = oldest_cached_take(runs);
@@ -127,7 +121,7 @@ static int cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
 }
 
 /* Empty slabs to the buddy, wholly free runs of the buddy to the cache. */
-static void empties_release(struct pool *pool)
+void supply_empties_release(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
@@ -163,10 +157,12 @@ static void doomed_put(struct runs *runs, struct run *run)
 }
 
 /* Gives runs that may not be handed out again to the driver; what it refuses now stays doomed. */
-static void doomed_return(struct pool *pool)
+void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
     int rc = 0;
+    if (pool->mapped != NULL && supply_mapped_may_unmap(pool))
+        mapped_spent_release(pool->mapped);
     for (struct run *run = doomed_take_all(runs), *next; run != NULL; run = next) {
         next = run->newer;
         rc = rc == 0 ? run_return(pool, run) : rc;
@@ -200,7 +196,7 @@ static void stale_return(struct supply_request *request)
     bool stale = oldest != NULL && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
     pool_lock_release(&runs->blocks.lock);
     if (stale && device_idle(request) == 1)
-        cached_return(pool, 1, &returned);
+        supply_cached_return(pool, 1, &returned);
 }
 
 /* ---- growing ---- */
@@ -232,7 +228,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     run->cached_since = count_get(&pool->fence_serves);
     bool cut = !request->whole_run && run_cut(run, shard_here(pool));
     pool_lock_acquire(&runs->blocks.lock);
-    run_link(runs, run);
+    run_link_locked(runs, run);
     if (!cut)
         run_cache_insert_locked(runs, run);
     pool_lock_release(&runs->blocks.lock);
@@ -298,12 +294,28 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
 {
     if (request->whole_run)
         return request->wanted_bytes;
-    uint64_t share = count_get(&shard_here(request->pool)->extents.buddy_bytes) /
-                     BUDDY_GROWTH_SHARE;
+    uint64_t buddy = count_get(&shard_here(request->pool)->extents.buddy_bytes);
+    uint32_t percent = request->pool->config.growth_percent;
+    uint64_t share = percent != 0 ? buddy / 100 * percent : buddy / BUDDY_GROWTH_SHARE;
     uint64_t bytes = pool_max(share & ~(POOL_SEGMENT_BYTES - 1), POOL_SEGMENT_BYTES);
     uint64_t room = pool_minus(ceiling, count_get(&request->pool->reserved));
     bytes = pool_min(bytes, SEGMENT_CUT_MAX);
     return bytes <= room ? bytes : POOL_SEGMENT_BYTES;
+}
+
+/* Gets `bytes`, a run or what is mapped for it, from the driver. */
+static int memory_grow(struct supply_request *request, size_t bytes, bool stitch)
+{
+    struct pool *pool = request->pool;
+    if (pool->mapped == NULL)
+        return driver_grow(request, bytes);
+    uint64_t before = count_get(&pool->reserved);
+    int rc = supply_mapped_grow(request, bytes, stitch);
+    if (rc == -ENOMEM)
+        count_set(&pool->room, 0);
+    else if (rc == 0)
+        room_take(pool, pool_minus(count_get(&pool->reserved), before));
+    return rc;
 }
 
 static int grow(struct supply_request *request, uint64_t ceiling)
@@ -311,15 +323,16 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     struct pool *pool = request->pool;
     size_t bytes = growth_bytes(request, ceiling);
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
-    if (after > ceiling && count_get(&pool->runs.cached_bytes) > 0) {
+    bool idle = false;
+    if (after > ceiling && runs_free_bytes(&pool->runs) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-        if (device_idle(request) == 1)
-            cached_return(pool, after - ceiling, &returned);
-        else
-            pool->overgrown = true;
+        idle = device_idle(request) == 1;
+        pool->overgrown = pool->overgrown || !idle;
+        if (idle && pool->mapped == NULL)
+            supply_cached_return(pool, after - ceiling, &returned);
     }
-    int rc = driver_grow(request, bytes);
-    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES)
+    int rc = memory_grow(request, bytes, idle);
+    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES && pool->mapped == NULL)
         rc = driver_grow(request, POOL_SEGMENT_BYTES);
     return rc;
 }
@@ -329,13 +342,14 @@ static int grow(struct supply_request *request, uint64_t ceiling)
 static bool apart_may_grow(struct pool *pool)
 {
     return !atomic_load_explicit(&pool->refused, memory_order_relaxed) &&
-           count_get(&pool->reserved) + POOL_SEGMENT_BYTES <= ceiling_bytes(pool, 0);
+           count_get(&pool->reserved) + POOL_SEGMENT_BYTES <= supply_ceiling(pool, 0);
 }
 
 static bool apart_grow(struct supply_request *request)
 {
     return apart_may_grow(request->pool) &&
-           driver_grow(request, growth_bytes(request, ceiling_bytes(request->pool, 0))) == 0;
+           memory_grow(request, growth_bytes(request, supply_ceiling(request->pool, 0)), false) ==
+               0;
 }
 
 /* ---- the quarantine as a source ---- */
@@ -454,7 +468,7 @@ static uint64_t quarantined_surrender(struct pool *pool)
 }
 
 /* All that is quarantined now. */
-static uint64_t quarantined_surrender_all(struct pool *pool)
+uint64_t supply_surrender_all(struct pool *pool)
 {
     uint64_t most = count_get(&pool->runs.blocks.quarantined_bytes), all = 0, bytes = 1;
     while (all < most && bytes > 0)
@@ -474,11 +488,13 @@ static int pressure_return(struct supply_request *request)
     size_t bytes = least_growth(request);
     int rc = -ENOMEM;
     figures_count(pool, COUNTER_pressure_return, 1);
-    empties_release(pool);
-    doomed_return(pool);
+    supply_empties_release(pool);
+    supply_doomed_try(pool);
+    if (pool->mapped != NULL)
+        return memory_grow(request, bytes, true);
     uint64_t returned;
     for (int round = 0; rc == -ENOMEM && round < 2; round++) {
-        cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);
+        supply_cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);
         if (returned > 0)
             rc = driver_grow(request, bytes);
     }
@@ -506,11 +522,8 @@ static void whole_cut(struct supply_request *request)
         run->block.state = BLOCK_UNUSED;
     }
     pool_lock_release(&runs->blocks.lock);
-    if (run == NULL || run_cut(run, shard_here(request->pool)))
-        return;
-    pool_lock_acquire(&runs->blocks.lock);
-    run_cache_insert_locked(runs, run);
-    pool_lock_release(&runs->blocks.lock);
+    if (run != NULL && !run_cut(run, shard_here(request->pool)))
+        segment_run_uncut(request->pool, run);
 }
 
 static int pressure_whole(struct supply_request *request)
@@ -520,7 +533,7 @@ static int pressure_whole(struct supply_request *request)
     request->fit = EXTENTS_FIT_WHOLE;
     if (quarantine_idle_locked(request->pool) < 0)
         rc = pressure_surrender(request);
-    else if (!request->whole_run)
+    else if (!request->whole_run && request->pool->mapped == NULL)
         whole_cut(request);
     return rc == -ENOMEM ? 0 : rc; /* one more attempt */
 }
@@ -546,7 +559,7 @@ static int pressure_climb(struct supply_request *request)
     case SUPPLY_RETURN:
         request->rung = SUPPLY_LOOSE;
         request->fit = (enum extents_fit)pool_max(request->fit, EXTENTS_FIT_ANY);
-        empties_release(pool);
+        supply_empties_release(pool);
         return 0; /* what was empty, or is larger, may serve */
     case SUPPLY_LOOSE:
         if (pressure_wait(request))
@@ -574,11 +587,11 @@ static int supply_step(struct supply_request *request)
 
     uint64_t gauges[GAUGE_COUNT];
     figures_gauges_get(pool, gauges);
-    uint64_t ceiling = ceiling_bytes(pool,
-                                     gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
+    uint64_t ceiling = supply_ceiling(pool,
+                                      gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
-    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run &&
+    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run && pool->mapped == NULL &&
         count_get(&pool->reserved) + request->wanted_bytes > ceiling) {
         request->fit = EXTENTS_FIT_BUDGET;
         return 0;
@@ -636,106 +649,5 @@ int supply_more(struct supply_request *request)
                                                   .error = rc,
                                                   .bytes = request->wanted_bytes});
     }
-    return rc;
-}
-
-/* ---- trimming ---- */
-
-/* Waits for what frees up to now have owed; the caller is one, or asks on behalf of some. */
-static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
-{
-    uint64_t all, open;
-    uint32_t last = quarantine_label(pool);
-    quarantine_bytes_get(pool, &all, &open);
-    if (open > 0)
-        quarantine_close_locked(pool, closer);
-    quarantine_poll_locked(pool);
-    while (quarantine_wait_owed_locked(pool, last) > 0)
-        ;
-    quarantine_flush_locked(pool);
-}
-
-/* Whether the device is idle, after some patience, or cannot be asked. */
-static bool device_idle_await(struct pool *pool)
-{
-    int idle = quarantine_idle_locked(pool);
-    if (idle == 0)
-        idle = quarantine_wait_patiently_locked(pool, QUARANTINE_SECONDS);
-    quarantine_flush_locked(pool);
-    return idle != 0;
-}
-
-/* What should go back while the device is idle: what allocations had to leave above the ceiling,
- * and, where most of the pool is free and the driver has less, as much as makes the two equal.
- * Later the device may be busy, and what is wanted of another size. */
-static uint64_t excess_bytes(struct pool *pool)
-{
-    uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
-    figures_gauges_get(pool, gauges);
-    uint64_t reserved = gauges[GAUGE_reserved_bytes];
-    uint64_t free_bytes = gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
-    uint64_t ceiling = ceiling_bytes(pool, gauges[GAUGE_live_allocated_bytes]);
-    uint64_t above = pool->overgrown ? pool_minus(reserved, ceiling) : 0;
-    uint64_t unequal = free_bytes > reserved / 2 ? pool_minus(free_bytes, room) / 2 : 0;
-    return pool_max(above, unequal);
-}
-
-void supply_freed(struct shard *shard)
-{
-    struct pool *pool = shard->pool;
-    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))
-        return;
-    pool_lock_acquire(&pool->backend_lock);
-    uint64_t excess = 0, returned;
-    if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
-        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
-        excess = excess_bytes(pool);
-    if (excess > 0 && quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
-        pool->overgrown = false;
-        quarantine_flush_locked(pool);
-        cached_return(pool, excess, &returned);
-    }
-    pool_lock_release(&pool->backend_lock);
-}
-
-void supply_doomed_return(struct pool *pool)
-{
-    pool_lock_acquire(&pool->backend_lock);
-    quarantine_drain(pool, QUARANTINE_BY_FREE);
-    doomed_return(pool);
-    pool_lock_release(&pool->backend_lock);
-}
-
-void supply_cache_bound(struct pool *pool)
-{
-    uint64_t cached = count_get(&pool->runs.cached_bytes), returned;
-    if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
-        return;
-    pool_lock_acquire(&pool->backend_lock);
-    cached = count_get(&pool->runs.cached_bytes);
-    cached_return(pool, pool_minus(cached, pool->config.cache_max), &returned);
-    pool_lock_release(&pool->backend_lock);
-}
-
-int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
-{
-    uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
-    int rc = 0;
-    pool_lock_acquire(&pool->backend_lock);
-    figures_gauges_get(pool, gauges);
-    if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
-        quarantine_drain(pool, QUARANTINE_BY_OTHERS);
-    bool may_return = count_get(&pool->reserved) > keep_bytes && device_idle_await(pool);
-    empties_release(pool);
-    if (may_return) {
-        doomed_return(pool);
-        uint64_t cached = count_get(&pool->runs.cached_bytes);
-        rc = cached_return(pool, pool_minus(cached, keep_bytes), &returned);
-    }
-    if (may_return && keep_bytes == 0)
-        surrendered = quarantined_surrender_all(pool);
-    pool_lock_release(&pool->backend_lock);
-    figures_sample(pool);
-    *ret_returned_bytes = returned + surrendered;
     return rc;
 }

@@ -41,9 +41,10 @@ enum supply_rung {
 /** A request that the pool could not serve from what it has. */
 struct supply_request {
     struct pool *pool;
-    size_t wanted_bytes; /* of the slab, middle block or run */
-    bool whole_run;
-    enum extents_fit fit; /* what it would accept by now */
+    size_t wanted_bytes;   /* of the slab, middle block or run */
+    bool whole_run;        /* or an extent of the mapped range */
+    struct extent *extent; /* such a one, taken for it; the request's */
+    enum extents_fit fit;  /* what it would accept by now */
     enum supply_rung rung;
     enum pool_outcome outcome; /* what it has cost so far */
     uint64_t generation;       /* of the pool when the last attempt began */

@@ -51,6 +51,13 @@ void *metadata_map(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+void metadata_unmap(void *memory, size_t bytes)
+{
+    int saved_errno = errno;
+    munmap(memory, bytes);
+    errno = saved_errno;
+}
+
 /* A chunk on one huge page, where the kernel has one to give. */
 static char *huge_chunk_map(void)
 {

@@ -15,7 +15,7 @@
 #include "pool/base/base.h"
 #include "pool/base/size_class.h"
 
-/** Kinds of object; the slabs of each size class are a kind of their own. */
+/** Kinds of object; the slabs of each size of object are a kind of their own. */
 enum metadata_kind {
     METADATA_POOL,
     METADATA_SHARD,
@@ -27,7 +27,7 @@ enum metadata_kind {
     METADATA_EXTENT,
     METADATA_HANDLE,
     METADATA_SLAB,
-    METADATA_KIND_COUNT = METADATA_SLAB + SIZE_CLASS_COUNT,
+    METADATA_KIND_COUNT = METADATA_SLAB + SIZE_SHAPE_COUNT,
 };
 
 /**
@@ -40,8 +40,11 @@ void *metadata_allocate(enum metadata_kind kind, size_t bytes, pool_count *accou
 /** Takes an object back; its last 8 bytes are overwritten, the rest stays. NULL is accepted. */
 void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_count *account);
 
-/** A zeroed mapping that is never given back; NULL when the host has no memory. */
+/** A zeroed mapping; NULL when the host has no memory. */
 void *metadata_map(size_t bytes);
+
+/** Gives back such a mapping that nobody can look at any more. */
+void metadata_unmap(void *memory, size_t bytes);
 
 void metadata_fork_prepare(void);
 void metadata_fork_parent(void);

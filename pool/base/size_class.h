@@ -4,7 +4,8 @@
  *
  * Small sizes are multiples of 512 B, the alignment every CUDA allocation has. Up to 4 KiB each
  * multiple is a class; above, 8 classes per doubling, so that at most one eighth of a request is
- * lost. Middle sizes are whole leaves of the buddy, large ones whole segments. Pure functions.
+ * lost. A pool may have other classes, multiples of 256 B, the alignment CUDA promises. Middle
+ * sizes are whole leaves of the buddy, large ones whole segments. Pure functions.
  */
 #ifndef POOL_BASE_SIZE_CLASS_H
 #define POOL_BASE_SIZE_CLASS_H
@@ -14,11 +15,17 @@
 
 #define SIZE_GRAIN_BYTES 512u
 #define SIZE_SMALL_MAX   ((size_t)32 << 10)
-#define SIZE_CLASS_COUNT 32u
+#define SIZE_CLASS_COUNT POOL_CLASSES_MAX
+
+/* Whatever classes a pool has, their sizes are multiples of this, and so many. */
+#define SIZE_UNIT_BYTES  256u
+#define SIZE_UNIT_SHIFT  8
+#define SIZE_SHAPE_COUNT (32u * 1024 / SIZE_UNIT_BYTES)
+#define SIZE_CLASS_LEAST 512u
 
 #define SIZE_LEAF_BYTES       ((size_t)4 << 10)
-#define SIZE_LEAVES           512u /* in a segment */
-#define SIZE_MIDDLE_MAX       ((size_t)2 << 20)
+#define SIZE_LEAVES           512u                 /* in a segment */
+#define SIZE_MIDDLE_MAX       ((size_t)1536 << 10) /* above, too much of a segment is left */
 #define SIZE_SLAB_STEP_BYTES  ((size_t)64 << 10)
 #define SIZE_SLAB_STEPS_MAX   4u
 #define SIZE_SLAB_OBJECTS_MIN 8u
@@ -30,17 +37,28 @@ struct size_class {
     uint32_t object_bytes;
     uint32_t slab_bytes; /* multiple of 64 KiB, at most 256 KiB */
     uint16_t objects;    /* 8 to 128 */
-    uint32_t reciprocal; /* index of an offset: ((offset >> 9) * reciprocal) >> 16 */
+    uint32_t reciprocal; /* index of an offset: ((offset >> 8) * reciprocal) >> 20 */
 };
 
+/** The classes of a pool. Constant once it is made. */
+struct size_classes {
+    uint8_t of[SIZE_SHAPE_COUNT];     /* the class of a request, by the units it needs, less one */
+    uint16_t bytes[SIZE_CLASS_COUNT]; /* ascending; the last are equal where there are fewer */
+};
+
+/**
+ * The classes of a list of sizes, ascending multiples of 256 B from 512 B to 32 KiB; a last one of
+ * 32 KiB is added where it is missing. `count` 0: the built-in ones. Errors: -EINVAL.
+ */
+int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *ret_classes);
+
 /** The class that serves a request of 1 to 32 KiB bytes. */
-static inline unsigned size_class_of(size_t bytes)
+static inline unsigned size_class_of(const struct size_classes *classes, size_t bytes)
 {
-    uint32_t grains = (uint32_t)((bytes - 1) >> 9);
-    unsigned shift = 28u - (unsigned)__builtin_clz(grains | 8);
-    return (shift << 3) + (grains >> shift);
+    return classes->of[(bytes - 1) >> SIZE_UNIT_SHIFT];
 }
 
+/** The size of a built-in class. */
 static inline uint32_t size_class_bytes(unsigned class)
 {
     if (class < 8)
@@ -51,7 +69,7 @@ static inline uint32_t size_class_bytes(unsigned class)
 /** Which object an offset into a slab lies in; at or above `objects` in the unused tail. */
 static inline uint32_t size_class_index(uint32_t reciprocal, uint32_t offset)
 {
-    return ((offset >> 9) * reciprocal) >> 16;
+    return ((offset >> SIZE_UNIT_SHIFT) * reciprocal) >> 20;
 }
 
 static inline uint32_t size_leaves(size_t bytes)
@@ -66,9 +84,15 @@ struct size_shape {
     uint16_t alignment_bits; /* slabs are buddy blocks, so aligned to the next power of two */
 };
 
-extern const struct size_shape size_shapes[SIZE_CLASS_COUNT];
+/** By the units of an object, less one: which classes a pool has does not matter here. */
+extern const struct size_shape size_shapes[SIZE_SHAPE_COUNT];
 
-/** Geometry of a class, computed; constant. */
-void size_class_describe(unsigned class, struct size_class *ret_class);
+static inline unsigned size_shape_of(uint32_t object_bytes)
+{
+    return object_bytes / SIZE_UNIT_BYTES - 1;
+}
+
+/** Geometry of a class with objects of a size, computed; constant. */
+void size_class_describe(uint32_t object_bytes, struct size_class *ret_class);
 
 #endif

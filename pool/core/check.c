@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "pool/backing/mapped.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/extents.h"
 #include "pool/heap/figures.h"
@@ -21,6 +22,7 @@ struct tally {
     uint64_t reserved, cached, buddy, buddy_free, wasted, small_live;
     uint64_t buddy_counted, buddy_free_counted, wasted_counted, small_live_counted;
     uint64_t blocks_bytes, slab_bytes; /* live and quarantined blocks; slabs */
+    uint64_t extents;                  /* occupied ones of the mapped range */
 };
 
 static const char *bins_check(struct pool *pool, struct tally *tally)
@@ -138,6 +140,47 @@ static const char *extents_check(const struct pool *pool, struct tally *tally)
     return why;
 }
 
+static const char *extent_check(const struct pool *pool, const struct extent *extent,
+                                struct tally *tally)
+{
+    const struct block *block = extent_block((struct extent *)extent);
+    if (!extent->occupied)
+        return NULL;
+    if (block->address != extent->node.address || block->leaves != BLOCK_IS_EXTENT ||
+        block->requested_bytes > extent->node.bytes)
+        return "mapped: an extent is not the block that it says";
+    if (extent->use != EXTENT_LIVE ||
+        (block->state != BLOCK_LIVE && block->state != BLOCK_QUARANTINED))
+        return "mapped: a block is neither live nor quarantined";
+    if (page_map_get(block->address) != ((page_entry)&pool->range_run | PAGE_ENTRY_RUN))
+        return "page map: a page of the range does not name it";
+    tally->extents += extent->node.bytes;
+    return NULL;
+}
+
+/* Reserved is what the handles say; beside blocks, segments and what is free there is only what is
+ * on its way, or out of service. */
+static const char *mapped_check(const struct pool *pool, struct tally *tally)
+{
+    const struct range *range = pool->runs.range;
+    const char *why = mapped_check_locked(pool->mapped);
+    for (const struct extent *extent = range->first; why == NULL && extent != NULL;
+         extent = extent->after)
+        why = extent_check(pool, extent, tally);
+    uint64_t live = count_get(&range->bytes_of[EXTENT_LIVE]);
+    if (why == NULL && (tally->extents != tally->blocks_bytes || live < tally->reserved))
+        why = "mapped: blocks and segments differ from what is live in the range";
+    uint64_t given = live - tally->extents - tally->reserved; /* to a request, not yet occupied */
+    uint64_t waste = given + count_get(&pool->mapped->pending_bytes) +
+                     count_get(&range->bytes_of[EXTENT_EMPTYING]) +
+                     count_get(&range->bytes_of[EXTENT_SPENT]);
+    tally->cached = count_get(&range->bytes_of[EXTENT_FREE]);
+    tally->reserved += tally->cached + tally->extents + waste;
+    tally->wasted += waste;
+    tally->wasted_counted += waste;
+    return why;
+}
+
 static const char *runs_check(const struct pool *pool, struct tally *tally)
 {
     const struct runs *runs = &pool->runs;
@@ -146,6 +189,8 @@ static const char *runs_check(const struct pool *pool, struct tally *tally)
         why = run_check(run, tally);
     if (why == NULL)
         why = run_cache_check_locked(runs);
+    if (why == NULL && pool->mapped != NULL)
+        why = mapped_check(pool, tally);
     tally->wasted_counted += count_get(&runs->wasted_bytes);
     return why;
 }
@@ -156,7 +201,7 @@ static const char *counters_check(const struct pool *pool, const struct tally *t
         return "bin: allocations - frees differ from the live bits";
     if (tally->reserved != count_get(&pool->reserved))
         return "pool: bytes of all runs differ from reserved";
-    if (tally->cached != count_get(&pool->runs.cached_bytes))
+    if (tally->cached != runs_free_bytes(&pool->runs))
         return "runs: cached bytes differ from the counter";
     if (tally->buddy != tally->buddy_counted)
         return "extents: bytes of cut runs differ from the counters";

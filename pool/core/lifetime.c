@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "pool/backing/supply_mapped.h"
 #include "pool/base/barrier.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
@@ -19,6 +20,9 @@
 /* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
 #define LARGE_WASTE_PERCENT 12u
 
+#define PAGE_BYTES_DEFAULT ((uint64_t)8 << 20)
+#define PAGE_BYTES_MAX     ((uint64_t)1 << 30)
+
 void pool_config_init(struct pool_config *config)
 {
     *config = (struct pool_config){
@@ -26,13 +30,25 @@ void pool_config_init(struct pool_config *config)
         .fill = POOL_FILL_NONE,
         .scrub = POOL_FILL_NONE,
         .large_waste_percent = LARGE_WASTE_PERCENT,
+        .backing = POOL_BACKING_DRIVER,
     };
+}
+
+static bool page_bytes_valid(uint64_t bytes)
+{
+    return bytes == 0 ||
+           (bytes >= POOL_SEGMENT_BYTES && bytes <= PAGE_BYTES_MAX && (bytes & (bytes - 1)) == 0);
 }
 
 static bool config_valid(const struct pool_config *config)
 {
-    return config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
-           config->scrub <= POOL_FILL_POISON && config->large_waste_percent <= 100 &&
+    struct size_classes classes;
+
+    return size_classes_init(config->class_bytes, config->class_count, &classes) == 0 &&
+           config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
+           config->scrub <= POOL_FILL_POISON && config->backing <= POOL_BACKING_MAPPED &&
+           page_bytes_valid(config->page_bytes) && config->large_waste_percent <= 100 &&
+           config->ceiling_percent <= 100 && config->growth_percent <= 100 &&
            (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
 }
 
@@ -60,12 +76,19 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     pool_lock_init(&pool->backend_lock, POOL_LOCK_BACKEND);
     pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
+    size_classes_init(config->class_bytes, config->class_count, &pool->classes);
     quarantine_init(&pool->quarantine);
     atomic_store_explicit(&pool->frees_wait, config->reuse == POOL_REUSE_SYNC,
                           memory_order_relaxed);
     if (shard_init(pool) < 0) {
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
         return -ENOMEM;
+    }
+    int rc = config->backing == POOL_BACKING_MAPPED ? supply_mapped_init(pool) : 0;
+    if (rc < 0) {
+        shard_done(pool);
+        metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
+        return rc;
     }
     barrier_init();
     registry_add(pool);
@@ -106,7 +129,7 @@ static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
          offset += POOL_SEGMENT_BYTES)
         segment_forget(pool, segment_of_page(run->address + offset));
     page_map_replace(run->address, run->bytes, 0);
-    if (end == POOL_END_RETURN)
+    if (end == POOL_END_RETURN && pool->mapped == NULL)
         device_segment_free(pool, run->address, run->bytes);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
 }
@@ -134,6 +157,7 @@ void pool_destroy(struct pool *pool, enum pool_end end)
     }
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++)
         unused_blocks_forget(shard_get(pool, index));
+    supply_mapped_done(pool, end == POOL_END_ABANDON);
     shard_done(pool);
     pool_count account = sizeof(*pool);
     metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "pool/backing/mapped.h"
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
 #include "pool/heap/extents.h"
@@ -82,7 +83,7 @@ static inline bool small_done(struct bin *bin, struct object object, size_t byte
 
 static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
-    struct bin *bin = shard_bin_lock(pool, size_class_of(bytes));
+    struct bin *bin = shard_bin_lock(pool, size_class_of(&pool->classes, bytes));
     return small_done(bin, bin_take_locked(bin), bytes, site, ret_block);
 }
 
@@ -90,7 +91,7 @@ static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct poo
 static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
                          struct pool_block *ret_block)
 {
-    struct bin *bin = &shard->bins[size_class_of(bytes)];
+    struct bin *bin = &shard->bins[size_class_of(&shard->pool->classes, bytes)];
     pool_lock_acquire(&bin->lock);
     struct object object = bin_take_locked(bin);
     if (object.slab == NULL && bin_grow_locked(bin) == 0)
@@ -132,7 +133,8 @@ static void spare_offer(struct pool *pool, size_t bytes)
 static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                       struct pool_block *ret_block)
 {
-    spare_offer(pool, bytes);
+    if (pool->runs.range == NULL)
+        spare_offer(pool, bytes);
     pool_lock_acquire(&pool->runs.blocks.lock);
     bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
     pool_lock_release(&pool->runs.blocks.lock);
@@ -159,14 +161,22 @@ static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct po
     return false;
 }
 
-static size_t supply_bytes(size_t bytes)
+/* Whether a request is served from runs, or the mapped range, and not from the segments. */
+static inline bool is_large(const struct pool *pool, size_t bytes)
+{
+    return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range != NULL);
+}
+
+static size_t supply_bytes(const struct pool *pool, size_t bytes)
 {
     struct size_class class;
+    if (is_large(pool, bytes) && pool->runs.range != NULL)
+        return pool_round_up(bytes, RANGE_GRAIN_BYTES);
     if (bytes > SIZE_MIDDLE_MAX)
         return extents_run_bytes(bytes);
     if (bytes > SIZE_SMALL_MAX)
         return pool_round_up(bytes, SIZE_LEAF_BYTES);
-    size_class_describe(size_class_of(bytes), &class);
+    size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)], &class);
     return class.slab_bytes;
 }
 
@@ -179,6 +189,12 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 {
     struct pool *pool = request->pool;
     supply_attempt(request);
+    if (request->extent != NULL) {
+        pool_lock_acquire(&pool->runs.blocks.lock);
+        runs_adopt_locked(pool, request->extent, bytes, site, ret_block);
+        pool_lock_release(&pool->runs.blocks.lock);
+        return true;
+    }
     if (request->whole_run)
         return large_try(pool, bytes, request->fit, site, ret_block);
     for (int round = 0; round < APART_ROUNDS; round++) {
@@ -196,8 +212,8 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
 {
     struct supply_request request = {
         .pool = pool,
-        .wanted_bytes = supply_bytes(bytes),
-        .whole_run = bytes > SIZE_MIDDLE_MAX,
+        .wanted_bytes = supply_bytes(pool, bytes),
+        .whole_run = is_large(pool, bytes),
         .outcome = POOL_OUTCOME_HIT,
         .last_number = quarantine_label(pool),
     };
@@ -219,7 +235,7 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
     bool hit;
     if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
         hit = small_try(pool, bytes, site, ret_block);
-    else if (bytes <= SIZE_MIDDLE_MAX)
+    else if (!is_large(pool, bytes))
         hit = middle_try(pool, bytes, site, ret_block);
     else
         hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
@@ -285,7 +301,7 @@ struct place {
 
 static inline struct place place_of(struct segment *segment, slot_entry entry, uint64_t address)
 {
-    const struct size_shape *shape = &size_shapes[slot_class(entry)];
+    const struct size_shape *shape = &size_shapes[slot_shape(entry)];
     uint32_t offset = (uint32_t)(address & ((UINT64_C(1) << shape->alignment_bits) - 1));
     uint32_t index = size_class_index(shape->reciprocal, offset);
     return (struct place){
@@ -536,7 +552,7 @@ static int block_free_locked(struct pool *pool, struct blocks *blocks, struct bl
     block_describe_locked(block, ret_block);
     if (block->state != BLOCK_LIVE)
         return -EALREADY;
-    *ret_pinned = block_run(block)->pinned;
+    *ret_pinned = block_pinned(block);
     ret_block->live = false;
     ret_block->free_site = site;
     blocks_free_locked(pool, blocks, block, site);
@@ -628,7 +644,10 @@ static void segment_slabs_pin(page_entry entry)
 static bool live_block_find(uint64_t base, uint64_t *ret_address)
 {
     struct pool_block block;
-    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_GRAIN_BYTES) {
+    page_entry entry = page_map_get(base);
+    if (entry & PAGE_ENTRY_RUN && ((struct run *)(entry & ~PAGE_ENTRY_RUN))->use == RUN_RANGE)
+        return false; /* each block is an allocation */
+    for (uint64_t offset = 0; offset < SEGMENT_CUT_PRESSED_MAX; offset += SIZE_UNIT_BYTES) {
         if (page_map_get(base + offset) == 0)
             return false;
         if (pool_find(base + offset, &block, NULL) < 0 || !block.live)
@@ -637,6 +656,24 @@ static bool live_block_find(uint64_t base, uint64_t *ret_address)
         return block.segment_address == base;
     }
     return false;
+}
+
+/* Takes the handles below the block, or the segment, out of service. */
+static int extent_pin_locked(struct pool *pool, uint64_t address)
+{
+    struct extent *extent = range_find(pool->runs.range, address);
+    return extent != NULL ? mapped_pin_locked(pool->mapped, extent) : -EINVAL;
+}
+
+/* The same for the segment that holds a live block; the lock of its extents is held. */
+static int segment_pin_locked(struct pool *pool, struct run *run)
+{
+    if (pool->mapped == NULL)
+        return 0;
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    int rc = extent_pin_locked(pool, run->address);
+    pool_lock_release(&pool->runs.blocks.lock);
+    return rc;
 }
 
 int pool_pin_segment(uint64_t address)
@@ -663,12 +700,17 @@ int pool_pin_segment(uint64_t address)
     struct segment *segment = (struct segment *)entry;
     struct run *run = cut ? segment->run : (struct run *)(entry & ~PAGE_ENTRY_RUN);
     bool fresh = !run->pinned;
-    if (fresh && cut)
+    if (run->use == RUN_RANGE)
+        rc = extent_pin_locked(pool, address);
+    else if (fresh && cut)
+        rc = segment_pin_locked(pool, run);
+    if (rc == 0 && fresh && cut)
         segment_run_pin_locked(segment->shard, run);
-    run->pinned = true;
+    fresh = fresh && rc == 0;
+    run->pinned = run->pinned || (rc == 0 && run->use != RUN_RANGE);
     pool_lock_release(&blocks->lock);
     for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
         segment_slabs_pin(page_map_get(run->address + offset));
     pool_lock_release(&pool->backend_lock);
-    return 0;
+    return rc;
 }

@@ -30,7 +30,7 @@
 void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class)
 {
     struct size_class geometry;
-    size_class_describe(class, &geometry);
+    size_class_describe(pool->classes.bytes[class], &geometry);
     *bin = (struct bin){
         .object_bytes = geometry.object_bytes,
         .slab_bytes = geometry.slab_bytes,
@@ -150,13 +150,19 @@ void bin_advance_locked(struct bin *bin)
 
 /* ---- slabs ---- */
 
+static uint64_t bits_below(unsigned count)
+{
+    return count >= 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+}
+
 static void slab_init(struct bin *bin, struct slab *slab)
 {
     memset(slab, 0, slab_metadata_bytes(bin));
     slab->class = bin->class;
+    slab->shape = (uint8_t)size_shape_of(bin->object_bytes);
     slab->objects = (uint8_t)bin->objects;
-    slab->free_mask[0] = bin->objects >= 64 ? UINT64_MAX : (UINT64_C(1) << bin->objects) - 1;
-    slab->free_mask[1] = bin->objects == 128 ? UINT64_MAX : 0;
+    slab->free_mask[0] = bits_below(bin->objects);
+    slab->free_mask[1] = bin->objects > 64 ? bits_below(bin->objects - 64u) : 0;
 }
 
 int bin_grow_locked(struct bin *bin)
@@ -168,8 +174,8 @@ int bin_grow_locked(struct bin *bin)
         return -EAGAIN;
     if (queue_reserve(&bin->quarantine, objects, &pool->metadata_bytes) < 0)
         return -ENOMEM;
-    struct slab *slab = metadata_allocate(METADATA_SLAB + bin->class, slab_metadata_bytes(bin),
-                                          &pool->metadata_bytes);
+    struct slab *slab = metadata_allocate(METADATA_SLAB + size_shape_of(bin->object_bytes),
+                                          slab_metadata_bytes(bin), &pool->metadata_bytes);
     if (slab == NULL)
         return -ENOMEM;
     slab_init(bin, slab);
@@ -188,7 +194,7 @@ int bin_grow_locked(struct bin *bin)
 void slab_metadata_free(struct slab *slab, pool_count *account)
 {
     metadata_free(METADATA_IDS, *slab_ids(slab), SLAB_IDS_BYTES, account);
-    metadata_free(METADATA_SLAB + slab->class, slab, slab_metadata_size(slab->objects), account);
+    metadata_free(METADATA_SLAB + slab->shape, slab, slab_metadata_size(slab->objects), account);
 }
 
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id)
@@ -337,6 +343,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
     unsigned free = (unsigned)(__builtin_popcountll(slab->free_mask[0]) +
                                __builtin_popcountll(slab->free_mask[1]));
     if (slab->objects != bin->objects || slab->class != bin->class ||
+        slab->shape != size_shape_of(bin->object_bytes) ||
         slab->segment->shard != shard_get(bin->pool, bin->shard))
         return "slab: it belongs to another bin";
     if (free + slab->used != slab->objects)

@@ -4,6 +4,8 @@
  */
 #include "pool/heap/device.h"
 
+#include <errno.h>
+
 #include "pool/heap/figures.h"
 
 void device_observe(struct pool *pool, const struct pool_event *event)
@@ -61,12 +63,16 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
 
 uint64_t device_room(struct pool *pool)
 {
-    size_t free_bytes, total_bytes;
+    size_t free_bytes = 0, total_bytes;
     if (pool->backend.memory_info == NULL)
         return UINT64_MAX / 2;
+    uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
     int rc = pool->backend.memory_info(pool->backend.state, &free_bytes, &total_bytes);
-    return rc == 0 ? free_bytes : 0;
+    if (rc < 0)
+        free_bytes = 0;
+    observe_since(pool, start_ns, POOL_EVENT_ROOM, rc, 0, free_bytes);
+    return free_bytes;
 }
 
 int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
@@ -85,9 +91,12 @@ int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
 
 int device_fence_query(struct pool *pool, pool_fence fence)
 {
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.fence_query(pool->backend.state, fence);
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_fence_queries, 1);
-    return pool->backend.fence_query(pool->backend.state, fence);
+    observe_since(pool, start_ns, POOL_EVENT_QUERY, rc < 0 ? rc : 0, 0, rc == 1);
+    return rc;
 }
 
 static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int rc)
@@ -127,4 +136,98 @@ int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fil
     return pool->backend.memory_fill(pool->backend.state, address, bytes,
                                      fill == POOL_FILL_ZERO ? 0 : POOL_POISON_BYTE,
                                      pool->config.reuse == POOL_REUSE_IMMEDIATE);
+}
+
+/* ---- mapped memory ---- */
+
+static int device_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct pool *pool = state;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    return pool->backend.range_reserve(pool->backend.state, bytes, ret_address);
+}
+
+static int device_range_release(void *state, uint64_t address, size_t bytes)
+{
+    struct pool *pool = state;
+    figures_count(pool, COUNTER_driver_calls, 1);
+    return pool->backend.range_release(pool->backend.state, address, bytes);
+}
+
+static void mapping_add(struct pool *pool, uint64_t start_ns)
+{
+    if (pool->config.observe != NULL)
+        count_add_shared(&pool->mapping_ns, pool_minus(clock_now(pool), start_ns));
+}
+
+static int device_page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
+{
+    struct pool *pool = state;
+    uint64_t start_ns = clock_now(pool), limit = pool->config.limit_bytes;
+    if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
+        return -ENOMEM;
+    int rc = pool->backend.page_create(pool->backend.state, bytes, ret_handle);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    figures_count(pool, COUNTER_segment_allocations, rc == 0);
+    atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
+    mapping_add(pool, start_ns);
+    return rc;
+}
+
+static int device_page_release(void *state, pool_page_handle handle)
+{
+    struct pool *pool = state;
+    int rc = pool->backend.page_release(pool->backend.state, handle);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    figures_count(pool, COUNTER_segment_frees, rc == 0);
+    if (rc == 0)
+        atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
+    return rc;
+}
+
+static int device_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
+{
+    struct pool *pool = state;
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.page_map(pool->backend.state, address, bytes, handle);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    mapping_add(pool, start_ns);
+    return rc;
+}
+
+static int device_page_enable(void *state, uint64_t address, size_t bytes)
+{
+    struct pool *pool = state;
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.page_enable(pool->backend.state, address, bytes);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    figures_count(pool, COUNTER_maps, rc == 0);
+    uint64_t before_ns = atomic_exchange_explicit(&pool->mapping_ns, 0, memory_order_relaxed);
+    observe_since(pool, pool_minus(start_ns, before_ns), POOL_EVENT_MAP, rc, address, bytes);
+    return rc;
+}
+
+static int device_page_unmap(void *state, uint64_t address, size_t bytes)
+{
+    struct pool *pool = state;
+    uint64_t start_ns = clock_now(pool);
+    int rc = pool->backend.page_unmap(pool->backend.state, address, bytes);
+    figures_count(pool, COUNTER_driver_calls, 1);
+    figures_count(pool, COUNTER_unmaps, rc == 0);
+    observe_since(pool, start_ns, POOL_EVENT_UNMAP, rc, address, bytes);
+    return rc;
+}
+
+struct pool_backend device_mapped_backend(struct pool *pool)
+{
+    return (struct pool_backend){
+        .state = pool,
+        .range_reserve = device_range_reserve,
+        .range_release = device_range_release,
+        .page_create = device_page_create,
+        .page_release = device_page_release,
+        .page_map = device_page_map,
+        .page_enable = device_page_enable,
+        .page_unmap = device_page_unmap,
+    };
 }

@@ -13,6 +13,10 @@
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address);
 int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);
 
+/** A backend for mapped memory, `state` the pool: its range and page operations count, time and
+ * observe, keep to limit_bytes, and call the pool's own. Others are NULL. */
+struct pool_backend device_mapped_backend(struct pool *pool);
+
 /** What the device can still give; as much as can be when it does not say. */
 uint64_t device_room(struct pool *pool);
 

@@ -109,7 +109,7 @@ static struct block *large_take(struct pool *pool, size_t bytes, enum extents_fi
     run_cache_remove_locked(runs, run);
     run->use = RUN_LARGE;
     run->block.address = run->address;
-    run->block.leaves = 0;
+    run->block.leaves = BLOCK_IS_RUN;
     run->block.requested_bytes = bytes;
     count_add(&runs->large_waste, run_waste(run));
     return &run->block;
@@ -128,13 +128,52 @@ static void large_give(struct pool *pool, struct block *block)
     run_cache_insert_locked(runs, run);
 }
 
-/* ---- both ---- */
+/* ---- in the mapped range ---- */
+
+static struct block *extent_occupy(struct extent *extent)
+{
+    struct block *block = extent_block(extent);
+    extent->occupied = true;
+    block->address = extent->node.address;
+    block->leaves = BLOCK_IS_EXTENT;
+    return block;
+}
+
+static struct block *range_block_take(struct range *range, size_t bytes)
+{
+    struct extent *extent = range_take(range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
+    return extent != NULL ? extent_occupy(extent) : NULL;
+}
+
+static void range_block_give(struct range *range, struct block *block)
+{
+    struct extent *extent = block_extent(block);
+    extent->occupied = false;
+    range_settle(range, extent, extent->exported ? EXTENT_SPENT : EXTENT_FREE);
+}
+
+/* The block an extent holds, or held last if nothing has taken its place. */
+static struct block *range_block_around(const struct range *range, uint64_t address)
+{
+    struct extent *extent = range_at(range, address);
+    struct block *block = extent_block(extent);
+    if (extent->occupied)
+        return block;
+    bool known = extent->use == EXTENT_FREE && block->state == BLOCK_FREED &&
+                 block->address == extent->node.address &&
+                 address - block->address < block->requested_bytes;
+    return known ? block : NULL;
+}
+
+/* ---- all ---- */
 
 static void block_give(struct pool *pool, struct block *block)
 {
     block->state = BLOCK_FREED;
-    if (block->leaves == 0)
+    if (block->leaves == BLOCK_IS_RUN)
         large_give(pool, block);
+    else if (block->leaves == BLOCK_IS_EXTENT)
+        range_block_give(pool->runs.range, block);
     else
         middle_give(block);
 }
@@ -172,8 +211,15 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
     struct blocks *blocks = &pool->runs.blocks;
     if (blocks->quarantine_head != NULL)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    struct block *block = large_take(pool, bytes, fit);
+    struct block *block = pool->runs.range != NULL ? range_block_take(pool->runs.range, bytes)
+                                                   : large_take(pool, bytes, fit);
     return block_hand_out(blocks, block, bytes, site, ret_block);
+}
+
+void runs_adopt_locked(struct pool *pool, struct extent *extent, size_t bytes, uint32_t site,
+                       struct pool_block *ret_block)
+{
+    block_hand_out(&pool->runs.blocks, extent_occupy(extent), bytes, site, ret_block);
 }
 
 static void quarantine_append(struct blocks *blocks, struct block *block, uint32_t label)
@@ -225,7 +271,7 @@ struct run *runs_surrender_locked(struct pool *pool)
 {
     struct blocks *blocks = &pool->runs.blocks;
     struct block *block = blocks->quarantine_head;
-    if (pool->config.scrub != POOL_FILL_NONE || block == NULL)
+    if (pool->config.scrub != POOL_FILL_NONE || block == NULL || pool->runs.range != NULL)
         return NULL;
     blocks->quarantine_head = block->next;
     size_t bytes = block_bytes(block);
@@ -289,7 +335,7 @@ struct blocks *blocks_lock(uint64_t address, page_entry entry)
 
 static struct block *middle_around(struct segment *segment, uint64_t address)
 {
-    /* A block of up to 2 MiB may begin many windows earlier; whatever begins in between ends the
+    /* A block may begin many windows earlier; whatever begins in between ends the
      * search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
     for (int at = (int)window; at >= 0; at--) {
@@ -307,18 +353,21 @@ struct block *block_around_locked(uint64_t address, page_entry entry)
     if (!(entry & PAGE_ENTRY_RUN))
         return middle_around((struct segment *)entry, address);
     struct run *run = (struct run *)(entry & ~PAGE_ENTRY_RUN);
+    if (run->use == RUN_RANGE)
+        return range_block_around(run->pool->runs.range, address);
     return run->block.state == BLOCK_UNUSED ? NULL : &run->block;
 }
 
 void block_describe_locked(struct block *block, struct pool_block *ret_block)
 {
-    const struct run *run = block_run(block);
+    bool extent = block->leaves == BLOCK_IS_EXTENT;
+    const struct run *run = extent ? NULL : block_run(block);
     *ret_block = (struct pool_block){
         .address = block->address,
         .requested_bytes = block->requested_bytes,
         .allocated_bytes = block_bytes(block),
-        .segment_address = run->address,
-        .segment_bytes = run->bytes,
+        .segment_address = extent ? block->address : run->address,
+        .segment_bytes = extent ? block_bytes(block) : run->bytes,
         .allocation_site = block->site,
         .free_site = block->state == BLOCK_LIVE ? 0 : block->free_site,
         .live = block->state == BLOCK_LIVE,

@@ -33,9 +33,13 @@ static inline size_t extents_run_bytes(size_t bytes)
 bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
                              struct pool_block *ret_block);
 
-/** The same for a large block, from cached runs. */
+/** The same for a large block, from cached runs, or for one in the mapped range. */
 bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                           struct pool_block *ret_block);
+
+/** Hands out an extent of the mapped range that the caller has taken. */
+void runs_adopt_locked(struct pool *pool, struct extent *extent, size_t bytes, uint32_t site,
+                       struct pool_block *ret_block);
 
 /**
  * Locks the blocks that the one around `address` belongs to, if there is one; `entry` is what the
@@ -61,7 +65,7 @@ struct run *runs_surrender_locked(struct pool *pool);
 static inline bool extents_may_have_room(const struct shard *shard, size_t bytes)
 {
     return count_get(&shard->extents.free_bytes) >= bytes ||
-           count_get(&shard->pool->runs.cached_bytes) > 0;
+           runs_free_bytes(&shard->pool->runs) > 0;
 }
 
 /** Room for a slab, entered in the slots; `slab` gets base and segment. False when there is none.

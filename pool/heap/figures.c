@@ -124,7 +124,7 @@ static void blocks_sums_add(const struct blocks *blocks, struct sums *sums)
 
 static struct sums pool_sums(const struct pool *pool)
 {
-    struct sums sums = {.free_bytes = count_get(&pool->runs.cached_bytes)};
+    struct sums sums = {.free_bytes = runs_free_bytes(&pool->runs)};
     blocks_sums_add(&pool->runs.blocks, &sums);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
@@ -136,6 +136,11 @@ static struct sums pool_sums(const struct pool *pool)
         sums.free_bytes += count_get(&shard->extents.free_bytes);
     }
     return sums;
+}
+
+uint64_t figures_allocations(const struct pool *pool)
+{
+    return pool_sums(pool).allocations;
 }
 
 static void gauges_fill(const struct pool *pool, const struct sums *sums,
@@ -200,6 +205,8 @@ static uint64_t largest_cached_bytes(struct pool *pool)
     pool_lock_acquire(&pool->runs.blocks.lock);
     const struct run *run = run_cache_largest_locked(&pool->runs);
     uint64_t largest = run != NULL ? run->bytes : 0;
+    if (pool->runs.range != NULL)
+        largest = range_largest_free(pool->runs.range);
     pool_lock_release(&pool->runs.blocks.lock);
     return largest;
 }
@@ -212,7 +219,7 @@ static uint64_t largest_order_bytes(struct extents *extents)
     return keys == 0 ? 0 : SIZE_LEAF_BYTES << pool_log2_floor(keys) / SEGMENT_FULLNESSES;
 }
 
-static uint64_t largest_free_bytes(struct pool *pool)
+uint64_t figures_largest_free(struct pool *pool)
 {
     uint64_t largest = largest_cached_bytes(pool);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
@@ -228,7 +235,7 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
     figures_sample(pool);
     struct sums sums = pool_sums(pool);
     *ret_statistics = (struct pool_statistics){
-        .largest_free_bytes = largest_free_bytes(pool),
+        .largest_free_bytes = figures_largest_free(pool),
         .metadata_bytes = count_get(&pool->metadata_bytes),
     };
 

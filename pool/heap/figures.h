@@ -30,6 +30,12 @@ void figures_sample(struct pool *pool);
 /** Current value of every gauge, added up. */
 void figures_gauges_get(const struct pool *pool, uint64_t ret_gauges[GAUGE_COUNT]);
 
+/** Blocks handed out so far. */
+uint64_t figures_allocations(const struct pool *pool);
+
+/** The largest block obtainable without the driver. */
+uint64_t figures_largest_free(struct pool *pool);
+
 /** Highest value of a gauge at a sample point. */
 uint64_t figures_peak(struct pool *pool, enum figure_gauge gauge);
 

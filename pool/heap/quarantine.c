@@ -21,6 +21,11 @@
 #define BOUND_MIN_BYTES      ((uint64_t)8 << 20)
 #define BOUND_RESERVED_SHARE 16u
 
+/* Where memory is mapped, a place that is freed late is one that a block was put beside, for good:
+ * so much as waits, so much the free memory is in pieces. Chosen by replay. */
+#define BOUND_MAPPED_MIN_BYTES      ((uint64_t)2 << 20)
+#define BOUND_MAPPED_RESERVED_SHARE 256u
+
 /* A free closes the open epoch when it holds the bound, but never more than needs amortising; and
  * no more than half of what the driver can still give, so that whoever would miss memory without a
  * fence of its own can have other. What is left of the bound then keeps a full device from a fence
@@ -47,7 +52,10 @@ uint64_t quarantine_bound(const struct pool *pool)
 {
     if (pool->config.quarantine_max != 0)
         return pool->config.quarantine_max;
-    return pool_max(BOUND_MIN_BYTES, count_get(&pool->reserved) / BOUND_RESERVED_SHARE);
+    uint64_t reserved = count_get(&pool->reserved);
+    if (pool->runs.range != NULL)
+        return pool_max(BOUND_MAPPED_MIN_BYTES, reserved / BOUND_MAPPED_RESERVED_SHARE);
+    return pool_max(BOUND_MIN_BYTES, reserved / BOUND_RESERVED_SHARE);
 }
 
 static void bin_bytes_add(const struct bin *bin, uint64_t *all, uint64_t *open)

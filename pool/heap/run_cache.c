@@ -127,6 +127,48 @@ struct run *run_cache_largest_locked(const struct runs *runs)
     return run;
 }
 
+/* ---- all runs ---- */
+
+void run_link_locked(struct runs *runs, struct run *run)
+{
+    run->prev = NULL;
+    run->next = runs->all;
+    if (run->next != NULL)
+        run->next->prev = run;
+    runs->all = run;
+}
+
+void run_unlink_locked(struct runs *runs, struct run *run)
+{
+    *(run->prev != NULL ? &run->prev->next : &runs->all) = run->next;
+    if (run->next != NULL)
+        run->next->prev = run->prev;
+}
+
+struct run *range_run_create_locked(struct pool *pool, struct extent *page)
+{
+    struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
+    if (run == NULL)
+        return NULL;
+    *run = (struct run){
+        .address = page->node.address, .bytes = page->node.bytes, .pool = pool, .use = RUN_CACHED};
+    page_map_replace(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+    run_link_locked(&pool->runs, run);
+    return run;
+}
+
+void range_run_give_locked(struct pool *pool, struct run *run)
+{
+    struct range *range = pool->runs.range;
+    struct extent *page = range_at(range, run->address);
+    run_unlink_locked(&pool->runs, run);
+    page_map_replace(run->address, run->bytes, (page_entry)&pool->range_run | PAGE_ENTRY_RUN);
+    range_settle(range, page, page->exported ? EXTENT_SPENT : EXTENT_FREE);
+    metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
+}
+
+/* ---- check ---- */
+
 static const char *tree_check(const struct run *run, uint64_t *bytes, unsigned *count)
 {
     if (run == NULL)

@@ -22,6 +22,19 @@ void run_cache_doom_locked(struct runs *runs, struct run *run);
 /** The smallest run of at least `bytes`, or NULL. */
 struct run *run_cache_best_locked(const struct runs *runs, size_t bytes);
 
+/** Enters a run among all of the pool, and takes it out again. */
+void run_link_locked(struct runs *runs, struct run *run);
+void run_unlink_locked(struct runs *runs, struct run *run);
+
+/**
+ * A run on a 2 MiB extent that the caller has taken from the mapped range, RUN_CACHED in no list,
+ * linked and in the page map. NULL without host memory.
+ */
+struct run *range_run_create_locked(struct pool *pool, struct extent *page);
+
+/** Gives such a run back to the range; it is gone afterwards. */
+void range_run_give_locked(struct pool *pool, struct run *run);
+
 struct run *run_cache_largest_locked(const struct runs *runs);
 
 /** NULL, or the violated invariant. */

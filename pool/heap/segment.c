@@ -117,7 +117,9 @@ static void run_join(struct shard *shard, struct run *run)
     count_subtract(run->pinned ? &extents->wasted_bytes : &extents->free_bytes, run->bytes);
     run->cached_since = count_get(&shard->pool->fence_serves);
     pool_lock_acquire(&runs->blocks.lock);
-    if (run->pinned)
+    if (runs->range != NULL)
+        range_run_give_locked(shard->pool, run);
+    else if (run->pinned)
         run_cache_doom_locked(runs, run);
     else
         run_cache_insert_locked(runs, run);
@@ -141,8 +143,24 @@ static void run_emptied(struct shard *shard, struct run *run)
         run_join(shard, run);
 }
 
-static struct run *cached_run_take(struct runs *runs)
+/* A page of the mapped range, as a run. */
+static struct run *range_run_take(struct pool *pool)
 {
+    struct runs *runs = &pool->runs;
+    pool_lock_acquire(&runs->blocks.lock);
+    struct extent *page = range_take_page(runs->range);
+    struct run *run = page != NULL ? range_run_create_locked(pool, page) : NULL;
+    if (page != NULL && run == NULL)
+        range_give(runs->range, page);
+    pool_lock_release(&runs->blocks.lock);
+    return run;
+}
+
+static struct run *cached_run_take(struct pool *pool)
+{
+    struct runs *runs = &pool->runs;
+    if (runs->range != NULL)
+        return range_run_take(pool);
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
     if (run != NULL && run->bytes > SEGMENT_CUT_MAX)
@@ -155,19 +173,28 @@ static struct run *cached_run_take(struct runs *runs)
     return run;
 }
 
+void segment_run_uncut(struct pool *pool, struct run *run)
+{
+    struct runs *runs = &pool->runs;
+    pool_lock_acquire(&runs->blocks.lock);
+    if (runs->range != NULL)
+        range_run_give_locked(pool, run);
+    else
+        run_cache_insert_locked(runs, run);
+    pool_lock_release(&runs->blocks.lock);
+}
+
 static bool cached_run_cut(struct shard *shard)
 {
     struct runs *runs = &shard->pool->runs;
-    if (count_get(&runs->cached_bytes) == 0)
+    if (runs_free_bytes(runs) < POOL_SEGMENT_BYTES)
         return false;
-    struct run *run = cached_run_take(runs);
+    struct run *run = cached_run_take(shard->pool);
     if (run == NULL)
         return false;
     if (segment_run_cut_locked(shard, run) == 0)
         return true;
-    pool_lock_acquire(&runs->blocks.lock);
-    run_cache_insert_locked(runs, run);
-    pool_lock_release(&runs->blocks.lock);
+    segment_run_uncut(shard->pool, run);
     return false;
 }
 
@@ -279,7 +306,7 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
     }
     const struct slab *slab = slot_slab(entry);
     struct size_class geometry;
-    size_class_describe(slab->class, &geometry);
+    size_class_describe((slab->shape + 1u) * SIZE_UNIT_BYTES, &geometry);
     if (slab->segment != segment || slot_of_slab(slab) != entry)
         return "segment: a slot names a slab of another segment";
     if (address - slab->base >= geometry.slab_bytes)

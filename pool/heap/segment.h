@@ -36,6 +36,9 @@ void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, ui
 /** Cuts a run that is in no list into segments. -ENOMEM without host memory; nothing changed. */
 int segment_run_cut_locked(struct shard *shard, struct run *run);
 
+/** Puts a run back that could not be cut. Takes the lock of the runs. */
+void segment_run_uncut(struct pool *pool, struct run *run);
+
 /** Makes the spare run, if any, a cached one. */
 void segment_spare_release_locked(struct shard *shard);
 

@@ -3,7 +3,7 @@
  * The structures of a pool and how they hang together.
  *
  *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
- *                                    └─► block               middle, ≤ 2 MiB
+ *                                    └─► block               middle, ≤ 1.5 MiB
  *           └─► run (a driver allocation of its own)         large
  *
  *   pool ─► shard ─► bins (slabs of one class), extents (segments)
@@ -31,6 +31,7 @@
 #include "pool/base/lock.h"
 #include "pool/base/metadata.h"
 #include "pool/base/page_map.h"
+#include "pool/base/range.h"
 #include "pool/pool.h"
 #include "pool/base/queue.h"
 #include "pool/base/size_class.h"
@@ -75,7 +76,8 @@ struct slab {
     uint8_t used;             /* objects live or quarantined */
     uint8_t place;
     uint8_t objects;
-    uint8_t class; /* immutable: metadata of slabs is type-stable per class */
+    uint8_t class;
+    uint8_t shape; /* immutable: metadata of slabs is type-stable per size of object */
     struct object_record record[] POOL_ALIGNED;
 };
 
@@ -120,10 +122,19 @@ struct __attribute__((aligned(16))) block {
     uint64_t address;
     uint64_t requested_bytes;
     uint32_t epoch;  /* label while quarantined */
-    uint16_t leaves; /* 0: the block is a whole run */
+    uint16_t leaves; /* of a segment, or BLOCK_IS_RUN or BLOCK_IS_EXTENT */
     uint8_t state;
     uint8_t marks; /* pool_block_mark(); none when it is handed out */
     uint64_t id;   /* pool_block_identify(); 0: not asked since it was handed out */
+};
+
+#define BLOCK_IS_RUN    0          /* the block is a whole run */
+#define BLOCK_IS_EXTENT UINT16_MAX /* it is an extent of the mapped range */
+
+/** An extent of the mapped range, and where it is occupied the block there. Guarded by the runs. */
+struct POOL_ALIGNED extent_block {
+    struct extent extent;
+    struct block block;
 };
 
 /* Of a segment a middle block begins at most one in a window: it is longer than that. */
@@ -136,11 +147,13 @@ struct __attribute__((aligned(16))) block {
 
 /**
  * Slot of 64 KiB of a segment: what begins there or covers it. 0, a struct block, or with SLOT_SLAB
- * set a struct slab with its class in the bits that the address of a cache line leaves.
+ * set a struct slab with its class in the bits that the address of a cache line leaves, and the
+ * shape of its objects above the 48 bits of an address.
  */
 typedef uint64_t slot_entry;
-#define SLOT_SLAB      ((slot_entry)1)
-#define SLOT_SLAB_MASK (~(slot_entry)(POOL_CACHE_LINE - 1))
+#define SLOT_SLAB        ((slot_entry)1)
+#define SLOT_SLAB_MASK   (((slot_entry)1 << 48) - POOL_CACHE_LINE)
+#define SLOT_SHAPE_SHIFT 48
 
 /**
  * 64 KiB of a segment. For a slab, all that a free needs: `entry`, written under the locks of the
@@ -158,7 +171,8 @@ struct segment_slot {
 
 static inline slot_entry slot_of_slab(const struct slab *slab)
 {
-    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 | SLOT_SLAB;
+    return (slot_entry)(uintptr_t)slab | (slot_entry)slab->class << 1 |
+           (slot_entry)slab->shape << SLOT_SHAPE_SHIFT | SLOT_SLAB;
 }
 
 static inline struct slab *slot_slab(slot_entry entry)
@@ -169,6 +183,11 @@ static inline struct slab *slot_slab(slot_entry entry)
 static inline unsigned slot_class(slot_entry entry)
 {
     return entry >> 1 & (SIZE_CLASS_COUNT - 1);
+}
+
+static inline unsigned slot_shape(slot_entry entry)
+{
+    return (unsigned)(entry >> SLOT_SHAPE_SHIFT);
 }
 
 /** 2 MiB under a buddy. */
@@ -190,6 +209,7 @@ enum run_use {
     RUN_BUDDY,  /* cut into segments */
     RUN_CACHED, /* free as a whole */
     RUN_DOOMED, /* free and never handed out again: waits to go to the driver, or on its way */
+    RUN_RANGE,  /* the mapped range, in no list: it stands in the page map for what is mapped */
 };
 
 /** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
@@ -234,9 +254,14 @@ struct POOL_ALIGNED extents {
     pool_count wasted_bytes; /* free leaves in pinned runs */
 };
 
-/** All runs of a pool: large blocks, cached ones, and those cut for the shards. */
+/**
+ * All runs of a pool: large blocks, cached ones, and those cut for the shards. With
+ * POOL_BACKING_MAPPED only the last, each a 2 MiB extent of the range, in which every block above
+ * 32 KiB is an extent of its own; free extents take the place of cached runs.
+ */
 struct POOL_ALIGNED runs {
     struct blocks blocks;
+    struct range *range; /* immutable after init; NULL: POOL_BACKING_DRIVER */
     struct run *all;
     struct run *cached_root; /* tree by size */
     struct run *newest, *oldest;
@@ -295,6 +320,7 @@ struct pool {
     /* Immutable after init, but for the shards, which only ever appear. */
     struct pool_config config;
     struct pool_backend backend;
+    struct size_classes classes POOL_ALIGNED;
     uint32_t shards_max;
     _Atomic bool spread;    /* set once, after collisions */
     atomic_bool frees_wait; /* POOL_REUSE_SYNC, or set once when there are no fences */
@@ -310,6 +336,11 @@ struct pool {
 
     struct runs runs;
 
+    struct mapped *mapped;              /* immutable after init; NULL: POOL_BACKING_DRIVER */
+    struct run range_run;               /* likewise; RUN_RANGE */
+    struct pool_backend mapped_backend; /* likewise; counts and observes, then calls `backend` */
+    pool_count mapping_ns; /* creating and mapping since it was last observed; atomic */
+
     struct pool_lock backend_lock POOL_ALIGNED;
     struct quarantine quarantine;
     pool_count reserved;   /* written under the backend lock */
@@ -317,6 +348,7 @@ struct pool {
     pool_count room;       /* what the driver can give, by our last look and our doings since */
     uint64_t room_look_at; /* when so much is reserved it is time to look; under the backend lock */
     bool overgrown;        /* above the ceiling, as the device was busy; under the backend lock */
+    uint64_t idle_allocations, idle_since_ns; /* when idle trimming last looked; backend lock */
     pool_count fence_serves; /* requests that only a fence could serve; under the backend lock */
     pool_count generation;   /* grows whenever memory became available off the hit path */
 
@@ -369,18 +401,45 @@ static inline bool object_free(struct object object)
     return object.slab->free_mask[object.index / 64] >> (object.index % 64) & 1;
 }
 
+static inline struct extent *block_extent(struct block *block)
+{
+    return &pool_container_of(block, struct extent_block, block)->extent;
+}
+
+static inline struct block *extent_block(struct extent *extent)
+{
+    return &pool_container_of(extent, struct extent_block, extent)->block;
+}
+
+/** Of a block that is no extent. */
 static inline struct run *block_run(struct block *block)
 {
-    if (block->leaves == 0)
+    if (block->leaves == BLOCK_IS_RUN)
         return pool_container_of(block, struct run, block);
     return ((struct segment *)page_map_get(block->address))->run;
 }
 
+/** Whether the memory is known outside the process. */
+static inline bool block_pinned(struct block *block)
+{
+    return block->leaves == BLOCK_IS_EXTENT ? block_extent(block)->exported
+                                            : block_run(block)->pinned;
+}
+
 static inline size_t block_bytes(const struct block *block)
 {
-    if (block->leaves == 0)
+    if (block->leaves == BLOCK_IS_RUN)
         return pool_container_of(block, struct run, block)->bytes;
+    if (block->leaves == BLOCK_IS_EXTENT)
+        return block_extent((struct block *)block)->node.bytes;
     return block->leaves * SIZE_LEAF_BYTES;
+}
+
+/** Free memory outside slabs and segments. */
+static inline uint64_t runs_free_bytes(const struct runs *runs)
+{
+    return runs->range != NULL ? count_get(&runs->range->bytes_of[EXTENT_FREE])
+                               : count_get(&runs->cached_bytes);
 }
 
 #endif

@@ -98,31 +98,24 @@ void kv_events_cleared(struct kv_events *events)
         event_new(events, CUPOOL_KV_CLEARED);
 }
 
-int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events,
-                          uint32_t event_room, struct cupool_kv_hash *hashes, uint32_t hash_room,
-                          uint32_t *ret_events, uint64_t *ret_dropped)
+void kv_events_take(struct kv_events *ring, const struct cupool_kv_event *about,
+                    struct cupool_kv_event *events, uint32_t event_room,
+                    struct cupool_kv_hash *hashes, uint32_t hash_room, uint32_t *ret_events,
+                    uint64_t *ret_dropped)
 {
-    struct kv_events *ring = &pool->events;
     uint32_t taken = 0, filled = 0;
 
-    if ((event_room > 0 && events == NULL) || (hash_room > 0 && hashes == NULL))
-        return kv_fail(pool, -EINVAL, "an array is missing");
-    int rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
     for (; taken < event_room && ring->oldest < ring->sequence; taken++) {
         const struct kv_event *event = event_at(ring, ring->oldest);
         if (event->count > hash_room - filled)
             break;
-        events[taken] = (struct cupool_kv_event){.sequence = event->sequence,
-                                                 .kind = event->kind,
-                                                 .group = pool->config.group,
-                                                 .tier = pool->config.tier,
-                                                 .block_tokens = pool->config.block_tokens,
-                                                 .count = event->count,
-                                                 .first = filled,
-                                                 .has_parent = event->has_parent,
-                                                 .parent = event->parent};
+        events[taken] = *about;
+        events[taken].sequence = event->sequence;
+        events[taken].kind = event->kind;
+        events[taken].count = event->count;
+        events[taken].first = filled;
+        events[taken].has_parent = event->has_parent;
+        events[taken].parent = event->parent;
         for (uint32_t at = 0; at < event->count; at++)
             hashes[filled++] = ring->hashes[(event->first + at) % ring->hash_capacity];
         oldest_drop(ring);
@@ -135,6 +128,23 @@ int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events
         *ret_dropped = ring->dropped - ring->dropped_reported;
         ring->dropped_reported = ring->dropped;
     }
+}
+
+int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events,
+                          uint32_t event_room, struct cupool_kv_hash *hashes, uint32_t hash_room,
+                          uint32_t *ret_events, uint64_t *ret_dropped)
+{
+    const struct cupool_kv_event about = {.group = pool->config.group,
+                                          .tier = pool->config.tier,
+                                          .block_tokens = pool->config.block_tokens};
+
+    if ((event_room > 0 && events == NULL) || (hash_room > 0 && hashes == NULL))
+        return kv_fail(pool, -EINVAL, "an array is missing");
+    int rc = kv_lock(pool);
+    if (rc < 0)
+        return rc;
+    kv_events_take(&pool->events, &about, events, event_room, hashes, hash_room, ret_events,
+                   ret_dropped);
     kv_unlock(pool);
     return 0;
 }

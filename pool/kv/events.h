@@ -44,4 +44,10 @@ void kv_events_stored(struct kv_events *events, const struct cupool_kv_hash *has
 void kv_events_removed(struct kv_events *events, const struct cupool_kv_hash *hash);
 void kv_events_cleared(struct kv_events *events);
 
+/** Takes whole events that fit both arrays; `about` has the fields that all of them share. */
+void kv_events_take(struct kv_events *events, const struct cupool_kv_event *about,
+                    struct cupool_kv_event *ret_event, uint32_t event_room,
+                    struct cupool_kv_hash *ret_hashes, uint32_t hash_room, uint32_t *ret_events,
+                    uint64_t *ret_dropped);
+
 #endif

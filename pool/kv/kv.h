@@ -133,6 +133,9 @@ struct cupool_kv {
         void *state;
     } pressure;
 
+    atomic_bool dated; /* the time of last use is kept */
+    uint32_t newest;   /* blocks at the end of a sequence that lower tiers keep exact */
+
     struct kv_pages pages;
     atomic_bool fronts_on;
     uint32_t collisions; /* times the lock was found taken; guarded by it */
@@ -156,6 +159,12 @@ int kv_fail(struct cupool_kv *pool, int error, const char *text);
 int kv_lock(struct cupool_kv *pool);
 void kv_unlock(struct cupool_kv *pool);
 uint64_t kv_now(const struct cupool_kv *pool);
+
+/** The time for a block's last use; 0 where nobody asks for it. */
+static inline uint64_t kv_use_time(const struct cupool_kv *pool)
+{
+    return atomic_load_explicit(&pool->dated, memory_order_relaxed) ? kv_now(pool) : 0;
+}
 
 /** The record of a handle that has a reference; NULL with *ret_error otherwise. */
 static inline struct kv_record *kv_find(struct cupool_kv *pool, cupool_kv_handle handle,

@@ -77,7 +77,7 @@ static cupool_kv_handle reference_take(struct cupool_kv *pool, uint32_t id, uint
                 return 0;
         } while (!kv_swap(record, &word, word + KV_REFERENCE));
     }
-    if (pool->config.policy != CUPOOL_KV_LRU) {
+    if (atomic_load_explicit(&pool->dated, memory_order_relaxed)) {
         pool->uses[id].hits++;
         pool->uses[id].last_ns = now_ns;
     }
@@ -108,7 +108,7 @@ static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
 
     if (ret_matched == NULL || (count > 0 && (hashes == NULL || ret_handles == NULL)))
         return kv_fail(pool, -EINVAL, "an array is missing");
-    now_ns = pool->config.policy != CUPOOL_KV_LRU ? kv_now(pool) : 0;
+    now_ns = kv_use_time(pool);
     rc = kv_lock(pool);
     if (rc < 0)
         return rc;
@@ -185,7 +185,7 @@ int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_han
 
     if (weak >> 32 == 0 || id < pool->first || id >= pool->slots)
         return kv_fail(pool, -EINVAL, "no weak handle of this pool");
-    now_ns = pool->config.policy != CUPOOL_KV_LRU ? kv_now(pool) : 0;
+    now_ns = kv_use_time(pool);
     rc = kv_lock(pool);
     if (rc < 0)
         return rc;

@@ -190,6 +190,7 @@ int kv_create(const struct kv_backend *backend, const struct cupool_kv_config *c
     pool->config = whole;
     pool->backend = *backend;
     pool->event_fd = -1;
+    atomic_init(&pool->dated, whole.policy != CUPOOL_KV_LRU);
     pool->first = whole.null_block ? 1 : 0;
     pool->slots = whole.max_blocks + pool->first;
     pool->limit = whole.blocks + pool->first;

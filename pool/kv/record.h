@@ -36,13 +36,15 @@ static_assert(sizeof(struct kv_record) == 64, "a record is a cache line");
 
 /** Rarely used fields of a record. Guarded by the lock. */
 struct kv_use {
-    uint64_t last_ns;      /* of last use, where the policy asks for it */
+    uint64_t last_ns;      /* of last use, where the policy or lower tiers ask for it */
     uint64_t expires_ns;   /* of the priority; 0: never */
     uint32_t registration; /* serial of the block's registrations, for weak handles */
     uint32_t hits;
-    uint32_t tokens; /* of a partial entry */
-    uint32_t spare;
-    uint64_t rank, serial; /* place in the order, while it is looked at */
+    uint32_t tokens;         /* of a partial entry */
+    uint8_t position, below; /* blocks before and behind it in its sequence, as far as tiers ask */
+    uint16_t spare;
+    uint64_t rank, serial;                /* place in the order, while it is looked at */
+    uint32_t parent, parent_registration; /* the block before it, if that is the same still */
 };
 
 #define KV_REFERENCE       UINT64_C(1)

@@ -10,6 +10,8 @@
 
 #include "pool/kv/kv.h"
 
+#define POSITION_MAX UINT8_MAX
+
 int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
     int rc;
@@ -144,6 +146,30 @@ static void duplicate_drop(struct cupool_kv *pool, struct kv_record *record, uin
     kv_push_free(pool, kv_id(pool, record), record->fence);
 }
 
+/* A block comes behind another: it learns its place in the sequence, and those before it how many
+ * blocks are behind them, as far as lower tiers ask. */
+static void sequence_link(struct cupool_kv *pool, uint32_t id, uint32_t parent, bool root)
+{
+    struct kv_use *use = &pool->uses[id];
+
+    use->below = 0;
+    use->position = root ? 0 : POSITION_MAX;
+    use->parent = parent;
+    if (parent == KV_NONE)
+        return;
+    const struct kv_use *before = &pool->uses[parent];
+    use->parent_registration = before->registration;
+    use->position = before->position < POSITION_MAX ? before->position + 1 : POSITION_MAX;
+    /* Whoever has `newest` blocks behind it has told its own parents so. */
+    for (uint32_t behind = 1; behind <= pool->newest && use->parent != KV_NONE; behind++) {
+        struct kv_use *above = &pool->uses[use->parent];
+        if (above->registration != use->parent_registration || above->below >= behind)
+            break;
+        above->below = (uint8_t)behind;
+        use = above;
+    }
+}
+
 /* A run of newly stored hashes ends: one event for it. */
 static void run_report(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t from,
                        uint32_t to, const struct cupool_kv_hash *parent)
@@ -159,9 +185,12 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
                            enum cupool_kv_duplicates duplicates, uint32_t serial,
                            cupool_kv_handle *ret_handles)
 {
+    const bool linked = atomic_load_explicit(&pool->dated, memory_order_relaxed);
     uint32_t run = 0;
+    uint32_t before = linked && parent != NULL ? kv_table_find(&pool->table, parent, NULL)
+                                               : KV_NONE;
 
-    for (uint32_t at = 0; at < count; at++) {
+    for (uint32_t at = 0; at < count; before = cupool_kv_id(ret_handles[at++])) {
         cupool_kv_handle handle = handles[at];
         struct kv_record *record = &pool->records[(uint32_t)handle];
         uint32_t first = kv_table_find(&pool->table, &hashes[at], NULL);
@@ -184,6 +213,8 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
             handle = older;
         } else {
             record_enter(pool, record, &hashes[at], serial);
+            if (linked)
+                sequence_link(pool, (uint32_t)handle, before, at == 0 && parent == NULL);
         }
         ret_handles[at] = handle;
     }

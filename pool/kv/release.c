@@ -164,8 +164,7 @@ static int giving_begin(struct cupool_kv *pool, struct giving *giving,
 {
     int rc;
 
-    if (pool->config.policy != CUPOOL_KV_LRU)
-        giving->now_ns = kv_now(pool);
+    giving->now_ns = kv_use_time(pool);
     if (giving->stream == CUPOOL_STREAM_NONE || pool->backend.fence_record == NULL)
         return 0;
     rc = pool->backend.fence_record(pool->backend.state, giving->stream, &giving->fence);

@@ -96,7 +96,7 @@ void kv_make_inactive(struct cupool_kv *pool, struct kv_record *record, uint64_t
                           kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_INACTIVE, 0),
                           memory_order_release);
     pool->active--;
-    if (pool->config.policy != CUPOOL_KV_LRU)
+    if (atomic_load_explicit(&pool->dated, memory_order_relaxed))
         use->last_ns = now_ns;
     if (record->flags & KV_FLAG_PINNED) {
         pool->pinned++;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""KV block pools, sequences and device memory of libcupool-engine, and what a program tells a preloaded
-libcupool.so: phases, steps, marks.
+"""KV block pools, sequences, tensors, transfers and device memory of libcupool-engine, and what a program
+tells a preloaded libcupool.so: phases, steps, marks.
 
     import cupool
 
@@ -13,14 +13,25 @@ libcupool.so: phases, steps, marks.
 """
 
 from ._errors import CupoolError, OutOfBlocks, StaleHandle
+from .codec import BlockCodec, Codec, Element, Refused, codecs
 from .device import STREAM_NONE, Device, DeviceStats, MemoryStats, version
 from .identity import Identity, Media, Scope
 from .kv import (Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Policy, Pressure, State,
                  Type)
 from .preload import is_preloaded, mark, phase, phase_begin, phase_end, step
+from .publisher import Publisher, PublisherStats
 from .sequence import Sequence, Sequences
+from .tensor import ShapeStats, Tensor, Tensors, TensorStats, TensorType
+from .transfer import Direction, HostMemory, Thresholds, Transfer, Transfers, TransferStats
+from .tier import FileTier, HostTier, Presence, ServerTier, Tiers, TiersStats, TierStats
 
-__all__ = ["CupoolError", "Device", "DeviceStats", "Duplicates", "Event", "Evict", "Identity", "KVPool",
-           "KVStats", "Layout", "Media", "MemoryStats", "Order", "OutOfBlocks", "Policy", "Pressure",
-           "STREAM_NONE", "Scope", "Sequence", "Sequences", "StaleHandle", "State", "Type",
-           "is_preloaded", "mark", "phase", "phase_begin", "phase_end", "step", "version"]
+__all__ = ["BlockCodec", "Codec", "CupoolError", "Device", "DeviceStats", "Direction",
+           "Duplicates", "Element", "Event", "Evict", "FileTier", "HostMemory",
+           "HostTier", "Identity", "KVPool", "KVStats", "Layout", "Media",
+           "MemoryStats", "Order", "OutOfBlocks", "Policy", "Presence", "Pressure",
+           "Publisher", "PublisherStats", "Refused", "STREAM_NONE", "Scope", "Sequence",
+           "Sequences", "ServerTier", "ShapeStats", "StaleHandle", "State", "Tensor",
+           "TensorStats", "TensorType", "Tensors", "Thresholds", "TierStats", "Tiers",
+           "TiersStats", "Transfer", "TransferStats", "Transfers", "Type", "codecs",
+           "is_preloaded", "mark", "phase", "phase_begin", "phase_end", "step",
+           "version"]

@@ -104,6 +104,165 @@ class SequencesConfig(Structure):
                 ("secret", c_uint64), ("duplicates", c_int), ("partial", c_int)]
 
 
+TENSOR_RANK_MAX = 8
+TENSOR_EXACT = c_size_t(-1).value
+WAIT_FOREVER = c_uint64(-1).value
+TRANSFER_CALLBACK = CFUNCTYPE(None, c_void_p, c_uint64, c_int)
+
+
+class TensorShape(Structure):
+    _fields_ = [("rank", c_uint32), ("type", c_int), ("device", c_uint32), ("flags", c_uint32),
+                ("dimensions", c_uint64 * TENSOR_RANK_MAX)]
+
+
+class TensorsConfig(Structure):
+    _fields_ = [("devices", POINTER(c_void_p)), ("device_count", c_uint32), ("tensors", c_uint32),
+                ("shapes", c_uint32), ("limit_bytes", c_uint64), ("limit_entries", c_uint32)]
+
+
+class TensorsStatistics(Structure):
+    _fields_ = [*[(name, c_uint64) for name in
+                  ("acquires", "releases", "hits", "misses", "fits", "waits", "evictions", "trims",
+                   "retries", "plain", "failures", "stale", "live", "live_bytes", "cached",
+                   "cached_bytes", "reserved", "reserved_bytes", "peak_bytes", "peak_cached_bytes",
+                   "limit_bytes", "limit_entries")], ("hit_rate", c_double)]
+
+
+class TensorsRow(Structure):
+    _fields_ = [("shape", TensorShape), ("stream", c_void_p),
+                *[(name, c_uint64) for name in ("bytes", "hits", "misses", "evictions")],
+                *[(name, c_uint32) for name in ("live", "cached", "reserved")]]
+
+
+class TensorInfo(Structure):
+    _fields_ = [("shape", TensorShape), ("memory", c_void_p), ("bytes", c_uint64),
+                ("reserved", c_int)]
+
+
+class Copy(Structure):
+    # "from" is a word of Python
+    _fields_ = [("to", c_void_p), ("source", c_void_p), ("bytes", c_size_t)]
+
+
+class TransferThresholds(Structure):
+    _fields_ = [(name, c_uint64) for name in ("kernel_below", "kernel_from", "batch_from")]
+
+
+class TransfersConfig(Structure):
+    _fields_ = [*[(name, c_uint32) for name in ("requests", "fragments", "depth", "pieces",
+                                                "piece_bytes")],
+                ("thresholds", POINTER(TransferThresholds)), ("folder", c_char_p)]
+
+
+class TransferOptions(Structure):
+    _fields_ = [("priority", c_int), ("after_stream", c_void_p), ("after_event", c_void_p),
+                ("alignment", c_size_t), ("callback", TRANSFER_CALLBACK), ("state", c_void_p)]
+
+
+class TransferStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in
+                ("submitted", "completed", "cancelled", "failed", "refused", "fragments", "joined",
+                 "bytes", "driver_calls", "copies", "batches", "launches", "descriptors",
+                 "copied_bytes", "batched_bytes", "kernel_bytes", "staged_bytes", "pieces", "stalls",
+                 "waiting", "under_way")]
+
+
+class TensorSource(Structure):
+    _fields_ = [("memory", c_void_p), ("bytes", c_size_t)]
+
+
+class HostOptions(Structure):
+    _fields_ = [("chunk_bytes", c_size_t), ("threads", c_uint32), ("huge_pages", c_int)]
+
+
+class CodecConfig(Structure):
+    _fields_ = [*[(name, c_int) for name in ("codec", "type", "layout", "parts")],
+                *[(name, c_uint32) for name in ("tokens", "heads", "head_dim", "first_layer",
+                                                "keep_permille")]]
+
+
+class CodecInfo(Structure):
+    _fields_ = [*[(name, c_size_t) for name in ("raw_bytes", "maximum_bytes", "alignment")],
+                ("key_bound", c_double), ("value_bound", c_double), ("key_reference", c_int),
+                ("value_reference", c_int)]
+
+
+class CodecBlock(Structure):
+    _fields_ = [("raw", c_void_p), ("encoded", c_void_p), ("encoded_bytes", c_size_t),
+                ("scores", POINTER(ctypes.c_float)), ("saturated", c_uint64), ("fault", c_int)]
+
+
+class CodecHeader(Structure):
+    _fields_ = [("magic", c_uint32), ("version", ctypes.c_uint16),
+                *[(name, c_uint8) for name in ("codec", "type", "layout", "parts", "first_layer",
+                                               "stored")],
+                *[(name, c_uint32) for name in ("tokens", "heads", "head_dim", "keep_permille",
+                                                "padding")],
+                *[(name, c_uint64) for name in ("payload_bytes", "keys_bytes", "saturated")],
+                ("payload_crc", c_uint32), ("header_crc", c_uint32)]
+
+
+class TierStore(Structure):
+    _fields_ = [("state", c_void_p), ("shared", c_int),
+                *[(name, c_void_p) for name in ("put", "get", "remove", "list", "charge", "available",
+                                                "close")]]
+
+
+class TierServerConfig(Structure):
+    _fields_ = [("address", c_char_p), ("port", ctypes.c_uint16), ("password", c_char_p),
+                ("prefix", c_char_p),
+                *[(name, c_uint32) for name in ("timeout_ms", "retry_ms", "expire_s")]]
+
+
+class Tier(Structure):
+    _fields_ = [("store", TierStore), ("name", c_char_p), ("bytes", c_uint64), ("entries", c_uint32)]
+
+
+class TiersConfig(Structure):
+    _fields_ = [("identity", c_char_p), ("codec", c_int),
+                *[(name, c_uint32) for name in ("exact_first", "exact_newest", "keep_permille",
+                                                "threads", "queue", "batch", "requests")],
+                ("promote", c_int), ("events", c_uint32)]
+
+
+class TierAge(Structure):
+    _fields_ = [("age_ns", c_uint64), ("bytes", c_uint64), ("time_ns", c_uint64), ("blocks", c_uint32)]
+
+
+class TierStatistics(Structure):
+    _fields_ = [("name", ctypes.c_char * 32), ("shared", c_int), ("available", c_int),
+                *[(name, c_uint64) for name in ("entries", "storing", "pinned", "bytes", "budget")],
+                ("usage", c_double),
+                *[(name, c_uint64) for name in
+                  ("stored", "stored_bytes", "loaded", "loaded_bytes", "misses", "evictions",
+                   "refused", "failures", "unavailable", "corrupt")],
+                ("last_fault", c_int),
+                *[(name, c_uint64) for name in ("put_ns", "get_ns", "peak_bytes")]]
+
+
+class TiersStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in
+                ("queued", "storing", "loading", "offloads", "stored", "skipped", "store_failures",
+                 "loads", "loaded", "load_misses", "raw_bytes", "entry_bytes", "exact", "saturated",
+                 "encode_ns", "decode_ns", "copy_ns", "age_steps", "aged", "aged_raw_bytes",
+                 "aged_entry_bytes", "age_ns")]
+
+
+TOKENS_CALLBACK = CFUNCTYPE(c_uint32, c_void_p, POINTER(Hash), POINTER(c_int32), c_uint32)
+
+
+class PublisherConfig(Structure):
+    _fields_ = [("endpoint", c_char_p), ("connect", c_int), ("replay_endpoint", c_char_p),
+                ("topic", c_char_p), ("batches", c_uint32), ("high_water", c_uint32),
+                ("rank", c_int32), ("maps", c_int), ("integers", c_int), ("adapter", c_char_p),
+                ("tokens", TOKENS_CALLBACK), ("tokens_state", c_void_p)]
+
+
+class PublisherStatistics(Structure):
+    _fields_ = [(name, c_uint64) for name in
+                ("batches", "events", "bytes", "lost", "replays", "replayed", "failures")]
+
+
 _P, _U32, _U64, _I = c_void_p, c_uint32, c_uint64, c_int
 _HANDLES, _HASHES = POINTER(c_uint64), POINTER(Hash)
 
@@ -162,6 +321,77 @@ FUNCTIONS = {
     "kv_stats": (_I, _P, POINTER(KVStatistics)),
     "kv_stats_window": (_I, _P, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_double)),
     "kv_check": (_I, _P, c_char_p, c_size_t),
+    "tensors_config_init": (None, POINTER(TensorsConfig)),
+    "tensors_create": (_I, POINTER(TensorsConfig), POINTER(_P)),
+    "tensors_destroy": (None, _P),
+    "tensors_error": (c_char_p, _P),
+    "tensors_acquire": (_I, _P, POINTER(TensorShape), _P, c_size_t, POINTER(c_uint64), POINTER(_P)),
+    "tensors_release": (_I, _P, _U64, _P),
+    "tensors_describe": (_I, _P, _U64, POINTER(TensorInfo)),
+    "tensors_reserve": (_I, _P, POINTER(TensorShape), _P, _U32),
+    "tensors_reserve_file": (_I, _P, c_char_p, _U32, _U64, POINTER(_U32), POINTER(c_uint64)),
+    "tensors_unreserve": (_I, _P, _U32),
+    "tensors_limit": (_I, _P, _U32, _U64, _U32),
+    "tensors_trim": (_I, _P, _U32, _U64, POINTER(c_uint64)),
+    "tensors_stats": (_I, _P, _U32, POINTER(TensorsStatistics)),
+    "tensors_rows": (_I, _P, POINTER(TensorsRow), _U32),
+    "tensors_check": (_I, _P, c_char_p, c_size_t),
+    "transfers_config_init": (None, POINTER(TransfersConfig)),
+    "transfer_options_init": (None, POINTER(TransferOptions)),
+    "transfers_create": (_I, _P, POINTER(TransfersConfig), POINTER(_P)),
+    "transfers_destroy": (None, _P),
+    "transfers_error": (c_char_p, _P),
+    "transfers_submit": (_I, _P, _I, POINTER(Copy), _U32, POINTER(TransferOptions),
+                         POINTER(c_uint64)),
+    "transfer_query": (_I, _P, _U64),
+    "transfer_wait": (_I, _P, _U64, _U64),
+    "transfer_cancel": (_I, _P, _U64),
+    "transfer_order": (_I, _P, _U64, _P),
+    "transfers_poll": (_I, _P),
+    "transfers_stats": (_I, _P, _I, POINTER(TransferStatistics)),
+    "transfers_thresholds": (_I, _P, POINTER(TransferThresholds)),
+    "transfers_calibrate": (_I, _P, _I, POINTER(TransferThresholds)),
+    "transfers_check": (_I, _P, c_char_p, c_size_t),
+    "transfers_ensure": (_I, _P, _P, c_size_t, _P, POINTER(_P), POINTER(c_uint64)),
+    "transfers_prefetch": (_I, _P, POINTER(TensorSource), _U32, c_size_t, _P, POINTER(_P),
+                           POINTER(_P), POINTER(c_uint64)),
+    "host_allocate": (_I, _P, c_size_t, POINTER(HostOptions), POINTER(_P)),
+    "host_free": (_I, _P, _P),
+    "host_register": (_I, _P, _P, c_size_t, POINTER(HostOptions)),
+    "host_unregister": (_I, _P, _P),
+    "codec_query": (_I, POINTER(CodecConfig), POINTER(CodecInfo)),
+    "codec_encode": (_I, POINTER(CodecConfig), POINTER(CodecBlock), c_size_t),
+    "codec_decode": (_I, POINTER(CodecConfig), POINTER(CodecBlock), c_size_t),
+    "codec_verify": (_I, _P, c_size_t, POINTER(CodecHeader), POINTER(c_int)),
+    "codec_config_of": (None, POINTER(CodecHeader), POINTER(CodecConfig)),
+    "codec_name": (c_char_p, _I),
+    "codec_by_name": (_I, c_char_p, POINTER(c_int)),
+    "codec_fault_text": (c_char_p, _I),
+    "tier_host": (_I, _U64, POINTER(TierStore)),
+    "tier_file": (_I, c_char_p, POINTER(TierStore)),
+    "tier_server": (_I, POINTER(TierServerConfig), POINTER(TierStore)),
+    "tiers_config_init": (None, POINTER(TiersConfig)),
+    "tiers_create": (_I, _P, _P, POINTER(TiersConfig), POINTER(Tier), _U32, POINTER(_P)),
+    "tiers_destroy": (None, _P),
+    "tiers_error": (c_char_p, _P),
+    "tiers_offload": (_I, _P, _HANDLES, _U32, _P, _P, _P, POINTER(c_uint64)),
+    "tiers_result": (_I, _P, _U64, POINTER(_U32)),
+    "tiers_cancel": (_I, _P, _U64),
+    "tiers_drain": (_I, _P),
+    "tiers_lookup": (_I, _P, _HASHES, _U32, POINTER(c_uint8)),
+    "tiers_match": (_I, _P, _HASHES, _U32, _P, _HANDLES, POINTER(c_uint8), POINTER(_U32)),
+    "tiers_forget": (_I, _P, _HASHES, _U32),
+    "tiers_age_step": (_I, _P, POINTER(TierAge), POINTER(_U32), POINTER(c_uint64), POINTER(c_uint64)),
+    "tiers_stats": (_I, _P, POINTER(TiersStatistics)),
+    "tier_stats": (_I, _P, _U32, POINTER(TierStatistics)),
+    "tier_fault_text": (c_char_p, _I),
+    "tiers_check": (_I, _P, c_char_p, c_size_t),
+    "publisher_config_init": (None, POINTER(PublisherConfig)),
+    "publisher_create": (_I, POINTER(PublisherConfig), POINTER(_P)),
+    "publisher_destroy": (None, _P),
+    "publisher_poll": (_I, _P, _P, c_char_p, POINTER(_U32)),
+    "publisher_poll_tier": (_I, _P, _P, _U32, c_char_p, POINTER(_U32)),
+    "publisher_stats": (_I, _P, POINTER(PublisherStatistics)),
     "sequences_config_init": (None, POINTER(SequencesConfig)),
     "sequences_create": (_I, POINTER(Member), _U32, POINTER(SequencesConfig), POINTER(_P)),
     "sequences_destroy": (None, _P),

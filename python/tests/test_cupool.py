@@ -138,6 +138,57 @@ def test_memory_of_a_device(device):
     assert device.memory_stats().frees == 1
 
 
+def test_a_codec_comes_back_and_refuses_damage():
+    codec = cupool.BlockCodec(cupool.Codec.LOSSLESS, cupool.Element.BF16, tokens=16, heads=2, head_dim=8)
+    raw = bytes(range(256)) * (codec.raw_bytes // 256)
+    encoded = codec.encode(raw)
+    assert len(encoded) <= codec.maximum_bytes
+    assert codec.decode(encoded) == raw
+    spoilt = bytearray(encoded)
+    spoilt[-1] ^= 1
+    for wrong in (bytes(spoilt), encoded[:-1], encoded[:20], b"", encoded + b"x"):
+        with pytest.raises(cupool.Refused):
+            codec.decode(wrong)
+    with pytest.raises(ValueError):
+        codec.encode(raw[1:])
+    assert "rice" in cupool.codecs()
+
+
+def test_blocks_leave_for_tiers_and_come_back(device, tmp_path):
+    keys = cupool.Identity().keys(list(range(64)))
+    with cupool.KVPool(device, 8, layers=2, kv_heads=2, head_dim=8, key_type=cupool.Type.BF16,
+                       value_type=cupool.Type.BF16) as pool:
+        tiers = [cupool.HostTier(4 << 20), cupool.FileTier(tmp_path / "kv", 1 << 20)]
+        with cupool.Tiers(pool, tiers, identity="test", codec=cupool.Codec.LOSSLESS) as below:
+            blocks = pool.allocate(4)
+            for number, block in enumerate(blocks):
+                address, size = pool.memory(block, 1)
+                device.write(address, bytes([number + 60]) * size)
+            pool.complete(blocks)
+            blocks = pool.register(blocks, keys)
+            ticket = below.offload(blocks)
+            below.drain()
+            assert below.result(ticket) == 4
+            pool.release(blocks)
+            pool.trim()
+            assert below.lookup(keys) == [cupool.Presence.HIT] * 4
+            blocks = below.match(keys)
+            assert len(blocks) == 4
+            for number, block in enumerate(blocks):
+                address, size = pool.memory(block, 1)
+                assert device.read(address, size) == bytes([number + 60]) * size
+            pool.release(blocks)
+            assert below.age_step(0)[0] == 4
+            assert below.tier_stats(1).name == "file"
+            assert below.tier_stats(0).loaded == 4
+            assert below.stats().aged == 4
+            below.check()
+        with pytest.raises(cupool.CupoolError):
+            cupool.Tiers(pool, [cupool.FileTier("/nowhere/at/all", 1 << 20)])
+        with cupool.Tiers(pool, [tiers[1]], identity="another") as below:
+            assert below.lookup(keys) == [cupool.Presence.MISS] * 4
+
+
 def test_threads_lose_nothing(pool):
     def work():
         for _ in range(300):
@@ -167,3 +218,76 @@ def test_unknown_arguments_are_refused(device, pool):
         cupool.Sequences(pool, colour=3)
     with pytest.raises(cupool.CupoolError):
         cupool.KVPool(device, 0)
+
+
+def test_tensors_come_back_by_shape(device):
+    with cupool.Tensors(device, limit_bytes=1 << 20) as tensors:
+        first = tensors.acquire((2, 3), cupool.TensorType.F32)
+        address = first.address
+        assert first.bytes == 24
+        first.release()
+        with pytest.raises(cupool.StaleHandle):
+            first.release()
+        with tensors.acquire((3, 2), cupool.TensorType.F32) as turned:
+            assert turned.address != address
+        with tensors.acquire((2, 3), cupool.TensorType.F32) as again:
+            assert again.address == address
+        with tensors.acquire((5,), cupool.TensorType.F32, waste=4) as wasteful:
+            assert wasteful.bytes == 24
+        stats = tensors.stats()
+        assert (stats.hits, stats.misses, stats.fits) == (2, 2, 1)
+        assert tensors.shapes()[0].dimensions == (2, 3)
+        assert tensors.trim() == 48
+        tensors.limit(limit_entries=1)
+        tensors.check()
+        with pytest.raises(ValueError):
+            tensors.acquire((1,) * 9)
+        with pytest.raises(cupool.CupoolError):
+            tensors.acquire((1,), device=1)
+
+
+def test_tensors_are_reserved_from_a_file(device, tmp_path):
+    shapes = tmp_path / "shapes.txt"
+    shapes.write_text("2 f16 4x8   # two of them\n1 bytes 1000\n")
+    with cupool.Tensors(device) as tensors:
+        assert tensors.reserve_file(str(shapes)) == (3, 1128)
+        tensors.reserve((7,), cupool.TensorType.I8, count=2)
+        assert tensors.trim() == 0 and tensors.stats().reserved == 5
+        with tensors.acquire((4, 8)):
+            assert tensors.stats().hits == 1
+        shapes.write_text("2 f16 4x\n")
+        with pytest.raises(cupool.CupoolError, match="line 1"):
+            tensors.reserve_file(str(shapes))
+        tensors.unreserve()
+        tensors.check()
+
+
+def test_transfers_copy(device):
+    with cupool.Transfers(device) as transfers:
+        memory = device.allocate(4096)
+        results = []
+        transfer = transfers.write(memory, bytes(range(256)), callback=results.append)
+        transfer.wait()
+        assert transfer.done() and results == [0]
+        assert device.read(memory, 256) == bytes(range(256))
+        transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 512, memory, 100)]).wait(1.0)
+        assert device.read(memory + 512, 100) == bytes(range(100))
+        with pytest.raises(cupool.CupoolError, match="overlap"):
+            transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 1, memory, 10)])
+        with pytest.raises(cupool.CupoolError, match="aligned"):
+            transfers.submit(cupool.Direction.WITHIN_DEVICE, [(memory + 1, memory + 99, 10)], alignment=4)
+        with pytest.raises(cupool.CupoolError):
+            transfer.cancel()
+        base, addresses, transfer = transfers.prefetch([b"one", b"", b"three"], alignment=64)
+        transfer.wait()
+        assert addresses == [base, base + 64, base + 64]
+        assert device.read(addresses[2], 5) == b"three"
+        assert transfers.ensure(memory, 16)[0] == memory
+        assert transfers.poll() == 0
+        assert transfers.stats(cupool.Direction.TO_DEVICE).completed == 2
+        assert transfers.thresholds().kernel_from == 16
+        transfers.check()
+        device.free(base)
+        device.free(memory)
+    with cupool.HostMemory(device, 10000) as host:
+        host.buffer[9999] = 1

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "shim/backend/scope.h"
 #include "shim/context/capture.h"
 #include "shim/memory/limit.h"
 #include "shim/observe/record.h"
@@ -28,6 +29,7 @@
 
 #define WAIT_PAUSE_MIN_NS 20000
 #define WAIT_PAUSE_MAX_NS 5000000
+#define OPEN_WAIT_NS      (UINT64_C(1) * 1000000000)
 #define PEER_WAIT_NS      (UINT64_C(4) * 1000000000)
 
 struct fence_event {
@@ -35,64 +37,16 @@ struct fence_event {
     CUevent event;
 };
 
+/** Open: a stream captured when it was asked for, so there are no events yet. */
 struct fence {
+    atomic_bool open;
     int count;
     struct fence_event events[FENCE_CONTEXTS_MAX];
-};
-
-/** What an operation changed on its thread and has to put back. */
-struct scope {
-    const struct driver_functions *driver;
-    bool pushed;
-    bool exchanged;
-    CUstreamCaptureMode mode;
 };
 
 static bool is_gone(const struct context *context)
 {
     return atomic_load_explicit(&context->gone, memory_order_acquire);
-}
-
-static void scope_leave(struct scope *scope)
-{
-    CUcontext popped;
-    if (scope->exchanged)
-        capture_mode_restore(scope->driver, scope->mode);
-    if (scope->pushed)
-        (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
-}
-
-static int scope_enter(struct scope *scope, const struct context *context)
-{
-    CUcontext current = NULL;
-    *scope = (struct scope){.driver = real_driver_if_loaded()};
-    if (!scope->driver || is_gone(context))
-        return -EIO;
-    if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
-        return -EIO;
-    if (current != context->handle) {
-        if (REAL_ASK(scope->driver->cuCtxPushCurrent_v2(context->handle)) != CUDA_SUCCESS)
-            return -EIO;
-        scope->pushed = true;
-    }
-    scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
-                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
-                           CUDA_SUCCESS;
-    return 0;
-}
-
-/* Called inside a scope: a sticky error is noted for the context that is current. */
-static int error_of(CUresult result)
-{
-    switch (result) {
-    case CUDA_SUCCESS: return 0;
-    case CUDA_ERROR_OUT_OF_MEMORY: return -ENOMEM;
-    case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
-    case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EPERM;
-    case CUDA_ERROR_NOT_SUPPORTED: return -ENOTSUP;
-    default: context_observe_result(result); return -EIO;
-    }
 }
 
 static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
@@ -106,7 +60,7 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
     if (!limit_admits(scope.driver, context->device, bytes))
         error = -ENOMEM;
     else
-        error = error_of(scope.driver->cuMemAlloc_v2(&address, bytes));
+        error = scope_error(scope.driver->cuMemAlloc_v2(&address, bytes));
     if (error == 0 && address % POOL_SEGMENT_BYTES != 0) {
         scope.driver->cuMemFree_v2(address);
         error = -ENOTSUP;
@@ -126,7 +80,7 @@ static int segment_free(void *state, uint64_t address, size_t bytes)
     int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuMemFree_v2(address)));
+    error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(address)));
     scope_leave(&scope);
     if (error == 0)
         atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
@@ -168,10 +122,10 @@ static int context_record(struct context *context, CUevent *ret_event)
     if (error < 0)
         goto keep;
     if (!event)
-        error = error_of(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
+        error = scope_error(REAL_ASK(scope.driver->cuEventCreate(&event, CU_EVENT_DISABLE_TIMING)));
     if (error == 0) {
         error = capture_hold(context->handle)
-                    ? error_of(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
+                    ? scope_error(REAL_ASK(scope.driver->cuCtxRecordEvent(context->handle, event)))
                     : -EBUSY;
         capture_allow();
     }
@@ -238,9 +192,68 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     return 0;
 }
 
+/* Memory that can be given to the driver while a stream captures is, and its free waits. Mapped
+ * memory cannot: its fence stays open until the captures are over, or until somebody waits. */
 static int fence_record(void *state, pool_fence *ret_fence)
 {
-    return fence_record_for(state, true, ret_fence);
+    const struct context *context = state;
+    int error = fence_record_for(state, true, ret_fence);
+    if (error != -EBUSY || !atomic_load(&context->vmm))
+        return error;
+    struct fence *fence = calloc(1, sizeof(*fence));
+    if (!fence)
+        return -ENOMEM;
+    atomic_init(&fence->open, true);
+    *ret_fence = (pool_fence)(uintptr_t)fence;
+    return 0;
+}
+
+static bool is_open(const struct fence *fence)
+{
+    return atomic_load_explicit(&fence->open, memory_order_acquire);
+}
+
+/* NULL: all work has been waited for, there is nothing left to ask. */
+static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
+{
+    pthread_mutex_lock(&context->backend_lock);
+    bool first = is_open(fence);
+    if (first) {
+        fence->count = by ? by->count : 0;
+        for (int i = 0; i < fence->count; i++)
+            fence->events[i] = by->events[i];
+        atomic_store_explicit(&fence->open, false, memory_order_release);
+    }
+    pthread_mutex_unlock(&context->backend_lock);
+    for (int i = 0; by && !first && i < by->count; i++)
+        event_give(by->events[i].context, by->events[i].event);
+}
+
+/* The events of an open fence come late and cover the more. True when it is open no longer. */
+static bool fence_is_recorded(struct context *context, struct fence *fence)
+{
+    pool_fence late;
+    if (!is_open(fence))
+        return true;
+    if (fence_record_for(context, true, &late) < 0)
+        return false;
+    struct fence *by = (struct fence *)(uintptr_t)late;
+    fence_close(context, fence, by);
+    free(by);
+    return true;
+}
+
+bool backend_driver_fence_order(pool_fence handle, CUstream stream)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    if (is_open(fence))
+        return false;
+    for (int i = 0; i < fence->count; i++)
+        if (!is_gone(fence->events[i].context) &&
+            REAL_ASK(driver->cuStreamWaitEvent(stream, fence->events[i].event, 0)) != CUDA_SUCCESS)
+            return false;
+    return true;
 }
 
 static int event_query(const struct fence_event *part)
@@ -252,7 +265,9 @@ static int event_query(const struct fence_event *part)
     if (error < 0)
         return error;
     CUresult result = REAL_ASK(scope.driver->cuEventQuery(part->event));
-    int done = result == CUDA_SUCCESS ? 1 : result == CUDA_ERROR_NOT_READY ? 0 : error_of(result);
+    int done = result == CUDA_SUCCESS           ? 1
+               : result == CUDA_ERROR_NOT_READY ? 0
+                                                : scope_error(result);
     scope_leave(&scope);
     return done == -EPERM ? -EBUSY : done;
 }
@@ -266,7 +281,7 @@ static int event_wait(const struct fence_event *part)
     int error = scope_enter(&scope, part->context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
+    error = scope_error(REAL_ASK(scope.driver->cuEventSynchronize(part->event)));
     scope_leave(&scope);
     if (error == -EPERM)
         return -EBUSY;
@@ -295,8 +310,8 @@ static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
 
 static int fence_query(void *state, pool_fence handle)
 {
-    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
-    int done = 1;
+    struct fence *fence = (struct fence *)(uintptr_t)handle;
+    int done = fence_is_recorded(state, fence);
     for (int i = 0; i < fence->count && done == 1; i++) {
         done = event_query(&fence->events[i]);
         if (is_lost_peer(&fence->events[i], state, done))
@@ -305,12 +320,47 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
+/* While a stream captures nothing may ask for the device, but a free waits for it all the same. The
+ * block is of one byte; where there is none to be had, memory of the host serves as well. */
+static int wait_by_free(struct context *context)
+{
+    struct scope scope;
+    CUdeviceptr block;
+    void *page;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    if (scope.driver->cuMemAlloc_v2(&block, 1) == CUDA_SUCCESS)
+        error = scope_error(REAL_ASK(scope.driver->cuMemFree_v2(block)));
+    else if (scope.driver->cuMemHostAlloc &&
+             scope.driver->cuMemHostAlloc(&page, 1, 0) == CUDA_SUCCESS)
+        error = scope_error(REAL_ASK(scope.driver->cuMemFreeHost(page)));
+    else
+        error = -EBUSY;
+    scope_leave(&scope);
+    return error == -EPERM ? -EBUSY : error;
+}
+
+/* A free cannot be told to give up, so what has little patience does not begin. */
+static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
+{
+    if (most_ns < OPEN_WAIT_NS)
+        return 0;
+    int error = wait_by_free(context);
+    if (error < 0)
+        return error;
+    fence_close(context, fence, NULL);
+    return 1;
+}
+
 /* Forever means for work of the device's own contexts: a free by the driver waits for these, and
  * not for those of its peers. */
 static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
-    const struct fence *fence = (const struct fence *)(uintptr_t)handle;
+    struct fence *fence = (struct fence *)(uintptr_t)handle;
     const struct context *own = state;
+    if (!fence_is_recorded(state, fence))
+        return open_wait(state, fence, most_ns);
     uint64_t end_ns = monotonic_ns() + (most_ns < PEER_WAIT_NS ? most_ns : PEER_WAIT_NS);
     int done = 1;
     for (int i = 0; i < fence->count && done == 1; i++) {
@@ -334,22 +384,25 @@ static int context_synchronize(struct context *context)
         return error;
     bool idle = capture_hold(context->handle);
     capture_allow();
-    error = idle ? error_of(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
+    error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
     scope_leave(&scope);
     return error == -EPERM ? -EBUSY : error;
 }
 
 static int device_wait(void *state)
 {
+    const struct context *context = state;
     pool_fence fence;
     int error = fence_record_for(state, false, &fence);
-    if (error == -ENOTSUP)
-        return context_synchronize(state);
-    if (error < 0)
-        return error;
-    int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
-    fence_release(state, fence);
-    return done < 0 ? done : 0;
+    if (error == 0) {
+        int done = fence_wait(state, fence, POOL_WAIT_FOREVER);
+        fence_release(state, fence);
+        error = done < 0 ? done : 0;
+    } else if (error == -ENOTSUP) {
+        error = context_synchronize(state);
+    }
+    /* Memory of the driver's own is given to its free; mapped memory has to be waited for. */
+    return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
 }
 
 static CUstream fill_stream(struct context *context, const struct driver_functions *driver)
@@ -379,11 +432,30 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     if (error < 0)
         return error;
     CUstream stream = fill_stream(context, scope.driver);
-    error = stream
-                ? error_of(REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
-                : -EIO;
+    error = stream ? scope_error(
+                         REAL_ASK(scope.driver->cuMemsetD8Async(address, value, bytes, stream)))
+                   : -EIO;
     if (error == 0)
-        error = error_of(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
+        error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
+    scope_leave(&scope);
+    return error;
+}
+
+/* Nothing else runs, so no work has to be waited for but the copy. */
+static int memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    struct context *context = state;
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    CUstream stream = scope.driver->cuMemcpyDtoDAsync_v2 ? fill_stream(context, scope.driver)
+                                                         : NULL;
+    error = stream ? scope_error(REAL_ASK(
+                         scope.driver->cuMemcpyDtoDAsync_v2(target, source, bytes, stream)))
+                   : -EIO;
+    if (error == 0)
+        error = scope_error(REAL_ASK(scope.driver->cuStreamSynchronize(stream)));
     scope_leave(&scope);
     return error;
 }
@@ -397,7 +469,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     int error = scope_enter(&scope, context);
     if (error < 0)
         return error;
-    error = error_of(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
+    error = scope_error(REAL_ASK(scope.driver->cuMemGetInfo_v2(&free_bytes, &total_bytes)));
     size_t limit = limit_bytes(scope.driver, context->device);
     size_t used = limit == SIZE_MAX ? 0 : limit_used_bytes(context->device);
     scope_leave(&scope);
@@ -428,6 +500,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_release = fence_release,
         .device_wait = device_wait,
         .memory_fill = memory_fill,
+        .memory_copy = memory_copy,
         .memory_info = memory_info,
         .clock_ns = clock_ns,
     };

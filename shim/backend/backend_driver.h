@@ -18,4 +18,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context);
 /** True when the driver can record an event behind all work of a context. */
 bool backend_driver_has_fences(const struct driver_functions *driver);
 
+/** Makes a stream of the current context wait for all that a fence covers. False: it does not. */
+bool backend_driver_fence_order(pool_fence fence, CUstream stream);
+
 #endif

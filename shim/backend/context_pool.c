@@ -1,48 +1,101 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pool does with its segments and fences is recorded.
+ * What the pool does with its segments and fences is recorded, and which backing it got, and why.
  */
 #include "shim/backend/context_pool.h"
 
+#include <errno.h>
+
 #include "shim/backend/backend_driver.h"
+#include "shim/backend/backend_vmm.h"
 #include "shim/observe/record.h"
 #include "shim/options/mode.h"
+#include "shim/options/options_pool.h"
+
+void (*context_pool_watch)(struct context *context, struct pool_config *config,
+                           struct pool_backend *backend);
 
 static void observe_pool(void *state, const struct pool_event *event)
 {
     record_pool_event(state, event);
 }
 
+static void configure(struct pool_config *config, struct context *context,
+                      const struct driver_functions *driver)
+{
+    pool_config_init(config);
+    options_pool_configure(shim_options(), config);
+    config->backing = POOL_BACKING_DRIVER;
+    if (config->reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
+        config->reuse = POOL_REUSE_SYNC;
+    config->observe = observe_pool;
+    config->observe_state = context;
+}
+
+static void watch(struct context *context, struct pool_config *config, struct pool_backend *backend)
+{
+    if (context_pool_watch)
+        context_pool_watch(context, config, backend);
+}
+
+/* Why memory is not mapped, where the option wants it to be; NULL: nothing speaks against it. */
+static const char *ruled_out(const struct options *options)
+{
+    if (options->ipc_range == OPTION_IPC_RANGE_SEGMENT)
+        return "ipc_range:segment needs the driver's allocations";
+    return NULL;
+}
+
+static const char *failure_of(int error)
+{
+    switch (error) {
+    case -ENOTSUP: return "no addresses could be reserved";
+    case -ENOMEM: return "there was no memory for it";
+    default: return "the driver refused it";
+    }
+}
+
+/* A pool of mapped memory, or NULL and why there is none. */
+static struct pool *make_mapped(struct pool_config config, struct pool_backend backend,
+                                struct context *context, const struct driver_functions *driver,
+                                const char **ret_reason)
+{
+    struct pool *pool;
+    *ret_reason = ruled_out(shim_options());
+    if (!*ret_reason)
+        *ret_reason = backend_vmm_add(&backend, context, driver);
+    if (*ret_reason)
+        return NULL;
+    config.backing = POOL_BACKING_MAPPED;
+    watch(context, &config, &backend);
+    int error = pool_create(&config, &backend, &pool);
+    if (error == 0)
+        return pool;
+    *ret_reason = failure_of(error);
+    return NULL;
+}
+
 struct pool *context_pool_make(struct context *context, const struct driver_functions *driver)
 {
-    const struct options *options = shim_options();
-    static const enum pool_reuse reuse[] = {
-        [OPTION_REUSE_DEFERRED] = POOL_REUSE_DEFERRED,
-        [OPTION_REUSE_SYNC] = POOL_REUSE_SYNC,
-        [OPTION_REUSE_IMMEDIATE] = POOL_REUSE_IMMEDIATE,
-    };
-    static const enum pool_fill fill[] = {
-        [OPTION_FILL_NONE] = POOL_FILL_NONE,
-        [OPTION_FILL_ZERO] = POOL_FILL_ZERO,
-        [OPTION_FILL_POISON] = POOL_FILL_POISON,
-    };
     struct pool_config config;
+    struct pool_backend backend;
+    struct pool *pool = NULL;
+    const char *reason = "by option";
     if (mode_now() != SHIM_POOL)
         return NULL;
-    pool_config_init(&config);
-    config.reuse = reuse[options->reuse];
-    if (config.reuse == POOL_REUSE_DEFERRED && !backend_driver_has_fences(driver))
-        config.reuse = POOL_REUSE_SYNC;
-    config.fill = fill[options->fill];
-    config.scrub = fill[options->scrub];
-    config.quarantine_max = options->quarantine_max.bytes;
-    config.large_waste_percent = (uint32_t)options->large_waste;
-    config.cache_max = options->cache_max.bytes;
-    config.observe = observe_pool;
-    config.observe_state = context;
-
-    struct pool_backend backend;
-    struct pool *pool;
+    configure(&config, context, driver);
     backend_driver_init(&backend, context);
-    return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
+    if (shim_options()->backing != OPTION_BACKING_DRIVER)
+        pool = make_mapped(config, backend, context, driver, &reason);
+    if (pool) {
+        record_backing(context, pool,
+                       shim_options()->backing == OPTION_BACKING_AUTO ? "the device supports it"
+                                                                      : "by option");
+        return pool;
+    }
+    watch(context, &config, &backend);
+    if (pool_create(&config, &backend, &pool) < 0)
+        return NULL;
+    record_backing(context, pool, reason);
+    return pool;
 }

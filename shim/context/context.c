@@ -107,6 +107,7 @@ struct context *context_obtain(const struct driver_functions *driver, CUcontext 
         context = context_create_locked(driver, handle, id);
     pthread_mutex_unlock(&list_lock);
     if (stale) {
+        context_over(stale);
         context_drop(stale);
         generation = atomic_load(&context_generation);
     }
@@ -142,6 +143,19 @@ void context_drop(struct context *context)
     listener->ended(context);
 }
 
+void context_over(struct context *context)
+{
+    if (context)
+        atomic_store_explicit(&context->over, true, memory_order_release);
+}
+
+/* Of a context that ended unseen. */
+static void context_drop_over(struct context *context)
+{
+    context_over(context);
+    context_drop(context);
+}
+
 static bool context_has_ended(const struct driver_functions *driver, const struct context *context)
 {
     uint64_t id;
@@ -158,7 +172,7 @@ void context_drop_ended(const struct driver_functions *driver, CUdevice device)
 {
     for (struct context *context = context_first(); context; context = context_next(context))
         if (context->device == device && context_has_ended(driver, context))
-            context_drop(context);
+            context_drop_over(context);
 }
 
 void context_observe_result(CUresult result)

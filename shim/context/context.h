@@ -30,8 +30,10 @@ struct context {
     uint32_t number;                /* small, from 1, never reused; immutable */
     struct pool *pool;              /* NULL without pooling; immutable until gone */
     atomic_bool gone;               /* destroyed: nothing of it may be touched */
+    atomic_bool over;               /* the driver has ended it: what outlives it may be returned */
     atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
+    _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
     struct context *next;           /* immutable once listed */
 
     pthread_mutex_t backend_lock;
@@ -39,6 +41,8 @@ struct context {
     int event_count;                     /* guarded by backend_lock */
     CUstream fill_stream;                /* guarded by backend_lock */
 };
+
+struct vmm;
 
 extern _Atomic(struct context *) context_list; /* newest first, gone ones included */
 extern _Atomic uint64_t context_generation;
@@ -98,6 +102,9 @@ struct context *context_of_pool(const struct pool *pool);
 
 /** Forgets a context and drops its pool without a driver call; before the real destruction. */
 void context_drop(struct context *context);
+
+/** The driver has ended a context that was dropped. */
+void context_over(struct context *context);
 
 /** Forgets every context of a device that the driver says is gone; after the real call. */
 void context_drop_ended(const struct driver_functions *driver, CUdevice device);

@@ -7,16 +7,46 @@
  * the driver afterwards. These hooks act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
+#include "shim/backend/backend_vmm.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
+#include "shim/context/gate.h"
+#include "shim/context/green.h"
+#include "shim/guard/guard.h"
 
-static void context_ends(CUcontext handle)
+/* The last look at the redzones of a context. */
+static void guards_check(struct context *context)
+{
+    if (!guard_is_on() || thread_state.depth)
+        return;
+    thread_state.depth++;
+    gate_enter();
+    guard_check(context, GUARD_END_WAIT_NS);
+    gate_leave();
+    guard_settle();
+    thread_state.depth--;
+}
+
+static struct context *context_ends(CUcontext handle)
 {
     struct context *context = shim_mode() == SHIM_OFF ? NULL : context_find(handle);
     if (!context)
-        return;
+        return NULL;
+    guards_check(context);
     capture_forget_context(handle);
     context_drop(context);
+    return context;
+}
+
+/* After the real call: mapped memory does not end with its context. */
+static void context_ended(struct context *context, CUresult result)
+{
+    if (!context || result != CUDA_SUCCESS)
+        return;
+    int saved_errno = errno;
+    context_over(context);
+    backend_vmm_reclaim();
+    errno = saved_errno;
 }
 
 static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
@@ -24,9 +54,11 @@ static CUresult destroy(__typeof__(cuCtxDestroy_v2) *real, CUcontext ctx)
     if (!real)
         return MISSING_DRIVER;
     int saved_errno = errno;
-    context_ends(ctx);
+    struct context *context = context_ends(ctx);
     errno = saved_errno;
-    return real(ctx);
+    CUresult result = real(ctx);
+    context_ended(context, result);
+    return result;
 }
 
 CUresult cuCtxDestroy(CUcontext ctx)
@@ -41,6 +73,12 @@ CUresult cuCtxDestroy_v2(CUcontext ctx)
     return destroy(real ? real->cuCtxDestroy_v2 : NULL, ctx);
 }
 
+static void drop_ended(const struct driver_functions *driver, CUdevice device)
+{
+    context_drop_ended(driver, device);
+    backend_vmm_reclaim();
+}
+
 static CUresult release(const struct driver_functions *real,
                         __typeof__(cuDevicePrimaryCtxRelease_v2) *function, CUdevice dev)
 {
@@ -49,7 +87,7 @@ static CUresult release(const struct driver_functions *real,
     CUresult result = function(dev);
     int saved_errno = errno;
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
-        context_drop_ended(real, dev);
+        drop_ended(real, dev);
     errno = saved_errno;
     return result;
 }
@@ -67,7 +105,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 }
 
 /* Retaining the primary context tells its handle; one that is not active is not brought to life. */
-static void primary_ends(const struct driver_functions *real, CUdevice dev)
+static struct context *primary_ends(const struct driver_functions *real, CUdevice dev)
 {
     unsigned int flags;
     int active = 0;
@@ -75,9 +113,10 @@ static void primary_ends(const struct driver_functions *real, CUdevice dev)
     if (shim_mode() == SHIM_OFF || !real->cuDevicePrimaryCtxRetain ||
         real->cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || !active ||
         real->cuDevicePrimaryCtxRetain(&handle, dev) != CUDA_SUCCESS)
-        return;
-    context_ends(handle);
+        return NULL;
+    struct context *context = context_ends(handle);
     real->cuDevicePrimaryCtxRelease_v2(dev);
+    return context;
 }
 
 static CUresult reset(const struct driver_functions *real,
@@ -86,11 +125,12 @@ static CUresult reset(const struct driver_functions *real,
     if (!function)
         return MISSING_DRIVER;
     int saved_errno = errno;
-    primary_ends(real, dev);
+    struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
+    context_ended(context, result);
     /* What could not be found out before. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
-        context_drop_ended(real, dev);
+        drop_ended(real, dev);
     errno = saved_errno;
     return result;
 }
@@ -121,12 +161,13 @@ cudaError_t cudaDeviceReset(void)
         context = context_current(driver);
     cudaError_t result = real->cudaDeviceReset();
     if (context)
-        context_drop_ended(driver, context->device);
+        drop_ended(driver, context->device);
     errno = saved_errno;
     return result;
 }
 
-/* The current context will reach the peer's memory, so fences of either cover both. */
+/* The current context will reach the peer's memory, so fences of either cover both, and what is
+ * mapped there is for its device, too. Where that cannot be, the link is none. */
 CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
 {
     const struct driver_functions *real = real_driver();
@@ -135,8 +176,30 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
     int saved_errno = errno;
     CUresult result = real->cuCtxEnablePeerAccess(peerContext, flags);
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
-        context_current(real);
+        const struct context *context = context_current(real);
         context_note(real, peerContext);
+        struct context *peer = context_find(green_owner(peerContext));
+        if (context && peer)
+            result = backend_vmm_peer_enabled(peer, context->device);
+        if (result != CUDA_SUCCESS && real->cuCtxDisablePeerAccess)
+            (void)REAL_ASK(real->cuCtxDisablePeerAccess(peerContext));
+    }
+    errno = saved_errno;
+    return result;
+}
+
+CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuCtxDisablePeerAccess)
+        return MISSING_DRIVER;
+    int saved_errno = errno;
+    CUresult result = real->cuCtxDisablePeerAccess(peerContext);
+    if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF) {
+        const struct context *context = context_current(real);
+        struct context *peer = context_find(green_owner(peerContext));
+        if (context && peer)
+            backend_vmm_peer_disabled(peer, context->device);
     }
     errno = saved_errno;
     return result;

@@ -9,6 +9,8 @@
  * "invalid value" rather than open as other bytes. A segment of which anything was exported is
  * never handed out again.
  *
+ * Mapped memory has no handle of this kind: the driver refuses it, as it does a program's own.
+ *
  * Callers that ask for the range first export its base, which is the block's, or with
  * `ipc_range:segment` the segment's.
  *
@@ -24,7 +26,9 @@
 #include "shim/context/gate.h"
 #include "shim/share/ipc_board.h"
 #include "shim/share/ipc_imports.h"
+#include "shim/memory/guarded.h"
 #include "shim/memory/ledger.h"
+#include "shim/memory/vmm.h"
 #include "shim/hooks/pooled.h"
 #include "shim/share/sync_memops.h"
 
@@ -49,11 +53,15 @@ static bool exports_segments(void)
 static void export_find(struct export_call *made)
 {
     struct pool *pool;
-    int error = pool_range_get(made->address, &made->block);
+    int error = guarded_range_get(made->address, &made->block);
     if (error == -ENOENT)
         return;
+    if (vmm_context_at(made->address)) {
+        made->address = 0;
+        return;
+    }
     if ((error < 0 && !exports_segments()) || pool_pin_segment(made->address) < 0 ||
-        (error == 0 && pool_find(made->address, NULL, &pool) < 0)) {
+        (error == 0 && guarded_find(made->address, NULL, &pool) < 0)) {
         made->address = 0;
     } else if (error == 0) {
         const struct context *context = context_of_pool(pool);

@@ -6,7 +6,10 @@
 #include "include/cupool.h"
 
 #include <errno.h>
+#include <limits.h>
 
+#include "shim/context/gate.h"
+#include "shim/guard/guard.h"
 #include "shim/hooks/phase_api.h"
 #include "shim/observe/phases.h"
 
@@ -45,4 +48,22 @@ void cupool_step(unsigned long long number)
                                       .address = number,
                                   });
     errno = saved_errno;
+}
+
+int cupool_check(void)
+{
+    int saved_errno = errno;
+    if (shim_mode() != SHIM_POOL || !guard_is_on())
+        return -1;
+    if (thread_state.depth == 0) { /* not from a callback beneath a hook */
+        thread_state.depth++;
+        gate_enter();
+        guard_check(NULL, POOL_WAIT_FOREVER);
+        gate_leave();
+        guard_settle();
+        thread_state.depth--;
+    }
+    errno = saved_errno;
+    uint64_t errors = guard_errors();
+    return errors < INT_MAX ? (int)errors : INT_MAX;
 }

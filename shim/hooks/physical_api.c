@@ -12,6 +12,8 @@
 #include "shim/memory/mapping.h"
 #include "shim/memory/physical.h"
 #include "shim/memory/place.h"
+#include "shim/memory/vmm.h"
+#include "shim/share/ranges.h"
 #include "shim/hooks/pooled.h"
 
 /* How often a request is repeated while other threads may take what was returned for it. */
@@ -121,6 +123,12 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
+/* To the program its blocks are no mappings, whatever they lie on. */
+static uint64_t not_pooled(uint64_t address)
+{
+    return vmm_context_at(address) ? RANGE_NOWHERE : address;
+}
+
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *addr)
 {
     struct call call;
@@ -129,6 +137,7 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemRetainAllocationHandle, __builtin_return_address(0)))
         return real->cuMemRetainAllocationHandle(handle, addr);
+    addr = (void *)(uintptr_t)not_pooled((uint64_t)(uintptr_t)addr);
     CUresult result = real->cuMemRetainAllocationHandle(handle, addr);
     if (result == CUDA_SUCCESS)
         physical_retained(*handle, (uint64_t)(uintptr_t)addr);
@@ -288,6 +297,7 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuMemUnmap, __builtin_return_address(0)))
         return real->cuMemUnmap(ptr, size);
+    ptr = not_pooled(ptr);
     struct mapping *taken = physical_unmap_begin(ptr, size);
     CUresult result = real->cuMemUnmap(ptr, size);
     if (result != CUDA_SUCCESS)
@@ -299,4 +309,21 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
     }
     call_end(&call);
     return result;
+}
+
+CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *desc, size_t count)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuMemSetAccess)
+        return MISSING_DRIVER;
+    return real->cuMemSetAccess(shim_mode() == SHIM_POOL ? not_pooled(ptr) : ptr, size, desc,
+                                count);
+}
+
+CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr ptr)
+{
+    const struct driver_functions *real = real_driver();
+    if (!real || !real->cuMemGetAccess)
+        return MISSING_DRIVER;
+    return real->cuMemGetAccess(flags, location, shim_mode() == SHIM_POOL ? not_pooled(ptr) : ptr);
 }

@@ -53,6 +53,16 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr 
     return result;
 }
 
+/* What is true of the driver's allocations and was said of a mapping. */
+static void answer_mapped(const struct range *range, CUpointer_attribute attribute, void *data)
+{
+    switch ((int)attribute) {
+    case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)data = range_handle(range); break;
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: *(uint64_t *)data = 0; break;
+    default: break;
+    }
+}
+
 /* Replaces what was said of the segment; `data` holds the real function's answer. */
 static CUresult answer(const struct range *range, CUpointer_attribute attribute, void *data)
 {
@@ -63,6 +73,8 @@ static CUresult answer(const struct range *range, CUpointer_attribute attribute,
         *(unsigned int *)data = range->synchronous;
         return CUDA_SUCCESS;
     }
+    if (range->mapped)
+        answer_mapped(range, attribute, data);
     if (segment_counts(range))
         return CUDA_SUCCESS;
     switch ((int)attribute) {

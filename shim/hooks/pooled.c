@@ -16,6 +16,8 @@
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/guard/guard.h"
+#include "shim/memory/guarded.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
 #include "shim/memory/place.h"
@@ -52,6 +54,27 @@ static inline void record_pooled(const struct call *call, const struct pool_bloc
         block_record(call, block, stream, freed);
 }
 
+static inline int block_allocate(struct context *context, size_t bytes, uint32_t site,
+                                 struct pool_block *ret_block)
+{
+    if (__builtin_expect(guard_is_on(), 0))
+        return guard_allocate(context, bytes, site, ret_block);
+    return pool_allocate(context->pool, bytes, site, ret_block);
+}
+
+static inline int block_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
+{
+    if (__builtin_expect(guard_is_on(), 0))
+        return guard_free(address, site, ret_block);
+    return pool_free(address, site, ret_block);
+}
+
+static inline void errors_settle(void)
+{
+    if (__builtin_expect(guard_is_on(), 0))
+        guard_settle();
+}
+
 int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -66,8 +89,9 @@ int pooled_allocate(const struct call *call, size_t bytes, uint64_t *ret_address
     gate_enter();
     int error = atomic_load_explicit(&context->gone, memory_order_acquire)
                     ? -EIO
-                    : pool_allocate(context->pool, bytes, site, &block);
+                    : block_allocate(context, bytes, site, &block);
     gate_leave();
+    errors_settle();
     if (error < 0)
         return error;
     record_pooled(call, &block, NULL, false);
@@ -117,7 +141,7 @@ static bool is_pooled(uint64_t address, struct context **ret_context)
     struct pool_block block;
     struct pool *pool;
     gate_enter();
-    bool pooled = pool_find(address, &block, &pool) == 0;
+    bool pooled = guarded_find(address, &block, &pool) == 0;
     *ret_context = pooled ? context_of_pool(pool) : NULL;
     gate_leave();
     return pooled;
@@ -152,8 +176,9 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
     uint32_t site = call_site(call);
     claims_end(request->address);
     gate_enter();
-    int error = pool_free(request->address, site, call->writer || live_is_on() ? &block : NULL);
+    int error = block_free(request->address, site, call->writer || live_is_on() ? &block : NULL);
     gate_leave();
+    errors_settle();
     if (error == -ENOENT)
         return POOLED_FREE_FOREIGN;
     if (error < 0) {
@@ -170,7 +195,7 @@ void pooled_refused(const struct call *call, const struct pooled_request *reques
 {
     struct pool_block block = {0};
     gate_enter();
-    bool known = pool_find(request->address, &block, NULL) == 0 && block.live &&
+    bool known = guarded_find(request->address, &block, NULL) == 0 && block.live &&
                  block.address == request->address;
     gate_leave();
     if (known)

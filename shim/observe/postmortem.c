@@ -15,6 +15,7 @@
 #include "cupti/replay/memory_kind.h"
 #include "cupti/format/verdict.h"
 #include "shim/observe/call_info.h"
+#include "shim/observe/memory_error.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
@@ -139,6 +140,9 @@ static void print(const struct verdict_facts *facts)
 #define POSTMORTEM_DEVICE(name, help) PRINT(name)
 #include "cupti/format/postmortem.def"
 #undef PRINT
+    if (memory_error_count() > 0 && used < sizeof(text))
+        snprintf(text + used, sizeof(text) - used, "cupool:   %-20s %llu\n", "memory_errors",
+                 (unsigned long long)memory_error_count());
     say(text);
 }
 

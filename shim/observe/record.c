@@ -272,15 +272,45 @@ void record_context(const struct context *context, bool created)
         activity_arm();
 }
 
+void record_backing(const struct context *context, struct pool *pool, const char *reason)
+{
+    struct trace_writer *writer = trace();
+    struct pool_memory memory;
+    if (!writer)
+        return;
+    pool_memory_get(pool, &memory);
+    trace_writer_emit(writer, &(struct trace_record){
+                                  .kind = TRACE_EVENT_BACKING,
+                                  .context = context->number,
+                                  .device = (uint16_t)context->device,
+                                  .value = memory.range_bytes,
+                                  .api = trace_writer_string(writer, reason),
+                                  .size = memory.page_bytes,
+                                  .address = memory.range_address,
+                              });
+}
+
 void record_pool_event(const struct context *context, const struct pool_event *event)
+{
+    record_pool_event_of(context, TRACE_MEMORY_DEVICE, event);
+}
+
+void record_pool_event_of(const struct context *context, enum trace_memory memory,
+                          const struct pool_event *event)
 {
     static const enum trace_event kinds[] = {
         [POOL_EVENT_SEGMENT_ALLOCATE] = TRACE_EVENT_SEGMENT_ALLOCATE,
         [POOL_EVENT_SEGMENT_FREE] = TRACE_EVENT_SEGMENT_FREE,
         [POOL_EVENT_FENCE] = TRACE_EVENT_FENCE,
         [POOL_EVENT_WAIT] = TRACE_EVENT_WAIT,
+        [POOL_EVENT_QUERY] = TRACE_EVENT_FENCE_QUERY,
+        [POOL_EVENT_ROOM] = TRACE_EVENT_ROOM,
         [POOL_EVENT_TRIM] = TRACE_EVENT_TRIM,
         [POOL_EVENT_FAILURE] = TRACE_EVENT_FAILURE,
+        [POOL_EVENT_MAP] = TRACE_EVENT_MAP,
+        [POOL_EVENT_UNMAP] = TRACE_EVENT_UNMAP,
+        [POOL_EVENT_STITCH] = TRACE_EVENT_STITCH,
+        [POOL_EVENT_BREAK] = TRACE_EVENT_BREAK,
     };
     struct trace_writer *writer = trace();
     if (!writer)
@@ -289,7 +319,7 @@ void record_pool_event(const struct context *context, const struct pool_event *e
     uint64_t now = trace_writer_now(writer);
     struct trace_record record = {
         .kind = kinds[event->kind],
-        .memory = TRACE_MEMORY_DEVICE,
+        .memory = memory,
         .context = context->number,
         .device = (uint16_t)context->device,
         .address = event->address,
@@ -361,6 +391,7 @@ void record_close(void)
         return;
     mark_signal_flush(writer);
     record_all_counters();
+    record_skipped(writer);
     activity_close();
     atomic_store(&record_trace, NULL);
     trace_writer_close(writer);

@@ -61,6 +61,11 @@ void record_mempool_trim(const struct call *call, const void *pool, size_t retur
 
 void record_device(int ordinal);
 void record_context(const struct context *context, bool created);
+/** Where the memory of a context's pool comes from, and why. */
+void record_backing(const struct context *context, struct pool *pool, const char *reason);
+/** What a pool did; `memory` MAPPING: with memory that it maps. */
+void record_pool_event_of(const struct context *context, enum trace_memory memory,
+                          const struct pool_event *event);
 void record_pool_event(const struct context *context, const struct pool_event *event);
 void record_counters(const struct context *context);
 

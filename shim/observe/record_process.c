@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first records of a trace: who this process is, and its rank where a launcher says so.
+ * The first records of a trace: who this process is, and its rank where a launcher says so. And at
+ * its end, what a simulated device did not compute.
  */
 #include "shim/observe/record_process.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cupti/base/pages.h"
 #include "cupti/base/safe_text.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/mode.h"
+#include "shim/options/options_pool.h"
+#include "shim/resolve/real.h"
 
 /* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
@@ -71,6 +76,20 @@ static void record_rank(struct trace_writer *writer)
     }
 }
 
+/* With these a replay can do what this process did. */
+static void record_options(struct trace_writer *writer)
+{
+    char *text = pages_map(OPTIONS_LINE_BYTES);
+    if (text)
+        options_pool_format(shim_options(), text, OPTIONS_LINE_BYTES);
+    if (text && text[0])
+        trace_writer_emit(writer, &(struct trace_record){
+                                      .kind = TRACE_EVENT_OPTIONS,
+                                      .value = trace_writer_string(writer, text),
+                                  });
+    pages_unmap(text, OPTIONS_LINE_BYTES);
+}
+
 void record_process(struct trace_writer *writer, const char *command)
 {
     char identity[64];
@@ -82,5 +101,35 @@ void record_process(struct trace_writer *writer, const char *command)
                                   .size = (uint64_t)getpid(),
                                   .address = trace_writer_string(writer, identity),
                               });
+    record_options(writer);
     record_rank(writer);
+}
+
+void record_skipped(struct trace_writer *writer)
+{
+    static const struct {
+        const char *control, *name; /* of the driver; of the counter */
+    } counts[] = {
+        {"simgpu_kernels_skipped", "skipped_kernels"},
+        {"simgpu_library_calls", "skipped_library_calls"},
+    };
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+
+    for (size_t i = 0; driver && i < sizeof counts / sizeof *counts; i++) {
+        uint64_t (*count)(void) = NULL, skipped;
+
+        *(void **)&count = real_dlsym(driver, counts[i].control);
+        skipped = count ? count() : 0;
+        if (skipped)
+            trace_writer_emit(writer,
+                              &(struct trace_record){
+                                  .kind = TRACE_EVENT_COUNTER,
+                                  .api = trace_api_id(trace_writer_string(writer, counts[i].name)),
+                                  .size = skipped,
+                                  .address = skipped,
+                              });
+    }
+    if (driver)
+        dlclose(driver);
+    dlerror(); /* what was looked for is not the program's business */
 }

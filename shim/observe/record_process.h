@@ -17,4 +17,7 @@ void record_command_line(char *text, size_t text_bytes);
 /** The process, its command line and its rank. */
 void record_process(struct trace_writer *writer, const char *command);
 
+/** Counts of what a simulated device skipped; nothing on any other. */
+void record_skipped(struct trace_writer *writer);
+
 #endif

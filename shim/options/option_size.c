@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes as people write them. Decimal fractions are read by hand in integers: strtod depends on the
- * program's locale and may allocate. A fraction keeps six digits, more than any size needs.
+ * Sizes and times as people write them. Decimal fractions are read by hand in integers: strtod
+ * depends on the program's locale and may allocate. A fraction keeps six digits, more than any size
+ * needs.
  */
 #include "shim/options/options.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -74,4 +76,93 @@ int option_size_parse(const char *text, bool percent_allowed, struct option_size
         return -ERANGE;
     *ret_size = (struct option_size){.bytes = (uint64_t)value};
     return 0;
+}
+
+/** The text before `end` as a size. */
+static int bound_parse(const char *text, const char *end, uint64_t *ret_bytes)
+{
+    char word[32];
+    struct option_size size;
+    size_t length = (size_t)(end - text);
+
+    if (length >= sizeof word)
+        return -EINVAL;
+    memcpy(word, text, length);
+    word[length] = 0;
+    if (option_size_parse(word, false, &size) < 0)
+        return -EINVAL;
+    *ret_bytes = size.bytes;
+    return 0;
+}
+
+int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size)
+{
+    const char *dots = strstr(accepted, "..");
+    struct option_size size;
+    uint64_t least, most;
+    int r = option_size_parse(text, strchr(accepted, '%') != NULL, &size);
+
+    if (r < 0)
+        return r;
+    if (dots && (bound_parse(accepted, dots, &least) < 0 ||
+                 bound_parse(dots + 2, dots + 2 + strcspn(dots + 2, ", "), &most) < 0 ||
+                 size.bytes < least || size.bytes > most))
+        return -EINVAL;
+    if (strstr(accepted, "power of two") && size.bytes & (size.bytes - 1))
+        return -EINVAL;
+    *ret_size = size;
+    return 0;
+}
+
+static const struct {
+    const char *unit;
+    uint64_t ns;
+} times[] = {
+    {"h", UINT64_C(3600000000000)},
+    {"m", UINT64_C(60000000000)},
+    {"s", UINT64_C(1000000000)},
+    {"ms", 1000000},
+    {"us", 1000},
+    {"ns", 1},
+};
+
+#define TIMES (sizeof times / sizeof *times)
+
+int option_duration_parse(const char *text, uint64_t *ret_ns)
+{
+    unsigned __int128 value;
+    int r = decimal_parse(text, &value, &text);
+
+    if (r < 0)
+        return r;
+    while (*text == ' ')
+        text++;
+    if (!*text && !value) {
+        *ret_ns = 0;
+        return 0;
+    }
+    for (size_t i = 0; i < TIMES; i++)
+        if (!strcmp(text, times[i].unit)) {
+            if (value / FRACTION > UINT64_MAX / times[i].ns)
+                return -ERANGE;
+            value = value * times[i].ns / FRACTION;
+            if (value > UINT64_MAX)
+                return -ERANGE;
+            *ret_ns = (uint64_t)value;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+void option_duration_format(uint64_t ns, char *ret_text, size_t ret_text_bytes)
+{
+    size_t i = 0;
+
+    while (i + 1 < TIMES && ns % times[i].ns)
+        i++;
+    if (ns)
+        snprintf(ret_text, ret_text_bytes, "%llu%s", (unsigned long long)(ns / times[i].ns),
+                 times[i].unit);
+    else
+        snprintf(ret_text, ret_text_bytes, "0");
 }

@@ -116,6 +116,32 @@ static int store_text(const char *value, char *ret_text)
     return 0;
 }
 
+static int store_classes(const char *value, struct option_classes *ret_classes)
+{
+    struct option_classes classes = {0};
+    const char *next = value;
+    char *end;
+
+    if (!strcmp(value, "auto")) {
+        *ret_classes = classes;
+        return 0;
+    }
+    do {
+        unsigned long bytes = isdigit((unsigned char)*next) ? strtoul(next, &end, 10) : 0;
+
+        if (classes.count == OPTION_CLASSES_MAX || bytes < 512 || bytes > 32768 || bytes % 256 ||
+            (classes.count && bytes <= classes.bytes[classes.count - 1]))
+            return -EINVAL;
+        classes.bytes[classes.count++] = (uint16_t)bytes;
+        next = end + 1;
+    } while (*end == ':' || *end == ',');
+    if (*end ||
+        (classes.count == OPTION_CLASSES_MAX && classes.bytes[OPTION_CLASSES_MAX - 1] != 32768))
+        return -EINVAL;
+    *ret_classes = classes;
+    return 0;
+}
+
 static int value_store(struct options *options, size_t option, const char *value)
 {
     const struct option_row *row = &rows[option];
@@ -123,10 +149,12 @@ static int value_store(struct options *options, size_t option, const char *value
 
     switch (row->type) {
     case OPTION_TYPE_CHOICE: return store_choice(row, value, to);
-    case OPTION_TYPE_SIZE: return option_size_parse(value, strchr(row->accepted, '%') != NULL, to);
+    case OPTION_TYPE_SIZE: return option_size_parse_within(value, row->accepted, to);
     case OPTION_TYPE_NUMBER: return number_parse(row->accepted, value, to);
     case OPTION_TYPE_FLAG: return store_flag(value, to);
     case OPTION_TYPE_TEXT: return store_text(value, to);
+    case OPTION_TYPE_CLASSES: return store_classes(value, to);
+    case OPTION_TYPE_DURATION: return option_duration_parse(value, to);
     }
     return -EINVAL;
 }
@@ -224,6 +252,16 @@ static void size_format(const struct option_size *size, char *ret_text, size_t r
     snprintf(ret_text, ret_text_bytes, "%llu%s", (unsigned long long)bytes, units[unit]);
 }
 
+static void classes_format(const struct option_classes *classes, char *ret_text,
+                           size_t ret_text_bytes)
+{
+    size_t used = (size_t)snprintf(ret_text, ret_text_bytes, "%s", classes->count ? "" : "auto");
+
+    for (unsigned i = 0; i < classes->count && used < ret_text_bytes; i++)
+        used += (size_t)snprintf(ret_text + used, ret_text_bytes - used, "%s%u", i ? ":" : "",
+                                 (unsigned)classes->bytes[i]);
+}
+
 void options_format(const struct options *options, size_t option, char *ret_text,
                     size_t ret_text_bytes)
 {
@@ -240,6 +278,10 @@ void options_format(const struct options *options, size_t option, char *ret_text
         break;
     case OPTION_TYPE_FLAG: snprintf(ret_text, ret_text_bytes, "%d", *(const bool *)from); break;
     case OPTION_TYPE_TEXT: snprintf(ret_text, ret_text_bytes, "%s", (const char *)from); break;
+    case OPTION_TYPE_CLASSES: classes_format(from, ret_text, ret_text_bytes); break;
+    case OPTION_TYPE_DURATION:
+        option_duration_format(*(const uint64_t *)from, ret_text, ret_text_bytes);
+        break;
     }
 }
 

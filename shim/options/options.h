@@ -25,19 +25,29 @@ extern "C" {
 
 /* Values of the CHOICE options, in the order of their `accepted` column. */
 enum option_mode { OPTION_MODE_OFF, OPTION_MODE_OBSERVE, OPTION_MODE_POOL };
-enum option_backing { OPTION_BACKING_DRIVER };
+enum option_backing { OPTION_BACKING_DRIVER, OPTION_BACKING_VMM, OPTION_BACKING_AUTO };
+enum option_defrag { OPTION_DEFRAG_MOVE, OPTION_DEFRAG_OFF };
 enum option_reuse { OPTION_REUSE_DEFERRED, OPTION_REUSE_SYNC, OPTION_REUSE_IMMEDIATE };
 enum option_ipc_range { OPTION_IPC_RANGE_BLOCK, OPTION_IPC_RANGE_SEGMENT };
 enum option_cupti { OPTION_CUPTI_AUTO, OPTION_CUPTI_ON, OPTION_CUPTI_OFF };
 enum option_nvtx { OPTION_NVTX_AUTO, OPTION_NVTX_OFF };
 enum option_mark_signal { OPTION_MARK_SIGNAL_NONE, OPTION_MARK_SIGNAL_USR2 };
 enum option_postmortem { OPTION_POSTMORTEM_OFF, OPTION_POSTMORTEM_PRINT };
+enum option_guard { OPTION_GUARD_OFF, OPTION_GUARD_REDZONE };
 enum option_fill { OPTION_FILL_NONE, OPTION_FILL_ZERO, OPTION_FILL_POISON };
 
 /** A SIZE option: bytes, or a part of the device. At most one of the two is not 0. */
 struct option_size {
     uint64_t bytes;
     uint32_t device_ppm; /* millionths of the device's memory: 10% is 100000 */
+};
+
+#define OPTION_CLASSES_MAX 32
+
+/** A CLASSES option: ascending sizes; count 0: the built-in ones. */
+struct option_classes {
+    uint16_t bytes[OPTION_CLASSES_MAX];
+    uint16_t count;
 };
 
 enum option_id {
@@ -52,7 +62,9 @@ enum option_type {
     OPTION_TYPE_SIZE,
     OPTION_TYPE_NUMBER,
     OPTION_TYPE_FLAG,
-    OPTION_TYPE_TEXT
+    OPTION_TYPE_TEXT,
+    OPTION_TYPE_DURATION,
+    OPTION_TYPE_CLASSES
 };
 
 /** Source of a value. */
@@ -64,11 +76,13 @@ enum option_source {
     OPTION_SOURCE_COMMAND      /* the command line of `cupool run` */
 };
 
-#define OPTION_MEMBER_CHOICE(key) int key;
-#define OPTION_MEMBER_SIZE(key)   struct option_size key;
-#define OPTION_MEMBER_NUMBER(key) uint64_t key;
-#define OPTION_MEMBER_FLAG(key)   bool key;
-#define OPTION_MEMBER_TEXT(key)   char key[OPTIONS_TEXT_BYTES];
+#define OPTION_MEMBER_CHOICE(key)   int key;
+#define OPTION_MEMBER_SIZE(key)     struct option_size key;
+#define OPTION_MEMBER_NUMBER(key)   uint64_t key;
+#define OPTION_MEMBER_FLAG(key)     bool key;
+#define OPTION_MEMBER_TEXT(key)     char key[OPTIONS_TEXT_BYTES];
+#define OPTION_MEMBER_DURATION(key) uint64_t key; /* ns */
+#define OPTION_MEMBER_CLASSES(key)  struct option_classes key;
 
 /** The values in force. CHOICE members hold the enums above. */
 struct options {
@@ -109,7 +123,10 @@ int options_set(struct options *options, const char *key, const char *value,
                 enum option_source source, const char *where, options_complain *complain,
                 void *state);
 
-/** Sets every option of a list "key:value,key:value". Returns the number of problems. */
+/**
+ * Sets every option of a list "key:value,key:value". A comma before a digit belongs to the value.
+ * Returns the number of problems.
+ */
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 
@@ -137,6 +154,21 @@ void options_variable(size_t option, char *ret_text, size_t ret_text_bytes);
  * Errors: -EINVAL not a size, -ERANGE does not fit 64 bits.
  */
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size);
+
+/**
+ * The same as far as a row's accepted column allows it: "min..max", "power of two", "%".
+ * Errors: as above; -EINVAL for what the column does not allow.
+ */
+int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size);
+
+/**
+ * Reads a time: 0, 250ms, 1.5s, 10m (ns, us, ms, s, m, h); a number other than 0 needs its unit.
+ * Errors: as option_size_parse.
+ */
+int option_duration_parse(const char *text, uint64_t *ret_ns);
+
+/** A time in the largest unit that divides it. */
+void option_duration_format(uint64_t ns, char *ret_text, size_t ret_text_bytes);
 
 #ifdef __cplusplus
 }

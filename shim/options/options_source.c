@@ -72,6 +72,16 @@ static int pair_set(struct options *options, char *pair, char separator, enum op
     return options_set(options, trim(key), trim(value), source, where, complain, state) < 0;
 }
 
+/* The comma that ends a part of a list: keys begin with a letter, so before a digit it does not. */
+static const char *list_end(const char *list)
+{
+    const char *end = strchrnul(list, ',');
+
+    while (*end && end[1] >= '0' && end[1] <= '9')
+        end = strchrnul(end + 1, ',');
+    return end;
+}
+
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state)
 {
@@ -79,7 +89,7 @@ int options_set_list(struct options *options, const char *list, options_complain
     int problems = 0;
 
     while (pair && *list) {
-        const char *end = strchrnul(list, ',');
+        const char *end = list_end(list);
         size_t bytes = (size_t)(end - list);
 
         if (bytes < OPTIONS_LINE_BYTES) {

@@ -4,7 +4,7 @@
  */
 #include "shim/share/claims.h"
 
-#include "pool/pool.h"
+#include "shim/memory/guarded.h"
 #include "shim/context/gate.h"
 #include "shim/share/ipc_board.h"
 #include "shim/share/sync_memops.h"
@@ -42,7 +42,7 @@ static struct pool_block block_of(uint64_t address)
 {
     struct pool_block block = {0};
     gate_enter();
-    int error = pool_range_get(address, &block);
+    int error = guarded_range_get(address, &block);
     gate_leave();
     return error == 0 ? block : (struct pool_block){0};
 }

@@ -6,10 +6,11 @@
 
 #include <errno.h>
 
-#include "pool/pool.h"
+#include "shim/memory/guarded.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
 #include "shim/options/mode.h"
 
@@ -21,10 +22,11 @@
 /* -ENOENT: no pool owns it. */
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
-    struct pool_block block;
+    struct pool_block block = {0};
+    uint64_t bytes;
     *ret_range = (struct range){.kind = RANGE_HOLE};
     gate_enter();
-    int error = pool_range_get(address, &block);
+    int error = guarded_range_get(address, &block);
     gate_leave();
     if (error == 0)
         *ret_range = (struct range){
@@ -34,6 +36,8 @@ static int pooled_range(uint64_t address, struct range *ret_range)
             .bytes = block.requested_bytes,
             .allocation = block.segment_address,
         };
+    if (error == 0)
+        ret_range->mapped = vmm_mapping_at(block.address, &ret_range->allocation, &bytes);
     return error == -ENOENT ? -ENOENT : 0;
 }
 
@@ -69,17 +73,27 @@ struct range range_of(uint64_t address)
     return range;
 }
 
-uint32_t range_context(const struct range *range)
+static const struct context *pooled_context(const struct range *range)
 {
     struct pool *pool;
     const struct context *context = NULL;
-    if (range->imported)
-        return range->context;
     gate_enter();
-    if (pool_find(range->base, NULL, &pool) == 0)
+    if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
     gate_leave();
-    return context ? context->number : 0;
+    return context;
+}
+
+uint32_t range_context(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return range->imported ? range->context : context ? context->number : 0;
+}
+
+CUcontext range_handle(const struct range *range)
+{
+    const struct context *context = range->imported ? NULL : pooled_context(range);
+    return context ? context->handle : NULL;
 }
 
 int range_id(const struct range *range, uint64_t *ret_id)

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shim/resolve/cuda_abi.h"
+
 enum range_kind {
     RANGE_DRIVER, /* as the driver says */
     RANGE_BLOCK,  /* a block of its own inside a driver allocation */
@@ -25,6 +27,7 @@ struct range {
     enum range_kind kind;
     bool imported; /* opened, not allocated here */
     bool synchronous;
+    bool mapped;   /* lies on mappings of ours; `allocation` is the first of them */
     uint64_t base; /* of the block; this and what follows is 0 for other kinds */
     size_t bytes;
     uint64_t allocation; /* base of the driver allocation */
@@ -39,6 +42,9 @@ struct range range_of(uint64_t address);
 
 /** The number of the context that a block belongs to; 0: unknown. */
 uint32_t range_context(const struct range *range);
+
+/** The context that a block belongs to; NULL: unknown. */
+CUcontext range_handle(const struct range *range);
 
 /** A number that no other memory of the process has had. -ENOMEM; -ENOENT freed meanwhile. */
 int range_id(const struct range *range, uint64_t *ret_id);

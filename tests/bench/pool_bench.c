@@ -6,7 +6,8 @@
  *   pool_bench --sequence ALLOCATOR --live N --operations N [--mix small|wide]
  *
  * Allocators: pool, as it is used while nothing is recorded; recorded, the pool as it is used while
- * something is: with sites, and every free says how much was allocated; mimalloc; jemalloc.
+ * something is: with sites, and every free says how much was allocated; mapped, the first with
+ * memory that it maps; mimalloc; jemalloc.
  *
  * A run fills N slots with blocks, then again and again frees the block of a slot, a random one or
  * the oldest, and allocates another. Single operations are timed with the time-stamp counter, its
@@ -48,13 +49,24 @@ struct allocator {
 static struct pool_device device;
 static struct pool *pool;
 
-static bool pool_open(void)
+static bool backing_open(enum pool_backing backing)
 {
     struct pool_config config;
     pool_device_init(&device);
     struct pool_backend backend = pool_device_backend(&device);
     pool_config_init(&config);
+    config.backing = backing;
     return pool_create(&config, &backend, &pool) == 0;
+}
+
+static bool pool_open(void)
+{
+    return backing_open(POOL_BACKING_DRIVER);
+}
+
+static bool mapped_open(void)
+{
+    return backing_open(POOL_BACKING_MAPPED);
 }
 
 static uint64_t pool_take(size_t bytes)
@@ -126,6 +138,7 @@ static void peer_close(void)
 static const struct allocator allocators[] = {
     {"pool", pool_open, pool_take, pool_give, pool_close},
     {"recorded", pool_open, recorded_take, recorded_give, pool_close},
+    {"mapped", mapped_open, pool_take, pool_give, pool_close},
     {"mimalloc", mimalloc_open, peer_take, peer_give, peer_close},
     {"jemalloc", jemalloc_open, peer_take, peer_give, peer_close},
 };

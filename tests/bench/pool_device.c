@@ -58,6 +58,15 @@ static int device_wait(void *state)
     return 0;
 }
 
+static int device_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
+{
+    struct pool_device *device = state;
+    uint64_t capacity = device->capacity_bytes;
+    *ret_total_bytes = capacity;
+    *ret_free_bytes = capacity != 0 ? capacity - device->used_bytes : SIZE_MAX / 2;
+    return 0;
+}
+
 static uint64_t device_clock_ns(void *state)
 {
     struct timespec now;
@@ -98,11 +107,17 @@ static int device_page_release(void *state, pool_page_handle handle)
 
 static int device_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
 {
+    struct pool_device *device = state;
+
+    device->segment_calls++;
     return 0;
 }
 
 static int device_page_change(void *state, uint64_t address, size_t bytes)
 {
+    struct pool_device *device = state;
+
+    device->segment_calls++;
     return 0;
 }
 
@@ -122,6 +137,7 @@ struct pool_backend pool_device_backend(struct pool_device *device)
         .fence_wait = device_fence_wait,
         .fence_release = device_fence_release,
         .device_wait = device_wait,
+        .memory_info = device_memory_info,
         .clock_ns = device_clock_ns,
         .range_reserve = device_range_reserve,
         .range_release = device_range_release,

@@ -15,9 +15,8 @@
  *            the same pool, which is what a program that repeats itself sees
  *   fences   fence calls per 1,000 operations, second replay
  *
- * With --mapped the lifetimes go through the range of mapped memory (pool/backing/mapped.h) with
- * handles of up to MIB MiB instead: no slabs, blocks in units of 512 B, and `seg` counts every call
- * that creates, maps, enables, unmaps or releases memory.
+ * With --mapped the pool maps its memory, with handles of up to MIB MiB, and `seg` counts every
+ * call that creates, maps, enables, unmaps or releases memory.
  *
  * Traces under a folder `minimalloc` have abstract units and are replayed at 1000 and 4096 bytes a
  * unit. After the files come synthetic workloads: kv, 48 tensors that grow by allocating anew,
@@ -30,7 +29,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "pool/backing/mapped.h"
 #include "tests/bench/lifetimes.h"
 #include "tests/bench/pool_device.h"
 
@@ -43,6 +41,7 @@ struct outcome {
 };
 
 static uint32_t waste_percent = UINT32_MAX;
+static uint64_t mapped_page_bytes; /* 0: the driver's allocations */
 
 static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *addresses)
 {
@@ -91,6 +90,8 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     pool_config_init(&config);
     if (waste_percent != UINT32_MAX)
         config.large_waste_percent = waste_percent;
+    config.backing = mapped_page_bytes != 0 ? POOL_BACKING_MAPPED : POOL_BACKING_DRIVER;
+    config.page_bytes = mapped_page_bytes;
     if (pool_create(&config, &backend, &pool) != 0)
         exit(2);
     uint64_t *addresses = calloc(trace->buffers, sizeof(*addresses));
@@ -113,84 +114,12 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     return outcome;
 }
 
-/* ---- replay in mapped memory ---- */
-
-static uint64_t mapped_page_bytes; /* 0: the pool */
-
-#define MAPPED_RANGE_BYTES (UINT64_C(1) << 40)
-
-static uint64_t mapped_calls(const struct mapped *mapped)
-{
-    const struct mapped_statistics *calls = &mapped->statistics;
-
-    return calls->created + calls->released + calls->mapped + calls->enabled + calls->unmapped;
-}
-
-/* One pass over a trace; adds to the peaks of the outcome. */
-static bool mapped_once(struct mapped *mapped, const struct trace *trace, struct extent **live,
-                        struct outcome *outcome)
-{
-    uint64_t requested = 0;
-
-    for (size_t index = 0; index < trace->event_count; index++) {
-        const struct event *event = &trace->events[index];
-        uint64_t bytes = trace->sizes[event->buffer];
-        struct extent **extent = &live[event->buffer];
-        if (!event->allocate) {
-            mapped_give(mapped, *extent);
-            requested -= bytes;
-            continue;
-        }
-        *extent = mapped_take(mapped, bytes);
-        if (!*extent && mapped_grow(mapped, bytes, extent) < 0)
-            return false;
-        requested += bytes;
-        outcome->peak_requested = pool_max(outcome->peak_requested, requested);
-        outcome->peak_reserved = pool_max(outcome->peak_reserved, mapped->reserved_bytes);
-    }
-    return true;
-}
-
-static struct outcome mapped_replay(const struct trace *trace, uint64_t capacity_bytes)
-{
-    struct pool_device device;
-    struct mapped_config config;
-    struct mapped mapped;
-    struct outcome outcome = {.peak_bare = bare_peak(trace)};
-    struct extent **live = calloc(trace->buffers, sizeof(*live));
-    double thousands = (double)trace->event_count / 1000;
-    uint64_t cold;
-
-    pool_device_init(&device);
-    device.capacity_bytes = capacity_bytes;
-    struct pool_backend backend = pool_device_backend(&device);
-    mapped_config_init(&config);
-    config.page_bytes = mapped_page_bytes;
-    if (!live || mapped_init(&mapped, &backend, &config, MAPPED_RANGE_BYTES) < 0)
-        exit(2);
-    outcome.complete = mapped_once(&mapped, trace, live, &outcome);
-    cold = mapped_calls(&mapped);
-    outcome.cold_segments = (double)cold / thousands;
-    if (outcome.complete && capacity_bytes == 0) {
-        mapped_once(&mapped, trace, live, &outcome);
-        outcome.warm_segments = (double)(mapped_calls(&mapped) - cold) / thousands;
-    }
-    mapped_done(&mapped);
-    free(live);
-    return outcome;
-}
-
-static struct outcome replay_any(const struct trace *trace, uint64_t capacity_bytes)
-{
-    return mapped_page_bytes ? mapped_replay(trace, capacity_bytes) : replay(trace, capacity_bytes);
-}
-
 static double capacity_find(const struct trace *trace, const struct outcome *free_run)
 {
     uint64_t low = free_run->peak_requested, high = free_run->peak_reserved;
     while (high - low > low / 1000) {
         uint64_t middle = low + (high - low) / 2;
-        if (replay_any(trace, middle).complete)
+        if (replay(trace, middle).complete)
             high = middle;
         else
             low = middle;
@@ -204,7 +133,7 @@ static unsigned rows;
 
 static void trace_report(const struct trace *trace)
 {
-    struct outcome outcome = replay_any(trace, 0);
+    struct outcome outcome = replay(trace, 0);
     double r = (double)outcome.peak_reserved / (double)outcome.peak_requested;
     double capacity = want_capacity ? capacity_find(trace, &outcome) : 0;
     double bare = (double)outcome.peak_reserved / (double)outcome.peak_bare;

@@ -17,7 +17,6 @@ SOURCES = ("c", "h", "cc", "cpp", "cu", "cuh", "py", "def", "js", "css")
 SINGLE = {
     "include": "the public header, as it is installed",
     "python": "a Python package: its folders are its own",
-    "python/examples": "beside the package that they use",
     "python/tests": "found by pytest",
     "tests/mutants": "the table of mutants beside its command",
     "tools/manual": "makes the manual pages; no part of the command",

@@ -8,14 +8,15 @@ uses itself and those before it in the list; a "." is the module's own folder.
 import collections
 
 MODULES = {
-    "pool": [".", "base", "heap", "backing", "core", "kv"],
+    "pool": [".", "base", "heap", "backing", "core", "kv", "tensor", "transfer", "tier"],
     "cupti": ["base", "format", "stack", "replay", "write", "activity", "read", "live"],
-    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", ".", "hooks",
-             "entry"],
-    "kernels": ["device", "codec", "."],
+    "shim": ["options", "resolve", "context", "memory", "share", "observe", "backend", "guard", ".",
+             "hooks", "entry"],
+    "kernels": ["device", "fill", "copy", "codec", "."],
     "include": [".", "cupool"],
-    "engine": ["."],
-    "tools": ["base", "trace", "symbols", "analysis", "report/base", "report/html", "report",
+    "engine": [".", "tier"],
+    "tools": ["base", "trace", "symbols", "analysis", "replay", "tune", "report/base",
+              "report/html", "report",
               "budget", "live", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],
@@ -30,7 +31,8 @@ USES = {
 }
 # What else another module uses: the types of the KV pool are public; the options are a user
 # interface that the wrapper and the preload share, and `cupool doctor` names the hooked functions.
-SHARED = {*(("pool", f"include/cupool/{name}.h") for name in ("identity", "kv", "sequence")),
+SHARED = {*(("pool", f"include/cupool/{name}.h")
+            for name in ("identity", "kv", "sequence", "tensor", "transfer")),
           ("tools", "shim/options/"), ("tools", "shim/resolve/hooks.def")}
 # Modules that must not include a header of CUDA.
 CUDA_FREE = {"pool", "tools", "cupti"}

@@ -616,7 +616,8 @@ def expect_versions(failures, options, rows, library):
     failures.expect(wanted <= symbols, f"not exported: {sorted(wanted - symbols)}")
 
 
-ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark"}
+ANNOTATIONS = {"cupool_phase_begin", "cupool_phase_end", "cupool_step", "cupool_mark",
+               "cupool_check", "cupool_trim", "cupool_defragment", "cupool_memory_stats"}
 
 
 def hook_rows(options):

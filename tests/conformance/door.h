@@ -35,7 +35,7 @@
     X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
 #define DOOR_DRIVER_FUNCTIONS(X) \
-    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
+    X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
     X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
     X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
     X(cuDeviceGet) X(cuGraphCreate) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuModuleLoadData) \
@@ -46,7 +46,7 @@
     X(cuIpcOpenMemHandle) X(cuMemAddressReserve) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocHost) X(cuMemAllocManaged) \
     X(cuMemCreate) \
     X(cuMemFree) X(cuMemFreeAsync) X(cuMemFreeHost) X(cuMemGetAddressRange) X(cuMemGetInfo) \
-    X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemMap) X(cuMemSetAccess) X(cuMemUnmap) \
+    X(cuMemHostRegister) X(cuMemGetAccess) X(cuMemHostUnregister) X(cuMemMap) X(cuMemSetAccess) X(cuMemUnmap) \
     X(cuMemcpyDtoH) X(cuMemcpyHtoD) X(cuMemsetD8) \
     X(cuMemsetD8Async) X(cuPointerGetAttribute) X(cuPointerGetAttributes) \
     X(cuPointerSetAttribute) X(cuStreamBeginCapture) X(cuStreamCreate) \

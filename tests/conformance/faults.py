@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Each driver call of the conformance programs fails once, under the pool.
+"""Each driver call of the conformance programs fails once, under the pool; with mapped memory, too,
+where by default only the calls that map fail.
 
 The calls are counted in a run without a fault; then each position fails in a run of its own. Such a
 run must end, without a signal that the bare program would not get, and print what the bare program
@@ -20,6 +21,7 @@ import argparse
 import collections
 import concurrent.futures
 import glob
+import itertools
 import os
 import random
 import re
@@ -43,6 +45,9 @@ RACING = {"context_race", "churn", "capture_load", "spawn", "ending", "ipc", "is
 HOLDING = {"reuse_work"}
 # Only the program itself calls it, for what it prints.
 UNINTERESTING = {"cuGetErrorName"}
+MAPPING = re.compile(r"cuMem(Create|Release|Map|Unmap|SetAccess|Address|GetAllocation)|"
+                     r"cuDeviceGetAttribute|cuCtx(Enable|Disable)PeerAccess")
+MODES = ("mode:pool", "mode:pool,backing:vmm")
 CONTEXT_ENDS = re.compile(r"cuCtxDestroy|cuDevicePrimaryCtx(Reset|Release)")
 BARE_POSITIONS = 400
 SHARE_WITH_SANITIZERS = 0.1
@@ -155,19 +160,39 @@ class Bare:
         return False
 
 
+def alive_in(lines):
+    """Where driver allocations lie that nobody tried to give back: physical memory where it is
+    mapped, and by its handle where it is not."""
+    alive, mapped = set(), {}
+    for line in lines:
+        values = {key: int(value, 0) for key, value in
+                  (field.split("=", 1) for field in line[5:] if "=" in field)
+                  if key in ("ptr", "handle", "bytes")}
+        done = line[4] == "CUDA_SUCCESS"
+        if line[3] == "cuMemAlloc_v2" and done:
+            alive.add(values["ptr"])
+        elif line[3] == "cuMemCreate" and done:
+            alive.add(values["handle"])
+        elif line[3] == "cuMemMap" and done:
+            mapped[values["ptr"]] = values["handle"]
+        elif line[3] == "cuMemUnmap":
+            for address in [at for at in mapped if 0 <= at - values["ptr"] < values["bytes"]]:
+                del mapped[address]
+        elif line[3] == "cuMemFree_v2":
+            alive.discard(values["ptr"])
+        elif line[3] == "cuMemRelease":
+            alive.discard(values["handle"])
+    at = {handle: address for address, handle in mapped.items()}
+    return {at.get(one, one) for one in alive}
+
+
 def lost_memory(program, directory, definitions):
     """Driver allocations that nobody tried to give back and that the trace does not know."""
     traces, logs = glob.glob(os.path.join(directory, "*.cupool")), list(logs_of(directory))
     if program == "isolated" or len(traces) != 1 or len(logs) != 1 or \
             any(CONTEXT_ENDS.match(line[3]) for line in logs[0]):
         return set()
-    alive, known = set(), set()
-    for line in logs[0]:
-        values = dict(field.split("=", 1) for field in line[5:] if "=" in field)
-        if line[3] == "cuMemAlloc_v2" and line[4] == "CUDA_SUCCESS":
-            alive.add(int(values["ptr"], 0))
-        elif line[3] == "cuMemFree_v2":
-            alive.discard(int(values["ptr"], 0))
+    alive, known = alive_in(logs[0]), set()
     trace = Trace(traces[0], definitions)
     for record in trace.records:
         passed = trace.outcomes.get(record.outcome) == "PASSED"
@@ -182,15 +207,17 @@ def lost_memory(program, directory, definitions):
 class Campaign:
     """One program behind one door."""
 
-    def __init__(self, suite, bare, definitions, program, path, door):
+    def __init__(self, suite, bare, definitions, program, path, door, mode):
         self.suite, self.bare, self.definitions = suite, bare, definitions
-        self.program, self.path, self.door = program, path, door
+        self.program, self.path, self.door, self.mode = program, path, door, mode
         self.bare_counts, self.reference = counted(suite, program, path, door, None)
-        self.counts, _ = counted(suite, program, path, door, "mode:pool")
+        self.counts, _ = counted(suite, program, path, door, mode)
 
-    def faults(self, choose, most):
+    def faults(self, choose, most, everything):
         results = list(RESULTS)
         for call in sorted(set(self.counts) - UNINTERESTING):
+            if self.mode != MODES[0] and not everything and not MAPPING.match(call):
+                continue
             total = self.counts[call]
             positions = range(1, total + 1)
             if most and total > most:
@@ -201,7 +228,7 @@ class Campaign:
 
     def complaint(self, fault):
         """What a fault did that it should not have done, None when all is well."""
-        done, directory = run(self.suite, fault, "mode:pool", True)
+        done, directory = run(self.suite, fault, self.mode, True)
         found = None
         if not is_clean(fault, self.reference, done) and not self.bare.shows(
                 outcome(fault, self.reference, done), fault, self.reference, self.bare_counts):
@@ -228,18 +255,20 @@ def campaign(suite, options, most, share, everywhere):
     bare, failures, runs = Bare(suite), 0, 0
     workers = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     for program in options.programs:
-        for path, door in doors_for(suite, choose.randrange(1 << 30), everywhere):
-            one = Campaign(suite, bare, options.definitions, program, path, door)
+        for (path, door), mode in itertools.product(
+                doors_for(suite, choose.randrange(1 << 30), everywhere), MODES):
+            one = Campaign(suite, bare, options.definitions, program, path, door, mode)
             if one.reference[0] != 0:
                 print(f"{program}, {door}: left out, it ends with {one.reference[0]}")
                 continue
-            faults = [fault for fault in one.faults(choose, most) if choose.random() < share]
+            faults = [fault for fault in one.faults(choose, most, everywhere)
+                      if choose.random() < share]
             for fault, complaint in zip(faults, workers.map(one.complaint, faults)):
                 if complaint:
-                    print(f"# {program} {door} SIMGPU_FAULT={rule(fault)}: {complaint}")
+                    print(f"# {program} {door} {mode} SIMGPU_FAULT={rule(fault)}: {complaint}")
                     failures += 1
             runs += len(faults)
-            print(f"{program}, {door}: {len(faults)} faults", flush=True)
+            print(f"{program}, {door}, {mode}: {len(faults)} faults", flush=True)
     print(f"{runs} faults, {failures} of them not survived as the bare program would")
     return runs, failures
 

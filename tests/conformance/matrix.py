@@ -3,8 +3,8 @@
 """The table of docs/transparency.md: what each conformance program holds, behind which doors.
 
   matrix.py run [ARGUMENTS OF runner.py] --record FILE [--machine "DEVICE, driver VERSION, DATE"]
-      runs all programs behind all doors, bare, with mode:observe and with mode:pool, and records
-      whether they were equal. Without --device it runs on hardware, and --machine says which.
+      runs all programs behind all doors, bare and in each mode of runner.py, and records whether
+      they were equal. Without --device it runs on hardware, and --machine says which.
   matrix.py write FILE
       puts the table of a record into the document.
 
@@ -53,8 +53,8 @@ def outcome(suite, program, path, door):
     bare = suite.run(path, program, door)
     if bare[0] == runner.SKIPPED:
         return "skipped"
-    equal = bare[0] == 0 and all(suite.run(path, program, door, f"mode:{mode}") == bare
-                                 for mode in runner.MODES)
+    equal = bare[0] == 0 and all(suite.run(path, program, door, chosen) == bare
+                                 for chosen in runner.modes_of(program).values())
     return "equal" if equal else "differs"
 
 

@@ -6,6 +6,7 @@ usage: doctor.py --build BUILD
 """
 
 import re
+import sys
 
 import preload
 
@@ -55,6 +56,24 @@ def main():
            [conformance, "isolated", "dlsym"], FINE, r"uses dlmopen", r"^verdict +caught, but")
     expect(machine, "a namespace of its own, and no call seen", [conformance, "look_up", "dlsym"],
            ESCAPES, r"uses dlmopen", r"^verdict +not caught: it uses dlmopen")
+    # A program that fails: the verdict is of what happened, and compares with a run without cupool.
+    ours = "'libcupool' in open('/proc/self/maps').read()"
+    for title, script, code, *patterns in (
+            ("a signal under cupool alone", f"import os; os.kill(os.getpid(), 11 if {ours} else 0)",
+             ESCAPES, r"^ran +signal 11 \(Segm", r"^ran again +without cupool: exit status 0",
+             r"^verdict +not caught: it ended with signal 11 \(.*\) under cupool, and with exit status 0"),
+            ("abort under cupool alone", f"import os\nif {ours}: os.abort()",
+             ESCAPES, r"^verdict +not caught: it ended with signal 6"),
+            ("an exit status under cupool alone", f"raise SystemExit(3 if {ours} else 0)",
+             ESCAPES, r"^verdict +not caught: it ended with exit status 3 under"),
+            ("a signal with and without", "import os; os.kill(os.getpid(), 9)",
+             FINE, r"^ran again +without cupool: signal 9", r"^verdict +nothing to catch"),
+            ("an exit status with and without", "raise SystemExit(3)",
+             FINE, r"^ran +exit status 3", r"^verdict +nothing to catch")):
+        command = [sys.executable, "-c", script]
+        expect(machine, title, command, code, *patterns)
+        if "signal" in title:
+            expect(machine, f"{title}, in a shell", ["sh", "-c", '"$@"; exit $?', "sh", *command], code)
     expect(machine, "another preload library", churn, FINE,
            r"also preloaded: .*dlsym_tool.so \(has a dlsym of its own", r"^verdict +caught$",
            LD_PRELOAD=tool)

@@ -120,9 +120,18 @@ def check_refusals(machine):
     for entry in machine.simgpu.iterdir():  # the rest of the device beside it
         if not entry.name.startswith("libcupti"):
             (broken / entry.name).symlink_to(entry)
+    foreign = machine.scratch / "foreign"
+    foreign.mkdir()
+    for entry in machine.simgpu.iterdir():
+        if not entry.name.startswith("libcupti"):
+            (foreign / entry.name).symlink_to(entry)
+    preload.expect(b"\0simgpu_cupti\0" in library, "the simulated CUPTI has no mark")
+    (foreign / "libcupti.so.13").write_bytes(
+        library.replace(b"\0simgpu_cupti\0", b"\0simgpu_nobody"[:13] + b"\0"))
     program = machine.program(*TINYLLM)
     bare = machine.run(program)
     cases = {
+        "foreign": ("NVIDIA's CUPTI on a simulated driver", {"LD_LIBRARY_PATH": str(foreign)}),
         "no_library": ("not found", {"LD_LIBRARY_PATH": str(broken)}),
         "taken": ("another CUPTI client", {"SIMGPU_CUPTI_FAULT":
                   "cuptiSubscribe:1:MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"}),

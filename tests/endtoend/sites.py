@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import preload
 
@@ -234,6 +235,41 @@ def check_rebuilt(service, machine):
     preload.expect_equal("a FIFO in its place", service.cupool("report", trace)[0], 0)
 
 
+PACKAGE = """import ctypes, pathlib
+native = ctypes.CDLL(str(pathlib.Path(__file__).parent / "native.so"))
+native.native_take.restype = ctypes.c_void_p
+def take(size):
+    return native.native_take(ctypes.c_size_t(size))
+"""
+PROGRAM = """import sys
+sys.path.insert(0, sys.argv[1])
+import pack
+def weights():
+    return pack.take(3 << 20)
+assert weights()
+assert pack.take(1 << 20)
+"""
+
+
+def check_package(machine):
+    """An installed package is not the program: the program's line is named, the package beside it."""
+    for folder in ("site-packages", "dist-packages"):
+        root = machine.scratch / folder
+        (root / "pack").mkdir(parents=True)
+        (root / "pack" / "__init__.py").write_text(PACKAGE)
+        shutil.copy(machine.build / "tests/endtoend/native_package.so", root / "pack" / "native.so")
+        program = machine.scratch / "infer.py"
+        program.write_text(PROGRAM)
+        trace = machine.scratch / f"{folder}.cupool"
+        done = machine.record([sys.executable, str(program), str(root)], trace)
+        preload.expect_equal(f"{folder}: exit {done.stderr.decode()}", done.returncode, 0)
+        text = machine.run([str(machine.cupool), "report", str(trace)]).stdout.decode()
+        for line in ("infer.py:5 weights (pack)", "infer.py:7 <module> (pack)"):
+            preload.expect(line in text, f"{folder}: no {line!r} in\n{text}")
+        whole = machine.run([str(machine.cupool), "report", "-f", "folded", str(trace)])
+        preload.expect("native.so" in whole.stdout.decode(), f"{folder}: the stack lost the library")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     if not (machine.workloads / "leaky").exists():
@@ -250,6 +286,7 @@ def main():
     preload.expect(all(len({f["offset"] for f in row["frames"] if not f["inlined"]}) == 1
                        for row in machine.report(alone)["stacks"]), "stacks:1 has the caller alone")
     check_rebuilt(cpp, machine)
+    check_package(machine)
 
 
 main()

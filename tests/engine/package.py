@@ -2,6 +2,7 @@
 """The Python package: its own tests, its wheel in a fresh virtual environment, its example bare and under
 cupool run --sim."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -13,6 +14,10 @@ PYTHON = HERE.parents[1] / "python"
 sys.path.insert(0, str(HERE.parent / "endtoend"))
 
 import preload  # noqa: E402
+
+# Each example with phases that its record must show.
+EXAMPLES = {"paged_requests.py": {"prefill", "decode"}, "tensor_cache.py": {"step"},
+            "weights.py": {"load"}}
 
 
 def pytest_interpreter():
@@ -47,17 +52,30 @@ def installed(machine, library):
     env["CUPOOL_ENGINE"] = str(library)
     subprocess.run([str(venv / "bin" / "pip"), "install", "-q", "--no-index",
                     "--disable-pip-version-check", str(source)], check=True, env=env)
-    example = [str(venv / "bin" / "python"), str(PYTHON / "examples" / "paged_requests.py")]
-    host = machine.run([*example, "--host"])
-    preload.expect_equal("example on host memory: exit", (host.returncode, host.stderr), (0, b""))
-    trace = machine.scratch / "example.cupool"
-    recorded = machine.record(example, trace)
-    preload.expect_equal("example under cupool run --sim: exit", recorded.returncode, 0)
-    preload.expect_equal("example under cupool run --sim", recorded.stdout, host.stdout)
-    report = machine.report(trace)
-    phases = {phase["name"] for phase in report["phases"]}
-    preload.expect({"prefill", "decode"} <= phases, f"phases of the record: {phases}")
-    print("wheel: installed, example runs on host memory and under cupool run --sim")
+    for name, wanted in EXAMPLES.items():
+        example = [str(venv / "bin" / "python"), str(PYTHON / "examples" / name)]
+        host = machine.run([*example, "--host"])
+        preload.expect_equal(f"{name} on host memory: exit", (host.returncode, host.stderr), (0, b""))
+        trace = machine.scratch / f"{name}.cupool"
+        recorded = machine.record(example, trace)
+        preload.expect_equal(f"{name} under cupool run --sim: exit",
+                             (recorded.returncode, recorded.stderr[-500:] * (recorded.returncode != 0)),
+                             (0, b""))
+        preload.expect_equal(f"{name} under cupool run --sim", recorded.stdout, host.stdout)
+        phases = {phase["name"] for phase in machine.report(trace)["phases"]}
+        preload.expect(wanted <= phases, f"{name}: phases of the record: {phases}")
+    reserved(machine, venv)
+    print(f"wheel: installed, {len(EXAMPLES)} examples run on host memory and under cupool run --sim")
+
+
+def reserved(machine, venv):
+    """The report of a recorded run names what to reserve: the next run misses nothing."""
+    report = machine.scratch / "tensors.json"
+    report.write_text(json.dumps(machine.report(machine.scratch / "tensor_cache.py.cupool")))
+    done = machine.run([str(venv / "bin" / "python"), str(PYTHON / "examples" / "tensor_cache.py"),
+                        "--host", "--reserve", str(report)])
+    preload.expect_equal("tensor_cache.py --reserve REPORT: exit", done.returncode, 0)
+    preload.expect(b" 0 misses" in done.stdout, f"misses after a reservation: {done.stdout!r}")
 
 
 def main():

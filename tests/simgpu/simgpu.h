@@ -43,6 +43,15 @@ SIMGPU_API uint64_t simgpu_calls(const char *name);
 /** Launches of kernels that had no host twin. */
 SIMGPU_API uint64_t simgpu_kernels_skipped(void);
 
+/** Calls of math libraries that would have computed something. */
+SIMGPU_API uint64_t simgpu_library_calls(void);
+
+/**
+ * Units of work that were submitted and not done when the mapping they use was taken away, or its
+ * access: an error of the program. What a kernel uses is known by the pointers it was given.
+ */
+SIMGPU_API uint64_t simgpu_edits_under_work(void);
+
 #ifdef __cplusplus
 }
 #endif

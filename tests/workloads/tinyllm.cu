@@ -14,6 +14,8 @@
  *   tinyllm --preset large                peak device memory above 256 MiB, few tokens
  *   tinyllm --paged                       keys and values in blocks of a KV pool, not in arrays
  * that grow: the same tokens and logits
+ *   tinyllm --kv-offload 64 --kv-codec rice   first as --paged, then once more along the same
+ * tokens with blocks that leave and come back; says how many of them it would have chosen, too
  */
 #include "tests/workloads/check.h"
 #include "tests/workloads/options.h"
@@ -31,14 +33,16 @@
 enum { STREAM_LENGTH = 1 << 20, STREAM_PROMPT = 2 << 20, STREAM_DRAW = 3 << 20 };
 
 struct settings {
-    long long layers, dim, heads, vocab, batch, tokens, sequences, seed, top_k, top, paged;
+    long long layers, dim, heads, vocab, batch, tokens, sequences, seed, top_k, top, paged, offload;
     double temperature;
-    const char *preset, *load_name, *save_name;
+    const char *preset, *load_name, *save_name, *codec;
 };
 
 struct sequence {
     int index, prompt_length, length; /* length counts the prompt too */
     std::vector<int> tokens;
+    const std::vector<int> *along; /* tokens to take in place of those chosen; NULL: none */
+    int chosen, agreed;            /* with those */
 };
 
 struct kv_cache {
@@ -263,9 +267,11 @@ static void engine_step(struct engine *engine, std::vector<struct slot> *slots)
     const struct model_shape &s = model->shape;
     engine_send_inputs(engine, slots);
     if (engine->paged != NULL) {
-        for (struct slot &slot : *slots)
+        for (struct slot &slot : *slots) {
+            paged_suspend(engine->paged, &slot.paged, &slot.sequence->tokens[0], engine->compute);
             paged_token(engine->paged, &slot.paged, slot.sequence->tokens[(size_t)slot.position],
                         engine->compute);
+        }
         paged_tables(engine->paged, engine->compute);
     }
     float *x = floats_alloc((size_t)engine->rows * s.dim);
@@ -317,8 +323,13 @@ static bool slot_advance(struct slot *slot, const struct settings *settings, con
     if (slot->position >= sequence->prompt_length) {
         uint64_t hash = hash_at((uint64_t)settings->seed, STREAM_DRAW + sequence->index,
                                 (uint64_t)slot->position);
-        sequence->tokens.push_back(
-            sample_token(&sampling, logits, (int)settings->vocab, hash_unit(hash)));
+        int token = sample_token(&sampling, logits, (int)settings->vocab, hash_unit(hash));
+        if (sequence->along != NULL) {
+            sequence->chosen++;
+            sequence->agreed += token == (*sequence->along)[(size_t)slot->position];
+            token = (*sequence->along)[(size_t)slot->position];
+        }
+        sequence->tokens.push_back(token);
     }
     return slot->position < sequence->length - 1;
 }
@@ -415,7 +426,7 @@ static void engine_done(struct engine *engine)
 /** Rows whose targets are in `settings`; the presets are applied before them. */
 static void settings_parse(struct settings *settings, int argc, char **argv)
 {
-    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0, 0.8, "small", NULL, NULL};
+    *settings = {3, 128, 8, 1024, 4, 32, 0, 1, 40, 0, 0, 0, 0.8, "small", NULL, NULL, NULL};
     const struct option_row rows[] = {
         {"preset", OPTION_TEXT, &settings->preset, 0, 0,
          "small, or large: dim 1024, vocab 40000, batch 2, tokens 4"},
@@ -432,6 +443,9 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
         {"weights", OPTION_TEXT, &settings->load_name, 0, 0, "file to read weights, shape from"},
         {"save-weights", OPTION_TEXT, &settings->save_name, 0, 0, "file to write weights to"},
         {"paged", OPTION_FLAG, &settings->paged, 0, 1, "keys and values in a pool of blocks"},
+        {"kv-offload", OPTION_COUNT, &settings->offload, 0, 65536,
+         "tokens, a multiple of 16, from one return from lower tiers to the next; 0: none"},
+        {"kv-codec", OPTION_TEXT, &settings->codec, 0, 0, "of blocks in lower tiers"},
         {"top", OPTION_COUNT, &settings->top, 0, 1 << 20, "print this many best logits a step"},
     };
     const struct option_table table = {
@@ -449,6 +463,12 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
     }
     if (settings->sequences == 0)
         settings->sequences = 2 * settings->batch;
+    if (settings->codec != NULL && settings->offload == 0)
+        settings->offload = 64;
+    if (settings->offload % 16 != 0) {
+        fprintf(stderr, "tinyllm: --kv-offload: %lld is not a multiple of 16\n", settings->offload);
+        exit(2);
+    }
 }
 
 static FILE *file_open(const char *name, const char *mode)
@@ -478,6 +498,29 @@ static struct model_shape settings_shape(struct settings *settings,
     return shape;
 }
 
+/** The same tokens once more, with blocks that leave for lower tiers and come back. */
+static void offload_run(struct engine *engine, const struct settings *settings,
+                        const std::vector<struct sequence> *first)
+{
+    std::vector<struct sequence> sequences = sequences_plan(settings);
+    int longest = PROMPT_LENGTHS + (int)settings->tokens, chosen = 0, agreed = 0;
+
+    engine->paged = paged_make(&engine->model.shape, (int)settings->batch, longest);
+    paged_tiers(engine->paged, settings->codec, (int)settings->offload, (int)settings->sequences,
+                longest);
+    for (size_t at = 0; at < sequences.size(); at++)
+        sequences[at].along = &(*first)[at].tokens;
+    uint64_t checksum = engine_run(engine, settings, &sequences);
+    for (const struct sequence &sequence : sequences) {
+        chosen += sequence.chosen;
+        agreed += sequence.agreed;
+    }
+    paged_report(engine->paged);
+    printf("agreement %d of %d tokens\n", agreed, chosen);
+    printf("logits offloaded %016llx\n", (unsigned long long)checksum);
+    paged_done(engine->paged);
+}
+
 int main(int argc, char **argv)
 {
     struct settings settings;
@@ -494,7 +537,7 @@ int main(int argc, char **argv)
         fclose(source.load);
 
     std::vector<struct sequence> sequences = sequences_plan(&settings);
-    if (settings.paged)
+    if (settings.paged || settings.offload > 0)
         engine.paged = paged_make(&shape, (int)settings.batch,
                                   PROMPT_LENGTHS + (int)settings.tokens);
     uint64_t checksum = engine_run(&engine, &settings, &sequences);
@@ -506,6 +549,8 @@ int main(int argc, char **argv)
     }
     printf("logits %016llx\n", (unsigned long long)checksum);
     paged_done(engine.paged);
+    if (settings.offload > 0)
+        offload_run(&engine, &settings, &sequences);
     engine_done(&engine);
     return 0;
 }

@@ -6,6 +6,10 @@
  * which takes a block at every 16th, brings the block tables to the device by one copy, and writes
  * keys and values where the table says. A sequence that ends gives its blocks back after the work
  * of the stream. Built only where the library is; else --paged is refused.
+ *
+ * With tiers below the pool (--kv-codec, --kv-offload) a sequence is suspended at every so many
+ * tokens: its blocks leave the pool, encoded, for host memory, and come back decoded before the
+ * next step.
  */
 #ifndef WORKLOADS_TINYLLM_PAGED_CUH
 #define WORKLOADS_TINYLLM_PAGED_CUH
@@ -17,6 +21,7 @@
 #ifdef TINYLLM_PAGED
 
 #include "include/cupool/sequence.h"
+#include "include/cupool/tier.h"
 
 #define PAGED_CHECK(call) paged_check((call), #call)
 
@@ -28,6 +33,8 @@ struct paged_cache {
     struct model_shape shape;
     const int *tables; /* on the device, [row][width] */
     unsigned width;
+    struct cupool_tiers *tiers; /* NULL: none */
+    int interval;               /* tokens from one suspension to the next */
 };
 
 struct paged_row {
@@ -70,6 +77,83 @@ static inline struct paged_cache *paged_make(const struct model_shape *shape, in
     struct cupool_kv_member member = {cache->pool, 0};
     PAGED_CHECK(cupool_sequences_create(&member, 1, &sequences, &cache->set));
     return cache;
+}
+
+/** Puts host memory below the pool. An unknown codec, or one that does not fit, ends the program.
+ */
+static inline void paged_tiers(struct paged_cache *cache, const char *codec, int interval,
+                               int sequences, int longest)
+{
+    struct cupool_tiers_config config;
+    struct cupool_tier host = {};
+    enum cupool_codec known;
+
+    cupool_tiers_config_init(&config);
+    config.identity = "tinyllm";
+    if (codec != NULL && cupool_codec_by_name(codec, &known) < 0) {
+        fprintf(stderr, "tinyllm: --kv-codec: '%s' is no codec\n", codec);
+        exit(2);
+    }
+    if (codec != NULL)
+        config.codec = (int)known;
+    host.name = "host";
+    host.bytes = (uint64_t)sequences * ((unsigned)longest / 16 + 1) *
+                     (cache->geometry.block_bytes + 8192) +
+                 (4u << 20);
+    PAGED_CHECK(cupool_tier_host(host.bytes, &host.store));
+    int error = cupool_tiers_create(cache->device, cache->pool, &config, &host, 1, &cache->tiers);
+    if (error < 0) {
+        fprintf(stderr, "tinyllm: --kv-codec: '%s' does not fit blocks of fp32\n", codec);
+        exit(2);
+    }
+    cache->interval = interval;
+}
+
+/** At its turn, a sequence leaves the pool and comes back. `tokens` has one more than it computed.
+ */
+static inline void paged_suspend(struct paged_cache *cache, struct paged_row *row,
+                                 const int *tokens, cudaStream_t stream)
+{
+    const struct cupool_kv_identity identity = {CUPOOL_KV_SHA256, 16, 0};
+    const struct cupool_kv_scope scope = {};
+    const struct cupool_tier_age age = {};
+    struct cupool_kv_hash root;
+    unsigned matched = 0, count = (unsigned)row->length / 16;
+
+    if (cache->tiers == NULL || row->length == 0 || row->length % cache->interval != 0)
+        return;
+    PAGED_CHECK(cupool_sequence_commit(cache->set, row->sequence, stream));
+    PAGED_CHECK(cupool_sequence_remove(cache->set, row->sequence, stream));
+    PAGED_CHECK(cupool_tiers_age_step(cache->tiers, &age, NULL, NULL, NULL));
+    std::vector<struct cupool_kv_hash> keys(count);
+    std::vector<cupool_kv_handle> handles(count);
+    std::vector<uint8_t> sources(count);
+    PAGED_CHECK(cupool_kv_identity_root(&identity, &scope, &root));
+    PAGED_CHECK(cupool_kv_identity_blocks(&identity, &scope, &root, tokens, 0, count, &keys[0]));
+    PAGED_CHECK(cupool_tiers_match(cache->tiers, &keys[0], count, stream, &handles[0], &sources[0],
+                                   &matched));
+    for (unsigned at = 0; at < count; at++)
+        if (at >= matched || sources[at] != CUPOOL_KV_LOADED)
+            paged_check(-ENOENT, "a block that did not come back");
+    PAGED_CHECK(cupool_sequence_create(cache->set, NULL, 0, &row->sequence));
+    PAGED_CHECK(cupool_sequence_match(cache->set, row->sequence, tokens, (unsigned)row->length + 1,
+                                      stream, &matched));
+    if (matched != (unsigned)row->length)
+        paged_check(-ENOENT, "a sequence that did not come back");
+    PAGED_CHECK(cupool_kv_release(cache->pool, &handles[0], count, stream));
+}
+
+static inline void paged_report(const struct paged_cache *cache)
+{
+    struct cupool_tiers_statistics stats;
+
+    if (cache == NULL || cache->tiers == NULL)
+        return;
+    PAGED_CHECK(cupool_tiers_stats(cache->tiers, &stats));
+    printf("offloaded %llu blocks, %llu of them exact; loaded %llu; %llu bytes became %llu\n",
+           (unsigned long long)stats.aged, (unsigned long long)stats.exact,
+           (unsigned long long)stats.loaded, (unsigned long long)stats.raw_bytes,
+           (unsigned long long)stats.entry_bytes);
 }
 
 static inline void paged_begin(struct paged_cache *cache, struct paged_row *row)
@@ -134,6 +218,7 @@ static inline void paged_done(struct paged_cache *cache)
     if (cupool_kv_check(cache->pool, why, sizeof(why)) < 0)
         fprintf(stderr, "tinyllm: the pool is broken: %s\n", why);
     cupool_sequences_destroy(cache->set);
+    cupool_tiers_destroy(cache->tiers);
     cupool_kv_destroy(cache->pool);
     cupool_device_close(cache->device);
     delete cache;
@@ -152,6 +237,20 @@ static inline struct paged_cache *paged_make(const struct model_shape *shape, in
 {
     fprintf(stderr, "tinyllm: --paged: built without libcupool-engine\n");
     exit(2);
+}
+
+static inline void paged_tiers(struct paged_cache *cache, const char *codec, int interval,
+                               int sequences, int longest)
+{
+}
+
+static inline void paged_suspend(struct paged_cache *cache, struct paged_row *row,
+                                 const int *tokens, cudaStream_t stream)
+{
+}
+
+static inline void paged_report(const struct paged_cache *cache)
+{
 }
 
 static inline void paged_begin(struct paged_cache *cache, struct paged_row *row)

@@ -41,6 +41,24 @@ static int moment_collect(const struct ledger *ledger, const struct address_hist
     return fine ? 0 : -ENOMEM;
 }
 
+/** Bytes of a segment; mapped ones that follow each other are one, for blocks lie across them. */
+static uint64_t segment_bytes(const struct address_gone *found, size_t row)
+{
+    const struct ledger_block *segment = &found->block[row];
+    uint64_t bytes = segment->allocated_bytes;
+
+    for (; segment->memory == TRACE_MEMORY_MAPPING && row < found->count; row++) {
+        const struct ledger_block *next = &found->block[row];
+
+        if (next->space != LEDGER_SEGMENT || next == segment)
+            continue;
+        if (next->memory != TRACE_MEMORY_MAPPING || next->address != segment->address + bytes)
+            break;
+        bytes += next->allocated_bytes;
+    }
+    return bytes;
+}
+
 /** The extent a block lies in: the current one, or one of its own behind it. */
 static struct address_extent *extent_for(struct address_map *map, const struct address_gone *found,
                                          size_t *next_segment, const struct ledger_block *block)
@@ -58,7 +76,7 @@ static struct address_extent *extent_for(struct address_map *map, const struct a
             continue;
         extent = &map->extent[map->extents++];
         *extent = (struct address_extent){.address = segment->address,
-                                          .bytes = segment->allocated_bytes,
+                                          .bytes = segment_bytes(found, *next_segment),
                                           .segment = true,
                                           .first = map->blocks};
         map->segments++;

@@ -28,6 +28,7 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
         return lens->map(lens->context, site, &site);
     case TRACE_EVENT_ALLOCATE:
     case TRACE_EVENT_INVALID_FREE:
+    case TRACE_EVENT_MEMORY_ERROR:
     case TRACE_EVENT_FAILURE:
     case TRACE_EVENT_POSTMORTEM:
         if (!lens->map(lens->context, site, &site))
@@ -49,6 +50,7 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
     case TRACE_EVENT_ALLOCATE: return analysis_add_allocate(analysis, record);
     case TRACE_EVENT_FREE: return analysis_add_free(analysis, record);
     case TRACE_EVENT_INVALID_FREE: return analysis_add_invalid_free(analysis, record);
+    case TRACE_EVENT_MEMORY_ERROR: memory_errors_add(&analysis->memory_errors, record); break;
     case TRACE_EVENT_SEGMENT_ALLOCATE: return analysis_add_segment(analysis, record);
     case TRACE_EVENT_SEGMENT_FREE: analysis_remove_segment(analysis, record); break;
     case TRACE_EVENT_FENCE:
@@ -60,6 +62,13 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->calls_driver++;
         break;
     case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
+    case TRACE_EVENT_BACKING:
+    case TRACE_EVENT_MAP:
+    case TRACE_EVENT_UNMAP:
+    case TRACE_EVENT_STITCH:
+    case TRACE_EVENT_BREAK:
+        defragmentation_add(&analysis->defragmentation, analysis->reader, record);
+        break;
     case TRACE_EVENT_FAILURE: analysis_add_failure(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM: analysis_add_postmortem(analysis, record); break;
     case TRACE_EVENT_POSTMORTEM_FIGURE: analysis_add_postmortem_figure(analysis, record); break;

@@ -25,9 +25,11 @@
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
 #include "tools/analysis/copies.h"
+#include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"
 #include "tools/analysis/growth.h"
+#include "tools/analysis/memory_errors.h"
 #include "tools/analysis/plateau.h"
 #include "tools/analysis/pool_levels.h"
 #include "tools/analysis/timeline.h"
@@ -211,6 +213,7 @@ struct analysis {
     struct analysis_memory_info memory_info;
     struct driver_view driver_view;
     struct pool_levels pool_levels;
+    struct defragmentation defragmentation;
     struct histogram latency;
     struct lifetimes lifetimes;
 
@@ -223,6 +226,7 @@ struct analysis {
     struct fragmentation fragmentation; /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
+    struct memory_errors memory_errors;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
     uint64_t postmortems;

@@ -352,12 +352,14 @@ static void segment_reserve(struct analysis *analysis, const struct ledger_block
 
 int analysis_add_segment(struct analysis *analysis, const struct trace_record *record)
 {
-    struct ledger_block segment = {.address = record->address,
-                                   .allocated_bytes = tally_bytes(record->size),
-                                   .order = analysis->order + 1,
-                                   .context = record->context,
-                                   .device = record->device,
-                                   .space = LEDGER_SEGMENT};
+    struct ledger_block segment = {
+        .address = record->address,
+        .allocated_bytes = tally_bytes(record->size),
+        .order = analysis->order + 1,
+        .context = record->context,
+        .device = record->device,
+        .memory = record->memory == TRACE_MEMORY_MAPPING ? TRACE_MEMORY_MAPPING : TRACE_MEMORY_NONE,
+        .space = LEDGER_SEGMENT};
 
     analysis->calls_driver += !analysis->outside;
     analysis->segment_allocations += !analysis->outside;

@@ -102,6 +102,7 @@ bool analysis_window_needs(const struct analysis *analysis, unsigned kind)
     case TRACE_EVENT_PROCESS:
     case TRACE_EVENT_RANK:
     case TRACE_EVENT_DEVICE:
+    case TRACE_EVENT_BACKING:
     case TRACE_EVENT_EXIT: return true;
     case TRACE_EVENT_CONTEXT:
     case TRACE_EVENT_ALLOCATE:

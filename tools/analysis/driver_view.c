@@ -124,6 +124,7 @@ static void state_note(struct analysis *analysis, const struct trace_record *rec
     case TRACE_CUPTI_TAKEN:
     case TRACE_CUPTI_DENIED:
     case TRACE_CUPTI_FAILED:
+    case TRACE_CUPTI_FOREIGN:
     case TRACE_CUPTI_GAVE_WAY: break;
     default: return;
     }

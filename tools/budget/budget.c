@@ -311,6 +311,16 @@ static int key_read(void *context, const char *section, const char *key, const c
     return 1;
 }
 
+/** A memory error is a fault of the program, whatever else is asked of it. */
+static void default_add(struct parse *parse)
+{
+    const struct metric_row *row = &metric_rows[METRIC_memory_errors];
+
+    if (!parse->error && !item_exists(parse, row->key))
+        item_add(parse, (struct budget_item){.metric = METRIC_memory_errors, .is_default = true},
+                 row->key, "0");
+}
+
 int budget_read(const char *path, struct budget **ret_budget, char *ret_why, size_t why_bytes)
 {
     struct parse parse = {.path = path, .why = ret_why, .why_bytes = why_bytes};
@@ -338,6 +348,7 @@ int budget_read(const char *path, struct budget **ret_budget, char *ret_why, siz
         if (!parse.budget->items)
             parse_fail(&parse, "no budget in this file: begin with [budget] and peak_live = SIZE");
     }
+    default_add(&parse);
     fclose(parse.file);
     free(text);
     if (parse.error) {

@@ -5,6 +5,7 @@
  *     [budget]                   the keys of metrics.h, and KEY_growth against a baseline
  *     peak_live = 14 GiB
  *     peak_live_growth = +3%, min 64 MiB
+ *     memory_errors = 0          what holds of a file that does not say so, too
  *     [site decode*]             peak and leaked of the sites that fit a glob
  *     peak = 2 GiB
  *     [phase decode*]            phases that fit a glob
@@ -30,7 +31,8 @@ struct budget_item {
     char *glob; /* NULL: all sites */
     enum metric metric;
     bool is_growth;
-    bool is_phase; /* the glob is of phases; `metric` then only has the figure's unit */
+    bool is_default; /* the file does not name it: it is told where it is exceeded only */
+    bool is_phase;   /* the glob is of phases; `metric` then only has the figure's unit */
     enum phase_metric phase_metric;
     uint64_t limit;             /* of one that is no growth */
     struct tolerance tolerance; /* of a growth */

@@ -253,10 +253,10 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
         goto destroy;
     gate->trace = input->path;
     gate->difference = input->difference;
-    for (; gate->results < items; gate->results++) {
+    for (size_t i = 0; i < items; i++) {
         struct gate_result *result = &gate->result[gate->results];
 
-        result->item = &input->budget->item[gate->results];
+        result->item = &input->budget->item[i];
         r = result->item->is_growth ? growth_result(input, result, ret_why, why_bytes)
                                     : limit_result(input, gate, result, ret_why, why_bytes);
         if (r < 0)
@@ -265,6 +265,10 @@ int gate_create(const struct gate_input *input, struct gate **ret_gate, char *re
             hint_set(input, result);
             gate->over++;
         }
+        if (result->item->is_default && result->outcome != GATE_OVER)
+            *result = (struct gate_result){0};
+        else
+            gate->results++;
     }
     *ret_gate = gate;
     return 0;

@@ -36,6 +36,7 @@ enum metric_scope { METRIC_OF_PROGRAM, METRIC_OF_POOL };
     METRIC(leaked_at_exit, BYTES, AT_MOST, PROGRAM, "summary.leaked_bytes", a->total.leaked_bytes) \
     METRIC(alloc_failures, COUNT, AT_MOST, PROGRAM, "summary.failures", a->total.failures)         \
     METRIC(invalid_frees, COUNT, AT_MOST, PROGRAM, "summary.invalid_frees", a->total.invalid_frees)\
+    METRIC(memory_errors, COUNT, AT_MOST, PROGRAM, "summary.memory_errors", a->memory_errors.count)\
     METRIC(allocations, COUNT, AT_MOST, PROGRAM, "summary.allocations", a->total.allocations)      \
     METRIC(peak_reserved, BYTES, AT_MOST, POOL, "summary.peak_reserved_bytes", a->reserved.peak)   \
     METRIC(peak_driver, BYTES, AT_MOST, POOL, "summary.peak_driver_bytes", a->driver.peak)         \

@@ -86,19 +86,36 @@ int locate_simulated_device(char *ret_path, size_t path_bytes)
     return r;
 }
 
-int locate_use_simulated_device(const char *directory, const char *profile)
+/** Puts a path before those of a list in the environment. */
+static int path_prepend(const char *variable, const char *path)
 {
-    const char *before = getenv("LD_LIBRARY_PATH");
+    const char *before = getenv(variable);
     char *joined = NULL;
     int r = 0;
 
-    if (asprintf(&joined, "%s%s%s", directory, before && *before ? ":" : "", before ? before : "") <
-        0)
+    if (asprintf(&joined, "%s%s%s", path, before && *before ? ":" : "", before ? before : "") < 0)
         return -ENOMEM;
-    if (setenv("LD_LIBRARY_PATH", joined, 1) < 0 ||
-        (profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0))
+    if (setenv(variable, joined, 1) < 0)
         r = -errno;
     free(joined);
+    return r;
+}
+
+/* LD_LIBRARY_PATH finds the libraries where nothing comes before it; the auditor of the loader
+ * finds them before an RPATH, and instead of others that are named by path. */
+int locate_use_simulated_device(const char *directory, const char *profile)
+{
+    char auditor[PATH_MAX + 32];
+    int r;
+
+    if (strpbrk(directory, ":;"))
+        return -EINVAL;
+    r = path_prepend("LD_LIBRARY_PATH", directory);
+    snprintf(auditor, sizeof auditor, "%s/simgpu_loader.so", directory);
+    if (r == 0 && access(auditor, R_OK) == 0)
+        r = path_prepend("LD_AUDIT", auditor);
+    if (r == 0 && profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0)
+        r = -errno;
     return r;
 }
 

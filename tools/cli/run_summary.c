@@ -103,8 +103,11 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
         }
     if (total->invalid_frees)
         fprintf(out, "cupool: invalid frees: %s\n", unit_count(total->invalid_frees).text);
-    if (analysis_is_simulated(analysis))
-        fputs("cupool: simulated device: no figure here was measured on hardware\n", out);
+    if (analysis->memory_errors.count)
+        fprintf(out, "cupool: memory errors: %s\n", unit_count(analysis->memory_errors.count).text);
+    report_simulated(analysis, why, sizeof why);
+    if (*why)
+        fprintf(out, "cupool: simulated device: %s\n", why);
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(out, "cupool: trace is incomplete: %s\n", why);

@@ -13,7 +13,7 @@
 /** Exit codes; `run` has the program's own besides. */
 enum {
     EXIT_FINE = 0,
-    EXIT_FOUND = 1, /* doctor: the program would escape; diff, check: over */
+    EXIT_FOUND = 1, /* doctor: the program would escape, or fails; diff, check: over */
     EXIT_TROUBLE = 2,
     EXIT_RUN_FAILED = 125, /* cupool run itself */
     EXIT_NOT_EXECUTABLE = 126,
@@ -28,6 +28,8 @@ enum {
     VERB(report, "[options] TRACE...", "turn a record into a report")                              \
     VERB(diff, "[options] BASE NEW", "what grew between two records, by site")                     \
     VERB(check, "[options] --budget FILE TRACE", "hold a record against a budget, for CI")         \
+    VERB(replay, "[options] TRACE...", "run a record through the pool and other allocators, anew") \
+    VERB(tune, "[options] TRACE...", "find options of the pool for a program, from its records")   \
     VERB(pack, "[options] TRACE", "make a record smaller to keep or send, or plain again")         \
     VERB(top, "[options] [PID]", "watch the memory of a running program")                          \
     VERB(metrics, "[options] [PID]", "serve the figures of running programs to Prometheus")        \
@@ -53,6 +55,12 @@ enum {
     EXIT_CODE(check, "0", "within budget")                                                         \
     EXIT_CODE(check, "1", "over budget")                                                           \
     EXIT_CODE(check, "2", "trouble; with --strict a warning, too")                                 \
+    EXIT_CODE(replay, "0", "replayed; with --capacity the pool got by with it")                    \
+    EXIT_CODE(replay, "1", "the pool ran out of memory at that capacity")                          \
+    EXIT_CODE(replay, "2", "trouble")                                                              \
+    EXIT_CODE(tune, "0", "options were found that help every trace")                               \
+    EXIT_CODE(tune, "1", "nothing to gain; with -o the file says so")                              \
+    EXIT_CODE(tune, "2", "trouble")                                                                \
     EXIT_CODE(pack, "0", "the file was written")                                                   \
     EXIT_CODE(pack, "2", "trouble")                                                                \
     EXIT_CODE(top, "0", "figures were shown")                                                      \
@@ -62,7 +70,7 @@ enum {
     EXIT_CODE(options, "0", "all options are good")                                                \
     EXIT_CODE(options, "2", "one in the environment or the file is bad, or trouble")               \
     EXIT_CODE(doctor, "0", "all is well")                                                          \
-    EXIT_CODE(doctor, "1", "the program would escape")                                             \
+    EXIT_CODE(doctor, "1", "the program would escape, or fails under cupool and not without")      \
     EXIT_CODE(doctor, "2", "trouble")
 
 #define VERB(name, usage, help) int verb_##name(int argc, char **argv);

@@ -16,12 +16,14 @@
 #include "tools/symbols/wrappers.h"
 #include "tools/base/outfile.h"
 #include "tools/analysis/window.h"
+#include "tools/cli/promise_check.h"
 
 #define VERB_NAME "check"
 
 static const char help_text[] =
     "Options:\n"
     "      --budget FILE      what the program's memory may be (INI; see docs/ci.md)\n"
+    "      --config FILE      what 'cupool tune' promised in that file, instead of a budget\n"
     "      --baseline FILE    the earlier figures that KEY_growth budgets compare with\n"
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
@@ -39,17 +41,19 @@ static const char help_text[] =
     "Prints a line for each budget that is exceeded, and a verdict. Output files are replaced.\n\n"
     "Examples:\n"
     "  cupool check --budget memory.budget infer.1234.cupool\n"
+    "  cupool check --config pool.conf tuned.1234.cupool\n"
     "  cupool check --budget memory.budget --baseline memory.json --update-baseline t.cupool\n"
     "  cupool check --budget memory.budget --baseline memory.json --junit memory.xml t.cupool\n";
 
 struct request {
-    const char *budget, *baseline, *junit, *markdown, *sarif, *code_quality, *trace;
+    const char *budget, *config, *baseline, *junit, *markdown, *sarif, *code_quality, *trace;
     bool update, github, strict, anonymize;
     struct window_request window;
 };
 
 enum {
     OPTION_BUDGET = 256,
+    OPTION_CONFIG,
     OPTION_BASELINE,
     OPTION_UPDATE,
     OPTION_JUNIT,
@@ -73,7 +77,10 @@ static int request_verify(const struct request *request, int traces)
     if (request->update && !request->baseline)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--update-baseline: say which with --baseline FILE");
-    if (!request->budget && !request->update)
+    if (request->config && (request->budget || request->baseline))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "--config: holds a run against that file alone, not a budget, too");
+    if (!request->budget && !request->update && !request->config)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "no budget given: name one with --budget FILE");
     return 0;
 }
@@ -83,6 +90,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
 {
     static const struct option options[] = {
         {"budget", required_argument, NULL, OPTION_BUDGET},
+        {"config", required_argument, NULL, OPTION_CONFIG},
         {"baseline", required_argument, NULL, OPTION_BASELINE},
         {"update-baseline", no_argument, NULL, OPTION_UPDATE},
         {"junit", required_argument, NULL, OPTION_JUNIT},
@@ -101,6 +109,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
     while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         switch (option) {
         case OPTION_BUDGET: ret_request->budget = optarg; break;
+        case OPTION_CONFIG: ret_request->config = optarg; break;
         case OPTION_BASELINE: ret_request->baseline = optarg; break;
         case OPTION_UPDATE: ret_request->update = true; break;
         case OPTION_JUNIT: ret_request->junit = optarg; break;
@@ -329,6 +338,9 @@ int verb_check(int argc, char **argv)
 
     if (trouble)
         return trouble - 1;
+    if (request.config)
+        return promise_check(request.config, request.trace,
+                             request.anonymize ? "trace 1" : request.trace, request.strict);
     trouble = budget_load(&work, &request);
     if (!trouble)
         trouble = trace_read(&work, &request);

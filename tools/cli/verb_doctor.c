@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/analysis/analysis.h"
@@ -35,7 +37,8 @@ static const char help_text[] =
     "      --static         only look at PROGRAM's file, do not run it\n"
     "      --sim[=PROFILE]  look at the simulated device instead of the system's driver\n"
     "  -h, --help\n\n"
-    "PROGRAM is run once, in observe mode: it is recorded and nothing is changed.\n\n"
+    "PROGRAM is run once, in observe mode: it is recorded and nothing is changed. Where it\n"
+    "fails, it is run again without cupool, to tell whose failure that is.\n\n"
     "Examples:\n"
     "  cupool doctor\n"
     "  cupool doctor -- ./infer --model m.gguf\n"
@@ -333,16 +336,76 @@ static int verdict(const struct program *program, const struct trace_files *file
     return EXIT_FINE;
 }
 
+/** "exit status 3", "signal 11 (Segmentation fault)". */
+static void status_text(int wait_status, char *ret_text, size_t text_bytes)
+{
+    int code = launch_exit_code(wait_status), signal = code - 128;
+
+    /* A shell says by its own exit status that a program of its died of a signal. */
+    if (WIFSIGNALED(wait_status) || (signal > 0 && signal < NSIG && strsignal(signal)))
+        snprintf(ret_text, text_bytes, "signal %d (%s)", signal, strsignal(signal));
+    else
+        snprintf(ret_text, text_bytes, "exit status %d", code);
+}
+
+/** Puts the environment back as it was without cupool. */
+static void environment_restore(const char *preload)
+{
+    if (preload)
+        setenv("LD_PRELOAD", preload, 1);
+    else
+        unsetenv("LD_PRELOAD");
+    unsetenv("CUPOOL_MODE");
+    unsetenv("CUPOOL_TRACE");
+    setenv("CUPOOL", "mode:off", 1); /* where others preload it */
+}
+
+/** A program that failed, once more without cupool: whether it is cupool that it fails with. */
+static bool is_failed_by_us(char *const *argv, const struct launch *ours, const char *preload)
+{
+    struct launch bare = {0};
+    char text[96], ours_text[96];
+
+    environment_restore(preload);
+    fflush(stdout);
+    if (launch_program(argv, &bare) < 0)
+        return false;
+    status_text(bare.wait_status, text, sizeof text);
+    status_text(ours->wait_status, ours_text, sizeof ours_text);
+    escape_line(stdout, "%-12s without cupool: %s", "ran again", text);
+    if (launch_exit_code(bare.wait_status) == launch_exit_code(ours->wait_status))
+        return false;
+    escape_line(stdout, "%-12s not caught: it ended with %s under cupool, and with %s without",
+                "verdict", ours_text, text);
+    return true;
+}
+
+/** What became of a run, and of its record. */
+static int run_judge(const struct program *program, char *const *argv, const struct launch *launch,
+                     const struct trace_files *files, const char *preload, bool simulated)
+{
+    char text[96];
+
+    status_text(launch->wait_status, text, sizeof text);
+    escape_line(stdout, "%-12s %s", "ran", text);
+    if (launch_exit_code(launch->wait_status) && is_failed_by_us(argv, launch, preload))
+        return EXIT_FOUND;
+    return verdict(program, files, simulated);
+}
+
 /** Runs the program in observe mode, its record in a directory that lives as long. */
 static int program_run(const struct program *program, char *const *argv, bool simulated)
 {
     char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
     struct trace_files files = {0};
     struct launch launch = {0};
+    const char *before = getenv("LD_PRELOAD");
+    char *preload;
     int r, trouble;
 
     if (!mkdtemp(directory))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", directory, strerror(errno));
+    preload = before ? strdup(before) : NULL;
     snprintf(pattern, sizeof pattern, "%s/%%p", directory);
     neighbours_print(getenv("LD_PRELOAD"));
     system_neighbours_print();
@@ -359,13 +422,13 @@ static int program_run(const struct program *program, char *const *argv, bool si
     if (r < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
     } else {
-        escape_line(stdout, "%-12s exit status %d", "ran", launch_exit_code(launch.wait_status));
-        trouble = verdict(program, &files, simulated);
+        trouble = run_judge(program, argv, &launch, &files, preload, simulated);
     }
     for (size_t i = 0; i < files.count; i++)
         unlink(files.file[i].path);
     traces_done(&files);
     rmdir(directory);
+    free(preload);
     return trouble;
 }
 

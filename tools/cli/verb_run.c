@@ -39,6 +39,7 @@ static const char help_text[] =
     "      --force            overwrite an earlier record of that name\n"
     "      --mode MODE        pool (default), observe (record, change nothing), off\n"
     "  -O, --option KEY:VALUE any option of 'cupool options'; may be repeated\n"
+    "      --config FILE      options from a file, as CUPOOL_CONF reads them ('cupool tune')\n"
     "      --sim[=PROFILE]    run on the simulated device instead of a GPU\n"
     "  -q, --quiet            no summary at the end\n"
     "  -h, --help\n\n"
@@ -46,6 +47,7 @@ static const char help_text[] =
     "  cupool run -- ./infer --model m.gguf\n"
     "  cupool run --mode observe -o 'traces/%e.%q{RANK}.cupool' -- python3 train.py\n"
     "  cupool run -O limit:24GiB -O fill:poison -- ./infer\n"
+    "  cupool run --config pool.conf -- ./infer\n"
     "  cupool run --sim -- ./infer\n";
 
 struct request {
@@ -101,7 +103,37 @@ static int pair_apply(struct request *request, const char *pair)
     return option_apply(request, key, colon + 1, "-O");
 }
 
-enum { OPTION_FORCE = 256, OPTION_MODE, OPTION_SIM };
+/**
+ * The program reads the file itself. It comes before all other sources, so what the environment and
+ * the command line say still wins.
+ */
+static int config_apply(struct request *request, const char *path)
+{
+    char *absolute = realpath(path, NULL);
+    struct options ignored;
+    int problems = request->problems;
+
+    if (!absolute)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "--config %s: %s", path, strerror(errno));
+    options_init(&ignored);
+    options_read_file(&ignored, absolute, problem_print, request);
+    setenv("CUPOOL_CONF", absolute, 1);
+    free(absolute);
+    if (request->problems > problems)
+        return EXIT_RUN_FAILED;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char value[OPTIONS_TEXT_BYTES];
+
+        if (request->options.source[i] > OPTION_SOURCE_FILE)
+            continue;
+        options_format(&ignored, i, value, sizeof value);
+        options_set(&request->options, options_row(i)->key, value,
+                    (enum option_source)ignored.source[i], "--config", NULL, NULL);
+    }
+    return 0;
+}
+
+enum { OPTION_FORCE = 256, OPTION_MODE, OPTION_SIM, OPTION_CONFIG };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *request)
@@ -110,6 +142,7 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"force", no_argument, NULL, OPTION_FORCE},
                                             {"mode", required_argument, NULL, OPTION_MODE},
                                             {"option", required_argument, NULL, 'O'},
+                                            {"config", required_argument, NULL, OPTION_CONFIG},
                                             {"sim", optional_argument, NULL, OPTION_SIM},
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
@@ -123,6 +156,7 @@ static int request_read(int argc, char **argv, struct request *request)
         case 'o': request->output = optarg; break;
         case OPTION_FORCE: request->force = true; break;
         case OPTION_MODE: trouble = option_apply(request, "mode", optarg, "--mode"); break;
+        case OPTION_CONFIG: trouble = config_apply(request, optarg); break;
         case 'O': trouble = pair_apply(request, optarg); break;
         case OPTION_SIM:
             request->simulated = true;
@@ -261,6 +295,7 @@ static int profile_refuse(const char *directory, const char *profile)
 static int simulation_prepare(const struct request *request)
 {
     char directory[PATH_MAX];
+    int r;
 
     if (!request->simulated)
         return 0;
@@ -269,9 +304,12 @@ static int simulation_prepare(const struct request *request)
                           "--sim: no simulated device in %s: build or install it", directory);
     if (!profile_is_known(directory, request->profile))
         return profile_refuse(directory, request->profile);
-    if (locate_use_simulated_device(directory, request->profile) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
-    return 0;
+    r = locate_use_simulated_device(directory, request->profile);
+    if (r == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
+                          "--sim: %s: the loader cannot take a path with a colon: move it",
+                          directory);
+    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
 }
 
 /** NVTX asks the library of this variable for a tool; one that is there already stays. */

@@ -44,6 +44,9 @@ _cupool()
         --mode)
             COMPREPLY=($(compgen -W "$(_cupool_modes "$1")" -- "$cur"))
             return ;;
+        -p | --policy)
+            COMPREPLY=($(compgen -W 'cupool mapped native pytorch expandable bfc rmm-pool async' -- "$cur"))
+            return ;;
         --by)
             COMPREPLY=($(compgen -W 'site library size api phase' -- "$cur"))
             return ;;

@@ -12,7 +12,9 @@
 
 #include "tools/report/base/report_figures.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_json_parts.h"
+#include "tools/report/report_memory_errors.h"
 
 #define SCHEMA      "cupool.report/1"
 #define SCHEMA_LIST "cupool.reports/1"
@@ -471,6 +473,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     json_stream_open(stream, NULL, '{');
     rows_put(stream, "apis", &callers, REPORT_BY_API, style);
     json_stream_add(stream, "counters", counters_json(analysis));
+    json_stream_add(stream, "defragmentation", report_json_defragmentation(analysis));
     json_stream_add(stream, "device", devices_json(analysis));
     json_stream_add(stream, "driver", driver_json(analysis));
     json_stream_add(stream, "findings", report_json_findings(analysis, &callers));
@@ -482,6 +485,7 @@ static int report_put(struct json_stream *stream, const struct analysis *analysi
     rows_put(stream, "libraries", &callers, REPORT_BY_LIBRARY, style);
     json_stream_add(stream, "lifetimes", lifetimes_json(&analysis->lifetimes));
     json_stream_add(stream, "memory", memory_json(analysis));
+    json_stream_add(stream, "memory_errors", report_json_memory_errors(analysis));
     json_stream_add(stream, "phases", report_json_phases(analysis));
     json_stream_add(stream, "postmortems", report_json_postmortems(analysis));
     json_stream_add(stream, "process", process_json(analysis));

@@ -11,7 +11,9 @@
 
 #include "tools/base/escape.h"
 #include "tools/report/base/findings.h"
+#include "tools/report/report_defragmentation.h"
 #include "tools/report/report_job.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/base/units.h"
 
 #define MOST_BYTES  (1023 * 1024)
@@ -57,8 +59,9 @@ static void head_print(const struct page *page, const char *trace)
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
-    if (analysis_is_simulated(analysis))
-        fputs("> Simulated device: no figure here was measured on hardware.\n\n", page->out);
+    report_simulated(analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "> Simulated device: %s.\n\n", why);
 }
 
 static void figures_print(const struct page *page)
@@ -275,9 +278,11 @@ static int page_print(const struct page *page, const char *trace, const struct r
     head_print(page, trace);
     findings_print(page);
     figures_print(page);
+    report_markdown_memory_errors(page->analysis, page->out);
     troubles_print(page);
     growth_print(page);
     fragmentation_print(page);
+    report_markdown_defragmentation(page->analysis, page->out);
     phases_print(page, top);
     if (style->by == REPORT_BY_PHASE)
         return 0;

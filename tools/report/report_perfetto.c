@@ -201,6 +201,24 @@ static void sites_print(struct events *events, const struct analysis *analysis)
     free(rows);
 }
 
+/** What was mapped together so far, and each time as an instant. */
+static void defragmentation_print(struct events *events, const struct analysis *analysis)
+{
+    const struct defragmentation *defragmentation = &analysis->defragmentation;
+    uint64_t stitched_bytes = 0;
+
+    for (size_t i = 0; i < defragmentation->moments; i++) {
+        const struct defragmentation_moment *moment = &defragmentation->moment[i];
+
+        instant_print(events, defragmentation_kind_name[moment->kind], moment->time_ns,
+                      moment->bytes);
+        if (moment->kind != DEFRAGMENTATION_STITCH)
+            continue;
+        stitched_bytes += moment->bytes;
+        counter_print(events, "stitched", moment->time_ns, stitched_bytes);
+    }
+}
+
 int report_perfetto_write(const struct report_input *input, const struct report_style *style,
                           FILE *out)
 {
@@ -215,6 +233,7 @@ int report_perfetto_write(const struct report_input *input, const struct report_
         phases_print(&events, input->analyses[i]);
         steps_print(&events, input->analyses[i]);
         sites_print(&events, input->analyses[i]);
+        defragmentation_print(&events, input->analyses[i]);
     }
     fputs("\n]}\n", out);
     return 0;

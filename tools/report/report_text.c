@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 
 #include "tools/base/escape.h"
+#include "tools/report/report_defragmentation.h"
+#include "tools/report/report_memory_errors.h"
 #include "tools/report/report_text_parts.h"
 #include "tools/base/units.h"
 
@@ -70,6 +72,10 @@ static void incomplete_print(const struct report_page *page)
 {
     char why[256];
 
+    report_skipped(page->analysis, why, sizeof why);
+    if (*why)
+        fprintf(page->out, "%s\n", why);
+
     report_incomplete(&page->analysis->recording, why, sizeof why);
     if (page->analysis->recording.cut_stacks)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
@@ -111,6 +117,7 @@ static void peak_print(const struct report_page *page)
     fprintf(page->out, "%.1f %% of driver memory idle at the peak, %.1f %% lost inside blocks\n",
             100 * analysis_overhead(analysis), 100 * analysis_internal(analysis));
     report_text_fragmentation(page);
+    report_text_defragmentation(page);
 }
 
 static void calls_print(const struct report_page *page)
@@ -279,6 +286,7 @@ static int page_print(const struct report_page *page)
 
     process_print(page);
     devices_print(page);
+    report_text_backing(page);
     incomplete_print(page);
     report_text_window(page);
     headline_print(page);
@@ -290,6 +298,7 @@ static int page_print(const struct report_page *page)
         report_text_postmortems(page);
     }
     leaks_print(page);
+    report_text_memory_errors(page);
     kinds_print(page);
     driver_print(page);
     report_text_growth(page);

@@ -19,13 +19,14 @@ static const char *const libraries[] = {
     "libcupti*",   "libnvrtc*",  "libnvJitLink*", "libnvjpeg*",     "libnpp*",
     "libnvinfer*", "libnccl*",   "libnvshmem*",   "libuc[mpst]*",   "libnvidia-*",
     "libffi*",     "_ctypes*",   "libc.so*",      "libc10*",        "libtorch*",
-    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*",
+    "libstdc++*",  "libgcc_s*",  "ld-linux*",     "libpthread.so*", "python",
+    "python[23]*", "libpython*",
 };
 
-/* Python by path: the standard library and what is installed. */
-static const char *const sources[] = {
-    "*/site-packages/*", "*/dist-packages/*", "*/lib/python3*", "<frozen *", "<string>",
-};
+/* By path, native modules too: Python's standard library and what is installed. */
+static const char *const installed[] = {"*/site-packages/*", "*/dist-packages/*", "*/lib/python3*"};
+/* Python that has no file. */
+static const char *const sources[] = {"<frozen *", "<string>"};
 
 static bool fits_any(const char *const *globs, size_t count, const char *text)
 {
@@ -41,6 +42,9 @@ const char *frame_file_name(const char *path)
 
     return slash && slash[1] ? slash + 1 : path;
 }
+
+/** How far from CUDA a package is looked for: all stacks together take little. */
+#define FRAMES_TO_PACKAGE 64
 
 /** More than any address has: symbols.c keeps no more. */
 #define FRAMES_OF_SITE 32
@@ -63,6 +67,8 @@ static bool is_of_start(const char *function)
 static bool frame_is_own(const struct frame *frame)
 {
     if (!frame->site.module)
+        return false;
+    if (fits_any(installed, sizeof installed / sizeof *installed, frame->site.module))
         return false;
     if (frame->site.function)
         return !fits_any(sources, sizeof sources / sizeof *sources, frame->site.module);
@@ -218,11 +224,35 @@ void frames_forget(const struct trace_reader *reader)
         memset(trace_reader_site_notes(reader), 0, sites * sizeof(uint32_t));
 }
 
+/** The package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: of none. */
+static const char *package_of(const char *path)
+{
+    const char *at = strstr(path, "/site-packages/");
+
+    at = at ? at : strstr(path, "/dist-packages/");
+    at = at ? at + strlen("/site-packages/") : NULL;
+    return at && strncmp(at, "nvidia/", 7) != 0 ? at : NULL; /* that is CUDA itself */
+}
+
+/** The installed package nearest to CUDA that the program's line went through; NULL: none. */
+static const char *package_find(const struct trace_reader *reader, uint64_t site, uint64_t own)
+{
+    struct trace_site place;
+    const char *package = NULL;
+
+    for (int i = 0; i < FRAMES_TO_PACKAGE && site != own && !package &&
+                    trace_reader_site(reader, site, &place) == 0;
+         i++, site = place.caller)
+        package = place.module ? package_of(place.module) : NULL;
+    return package;
+}
+
 /** The location as it is; `ret_row`: its number among the frames of its site. */
 static bool location_find(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame,
                           size_t *ret_row)
 {
     struct trace_site place;
+    uint64_t innermost = site;
     uint32_t own;
 
     if (trace_reader_site(reader, site, &place) < 0)
@@ -233,6 +263,8 @@ static bool location_find(const struct trace_reader *reader, uint64_t site, stru
     trace_reader_site(reader, site, &place);
     own_find(site, &place, own != NO_SITE && own & LAST_OWN ? WANTED_LAST_OWN : WANTED_PLACE,
              ret_frame, ret_row);
+    if (own != NO_SITE && !disguise_is_on())
+        ret_frame->package = package_find(reader, innermost, site);
     return true;
 }
 
@@ -298,6 +330,18 @@ size_t frames_share(struct frames_budget *budget, size_t rest)
     return budget->written < FRAMES_WHOLE ? FRAMES_MOST : rest;
 }
 
+static void python_text(const struct frame *frame, const char *file, char *ret_text,
+                        size_t text_bytes)
+{
+    char package[64] = "";
+
+    if (frame->package)
+        snprintf(package, sizeof package, " (%.*s)", (int)strcspn(frame->package, "/"),
+                 frame->package);
+    snprintf(ret_text, text_bytes, "%s:%llu %s%s", file, (unsigned long long)frame->line,
+             frame->function, package);
+}
+
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
 {
     const char *module = frame->site.module ? frame_file_name(frame->site.module) : NULL;
@@ -309,8 +353,7 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
     if (!module)
         snprintf(ret_text, text_bytes, "no module +%#llx", (unsigned long long)frame->site.offset);
     else if (frame->site.function)
-        snprintf(ret_text, text_bytes, "%s:%llu %s", module, (unsigned long long)frame->line,
-                 frame->function);
+        python_text(frame, module, ret_text, text_bytes);
     else if (frame->function && frame->file && frame->line)
         snprintf(ret_text, text_bytes, "%s:%llu %s (%s)", frame_file_name(frame->file),
                  (unsigned long long)frame->line, function, module);

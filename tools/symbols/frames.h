@@ -2,7 +2,8 @@
 /*
  * Stacks for people: the frames of a site with inlined functions and names, and its location: the
  * innermost frame that is the program's own and no wrapper (wrappers.h). Not its own are CUDA, its
- * libraries, the C++ library, a framework's allocator and what calls them for an interpreter. Where
+ * libraries, the C++ library, a framework's allocator, installed packages of Python and what calls
+ * them for an interpreter. Where
  * all of the program's frames are wrappers the location is the outermost of them; where there is
  * none of its own it is the innermost frame.
  *
@@ -35,6 +36,8 @@ struct frame {
     uint64_t line, column;       /* 0: not known */
     bool inlined;                /* in the next frame */
     bool changed;                /* its module changed since the recording */
+    const char *package;         /* of a location: begins with the package that it allocated
+                                  * through, up to a slash; or NULL */
 };
 
 /** The frames of a site, innermost first; the number of them, 0 for an unknown site. */
@@ -74,7 +77,7 @@ bool frame_is_passed(const struct frame *frame);
 /** Drops what was noted of locations, as the set of wrappers changed. */
 void frames_forget(const struct trace_reader *reader);
 
-/** "model.cc:41 decode (libmodel.so)", "train.py:12 step", "libmodel.so+0x4e". */
+/** "model.cc:41 decode (libmodel.so)", "train.py:12 step (torch)", "libmodel.so+0x4e". */
 void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes);
 
 /** The function as its key has it: whole, without the compiler's suffixes; else "+0x4e". */

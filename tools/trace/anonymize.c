@@ -33,7 +33,7 @@ static void record_keep(struct anonymize *anonymize, const struct trace_record *
         text_keep(anonymize, record->api);
     if (record->kind == TRACE_EVENT_PROCESS)
         text_keep(anonymize, record->address);
-    if (record->kind == TRACE_EVENT_DEVICE)
+    if (record->kind == TRACE_EVENT_DEVICE || record->kind == TRACE_EVENT_OPTIONS)
         text_keep(anonymize, record->value);
 }
 

@@ -6,7 +6,6 @@
 #include "tests/simgpu/cupti/state.h"
 
 #include <pthread.h>
-#include <time.h>
 
 struct CUpti_Subscriber_st {
     CUpti_CallbackFunc function;
@@ -22,17 +21,6 @@ CUptiResult cuptiGetVersion(uint32_t *ret)
     if (!ret)
         return CUPTI_ERROR_INVALID_PARAMETER;
     *ret = state_version();
-    return CUPTI_SUCCESS;
-}
-
-/* The clock of CLOCK_REALTIME, as the real library has it where no other was registered. */
-CUptiResult cuptiGetTimestamp(uint64_t *timestamp)
-{
-    struct timespec now;
-    if (!timestamp)
-        return CUPTI_ERROR_INVALID_PARAMETER;
-    clock_gettime(CLOCK_REALTIME, &now);
-    *timestamp = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     return CUPTI_SUCCESS;
 }
 

@@ -25,9 +25,11 @@ struct fault {
     CUptiResult result;
 };
 
+__attribute__((visibility("default"))) const char simgpu_cupti = 1; /* export.map.in */
+
 static pthread_once_t loaded = PTHREAD_ONCE_INIT;
 static pid_t process;
-static uint32_t version = CUPTI_API_VERSION;
+static uint32_t version = CUPTI_MAJOR == 12 ? CUPTI_VERSION_12_8 : CUPTI_API_VERSION;
 static struct fault faults[FAULTS_MAX];
 static unsigned fault_count;
 
@@ -59,6 +61,7 @@ static const struct {
     RESULT(CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED),
     RESULT(CUPTI_ERROR_VIRTUALIZED_DEVICE_INSUFFICIENT_PRIVILEGES),
     RESULT(CUPTI_ERROR_CONFIDENTIAL_COMPUTING_NOT_SUPPORTED),
+    RESULT(CUPTI_ERROR_QUEUE_EMPTY),
     RESULT(CUPTI_ERROR_UNKNOWN),
 #undef RESULT
 };

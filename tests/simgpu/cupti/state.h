@@ -22,6 +22,7 @@
 #include "tests/simgpu/driver/base/observer.h"
 
 /** Version numbers of cupti_version.h. */
+#define CUPTI_VERSION_12_8 26
 #define CUPTI_VERSION_13_0 130000
 
 /** Reads the environment once. CUPTI_SUCCESS when `function` may go on in this process. */

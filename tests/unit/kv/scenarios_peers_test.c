@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a pool must do, as the tests of Dynamo, TensorRT-LLM, kvcached and llm-d ask it: numbers 45
- * to 70 of the list in docs/engine.md. 66, 67 and 70 belong to transfers, codecs and lower tiers
- * and wait for these.
+ * to 70 of the list in docs/engine.md. 66, 67 and 70 are those of lower tiers: tests/unit/tier.
  */
 #include "tests/unit/kv/fixture.h"
 

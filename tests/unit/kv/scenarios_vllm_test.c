@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a pool must do, as the tests of vLLM v1 ask it: numbers 1 to 44 of the list in
- * docs/engine.md. Each test names the file it comes from; 40 to 44 belong to lower tiers and wait
- * for these.
+ * docs/engine.md. Each test names the file it comes from; 40 to 44 are those of lower tiers:
+ * tests/unit/tier.
  */
 #include "tests/unit/kv/fixture.h"
 

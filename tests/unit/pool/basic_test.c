@@ -79,18 +79,19 @@ Test(basic, a_large_block_is_a_driver_allocation_of_its_own, .init = setup, .fin
     struct pool_block block;
     cr_assert_eq(pool_allocate(pool, (5u << 20) + 3, 0, &block), 0);
     cr_assert_eq(block.segment_address, block.address);
-    cr_assert_eq(block.segment_bytes, 6u << 20);
+    cr_assert_eq(block.segment_bytes, IS_MAPPED ? (5u << 20) + 512 : 6u << 20);
     cr_assert_eq(block.outcome, POOL_OUTCOME_MISS);
 }
 
 Test(basic, refused_requests_change_nothing, .init = setup, .fini = teardown)
 {
     struct pool_block block = {.address = 42};
+    uint64_t calls = fake.calls_total;
     cr_assert_eq(pool_allocate(pool, 0, 0, &block), -EINVAL);
     cr_assert_eq(pool_allocate(pool, SIZE_MAX, 0, &block), -ENOMEM);
     cr_assert_eq(pool_allocate(pool, SIZE_MAX / 2, 0, &block), -ENOMEM);
     cr_assert_eq(block.address, 42);
-    cr_assert_eq(fake.calls_total, 0);
+    cr_assert_eq(fake.calls_total, calls);
 }
 
 static void refuse_bad_frees(size_t bytes)
@@ -150,22 +151,23 @@ Test(basic, steady_work_makes_no_driver_call, .init = setup, .fini = teardown)
 Test(basic, statistics_add_up, .init = setup, .fini = teardown)
 {
     struct pool_block small, middle, large;
+    uint64_t large_bytes = IS_MAPPED ? 3u << 20 : 4u << 20;
     cr_assert_eq(pool_allocate(pool, 1000, 0, &small), 0);
     cr_assert_eq(pool_allocate(pool, 50000, 0, &middle), 0);
     cr_assert_eq(pool_allocate(pool, 3u << 20, 0, &large), 0);
     struct pool_statistics s = statistics();
     cr_assert_eq(s.live_requested_bytes.current, 1000 + 50000 + (3u << 20));
-    cr_assert_eq(s.live_allocated_bytes.current, 1024 + 53248 + (4u << 20));
+    cr_assert_eq(s.live_allocated_bytes.current, 1024 + (IS_MAPPED ? 50176 : 53248) + large_bytes);
     cr_assert_eq(s.live_blocks.current, 3);
     cr_assert_eq(s.reserved_bytes.current, 6u << 20);
     cr_assert_eq(s.allocations, 3);
     cr_assert_eq(s.hits + s.misses + s.waits, 3);
-    cr_assert_eq(s.misses, 2);
-    cr_assert_eq(s.segment_allocations, 2);
+    cr_assert_eq(s.misses, IS_MAPPED ? 3 : 2);
+    cr_assert_eq(s.segment_allocations, IS_MAPPED ? 3 : 2);
 
     cr_assert_eq(pool_free(large.address, 0, NULL), 0);
     s = statistics();
-    cr_assert_eq(s.quarantined_bytes.current, 4u << 20);
+    cr_assert_eq(s.quarantined_bytes.current, large_bytes);
     cr_assert_eq(s.live_requested_bytes.current, 51000);
     cr_assert_eq(s.live_requested_bytes.peak, 51000 + (3u << 20));
     cr_assert_eq(s.live_requested_bytes.at_peak, 51000 + (3u << 20));

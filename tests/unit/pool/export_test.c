@@ -35,13 +35,13 @@ static void pin_and_watch(size_t bytes)
 
     give(pinned.address);
     check_pool();
-    if (neighbour.segment_address == pinned.segment_address) {
+    if (neighbour.segment_address == pinned.segment_address || IS_MAPPED) {
         cr_assert_eq(pool_find(neighbour.address, NULL, NULL), 0, "its neighbour is still there");
         give(neighbour.address);
     }
     cr_assert_eq(pool_find(pinned.address, NULL, NULL), -ENOENT);
     cr_assert_eq(pool_free(pinned.address, 0, NULL), -ENOENT);
-    cr_assert_eq(statistics().segment_frees, 1, "it went back at once");
+    cr_assert_geq(statistics().segment_frees, 1, "it went back at once");
 }
 
 Test(pin, a_small_block, .init = setup, .fini = teardown)
@@ -65,7 +65,7 @@ Test(pin, a_quarantined_neighbour_does_not_keep_it, .init = setup, .fini = teard
     give(second.address);
     cr_assert_eq(pool_pin_segment(first.address), 0);
     give(first.address);
-    cr_assert_eq(fake_segments_live(&fake), 0);
+    cr_assert_eq(held_count(), IS_MAPPED, "with mapped memory the neighbour lies elsewhere");
 }
 
 Test(pin, during_capture_it_goes_back_later, .init = setup, .fini = teardown)
@@ -74,11 +74,11 @@ Test(pin, during_capture_it_goes_back_later, .init = setup, .fini = teardown)
     cr_assert_eq(pool_pin_segment(block.address), 0);
     fake.capturing = true;
     give(block.address);
-    cr_assert_eq(fake_segments_live(&fake), 1);
+    cr_assert_eq(held_count(), 1);
     fake.capturing = false;
     size_t returned;
     cr_assert_eq(pool_trim(pool, 0, &returned), 0);
-    cr_assert_eq(fake_segments_live(&fake), 0);
+    cr_assert_eq(held_count(), 0);
 }
 
 Test(pin, what_is_not_live_cannot_be_pinned, .init = setup, .fini = teardown)
@@ -109,10 +109,12 @@ Test(pin, by_its_base_while_another_small_block_lives, .init = setup, .fini = te
     pin_by_base(1000);
 }
 
+#ifndef TEST_MAPPED /* there each block is an allocation of its own */
 Test(pin, by_its_base_while_another_middle_block_lives, .init = setup, .fini = teardown)
 {
     pin_by_base(200000);
 }
+#endif
 
 Test(trim, keeps_what_it_was_told_to, .init = setup, .fini = teardown)
 {
@@ -141,7 +143,7 @@ Test(trim, leaves_live_blocks_alone, .init = setup, .fini = teardown)
     cr_assert_eq(pool_find(live, NULL, NULL), 0);
 }
 
-static int child_main(uint64_t address)
+static int child_main(uint64_t address, uint64_t calls)
 {
     struct fake_backend device;
     struct pool_block block;
@@ -155,17 +157,17 @@ static int child_main(uint64_t address)
     if (pool_free(block.address, 0, NULL) != 0 || pool_check(own, NULL, 0) != 0)
         return 3;
     pool_destroy(own, POOL_END_RETURN);
-    return fake.calls_total == 1 ? 0 : 4;
+    return fake.calls_total == calls ? 0 : 4;
 }
 
 Test(fork, the_child_forgets_and_the_parent_goes_on, .init = setup, .fini = teardown)
 {
-    uint64_t address = take(1000);
+    uint64_t address = take(1000), calls = fake.calls_total;
     int status = -1;
     pool_fork_prepare();
     pid_t child = fork();
     if (child == 0)
-        _exit(child_main(address));
+        _exit(child_main(address, calls));
     pool_fork_parent();
     cr_assert_gt(child, 0);
     cr_assert_eq(waitpid(child, &status, 0), child);

@@ -197,6 +197,182 @@ static uint64_t fake_clock_ns(void *state)
     return fake->clock_ns;
 }
 
+/* ---- mapped memory ---- */
+
+#define PAGE_BYTES ((uint64_t)2 << 20)
+
+enum pool_backing fake_backing = POOL_BACKING_DRIVER;
+
+static int fake_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_RANGE_RESERVE);
+    if (bytes == 0 || bytes % PAGE_BYTES != 0)
+        fake->errors++;
+    if (rc == 0 && fake->range_most != 0 && bytes > fake->range_most)
+        rc = -ENOMEM;
+    for (unsigned index = 0; rc == 0 && index < FAKE_RANGES_MAX; index++) {
+        struct fake_range *range = &fake->ranges[index];
+        if (range->bytes != 0)
+            continue;
+        *range = (struct fake_range){.address = fake->next_address, .bytes = bytes};
+        range->pages = calloc(bytes / PAGE_BYTES, sizeof(*range->pages));
+        fake->next_address += bytes;
+        *ret_address = range->address;
+        return call_end(fake, 0);
+    }
+    return call_end(fake, rc < 0 ? rc : -ENOMEM);
+}
+
+/* The range that holds [address, address + bytes), or NULL and a mark against the pool. */
+static struct fake_range *range_around(struct fake_backend *fake, uint64_t address, uint64_t bytes)
+{
+    for (unsigned index = 0; index < FAKE_RANGES_MAX; index++) {
+        struct fake_range *range = &fake->ranges[index];
+        if (address - range->address < range->bytes &&
+            address + bytes - range->address <= range->bytes)
+            return range;
+    }
+    return NULL;
+}
+
+/* The pages of a call that must be whole pages of one range. */
+static struct fake_page *pages_of(struct fake_backend *fake, uint64_t address, uint64_t bytes)
+{
+    struct fake_range *range = range_around(fake, address, bytes);
+    if (range == NULL || bytes == 0 || (address | bytes) % PAGE_BYTES != 0) {
+        fake->errors++;
+        return NULL;
+    }
+    return &range->pages[(address - range->address) / PAGE_BYTES];
+}
+
+static int fake_range_release(void *state, uint64_t address, size_t bytes)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_RANGE_RELEASE);
+    struct fake_page *pages = pages_of(fake, address, bytes);
+    struct fake_range *range = range_around(fake, address, bytes);
+    if (rc < 0 || pages == NULL)
+        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    if (range->address != address || range->bytes != bytes)
+        fake->errors++;
+    for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++)
+        fake->errors += pages[page].handle != 0;
+    free(range->pages);
+    *range = (struct fake_range){0};
+    return call_end(fake, 0);
+}
+
+static int fake_page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_PAGE_CREATE);
+    if (rc < 0)
+        return call_end(fake, rc);
+    if (bytes == 0 || bytes % PAGE_BYTES != 0)
+        fake->errors++;
+    if (fake->capacity_bytes != 0 && fake->used_bytes + bytes > fake->capacity_bytes)
+        return call_end(fake, -ENOMEM);
+    if (fake->handle_count == fake->handle_room) {
+        fake->handle_room = fake->handle_room * 2 + 64;
+        fake->handles = realloc(fake->handles, fake->handle_room * sizeof(*fake->handles));
+    }
+    fake->handles[fake->handle_count++] = (struct fake_handle){.bytes = bytes};
+    fake->used_bytes += bytes;
+    if (fake->used_bytes > fake->peak_bytes)
+        fake->peak_bytes = fake->used_bytes;
+    *ret_handle = fake->handle_count;
+    return call_end(fake, 0);
+}
+
+static struct fake_handle *handle_of(struct fake_backend *fake, pool_page_handle handle)
+{
+    if (handle == 0 || handle > fake->handle_count || fake->handles[handle - 1].bytes == 0) {
+        fake->errors++;
+        return NULL;
+    }
+    return &fake->handles[handle - 1];
+}
+
+/* The pool releases what it has unmapped; the driver would allow more. */
+static int fake_page_release(void *state, pool_page_handle number)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_PAGE_RELEASE);
+    struct fake_handle *handle = handle_of(fake, number);
+    if (rc < 0 || handle == NULL)
+        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    fake->errors += handle->address != 0;
+    fake->used_bytes -= handle->bytes;
+    handle->bytes = 0;
+    return call_end(fake, 0);
+}
+
+static int fake_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle number)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_PAGE_MAP);
+    struct fake_handle *handle = handle_of(fake, number);
+    struct fake_page *pages = pages_of(fake, address, bytes);
+    if (rc < 0 || handle == NULL || pages == NULL)
+        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    fake->errors += handle->bytes != bytes || handle->address != 0;
+    for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++) {
+        fake->errors += pages[page].handle != 0;
+        pages[page] = (struct fake_page){.handle = (uint32_t)number};
+    }
+    handle->address = address;
+    return call_end(fake, 0);
+}
+
+static int fake_page_enable(void *state, uint64_t address, size_t bytes)
+{
+    struct fake_backend *fake = state;
+    int rc = call_begin(fake, FAKE_PAGE_ENABLE);
+    struct fake_page *pages = pages_of(fake, address, bytes);
+    for (uint64_t page = 0; rc == 0 && pages != NULL && page < bytes / PAGE_BYTES; page++) {
+        fake->errors += pages[page].handle == 0;
+        pages[page].enabled = true;
+    }
+    return call_end(fake, rc);
+}
+
+/* Only whole mappings, without a gap. */
+static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
+{
+    struct fake_backend *fake = state;
+    if (fake->on_unmap != NULL)
+        fake->on_unmap(fake, address, bytes);
+    int rc = call_begin(fake, FAKE_PAGE_UNMAP);
+    struct fake_page *pages = pages_of(fake, address, bytes);
+    if (rc < 0 || pages == NULL)
+        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++) {
+        struct fake_handle *handle = handle_of(fake, pages[page].handle);
+        if (handle == NULL)
+            continue;
+        if (handle->address < address || handle->address + handle->bytes > address + bytes)
+            fake->errors++;
+        if (handle->address + handle->bytes == address + (page + 1) * PAGE_BYTES)
+            handle->address = 0;
+        pages[page] = (struct fake_page){0};
+    }
+    return call_end(fake, 0);
+}
+
+bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes)
+{
+    pthread_mutex_lock(&fake->mutex);
+    const struct fake_range *range = range_around(fake, address, bytes);
+    bool accessible = range != NULL;
+    for (uint64_t at = address & ~(PAGE_BYTES - 1); accessible && at < address + bytes;
+         at += PAGE_BYTES)
+        accessible = range->pages[(at - range->address) / PAGE_BYTES].enabled;
+    pthread_mutex_unlock(&fake->mutex);
+    return accessible;
+}
+
 void fake_init(struct fake_backend *fake)
 {
     memset(fake, 0, sizeof(*fake));
@@ -207,12 +383,15 @@ void fake_init(struct fake_backend *fake)
 void fake_done(struct fake_backend *fake)
 {
     free(fake->segments);
+    free(fake->handles);
+    for (unsigned index = 0; index < FAKE_RANGES_MAX; index++)
+        free(fake->ranges[index].pages);
     pthread_mutex_destroy(&fake->mutex);
 }
 
 struct pool_backend fake_backend(struct fake_backend *fake)
 {
-    return (struct pool_backend){
+    struct pool_backend backend = {
         .state = fake,
         .segment_allocate = fake_segment_allocate,
         .segment_free = fake_segment_free,
@@ -224,7 +403,17 @@ struct pool_backend fake_backend(struct fake_backend *fake)
         .memory_fill = fake_memory_fill,
         .memory_info = fake_memory_info,
         .clock_ns = fake_clock_ns,
+        .range_reserve = fake_range_reserve,
+        .range_release = fake_range_release,
+        .page_create = fake_page_create,
+        .page_release = fake_page_release,
+        .page_map = fake_page_map,
+        .page_enable = fake_page_enable,
+        .page_unmap = fake_page_unmap,
     };
+    if (fake->without_pages)
+        backend.range_reserve = NULL;
+    return backend;
 }
 
 void fake_complete(struct fake_backend *fake)
@@ -252,6 +441,10 @@ size_t fake_segments_live(const struct fake_backend *fake)
     size_t live = 0;
     for (size_t index = 0; index < fake->segment_count; index++)
         live += fake->segments[index].live;
+    for (size_t index = 0; index < fake->handle_count; index++)
+        live += fake->handles[index].bytes != 0;
+    for (unsigned index = 0; index < FAKE_RANGES_MAX; index++)
+        live += fake->ranges[index].bytes != 0;
     return live;
 }
 
@@ -261,6 +454,8 @@ struct pool *fake_pool(struct fake_backend *fake, void (*change)(struct pool_con
     struct pool_backend backend = fake_backend(fake);
     struct pool *pool = NULL;
     pool_config_init(&config);
+    config.backing = fake_backing;
+    config.range_bytes = FAKE_RANGE_BYTES;
     if (change != NULL)
         change(&config);
     return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;

@@ -5,7 +5,9 @@
  * It counts every call, keeps a clock that only calls advance, completes fences when told to (or at
  * once), has a capacity, and can be told to misbehave: to fail the n-th call, to be capturing, to
  * have no events, to return misaligned addresses. Fences are numbered; waiting for the device or
- * giving a segment back counts as a fence that has completed, as with the real driver.
+ * giving a segment back counts as a fence that has completed, as with the real driver. Mapped
+ * memory follows the driver's rules: handles are mapped and unmapped whole, never over each other,
+ * and unmapping completes nothing.
  *
  * Thread-safe. Fields above the line are settings, to be changed while no other thread uses it.
  */
@@ -26,6 +28,14 @@ enum fake_call {
     FAKE_FENCE_WAIT,
     FAKE_DEVICE_WAIT,
     FAKE_MEMORY_FILL,
+    FAKE_RANGE_RESERVE,
+    FAKE_RANGE_RELEASE,
+    FAKE_PAGE_CREATE,
+    FAKE_PAGE_RELEASE,
+    FAKE_PAGE_MAP,
+    FAKE_PAGE_ENABLE,
+    FAKE_PAGE_UNMAP,
+    FAKE_MEMORY_COPY,
     FAKE_CALL_COUNT,
 };
 
@@ -42,7 +52,27 @@ struct fake_segment {
     bool live;
 };
 
-#define FAKE_FILLS_MAX 4096u
+/** Physical memory; bytes 0: given back. */
+struct fake_handle {
+    uint64_t bytes, address; /* address 0: not mapped */
+};
+
+/** 2 MiB of a range: what is mapped there. */
+struct fake_page {
+    uint32_t handle; /* from 1; 0: nothing */
+    bool enabled;
+};
+
+struct fake_range {
+    uint64_t address, bytes; /* bytes 0: given back */
+    struct fake_page *pages;
+};
+
+#define FAKE_RANGES_MAX 8u
+
+/* What fake_pool() asks for. */
+#define FAKE_RANGE_BYTES ((uint64_t)8 << 30)
+#define FAKE_FILLS_MAX   4096u
 
 struct fake_backend {
     uint64_t capacity_bytes; /* 0: endless */
@@ -54,6 +84,10 @@ struct fake_backend {
     int fail_error;
     void (*on_wait)(struct fake_backend *fake);         /* called by fence_wait, without a lock */
     void (*on_segment_free)(struct fake_backend *fake); /* likewise by segment_free */
+    /** Likewise before addresses are unmapped. */
+    void (*on_unmap)(struct fake_backend *fake, uint64_t address, uint64_t bytes);
+    uint64_t range_most; /* a larger reservation is refused; 0: none is */
+    bool without_pages;  /* the device maps nothing: the operations are NULL */
     void *user;
     /* ---- */
     pthread_mutex_t mutex;
@@ -66,6 +100,9 @@ struct fake_backend {
     _Atomic uint64_t completed; /* number of the last fence completed */
     struct fake_segment *segments;
     size_t segment_count, segment_room;
+    struct fake_range ranges[FAKE_RANGES_MAX];
+    struct fake_handle *handles; /* by number - 1 */
+    size_t handle_count, handle_room;
     struct fake_fill fills[FAKE_FILLS_MAX];
     size_t fill_count;
     uint64_t next_address;
@@ -87,7 +124,13 @@ void fake_complete(struct fake_backend *fake);
 void fake_hold(struct fake_backend *fake);
 void fake_release(struct fake_backend *fake);
 
-/** Segments that were taken and not given back. */
+/** Whether every page of a mapped range that the bytes touch is mapped and may be used. */
+bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes);
+
+/** What pools on a fake are backed by; the driver unless a test is built for mapped memory. */
+extern enum pool_backing fake_backing;
+
+/** Segments, handles and ranges that were taken and not given back. */
 size_t fake_segments_live(const struct fake_backend *fake);
 
 /** A pool on the fake with the default configuration, changed by `change` if not NULL. */

@@ -11,14 +11,30 @@
 #include "pool/pool.h"
 #include "tests/unit/pool/fake_backend.h"
 
+/* The same test is built once for each backing. */
+#ifdef TEST_MAPPED
+#define BACKING POOL_BACKING_MAPPED
+#else
+#define BACKING POOL_BACKING_DRIVER
+#endif
+
+#define IS_MAPPED (BACKING == POOL_BACKING_MAPPED)
+
 static struct fake_backend fake;
 static struct pool *pool;
+static size_t things_before; /* of fake_segments_live(), when the pool was made: its range */
+
+__attribute__((constructor)) static void backing_choose(void)
+{
+    fake_backing = BACKING;
+}
 
 static inline void setup_with(void (*change)(struct pool_config *config))
 {
     fake_init(&fake);
     pool = fake_pool(&fake, change);
     cr_assert_not_null(pool);
+    things_before = fake_segments_live(&fake);
 }
 
 static inline void setup(void)
@@ -47,6 +63,12 @@ static inline void teardown(void)
     cr_assert_eq(fake.fences_live, 0, "fences left behind");
     cr_assert_eq(fake.errors, 0, "contract of the backend broken");
     fake_done(&fake);
+}
+
+/** Driver allocations, or handles, that the pool holds. */
+static inline size_t held_count(void)
+{
+    return fake_segments_live(&fake) - things_before;
 }
 
 /** Allocates or fails the test. */

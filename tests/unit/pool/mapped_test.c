@@ -135,6 +135,9 @@ static const struct pool_backend backend = {
 };
 
 static struct mapped mapped;
+static struct pool_lock lock, outer;
+static pool_count account, reserved;
+static uint64_t stitches, stitched_bytes, peak_bytes;
 
 static void setup_with(uint64_t capacity, uint64_t page_bytes, uint64_t slack_bytes)
 {
@@ -145,13 +148,51 @@ static void setup_with(uint64_t capacity, uint64_t page_bytes, uint64_t slack_by
     config.page_bytes = page_bytes;
     config.slack_bytes = slack_bytes;
     config.growth_part = 0;
-    cr_assert_eq(mapped_init(&mapped, &backend, &config, 1024 * MIB), 0);
+    pool_lock_init(&lock, POOL_LOCK_RUNS);
+    pool_lock_init(&outer, POOL_LOCK_BACKEND);
+    account = reserved = 0;
+    stitches = stitched_bytes = peak_bytes = 0;
+    cr_assert_eq(mapped_init(&mapped, &backend, &config,
+                             &(struct mapped_place){.lock = &lock,
+                                                    .outer = &outer,
+                                                    .bytes = 1024 * MIB,
+                                                    .extent_bytes = sizeof(struct extent),
+                                                    .account = &account,
+                                                    .reserved_bytes = &reserved}),
+                 0);
+}
+
+static uint64_t live_bytes(void)
+{
+    return count_get(&mapped.range.bytes_of[EXTENT_LIVE]);
 }
 
 static int take(uint64_t bytes, struct extent **ret_extent)
 {
-    *ret_extent = mapped_take(&mapped, bytes);
-    return *ret_extent ? 0 : mapped_grow(&mapped, bytes, ret_extent);
+    struct mapped_wish wish = {
+        .bytes = pool_round_up(bytes, RANGE_GRAIN_BYTES), .stitch = true, .create = true};
+    struct mapped_grown grown = {.extent = range_take(&mapped.range, wish.bytes)};
+    int error = 0;
+
+    peak_bytes = pool_max(peak_bytes, live_bytes() + (grown.extent ? 0 : wish.bytes));
+    mapped_ceiling(&mapped, peak_bytes);
+    pool_lock_acquire(&outer);
+    if (!grown.extent)
+        error = mapped_grow(&mapped, &wish, &grown);
+    pool_lock_release(&outer);
+    if (error == 0)
+        *ret_extent = grown.extent;
+    stitches += error == 0 && grown.stitched_bytes != 0;
+    stitched_bytes += error == 0 ? grown.stitched_bytes : 0;
+    return error;
+}
+
+static uint64_t trim(uint64_t keep)
+{
+    pool_lock_acquire(&outer);
+    uint64_t bytes = mapped_trim(&mapped, keep);
+    pool_lock_release(&outer);
+    return bytes;
 }
 
 static void check(void)
@@ -159,7 +200,7 @@ static void check(void)
     const char *why = mapped_check_locked(&mapped);
 
     cr_assert_null(why, "%s", why);
-    cr_assert_eq(mapped.reserved_bytes, device.created);
+    cr_assert_eq(reserved, device.created);
 }
 
 /* Every page of a live block is mapped and accessible. */
@@ -181,13 +222,13 @@ Test(mapped, scattered_free_memory_serves_a_large_block)
     for (unsigned i = 0; i < 8; i++)
         cr_assert_eq(take(8 * MIB, &block[i]), 0);
     for (unsigned i = 0; i < 8; i += 2)
-        mapped_give(&mapped, block[i]);
+        range_give(&mapped.range, block[i]);
     cr_assert_eq(take(32 * MIB, &large), 0, "nothing new, the free half is stitched");
     check();
     check_backed(large);
     cr_assert_eq(device.created, 64 * MIB);
-    cr_assert_eq(mapped.statistics.stitches, 1);
-    cr_assert_eq(mapped.statistics.stitched_bytes, 32 * MIB);
+    cr_assert_eq(stitches, 1);
+    cr_assert_eq(stitched_bytes, 32 * MIB);
     for (unsigned i = 1; i < 8; i += 2)
         check_backed(block[i]);
 }
@@ -212,17 +253,17 @@ Test(mapped, trimming_leaves_what_is_live)
     setup_with(64 * MIB, 2 * MIB, 0);
     for (unsigned i = 0; i < 4; i++)
         cr_assert_eq(take(5 * MIB, &block[i]), 0);
-    mapped_give(&mapped, block[1]);
-    mapped_give(&mapped, block[3]);
-    cr_assert_gt(mapped_trim(&mapped, 0), 0);
+    range_give(&mapped.range, block[1]);
+    range_give(&mapped.range, block[3]);
+    cr_assert_gt(trim(0), 0);
     check();
     check_backed(block[0]);
     check_backed(block[2]);
     cr_assert_leq(device.created, 16 * MIB);
-    cr_assert_eq(mapped_whole_bytes(&mapped), 0);
-    mapped_give(&mapped, block[0]);
-    mapped_give(&mapped, block[2]);
-    mapped_done(&mapped);
+    cr_assert_eq(mapped_whole_bytes_locked(&mapped), 0);
+    range_give(&mapped.range, block[0]);
+    range_give(&mapped.range, block[2]);
+    mapped_done(&mapped, false);
     cr_assert_eq(device.created, 0);
     cr_assert_not(device.reserved);
 }
@@ -242,21 +283,21 @@ static unsigned course(unsigned fail_at)
         bool gives = count == 40 || (count && random() % 2);
         if (gives) {
             unsigned which = (unsigned)random() % count;
-            mapped_give(&mapped, live[which]);
+            range_give(&mapped.range, live[which]);
             live[which] = live[--count];
         } else if (take((uint64_t)(1 + random() % 40) * 300000, &live[count]) == 0) {
             count++;
         }
         if (step % 97 == 96)
-            mapped_trim(&mapped, 48 * MIB);
+            trim(48 * MIB);
         check();
         for (unsigned i = 0; i < count; i++)
             check_backed(live[i]);
     }
     while (count)
-        mapped_give(&mapped, live[--count]);
+        range_give(&mapped.range, live[--count]);
     device.fail_at = 0;
-    mapped_done(&mapped);
+    mapped_done(&mapped, false);
     cr_assert_eq(device.created, 0, "nothing is left behind");
     return device.calls - begin;
 }
@@ -265,7 +306,7 @@ Test(mapped, each_failing_call_is_survived)
 {
     unsigned calls = course(0);
 
-    cr_assert_gt(mapped.statistics.stitches, 0);
+    cr_assert_gt(stitches, 0);
     for (unsigned fail_at = 1; fail_at <= calls; fail_at++)
         course(fail_at);
 }

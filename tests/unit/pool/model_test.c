@@ -69,6 +69,14 @@ static void grains_give(const struct shadow_block *block)
         *grain = stamp + 2;
 }
 
+/* Nothing is unmapped that is live or that work submitted before its free may still use. */
+static void grains_unmap(struct fake_backend *device, uint64_t address, uint64_t bytes)
+{
+    for (uint64_t *grain = grain_of(address), *end = grain + bytes / GRAIN; grain < end; grain++)
+        cr_assert(*grain == 0 || (*grain != 1 && device->completed >= *grain - 1),
+                  "unmapped before a fence after its free has completed");
+}
+
 static size_t random_size(void)
 {
     uint64_t r = random_next();
@@ -93,6 +101,9 @@ static void step_allocate(void)
     cr_assert_eq(rc, 0, "%zu bytes: %d", bytes, rc);
     cr_assert_eq(block.address % 512, 0);
     cr_assert_geq(block.allocated_bytes, bytes);
+    cr_assert(BACKING == POOL_BACKING_DRIVER ||
+                  fake_accessible(&fake, block.address, block.allocated_bytes),
+              "handed out where nothing is mapped");
     grains_take(&block);
     live[live_count++] = (struct shadow_block){block.address, bytes, block.allocated_bytes};
     live_bytes += bytes;
@@ -134,6 +145,7 @@ static void run_model(uint64_t seed)
     random_state = seed * 0x9E3779B97F4A7C15u | 1;
     space = calloc(SPACE_BYTES / GRAIN, sizeof(*space));
     cr_assert_not_null(space);
+    fake.on_unmap = grains_unmap;
     for (int operation = 0; operation < OPERATIONS; operation++) {
         uint64_t r = random_next() % 100;
         bool growing = operation / 10000 % 2 == 0;
@@ -156,6 +168,7 @@ static void run_model(uint64_t seed)
     size_t returned;
     cr_assert_eq(pool_trim(pool, 0, &returned), 0);
     cr_assert_eq(statistics().reserved_bytes.current, 0, "everything free goes back");
+    fake.on_unmap = NULL;
     free(space);
 }
 

@@ -23,7 +23,7 @@ Test(pressure, reserved_never_exceeds_the_limit, .fini = teardown)
     while ((rc = pool_allocate(pool, 3 * MIB, 0, &block)) == 0)
         blocks[count++] = block.address;
     cr_assert_eq(rc, -ENOMEM);
-    cr_assert_eq(count, 16);
+    cr_assert_eq(count, IS_MAPPED ? 21 : 16);
     cr_assert_leq(fake.peak_bytes, 64 * MIB);
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOMEM);
     give(blocks[3]);
@@ -76,6 +76,7 @@ Test(pressure, a_device_out_of_memory_answers_and_recovers, .init = setup, .fini
     cr_assert_gt(statistics().pressure_return, 0);
 }
 
+#ifndef TEST_MAPPED /* nothing is unmapped that a fence has not covered */
 Test(pressure, what_no_fence_can_tell_of_goes_to_the_driver, .init = setup, .fini = teardown)
 {
     fake.capacity_bytes = 64 * MIB;
@@ -93,6 +94,7 @@ Test(pressure, what_no_fence_can_tell_of_goes_to_the_driver, .init = setup, .fin
     take(60 * MIB);
     check_pool();
 }
+#endif
 
 static void scrub_zero(struct pool_config *config)
 {
@@ -124,16 +126,18 @@ Test(pressure, errors_of_the_driver_are_passed_on, .init = setup, .fini = teardo
     take(1000);
 }
 
+#ifndef TEST_MAPPED
 Test(pressure, misaligned_segments_are_refused_and_given_back, .init = setup, .fini = teardown)
 {
     struct pool_block block;
     fake.misalign_bytes = 4096;
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOTSUP);
     cr_assert_eq(pool_allocate(pool, 4 * MIB, 0, &block), -ENOTSUP);
-    cr_assert_eq(fake_segments_live(&fake), 0);
+    cr_assert_eq(held_count(), 0);
     fake.misalign_bytes = 0;
     take(1000);
 }
+#endif
 
 Test(pressure, growing_by_reallocation_does_not_pile_up_old_blocks, .init = setup, .fini = teardown)
 {
@@ -165,7 +169,7 @@ Test(pressure, a_tiny_program_holds_little_more_than_it_needs, .init = setup, .f
 
 /* ---- events ---- */
 
-static unsigned events[POOL_EVENT_FAILURE + 1];
+static unsigned events[POOL_EVENT_BREAK + 1];
 static struct pool_event last_failure;
 
 static void note(void *state, const struct pool_event *event)
@@ -187,11 +191,20 @@ Test(pressure, each_step_is_observed, .fini = teardown)
     size_t returned;
     fake.capacity_bytes = 16 * MIB;
     give(take(12 * MIB));
-    take(14 * MIB);
+    uint64_t last = take(14 * MIB);
     cr_assert_eq(pool_allocate(pool, 8 * MIB, 0, &block), -ENOMEM);
+    if (IS_MAPPED) /* it is where the other one was: nothing had to go back for it */
+        give(last);
     cr_assert_eq(pool_trim(pool, 0, &returned), 0);
-    cr_assert_eq(events[POOL_EVENT_SEGMENT_FREE], statistics().segment_frees);
-    cr_assert_geq(events[POOL_EVENT_SEGMENT_ALLOCATE], statistics().segment_allocations);
+    if (IS_MAPPED) {
+        cr_assert_eq(events[POOL_EVENT_MAP], statistics().maps);
+        cr_assert_eq(events[POOL_EVENT_UNMAP], statistics().unmaps);
+        cr_assert_gt(events[POOL_EVENT_UNMAP], 0);
+        cr_assert_eq(events[POOL_EVENT_STITCH], statistics().stitches);
+    } else {
+        cr_assert_eq(events[POOL_EVENT_SEGMENT_FREE], statistics().segment_frees);
+        cr_assert_geq(events[POOL_EVENT_SEGMENT_ALLOCATE], statistics().segment_allocations);
+    }
     cr_assert_eq(events[POOL_EVENT_FENCE], statistics().fences);
     cr_assert_gt(events[POOL_EVENT_WAIT], 0);
     cr_assert_gt(events[POOL_EVENT_TRIM], 0);

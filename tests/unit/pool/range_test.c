@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/backing/range.h"
+#include "pool/base/range.h"
 
 #define BASE  (UINT64_C(1) << 40)
 #define MIB   (UINT64_C(1) << 20)
@@ -20,7 +20,18 @@ static pool_count account;
 
 static void setup(void)
 {
-    cr_assert_eq(range_init(&range, BASE, PAGES * RANGE_PAGE_BYTES, &account), 0);
+    cr_assert_eq(
+        range_init(&range, BASE, PAGES * RANGE_PAGE_BYTES, sizeof(struct extent), &account), 0);
+}
+
+static int range_change(uint64_t address, uint64_t bytes, enum extent_use use)
+{
+    struct extent *extent = range_claim(&range, address, bytes, EXTENT_EMPTYING);
+
+    cr_assert_null(range_check(&range));
+    if (extent)
+        range_settle(&range, extent, use);
+    return extent ? 0 : -ENOMEM;
 }
 
 static uint64_t take(uint64_t bytes)
@@ -43,16 +54,16 @@ static void give(uint64_t address)
 Test(range, a_hole_is_not_handed_out, .init = setup)
 {
     cr_assert_eq(take(512), UINT64_MAX);
-    cr_assert_eq(range_fill(&range, BASE + 2 * MIB, 2 * MIB), 0);
+    cr_assert_eq(range_change(BASE + 2 * MIB, 2 * MIB, EXTENT_FREE), 0);
     cr_assert_eq(take(512), 2 * MIB);
     cr_assert_eq(take(4 * MIB), UINT64_MAX);
 }
 
 Test(range, the_best_fit_is_taken_and_the_lowest_of_equals, .init = setup)
 {
-    range_fill(&range, BASE, 2 * MIB);
-    range_fill(&range, BASE + 4 * MIB, 4 * MIB);
-    range_fill(&range, BASE + 10 * MIB, 2 * MIB);
+    range_change(BASE, 2 * MIB, EXTENT_FREE);
+    range_change(BASE + 4 * MIB, 4 * MIB, EXTENT_FREE);
+    range_change(BASE + 10 * MIB, 2 * MIB, EXTENT_FREE);
     cr_assert_eq(take(3 * MIB), 4 * MIB, "the only one that is large enough");
     cr_assert_eq(take(MIB), 7 * MIB, "the rest of it is the tightest");
     cr_assert_eq(take(MIB), 0, "the lower of two equal ones");
@@ -60,8 +71,8 @@ Test(range, the_best_fit_is_taken_and_the_lowest_of_equals, .init = setup)
 
 Test(range, free_neighbours_join_across_pages, .init = setup)
 {
-    range_fill(&range, BASE, 4 * MIB);
-    range_fill(&range, BASE + 4 * MIB, 2 * MIB);
+    range_change(BASE, 4 * MIB, EXTENT_FREE);
+    range_change(BASE + 4 * MIB, 2 * MIB, EXTENT_FREE);
     uint64_t first = take(MIB), second = take(3 * MIB), third = take(2 * MIB);
     give(first);
     give(third);
@@ -71,7 +82,7 @@ Test(range, free_neighbours_join_across_pages, .init = setup)
 
 Test(range, an_address_finds_its_block, .init = setup)
 {
-    range_fill(&range, BASE, 8 * MIB);
+    range_change(BASE, 8 * MIB, EXTENT_FREE);
     uint64_t first = take(5 * MIB), second = take(512);
     cr_assert_eq(range_find(&range, BASE + first + 5 * MIB - 1)->node.address, BASE + first);
     cr_assert_eq(range_find(&range, BASE + second)->node.bytes, 512);
@@ -86,8 +97,8 @@ Test(range, the_gap_takes_as_little_as_can_be, .init = setup)
     struct range_gap gap;
 
     /* free 2 MiB, hole 2 MiB, free 4 MiB (1 MiB of it live), hole */
-    range_fill(&range, BASE, 2 * MIB);
-    range_fill(&range, BASE + 4 * MIB, 4 * MIB);
+    range_change(BASE, 2 * MIB, EXTENT_FREE);
+    range_change(BASE + 4 * MIB, 4 * MIB, EXTENT_FREE);
     cr_assert_eq(range_gap_find(&range, 7 * MIB, NULL, NULL, &gap), 0);
     cr_assert_eq(gap.bytes, 2 * MIB);
     cr_assert_eq(gap.address, BASE + 2 * MIB, "between the two");
@@ -139,13 +150,13 @@ Test(range, random_operations_agree_with_a_map, .init = setup)
         switch (random() % 5) {
         case 0:
             if (page_is(page, EXTENT_HOLE)) {
-                cr_assert_eq(range_fill(&range, address, RANGE_PAGE_BYTES), 0);
+                cr_assert_eq(range_change(address, RANGE_PAGE_BYTES, EXTENT_FREE), 0);
                 map_set(address, RANGE_PAGE_BYTES, EXTENT_HOLE, EXTENT_FREE);
             }
             break;
         case 1:
             if (page_is(page, EXTENT_FREE)) {
-                cr_assert_eq(range_empty(&range, address, RANGE_PAGE_BYTES), 0);
+                cr_assert_eq(range_change(address, RANGE_PAGE_BYTES, EXTENT_HOLE), 0);
                 map_set(address, RANGE_PAGE_BYTES, EXTENT_FREE, EXTENT_HOLE);
             }
             break;

@@ -3,6 +3,7 @@
  * The arithmetic of classes, exhaustively, and the buddy against a naive map of leaves.
  */
 #include "tests/unit/pool/harness.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,12 @@
 
 Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
 {
+    struct size_classes classes;
+    cr_assert_eq(size_classes_init(NULL, 0, &classes), 0);
     for (size_t bytes = 1; bytes <= SIZE_SMALL_MAX; bytes++) {
-        unsigned class = size_class_of(bytes);
+        unsigned class = size_class_of(&classes, bytes);
         cr_assert_lt(class, SIZE_CLASS_COUNT);
+        cr_assert_eq(classes.bytes[class], size_class_bytes(class));
         cr_assert_geq(size_class_bytes(class), bytes);
         cr_assert(class == 0 || size_class_bytes(class - 1) < bytes);
         cr_assert(bytes < 4096 || 8 * (size_class_bytes(class) - bytes) <= bytes,
@@ -23,19 +27,52 @@ Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
     cr_assert_eq(size_class_bytes(SIZE_CLASS_COUNT - 1), SIZE_SMALL_MAX);
 }
 
+Test(size_class, other_classes_serve_every_small_size)
+{
+    static const uint16_t bytes[] = {512, 768, 1280, 9984};
+    struct size_classes classes;
+    cr_assert_eq(size_classes_init(bytes, 4, &classes), 0);
+    for (size_t wanted = 1; wanted <= SIZE_SMALL_MAX; wanted++) {
+        unsigned class = size_class_of(&classes, wanted);
+        cr_assert_geq(classes.bytes[class], wanted);
+        cr_assert(class == 0 || classes.bytes[class - 1] < wanted);
+    }
+    cr_assert_eq(classes.bytes[4], SIZE_SMALL_MAX, "the class above all others is added");
+}
+
+Test(size_class, lists_that_are_no_classes_are_refused)
+{
+    static const struct {
+        uint16_t bytes[3];
+        size_t count;
+    } bad[] = {{{256}, 1},        {{520}, 1},   {{1024, 1024}, 2},
+               {{2048, 1024}, 2}, {{33024}, 1}, {{0}, 1}};
+    struct size_classes classes;
+    uint16_t full[SIZE_CLASS_COUNT + 1];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert_eq(size_classes_init(bad[i].bytes, bad[i].count, &classes), -EINVAL, "%zu", i);
+    for (unsigned i = 0; i <= SIZE_CLASS_COUNT; i++)
+        full[i] = (uint16_t)((i + 2) * SIZE_UNIT_BYTES);
+    cr_assert_eq(size_classes_init(full, SIZE_CLASS_COUNT, &classes), -EINVAL,
+                 "no room for 32 KiB");
+    cr_assert_eq(size_classes_init(full, SIZE_CLASS_COUNT + 1, &classes), -EINVAL);
+    cr_assert_eq(size_classes_init(full, SIZE_CLASS_COUNT - 1, &classes), 0);
+}
+
 Test(size_class, slabs_are_as_promised)
 {
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+    for (uint32_t bytes = SIZE_UNIT_BYTES; bytes <= SIZE_SMALL_MAX; bytes += SIZE_UNIT_BYTES) {
         struct size_class geometry;
-        size_class_describe(class, &geometry);
-        cr_assert_eq(geometry.object_bytes % 512, 0);
+        unsigned shape = size_shape_of(bytes);
+        size_class_describe(bytes, &geometry);
+        cr_assert_eq(geometry.object_bytes, bytes);
         cr_assert_geq(geometry.objects, SIZE_SLAB_OBJECTS_MIN);
-        cr_assert_leq(geometry.objects, SIZE_SLAB_OBJECTS_MAX);
+        cr_assert(bytes < SIZE_CLASS_LEAST || geometry.objects <= SIZE_SLAB_OBJECTS_MAX);
         cr_assert_eq(geometry.slab_bytes % SIZE_SLAB_STEP_BYTES, 0);
         cr_assert_leq(geometry.slab_bytes, SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES);
-        cr_assert_eq(size_shapes[class].reciprocal, geometry.reciprocal);
-        cr_assert_eq(size_shapes[class].object_bytes, geometry.object_bytes);
-        cr_assert_eq(size_shapes[class].alignment_bits, pool_log2_ceil(geometry.slab_bytes));
+        cr_assert_eq(size_shapes[shape].reciprocal, geometry.reciprocal);
+        cr_assert_eq(size_shapes[shape].object_bytes, geometry.object_bytes);
+        cr_assert_eq(size_shapes[shape].alignment_bits, pool_log2_ceil(geometry.slab_bytes));
         for (uint32_t offset = 0; offset < geometry.slab_bytes; offset += 256)
             cr_assert_eq(size_class_index(geometry.reciprocal, offset),
                          offset / geometry.object_bytes);

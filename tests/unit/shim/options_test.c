@@ -74,6 +74,10 @@ Test(options, choices_have_their_enum_values)
         {"mode", "observe", OPTION_ID_mode, OPTION_MODE_OBSERVE},
         {"mode", "pool", OPTION_ID_mode, OPTION_MODE_POOL},
         {"backing", "driver", OPTION_ID_backing, OPTION_BACKING_DRIVER},
+        {"backing", "vmm", OPTION_ID_backing, OPTION_BACKING_VMM},
+        {"backing", "auto", OPTION_ID_backing, OPTION_BACKING_AUTO},
+        {"defrag", "move", OPTION_ID_defrag, OPTION_DEFRAG_MOVE},
+        {"defrag", "off", OPTION_ID_defrag, OPTION_DEFRAG_OFF},
         {"reuse", "deferred", OPTION_ID_reuse, OPTION_REUSE_DEFERRED},
         {"reuse", "sync", OPTION_ID_reuse, OPTION_REUSE_SYNC},
         {"reuse", "immediate", OPTION_ID_reuse, OPTION_REUSE_IMMEDIATE},
@@ -94,11 +98,42 @@ Test(options, choices_have_their_enum_values)
         cr_expect_str_eq(text, cases[i].value);
         choice = cases[i].option == OPTION_ID_mode      ? options.mode
                  : cases[i].option == OPTION_ID_backing ? options.backing
+                 : cases[i].option == OPTION_ID_defrag  ? options.defrag
                  : cases[i].option == OPTION_ID_reuse   ? options.reuse
                  : cases[i].option == OPTION_ID_fill    ? options.fill
                                                         : options.scrub;
         cr_expect(choice == cases[i].choice);
     }
+}
+
+Test(options, classes_are_ascending_multiples_of_256)
+{
+    static const char *const bad[] = {"",         "512,",    "520",     "256",      "33024",
+                                      "1024:512", "512:512", "512;768", "512:768:x"};
+    struct options options;
+    char text[64], full[512] = "512";
+
+    options_init(&options);
+    options_format(&options, OPTION_ID_classes, text, sizeof text);
+    cr_expect_str_eq(text, "auto");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect(options_set(&options, "classes", bad[i], OPTION_SOURCE_FILE, "test", NULL,
+                              NULL) == -EINVAL,
+                  "%s", bad[i]);
+    cr_expect(options.classes.count == 0, "what is refused changes nothing");
+    cr_expect(options_set_list(&options, "classes:512,768,1280,ceiling:7", NULL, NULL) == 0);
+    options_format(&options, OPTION_ID_classes, text, sizeof text);
+    cr_expect_str_eq(text, "512:768:1280");
+    cr_expect(options.ceiling == 7, "a comma before a letter ends the value");
+    cr_expect(options_set_list(&options, "classes:1024:2048,growth:3", NULL, NULL) == 0);
+    cr_expect(options.classes.count == 2 && options.growth == 3);
+    for (unsigned i = 1; i < 32; i++)
+        snprintf(full + strlen(full), sizeof full - strlen(full), ":%u", 512 + 256 * i);
+    cr_expect(options_set(&options, "classes", full, OPTION_SOURCE_FILE, "test", NULL, NULL) ==
+                  -EINVAL,
+              "32 classes of which none is 32 KiB");
+    snprintf(strrchr(full, ':'), 16, ":32768");
+    cr_expect(options_set(&options, "classes", full, OPTION_SOURCE_FILE, "test", NULL, NULL) == 0);
 }
 
 Test(options, later_sources_win)
@@ -165,6 +200,23 @@ Test(options, a_bad_value_is_told_and_the_earlier_one_kept)
         {"strict", "yes"},
         {"strict", "10"},
         {"limit", "5 GiB extra"},
+        {"page", "0"},
+        {"page", "1MiB"},
+        {"page", "2GiB"},
+        {"page", "1073741825"},
+        {"page", "6MiB"},
+        {"page", "8MB"},
+        {"page", "10%"},
+        {"reserve", "10%"},
+        {"reserve", "-1"},
+        {"idle_trim", "5"},
+        {"idle_trim", "5 minutes"},
+        {"idle_trim", "-5s"},
+        {"idle_trim", "1e3s"},
+        {"idle_trim", "99999999999999999999ns"},
+        {"idle_trim", "5124096h"},
+        {"backing", "vmm,auto"},
+        {"defrag", "on"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -285,6 +337,45 @@ Test(options, sizes)
     }
 }
 
+Test(options, times)
+{
+    static const struct {
+        const char *text;
+        uint64_t ns;
+    } good[] = {
+        {"0", 0},
+        {"0s", 0},
+        {"1ns", 1},
+        {"1.5us", 1500},
+        {"250ms", 250000000},
+        {"30s", UINT64_C(30000000000)},
+        {"2 m", UINT64_C(120000000000)},
+        {"0.5h", UINT64_C(1800000000000)},
+        {"5124095h", UINT64_C(18446742000000000000)},
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        uint64_t ns = 77;
+
+        cr_expect(option_duration_parse(good[i].text, &ns) == 0, "%s", good[i].text);
+        cr_expect(ns == good[i].ns, "%s", good[i].text);
+    }
+}
+
+Test(options, pieces_are_powers_of_two)
+{
+    for (uint64_t bytes = UINT64_C(2) << 20; bytes <= UINT64_C(1) << 30; bytes *= 2) {
+        struct options options;
+        char text[32];
+
+        options_init(&options);
+        snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
+        cr_expect(options_set(&options, "page", text, OPTION_SOURCE_LIST, "t", NULL, NULL) == 0,
+                  "%s", text);
+        cr_expect(options.page.bytes == bytes);
+    }
+}
+
 /** What is shown is what can be read back. */
 Test(options, formatted_values_parse_back)
 {
@@ -300,5 +391,17 @@ Test(options, formatted_values_parse_back)
                   0);
         options_format(&options, OPTION_ID_limit, text, sizeof text);
         cr_expect_str_eq(text, sizes[i]);
+    }
+    static const char *const times[] = {"0", "1ns", "1500us", "250ms", "30s", "2m", "36h"};
+
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct options options;
+        char text[64];
+
+        options_init(&options);
+        cr_assert(
+            options_set(&options, "idle_trim", times[i], OPTION_SOURCE_LIST, "t", NULL, NULL) == 0);
+        options_format(&options, OPTION_ID_idle_trim, text, sizeof text);
+        cr_expect_str_eq(text, times[i]);
     }
 }

@@ -118,6 +118,32 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
                  unit_count(recording->events + recording->folded_records).text);
 }
 
+void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes)
+{
+    uint64_t kernels = 0, calls = 0;
+
+    *ret_text = '\0';
+    analysis_counter_get(analysis, "skipped_kernels", &kernels);
+    analysis_counter_get(analysis, "skipped_library_calls", &calls);
+    if (kernels || calls)
+        snprintf(ret_text, text_bytes,
+                 "%s kernels were skipped, those of %s calls of math libraries among them: the "
+                 "program's results mean nothing",
+                 unit_count(kernels).text, unit_count(calls).text);
+}
+
+void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes)
+{
+    char skipped[192];
+
+    *ret_text = '\0';
+    if (!analysis_is_simulated(analysis))
+        return;
+    report_skipped(analysis, skipped, sizeof skipped);
+    snprintf(ret_text, text_bytes, "no figure here was measured on hardware%s%s",
+             *skipped ? "; " : "", skipped);
+}
+
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
 {
     const char *separator = "";

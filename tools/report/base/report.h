@@ -56,6 +56,12 @@ void report_rotated(const struct trace_summary *recording, char *ret_text, size_
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
+/** What a simulated device did not compute, as one clause; empty when that is nothing. */
+void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes);
+
+/** What figures of a simulated device are worth, as one clause; empty on hardware. */
+void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes);
+
 /** A row's name for people: file and offset, library, size class, API. */
 void report_row_name(const struct analysis *analysis, enum report_by by, const struct tally *row,
                      char *ret_text, size_t text_bytes);

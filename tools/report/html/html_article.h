@@ -56,6 +56,9 @@ int html_device_print(const struct html_article *article);
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
 int html_breakdowns_print(const struct html_article *article);
 
+/** Writes beside blocks and into freed memory; nothing where there are none. */
+void html_memory_errors_print(const struct html_article *article);
+
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);
 

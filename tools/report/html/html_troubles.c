@@ -187,6 +187,7 @@ static void postmortems_print(const struct html_article *article)
 
 int html_troubles_print(const struct html_article *article)
 {
+    html_memory_errors_print(article);
     postmortems_print(article);
     growth_print(article);
     fragmentation_print(article);

@@ -6,6 +6,7 @@
  */
 #include "tools/report/html/report_html.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -70,10 +71,9 @@ static void banners_print(const struct html_article *article)
 {
     char why[256];
 
-    if (analysis_is_simulated(article->analysis))
-        fputs("<p class=\"banner\" role=\"note\"><strong>Simulated device.</strong> No figure here "
-              "was measured on hardware.</p>\n",
-              article->out);
+    report_simulated(article->analysis, why, sizeof why);
+    *why = (char)toupper((unsigned char)*why);
+    banner_print(article, "Simulated device.", why);
     report_incomplete(&article->analysis->recording, why, sizeof why);
     banner_print(article, "The trace is incomplete:", why);
     report_rotated(&article->analysis->recording, why, sizeof why);
@@ -139,6 +139,9 @@ static void headline_print(const struct html_article *article)
                total->leaked_blocks);
     card_print(article->out, "Invalid frees", unit_count(total->invalid_frees).text, "",
                total->invalid_frees);
+    if (analysis->memory_errors.count)
+        card_print(article->out, "Memory errors", unit_count(analysis->memory_errors.count).text,
+                   "writes beside blocks or after their free", true);
     card_print(article->out, "Failed", unit_count(total->failures).text, "allocations",
                total->failures);
     fputs("</dl>\n", article->out);

@@ -9,10 +9,13 @@
 
 #include <string.h>
 
+#include "tests/simgpu/driver/api/machine_table.h"
 #include "tests/simgpu/driver/api/observed_table.h"
 #include "tests/simgpu/driver/api/resolve.h"
+#include "tests/simgpu/driver/api/stranger.h"
 #include "tests/simgpu/driver/api/unsupported.h"
 #include "tests/simgpu/driver/device/device.h"
+#include "tests/simgpu/driver/work/edit.h"
 #include "tests/simgpu/simgpu.h"
 
 static void forget_in_child(void)
@@ -111,11 +114,13 @@ CUresult CUDAAPI cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVer
                  (unsigned long long)flags);
 }
 
-/* Export tables are not documented, so there are none but that of the simulated CUPTI. */
+/* Export tables are not documented, so there are none but those of the simulated libraries. */
 CUresult CUDAAPI cuGetExportTable(const void **ppExportTable, const CUuuid *pExportTableId)
 {
-    if (observed_table(ppExportTable, pExportTableId) == CUDA_SUCCESS)
+    if (observed_table(ppExportTable, pExportTableId) == CUDA_SUCCESS ||
+        machine_table(ppExportTable, pExportTableId) == CUDA_SUCCESS)
         return CUDA_SUCCESS; /* not a call of the program: neither counted nor logged */
+    stranger_explain(__builtin_return_address(0));
     CALL_ANYTIME(cuGetExportTable, CUDA_ERROR_NOT_SUPPORTED);
 }
 
@@ -140,7 +145,17 @@ uint64_t simgpu_calls(const char *name)
     return id == CALL_COUNT ? 0 : threads_calls(id);
 }
 
+uint64_t simgpu_library_calls(void)
+{
+    return log_library_calls();
+}
+
 uint64_t simgpu_kernels_skipped(void)
 {
     return log_kernels_skipped();
+}
+
+uint64_t simgpu_edits_under_work(void)
+{
+    return edit_count();
 }

@@ -65,6 +65,7 @@ enum handle_magic {
     HANDLE_SURFACE = 0x73726631,
     HANDLE_EXTERNAL_MEMORY = 0x786d6d31,
     HANDLE_EXTERNAL_SEMAPHORE = 0x78736d31,
+    HANDLE_LOGS_CALLBACK = 0x6c6f6731,
 };
 
 /** First member of every handle's struct. */

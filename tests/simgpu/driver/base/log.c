@@ -22,11 +22,21 @@ bool log_resolver;
 static int log_fd = -1;
 static pid_t log_pid;
 static _Atomic uint64_t log_sequence;
-static _Atomic uint64_t kernels_skipped;
+static _Atomic uint64_t kernels_skipped, library_calls;
 
 void log_kernel_skip(void)
 {
     kernels_skipped++;
+}
+
+void log_library_call(void)
+{
+    library_calls++;
+}
+
+uint64_t log_library_calls(void)
+{
+    return library_calls;
 }
 
 uint64_t log_kernels_skipped(void)
@@ -39,6 +49,8 @@ static void log_close(void)
     if (getpid() != log_pid)
         return;
     log_note("kernels skipped: %llu", (unsigned long long)log_kernels_skipped());
+    if (library_calls)
+        log_note("library calls skipped: %llu", (unsigned long long)library_calls);
     log_note("virtual_ns: %llu", (unsigned long long)threads_virtual_ns());
 }
 

@@ -22,6 +22,10 @@ void log_call(enum call_id id, CUresult result, const char *format, ...)
 void log_kernel_skip(void);
 uint64_t log_kernels_skipped(void);
 
+/** Counts a call of a math library that computed nothing. No lock. */
+void log_library_call(void);
+uint64_t log_library_calls(void);
+
 /** A line of the device's own ("simgpu: ..."). No lock. */
 void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

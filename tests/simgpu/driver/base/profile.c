@@ -225,6 +225,23 @@ static void delay_load(void)
     profile.delay_seed = seed;
 }
 
+/* SIMGPU_SET: single keys of the profile, "key=value,key=value". */
+static void keys_load(void)
+{
+    const char *list = getenv("SIMGPU_SET");
+    while (list && *list) {
+        char pair[256];
+        size_t length = strcspn(list, ",");
+        snprintf(pair, sizeof pair, "%.*s", (int)length, list);
+        char *value = strchr(pair, '=');
+        if (value)
+            *value++ = 0;
+        if (!value || !(key_set(pair, value) || cost_set(pair, value)))
+            fprintf(stderr, "simgpu: SIMGPU_SET: cannot read \"%.*s\"\n", (int)length, list);
+        list += length + (list[length] == ',');
+    }
+}
+
 void profile_load(void)
 {
     const char *memory = getenv("SIMGPU_MEMORY");
@@ -232,6 +249,7 @@ void profile_load(void)
     const char *devices = getenv("SIMGPU_DEVICES");
     const char *verbose = getenv("SIMGPU_VERBOSE");
     file_load();
+    keys_load();
     if (memory && *memory) {
         if (size_parse(memory, &profile.memory_bytes))
             profile.context_bytes = 0; /* a test that names a size means all of it */

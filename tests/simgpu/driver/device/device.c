@@ -63,14 +63,19 @@ static CUresult attribute_get(int *ret, CUdevice_attribute attribute, CUdevice o
     return CUDA_SUCCESS;
 }
 
-static CUresult name_get(char *name, int length, CUdevice ordinal)
+void device_name(char *ret, size_t bytes)
 {
     bool says_so = strstr(profile.name, "simulated") != NULL;
+    snprintf(ret, bytes, "%s%s", profile.name, says_so ? "" : " (simulated)");
+}
+
+static CUresult name_get(char *name, int length, CUdevice ordinal)
+{
     if (!device_get(ordinal))
         return CUDA_ERROR_INVALID_DEVICE;
     if (!name || length <= 0)
         return CUDA_ERROR_INVALID_VALUE;
-    snprintf(name, (size_t)length, "%s%s", profile.name, says_so ? "" : " (simulated)");
+    device_name(name, (size_t)length);
     return CUDA_SUCCESS;
 }
 

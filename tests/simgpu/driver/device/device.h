@@ -18,6 +18,7 @@ struct device {
     CUcontext primary; /* the same handle for the life of the process */
     unsigned primary_refs;
     unsigned primary_flags;
+    uint64_t graph_used_high, graph_reserved_high; /* memory of graphs */
     CUmemoryPool pool_default;
     CUmemoryPool pool_current;
     CUmemoryPool pool_graph; /* what graph allocation nodes use, for its attributes */
@@ -30,5 +31,7 @@ int device_count(void);
 struct device *device_get(CUdevice device);
 
 CUuuid device_uuid(const struct device *device);
+/** Of every device of the machine; it says that it is simulated. */
+void device_name(char *ret, size_t bytes);
 
 #endif

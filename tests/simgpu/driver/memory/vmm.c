@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cuMemAddressReserve to cuMemUnmap, by mmap on the addresses themselves: aliases, holes and
- * missing access are real. A mapping has the access that any device was given; what differs between
- * devices is remembered, not enforced. None of these calls needs a context.
+ * Reservations and mappings, by mmap on the addresses themselves: aliases, holes and missing access
+ * are real. To the host a mapping has the access that any device was given; what differs between
+ * devices is remembered here and enforced where work is executed (work/access.c).
  */
-#include "tests/simgpu/driver/base/call.h"
+#include "tests/simgpu/driver/memory/vmm.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "tests/simgpu/driver/base/profile.h"
 #include "tests/simgpu/driver/device/device.h"
-#include "tests/simgpu/driver/memory/vmm.h"
 
 static bool aligned(uint64_t value)
 {
@@ -18,6 +18,7 @@ static bool aligned(uint64_t value)
 }
 
 static LIST_HEAD(, reservation) reservations;
+static uint64_t reserved_bytes;
 
 /* Reservations. */
 
@@ -27,8 +28,8 @@ static void reservation_mark(const struct reservation *range, struct reservation
         va_page(range->base + at)->reservation = value;
 }
 
-static CUresult reserve(CUdeviceptr *ret, size_t bytes, size_t align, CUdeviceptr wanted,
-                        unsigned long long flags)
+CUresult vmm_reserve(CUdeviceptr *ret, size_t bytes, size_t align, CUdeviceptr wanted,
+                     unsigned long long flags)
 {
     if (!ret || !bytes || !aligned(bytes) || flags || align & (align - 1) || wanted % 4096)
         return CUDA_ERROR_INVALID_VALUE;
@@ -36,13 +37,16 @@ static CUresult reserve(CUdeviceptr *ret, size_t bytes, size_t align, CUdevicept
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     made->bytes = bytes;
-    made->base = va_take(bytes, align > PAGE_BYTES ? align : PAGE_BYTES, wanted);
+    made->base = profile.reserve_max && bytes > profile.reserve_max - reserved_bytes
+                     ? 0
+                     : va_take(bytes, align > PAGE_BYTES ? align : PAGE_BYTES, wanted);
     if (!made->base) {
         free(made);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     reservation_mark(made, made);
     LIST_INSERT_HEAD(&reservations, made, link);
+    reserved_bytes += made->bytes;
     *ret = made->base;
     return CUDA_SUCCESS;
 }
@@ -55,7 +59,7 @@ static bool anything_mapped(const struct reservation *range)
     return false;
 }
 
-static CUresult unreserve(CUdeviceptr address, size_t bytes)
+CUresult vmm_unreserve(CUdeviceptr address, size_t bytes)
 {
     struct page *page = va_page(address);
     struct reservation *range = page ? page->reservation : NULL;
@@ -63,6 +67,7 @@ static CUresult unreserve(CUdeviceptr address, size_t bytes)
         return CUDA_ERROR_INVALID_VALUE;
     reservation_mark(range, NULL);
     va_give(range->base, range->bytes);
+    reserved_bytes -= range->bytes;
     LIST_REMOVE(range, link);
     free(range);
     return CUDA_SUCCESS;
@@ -105,8 +110,8 @@ static struct allocation *mapping_create(struct physical *physical, uintptr_t ba
     return made;
 }
 
-static CUresult map(CUdeviceptr address, size_t bytes, size_t offset,
-                    CUmemGenericAllocationHandle handle, unsigned long long flags)
+CUresult vmm_map(CUdeviceptr address, size_t bytes, size_t offset,
+                 CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
     struct physical *physical = (struct physical *)handle;
     if (!handle_is(physical, HANDLE_PHYSICAL) || !physical->handles || flags)
@@ -181,11 +186,14 @@ static void mapping_cut(struct allocation *mapping, uintptr_t from, uintptr_t to
     free(mapping);
 }
 
-static CUresult unmap(CUdeviceptr address, size_t bytes)
+bool vmm_may_unmap(CUdeviceptr address, size_t bytes)
 {
-    bool valid = profile.unmap_part ? mapped_throughout(address, bytes)
-                                    : whole_mappings(address, bytes);
-    if (!valid)
+    return profile.unmap_part ? mapped_throughout(address, bytes) : whole_mappings(address, bytes);
+}
+
+CUresult vmm_unmap(CUdeviceptr address, size_t bytes)
+{
+    if (!vmm_may_unmap(address, bytes))
         return CUDA_ERROR_INVALID_VALUE;
     for (uintptr_t at = address; at < address + bytes;) {
         struct allocation *mapping = mapping_at(at);
@@ -241,8 +249,13 @@ static bool access_valid(const CUmemAccessDesc *desc)
             desc->flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
-static CUresult access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *desc,
-                           size_t count)
+bool vmm_may_set_access(CUdeviceptr address, size_t bytes)
+{
+    return whole_mappings(address, bytes);
+}
+
+CUresult vmm_access_set(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *desc,
+                        size_t count)
 {
     if (!desc || !count || !whole_mappings(address, bytes))
         return CUDA_ERROR_INVALID_VALUE;
@@ -261,48 +274,11 @@ static CUresult access_set(CUdeviceptr address, size_t bytes, const CUmemAccessD
     return CUDA_SUCCESS;
 }
 
-static CUresult access_get(unsigned long long *ret, const CUmemLocation *location,
-                           CUdeviceptr address)
+CUresult vmm_access_get(unsigned long long *ret, const CUmemLocation *location, CUdeviceptr address)
 {
     struct allocation *mapping = mapping_at(address);
     if (!ret || !location || !mapping || location_bit(location) < 0)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = mapping_access(mapping, (unsigned)location_bit(location));
     return CUDA_SUCCESS;
-}
-
-CUresult CUDAAPI cuMemAddressReserve(CUdeviceptr *ptr, size_t size, size_t alignment,
-                                     CUdeviceptr addr, unsigned long long flags)
-{
-    CALL(cuMemAddressReserve, reserve(ptr, size, alignment, addr, flags), "bytes=%zu\tptr=0x%llx",
-         size, OUT(ptr));
-}
-
-CUresult CUDAAPI cuMemAddressFree(CUdeviceptr ptr, size_t size)
-{
-    CALL(cuMemAddressFree, unreserve(ptr, size), "bytes=%zu\tptr=0x%llx", size, ptr);
-}
-
-CUresult CUDAAPI cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
-                          CUmemGenericAllocationHandle handle, unsigned long long flags)
-{
-    CALL(cuMemMap, map(ptr, size, offset, handle, flags),
-         "bytes=%zu\tptr=0x%llx\toffset=%zu\thandle=0x%llx", size, ptr, offset, handle);
-}
-
-CUresult CUDAAPI cuMemUnmap(CUdeviceptr ptr, size_t size)
-{
-    CALL(cuMemUnmap, unmap(ptr, size), "bytes=%zu\tptr=0x%llx", size, ptr);
-}
-
-CUresult CUDAAPI cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *desc,
-                                size_t count)
-{
-    CALL(cuMemSetAccess, access_set(ptr, size, desc, count), "bytes=%zu\tptr=0x%llx", size, ptr);
-}
-
-CUresult CUDAAPI cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location,
-                                CUdeviceptr ptr)
-{
-    CALL(cuMemGetAccess, access_get(flags, location, ptr), "ptr=0x%llx", ptr);
 }

@@ -37,6 +37,8 @@ static CUresult create(CUmemGenericAllocationHandle *ret, size_t bytes,
     struct device *device;
     struct physical *made;
     CUresult result = prop_check(prop, &device);
+    if (result == CUDA_SUCCESS && !profile.vmm)
+        result = CUDA_ERROR_NOT_SUPPORTED;
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || !bytes || bytes % PAGE_BYTES || flags)

@@ -178,13 +178,25 @@ static CUresult memory_prepare(CUgraphExec exec)
             continue;
         struct graph_memory *memory = work->memory.memory;
         bool free_first = exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
-        if (memory->live && !freed_inside(body, memory) && !free_first)
+        if (memory->handed && !free_first)
             return CUDA_ERROR_INVALID_VALUE;
         CUresult result = graph_memory_back(memory);
         if (result != CUDA_SUCCESS)
             return result;
     }
     return CUDA_SUCCESS;
+}
+
+/* What is allocated when this launch and all before it are done. */
+static void memory_hand(const struct graph_body *body)
+{
+    for (size_t i = 0; i < body->order_count; i++) {
+        struct graph_memory *memory = body->order[i]->work->memory.memory;
+        if (body->order[i]->work->kind == WORK_ALLOC)
+            memory->handed = !freed_inside(body, memory);
+        else if (body->order[i]->work->kind == WORK_FREE && memory)
+            memory->handed = false;
+    }
 }
 
 static void records_open(const struct graph_body *body)
@@ -234,6 +246,7 @@ CUresult exec_launch(CUgraphExec exec, CUstream given, bool per_thread)
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     records_open(exec->body);
+    memory_hand(exec->body);
     exec->last = (struct point){&stream->completed, stream->submitted + 1, NULL};
     return stream_submit(stream, work, false);
 }

@@ -57,7 +57,8 @@ struct graph_memory {
     LIST_ENTRY(graph_memory) link;
     unsigned refs;
     struct allocation allocation; /* its physical memory is NULL while it is not backed */
-    bool live;                    /* between allocation and free */
+    bool live;                    /* between allocation and free, as executed */
+    bool handed;                  /* the same as submitted: what the program may free */
 };
 
 CUresult graph_create(CUgraph *ret);
@@ -89,8 +90,12 @@ CUresult graph_memory_create(struct device *device, size_t bytes, struct graph_m
 /** These accept NULL. */
 void graph_memory_ref(struct graph_memory *memory);
 void graph_memory_unref(struct graph_memory *memory);
+/** An allocation node was executed. */
+void graph_memory_use(struct graph_memory *memory);
 /** The end of its life; live memory that no graph refers to any more goes. */
 void graph_memory_free(struct graph_memory *memory);
+/** A free that is not ordered by a stream. */
+void graph_memory_end(struct graph_memory *memory);
 /** Physical memory for it, before a launch. */
 CUresult graph_memory_back(struct graph_memory *memory);
 /** The one whose address this is, or NULL. */

@@ -83,11 +83,45 @@ void graph_memory_unref(struct graph_memory *memory)
         memory_end(memory);
 }
 
+static void totals(const struct device *device, uint64_t *ret_used, uint64_t *ret_reserved)
+{
+    const struct graph_memory *each;
+    *ret_used = *ret_reserved = 0;
+    LIST_FOREACH(each, &memories, link) {
+        if (each->allocation.device != device || !each->allocation.physical)
+            continue;
+        *ret_reserved += each->allocation.extent;
+        *ret_used += each->live ? each->allocation.extent : 0;
+    }
+}
+
+static void marks_raise(struct device *device)
+{
+    uint64_t used, reserved;
+    totals(device, &used, &reserved);
+    if (used > device->graph_used_high)
+        device->graph_used_high = used;
+    if (reserved > device->graph_reserved_high)
+        device->graph_reserved_high = reserved;
+}
+
+void graph_memory_use(struct graph_memory *memory)
+{
+    memory->live = true;
+    marks_raise(memory->allocation.device);
+}
+
 void graph_memory_free(struct graph_memory *memory)
 {
     memory->live = false;
     if (!memory->refs)
         memory_end(memory);
+}
+
+void graph_memory_end(struct graph_memory *memory)
+{
+    memory->handed = false;
+    graph_memory_free(memory);
 }
 
 CUresult graph_memory_back(struct graph_memory *memory)
@@ -105,6 +139,7 @@ CUresult graph_memory_back(struct graph_memory *memory)
         allocation->physical = physical;
     physical->handles--;
     physical_check(physical);
+    marks_raise(allocation->device);
     return result;
 }
 
@@ -125,25 +160,40 @@ static CUresult trim(CUdevice ordinal)
     return CUDA_SUCCESS;
 }
 
-static CUresult attribute_get(CUdevice ordinal, CUgraphMem_attribute attribute, void *ret)
+static CUresult attribute_get(CUdevice ordinal, CUgraphMem_attribute attribute, cuuint64_t *ret)
 {
-    struct device *device = device_get(ordinal);
-    struct graph_memory *each;
-    uint64_t used = 0, reserved = 0;
+    const struct device *device = device_get(ordinal);
+    uint64_t used, reserved;
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
-    LIST_FOREACH(each, &memories, link) {
-        if (each->allocation.device != device || !each->allocation.physical)
-            continue;
-        reserved += each->allocation.extent;
-        used += each->live ? each->allocation.extent : 0;
-    }
+    totals(device, &used, &reserved);
     switch (attribute) {
-    case CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT: *(cuuint64_t *)ret = used; break;
-    case CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT: *(cuuint64_t *)ret = reserved; break;
-    default: return CUDA_ERROR_NOT_SUPPORTED; /* the high-water marks are not kept */
+    case CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT: *ret = used; break;
+    case CU_GRAPH_MEM_ATTR_USED_MEM_HIGH: *ret = device->graph_used_high; break;
+    case CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT: *ret = reserved; break;
+    case CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH: *ret = device->graph_reserved_high; break;
+    default: return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_SUCCESS;
+}
+
+/* The high-water marks can only be reset. */
+static CUresult attribute_set(CUdevice ordinal, CUgraphMem_attribute attribute,
+                              const cuuint64_t *value)
+{
+    struct device *device = device_get(ordinal);
+    uint64_t used, reserved;
+    if (!device)
+        return CUDA_ERROR_INVALID_DEVICE;
+    if (!value || *value)
+        return CUDA_ERROR_INVALID_VALUE;
+    totals(device, &used, &reserved);
+    switch (attribute) {
+    case CU_GRAPH_MEM_ATTR_USED_MEM_HIGH: device->graph_used_high = used; break;
+    case CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH: device->graph_reserved_high = reserved; break;
+    default: return CUDA_ERROR_INVALID_VALUE;
     }
     return CUDA_SUCCESS;
 }
@@ -157,4 +207,10 @@ CUresult CUDAAPI cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attrib
                                               void *value)
 {
     CALL(cuDeviceGetGraphMemAttribute, attribute_get(device, attr, value));
+}
+
+CUresult CUDAAPI cuDeviceSetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attr,
+                                              void *value)
+{
+    CALL(cuDeviceSetGraphMemAttribute, attribute_set(device, attr, value));
 }

@@ -11,6 +11,7 @@
 
 #include "tests/simgpu/driver/memory/pool.h"
 #include "tests/simgpu/driver/base/profile.h"
+#include "tests/simgpu/driver/work/access.h"
 #include "tests/simgpu/driver/work/event.h"
 #include "tests/simgpu/driver/work/graph.h"
 #include "tests/simgpu/driver/work/launch.h"
@@ -166,6 +167,10 @@ void work_execute(const struct work *work, CUcontext ctx)
         work->host.callback(work->host.stream, broken, work->host.data);
     if (broken != CUDA_SUCCESS)
         return;
+    if (!access_granted(work, ctx)) {
+        context_break(ctx, CUDA_ERROR_ILLEGAL_ADDRESS);
+        return;
+    }
     switch (work->kind) {
     case WORK_COPY: run_guarded(copy_run, &work->copy, ctx); break;
     case WORK_FILL: run_guarded(fill_run, &work->fill, ctx); break;
@@ -182,7 +187,7 @@ void work_settle(const struct work *work, uint64_t now_ns)
 {
     switch (work->kind) {
     case WORK_RECORD: event_complete(work->event.event, work->event.generation, now_ns); break;
-    case WORK_ALLOC: work->memory.memory->live = true; break;
+    case WORK_ALLOC: graph_memory_use(work->memory.memory); break;
     case WORK_FREE:
         if (work->memory.memory)
             graph_memory_free(work->memory.memory);

@@ -21,7 +21,7 @@
 #ifdef RUNTIME_PER_THREAD
 #define CUDA_API_PER_THREAD_DEFAULT_STREAM
 #endif
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 #include "tests/simgpu/runtime/abi/abi12_names.h"
 #endif
 /* Built with hidden visibility: what the toolkit's header declares is public, all else is not. */
@@ -33,7 +33,9 @@
 #define RUNTIME_PUBLIC __attribute__((visibility("default")))
 
 /** What cudaRuntimeGetVersion says: the release whose ABI this build has. */
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR == 11
+#define RUNTIME_VERSION 11080
+#elif RUNTIME_MAJOR == 12
 #define RUNTIME_VERSION 12080
 #else
 #define RUNTIME_VERSION 13000

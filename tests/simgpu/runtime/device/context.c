@@ -200,6 +200,6 @@ cudaError_t cudaDeviceReset(void)
     return error_keep(status);
 }
 
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 RUNTIME_PUBLIC cudaError_t cudaThreadExit(void) __attribute__((alias("cudaDeviceReset")));
 #endif

@@ -5,7 +5,7 @@
  * An attribute the driver does not know leaves its field 0; the struct has no place for "unknown".
  */
 #include "tests/simgpu/runtime/base/runtime.h"
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 #include "tests/simgpu/runtime/abi/abi12_properties.h"
 typedef struct abi12_properties properties;
 #else
@@ -49,7 +49,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     return error_keep(prop ? properties_fill((properties *)prop, device) : cudaErrorInvalidValue);
 }
 
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 RUNTIME_PUBLIC cudaError_t
 abi11_get_device_properties(void *prop, int device) __asm__("cudaGetDeviceProperties");
 

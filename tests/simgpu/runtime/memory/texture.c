@@ -12,7 +12,7 @@
 #include "tests/simgpu/runtime/memory/channel.h"
 
 /* The 12 structures end before what this header's have behind. */
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 #define RESOURCE_FLAGS(desc) 0
 #define RESOURCE_BYTES       64
 #define VIEW_BYTES           offsetof(struct cudaResourceViewDesc, reserved)

@@ -224,7 +224,7 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t *pGraphNode, cudaGraph_t graph,
                        pGraphNode);
 }
 
-#if RUNTIME_MAJOR == 12
+#if RUNTIME_MAJOR <= 12
 RUNTIME_PUBLIC cudaError_t abi12_graph_add_node(
     cudaGraphNode_t *ret_node, cudaGraph_t graph, const cudaGraphNode_t *dependencies, size_t count,
     struct cudaGraphNodeParams *node) __asm__("cudaGraphAddNode");

@@ -95,6 +95,41 @@ static void refusals(void)
     CUPTI_EXPECT(CUPTI_ERROR_INVALID_PARAMETER, cuptiUnsubscribe(subscriber));
 }
 
+static uint64_t clock_of_test(void)
+{
+    return 42;
+}
+
+/* What PyTorch's profiler sets up before it collects. */
+static void requests(void)
+{
+    const char *name = NULL;
+    uint64_t id = 0, now = 0;
+    CUPTI_OK(cuptiGetCallbackName(CUPTI_CB_DOMAIN_DRIVER_API, CUPTI_DRIVER_TRACE_CBID_cuMemAlloc_v2,
+                                  &name));
+    CHECK(name && !strcmp(name, "cuMemAlloc_v2"));
+    CUPTI_OK(cuptiGetCallbackName(CUPTI_CB_DOMAIN_RUNTIME_API,
+                                  CUPTI_RUNTIME_TRACE_CBID_cudaMalloc_v3020, &name));
+    CHECK(name && !strcmp(name, "cudaMalloc_v3020"));
+    CUPTI_EXPECT(CUPTI_ERROR_INVALID_PARAMETER,
+                 cuptiGetCallbackName(CUPTI_CB_DOMAIN_DRIVER_API, 1 << 30, &name));
+    CUPTI_OK(cuptiActivityPushExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, 7));
+    CUPTI_OK(cuptiActivityPushExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, 8));
+    CUPTI_EXPECT(CUPTI_ERROR_QUEUE_EMPTY, cuptiActivityPopExternalCorrelationId(
+                                              CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM1, &id));
+    CUPTI_OK(cuptiActivityPopExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, &id));
+    CHECK(id == 8);
+    CUPTI_OK(cuptiActivityPopExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, NULL));
+    CUPTI_EXPECT(CUPTI_ERROR_QUEUE_EMPTY, cuptiActivityPopExternalCorrelationId(
+                                              CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, &id));
+    CUPTI_OK(cuptiActivityEnableDriverApi(CUPTI_DRIVER_TRACE_CBID_cuCtxGetCurrent, 0));
+    CUPTI_OK(cuptiActivityEnableRuntimeApi(CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020, 0));
+    CUPTI_OK(cuptiActivityEnableCudaEventDeviceTimestamps(1));
+    CUPTI_OK(cuptiActivityRegisterTimestampCallback(clock_of_test));
+    CUPTI_OK(cuptiGetTimestamp(&now));
+    CHECK(now == 42);
+}
+
 static void attributes(void)
 {
     uint8_t value = 9;
@@ -291,5 +326,6 @@ int main(void)
     CUPTI_OK(cuptiFinalize());
     CUPTI_EXPECT(CUPTI_ERROR_NOT_INITIALIZED, cuptiActivityFlushAll(0));
     CUPTI_OK(cuptiSubscribe(&subscriber, called, &memories));
+    requests();
     return 0;
 }

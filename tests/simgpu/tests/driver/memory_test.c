@@ -231,6 +231,47 @@ static void run_out(void)
     OK(cuMemFree(extra));
 }
 
+/* A thread without a context may ask what an address is, of all attributes at once. */
+static void attributes_without_context(void)
+{
+    CUcontext ctx;
+    CUdeviceptr pointer;
+    CUmemorytype type = 0;
+    int ordinal = -1, local = 0;
+    CUpointer_attribute which[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                   CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+    void *into[] = {&type, &ordinal};
+    OK(cuMemAlloc(&pointer, 4096));
+    OK(cuCtxPopCurrent(&ctx));
+    OK(cuPointerGetAttributes(2, which, into, pointer));
+    CHECK(type == CU_MEMORYTYPE_DEVICE && ordinal == 0);
+    OK(cuPointerGetAttributes(2, which, into, (CUdeviceptr)&local));
+    CHECK(type == 0);
+    OK(cuCtxPushCurrent(ctx));
+    OK(cuMemFree(pointer));
+}
+
+static void log_callback(void *data, CUlogLevel level, char *message, size_t length)
+{
+    abort(); /* the log of the simulated driver is empty */
+}
+
+static void logs(void)
+{
+    CUlogsCallbackHandle handle = NULL;
+    CUlogIterator iterator;
+    char text[16] = "text";
+    size_t bytes = sizeof text;
+    OK(cuLogsRegisterCallback(log_callback, NULL, &handle));
+    CHECK(handle != NULL);
+    OK(cuLogsCurrent(&iterator, 0));
+    if (simulated()) {
+        OK(cuLogsDumpToMemory(NULL, text, &bytes, 0));
+        CHECK(bytes == 0 && !*text);
+    }
+    OK(cuLogsUnregisterCallback(handle));
+}
+
 int main(void)
 {
     CUcontext ctx = start();
@@ -239,6 +280,8 @@ int main(void)
     allocate_and_free();
     ranges();
     attributes(ctx);
+    attributes_without_context();
+    logs();
     pinned();
     managed_and_pitch();
     copies();

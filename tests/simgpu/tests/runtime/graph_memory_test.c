@@ -68,12 +68,63 @@ static void test_captured(void)
     OK(cudaGraphDestroy(graph));
 }
 
+/* Memory that the graph leaves allocated: freed in stream order right after the launch, and
+ * launched again, without a synchronisation between. */
+static void test_relaunch(void)
+{
+    struct cudaMemAllocNodeParams wanted = {
+        .poolProps = {.allocType = cudaMemAllocationTypePinned,
+                      .location = {.type = cudaMemLocationTypeDevice, .id = 0}},
+        .bytesize = BYTES,
+    };
+    unsigned long long used = 1, high = 0, reserved_high = 0, zero = 0, one = 1;
+    cudaGraphNode_t node;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+
+    OK(cudaDeviceGraphMemTrim(0));
+    OK(cudaDeviceSetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &zero));
+    OK(cudaDeviceSetGraphMemAttribute(0, cudaGraphMemAttrReservedMemHigh, &zero));
+    OK(cudaGraphCreate(&graph, 0));
+    OK(cudaGraphAddMemAllocNode(&node, graph, NULL, 0, &wanted));
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    EQUAL(cudaFreeAsync(wanted.dptr, stream), cudaErrorInvalidValue);
+    for (int i = 0; i < 100; i++) {
+        OK(cudaGraphLaunch(exec, stream));
+        if (i == 50)
+            EQUAL(cudaGraphLaunch(exec, stream), cudaErrorInvalidValue);
+        OK(cudaFreeAsync(wanted.dptr, stream));
+        if (i == 50)
+            EQUAL(cudaFreeAsync(wanted.dptr, stream), cudaErrorInvalidValue);
+    }
+    OK(cudaStreamSynchronize(stream));
+    OK(cudaDeviceGetGraphMemAttribute(0, cudaGraphMemAttrUsedMemCurrent, &used));
+    OK(cudaDeviceGetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &high));
+    OK(cudaDeviceGetGraphMemAttribute(0, cudaGraphMemAttrReservedMemHigh, &reserved_high));
+    EQUAL(used, 0);
+    CHECK(high >= BYTES && reserved_high >= high);
+    EQUAL(cudaDeviceSetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &one),
+          cudaErrorInvalidValue);
+    OK(cudaDeviceSetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &zero));
+    OK(cudaDeviceGetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &high));
+    EQUAL(high, 0);
+    /* cudaFree of a launch that may not have run yet, and once more after another launch. */
+    for (int i = 0; i < 2; i++) {
+        OK(cudaGraphLaunch(exec, stream));
+        OK(cudaFree(wanted.dptr));
+        EQUAL(cudaFree(wanted.dptr), cudaErrorInvalidValue);
+    }
+    OK(cudaGraphExecDestroy(exec));
+    OK(cudaGraphDestroy(graph));
+}
+
 int main(void)
 {
     OK(cudaMallocHost((void **)&pinned, BYTES));
     OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     test_memory_nodes();
     test_captured();
+    test_relaunch();
     OK(cudaStreamDestroy(stream));
     OK(cudaFreeHost(pinned));
     return check_done();

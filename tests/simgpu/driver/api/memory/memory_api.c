@@ -82,7 +82,7 @@ static bool may_free(const struct allocation *found, CUdeviceptr address)
         return false;
     return found->kind == MEMORY_DEVICE || found->kind == MEMORY_MANAGED ||
            found->kind == MEMORY_ASYNC || found->kind == MEMORY_EXTERNAL ||
-           (found->kind == MEMORY_GRAPH && graph_memory_find(address)->live);
+           (found->kind == MEMORY_GRAPH && graph_memory_find(address)->handed);
 }
 
 static CUresult free_memory(enum call_id id, CUdeviceptr address)
@@ -114,7 +114,7 @@ static CUresult free_memory(enum call_id id, CUdeviceptr address)
     if (found->kind == MEMORY_ASYNC)
         pool_free_now(found);
     else if (found->kind == MEMORY_GRAPH)
-        graph_memory_free(graph_memory_find(address));
+        graph_memory_end(graph_memory_find(address));
     else
         memory_give(found);
     return CUDA_SUCCESS;

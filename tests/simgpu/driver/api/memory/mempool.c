@@ -67,6 +67,15 @@ static CUresult submit_free(CUstream stream, struct allocation *found, struct gr
     return stream_submit(stream, work, false);
 }
 
+/* Launches and frees count as they were submitted: a launch need not have run yet. */
+static CUresult free_of_graph(CUstream stream, struct graph_memory *memory)
+{
+    CUresult result = memory->handed ? submit_free(stream, NULL, memory) : CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        memory->handed = false;
+    return result;
+}
+
 CUresult pool_free_async(CUdeviceptr address, CUstream given, bool per_thread)
 {
     CUstream stream;
@@ -82,7 +91,7 @@ CUresult pool_free_async(CUdeviceptr address, CUstream given, bool per_thread)
         return result == CUDA_SUCCESS ? capture_add(stream, work) : result;
     }
     if (memory)
-        return memory->live ? submit_free(stream, NULL, memory) : CUDA_ERROR_INVALID_VALUE;
+        return free_of_graph(stream, memory);
     struct allocation *found = memory_find(address);
     if (!found || found->kind != MEMORY_ASYNC || found->base != address || found->freeing)
         return CUDA_ERROR_INVALID_VALUE;

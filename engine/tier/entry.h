@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An entry of a tier: a block as bytes that any store can keep.
+ *
+ *     header of 128 bytes | layer 0 | layer 1 | …
+ *
+ * A layer is its keys and values as they lie in the block, or an encoded block of a codec, padded
+ * to 8 bytes. The header carries the key, the identity of model and shape, and CRC-32C of itself
+ * and of what follows. Numbers are little-endian. What is not exactly what it should be is refused
+ * with the reason: entries come from files and servers, which are not trusted.
+ *
+ * Threading: no state.
+ */
+#ifndef ENGINE_TIER_ENTRY_H
+#define ENGINE_TIER_ENTRY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "include/cupool/tier.h"
+
+#define ENTRY_MAGIC   0x45564b43u /* "CKVE" */
+#define ENTRY_VERSION 1
+#define ENTRY_PLAIN   255u
+
+struct entry_header {
+    uint32_t magic;
+    uint16_t version, header_bytes;
+    uint32_t codec; /* ENTRY_PLAIN, or an enum cupool_codec */
+    uint32_t layers;
+    uint64_t payload_bytes; /* behind the header */
+    uint64_t raw_bytes;     /* of the block's layers */
+    uint8_t key[32], identity[32];
+    uint64_t saturated;
+    uint8_t reserved[16]; /* zero */
+    uint32_t payload_crc, header_crc;
+};
+
+/** What blocks of one pool look like. */
+struct entry_shape {
+    uint32_t layers;
+    size_t layer_bytes;               /* keys, then values, without padding */
+    int has_codec;                    /* codecs know the pool's types */
+    struct cupool_codec_config codec; /* all but the codec and the layer */
+    uint8_t identity[32];
+};
+
+/** The shape of a pool's blocks for a model. -EINVAL: a pool without memory. */
+int entry_shape_make(const struct cupool_kv_config *config,
+                     const struct cupool_kv_geometry *geometry, const char *identity,
+                     struct entry_shape *ret_shape);
+
+/** Most bytes of an entry by this codec. -ENOTSUP: not for this shape. */
+int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes);
+
+/** The codec that keeps everything: lossless for 16-bit types, else plain. */
+int entry_exact_codec(const struct entry_shape *shape);
+
+/** Makes an entry of a block whose layers lie `stride` bytes apart. `entry` is aligned to 8. */
+int entry_encode(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
+                 const void *layers, size_t stride, void *entry, size_t room, size_t *ret_bytes,
+                 uint64_t *ret_saturated);
+
+/** Looks at a header alone, as far as it goes without the rest: `bytes` is the entry's length. */
+int entry_header_verify(const struct entry_shape *shape, const struct cupool_kv_hash *key,
+                        const void *header, size_t bytes, enum cupool_tier_fault *ret_fault);
+
+/** -EBADMSG with the fault, or 0. */
+int entry_verify(const struct entry_shape *shape, const struct cupool_kv_hash *key,
+                 const void *entry, size_t bytes, enum cupool_tier_fault *ret_fault);
+
+/** Verifies and decodes into a block. Of a refused entry nothing is decoded, but that a codec may
+ * refuse a later layer than the first. */
+int entry_decode(const struct entry_shape *shape, const struct cupool_kv_hash *key, void *entry,
+                 size_t bytes, void *layers, size_t stride, enum cupool_tier_fault *ret_fault);
+
+#endif

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events for routers, by libzmq and msgpack.
+ *
+ * A batch is packed once and kept for replay. Sequence numbers count batches, and one for events
+ * that were lost, so that a subscriber sees a gap.
+ *
+ * Threading: the lock guards everything; sockets are used under it alone.
+ */
+#include <errno.h>
+
+#include "include/cupool/publisher.h"
+
+void cupool_publisher_config_init(struct cupool_publisher_config *config)
+{
+    *config = (struct cupool_publisher_config){.batches = 10000, .high_water = 100000, .rank = -1};
+}
+
+#ifndef HAVE_ZMQ
+
+int cupool_publisher_create(const struct cupool_publisher_config *config,
+                            struct cupool_publisher **ret_publisher)
+{
+    return -ENOTSUP;
+}
+
+void cupool_publisher_destroy(struct cupool_publisher *publisher)
+{
+}
+
+int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *pool,
+                          const char *medium, uint32_t *ret_events)
+{
+    return -ENOTSUP;
+}
+
+int cupool_publisher_poll_tier(struct cupool_publisher *publisher, struct cupool_tiers *tiers,
+                               uint32_t tier, const char *medium, uint32_t *ret_events)
+{
+    return -ENOTSUP;
+}
+
+int cupool_publisher_stats(struct cupool_publisher *publisher,
+                           struct cupool_publisher_statistics *ret_stats)
+{
+    return -ENOTSUP;
+}
+
+#else
+
+#include <msgpack.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define EVENTS_ONCE 64u
+#define HASHES_ONCE 4096u
+#define TOKENS_MOST 65536u
+#define LINGER_MS   1000
+
+struct batch {
+    uint64_t sequence;
+    void *data;
+    size_t bytes;
+};
+
+struct cupool_publisher {
+    struct cupool_publisher_config config;
+    char *topic, *adapter;
+    pid_t pid;
+    void *context, *pub, *replay;
+
+    pthread_mutex_t lock;
+    uint64_t sequence;     /* of the next batch */
+    struct batch *batches; /* a ring */
+    uint64_t kept;         /* batches ever kept */
+    struct cupool_publisher_statistics counts;
+    struct cupool_kv_event events[EVENTS_ONCE];
+    struct cupool_kv_hash hashes[HASHES_ONCE];
+    int32_t *tokens; /* [TOKENS_MOST] */
+};
+
+static void text_pack(msgpack_packer *packer, const char *text)
+{
+    if (text == NULL) {
+        msgpack_pack_nil(packer);
+        return;
+    }
+    msgpack_pack_str(packer, strlen(text));
+    msgpack_pack_str_body(packer, text, strlen(text));
+}
+
+/* The name of the field that follows, where events are maps. */
+static void field(const struct cupool_publisher *publisher, msgpack_packer *packer,
+                  const char *name)
+{
+    if (publisher->config.maps)
+        text_pack(packer, name);
+}
+
+static void object_begin(const struct cupool_publisher *publisher, msgpack_packer *packer,
+                         size_t fields)
+{
+    if (publisher->config.maps)
+        msgpack_pack_map(packer, fields);
+    else
+        msgpack_pack_array(packer, fields);
+}
+
+static void hash_pack(const struct cupool_publisher *publisher, msgpack_packer *packer,
+                      const struct cupool_kv_hash *hash)
+{
+    uint64_t number = 0;
+
+    if (!publisher->config.integers) {
+        msgpack_pack_bin(packer, sizeof(hash->bytes));
+        msgpack_pack_bin_body(packer, hash->bytes, sizeof(hash->bytes));
+        return;
+    }
+    for (size_t at = sizeof(hash->bytes) - 8; at < sizeof(hash->bytes); at++)
+        number = number << 8 | hash->bytes[at];
+    msgpack_pack_uint64(packer, number);
+}
+
+static void hashes_pack(const struct cupool_publisher *publisher, msgpack_packer *packer,
+                        const struct cupool_kv_event *event)
+{
+    field(publisher, packer, "block_hashes");
+    msgpack_pack_array(packer, event->count);
+    for (uint32_t at = 0; at < event->count; at++)
+        hash_pack(publisher, packer, &publisher->hashes[event->first + at]);
+}
+
+static void tokens_pack(struct cupool_publisher *publisher, msgpack_packer *packer,
+                        const struct cupool_kv_event *event)
+{
+    uint32_t count = 0;
+
+    for (uint32_t at = 0; at < event->count && publisher->config.tokens != NULL; at++) {
+        uint32_t room = TOKENS_MOST - count;
+        uint32_t got = publisher->config.tokens(publisher->config.tokens_state,
+                                                &publisher->hashes[event->first + at],
+                                                publisher->tokens + count, room);
+        count += got < room ? got : room;
+    }
+    field(publisher, packer, "token_ids");
+    msgpack_pack_array(packer, count);
+    for (uint32_t at = 0; at < count; at++)
+        msgpack_pack_int32(packer, publisher->tokens[at]);
+}
+
+static void stored_pack(struct cupool_publisher *publisher, msgpack_packer *packer,
+                        const struct cupool_kv_event *event, const char *medium)
+{
+    object_begin(publisher, packer, event->group != 0 ? 10 : 8);
+    field(publisher, packer, "type");
+    text_pack(packer, "BlockStored");
+    hashes_pack(publisher, packer, event);
+    field(publisher, packer, "parent_block_hash");
+    if (event->has_parent)
+        hash_pack(publisher, packer, &event->parent);
+    else
+        msgpack_pack_nil(packer);
+    tokens_pack(publisher, packer, event);
+    field(publisher, packer, "block_size");
+    msgpack_pack_uint32(packer, event->block_tokens);
+    field(publisher, packer, "lora_id");
+    msgpack_pack_nil(packer);
+    field(publisher, packer, "medium");
+    text_pack(packer, medium);
+    field(publisher, packer, "lora_name");
+    text_pack(packer, publisher->adapter);
+    if (event->group == 0)
+        return;
+    field(publisher, packer, "extra_keys");
+    msgpack_pack_nil(packer);
+    field(publisher, packer, "group_idx");
+    msgpack_pack_uint32(packer, event->group);
+}
+
+static void removed_pack(const struct cupool_publisher *publisher, msgpack_packer *packer,
+                         const struct cupool_kv_event *event, const char *medium)
+{
+    object_begin(publisher, packer, event->group != 0 ? 4 : 3);
+    field(publisher, packer, "type");
+    text_pack(packer, "BlockRemoved");
+    hashes_pack(publisher, packer, event);
+    field(publisher, packer, "medium");
+    text_pack(packer, medium);
+    if (event->group == 0)
+        return;
+    field(publisher, packer, "group_idx");
+    msgpack_pack_uint32(packer, event->group);
+}
+
+static void event_pack(struct cupool_publisher *publisher, msgpack_packer *packer,
+                       const struct cupool_kv_event *event, const char *medium)
+{
+    if (event->kind == CUPOOL_KV_STORED) {
+        stored_pack(publisher, packer, event, medium);
+    } else if (event->kind == CUPOOL_KV_REMOVED) {
+        removed_pack(publisher, packer, event, medium);
+    } else {
+        object_begin(publisher, packer, 1);
+        field(publisher, packer, "type");
+        text_pack(packer, "AllBlocksCleared");
+    }
+}
+
+static void batch_pack(struct cupool_publisher *publisher, msgpack_sbuffer *buffer, uint32_t count,
+                       const char *medium)
+{
+    msgpack_packer packer;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    object_begin(publisher, &packer, publisher->config.rank >= 0 ? 3 : 2);
+    field(publisher, &packer, "ts");
+    msgpack_pack_double(&packer, (double)now.tv_sec + (double)now.tv_nsec * 1e-9);
+    field(publisher, &packer, "events");
+    msgpack_pack_array(&packer, count);
+    for (uint32_t at = 0; at < count; at++)
+        event_pack(publisher, &packer, &publisher->events[at], medium);
+    if (publisher->config.rank < 0)
+        return;
+    field(publisher, &packer, "data_parallel_rank");
+    msgpack_pack_int32(&packer, publisher->config.rank);
+}
+
+static void number_write(uint64_t number, uint8_t *ret_bytes)
+{
+    for (int at = 0; at < 8; at++)
+        ret_bytes[at] = (uint8_t)(number >> (56 - 8 * at));
+}
+
+/* Frames in order; an error leaves none behind: a message goes as a whole. */
+static int frames_send(void *socket, const void *const *frames, const size_t *bytes, int count)
+{
+    for (int at = 0; at < count; at++)
+        if (zmq_send(socket, frames[at], bytes[at],
+                     ZMQ_DONTWAIT | (at + 1 < count ? ZMQ_SNDMORE : 0)) < 0)
+            return -zmq_errno();
+    return 0;
+}
+
+/* Sends a batch and keeps it. Takes over the buffer's memory. */
+static void batch_send(struct cupool_publisher *publisher, msgpack_sbuffer *buffer, uint32_t events)
+{
+    struct batch *batch = &publisher->batches[publisher->kept % publisher->config.batches];
+    uint8_t number[8];
+    const void *frames[] = {publisher->topic, number, buffer->data};
+    const size_t bytes[] = {strlen(publisher->topic), sizeof(number), buffer->size};
+
+    number_write(publisher->sequence, number);
+    if (frames_send(publisher->pub, frames, bytes, 3) < 0)
+        publisher->counts.failures++;
+    publisher->counts.batches++;
+    publisher->counts.events += events;
+    publisher->counts.bytes += buffer->size;
+    free(batch->data);
+    batch->sequence = publisher->sequence++;
+    batch->bytes = buffer->size;
+    batch->data = msgpack_sbuffer_release(buffer);
+    publisher->kept++;
+}
+
+/* One frame of at most `room` bytes; its whole length, or -1. */
+static int frame_take(void *socket, void *frame, size_t room, int *ret_more)
+{
+    size_t size = sizeof(*ret_more);
+    int bytes = zmq_recv(socket, frame, room, ZMQ_DONTWAIT);
+
+    *ret_more = 0;
+    if (bytes >= 0)
+        zmq_getsockopt(socket, ZMQ_RCVMORE, ret_more, &size);
+    return bytes;
+}
+
+static void replay_send(struct cupool_publisher *publisher, const uint8_t *client,
+                        size_t client_bytes, uint64_t first)
+{
+    const uint64_t oldest = publisher->kept > publisher->config.batches
+                                ? publisher->kept - publisher->config.batches
+                                : 0;
+    uint8_t number[8];
+
+    publisher->counts.replays++;
+    for (uint64_t at = oldest; at < publisher->kept; at++) {
+        const struct batch *batch = &publisher->batches[at % publisher->config.batches];
+        if (batch->sequence < first)
+            continue;
+        const void *frames[] = {client, "", number, batch->data};
+        const size_t bytes[] = {client_bytes, 0, sizeof(number), batch->bytes};
+        number_write(batch->sequence, number);
+        if (frames_send(publisher->replay, frames, bytes, 4) < 0)
+            break;
+        publisher->counts.replayed++;
+    }
+    const void *frames[] = {client, "", number, ""};
+    const size_t bytes[] = {client_bytes, 0, sizeof(number), 0};
+    number_write(UINT64_MAX, number);
+    frames_send(publisher->replay, frames, bytes, 4);
+}
+
+/* Requests: who asks, an empty frame, the first number. Others are dropped. */
+static void replays_serve(struct cupool_publisher *publisher)
+{
+    if (publisher->replay == NULL)
+        return;
+    for (;;) {
+        uint8_t client[256], delimiter[8], number[8], rest[8];
+        int more, client_bytes = frame_take(publisher->replay, client, sizeof(client), &more);
+        if (client_bytes < 0)
+            return;
+        int middle = more ? frame_take(publisher->replay, delimiter, sizeof(delimiter), &more) : -1;
+        int last = more ? frame_take(publisher->replay, number, sizeof(number), &more) : -1;
+        bool right = client_bytes <= (int)sizeof(client) && middle == 0 &&
+                     last == (int)sizeof(number) && !more;
+        while (more)
+            if (frame_take(publisher->replay, rest, sizeof(rest), &more) < 0)
+                break;
+        uint64_t first = 0;
+        for (int at = 0; at < 8 && right; at++)
+            first = first << 8 | number[at];
+        if (right)
+            replay_send(publisher, client, (size_t)client_bytes, first);
+    }
+}
+
+struct source {
+    struct cupool_kv *pool;
+    struct cupool_tiers *tiers;
+    uint32_t tier;
+};
+
+static int events_take(struct cupool_publisher *publisher, const struct source *source,
+                       uint32_t *ret_count, uint64_t *ret_lost)
+{
+    if (source->pool != NULL)
+        return cupool_kv_events_poll(source->pool, publisher->events, EVENTS_ONCE,
+                                     publisher->hashes, HASHES_ONCE, ret_count, ret_lost);
+    return cupool_tiers_events_poll(source->tiers, source->tier, publisher->events, EVENTS_ONCE,
+                                    publisher->hashes, HASHES_ONCE, ret_count, ret_lost);
+}
+
+static int publish(struct cupool_publisher *publisher, const struct source *source,
+                   const char *medium, uint32_t *ret_events)
+{
+    uint32_t count, all = 0;
+    uint64_t lost;
+    int rc;
+
+    if (publisher->pid != getpid())
+        return -ECHILD;
+    pthread_mutex_lock(&publisher->lock);
+    while ((rc = events_take(publisher, source, &count, &lost)) == 0) {
+        msgpack_sbuffer buffer;
+        publisher->counts.lost += lost;
+        publisher->sequence += lost > 0;
+        if (count == 0)
+            break;
+        msgpack_sbuffer_init(&buffer);
+        batch_pack(publisher, &buffer, count, medium);
+        batch_send(publisher, &buffer, count);
+        all += count;
+    }
+    replays_serve(publisher);
+    pthread_mutex_unlock(&publisher->lock);
+    if (rc == 0 && ret_events != NULL)
+        *ret_events = all;
+    return rc;
+}
+
+int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *pool,
+                          const char *medium, uint32_t *ret_events)
+{
+    const struct source source = {.pool = pool};
+
+    return pool == NULL ? -EINVAL : publish(publisher, &source, medium, ret_events);
+}
+
+int cupool_publisher_poll_tier(struct cupool_publisher *publisher, struct cupool_tiers *tiers,
+                               uint32_t tier, const char *medium, uint32_t *ret_events)
+{
+    const struct source source = {.tiers = tiers, .tier = tier};
+
+    return tiers == NULL ? -EINVAL : publish(publisher, &source, medium, ret_events);
+}
+
+int cupool_publisher_stats(struct cupool_publisher *publisher,
+                           struct cupool_publisher_statistics *ret_stats)
+{
+    if (publisher->pid != getpid())
+        return -ECHILD;
+    pthread_mutex_lock(&publisher->lock);
+    *ret_stats = publisher->counts;
+    pthread_mutex_unlock(&publisher->lock);
+    return 0;
+}
+
+static int socket_open(struct cupool_publisher *publisher, int kind, const char *endpoint,
+                       bool connect, int high_water, void **ret_socket)
+{
+    const int linger = LINGER_MS;
+    void *socket = zmq_socket(publisher->context, kind);
+
+    if (socket == NULL)
+        return -ENOMEM;
+    *ret_socket = socket;
+    if (zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger)) != 0 ||
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof(high_water)) != 0 ||
+        (connect ? zmq_connect(socket, endpoint) : zmq_bind(socket, endpoint)) != 0)
+        return -zmq_errno();
+    return 0;
+}
+
+static int publisher_open(struct cupool_publisher *publisher)
+{
+    const struct cupool_publisher_config *config = &publisher->config;
+    int rc;
+
+    publisher->topic = strdup(config->topic != NULL ? config->topic : "");
+    publisher->adapter = config->adapter != NULL ? strdup(config->adapter) : NULL;
+    publisher->batches = calloc(config->batches, sizeof(*publisher->batches));
+    publisher->tokens = calloc(TOKENS_MOST, sizeof(*publisher->tokens));
+    publisher->context = zmq_ctx_new();
+    if (publisher->topic == NULL || publisher->batches == NULL || publisher->tokens == NULL ||
+        publisher->context == NULL || (config->adapter != NULL && publisher->adapter == NULL))
+        return -ENOMEM;
+    rc = socket_open(publisher, ZMQ_PUB, config->endpoint, config->connect != 0,
+                     (int)config->high_water, &publisher->pub);
+    if (rc == 0 && config->replay_endpoint != NULL)
+        rc = socket_open(publisher, ZMQ_ROUTER, config->replay_endpoint, false,
+                         (int)config->batches + 16, &publisher->replay);
+    return rc;
+}
+
+int cupool_publisher_create(const struct cupool_publisher_config *config,
+                            struct cupool_publisher **ret_publisher)
+{
+    struct cupool_publisher *publisher;
+    int rc;
+
+    if (config == NULL || ret_publisher == NULL || config->endpoint == NULL ||
+        config->batches == 0 || config->batches > 1u << 24 || config->high_water > 1u << 30)
+        return -EINVAL;
+    publisher = calloc(1, sizeof(*publisher));
+    if (publisher == NULL)
+        return -ENOMEM;
+    publisher->config = *config;
+    publisher->pid = getpid();
+    pthread_mutex_init(&publisher->lock, NULL);
+    rc = publisher_open(publisher);
+    if (rc < 0) {
+        cupool_publisher_destroy(publisher);
+        return rc;
+    }
+    *ret_publisher = publisher;
+    return 0;
+}
+
+void cupool_publisher_destroy(struct cupool_publisher *publisher)
+{
+    /* In a child libzmq's threads are missing: nothing of it can be ended there. */
+    if (publisher == NULL || publisher->pid != getpid())
+        return;
+    if (publisher->pub != NULL)
+        zmq_close(publisher->pub);
+    if (publisher->replay != NULL)
+        zmq_close(publisher->replay);
+    if (publisher->context != NULL)
+        zmq_ctx_term(publisher->context);
+    for (uint32_t at = 0; publisher->batches != NULL && at < publisher->config.batches; at++)
+        free(publisher->batches[at].data);
+    free(publisher->batches);
+    free(publisher->tokens);
+    free(publisher->topic);
+    free(publisher->adapter);
+    pthread_mutex_destroy(&publisher->lock);
+    free(publisher);
+}
+
+#endif

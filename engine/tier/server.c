@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Valkey or Redis server as a store, by hiredis: one connection, commands of a batch in one go.
+ *
+ * A call has a deadline as a whole, however slowly the server answers, and takes at most so many
+ * bytes. After a failure the connection is closed and the server not asked for a while, which
+ * doubles from failure to failure: requests go on without it. What it holds is never remembered,
+ * so a server that comes back empty, or with other content, is simply asked again.
+ *
+ * Threading: any thread; the connection's lock is held for the length of a call. SIGPIPE, which
+ * writing to a closed connection raises, is held back and taken out again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "include/cupool/tier.h"
+
+#ifndef HAVE_HIREDIS
+
+int cupool_tier_server(const struct cupool_tier_server_config *config,
+                       struct cupool_tier_store *ret_store)
+{
+    return -ENOTSUP;
+}
+
+#else
+
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/tier/tiers.h"
+
+#define RETRY_DOUBLINGS 5
+#define REPLY_SLACK     4096u /* bytes around what was asked for */
+#define PREFIX_BYTES    128u
+
+struct server {
+    char *address, *password;
+    char prefix[PREFIX_BYTES];
+    uint16_t port;
+    uint32_t timeout_ms, retry_ms, expire_s;
+
+    pthread_mutex_t lock;
+    redisContext *connection;   /* guarded by lock */
+    uint32_t failures;          /* in a row; guarded by lock */
+    _Atomic uint64_t asleep_ns; /* not asked before */
+};
+
+static int remaining_ms(uint64_t deadline_ns)
+{
+    uint64_t now_ns = tiers_clock();
+
+    return now_ns >= deadline_ns ? 0 : (int)((deadline_ns - now_ns) / 1000000u + 1);
+}
+
+static void disconnect(struct server *server)
+{
+    if (server->connection != NULL)
+        redisFree(server->connection);
+    server->connection = NULL;
+}
+
+/* Sends what was appended. */
+static int commands_send(redisContext *connection, uint64_t deadline_ns)
+{
+    int done = 0;
+
+    while (!done) {
+        if (remaining_ms(deadline_ns) == 0 || redisBufferWrite(connection, &done) != REDIS_OK)
+            return -EHOSTUNREACH;
+    }
+    return 0;
+}
+
+/* One answer. Never more than `room` bytes of it are taken from the network. */
+static int reply_take(redisContext *connection, size_t room, uint64_t deadline_ns,
+                      redisReply **ret_reply)
+{
+    void *reply = NULL;
+
+    for (;;) {
+        struct pollfd poller = {.fd = connection->fd, .events = POLLIN};
+        if (redisGetReplyFromReader(connection, &reply) != REDIS_OK)
+            return -EPROTO;
+        if (reply != NULL)
+            break;
+        if (connection->reader->len - connection->reader->pos > room)
+            return -EMSGSIZE;
+        if (poll(&poller, 1, remaining_ms(deadline_ns)) <= 0)
+            return -ETIMEDOUT;
+        if (redisBufferRead(connection) != REDIS_OK)
+            return -EHOSTUNREACH;
+    }
+    *ret_reply = reply;
+    return 0;
+}
+
+static int reply_await(struct server *server, size_t room, uint64_t deadline_ns, int type,
+                       redisReply **ret_reply)
+{
+    redisReply *reply = NULL;
+    int rc = reply_take(server->connection, room, deadline_ns, &reply);
+
+    if (rc < 0)
+        return rc;
+    if (reply->type != type) {
+        freeReplyObject(reply);
+        return -EPROTO;
+    }
+    *ret_reply = reply;
+    return 0;
+}
+
+static int authenticate(struct server *server, uint64_t deadline_ns)
+{
+    redisReply *reply;
+
+    if (server->password == NULL)
+        return 0;
+    if (redisAppendCommand(server->connection, "AUTH %s", server->password) != REDIS_OK ||
+        commands_send(server->connection, deadline_ns) < 0 ||
+        reply_await(server, 0, deadline_ns, REDIS_REPLY_STATUS, &reply) < 0)
+        return -EACCES;
+    freeReplyObject(reply);
+    return 0;
+}
+
+static int reach(struct server *server, uint64_t deadline_ns)
+{
+    struct timeval timeout = {.tv_sec = server->timeout_ms / 1000,
+                              .tv_usec = (suseconds_t)(server->timeout_ms % 1000) * 1000};
+
+    if (server->connection != NULL)
+        return 0;
+    server->connection = server->address[0] == '/'
+                             ? redisConnectUnixWithTimeout(server->address, timeout)
+                             : redisConnectWithTimeout(server->address, server->port, timeout);
+    if (server->connection == NULL || server->connection->err != 0 ||
+        redisSetTimeout(server->connection, timeout) != REDIS_OK ||
+        authenticate(server, deadline_ns) < 0) {
+        disconnect(server);
+        return -EHOSTUNREACH;
+    }
+    return 0;
+}
+
+/* A call on the server: holds its lock, holds SIGPIPE back, and sees what became of it. */
+struct turn {
+    uint64_t deadline_ns;
+    sigset_t before;
+    bool pending; /* a SIGPIPE was there before */
+};
+
+static int turn_begin(struct server *server, struct turn *turn)
+{
+    sigset_t pipe, pending;
+    int rc;
+
+    pthread_mutex_lock(&server->lock);
+    turn->deadline_ns = tiers_clock() + server->timeout_ms * UINT64_C(1000000);
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    turn->pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe, &turn->before);
+    rc = tiers_clock() < atomic_load(&server->asleep_ns) ? -EHOSTDOWN
+                                                         : reach(server, turn->deadline_ns);
+    return rc;
+}
+
+static int turn_end(struct server *server, struct turn *turn, int rc)
+{
+    const struct timespec now = {0};
+    sigset_t pipe;
+
+    if (rc == 0) {
+        server->failures = 0;
+    } else if (rc != -EHOSTDOWN) {
+        uint32_t doublings = server->failures < RETRY_DOUBLINGS ? server->failures
+                                                                : RETRY_DOUBLINGS;
+        server->failures++;
+        disconnect(server);
+        atomic_store(&server->asleep_ns,
+                     tiers_clock() + ((uint64_t)server->retry_ms << doublings) * 1000000u);
+    }
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    while (!turn->pending && sigtimedwait(&pipe, NULL, &now) == SIGPIPE)
+        ;
+    pthread_sigmask(SIG_SETMASK, &turn->before, NULL);
+    pthread_mutex_unlock(&server->lock);
+    return rc;
+}
+
+/* "PREFIX:" and the key in hexadecimal. */
+static size_t name_of(const struct server *server, const struct cupool_kv_hash *key, char *ret_name)
+{
+    int length = snprintf(ret_name, PREFIX_BYTES + 66, "%s:", server->prefix);
+
+    for (size_t at = 0; at < sizeof(key->bytes); at++)
+        length += snprintf(ret_name + length, 3, "%02x", key->bytes[at]);
+    return (size_t)length;
+}
+
+static int append(struct server *server, int count, const char **words, const size_t *lengths)
+{
+    return redisAppendCommandArgv(server->connection, count, words, lengths) == REDIS_OK ? 0
+                                                                                         : -ENOMEM;
+}
+
+static int put_append(struct server *server, const struct cupool_tier_item *item)
+{
+    char name[PREFIX_BYTES + 66], expiry[16];
+    const char *words[] = {"SET", name, item->data, "EX", expiry};
+    size_t lengths[] = {3, name_of(server, &item->key, name), item->bytes, 2, 0};
+
+    lengths[4] = (size_t)snprintf(expiry, sizeof(expiry), "%u", server->expire_s);
+    return append(server, server->expire_s > 0 ? 5 : 3, words, lengths);
+}
+
+static int server_put(void *state, struct cupool_tier_item *items, uint32_t count)
+{
+    struct server *server = state;
+    struct turn turn;
+    int rc = turn_begin(server, &turn);
+
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        rc = put_append(server, &items[at]);
+    if (rc == 0)
+        rc = commands_send(server->connection, turn.deadline_ns);
+    for (uint32_t at = 0; at < count && rc == 0; at++) {
+        redisReply *reply = NULL;
+        rc = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
+        if (rc < 0)
+            break;
+        /* An error is an answer, too: no memory, read only. */
+        items[at].error = reply->type == REDIS_REPLY_STATUS ? 0
+                          : reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) == 0
+                              ? -ENOSPC
+                              : -EIO;
+        freeReplyObject(reply);
+    }
+    return turn_end(server, &turn, rc);
+}
+
+/* One byte more than there is room for, so that what is too long is seen and yet not sent. */
+static int get_append(struct server *server, const struct cupool_tier_item *item)
+{
+    char name[PREFIX_BYTES + 66], last[24];
+    const char *words[] = {"GETRANGE", name, "0", last};
+    size_t lengths[] = {8, name_of(server, &item->key, name), 1, 0};
+
+    lengths[3] = (size_t)snprintf(last, sizeof(last), "%zu", item->bytes);
+    return append(server, 4, words, lengths);
+}
+
+static void item_take(struct cupool_tier_item *item, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_STRING) {
+        item->error = reply->type == REDIS_REPLY_ERROR ? -EIO : -EBADMSG;
+        return;
+    }
+    size_t bytes = (size_t)reply->len;
+    item->error = bytes == 0 ? -ENOENT : bytes > item->bytes ? -ENOSPC : 0;
+    if (item->error == 0)
+        memcpy(item->data, reply->str, bytes);
+    item->bytes = bytes;
+}
+
+static int server_get(void *state, struct cupool_tier_item *items, uint32_t count)
+{
+    struct server *server = state;
+    struct turn turn;
+    int rc = turn_begin(server, &turn);
+
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        rc = get_append(server, &items[at]);
+    if (rc == 0)
+        rc = commands_send(server->connection, turn.deadline_ns);
+    for (uint32_t at = 0; at < count && rc == 0; at++) {
+        redisReply *reply = NULL;
+        rc = reply_take(server->connection, count * items[at].bytes + REPLY_SLACK, turn.deadline_ns,
+                        &reply);
+        if (rc < 0)
+            break;
+        item_take(&items[at], reply);
+        freeReplyObject(reply);
+    }
+    return turn_end(server, &turn, rc);
+}
+
+static void server_remove(void *state, const struct cupool_tier_item *items, uint32_t count)
+{
+    struct server *server = state;
+    struct turn turn;
+    int rc = turn_begin(server, &turn);
+
+    for (uint32_t at = 0; at < count && rc == 0; at++) {
+        char name[PREFIX_BYTES + 66];
+        const char *words[] = {"DEL", name};
+        size_t lengths[] = {3, name_of(server, &items[at].key, name)};
+        redisReply *reply = NULL;
+        rc = append(server, 2, words, lengths);
+        if (rc == 0)
+            rc = commands_send(server->connection, turn.deadline_ns);
+        if (rc == 0)
+            rc = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
+        if (rc == 0)
+            freeReplyObject(reply);
+    }
+    turn_end(server, &turn, rc);
+}
+
+static int server_available(void *state)
+{
+    const struct server *server = state;
+
+    return tiers_clock() >= atomic_load(&server->asleep_ns);
+}
+
+static void server_close(void *state)
+{
+    struct server *server = state;
+
+    disconnect(server);
+    pthread_mutex_destroy(&server->lock);
+    free(server->address);
+    free(server->password);
+    free(server);
+}
+
+int cupool_tier_server(const struct cupool_tier_server_config *config,
+                       struct cupool_tier_store *ret_store)
+{
+    struct server *server;
+    const char *prefix;
+
+    if (config == NULL || ret_store == NULL || config->address == NULL ||
+        config->address[0] == '\0')
+        return -EINVAL;
+    prefix = config->prefix != NULL ? config->prefix : "cupool";
+    if (strlen(prefix) >= PREFIX_BYTES)
+        return -EINVAL;
+    server = calloc(1, sizeof(*server));
+    if (server == NULL)
+        return -ENOMEM;
+    strcpy(server->prefix, prefix);
+    server->address = strdup(config->address);
+    server->password = config->password != NULL ? strdup(config->password) : NULL;
+    server->port = config->port != 0 ? config->port : 6379;
+    server->timeout_ms = config->timeout_ms != 0 ? config->timeout_ms : 1000;
+    server->retry_ms = config->retry_ms != 0 ? config->retry_ms : 100;
+    server->expire_s = config->expire_s;
+    pthread_mutex_init(&server->lock, NULL);
+    if (server->address == NULL || (config->password != NULL && server->password == NULL)) {
+        server_close(server);
+        return -ENOMEM;
+    }
+    *ret_store = (struct cupool_tier_store){.state = server,
+                                            .shared = 1,
+                                            .put = server_put,
+                                            .get = server_get,
+                                            .remove = server_remove,
+                                            .available = server_available,
+                                            .close = server_close};
+    return 0;
+}
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block into every tier that has not got it.
+ *
+ * Entries are begun before the block is encoded, so that a look-up meanwhile answers "pending" and
+ * nobody stores it twice; room is made when its size is known. What fails is as if it had never
+ * been begun.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/tier/tiers.h"
+
+#define PUT_TRIES 16 /* victims that may go for one entry which the store has no room for */
+
+/* Whether a tier has a block without loss that was among the newest then and is not any more. */
+static bool entry_outgrown(const struct cupool_tiers *tiers, const struct tier *tier,
+                           const struct job *job, uint32_t entry)
+{
+    const struct tier_entry *stored = &tier->index.entries[entry];
+
+    return entry != TIER_NONE && stored->state == TIER_STORED && stored->exact &&
+           stored->pins == 0 && !job->exact && tiers->config.codec != tiers->exact_codec;
+}
+
+void store_begin(struct cupool_tiers *tiers, struct job *job)
+{
+    bool wanted = false;
+
+    for (uint32_t at = 0; at < tiers->count; at++) {
+        struct tier *tier = &tiers->tiers[at];
+        job->entries[at] = TIER_NONE;
+        if (tier->store.shared) {
+            wanted = true;
+            continue;
+        }
+        int rc = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
+        if (rc == -EAGAIN ||
+            (rc == -EEXIST &&
+             entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
+            job->entries[at] = TIER_LATER;
+        wanted |= job->entries[at] != TIER_NONE;
+    }
+    job->skip = !wanted;
+    tiers->counts.skipped += job->skip;
+}
+
+void store_abandon(struct cupool_tiers *tiers, struct job *job)
+{
+    for (uint32_t at = 0; at < tiers->count; at++) {
+        if (job->entries[at] < TIER_LATER)
+            tier_index_end(&tiers->tiers[at].index, job->entries[at], 0, false);
+        job->entries[at] = TIER_NONE;
+    }
+}
+
+void tier_remove(struct cupool_tiers *tiers, uint32_t at, uint32_t entry)
+{
+    struct tier *tier = &tiers->tiers[at];
+    struct cupool_tier_item item = {.key = tier->index.entries[entry].key,
+                                    .token = tier->index.entries[entry].token};
+
+    pthread_mutex_unlock(&tiers->lock);
+    tier->store.remove(tier->store.state, &item, 1);
+    pthread_mutex_lock(&tiers->lock);
+    tier_index_removed(&tier->index, entry);
+    kv_events_removed(&tier->events, &item.key);
+}
+
+/* An entry for a job that found none free before, or one that it takes the place of. Under the
+ * lock, which it may leave. */
+static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
+{
+    struct tier *tier = &tiers->tiers[at];
+    uint32_t entry = TIER_NONE;
+    int rc;
+
+    if (entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key)) &&
+        tier_index_forget(&tier->index, &job->key, &entry))
+        tier_remove(tiers, at, entry);
+    while ((rc = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
+        tier_remove(tiers, at, entry);
+    job->entries[at] = rc == 0 ? entry : TIER_NONE;
+    return rc;
+}
+
+static int room_make(struct cupool_tiers *tiers, uint32_t at, uint32_t entry, size_t bytes)
+{
+    struct tier *tier = &tiers->tiers[at];
+    uint64_t charge = tier->store.charge != NULL ? tier->store.charge(tier->store.state, bytes)
+                                                 : bytes;
+    uint32_t victim = TIER_NONE;
+    int rc;
+
+    while ((rc = tier_index_room(&tier->index, entry, charge, &victim)) == -EAGAIN)
+        tier_remove(tiers, at, victim);
+    return rc;
+}
+
+/* Whether an item goes to this tier, with room for it. Under the lock. */
+static bool item_ready(struct cupool_tiers *tiers, uint32_t at, struct job *job)
+{
+    struct tier *tier = &tiers->tiers[at];
+    int rc = 0;
+
+    if (tier->store.shared)
+        return true;
+    if (job->entries[at] == TIER_LATER)
+        rc = entry_begin(tiers, at, job);
+    if (rc == 0 && job->entries[at] != TIER_NONE)
+        rc = room_make(tiers, at, job->entries[at], job->bytes);
+    if (rc == -ENOSPC) {
+        tier->counts.refused++;
+        job->no_room = true;
+        if (job->entries[at] != TIER_NONE)
+            tier_index_end(&tier->index, job->entries[at], 0, false);
+        job->entries[at] = TIER_NONE;
+    }
+    return job->entries[at] != TIER_NONE;
+}
+
+static int put_timed(struct tier *tier, struct cupool_tier_item *items, uint32_t count,
+                     uint64_t *ret_ns)
+{
+    uint64_t start = tiers_clock();
+    int rc = tier->store.put(tier->store.state, items, count);
+
+    *ret_ns += tiers_clock() - start;
+    return rc;
+}
+
+/* The store has less room than the index believes: others go, one at a time. */
+static int put_again(struct cupool_tiers *tiers, uint32_t at, uint32_t entry,
+                     struct cupool_tier_item *item, uint64_t *ns)
+{
+    struct tier *tier = &tiers->tiers[at];
+
+    for (int tries = 0; item->error == -ENOSPC && tries < PUT_TRIES; tries++) {
+        uint32_t victim = TIER_NONE;
+        pthread_mutex_lock(&tiers->lock);
+        int rc = tier_index_victim(&tier->index, entry, &victim);
+        if (rc == -EAGAIN)
+            tier_remove(tiers, at, victim);
+        pthread_mutex_unlock(&tiers->lock);
+        if (rc != -EAGAIN || put_timed(tier, item, 1, ns) < 0)
+            break;
+    }
+    return item->error;
+}
+
+/* What became of an item. Under the lock. */
+static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
+                     const struct cupool_tier_item *item, int rc)
+{
+    struct tier *tier = &tiers->tiers[at];
+    bool stored = rc == 0 && item->error == 0;
+
+    if (!tier->store.shared) {
+        tier->index.entries[job->entries[at]].exact = job->exact;
+        tier_index_end(&tier->index, job->entries[at], item->token, stored);
+    }
+    job->entries[at] = TIER_NONE;
+    if (stored) {
+        tier->counts.stored++;
+        tier->counts.stored_bytes += item->bytes;
+        if (tier->index.charged > tier->counts.peak_bytes)
+            tier->counts.peak_bytes = tier->index.charged;
+        kv_events_stored(&tier->events, &job->key, 1, NULL);
+        job->placed = true;
+        return;
+    }
+    if (rc < 0)
+        tier->counts.unavailable++;
+    else if (item->error == -ENOSPC)
+        tier->counts.refused++;
+    else
+        tier->counts.failures++;
+    job->no_room |= rc == 0 && item->error == -ENOSPC;
+}
+
+void tier_put(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench, struct job **jobs,
+              uint32_t count)
+{
+    struct tier *tier = &tiers->tiers[at];
+    struct cupool_tier_item items[TIERS_BATCH_MAX];
+    struct job *chosen[TIERS_BATCH_MAX];
+    uint32_t ready = 0;
+    uint64_t ns = 0;
+    int rc = 0;
+
+    pthread_mutex_lock(&tiers->lock);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct job *job = jobs[slot];
+        if (job->result < 0 || job->skip || !item_ready(tiers, at, job))
+            continue;
+        items[ready] = (struct cupool_tier_item){
+            .key = job->key, .data = bench->entries + slot * tiers->maximum, .bytes = job->bytes};
+        chosen[ready++] = job;
+    }
+    pthread_mutex_unlock(&tiers->lock);
+    if (ready > 0)
+        rc = put_timed(tier, items, ready, &ns);
+    for (uint32_t item = 0; item < ready && rc == 0 && !tier->store.shared; item++)
+        put_again(tiers, at, chosen[item]->entries[at], &items[item], &ns);
+    pthread_mutex_lock(&tiers->lock);
+    for (uint32_t item = 0; item < ready; item++)
+        item_end(tiers, at, chosen[item], &items[item], rc);
+    tier->counts.put_ns += ns;
+    pthread_mutex_unlock(&tiers->lock);
+}
+
+static void blocks_encode(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
+                          uint32_t count)
+{
+    uint64_t start = tiers_clock(), saturated = 0, raw = 0, bytes = 0, exact = 0;
+
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct job *job = jobs[slot];
+        size_t stride;
+        uint64_t wide = 0;
+        if (job->result < 0 || job->skip)
+            continue;
+        const uint8_t *layers = stage_layers(tiers, bench, slot, job->handle, &stride);
+        job->result = entry_encode(
+            &tiers->shape, job->exact ? tiers->exact_codec : tiers->config.codec, &job->key, layers,
+            stride, bench->entries + slot * tiers->maximum, tiers->maximum, &job->bytes, &wide);
+        if (job->result < 0)
+            continue;
+        saturated += wide;
+        exact += job->exact || tiers->config.codec == tiers->exact_codec;
+        raw += tiers->shape.layers * tiers->shape.layer_bytes;
+        bytes += job->bytes;
+    }
+    pthread_mutex_lock(&tiers->lock);
+    tiers->counts.encode_ns += tiers_clock() - start;
+    tiers->counts.saturated += saturated;
+    tiers->counts.exact += exact;
+    tiers->counts.raw_bytes += raw;
+    tiers->counts.entry_bytes += bytes;
+    pthread_mutex_unlock(&tiers->lock);
+}
+
+void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
+               uint32_t count)
+{
+    uint64_t start = tiers_clock();
+    int rc = stage_copy(tiers, bench, jobs, count, false);
+
+    for (uint32_t slot = 0; slot < count; slot++) {
+        if (rc < 0 && jobs[slot]->result == 0)
+            jobs[slot]->result = rc;
+        jobs[slot]->placed = jobs[slot]->no_room = false;
+    }
+    pthread_mutex_lock(&tiers->lock);
+    tiers->counts.copy_ns += tiers_clock() - start;
+    pthread_mutex_unlock(&tiers->lock);
+    blocks_encode(tiers, bench, jobs, count);
+    for (uint32_t at = 0; at < tiers->count; at++)
+        tier_put(tiers, at, bench, jobs, count);
+    pthread_mutex_lock(&tiers->lock);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct job *job = jobs[slot];
+        store_abandon(tiers, job);
+        if (job->result == 0 && !job->skip && !job->placed)
+            job->result = job->no_room ? -ENOSPC : -EIO;
+    }
+    pthread_mutex_unlock(&tiers->lock);
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Creation and end, offloads, look-ups, and the functions that the pool calls for a prefetch.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/tier/tiers.h"
+
+#define BENCH_BYTES_MAX  ((size_t)64 << 20)
+#define TIER_ENTRIES     65536u
+#define TIER_ENTRIES_MAX (UINT32_C(1) << 26)
+
+void cupool_tiers_config_init(struct cupool_tiers_config *config)
+{
+    *config = (struct cupool_tiers_config){
+        .codec = CUPOOL_TIER_PLAIN,
+        .exact_first = 4,
+        .exact_newest = 128,
+        .threads = 2,
+        .queue = 4096,
+        .batch = 8,
+        .requests = 256,
+        .promote = 1,
+    };
+}
+
+uint64_t tiers_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+const char *cupool_tiers_error(const struct cupool_tiers *tiers)
+{
+    const char *text = atomic_load_explicit(&tiers->error, memory_order_acquire);
+
+    return text != NULL ? text : "";
+}
+
+int tiers_fail(struct cupool_tiers *tiers, int error, const char *text)
+{
+    atomic_store_explicit(&tiers->error, text, memory_order_release);
+    return error;
+}
+
+int tiers_here(struct cupool_tiers *tiers)
+{
+    return tiers->pid == getpid()
+               ? 0
+               : tiers_fail(tiers, -ECHILD, "the tiers belong to the parent process");
+}
+
+bool tier_available(const struct tier *tier)
+{
+    return tier->store.available == NULL || tier->store.available(tier->store.state) != 0;
+}
+
+/* What the pool asks before a prefetch. No store is asked: what a shared one has is seen when it is
+ * loaded. */
+static int lower_lookup(void *state, const struct cupool_kv_hash *hashes, uint32_t count,
+                        uint8_t *ret_found)
+{
+    struct cupool_tiers *tiers = state;
+    int rc = cupool_tiers_lookup(tiers, hashes, count, ret_found);
+
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        ret_found[at] = ret_found[at] == CUPOOL_TIER_HIT || ret_found[at] == CUPOOL_TIER_ASK;
+    return rc;
+}
+
+static int lower_load(void *state, const struct cupool_kv_hash *hash, cupool_kv_handle handle,
+                      cupool_kv_ticket ticket, uint32_t index, cupool_stream stream)
+{
+    struct cupool_tiers *tiers = state;
+    uint64_t fence = 0;
+    bool fenced;
+    int rc = stage_fence(tiers, stream, &fence, &fenced);
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&tiers->lock);
+    struct job *job = tiers->stop ? NULL : job_new(tiers);
+    if (job != NULL) {
+        job->kind = JOB_LOAD;
+        job->key = *hash;
+        job->handle = handle;
+        job->ticket = ticket;
+        job->index = index;
+        job->fence = fence;
+        job->fenced = fenced;
+        job_queue(tiers, job);
+    }
+    pthread_mutex_unlock(&tiers->lock);
+    if (job == NULL && fenced)
+        stage_fence_end(tiers, fence);
+    return job != NULL ? 0 : -EAGAIN;
+}
+
+static bool config_valid(const struct cupool_tiers_config *config, uint32_t count)
+{
+    return count > 0 && count <= CUPOOL_TIERS_MAX && config->codec >= CUPOOL_TIER_PLAIN &&
+           config->codec < CUPOOL_CODEC_COUNT && config->threads > 0 &&
+           config->threads <= TIERS_THREADS_MAX && config->queue > 0 && config->queue <= 1u << 22 &&
+           config->batch > 0 && config->batch <= TIERS_BATCH_MAX && config->requests > 0 &&
+           config->requests <= 1u << 20 && config->events <= 1u << 20;
+}
+
+/* The shape, the sizes, and a batch that keeps a bench small. */
+static int sizes_make(struct cupool_tiers *tiers, const char *identity)
+{
+    size_t plain, exact, encoded = 0;
+    int rc = entry_shape_make(&tiers->pool->config, &tiers->pool->geometry,
+                              identity != NULL ? identity : "", &tiers->shape);
+
+    if (rc < 0)
+        return rc;
+    tiers->shape.codec.keep_permille = tiers->config.keep_permille;
+    tiers->exact_codec = tiers->config.codec == CUPOOL_TIER_PLAIN ||
+                                 tiers->config.codec == CUPOOL_CODEC_RAW
+                             ? tiers->config.codec
+                             : entry_exact_codec(&tiers->shape);
+    rc = entry_maximum(&tiers->shape, CUPOOL_TIER_PLAIN, &plain);
+    if (rc == 0)
+        rc = entry_maximum(&tiers->shape, tiers->exact_codec, &exact);
+    if (rc == 0)
+        rc = entry_maximum(&tiers->shape, tiers->config.codec, &encoded);
+    if (rc < 0)
+        return rc;
+    tiers->maximum = exact > plain ? exact : plain;
+    tiers->maximum = (encoded > tiers->maximum ? encoded : tiers->maximum) / 64 * 64 + 64;
+    tiers->staged = tiers->pool->geometry.block_bytes;
+    while (tiers->config.batch > 1 &&
+           tiers->config.batch * (tiers->maximum + tiers->staged) > BENCH_BYTES_MAX)
+        tiers->config.batch /= 2;
+    uint32_t tokens = tiers->pool->config.block_tokens;
+    tiers->first_blocks = (tiers->config.exact_first + tokens - 1) / tokens;
+    return kv_age_begin(tiers->pool, (tiers->config.exact_newest + tokens - 1) / tokens);
+}
+
+static int benches_make(struct cupool_tiers *tiers)
+{
+    bool staged = cupool_device_kind(tiers->device) == CUPOOL_DEVICE_GPU;
+    int rc = 0;
+
+    for (uint32_t at = 0; at <= tiers->config.threads && rc == 0; at++) {
+        /* The last one in use is the callers'. */
+        struct bench *bench = &tiers->benches[at < tiers->config.threads ? at : TIERS_THREADS_MAX];
+        void *blocks = NULL;
+        bench->stream = CUPOOL_STREAM_NONE;
+        bench->entries = kv_heap_allocate(&tiers->heap, tiers->config.batch, tiers->maximum);
+        rc = bench->entries == NULL ? -ENOMEM : 0;
+        if (rc == 0 && staged) {
+            rc = cupool_device_host_allocate(tiers->device, tiers->config.batch * tiers->staged,
+                                             &blocks);
+            bench->blocks = rc == 0 ? blocks : NULL;
+        }
+        if (rc == 0 && staged)
+            rc = cupool_device_stream_create(tiers->device, &bench->stream);
+    }
+    return rc;
+}
+
+static int queue_make(struct cupool_tiers *tiers)
+{
+    tiers->jobs = kv_heap_allocate(&tiers->heap, tiers->config.queue, sizeof(*tiers->jobs));
+    tiers->offloads = kv_heap_allocate(&tiers->heap, tiers->config.requests,
+                                       sizeof(*tiers->offloads));
+    if (tiers->jobs == NULL || tiers->offloads == NULL)
+        return -ENOMEM;
+    for (uint32_t at = 0; at < tiers->config.queue; at++)
+        tiers->jobs[at].next = at + 1 < tiers->config.queue ? at + 1 : TIER_NONE;
+    for (uint32_t at = 0; at < tiers->config.requests; at++)
+        tiers->offloads[at] = (struct offload){
+            .generation = 1, .next = at + 1 < tiers->config.requests ? at + 1 : TIER_NONE};
+    tiers->jobs_left = tiers->config.queue;
+    tiers->stores = tiers->loads = (struct job_list){TIER_NONE, TIER_NONE, 0};
+    return 0;
+}
+
+struct adoption {
+    struct cupool_tiers *tiers;
+    struct tier *tier;
+};
+
+/* An entry that a store has from before. */
+static int entry_adopt(void *context, const struct cupool_tier_item *item, const void *header)
+{
+    const struct adoption *adoption = context;
+    struct tier *tier = adoption->tier;
+    enum cupool_tier_fault fault;
+    uint64_t charge = tier->store.charge != NULL
+                          ? tier->store.charge(tier->store.state, item->bytes)
+                          : item->bytes;
+    int rc = item->bytes > adoption->tiers->maximum
+                 ? -EFBIG
+                 : entry_header_verify(&adoption->tiers->shape, &item->key, header, item->bytes,
+                                       &fault);
+
+    if (rc < 0) {
+        tier->counts.corrupt++;
+        tier->counts.last_fault = rc == -EFBIG ? CUPOOL_TIER_LONG : fault;
+        return rc;
+    }
+    rc = tier_index_adopt(&tier->index, &item->key, charge, item->token);
+    if (rc == 0)
+        tier->index.entries[tier_index_find(&tier->index, &item->key)].exact =
+            ((const struct entry_header *)header)->codec != (uint32_t)adoption->tiers->config.codec;
+    return rc;
+}
+
+static int tier_make(struct cupool_tiers *tiers, struct tier *tier, const struct cupool_tier *from)
+{
+    struct adoption adoption = {tiers, tier};
+    uint32_t entries = from->entries > 0 ? from->entries : TIER_ENTRIES;
+    int rc = 0;
+
+    if (from->store.put == NULL || from->store.get == NULL || from->store.remove == NULL ||
+        entries > TIER_ENTRIES_MAX || (!from->store.shared && from->bytes == 0))
+        return -EINVAL;
+    tier->store = from->store;
+    tier->counts.shared = from->store.shared;
+    if (from->name != NULL)
+        strncpy(tier->counts.name, from->name, sizeof(tier->counts.name) - 1);
+    if (!from->store.shared)
+        rc = tier_index_init(&tier->index, &tiers->heap, entries, from->bytes);
+    if (rc == 0)
+        rc = kv_events_init(&tier->events, &tiers->heap, tiers->config.events, 0);
+    if (rc == 0 && !from->store.shared && from->store.list != NULL)
+        rc = from->store.list(from->store.state, entry_adopt, &adoption);
+    return rc;
+}
+
+static void tiers_free(struct cupool_tiers *tiers)
+{
+    for (uint32_t at = 0; at <= TIERS_THREADS_MAX; at++) {
+        if (tiers->benches[at].blocks == NULL)
+            continue;
+        cupool_device_host_free(tiers->device, tiers->benches[at].blocks);
+        if (tiers->benches[at].stream != CUPOOL_STREAM_NONE)
+            cupool_device_stream_destroy(tiers->device, tiers->benches[at].stream);
+    }
+    pthread_mutex_destroy(&tiers->lock);
+    pthread_mutex_destroy(&tiers->caller_lock);
+    pthread_cond_destroy(&tiers->work);
+    pthread_cond_destroy(&tiers->idle);
+    kv_heap_done(&tiers->heap);
+    free(tiers);
+}
+
+int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
+                        const struct cupool_tiers_config *config, const struct cupool_tier *from,
+                        uint32_t count, struct cupool_tiers **ret_tiers)
+{
+    struct cupool_tiers *tiers;
+    int rc;
+
+    if (device == NULL || pool == NULL || config == NULL || from == NULL || ret_tiers == NULL ||
+        !config_valid(config, count))
+        return -EINVAL;
+    tiers = calloc(1, sizeof(*tiers));
+    if (tiers == NULL)
+        return -ENOMEM;
+    tiers->config = *config;
+    tiers->config.identity = NULL; /* the caller's */
+    tiers->device = device;
+    tiers->pool = pool;
+    tiers->backend = device_kv_backend(device);
+    tiers->count = count;
+    tiers->pid = getpid();
+    pthread_mutex_init(&tiers->lock, NULL);
+    pthread_mutex_init(&tiers->caller_lock, NULL);
+    pthread_cond_init(&tiers->work, NULL);
+    pthread_cond_init(&tiers->idle, NULL);
+    rc = sizes_make(tiers, config->identity);
+    if (rc == 0)
+        rc = queue_make(tiers);
+    if (rc == 0)
+        rc = benches_make(tiers);
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        rc = tier_make(tiers, &tiers->tiers[at], &from[at]);
+    if (rc == 0) {
+        rc = tiers_threads_start(tiers);
+        struct cupool_kv_lower lower = {tiers, lower_lookup, lower_load};
+        if (rc == 0)
+            rc = cupool_kv_set_lower(pool, &lower);
+        if (rc < 0)
+            tiers_threads_stop(tiers);
+    }
+    if (rc < 0) {
+        tiers_free(tiers);
+        return rc;
+    }
+    *ret_tiers = tiers;
+    return 0;
+}
+
+void cupool_tiers_destroy(struct cupool_tiers *tiers)
+{
+    /* In a child the threads, locks and stores are the parent's. */
+    if (tiers == NULL || tiers_here(tiers) < 0)
+        return;
+    cupool_kv_set_lower(tiers->pool, NULL);
+    tiers_threads_stop(tiers);
+    for (uint32_t at = 0; at < tiers->count; at++)
+        if (tiers->tiers[at].store.close != NULL)
+            tiers->tiers[at].store.close(tiers->tiers[at].store.state);
+    tiers_free(tiers);
+}
+
+int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
+                        uint32_t count, uint8_t *ret_presence)
+{
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    if (count > 0 && (hashes == NULL || ret_presence == NULL))
+        return tiers_fail(tiers, -EINVAL, "an array is missing");
+    pthread_mutex_lock(&tiers->lock);
+    for (uint32_t at = 0; at < count; at++) {
+        ret_presence[at] = CUPOOL_TIER_MISS;
+        for (uint32_t tier = 0; tier < tiers->count && ret_presence[at] != CUPOOL_TIER_HIT;
+             tier++) {
+            const struct tier_index *index = &tiers->tiers[tier].index;
+            if (tiers->tiers[tier].store.shared) {
+                if (tier_available(&tiers->tiers[tier]))
+                    ret_presence[at] = CUPOOL_TIER_ASK;
+                continue;
+            }
+            uint32_t entry = tier_index_find(index, &hashes[at]);
+            if (entry == TIER_NONE || index->entries[entry].doomed)
+                continue;
+            if (index->entries[entry].state == TIER_STORED)
+                ret_presence[at] = CUPOOL_TIER_HIT;
+            else if (index->entries[entry].state == TIER_STORING)
+                ret_presence[at] = CUPOOL_TIER_PENDING;
+        }
+    }
+    pthread_mutex_unlock(&tiers->lock);
+    return 0;
+}
+
+int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
+                        uint32_t count)
+{
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    if (count > 0 && hashes == NULL)
+        return tiers_fail(tiers, -EINVAL, "an array is missing");
+    for (uint32_t at = 0; at < tiers->count; at++) {
+        struct tier *tier = &tiers->tiers[at];
+        for (uint32_t hash = 0; hash < count; hash++) {
+            struct cupool_tier_item item = {.key = hashes[hash]};
+            uint32_t entry;
+            if (tier->store.shared) {
+                tier->store.remove(tier->store.state, &item, 1);
+                continue;
+            }
+            pthread_mutex_lock(&tiers->lock);
+            if (tier_index_forget(&tier->index, &hashes[hash], &entry))
+                tier_remove(tiers, at, entry);
+            pthread_mutex_unlock(&tiers->lock);
+        }
+    }
+    return 0;
+}
+
+/* A request and its jobs, in a chain. Under the lock. -EAGAIN: too much is under way. */
+static int offload_reserve(struct cupool_tiers *tiers, uint32_t count, struct offload *request,
+                           cupool_kv_ticket *ret_ticket, struct job **ret_jobs)
+{
+    uint32_t slot = tiers->offload_free;
+    struct job *jobs = NULL;
+
+    if (tiers->jobs_left < count || slot == TIER_NONE)
+        return -EAGAIN;
+    struct offload *offload = &tiers->offloads[slot];
+    tiers->offload_free = offload->next;
+    request->generation = offload->generation;
+    request->used = true;
+    request->left = count + 1; /* this call: it does not end before it has begun */
+    *offload = *request;
+    *ret_ticket = (uint64_t)offload->generation << 32 | slot;
+    for (uint32_t at = 0; at < count; at++) {
+        struct job *job = job_new(tiers);
+        job->next = jobs != NULL ? (uint32_t)(jobs - tiers->jobs) : TIER_NONE;
+        jobs = job;
+    }
+    tiers->batch++;
+    tiers->beginning++;
+    *ret_jobs = jobs;
+    return 0;
+}
+
+static struct job *job_next(struct cupool_tiers *tiers, const struct job *job)
+{
+    return job->next == TIER_NONE ? NULL : &tiers->jobs[job->next];
+}
+
+/* What the jobs are about. Without the lock: it asks the pool. */
+static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_kv_handle *handles,
+                     cupool_kv_ticket ticket)
+{
+    int rc = 0;
+
+    for (struct job *job = jobs; job != NULL && rc == 0; job = job_next(tiers, job)) {
+        struct kv_aged aged;
+        rc = kv_age_describe(tiers->pool, *handles, tiers->first_blocks, &aged);
+        if (rc < 0)
+            break;
+        job->kind = JOB_STORE;
+        job->handle = *handles++;
+        job->ticket = ticket;
+        job->key = aged.key;
+        job->exact = aged.exact;
+    }
+    return rc;
+}
+
+/* Queues the jobs, or gives them up. Under the lock. */
+static void offload_begin(struct cupool_tiers *tiers, struct job *jobs, uint32_t count,
+                          cupool_kv_ticket ticket, int rc)
+{
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
+        next = job_next(tiers, job);
+        if (rc < 0) {
+            job_free(tiers, job);
+            continue;
+        }
+        job->batch = tiers->batch;
+        store_begin(tiers, job);
+        job_queue(tiers, job);
+    }
+    tiers->beginning--;
+    if (rc < 0) {
+        offload_free(tiers, offload_find(tiers, ticket));
+        return;
+    }
+    tiers->counts.offloads += count;
+    offload_step(tiers, ticket, 1);
+}
+
+int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *handles,
+                         uint32_t count, cupool_stream stream,
+                         void (*callback)(void *state, cupool_kv_ticket ticket, uint32_t stored,
+                                          int error),
+                         void *state, cupool_kv_ticket *ret_ticket)
+{
+    struct offload request = {.callback = callback, .callback_state = state};
+    cupool_kv_ticket ticket = 0;
+    struct job *jobs = NULL;
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    if ((count > 0 && handles == NULL) || ret_ticket == NULL)
+        return tiers_fail(tiers, -EINVAL, "an array is missing");
+    rc = cupool_kv_retain(tiers->pool, handles, count);
+    if (rc < 0)
+        return tiers_fail(tiers, rc, "a handle is stale or never was one of the pool");
+    rc = stage_fence(tiers, stream, &request.fence, &request.fenced);
+    if (rc == 0) {
+        pthread_mutex_lock(&tiers->lock);
+        rc = offload_reserve(tiers, count, &request, &ticket, &jobs);
+        pthread_mutex_unlock(&tiers->lock);
+    }
+    if (rc == 0) {
+        *ret_ticket = ticket; /* the callback may come before the return */
+        rc = jobs_fill(tiers, jobs, handles, ticket);
+        pthread_mutex_lock(&tiers->lock);
+        offload_begin(tiers, jobs, count, ticket, rc);
+        pthread_mutex_unlock(&tiers->lock);
+    }
+    if (rc == 0)
+        return 0;
+    if (request.fenced)
+        stage_fence_end(tiers, request.fence);
+    cupool_kv_release(tiers->pool, handles, count, CUPOOL_STREAM_NONE);
+    return tiers_fail(tiers, rc,
+                      rc == -EAGAIN   ? "too much is under way"
+                      : rc == -EINVAL ? "a block is not registered in full"
+                                      : "no fence on this stream now");
+}
+
+int cupool_tiers_result(struct cupool_tiers *tiers, cupool_kv_ticket ticket, uint32_t *ret_stored)
+{
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&tiers->lock);
+    struct offload *offload = offload_find(tiers, ticket);
+    rc = offload == NULL ? -ESTALE : offload->ended ? offload->error : -EINPROGRESS;
+    if (offload != NULL && offload->ended) {
+        if (ret_stored != NULL)
+            *ret_stored = offload->stored;
+        offload_free(tiers, offload);
+    }
+    pthread_mutex_unlock(&tiers->lock);
+    return rc;
+}
+
+int cupool_tiers_cancel(struct cupool_tiers *tiers, cupool_kv_ticket ticket)
+{
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&tiers->lock);
+    struct offload *offload = offload_find(tiers, ticket);
+    if (offload == NULL || offload->ended)
+        rc = -ESTALE;
+    else
+        offload->cancelled = true;
+    pthread_mutex_unlock(&tiers->lock);
+    return rc < 0 ? tiers_fail(tiers, rc, "no such request, or it is over") : 0;
+}
+
+int cupool_tiers_drain(struct cupool_tiers *tiers)
+{
+    int rc = tiers_here(tiers);
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&tiers->lock);
+    while (tiers->stores.count + tiers->loads.count + tiers->storing + tiers->loading +
+               tiers->callbacks + tiers->beginning >
+           0)
+        pthread_cond_wait(&tiers->idle, &tiers->lock);
+    pthread_mutex_unlock(&tiers->lock);
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells routers what is cached where: events of pools and tiers in the schema of vLLM, by ZeroMQ.
+ *
+ *     config.endpoint = "tcp://0.0.0.0:5557", config.replay_endpoint = "tcp://0.0.0.0:5558";
+ *     cupool_publisher_create(&config, &publisher);
+ *     ...
+ *     cupool_publisher_poll(publisher, pool, "GPU", &events);      once a step
+ *     cupool_publisher_poll_tier(publisher, tiers, 0, "CPU", &events);
+ *
+ * A message has three frames: topic, sequence number (8 bytes, big-endian), and a batch in
+ * MessagePack: [time, [event, ...], rank]. Events are ["BlockStored", hashes, parent, token_ids,
+ * block_size, lora_id, medium, lora_name], ["BlockRemoved", hashes, medium] and
+ * ["AllBlocksCleared"]. A subscriber that sees a gap asks the replay socket with the first number
+ * that it lacks, and gets [number, batch] for each one kept, then [-1, ""]. Events that a pool
+ * dropped, because it was polled too seldom, leave a gap that no replay fills.
+ *
+ * Threading: every function from any thread, but for create and destroy. There is no thread of this
+ * object but those of libzmq; requests for replay are answered by the next poll. In a child after
+ * fork every function answers -ECHILD.
+ */
+#ifndef CUPOOL_PUBLISHER_H
+#define CUPOOL_PUBLISHER_H
+
+#include "tier.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct cupool_publisher;
+
+struct cupool_publisher_config {
+    const char *endpoint;        /* of a PUB socket, such as "tcp://0.0.0.0:5557" */
+    int connect;                 /* 1: it is connected to, not bound */
+    const char *replay_endpoint; /* of a ROUTER socket, bound; NULL: no replay */
+    const char *topic;           /* NULL: "" */
+    uint32_t batches;            /* kept for replay; default 10,000 */
+    uint32_t high_water;         /* messages that wait for a slow subscriber; default 100,000 */
+    int32_t rank;                /* data parallel; -1 (default): none */
+    int maps;                    /* 1: batches and events as maps with names, as newer vLLM has */
+    int integers;                /* 1: hashes as integers, their last 8 bytes; 0: as 32 bytes */
+    const char *adapter;         /* lora_name of what is stored; NULL: none */
+    /** Tokens of a stored block, for routers that hash them anew: writes at most `room`, returns
+     * how many. NULL: token_ids stay empty. */
+    uint32_t (*tokens)(void *state, const struct cupool_kv_hash *hash, int32_t *tokens,
+                       uint32_t room);
+    void *tokens_state;
+};
+
+struct cupool_publisher_statistics {
+    uint64_t batches, events, bytes; /* sent */
+    uint64_t lost;                   /* events that were dropped before they were polled */
+    uint64_t replays, replayed;      /* requests, batches sent for them */
+    uint64_t failures;               /* batches that could not be sent: a gap */
+};
+
+CUPOOL_API void cupool_publisher_config_init(struct cupool_publisher_config *config);
+
+/**
+ * Opens the sockets.
+ * Errors: -ENOTSUP built without libzmq and msgpack; -EINVAL no endpoint; -EADDRINUSE and others of
+ * the socket; -ENOMEM.
+ */
+CUPOOL_API int cupool_publisher_create(const struct cupool_publisher_config *config,
+                                       struct cupool_publisher **ret_publisher);
+
+/** Closes them; what was sent has a second to leave. */
+CUPOOL_API void cupool_publisher_destroy(struct cupool_publisher *publisher);
+
+/** Publishes what has happened in a pool since the last poll, and answers requests for replay. The
+ * pool keeps as many events as its configuration says. `medium` may be NULL. */
+CUPOOL_API int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *pool,
+                                     const char *medium, uint32_t *ret_events);
+
+/** The same for one of the tiers below a pool. */
+CUPOOL_API int cupool_publisher_poll_tier(struct cupool_publisher *publisher,
+                                          struct cupool_tiers *tiers, uint32_t tier,
+                                          const char *medium, uint32_t *ret_events);
+
+CUPOOL_API int cupool_publisher_stats(struct cupool_publisher *publisher,
+                                      struct cupool_publisher_statistics *ret_stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One module for each context; the grid of a launch.
+ */
+#include "kernels/device/kernel_set.h"
+
+#include <errno.h>
+
+#include "kernels/device/grid.h"
+
+/* As many blocks as keep the largest device busy: 160 multiprocessors with 16 blocks of 4 warps. */
+#define BLOCKS_MAX 2560u
+
+struct row {
+    const char *name;
+    size_t offset;
+};
+
+static const struct row rows[] = {
+#define KERNEL(field, name) {name, offsetof(struct kernel_set, field)},
+#include "kernels/device/kernels.def"
+};
+
+static int load_error(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_NO_BINARY_FOR_GPU:
+    case CUDA_ERROR_INVALID_IMAGE:
+    case CUDA_ERROR_INVALID_PTX:
+    case CUDA_ERROR_UNSUPPORTED_PTX_VERSION:
+    case CUDA_ERROR_JIT_COMPILER_NOT_FOUND:
+    case CUDA_ERROR_JIT_COMPILATION_DISABLED: return -ENOTSUP;
+    default: return driver_error(result);
+    }
+}
+
+int kernel_set_load(const struct driver_table *driver, struct kernel_set *ret_kernels)
+{
+    struct kernel_set made = {0};
+    if (kernel_image_bytes == 0)
+        return -ENOTSUP;
+    CUresult result = driver->module_load(&made.module, kernel_image);
+    for (size_t at = 0; at < sizeof(rows) / sizeof(*rows) && result == CUDA_SUCCESS; at++)
+        result = driver->module_function((CUfunction *)((char *)&made + rows[at].offset),
+                                         made.module, rows[at].name);
+    if (result != CUDA_SUCCESS) {
+        kernel_set_unload(driver, &made);
+        return load_error(result);
+    }
+    *ret_kernels = made;
+    return 0;
+}
+
+void kernel_set_unload(const struct driver_table *driver, struct kernel_set *kernels)
+{
+    if (kernels->module != NULL)
+        driver->module_unload(kernels->module);
+    *kernels = (struct kernel_set){0};
+}
+
+int kernel_launch(const struct driver_table *driver, CUfunction function, CUstream stream,
+                  uint64_t tiles, const void *arguments)
+{
+    const uint64_t warps = KERNEL_THREADS / KERNEL_WARP;
+    uint64_t blocks = (tiles + warps - 1) / warps;
+    void *parameters[] = {(void *)(uintptr_t)arguments};
+    if (tiles == 0)
+        return 0;
+    return driver_error(driver->launch(function,
+                                       (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX), 1, 1,
+                                       KERNEL_THREADS, 1, 1, 0, stream, parameters, NULL));
+}

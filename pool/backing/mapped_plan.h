@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handles, and their way from one place of the range to another: what growing and giving back of
+ * mapped memory (mapped.h) share. Functions on a plan want `lock` held unless they say otherwise.
+ */
+#ifndef POOL_BACKING_MAPPED_PLAN_H
+#define POOL_BACKING_MAPPED_PLAN_H
+
+#include "pool/backing/mapped.h"
+
+struct mapped_handle {
+    uint64_t address, bytes; /* address 0: not mapped */
+    pool_page_handle physical;
+    struct mapped_handle *next; /* in a plan, or among loose ones */
+    bool pinned;                /* known outside the process */
+} __attribute__((aligned(16))); /* as metadata wants it */
+
+/* Handles on their way to a gap. */
+struct plan {
+    struct range_gap gap;
+    struct extent *target;     /* the gap and what more is to be filled; EXTENT_FILLING */
+    struct extent *pledged[2]; /* EXTENT_EMPTYING, but they stay where they are */
+    struct extent *harvested;  /* EXTENT_EMPTYING, by their left links */
+    struct mapped_handle *free, **free_end; /* mapped nowhere */
+    uint64_t free_bytes, harvested_bytes;
+    bool entered; /* the target is in the page map */
+};
+
+static inline struct mapped_handle **mapped_slot(const struct mapped *mapped, uint64_t address)
+{
+    return &mapped->handles[(address - mapped->range.address) / RANGE_PAGE_BYTES];
+}
+
+/* Of the table of handles of a range. */
+static inline uint64_t mapped_handles_bytes(uint64_t range_bytes)
+{
+    return range_bytes / RANGE_PAGE_BYTES * sizeof(struct mapped_handle *);
+}
+
+/* Free extents from the largest down, as long as they may hold a handle. */
+#define EACH_LARGE_EXTENT(mapped, node)                                                            \
+    for (struct size_node *node = size_tree_largest(&(mapped)->range.free); node != NULL;          \
+         node = size_tree_previous(&(mapped)->range.free, node))
+
+/** Bytes of the handles that lie wholly inside a free extent; NULL has none. */
+uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent);
+
+void plan_init(struct plan *plan);
+
+/** Plans whole free handles until `wanted` bytes are there or none is left that the gap has room
+ * for. Errors: -ENOMEM without host memory. */
+int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan);
+
+/** Unmaps the harvested extents, one call for each. `outer` is held, not `lock`. */
+int plan_unmap(struct mapped *mapped, struct plan *plan);
+
+/** Makes free again what is still mapped, and releases the other handles. `outer` is held, not
+ * `lock`. */
+void plan_undo(struct mapped *mapped, struct plan *plan);
+
+/** Tries again to release what could not be released. `outer` is held. */
+void mapped_loose_release(struct mapped *mapped);
+
+#endif

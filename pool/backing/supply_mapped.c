@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See supply_mapped.h. The range is reserved when the pool is made, for the device may refuse it,
+ * and then the caller has to choose another backing.
+ */
+#include "pool/backing/supply_mapped.h"
+
+#include <errno.h>
+
+#include "pool/backing/mapped.h"
+#include "pool/base/metadata.h"
+#include "pool/heap/device.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/quarantine.h"
+#include "pool/heap/run_cache.h"
+#include "pool/heap/segment.h"
+#include "pool/heap/shard.h"
+
+/* Addresses for each byte of the device: enough that a hole for a large block is found without
+ * moving what is live. */
+#define RANGE_SHARE 8u
+
+/* For a device that does not say how large it is, and the least that a range must have then. */
+#define RANGE_BYTES_UNKNOWN ((uint64_t)1 << 40)
+#define RANGE_BYTES_LEAST   ((uint64_t)1 << 30)
+
+/* A handle is at most this share of the memory there is: where there is little, a few large ones
+ * would each be kept by some small block. */
+#define HANDLE_SHARE 1024u
+
+/* What is kept from the start need not be small to be given back. */
+#define RESERVE_PAGE_BYTES ((uint64_t)1 << 30)
+
+/* ---- growing ---- */
+
+static int page_adopt(struct supply_request *request, struct extent *page)
+{
+    struct pool *pool = request->pool;
+    struct shard *shard = shard_here(pool);
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    struct run *run = range_run_create_locked(pool, page);
+    if (run == NULL)
+        range_give(pool->runs.range, page);
+    pool_lock_release(&pool->runs.blocks.lock);
+    if (run == NULL)
+        return -ENOMEM;
+    pool_lock_acquire(&shard->extents.blocks.lock);
+    bool cut = segment_run_cut_locked(shard, run) == 0;
+    pool_lock_release(&shard->extents.blocks.lock);
+    if (!cut)
+        segment_run_uncut(pool, run);
+    return cut ? 0 : -ENOMEM;
+}
+
+void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns)
+{
+    if (grown->stitched_bytes == 0)
+        return;
+    figures_count(pool, COUNTER_stitches, 1);
+    figures_count(pool, COUNTER_stitched_bytes, grown->stitched_bytes);
+    uint64_t now_ns = pool->backend.clock_ns(pool->backend.state);
+    device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_STITCH,
+                                              .address = grown->address,
+                                              .bytes = grown->stitched_bytes,
+                                              .duration_ns = pool_minus(now_ns, start_ns)});
+}
+
+static uint64_t handle_most(const struct pool *pool)
+{
+    uint64_t share = (count_get(&pool->reserved) + count_get(&pool->room)) / HANDLE_SHARE;
+    uint64_t most = share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES
+                                             : UINT64_C(1) << pool_log2_floor(share);
+    return pool_min(most, pool->mapped->config.page_bytes);
+}
+
+bool supply_mapped_may_unmap(struct pool *pool)
+{
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE || quarantine_idle_locked(pool) == 1;
+}
+
+int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
+{
+    struct pool *pool = request->pool;
+    struct mapped_wish wish = {
+        .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,
+        .page = !request->whole_run,
+        .more_bytes = more_bytes,
+        .handle_bytes = handle_most(pool),
+        .stitch = stitch && (request->idle || supply_mapped_may_unmap(pool)),
+        .create = true,
+    };
+    struct mapped_grown grown;
+    uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
+    request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
+    int rc = mapped_grow(pool->mapped, &wish, &grown);
+    if (rc < 0)
+        return rc == -EAGAIN ? 0 : rc == -ENOSPC ? -ENOMEM : rc;
+    supply_stitch_note(pool, &grown, start_ns);
+    if (request->whole_run)
+        request->extent = grown.extent;
+    else
+        rc = page_adopt(request, grown.extent);
+    count_add_shared(&pool->generation, 1);
+    figures_sample(pool);
+    return rc;
+}
+
+uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
+{
+    uint64_t reserved = count_get(&pool->reserved);
+    if (!supply_mapped_may_unmap(pool))
+        return 0;
+    uint64_t returned = mapped_trim(pool->mapped, pool_minus(reserved, bytes));
+    figures_count(pool, COUNTER_returned_bytes, returned);
+    count_add(&pool->room, returned);
+    return returned;
+}
+
+/* ---- making and ending ---- */
+
+static bool backend_maps(const struct pool_backend *backend)
+{
+    return backend->range_reserve != NULL && backend->range_release != NULL &&
+           backend->page_create != NULL && backend->page_release != NULL &&
+           backend->page_map != NULL && backend->page_enable != NULL && backend->page_unmap != NULL;
+}
+
+static uint64_t device_bytes(const struct pool *pool)
+{
+    size_t free_bytes, total_bytes = 0;
+    const struct pool_backend *backend = &pool->backend;
+    if (backend->memory_info == NULL ||
+        backend->memory_info(backend->state, &free_bytes, &total_bytes) < 0)
+        return 0;
+    return pool_round_up(total_bytes, RANGE_PAGE_BYTES);
+}
+
+/* As many addresses as can be had, from what is wanted down to the device's size. */
+static int range_make(struct pool *pool, const struct mapped_config *config)
+{
+    uint64_t device = device_bytes(pool), wanted = pool->config.range_bytes;
+    uint64_t least = device != 0 ? device : RANGE_BYTES_LEAST;
+    struct mapped_place place = {
+        .lock = &pool->runs.blocks.lock,
+        .outer = &pool->backend_lock,
+        .extent_bytes = sizeof(struct extent_block),
+        .entry = (page_entry)&pool->range_run | PAGE_ENTRY_RUN,
+        .account = &pool->metadata_bytes,
+        .reserved_bytes = &pool->reserved,
+    };
+    if (wanted == 0)
+        wanted = device != 0 ? RANGE_SHARE * device : RANGE_BYTES_UNKNOWN;
+    int rc = -ENOTSUP;
+    for (uint64_t bytes = wanted; rc < 0 && bytes >= pool_min(least, wanted); bytes /= 2) {
+        place.bytes = pool_round_up(bytes, RANGE_PAGE_BYTES);
+        rc = mapped_init(pool->mapped, &pool->mapped_backend, config, &place);
+        if (rc == -EIO || rc == -EPERM)
+            return rc;
+    }
+    return rc < 0 ? -ENOTSUP : 0;
+}
+
+/* What is refused now may be had when it is needed. */
+static void reserve_make(struct pool *pool)
+{
+    struct mapped *mapped = pool->mapped;
+    struct mapped_grown grown;
+    struct mapped_wish wish = {
+        .bytes = pool_round_up(pool->config.reserve_bytes, RANGE_PAGE_BYTES),
+        .handle_bytes = RESERVE_PAGE_BYTES,
+        .create = true,
+    };
+    if (wish.bytes == 0)
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    int rc = mapped_grow(mapped, &wish, &grown);
+    pool_lock_release(&pool->backend_lock);
+    if (rc < 0)
+        return;
+    mapped->config.keep_bytes = wish.bytes;
+    pool_lock_acquire(mapped->lock);
+    range_give(&mapped->range, grown.extent);
+    pool_lock_release(mapped->lock);
+}
+
+int supply_mapped_init(struct pool *pool)
+{
+    struct mapped_config config;
+    if (!backend_maps(&pool->backend))
+        return -ENOTSUP;
+    mapped_config_init(&config);
+    if (pool->config.page_bytes != 0)
+        config.page_bytes = pool->config.page_bytes;
+    pool->mapped = metadata_map(sizeof(*pool->mapped));
+    if (pool->mapped == NULL)
+        return -ENOMEM;
+    pool->mapped_backend = device_mapped_backend(pool);
+    pool->range_run = (struct run){.pool = pool, .use = RUN_RANGE};
+    int rc = range_make(pool, &config);
+    if (rc < 0) {
+        metadata_unmap(pool->mapped, sizeof(*pool->mapped));
+        pool->mapped = NULL;
+        return rc;
+    }
+    count_add(&pool->metadata_bytes, sizeof(*pool->mapped));
+    pool->runs.range = &pool->mapped->range;
+    uint64_t room = device_room(pool);
+    count_set(&pool->room,
+              pool->config.limit_bytes != 0 ? pool_min(room, pool->config.limit_bytes) : room);
+    reserve_make(pool);
+    return 0;
+}
+
+void supply_mapped_done(struct pool *pool, bool abandon)
+{
+    if (pool->mapped == NULL)
+        return;
+    if (!abandon)
+        device_wait(pool, 0); /* nothing else does where a live block is unmapped */
+    mapped_done(pool->mapped, abandon);
+    metadata_unmap(pool->mapped, sizeof(*pool->mapped));
+    pool->mapped = NULL;
+    pool->runs.range = NULL;
+}

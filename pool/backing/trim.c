@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving back, and bringing together, without a request: after a free, when the program asks, and
+ * when it has asked for nothing for a while.
+ */
+#include "pool/backing/supply_inner.h"
+#include "pool/backing/supply_mapped.h"
+#include "pool/heap/device.h"
+#include "pool/heap/figures.h"
+#include "pool/heap/quarantine.h"
+#include "pool/heap/shard.h"
+
+/* Waits for what frees up to now have owed; the caller is one, or asks on behalf of some. */
+static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
+{
+    uint64_t all, open;
+    uint32_t last = quarantine_label(pool);
+    quarantine_bytes_get(pool, &all, &open);
+    if (open > 0)
+        quarantine_close_locked(pool, closer);
+    quarantine_poll_locked(pool);
+    while (quarantine_wait_owed_locked(pool, last) > 0)
+        ;
+    quarantine_flush_locked(pool);
+}
+
+/* Whether the device is idle, after some patience, or cannot be asked. */
+static bool device_idle_await(struct pool *pool)
+{
+    int idle = quarantine_idle_locked(pool);
+    if (idle == 0)
+        idle = quarantine_wait_patiently_locked(pool, QUARANTINE_SECONDS);
+    quarantine_flush_locked(pool);
+    return idle != 0;
+}
+
+/* What should go back while the device is idle: what allocations had to leave above the ceiling,
+ * and, where most of the pool is free and the driver has less, as much as makes the two equal.
+ * Later the device may be busy, and what is wanted of another size. */
+static uint64_t excess_bytes(struct pool *pool)
+{
+    uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
+    figures_gauges_get(pool, gauges);
+    uint64_t reserved = gauges[GAUGE_reserved_bytes];
+    uint64_t free_bytes = gauges[GAUGE_cached_bytes] + gauges[GAUGE_quarantined_bytes];
+    uint64_t ceiling = supply_ceiling(pool, gauges[GAUGE_live_allocated_bytes]);
+    uint64_t above = pool->overgrown ? pool_minus(reserved, ceiling) : 0;
+    uint64_t unequal = free_bytes > reserved / 2 ? pool_minus(free_bytes, room) / 2 : 0;
+    return pool_max(above, unequal);
+}
+
+/* Gives all that is free back when nothing has been allocated since somebody last looked, at least
+ * so long ago; only while the device is idle. */
+static uint64_t idle_trim(struct pool *pool)
+{
+    uint64_t allocations = figures_allocations(pool), returned = 0;
+    uint64_t now_ns = pool->backend.clock_ns(pool->backend.state);
+    if (allocations != pool->idle_allocations || pool->idle_since_ns == 0) {
+        pool->idle_allocations = allocations;
+        pool->idle_since_ns = now_ns;
+        return 0;
+    }
+    if (now_ns - pool->idle_since_ns < pool->config.idle_trim_ns ||
+        quarantine_idle_locked(pool) != 1)
+        return 0;
+    pool->idle_since_ns = now_ns;
+    quarantine_flush_locked(pool);
+    supply_empties_release(pool);
+    supply_cached_return(pool, UINT64_MAX, &returned);
+    return returned;
+}
+
+uint64_t pool_idle_trim(struct pool *pool)
+{
+    if (pool->config.idle_trim_ns == 0)
+        return 0;
+    pool_lock_acquire(&pool->backend_lock);
+    uint64_t returned = idle_trim(pool);
+    pool_lock_release(&pool->backend_lock);
+    return returned;
+}
+
+void supply_freed(struct shard *shard)
+{
+    struct pool *pool = shard->pool;
+    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    uint64_t excess = 0, returned;
+    if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
+        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
+        excess = excess_bytes(pool);
+    if (excess > 0 && quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
+        pool->overgrown = false;
+        quarantine_flush_locked(pool);
+        supply_cached_return(pool, excess, &returned);
+    }
+    if (pool->mapped != NULL) /* what has come back shall be seen before the next block is placed */
+        quarantine_poll_locked(pool);
+    if (pool->config.idle_trim_ns != 0)
+        idle_trim(pool);
+    pool_lock_release(&pool->backend_lock);
+}
+
+void supply_doomed_return(struct pool *pool)
+{
+    pool_lock_acquire(&pool->backend_lock);
+    quarantine_drain(pool, QUARANTINE_BY_FREE);
+    supply_doomed_try(pool);
+    pool_lock_release(&pool->backend_lock);
+}
+
+void supply_cache_bound(struct pool *pool)
+{
+    uint64_t cached = runs_free_bytes(&pool->runs), returned;
+    if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
+        return;
+    pool_lock_acquire(&pool->backend_lock);
+    cached = runs_free_bytes(&pool->runs);
+    supply_cached_return(pool, pool_minus(cached, pool->config.cache_max), &returned);
+    pool_lock_release(&pool->backend_lock);
+}
+
+/* Waits for what was freed so far, and makes one of what lies free in pieces. */
+static void settle(struct pool *pool)
+{
+    quarantine_drain(pool, QUARANTINE_BY_OTHERS);
+    device_idle_await(pool);
+    supply_empties_release(pool);
+    supply_doomed_try(pool);
+}
+
+int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
+{
+    uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
+    int rc = 0;
+    pool_lock_acquire(&pool->backend_lock);
+    figures_gauges_get(pool, gauges);
+    if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
+        quarantine_drain(pool, QUARANTINE_BY_OTHERS);
+    bool may_return = count_get(&pool->reserved) > keep_bytes && device_idle_await(pool);
+    supply_empties_release(pool);
+    if (may_return) {
+        supply_doomed_try(pool);
+        uint64_t cached = runs_free_bytes(&pool->runs);
+        rc = supply_cached_return(pool, pool_minus(cached, keep_bytes), &returned);
+    }
+    if (may_return && keep_bytes == 0)
+        surrendered = supply_surrender_all(pool);
+    pool_lock_release(&pool->backend_lock);
+    figures_sample(pool);
+    *ret_returned_bytes = returned + surrendered;
+    return rc;
+}
+
+int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
+{
+    struct mapped_grown grown = {0};
+    uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
+    int rc = 0;
+    pool_lock_acquire(&pool->backend_lock);
+    settle(pool);
+    if (pool->mapped != NULL && supply_mapped_may_unmap(pool)) {
+        rc = mapped_defragment(pool->mapped, &grown);
+        supply_stitch_note(pool, &grown, start_ns);
+    }
+    pool_lock_release(&pool->backend_lock);
+    figures_sample(pool);
+    *ret_moved_bytes = grown.stitched_bytes;
+    return rc;
+}

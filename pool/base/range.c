@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every change is a split of an extent, a change of its use, and a join with its neighbours. The
+ * extents that a change needs are allocated before anything is written, so a failure leaves the
+ * range as it was.
+ */
+#include "pool/base/range.h"
+
+#include <errno.h>
+
+#include "pool/base/metadata.h"
+
+static struct extent *extent_new(struct range *range)
+{
+    struct extent *extent = range->unused;
+    if (extent != NULL)
+        range->unused = extent->after;
+    else
+        extent = metadata_allocate(METADATA_EXTENT, range->extent_bytes, range->account);
+    return extent;
+}
+
+static void extent_delete(struct range *range, struct extent *extent)
+{
+    extent->after = range->unused;
+    range->unused = extent;
+}
+
+/* ---- the list by address, and the first extent of each window ---- */
+
+static uint64_t window_of(const struct range *range, uint64_t address)
+{
+    return (address - range->address) / RANGE_WINDOW_BYTES;
+}
+
+static uint64_t bit_of(uint64_t index)
+{
+    return UINT64_C(1) << index % RANGE_WORD_BITS;
+}
+
+static void start_set(struct range *range, uint64_t window, struct extent *extent)
+{
+    uint64_t word = window / RANGE_WORD_BITS;
+    range->starts[window] = extent;
+    if (extent != NULL)
+        range->windows_begun[word] |= bit_of(window);
+    else
+        range->windows_begun[word] &= ~bit_of(window);
+    if (range->windows_begun[word] != 0)
+        range->words_begun[word / RANGE_WORD_BITS] |= bit_of(word);
+    else
+        range->words_begun[word / RANGE_WORD_BITS] &= ~bit_of(word);
+}
+
+/* The bits of a word up to and with bit `index`. */
+static uint64_t bits_up_to(uint64_t word, uint64_t index)
+{
+    return word & (~UINT64_C(0) >> (RANGE_WORD_BITS - 1 - index % RANGE_WORD_BITS));
+}
+
+/* The last window at or before this one in which an extent begins; the first extent of the range
+ * begins in window 0. */
+static uint64_t window_begun(const struct range *range, uint64_t window)
+{
+    uint64_t word = window / RANGE_WORD_BITS;
+    uint64_t bits = bits_up_to(range->windows_begun[word], window);
+    if (bits == 0) {
+        uint64_t upper = --word / RANGE_WORD_BITS;
+        uint64_t words = bits_up_to(range->words_begun[upper], word);
+        while (words == 0)
+            words = range->words_begun[--upper];
+        word = upper * RANGE_WORD_BITS + pool_log2_floor(words);
+        bits = range->windows_begun[word];
+    }
+    return word * RANGE_WORD_BITS + pool_log2_floor(bits);
+}
+
+static void list_insert(struct range *range, struct extent *extent, struct extent *before)
+{
+    struct extent *after = before != NULL ? before->after : range->first;
+    uint64_t window = window_of(range, extent->node.address);
+    const struct extent *start = range->starts[window];
+
+    extent->before = before;
+    extent->after = after;
+    *(before != NULL ? &before->after : &range->first) = extent;
+    if (after != NULL)
+        after->before = extent;
+    if (start == NULL || start->node.address > extent->node.address)
+        start_set(range, window, extent);
+}
+
+static void list_remove(struct range *range, struct extent *extent)
+{
+    struct extent *after = extent->after;
+    uint64_t window = window_of(range, extent->node.address);
+
+    if (range->starts[window] == extent)
+        start_set(range, window,
+                  after != NULL && window_of(range, after->node.address) == window ? after : NULL);
+    *(extent->before != NULL ? &extent->before->after : &range->first) = after;
+    if (after != NULL)
+        after->before = extent->before;
+}
+
+/* ---- trees and lists by size ---- */
+
+static void bin_insert(struct range *range, struct extent *extent)
+{
+    uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
+    struct extent *next = range->bins[bin];
+    extent->node.left = NULL;
+    extent->node.right = next != NULL ? &next->node : NULL;
+    if (next != NULL)
+        next->node.left = &extent->node;
+    range->bins[bin] = extent;
+    range->bins_used[bin / RANGE_WORD_BITS] |= bit_of(bin);
+    range->bins_word |= bit_of(bin / RANGE_WORD_BITS);
+}
+
+static void bin_remove(struct range *range, struct extent *extent)
+{
+    uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
+    struct size_node *left = extent->node.left, *right = extent->node.right;
+    if (right != NULL)
+        right->left = left;
+    if (left != NULL) {
+        left->right = right;
+        return;
+    }
+    range->bins[bin] = extent_of(right);
+    if (right != NULL)
+        return;
+    uint64_t *word = &range->bins_used[bin / RANGE_WORD_BITS];
+    *word &= ~bit_of(bin);
+    if (*word == 0)
+        range->bins_word &= ~bit_of(bin / RANGE_WORD_BITS);
+}
+
+/* The smallest free extent below 2 MiB of at least `bytes`, or NULL. */
+static struct extent *bin_best(const struct range *range, uint64_t bytes)
+{
+    uint64_t bin = bytes / RANGE_GRAIN_BYTES, word = bin / RANGE_WORD_BITS;
+    if (bin >= RANGE_BINS)
+        return NULL;
+    uint64_t bits = range->bins_used[word] & ~(bit_of(bin) - 1);
+    if (bits == 0) {
+        uint64_t words = word + 1 < RANGE_WORD_BITS ? range->bins_word & ~UINT64_C(0) << (word + 1)
+                                                    : 0;
+        if (words == 0)
+            return NULL;
+        word = (uint64_t)__builtin_ctzll(words);
+        bits = range->bins_used[word];
+    }
+    return range->bins[word * RANGE_WORD_BITS + (uint64_t)__builtin_ctzll(bits)];
+}
+
+static struct size_tree *tree_of(struct range *range, enum extent_use use)
+{
+    switch (use) {
+    case EXTENT_FREE: return &range->free;
+    case EXTENT_HOLE: return &range->holes;
+    case EXTENT_SPENT: return &range->spent;
+    default: return NULL;
+    }
+}
+
+static bool in_bin(const struct extent *extent)
+{
+    return extent->use == EXTENT_FREE && extent->node.bytes < RANGE_PAGE_BYTES;
+}
+
+static void use_begin(struct range *range, struct extent *extent, enum extent_use use)
+{
+    struct size_tree *tree = tree_of(range, use);
+
+    extent->use = (uint8_t)use;
+    if (in_bin(extent))
+        bin_insert(range, extent);
+    else if (tree != NULL)
+        size_tree_insert(tree, &extent->node);
+    count_add(&range->bytes_of[use], extent->node.bytes);
+    range->holes_count += use == EXTENT_HOLE;
+}
+
+static void use_end(struct range *range, struct extent *extent)
+{
+    struct size_tree *tree = tree_of(range, (enum extent_use)extent->use);
+
+    if (in_bin(extent))
+        bin_remove(range, extent);
+    else if (tree != NULL)
+        size_tree_remove(tree, &extent->node);
+    count_subtract(&range->bytes_of[extent->use], extent->node.bytes);
+    range->holes_count -= extent->use == EXTENT_HOLE;
+}
+
+static bool joins(const struct extent *extent, enum extent_use use)
+{
+    return extent != NULL && extent->use == use &&
+           (use == EXTENT_HOLE || use == EXTENT_FREE || use == EXTENT_SPENT);
+}
+
+/* Joins an extent whose use has ended with the neighbours that have the same new use. */
+static void use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
+{
+    struct extent *before = extent->before, *after = extent->after;
+
+    if (joins(after, use)) {
+        use_end(range, after);
+        extent->node.bytes += after->node.bytes;
+        list_remove(range, after);
+        extent_delete(range, after);
+    }
+    if (joins(before, use)) {
+        use_end(range, before);
+        before->node.bytes += extent->node.bytes;
+        list_remove(range, extent);
+        extent_delete(range, extent);
+        extent = before;
+    }
+    use_begin(range, extent, use);
+}
+
+/*
+ * Gives [address, address + bytes) of an extent another use; what is left of it before and behind
+ * keeps the old one.
+ */
+static struct extent *use_change(struct range *range, struct extent *extent, uint64_t address,
+                                 uint64_t bytes, enum extent_use use)
+{
+    uint64_t front = address - extent->node.address;
+    uint64_t back = extent_end(extent) - address - bytes;
+    struct extent *middle = front > 0 ? extent_new(range) : extent;
+    struct extent *rest = back > 0 && middle != NULL ? extent_new(range) : NULL;
+    enum extent_use old = (enum extent_use)extent->use;
+
+    if (middle == NULL || (back > 0 && rest == NULL)) {
+        if (middle != NULL && middle != extent)
+            extent_delete(range, middle);
+        return NULL;
+    }
+    use_end(range, extent);
+    if (front > 0) {
+        extent->node.bytes = front;
+        use_begin(range, extent, old);
+        middle->node.address = address;
+        list_insert(range, middle, extent);
+    }
+    middle->node.bytes = bytes;
+    if (rest != NULL) {
+        rest->node.address = address + bytes;
+        rest->node.bytes = back;
+        rest->exported = rest->occupied = false;
+        list_insert(range, rest, middle);
+        use_begin(range, rest, old);
+    }
+    middle->exported = middle->occupied = false;
+    use_begin(range, middle, use);
+    return middle;
+}
+
+/* ---- the interface ---- */
+
+/* What lies beside the extents, in one mapping. */
+static uint64_t tables_bytes(uint64_t windows)
+{
+    uint64_t words = (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+    uint64_t uppers = (words + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+    return windows * sizeof(struct extent *) + (words + uppers) * sizeof(uint64_t);
+}
+
+int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t extent_bytes,
+               pool_count *account)
+{
+    uint64_t windows = bytes / RANGE_WINDOW_BYTES;
+    struct extent *all;
+
+    *range = (struct range){
+        .address = address, .bytes = bytes, .extent_bytes = extent_bytes, .account = account};
+    range->starts = metadata_map(tables_bytes(windows));
+    if (range->starts == NULL)
+        return -ENOMEM;
+    range->windows_begun = (uint64_t *)(void *)(range->starts + windows);
+    range->words_begun = range->windows_begun + (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
+    all = extent_new(range);
+    if (all == NULL) {
+        metadata_unmap(range->starts, tables_bytes(windows));
+        return -ENOMEM;
+    }
+    all->node.address = address;
+    all->node.bytes = bytes;
+    all->exported = all->occupied = false;
+    list_insert(range, all, NULL);
+    use_begin(range, all, EXTENT_HOLE);
+    return 0;
+}
+
+static void extents_free(struct range *range, struct extent *extent)
+{
+    for (struct extent *next; extent != NULL; extent = next) {
+        next = extent->after;
+        metadata_free(METADATA_EXTENT, extent, range->extent_bytes, range->account);
+    }
+}
+
+void range_done(struct range *range)
+{
+    extents_free(range, range->first);
+    extents_free(range, range->unused);
+    metadata_unmap(range->starts, tables_bytes(range->bytes / RANGE_WINDOW_BYTES));
+}
+
+struct extent *range_take_from(struct range *range, struct extent *free, uint64_t bytes)
+{
+    pool_assert(free->use == EXTENT_FREE && bytes <= free->node.bytes);
+    return use_change(range, free, free->node.address, bytes, EXTENT_LIVE);
+}
+
+struct extent *range_take_end(struct range *range, struct extent *free, uint64_t bytes)
+{
+    pool_assert(free->use == EXTENT_FREE && bytes <= free->node.bytes);
+    return use_change(range, free, extent_end(free) - bytes, bytes, EXTENT_LIVE);
+}
+
+struct extent *range_take(struct range *range, uint64_t bytes)
+{
+    struct extent *best = bin_best(range, bytes);
+
+    pool_assert(bytes > 0 && bytes % RANGE_GRAIN_BYTES == 0);
+    if (best == NULL)
+        best = extent_of(size_tree_best(&range->free, bytes));
+    return best != NULL ? range_take_from(range, best, bytes) : NULL;
+}
+
+/* Extents of less than 4 MiB looked at for a whole page, before one is taken that surely has it. */
+#define PAGE_TRIES 16u
+
+static bool page_in(const struct extent *extent, uint64_t *ret_address)
+{
+    uint64_t address = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
+    *ret_address = address;
+    return address + RANGE_PAGE_BYTES <= extent_end(extent);
+}
+
+struct extent *range_take_page(struct range *range)
+{
+    struct size_node *node = size_tree_best(&range->free, RANGE_PAGE_BYTES);
+    uint64_t address = 0;
+    unsigned tries = 0;
+    while (node != NULL && !page_in(extent_of(node), &address))
+        node = ++tries < PAGE_TRIES
+                   ? size_tree_at_least(&range->free, node->bytes, node->address + 1)
+                   : size_tree_best(&range->free, 2 * RANGE_PAGE_BYTES);
+    return node != NULL ? use_change(range, extent_of(node), address, RANGE_PAGE_BYTES, EXTENT_LIVE)
+                        : NULL;
+}
+
+void range_settle(struct range *range, struct extent *extent, enum extent_use use)
+{
+    use_end(range, extent);
+    use_begin_joined(range, extent, use);
+}
+
+void range_give(struct range *range, struct extent *live)
+{
+    pool_assert(live->use == EXTENT_LIVE);
+    range_settle(range, live, EXTENT_FREE);
+}
+
+struct extent *range_at(const struct range *range, uint64_t address)
+{
+    uint64_t window = window_of(range, address);
+    struct extent *extent = range->starts[window];
+
+    if (extent == NULL || extent->node.address > address)
+        extent = range->starts[window_begun(range, window - 1)];
+    while (extent->after != NULL && extent->after->node.address <= address)
+        extent = extent->after;
+    return extent;
+}
+
+static struct extent *extent_used_at(const struct range *range, uint64_t address,
+                                     enum extent_use use)
+{
+    struct extent *extent = NULL;
+
+    if (address - range->address < range->bytes)
+        extent = range_at(range, address);
+    return extent != NULL && extent->use == use ? extent : NULL;
+}
+
+struct extent *range_find(const struct range *range, uint64_t address)
+{
+    return extent_used_at(range, address, EXTENT_LIVE);
+}
+
+struct extent *range_free_at(const struct range *range, uint64_t address)
+{
+    return extent_used_at(range, address, EXTENT_FREE);
+}
+
+struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes,
+                           enum extent_use use)
+{
+    struct extent *extent = range_at(range, address);
+
+    pool_assert(address + bytes <= extent_end(extent));
+    return use_change(range, extent, address, bytes, use);
+}
+
+uint64_t range_largest_free(const struct range *range)
+{
+    const struct size_node *node = size_tree_largest(&range->free);
+    if (node != NULL)
+        return node->bytes;
+    if (range->bins_word == 0)
+        return 0;
+    uint64_t word = pool_log2_floor(range->bins_word);
+    return (word * RANGE_WORD_BITS + pool_log2_floor(range->bins_used[word])) * RANGE_GRAIN_BYTES;
+}
+
+static struct extent *free_extent(struct extent *extent)
+{
+    return extent && extent->use == EXTENT_FREE ? extent : NULL;
+}
+
+struct gap_search {
+    range_gap_test *test;
+    void *state;
+    struct range_gap best; /* bytes 0: none yet */
+};
+
+static void gap_offer(struct gap_search *search, const struct range_gap *gap)
+{
+    const struct range_gap *best = &search->best;
+
+    if (best->bytes &&
+        (gap->bytes > best->bytes || (gap->bytes == best->bytes && gap->address > best->address)))
+        return;
+    if (gap->bytes <= gap->room && (!search->test || search->test(search->state, gap)))
+        search->best = *gap;
+}
+
+/* What a hole offers: its front, joined to what is before it; its end, joined to what follows; all
+ * of it, joined to both. */
+static void gap_offers(const struct extent *hole, uint64_t bytes, struct gap_search *search)
+{
+    struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);
+    uint64_t room = hole->node.bytes;
+    uint64_t front = pool_round_up(bytes - (before ? before->node.bytes : 0), RANGE_PAGE_BYTES);
+    uint64_t end = after ? pool_round_up(bytes - after->node.bytes, RANGE_PAGE_BYTES) : 0;
+
+    gap_offer(search,
+              &(struct range_gap){
+                  .address = hole->node.address, .bytes = front, .room = room, .beside = {before}});
+    if (after)
+        gap_offer(search, &(struct range_gap){.address = extent_end(hole) - end,
+                                              .bytes = end,
+                                              .room = room,
+                                              .from_end = true,
+                                              .beside = {after}});
+    if (before && after && before->node.bytes + room + after->node.bytes >= bytes)
+        gap_offer(search, &(struct range_gap){.address = hole->node.address,
+                                              .bytes = room,
+                                              .room = room,
+                                              .beside = {before, after}});
+}
+
+int range_gap_find(const struct range *range, uint64_t bytes, range_gap_test *test, void *state,
+                   struct range_gap *ret_gap)
+{
+    struct gap_search search = {.test = test, .state = state};
+
+    for (struct size_node *node = size_tree_largest(&range->holes); node;
+         node = size_tree_previous(&range->holes, node))
+        gap_offers(extent_of(node), bytes, &search);
+    if (!search.best.bytes)
+        return -ENOSPC;
+    *ret_gap = search.best;
+    return 0;
+}
+
+/* ---- check ---- */
+
+struct tally {
+    uint64_t bytes[EXTENT_USES], count[EXTENT_USES];
+    uint64_t binned_bytes, binned_count;
+};
+
+static const char *extent_check(const struct range *range, const struct extent *extent, uint64_t at,
+                                struct tally *tally)
+{
+    const struct extent *start = range->starts[window_of(range, extent->node.address)];
+    if (extent->node.address != at || extent->node.bytes == 0)
+        return "range: extents leave a gap, overlap or are empty";
+    if (extent->after != NULL && extent->after->before != extent)
+        return "range: the list is broken";
+    if (joins(extent->after, (enum extent_use)extent->use))
+        return "range: two neighbours should have joined";
+    if (extent->use == EXTENT_HOLE && (at | extent->node.bytes) % RANGE_PAGE_BYTES)
+        return "range: a hole is not made of pages";
+    if (start == NULL || start->node.address > at)
+        return "range: a window does not know its first extent";
+    if (range_at(range, at) != extent || range_at(range, extent_end(extent) - 1) != extent)
+        return "range: an address does not find its extent";
+    tally->count[extent->use]++;
+    tally->bytes[extent->use] += extent->node.bytes;
+    tally->binned_count += in_bin(extent);
+    tally->binned_bytes += in_bin(extent) ? extent->node.bytes : 0;
+    return NULL;
+}
+
+static const char *bins_check(const struct range *range, const struct tally *tally)
+{
+    uint64_t count = 0, bytes = 0;
+    for (uint64_t bin = 0; bin < RANGE_BINS; bin++) {
+        const struct extent *extent = range->bins[bin];
+        bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
+        if (used != (extent != NULL))
+            return "range: a bit differs from its list of free extents";
+        for (; extent != NULL; extent = extent_of(extent->node.right), count++) {
+            if (extent->use != EXTENT_FREE || extent->node.bytes != bin * RANGE_GRAIN_BYTES)
+                return "range: a free extent hangs in the wrong list";
+            bytes += extent->node.bytes;
+        }
+    }
+    return count == tally->binned_count && bytes == tally->binned_bytes
+               ? NULL
+               : "range: the lists of free extents differ from the list by address";
+}
+
+static const char *tree_check(const struct size_tree *tree, uint64_t count, uint64_t bytes)
+{
+    uint64_t tree_count, tree_bytes;
+    const char *why = size_tree_check(tree, &tree_count, &tree_bytes);
+    if (why != NULL)
+        return why;
+    return tree_count == count && tree_bytes == bytes ? NULL
+                                                      : "range: a tree differs from the list";
+}
+
+const char *range_check(const struct range *range)
+{
+    struct tally tally = {0};
+    uint64_t at = range->address;
+    const char *why = NULL;
+
+    for (const struct extent *extent = range->first; extent != NULL && why == NULL;
+         extent = extent->after) {
+        why = extent_check(range, extent, at, &tally);
+        at = extent_end(extent);
+    }
+    if (why == NULL && at != range->address + range->bytes)
+        why = "range: the extents do not cover it";
+    if (why == NULL)
+        why = bins_check(range, &tally);
+    if (why == NULL)
+        why = tree_check(&range->free, tally.count[EXTENT_FREE] - tally.binned_count,
+                         tally.bytes[EXTENT_FREE] - tally.binned_bytes);
+    if (why == NULL)
+        why = tree_check(&range->holes, tally.count[EXTENT_HOLE], tally.bytes[EXTENT_HOLE]);
+    if (why == NULL)
+        why = tree_check(&range->spent, tally.count[EXTENT_SPENT], tally.bytes[EXTENT_SPENT]);
+    for (unsigned use = 0; why == NULL && use < EXTENT_USES; use++)
+        if (count_get(&range->bytes_of[use]) != tally.bytes[use])
+            why = "range: bytes differ from the counters";
+    if (why == NULL && range->holes_count != tally.count[EXTENT_HOLE])
+        why = "range: the holes differ from their counter";
+    return why;
+}

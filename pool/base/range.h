@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A range of reserved addresses, divided into extents: holes without memory, free memory, live
+ * blocks, and what is on its way from one to the other. Placement is best fit, in units of 512 B;
+ * free neighbours join, also across the pages and handles below them.
+ *
+ *   the extents, by address, cover the range without gap or overlap
+ *   no two neighbours are both holes, both free or both spent
+ *   holes begin and end at multiples of 2 MiB
+ *
+ * Free extents below 2 MiB lie in one list for each size, with a bit that says whether it is empty;
+ * larger ones in a tree, the lowest of equals first. So a block that comes and goes costs the same
+ * however many there are. An address finds its extent through the first one that begins in its
+ * 32 KiB, or in the nearest ones before that have one.
+ *
+ * The range knows nothing of how memory is mapped: mapped.h puts memory into holes and takes it out
+ * of free extents.
+ *
+ * Threading: the caller's lock guards a range.
+ */
+#ifndef POOL_BASE_RANGE_H
+#define POOL_BASE_RANGE_H
+
+#include "pool/base/base.h"
+#include "pool/base/size_tree.h"
+
+#define RANGE_GRAIN_BYTES  UINT64_C(512)
+#define RANGE_PAGE_BYTES   (UINT64_C(2) << 20)
+#define RANGE_WINDOW_BYTES (UINT64_C(32) << 10)
+
+/** Windows in a word of bits, and such words in one of the next level. */
+#define RANGE_WORD_BITS 64u
+
+enum extent_use {
+    EXTENT_HOLE,     /* without memory */
+    EXTENT_FREE,     /* may be handed out, and unmapped */
+    EXTENT_LIVE,     /* the caller's */
+    EXTENT_FILLING,  /* a hole that memory is being mapped into */
+    EXTENT_EMPTYING, /* free memory that is being unmapped, or kept from being handed out */
+    EXTENT_SPENT,    /* free memory that is not handed out again */
+    EXTENT_USES,
+};
+
+struct extent {
+    struct size_node node; /* place; its links are those of the tree or list of its kind */
+    struct extent *before, *after;
+    uint8_t use;   /* enum extent_use */
+    bool occupied; /* the caller's, as the next; neither when an extent gets another use */
+    bool exported; /* it is spent when it is given back */
+};
+
+#define RANGE_BINS (RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES) /* by size in grains */
+
+struct range {
+    uint64_t address, bytes;
+    size_t extent_bytes; /* of an extent and what the caller keeps behind it */
+    struct extent *first, *unused;
+    struct extent **starts;  /* by window: the first extent that begins in it; NULL: none does */
+    uint64_t *windows_begun; /* bit w: starts[w] is not NULL */
+    uint64_t *words_begun;   /* bit w: windows_begun[w] is not 0 */
+    struct size_tree free, holes, spent;
+    uint64_t bins_word;                               /* bit w: bins_used[w] is not 0 */
+    uint64_t bins_used[RANGE_BINS / RANGE_WORD_BITS]; /* bit b: bins[b] is not NULL */
+    struct extent *bins[RANGE_BINS];
+    pool_count bytes_of[EXTENT_USES]; /* written under the lock, read by anyone */
+    uint64_t holes_count;
+    pool_count *account; /* bytes of host memory */
+};
+
+/**
+ * `address` and `bytes` are multiples of 2 MiB; all of it is a hole. `extent_bytes`: at least
+ * sizeof(struct extent), a multiple of 16. Errors: -ENOMEM: the host has no memory.
+ */
+int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t extent_bytes,
+               pool_count *account);
+
+/** Gives the host's memory back; extents are not known afterwards. */
+void range_done(struct range *range);
+
+/** Takes `bytes` (a multiple of the grain) from the best free extent; NULL: nothing fits. */
+struct extent *range_take(struct range *range, uint64_t bytes);
+
+/** Takes `bytes` from the front of a free extent. NULL: the host has no memory. */
+struct extent *range_take_from(struct range *range, struct extent *free, uint64_t bytes);
+
+/** The same from its end. */
+struct extent *range_take_end(struct range *range, struct extent *free, uint64_t bytes);
+
+/** Takes 2 MiB that begin at a multiple of 2 MiB; NULL: no free extent has them. */
+struct extent *range_take_page(struct range *range);
+
+/** The free extent that holds an address, or NULL. */
+struct extent *range_free_at(const struct range *range, uint64_t address);
+
+/** Gives a live extent back; the extent may be gone afterwards. */
+void range_give(struct range *range, struct extent *live);
+
+/** The live extent that holds an address, or NULL. */
+struct extent *range_find(const struct range *range, uint64_t address);
+
+/** The extent that holds an address of the range, whatever its use. */
+struct extent *range_at(const struct range *range, uint64_t address);
+
+/** Gives a part of one extent another use, without joining it to what is beside it. NULL: the host
+ * has no memory, and nothing has changed. */
+struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes,
+                           enum extent_use use);
+
+/** Gives an extent, not in a tree, another use, and joins it to neighbours of that use. */
+void range_settle(struct range *range, struct extent *extent, enum extent_use use);
+
+/** Where memory is missing for a request, and how much. */
+struct range_gap {
+    uint64_t address, bytes;  /* what to fill; multiples of 2 MiB */
+    uint64_t room;            /* of the hole */
+    bool from_end;            /* of the hole: more than `bytes` goes below `address` */
+    struct extent *beside[2]; /* free extents that it will join; NULL: none */
+};
+
+/** Whether a gap can be filled. */
+typedef bool range_gap_test(void *state, const struct range_gap *gap);
+
+/**
+ * The gap that takes least to fill so that `bytes` fit into one extent, the lowest of those, among
+ * the ones that pass the test (NULL: all do). Errors: -ENOSPC: there is none.
+ */
+int range_gap_find(const struct range *range, uint64_t bytes, range_gap_test *test, void *state,
+                   struct range_gap *ret_gap);
+
+/** Bytes of the largest free extent. */
+uint64_t range_largest_free(const struct range *range);
+
+/** The violated invariant, or NULL. */
+const char *range_check(const struct range *range);
+
+static inline struct extent *extent_of(struct size_node *node)
+{
+    return node ? pool_container_of(node, struct extent, node) : NULL;
+}
+
+static inline uint64_t extent_end(const struct extent *extent)
+{
+    return extent->node.address + extent->node.bytes;
+}
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tensors allocated beforehand; limits and trims by hand.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/tensor/tensor.h"
+
+#define FILE_BYTES_MAX ((off_t)64 << 20)
+
+static bool serves_all(const struct tensor_row *row)
+{
+    return row->shape.type == CUPOOL_TENSOR_BYTES && row->shape.rank == 1;
+}
+
+/* From busy-after-allocation to cached and reserved. The lock is held. */
+static void reserved_enter(struct cupool_tensors *cache, uint32_t number)
+{
+    struct tensor_device *device = tensors_device(cache, number);
+    struct tensor_record *record = &cache->records[number];
+
+    record->reserved = true;
+    device->stats.reserved++;
+    device->stats.reserved_bytes += record->node.bytes;
+    device->bytes_reserved += serves_all(&cache->rows[record->row]);
+    cache->rows[record->row].reserved++;
+    tensors_return(cache, number);
+}
+
+static void reserved_forget(struct cupool_tensors *cache, uint32_t number)
+{
+    struct tensor_device *device = tensors_device(cache, number);
+    struct tensor_record *record = &cache->records[number];
+
+    record->reserved = false;
+    device->stats.reserved--;
+    device->stats.reserved_bytes -= record->node.bytes;
+    device->bytes_reserved -= serves_all(&cache->rows[record->row]);
+    cache->rows[record->row].reserved--;
+}
+
+/* One tensor, live; chained to those made before by `older`. */
+static int reserved_make(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
+                         uint64_t bytes, tensor_stream stream, uint32_t *made)
+{
+    struct tensor_device *device = &cache->devices[shape->device];
+    struct tensor_evicted evicted = {.count = 0};
+    int rc = tensors_lock(cache);
+
+    if (rc < 0)
+        return rc;
+    uint32_t number = tensors_record_new(cache, shape, bytes, stream, &evicted);
+    pthread_mutex_unlock(&cache->lock);
+    tensors_evicted_free(&evicted);
+    if (number == 0)
+        return tensors_fail(cache, -ENOBUFS, "all tensors of the cache are in use");
+    rc = tensors_fill(cache, device, number, bytes, stream);
+    if (rc < 0)
+        return rc;
+    cache->records[number].older = *made;
+    *made = number;
+    return 0;
+}
+
+int cupool_tensors_reserve(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
+                           cupool_stream stream, uint32_t count)
+{
+    uint32_t made = 0;
+    uint64_t bytes;
+    int rc;
+
+    if (cache == NULL)
+        return -EINVAL;
+    rc = tensors_request_check(cache, shape, &bytes);
+    if (rc < 0 || bytes == 0)
+        return rc;
+    struct tensor_device *device = &cache->devices[shape->device];
+    stream = tensors_stream(device, stream);
+    for (uint32_t at = 0; at < count && rc == 0; at++)
+        rc = reserved_make(cache, shape, bytes, stream, &made);
+    for (uint32_t next; made != 0; made = next) {
+        struct tensor_freed freed = {.bytes = 0};
+        pthread_mutex_lock(&cache->lock);
+        struct tensor_record *record = &cache->records[made];
+        next = record->older;
+        if (rc == 0) {
+            reserved_enter(cache, made);
+        } else {
+            freed = (struct tensor_freed){record->node.address, record->node.bytes, stream,
+                                          &device->backend, record->plain};
+            device->stats.live--;
+            device->stats.live_bytes -= record->node.bytes;
+            tensors_record_give(cache, made);
+        }
+        pthread_mutex_unlock(&cache->lock);
+        if (freed.bytes != 0)
+            tensors_evicted_free(&(struct tensor_evicted){.freed = {freed}, .count = 1});
+    }
+    return rc;
+}
+
+int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device)
+{
+    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+
+    if (rc < 0)
+        return rc;
+    for (uint32_t at = 1; at <= cache->record_count; at++) {
+        struct tensor_record *record = &cache->records[at];
+        if (!record->reserved || (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED) ||
+            tensors_device(cache, at) != &cache->devices[device])
+            continue;
+        if (record->state == TENSOR_LIVE) {
+            reserved_forget(cache, at);
+            continue;
+        }
+        tensors_cached_remove(cache, at);
+        reserved_forget(cache, at);
+        tensors_cached_add(cache, at);
+    }
+    struct cupool_tensors_statistics *stats = &cache->devices[device].stats;
+    uint64_t bytes = stats->limit_bytes, entries = stats->limit_entries;
+    pthread_mutex_unlock(&cache->lock);
+    tensors_limits_hold(cache, &cache->devices[device], bytes != 0 ? bytes : UINT64_MAX,
+                        entries != 0 ? entries : UINT64_MAX, NULL);
+    return 0;
+}
+
+int cupool_tensors_limit(struct cupool_tensors *cache, uint32_t device, uint64_t limit_bytes,
+                         uint32_t limit_entries)
+{
+    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+
+    if (rc < 0)
+        return rc;
+    cache->devices[device].stats.limit_bytes = limit_bytes;
+    cache->devices[device].stats.limit_entries = limit_entries;
+    pthread_mutex_unlock(&cache->lock);
+    tensors_limits_hold(cache, &cache->devices[device], limit_bytes != 0 ? limit_bytes : UINT64_MAX,
+                        limit_entries != 0 ? limit_entries : UINT64_MAX, NULL);
+    return 0;
+}
+
+int cupool_tensors_trim(struct cupool_tensors *cache, uint32_t device, uint64_t keep_bytes,
+                        uint64_t *ret_bytes)
+{
+    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+
+    if (rc < 0)
+        return rc;
+    cache->devices[device].stats.trims++;
+    pthread_mutex_unlock(&cache->lock);
+    tensors_limits_hold(cache, &cache->devices[device], keep_bytes, UINT64_MAX, ret_bytes);
+    return 0;
+}
+
+/** A file on its way into the cache. */
+struct filling {
+    struct cupool_tensors *cache;
+    uint32_t device;
+    uint64_t budget, bytes;
+    uint32_t tensors;
+};
+
+static int wish_look(void *state, const struct tensor_wish *wish)
+{
+    uint64_t bytes;
+
+    return cupool_tensor_bytes(&wish->shape, &bytes);
+}
+
+static int wish_reserve(void *state, const struct tensor_wish *wish)
+{
+    struct filling *filling = state;
+    struct cupool_tensor_shape shape = wish->shape;
+    uint32_t count = wish->count;
+    uint64_t bytes;
+    int rc = cupool_tensor_bytes(&shape, &bytes);
+
+    if (rc < 0 || bytes == 0)
+        return rc;
+    if (filling->budget != 0 && count > (filling->budget - filling->bytes) / bytes)
+        return 0;
+    shape.device = filling->device;
+    rc = cupool_tensors_reserve(filling->cache, &shape, TENSOR_STREAM_NONE, count);
+    if (rc < 0)
+        return rc;
+    filling->bytes += bytes * count;
+    filling->tensors += count;
+    return 0;
+}
+
+static int text_reserve(struct filling *filling, const char *text, size_t bytes)
+{
+    struct cupool_tensors *cache = filling->cache;
+    unsigned line = 0;
+    int rc = tensor_profile_read(text, bytes, wish_look, NULL, &line);
+
+    if (rc < 0) {
+        pthread_mutex_lock(&cache->lock);
+        snprintf(cache->text, sizeof(cache->text), "line %u names no tensors to reserve", line);
+        pthread_mutex_unlock(&cache->lock);
+        return tensors_fail(cache, -EINVAL, cache->text);
+    }
+    return tensor_profile_read(text, bytes, wish_reserve, filling, &line);
+}
+
+int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, uint32_t device,
+                                uint64_t budget, uint32_t *ret_tensors, uint64_t *ret_bytes)
+{
+    struct filling filling = {.cache = cache, .device = device, .budget = budget};
+    struct stat stat;
+    int rc = 0;
+
+    if (cache == NULL || path == NULL || device >= cache->device_count)
+        return -EINVAL;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0 || fstat(file, &stat) < 0) {
+        rc = tensors_fail(cache, -errno, "the file cannot be opened");
+        goto close_file;
+    }
+    if (!S_ISREG(stat.st_mode) || stat.st_size > FILE_BYTES_MAX) {
+        rc = tensors_fail(cache, S_ISREG(stat.st_mode) ? -EFBIG : -EINVAL,
+                          "this is no file of at most 64 MiB");
+        goto close_file;
+    }
+    if (stat.st_size > 0) {
+        void *text = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+        if (text == MAP_FAILED) {
+            rc = tensors_fail(cache, -errno, "the file cannot be read");
+            goto close_file;
+        }
+        rc = text_reserve(&filling, text, (size_t)stat.st_size);
+        munmap(text, (size_t)stat.st_size);
+    }
+    if (rc == 0 && ret_tensors != NULL)
+        *ret_tensors = filling.tensors;
+    if (rc == 0 && ret_bytes != NULL)
+        *ret_bytes = filling.bytes;
+close_file:
+    if (file >= 0)
+        close(file);
+    return rc;
+}

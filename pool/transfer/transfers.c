@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Creation and end; submit, query, wait, cancel.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pool/base/forks.h"
+#include "pool/transfer/queue.h"
+
+#define REQUESTS_MAX   (UINT32_C(1) << 20)
+#define FRAGMENTS_MAX  (UINT32_C(1) << 28)
+#define PIECE_LEAST    4096u
+#define NUMBER_MASK    0xffffffu
+#define LOOKS_AT_ONCE  64u
+#define PAUSE_FIRST_NS UINT64_C(5000)
+#define PAUSE_LAST_NS  UINT64_C(200000)
+
+void cupool_transfers_config_init(struct cupool_transfers_config *config)
+{
+    *config = (struct cupool_transfers_config){
+        .requests = 256, .fragments = 65536, .depth = 8, .pieces = 4, .piece_bytes = 1 << 20};
+}
+
+void cupool_transfer_options_init(struct cupool_transfer_options *options)
+{
+    *options = (struct cupool_transfer_options){.priority = CUPOOL_TRANSFER_PRIORITY_DEFAULT,
+                                                .after_stream = CUPOOL_STREAM_NONE};
+}
+
+const char *cupool_transfers_error(const struct cupool_transfers *transfers)
+{
+    const char *text = atomic_load_explicit(&transfers->error, memory_order_acquire);
+
+    return text != NULL ? text : "";
+}
+
+int transfers_fail(struct cupool_transfers *transfers, int error, const char *text)
+{
+    atomic_store_explicit(&transfers->error, text, memory_order_release);
+    return error;
+}
+
+static int entry(struct cupool_transfers *transfers)
+{
+    if (transfers == NULL)
+        return -EINVAL;
+    return transfers->forks == forks_count()
+               ? 0
+               : transfers_fail(transfers, -ECHILD, "the transfers are the parent's");
+}
+
+static int ring_make(struct transfer_queue *queue, struct kv_heap *heap)
+{
+    struct cupool_transfers *transfers = queue->transfers;
+    const struct transfer_backend *backend = &transfers->backend;
+    size_t descriptors = TRANSFER_BATCH_MAX * backend->descriptor_bytes;
+    size_t data = queue->direction == CUPOOL_WITHIN_DEVICE ? 0 : transfers->piece_bytes;
+    size_t each = (data + descriptors + TRANSFER_ALIGN - 1) / TRANSFER_ALIGN * TRANSFER_ALIGN;
+
+    queue->pieces = kv_heap_allocate(heap, queue->piece_count, sizeof(*queue->pieces));
+    if (queue->pieces == NULL)
+        return -ENOMEM;
+    if (backend->host || each == 0)
+        return 0;
+    int rc = backend->host_allocate(backend->state, queue->piece_count * each, &queue->ring);
+    if (rc < 0)
+        return rc;
+    for (uint32_t at = 0; at < queue->piece_count; at++) {
+        queue->pieces[at].data = (uint8_t *)queue->ring + at * each;
+        queue->pieces[at].descriptors = queue->pieces[at].data + data;
+    }
+    return 0;
+}
+
+static int queue_make(struct cupool_transfers *transfers, struct kv_heap *heap,
+                      struct transfer_queue *queue, enum cupool_direction direction,
+                      const struct cupool_transfers_config *config)
+{
+    const struct transfer_backend *backend = &transfers->backend;
+
+    queue->transfers = transfers;
+    queue->direction = direction;
+    queue->request_count = config->requests;
+    queue->fragment_count = config->fragments;
+    queue->piece_count = config->pieces;
+    queue->stream = TRANSFER_STREAM_NONE;
+    queue->requests = kv_heap_allocate(heap, config->requests + 1, sizeof(*queue->requests));
+    queue->fragments = kv_heap_allocate(heap, config->fragments, sizeof(*queue->fragments));
+    queue->stretches = kv_heap_allocate(heap, config->requests, sizeof(*queue->stretches));
+    queue->to = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->to));
+    queue->from = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->from));
+    queue->bytes = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->bytes));
+    if (queue->requests == NULL || queue->fragments == NULL || queue->stretches == NULL ||
+        queue->to == NULL || queue->from == NULL || queue->bytes == NULL)
+        return -ENOMEM;
+    for (uint32_t at = config->requests; at > 0; at--) {
+        queue->requests[at].next = queue->unused;
+        queue->unused = at;
+    }
+    int rc = ring_make(queue, heap);
+    if (rc == 0 && backend->stream_make != NULL)
+        rc = backend->stream_make(backend->state, &queue->stream);
+    return rc;
+}
+
+static void transfers_give(struct cupool_transfers *transfers)
+{
+    const struct transfer_backend *backend = &transfers->backend;
+    bool mine = transfers->forks == forks_count();
+
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++) {
+        struct transfer_queue *queue = &transfers->queues[at];
+        if (mine && queue->stream != TRANSFER_STREAM_NONE && queue->stream != NULL)
+            backend->stream_end(backend->state, queue->stream);
+        if (mine && queue->ring != NULL)
+            backend->host_free(backend->state, queue->ring);
+        pthread_mutex_destroy(&queue->lock);
+    }
+    struct kv_heap heap = transfers->heap;
+    kv_heap_done(&heap);
+}
+
+int transfers_create(const struct transfer_backend *backend,
+                     const struct cupool_transfers_config *config,
+                     struct cupool_transfers **ret_transfers)
+{
+    static const struct cupool_transfer_thresholds standard = {(uint64_t)28 << 10, 16, 4};
+    struct kv_heap heap = {.count = 0};
+    int rc = 0;
+
+    if (config->requests == 0 || config->requests > REQUESTS_MAX || config->fragments == 0 ||
+        config->fragments > FRAGMENTS_MAX || config->depth == 0 || config->pieces == 0 ||
+        config->pieces > TRANSFER_PIECES_MAX || config->piece_bytes < PIECE_LEAST)
+        return -EINVAL;
+    struct cupool_transfers *transfers = kv_heap_allocate(&heap, 1, sizeof(*transfers));
+    if (transfers == NULL)
+        return -ENOMEM;
+    transfers->backend = *backend;
+    transfers->forks = forks_count();
+    transfers->depth = config->depth;
+    transfers->piece_bytes = config->piece_bytes / TRANSFER_ALIGN * TRANSFER_ALIGN;
+    transfers_thresholds_set(transfers,
+                             config->thresholds != NULL ? config->thresholds : &standard);
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++)
+        pthread_mutex_init(&transfers->queues[at].lock, NULL);
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && rc == 0; at++)
+        rc = queue_make(transfers, &heap, &transfers->queues[at], (enum cupool_direction)at,
+                        config);
+    transfers->heap = heap;
+    if (rc < 0) {
+        transfers_give(transfers);
+        return rc;
+    }
+    *ret_transfers = transfers;
+    return 0;
+}
+
+void transfers_thresholds_set(struct cupool_transfers *transfers,
+                              const struct cupool_transfer_thresholds *thresholds)
+{
+    atomic_store(&transfers->kernel_below, thresholds->kernel_below);
+    atomic_store(&transfers->kernel_from, thresholds->kernel_from);
+    atomic_store(&transfers->batch_from, thresholds->batch_from);
+}
+
+int cupool_transfers_thresholds(struct cupool_transfers *transfers,
+                                struct cupool_transfer_thresholds *ret_thresholds)
+{
+    if (transfers == NULL || ret_thresholds == NULL)
+        return -EINVAL;
+    *ret_thresholds = (struct cupool_transfer_thresholds){
+        .kernel_below = atomic_load(&transfers->kernel_below),
+        .kernel_from = atomic_load(&transfers->kernel_from),
+        .batch_from = atomic_load(&transfers->batch_from)};
+    return 0;
+}
+
+/* Gives way to device work, longer each time. */
+static void pause_once(struct cupool_transfers *transfers, uint64_t *ns)
+{
+    const struct transfer_backend *backend = &transfers->backend;
+
+    backend->pause(backend->state, *ns);
+    *ns = *ns * 2 > PAUSE_LAST_NS ? PAUSE_LAST_NS : *ns * 2;
+}
+
+static void queue_cancel(struct transfer_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    while (queue->queued.first != 0) {
+        uint32_t number = queue->queued.first;
+        transfer_list_remove(queue, &queue->queued, number);
+        transfer_end(queue, number, -ECANCELED);
+    }
+    pthread_mutex_unlock(&queue->lock);
+}
+
+void transfers_destroy(struct cupool_transfers *transfers)
+{
+    if (transfers == NULL)
+        return;
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && transfers->forks == forks_count(); at++) {
+        struct transfer_queue *queue = &transfers->queues[at];
+        uint64_t ns = PAUSE_FIRST_NS;
+        uint32_t left;
+        queue_cancel(queue);
+        do {
+            transfer_pump(queue);
+            pthread_mutex_lock(&queue->lock);
+            left = queue->begun.count;
+            pthread_mutex_unlock(&queue->lock);
+            if (left > 0)
+                pause_once(transfers, &ns);
+        } while (left > 0);
+    }
+    transfers_give(transfers);
+}
+
+/* A free stretch of the fragments: the first gap between those in use. The lock is held. */
+static bool stretch_take(struct transfer_queue *queue, uint32_t number, uint32_t count)
+{
+    uint32_t first = 0, at = 0;
+
+    for (; at < queue->stretch_count; at++) {
+        const struct transfer_request *next = &queue->requests[queue->stretches[at]];
+        if (next->first - first >= count)
+            break;
+        first = next->first + next->room;
+    }
+    if (queue->fragment_count - first < count)
+        return false;
+    queue->requests[number].first = first;
+    queue->requests[number].room = count;
+    if (count == 0)
+        return true;
+    for (uint32_t to = queue->stretch_count++; to > at; to--)
+        queue->stretches[to] = queue->stretches[to - 1];
+    queue->stretches[at] = number;
+    return true;
+}
+
+/* A request to plan, with room for its fragments; 0: none now. */
+static uint32_t request_take(struct transfer_queue *queue, uint32_t count)
+{
+    pthread_mutex_lock(&queue->lock);
+    uint32_t number = queue->unused != 0         ? queue->unused
+                      : queue->looked.first != 0 ? queue->looked.first
+                                                 : queue->ended.first;
+    if (number != 0 && stretch_take(queue, number, count)) {
+        struct transfer_request *request = &queue->requests[number];
+        if (number == queue->unused)
+            queue->unused = request->next;
+        else
+            transfer_list_remove(queue, request->seen ? &queue->looked : &queue->ended, number);
+        request->seen = request->kept = false;
+        request->generation = request->generation == UINT32_MAX ? 1 : request->generation + 1;
+        request->state = TRANSFER_PLANNING;
+        request->issued = request->has_end = false;
+    } else {
+        number = 0;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return number;
+}
+
+/* A request that was refused. */
+static void request_give(struct transfer_queue *queue, uint32_t number)
+{
+    pthread_mutex_lock(&queue->lock);
+    transfer_stretch_give(queue, number);
+    queue->requests[number].state = TRANSFER_UNUSED;
+    queue->requests[number].next = queue->unused;
+    queue->unused = number;
+    queue->stats.refused++;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* The work that the transfer comes after. */
+static int after_take(struct transfer_queue *queue, struct transfer_request *request,
+                      const struct cupool_transfer_options *options)
+{
+    const struct transfer_backend *backend = &queue->transfers->backend;
+
+    request->has_after = request->after_own = false;
+    if (backend->fence_record == NULL)
+        return 0;
+    if (options->after_event != NULL) {
+        request->has_after = true;
+        request->after = (uintptr_t)options->after_event;
+        return 0;
+    }
+    if (options->after_stream == CUPOOL_STREAM_NONE)
+        return 0;
+    int rc = backend->fence_record(backend->state, options->after_stream, &request->after);
+    if (rc < 0)
+        return transfers_fail(queue->transfers, rc,
+                              rc == -EBUSY ? "the stream is captured"
+                                           : "no event can be recorded on the stream");
+    request->has_after = request->after_own = true;
+    return 0;
+}
+
+static cupool_transfer handle_of(const struct transfer_queue *queue, uint32_t number)
+{
+    return (uint64_t)queue->requests[number].generation << 32 | (uint64_t)queue->direction << 24 |
+           number;
+}
+
+static int options_check(struct cupool_transfers *transfers,
+                         const struct cupool_transfer_options *options)
+{
+    if (options->priority < 0 || options->priority > CUPOOL_TRANSFER_PRIORITY_MAX)
+        return transfers_fail(transfers, -ERANGE, "a priority is 0 to 100");
+    if (options->after_event != NULL && options->after_stream != CUPOOL_STREAM_NONE)
+        return transfers_fail(transfers, -EINVAL, "after a stream or an event, not both");
+    return 0;
+}
+
+static int request_submit(struct transfer_queue *queue, const struct transfer_source *source,
+                          uint32_t count, const struct cupool_transfer_options *options,
+                          cupool_transfer *ret_transfer)
+{
+    uint32_t number = request_take(queue, count);
+
+    if (number == 0)
+        return transfers_fail(queue->transfers, -EAGAIN, "the queue is full");
+    struct transfer_request *request = &queue->requests[number];
+    int rc = transfer_plan(queue, request, source, count, options->alignment);
+    if (rc == 0)
+        rc = after_take(queue, request, options);
+    if (rc < 0) {
+        request_give(queue, number);
+        return rc;
+    }
+    request->callback = options->callback;
+    request->callback_state = options->state;
+    pthread_mutex_lock(&queue->lock);
+    *ret_transfer = handle_of(queue, number);
+    request->priority = options->priority;
+    request->state = TRANSFER_QUEUED;
+    transfer_list_add(queue, &queue->queued, number);
+    queue->stats.submitted++;
+    queue->stats.fragments += request->submitted;
+    queue->stats.joined += request->submitted - request->count;
+    queue->stats.bytes += request->bytes;
+    pthread_mutex_unlock(&queue->lock);
+    return 0;
+}
+
+int transfers_submit(struct cupool_transfers *transfers, enum cupool_direction direction,
+                     const struct transfer_source *source, uint32_t count,
+                     const struct cupool_transfer_options *options, cupool_transfer *ret_transfer)
+{
+    struct cupool_transfer_options standard;
+    int rc = entry(transfers);
+
+    if (rc < 0)
+        return rc;
+    if ((unsigned)direction >= CUPOOL_DIRECTIONS || ret_transfer == NULL)
+        return transfers_fail(transfers, -EINVAL, "this is no transfer");
+    cupool_transfer_options_init(&standard);
+    options = options != NULL ? options : &standard;
+    rc = options_check(transfers, options);
+    struct transfer_queue *queue = &transfers->queues[direction];
+    if (rc == 0 && count > queue->fragment_count)
+        rc = transfers_fail(transfers, -E2BIG, "more copies than the queue holds");
+    if (rc == 0)
+        rc = request_submit(queue, source, count, options, ret_transfer);
+    /* A full queue is carried on, too: room comes by that. */
+    transfer_pump(queue);
+    return rc;
+}
+
+static struct cupool_copy array_at(const void *state, uint32_t number)
+{
+    return ((const struct cupool_copy *)state)[number];
+}
+
+int cupool_transfers_submit(struct cupool_transfers *transfers, enum cupool_direction direction,
+                            const struct cupool_copy *copies, uint32_t count,
+                            const struct cupool_transfer_options *options,
+                            cupool_transfer *ret_transfer)
+{
+    const struct transfer_source source = {.state = copies, .at = array_at};
+
+    if (transfers == NULL || (copies == NULL && count != 0))
+        return -EINVAL;
+    return transfers_submit(transfers, direction, &source, count, options, ret_transfer);
+}
+
+static struct transfer_queue *queue_of(struct cupool_transfers *transfers, cupool_transfer transfer,
+                                       uint32_t *ret_number)
+{
+    uint32_t number = (uint32_t)transfer & NUMBER_MASK;
+    unsigned direction = (uint32_t)transfer >> 24;
+
+    if (direction >= CUPOOL_DIRECTIONS || number == 0 ||
+        number > transfers->queues[direction].request_count)
+        return NULL;
+    *ret_number = number;
+    return &transfers->queues[direction];
+}
+
+/* 0 with the state and result of a transfer; the lock is held. */
+static int request_look(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
+{
+    const struct transfer_request *request = &queue->requests[number];
+    uint32_t generation = (uint32_t)(transfer >> 32);
+
+    if (generation == request->generation && request->state != TRANSFER_UNUSED &&
+        request->state != TRANSFER_PLANNING)
+        return 0;
+    if (generation == 0 || generation > request->generation)
+        return transfers_fail(queue->transfers, -EINVAL, "this never was a transfer");
+    return transfers_fail(queue->transfers, -ESTALE, "the transfer has been forgotten");
+}
+
+static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
+{
+    pthread_mutex_lock(&queue->lock);
+    int rc = request_look(queue, number, transfer);
+    if (rc == 0 && queue->requests[number].state == TRANSFER_ENDED) {
+        struct transfer_request *request = &queue->requests[number];
+        bool first = !request->seen;
+        rc = request->result < 0 ? request->result : 1;
+        request->seen = true;
+        if (first && request->kept)
+            transfer_keep(queue, number);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return rc;
+}
+
+int cupool_transfer_query(struct cupool_transfers *transfers, cupool_transfer transfer)
+{
+    uint32_t number;
+    int rc = entry(transfers);
+
+    if (rc < 0)
+        return rc;
+    struct transfer_queue *queue = queue_of(transfers, transfer, &number);
+    if (queue == NULL)
+        return transfers_fail(transfers, -EINVAL, "this never was a transfer");
+    transfer_pump(queue);
+    return ended_result(queue, number, transfer);
+}
+
+int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer transfer,
+                         uint64_t timeout_ns)
+{
+    const struct transfer_backend *backend;
+    uint64_t begin = 0, ns = PAUSE_FIRST_NS;
+    int rc = cupool_transfer_query(transfers, transfer);
+
+    for (unsigned looks = 0; rc == 0; looks++) {
+        backend = &transfers->backend;
+        if (timeout_ns != CUPOOL_WAIT_FOREVER) {
+            uint64_t now = backend->clock_ns(backend->state);
+            begin = looks == 0 ? now : begin;
+            if (now - begin >= timeout_ns)
+                return transfers_fail(transfers, -ETIMEDOUT, "the transfer has not ended in time");
+        }
+        if (looks >= LOOKS_AT_ONCE)
+            pause_once(transfers, &ns);
+        rc = cupool_transfer_query(transfers, transfer);
+    }
+    return rc == 1 ? 0 : rc;
+}
+
+int cupool_transfer_cancel(struct cupool_transfers *transfers, cupool_transfer transfer)
+{
+    uint32_t number;
+    int rc = entry(transfers);
+
+    if (rc < 0)
+        return rc;
+    struct transfer_queue *queue = queue_of(transfers, transfer, &number);
+    if (queue == NULL)
+        return transfers_fail(transfers, -EINVAL, "this never was a transfer");
+    pthread_mutex_lock(&queue->lock);
+    rc = request_look(queue, number, transfer);
+    if (rc == 0 && queue->requests[number].state == TRANSFER_QUEUED) {
+        transfer_list_remove(queue, &queue->queued, number);
+        transfer_end(queue, number, -ECANCELED);
+    } else if (rc == 0) {
+        rc = queue->requests[number].state == TRANSFER_BEGUN ? -EBUSY : -EALREADY;
+        transfers_fail(transfers, rc, "the transfer has begun");
+    }
+    pthread_mutex_unlock(&queue->lock);
+    transfer_pump(queue);
+    return rc;
+}
+
+int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer transfer,
+                          cupool_stream stream)
+{
+    uint32_t number;
+    int rc = entry(transfers);
+
+    if (rc < 0)
+        return rc;
+    struct transfer_queue *queue = queue_of(transfers, transfer, &number);
+    if (queue == NULL || stream == CUPOOL_STREAM_NONE)
+        return transfers_fail(transfers, -EINVAL, "this never was a transfer, or is no stream");
+    transfer_pump(queue);
+    pthread_mutex_lock(&queue->lock);
+    rc = request_look(queue, number, transfer);
+    const struct transfer_request *request = &queue->requests[number];
+    if (rc == 0 && request->state == TRANSFER_ENDED)
+        rc = request->result;
+    else if (rc == 0 && (request->state != TRANSFER_BEGUN || !request->issued || request->unpacks))
+        rc = transfers_fail(transfers, -EAGAIN, "not all of it is with the driver yet");
+    else if (rc == 0 && request->has_end)
+        rc = transfers->backend.stream_wait(transfers->backend.state, stream, request->end);
+    pthread_mutex_unlock(&queue->lock);
+    return rc;
+}
+
+int cupool_transfers_poll(struct cupool_transfers *transfers)
+{
+    int left = 0, rc = entry(transfers);
+
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && rc == 0; at++) {
+        struct transfer_queue *queue = &transfers->queues[at];
+        transfer_pump(queue);
+        pthread_mutex_lock(&queue->lock);
+        left += (int)(queue->queued.count + queue->begun.count);
+        pthread_mutex_unlock(&queue->lock);
+    }
+    return rc < 0 ? rc : left;
+}
+
+int cupool_transfers_stats(struct cupool_transfers *transfers, enum cupool_direction direction,
+                           struct cupool_transfer_statistics *ret_stats)
+{
+    int rc = entry(transfers);
+
+    if (rc < 0 || (unsigned)direction >= CUPOOL_DIRECTIONS || ret_stats == NULL)
+        return rc < 0 ? rc : -EINVAL;
+    struct transfer_queue *queue = &transfers->queues[direction];
+    pthread_mutex_lock(&queue->lock);
+    *ret_stats = queue->stats;
+    ret_stats->waiting = queue->queued.count;
+    ret_stats->under_way = queue->begun.count;
+    pthread_mutex_unlock(&queue->lock);
+    return 0;
+}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Events for routers, in the schema of vLLM, by ZeroMQ."""
+
+import ctypes
+from dataclasses import dataclass
+from typing import Callable, Optional, Sequence
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+from .device import figures
+from .kv import KVPool
+from .tier import Tiers
+
+
+@dataclass(frozen=True)
+class PublisherStats:
+    batches: int
+    events: int
+    bytes: int
+    lost: int
+    replays: int
+    replayed: int
+    failures: int
+
+
+class Publisher:
+    """Publishes what pools and tiers have stored and removed. Settings are the fields of
+    cupool_publisher_config; tokens(key) gives the tokens of a stored block."""
+
+    def __init__(self, endpoint: str, replay_endpoint: Optional[str] = None, topic: str = "",
+                 adapter: Optional[str] = None,
+                 tokens: Optional[Callable[[bytes], Sequence[int]]] = None, **settings: int):
+        config = lib.PublisherConfig()
+        api.publisher_config_init(config)
+        config.endpoint, config.topic = endpoint.encode(), topic.encode()
+        config.replay_endpoint = replay_endpoint.encode() if replay_endpoint is not None else None
+        config.adapter = adapter.encode() if adapter is not None else None
+        for name, value in settings.items():
+            if name not in ("connect", "batches", "high_water", "rank", "maps", "integers"):
+                raise TypeError(f"Publisher has no argument {name!r}")
+            setattr(config, name, value)
+
+        def take(_, key, out, room):
+            values = list(tokens(bytes(key.contents.bytes)))[:room] if tokens is not None else []
+            for at, value in enumerate(values):
+                out[at] = value
+            return len(values)
+
+        self._tokens = lib.TOKENS_CALLBACK(take) if tokens is not None else lib.TOKENS_CALLBACK()
+        config.tokens = self._tokens
+        handle = ctypes.c_void_p()
+        check(api.publisher_create(config, ctypes.byref(handle)), "the sockets could not be opened")
+        self._handle: Optional[int] = handle.value
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the publisher is closed")
+        return self._handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            api.publisher_destroy(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+    def poll(self, pool: KVPool, medium: Optional[str] = "GPU") -> int:
+        """Publishes what has happened in a pool, and answers requests for replay."""
+        count = ctypes.c_uint32()
+        check(api.publisher_poll(self.handle, pool.handle, medium.encode() if medium else None,
+                                 ctypes.byref(count)))
+        return count.value
+
+    def poll_tier(self, tiers: Tiers, tier: int, medium: Optional[str] = "CPU") -> int:
+        count = ctypes.c_uint32()
+        check(api.publisher_poll_tier(self.handle, tiers.handle, tier,
+                                      medium.encode() if medium else None, ctypes.byref(count)))
+        return count.value
+
+    def stats(self) -> PublisherStats:
+        stats = lib.PublisherStatistics()
+        check(api.publisher_stats(self.handle, ctypes.byref(stats)))
+        return figures(PublisherStats, stats)

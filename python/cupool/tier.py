@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""Tiers below a pool: host memory, files, a Valkey or Redis server."""
+
+import ctypes
+import enum
+import os
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple, Union
+
+from . import _library as lib
+from ._errors import check
+from ._library import api
+from .codec import Codec
+from .device import STREAM_NONE, figures
+from .identity import to_hashes
+from .kv import KVPool
+
+
+class Presence(enum.IntEnum):
+    """MISS, HIT, PENDING (being stored), ASK (a shared store may have it)."""
+
+    MISS, HIT, PENDING, ASK = range(4)
+
+
+@dataclass(frozen=True)
+class HostTier:
+    """Host memory of so many bytes."""
+
+    bytes: int
+    name: str = "host"
+    entries: int = 0
+
+    def _store(self, store) -> int:
+        return api.tier_host(self.bytes, store)
+
+
+@dataclass(frozen=True)
+class FileTier:
+    """A folder of this user's alone, with a budget."""
+
+    folder: Union[str, "os.PathLike[str]"]
+    bytes: int
+    name: str = "file"
+    entries: int = 0
+
+    def _store(self, store) -> int:
+        return api.tier_file(os.fsencode(self.folder), store)
+
+
+@dataclass(frozen=True)
+class ServerTier:
+    """A Valkey or Redis server; an address that begins with / is the path of a socket."""
+
+    address: str
+    port: int = 0
+    password: Optional[str] = None
+    prefix: str = "cupool"
+    timeout_ms: int = 0
+    retry_ms: int = 0
+    expire_s: int = 0
+    name: str = "server"
+    bytes: int = 0
+    entries: int = 0
+
+    def _store(self, store) -> int:
+        config = lib.TierServerConfig(self.address.encode(), self.port,
+                                      self.password.encode() if self.password is not None else None,
+                                      self.prefix.encode(), self.timeout_ms, self.retry_ms,
+                                      self.expire_s)
+        return api.tier_server(config, store)
+
+
+@dataclass(frozen=True)
+class TiersStats:
+    queued: int
+    storing: int
+    loading: int
+    offloads: int
+    stored: int
+    skipped: int
+    store_failures: int
+    loads: int
+    loaded: int
+    load_misses: int
+    raw_bytes: int
+    entry_bytes: int
+    exact: int
+    saturated: int
+    encode_ns: int
+    decode_ns: int
+    copy_ns: int
+    age_steps: int
+    aged: int
+    aged_raw_bytes: int
+    aged_entry_bytes: int
+    age_ns: int
+
+
+@dataclass(frozen=True)
+class TierStats:
+    name: str
+    shared: int
+    available: int
+    entries: int
+    storing: int
+    pinned: int
+    bytes: int
+    budget: int
+    usage: float
+    stored: int
+    stored_bytes: int
+    loaded: int
+    loaded_bytes: int
+    misses: int
+    evictions: int
+    refused: int
+    failures: int
+    unavailable: int
+    corrupt: int
+    last_fault: str
+    put_ns: int
+    get_ns: int
+    peak_bytes: int
+
+
+class Tiers:
+    """Puts tiers below a pool. Close it before the pool. Settings are the fields of cupool_tiers_config."""
+
+    def __init__(self, pool: KVPool, tiers: Sequence[Union[HostTier, FileTier, ServerTier]],
+                 identity: str = "", codec: int = Codec.PLAIN, **settings: int):
+        config = lib.TiersConfig()
+        api.tiers_config_init(config)
+        config.identity, config.codec = identity.encode(), codec
+        names = {name for name, *_ in lib.TiersConfig._fields_}
+        for name, value in settings.items():
+            if name not in names:
+                raise TypeError(f"Tiers has no argument {name!r}")
+            setattr(config, name, value)
+        below = (lib.Tier * max(1, len(tiers)))()
+        opened: List[lib.TierStore] = []
+        handle = ctypes.c_void_p()
+        try:
+            for place, tier in zip(below, tiers):
+                check(tier._store(ctypes.byref(place.store)), f"{tier.name}: the tier cannot be opened")
+                opened.append(place.store)
+                place.name, place.bytes, place.entries = tier.name.encode(), tier.bytes, tier.entries
+            check(api.tiers_create(pool.device.handle, pool.handle, config, below, len(tiers),
+                                   ctypes.byref(handle)), "the tiers could not be made")
+        except OSError:
+            for store in opened:
+                if store.close:
+                    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(store.close)(store.state)
+            raise
+        self.pool, self.count = pool, len(tiers)
+        self._handle: Optional[int] = handle.value
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the tiers are closed")
+        return self._handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            api.tiers_destroy(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> "Tiers":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self.close()
+
+    def _check(self, result: int) -> int:
+        return check(result, api.tiers_error(self.handle).decode() if result < 0 else "")
+
+    def offload(self, handles: Sequence[int], stream: Optional[int] = STREAM_NONE) -> int:
+        """Begins to store registered blocks; a ticket for result()."""
+        ticket = ctypes.c_uint64()
+        self._check(api.tiers_offload(self.handle, (ctypes.c_uint64 * max(1, len(handles)))(*handles),
+                                      len(handles), stream, None, None, ctypes.byref(ticket)))
+        return ticket.value
+
+    def result(self, ticket: int) -> Optional[int]:
+        """How many blocks of an offload are stored; None while it is under way."""
+        stored = ctypes.c_uint32()
+        answer = api.tiers_result(self.handle, ticket, ctypes.byref(stored))
+        if answer == -115:  # EINPROGRESS
+            return None
+        self._check(answer)
+        return stored.value
+
+    def cancel(self, ticket: int) -> None:
+        self._check(api.tiers_cancel(self.handle, ticket))
+
+    def drain(self) -> None:
+        """Waits until nothing is under way."""
+        self._check(api.tiers_drain(self.handle))
+
+    def lookup(self, keys: Sequence[bytes]) -> List[Presence]:
+        found = (ctypes.c_uint8 * max(1, len(keys)))()
+        self._check(api.tiers_lookup(self.handle, to_hashes(keys), len(keys), found))
+        return [Presence(value) for value in found[:len(keys)]]
+
+    def match(self, keys: Sequence[bytes], stream: Optional[int] = STREAM_NONE) -> List[int]:
+        """References to the blocks of the longest prefix that is in the pool or below it."""
+        handles, matched = (ctypes.c_uint64 * max(1, len(keys)))(), ctypes.c_uint32()
+        self._check(api.tiers_match(self.handle, to_hashes(keys), len(keys), stream, handles, None,
+                                    ctypes.byref(matched)))
+        return list(handles[:matched.value])
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        self._check(api.tiers_forget(self.handle, to_hashes(keys), len(keys)))
+
+    def age_step(self, age_ns: int, blocks: int = 0, max_bytes: int = 0,
+                 time_ns: int = 0) -> Tuple[int, int, int]:
+        """Lets blocks leave that nobody has used for so long: their number, bytes before and after."""
+        went, raw, encoded = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
+        self._check(api.tiers_age_step(self.handle, lib.TierAge(age_ns, max_bytes, time_ns, blocks),
+                                       ctypes.byref(went), ctypes.byref(raw), ctypes.byref(encoded)))
+        return went.value, raw.value, encoded.value
+
+    def stats(self) -> TiersStats:
+        stats = lib.TiersStatistics()
+        self._check(api.tiers_stats(self.handle, ctypes.byref(stats)))
+        return figures(TiersStats, stats)
+
+    def tier_stats(self, tier: int) -> TierStats:
+        stats = lib.TierStatistics()
+        self._check(api.tier_stats(self.handle, tier, ctypes.byref(stats)))
+        values = {name: getattr(stats, name) for name, *_ in stats._fields_}
+        values["name"] = stats.name.decode()
+        values["last_fault"] = api.tier_fault_text(stats.last_fault).decode()
+        return TierStats(**values)
+
+    def check(self) -> None:
+        """Raises if an invariant is broken, with its name."""
+        why = ctypes.create_string_buffer(160)
+        check(api.tiers_check(self.handle, why, len(why)), why.value.decode())

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A call that fails half-way is undone: of a range that the driver refuses to unmap at once, what
+ * was unmapped piece by piece is mapped again. The lock of the pages is held during calls that
+ * change access or mappings, so a peer that comes meanwhile gets all of them: the pool makes one
+ * thread at a time grow or trim, and nobody else waits for this lock but who asks about a mapping.
+ *
+ * In the record a page is a segment as long as it is mapped, where it is mapped: so what is
+ * reserved and where is there for both backings in the same way.
+ */
+#include "shim/backend/backend_vmm.h"
+
+#include <errno.h>
+
+#include "shim/backend/scope.h"
+#include "shim/memory/limit.h"
+#include "shim/memory/vmm.h"
+#include "shim/observe/record.h"
+
+static struct vmm *vmm_of(const struct context *context)
+{
+    return atomic_load_explicit(&context->vmm, memory_order_acquire);
+}
+
+/* What the driver does not support is no fault of the context. */
+static int vmm_error(CUresult result)
+{
+    return result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_NOT_PERMITTED
+               ? -ENOTSUP
+               : scope_error(result);
+}
+
+static int attribute(const struct driver_functions *driver, CUdevice_attribute name, int device)
+{
+    int value = 0;
+    if (!driver->cuDeviceGetAttribute ||
+        REAL_ASK(driver->cuDeviceGetAttribute(&value, name, device)) != CUDA_SUCCESS)
+        return 0;
+    return value;
+}
+
+static CUmemAllocationProp page_prop(const struct driver_functions *driver,
+                                     const struct context *context)
+{
+    const struct vmm *vmm = vmm_of(context);
+    return (CUmemAllocationProp){
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = context->device},
+        .allocFlags.gpuDirectRDMACapable = !vmm->plain,
+    };
+}
+
+/* Addresses. */
+
+static int range_reserve(void *state, size_t bytes, uint64_t *ret_address)
+{
+    struct context *context = state;
+    struct vmm *vmm = vmm_of(context);
+    struct scope scope;
+    CUdeviceptr address = 0;
+    if (vmm->bytes)
+        return -ENOTSUP;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    error = vmm_error(scope.driver->cuMemAddressReserve(&address, bytes, POOL_SEGMENT_BYTES, 0, 0));
+    if (error == 0 && !vmm_range_set(vmm, address, bytes)) {
+        scope.driver->cuMemAddressFree(address, bytes);
+        error = -ENOMEM;
+    }
+    scope_leave(&scope);
+    if (error == 0)
+        *ret_address = address;
+    return error;
+}
+
+static int range_release(void *state, uint64_t address, size_t bytes)
+{
+    struct context *context = state;
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    error = vmm_error(REAL_ASK(scope.driver->cuMemAddressFree(address, bytes)));
+    scope_leave(&scope);
+    if (error == 0)
+        vmm_range_clear(vmm_of(context));
+    return error;
+}
+
+/* Physical memory. */
+
+/* That RDMA can use it is a wish; a driver that knows no such flag gets it without. */
+static CUresult create(const struct driver_functions *driver, const struct context *context,
+                       size_t bytes, CUmemGenericAllocationHandle *ret_handle)
+{
+    struct vmm *vmm = vmm_of(context);
+    CUmemAllocationProp prop = page_prop(driver, context);
+    CUresult result = driver->cuMemCreate(ret_handle, bytes, &prop, 0);
+    if (vmm->plain || (result != CUDA_ERROR_INVALID_VALUE && result != CUDA_ERROR_NOT_SUPPORTED))
+        return result;
+    prop.allocFlags.gpuDirectRDMACapable = 0;
+    result = driver->cuMemCreate(ret_handle, bytes, &prop, 0);
+    vmm->plain = result == CUDA_SUCCESS;
+    return result;
+}
+
+static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
+{
+    struct context *context = state;
+    struct scope scope;
+    struct vmm_page *page = NULL;
+    CUmemGenericAllocationHandle handle = 0;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    error = limit_admits(scope.driver, context->device, bytes)
+                ? vmm_error(create(scope.driver, context, bytes, &handle))
+                : -ENOMEM;
+    if (error == 0) {
+        page = vmm_page_add(vmm_of(context), handle, bytes);
+        if (!page) {
+            scope.driver->cuMemRelease(handle);
+            error = -ENOMEM;
+        }
+    }
+    scope_leave(&scope);
+    if (error < 0)
+        return error;
+    atomic_fetch_add_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    *ret_handle = (pool_page_handle)(uintptr_t)page;
+    return 0;
+}
+
+static struct vmm_page *page_of(pool_page_handle handle)
+{
+    return (struct vmm_page *)(uintptr_t)handle;
+}
+
+static int page_release(void *state, pool_page_handle handle)
+{
+    struct context *context = state;
+    struct vmm_page *page = page_of(handle);
+    struct scope scope;
+    uint64_t bytes = page->bytes;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    error = vmm_error(REAL_ASK(scope.driver->cuMemRelease(page->handle)));
+    scope_leave(&scope);
+    if (error < 0)
+        return error;
+    vmm_page_remove(vmm_of(context), page);
+    atomic_fetch_sub_explicit(&context->segment_bytes, bytes, memory_order_relaxed);
+    return 0;
+}
+
+/* Mappings. */
+
+static void segment_note(const struct context *context, enum pool_event_kind kind, uint64_t address,
+                         uint64_t bytes)
+{
+    record_pool_event_of(context, TRACE_MEMORY_MAPPING,
+                         &(struct pool_event){.kind = kind, .address = address, .bytes = bytes});
+}
+
+static int page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
+{
+    struct context *context = state;
+    struct vmm *vmm = vmm_of(context);
+    struct vmm_page *page = page_of(handle);
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&vmm->lock);
+    error = vmm_error(REAL_ASK(scope.driver->cuMemMap(address, bytes, 0, page->handle, 0)));
+    if (error == 0)
+        vmm_page_mapped_locked(vmm, page, address);
+    pthread_mutex_unlock(&vmm->lock);
+    scope_leave(&scope);
+    if (error == 0)
+        segment_note(context, POOL_EVENT_SEGMENT_ALLOCATE, address, bytes);
+    return error;
+}
+
+static CUmemAccessDesc access_for(int device, CUmemAccess_flags flags)
+{
+    return (CUmemAccessDesc){
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
+        .flags = flags,
+    };
+}
+
+/* Of the context's device and of its peers'. Few devices: one call. */
+static CUresult enable_locked(const struct driver_functions *driver, const struct context *context,
+                              uint64_t address, uint64_t bytes)
+{
+    const struct vmm *vmm = vmm_of(context);
+    CUmemAccessDesc access[8];
+    size_t count = 0;
+    CUresult result = CUDA_SUCCESS;
+    access[count++] = access_for(context->device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    for (int device = 0; device < VMM_DEVICES_MAX && result == CUDA_SUCCESS; device++) {
+        if (!vmm->peers[device] || device == context->device)
+            continue;
+        access[count++] = access_for(device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+        if (count < sizeof(access) / sizeof(*access))
+            continue;
+        result = REAL_ASK(driver->cuMemSetAccess(address, bytes, access, count));
+        count = 0;
+    }
+    return result == CUDA_SUCCESS && count
+               ? REAL_ASK(driver->cuMemSetAccess(address, bytes, access, count))
+               : result;
+}
+
+static int page_enable(void *state, uint64_t address, size_t bytes)
+{
+    struct context *context = state;
+    struct vmm *vmm = vmm_of(context);
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&vmm->lock);
+    error = vmm_error(enable_locked(scope.driver, context, address, bytes));
+    pthread_mutex_unlock(&vmm->lock);
+    scope_leave(&scope);
+    return error;
+}
+
+static bool is_one_page_locked(const struct vmm *vmm, uint64_t address, uint64_t bytes)
+{
+    const struct vmm_page *page = vmm_page_at_locked(vmm, address);
+    return page && page->bytes == bytes;
+}
+
+/* Maps again what was unmapped of [address, end) before a call failed. */
+static void map_again_locked(const struct driver_functions *driver, const struct context *context,
+                             uint64_t address, uint64_t end)
+{
+    for (uint64_t at = address; at < end;) {
+        const struct vmm_page *page = vmm_page_at_locked(vmm_of(context), at);
+        (void)REAL_ASK(driver->cuMemMap(at, page->bytes, 0, page->handle, 0));
+        at += page->bytes;
+    }
+    if (address < end)
+        (void)enable_locked(driver, context, address, end - address);
+}
+
+/* One call for several mappings is in use, and not documented. */
+static CUresult unmap_locked(const struct driver_functions *driver, const struct context *context,
+                             uint64_t address, uint64_t bytes)
+{
+    const struct vmm *vmm = vmm_of(context);
+    CUresult result = REAL_ASK(driver->cuMemUnmap(address, bytes));
+    if (result != CUDA_ERROR_INVALID_VALUE || is_one_page_locked(vmm, address, bytes))
+        return result;
+    for (uint64_t at = address; at < address + bytes;) {
+        const struct vmm_page *page = vmm_page_at_locked(vmm, at);
+        result = REAL_ASK(driver->cuMemUnmap(at, page->bytes));
+        if (result != CUDA_SUCCESS) {
+            map_again_locked(driver, context, address, at);
+            return result;
+        }
+        at += page->bytes;
+    }
+    return CUDA_SUCCESS;
+}
+
+static void forget_locked(const struct context *context, uint64_t address, uint64_t bytes)
+{
+    struct vmm *vmm = vmm_of(context);
+    for (uint64_t at = address; at < address + bytes;) {
+        struct vmm_page *page = vmm_page_at_locked(vmm, at);
+        segment_note(context, POOL_EVENT_SEGMENT_FREE, at, page->bytes);
+        at += page->bytes;
+        vmm_page_unmapped_locked(vmm, page);
+    }
+}
+
+static int page_unmap(void *state, uint64_t address, size_t bytes)
+{
+    struct context *context = state;
+    struct vmm *vmm = vmm_of(context);
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&vmm->lock);
+    error = vmm_error(unmap_locked(scope.driver, context, address, bytes));
+    if (error == 0)
+        forget_locked(context, address, bytes);
+    pthread_mutex_unlock(&vmm->lock);
+    scope_leave(&scope);
+    return error;
+}
+
+/* Peers. Neighbouring mappings are a call each: a hole between them has no access to set. */
+static CUresult access_set_locked(const struct driver_functions *driver, const struct vmm *vmm,
+                                  int device, CUmemAccess_flags flags)
+{
+    CUmemAccessDesc access = access_for(device, flags);
+    CUresult result = CUDA_SUCCESS;
+    for (const struct vmm_page *page = vmm->pages; page && result == CUDA_SUCCESS;
+         page = page->next)
+        if (page->address)
+            result = REAL_ASK(driver->cuMemSetAccess(page->address, page->bytes, &access, 1));
+    return result;
+}
+
+static CUresult peer_change(struct context *owner, int device, int by)
+{
+    struct vmm *vmm = vmm_of(owner);
+    struct scope scope;
+    CUresult result = CUDA_SUCCESS;
+    if (!vmm || device < 0 || device >= VMM_DEVICES_MAX || device == owner->device)
+        return result;
+    if (scope_enter(&scope, owner) < 0)
+        return CUDA_SUCCESS; /* it has no memory any more */
+    pthread_mutex_lock(&vmm->lock);
+    unsigned before = vmm->peers[device], now = before + (unsigned)by;
+    if (by > 0 || before)
+        vmm->peers[device] = (uint16_t)now;
+    if (!before && by > 0)
+        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    else if (before == 1 && by < 0)
+        result = access_set_locked(scope.driver, vmm, device, CU_MEM_ACCESS_FLAGS_PROT_NONE);
+    if (result != CUDA_SUCCESS && by > 0)
+        vmm->peers[device] = (uint16_t)before;
+    pthread_mutex_unlock(&vmm->lock);
+    scope_leave(&scope);
+    return result;
+}
+
+CUresult backend_vmm_peer_enabled(struct context *owner, int device)
+{
+    return peer_change(owner, device, 1);
+}
+
+void backend_vmm_peer_disabled(struct context *owner, int device)
+{
+    (void)peer_change(owner, device, -1);
+}
+
+/* The end. None of these calls needs a context, and there is none any more. */
+static void reclaim(const struct driver_functions *driver, struct vmm *vmm)
+{
+    for (struct vmm_page *page = vmm->pages, *next; page; page = next) {
+        next = page->next;
+        if (page->address)
+            (void)REAL_ASK(driver->cuMemUnmap(page->address, page->bytes));
+        (void)REAL_ASK(driver->cuMemRelease(page->handle));
+        vmm_page_remove(vmm, page);
+    }
+    if (vmm->bytes)
+        (void)REAL_ASK(driver->cuMemAddressFree(vmm->address, vmm->bytes));
+    vmm_range_clear(vmm);
+}
+
+void backend_vmm_reclaim(void)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    for (struct context *context = atomic_load_explicit(&context_list, memory_order_acquire);
+         context && driver; context = context->next)
+        if (atomic_load_explicit(&context->gone, memory_order_acquire) &&
+            atomic_load_explicit(&context->over, memory_order_acquire)) {
+            struct vmm *vmm = atomic_exchange(&context->vmm, NULL);
+            if (vmm)
+                reclaim(driver, vmm);
+        }
+}
+
+/* Pieces are multiples of 2 MiB; the driver's unit has to divide that. */
+static bool granularity_fits(const struct driver_functions *driver, const struct context *context)
+{
+    CUmemAllocationProp prop = page_prop(driver, context);
+    size_t bytes = 0;
+    return REAL_ASK(driver->cuMemGetAllocationGranularity(
+               &bytes, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM)) == CUDA_SUCCESS &&
+           bytes && POOL_SEGMENT_BYTES % bytes == 0;
+}
+
+static bool has_functions(const struct driver_functions *driver)
+{
+    return driver->cuMemAddressReserve && driver->cuMemAddressFree && driver->cuMemCreate &&
+           driver->cuMemRelease && driver->cuMemMap && driver->cuMemUnmap &&
+           driver->cuMemSetAccess && driver->cuMemGetAllocationGranularity;
+}
+
+const char *backend_vmm_add(struct pool_backend *backend, struct context *context,
+                            const struct driver_functions *driver)
+{
+    if (!has_functions(driver))
+        return "the driver has no virtual memory management";
+    if (!attribute(driver, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                   context->device))
+        return "the device has no virtual memory management";
+    struct vmm *vmm = vmm_create();
+    if (!vmm)
+        return "no host memory";
+    vmm->plain = !attribute(driver, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED,
+                            context->device);
+    atomic_store_explicit(&context->vmm, vmm, memory_order_release);
+    if (!granularity_fits(driver, context))
+        return "the device maps in units that 2 MiB is no multiple of";
+    backend->range_reserve = range_reserve;
+    backend->range_release = range_release;
+    backend->page_create = page_create;
+    backend->page_release = page_release;
+    backend->page_map = page_map;
+    backend->page_enable = page_enable;
+    backend->page_unmap = page_unmap;
+    return NULL;
+}

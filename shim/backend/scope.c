@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nothing is changed that the thread has already as the call needs it.
+ */
+#include "shim/backend/scope.h"
+
+#include <errno.h>
+
+#include "shim/context/capture.h"
+
+void scope_leave(struct scope *scope)
+{
+    CUcontext popped;
+    if (scope->exchanged)
+        capture_mode_restore(scope->driver, scope->mode);
+    if (scope->pushed)
+        (void)REAL_ASK(scope->driver->cuCtxPopCurrent_v2(&popped));
+}
+
+int scope_enter(struct scope *scope, const struct context *context)
+{
+    CUcontext current = NULL;
+    *scope = (struct scope){.driver = real_driver_if_loaded()};
+    if (!scope->driver || atomic_load_explicit(&context->gone, memory_order_acquire))
+        return -EIO;
+    if (REAL_ASK(scope->driver->cuCtxGetCurrent(&current)) != CUDA_SUCCESS)
+        return -EIO;
+    if (current != context->handle) {
+        if (REAL_ASK(scope->driver->cuCtxPushCurrent_v2(context->handle)) != CUDA_SUCCESS)
+            return -EIO;
+        scope->pushed = true;
+    }
+    scope->mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    scope->exchanged = scope->driver->cuThreadExchangeStreamCaptureMode &&
+                       REAL_ASK(scope->driver->cuThreadExchangeStreamCaptureMode(&scope->mode)) ==
+                           CUDA_SUCCESS;
+    return 0;
+}
+
+int scope_error(CUresult result)
+{
+    switch (result) {
+    case CUDA_SUCCESS: return 0;
+    case CUDA_ERROR_OUT_OF_MEMORY: return -ENOMEM;
+    case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
+    case CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: return -EPERM;
+    case CUDA_ERROR_NOT_SUPPORTED: return -ENOTSUP;
+    default: context_observe_result(result); return -EIO;
+    }
+}

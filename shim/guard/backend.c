@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool's device operations with guards around them: a fence of the pool is passed when that of
+ * the inner backend is, and with it the batches that were open when it was recorded.
+ */
+#include "shim/guard/backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "shim/guard/blocks.h"
+#include "shim/guard/device.h"
+#include "shim/guard/guard.h"
+
+#define PAUSE_NS 20000
+
+struct guard_fence {
+    pool_fence inner;
+    uint64_t number; /* of the last batch before it */
+};
+
+/* The inner operations of a pool: kept until its context is forgotten, and constant. */
+static struct pool_backend inner_of(void *state)
+{
+    struct pool_backend inner = {0};
+    pthread_mutex_lock(&guard_lock);
+    const struct guard_device *device = guard_device_of(state);
+    if (device)
+        inner = device->inner;
+    pthread_mutex_unlock(&guard_lock);
+    return inner;
+}
+
+static int fence_record(void *state, pool_fence *ret_fence)
+{
+    const struct pool_backend inner = inner_of(state);
+    struct guard_fence *fence = calloc(1, sizeof(*fence));
+    int error = !fence               ? -ENOMEM
+                : inner.fence_record ? inner.fence_record(state, &fence->inner)
+                                     : -EIO;
+    if (error < 0) {
+        free(fence);
+        if (error == -ENOTSUP)
+            guard_fences_missing(state);
+        return error;
+    }
+    fence->number = guard_batches_run(state, fence->inner);
+    *ret_fence = (pool_fence)(uintptr_t)fence;
+    return 0;
+}
+
+static bool batches_passed(void *state, uint64_t number)
+{
+    pthread_mutex_lock(&guard_lock);
+    struct guard_device *device = guard_device_of(state);
+    bool passed = !device || guard_device_poll(device, number);
+    pthread_mutex_unlock(&guard_lock);
+    return passed;
+}
+
+static int fence_query(void *state, pool_fence handle)
+{
+    const struct pool_backend inner = inner_of(state);
+    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+    int done = inner.fence_query ? inner.fence_query(state, fence->inner) : 1;
+    return done == 1 && !batches_passed(state, fence->number) ? 0 : done;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* What the batches wait for has passed: they take microseconds, and the pause is short. */
+static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
+{
+    const struct pool_backend inner = inner_of(state);
+    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+    uint64_t begin_ns = monotonic_ns();
+    int done = inner.fence_wait ? inner.fence_wait(state, fence->inner, most_ns) : 1;
+    if (done != 1)
+        return done;
+    while (!batches_passed(state, fence->number)) {
+        if (most_ns != POOL_WAIT_FOREVER && monotonic_ns() - begin_ns >= most_ns)
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    }
+    return 1;
+}
+
+static void fence_release(void *state, pool_fence handle)
+{
+    const struct pool_backend inner = inner_of(state);
+    struct guard_fence *fence = (struct guard_fence *)(uintptr_t)handle;
+    if (!fence)
+        return;
+    if (inner.fence_release)
+        inner.fence_release(state, fence->inner);
+    free(fence);
+}
+
+static int segment_free(void *state, uint64_t address, size_t bytes)
+{
+    guard_memory_gone(state, address, bytes);
+    return inner_of(state).segment_free(state, address, bytes);
+}
+
+static int page_unmap(void *state, uint64_t address, size_t bytes)
+{
+    guard_memory_gone(state, address, bytes);
+    return inner_of(state).page_unmap(state, address, bytes);
+}
+
+void guard_backend_wrap(struct pool_backend *backend)
+{
+    backend->fence_record = fence_record;
+    backend->fence_query = fence_query;
+    backend->fence_wait = fence_wait;
+    backend->fence_release = fence_release;
+    backend->segment_free = segment_free;
+    if (backend->page_unmap)
+        backend->page_unmap = page_unmap;
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See device.h.
+ *
+ * The pattern has no byte twice, so that whatever one value is written over a redzone shows. Where
+ * the driver has to fill it is one byte.
+ */
+#include "shim/guard/device.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cupti/base/pages.h"
+#include "shim/backend/backend_driver.h"
+#include "shim/backend/scope.h"
+#include "shim/context/capture.h"
+#include "shim/memory/guarded.h"
+#include "shim/resolve/real.h"
+
+/* A fill takes microseconds; a device that is busy is asked less often. */
+#define FILL_SPINS    16
+#define FILL_PAUSE_NS 20000
+
+static const uint8_t pattern[FILL_PATTERN_MAX] = {0xc7, 0x1d, 0x8b, 0xf2, 0x36, 0xe9, 0x54, 0xad,
+                                                  0x7a, 0xd3, 0x45, 0x9e, 0x61, 0xbc, 0x0f, 0x28};
+static const uint8_t poison_pattern[1] = {POOL_POISON_BYTE};
+
+atomic_bool guard_work;
+static struct guard_device *devices; /* guarded by guard_lock */
+
+struct guard_device *guard_device_of(const struct context *context)
+{
+    struct guard_device *device = devices;
+    while (device && device->context != context)
+        device = device->next;
+    return device;
+}
+
+struct guard_device *guard_device_first(void)
+{
+    return devices;
+}
+
+struct guard_device *guard_device_add(struct context *context)
+{
+    struct guard_device *device = pages_map(sizeof(*device));
+    if (!device)
+        return NULL;
+    device->context = context;
+    device->number = context->number;
+    device->next = devices;
+    devices = device;
+    return device;
+}
+
+/* Stream, events and memory end with the context. */
+void guard_device_forget(uint32_t number)
+{
+    struct guard_device **place = &devices;
+    while (*place && (*place)->number != number)
+        place = &(*place)->next;
+    struct guard_device *device = *place;
+    if (!device)
+        return;
+    *place = device->next;
+    for (uint32_t at = 0; at < BATCHES_MAX; at++)
+        if (device->batches[at].of)
+            pages_unmap(device->batches[at].of, BATCH_BLOCKS * sizeof(struct guarded_block));
+    pages_unmap(device, sizeof(*device));
+}
+
+void guard_devices_fork_child(void)
+{
+    devices = NULL;
+}
+
+/* ---- opening ---- */
+
+static void *find(void *library, const char *name)
+{
+    return real_dlsym(library, name);
+}
+
+static bool driver_find(struct guard_device *device)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
+    bool found = library && !driver_table_fill(&device->driver, find, library);
+    if (library)
+        dlclose(library); /* the driver stays: its functions are in use */
+    return found;
+}
+
+/* What kernels read lies on the host: the program's device memory stays its own. */
+static bool batch_prepare(struct guard_device *device, struct batch *batch)
+{
+    void *host = NULL, *staging = NULL;
+    const struct driver_table *driver = &device->driver;
+    if (batch->host)
+        return true;
+    batch->of = pages_map(BATCH_BLOCKS * sizeof(struct guarded_block));
+    if (batch->of && driver->event_create(&batch->event, CU_EVENT_DISABLE_TIMING) == CUDA_SUCCESS &&
+        driver->host_allocate(&host, sizeof(*batch->host), 0) == CUDA_SUCCESS &&
+        (device->has_kernels ||
+         driver->host_allocate(&staging, BATCH_RANGES * STAGING_BYTES, 0) == CUDA_SUCCESS)) {
+        batch->host = host;
+        batch->staging = staging;
+        return true;
+    }
+    if (host)
+        driver->host_free(host);
+    if (batch->event)
+        driver->event_destroy(batch->event);
+    if (batch->of)
+        pages_unmap(batch->of, BATCH_BLOCKS * sizeof(struct guarded_block));
+    batch->event = NULL;
+    batch->of = NULL;
+    return false;
+}
+
+/* Whether the kernels do what they are for: the canary comes back. */
+static bool kernels_work(struct guard_device *device)
+{
+    struct batch *batch = guard_batch_open(device, false);
+    if (!batch)
+        return false;
+    guard_batch_run(device, batch, 0);
+    guard_device_drain(device);
+    bool works = batch->state == BATCH_DONE && !batch->failed;
+    batch->state = BATCH_UNUSED;
+    return works;
+}
+
+static void batches_drop(struct guard_device *device)
+{
+    struct batch *batch = &device->batches[0];
+    if (batch->host)
+        device->driver.host_free(batch->host);
+    if (batch->event)
+        device->driver.event_destroy(batch->event);
+    if (batch->of)
+        pages_unmap(batch->of, BATCH_BLOCKS * sizeof(struct guarded_block));
+    *batch = (struct batch){0};
+}
+
+static void open_now(struct guard_device *device)
+{
+    const struct driver_table *driver = &device->driver;
+    if (!driver_find(device) ||
+        driver->stream_create(&device->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
+        driver->stream_create(&device->fill_stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS ||
+        driver->event_create(&device->fill_event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS)
+        return;
+    device->open = true;
+    device->has_kernels = kernel_set_load(&device->driver, &device->kernels) == 0;
+    if (device->has_kernels && !kernels_work(device)) {
+        batches_drop(device);
+        kernel_set_unload(&device->driver, &device->kernels);
+        device->has_kernels = false;
+    }
+}
+
+bool guard_device_ready(struct guard_device *device)
+{
+    struct scope scope;
+    if (device->tried || capture_is_active())
+        return device->open;
+    if (scope_enter(&scope, device->context) < 0)
+        return false;
+    device->tried = true;
+    open_now(device);
+    scope_leave(&scope);
+    return device->open;
+}
+
+/* ---- ranges ---- */
+
+size_t guard_rear_bytes(const struct guard_device *device, const struct guarded_block *block)
+{
+    size_t bytes = block->allocated_bytes - GUARDED_ZONE_BYTES - block->requested_bytes;
+    size_t most = device->has_kernels ? REAR_MAX : STAGING_BYTES;
+    return bytes < most ? bytes : most;
+}
+
+uint8_t guard_pattern_byte(const struct guard_device *device, bool poison, uint64_t offset)
+{
+    if (poison)
+        return POOL_POISON_BYTE;
+    return device->has_kernels ? pattern[offset % FILL_PATTERN_MAX] : pattern[0];
+}
+
+static void range_of(const struct guard_device *device, struct fill_range *ret_range,
+                     uint64_t address, size_t bytes)
+{
+    (void)fill_range_init(ret_range, address, bytes, pattern,
+                          device->has_kernels ? FILL_PATTERN_MAX : 1);
+}
+
+static void zones_of(const struct guard_device *device, const struct guarded_block *block,
+                     struct fill_range ret_ranges[2])
+{
+    range_of(device, &ret_ranges[0], block->address - GUARDED_ZONE_BYTES, GUARDED_ZONE_BYTES);
+    range_of(device, &ret_ranges[1], block->address + block->requested_bytes,
+             guard_rear_bytes(device, block));
+}
+
+static bool zones_fill(struct guard_device *device, const struct fill_range zones[2])
+{
+    const struct driver_table *driver = &device->driver;
+    if (device->has_kernels)
+        return fill_launch_few(driver, &device->kernels, device->fill_stream, zones, 2) == 0;
+    for (int at = 0; at < 2; at++)
+        if (driver->fill_async(zones[at].address, pattern[0], zones[at].bytes,
+                               device->fill_stream) != CUDA_SUCCESS)
+            return false;
+    return true;
+}
+
+/* A write that came before its redzone was filled would not be seen. */
+static void fill_wait(struct guard_device *device)
+{
+    struct timespec begin, now;
+    long most_ns = device->fill_late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int round = 0; waited_ns < most_ns; round++) {
+        if (device->driver.stream_query(device->fill_stream) != CUDA_ERROR_NOT_READY)
+            break;
+        if (round >= FILL_SPINS)
+            nanosleep(&(struct timespec){.tv_nsec = FILL_PAUSE_NS}, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        waited_ns = (now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec;
+    }
+    device->fill_late = waited_ns >= most_ns;
+}
+
+bool guard_device_fill(struct guard_device *device, const struct guarded_block *block)
+{
+    struct fill_range zones[2];
+    struct scope scope;
+    if (!guard_device_ready(device) || scope_enter(&scope, device->context) < 0)
+        return false;
+    zones_of(device, block, zones);
+    bool filled = zones_fill(device, zones);
+    if (filled)
+        fill_wait(device);
+    scope_leave(&scope);
+    return filled;
+}
+
+/* ---- batches ---- */
+
+static struct batch *batch_unused(struct guard_device *device)
+{
+    for (uint32_t at = 0; at < BATCHES_MAX; at++)
+        if (device->batches[at].state == BATCH_UNUSED)
+            return &device->batches[at];
+    return NULL;
+}
+
+struct batch *guard_batch_open(struct guard_device *device, bool poison)
+{
+    struct scope scope;
+    struct batch *batch = batch_unused(device);
+    if (!batch || !device->open || scope_enter(&scope, device->context) < 0)
+        return NULL;
+    bool prepared = batch_prepare(device, batch);
+    scope_leave(&scope);
+    if (!prepared)
+        return NULL;
+    batch->state = BATCH_OPEN;
+    batch->blocks = 0;
+    batch->poison = poison;
+    batch->failed = false;
+    batch->of_device = device;
+    return batch;
+}
+
+uint32_t guard_batch_ranges(const struct batch *batch)
+{
+    return batch->poison ? batch->blocks : 2 * batch->blocks;
+}
+
+void guard_batch_add(struct batch *batch, const struct guarded_block *block)
+{
+    struct fill_range *range = &batch->host->ranges[guard_batch_ranges(batch)];
+    if (batch->poison)
+        (void)fill_range_init(range, block->address - GUARDED_ZONE_BYTES, block->allocated_bytes,
+                              poison_pattern, 1);
+    else
+        zones_of(batch->of_device, block, range);
+    batch->of[batch->blocks++] = *block;
+}
+
+uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t bytes)
+{
+    const uint32_t ranges = batch->poison ? 1 : 2;
+    uint32_t before = batch->blocks;
+    for (uint32_t at = batch->blocks; at-- > 0;) {
+        if (batch->of[at].address - address >= bytes)
+            continue;
+        uint32_t last = --batch->blocks;
+        batch->of[at] = batch->of[last];
+        memmove(&batch->host->ranges[at * ranges], &batch->host->ranges[last * ranges],
+                ranges * sizeof(struct fill_range));
+    }
+    return before - batch->blocks;
+}
+
+/* Behind the redzones that are being filled. */
+static bool fills_order(struct guard_device *device)
+{
+    const struct driver_table *driver = &device->driver;
+    return driver->event_record(device->fill_event, device->fill_stream) == CUDA_SUCCESS &&
+           driver->stream_wait_event(device->stream, device->fill_event, 0) == CUDA_SUCCESS;
+}
+
+static CUresult batch_launch(struct guard_device *device, struct batch *batch)
+{
+    struct batch_memory *host = batch->host;
+    uint32_t ranges = guard_batch_ranges(batch);
+    memset(host->canary, 0, sizeof(host->canary));
+    range_of(device, &host->ranges[ranges], (uint64_t)(uintptr_t)host->canary,
+             sizeof(host->canary));
+    for (uint32_t at = 0; at <= ranges; at++)
+        host->mismatches[at] = FILL_MATCHES;
+    uint64_t tiles = fill_layout(host->ranges, ranges + 1);
+    return verify_launch(&device->driver, &device->kernels, device->stream,
+                         (uint64_t)(uintptr_t)host->ranges, (uint64_t)(uintptr_t)host->mismatches,
+                         ranges + 1, tiles) == 0
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_UNKNOWN;
+}
+
+/* Bytes of a range that the driver copies, at most. */
+static size_t staging_bytes(const struct batch *batch)
+{
+    return batch->poison ? BATCH_RANGES * STAGING_BYTES : STAGING_BYTES;
+}
+
+static CUresult batch_copy(struct guard_device *device, struct batch *batch)
+{
+    CUresult result = CUDA_SUCCESS;
+    size_t most = staging_bytes(batch);
+    for (uint32_t at = 0; at < guard_batch_ranges(batch) && result == CUDA_SUCCESS; at++) {
+        const struct fill_range *range = &batch->host->ranges[at];
+        result = device->driver.copy_async(
+            (CUdeviceptr)(uintptr_t)(batch->staging + at * most), range->address,
+            range->bytes < most ? range->bytes : most, device->stream);
+    }
+    return result;
+}
+
+void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fence fence)
+{
+    struct scope scope;
+    CUresult result = CUDA_ERROR_UNKNOWN;
+    batch->number = ++device->last_number;
+    batch->state = BATCH_RUNNING;
+    if (device->open_batch == batch)
+        device->open_batch = NULL;
+    if (scope_enter(&scope, device->context) == 0) {
+        bool ordered = fills_order(device) &&
+                       (fence == 0 || backend_driver_fence_order(fence, device->stream));
+        if (ordered)
+            result = device->has_kernels ? batch_launch(device, batch) : batch_copy(device, batch);
+        if (result == CUDA_SUCCESS)
+            result = device->driver.event_record(batch->event, device->stream);
+        scope_leave(&scope);
+    }
+    batch->failed = result != CUDA_SUCCESS;
+}
+
+static bool canary_died(const struct batch *batch)
+{
+    uint32_t ranges = guard_batch_ranges(batch);
+    return batch->host->mismatches[ranges] == 0; /* at offset 0, a zero was found */
+}
+
+static void batch_end(struct guard_device *device, struct batch *batch, bool failed)
+{
+    batch->failed = failed || (device->has_kernels && !canary_died(batch));
+    batch->state = BATCH_DONE;
+    atomic_store_explicit(&guard_work, true, memory_order_relaxed);
+    if (device->done_number < batch->number)
+        device->done_number = batch->number;
+}
+
+static struct batch *batch_running_oldest(struct guard_device *device)
+{
+    struct batch *oldest = NULL;
+    for (uint32_t at = 0; at < BATCHES_MAX; at++) {
+        struct batch *batch = &device->batches[at];
+        if (batch->state == BATCH_RUNNING && (!oldest || batch->number < oldest->number))
+            oldest = batch;
+    }
+    return oldest;
+}
+
+/* One that was never enqueued is done, and so is what a broken context leaves. */
+static bool batch_query(struct guard_device *device, struct batch *batch)
+{
+    CUresult result = batch->failed ? CUDA_ERROR_UNKNOWN : device->driver.event_query(batch->event);
+    if (result == CUDA_ERROR_NOT_READY || result == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED ||
+        result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
+        return false;
+    batch_end(device, batch, result != CUDA_SUCCESS);
+    return true;
+}
+
+bool guard_device_poll(struct guard_device *device, uint64_t number)
+{
+    struct scope scope;
+    if (device->done_number >= number)
+        return true;
+    if (scope_enter(&scope, device->context) < 0)
+        return true; /* nothing is left to wait for */
+    struct batch *batch = batch_running_oldest(device);
+    while (batch && batch->number <= number && batch_query(device, batch))
+        batch = batch_running_oldest(device);
+    scope_leave(&scope);
+    return device->done_number >= number;
+}
+
+void guard_device_drain(struct guard_device *device)
+{
+    struct scope scope;
+    if (scope_enter(&scope, device->context) < 0)
+        return;
+    bool done = device->driver.stream_wait(device->stream) == CUDA_SUCCESS;
+    for (struct batch *batch = batch_running_oldest(device); batch;
+         batch = batch_running_oldest(device))
+        batch_end(device, batch, !done || batch->failed);
+    scope_leave(&scope);
+}
+
+static uint64_t staging_compare(const struct batch *batch, uint32_t range)
+{
+    size_t most = staging_bytes(batch);
+    const uint8_t *found = batch->staging + range * most;
+    uint64_t bytes = batch->host->ranges[range].bytes;
+    for (uint64_t at = 0; at < bytes && at < most; at++)
+        if (found[at] != guard_pattern_byte(batch->of_device, batch->poison, at))
+            return at << 8 | found[at];
+    return FILL_MATCHES;
+}
+
+uint64_t guard_batch_result(const struct batch *batch, uint32_t range)
+{
+    return batch->staging ? staging_compare(batch, range) : batch->host->mismatches[range];
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pool has mapped: its range of addresses, its pieces of physical memory, and where each of
+ * them lies. Kept beside the pool because it outlives it: the driver ends a context without its
+ * mapped memory, which goes back after the context has ended.
+ *
+ *   a page is mapped at one place of the range or at none, always as a whole
+ *   covering[i] is the page mapped over the i-th 2 MiB of the range
+ *
+ * No call of the driver is made here. The structure is never freed, as its context is not.
+ *
+ * Threading: `lock` guards all fields; functions named _locked want it held, the others take it.
+ */
+#ifndef SHIM_MEMORY_VMM_H
+#define SHIM_MEMORY_VMM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/context/context.h"
+
+#define VMM_DEVICES_MAX 64
+
+/** A piece of physical memory. */
+struct vmm_page {
+    CUmemGenericAllocationHandle handle;
+    uint64_t address; /* 0: not mapped */
+    uint64_t bytes;
+    struct vmm_page *next, **link; /* all of a context */
+};
+
+struct vmm {
+    pthread_mutex_t lock;
+    uint64_t address, bytes; /* the range; bytes 0: there is none */
+    struct vmm_page **covering;
+    struct vmm_page *pages;
+    uint16_t peers[VMM_DEVICES_MAX]; /* contexts of the device that may use this memory */
+    bool plain;                      /* physical memory is asked for without what RDMA wants */
+};
+
+/** NULL without host memory. */
+struct vmm *vmm_create(void);
+
+/** The context has the range now; false without host memory. */
+bool vmm_range_set(struct vmm *vmm, uint64_t address, uint64_t bytes);
+/** It has none any more. */
+void vmm_range_clear(struct vmm *vmm);
+
+/** A page that is not mapped; NULL without host memory. */
+struct vmm_page *vmm_page_add(struct vmm *vmm, CUmemGenericAllocationHandle handle, uint64_t bytes);
+/** Forgets a page that is not mapped. */
+void vmm_page_remove(struct vmm *vmm, struct vmm_page *page);
+
+void vmm_page_mapped_locked(struct vmm *vmm, struct vmm_page *page, uint64_t address);
+void vmm_page_unmapped_locked(struct vmm *vmm, struct vmm_page *page);
+
+/** The page that is mapped over an address, or NULL. */
+struct vmm_page *vmm_page_at_locked(const struct vmm *vmm, uint64_t address);
+
+/** The mapped memory around an address, and its context; NULL: none of ours. Takes no lock. */
+struct context *vmm_context_at(uint64_t address);
+
+/** The mapping that an address lies in: one page. False: no memory of ours is mapped there. */
+bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that writes where it must not, one error a run: memory_errors WAY [check|exit|-]
+ * [BYTES]. With "check" it asks cupool_check() before its memory is freed, and says what it
+ * answers.
+ */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/cupool.h"
+
+#define BLOCKS 24
+
+static char *blocks[BLOCKS];
+static size_t bytes = 100000;
+
+static void call(cudaError_t result)
+{
+    if (result == cudaSuccess)
+        return;
+    fprintf(stderr, "CUDA error %d\n", (int)result);
+    exit(1);
+}
+
+static char *take(size_t size)
+{
+    void *made;
+    call(cudaMalloc(&made, size));
+    return made;
+}
+
+static void write_at(char *place, int value, size_t count)
+{
+    call(cudaMemset(place, value, count));
+}
+
+__attribute__((noinline)) static void blocks_take(void)
+{
+    for (int at = 0; at < BLOCKS; at++)
+        blocks[at] = take(bytes);
+}
+
+__attribute__((noinline)) static void blocks_free(void)
+{
+    for (int at = 0; at < BLOCKS; at++)
+        if (blocks[at])
+            call(cudaFree(blocks[at]));
+}
+
+/* The block with the lowest address, so that what is behind it is the program's, too. */
+static char *lowest(void)
+{
+    char *found = blocks[0];
+    for (int at = 1; at < BLOCKS; at++)
+        if (blocks[at] < found)
+            found = blocks[at];
+    return found;
+}
+
+static void freed_write(void)
+{
+    char *gone = blocks[3];
+    call(cudaFree(gone));
+    blocks[3] = NULL;
+    write_at(gone + 77, 9, 1);
+    blocks[3] = take(bytes);
+}
+
+/* Freed beside a capture, memory goes back to the driver before anything could be compared. */
+static void returned_in_capture(void)
+{
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    call(cudaStreamCreate(&stream));
+    call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    for (size_t mib = 40; mib > 8; mib -= 4)
+        call(cudaFree(take(mib << 20)));
+    call(cudaStreamEndCapture(stream, &graph));
+    for (size_t mib = 4; mib < 40; mib += 4)
+        call(cudaFree(take(mib << 20)));
+    call(cudaDeviceSynchronize());
+}
+
+int main(int count, char **words)
+{
+    const char *way = count > 1 ? words[1] : "";
+    if (count > 3)
+        bytes = strtoull(words[3], NULL, 10);
+    blocks_take();
+    for (int at = 0; at < BLOCKS; at++)
+        write_at(blocks[at], at, bytes);
+    printf("block: %p\n", strcmp(way, "overrun_far") == 0 ? (void *)lowest() : (void *)blocks[3]);
+    if (strcmp(way, "overrun") == 0)
+        write_at(blocks[3], 5, bytes + 1);
+    else if (strcmp(way, "overrun_far") == 0)
+        write_at(lowest(), 5, bytes + 65536);
+    else if (strcmp(way, "underrun") == 0)
+        write_at(blocks[3] - 8, 6, 8);
+    else if (strcmp(way, "freed") == 0)
+        freed_write();
+    else if (strcmp(way, "capture") == 0)
+        returned_in_capture();
+    else if (strcmp(way, "clean") != 0)
+        return 2;
+    call(cudaDeviceSynchronize());
+    if (count > 2 && strcmp(words[2], "check") == 0) {
+        int first = cupool_check();
+        printf("check: %d, again: %d\n", first, cupool_check());
+    }
+    if (count > 2 && strcmp(words[2], "exit") == 0)
+        return 0; /* nothing is freed */
+    blocks_free();
+    return 0;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tiers below a pool on a device, in both layouts: blocks are written by work of a stream, stored
+ * behind it, evicted and written over, and come back to another stream. Runs on any CUDA device,
+ * real or simulated, or on host memory with --host; exits 0 and prints "ok" when everything holds.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/cupool/tier.h"
+
+#define HOLDS(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s (%s; %s)\n", __FILE__, __LINE__, #condition,                \
+                    cupool_device_error(device), tiers != NULL ? cupool_tiers_error(tiers) : "");  \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+#define BLOCKS 24u
+#define LAYERS 3u
+
+static struct cupool_device *device;
+static struct cupool_kv *pool;
+static struct cupool_tiers *tiers;
+static struct cupool_kv_geometry geometry;
+static cupool_stream one, two;
+
+static struct cupool_kv_hash key_of(uint32_t number)
+{
+    struct cupool_kv_hash key = {{0}};
+
+    memcpy(key.bytes, &number, sizeof(number));
+    key.bytes[31] = 1;
+    return key;
+}
+
+static void layer_make(uint16_t *values, uint32_t number, uint32_t layer)
+{
+    for (size_t at = 0; at < geometry.layer_bytes / 2; at++)
+        values[at] = (uint16_t)(0x3f80 + (number * 37 + layer * 11 + at * 7) % 127);
+}
+
+/* Writes a block by work of a stream. The source lives until that has run. */
+static void block_write(cupool_kv_handle handle, uint32_t number, uint16_t *source,
+                        cupool_stream stream)
+{
+    for (uint32_t layer = 0; layer < LAYERS; layer++) {
+        uint16_t *values = source + layer * (geometry.layer_bytes / 2);
+        void *memory;
+        layer_make(values, number, layer);
+        HOLDS(cupool_kv_memory(pool, handle, layer, CUPOOL_KV_KEY, &memory, NULL) == 0);
+        HOLDS(cupool_device_copy(device, memory, values, geometry.layer_bytes, stream) == 0);
+    }
+}
+
+static void block_check(cupool_kv_handle handle, uint32_t number, cupool_stream stream)
+{
+    uint16_t *expected = malloc(geometry.layer_bytes), *values = malloc(geometry.layer_bytes);
+
+    HOLDS(expected != NULL && values != NULL);
+    for (uint32_t layer = 0; layer < LAYERS; layer++) {
+        void *memory;
+        layer_make(expected, number, layer);
+        HOLDS(cupool_kv_memory(pool, handle, layer, CUPOOL_KV_KEY, &memory, NULL) == 0);
+        HOLDS(cupool_device_copy(device, values, memory, geometry.layer_bytes, stream) == 0);
+        HOLDS(cupool_device_wait(device, stream) == 0);
+        HOLDS(memcmp(expected, values, geometry.layer_bytes) == 0);
+    }
+    free(expected);
+    free(values);
+}
+
+static void begin(enum cupool_kv_layout layout, int elastic)
+{
+    struct cupool_tiers_config below;
+    struct cupool_tier tier = {.name = "host", .bytes = 8u << 20};
+    struct cupool_kv_config config;
+
+    cupool_kv_config_init(&config);
+    config.blocks = BLOCKS;
+    config.null_block = 1;
+    config.layers = LAYERS;
+    config.kv_heads = 2;
+    config.head_dim = 40; /* a layer is padded */
+    config.key_type = config.value_type = CUPOOL_KV_BF16;
+    config.layout = layout;
+    config.elastic = elastic;
+    HOLDS(cupool_kv_create(device, &config, &pool) == 0);
+    cupool_kv_strides(pool, &geometry);
+    cupool_tiers_config_init(&below);
+    below.codec = CUPOOL_CODEC_LOSSLESS;
+    HOLDS(cupool_tier_host(tier.bytes, &tier.store) == 0);
+    HOLDS(cupool_tiers_create(device, pool, &below, &tier, 1, &tiers) == 0);
+}
+
+static void end(void)
+{
+    char why[160] = "";
+
+    HOLDS(cupool_tiers_drain(tiers) == 0);
+    HOLDS(cupool_tiers_check(tiers, why, sizeof(why)) == 0);
+    HOLDS(cupool_kv_check(pool, why, sizeof(why)) == 0);
+    cupool_tiers_destroy(tiers);
+    tiers = NULL;
+    cupool_kv_destroy(pool);
+}
+
+static void keys_make(struct cupool_kv_hash *keys)
+{
+    for (uint32_t at = 0; at < BLOCKS; at++)
+        keys[at] = key_of(at + 1);
+}
+
+/* Fills the pool on one stream, and stores it behind that. */
+static void store_all(const struct cupool_kv_hash *keys, uint16_t *source, int aged)
+{
+    cupool_kv_handle handles[BLOCKS];
+    struct cupool_tier_age age = {0};
+    cupool_kv_ticket ticket;
+    uint32_t went = BLOCKS;
+
+    HOLDS(cupool_kv_allocate(pool, BLOCKS, one, handles) == 0);
+    for (uint32_t at = 0; at < BLOCKS; at++)
+        block_write(handles[at], at + 1, source + at * LAYERS * (geometry.layer_bytes / 2), one);
+    HOLDS(cupool_kv_complete(pool, handles, BLOCKS) == 0);
+    HOLDS(cupool_kv_register(pool, handles, keys, BLOCKS, NULL, CUPOOL_KV_KEEP_BOTH, one,
+                             handles) == 0);
+    if (!aged)
+        HOLDS(cupool_tiers_offload(tiers, handles, BLOCKS, one, NULL, NULL, &ticket) == 0);
+    HOLDS(cupool_kv_release(pool, handles, BLOCKS, one) == 0);
+    if (aged)
+        HOLDS(cupool_tiers_age_step(tiers, &age, &went, NULL, NULL) == 0);
+    HOLDS(went == BLOCKS);
+    HOLDS(cupool_tiers_drain(tiers) == 0);
+    if (!aged)
+        HOLDS(cupool_tiers_result(tiers, ticket, NULL) == 0);
+}
+
+/* What is cached goes, and its memory gets other content. */
+static void write_over(uint16_t *source)
+{
+    cupool_kv_handle handles[BLOCKS];
+
+    HOLDS(cupool_kv_allocate(pool, BLOCKS, two, handles) == 0);
+    for (uint32_t at = 0; at < BLOCKS; at++)
+        block_write(handles[at], at + 1000, source + at * LAYERS * (geometry.layer_bytes / 2), two);
+    HOLDS(cupool_kv_release(pool, handles, BLOCKS, two) == 0);
+}
+
+static void prefetched(void *state, cupool_kv_ticket ticket, int error)
+{
+    *(int *)state = error;
+}
+
+static void layout_run(enum cupool_kv_layout layout, int elastic)
+{
+    struct cupool_kv_hash keys[BLOCKS];
+    cupool_kv_handle handles[BLOCKS];
+    uint8_t sources[BLOCKS];
+    cupool_kv_ticket ticket;
+    int prefetch_error = 1;
+    uint32_t matched;
+
+    keys_make(keys);
+    begin(layout, elastic);
+    uint16_t *source = malloc(2 * (size_t)BLOCKS * LAYERS * geometry.layer_bytes);
+    HOLDS(source != NULL);
+    for (int aged = 0; aged < 2; aged++) {
+        store_all(keys, source, aged);
+        write_over(source + (size_t)BLOCKS * LAYERS * geometry.layer_bytes / 2);
+        HOLDS(cupool_tiers_match(tiers, keys, BLOCKS, two, handles, sources, &matched) == 0);
+        HOLDS(matched == BLOCKS && sources[0] == CUPOOL_KV_LOADED);
+        for (uint32_t at = 0; at < BLOCKS; at++)
+            block_check(handles[at], at + 1, two);
+        HOLDS(cupool_kv_release(pool, handles, BLOCKS, two) == 0);
+        write_over(source + (size_t)BLOCKS * LAYERS * geometry.layer_bytes / 2);
+        HOLDS(cupool_kv_prefetch(pool, keys, BLOCKS, NULL, one, handles, sources, prefetched,
+                                 &prefetch_error, &ticket) == 0);
+        HOLDS(cupool_tiers_drain(tiers) == 0);
+        HOLDS(prefetch_error == 0);
+        for (uint32_t at = 0; at < BLOCKS; at++) {
+            HOLDS(sources[at] == CUPOOL_KV_LOADED);
+            block_check(handles[at], at + 1, one);
+        }
+        HOLDS(cupool_kv_release(pool, handles, BLOCKS, one) == 0);
+        HOLDS(cupool_kv_trim(pool, 0, NULL) == 0);
+        HOLDS(cupool_tiers_forget(tiers, keys, BLOCKS) == 0);
+        HOLDS(cupool_device_wait(device, CUPOOL_STREAM_NONE) == 0);
+    }
+    free(source);
+    end();
+}
+
+int main(int argc, char **argv)
+{
+    int host = argc == 2 && strcmp(argv[1], "--host") == 0;
+
+    HOLDS((host ? cupool_device_host(&device) : cupool_device_open(0, &device)) == 0);
+    HOLDS(cupool_device_stream_create(device, &one) == 0);
+    HOLDS(cupool_device_stream_create(device, &two) == 0);
+    layout_run(CUPOOL_KV_BLOCKS_FIRST, 0);
+    layout_run(CUPOOL_KV_LAYERS_FIRST, 0);
+    layout_run(CUPOOL_KV_BLOCKS_FIRST, 1);
+    HOLDS(cupool_device_stream_destroy(device, one) == 0);
+    HOLDS(cupool_device_stream_destroy(device, two) == 0);
+    cupool_device_close(device);
+    puts("ok");
+    return 0;
+}

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Traces of other programs: lifetimes, logs of RMM, memory snapshots of PyTorch.
+
+The snapshot is made here, to the layout that torch/cuda/memory.py documents, with Python's own
+pickle in every protocol that is read. Hostile pickles, which would execute something, are refused
+with the position and the name of the instruction, and nothing of them happens.
+"""
+
+import json
+import os
+import pathlib
+import pickle
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+
+import preload  # noqa: E402
+
+MIB = 1 << 20
+
+
+class Inputs:
+    def __init__(self, machine):
+        self.machine = machine
+
+    def replay(self, name, data, *words):
+        path = self.machine.scratch / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return self.machine.run([str(self.machine.cupool), "replay", "-q", "--format", "json",
+                                 *words, str(path)])
+
+    def read(self, name, data, *words):
+        done = self.replay(name, data, *words)
+        preload.expect_equal(f"{name}: {done.stderr.decode().strip()}: exit", done.returncode, 0)
+        return json.loads(done.stdout)["traces"][0]
+
+    def refused(self, name, data, *words):
+        done = self.replay(name, data)
+        preload.expect_equal(f"{name}: exit", done.returncode, 2)
+        line = done.stderr.decode()
+        preload.expect_equal(f"{name}: lines", line.count("\n"), 1)
+        for word in words:
+            preload.expect(word in line, f"{name}: {word!r} is not in {line!r}")
+
+
+def lifetimes(inputs):
+    found = inputs.read("a.csv", f"id,lower,upper,size\n1,0,2,{MIB}\n2,1,3,{3 * MIB}\n"
+                                 f"3,2,4,{MIB}\n4,2,4,0\n")
+    preload.expect_equal("operations", found["operations"], 6)
+    preload.expect_equal("frees come first", found["peak_requested_bytes"], 4 * MIB)
+    scaled = inputs.read("b.csv", "id,lower,upper,size\n1,0,2,5\n", "--scale", "4096")
+    preload.expect_equal("scale", scaled["peak_requested_bytes"], 5 * 4096)
+    inputs.refused("c.csv", "id,lower,upper,size\n1,0,2,7\n2,5,4,7\n", "c.csv:3")
+    inputs.refused("d.csv", "id,lower,upper,size\n1,0,2,99999999999999999999\n", "d.csv:2")
+    inputs.refused("e.csv", "id,lower,upper,size\n", "no allocation")
+    inputs.refused("f.csv", "what,is,this\n", "no trace of a known form")
+
+
+def rmm(inputs):
+    head = "Thread,Time,Action,Pointer,Size,Stream\n"
+    log = (f"{head}7,23:59:59:900000,allocate,0x100,{MIB},0x0\n"
+           f"7,23:59:59:950000,allocate,0x200,{2 * MIB},0x1\n"
+           f"8,00:00:00.100000,free,0x100,{MIB},0x0\n"
+           f"8,00:00:00.200000,allocate,0x100,{MIB},0x0\n"
+           f"8,00:00:00.300000,free,0x900,64,0x0\n"
+           f"7,00:00:00.400000,allocate failure,0x0,{MIB},0x0\n")
+    found = inputs.read("rmm.csv", log)
+    preload.expect_equal("operations", found["operations"], 4)
+    preload.expect_equal("peak", found["peak_requested_bytes"], 3 * MIB)
+    inputs.refused("rmm2.csv", head + "7,12:00:00.1,steal,0x100,64,0x0\n", "rmm2.csv:2")
+    inputs.refused("rmm3.csv", head + "7,noon,allocate,0x100,64,0x0\n", "rmm3.csv:2")
+
+
+def entry(action, address, size, time, stream=0):
+    return {"action": action, "addr": address, "size": size, "stream": stream, "time_us": time,
+            "device": 0, "frames": [{"filename": "a.py", "line": 3, "name": "forward"}]}
+
+
+def snapshot():
+    """What was live before the history, in it, and after it."""
+    base = 0x7f0000000000
+    history = [
+        entry("alloc", base, 4 * MIB, 1000),
+        entry("segment_alloc", base, 20 * MIB, 1001),
+        entry("free_requested", base + 64 * MIB, 2 * MIB, 1002, 3),  # allocated before
+        entry("free_completed", base + 64 * MIB, 2 * MIB, 1003, 3),
+        entry("free_requested", base, 4 * MIB, 1004),
+        entry("free_completed", base, 4 * MIB, 1004),
+        entry("alloc", base, 8 * MIB, 1005),
+    ]
+    blocks = [{"address": base, "size": 8 * MIB, "requested_size": 8 * MIB,
+               "state": "active_allocated", "frames": []},
+              {"address": base + 8 * MIB, "size": MIB, "requested_size": MIB - 100,
+               "state": "active_allocated", "frames": []},  # there all the time
+              {"address": base + 9 * MIB, "size": MIB, "requested_size": MIB,
+               "state": "inactive", "frames": []}]
+    return {"segments": [{"device": 0, "address": base, "total_size": 20 * MIB, "stream": 0,
+                          "segment_type": "large", "blocks": blocks}],
+            "device_traces": [history, []],
+            "allocator_settings": {"garbage_collection_threshold": 0.0, "large": 1 << 70 >> 8,
+                                   "expandable_segments": False, "other": (1, 2, 3, None, -5)}}
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def snapshots(inputs):
+    want = {"operations": 6, "peak": 9 * MIB - 100}
+    for protocol in (2, 3, 4, 5):
+        found = inputs.read(f"snapshot{protocol}.pickle", pickle.dumps(snapshot(), protocol))
+        preload.expect_equal(f"protocol {protocol}: operations", found["operations"],
+                             want["operations"])
+        preload.expect_equal(f"protocol {protocol}: peak", found["peak_requested_bytes"],
+                             want["peak"])
+    whole = pickle.dumps(snapshot(), 4)
+    inputs.refused("cut.pickle", whole[:len(whole) // 2], "byte ", "ends")
+    inputs.refused("other.pickle", pickle.dumps({"weights": [1, 2]}, 4), "no memory snapshot")
+
+    # An instruction that is not data is refused wherever it stands, with its name.
+    hidden = dict(snapshot(), extra=[{"deep": Hostile()}])
+    for protocol in (2, 4):
+        name = "GLOBAL" if protocol == 2 else "STACK_GLOBAL"
+        inputs.refused(f"hostile{protocol}.pickle", pickle.dumps(hidden, protocol), name, "byte ",
+                       "refused")
+    body = whole[:-1]
+    for opcode, name in ((b"R", "REDUCE"), (b"b", "BUILD"), (b"ios\nsystem\n", "INST"),
+                         (b"o", "OBJ"), (b"\x81", "NEWOBJ"), (b"\x92", "NEWOBJ_EX"),
+                         (b"\x82\x01", "EXT1"), (b"\x83\x01\x00", "EXT2"),
+                         (b"\x84\x01\x00\x00\x00", "EXT4"), (b"Pid\n", "PERSID"),
+                         (b"Q", "BINPERSID"), (b"cos\nsystem\n", "GLOBAL"),
+                         (b"\x93", "STACK_GLOBAL"), (b"\x97", "NEXT_BUFFER"),
+                         (b"\x98", "READONLY_BUFFER")):
+        inputs.refused(f"{name}.pickle", body + opcode + b".", name, f"byte {len(body)}")
+    preload.expect(not list(inputs.machine.scratch.glob("executed*")),
+                   "a pickle executed something")
+    for text in (b"I5\n", b"V5\n", b"F5\n", b"\x8f"):
+        inputs.refused("old.pickle", b"\x80\x04" + text + b".", "byte 2")
+    inputs.refused("no.pickle", b"\x80\x04\xff.", "0xff")
+    inputs.refused("self.pickle", b"\x80\x04]\x94h\x00a.", "no memory snapshot")  # holds itself
+    inputs.refused("memo.pickle", b"\x80\x04h\x07.", "memo")
+    inputs.refused("mark.pickle", b"\x80\x04e.", "mark")
+
+
+def main():
+    inputs = Inputs(preload.Machine(preload.arguments(__doc__).build))
+    lifetimes(inputs)
+    rmm(inputs)
+    snapshots(inputs)
+
+
+main()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A recorded run, replayed: the same driver calls, in the same order, and the same peaks.
+
+What the recorded pool was answered is in the trace, so this holds however the threads of the
+simulated device ran. Then what a replay says of itself: other options are another pool, and a
+device that is too small is noticed.
+"""
+
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
+
+import preload  # noqa: E402
+
+MIB = 1 << 20
+
+
+def replay(machine, trace, *words, code=0):
+    done = machine.run([str(machine.cupool), "replay", "-q", "--format", "json", *words, str(trace)])
+    preload.expect_equal(f"replay {words}: exit", done.returncode, code)
+    return json.loads(done.stdout)["traces"][0]
+
+
+def same_run(machine, name, command, *options, **environment):
+    """The counters that the program left are those of the replay."""
+    trace = machine.scratch / f"{name}.cupool"
+    done = machine.record(command, trace, *options, **environment)
+    preload.expect_equal(f"{name}: exit", done.returncode, 0)
+    found = replay(machine, trace, "-p", "cupool")
+    recorded, again = found["recorded"], found["policies"][0]
+    for key in ("driver_calls", "peak_reserved_bytes"):
+        preload.expect_equal(f"{name}: {key}", again[key], recorded[key])
+    preload.expect_equal(f"{name}: peak_requested_bytes", found["peak_requested_bytes"],
+                         recorded["peak_requested_bytes"])
+    preload.expect(again["as_recorded"], f"{name}: the replay strayed from the recorded calls")
+    report = machine.report(trace)["summary"]
+    preload.expect_equal(f"{name}: the report's driver calls", report["driver_calls"],
+                         again["driver_calls"])
+    print(f"{name}: {again['driver_calls']} driver calls, "
+          f"{again['peak_reserved_bytes'] / MIB:.0f} MiB, exactly as recorded")
+    return trace, found
+
+
+def main():
+    machine = preload.Machine(preload.arguments(__doc__).build)
+    tinyllm = machine.program("tinyllm", "--tokens", "64", "--seed", "7")
+    churn = machine.program("churn", "--threads", "1", "--ops", "400")
+
+    trace, found = same_run(machine, "tinyllm", tinyllm)
+    same_run(machine, "churn", churn)
+    same_run(machine, "churn, little memory", churn, SIMGPU_MEMORY="160MiB")
+    same_run(machine, "churn, slow device", machine.program("churn", "--threads", "1", "--ops", "60"),
+             SIMGPU_DELAY_US="200:5")
+    same_run(machine, "churn, other options", churn, "-O", "large_waste:0", "-O",
+             "quarantine_max:1MiB")
+    same_run(machine, "churn, waiting frees", churn, "-O", "reuse:sync")
+
+    # The run with other options is not the recorded one, and says so by not saying it is.
+    other = replay(machine, trace, "-p", "cupool+quarantine_max:512KiB")["policies"][0]
+    preload.expect("as_recorded" not in other, "another pool passes for the recorded one")
+    preload.expect(other["driver_calls"] != found["policies"][0]["driver_calls"],
+                   "an epoch of 512 KiB costs no fence")
+    preload.expect_equal("options", other["options"], "quarantine_max:512KiB")
+
+    # Capacity: enough is found, less is not enough, and the exit code says so.
+    searched = replay(machine, trace, "-p", "cupool", "--find-capacity")["policies"][0]
+    enough = searched["smallest_capacity_bytes"]
+    preload.expect(found["peak_requested_bytes"] <= enough <= searched["peak_reserved_bytes"],
+                   "the smallest capacity lies outside of what it can be")
+    fits = replay(machine, trace, "-p", "cupool", "--capacity", str(enough))["policies"][0]
+    preload.expect(fits["completed"], "the trace does not complete at the capacity that was found")
+    short = replay(machine, trace, "-p", "cupool", "--capacity",
+                   str(found["peak_requested_bytes"] - 1), code=1)["policies"][0]
+    preload.expect(not short["completed"] and short["refused_bytes"] > 0,
+                   "less than what is requested is enough")
+
+    # In a trace of what the program asks for alone, the pool is a question, too.
+    bare = machine.scratch / "observe.cupool"
+    machine.record(tinyllm, bare, "--mode", "observe")
+    asked = replay(machine, bare, "-p", "cupool", "-p", "native")
+    preload.expect_equal("native makes the program's calls",
+                         asked["policies"][1]["driver_calls"], asked["operations"])
+    preload.expect_equal("the program asks for the same", asked["hash"], found["hash"])
+    preload.expect(asked["policies"][0]["completed"], "the pool does not serve it")
+
+
+main()

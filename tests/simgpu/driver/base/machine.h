@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the simulated driver says to the simulated libraries beside it: the devices of the machine
+ * for the management library (NVML), which sees all of them, before cuInit and after fork, too;
+ * and work that computes nothing for the math libraries. Through a table of cuGetExportTable, as
+ * observer.h.
+ */
+#ifndef SIMGPU_DRIVER_BASE_MACHINE_H
+#define SIMGPU_DRIVER_BASE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cuda.h>
+
+#define MACHINE_TABLE_ID "simgpu-machine01" /* 16 bytes, a CUuuid */
+
+struct machine_device {
+    char name[128];
+    unsigned char uuid[16];
+    char bus_id[32];
+    unsigned bus;
+    int compute_major, compute_minor;
+    unsigned clock_mhz, memory_clock_mhz, memory_bus_bits;
+    uint64_t total_bytes,
+        used_bytes;         /* what cuMemGetInfo says; of this process and SIMGPU_OTHERS */
+    uint64_t process_bytes; /* of this process */
+};
+
+struct machine_table {
+    size_t bytes;
+    int (*driver_version)(void);
+    unsigned (*devices)(void);
+    void (*device)(unsigned index, struct machine_device *ret);
+    /** Work on a stream, in place of what a library would compute. */
+    CUresult (*skip)(CUstream stream, const char *function);
+};
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapped memory as the pool's backing: free memory that lies scattered serves, goes back, is
+ * brought together; what is exported stays; nothing is unmapped under running work. After every
+ * step of a random course the pool is checked as a whole.
+ */
+#include "tests/unit/pool/harness.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TEST_MAPPED
+#include "tests/unit/pool/fixture.h"
+
+#define MIB ((size_t)1 << 20)
+
+static void pages_of_2_mib(struct pool_config *config)
+{
+    config->page_bytes = 2 * MIB;
+}
+
+static struct pool_memory memory(void)
+{
+    struct pool_memory snapshot;
+    pool_memory_get(pool, &snapshot);
+    cr_assert_eq(snapshot.live_bytes + snapshot.quarantined_bytes + snapshot.free_bytes +
+                     snapshot.waste_bytes,
+                 snapshot.reserved_bytes);
+    cr_assert_eq(snapshot.range_bytes - snapshot.hole_bytes, snapshot.reserved_bytes);
+    return snapshot;
+}
+
+/* Every other one of `count` blocks is free. */
+static void scatter(uint64_t *blocks, int count, size_t bytes)
+{
+    for (int index = 0; index < count; index++)
+        blocks[index] = take(bytes);
+    for (int index = 0; index < count; index += 2)
+        give(blocks[index]);
+}
+
+Test(backing, scattered_memory_serves_a_large_block, .fini = teardown)
+{
+    uint64_t blocks[16];
+    setup_with(pages_of_2_mib);
+    fake.capacity_bytes = 128 * MIB;
+    fake.complete_at_once = true;
+    scatter(blocks, 16, 8 * MIB);
+    uint64_t large = take(64 * MIB);
+    cr_assert(fake_accessible(&fake, large, 64 * MIB));
+    cr_assert_leq(fake.peak_bytes, 128 * MIB);
+    cr_assert_eq(statistics().failures, 0);
+    cr_assert_gt(statistics().stitched_bytes, 48 * MIB);
+    cr_assert_eq(memory().stitched_bytes, statistics().stitched_bytes);
+    for (int index = 1; index < 16; index += 2)
+        cr_assert(fake_accessible(&fake, blocks[index], 8 * MIB), "what is live stays");
+}
+
+/* The same while the free blocks wait for work: they are waited for, not unmapped under it. */
+static uint64_t forbidden[8], forbidden_bytes, may_unmap_at;
+
+static void watch(struct fake_backend *device, uint64_t address, uint64_t bytes)
+{
+    for (int index = 0; index < 8; index++)
+        if (forbidden[index] < address + bytes && address < forbidden[index] + forbidden_bytes)
+            cr_assert_geq(device->completed, may_unmap_at, "unmapped under running work");
+}
+
+Test(backing, nothing_is_unmapped_under_running_work, .fini = teardown)
+{
+    uint64_t blocks[16];
+    setup_with(pages_of_2_mib);
+    fake.capacity_bytes = 128 * MIB;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(8 * MIB);
+    for (int index = 0; index < 16; index += 2) {
+        forbidden[index / 2] = blocks[index];
+        give(blocks[index]);
+    }
+    forbidden_bytes = 8 * MIB;
+    may_unmap_at = fake.stamp;
+    fake.on_unmap = watch;
+    take(64 * MIB);
+    cr_assert_gt(statistics().stitches, 0);
+    fake.on_unmap = NULL;
+}
+
+/* While the device is busy and gives more, nothing is unmapped: that might wait. */
+Test(backing, a_busy_device_is_asked_for_more_instead, .fini = teardown)
+{
+    uint64_t blocks[16];
+    setup_with(pages_of_2_mib);
+    fake.complete_at_once = true;
+    scatter(blocks, 16, 8 * MIB);
+    fake_hold(&fake);
+    take(64 * MIB);
+    cr_assert_eq(statistics().stitches, 0);
+    cr_assert_eq(fake.calls[FAKE_PAGE_UNMAP], 0);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+}
+
+Test(backing, whole_handles_go_back, .fini = teardown)
+{
+    uint64_t blocks[16];
+    size_t returned;
+    setup_with(pages_of_2_mib);
+    scatter(blocks, 16, 8 * MIB);
+    uint64_t before = memory().reserved_bytes;
+    cr_assert_eq(pool_trim(pool, 32 * MIB, &returned), 0);
+    cr_assert_leq(memory().free_bytes, 32 * MIB);
+    cr_assert_eq(before - memory().reserved_bytes, returned);
+    cr_assert_eq(fake.used_bytes, memory().reserved_bytes);
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(memory().returnable_bytes, 0);
+    cr_assert_eq(memory().reserved_bytes, 64 * MIB);
+    cr_assert_gt(memory().holes, 1);
+    for (int index = 1; index < 16; index += 2)
+        give(blocks[index]);
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(memory().reserved_bytes, 0);
+    cr_assert_eq(memory().holes, 1);
+}
+
+Test(backing, free_memory_is_brought_together, .fini = teardown)
+{
+    uint64_t blocks[16], moved;
+    setup_with(pages_of_2_mib);
+    scatter(blocks, 16, 8 * MIB);
+    cr_assert_eq(pool_defragment(pool, &moved), 0);
+    cr_assert_gt(moved, 0);
+    cr_assert_geq(memory().largest_free_bytes, 64 * MIB);
+    cr_assert_eq(memory().reserved_bytes, 128 * MIB, "nothing new, nothing given back");
+    check_pool();
+    uint64_t calls = fake.calls[FAKE_PAGE_MAP];
+    take(64 * MIB);
+    cr_assert_eq(fake.calls[FAKE_PAGE_MAP], calls, "one piece by now");
+    cr_assert_eq(pool_defragment(pool, &moved), 0);
+    cr_assert_eq(moved, 0);
+}
+
+/* ---- how the range is made ---- */
+
+static void without_fallback(struct pool_config *config)
+{
+    config->range_bytes = (uint64_t)64 << 30;
+}
+
+static int create(void (*change)(struct pool_config *config), struct pool **ret_pool)
+{
+    struct pool_config config;
+    struct pool_backend backend = fake_backend(&fake);
+    pool_config_init(&config);
+    config.backing = POOL_BACKING_MAPPED;
+    if (change != NULL)
+        change(&config);
+    return pool_create(&config, &backend, ret_pool);
+}
+
+Test(backing, a_smaller_range_will_do)
+{
+    fake_init(&fake);
+    fake.capacity_bytes = 1024 * MIB;
+    fake.range_most = (uint64_t)3 << 30;
+    cr_assert_eq(create(without_fallback, &pool), 0);
+    struct pool_memory snapshot;
+    pool_memory_get(pool, &snapshot);
+    cr_assert_eq(snapshot.range_bytes, (uint64_t)2 << 30);
+    take(100 * MIB);
+    teardown();
+}
+
+Test(backing, without_addresses_there_is_none)
+{
+    fake_init(&fake);
+    fake.capacity_bytes = 1024 * MIB;
+    fake.range_most = 512 * MIB;
+    cr_assert_eq(create(NULL, &pool), -ENOTSUP);
+    fake.without_pages = true;
+    fake.range_most = 0;
+    cr_assert_eq(create(NULL, &pool), -ENOTSUP);
+    cr_assert_eq(fake_segments_live(&fake), 0);
+    fake.without_pages = false;
+    fake.fail_at = fake.calls_total + 1;
+    fake.fail_error = -EIO;
+    cr_assert_eq(create(NULL, &pool), -EIO);
+    cr_assert_eq(fake_segments_live(&fake), 0);
+}
+
+static void bad_page(struct pool_config *config)
+{
+    config->page_bytes = 3 * MIB;
+}
+
+static void small_page(struct pool_config *config)
+{
+    config->page_bytes = MIB;
+}
+
+Test(backing, bad_pages_are_refused)
+{
+    fake_init(&fake);
+    cr_assert_eq(create(bad_page, &pool), -EINVAL);
+    cr_assert_eq(create(small_page, &pool), -EINVAL);
+}
+
+static void reserving(struct pool_config *config)
+{
+    config->reserve_bytes = 256 * MIB;
+}
+
+Test(backing, what_is_reserved_is_there_at_once_and_stays, .fini = teardown)
+{
+    size_t returned;
+    setup_with(reserving);
+    cr_assert_eq(memory().reserved_bytes, 256 * MIB);
+    uint64_t calls = fake.calls[FAKE_PAGE_CREATE];
+    cr_assert_eq(calls, 1, "in one handle");
+    uint64_t block = take(200 * MIB);
+    give(block);
+    take(40000);
+    take(40000);
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(returned, 0);
+    cr_assert_eq(memory().reserved_bytes, 256 * MIB);
+    cr_assert_eq(fake.calls[FAKE_PAGE_CREATE], calls);
+}
+
+/* ---- a random course, checked at every step ---- */
+
+#define SLOTS 60
+
+static void step_allocate(uint64_t *slot, uint64_t random)
+{
+    static const size_t most[] = {4 << 10, 60 << 10, 3 << 20, 24 << 20};
+    struct pool_block block;
+    if (pool_allocate(pool, 1 + random / 8 % most[random % 4], 0, &block) < 0)
+        return;
+    *slot = block.address;
+    cr_assert(fake_accessible(&fake, block.address, block.allocated_bytes));
+}
+
+static void step_other(uint64_t *slot, uint64_t random)
+{
+    uint64_t moved;
+    size_t returned;
+    switch (random % 8) {
+    case 0: pool_trim(pool, random / 8 % (64 * MIB), &returned); break;
+    case 1: pool_defragment(pool, &moved); break;
+    case 2: fake_complete(&fake); break;
+    case 3: fake.capturing = !fake.capturing; break;
+    case 4:
+        if (*slot != 0)
+            cr_assert_eq(pool_pin_segment(*slot), 0);
+        break;
+    default: break;
+    }
+}
+
+static void course(unsigned seed, uint64_t fail_at)
+{
+    uint64_t slots[SLOTS] = {0};
+    fake.capacity_bytes = 160 * MIB;
+    fake.fail_at = fail_at;
+    fake.fail_error = -EIO;
+    srandom(seed);
+    for (int step = 0; step < 3000; step++) {
+        uint64_t *slot = &slots[random() % SLOTS], r = (uint64_t)random();
+        if (random() % 16 == 0) {
+            step_other(slot, r);
+        } else if (*slot != 0) {
+            give(*slot);
+            *slot = 0;
+        } else {
+            step_allocate(slot, r);
+        }
+        check_pool();
+    }
+    fake.capturing = false;
+    for (int index = 0; index < SLOTS; index++)
+        if (slots[index] != 0)
+            give(slots[index]);
+    size_t returned;
+    fake.fail_at = 0;
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_eq(memory().reserved_bytes, 0, "seed %u, call %llu", seed,
+                 (unsigned long long)fail_at);
+}
+
+Test(backing, a_random_course_is_sound_at_every_step)
+{
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        setup_with(seed % 2 ? pages_of_2_mib : NULL);
+        course(seed, 0);
+        teardown();
+    }
+}
+
+Test(backing, a_failing_call_in_a_random_course_is_undone)
+{
+    for (uint64_t fail_at = 3; fail_at < 600; fail_at += 29) {
+        setup_with(pages_of_2_mib);
+        course(7, fail_at);
+        teardown();
+    }
+}
+
+/* ---- without a request ---- */
+
+static void trimming_when_idle(struct pool_config *config)
+{
+    config->idle_trim_ns = 1000000;
+}
+
+Test(backing, what_is_free_goes_back_when_nothing_is_allocated, .fini = teardown)
+{
+    setup_with(trimming_when_idle);
+    fake.complete_at_once = true;
+    uint64_t kept = take(5 * MIB);
+    give(take(40 * MIB));
+    cr_assert_eq(pool_idle_trim(pool), 0, "the first look");
+    cr_assert_eq(pool_idle_trim(pool), 0, "not long enough ago");
+    fake.clock_ns += 2000000;
+    take(40000);
+    cr_assert_eq(pool_idle_trim(pool), 0, "there was an allocation since");
+    fake.clock_ns += 2000000;
+    fake_hold(&fake);
+    cr_assert_eq(pool_idle_trim(pool), 0, "the device is busy");
+    fake_release(&fake);
+    cr_assert_geq(pool_idle_trim(pool), 32 * MIB);
+    cr_assert(fake_accessible(&fake, kept, 5 * MIB));
+    check_pool();
+}
+
+static void one_stream(struct pool_config *config)
+{
+    config->reuse = POOL_REUSE_IMMEDIATE;
+    config->page_bytes = 2 * MIB;
+}
+
+static void never(struct fake_backend *device, uint64_t address, uint64_t bytes)
+{
+    cr_assert_eq(device->held_at, 0, "unmapped while a kernel may use it");
+}
+
+/* The stream that orders reuse does not order what is mapped. */
+Test(backing, what_one_stream_has_freed_is_not_unmapped_under_it, .fini = teardown)
+{
+    uint64_t blocks[16], moved;
+    size_t returned;
+    setup_with(one_stream);
+    fake.capacity_bytes = 128 * MIB;
+    fake.on_unmap = never;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(8 * MIB);
+    cr_assert_eq(pool_pin_segment(blocks[2]), 0);
+    fake_hold(&fake);
+    for (int index = 0; index < 16; index += 2)
+        give(blocks[index]);
+    struct pool_block block;
+    for (int capturing = 0; capturing < 2; capturing++) {
+        fake.capturing = capturing;
+        cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), -ENOMEM);
+        cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+        cr_assert_eq(pool_defragment(pool, &moved), 0);
+        cr_assert_eq(moved, 0);
+    }
+    cr_assert_eq(pool_allocate(pool, 8 * MIB, 0, &block), 0, "but it is handed out again");
+    fake.capturing = false;
+    fake_release(&fake);
+    cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0);
+    fake.on_unmap = NULL;
+}

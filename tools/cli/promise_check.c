@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See promise_check.h.
+ */
+#include "tools/cli/promise_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/options/options_pool.h"
+#include "tools/base/escape.h"
+#include "tools/base/infile.h"
+#include "tools/base/units.h"
+#include "tools/cli/verb.h"
+#include "tools/replay/input.h"
+#include "tools/tune/conf.h"
+
+#define VERB_NAME "check"
+
+static void line_print(bool kept, const char *figure, const char *measured, const char *promised)
+{
+    printf("%s: %s: %s measured, %s promised\n", kept ? "ok" : "BROKEN", figure, measured,
+           promised);
+}
+
+/* Whether the run had the options of the file: else nothing was promised for it. */
+static bool options_agree(const char *config, const struct replay_trace *trace, char *ret_wanted,
+                          char *ret_had, size_t bytes)
+{
+    struct options wanted;
+
+    options_init(&wanted);
+    options_read_file(&wanted, config, NULL, NULL);
+    options_pool_format(&wanted, ret_wanted, bytes);
+    options_pool_format(&trace->options, ret_had, bytes);
+    return !strcmp(ret_wanted, ret_had);
+}
+
+static int figures_print(const struct promise_verdict *verdict, const struct replay_trace *trace)
+{
+    const struct promise *promise = verdict->promise;
+    const struct replay_recorded *run = &trace->recorded;
+    bool kept = verdict->reserved_kept && verdict->calls_kept;
+
+    line_print(verdict->reserved_kept, "reserved at the peak",
+               unit_bytes(run->peak_reserved_bytes).text,
+               unit_bytes(promise->peak_reserved_bytes).text);
+    line_print(verdict->calls_kept, "driver calls", unit_count(run->driver_calls).text,
+               unit_count(promise->driver_calls).text);
+    printf("%s: %s\n", kept ? "as promised" : "not as promised",
+           verdict->same_requests
+               ? "the run made the requests that were tuned for: equal bytes, calls within 1 %"
+               : "the run made other requests than were tuned for: at most 1/16 above the promise");
+    return kept ? EXIT_FINE : EXIT_FOUND;
+}
+
+static int trace_check(const char *config, const char *shown_name, bool strict,
+                       const struct promise *promises, size_t count,
+                       const struct replay_trace *trace)
+{
+    char wanted[OPTIONS_TEXT_BYTES], had[OPTIONS_TEXT_BYTES];
+    struct promise_verdict verdict;
+
+    if (!trace->recorded.known)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: no complete record of a run with the pool: nothing to compare",
+                          shown_name);
+    if (!options_agree(config, trace, wanted, had, sizeof wanted))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: was recorded with other options than the file's ('%s', not '%s'): "
+                          "run it with --config",
+                          shown_name, had, wanted);
+    promise_judge(promises, count, trace, &verdict);
+    if (!verdict.same_requests && strict)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: made other requests than the file was tuned for", shown_name);
+    return figures_print(&verdict, trace);
+}
+
+int promise_check(const char *config, const char *trace_path, const char *shown_name, bool strict)
+{
+    const struct input_request input = {.device = -1};
+    struct replay_trace trace;
+    struct promise *promises = NULL;
+    size_t count = 0;
+    char why[1024];
+    int r = conf_promises_read(config, &promises, &count), trouble;
+
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--config %s: %s", config,
+                          r == -ENOENT ? "no promises in it: write it with 'cupool tune -o'"
+                                       : infile_reason(r));
+    if (input_read(trace_path, &input, &trace, why, sizeof why) < 0) {
+        free(promises);
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    }
+    trouble = trace_check(config, shown_name, strict, promises, count, &trace);
+    replay_trace_done(&trace);
+    free(promises);
+    return trouble;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cupool tune`: options for a program from its traces, with the evidence.
+ */
+#include "tools/cli/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/escape.h"
+#include "tools/base/outfile.h"
+#include "tools/base/text_table.h"
+#include "tools/base/units.h"
+#include "tools/replay/input.h"
+#include "tools/tune/conf.h"
+
+#define VERB_NAME "tune"
+
+static const char help_text[] =
+    "TRACE is what 'cupool replay' reads. With several, the worst of them counts. Options are "
+    "found\n"
+    "by replaying candidates through the real pool; the file says what was tried, and the figures\n"
+    "before and after. A setting that was not shown to help every trace is not in it.\n\n"
+    "Options:\n"
+    "  -o, --output FILE      where the options go (default: none, the table alone)\n"
+    "      --for GOAL         memory, calls or balanced (default)\n"
+    "      --capacity BYTES   a device of that size, on which every trace must complete\n"
+    "      --keep-back TRACE  takes no part, and must not become worse\n"
+    "      --classes N        size classes at most, 8 to 32 (default 32)\n"
+    "      --device N         the device of the traces (default: the busiest)\n"
+    "      --scale N          bytes of a unit of size, for lifetimes in abstract units\n"
+    "  -h, --help\n\n"
+    "Examples:\n"
+    "  cupool tune infer.1234.cupool -o pool.conf\n"
+    "  cupool run --config pool.conf -o tuned.cupool -- ./infer\n"
+    "  cupool check --config pool.conf tuned.cupool\n"
+    "  cupool tune --for memory --keep-back c.cupool a.cupool b.cupool -o pool.conf\n";
+
+struct request {
+    struct input_request input;
+    const char *output, *judge;
+    struct tune_request tune;
+};
+
+enum {
+    OPTION_FOR = 256,
+    OPTION_CAPACITY,
+    OPTION_KEEP_BACK,
+    OPTION_CLASSES,
+    OPTION_DEVICE,
+    OPTION_SCALE
+};
+
+static int goal_set(struct request *request, const char *text)
+{
+    static const char *const names[] = {
+        [TUNE_MEMORY] = "memory", [TUNE_CALLS] = "calls", [TUNE_BALANCED] = "balanced"};
+
+    for (unsigned goal = 0; goal < sizeof names / sizeof *names; goal++)
+        if (!strcmp(names[goal], text)) {
+            request->tune.goal = (enum tune_goal)goal;
+            return 0;
+        }
+    return verb_error(VERB_NAME, EXIT_TROUBLE,
+                      "--for %s: no such goal: there are memory, calls and balanced", text);
+}
+
+static int number_set(const char *name, const char *text, uint64_t least, uint64_t most,
+                      uint64_t *ret_number)
+{
+    char *end;
+
+    errno = 0;
+    *ret_number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || *ret_number > most || *ret_number < least)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s %s: not a number from %" PRIu64 " to %" PRIu64, name, text, least,
+                          most);
+    return 0;
+}
+
+static int option_read(struct request *request, int option, char **argv)
+{
+    struct option_size size;
+    uint64_t number = 0;
+    int trouble = 0;
+
+    switch (option) {
+    case 'o': request->output = optarg; break;
+    case OPTION_FOR: trouble = goal_set(request, optarg); break;
+    case OPTION_KEEP_BACK: request->judge = optarg; break;
+    case OPTION_CAPACITY:
+        if (option_size_parse(optarg, false, &size) < 0 || !size.bytes)
+            return verb_error(VERB_NAME, EXIT_TROUBLE, "--capacity %s: not a size: give 8GiB",
+                              optarg);
+        request->tune.capacity_bytes = size.bytes;
+        break;
+    case OPTION_CLASSES:
+        trouble = number_set("--classes", optarg, 8, 32, &number);
+        request->tune.classes_most = (unsigned)number;
+        break;
+    case OPTION_DEVICE:
+        trouble = number_set("--device", optarg, 0, 63, &number);
+        request->input.device = (int)number;
+        break;
+    case OPTION_SCALE:
+        return number_set("--scale", optarg, 1, UINT64_C(1) << 30, &request->input.scale);
+    default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+    }
+    return trouble;
+}
+
+/** Fills the request. 0: go on; otherwise an exit code + 1. */
+static int request_read(int argc, char **argv, struct request *request)
+{
+    static const struct option options[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"for", required_argument, NULL, OPTION_FOR},
+        {"capacity", required_argument, NULL, OPTION_CAPACITY},
+        {"keep-back", required_argument, NULL, OPTION_KEEP_BACK},
+        {"classes", required_argument, NULL, OPTION_CLASSES},
+        {"device", required_argument, NULL, OPTION_DEVICE},
+        {"scale", required_argument, NULL, OPTION_SCALE},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    int option, trouble = 0;
+
+    verb_options_begin();
+    while (!trouble && (option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
+        if (option == 'h') {
+            verb_help(VERB_NAME, help_text);
+            return EXIT_FINE + 1;
+        }
+        trouble = option_read(request, option, argv);
+    }
+    if (!trouble && optind == argc)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
+    return trouble ? trouble + 1 : 0;
+}
+
+/* ---- the table ---- */
+
+static int row_add(struct text_table *table, const char *trace, const char *figure, uint64_t before,
+                   uint64_t after, bool bytes)
+{
+    char name[160], old[64], new[64], change[32] = "-";
+    const char *cells[] = {name, figure, old, new, change};
+
+    snprintf(name, sizeof name, "%.150s", trace);
+    snprintf(old, sizeof old, "%s", bytes ? unit_bytes(before).text : unit_count(before).text);
+    snprintf(new, sizeof new, "%s", bytes ? unit_bytes(after).text : unit_count(after).text);
+    if (before)
+        snprintf(change, sizeof change, "%+.1f %%",
+                 100.0 * ((double)after - (double)before) / (double)before);
+    return text_table_add(table, cells);
+}
+
+static int trace_rows(struct text_table *table, const struct replay_trace *trace,
+                      const struct tune_figures *before, const struct tune_figures *after)
+{
+    uint64_t requested = trace->peak_requested_bytes;
+    int r = row_add(table, trace->name, "reserved", before->peak_reserved_bytes,
+                    after->peak_reserved_bytes, true);
+
+    if (r == 0)
+        r = row_add(
+            table, "", "rounding",
+            before->peak_allocated_bytes > requested ? before->peak_allocated_bytes - requested : 0,
+            after->peak_allocated_bytes > requested ? after->peak_allocated_bytes - requested : 0,
+            true);
+    if (r == 0)
+        r = row_add(table, "", "driver calls", before->driver_calls, after->driver_calls, false);
+    if (r == 0)
+        r = row_add(table, "", "second pass", before->driver_calls_second,
+                    after->driver_calls_second, false);
+    return r;
+}
+
+static int table_print(const struct tune_request *tune, const struct tune_result *result)
+{
+    static const struct text_column columns[] = {{"trace", false, true},
+                                                 {"figure", false, false},
+                                                 {"before", true, false},
+                                                 {"after", true, false},
+                                                 {"change", true, false}};
+    struct text_table *table = text_table_create(columns, 5, 0);
+    int r = table ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < tune->trace_count; i++)
+        r = trace_rows(table, &tune->traces[i], &result->before[i], &result->after[i]);
+    if (r == 0 && tune->judge)
+        r = trace_rows(table, tune->judge, &result->before[tune->trace_count],
+                       &result->after[tune->trace_count]);
+    if (r == 0)
+        return text_table_finish(table, stdout);
+    text_table_finish(table, stdout);
+    return r;
+}
+
+static void verdict_print(const struct tune_result *result)
+{
+    printf("\n%u settings tried in %u replays: ", result->candidates, result->replays);
+    if (result->refused)
+        puts("nothing to gain: what helps the traces makes the one that was kept back worse");
+    else if (!result->gained)
+        puts("nothing to gain");
+    for (size_t i = 0; i < result->set_count; i++) {
+        char value[OPTIONS_TEXT_BYTES];
+
+        options_format(&result->options, result->set[i], value, sizeof value);
+        printf("%s%s = %s%s", i ? "  " : "\n  ", options_row(result->set[i])->key, value,
+               i + 1 < result->set_count ? "\n" : "\n");
+    }
+}
+
+static int file_write(const struct request *request, const struct tune_result *result)
+{
+    struct outfile file;
+    int r = outfile_open(request->output, OUTFILE_REPLACE, 0666, &file);
+
+    if (r == 0) {
+        r = conf_write(&request->tune, result, file.stream);
+        r = outfile_close(&file, r);
+    }
+    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r))
+                 : 0;
+}
+
+static int tune_run(struct request *request)
+{
+    struct tune_result result;
+    int r = tune_find(&request->tune, &result), trouble = 0;
+
+    if (r == -EINVAL)
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "the traces were recorded with different options of the pool: there is "
+                          "no one 'before'");
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-r));
+    r = table_print(&request->tune, &result);
+    verdict_print(&result);
+    if (r < 0)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    if (!trouble && request->output)
+        trouble = file_write(request, &result);
+    if (!trouble && !result.gained)
+        trouble = EXIT_FOUND;
+    tune_result_done(&result);
+    return trouble;
+}
+
+int verb_tune(int argc, char **argv)
+{
+    struct device_profile profile;
+    struct request request = {
+        .input = {.device = -1},
+        .tune = {.goal = TUNE_BALANCED, .classes_most = 32, .profile = &profile}};
+    struct replay_trace *traces, judge = {0};
+    int trouble = request_read(argc, argv, &request);
+    char why[1024];
+
+    if (trouble)
+        return trouble - 1;
+    device_profile_init(&profile);
+    traces = calloc((size_t)(argc - optind), sizeof *traces);
+    if (!traces)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
+    request.tune.traces = traces;
+    for (int i = optind; !trouble && i < argc; i++) {
+        if (input_read(argv[i], &request.input, &traces[i - optind], why, sizeof why) < 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+        request.tune.trace_count += !trouble;
+    }
+    if (!trouble && request.judge) {
+        if (input_read(request.judge, &request.input, &judge, why, sizeof why) < 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+        request.tune.judge = &judge;
+    }
+    if (!trouble)
+        trouble = tune_run(&request);
+    for (size_t i = 0; i < request.tune.trace_count; i++)
+        replay_trace_done(&traces[i]);
+    replay_trace_done(&judge);
+    free(traces);
+    return trouble;
+}

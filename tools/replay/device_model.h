@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device that a replay runs on: so many bytes, calls that are counted and cost time, fences
+ * that are passed when the work before them is done.
+ *
+ * When a fence is passed is taken from the trace where it says so (struct replay_trace, script);
+ * else a fixed delay after it was recorded, none by default. As long as a policy asks what the
+ * recorded pool asked, in its order, the recorded answers are given; device_model_follows() says
+ * whether that held to the end.
+ *
+ * Threading: used by one thread.
+ */
+#ifndef TOOLS_REPLAY_DEVICE_MODEL_H
+#define TOOLS_REPLAY_DEVICE_MODEL_H
+
+#include "pool/backend.h"
+#include "tools/replay/replay_trace.h"
+
+enum device_call {
+#define DEVICE_CALL(NAME, ...) DEVICE_##NAME,
+#include "tools/replay/device_calls.def"
+#undef DEVICE_CALL
+    DEVICE_CALLS
+};
+
+/** Cost of each call. */
+struct device_profile {
+    uint64_t base_ns[DEVICE_CALLS], mib_ns[DEVICE_CALLS];
+    const char *source; /* for people */
+};
+
+/** The published figures of device_calls.def. */
+void device_profile_init(struct device_profile *ret_profile);
+
+/**
+ * Costs from a file of the form of the simulated device's profiles: behind a line `[cost]`,
+ * `function = ns [ns per MiB]`. What the file does not name keeps its cost. Errors: -EINVAL with
+ * the line in `ret_why`; others as infile_read.
+ */
+int device_profile_read(const char *path, struct device_profile *profile, char *ret_why,
+                        size_t why_bytes);
+
+/** One line that says what a call costs and where the number comes from. */
+const char *device_call_source(enum device_call call);
+const char *device_call_function(enum device_call call);
+
+/** When the work before a fence was done, by the record. */
+struct device_work;
+
+struct device_model {
+    uint64_t capacity_bytes; /* 0: endless */
+    uint64_t used_bytes, peak_bytes;
+    uint64_t calls[DEVICE_CALLS];
+    uint64_t simulated_ns; /* spent in calls and in waiting */
+    uint64_t now_ns;       /* of the trace */
+    uint64_t next_address;
+    uint64_t fence_delay_ns; /* where the record does not say it */
+    const struct device_profile *profile;
+    const struct device_work *work; /* NULL: the record says nothing */
+
+    /* The script, and how far it has been followed. */
+    const struct replay_trace *script;
+    size_t script_at[REPLAY_CONTEXTS_MAX];
+    bool strayed;
+};
+
+void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
+
+/** How busy the recorded device was; NULL without memory. */
+struct device_work *device_work_create(const struct replay_trace *trace);
+void device_work_destroy(struct device_work *work);
+
+/** Follows the recorded calls of a trace from here on. */
+void device_model_follow(struct device_model *device, const struct replay_trace *trace);
+
+/** Whether every call so far was the recorded one, and none is missing. */
+bool device_model_follows(const struct device_model *device);
+
+/** All calls, and those for memory alone: without fences and questions. */
+uint64_t device_model_calls(const struct device_model *device);
+uint64_t device_model_memory_calls(const struct device_model *device);
+
+/** Counts a call about so many bytes and adds its cost. */
+void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes);
+
+/** Takes memory: -ENOMEM where the device has not so much. No call is counted. */
+int device_model_take(struct device_model *device, uint64_t bytes);
+void device_model_give(struct device_model *device, uint64_t bytes);
+
+/** One context's pool on the device. */
+struct device_context {
+    struct device_model *device;
+    unsigned context;
+};
+
+/** The device as the pool sees it. */
+struct pool_backend device_model_backend(struct device_context *context);
+
+#endif

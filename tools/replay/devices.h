@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A table of devices: what each has, and on which a trace fits.
+ *
+ * Threading: none of its own.
+ */
+#ifndef TOOLS_REPLAY_DEVICES_H
+#define TOOLS_REPLAY_DEVICES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct device_row {
+    char name[64];
+    uint64_t usable_bytes;
+    const char *source; /* of the figure */
+};
+
+/** The built-in table (devices.def), ascending; free() it. NULL: out of memory. */
+struct device_row *devices_built_in(size_t *ret_count);
+
+/**
+ * A table from a file: lines `name = bytes`, # begins a comment, sizes as in options. Errors:
+ * -EINVAL with the line in `ret_why`; -ENOMEM; others as infile_read.
+ */
+int devices_read(const char *path, struct device_row **ret_rows, size_t *ret_count, char *ret_why,
+                 size_t why_bytes);
+
+#endif

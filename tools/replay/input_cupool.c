@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A trace of cupool: device memory of the program, and what its pool asked of the driver.
+ *
+ * Requests that a module made past the pool (exempt) are left out where there is a pool, for the
+ * pool did not see them; in a trace of `mode:observe` every request is replayed. Memory of other
+ * kinds is not cudaMalloc's and is left out, as the report shows it.
+ */
+#include "tools/replay/input.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/replay/input_tables.h"
+#include "tools/trace/trace_open.h"
+
+struct cupool_input {
+    struct replay_trace *trace;
+    struct trace_reader *reader;
+    struct live_table live;
+    struct number_table threads, streams, contexts;
+    int device;    /* that is replayed */
+    bool has_pool; /* some request was served by a pool */
+};
+
+#define DEVICES_MAX 64
+
+/* ---- the first pass: which device, whether there is a pool, the options ---- */
+
+struct survey {
+    uint64_t bytes[DEVICES_MAX];
+    bool has_pool;
+};
+
+static void survey_record(struct cupool_input *input, struct survey *survey,
+                          const struct trace_record *record)
+{
+    struct replay_trace *trace = input->trace;
+    const char *text = trace_reader_string(input->reader, record->value);
+
+    if (record->kind == TRACE_EVENT_ALLOCATE && record->memory == TRACE_MEMORY_DEVICE &&
+        record->device < DEVICES_MAX) {
+        survey->bytes[record->device] += record->size;
+        survey->has_pool |= record->outcome == TRACE_OUTCOME_HIT ||
+                            record->outcome == TRACE_OUTCOME_MISS ||
+                            record->outcome == TRACE_OUTCOME_WAITED;
+    }
+    /* Options of a newer version are no reason not to replay: the script will say if they matter.
+     */
+    if (record->kind == TRACE_EVENT_OPTIONS && text)
+        options_set_list(&trace->options, text, NULL, NULL);
+}
+
+static int survey_make(struct cupool_input *input, int wanted, char *ret_why, size_t why_bytes)
+{
+    struct survey survey = {0};
+    struct trace_record record;
+    int r = trace_reader_rewind(input->reader, TRACE_ORDER_FILE);
+
+    while (r == 0 && (r = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0) {
+        survey_record(input, &survey, &record);
+        r = 0;
+    }
+    input->has_pool = survey.has_pool;
+    input->device = wanted < 0 ? 0 : wanted;
+    for (int device = 1; wanted < 0 && device < DEVICES_MAX; device++)
+        if (survey.bytes[device] > survey.bytes[input->device])
+            input->device = device;
+    return r;
+}
+
+/* ---- the second pass ---- */
+
+static int event_of(struct cupool_input *input, const struct trace_record *record,
+                    enum replay_kind kind, struct replay_event *ret_event)
+{
+    uint32_t thread = 0, stream = 0, context = 0;
+    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+
+    if (r == 0)
+        r = number_table_get(&input->threads, record->thread, REPLAY_THREADS_MAX, &thread);
+    if (r == 0)
+        r = number_table_get(&input->streams, record->stream, REPLAY_STREAMS_MAX, &stream);
+    *ret_event = (struct replay_event){
+        .time_ns = trace_record_order_ns(record) & (UINT64_MAX >> 3),
+        .kind = kind & 7,
+        .thread = thread & (REPLAY_THREADS_MAX - 1),
+        .stream = stream & (REPLAY_STREAMS_MAX - 1),
+        .context = context & (REPLAY_CONTEXTS_MAX - 1),
+    };
+    return r;
+}
+
+static int event_add(struct cupool_input *input, const struct trace_record *record,
+                     enum replay_kind kind, uint32_t buffer)
+{
+    struct replay_event event;
+    int r = event_of(input, record, kind, &event);
+
+    event.buffer = buffer;
+    return r < 0 ? r : replay_trace_event(input->trace, &event);
+}
+
+static void leave_out(struct cupool_input *input, const char *why)
+{
+    input->trace->left_out++;
+    input->trace->left_out_why = why;
+}
+
+/* The recorded pool tried all it can, which a replay of that run has to do, too. */
+static int refused_add(struct cupool_input *input, const struct trace_record *record)
+{
+    int64_t buffer;
+
+    leave_out(input, "requests that were refused");
+    if (!input->has_pool || record->size == 0)
+        return 0;
+    buffer = replay_trace_buffer(input->trace, record->size);
+    return buffer < 0 ? (int)buffer : event_add(input, record, REPLAY_REFUSED, (uint32_t)buffer);
+}
+
+static int allocate_add(struct cupool_input *input, const struct trace_record *record)
+{
+    uint32_t *live;
+    int64_t buffer;
+    int r;
+
+    if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0)
+        return refused_add(input, record);
+    r = live_table_get(&input->live, record->address, &live);
+    if (r == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
+        *live = 0; /* what was there ended with its context */
+        leave_out(input, "requests that the pool did not see");
+        return 0;
+    }
+    buffer = r < 0 ? r : replay_trace_buffer(input->trace, record->size);
+    if (buffer < 0)
+        return (int)buffer;
+    *live = (uint32_t)buffer + 1;
+    return event_add(input, record, REPLAY_ALLOCATE, (uint32_t)buffer);
+}
+
+static int free_add(struct cupool_input *input, const struct trace_record *record)
+{
+    uint32_t *live, buffer;
+    int r;
+
+    if (record->outcome == TRACE_OUTCOME_FAILED)
+        return 0;
+    r = live_table_get(&input->live, record->address, &live);
+    if (r < 0 || !*live) /* passed, or of another kind at first */
+        return r;
+    buffer = *live - 1;
+    *live = 0;
+    return event_add(input, record, REPLAY_FREE, buffer);
+}
+
+static int script_add(struct cupool_input *input, const struct trace_record *record,
+                      enum script_kind kind)
+{
+    uint32_t context = 0;
+    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+
+    return r < 0 ? r
+                 : replay_trace_script(input->trace, &(struct script_call){
+                                                         .time_ns = record->time_ns,
+                                                         .address = record->address,
+                                                         .bytes = record->size,
+                                                         .error = -(int32_t)record->value,
+                                                         .kind = (uint8_t)kind,
+                                                         .context = (uint8_t)context,
+                                                     });
+}
+
+/* The last values count; peaks and totals only rise. */
+static int counter_add(struct cupool_input *input, const struct trace_record *record)
+{
+    struct replay_recorded *recorded = &input->trace->recorded;
+    const char *name = trace_reader_string(input->reader, record->api);
+    const struct {
+        const char *name;
+        uint64_t *figure, value;
+    } rows[] = {{"driver_calls", &recorded->driver_calls, record->size},
+                {"segment_allocations", &recorded->segment_allocations, record->size},
+                {"segment_frees", &recorded->segment_frees, record->size},
+                {"fences", &recorded->fences, record->size},
+                {"fence_queries", &recorded->fence_queries, record->size},
+                {"live_requested_bytes", &recorded->peak_requested_bytes, record->address},
+                {"reserved_bytes", &recorded->peak_reserved_bytes, record->address}};
+
+    for (size_t i = 0; name && i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(name, rows[i].name) && rows[i].value > *rows[i].figure)
+            *rows[i].figure = rows[i].value;
+    return name && !strcmp(name, "allocations") ? event_add(input, record, REPLAY_SAMPLE, 0) : 0;
+}
+
+static int device_note(struct cupool_input *input, const struct trace_record *record)
+{
+    const char *name = trace_reader_string(input->reader, record->value);
+
+    input->trace->device_bytes = record->size;
+    snprintf(input->trace->device_name, sizeof input->trace->device_name, "%s", name ? name : "");
+    return 0;
+}
+
+static int record_add(struct cupool_input *input, const struct trace_record *record)
+{
+    if (record->device != (uint16_t)input->device)
+        return 0;
+    switch ((enum trace_event)record->kind) {
+    case TRACE_EVENT_DEVICE: return device_note(input, record);
+    case TRACE_EVENT_ALLOCATE:
+        return record->memory == TRACE_MEMORY_DEVICE ? allocate_add(input, record) : 0;
+    case TRACE_EVENT_FREE:
+        return record->memory == TRACE_MEMORY_DEVICE ? free_add(input, record) : 0;
+    case TRACE_EVENT_CONTEXT: return record->value ? 0 : event_add(input, record, REPLAY_END, 0);
+    case TRACE_EVENT_COUNTER: return counter_add(input, record);
+    case TRACE_EVENT_SEGMENT_ALLOCATE: return script_add(input, record, SCRIPT_ALLOCATE);
+    case TRACE_EVENT_SEGMENT_FREE: return script_add(input, record, SCRIPT_FREE);
+    case TRACE_EVENT_FENCE: return script_add(input, record, SCRIPT_FENCE);
+    case TRACE_EVENT_FENCE_QUERY: return script_add(input, record, SCRIPT_QUERY);
+    case TRACE_EVENT_ROOM: return script_add(input, record, SCRIPT_ROOM);
+    case TRACE_EVENT_WAIT: return script_add(input, record, SCRIPT_WAIT);
+    default: return 0;
+    }
+}
+
+static int records_add(struct cupool_input *input, char *ret_why, size_t why_bytes)
+{
+    struct trace_record record;
+    int r = trace_reader_rewind(input->reader, TRACE_ORDER_TIME);
+
+    while (r == 0 && (r = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0)
+        r = record_add(input, &record);
+    return r;
+}
+
+static int reader_read(struct cupool_input *input, const struct input_request *request,
+                       char *ret_why, size_t why_bytes)
+{
+    const struct trace_summary *summary = trace_reader_summary(input->reader);
+    int r;
+
+    if (trace_reader_carry(input->reader)) {
+        snprintf(ret_why, why_bytes,
+                 "%s: the trace gave up its first events (trace_max), so there is no beginning to "
+                 "replay from: record without a limit",
+                 input->trace->name);
+        return -EINVAL;
+    }
+    r = survey_make(input, request->device, ret_why, why_bytes);
+    if (r == 0)
+        r = records_add(input, ret_why, why_bytes);
+    input->trace->threads = input->threads.count;
+    input->trace->streams = input->streams.count;
+    input->trace->contexts = input->contexts.count;
+    input->trace->recorded.known = input->has_pool && summary->complete;
+    return r;
+}
+
+int input_cupool_read(const char *path, const struct input_request *request,
+                      struct replay_trace *trace, char *ret_why, size_t why_bytes)
+{
+    struct cupool_input input = {.trace = trace};
+    char why[512] = "";
+    int r = trace_open(path, &input.reader, why, sizeof why);
+
+    trace->format = "cupool";
+    if (r == 0)
+        r = reader_read(&input, request, why, sizeof why);
+    if (r < 0 && *why)
+        snprintf(ret_why, why_bytes, "%s%s%s", strstr(why, path) ? "" : path,
+                 strstr(why, path) ? "" : ": ", why);
+    trace_reader_close(input.reader);
+    live_table_done(&input.live);
+    number_table_done(&input.threads);
+    number_table_done(&input.streams);
+    number_table_done(&input.contexts);
+    return r;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See model_heap.h.
+ */
+#include "tools/replay/model_heap.h"
+
+#include <stdlib.h>
+
+#define AREA_GRAIN UINT64_C(0x100000000)
+
+struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes)
+{
+    struct model_area *area = calloc(1, sizeof *area);
+    struct model_block *block = calloc(1, sizeof *block);
+
+    if (!area || !block) {
+        free(area);
+        free(block);
+        return NULL;
+    }
+    heap->next_address += AREA_GRAIN;
+    *area = (struct model_area){.address = heap->next_address, .bytes = bytes, .first = block};
+    heap->next_address += (bytes + AREA_GRAIN - 1) / AREA_GRAIN * AREA_GRAIN;
+    block->node.address = area->address;
+    block->node.bytes = bytes;
+    block->area = area;
+    area->next = heap->areas;
+    if (area->next)
+        area->next->prev = area;
+    heap->areas = area;
+    return area;
+}
+
+void model_area_destroy(struct model_heap *heap, struct model_area *area)
+{
+    for (struct model_block *block = area->first, *next; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+    *(area->prev ? &area->prev->next : &heap->areas) = area->next;
+    if (area->next)
+        area->next->prev = area->prev;
+    free(area);
+}
+
+void model_heap_done(struct model_heap *heap)
+{
+    while (heap->areas)
+        model_area_destroy(heap, heap->areas);
+}
+
+struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
+{
+    struct model_block *rest = calloc(1, sizeof *rest);
+
+    if (!rest)
+        return NULL;
+    rest->node.address = block->node.address + bytes;
+    rest->node.bytes = block->node.bytes - bytes;
+    rest->area = block->area;
+    rest->unmapped = block->unmapped;
+    rest->prev = block;
+    rest->next = block->next;
+    if (rest->next)
+        rest->next->prev = rest;
+    block->next = rest;
+    block->node.bytes = bytes;
+    return rest;
+}
+
+void model_block_join_next(struct model_block *block)
+{
+    struct model_block *gone = block->next;
+
+    block->node.bytes += gone->node.bytes;
+    block->next = gone->next;
+    if (block->next)
+        block->next->prev = block;
+    free(gone);
+}
+
+static bool is_joinable(const struct model_block *block)
+{
+    return block && !block->used && !block->unmapped;
+}
+
+struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block)
+{
+    if (is_joinable(block->next)) {
+        size_tree_remove(tree, &block->next->node);
+        model_block_join_next(block);
+    }
+    if (is_joinable(block->prev)) {
+        block = block->prev;
+        size_tree_remove(tree, &block->node);
+        model_block_join_next(block);
+    }
+    return block;
+}

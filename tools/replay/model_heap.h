@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the models have in common: memory of the driver (areas), cut into blocks that know their
+ * neighbours, and free blocks by size for best fit, lowest address first.
+ *
+ *   the blocks of an area lie side by side and cover it; a block is in a tree, or in use, or not
+ *   mapped
+ *
+ * Addresses are made up: areas ascend, with room between them.
+ *
+ * Threading: used by one thread.
+ */
+#ifndef TOOLS_REPLAY_MODEL_HEAP_H
+#define TOOLS_REPLAY_MODEL_HEAP_H
+
+#include <stdbool.h>
+
+#include "pool/base/size_tree.h"
+
+struct model_area {
+    uint64_t address, bytes;
+    struct model_block *first;
+    struct model_area *next, *prev;
+    uint32_t stream;
+    bool small; /* of the pool for small blocks */
+};
+
+struct model_block {
+    struct size_node node; /* its bytes and address; in a tree while it is free and mapped */
+    struct model_block *next, *prev;
+    struct model_area *area;
+    bool used, unmapped;
+};
+
+struct model_heap {
+    struct model_area *areas;
+    uint64_t next_address;
+};
+
+static inline struct model_block *model_block_of(struct size_node *node)
+{
+    return (struct model_block *)(void *)node;
+}
+
+/** An area of one block that is in no tree. NULL: out of memory. */
+struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes);
+
+/** The area's last block alone is left of it. */
+void model_area_destroy(struct model_heap *heap, struct model_area *area);
+
+/** Frees everything. */
+void model_heap_done(struct model_heap *heap);
+
+/** Cuts a block that is in no tree; the rest, which is in none either, or NULL: out of memory. */
+struct model_block *model_block_split(struct model_block *block, uint64_t bytes);
+
+/** Joins a block with the next one; neither is in a tree. */
+void model_block_join_next(struct model_block *block);
+
+/** Joins a free block with its free neighbours, which leave the tree. The joined one is in none. */
+struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block);
+
+#endif

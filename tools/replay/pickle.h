@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads a pickle as data and nothing else.
+ *
+ * A pickle is a program for a stack machine, and some of its instructions import and call what the
+ * file names. This reader knows the instructions that make numbers, texts, lists, tuples, dicts
+ * and references to these; every other one is refused with its position and name, whatever stands
+ * around it. Nothing is looked up, imported, called or constructed.
+ *
+ * Memory is bounded: a value takes some bytes of the file, texts stay in it, and there are at most
+ * 16 million values.
+ *
+ * Threading: used by one thread.
+ */
+#ifndef TOOLS_REPLAY_PICKLE_H
+#define TOOLS_REPLAY_PICKLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pickle;
+
+enum pickle_type {
+    PICKLE_NONE,
+    PICKLE_BOOL, /* number */
+    PICKLE_INTEGER,
+    PICKLE_REAL,
+    PICKLE_TEXT, /* bytes, not terminated */
+    PICKLE_LIST, /* lists and tuples: count, items */
+    PICKLE_DICT, /* count pairs: item 2i is the key, 2i + 1 the value */
+};
+
+struct pickle_value {
+    uint8_t type;   /* enum pickle_type */
+    uint32_t count; /* items; bytes of a text */
+    union {
+        int64_t number;
+        double real;
+        const char *text;
+        uint32_t *items; /* numbers of values */
+    };
+};
+
+/**
+ * Reads the pickle in `bytes`, which must outlive it. On failure `ret_why` says what and where.
+ * Errors: -EPERM an instruction that is not data, -EBADMSG damage, -ENOTSUP a form of data that is
+ * not read, -E2BIG too many values, -ENOMEM.
+ */
+int pickle_parse(const unsigned char *bytes, size_t length, struct pickle **ret_pickle,
+                 char *ret_why, size_t why_bytes);
+
+void pickle_destroy(struct pickle *pickle);
+
+const struct pickle_value *pickle_root(const struct pickle *pickle);
+
+/** An item of a list, or NULL. */
+const struct pickle_value *pickle_item(const struct pickle *pickle,
+                                       const struct pickle_value *value, size_t index);
+
+/** The value of a text key, or NULL: not a dict, or no such key. */
+const struct pickle_value *pickle_get(const struct pickle *pickle, const struct pickle_value *value,
+                                      const char *key);
+
+/** Whether a value is this text. */
+bool pickle_is(const struct pickle_value *value, const char *text);
+
+/** An integer that is not negative, or `otherwise`. */
+uint64_t pickle_unsigned(const struct pickle_value *value, uint64_t otherwise);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocators that cut large areas by best fit and join what is freed: BFC, RMM's pool and the pool
+ * of cudaMallocAsync. They differ in their grain, in when a block is cut, in how they grow, and in
+ * whether anything goes back.
+ *
+ * bfc. Source: tsl/framework/bfc_allocator.cc. Sizes round up to 256 B; 21 bins by size, the first
+ *   bin with a block that is large enough, in it the smallest block; it is cut when it is at least
+ *   twice as long as wanted or more than 128 MiB would be lost. One preallocated area: reserved is
+ *   how far up it was ever used, so that R says how large an area the program needs.
+ * rmm-pool. Source: rmm/mr/device/pool_memory_resource.hpp. 256 B, best fit over all free blocks,
+ *   always cut; grows by what it has or what is wanted, whichever is more, and by halves of that
+ *   where the device refuses; nothing ever goes back. A stream's blocks are found by other streams
+ *   as soon as they are free (there, after an event). Starts empty; programs usually give an
+ * initial size, below which no call is made. async. The driver's algorithm is not published. Known
+ * from its attributes: memory comes in multiples of 32 MiB, and with the default release threshold
+ * of 0 it goes back when the program synchronises. A trace has no synchronisation, so memory goes
+ * back only when the device refuses, as areas that are free as a whole. Grain 512 B, best fit,
+ * always cut.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tools/replay/model_heap.h"
+#include "tools/replay/policy.h"
+
+#define MIB           (UINT64_C(1) << 20)
+#define BFC_GRAIN     UINT64_C(256)
+#define BFC_LOSS_MOST (128 * MIB)
+#define BFC_AREA      (UINT64_C(1) << 46)
+#define RMM_GRAIN     UINT64_C(256)
+#define ASYNC_GRAIN   UINT64_C(512)
+#define ASYNC_AREA    (32 * MIB)
+
+enum arena_kind { ARENA_BFC, ARENA_RMM, ARENA_ASYNC };
+
+struct arena {
+    struct device_model *device;
+    struct model_heap heap;
+    struct size_tree free;
+    enum arena_kind kind;
+};
+
+static int arena_make(struct device_model *device, enum arena_kind kind, void **ret_state)
+{
+    struct arena *arena = calloc(1, sizeof *arena);
+
+    if (!arena)
+        return -ENOMEM;
+    arena->device = device;
+    arena->kind = kind;
+    *ret_state = arena;
+    return 0;
+}
+
+static int bfc_create(struct device_model *device, const struct options *options, void **ret_state)
+{
+    (void)options;
+    return arena_make(device, ARENA_BFC, ret_state);
+}
+
+static int rmm_create(struct device_model *device, const struct options *options, void **ret_state)
+{
+    (void)options;
+    return arena_make(device, ARENA_RMM, ret_state);
+}
+
+static int async_create(struct device_model *device, const struct options *options,
+                        void **ret_state)
+{
+    (void)options;
+    return arena_make(device, ARENA_ASYNC, ret_state);
+}
+
+static uint64_t rounded(uint64_t bytes, uint64_t grain)
+{
+    return (bytes + grain - 1) / grain * grain;
+}
+
+/* ---- growing ---- */
+
+static int area_add(struct arena *arena, uint64_t bytes)
+{
+    struct model_area *area;
+    int r = arena->kind == ARENA_BFC ? 0 : device_model_take(arena->device, bytes);
+
+    device_model_call(arena->device, DEVICE_ALLOCATE, bytes == BFC_AREA ? 0 : bytes);
+    if (r < 0)
+        return r;
+    area = model_area_create(&arena->heap, bytes);
+    if (!area)
+        return -ENOMEM;
+    size_tree_insert(&arena->free, &area->first->node);
+    return 0;
+}
+
+/* The whole device at once. */
+static int bfc_grow(struct arena *arena)
+{
+    uint64_t capacity = arena->device->capacity_bytes;
+
+    if (arena->heap.areas)
+        return -ENOMEM;
+    return area_add(arena, capacity ? capacity / BFC_GRAIN * BFC_GRAIN : BFC_AREA);
+}
+
+static int rmm_grow(struct arena *arena, uint64_t bytes)
+{
+    uint64_t have = arena->device->used_bytes;
+    uint64_t more = rounded(bytes > have ? bytes : have, RMM_GRAIN);
+    int r = area_add(arena, more);
+
+    while (r < 0 && more > bytes) {
+        more = rounded(more / 2 > bytes ? more / 2 : bytes, RMM_GRAIN);
+        r = area_add(arena, more);
+    }
+    return r;
+}
+
+static void areas_release(struct arena *arena)
+{
+    for (struct model_area *area = arena->heap.areas, *next; area; area = next) {
+        next = area->next;
+        if (area->first->used || area->first->next)
+            continue;
+        size_tree_remove(&arena->free, &area->first->node);
+        device_model_call(arena->device, DEVICE_FREE, area->bytes);
+        device_model_give(arena->device, area->bytes);
+        model_area_destroy(&arena->heap, area);
+    }
+}
+
+static int async_grow(struct arena *arena, uint64_t bytes)
+{
+    int r = area_add(arena, rounded(bytes, ASYNC_AREA));
+
+    if (r == 0)
+        return 0;
+    areas_release(arena);
+    return area_add(arena, rounded(bytes, ASYNC_AREA));
+}
+
+static int arena_grow(struct arena *arena, uint64_t bytes)
+{
+    switch (arena->kind) {
+    case ARENA_BFC: return bfc_grow(arena);
+    case ARENA_RMM: return rmm_grow(arena, bytes);
+    case ARENA_ASYNC: return async_grow(arena, bytes);
+    }
+    return -EINVAL;
+}
+
+/* ---- requests ---- */
+
+static uint64_t arena_grain(const struct arena *arena)
+{
+    return arena->kind == ARENA_BFC   ? BFC_GRAIN
+           : arena->kind == ARENA_RMM ? RMM_GRAIN
+                                      : ASYNC_GRAIN;
+}
+
+static bool is_cut(const struct arena *arena, uint64_t have, uint64_t wanted)
+{
+    if (arena->kind == ARENA_BFC)
+        return have >= 2 * wanted || have - wanted >= BFC_LOSS_MOST;
+    return have > wanted;
+}
+
+/* BFC's one area is the whole device; what of it was ever in use is what it needed. */
+static int level_note(struct arena *arena, const struct model_block *block)
+{
+    uint64_t end = block->node.address + block->node.bytes - block->area->address;
+
+    if (arena->kind != ARENA_BFC || end <= arena->device->used_bytes)
+        return 0;
+    return device_model_take(arena->device, end - arena->device->used_bytes);
+}
+
+static int arena_allocate(void *state, const struct policy_request *request, uint64_t *ret_token)
+{
+    struct arena *arena = state;
+    uint64_t bytes = rounded(request->bytes, arena_grain(arena));
+    struct size_node *node = size_tree_best(&arena->free, bytes);
+    struct model_block *block, *rest;
+    int r = node ? 0 : arena_grow(arena, bytes);
+
+    if (r == 0 && !node)
+        node = size_tree_best(&arena->free, bytes);
+    if (arena->kind == ARENA_ASYNC)
+        device_model_call(arena->device, DEVICE_ASYNC_ALLOCATE, 0);
+    if (!node)
+        return r < 0 ? r : -ENOMEM;
+    block = model_block_of(node);
+    size_tree_remove(&arena->free, node);
+    if (is_cut(arena, block->node.bytes, bytes)) {
+        rest = model_block_split(block, bytes);
+        if (!rest)
+            return -ENOMEM;
+        size_tree_insert(&arena->free, &rest->node);
+    }
+    r = level_note(arena, block);
+    if (r < 0)
+        return r;
+    block->used = true;
+    *ret_token = (uint64_t)(uintptr_t)block;
+    return 0;
+}
+
+static void arena_release(void *state, uint64_t token)
+{
+    struct arena *arena = state;
+    struct model_block *block = (struct model_block *)(uintptr_t)token;
+
+    block->used = false;
+    block = model_block_coalesce(&arena->free, block);
+    size_tree_insert(&arena->free, &block->node);
+    if (arena->kind == ARENA_ASYNC)
+        device_model_call(arena->device, DEVICE_ASYNC_FREE, 0);
+}
+
+/* Each call of cudaMallocAsync and cudaFreeAsync is the program's own. */
+static void arena_destroy(void *state)
+{
+    struct arena *arena = state;
+
+    model_heap_done(&arena->heap);
+    free(arena);
+}
+
+const struct policy_ops policy_bfc = {
+    .create = bfc_create,
+    .allocate = arena_allocate,
+    .release = arena_release,
+    .destroy = arena_destroy,
+};
+
+const struct policy_ops policy_rmm = {
+    .create = rmm_create,
+    .allocate = arena_allocate,
+    .release = arena_release,
+    .destroy = arena_destroy,
+};
+
+const struct policy_ops policy_async = {
+    .create = async_create,
+    .allocate = arena_allocate,
+    .release = arena_release,
+    .destroy = arena_destroy,
+};

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events one by one. The device's clock is the trace's, so that fences are passed when they were.
+ */
+#include "tools/replay/replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/base/progress.h"
+
+#define PROGRESS_EVENTS   65536u
+#define CAPACITY_FRACTION 4096u
+
+struct run {
+    const struct replay_trace *trace;
+    const struct policy_ops *ops;
+    void *state;
+    struct device_model device;
+    uint64_t *tokens;  /* by buffer; 0: not live */
+    uint64_t shift_ns; /* of the second replay */
+    struct progress *progress;
+};
+
+static int run_allocate(struct run *run, const struct replay_event *event)
+{
+    struct policy_request request = {.bytes = run->trace->sizes[event->buffer],
+                                     .stream = event->stream,
+                                     .context = event->context};
+
+    return run->ops->allocate(run->state, &request, &run->tokens[event->buffer]);
+}
+
+static void run_free(struct run *run, uint32_t buffer)
+{
+    uint64_t token = run->tokens[buffer];
+
+    run->tokens[buffer] = 0;
+    if (token)
+        run->ops->release(run->state, token);
+}
+
+/* A replay of the recorded run only: another pool might have served the request. */
+static int run_refused(struct run *run, const struct replay_event *event)
+{
+    int r = run->device.script && !run->device.strayed ? run_allocate(run, event) : 0;
+
+    run_free(run, event->buffer);
+    return r == -ENOMEM || r == -ENOTSUP ? 0 : r;
+}
+
+/* What lived in a context is gone; of a buffer only its allocation says in which one it is. */
+static void run_end(struct run *run, size_t end, unsigned context)
+{
+    for (size_t i = 0; i < end; i++) {
+        const struct replay_event *event = &run->trace->events[i];
+
+        if (event->kind != REPLAY_ALLOCATE || event->context != context)
+            continue;
+        if (run->ops->end)
+            run->tokens[event->buffer] = 0;
+        else
+            run_free(run, event->buffer);
+    }
+    if (run->ops->end)
+        run->ops->end(run->state, context);
+}
+
+static int run_event(struct run *run, size_t index)
+{
+    const struct replay_event *event = &run->trace->events[index];
+
+    run->device.now_ns = event->time_ns + run->shift_ns;
+    switch ((enum replay_kind)event->kind) {
+    case REPLAY_ALLOCATE: return run_allocate(run, event);
+    case REPLAY_FREE: run_free(run, event->buffer); break;
+    case REPLAY_SAMPLE:
+        if (run->ops->sample)
+            run->ops->sample(run->state);
+        break;
+    case REPLAY_END: run_end(run, index, event->context); break;
+    case REPLAY_REFUSED: return run_refused(run, event);
+    }
+    return 0;
+}
+
+/* All events. 1: all were served; 0: one could not be; or an error. */
+static int run_pass(struct run *run, struct replay_outcome *outcome)
+{
+    const struct replay_trace *trace = run->trace;
+
+    for (size_t i = 0; i < trace->event_count; i++) {
+        int r = run_event(run, i);
+
+        if (i % PROGRESS_EVENTS == 0 && run->progress)
+            progress_add(run->progress, PROGRESS_EVENTS * sizeof *trace->events);
+        if (r == 0)
+            continue;
+        if (r != -ENOMEM && r != -ENOTSUP)
+            return r;
+        outcome->refused_event = i;
+        outcome->refused_time_ns = trace->events[i].time_ns;
+        outcome->refused_bytes = trace->sizes[trace->events[i].buffer];
+        return 0;
+    }
+    return 1;
+}
+
+static void figures_note(struct run *run, struct replay_outcome *outcome)
+{
+    outcome->peak_reserved_bytes = run->device.peak_bytes;
+    outcome->memory_calls = device_model_memory_calls(&run->device);
+    outcome->driver_calls = run->ops->driver_calls ? run->ops->driver_calls(run->state)
+                                                   : device_model_calls(&run->device);
+    outcome->simulated_ns = run->device.simulated_ns;
+    outcome->peak_allocated_bytes = run->ops->peak_allocated ? run->ops->peak_allocated(run->state)
+                                                             : 0;
+    outcome->follows = device_model_follows(&run->device);
+}
+
+/* What is still live goes first. */
+static int run_second(struct run *run, struct replay_outcome *outcome)
+{
+    const struct replay_trace *trace = run->trace;
+    struct replay_outcome again = {0};
+    uint64_t memory_calls, all;
+    int r;
+
+    for (size_t buffer = 0; buffer < trace->buffers; buffer++)
+        run_free(run, (uint32_t)buffer);
+    run->shift_ns = trace->events[trace->event_count - 1].time_ns + 1;
+    run->device.script = NULL;
+    memory_calls = device_model_memory_calls(&run->device);
+    all = run->ops->driver_calls ? run->ops->driver_calls(run->state)
+                                 : device_model_calls(&run->device);
+    r = run_pass(run, &again);
+    if (r <= 0)
+        return r;
+    outcome->memory_calls_second = device_model_memory_calls(&run->device) - memory_calls;
+    outcome->driver_calls_second = (run->ops->driver_calls ? run->ops->driver_calls(run->state)
+                                                           : device_model_calls(&run->device)) -
+                                   all;
+    return 0;
+}
+
+static void device_prepare(struct run *run, const struct policy *policy,
+                           const struct replay_settings *settings)
+{
+    device_model_init(&run->device, settings->profile);
+    run->device.capacity_bytes = settings->capacity_bytes;
+    run->device.fence_delay_ns = settings->fence_delay_ns;
+    if (policy->options.limit.bytes &&
+        (!run->device.capacity_bytes || policy->options.limit.bytes < run->device.capacity_bytes))
+        run->device.capacity_bytes = policy->options.limit.bytes;
+    if (policy->as_recorded && !settings->fence_delay_given && !settings->capacity_bytes)
+        device_model_follow(&run->device, run->trace);
+    if (run->device.script && !run->device.capacity_bytes)
+        run->device.capacity_bytes = run->trace->device_bytes;
+}
+
+int replay_run(const struct replay_trace *trace, const struct policy *policy,
+               const struct replay_settings *settings, struct replay_outcome *ret_outcome)
+{
+    struct run run = {.trace = trace, .ops = policy->ops};
+    struct replay_outcome outcome = {0};
+    struct device_work *work = NULL;
+    struct progress progress;
+    int r;
+
+    device_prepare(&run, policy, settings);
+    if (!settings->fence_delay_given)
+        work = device_work_create(trace);
+    run.device.work = work;
+    run.tokens = calloc(trace->buffers + 1, sizeof *run.tokens);
+    r = run.tokens ? run.ops->create(&run.device, &policy->options, &run.state) : -ENOMEM;
+    if (r < 0)
+        goto done;
+    if (!settings->quiet) {
+        progress_begin(&progress, policy->name,
+                       trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
+        run.progress = &progress;
+    }
+    r = run_pass(&run, &outcome);
+    outcome.completed = r == 1;
+    if (r >= 0) {
+        figures_note(&run, &outcome);
+        r = outcome.completed && !settings->once ? run_second(&run, &outcome) : 0;
+    }
+    if (run.progress)
+        progress_end(run.progress);
+    run.ops->destroy(run.state);
+done:
+    device_work_destroy(work);
+    free(run.tokens);
+    if (r == 0)
+        *ret_outcome = outcome;
+    return r;
+}
+
+int replay_capacity_find(const struct replay_trace *trace, const struct policy *policy,
+                         const struct replay_settings *settings,
+                         const struct replay_outcome *free_run, uint64_t *ret_bytes)
+{
+    uint64_t low = trace->peak_requested_bytes - 1, high = free_run->peak_reserved_bytes;
+    struct replay_settings smaller = *settings;
+
+    smaller.once = smaller.quiet = true;
+    while (high > low + low / CAPACITY_FRACTION + 1) {
+        uint64_t middle = low + (high - low) / 2;
+        struct replay_outcome outcome;
+        int r;
+
+        smaller.capacity_bytes = middle;
+        r = replay_run(trace, policy, &smaller, &outcome);
+        if (r < 0)
+            return r;
+        if (outcome.completed)
+            high = middle;
+        else
+            low = middle;
+    }
+    *ret_bytes = high;
+    return 0;
+}

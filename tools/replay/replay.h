@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs a trace through a policy, on a device of a given size or an endless one, and finds the
+ * smallest device that is enough.
+ *
+ * Threading: one replay at a time in a process, for pools share the map of addresses.
+ */
+#ifndef TOOLS_REPLAY_REPLAY_H
+#define TOOLS_REPLAY_REPLAY_H
+
+#include "tools/replay/policy.h"
+
+struct replay_settings {
+    const struct device_profile *profile;
+    uint64_t capacity_bytes; /* 0: endless */
+    uint64_t fence_delay_ns;
+    bool fence_delay_given; /* it counts, whatever the trace says of its device */
+    bool once;              /* no second replay */
+    bool quiet;             /* no progress */
+};
+
+struct replay_outcome {
+    bool completed;
+    size_t refused_event; /* the first request that could not be served */
+    uint64_t refused_bytes, refused_time_ns;
+    uint64_t peak_reserved_bytes;
+    uint64_t peak_allocated_bytes;                     /* 0: not known */
+    uint64_t driver_calls;                             /* all that reach the driver */
+    uint64_t memory_calls;                             /* of these, not fences and questions */
+    uint64_t driver_calls_second, memory_calls_second; /* in a second replay on top */
+    uint64_t simulated_ns;
+    bool follows; /* each call of the recorded pool came again, with the same answer */
+};
+
+/**
+ * One replay. A request that cannot be served ends it: that is an outcome, not an error.
+ * Errors: -ENOMEM without host memory; -EINVAL for options that the pool refuses.
+ */
+int replay_run(const struct replay_trace *trace, const struct policy *policy,
+               const struct replay_settings *settings, struct replay_outcome *ret_outcome);
+
+/**
+ * The smallest capacity at which the trace completes, to one part in 4,096 of what it requests;
+ * `free_run` is the outcome on an endless device. Errors: as replay_run.
+ */
+int replay_capacity_find(const struct replay_trace *trace, const struct policy *policy,
+                         const struct replay_settings *settings,
+                         const struct replay_outcome *free_run, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory errors in the HTML report: where the program wrote and must not.
+ */
+#include "tools/report/html/html_article.h"
+
+#include <inttypes.h>
+
+#include "tools/base/units.h"
+#include "tools/report/base/memory_error_text.h"
+#include "tools/report/html/html_table.h"
+
+void html_memory_errors_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"#Time", "Error",        "Block",    "#Size", "Where",
+                                          "Found", "Allocated by", "Freed by", NULL};
+    const struct memory_errors *errors = &article->analysis->memory_errors;
+    char text[64];
+
+    if (!errors->count)
+        return;
+    html_section_begin(article, "memory-errors", "Memory errors");
+    fprintf(article->out,
+            "<p>%s: the program wrote beside a block or into freed memory. The guards see what was "
+            "changed, not by which kernel.</p>\n",
+            unit_count(errors->count).text);
+    html_table_begin(article->out, "sortable", "Memory errors, at most the first 100", columns);
+    for (uint64_t i = 0; i < memory_errors_kept(errors) && i < article->top; i++) {
+        const struct memory_errors_row *row = &errors->row[i];
+
+        html_row_begin(article->out);
+        html_cell_duration(article->out, row->time_ns);
+        html_cell_text(article->out, memory_error_name(row->kind));
+        snprintf(text, sizeof text, "%#" PRIx64, row->address);
+        html_cell_text(article->out, text);
+        html_cell_bytes(article->out, row->requested_bytes);
+        memory_error_place_text(row, text, sizeof text);
+        html_cell_text(article->out, text);
+        snprintf(text, sizeof text, "%#04x in place of %#04x", row->found, row->expected);
+        html_cell_text(article->out, text);
+        html_cell_site(article, row->allocation_site);
+        html_cell_site(article, row->free_site);
+    }
+    html_table_end(article->out);
+    html_section_end(article);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See report_memory_errors.h.
+ */
+#include "tools/report/report_memory_errors.h"
+
+#include <inttypes.h>
+
+#include "tools/base/escape.h"
+#include "tools/base/units.h"
+#include "tools/report/base/memory_error_text.h"
+
+#define TEXT_ROWS     5
+#define MARKDOWN_ROWS 20
+
+static void text_row_print(const struct report_page *page, const struct memory_errors_row *row)
+{
+    char place[64], name[256];
+
+    memory_error_place_text(row, place, sizeof place);
+    report_text_line(page, "");
+    fprintf(page->out, "%s%s%s: block %#" PRIx64 " of %" PRIu64 " B\n",
+            report_text_colour(page, REPORT_RED), memory_error_name(row->kind),
+            report_text_colour(page, REPORT_PLAIN), row->address, row->requested_bytes);
+    report_text_line(page, "");
+    fprintf(page->out, "  %s: %#04x in place of %#04x\n", place, row->found, row->expected);
+    report_site_name(page->analysis, row->allocation_site, name, sizeof name);
+    report_text_line(page, "");
+    escape_line(page->out, "  allocated by %s", name);
+    report_text_line(page, "");
+    if (row->free_site) {
+        report_site_name(page->analysis, row->free_site, name, sizeof name);
+        escape_line(page->out, "  freed by %s", name);
+    } else {
+        fputs("  not freed by then\n", page->out);
+    }
+}
+
+void report_text_memory_errors(const struct report_page *page)
+{
+    const struct memory_errors *errors = &page->analysis->memory_errors;
+
+    if (!errors->count)
+        return;
+    report_text_line(page, "Memory errors");
+    fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED),
+            unit_count(errors->count).text, report_text_colour(page, REPORT_PLAIN));
+    for (uint64_t i = 0; i < memory_errors_kept(errors) && i < TEXT_ROWS; i++)
+        text_row_print(page, &errors->row[i]);
+    if (errors->count > TEXT_ROWS) {
+        report_text_line(page, "");
+        fprintf(page->out, "[%" PRIu64 " more: -f json]\n", errors->count - TEXT_ROWS);
+    }
+}
+
+static void markdown_site_print(const struct analysis *analysis, uint64_t site, FILE *out)
+{
+    char name[256];
+
+    if (site) {
+        report_site_name(analysis, site, name, sizeof name);
+        escape_print(out, ESCAPE_MARKDOWN, name);
+    }
+    fputs(" |", out);
+}
+
+void report_markdown_memory_errors(const struct analysis *analysis, FILE *out)
+{
+    const struct memory_errors *errors = &analysis->memory_errors;
+    char place[64];
+
+    if (!errors->count)
+        return;
+    fprintf(out, "**Memory errors: %s**\n\n", unit_count(errors->count).text);
+    fputs(
+        "| Error | Block | Where | Found | Allocated by | Freed by |\n|---|---|---|---|---|---|\n",
+        out);
+    for (uint64_t i = 0; i < memory_errors_kept(errors) && i < MARKDOWN_ROWS; i++) {
+        const struct memory_errors_row *row = &errors->row[i];
+
+        memory_error_place_text(row, place, sizeof place);
+        fprintf(out, "| %s | `%#" PRIx64 "`, %s | %s | `%#04x` in place of `%#04x` | ",
+                memory_error_name(row->kind), row->address, unit_bytes(row->requested_bytes).text,
+                place, row->found, row->expected);
+        markdown_site_print(analysis, row->allocation_site, out);
+        fputc(' ', out);
+        markdown_site_print(analysis, row->free_site, out);
+        fputc('\n', out);
+    }
+    fputc('\n', out);
+}
+
+static json_t *site_json(const struct analysis *analysis, uint64_t id)
+{
+    json_t *object = json_object();
+
+    report_json_site_set(object, analysis, id);
+    return object;
+}
+
+json_t *report_json_memory_errors(const struct analysis *analysis)
+{
+    const struct memory_errors *errors = &analysis->memory_errors;
+    json_t *array = json_array();
+
+    for (uint64_t i = 0; i < memory_errors_kept(errors); i++) {
+        const struct memory_errors_row *row = &errors->row[i];
+        json_t *object = json_object();
+
+        report_json_set(object, "t_ns", row->time_ns);
+        json_object_set_new(object, "kind", json_string(memory_error_name(row->kind)));
+        report_json_set(object, "address", row->address);
+        report_json_set(object, "requested_bytes", row->requested_bytes);
+        json_object_set_new(object, "offset", json_integer(row->offset));
+        report_json_set(object, "found", row->found);
+        report_json_set(object, "expected", row->expected);
+        report_json_set(object, "device", row->device);
+        report_json_set(object, "context", row->context);
+        json_object_set_new(object, "allocation_site", site_json(analysis, row->allocation_site));
+        json_object_set_new(object, "free_site",
+                            row->free_site ? site_json(analysis, row->free_site) : json_null());
+        json_array_append_new(array, object);
+    }
+    return array;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See conf.h. No date and no host: the same traces give the same file.
+ */
+#include "tools/tune/conf.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/options/options_pool.h"
+#include "tools/base/escape.h"
+#include "tools/base/infile.h"
+#include "tools/base/units.h"
+
+#define FILE_MOST_BYTES ((size_t)1 << 20)
+#define OTHER_PART      16u
+
+static const char *const goals[] = {
+    [TUNE_MEMORY] = "memory", [TUNE_CALLS] = "calls", [TUNE_BALANCED] = "balanced"};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static void figures_write(const char *what, const struct tune_figures *figures, FILE *out)
+{
+    if (!figures->completed) {
+        fprintf(out, "#   %-7s does not complete\n", what);
+        return;
+    }
+    fprintf(out,
+            "#   %-7s %" PRIu64 " B reserved, %" PRIu64 " B occupied, %" PRIu64
+            " driver calls, %" PRIu64 " in a second pass\n",
+            what, figures->peak_reserved_bytes, figures->peak_allocated_bytes,
+            figures->driver_calls, figures->driver_calls_second);
+}
+
+static void trace_write(const struct replay_trace *trace, bool judge,
+                        const struct tune_figures *before, const struct tune_figures *after,
+                        FILE *out)
+{
+    fprintf(out, "#\n# %s ", judge ? "kept back" : "trace");
+    escape_print(out, ESCAPE_LINE, base_name(trace->name));
+    fprintf(out, ", hash %016" PRIx64 ", %" PRIu64 " operations, %" PRIu64 " B requested\n",
+            trace->hash, trace->operations, trace->peak_requested_bytes);
+    if (*trace->device_name) {
+        fputs("#   device  ", out);
+        escape_print(out, ESCAPE_LINE, trace->device_name);
+        fprintf(out, ", %" PRIu64 " B\n", trace->device_bytes);
+    }
+    figures_write("before", before, out);
+    figures_write("after", after, out);
+}
+
+static void promise_write(const struct replay_trace *trace, const struct tune_figures *after,
+                          FILE *out)
+{
+    if (after->completed)
+        fprintf(out,
+                "# promise hash=%016" PRIx64 " operations=%" PRIu64 " reserved=%" PRIu64
+                " allocated=%" PRIu64 " calls=%" PRIu64 "\n",
+                trace->hash, trace->operations, after->peak_reserved_bytes,
+                after->peak_allocated_bytes, after->driver_calls);
+}
+
+static void options_write(const struct tune_result *result, FILE *out)
+{
+    for (size_t option = 0; option < OPTION_COUNT; option++) {
+        const struct option_row *row = options_row(option);
+        char value[OPTIONS_TEXT_BYTES];
+
+        if (!options_pool_has(option) || option == OPTION_ID_limit || option == OPTION_ID_fill ||
+            option == OPTION_ID_scrub)
+            continue;
+        options_format(&result->options, option, value, sizeof value);
+        if (strcmp(value, row->built_in))
+            fprintf(out, "%s = %s\n", row->key, value);
+    }
+}
+
+int conf_write(const struct tune_request *request, const struct tune_result *result, FILE *out)
+{
+    fprintf(out,
+            "# Options of cupool's pool, found by `cupool tune --for %s`: CUPOOL_CONF names this "
+            "file, or\n# `cupool run --config`.\n#\n# %u settings were tried in %u replays of the "
+            "real pool",
+            goals[request->goal], result->candidates, result->replays);
+    if (request->capacity_bytes)
+        fprintf(out, " on a device of %" PRIu64 " B", request->capacity_bytes);
+    fputs(". Each one below makes every trace better by\n# more than 0.5 %.", out);
+    fputs(result->gained ? "\n" : " There is none: nothing to gain.\n", out);
+    for (size_t i = 0; i < request->trace_count; i++)
+        trace_write(&request->traces[i], false, &result->before[i], &result->after[i], out);
+    if (request->judge)
+        trace_write(request->judge, true, &result->before[request->trace_count],
+                    &result->after[request->trace_count], out);
+    fputs("#\n", out);
+    for (size_t i = 0; i < request->trace_count; i++)
+        promise_write(&request->traces[i], &result->after[i], out);
+    fputc('\n', out);
+    options_write(result, out);
+    return ferror(out) ? -EIO : 0;
+}
+
+static bool promise_read(const char *line, struct promise *ret_promise)
+{
+    return sscanf(line,
+                  "# promise hash=%" SCNx64 " operations=%" SCNu64 " reserved=%" SCNu64
+                  " allocated=%" SCNu64 " calls=%" SCNu64,
+                  &ret_promise->hash, &ret_promise->operations, &ret_promise->peak_reserved_bytes,
+                  &ret_promise->peak_allocated_bytes, &ret_promise->driver_calls) == 5;
+}
+
+int conf_promises_read(const char *path, struct promise **ret_promises, size_t *ret_count)
+{
+    struct promise *promises;
+    size_t bytes, lines = 1, count = 0;
+    char *text, *rest;
+    int r = infile_read(path, FILE_MOST_BYTES, &text, &bytes);
+
+    if (r < 0)
+        return r;
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    promises = calloc(lines, sizeof *promises);
+    rest = text;
+    for (char *line; promises && (line = strsep(&rest, "\n"));)
+        count += promise_read(line, &promises[count]);
+    free(text);
+    if (!promises || !count) {
+        free(promises);
+        return promises ? -ENOENT : -ENOMEM;
+    }
+    *ret_promises = promises;
+    *ret_count = count;
+    return 0;
+}
+
+static bool is_near(uint64_t measured, uint64_t promised)
+{
+    uint64_t apart = measured > promised ? measured - promised : promised - measured;
+    uint64_t most = promised / 100 > 1 ? promised / 100 : 1;
+
+    return apart <= most;
+}
+
+void promise_judge(const struct promise *promises, size_t count, const struct replay_trace *trace,
+                   struct promise_verdict *ret_verdict)
+{
+    const struct replay_recorded *run = &trace->recorded;
+    struct promise_verdict verdict = {.promise = &promises[0]};
+
+    for (size_t i = 0; i < count; i++) {
+        bool same = promises[i].hash == trace->hash;
+
+        if (same || (!verdict.same_requests &&
+                     promises[i].peak_reserved_bytes > verdict.promise->peak_reserved_bytes))
+            verdict.promise = &promises[i];
+        verdict.same_requests |= same;
+    }
+    if (verdict.same_requests) {
+        verdict.reserved_kept = run->peak_reserved_bytes == verdict.promise->peak_reserved_bytes;
+        verdict.calls_kept = is_near(run->driver_calls, verdict.promise->driver_calls);
+    } else {
+        const struct promise *most = verdict.promise;
+        double calls = most->operations ? (double)most->driver_calls / (double)most->operations *
+                                              (double)trace->operations
+                                        : 0;
+
+        verdict.reserved_kept = run->peak_reserved_bytes <=
+                                most->peak_reserved_bytes + most->peak_reserved_bytes / OTHER_PART;
+        verdict.calls_kept = (double)run->driver_calls <= calls * (1 + 1.0 / OTHER_PART) + 1;
+    }
+    *ret_verdict = verdict;
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The search.
+ *
+ * Cost of a trace: memory is what is reserved and what blocks occupy at their peaks, so that less
+ * rounding counts before it saves a whole segment; calls are those of a first and of a second
+ * replay. Each is a ratio to what was before; balanced is the mean of both, and neither may become
+ * worse on any trace. For memory, calls may grow by 10 per 1,000 operations; for calls, what is
+ * reserved by 1/16, or up to the capacity that was given.
+ */
+#include "tools/tune/tune.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/options/options_pool.h"
+#include "tools/tune/classes.h"
+
+#define NOISE      0.005 /* of the cost before */
+#define ROUNDS     3u
+#define WORST      1e30
+#define VALUE_MOST 512
+
+#define CALLS_PART  100u /* of the operations */
+#define MEMORY_PART 16u  /* of what is reserved */
+
+/** The search's own figures. */
+struct search {
+    const struct tune_request *request;
+    struct tune_result *result;
+    const struct replay_trace **traces; /* those of the request, then the judge */
+    size_t trace_count;                 /* without the judge */
+    struct class_histogram histogram;
+    struct tune_figures *trial;
+};
+
+/* ---- replaying ---- */
+
+static int figures_get(struct search *search, size_t index, const struct options *options,
+                       struct tune_figures *ret_figures)
+{
+    struct replay_settings settings = {.profile = search->request->profile,
+                                       .capacity_bytes = search->request->capacity_bytes,
+                                       .quiet = true};
+    struct policy policy = {.name = "cupool", .ops = &policy_cupool, .options = *options};
+    struct replay_outcome outcome;
+    int r = replay_run(search->traces[index], &policy, &settings, &outcome);
+
+    search->result->replays++;
+    if (r < 0)
+        return r;
+    *ret_figures = (struct tune_figures){
+        .completed = outcome.completed,
+        .peak_reserved_bytes = outcome.peak_reserved_bytes,
+        .peak_allocated_bytes = outcome.peak_allocated_bytes,
+        .driver_calls = outcome.driver_calls,
+        .driver_calls_second = outcome.driver_calls_second,
+    };
+    return 0;
+}
+
+static double ratio(uint64_t now, uint64_t before)
+{
+    return before ? (double)now / (double)before : now ? WORST : 1;
+}
+
+/* Whether what is not the goal stays within what it may become. */
+static bool is_permitted(const struct search *search, size_t index, const struct tune_figures *now,
+                         const struct tune_figures *before)
+{
+    uint64_t memory = before->peak_reserved_bytes, calls = 0;
+
+    if (search->request->goal == TUNE_MEMORY)
+        calls = search->traces[index]->operations / CALLS_PART;
+    if (search->request->goal == TUNE_CALLS)
+        memory = search->request->capacity_bytes ? UINT64_MAX : memory + memory / MEMORY_PART;
+    return now->peak_reserved_bytes <= memory &&
+           now->driver_calls <= before->driver_calls + calls &&
+           now->driver_calls_second <= before->driver_calls_second + calls;
+}
+
+/* The cost of a trace against what was before; WORST: not to be had. */
+static double cost(const struct search *search, size_t index, const struct tune_figures *now,
+                   const struct tune_figures *before)
+{
+    double memory, calls;
+
+    if (!now->completed)
+        return WORST;
+    if (!before->completed) /* it runs at all now: that is worth everything */
+        return 0.1 * ratio(now->peak_reserved_bytes, before->peak_reserved_bytes + 1);
+    memory = ratio(now->peak_reserved_bytes + now->peak_allocated_bytes,
+                   before->peak_reserved_bytes + before->peak_allocated_bytes);
+    calls = ratio(now->driver_calls + now->driver_calls_second,
+                  before->driver_calls + before->driver_calls_second);
+    if (!is_permitted(search, index, now, before))
+        return WORST;
+    switch (search->request->goal) {
+    case TUNE_MEMORY: return memory;
+    case TUNE_CALLS: return calls;
+    case TUNE_BALANCED: break;
+    }
+    return (memory + calls) / 2;
+}
+
+/* The worst of the traces, and the figures of each in `trial`. */
+static int options_try(struct search *search, const struct options *options, double *ret_cost)
+{
+    double worst = 0;
+
+    search->result->candidates++;
+    for (size_t i = 0; i < search->trace_count; i++) {
+        double one;
+        int r = figures_get(search, i, options, &search->trial[i]);
+
+        if (r < 0)
+            return r;
+        one = cost(search, i, &search->trial[i], &search->result->before[i]);
+        worst = one > worst ? one : worst;
+        if (worst >= WORST)
+            break;
+    }
+    *ret_cost = worst;
+    return 0;
+}
+
+/* ---- candidates ---- */
+
+/** An option and the values that are tried, separated by blanks. */
+static const struct {
+    enum option_id option;
+    const char *values;
+} tunables[] = {
+    {OPTION_ID_classes, "auto"}, /* and those that the histogram asks for */
+    {OPTION_ID_quarantine_max, "0 512KiB 1MiB 2MiB 4MiB 8MiB 16MiB 32MiB 64MiB"},
+    {OPTION_ID_ceiling, "0 1 2 4 6 10 15 25 50 100"},
+    {OPTION_ID_growth, "0 2 4 12 25 50 100"},
+    {OPTION_ID_large_waste, "0 4 8 12 18 25 50 100"},
+    {OPTION_ID_cache_max, "0 32MiB 128MiB 512MiB 2GiB"},
+};
+
+#define TUNABLES (sizeof tunables / sizeof *tunables)
+
+/* The next value of a list into `text`; false: there is none. */
+static bool value_next(const char **values, char *text, size_t bytes)
+{
+    size_t length;
+
+    *values += strspn(*values, " ");
+    length = strcspn(*values, " ");
+    if (!length || length >= bytes)
+        return false;
+    memcpy(text, *values, length);
+    text[length] = '\0';
+    *values += length;
+    return true;
+}
+
+static int value_try(struct search *search, const struct options *options, double *best,
+                     struct options *ret_best)
+{
+    double now;
+    int r = options_try(search, options, &now);
+
+    if (r == 0 && now < *best - NOISE) {
+        *best = now;
+        *ret_best = *options;
+    }
+    return r;
+}
+
+static int classes_try(struct search *search, const struct options *from, double *best,
+                       struct options *ret_best)
+{
+    static const unsigned counts[] = {8, 12, 16, 24, 32};
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts && r == 0; i++) {
+        struct options options = *from;
+
+        if (counts[i] > search->request->classes_most)
+            break;
+        classes_choose(&search->histogram, counts[i], &options.classes);
+        r = value_try(search, &options, best, ret_best);
+    }
+    return r;
+}
+
+/* The best value of one option, the others as they are. */
+static int tunable_try(struct search *search, size_t index, struct options *current, double *best)
+{
+    const char *values = tunables[index].values;
+    struct options found = *current;
+    char value[VALUE_MOST];
+    int r = 0;
+
+    while (r == 0 && value_next(&values, value, sizeof value)) {
+        struct options options = *current;
+
+        if (options_set(&options, options_row(tunables[index].option)->key, value,
+                        OPTION_SOURCE_FILE, "tune", NULL, NULL) == 0)
+            r = value_try(search, &options, best, &found);
+    }
+    if (r == 0 && tunables[index].option == OPTION_ID_classes)
+        r = classes_try(search, current, best, &found);
+    *current = found;
+    return r;
+}
+
+/* ---- what stays ---- */
+
+static bool is_changed(const struct options *a, const struct options *b, size_t option)
+{
+    char one[VALUE_MOST], other[VALUE_MOST];
+
+    options_format(a, option, one, sizeof one);
+    options_format(b, option, other, sizeof other);
+    return strcmp(one, other) != 0;
+}
+
+static void option_copy(struct options *to, const struct options *from, size_t option)
+{
+    char value[VALUE_MOST];
+
+    options_format(from, option, value, sizeof value);
+    options_set(to, options_row(option)->key, value, OPTION_SOURCE_FILE, "tune", NULL, NULL);
+}
+
+/* Whether each trace is worse without a setting, by more than noise. */
+static int setting_helps(struct search *search, const struct options *with, size_t option,
+                         bool *ret_helps)
+{
+    const struct tune_result *result = search->result;
+    struct options without = *with;
+
+    *ret_helps = true;
+    option_copy(&without, &result->base, option);
+    for (size_t i = 0; i < search->trace_count; i++) {
+        struct tune_figures one, other;
+        int r = figures_get(search, i, with, &one);
+
+        if (r == 0)
+            r = figures_get(search, i, &without, &other);
+        if (r < 0)
+            return r;
+        *ret_helps = *ret_helps && cost(search, i, &other, &result->before[i]) >
+                                       cost(search, i, &one, &result->before[i]) + NOISE;
+    }
+    return 0;
+}
+
+/* Takes out what does not help, the last first, until all that is left does. */
+static int settings_prune(struct search *search, struct options *current)
+{
+    bool pruned = true;
+    int r = 0;
+
+    while (r == 0 && pruned) {
+        pruned = false;
+        for (size_t i = TUNABLES; r == 0 && !pruned && i-- > 0;) {
+            bool helps = true;
+
+            if (!is_changed(current, &search->result->base, tunables[i].option))
+                continue;
+            r = setting_helps(search, current, tunables[i].option, &helps);
+            if (r == 0 && !helps) {
+                option_copy(current, &search->result->base, tunables[i].option);
+                pruned = true;
+            }
+        }
+    }
+    return r;
+}
+
+static void settings_note(struct tune_result *result)
+{
+    result->set_count = 0;
+    for (size_t i = 0; i < TUNABLES; i++)
+        if (is_changed(&result->options, &result->base, tunables[i].option))
+            result->set[result->set_count++] = tunables[i].option;
+    result->gained = result->set_count > 0;
+}
+
+static int all_figures(struct search *search, const struct options *options,
+                       struct tune_figures *ret_figures)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge != NULL); i++)
+        r = figures_get(search, i, options, &ret_figures[i]);
+    return r;
+}
+
+/* A trace that took no part must not be worse off. */
+static void judge_ask(struct search *search)
+{
+    struct tune_result *result = search->result;
+    size_t judge = search->trace_count;
+
+    if (!search->request->judge || !result->gained ||
+        cost(search, judge, &result->after[judge], &result->before[judge]) <= 1 + NOISE)
+        return;
+    result->refused = true;
+    result->options = result->base;
+    memcpy(result->after, result->before, (judge + 1) * sizeof *result->after);
+    settings_note(result);
+}
+
+static int search_run(struct search *search)
+{
+    struct tune_result *result = search->result;
+    struct options current = result->base;
+    double best = 1;
+    int r = all_figures(search, &result->base, result->before);
+
+    for (size_t i = 0; i < search->trace_count; i++)
+        if (!result->before[i].completed)
+            best = WORST / 2;
+    for (unsigned round = 0; r == 0 && round < ROUNDS; round++) {
+        double earlier = best;
+
+        for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+            r = tunable_try(search, i, &current, &best);
+        if (best >= earlier - NOISE)
+            break;
+    }
+    if (r == 0)
+        r = settings_prune(search, &current);
+    result->options = current;
+    settings_note(result);
+    if (r == 0)
+        r = all_figures(search, &result->options, result->after);
+    if (r == 0)
+        judge_ask(search);
+    return r;
+}
+
+/* All traces come from the same options, else there is no one "before". */
+static int base_choose(const struct tune_request *request, struct options *ret_base)
+{
+    char first[VALUE_MOST * 2], other[VALUE_MOST * 2];
+
+    *ret_base = request->traces[0].options;
+    options_pool_format(ret_base, first, sizeof first);
+    for (size_t i = 1; i < request->trace_count; i++) {
+        options_pool_format(&request->traces[i].options, other, sizeof other);
+        if (strcmp(first, other))
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int tune_find(const struct tune_request *request, struct tune_result *ret_result)
+{
+    struct tune_result result = {0};
+    struct search search = {
+        .request = request, .result = &result, .trace_count = request->trace_count};
+    int r = base_choose(request, &result.base);
+
+    search.traces = calloc(request->trace_count + 1, sizeof *search.traces);
+    search.trial = calloc(request->trace_count + 1, sizeof *search.trial);
+    result.before = calloc(request->trace_count + 1, sizeof *result.before);
+    result.after = calloc(request->trace_count + 1, sizeof *result.after);
+    if (r == 0 && (!search.traces || !search.trial || !result.before || !result.after))
+        r = -ENOMEM;
+    for (size_t i = 0; r == 0 && i < request->trace_count; i++) {
+        search.traces[i] = &request->traces[i];
+        class_histogram_add(&search.histogram, search.traces[i]);
+    }
+    if (r == 0) {
+        search.traces[request->trace_count] = request->judge;
+        r = search_run(&search);
+    }
+    free(search.traces);
+    free(search.trial);
+    if (r < 0)
+        tune_result_done(&result);
+    else
+        *ret_result = result;
+    return r;
+}
+
+void tune_result_done(struct tune_result *result)
+{
+    free(result->before);
+    free(result->after);
+    result->before = result->after = NULL;
+}
