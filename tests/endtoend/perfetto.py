@@ -25,7 +25,13 @@ LEVELS = ("requested", "allocated", "reserved", "driver")
 LOST = "select name, value from stats where value > 0 and severity != 'info'"
 COUNTERS = """select process.pid, track.name, count(*), max(counter.value) from counter
     join process_counter_track track on counter.track_id = track.id join process using (upid)
-    group by process.pid, track.name order by 1, 2"""
+    where track.name not like 'site %' group by process.pid, track.name order by 1, 2"""
+SITES = """select track.name, max(counter.value) from counter
+    join process_counter_track track on counter.track_id = track.id join process using (upid)
+    where track.name like 'site %' and process.pid = {} group by track.name"""
+SLICES = """select slice.name, count(*), sum(slice.dur) from slice
+    join thread_track track on slice.track_id = track.id join thread using (utid)
+    join process using (upid) where process.pid = {} group by slice.name order by 1"""
 POINTS = """select counter.ts - (select start_ts from trace_bounds), counter.value from counter
     join process_counter_track track on counter.track_id = track.id join process using (upid)
     where track.name = 'requested bytes' and process.pid = 1 order by counter.id"""
@@ -87,6 +93,30 @@ def instants_of(report):
     return sorted([name, count] for name, count in counts.items() if count)
 
 
+def check_slices(report, rows):
+    """Phases, steps and marks, each as often and as long as the report has it."""
+    found = {name: (count, duration) for name, count, duration in rows}
+    for phase in report["phases"]:
+        count, duration = found.get(phase["name"], (0, 0))
+        preload.expect(count, f"no slice of phase {phase['name']}: {sorted(found)}")
+        if phase["duration_ns"]:
+            preload.expect_equal(f"time of {phase['name']}", duration, phase["duration_ns"])
+    for step in report["steps"]["rows"]:
+        count, duration = found.get(f"step {step['number']}", (0, 0))
+        preload.expect_equal(f"step {step['number']}", (count, duration),
+                             (1, step["end_ns"] - step["begin_ns"]))
+
+
+def check_sites(report, rows):
+    """A counter for each of the largest sites, which reaches no more than its own peak."""
+    peaks = {site["function"].split("(")[0].split("+")[0]: site["peak_bytes"]
+             for site in report["sites"] if site["allocations"]}
+    preload.expect_equal("sites with a counter", len(rows) > 0, bool(peaks))
+    for name, most in rows:
+        preload.expect(any(function in name and most <= peak
+                           for function, peak in peaks.items()), f"{name}: {most}: {peaks}")
+
+
 def check(machine, perfetto, traces):
     shown = machine.run([str(machine.cupool), "report", "-f", "perfetto", *map(str, traces)])
     perfetto.open(shown.stdout.decode())
@@ -102,10 +132,13 @@ def check(machine, perfetto, traces):
         name, = perfetto.ask(f"select name from process where pid = {number}")[0]
         preload.expect(report["process"]["command"] in name and str(report["process"]["pid"]) in
                        name, f"name of trace {number}: {name}")
+        check_slices(report, perfetto.ask(SLICES.format(number)))
+        check_sites(report, perfetto.ask(SITES.format(number)))
     points = [[point["t_ns"] - reports[0]["timeline"][0]["t_ns"], point["requested_bytes"]]
               for point in reports[0]["timeline"]]
     if len(traces) == 1:
-        preload.expect_equal("points", perfetto.ask(POINTS), points)
+        shown = perfetto.ask(POINTS)  # a phase may begin before the first of them
+        preload.expect_equal("points", [[at - shown[0][0], value] for at, value in shown], points)
     print(f"{len(traces)} traces: {[row[1:] for row in wanted]}")
     return reports
 

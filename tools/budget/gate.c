@@ -100,6 +100,7 @@ static uint64_t value_of(const struct snapshot_site *site, const struct gate_res
                    : site->figure[SNAPSHOT_at_peak_bytes];
     return item->metric == METRIC_alloc_failures  ? site->failures
            : item->metric == METRIC_invalid_frees ? site->invalid_frees
+           : item->metric == METRIC_pool_hits     ? site->misses
                                                   : site->figure[SNAPSHOT_allocations];
 }
 

@@ -66,6 +66,10 @@ static void word_print(FILE *out, const char *word)
 
 static void memory_print(const struct analysis *analysis, FILE *out)
 {
+    if (!analysis->total.allocations && !analysis->total.failures) {
+        fputs("cupool: the program allocated no device memory\n", out);
+        return;
+    }
     fprintf(out, "cupool: peak %s of device memory", unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
         fprintf(out, ", %s held for it", unit_bytes(analysis->driver.at_peak).text);
@@ -134,9 +138,10 @@ static void other_print(const struct analysis *analysis, const struct findings *
                 findings->rows ? findings->row[0].text : "");
 }
 
-/** Reads one trace and prints its part; problems are said in the same place. */
-static void trace_print(const struct trace_file *file, bool is_main, FILE *out)
+/** Reads one trace and prints its part. Whether it has allocations. */
+static bool trace_print(const struct trace_file *file, bool is_main, FILE *out)
 {
+    bool allocated = false;
     struct loaded loaded = {0};
     struct callers callers = {0};
     struct findings *findings = calloc(1, sizeof *findings);
@@ -146,6 +151,7 @@ static void trace_print(const struct trace_file *file, bool is_main, FILE *out)
         callers_create(loaded.analysis[0], &callers) < 0) {
         escape_line(out, "cupool: %s", why);
     } else {
+        allocated = loaded.analysis[0]->total.allocations != 0;
         findings_find(loaded.analysis[0], &callers, findings);
         if (is_main) {
             memory_print(loaded.analysis[0], out);
@@ -158,6 +164,7 @@ static void trace_print(const struct trace_file *file, bool is_main, FILE *out)
     callers_done(&callers);
     loaded_destroy(&loaded);
     free(findings);
+    return allocated;
 }
 
 static void next_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
@@ -173,20 +180,22 @@ static void next_print(const struct trace_files *files, const struct trace_file 
     fputc('\n', out);
 }
 
-void run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
+bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
 {
     size_t shown = 0;
+    bool allocated;
 
-    trace_print(file, true, out);
+    allocated = trace_print(file, true, out);
     if (files->count > 1)
         fprintf(out, "cupool: %zu programs were recorded; this is pid %d\n", files->count,
                 (int)file->pid);
     for (size_t i = 0; i < files->count && shown < OTHERS_SHOWN; i++)
         if (&files->file[i] != file) {
-            trace_print(&files->file[i], false, out);
+            allocated |= trace_print(&files->file[i], false, out);
             shown++;
         }
     if (files->count > shown + 1)
         fprintf(out, "cupool: and %zu more\n", files->count - shown - 1);
     next_print(files, file, out);
+    return allocated;
 }

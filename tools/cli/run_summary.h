@@ -7,11 +7,15 @@
 #ifndef TOOLS_CLI_RUN_SUMMARY_H
 #define TOOLS_CLI_RUN_SUMMARY_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "tools/cli/traces.h"
 
-/** Summarises one trace of a run that wrote several. Problems are told in the same place. */
-void run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out);
+/**
+ * Summarises a trace, and in a line each the others of the run. Problems are said in the same
+ * place. Whether any device memory was allocated.
+ */
+bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out);
 
 #endif

@@ -142,7 +142,7 @@ static void places_print(void)
             row(i ? "figures" : "IPC", text);
 }
 
-static int installation_print(bool *ret_fine)
+static int installation_print(bool *ret_fine, bool *ret_has_driver)
 {
     struct probe probe;
     int r;
@@ -150,6 +150,7 @@ static int installation_print(bool *ret_fine)
     row("cupool", CUPOOL_VERSION);
     library_print("preload", ret_fine);
     r = probe_run(&probe);
+    *ret_has_driver = r < 0 || *probe.driver;
     driver_print(&probe);
     if (r < 0)
         row("", "looking at the driver ended abnormally: what follows may be incomplete");
@@ -300,7 +301,7 @@ static int trace_print(const struct trace_file *file, struct unseen *unseen)
     return trouble;
 }
 
-static int verdict(const struct program *program, const struct trace_files *files)
+static int verdict(const struct program *program, const struct trace_files *files, bool simulated)
 {
     struct unseen unseen = {.count = program->imports};
     int trouble = EXIT_FINE;
@@ -324,6 +325,11 @@ static int verdict(const struct program *program, const struct trace_files *file
         row("verdict", program->defines_dlsym
                            ? "not caught: it defines dlsym itself, and no call was seen"
                            : "not caught: it uses dlmopen, and no call was seen");
+        return EXIT_FOUND;
+    }
+    if (program->has_static_cudart && simulated) {
+        row("verdict", "no call was seen: if the CUDA runtime is linked in, the simulated device "
+                       "cannot serve it: relink it with -cudart shared");
         return EXIT_FOUND;
     }
     row("verdict", "nothing to catch: it made no call to allocate device memory");
@@ -376,7 +382,7 @@ static bool is_failed_by_us(char *const *argv, const struct launch *ours, const 
 
 /** What became of a run, and of its record. */
 static int run_judge(const struct program *program, char *const *argv, const struct launch *launch,
-                     const struct trace_files *files, const char *preload)
+                     const struct trace_files *files, const char *preload, bool simulated)
 {
     char text[96];
 
@@ -384,11 +390,11 @@ static int run_judge(const struct program *program, char *const *argv, const str
     escape_line(stdout, "%-12s %s", "ran", text);
     if (launch_exit_code(launch->wait_status) && is_failed_by_us(argv, launch, preload))
         return EXIT_FOUND;
-    return verdict(program, files);
+    return verdict(program, files, simulated);
 }
 
 /** Runs the program in observe mode, its record in a directory that lives as long. */
-static int program_run(const struct program *program, char *const *argv)
+static int program_run(const struct program *program, char *const *argv, bool simulated)
 {
     char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];
     struct trace_files files = {0};
@@ -416,7 +422,7 @@ static int program_run(const struct program *program, char *const *argv)
     if (r < 0) {
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot run: %s", argv[0], strerror(-r));
     } else {
-        trouble = run_judge(program, argv, &launch, &files, preload);
+        trouble = run_judge(program, argv, &launch, &files, preload, simulated);
     }
     for (size_t i = 0; i < files.count; i++)
         unlink(files.file[i].path);
@@ -426,7 +432,13 @@ static int program_run(const struct program *program, char *const *argv)
     return trouble;
 }
 
-static int program_examine(const struct request *request, char *const *argv, bool library_fine)
+static bool uses_cuda(const struct program *program)
+{
+    return program->libraries || program->needs_driver || program->has_static_cudart;
+}
+
+static int program_examine(const struct request *request, char *const *argv, bool library_fine,
+                           bool has_driver)
 {
     struct program program;
     int r = program_inspect(argv[0], &program);
@@ -441,16 +453,20 @@ static int program_examine(const struct request *request, char *const *argv, boo
         row("verdict", "would be caught, as far as its file tells");
         return EXIT_FINE;
     }
+    if (!has_driver && !request->simulated && uses_cuda(&program)) {
+        row("verdict", "cannot run here: there is no driver; with --sim it can");
+        return EXIT_FOUND;
+    }
     if (!library_fine)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "not run: there is no preload library to use");
-    return program_run(&program, argv);
+    return program_run(&program, argv, request->simulated);
 }
 
 int verb_doctor(int argc, char **argv)
 {
     struct request request = {0};
     char directory[PATH_MAX];
-    bool library_fine;
+    bool library_fine, has_driver;
     int trouble = request_read(argc, argv, &request);
 
     if (trouble)
@@ -461,8 +477,8 @@ int verb_doctor(int argc, char **argv)
                               locate_use_simulated_device(directory, request.profile) < 0))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--sim: no simulated device in %s: build or install it", directory);
-    installation_print(&library_fine);
+    installation_print(&library_fine, &has_driver);
     if (optind < argc)
-        return program_examine(&request, argv + optind, library_fine);
+        return program_examine(&request, argv + optind, library_fine, has_driver);
     return library_fine ? EXIT_FINE : EXIT_TROUBLE;
 }

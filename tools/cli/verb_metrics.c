@@ -22,6 +22,7 @@
 #include <time.h>
 #endif
 
+#include "tools/base/prometheus_text.h"
 #include "tools/live/live.h"
 
 #define VERB_NAME    "metrics"
@@ -36,6 +37,8 @@ static const char help_text[] =
     "      --listen HOST:PORT serve http://HOST:PORT/metrics until interrupted; port 0: any\n"
     "      --allow-host NAME  a name clients may use for the server, besides HOST, localhost and\n"
     "                         addresses; may be repeated\n"
+    "  -f, --format FORMAT    openmetrics (default), or prometheus: text format 0.0.4; with\n"
+    "                         --listen the client chooses by Accept\n"
     "      --from DIRECTORY   where the programs' option 'live' keeps figures "
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
@@ -53,20 +56,20 @@ struct request {
     const char *allowed[ALLOWED_MOST]; /* by --allow-host */
     size_t allows;
     char host[HOST_BYTES]; /* of --listen */
+    bool older;            /* --format prometheus */
 };
 
 static int request_read(int argc, char **argv, struct request *request)
 {
-    static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
-                                            {"allow-host", required_argument, NULL, 'a'},
-                                            {"from", required_argument, NULL, 'f'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"listen", required_argument, NULL, 'l'}, {"allow-host", required_argument, NULL, 'a'},
+        {"from", required_argument, NULL, 'F'},   {"format", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     int option, trouble = 0;
     char *end;
 
     verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+    while (!trouble && (option = getopt_long(argc, argv, ":f:h", options, NULL)) != -1) {
         switch (option) {
         case 'l': request->listen = optarg; break;
         case 'a':
@@ -76,7 +79,15 @@ static int request_read(int argc, char **argv, struct request *request)
             else
                 request->allowed[request->allows++] = optarg;
             break;
-        case 'f': request->where = optarg; break;
+        case 'F': request->where = optarg; break;
+        case 'f':
+            request->older = !strcmp(optarg, "prometheus");
+            if (!request->older && strcmp(optarg, "openmetrics") != 0)
+                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                     "--format %s: no such format: there are openmetrics and "
+                                     "prometheus",
+                                     optarg);
+            break;
         case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -90,16 +101,27 @@ static int request_read(int argc, char **argv, struct request *request)
     return trouble ? trouble + 1 : 0;
 }
 
-static int text_write(const struct request *request, FILE *out)
+/** In OpenMetrics, or in the older format of Prometheus. */
+static int text_write(const struct request *request, bool older, FILE *out)
 {
     struct live_processes processes;
     int r = live_processes_read(request->where, request->pid, &processes);
+    char *text = NULL;
+    size_t bytes;
+    FILE *draft;
 
     if (r < 0)
         return r;
-    live_metrics_print(&processes, out);
+    draft = older ? open_memstream(&text, &bytes) : NULL;
+    if (older && !draft)
+        r = -ENOMEM;
+    else
+        live_metrics_print(&processes, draft ? draft : out);
     live_processes_done(&processes);
-    return 0;
+    if (draft && fclose(draft) != EOF)
+        prometheus_text(text, out);
+    free(text);
+    return r;
 }
 
 #ifdef HAVE_MICROHTTPD
@@ -244,6 +266,16 @@ static void connections_expire(void)
     pthread_mutex_unlock(&connections_lock);
 }
 
+/** A client that names the older format and not OpenMetrics gets it. */
+static bool wants_older(struct MHD_Connection *connection)
+{
+    const char *accepted = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                       MHD_HTTP_HEADER_ACCEPT);
+
+    return accepted && strstr(accepted, "text/plain") &&
+           !strstr(accepted, "application/openmetrics-text");
+}
+
 static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
                              size_t *upload_bytes, void **state)
@@ -251,6 +283,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     const struct request *request = context;
     char *text = NULL;
     size_t length;
+    bool older;
     FILE *out;
     int r;
 
@@ -262,11 +295,13 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     if (strcmp(url, "/metrics") != 0)
         return answer_line(connection, MHD_HTTP_NOT_FOUND, "the figures are at /metrics\n");
     out = open_memstream(&text, &length);
-    r = out ? text_write(request, out) : -ENOMEM;
+    older = wants_older(connection);
+    r = out ? text_write(request, older, out) : -ENOMEM;
     if (out)
         fclose(out);
     if (r == 0)
-        return answer(connection, MHD_HTTP_OK, CONTENT_TYPE, text, length);
+        return answer(connection, MHD_HTTP_OK, older ? PROMETHEUS_TEXT_TYPE : CONTENT_TYPE, text,
+                      length);
     free(text);
     return answer_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "the figures cannot be read\n");
 }
@@ -365,6 +400,6 @@ int verb_metrics(int argc, char **argv)
         verb_error(VERB_NAME, 0, "warning: %s", taken);
     if (request.listen)
         return listen_at(&request);
-    r = text_write(&request, stdout);
+    r = text_write(&request, request.older, stdout);
     return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-r)) : 0;
 }

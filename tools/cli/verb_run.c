@@ -24,6 +24,7 @@
 #include "tools/cli/launch.h"
 #include "tools/live/live.h"
 #include "tools/cli/locate.h"
+#include "tools/cli/probe.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_summary.h"
 #include "tools/cli/traces.h"
@@ -384,8 +385,8 @@ static void no_trace_explain(const struct request *request, const char *pattern,
 {
     int r;
     struct program inspected;
-    const char *escape = program_inspect(program, &inspected) == 0 ? program_escape(&inspected)
-                                                                   : NULL;
+    bool found = program_inspect(program, &inspected) == 0;
+    const char *escape = found ? program_escape(&inspected) : NULL;
 
     if (request->quiet)
         return;
@@ -397,10 +398,36 @@ static void no_trace_explain(const struct request *request, const char *pattern,
     }
     if (escape)
         verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
+    else if (found && inspected.has_static_cudart && request->simulated)
+        verb_error(
+            VERB_NAME, 0,
+            "no record: %s has the CUDA runtime linked in, which the simulated device cannot "
+            "replace: relink it with -cudart shared",
+            program);
     else
+        verb_error(
+            VERB_NAME, 0,
+            "no record: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
+            program, request->simulated ? "--sim " : "", program);
+}
+
+static bool uses_cuda(const char *name)
+{
+    struct program program;
+
+    return program_inspect(name, &program) == 0 &&
+           (program.libraries || program.needs_driver || program.has_static_cudart);
+}
+
+/** Where nothing was allocated there may be no driver at all. */
+static void driver_look(const struct request *request)
+{
+    struct probe probe;
+
+    if (!request->simulated && !request->quiet && probe_run(&probe) == 0 && !*probe.driver)
         verb_error(VERB_NAME, 0,
-                   "no record: no CUDA call of %s was seen: find out why with: cupool doctor -- %s",
-                   program, program);
+                   "no CUDA driver here (libcuda.so.1): install the NVIDIA driver, or use the "
+                   "simulated device: cupool run --sim");
 }
 
 /** After the program: completes its record and says what was found. */
@@ -409,6 +436,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
 {
     struct trace_files files;
     const struct trace_file *main_file;
+    bool allocated = false;
 
     if (!pattern || traces_find(pattern, since_ns, &files) < 0)
         return;
@@ -426,7 +454,10 @@ static void run_conclude(const struct request *request, const char *pattern, uin
     if (!files.count)
         no_trace_explain(request, pattern, program);
     else if (!request->quiet)
-        run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1], stderr);
+        allocated = run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1],
+                                      stderr);
+    if (!allocated && (files.count || uses_cuda(program)))
+        driver_look(request);
     traces_done(&files);
 }
 

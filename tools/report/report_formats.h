@@ -31,6 +31,7 @@ struct report_format {
     FORMAT(markdown,    NULL, "GitHub tables, for the summary of a CI job")                        \
     FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
     FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \
+    FORMAT(prometheus,  NULL, "the same in text format 0.0.4, for node_exporter's textfile collector") \
     FORMAT(perfetto,    NULL, "counters over time for ui.perfetto.dev (Chrome JSON)")              \
     FORMAT(folded,      NULL, "stacks at the peak for flame graphs")                                  \
     FORMAT(pprof,       NULL, "stacks for pprof, with leaks and all allocations (profile.proto)")

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/base/prometheus_text.h"
 #include "tools/report/base/report_figures.h"
 
 #define DEFAULT_TOP 20
@@ -181,5 +182,24 @@ int report_openmetrics_write(const struct report_input *input, const struct repo
     for (size_t i = 0; rows && i < input->count; i++)
         free(rows[i]);
     free(rows);
+    return r;
+}
+
+int report_prometheus_write(const struct report_input *input, const struct report_style *style,
+                            FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *draft = open_memstream(&text, &bytes);
+    int r;
+
+    if (!draft)
+        return -ENOMEM;
+    r = report_openmetrics_write(input, style, draft);
+    if (fclose(draft) == EOF)
+        r = -ENOMEM;
+    if (r == 0)
+        prometheus_text(text, out);
+    free(text);
     return r;
 }

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chrome's JSON trace format, which Perfetto opens: counters of the levels over time, instants for
- * the peak, for failures, trims and invalid frees. Each trace is a process; times are microseconds
- * since its start, with three decimals.
+ * Chrome's JSON trace format, which Perfetto opens: counters of the levels over time and of what
+ * the largest sites hold, slices for phases and steps, instants for marks, the peak, failures,
+ * trims and invalid frees. Each trace is a process, each phase a track of its own, as phases may
+ * overlap; times are microseconds since its start, with three decimals.
  */
 #include "tools/report/report_formats.h"
 
+#include <stdlib.h>
+
 #include "tools/base/escape.h"
 #include "tools/base/units.h"
+
+#define SITES      12  /* with a counter */
+#define PHASES     100 /* with a track */
+#define TRACK_STEP 1   /* numbers of tracks; phases follow */
 
 struct events {
     FILE *out;
@@ -92,6 +99,108 @@ static void instants_print(struct events *events, const struct analysis *analysi
                            analysis->invalid_free[i].site);
 }
 
+/** The name of a track, or of a slice, comes from the trace. */
+static void named_begin(struct events *events, const char *phase, unsigned track, uint64_t time_ns,
+                        const char *name)
+{
+    fprintf(events->out, "%s{\"ph\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%llu.%03llu,\"name\":\"",
+            events->has_one ? ",\n" : "\n", phase, events->process, track,
+            (unsigned long long)time_ns / 1000, (unsigned long long)time_ns % 1000);
+    escape_print(events->out, ESCAPE_JSON, name);
+    fputc('"', events->out);
+    events->has_one = true;
+}
+
+static void track_name(struct events *events, unsigned track, const char *kind, const char *name)
+{
+    named_begin(events, "M", track, 0, "thread_name");
+    fprintf(events->out, ",\"args\":{\"name\":\"%s", kind);
+    escape_print(events->out, ESCAPE_JSON, name);
+    fputs("\"}}", events->out);
+}
+
+static void duration_print(struct events *events, uint64_t ns)
+{
+    fprintf(events->out, ",\"dur\":%llu.%03llu", (unsigned long long)ns / 1000,
+            (unsigned long long)ns % 1000);
+}
+
+static void phases_print(struct events *events, const struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->phases && i < PHASES; i++) {
+        const struct analysis_phase *phase = &analysis->phase[i];
+        unsigned track = TRACK_STEP + 1 + (unsigned)i;
+
+        track_name(events, track, "phase ", phase->name);
+        if (!phase->duration_ns) {
+            named_begin(events, "i", track, phase->first_ns, phase->name);
+            fprintf(events->out, ",\"s\":\"t\",\"args\":{\"times\":%llu}}",
+                    (unsigned long long)phase->count);
+        }
+    }
+    for (size_t i = 0; i < analysis->spans; i++) {
+        const struct analysis_span *span = &analysis->span[i];
+        const struct analysis_phase *phase = &analysis->phase[span->phase];
+
+        if (span->phase >= PHASES || span->end_ns <= span->begin_ns)
+            continue;
+        named_begin(events, "X", TRACK_STEP + 1 + (unsigned)span->phase, span->begin_ns,
+                    phase->name);
+        duration_print(events, span->end_ns - span->begin_ns);
+        fprintf(events->out, ",\"args\":{\"source\":\"%s\"}}",
+                analysis_phase_source_name[phase->source]);
+    }
+}
+
+static void steps_print(struct events *events, const struct analysis *analysis)
+{
+    char name[32];
+
+    if (analysis->steps_kept)
+        track_name(events, TRACK_STEP, "steps", "");
+    for (size_t i = 0; i < analysis->steps_kept; i++) {
+        const struct analysis_step *step = &analysis->step[i];
+
+        snprintf(name, sizeof name, "step %llu", (unsigned long long)step->number);
+        named_begin(events, "X", TRACK_STEP, step->begin_ns, name);
+        duration_print(events, step->end_ns - step->begin_ns);
+        fprintf(events->out,
+                ",\"args\":{\"allocations\":%llu,\"frees\":%llu,\"driver_calls\":%llu,"
+                "\"growth_bytes\":%lld}}",
+                (unsigned long long)step->allocations, (unsigned long long)step->frees,
+                (unsigned long long)step->driver_calls, (long long)step->growth_bytes);
+    }
+}
+
+static void site_counter_print(struct events *events, const char *name, uint64_t time_ns,
+                               uint64_t bytes)
+{
+    named_begin(events, "C", 0, time_ns, name);
+    fprintf(events->out, ",\"args\":{\"bytes\":%llu}}", (unsigned long long)bytes);
+}
+
+/** What the sites with most at the peak hold, as far as they were noted (growth.h). */
+static void sites_print(struct events *events, const struct analysis *analysis)
+{
+    const struct tallies *sites = &analysis->sites;
+    struct tally *rows = report_rows_sorted(sites);
+    char place[256], name[288];
+
+    for (size_t i = 0; rows && i < sites->rows && i < SITES; i++) {
+        uint32_t row = key_index_find(&sites->index, rows[i].key);
+        const struct growth_track *track = row < analysis->tracks.rows ? &analysis->tracks.row[row]
+                                                                       : NULL;
+
+        report_site_name(analysis, rows[i].key, place, sizeof place);
+        snprintf(name, sizeof name, "site %s", place);
+        for (unsigned k = 0; track && k < track->notes; k++)
+            site_counter_print(events, name, track->note[k].time_ns, track->note[k].bytes);
+        if (track && track->notes)
+            site_counter_print(events, name, track->last.time_ns, track->last.bytes);
+    }
+    free(rows);
+}
+
 /** What was mapped together so far, and each time as an instant. */
 static void defragmentation_print(struct events *events, const struct analysis *analysis)
 {
@@ -121,6 +230,9 @@ int report_perfetto_write(const struct report_input *input, const struct report_
         process_print(&events, input->analyses[i], input->traces[i]);
         counters_print(&events, input->analyses[i]);
         instants_print(&events, input->analyses[i]);
+        phases_print(&events, input->analyses[i]);
+        steps_print(&events, input->analyses[i]);
+        sites_print(&events, input->analyses[i]);
         defragmentation_print(&events, input->analyses[i]);
     }
     fputs("\n]}\n", out);

@@ -97,7 +97,7 @@ class Gates(unittest.TestCase):
             f"most: alpha ({module}) 10.0 MiB",
             "leaked_at_exit: measured 1.0 MiB, allowed 0 B, over by 1.0 MiB; "
             f"most: beta ({module}) 1.0 MiB",
-            "alloc_failures: measured 1, allowed 0, over by 1",
+            f"alloc_failures: measured 1, allowed 0, over by 1; most: delta ({module}) 1",
             "t.cupool: over budget: 3 of 4"])
 
     def test_one_byte_over_is_told_apart(self):
@@ -124,9 +124,12 @@ class Gates(unittest.TestCase):
         lines = self.check(1, "[site alpha]\npeak = 9 MiB\nleaked = 0\n[site be*]\nleaked = 0\n"
                            "[site preload_*.so]\npeak = 13 MiB\n")
         self.assertEqual(lines, [
-            "site alpha: peak: measured 10.0 MiB, allowed 9.0 MiB, over by 1.0 MiB",
-            "site be*: leaked: measured 1.0 MiB, allowed 0 B, over by 1.0 MiB",
-            "site preload_*.so: peak: measured 14.0 MiB, allowed 13.0 MiB, over by 1.0 MiB",
+            "site alpha: peak: measured 10.0 MiB, allowed 9.0 MiB, over by 1.0 MiB; "
+            "most: alpha (preload_script.so) 10.0 MiB",
+            "site be*: leaked: measured 1.0 MiB, allowed 0 B, over by 1.0 MiB; "
+            "most: beta (preload_script.so) 1.0 MiB",
+            "site preload_*.so: peak: measured 14.0 MiB, allowed 13.0 MiB, over by 1.0 MiB; "
+            "most: alpha (preload_script.so) 10.0 MiB",
             "t.cupool: over budget: 3 of 4"])
 
     def test_peaks_of_a_set_are_not_summed(self):

@@ -48,6 +48,24 @@ static void sum_join(struct tally *sum, const struct tally *other)
     sum->live_blocks.peak += other->live_blocks.peak;
 }
 
+/** What a path is told apart by: its functions and the lines of their calls. */
+static uint64_t path_hash(const struct trace_reader *reader, uint64_t stack)
+{
+    struct frame frames[CALLERS_DEPTH + 1];
+    size_t count = frames_callers(reader, stack, frames, CALLERS_DEPTH + 1);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = frames[i].function ? frames[i].function : "";
+
+        for (; *name; name++)
+            hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+        hash = (hash ^ (frames[i].line ? frames[i].line : frames[i].site.offset)) *
+               UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
 int callers_create(const struct analysis *analysis, struct callers *ret_callers)
 {
     struct callers callers = {.analysis = analysis,
@@ -57,11 +75,9 @@ int callers_create(const struct analysis *analysis, struct callers *ret_callers)
         return -ENOMEM;
     for (size_t i = 0; i < analysis->stacks.rows; i++) {
         const struct tally *stack = &analysis->stacks.row[i];
-        struct frame location = {0};
 
-        frames_location(analysis->reader, stack->key, &location);
         callers.row[i] = (struct caller){.site = analysis_site_of_stack(analysis, stack->key),
-                                         .place = location.id,
+                                         .place = path_hash(analysis->reader, stack->key),
                                          .sum = *stack};
     }
     qsort(callers.row, analysis->stacks.rows, sizeof *callers.row, compare_places);

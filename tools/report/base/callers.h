@@ -2,8 +2,8 @@
 /*
  * Who calls a site: its call paths with their figures.
  *
- * Stacks are joined by the frame they reach the site in, so that a path differs from another in
- * what lies behind the site; what lies before it, the wrappers, does not matter.
+ * Stacks are joined by the functions and lines behind the site; what lies before it, the wrappers,
+ * does not matter.
  *
  * Threading: single-threaded; immutable after creation.
  */
@@ -20,7 +20,7 @@
 
 /** A path: the key of `sum` is a stack that takes it; own peaks are upper bounds. */
 struct caller {
-    uint64_t site, place; /* place: the frame's site id, where paths part */
+    uint64_t site, place; /* place: equal for equal paths */
     struct tally sum;
 };
 
