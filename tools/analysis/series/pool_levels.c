@@ -2,7 +2,7 @@
 /*
  * A moment whose counters change both figures is kept once.
  */
-#include "tools/analysis/pool_levels.h"
+#include "tools/analysis/series/pool_levels.h"
 
 #include <errno.h>
 #include <stdlib.h>

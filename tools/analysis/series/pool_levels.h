@@ -5,8 +5,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_ANALYSIS_POOL_LEVELS_H
-#define TOOLS_ANALYSIS_POOL_LEVELS_H
+#ifndef TOOLS_ANALYSIS_SERIES_POOL_LEVELS_H
+#define TOOLS_ANALYSIS_SERIES_POOL_LEVELS_H
 
 #include <stdbool.h>
 #include <stddef.h>
