@@ -24,15 +24,15 @@
 #include "cupti/read/trace_reader.h"
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
-#include "tools/analysis/copies.h"
+#include "tools/analysis/series/copies.h"
 #include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"
-#include "tools/analysis/growth.h"
+#include "tools/analysis/series/growth.h"
 #include "tools/analysis/memory_errors.h"
-#include "tools/analysis/plateau.h"
+#include "tools/analysis/series/plateau.h"
 #include "tools/analysis/pool_levels.h"
-#include "tools/analysis/timeline.h"
+#include "tools/analysis/series/timeline.h"
 
 #define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
 #define ANALYSIS_POSTMORTEMS      100

@@ -12,7 +12,7 @@
 #include "tests/unit/cupti/trace_support.h"
 #include "tools/analysis/analysis.h"
 #include "tools/analysis/job.h"
-#include "tools/analysis/plateau.h"
+#include "tools/analysis/series/plateau.h"
 #include "tools/analysis/window.h"
 
 #define MIB UINT64_C(1048576)

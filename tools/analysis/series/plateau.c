@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/analysis/plateau.h"
+#include "tools/analysis/series/plateau.h"
 
 #define SPREAD_PART 8  /* of the peak */
 #define LEVEL_PART  2  /* of the peak */

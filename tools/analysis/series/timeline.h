@@ -9,8 +9,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_ANALYSIS_TIMELINE_H
-#define TOOLS_ANALYSIS_TIMELINE_H
+#ifndef TOOLS_ANALYSIS_SERIES_TIMELINE_H
+#define TOOLS_ANALYSIS_SERIES_TIMELINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -12,14 +12,14 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_ANALYSIS_PLATEAU_H
-#define TOOLS_ANALYSIS_PLATEAU_H
+#ifndef TOOLS_ANALYSIS_SERIES_PLATEAU_H
+#define TOOLS_ANALYSIS_SERIES_PLATEAU_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/analysis/timeline.h"
+#include "tools/analysis/series/timeline.h"
 
 #define PLATEAU_CELLS 512
 

@@ -3,7 +3,7 @@
  * A level is looked at on a grid of equal parts of an axis, so that a time without
  * events weighs as much as one with many.
  */
-#include "tools/analysis/growth.h"
+#include "tools/analysis/series/growth.h"
 
 #include <errno.h>
 #include <stdlib.h>

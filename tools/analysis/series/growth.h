@@ -14,8 +14,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_ANALYSIS_GROWTH_H
-#define TOOLS_ANALYSIS_GROWTH_H
+#ifndef TOOLS_ANALYSIS_SERIES_GROWTH_H
+#define TOOLS_ANALYSIS_SERIES_GROWTH_H
 
 #include <stdbool.h>
 #include <stddef.h>

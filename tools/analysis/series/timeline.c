@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/analysis/timeline.h"
+#include "tools/analysis/series/timeline.h"
 
 #include <string.h>
 
