@@ -24,7 +24,7 @@
 #include "cupti/read/trace_reader.h"
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
-#include "tools/analysis/copies.h"
+#include "tools/analysis/series/copies.h"
 #include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
 #include "tools/analysis/fragmentation.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/analysis/copies.h"
+#include "tools/analysis/series/copies.h"
 
 #include <errno.h>
 #include <stdlib.h>

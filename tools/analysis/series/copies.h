@@ -8,8 +8,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_ANALYSIS_COPIES_H
-#define TOOLS_ANALYSIS_COPIES_H
+#ifndef TOOLS_ANALYSIS_SERIES_COPIES_H
+#define TOOLS_ANALYSIS_SERIES_COPIES_H
 
 #include <stdbool.h>
 #include <stddef.h>
