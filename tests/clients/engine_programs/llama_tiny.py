@@ -89,7 +89,7 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(str(path), model_type="llama", lib="cuda",
                                                  gpu_layers=LAYERS + 2, context_length=CONTEXT,
                                                  local_files_only=True)
-    prompt = model.tokenize("t1 t2 t3")
+    prompt = [1, *range(260, 268)]  # its tokenizer takes one token a letter, and bytes are more
     model.eval(prompt)
     for token in range(TOKENS):  # fixed ones: what is computed means nothing
         model.eval([260 + token])
