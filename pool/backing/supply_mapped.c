@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See supply_mapped.h. The range is reserved when the pool is made, for the device may refuse it,
+ * The range is reserved when the pool is made, for the device may refuse it,
  * and then the caller has to choose another backing.
  */
 #include "pool/backing/supply_mapped.h"

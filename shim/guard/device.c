@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See device.h.
- *
  * The pattern has no byte twice, so that whatever one value is written over a redzone shows. Where
  * the driver has to fill it is one byte.
  */

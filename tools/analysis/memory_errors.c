@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See memory_errors.h.
- */
 #include "tools/analysis/memory_errors.h"
 
 void memory_errors_add(struct memory_errors *errors, const struct trace_record *record)

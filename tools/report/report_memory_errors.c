@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See report_memory_errors.h.
- */
 #include "tools/report/report_memory_errors.h"
 
 #include <inttypes.h>

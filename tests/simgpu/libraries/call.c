@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See call.h. Objects and their properties are guarded by one lock: they are small, and few.
+ * Objects and their properties are guarded by one lock: they are small, and few.
  */
 #include "tests/simgpu/libraries/call.h"
 

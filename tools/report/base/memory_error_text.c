@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See memory_error_text.h.
- */
 #include "tools/report/base/memory_error_text.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See machine_table.h. Devices are read without the driver's lock, which a child after fork may
+ * Devices are read without the driver's lock, which a child after fork may
  * find held for ever: figures that change are single words.
  */
 #include "tests/simgpu/driver/api/machine_table.h"

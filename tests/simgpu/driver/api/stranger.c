@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See stranger.h. Modules that were named are kept by their base, without a lock: two threads that
+ * Modules that were named are kept by their base, without a lock: two threads that
  * come at once may both find a free place, never the same.
  */
 #include "tests/simgpu/driver/api/stranger.h"
