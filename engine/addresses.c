@@ -26,9 +26,9 @@ static int grow(struct addresses *addresses)
                                .count = addresses->count};
 
     larger.entries = calloc(larger.mask + 1, sizeof(*larger.entries));
-    if (larger.entries == NULL)
+    if (!larger.entries)
         return -1;
-    for (size_t at = 0; addresses->entries != NULL && at <= addresses->mask; at++)
+    for (size_t at = 0; addresses->entries && at <= addresses->mask; at++)
         if (addresses->entries[at].address != 0)
             larger.entries[place_of(&larger, addresses->entries[at].address)] =
                 addresses->entries[at];
@@ -49,7 +49,7 @@ struct address_entry *addresses_add(struct addresses *addresses, uint64_t addres
 
 struct address_entry *addresses_find(const struct addresses *addresses, uint64_t address)
 {
-    if (addresses->entries == NULL || address == 0)
+    if (!addresses->entries || address == 0)
         return NULL;
     struct address_entry *entry = &addresses->entries[place_of(addresses, address)];
     return entry->address != 0 ? entry : NULL;
@@ -59,7 +59,7 @@ void addresses_remove(struct addresses *addresses, uint64_t address)
 {
     size_t hole, at;
 
-    if (addresses_find(addresses, address) == NULL)
+    if (!addresses_find(addresses, address))
         return;
     hole = at = place_of(addresses, address);
     addresses->count--;

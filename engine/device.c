@@ -25,7 +25,7 @@ const char *cupool_device_error(const struct cupool_device *device)
 {
     const char *text = atomic_load(&device->error);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int device_fail(struct cupool_device *device, int error, const char *text)
@@ -36,7 +36,7 @@ int device_fail(struct cupool_device *device, int error, const char *text)
 
 int device_enter(struct cupool_device *device)
 {
-    if (device->driver == NULL)
+    if (!device->driver)
         return 0;
     return driver_error(device->driver->context_push(device->context)) == 0
                ? 0
@@ -47,23 +47,23 @@ void device_leave(struct cupool_device *device)
 {
     CUcontext context;
 
-    if (device->driver != NULL)
+    if (device->driver)
         device->driver->context_pop(&context);
 }
 
 int device_enter_relaxed(struct cupool_device *device, CUstreamCaptureMode *ret_mode)
 {
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
     *ret_mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    if (rc == 0 && device->driver != NULL && device->driver->capture_mode != NULL)
+    if (error == 0 && device->driver && device->driver->capture_mode)
         device->driver->capture_mode(ret_mode);
-    return rc;
+    return error;
 }
 
 void device_leave_relaxed(struct cupool_device *device, CUstreamCaptureMode mode)
 {
-    if (device->driver != NULL && device->driver->capture_mode != NULL)
+    if (device->driver && device->driver->capture_mode)
         device->driver->capture_mode(&mode);
     device_leave(device);
 }
@@ -72,7 +72,7 @@ static struct cupool_device *device_new(void)
 {
     struct cupool_device *device = calloc(1, sizeof(*device));
 
-    if (device == NULL)
+    if (!device)
         return NULL;
     pthread_mutex_init(&device->events_lock, NULL);
     pthread_mutex_init(&device->memory_lock, NULL);
@@ -88,7 +88,7 @@ static int context_choose(struct cupool_device *device)
     const struct driver_table *driver = device->driver;
     CUdevice current;
 
-    if (driver->context_current(&device->context) == CUDA_SUCCESS && device->context != NULL &&
+    if (driver->context_current(&device->context) == CUDA_SUCCESS && device->context &&
         driver->context_device(&current) == CUDA_SUCCESS && current == device->device)
         return 0;
     if (driver->primary_retain(&device->context, device->device) != CUDA_SUCCESS)
@@ -101,30 +101,31 @@ int cupool_device_open(int index, struct cupool_device **ret_device)
 {
     const struct driver_table *driver;
     const char *missing;
-    int rc = driver_open(&driver, &missing);
+    int error = driver_open(&driver, &missing);
 
-    if (rc < 0 || ret_device == NULL)
-        return rc < 0 ? rc : -EINVAL;
+    if (error < 0 || !ret_device)
+        return error < 0 ? error : -EINVAL;
     struct cupool_device *device = device_new();
-    if (device == NULL)
+    if (!device)
         return -ENOMEM;
     device->kind = CUPOOL_DEVICE_GPU;
     device->index = index;
     device->driver = driver;
-    rc = driver_error(driver->init(0));
-    if (rc == 0)
-        rc = index < 0 || driver->device_get(&device->device, index) != CUDA_SUCCESS ? -ENODEV : 0;
-    if (rc == 0)
-        rc = context_choose(device);
-    if (rc == 0)
-        rc = device_enter(device);
-    if (rc == 0) {
-        rc = driver_error(driver->stream_create(&device->own, CU_STREAM_NON_BLOCKING));
+    error = driver_error(driver->init(0));
+    if (error == 0)
+        error = index < 0 || driver->device_get(&device->device, index) != CUDA_SUCCESS ? -ENODEV
+                                                                                        : 0;
+    if (error == 0)
+        error = context_choose(device);
+    if (error == 0)
+        error = device_enter(device);
+    if (error == 0) {
+        error = driver_error(driver->stream_create(&device->own, CU_STREAM_NON_BLOCKING));
         device_leave(device);
     }
-    if (rc < 0) {
+    if (error < 0) {
         cupool_device_close(device);
-        return rc;
+        return error;
     }
     *ret_device = device;
     return 0;
@@ -134,10 +135,10 @@ int cupool_device_host(struct cupool_device **ret_device)
 {
     struct cupool_device *device;
 
-    if (ret_device == NULL)
+    if (!ret_device)
         return -EINVAL;
     device = device_new();
-    if (device == NULL)
+    if (!device)
         return -ENOMEM;
     device->kind = CUPOOL_DEVICE_HOST;
     *ret_device = device;
@@ -146,14 +147,14 @@ int cupool_device_host(struct cupool_device **ret_device)
 
 void cupool_device_close(struct cupool_device *device)
 {
-    if (device == NULL)
+    if (!device)
         return;
     memory_manager_end(device);
     host_regions_end(device);
-    if (device->driver != NULL && device->context != NULL && device_enter(device) == 0) {
+    if (device->driver && device->context && device_enter(device) == 0) {
         while (device->event_count > 0)
             device->driver->event_destroy(device->events[--device->event_count]);
-        if (device->own != NULL)
+        if (device->own)
             device->driver->stream_destroy(device->own);
         device_leave(device);
     }
@@ -182,28 +183,28 @@ static void count_allocation(struct cupool_device *device, size_t bytes)
 
 int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t *ret_address)
 {
-    int rc;
+    int error;
 
     if (bytes == 0 || bytes > SIZE_MAX / 2)
         return bytes == 0 ? -EINVAL : -ENOMEM;
-    if (device->driver == NULL) {
+    if (!device->driver) {
         void *memory = aligned_alloc(HOST_ALIGNMENT, (bytes + HOST_ALIGNMENT - 1) / HOST_ALIGNMENT *
                                                          HOST_ALIGNMENT);
-        if (memory == NULL)
+        if (!memory)
             return device_fail(device, -ENOMEM, "the system has no such memory");
         *ret_address = (uintptr_t)memory;
         count_allocation(device, bytes);
         return 0;
     }
     CUstreamCaptureMode mode;
-    rc = device_enter_relaxed(device, &mode);
-    if (rc < 0)
-        return rc;
+    error = device_enter_relaxed(device, &mode);
+    if (error < 0)
+        return error;
     CUdeviceptr address;
-    rc = driver_error(device->driver->memory_allocate(&address, bytes));
+    error = driver_error(device->driver->memory_allocate(&address, bytes));
     device_leave_relaxed(device, mode);
-    if (rc < 0)
-        return device_fail(device, rc, "the driver gave no memory");
+    if (error < 0)
+        return device_fail(device, error, "the driver gave no memory");
     *ret_address = address;
     count_allocation(device, bytes);
     return 0;
@@ -211,23 +212,23 @@ int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t 
 
 int device_memory_free(struct cupool_device *device, uint64_t address, size_t bytes)
 {
-    int rc = 0;
+    int error = 0;
 
-    if (device->driver == NULL) {
+    if (!device->driver) {
         free((void *)(uintptr_t)address);
     } else {
         CUstreamCaptureMode mode;
-        rc = device_enter_relaxed(device, &mode);
-        if (rc < 0)
-            return rc;
-        rc = driver_error(device->driver->memory_free(address));
+        error = device_enter_relaxed(device, &mode);
+        if (error < 0)
+            return error;
+        error = driver_error(device->driver->memory_free(address));
         device_leave_relaxed(device, mode);
-        if (rc < 0)
-            return device_fail(device, rc, "the driver refused the free");
+        if (error < 0)
+            return device_fail(device, error, "the driver refused the free");
     }
     atomic_fetch_add(&device->frees, 1);
     atomic_fetch_sub(&device->current_bytes, bytes);
-    return rc;
+    return error;
 }
 
 int device_event_take(struct cupool_device *device, CUevent *ret_event)
@@ -238,8 +239,7 @@ int device_event_take(struct cupool_device *device, CUevent *ret_event)
     if (device->event_count > 0)
         event = device->events[--device->event_count];
     pthread_mutex_unlock(&device->events_lock);
-    if (event == NULL &&
-        device->driver->event_create(&event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS)
+    if (!event && device->driver->event_create(&event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS)
         return -EIO;
     *ret_event = event;
     return 0;
@@ -253,7 +253,7 @@ void device_event_give(struct cupool_device *device, CUevent event)
         event = NULL;
     }
     pthread_mutex_unlock(&device->events_lock);
-    if (event != NULL && device_enter(device) == 0) {
+    if (event && device_enter(device) == 0) {
         device->driver->event_destroy(event);
         device_leave(device);
     }
@@ -263,18 +263,18 @@ int cupool_device_stats(struct cupool_device *device, struct cupool_device_stati
 {
     size_t free_bytes = 0, total_bytes = 0;
 
-    if (device->driver == NULL) {
+    if (!device->driver) {
         long page = sysconf(_SC_PAGESIZE);
         free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)page;
         total_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)page;
     } else {
-        int rc = device_enter(device);
-        if (rc < 0)
-            return rc;
-        rc = driver_error(device->driver->memory_info(&free_bytes, &total_bytes));
+        int error = device_enter(device);
+        if (error < 0)
+            return error;
+        error = driver_error(device->driver->memory_info(&free_bytes, &total_bytes));
         device_leave(device);
-        if (rc < 0)
-            return device_fail(device, rc, "the driver does not say how much memory there is");
+        if (error < 0)
+            return device_fail(device, error, "the driver does not say how much memory there is");
     }
     *ret_stats = (struct cupool_device_statistics){
         .kind = device->kind,
@@ -293,53 +293,53 @@ int cupool_device_stats(struct cupool_device *device, struct cupool_device_stati
 int cupool_device_stream_create(struct cupool_device *device, cupool_stream *ret_stream)
 {
     CUstream stream = NULL;
-    int rc = 0;
+    int error = 0;
 
-    if (device->driver != NULL) {
-        rc = device_enter(device);
-        if (rc < 0)
-            return rc;
-        rc = driver_error(device->driver->stream_create(&stream, CU_STREAM_NON_BLOCKING));
+    if (device->driver) {
+        error = device_enter(device);
+        if (error < 0)
+            return error;
+        error = driver_error(device->driver->stream_create(&stream, CU_STREAM_NON_BLOCKING));
         device_leave(device);
     }
-    if (rc < 0)
-        return device_fail(device, rc, "the driver made no stream");
+    if (error < 0)
+        return device_fail(device, error, "the driver made no stream");
     *ret_stream = stream;
     return 0;
 }
 
 int cupool_device_stream_destroy(struct cupool_device *device, cupool_stream stream)
 {
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0 || device->driver == NULL)
-        return rc;
-    rc = driver_error(device->driver->stream_destroy(stream));
+    if (error < 0 || !device->driver)
+        return error;
+    error = driver_error(device->driver->stream_destroy(stream));
     device_leave(device);
-    return rc < 0 ? device_fail(device, rc, "the driver refused to destroy the stream") : 0;
+    return error < 0 ? device_fail(device, error, "the driver refused to destroy the stream") : 0;
 }
 
 int cupool_device_wait(struct cupool_device *device, cupool_stream stream)
 {
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0 || device->driver == NULL)
-        return rc;
-    rc = driver_error(stream == CUPOOL_STREAM_NONE ? device->driver->context_wait()
-                                                   : device->driver->stream_wait(stream));
+    if (error < 0 || !device->driver)
+        return error;
+    error = driver_error(stream == CUPOOL_STREAM_NONE ? device->driver->context_wait()
+                                                      : device->driver->stream_wait(stream));
     device_leave(device);
-    return rc < 0 ? device_fail(device, rc, "waiting failed") : 0;
+    return error < 0 ? device_fail(device, error, "waiting failed") : 0;
 }
 
 /* Work on the caller's stream, or on the device's own and waited for. */
 static int work_end(struct cupool_device *device, cupool_stream stream, CUresult result)
 {
-    int rc = driver_error(result);
+    int error = driver_error(result);
 
-    if (rc == 0 && stream == CUPOOL_STREAM_NONE)
-        rc = driver_error(device->driver->stream_wait(device->own));
+    if (error == 0 && stream == CUPOOL_STREAM_NONE)
+        error = driver_error(device->driver->stream_wait(device->own));
     device_leave(device);
-    return rc < 0 ? device_fail(device, rc, "the driver refused the work") : 0;
+    return error < 0 ? device_fail(device, error, "the driver refused the work") : 0;
 }
 
 static CUstream work_stream(const struct cupool_device *device, cupool_stream stream)
@@ -350,14 +350,14 @@ static CUstream work_stream(const struct cupool_device *device, cupool_stream st
 int cupool_device_copy(struct cupool_device *device, void *to, const void *from, size_t bytes,
                        cupool_stream stream)
 {
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0 || bytes == 0) {
-        if (rc == 0)
+    if (error < 0 || bytes == 0) {
+        if (error == 0)
             device_leave(device);
-        return rc;
+        return error;
     }
-    if (device->driver == NULL) {
+    if (!device->driver) {
         memmove(to, from, bytes);
         return 0;
     }
@@ -369,14 +369,14 @@ int cupool_device_copy(struct cupool_device *device, void *to, const void *from,
 int cupool_device_fill(struct cupool_device *device, void *address, uint8_t value, size_t bytes,
                        cupool_stream stream)
 {
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0 || bytes == 0) {
-        if (rc == 0)
+    if (error < 0 || bytes == 0) {
+        if (error == 0)
             device_leave(device);
-        return rc;
+        return error;
     }
-    if (device->driver == NULL) {
+    if (!device->driver) {
         memset(address, value, bytes);
         return 0;
     }
@@ -387,39 +387,40 @@ int cupool_device_fill(struct cupool_device *device, void *address, uint8_t valu
 
 int cupool_device_host_allocate(struct cupool_device *device, size_t bytes, void **ret_memory)
 {
-    int rc = 0;
+    int error = 0;
 
     if (bytes == 0)
         return -EINVAL;
-    if (device->driver == NULL) {
+    if (!device->driver) {
         void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-        if (memory == NULL)
+        if (!memory)
             return device_fail(device, -ENOMEM, "the system has no such memory");
         *ret_memory = memory;
         return 0;
     }
     CUstreamCaptureMode mode;
-    rc = device_enter_relaxed(device, &mode);
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
+    error = device_enter_relaxed(device, &mode);
+    if (error < 0)
+        return error;
+    error = driver_error(
+        device->driver->host_allocate(ret_memory, bytes, CU_MEMHOSTALLOC_PORTABLE));
     device_leave_relaxed(device, mode);
-    return rc < 0 ? device_fail(device, rc, "the driver gave no page-locked memory") : 0;
+    return error < 0 ? device_fail(device, error, "the driver gave no page-locked memory") : 0;
 }
 
 int cupool_device_host_free(struct cupool_device *device, void *memory)
 {
-    int rc;
+    int error;
 
-    if (device->driver == NULL || memory == NULL) {
+    if (!device->driver || !memory) {
         free(memory);
         return 0;
     }
     CUstreamCaptureMode mode;
-    rc = device_enter_relaxed(device, &mode);
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->host_free(memory));
+    error = device_enter_relaxed(device, &mode);
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->host_free(memory));
     device_leave_relaxed(device, mode);
-    return rc < 0 ? device_fail(device, rc, "this is no page-locked memory") : 0;
+    return error < 0 ? device_fail(device, error, "this is no page-locked memory") : 0;
 }

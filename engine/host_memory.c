@@ -52,7 +52,7 @@ static int pages_touch(char *memory, size_t bytes, uint32_t threads)
     struct touch touches[THREADS_MOST];
     pthread_t ids[THREADS_MOST];
     bool started[THREADS_MOST] = {false};
-    int rc = 0;
+    int error = 0;
 
     threads = threads == 0 ? THREADS : threads;
     threads = threads > THREADS_MOST ? THREADS_MOST : threads;
@@ -69,9 +69,9 @@ static int pages_touch(char *memory, size_t bytes, uint32_t threads)
             pthread_join(ids[at], NULL);
         else
             touch_run(&touches[at]);
-        rc = rc == 0 ? touches[at].error : rc;
+        error = error == 0 ? touches[at].error : error;
     }
-    return rc;
+    return error;
 }
 
 static int register_error(CUresult result)
@@ -89,7 +89,7 @@ static void chunks_unregister(struct cupool_device *device, const struct host_re
 {
     CUstreamCaptureMode mode;
 
-    if (device->driver == NULL || device_enter_relaxed(device, &mode) < 0)
+    if (!device->driver || device_enter_relaxed(device, &mode) < 0)
         return;
     for (size_t at = 0; at < end; at += region->chunk_bytes)
         device->driver->host_unregister(region->memory + at);
@@ -100,20 +100,20 @@ static int chunks_register(struct cupool_device *device, const struct host_regio
 {
     CUstreamCaptureMode mode;
     size_t at = 0;
-    int rc;
+    int error;
 
-    if (device->driver == NULL)
+    if (!device->driver)
         return 0;
-    rc = device_enter_relaxed(device, &mode);
-    if (rc < 0)
-        return rc;
-    for (; at < region->bytes && rc == 0; at += rc == 0 ? region->chunk_bytes : 0)
-        rc = register_error(device->driver->host_register(region->memory + at, chunk_at(region, at),
-                                                          CU_MEMHOSTREGISTER_PORTABLE));
+    error = device_enter_relaxed(device, &mode);
+    if (error < 0)
+        return error;
+    for (; at < region->bytes && error == 0; at += error == 0 ? region->chunk_bytes : 0)
+        error = register_error(device->driver->host_register(
+            region->memory + at, chunk_at(region, at), CU_MEMHOSTREGISTER_PORTABLE));
     device_leave_relaxed(device, mode);
-    if (rc < 0)
+    if (error < 0)
         chunks_unregister(device, region, at);
-    return rc;
+    return error;
 }
 
 static const char *text_of(int error)
@@ -133,19 +133,19 @@ static int region_make(struct cupool_device *device, char *memory, size_t bytes,
 {
     struct host_region *region = malloc(sizeof(*region));
 
-    if (region == NULL)
+    if (!region)
         return device_fail(device, -ENOMEM, "no host memory for bookkeeping");
     *region = (struct host_region){.memory = memory,
                                    .bytes = bytes,
                                    .chunk_bytes = options->chunk_bytes != 0 ? options->chunk_bytes
                                                                             : CHUNK_BYTES,
                                    .mapped = mapped};
-    int rc = pages_touch(memory, bytes, options->threads);
-    if (rc == 0)
-        rc = chunks_register(device, region);
-    if (rc < 0) {
+    int error = pages_touch(memory, bytes, options->threads);
+    if (error == 0)
+        error = chunks_register(device, region);
+    if (error < 0) {
         free(region);
-        return device_fail(device, rc, text_of(rc));
+        return device_fail(device, error, text_of(error));
     }
     pthread_mutex_lock(&device->host_lock);
     region->next = device->host_regions;
@@ -169,7 +169,7 @@ static struct host_region *region_take(struct cupool_device *device, const void 
     struct host_region *found = NULL;
 
     pthread_mutex_lock(&device->host_lock);
-    for (struct host_region **link = &device->host_regions; *link != NULL; link = &(*link)->next)
+    for (struct host_region **link = &device->host_regions; *link; link = &(*link)->next)
         if ((*link)->memory == memory && (*link)->mapped == mapped) {
             found = *link;
             *link = found->next;
@@ -194,21 +194,21 @@ int cupool_host_register(struct cupool_device *device, void *memory, size_t byte
     static const struct cupool_host_options standard = {0};
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-    if (device == NULL || memory == NULL || bytes == 0)
+    if (!device || !memory || bytes == 0)
         return -EINVAL;
     if ((uintptr_t)memory % page != 0 || bytes % page != 0)
         return device_fail(device, -EINVAL, "address or size is no multiple of the page");
-    options = options != NULL ? options : &standard;
-    int rc = options_check(device, options);
-    return rc < 0 ? rc : region_make(device, memory, bytes, options, false);
+    options = options ? options : &standard;
+    int error = options_check(device, options);
+    return error < 0 ? error : region_make(device, memory, bytes, options, false);
 }
 
 int cupool_host_unregister(struct cupool_device *device, void *memory)
 {
-    if (device == NULL)
+    if (!device)
         return -EINVAL;
     struct host_region *region = region_take(device, memory, false);
-    if (region == NULL)
+    if (!region)
         return device_fail(device, -EINVAL, "no memory was registered at this address");
     region_end(device, region);
     return 0;
@@ -220,12 +220,12 @@ int cupool_host_allocate(struct cupool_device *device, size_t bytes,
     static const struct cupool_host_options standard = {0};
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-    if (device == NULL || bytes == 0 || ret_memory == NULL)
+    if (!device || bytes == 0 || !ret_memory)
         return -EINVAL;
-    options = options != NULL ? options : &standard;
-    int rc = options_check(device, options);
-    if (rc < 0)
-        return rc;
+    options = options ? options : &standard;
+    int error = options_check(device, options);
+    if (error < 0)
+        return error;
     if (bytes > SIZE_MAX / 2)
         return device_fail(device, -ENOMEM, text_of(-ENOMEM));
     bytes = (bytes + page - 1) / page * page;
@@ -234,10 +234,10 @@ int cupool_host_allocate(struct cupool_device *device, size_t bytes,
         return device_fail(device, -ENOMEM, text_of(-ENOMEM));
     if (options->huge_pages)
         madvise(memory, bytes, MADV_HUGEPAGE);
-    rc = region_make(device, memory, bytes, options, true);
-    if (rc < 0) {
+    error = region_make(device, memory, bytes, options, true);
+    if (error < 0) {
         munmap(memory, bytes);
-        return rc;
+        return error;
     }
     *ret_memory = memory;
     return 0;
@@ -245,10 +245,10 @@ int cupool_host_allocate(struct cupool_device *device, size_t bytes,
 
 int cupool_host_free(struct cupool_device *device, void *memory)
 {
-    if (device == NULL || memory == NULL)
-        return device == NULL ? -EINVAL : 0;
+    if (!device || !memory)
+        return !device ? -EINVAL : 0;
     struct host_region *region = region_take(device, memory, true);
-    if (region == NULL)
+    if (!region)
         return device_fail(device, -EINVAL, "no memory was allocated at this address");
     region_end(device, region);
     return 0;
@@ -256,7 +256,7 @@ int cupool_host_free(struct cupool_device *device, void *memory)
 
 void host_regions_end(struct cupool_device *device)
 {
-    while (device->host_regions != NULL) {
+    while (device->host_regions) {
         struct host_region *region = device->host_regions;
         device->host_regions = region->next;
         region_end(device, region);

@@ -56,22 +56,22 @@ static int kv_fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
     struct cupool_device *device = state;
     CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
     CUevent event = NULL;
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->stream_capturing(stream, &capture));
-    if (rc == 0 && capture != CU_STREAM_CAPTURE_STATUS_NONE)
-        rc = -EBUSY;
-    if (rc == 0)
-        rc = device_event_take(device, &event);
-    if (rc == 0)
-        rc = driver_error(device->driver->event_record(event, stream));
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->stream_capturing(stream, &capture));
+    if (error == 0 && capture != CU_STREAM_CAPTURE_STATUS_NONE)
+        error = -EBUSY;
+    if (error == 0)
+        error = device_event_take(device, &event);
+    if (error == 0)
+        error = driver_error(device->driver->event_record(event, stream));
     device_leave(device);
-    if (rc < 0) {
-        if (event != NULL)
+    if (error < 0) {
+        if (event)
             device_event_give(device, event);
-        return device_fail(device, rc, "no event can be recorded on this stream now");
+        return device_fail(device, error, "no event can be recorded on this stream now");
     }
     *ret_fence = (uintptr_t)event;
     return 0;
@@ -97,13 +97,13 @@ static void kv_fence_release(void *state, uint64_t fence)
 static int kv_stream_wait(void *state, kv_stream stream, uint64_t fence)
 {
     struct cupool_device *device = state;
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->stream_wait_event(stream, (CUevent)(uintptr_t)fence, 0));
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->stream_wait_event(stream, (CUevent)(uintptr_t)fence, 0));
     device_leave(device);
-    return rc;
+    return error;
 }
 
 static CUmemAllocationProp page_properties(const struct cupool_device *device)
@@ -119,21 +119,21 @@ static int range_reserve(void *state, size_t bytes, size_t *page_bytes, uint64_t
     CUmemAllocationProp properties = page_properties(device);
     CUdeviceptr address = 0;
     size_t grain;
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(
+    if (error < 0)
+        return error;
+    error = driver_error(
         device->driver->page_granularity(&grain, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
-    if (rc == 0) {
+    if (error == 0) {
         *page_bytes = *page_bytes == 0 ? grain : (*page_bytes + grain - 1) / grain * grain;
         bytes = (bytes + *page_bytes - 1) / *page_bytes * *page_bytes;
-        rc = driver_error(device->driver->address_reserve(&address, bytes, 0, 0, 0));
+        error = driver_error(device->driver->address_reserve(&address, bytes, 0, 0, 0));
     }
     device_leave(device);
-    if (rc == 0)
+    if (error == 0)
         *ret_address = address;
-    return rc;
+    return error;
 }
 
 static void range_release(void *state, uint64_t address, size_t bytes)
@@ -153,25 +153,25 @@ static int page_map(void *state, uint64_t address, size_t bytes, uint64_t *ret_p
     CUmemAccessDesc access = {.location = properties.location,
                               .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     CUmemGenericAllocationHandle page;
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->page_create(&page, bytes, &properties, 0));
-    if (rc == 0) {
-        rc = driver_error(device->driver->page_map(address, bytes, 0, page, 0));
-        if (rc == 0) {
-            rc = driver_error(device->driver->page_access(address, bytes, &access, 1));
-            if (rc < 0)
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->page_create(&page, bytes, &properties, 0));
+    if (error == 0) {
+        error = driver_error(device->driver->page_map(address, bytes, 0, page, 0));
+        if (error == 0) {
+            error = driver_error(device->driver->page_access(address, bytes, &access, 1));
+            if (error < 0)
                 device->driver->page_unmap(address, bytes);
         }
-        if (rc < 0)
+        if (error < 0)
             device->driver->page_release(page);
     }
     device_leave(device);
-    if (rc == 0)
+    if (error == 0)
         *ret_page = page;
-    return rc;
+    return error;
 }
 
 static void page_unmap(void *state, uint64_t address, size_t bytes, uint64_t page)
@@ -229,7 +229,7 @@ struct kv_backend device_kv_backend(struct cupool_device *device)
         .host_free = kv_host_free,
     };
 
-    if (device->driver == NULL) {
+    if (!device->driver) {
         backend.range_reserve = host_range_reserve;
         backend.range_release = host_range_release;
         backend.page_map = host_page_map;
@@ -256,9 +256,9 @@ struct kv_backend device_kv_backend(struct cupool_device *device)
 int cupool_kv_create(struct cupool_device *device, const struct cupool_kv_config *config,
                      struct cupool_kv **ret_pool)
 {
-    if (device == NULL || config == NULL || ret_pool == NULL)
+    if (!device || !config || !ret_pool)
         return -EINVAL;
     struct kv_backend backend = device_kv_backend(device);
-    int rc = kv_create(&backend, config, ret_pool);
-    return rc < 0 ? device_fail(device, rc, "the pool could not be made") : 0;
+    int error = kv_create(&backend, config, ret_pool);
+    return error < 0 ? device_fail(device, error, "the pool could not be made") : 0;
 }

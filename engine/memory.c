@@ -80,22 +80,22 @@ static int manager_make(struct cupool_device *device, struct memory_manager **re
 {
     struct memory_manager *manager = calloc(1, sizeof(*manager));
     struct pool_config config;
-    int rc = 0;
+    int error = 0;
 
-    if (manager == NULL)
+    if (!manager)
         return -ENOMEM;
     pthread_mutex_init(&manager->lock, NULL);
     manager->pressure.thresholds = (struct cupool_pressure_thresholds){0.7, 0.9, 0.05};
-    if (device->driver != NULL && !device->preloaded) {
+    if (device->driver && !device->preloaded) {
         struct pool_backend backend = device_pool_backend(device);
         manager->streams = calloc(STREAMS, sizeof(*manager->streams));
         pool_config_init(&config);
-        rc = manager->streams == NULL ? -ENOMEM : pool_create(&config, &backend, &manager->pool);
+        error = !manager->streams ? -ENOMEM : pool_create(&config, &backend, &manager->pool);
     }
-    if (rc < 0) {
+    if (error < 0) {
         free(manager->streams);
         free(manager);
-        return rc;
+        return error;
     }
     *ret_manager = manager;
     return 0;
@@ -105,14 +105,14 @@ static struct memory_manager *manager_of(struct cupool_device *device)
 {
     struct memory_manager *manager = atomic_load(&device->memory);
 
-    if (manager != NULL)
+    if (manager)
         return manager;
     pthread_mutex_lock(&device->memory_lock);
     manager = atomic_load(&device->memory);
-    if (manager == NULL && manager_make(device, &manager) == 0)
+    if (!manager && manager_make(device, &manager) == 0)
         atomic_store(&device->memory, manager);
     pthread_mutex_unlock(&device->memory_lock);
-    if (manager == NULL)
+    if (!manager)
         device_fail(device, -ENOMEM, "no host memory for the memory manager");
     return manager;
 }
@@ -132,14 +132,14 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
 {
     struct stream_cache *unused = NULL;
 
-    for (unsigned at = 0; at < STREAMS && manager->streams != NULL; at++) {
+    for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
         if (cache->used && cache->stream == stream)
             return cache;
-        if (!cache->used && unused == NULL)
+        if (!cache->used && !unused)
             unused = cache;
     }
-    if (!make || unused == NULL)
+    if (!make || !unused)
         return NULL;
     memset(unused, 0, sizeof(*unused));
     unused->used = 1;
@@ -153,7 +153,7 @@ static struct address_entry *stream_take(struct memory_manager *manager, void *s
 {
     struct stream_cache *cache = stream_find(manager, stream, 0);
 
-    if (cache == NULL || cache->first[class] == 0)
+    if (!cache || cache->first[class] == 0)
         return NULL;
     struct address_entry *entry = addresses_find(&manager->addresses, cache->first[class]);
     cache->first[class] = entry->next;
@@ -166,7 +166,7 @@ static uint64_t streams_flush(struct memory_manager *manager)
 {
     uint64_t flushed = 0;
 
-    for (unsigned at = 0; at < STREAMS && manager->streams != NULL; at++) {
+    for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
         for (unsigned class = 0; class < CLASSES && cache->used; class ++) {
             for (uint64_t address = cache->first[class], next; address != 0; address = next) {
@@ -196,7 +196,7 @@ static double usage_of(struct cupool_device *device)
 static void pressure_look(struct cupool_device *device, struct memory_manager *manager)
 {
     pthread_mutex_lock(&manager->lock);
-    bool wanted = manager->pressure.callback != NULL;
+    bool wanted = manager->pressure.callback;
     pthread_mutex_unlock(&manager->lock);
     if (!wanted)
         return;
@@ -215,7 +215,7 @@ static void pressure_look(struct cupool_device *device, struct memory_manager *m
                      double usage) = manager->pressure.callback;
     void *state = manager->pressure.state;
     pthread_mutex_unlock(&manager->lock);
-    if (crossed && callback != NULL)
+    if (crossed && callback)
         callback(state, level, usage);
 }
 
@@ -224,21 +224,21 @@ static int source_allocate(struct cupool_device *device, struct memory_manager *
                            size_t room, uint64_t *ret_address, bool *ret_hit)
 {
     struct pool_block block;
-    int rc;
+    int error;
 
     *ret_hit = false;
-    if (manager->pool == NULL)
+    if (!manager->pool)
         return device_memory_allocate(device, room, ret_address);
-    rc = pool_allocate(manager->pool, room, 0, &block);
-    if (rc == -ENOMEM) {
+    error = pool_allocate(manager->pool, room, 0, &block);
+    if (error == -ENOMEM) {
         pthread_mutex_lock(&manager->lock);
         uint64_t flushed = streams_flush(manager);
         pthread_mutex_unlock(&manager->lock);
         if (flushed > 0)
-            rc = pool_allocate(manager->pool, room, 0, &block);
+            error = pool_allocate(manager->pool, room, 0, &block);
     }
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     *ret_address = block.address;
     *ret_hit = block.outcome == POOL_OUTCOME_HIT;
     return 0;
@@ -247,7 +247,7 @@ static int source_allocate(struct cupool_device *device, struct memory_manager *
 static void source_free(struct cupool_device *device, struct memory_manager *manager,
                         uint64_t address, size_t room)
 {
-    if (manager->pool != NULL)
+    if (manager->pool)
         pool_free(address, 0, NULL);
     else
         device_memory_free(device, address, room);
@@ -274,12 +274,12 @@ static int block_enter(struct cupool_device *device, struct memory_manager *mana
 {
     pthread_mutex_lock(&manager->lock);
     struct address_entry *entry = addresses_add(&manager->addresses, address);
-    if (entry != NULL) {
+    if (entry) {
         entry->room = room;
         allocation_count(manager, entry, bytes, hit);
     }
     pthread_mutex_unlock(&manager->lock);
-    if (entry != NULL)
+    if (entry)
         return 0;
     source_free(device, manager, address, room);
     return device_fail(device, -ENOMEM, "no host memory for bookkeeping");
@@ -303,34 +303,34 @@ int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_st
     uint64_t address = 0;
     size_t room;
     bool hit;
-    int rc;
+    int error;
 
-    if (device == NULL || bytes == 0 || ret_memory == NULL)
+    if (!device || bytes == 0 || !ret_memory)
         return -EINVAL;
     manager = manager_of(device);
-    if (manager == NULL)
+    if (!manager)
         return -ENOMEM;
     if (bytes > SIZE_MAX / 4)
         return allocation_fail(device, manager, -ENOMEM, bytes);
     unsigned class = class_of(bytes, &room);
-    if (manager->pool == NULL)
+    if (!manager->pool)
         room = bytes;
     pthread_mutex_lock(&manager->lock);
     if (stream != CUPOOL_STREAM_NONE)
         entry = stream_take(manager, stream, class);
-    if (entry != NULL) {
+    if (entry) {
         allocation_count(manager, entry, bytes, true);
         manager->stats.stream_hits++;
         address = entry->address;
     }
     pthread_mutex_unlock(&manager->lock);
-    if (entry == NULL) {
-        rc = source_allocate(device, manager, room, &address, &hit);
-        if (rc < 0)
-            return allocation_fail(device, manager, rc, bytes);
-        rc = block_enter(device, manager, address, bytes, room, hit);
-        if (rc < 0)
-            return rc;
+    if (!entry) {
+        error = source_allocate(device, manager, room, &address, &hit);
+        if (error < 0)
+            return allocation_fail(device, manager, error, bytes);
+        error = block_enter(device, manager, address, bytes, room, hit);
+        if (error < 0)
+            return error;
         pressure_look(device, manager);
     }
     *ret_memory = (void *)(uintptr_t)address;
@@ -344,11 +344,11 @@ static bool stream_keep(struct memory_manager *manager, struct address_entry *en
     uint64_t most = manager->stats.peak_bytes / 4;
     size_t room;
 
-    if (manager->streams == NULL || stream == CUPOOL_STREAM_NONE ||
+    if (!manager->streams || stream == CUPOOL_STREAM_NONE ||
         manager->cached_bytes + entry->room > (most > CACHE_LEAST ? most : CACHE_LEAST))
         return false;
     struct stream_cache *cache = stream_find(manager, stream, 1);
-    if (cache == NULL)
+    if (!cache)
         return false;
     unsigned class = class_of(entry->room, &room);
     entry->next = cache->first[class];
@@ -365,14 +365,14 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
     size_t room = 0;
     bool kept = false;
 
-    if (memory == NULL)
+    if (!memory)
         return 0;
-    if (device == NULL || (manager = manager_of(device)) == NULL)
+    if (!device || (manager = manager_of(device)) == NULL)
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     struct address_entry *entry = addresses_find(&manager->addresses, address);
-    int rc = entry == NULL ? -EINVAL : entry->live ? 0 : -EALREADY;
-    if (rc == 0) {
+    int error = !entry ? -EINVAL : entry->live ? 0 : -EALREADY;
+    if (error == 0) {
         entry->live = 0;
         manager->stats.frees++;
         manager->stats.current_bytes -= entry->bytes;
@@ -383,8 +383,8 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
             addresses_remove(&manager->addresses, address);
     }
     pthread_mutex_unlock(&manager->lock);
-    if (rc < 0)
-        return device_fail(device, rc, "this is not the address of a live block");
+    if (error < 0)
+        return device_fail(device, error, "this is not the address of a live block");
     if (!kept) {
         /* The system's memory has no quarantine, and host streams no work. */
         source_free(device, manager, address, room);
@@ -395,34 +395,34 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
 
 int cupool_memory_size(struct cupool_device *device, const void *memory, size_t *ret_bytes)
 {
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
-    int rc = -ENOENT;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
+    int error = -ENOENT;
 
-    if (manager == NULL)
+    if (!manager)
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     const struct address_entry *entry = addresses_find(&manager->addresses, (uintptr_t)memory);
-    if (entry != NULL && entry->live) {
+    if (entry && entry->live) {
         *ret_bytes = entry->bytes;
-        rc = 0;
+        error = 0;
     }
     pthread_mutex_unlock(&manager->lock);
-    return rc < 0 ? device_fail(device, rc, "this is not the address of a live block") : 0;
+    return error < 0 ? device_fail(device, error, "this is not the address of a live block") : 0;
 }
 
 int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *ret_returned_bytes)
 {
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
     size_t returned = 0;
-    int rc = 0;
+    int error = 0;
 
-    if (manager == NULL)
+    if (!manager)
         return -EINVAL;
-    if (manager->pool != NULL) {
+    if (manager->pool) {
         pthread_mutex_lock(&manager->lock);
         streams_flush(manager);
         pthread_mutex_unlock(&manager->lock);
-        rc = pool_trim(manager->pool, keep_bytes, &returned);
+        error = pool_trim(manager->pool, keep_bytes, &returned);
     }
     pthread_mutex_lock(&manager->lock);
     manager->stats.trims++;
@@ -430,28 +430,28 @@ int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes, size_t *
     history_add(manager, CUPOOL_MEMORY_TRIM, 0, returned);
     pthread_mutex_unlock(&manager->lock);
     pressure_look(device, manager);
-    if (rc == 0 && ret_returned_bytes != NULL)
+    if (error == 0 && ret_returned_bytes)
         *ret_returned_bytes = returned;
-    return rc < 0 ? device_fail(device, rc, "cached memory could not be given back") : 0;
+    return error < 0 ? device_fail(device, error, "cached memory could not be given back") : 0;
 }
 
 int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes)
 {
     struct cupool_memory_statistics before, after;
     size_t returned = 0;
-    int rc = cupool_device_wait(device, CUPOOL_STREAM_NONE);
+    int error = cupool_device_wait(device, CUPOOL_STREAM_NONE);
 
-    if (rc == 0)
-        rc = cupool_memory_stats(device, &before);
-    if (rc == 0)
-        rc = cupool_memory_trim(device, 0, &returned);
-    if (rc == 0)
-        rc = cupool_memory_stats(device, &after);
-    if (rc == 0 && ret_gained_bytes != NULL)
+    if (error == 0)
+        error = cupool_memory_stats(device, &before);
+    if (error == 0)
+        error = cupool_memory_trim(device, 0, &returned);
+    if (error == 0)
+        error = cupool_memory_stats(device, &after);
+    if (error == 0 && ret_gained_bytes)
         *ret_gained_bytes = returned + (after.largest_free_bytes > before.largest_free_bytes
                                             ? after.largest_free_bytes - before.largest_free_bytes
                                             : 0);
-    return rc;
+    return error;
 }
 
 static double share(uint64_t part, uint64_t whole)
@@ -461,19 +461,19 @@ static double share(uint64_t part, uint64_t whole)
 
 int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_statistics *ret_stats)
 {
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
     struct pool_statistics pool = {0};
 
-    if (manager == NULL || ret_stats == NULL)
+    if (!manager || !ret_stats)
         return -EINVAL;
-    if (manager->pool != NULL)
+    if (manager->pool)
         pool_statistics_get(manager->pool, &pool);
     pthread_mutex_lock(&manager->lock);
     struct cupool_memory_statistics stats = manager->stats;
     pthread_mutex_unlock(&manager->lock);
-    stats.reserved_bytes = manager->pool != NULL ? pool.reserved_bytes.current
-                                                 : atomic_load(&device->current_bytes);
-    stats.cached_bytes = stats.reserved_bytes > stats.current_bytes && manager->pool != NULL
+    stats.reserved_bytes = manager->pool ? pool.reserved_bytes.current
+                                         : atomic_load(&device->current_bytes);
+    stats.cached_bytes = stats.reserved_bytes > stats.current_bytes && manager->pool
                              ? stats.reserved_bytes - stats.current_bytes
                              : 0;
     stats.largest_free_bytes = pool.largest_free_bytes;
@@ -490,10 +490,10 @@ int cupool_memory_stats(struct cupool_device *device, struct cupool_memory_stati
 size_t cupool_memory_history(struct cupool_device *device, struct cupool_memory_event *events,
                              size_t room)
 {
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
     size_t count = 0;
 
-    if (manager == NULL || events == NULL)
+    if (!manager || !events)
         return 0;
     pthread_mutex_lock(&manager->lock);
     uint64_t first = manager->events > HISTORY ? manager->events - HISTORY : 0;
@@ -511,10 +511,10 @@ int cupool_memory_pressure(struct cupool_device *device,
                            void *state)
 {
     static const struct cupool_pressure_thresholds standard = {0.7, 0.9, 0.05};
-    const struct cupool_pressure_thresholds *t = thresholds != NULL ? thresholds : &standard;
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    const struct cupool_pressure_thresholds *t = thresholds ? thresholds : &standard;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
 
-    if (manager == NULL || !(t->normal > 0 && t->normal <= t->aggressive && t->aggressive <= 1) ||
+    if (!manager || !(t->normal > 0 && t->normal <= t->aggressive && t->aggressive <= 1) ||
         !(t->hysteresis >= 0 && t->hysteresis < t->normal))
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
@@ -538,14 +538,14 @@ int cupool_memory_should_trim(struct cupool_device *device)
 
 int cupool_memory_check(struct cupool_device *device, char *why, size_t why_bytes)
 {
-    struct memory_manager *manager = device != NULL ? manager_of(device) : NULL;
+    struct memory_manager *manager = device ? manager_of(device) : NULL;
     uint64_t live = 0, cached = 0;
 
-    if (manager == NULL)
+    if (!manager)
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     const struct addresses *table = &manager->addresses;
-    for (size_t at = 0; table->entries != NULL && at <= table->mask; at++) {
+    for (size_t at = 0; table->entries && at <= table->mask; at++) {
         const struct address_entry *entry = &table->entries[at];
         live += entry->address != 0 && entry->live ? entry->bytes : 0;
         cached += entry->address != 0 && !entry->live ? entry->room : 0;
@@ -558,16 +558,16 @@ int cupool_memory_check(struct cupool_device *device, char *why, size_t why_byte
                     why_bytes - 1)[why_bytes - 1] = '\0';
         return device_fail(device, -EFAULT, "an invariant of the memory manager is broken");
     }
-    return manager->pool != NULL ? pool_check(manager->pool, why, why_bytes) : 0;
+    return manager->pool ? pool_check(manager->pool, why, why_bytes) : 0;
 }
 
 void memory_manager_end(struct cupool_device *device)
 {
     struct memory_manager *manager = atomic_exchange(&device->memory, NULL);
 
-    if (manager == NULL)
+    if (!manager)
         return;
-    if (manager->pool != NULL)
+    if (manager->pool)
         pool_destroy(manager->pool, POOL_END_RETURN);
     addresses_done(&manager->addresses);
     pthread_mutex_destroy(&manager->lock);

@@ -14,10 +14,10 @@ static int segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct cupool_device *device = state;
     uint64_t address;
-    int rc = device_memory_allocate(device, bytes, &address);
+    int error = device_memory_allocate(device, bytes, &address);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if (address % POOL_SEGMENT_BYTES != 0) {
         device_memory_free(device, address, bytes);
         return -ENOTSUP;
@@ -35,21 +35,21 @@ static int fence_record(void *state, pool_fence *ret_fence)
 {
     struct cupool_device *device = state;
     CUevent event = NULL;
-    int rc;
+    int error;
 
-    if (device->driver->context_record == NULL)
+    if (!device->driver->context_record)
         return -ENOTSUP;
-    rc = device_enter(device);
-    if (rc < 0)
-        return rc;
-    rc = device_event_take(device, &event);
-    if (rc == 0)
-        rc = driver_error(device->driver->context_record(device->context, event));
+    error = device_enter(device);
+    if (error < 0)
+        return error;
+    error = device_event_take(device, &event);
+    if (error == 0)
+        error = driver_error(device->driver->context_record(device->context, event));
     device_leave(device);
-    if (rc < 0) {
-        if (event != NULL)
+    if (error < 0) {
+        if (event)
             device_event_give(device, event);
-        return rc == -EIO ? -EIO : -EBUSY;
+        return error == -EIO ? -EIO : -EBUSY;
     }
     *ret_fence = (uintptr_t)event;
     return 0;
@@ -58,13 +58,13 @@ static int fence_record(void *state, pool_fence *ret_fence)
 static int fence_query(void *state, pool_fence fence)
 {
     struct cupool_device *device = state;
-    int rc = device_enter(device);
+    int error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->event_query((CUevent)(uintptr_t)fence));
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->event_query((CUevent)(uintptr_t)fence));
     device_leave(device);
-    return rc == 0 ? 1 : rc == -EINPROGRESS ? 0 : rc;
+    return error == 0 ? 1 : error == -EINPROGRESS ? 0 : error;
 }
 
 static uint64_t clock_ns(void *state)
@@ -80,29 +80,29 @@ static int fence_wait_bounded(void *state, pool_fence fence, uint64_t most_ns)
 {
     const struct timespec pause = {.tv_nsec = 100000};
     uint64_t begin = clock_ns(state);
-    int rc = fence_query(state, fence);
+    int error = fence_query(state, fence);
 
-    while (rc == 0 && clock_ns(state) - begin < most_ns) {
+    while (error == 0 && clock_ns(state) - begin < most_ns) {
         nanosleep(&pause, NULL);
-        rc = fence_query(state, fence);
+        error = fence_query(state, fence);
     }
-    return rc;
+    return error;
 }
 
 static int fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct cupool_device *device = state;
-    int rc;
+    int error;
 
     if (most_ns != POOL_WAIT_FOREVER)
         return fence_wait_bounded(state, fence, most_ns);
-    rc = device_enter(device);
+    error = device_enter(device);
 
-    if (rc < 0)
-        return rc;
-    rc = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
+    if (error < 0)
+        return error;
+    error = driver_error(device->driver->event_wait((CUevent)(uintptr_t)fence));
     device_leave(device);
-    return rc < 0 ? rc : 1;
+    return error < 0 ? error : 1;
 }
 
 static void fence_release(void *state, pool_fence fence)
@@ -123,10 +123,10 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
 static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
     struct cupool_device_statistics stats;
-    int rc = cupool_device_stats(state, &stats);
+    int error = cupool_device_stats(state, &stats);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     *ret_free_bytes = stats.free_bytes;
     *ret_total_bytes = stats.total_bytes;
     return 0;

@@ -11,11 +11,11 @@
 static int tensor_allocate(void *state, size_t bytes, tensor_stream stream, uint64_t *ret_address)
 {
     void *memory = NULL;
-    int rc = cupool_memory_allocate(state, bytes, stream, &memory);
+    int error = cupool_memory_allocate(state, bytes, stream, &memory);
 
-    if (rc == 0)
+    if (error == 0)
         *ret_address = (uintptr_t)memory;
-    return rc;
+    return error;
 }
 
 static void tensor_free(void *state, uint64_t address, tensor_stream stream)
@@ -63,11 +63,11 @@ int cupool_tensors_create(const struct cupool_tensors_config *config,
 {
     struct tensor_backend backends[CUPOOL_TENSOR_DEVICES_MAX];
 
-    if (config == NULL || ret_cache == NULL || config->devices == NULL ||
+    if (!config || !ret_cache || !config->devices ||
         config->device_count > CUPOOL_TENSOR_DEVICES_MAX)
         return -EINVAL;
     for (uint32_t at = 0; at < config->device_count; at++) {
-        if (config->devices[at] == NULL)
+        if (!config->devices[at])
             return -EINVAL;
         backends[at] = tensor_backend(config->devices[at]);
     }

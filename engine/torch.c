@@ -20,7 +20,7 @@ static struct cupool_device *device_of(int index)
     if (index < 0 || index >= DEVICES)
         return NULL;
     pthread_mutex_lock(&lock);
-    if (devices[index] == NULL && cupool_device_open(index, &devices[index]) < 0)
+    if (!devices[index] && cupool_device_open(index, &devices[index]) < 0)
         devices[index] = NULL;
     device = devices[index];
     pthread_mutex_unlock(&lock);
@@ -32,7 +32,7 @@ void *cupool_torch_malloc(size_t bytes, int device, cupool_stream stream)
     struct cupool_device *opened = device_of(device);
     void *memory = NULL;
 
-    if (opened == NULL || cupool_memory_allocate(opened, bytes, stream, &memory) < 0)
+    if (!opened || cupool_memory_allocate(opened, bytes, stream, &memory) < 0)
         return NULL;
     return memory;
 }
@@ -41,6 +41,6 @@ void cupool_torch_free(void *memory, size_t bytes, int device, cupool_stream str
 {
     struct cupool_device *opened = device_of(device);
 
-    if (opened != NULL)
+    if (opened)
         cupool_memory_free(opened, memory, stream);
 }

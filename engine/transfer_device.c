@@ -5,6 +5,7 @@
  * Every call runs with the thread's capture mode relaxed: a transfer beside a capture of the
  * program neither joins nor breaks it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,22 +56,22 @@ static int transfer_place(void *state, uint64_t address, enum transfer_place *re
     };
     CUmemorytype type = 0;
     CUcontext context = NULL;
-    int ordinal = -1, rc;
+    int ordinal = -1, error;
     CUdeviceptr start = 0;
     size_t bytes = 0;
     void *values[] = {&type, &context, &ordinal, &start, &bytes};
 
-    WITH_DEVICE(device_of(state), rc,
+    WITH_DEVICE(device_of(state), error,
                 driver_of(state)->pointer_attributes(5, attributes, values, address));
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     *ret_end = start != 0 && bytes != 0 && start + bytes > address ? start + bytes : UINT64_MAX;
     if (type == CU_MEMORYTYPE_HOST)
         *ret_place = TRANSFER_PINNED;
     else if (type != CU_MEMORYTYPE_DEVICE && type != CU_MEMORYTYPE_UNIFIED)
         *ret_place = TRANSFER_PAGEABLE;
-    else if ((context != NULL && context != device_of(state)->context) ||
-             (context == NULL && ordinal != device_of(state)->index))
+    else if ((context && context != device_of(state)->context) ||
+             (!context && ordinal != device_of(state)->index))
         *ret_place = TRANSFER_FOREIGN;
     else
         *ret_place = TRANSFER_DEVICE;
@@ -82,37 +83,37 @@ static int transfer_place(void *state, uint64_t address, enum transfer_place *re
 static int transfer_stream_make(void *state, transfer_stream *ret_stream)
 {
     CUstream stream = NULL;
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc,
+    WITH_DEVICE(device_of(state), error,
                 driver_of(state)->stream_create(&stream, CU_STREAM_NON_BLOCKING));
-    if (rc == 0)
+    if (error == 0)
         *ret_stream = stream;
-    return rc;
+    return error;
 }
 
 static void transfer_stream_end(void *state, transfer_stream stream)
 {
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc, driver_of(state)->stream_destroy(stream));
+    WITH_DEVICE(device_of(state), error, driver_of(state)->stream_destroy(stream));
 }
 
 static int transfer_stream_drain(void *state, transfer_stream stream)
 {
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc, driver_of(state)->stream_wait(stream));
-    return rc;
+    WITH_DEVICE(device_of(state), error, driver_of(state)->stream_wait(stream));
+    return error;
 }
 
 static int transfer_copy(void *state, transfer_stream stream, uint64_t to, uint64_t from,
                          size_t bytes)
 {
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc, driver_of(state)->copy_async(to, from, bytes, stream));
-    return rc;
+    WITH_DEVICE(device_of(state), error, driver_of(state)->copy_async(to, from, bytes, stream));
+    return error;
 }
 
 static int transfer_copy_batch(void *state, transfer_stream stream, uint64_t *to, uint64_t *from,
@@ -120,19 +121,19 @@ static int transfer_copy_batch(void *state, transfer_stream stream, uint64_t *to
 {
     CUmemcpyAttributes attributes = {.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM};
     size_t first = 0, failed;
-    int rc;
+    int error;
 
-    _Static_assert(sizeof(CUdeviceptr) == sizeof(*to), "addresses are passed as they are");
-    if (driver_of(state)->copy_batch != NULL)
-        WITH_DEVICE(device_of(state), rc,
+    static_assert(sizeof(CUdeviceptr) == sizeof(*to), "addresses are passed as they are");
+    if (driver_of(state)->copy_batch)
+        WITH_DEVICE(device_of(state), error,
                     driver_of(state)->copy_batch((CUdeviceptr *)to, (CUdeviceptr *)from, bytes,
                                                  count, &attributes, &first, 1, stream));
     else
-        WITH_DEVICE(device_of(state), rc,
+        WITH_DEVICE(device_of(state), error,
                     driver_of(state)->copy_batch_12((CUdeviceptr *)to, (CUdeviceptr *)from, bytes,
                                                     count, &attributes, &first, 1, &failed,
                                                     stream));
-    return rc;
+    return error;
 }
 
 static int transfer_copy_kernel(void *state, transfer_stream stream, void *descriptors,
@@ -146,13 +147,13 @@ static int transfer_copy_kernel(void *state, transfer_stream stream, void *descr
     for (size_t at = 0; at < count; at++)
         fragments[at] = (struct copy_fragment){.from = from[at], .to = to[at], .bytes = bytes[at]};
     uint64_t tiles = copy_layout(fragments, (uint32_t)count);
-    int rc = device_enter_relaxed(transfer->device, &mode);
-    if (rc < 0)
-        return rc;
-    rc = copy_launch(transfer->device->driver, &transfer->kernels, stream, (uintptr_t)descriptors,
-                     (uint32_t)count, tiles);
+    int error = device_enter_relaxed(transfer->device, &mode);
+    if (error < 0)
+        return error;
+    error = copy_launch(transfer->device->driver, &transfer->kernels, stream,
+                        (uintptr_t)descriptors, (uint32_t)count, tiles);
     device_leave_relaxed(transfer->device, mode);
-    return rc;
+    return error;
 }
 
 static int transfer_host_allocate(void *state, size_t bytes, void **ret_memory)
@@ -172,10 +173,10 @@ static int transfer_fence_record(void *state, transfer_stream stream, uint64_t *
 
 static int transfer_fence_query(void *state, uint64_t fence)
 {
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc, driver_of(state)->event_query((CUevent)(uintptr_t)fence));
-    return rc == 0 ? 1 : rc == -EINPROGRESS ? 0 : rc;
+    WITH_DEVICE(device_of(state), error, driver_of(state)->event_query((CUevent)(uintptr_t)fence));
+    return error == 0 ? 1 : error == -EINPROGRESS ? 0 : error;
 }
 
 static void transfer_fence_release(void *state, uint64_t fence)
@@ -185,11 +186,11 @@ static void transfer_fence_release(void *state, uint64_t fence)
 
 static int transfer_stream_wait(void *state, transfer_stream stream, uint64_t fence)
 {
-    int rc;
+    int error;
 
-    WITH_DEVICE(device_of(state), rc,
+    WITH_DEVICE(device_of(state), error,
                 driver_of(state)->stream_wait_event(stream, (CUevent)(uintptr_t)fence, 0));
-    return rc;
+    return error;
 }
 
 static int transfer_memory_allocate(void *state, size_t bytes, uint64_t *ret_address)
@@ -234,7 +235,7 @@ static struct transfer_backend transfer_backend(struct transfer_device *transfer
         .pause = transfer_pause,
     };
 
-    if (transfer->device->driver == NULL) {
+    if (!transfer->device->driver) {
         backend.host = 1;
         backend.copy = host_copy;
         backend.stream_drain = host_drain;
@@ -253,10 +254,9 @@ static struct transfer_backend transfer_backend(struct transfer_device *transfer
     backend.stream_wait = transfer_stream_wait;
     backend.memory_allocate = transfer_memory_allocate;
     backend.memory_free = transfer_memory_free;
-    if (transfer->device->driver->copy_batch != NULL ||
-        transfer->device->driver->copy_batch_12 != NULL)
+    if (transfer->device->driver->copy_batch || transfer->device->driver->copy_batch_12)
         backend.copy_batch = transfer_copy_batch;
-    if (transfer->kernels.copy != NULL) {
+    if (transfer->kernels.copy) {
         backend.copy_kernel = transfer_copy_kernel;
         backend.descriptor_bytes = sizeof(struct copy_fragment);
     }
@@ -269,16 +269,16 @@ static void identity_make(struct transfer_device *transfer)
     struct cupool_device *device = transfer->device;
     char *to = transfer->identity;
     CUuuid uuid = {{0}};
-    int version = 0, rc = -ENOTSUP;
+    int version = 0, error = -ENOTSUP;
 
-    if (device->driver == NULL)
+    if (!device->driver)
         return;
-    if (device->driver->device_uuid != NULL)
-        WITH_DEVICE(device, rc, device->driver->device_uuid(&uuid, device->device));
+    if (device->driver->device_uuid)
+        WITH_DEVICE(device, error, device->driver->device_uuid(&uuid, device->device));
     device->driver->driver_version(&version);
-    if (rc < 0)
+    if (error < 0)
         to += snprintf(to, IDENTITY_BYTES, "gpu%d", device->index);
-    for (unsigned at = 0; at < sizeof(uuid.bytes) && rc == 0; at++)
+    for (unsigned at = 0; at < sizeof(uuid.bytes) && error == 0; at++)
         to += snprintf(to, 3, "%02x", (unsigned char)uuid.bytes[at]);
     snprintf(to, 32, "-driver%d", version);
 }
@@ -286,23 +286,23 @@ static void identity_make(struct transfer_device *transfer)
 static int kernels_load(struct transfer_device *transfer)
 {
     CUstreamCaptureMode mode;
-    int rc;
+    int error;
 
-    if (transfer->device->driver == NULL)
+    if (!transfer->device->driver)
         return 0;
-    rc = device_enter_relaxed(transfer->device, &mode);
-    if (rc < 0)
-        return rc;
-    rc = kernel_set_load(transfer->device->driver, &transfer->kernels);
+    error = device_enter_relaxed(transfer->device, &mode);
+    if (error < 0)
+        return error;
+    error = kernel_set_load(transfer->device->driver, &transfer->kernels);
     device_leave_relaxed(transfer->device, mode);
-    return rc == -ENOTSUP ? 0 : rc;
+    return error == -ENOTSUP ? 0 : error;
 }
 
 static void transfer_device_end(struct transfer_device *transfer)
 {
     CUstreamCaptureMode mode;
 
-    if (transfer->kernels.module != NULL && device_enter_relaxed(transfer->device, &mode) == 0) {
+    if (transfer->kernels.module && device_enter_relaxed(transfer->device, &mode) == 0) {
         kernel_set_unload(transfer->device->driver, &transfer->kernels);
         device_leave_relaxed(transfer->device, mode);
     }
@@ -311,8 +311,8 @@ static void transfer_device_end(struct transfer_device *transfer)
 
 static int folder_keep(struct cupool_transfers *transfers, const char *folder)
 {
-    transfers->folder = folder != NULL ? strdup(folder) : NULL;
-    return folder != NULL && transfers->folder == NULL ? -ENOMEM : 0;
+    transfers->folder = folder ? strdup(folder) : NULL;
+    return folder && !transfers->folder ? -ENOMEM : 0;
 }
 
 int cupool_transfers_create(struct cupool_device *device,
@@ -323,28 +323,28 @@ int cupool_transfers_create(struct cupool_device *device,
     struct cupool_transfer_thresholds found;
     struct cupool_transfers *transfers = NULL;
 
-    if (device == NULL || ret_transfers == NULL)
+    if (!device || !ret_transfers)
         return -EINVAL;
     cupool_transfers_config_init(&standard);
-    config = config != NULL ? config : &standard;
+    config = config ? config : &standard;
     struct transfer_device *transfer = calloc(1, sizeof(*transfer));
-    if (transfer == NULL)
+    if (!transfer)
         return -ENOMEM;
     transfer->device = device;
-    int rc = kernels_load(transfer);
-    if (rc == 0) {
+    int error = kernels_load(transfer);
+    if (error == 0) {
         const struct transfer_backend backend = transfer_backend(transfer);
         identity_make(transfer);
-        rc = transfers_create(&backend, config, &transfers);
+        error = transfers_create(&backend, config, &transfers);
     }
-    if (rc == 0)
-        rc = folder_keep(transfers, config->folder);
-    if (rc < 0) {
+    if (error == 0)
+        error = folder_keep(transfers, config->folder);
+    if (error < 0) {
         transfers_destroy(transfers);
         transfer_device_end(transfer);
-        return device_fail(device, rc, "the queues could not be made");
+        return device_fail(device, error, "the queues could not be made");
     }
-    if (config->thresholds == NULL && transfer->identity[0] != '\0' &&
+    if (!config->thresholds && transfer->identity[0] != '\0' &&
         transfer_file_read(transfers->folder, transfer->identity, &found) == 0)
         transfers_thresholds_set(transfers, &found);
     *ret_transfers = transfers;
@@ -353,7 +353,7 @@ int cupool_transfers_create(struct cupool_device *device,
 
 void cupool_transfers_destroy(struct cupool_transfers *transfers)
 {
-    if (transfers == NULL)
+    if (!transfers)
         return;
     struct transfer_device *transfer = transfers->backend.state;
     char *folder = transfers->folder;
@@ -367,18 +367,19 @@ int cupool_transfers_calibrate(struct cupool_transfers *transfers, int keep,
 {
     struct cupool_transfer_thresholds found;
 
-    if (transfers == NULL)
+    if (!transfers)
         return -EINVAL;
-    int rc = transfers_measure(transfers, &found);
-    if (rc < 0)
-        return rc;
+    int error = transfers_measure(transfers, &found);
+    if (error < 0)
+        return error;
     transfers_thresholds_set(transfers, &found);
-    if (ret_thresholds != NULL)
+    if (ret_thresholds)
         *ret_thresholds = found;
     struct transfer_device *transfer = transfers->backend.state;
     if (keep)
-        rc = transfer_file_write(transfers->folder, transfer->identity, &found);
-    return rc < 0 ? transfers_fail(transfers, rc, "the calibration file could not be written") : 0;
+        error = transfer_file_write(transfers->folder, transfer->identity, &found);
+    return error < 0 ? transfers_fail(transfers, error, "the calibration file could not be written")
+                     : 0;
 }
 
 struct cupool_device *transfer_device(struct cupool_transfers *transfers)

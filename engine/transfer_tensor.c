@@ -33,9 +33,9 @@ static int is_on_device(struct cupool_transfers *transfers, const void *memory, 
     if (backend->host)
         return 1;
     for (; at < end; at = next) {
-        int rc = backend->place(backend->state, at, &place, &next);
-        if (rc < 0)
-            return transfers_fail(transfers, rc, "the driver does not say what an address is");
+        int error = backend->place(backend->state, at, &place, &next);
+        if (error < 0)
+            return transfers_fail(transfers, error, "the driver does not say what an address is");
         if (place == TRANSFER_FOREIGN)
             return transfers_fail(transfers, -EXDEV, "memory of another device or context");
         if (place != TRANSFER_DEVICE)
@@ -50,8 +50,7 @@ int cupool_transfers_ensure(struct cupool_transfers *transfers, const void *memo
     const struct cupool_transfer_options options = after_stream(stream);
     void *made = NULL;
 
-    if (transfers == NULL || memory == NULL || bytes == 0 || ret_memory == NULL ||
-        ret_transfer == NULL)
+    if (!transfers || !memory || bytes == 0 || !ret_memory || !ret_transfer)
         return -EINVAL;
     int here = is_on_device(transfers, memory, bytes);
     if (here < 0)
@@ -62,14 +61,14 @@ int cupool_transfers_ensure(struct cupool_transfers *transfers, const void *memo
         return 0;
     }
     struct cupool_device *device = transfer_device(transfers);
-    int rc = cupool_memory_allocate(device, bytes, stream, &made);
-    if (rc < 0)
-        return transfers_fail(transfers, rc, "the device has not that much memory");
+    int error = cupool_memory_allocate(device, bytes, stream, &made);
+    if (error < 0)
+        return transfers_fail(transfers, error, "the device has not that much memory");
     const struct cupool_copy copy = {made, memory, bytes};
-    rc = cupool_transfers_submit(transfers, CUPOOL_TO_DEVICE, &copy, 1, &options, ret_transfer);
-    if (rc < 0) {
+    error = cupool_transfers_submit(transfers, CUPOOL_TO_DEVICE, &copy, 1, &options, ret_transfer);
+    if (error < 0) {
         cupool_memory_free(device, made, stream);
-        return rc;
+        return error;
     }
     *ret_memory = made;
     return 0;
@@ -87,7 +86,7 @@ static int sources_place(struct cupool_transfers *transfers,
         if (__builtin_add_overflow(sources[at].bytes, alignment - 1, &rounded) ||
             __builtin_add_overflow(bytes, rounded & ~(alignment - 1), &bytes))
             return transfers_fail(transfers, -EOVERFLOW, "the tensors overflow");
-        if (sources[at].bytes != 0 && sources[at].memory == NULL)
+        if (sources[at].bytes != 0 && !sources[at].memory)
             return transfers_fail(transfers, -EINVAL, "an address is null");
     }
     *ret_bytes = bytes;
@@ -119,29 +118,28 @@ int cupool_transfers_prefetch(struct cupool_transfers *transfers,
     size_t bytes = 0, at_byte = 0;
     void *memory = NULL;
 
-    if (transfers == NULL || sources == NULL || count == 0 || ret_memory == NULL ||
-        ret_addresses == NULL || ret_transfer == NULL)
+    if (!transfers || !sources || count == 0 || !ret_memory || !ret_addresses || !ret_transfer)
         return -EINVAL;
     alignment = alignment == 0 ? ALIGNMENT : alignment;
     if ((alignment & (alignment - 1)) != 0 || alignment > ALIGNMENT_MOST)
         return transfers_fail(transfers, -EINVAL, "the alignment is no power of two up to 512");
-    int rc = sources_place(transfers, sources, count, alignment, &bytes);
-    if (rc == 0 && bytes == 0)
-        rc = transfers_fail(transfers, -EINVAL, "the tensors have no bytes");
-    if (rc < 0)
-        return rc;
+    int error = sources_place(transfers, sources, count, alignment, &bytes);
+    if (error == 0 && bytes == 0)
+        error = transfers_fail(transfers, -EINVAL, "the tensors have no bytes");
+    if (error < 0)
+        return error;
     struct cupool_device *device = transfer_device(transfers);
-    rc = cupool_memory_allocate(device, bytes, stream, &memory);
-    if (rc < 0)
-        return transfers_fail(transfers, rc, "the device has not that much memory");
+    error = cupool_memory_allocate(device, bytes, stream, &memory);
+    if (error < 0)
+        return transfers_fail(transfers, error, "the device has not that much memory");
     for (uint32_t at = 0; at < count; at++) {
         ret_addresses[at] = (char *)memory + at_byte;
         at_byte += (sources[at].bytes + alignment - 1) & ~(alignment - 1);
     }
-    rc = transfers_submit(transfers, CUPOOL_TO_DEVICE, &source, count, &options, ret_transfer);
-    if (rc < 0) {
+    error = transfers_submit(transfers, CUPOOL_TO_DEVICE, &source, count, &options, ret_transfer);
+    if (error < 0) {
         cupool_memory_free(device, memory, stream);
-        return rc;
+        return error;
     }
     *ret_memory = memory;
     return 0;

@@ -9,6 +9,7 @@
  */
 #include "cupti/read/trace_carry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,8 +165,8 @@ static bool sections_find(struct trace_carry *carry, uint64_t bytes)
 {
     uint64_t at = sizeof *carry->header;
 
-    _Static_assert(sizeof(struct tally) % 8 == 0 && sizeof(struct ledger_block) % 8 == 0,
-                   "rows are aligned");
+    static_assert(sizeof(struct tally) % 8 == 0 && sizeof(struct ledger_block) % 8 == 0,
+                  "rows are aligned");
     if (bytes < at)
         return false;
     carry->header = (const void *)carry->bytes;

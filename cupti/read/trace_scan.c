@@ -9,6 +9,7 @@
  */
 #include "cupti/read/trace_reader_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,9 +341,8 @@ int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes)
     struct trace_summary *summary = &reader->summary;
     int r;
 
-    _Static_assert(offsetof(struct block, slot) - offsetof(struct block, header) ==
-                       TRACE_SLOT_BYTES,
-                   "header and slots are read at once");
+    static_assert(offsetof(struct block, slot) - offsetof(struct block, header) == TRACE_SLOT_BYTES,
+                  "header and slots are read at once");
     if (!scan.block)
         return FAIL(&scan, -ENOMEM, 0, "out of memory");
     r = reader->version == TRACE_VERSION_LIMITED ? places_scan(&scan) : blocks_scan(&scan);

@@ -146,7 +146,7 @@ static struct cursor cursor_at(const struct dl_phdr_info *info, uint64_t address
 {
     const uint8_t *end = segment_end(info, address);
 
-    return (struct cursor){(const uint8_t *)(uintptr_t)address, end, end == NULL};
+    return (struct cursor){(const uint8_t *)(uintptr_t)address, end, !end};
 }
 
 /** Enters an entry of .eh_frame: the cursor ends where the entry does. */

@@ -70,7 +70,7 @@ static bool define_locked(struct trace_intern *intern, const struct trace_record
 
     if (slot)
         trace_record_publish(slot, record, intern->lane.tid, time_ns);
-    return slot != NULL;
+    return slot;
 }
 
 static uint64_t text_hash(const char *text, size_t bytes)

@@ -146,7 +146,7 @@ static inline bool writer_emit(struct trace_writer *writer, const struct trace_r
         trace_record_publish(slot, record, atomic_load_explicit(&lane->tid, memory_order_relaxed),
                              record->time_ns ? record->time_ns : trace_clock_now(&writer->clock));
     writer_leave(lane);
-    return slot != NULL;
+    return slot;
 }
 
 void trace_writer_emit(struct trace_writer *writer, const struct trace_record *record)
@@ -253,7 +253,7 @@ __attribute__((noinline)) static void *scratch_map(struct trace_writer *writer)
 void *trace_writer_scratch(struct trace_writer *writer)
 {
     if (__builtin_expect(lane_memory.generation == writer->generation && lane_memory.lane &&
-                             lane_memory.lane->scratch != NULL,
+                             lane_memory.lane->scratch,
                          1))
         return lane_memory.lane->scratch;
     return scratch_map(writer);

@@ -72,11 +72,11 @@ int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_a
 {
     uint64_t start_ns = tiers_clock(), now_ns, raw_bytes = 0, entry_bytes = 0;
     uint32_t blocks = 0, room;
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
-    if (age == NULL)
+    if (error < 0)
+        return error;
+    if (!age)
         return tiers_fail(tiers, -EINVAL, "what a step may do is missing");
     now_ns = kv_now(tiers->pool);
     const struct bench *bench = bench_enter(tiers);
@@ -95,11 +95,11 @@ int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_a
     tiers->counts.aged_entry_bytes += entry_bytes;
     tiers->counts.age_ns += tiers_clock() - start_ns;
     pthread_mutex_unlock(&tiers->lock);
-    if (ret_blocks != NULL)
+    if (ret_blocks)
         *ret_blocks = blocks;
-    if (ret_raw_bytes != NULL)
+    if (ret_raw_bytes)
         *ret_raw_bytes = raw_bytes;
-    if (ret_entry_bytes != NULL)
+    if (ret_entry_bytes)
         *ret_entry_bytes = entry_bytes;
     return 0;
 }
@@ -179,17 +179,17 @@ int cupool_tiers_match(struct cupool_tiers *tiers, const struct cupool_kv_hash *
                        uint8_t *sources, uint32_t *ret_matched)
 {
     uint32_t at = 0, step = 1;
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
-    if (ret_matched == NULL || (count > 0 && (hashes == NULL || ret_handles == NULL)))
+    if (error < 0)
+        return error;
+    if (!ret_matched || (count > 0 && (!hashes || !ret_handles)))
         return tiers_fail(tiers, -EINVAL, "an array is missing");
     while (at < count && step > 0) {
-        rc = cupool_kv_match(tiers->pool, hashes + at, count - at, ret_handles + at, &step);
-        if (rc < 0)
+        error = cupool_kv_match(tiers->pool, hashes + at, count - at, ret_handles + at, &step);
+        if (error < 0)
             break;
-        for (uint32_t next = 0; next < step && sources != NULL; next++)
+        for (uint32_t next = 0; next < step && sources; next++)
             sources[at + next] = CUPOOL_KV_PRESENT;
         at += step;
         step = at < count ? run_below(tiers, hashes + at, count - at) : 0;
@@ -198,13 +198,13 @@ int cupool_tiers_match(struct cupool_tiers *tiers, const struct cupool_kv_hash *
         const struct bench *bench = bench_enter(tiers);
         step = run_bring(tiers, bench, hashes, at, step, stream, ret_handles + at);
         bench_leave(tiers);
-        for (uint32_t next = 0; next < step && sources != NULL; next++)
+        for (uint32_t next = 0; next < step && sources; next++)
             sources[at + next] = CUPOOL_KV_LOADED;
         at += step;
     }
-    if (rc < 0) {
+    if (error < 0) {
         cupool_kv_release(tiers->pool, ret_handles, at, stream);
-        return rc;
+        return error;
     }
     *ret_matched = at;
     return 0;

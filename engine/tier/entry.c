@@ -120,9 +120,9 @@ int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes)
     *ret_bytes = sizeof(struct entry_header);
     for (uint32_t layer = 0; layer < 2; layer++) {
         struct cupool_codec_config config = codec_of(shape, (uint32_t)codec, layer);
-        int rc = cupool_codec_query(&config, &info);
-        if (rc < 0)
-            return rc;
+        int error = cupool_codec_query(&config, &info);
+        if (error < 0)
+            return error;
         *ret_bytes += padded(info.maximum_bytes) * (layer == 0 ? 1 : shape->layers - 1);
     }
     return 0;
@@ -148,9 +148,9 @@ static int layers_encode(const struct entry_shape *shape, int codec, const uint8
         struct cupool_codec_block block = {.raw = (void *)(uintptr_t)(layers + layer * stride),
                                            .encoded = to + used,
                                            .encoded_bytes = room - used};
-        int rc = cupool_codec_encode(&config, &block, 1);
-        if (rc < 0)
-            return rc;
+        int error = cupool_codec_encode(&config, &block, 1);
+        if (error < 0)
+            return error;
         size_t padding = padded(block.encoded_bytes) - block.encoded_bytes;
         used += block.encoded_bytes;
         if (room - used < padding)
@@ -180,10 +180,10 @@ int entry_encode(const struct entry_shape *shape, int codec, const struct cupool
 
     if (room < sizeof(header))
         return -ENOSPC;
-    int rc = layers_encode(shape, codec, layers, stride, payload, room - sizeof(header), &bytes,
-                           ret_saturated);
-    if (rc < 0)
-        return rc;
+    int error = layers_encode(shape, codec, layers, stride, payload, room - sizeof(header), &bytes,
+                              ret_saturated);
+    if (error < 0)
+        return error;
     memcpy(header.key, key->bytes, sizeof(header.key));
     memcpy(header.identity, shape->identity, sizeof(header.identity));
     header.payload_bytes = bytes;

@@ -9,10 +9,10 @@
 
 int cupool_tiers_stats(struct cupool_tiers *tiers, struct cupool_tiers_statistics *ret_stats)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
     *ret_stats = tiers->counts;
     ret_stats->queued = (uint64_t)tiers->stores.count + tiers->loads.count;
@@ -25,10 +25,10 @@ int cupool_tiers_stats(struct cupool_tiers *tiers, struct cupool_tiers_statistic
 int cupool_tier_stats(struct cupool_tiers *tiers, uint32_t at,
                       struct cupool_tier_statistics *ret_stats)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if (at >= tiers->count)
         return tiers_fail(tiers, -EINVAL, "no such tier");
     const struct tier *tier = &tiers->tiers[at];
@@ -51,12 +51,11 @@ int cupool_tiers_events_poll(struct cupool_tiers *tiers, uint32_t at,
                              struct cupool_kv_hash *hashes, uint32_t hash_room,
                              uint32_t *ret_events, uint64_t *ret_dropped)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
-    if (at >= tiers->count || (event_room > 0 && events == NULL) ||
-        (hash_room > 0 && hashes == NULL))
+    if (error < 0)
+        return error;
+    if (at >= tiers->count || (event_room > 0 && !events) || (hash_room > 0 && !hashes))
         return tiers_fail(tiers, -EINVAL, "no such tier, or an array is missing");
     const struct cupool_kv_event about = {.group = tiers->pool->config.group,
                                           .tier = at + 1,
@@ -72,19 +71,19 @@ int cupool_tiers_check(struct cupool_tiers *tiers, char *why, size_t why_bytes)
 {
     const char *broken = NULL;
     uint32_t at = 0;
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
-    for (; at < tiers->count && broken == NULL; at++)
+    for (; at < tiers->count && !broken; at++)
         if (!tiers->tiers[at].store.shared)
             broken = tier_index_check(&tiers->tiers[at].index);
-    if (broken == NULL &&
+    if (!broken &&
         tiers->jobs_left + tiers->stores.count + tiers->loads.count > tiers->config.queue)
         broken = "tiers: more jobs than there are";
     pthread_mutex_unlock(&tiers->lock);
-    if (broken == NULL)
+    if (!broken)
         return 0;
     if (why_bytes > 0)
         snprintf(why, why_bytes, "%s (tier %u)", broken, at - 1);

@@ -102,7 +102,7 @@ static int read_all(int fd, uint8_t *data, size_t bytes)
 static int entry_put(struct folder *folder, const struct cupool_tier_item *item)
 {
     char name[NAME_BYTES], temporary[NAME_BYTES];
-    int fd, rc;
+    int fd, error;
 
     snprintf(temporary, sizeof(temporary), "tmp.%llu",
              (unsigned long long)atomic_fetch_add(&folder->serial, 1));
@@ -110,14 +110,14 @@ static int entry_put(struct folder *folder, const struct cupool_tier_item *item)
     fd = openat(folder->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | ENTRY_FLAG, ENTRY_MODE);
     if (fd < 0)
         return -errno;
-    rc = write_all(fd, item->data, item->bytes);
-    if (close(fd) != 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && renameat(folder->fd, temporary, folder->fd, name) != 0)
-        rc = -errno;
-    if (rc < 0)
+    error = write_all(fd, item->data, item->bytes);
+    if (close(fd) != 0 && error == 0)
+        error = -errno;
+    if (error == 0 && renameat(folder->fd, temporary, folder->fd, name) != 0)
+        error = -errno;
+    if (error < 0)
         unlinkat(folder->fd, temporary, 0);
-    return rc;
+    return error;
 }
 
 static int folder_put(void *state, struct cupool_tier_item *items, uint32_t count)
@@ -145,20 +145,20 @@ static int entry_get(const struct folder *folder, struct cupool_tier_item *item)
 {
     char name[NAME_BYTES];
     struct stat status;
-    int fd, rc;
+    int fd, error;
 
     name_of(&item->key, name);
     fd = entry_open(folder, name, &status);
     if (fd < 0)
         return fd;
     if ((uint64_t)status.st_size > item->bytes) {
-        rc = -ENOSPC;
+        error = -ENOSPC;
     } else {
-        rc = read_all(fd, item->data, (size_t)status.st_size);
+        error = read_all(fd, item->data, (size_t)status.st_size);
         item->bytes = (size_t)status.st_size;
     }
     close(fd);
-    return rc;
+    return error;
 }
 
 static int folder_get(void *state, struct cupool_tier_item *items, uint32_t count)
@@ -192,18 +192,18 @@ static int newer_first(const void *a, const void *b)
 /* All names that entries have; what was being written goes. */
 static int folder_scan(const struct folder *folder, struct found **ret_found, size_t *ret_count)
 {
-    int again = dup(folder->fd), rc = 0;
+    int again = dup(folder->fd), error = 0;
     DIR *names = again >= 0 ? fdopendir(again) : NULL;
     struct found *found = NULL;
     size_t count = 0, room = 0;
 
-    if (names == NULL) {
+    if (!names) {
         if (again >= 0)
             close(again);
         return -errno;
     }
     rewinddir(names);
-    for (const struct dirent *name; rc == 0 && (name = readdir(names)) != NULL;) {
+    for (const struct dirent *name; error == 0 && (name = readdir(names)) != NULL;) {
         struct found one;
         struct stat status;
         if (strncmp(name->d_name, "tmp.", 4) == 0)
@@ -214,18 +214,18 @@ static int folder_scan(const struct folder *folder, struct found **ret_found, si
         if (count == room) {
             room = room > 0 ? 2 * room : 256;
             struct found *more = realloc(found, room * sizeof(*found));
-            rc = more == NULL ? -ENOMEM : 0;
-            found = more != NULL ? more : found;
+            error = !more ? -ENOMEM : 0;
+            found = more ? more : found;
         }
         one.bytes = (uint64_t)status.st_size;
         one.changed = status.st_mtim;
-        if (rc == 0)
+        if (error == 0)
             found[count++] = one;
     }
     closedir(names);
     *ret_found = found;
     *ret_count = count;
-    return rc;
+    return error;
 }
 
 static int folder_list(void *state,
@@ -236,11 +236,11 @@ static int folder_list(void *state,
     struct folder *folder = state;
     struct found *found = NULL;
     size_t count = 0;
-    int rc = folder_scan(folder, &found, &count);
+    int error = folder_scan(folder, &found, &count);
 
-    if (rc == 0 && count > 0)
+    if (error == 0 && count > 0)
         qsort(found, count, sizeof(*found), newer_first);
-    for (size_t at = 0; at < count && rc == 0; at++) {
+    for (size_t at = 0; at < count && error == 0; at++) {
         struct entry_header header;
         struct cupool_tier_item item = {.key = found[at].key};
         char name[NAME_BYTES];
@@ -259,7 +259,7 @@ static int folder_list(void *state,
             unlinkat(folder->fd, name, 0);
     }
     free(found);
-    return rc;
+    return error;
 }
 
 static void folder_close(void *state)
@@ -282,7 +282,7 @@ static uint64_t folder_charge(void *state, size_t bytes)
 static int folder_open(const char *path, struct folder *ret_folder)
 {
     struct stat status;
-    int rc = 0;
+    int error = 0;
 
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return -errno;
@@ -291,39 +291,39 @@ static int folder_open(const char *path, struct folder *ret_folder)
         return errno == ELOOP ? -ENOTDIR : -errno;
     ret_folder->lock = -1;
     if (fstat(ret_folder->fd, &status) != 0)
-        rc = -errno;
+        error = -errno;
     else if (status.st_uid != geteuid() || (status.st_mode & 077) != 0)
-        rc = -EPERM;
-    if (rc == 0) {
+        error = -EPERM;
+    if (error == 0) {
         ret_folder->lock = openat(ret_folder->fd, "lock", O_RDWR | O_CREAT | ENTRY_FLAG,
                                   ENTRY_MODE);
         if (ret_folder->lock < 0)
-            rc = -errno;
+            error = -errno;
         else if (flock(ret_folder->lock, LOCK_EX | LOCK_NB) != 0)
-            rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+            error = errno == EWOULDBLOCK ? -EBUSY : -errno;
     }
-    if (rc < 0) {
+    if (error < 0) {
         if (ret_folder->lock >= 0)
             close(ret_folder->lock);
         close(ret_folder->fd);
     }
-    return rc;
+    return error;
 }
 
 int cupool_tier_file(const char *path, struct cupool_tier_store *ret_store)
 {
     struct folder *folder;
-    int rc;
+    int error;
 
-    if (path == NULL || ret_store == NULL || path[0] == '\0')
+    if (!path || !ret_store || path[0] == '\0')
         return -EINVAL;
     folder = calloc(1, sizeof(*folder));
-    if (folder == NULL)
+    if (!folder)
         return -ENOMEM;
-    rc = folder_open(path, folder);
-    if (rc < 0) {
+    error = folder_open(path, folder);
+    if (error < 0) {
         free(folder);
-        return rc;
+        return error;
     }
     *ret_store = (struct cupool_tier_store){.state = folder,
                                             .put = folder_put,

@@ -44,15 +44,15 @@ static void host_close(void *state)
 int cupool_tier_host(uint64_t bytes, struct cupool_tier_store *ret_store)
 {
     struct cold *cold = calloc(1, sizeof(*cold));
-    int rc;
+    int error;
 
-    if (cold == NULL)
+    if (!cold)
         return -ENOMEM;
-    rc = cold_init(cold,
-                   (bytes + COLD_SEGMENT_BYTES - 1) / COLD_SEGMENT_BYTES * COLD_SEGMENT_BYTES);
-    if (rc < 0) {
+    error = cold_init(cold,
+                      (bytes + COLD_SEGMENT_BYTES - 1) / COLD_SEGMENT_BYTES * COLD_SEGMENT_BYTES);
+    if (error < 0) {
         free(cold);
-        return rc;
+        return error;
     }
     *ret_store = (struct cupool_tier_store){.state = cold,
                                             .put = host_put,

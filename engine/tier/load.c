@@ -78,11 +78,11 @@ static enum cupool_tier_fault item_decode(struct cupool_tiers *tiers, const stru
 
 /* What became of one item. Under the lock, which it may leave. */
 static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
-                     const struct cupool_tier_item *item, enum cupool_tier_fault fault, int rc)
+                     const struct cupool_tier_item *item, enum cupool_tier_fault fault, int error)
 {
     struct tier *tier = &tiers->tiers[at];
 
-    if (rc < 0) {
+    if (error < 0) {
         tier->counts.unavailable++;
         return;
     }
@@ -115,18 +115,18 @@ static void tier_load(struct cupool_tiers *tiers, uint32_t at, const struct benc
     enum cupool_tier_fault faults[TIERS_BATCH_MAX];
     struct asking asking;
     uint64_t start = tiers_clock(), fetched;
-    int rc = 0;
+    int error = 0;
 
     pthread_mutex_lock(&tiers->lock);
     asking_begin(tiers, at, bench, jobs, count, &asking);
     pthread_mutex_unlock(&tiers->lock);
     if (asking.count == 0)
         return;
-    rc = tier->store.get(tier->store.state, asking.items, asking.count);
+    error = tier->store.get(tier->store.state, asking.items, asking.count);
     fetched = tiers_clock();
     for (uint32_t item = 0; item < asking.count; item++) {
         uint32_t slot = asking.slots[item];
-        bool came = rc == 0 &&
+        bool came = error == 0 &&
                     (asking.items[item].error == 0 || asking.items[item].error == -EBADMSG ||
                      asking.items[item].error == -ENOSPC);
         faults[item] = came ? item_decode(tiers, bench, jobs[slot], slot, &asking.items[item])
@@ -138,7 +138,7 @@ static void tier_load(struct cupool_tiers *tiers, uint32_t at, const struct benc
     for (uint32_t item = 0; item < asking.count; item++) {
         if (!tier->store.shared && tier_index_unpin(&tier->index, asking.entries[item]))
             tier_remove(tiers, at, asking.entries[item]);
-        item_end(tiers, at, jobs[asking.slots[item]], &asking.items[item], faults[item], rc);
+        item_end(tiers, at, jobs[asking.slots[item]], &asking.items[item], faults[item], error);
     }
     pthread_mutex_unlock(&tiers->lock);
 }
@@ -146,22 +146,22 @@ static void tier_load(struct cupool_tiers *tiers, uint32_t at, const struct benc
 void load_run(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
               uint32_t count)
 {
-    int rc = 0;
+    int error = 0;
 
     for (uint32_t slot = 0; slot < count; slot++) {
         jobs[slot]->tier = -1;
         jobs[slot]->result = -ENOENT;
-        if (jobs[slot]->fenced && rc == 0)
-            rc = stage_order(tiers, bench, jobs[slot]->fence);
+        if (jobs[slot]->fenced && error == 0)
+            error = stage_order(tiers, bench, jobs[slot]->fence);
     }
-    for (uint32_t at = 0; at < tiers->count && rc == 0; at++)
+    for (uint32_t at = 0; at < tiers->count && error == 0; at++)
         tier_load(tiers, at, bench, jobs, count);
-    if (rc == 0)
-        rc = stage_copy(tiers, bench, jobs, count, true);
+    if (error == 0)
+        error = stage_copy(tiers, bench, jobs, count, true);
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t slot = 0; slot < count; slot++) {
-        if (rc < 0)
-            jobs[slot]->result = rc;
+        if (error < 0)
+            jobs[slot]->result = error;
         tiers->counts.loads++;
         tiers->counts.loaded += jobs[slot]->result == 0;
         tiers->counts.load_misses += jobs[slot]->result < 0;
@@ -195,8 +195,8 @@ void load_promote(struct cupool_tiers *tiers, const struct bench *bench, struct 
             job->entries[at] = TIER_NONE;
             if (job->result < 0 || (int)at >= job->tier || tier->store.shared)
                 continue;
-            int rc = tier_index_begin(&tier->index, &job->key, 0, false, &job->entries[at]);
-            if (rc == -EAGAIN)
+            int error = tier_index_begin(&tier->index, &job->key, 0, false, &job->entries[at]);
+            if (error == -EAGAIN)
                 job->entries[at] = TIER_LATER;
             wanted[at] |= job->entries[at] != TIER_NONE;
         }

@@ -86,7 +86,7 @@ struct cupool_publisher {
 
 static void text_pack(msgpack_packer *packer, const char *text)
 {
-    if (text == NULL) {
+    if (!text) {
         msgpack_pack_nil(packer);
         return;
     }
@@ -140,7 +140,7 @@ static void tokens_pack(struct cupool_publisher *publisher, msgpack_packer *pack
 {
     uint32_t count = 0;
 
-    for (uint32_t at = 0; at < event->count && publisher->config.tokens != NULL; at++) {
+    for (uint32_t at = 0; at < event->count && publisher->config.tokens; at++) {
         uint32_t room = TOKENS_MOST - count;
         uint32_t got = publisher->config.tokens(publisher->config.tokens_state,
                                                 &publisher->hashes[event->first + at],
@@ -310,7 +310,7 @@ static void replay_send(struct cupool_publisher *publisher, const uint8_t *clien
 /* Requests: who asks, an empty frame, the first number. Others are dropped. */
 static void replays_serve(struct cupool_publisher *publisher)
 {
-    if (publisher->replay == NULL)
+    if (!publisher->replay)
         return;
     for (;;) {
         uint8_t client[256], delimiter[8], number[8], rest[8];
@@ -341,7 +341,7 @@ struct source {
 static int events_take(struct cupool_publisher *publisher, const struct source *source,
                        uint32_t *ret_count, uint64_t *ret_lost)
 {
-    if (source->pool != NULL)
+    if (source->pool)
         return cupool_kv_events_poll(source->pool, publisher->events, EVENTS_ONCE,
                                      publisher->hashes, HASHES_ONCE, ret_count, ret_lost);
     return cupool_tiers_events_poll(source->tiers, source->tier, publisher->events, EVENTS_ONCE,
@@ -353,12 +353,12 @@ static int publish(struct cupool_publisher *publisher, const struct source *sour
 {
     uint32_t count, all = 0;
     uint64_t lost;
-    int rc;
+    int error;
 
     if (publisher->pid != getpid())
         return -ECHILD;
     pthread_mutex_lock(&publisher->lock);
-    while ((rc = events_take(publisher, source, &count, &lost)) == 0) {
+    while ((error = events_take(publisher, source, &count, &lost)) == 0) {
         msgpack_sbuffer buffer;
         publisher->counts.lost += lost;
         publisher->sequence += lost > 0;
@@ -371,9 +371,9 @@ static int publish(struct cupool_publisher *publisher, const struct source *sour
     }
     replays_serve(publisher);
     pthread_mutex_unlock(&publisher->lock);
-    if (rc == 0 && ret_events != NULL)
+    if (error == 0 && ret_events)
         *ret_events = all;
-    return rc;
+    return error;
 }
 
 int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *pool,
@@ -381,7 +381,7 @@ int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *
 {
     const struct source source = {.pool = pool};
 
-    return pool == NULL ? -EINVAL : publish(publisher, &source, medium, ret_events);
+    return !pool ? -EINVAL : publish(publisher, &source, medium, ret_events);
 }
 
 int cupool_publisher_poll_tier(struct cupool_publisher *publisher, struct cupool_tiers *tiers,
@@ -389,7 +389,7 @@ int cupool_publisher_poll_tier(struct cupool_publisher *publisher, struct cupool
 {
     const struct source source = {.tiers = tiers, .tier = tier};
 
-    return tiers == NULL ? -EINVAL : publish(publisher, &source, medium, ret_events);
+    return !tiers ? -EINVAL : publish(publisher, &source, medium, ret_events);
 }
 
 int cupool_publisher_stats(struct cupool_publisher *publisher,
@@ -409,7 +409,7 @@ static int socket_open(struct cupool_publisher *publisher, int kind, const char 
     const int linger = LINGER_MS;
     void *socket = zmq_socket(publisher->context, kind);
 
-    if (socket == NULL)
+    if (!socket)
         return -ENOMEM;
     *ret_socket = socket;
     if (zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger)) != 0 ||
@@ -422,43 +422,43 @@ static int socket_open(struct cupool_publisher *publisher, int kind, const char 
 static int publisher_open(struct cupool_publisher *publisher)
 {
     const struct cupool_publisher_config *config = &publisher->config;
-    int rc;
+    int error;
 
-    publisher->topic = strdup(config->topic != NULL ? config->topic : "");
-    publisher->adapter = config->adapter != NULL ? strdup(config->adapter) : NULL;
+    publisher->topic = strdup(config->topic ? config->topic : "");
+    publisher->adapter = config->adapter ? strdup(config->adapter) : NULL;
     publisher->batches = calloc(config->batches, sizeof(*publisher->batches));
     publisher->tokens = calloc(TOKENS_MOST, sizeof(*publisher->tokens));
     publisher->context = zmq_ctx_new();
-    if (publisher->topic == NULL || publisher->batches == NULL || publisher->tokens == NULL ||
-        publisher->context == NULL || (config->adapter != NULL && publisher->adapter == NULL))
+    if (!publisher->topic || !publisher->batches || !publisher->tokens || !publisher->context ||
+        (config->adapter && !publisher->adapter))
         return -ENOMEM;
-    rc = socket_open(publisher, ZMQ_PUB, config->endpoint, config->connect != 0,
-                     (int)config->high_water, &publisher->pub);
-    if (rc == 0 && config->replay_endpoint != NULL)
-        rc = socket_open(publisher, ZMQ_ROUTER, config->replay_endpoint, false,
-                         (int)config->batches + 16, &publisher->replay);
-    return rc;
+    error = socket_open(publisher, ZMQ_PUB, config->endpoint, config->connect != 0,
+                        (int)config->high_water, &publisher->pub);
+    if (error == 0 && config->replay_endpoint)
+        error = socket_open(publisher, ZMQ_ROUTER, config->replay_endpoint, false,
+                            (int)config->batches + 16, &publisher->replay);
+    return error;
 }
 
 int cupool_publisher_create(const struct cupool_publisher_config *config,
                             struct cupool_publisher **ret_publisher)
 {
     struct cupool_publisher *publisher;
-    int rc;
+    int error;
 
-    if (config == NULL || ret_publisher == NULL || config->endpoint == NULL ||
-        config->batches == 0 || config->batches > 1u << 24 || config->high_water > 1u << 30)
+    if (!config || !ret_publisher || !config->endpoint || config->batches == 0 ||
+        config->batches > 1u << 24 || config->high_water > 1u << 30)
         return -EINVAL;
     publisher = calloc(1, sizeof(*publisher));
-    if (publisher == NULL)
+    if (!publisher)
         return -ENOMEM;
     publisher->config = *config;
     publisher->pid = getpid();
     pthread_mutex_init(&publisher->lock, NULL);
-    rc = publisher_open(publisher);
-    if (rc < 0) {
+    error = publisher_open(publisher);
+    if (error < 0) {
         cupool_publisher_destroy(publisher);
-        return rc;
+        return error;
     }
     *ret_publisher = publisher;
     return 0;
@@ -467,15 +467,15 @@ int cupool_publisher_create(const struct cupool_publisher_config *config,
 void cupool_publisher_destroy(struct cupool_publisher *publisher)
 {
     /* In a child libzmq's threads are missing: nothing of it can be ended there. */
-    if (publisher == NULL || publisher->pid != getpid())
+    if (!publisher || publisher->pid != getpid())
         return;
-    if (publisher->pub != NULL)
+    if (publisher->pub)
         zmq_close(publisher->pub);
-    if (publisher->replay != NULL)
+    if (publisher->replay)
         zmq_close(publisher->replay);
-    if (publisher->context != NULL)
+    if (publisher->context)
         zmq_ctx_term(publisher->context);
-    for (uint32_t at = 0; publisher->batches != NULL && at < publisher->config.batches; at++)
+    for (uint32_t at = 0; publisher->batches && at < publisher->config.batches; at++)
         free(publisher->batches[at].data);
     free(publisher->batches);
     free(publisher->tokens);

@@ -62,7 +62,7 @@ static int remaining_ms(uint64_t deadline_ns)
 
 static void disconnect(struct server *server)
 {
-    if (server->connection != NULL)
+    if (server->connection)
         redisFree(server->connection);
     server->connection = NULL;
 }
@@ -89,7 +89,7 @@ static int reply_take(redisContext *connection, size_t room, uint64_t deadline_n
         struct pollfd poller = {.fd = connection->fd, .events = POLLIN};
         if (redisGetReplyFromReader(connection, &reply) != REDIS_OK)
             return -EPROTO;
-        if (reply != NULL)
+        if (reply)
             break;
         if (connection->reader->len - connection->reader->pos > room)
             return -EMSGSIZE;
@@ -106,10 +106,10 @@ static int reply_await(struct server *server, size_t room, uint64_t deadline_ns,
                        redisReply **ret_reply)
 {
     redisReply *reply = NULL;
-    int rc = reply_take(server->connection, room, deadline_ns, &reply);
+    int error = reply_take(server->connection, room, deadline_ns, &reply);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if (reply->type != type) {
         freeReplyObject(reply);
         return -EPROTO;
@@ -122,7 +122,7 @@ static int authenticate(struct server *server, uint64_t deadline_ns)
 {
     redisReply *reply;
 
-    if (server->password == NULL)
+    if (!server->password)
         return 0;
     if (redisAppendCommand(server->connection, "AUTH %s", server->password) != REDIS_OK ||
         commands_send(server->connection, deadline_ns) < 0 ||
@@ -137,12 +137,12 @@ static int reach(struct server *server, uint64_t deadline_ns)
     struct timeval timeout = {.tv_sec = server->timeout_ms / 1000,
                               .tv_usec = (suseconds_t)(server->timeout_ms % 1000) * 1000};
 
-    if (server->connection != NULL)
+    if (server->connection)
         return 0;
     server->connection = server->address[0] == '/'
                              ? redisConnectUnixWithTimeout(server->address, timeout)
                              : redisConnectWithTimeout(server->address, server->port, timeout);
-    if (server->connection == NULL || server->connection->err != 0 ||
+    if (!server->connection || server->connection->err != 0 ||
         redisSetTimeout(server->connection, timeout) != REDIS_OK ||
         authenticate(server, deadline_ns) < 0) {
         disconnect(server);
@@ -161,7 +161,7 @@ struct turn {
 static int turn_begin(struct server *server, struct turn *turn)
 {
     sigset_t pipe, pending;
-    int rc;
+    int error;
 
     pthread_mutex_lock(&server->lock);
     turn->deadline_ns = tiers_clock() + server->timeout_ms * UINT64_C(1000000);
@@ -169,19 +169,19 @@ static int turn_begin(struct server *server, struct turn *turn)
     sigaddset(&pipe, SIGPIPE);
     turn->pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
     pthread_sigmask(SIG_BLOCK, &pipe, &turn->before);
-    rc = tiers_clock() < atomic_load(&server->asleep_ns) ? -EHOSTDOWN
-                                                         : reach(server, turn->deadline_ns);
-    return rc;
+    error = tiers_clock() < atomic_load(&server->asleep_ns) ? -EHOSTDOWN
+                                                            : reach(server, turn->deadline_ns);
+    return error;
 }
 
-static int turn_end(struct server *server, struct turn *turn, int rc)
+static int turn_end(struct server *server, struct turn *turn, int error)
 {
     const struct timespec now = {0};
     sigset_t pipe;
 
-    if (rc == 0) {
+    if (error == 0) {
         server->failures = 0;
-    } else if (rc != -EHOSTDOWN) {
+    } else if (error != -EHOSTDOWN) {
         uint32_t doublings = server->failures < RETRY_DOUBLINGS ? server->failures
                                                                 : RETRY_DOUBLINGS;
         server->failures++;
@@ -195,7 +195,7 @@ static int turn_end(struct server *server, struct turn *turn, int rc)
         ;
     pthread_sigmask(SIG_SETMASK, &turn->before, NULL);
     pthread_mutex_unlock(&server->lock);
-    return rc;
+    return error;
 }
 
 /* "PREFIX:" and the key in hexadecimal. */
@@ -228,16 +228,16 @@ static int server_put(void *state, struct cupool_tier_item *items, uint32_t coun
 {
     struct server *server = state;
     struct turn turn;
-    int rc = turn_begin(server, &turn);
+    int error = turn_begin(server, &turn);
 
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        rc = put_append(server, &items[at]);
-    if (rc == 0)
-        rc = commands_send(server->connection, turn.deadline_ns);
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        error = put_append(server, &items[at]);
+    if (error == 0)
+        error = commands_send(server->connection, turn.deadline_ns);
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         redisReply *reply = NULL;
-        rc = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
-        if (rc < 0)
+        error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
+        if (error < 0)
             break;
         /* An error is an answer, too: no memory, read only. */
         items[at].error = reply->type == REDIS_REPLY_STATUS ? 0
@@ -246,7 +246,7 @@ static int server_put(void *state, struct cupool_tier_item *items, uint32_t coun
                               : -EIO;
         freeReplyObject(reply);
     }
-    return turn_end(server, &turn, rc);
+    return turn_end(server, &turn, error);
 }
 
 /* One byte more than there is room for, so that what is too long is seen and yet not sent. */
@@ -277,44 +277,44 @@ static int server_get(void *state, struct cupool_tier_item *items, uint32_t coun
 {
     struct server *server = state;
     struct turn turn;
-    int rc = turn_begin(server, &turn);
+    int error = turn_begin(server, &turn);
 
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        rc = get_append(server, &items[at]);
-    if (rc == 0)
-        rc = commands_send(server->connection, turn.deadline_ns);
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        error = get_append(server, &items[at]);
+    if (error == 0)
+        error = commands_send(server->connection, turn.deadline_ns);
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         redisReply *reply = NULL;
-        rc = reply_take(server->connection, count * items[at].bytes + REPLY_SLACK, turn.deadline_ns,
-                        &reply);
-        if (rc < 0)
+        error = reply_take(server->connection, count * items[at].bytes + REPLY_SLACK,
+                           turn.deadline_ns, &reply);
+        if (error < 0)
             break;
         item_take(&items[at], reply);
         freeReplyObject(reply);
     }
-    return turn_end(server, &turn, rc);
+    return turn_end(server, &turn, error);
 }
 
 static void server_remove(void *state, const struct cupool_tier_item *items, uint32_t count)
 {
     struct server *server = state;
     struct turn turn;
-    int rc = turn_begin(server, &turn);
+    int error = turn_begin(server, &turn);
 
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         char name[PREFIX_BYTES + 66];
         const char *words[] = {"DEL", name};
         size_t lengths[] = {3, name_of(server, &items[at].key, name)};
         redisReply *reply = NULL;
-        rc = append(server, 2, words, lengths);
-        if (rc == 0)
-            rc = commands_send(server->connection, turn.deadline_ns);
-        if (rc == 0)
-            rc = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
-        if (rc == 0)
+        error = append(server, 2, words, lengths);
+        if (error == 0)
+            error = commands_send(server->connection, turn.deadline_ns);
+        if (error == 0)
+            error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
+        if (error == 0)
             freeReplyObject(reply);
     }
-    turn_end(server, &turn, rc);
+    turn_end(server, &turn, error);
 }
 
 static int server_available(void *state)
@@ -341,24 +341,23 @@ int cupool_tier_server(const struct cupool_tier_server_config *config,
     struct server *server;
     const char *prefix;
 
-    if (config == NULL || ret_store == NULL || config->address == NULL ||
-        config->address[0] == '\0')
+    if (!config || !ret_store || !config->address || config->address[0] == '\0')
         return -EINVAL;
-    prefix = config->prefix != NULL ? config->prefix : "cupool";
+    prefix = config->prefix ? config->prefix : "cupool";
     if (strlen(prefix) >= PREFIX_BYTES)
         return -EINVAL;
     server = calloc(1, sizeof(*server));
-    if (server == NULL)
+    if (!server)
         return -ENOMEM;
     strcpy(server->prefix, prefix);
     server->address = strdup(config->address);
-    server->password = config->password != NULL ? strdup(config->password) : NULL;
+    server->password = config->password ? strdup(config->password) : NULL;
     server->port = config->port != 0 ? config->port : 6379;
     server->timeout_ms = config->timeout_ms != 0 ? config->timeout_ms : 1000;
     server->retry_ms = config->retry_ms != 0 ? config->retry_ms : 100;
     server->expire_s = config->expire_s;
     pthread_mutex_init(&server->lock, NULL);
-    if (server->address == NULL || (config->password != NULL && server->password == NULL)) {
+    if (!server->address || (config->password && !server->password)) {
         server_close(server);
         return -ENOMEM;
     }

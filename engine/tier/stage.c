@@ -21,7 +21,7 @@ static size_t bench_stride(const struct cupool_tiers *tiers)
 uint8_t *stage_layers(const struct cupool_tiers *tiers, const struct bench *bench, uint32_t slot,
                       cupool_kv_handle handle, size_t *ret_stride)
 {
-    if (bench->blocks != NULL) {
+    if (bench->blocks) {
         *ret_stride = bench_stride(tiers);
         return bench->blocks + slot * tiers->staged;
     }
@@ -35,37 +35,38 @@ static int block_copy(struct cupool_tiers *tiers, uint8_t *staged, cupool_kv_han
     const struct cupool_kv_geometry *geometry = &tiers->pool->geometry;
     bool whole = tiers->pool->config.layout == CUPOOL_KV_BLOCKS_FIRST;
     size_t stride = bench_stride(tiers);
-    int rc = 0;
+    int error = 0;
 
-    for (uint32_t layer = 0; layer < (whole ? 1 : tiers->shape.layers) && rc == 0; layer++) {
+    for (uint32_t layer = 0; layer < (whole ? 1 : tiers->shape.layers) && error == 0; layer++) {
         void *block = (void *)(uintptr_t)(block_address(tiers, handle) +
                                           layer * geometry->layer_stride);
         void *host = staged + layer * stride;
-        rc = cupool_device_copy(tiers->device, to_device ? block : host, to_device ? host : block,
-                                whole ? geometry->block_bytes : stride, stream);
+        error = cupool_device_copy(tiers->device, to_device ? block : host,
+                                   to_device ? host : block, whole ? geometry->block_bytes : stride,
+                                   stream);
     }
-    return rc;
+    return error;
 }
 
 int stage_copy(struct cupool_tiers *tiers, const struct bench *bench, struct job *const *jobs,
                uint32_t count, bool to_device)
 {
-    int rc = 0, waited;
+    int error = 0, waited;
 
-    if (bench->blocks == NULL)
+    if (!bench->blocks)
         return 0;
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         if (jobs[at]->result < 0 || jobs[at]->skip)
             continue;
         if (!to_device)
-            rc = cupool_kv_stream_order(tiers->pool, &jobs[at]->handle, 1, bench->stream);
-        if (rc == 0)
-            rc = block_copy(tiers, bench->blocks + at * tiers->staged, jobs[at]->handle, to_device,
-                            bench->stream);
+            error = cupool_kv_stream_order(tiers->pool, &jobs[at]->handle, 1, bench->stream);
+        if (error == 0)
+            error = block_copy(tiers, bench->blocks + at * tiers->staged, jobs[at]->handle,
+                               to_device, bench->stream);
     }
     /* Also after an error: nothing may read or write the bench any more. */
     waited = cupool_device_wait(tiers->device, bench->stream);
-    return rc < 0 ? rc : waited;
+    return error < 0 ? error : waited;
 }
 
 int stage_order(struct cupool_tiers *tiers, const struct bench *bench, uint64_t fence)
@@ -77,11 +78,11 @@ int stage_fence(struct cupool_tiers *tiers, cupool_stream stream, uint64_t *ret_
                 bool *ret_fenced)
 {
     *ret_fenced = false;
-    if (stream == CUPOOL_STREAM_NONE || tiers->backend.fence_record == NULL)
+    if (stream == CUPOOL_STREAM_NONE || !tiers->backend.fence_record)
         return 0;
-    int rc = tiers->backend.fence_record(tiers->backend.state, stream, ret_fence);
-    *ret_fenced = rc == 0;
-    return rc;
+    int error = tiers->backend.fence_record(tiers->backend.state, stream, ret_fence);
+    *ret_fenced = error == 0;
+    return error;
 }
 
 void stage_fence_end(struct cupool_tiers *tiers, uint64_t fence)

@@ -34,11 +34,11 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
             wanted = true;
             continue;
         }
-        int rc = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
-        job->present |= rc == -EEXIST;
+        int error = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
+        job->present |= error == -EEXIST;
         /* What is being removed is stored anew when it is gone. */
-        if (rc == -EAGAIN || rc == -EBUSY ||
-            (rc == -EEXIST &&
+        if (error == -EAGAIN || error == -EBUSY ||
+            (error == -EEXIST &&
              entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
             job->entries[at] = TIER_LATER;
         wanted |= job->entries[at] != TIER_NONE;
@@ -75,44 +75,43 @@ static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
 {
     struct tier *tier = &tiers->tiers[at];
     uint32_t entry = TIER_NONE;
-    int rc;
+    int error;
 
     if (entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key)) &&
         tier_index_forget(&tier->index, &job->key, &entry))
         tier_remove(tiers, at, entry);
-    while ((rc = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
+    while ((error = tier_index_begin(&tier->index, &job->key, job->batch, true, &entry)) == -EAGAIN)
         tier_remove(tiers, at, entry);
-    job->entries[at] = rc == 0 ? entry : TIER_NONE;
-    job->placed |= rc == -EEXIST || rc == -EINPROGRESS; /* by somebody else meanwhile */
-    return rc;
+    job->entries[at] = error == 0 ? entry : TIER_NONE;
+    job->placed |= error == -EEXIST || error == -EINPROGRESS; /* by somebody else meanwhile */
+    return error;
 }
 
 static int room_make(struct cupool_tiers *tiers, uint32_t at, uint32_t entry, size_t bytes)
 {
     struct tier *tier = &tiers->tiers[at];
-    uint64_t charge = tier->store.charge != NULL ? tier->store.charge(tier->store.state, bytes)
-                                                 : bytes;
+    uint64_t charge = tier->store.charge ? tier->store.charge(tier->store.state, bytes) : bytes;
     uint32_t victim = TIER_NONE;
-    int rc;
+    int error;
 
-    while ((rc = tier_index_room(&tier->index, entry, charge, &victim)) == -EAGAIN)
+    while ((error = tier_index_room(&tier->index, entry, charge, &victim)) == -EAGAIN)
         tier_remove(tiers, at, victim);
-    return rc;
+    return error;
 }
 
 /* Whether an item goes to this tier, with room for it. Under the lock. */
 static bool item_ready(struct cupool_tiers *tiers, uint32_t at, struct job *job)
 {
     struct tier *tier = &tiers->tiers[at];
-    int rc = 0;
+    int error = 0;
 
     if (tier->store.shared)
         return true;
     if (job->entries[at] == TIER_LATER)
-        rc = entry_begin(tiers, at, job);
-    if (rc == 0 && job->entries[at] != TIER_NONE)
-        rc = room_make(tiers, at, job->entries[at], job->bytes);
-    if (rc == -ENOSPC) {
+        error = entry_begin(tiers, at, job);
+    if (error == 0 && job->entries[at] != TIER_NONE)
+        error = room_make(tiers, at, job->entries[at], job->bytes);
+    if (error == -ENOSPC) {
         tier->counts.refused++;
         job->no_room = true;
         if (job->entries[at] != TIER_NONE)
@@ -126,10 +125,10 @@ static int put_timed(struct tier *tier, struct cupool_tier_item *items, uint32_t
                      uint64_t *ret_ns)
 {
     uint64_t start = tiers_clock();
-    int rc = tier->store.put(tier->store.state, items, count);
+    int error = tier->store.put(tier->store.state, items, count);
 
     *ret_ns += tiers_clock() - start;
-    return rc;
+    return error;
 }
 
 /* The store has less room than the index believes: others go, one at a time. */
@@ -141,11 +140,11 @@ static int put_again(struct cupool_tiers *tiers, uint32_t at, uint32_t entry,
     for (int tries = 0; item->error == -ENOSPC && tries < PUT_TRIES; tries++) {
         uint32_t victim = TIER_NONE;
         pthread_mutex_lock(&tiers->lock);
-        int rc = tier_index_victim(&tier->index, entry, &victim);
-        if (rc == -EAGAIN)
+        int error = tier_index_victim(&tier->index, entry, &victim);
+        if (error == -EAGAIN)
             tier_remove(tiers, at, victim);
         pthread_mutex_unlock(&tiers->lock);
-        if (rc != -EAGAIN || put_timed(tier, item, 1, ns) < 0)
+        if (error != -EAGAIN || put_timed(tier, item, 1, ns) < 0)
             break;
     }
     return item->error;
@@ -153,10 +152,10 @@ static int put_again(struct cupool_tiers *tiers, uint32_t at, uint32_t entry,
 
 /* What became of an item. Under the lock. */
 static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
-                     const struct cupool_tier_item *item, int rc)
+                     const struct cupool_tier_item *item, int error)
 {
     struct tier *tier = &tiers->tiers[at];
-    bool stored = rc == 0 && item->error == 0;
+    bool stored = error == 0 && item->error == 0;
 
     if (!tier->store.shared) {
         tier->index.entries[job->entries[at]].exact = job->exact;
@@ -172,13 +171,13 @@ static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
         job->placed = true;
         return;
     }
-    if (rc < 0)
+    if (error < 0)
         tier->counts.unavailable++;
     else if (item->error == -ENOSPC)
         tier->counts.refused++;
     else
         tier->counts.failures++;
-    job->no_room |= rc == 0 && item->error == -ENOSPC;
+    job->no_room |= error == 0 && item->error == -ENOSPC;
 }
 
 void tier_put(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench, struct job **jobs,
@@ -189,7 +188,7 @@ void tier_put(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench
     struct job *chosen[TIERS_BATCH_MAX];
     uint32_t ready = 0;
     uint64_t ns = 0;
-    int rc = 0;
+    int error = 0;
 
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t slot = 0; slot < count; slot++) {
@@ -202,12 +201,12 @@ void tier_put(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench
     }
     pthread_mutex_unlock(&tiers->lock);
     if (ready > 0)
-        rc = put_timed(tier, items, ready, &ns);
-    for (uint32_t item = 0; item < ready && rc == 0 && !tier->store.shared; item++)
+        error = put_timed(tier, items, ready, &ns);
+    for (uint32_t item = 0; item < ready && error == 0 && !tier->store.shared; item++)
         put_again(tiers, at, chosen[item]->entries[at], &items[item], &ns);
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t item = 0; item < ready; item++)
-        item_end(tiers, at, chosen[item], &items[item], rc);
+        item_end(tiers, at, chosen[item], &items[item], error);
     tier->counts.put_ns += ns;
     pthread_mutex_unlock(&tiers->lock);
 }
@@ -247,11 +246,11 @@ void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job
                uint32_t count)
 {
     uint64_t start = tiers_clock();
-    int rc = stage_copy(tiers, bench, jobs, count, false);
+    int error = stage_copy(tiers, bench, jobs, count, false);
 
     for (uint32_t slot = 0; slot < count; slot++) {
-        if (rc < 0 && jobs[slot]->result == 0)
-            jobs[slot]->result = rc;
+        if (error < 0 && jobs[slot]->result == 0)
+            jobs[slot]->result = error;
         jobs[slot]->placed = jobs[slot]->present;
         jobs[slot]->no_room = false;
     }

@@ -40,7 +40,7 @@ const char *cupool_tiers_error(const struct cupool_tiers *tiers)
 {
     const char *text = atomic_load_explicit(&tiers->error, memory_order_acquire);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int tiers_fail(struct cupool_tiers *tiers, int error, const char *text)
@@ -58,7 +58,7 @@ int tiers_here(struct cupool_tiers *tiers)
 
 bool tier_available(const struct tier *tier)
 {
-    return tier->store.available == NULL || tier->store.available(tier->store.state) != 0;
+    return !tier->store.available || tier->store.available(tier->store.state) != 0;
 }
 
 /* What the pool asks before a prefetch. No store is asked: what a shared one has is seen when it is
@@ -67,11 +67,11 @@ static int lower_lookup(void *state, const struct cupool_kv_hash *hashes, uint32
                         uint8_t *ret_found)
 {
     struct cupool_tiers *tiers = state;
-    int rc = cupool_tiers_lookup(tiers, hashes, count, ret_found);
+    int error = cupool_tiers_lookup(tiers, hashes, count, ret_found);
 
-    for (uint32_t at = 0; at < count && rc == 0; at++)
+    for (uint32_t at = 0; at < count && error == 0; at++)
         ret_found[at] = ret_found[at] == CUPOOL_TIER_HIT || ret_found[at] == CUPOOL_TIER_ASK;
-    return rc;
+    return error;
 }
 
 static int lower_load(void *state, const struct cupool_kv_hash *hash, cupool_kv_handle handle,
@@ -80,13 +80,13 @@ static int lower_load(void *state, const struct cupool_kv_hash *hash, cupool_kv_
     struct cupool_tiers *tiers = state;
     uint64_t fence = 0;
     bool fenced;
-    int rc = stage_fence(tiers, stream, &fence, &fenced);
+    int error = stage_fence(tiers, stream, &fence, &fenced);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
     struct job *job = tiers->stop ? NULL : job_new(tiers);
-    if (job != NULL) {
+    if (job) {
         job->kind = JOB_LOAD;
         job->key = *hash;
         job->handle = handle;
@@ -97,9 +97,9 @@ static int lower_load(void *state, const struct cupool_kv_hash *hash, cupool_kv_
         job_queue(tiers, job);
     }
     pthread_mutex_unlock(&tiers->lock);
-    if (job == NULL && fenced)
+    if (!job && fenced)
         stage_fence_end(tiers, fence);
-    return job != NULL ? 0 : -EAGAIN;
+    return job ? 0 : -EAGAIN;
 }
 
 static bool config_valid(const struct cupool_tiers_config *config, uint32_t count)
@@ -115,23 +115,23 @@ static bool config_valid(const struct cupool_tiers_config *config, uint32_t coun
 static int sizes_make(struct cupool_tiers *tiers, const char *identity)
 {
     size_t plain, exact, encoded = 0;
-    int rc = entry_shape_make(&tiers->pool->config, &tiers->pool->geometry,
-                              identity != NULL ? identity : "", &tiers->shape);
+    int error = entry_shape_make(&tiers->pool->config, &tiers->pool->geometry,
+                                 identity ? identity : "", &tiers->shape);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     tiers->shape.codec.keep_permille = tiers->config.keep_permille;
     tiers->exact_codec = tiers->config.codec == CUPOOL_TIER_PLAIN ||
                                  tiers->config.codec == CUPOOL_CODEC_RAW
                              ? tiers->config.codec
                              : entry_exact_codec(&tiers->shape);
-    rc = entry_maximum(&tiers->shape, CUPOOL_TIER_PLAIN, &plain);
-    if (rc == 0)
-        rc = entry_maximum(&tiers->shape, tiers->exact_codec, &exact);
-    if (rc == 0)
-        rc = entry_maximum(&tiers->shape, tiers->config.codec, &encoded);
-    if (rc < 0)
-        return rc;
+    error = entry_maximum(&tiers->shape, CUPOOL_TIER_PLAIN, &plain);
+    if (error == 0)
+        error = entry_maximum(&tiers->shape, tiers->exact_codec, &exact);
+    if (error == 0)
+        error = entry_maximum(&tiers->shape, tiers->config.codec, &encoded);
+    if (error < 0)
+        return error;
     tiers->maximum = exact > plain ? exact : plain;
     tiers->maximum = (encoded > tiers->maximum ? encoded : tiers->maximum) / 64 * 64 + 64;
     tiers->staged = tiers->pool->geometry.block_bytes;
@@ -146,24 +146,24 @@ static int sizes_make(struct cupool_tiers *tiers, const char *identity)
 static int benches_make(struct cupool_tiers *tiers)
 {
     bool staged = cupool_device_kind(tiers->device) == CUPOOL_DEVICE_GPU;
-    int rc = 0;
+    int error = 0;
 
-    for (uint32_t at = 0; at <= tiers->config.threads && rc == 0; at++) {
+    for (uint32_t at = 0; at <= tiers->config.threads && error == 0; at++) {
         /* The last one in use is the callers'. */
         struct bench *bench = &tiers->benches[at < tiers->config.threads ? at : TIERS_THREADS_MAX];
         void *blocks = NULL;
         bench->stream = CUPOOL_STREAM_NONE;
         bench->entries = kv_heap_allocate(&tiers->heap, tiers->config.batch, tiers->maximum);
-        rc = bench->entries == NULL ? -ENOMEM : 0;
-        if (rc == 0 && staged) {
-            rc = cupool_device_host_allocate(tiers->device, tiers->config.batch * tiers->staged,
-                                             &blocks);
-            bench->blocks = rc == 0 ? blocks : NULL;
+        error = !bench->entries ? -ENOMEM : 0;
+        if (error == 0 && staged) {
+            error = cupool_device_host_allocate(tiers->device, tiers->config.batch * tiers->staged,
+                                                &blocks);
+            bench->blocks = error == 0 ? blocks : NULL;
         }
-        if (rc == 0 && staged)
-            rc = cupool_device_stream_create(tiers->device, &bench->stream);
+        if (error == 0 && staged)
+            error = cupool_device_stream_create(tiers->device, &bench->stream);
     }
-    return rc;
+    return error;
 }
 
 static int queue_make(struct cupool_tiers *tiers)
@@ -171,7 +171,7 @@ static int queue_make(struct cupool_tiers *tiers)
     tiers->jobs = kv_heap_allocate(&tiers->heap, tiers->config.queue, sizeof(*tiers->jobs));
     tiers->offloads = kv_heap_allocate(&tiers->heap, tiers->config.requests,
                                        sizeof(*tiers->offloads));
-    if (tiers->jobs == NULL || tiers->offloads == NULL)
+    if (!tiers->jobs || !tiers->offloads)
         return -ENOMEM;
     for (uint32_t at = 0; at < tiers->config.queue; at++)
         tiers->jobs[at].next = at + 1 < tiers->config.queue ? at + 1 : TIER_NONE;
@@ -194,52 +194,51 @@ static int entry_adopt(void *context, const struct cupool_tier_item *item, const
     const struct adoption *adoption = context;
     struct tier *tier = adoption->tier;
     enum cupool_tier_fault fault;
-    uint64_t charge = tier->store.charge != NULL
-                          ? tier->store.charge(tier->store.state, item->bytes)
-                          : item->bytes;
-    int rc = item->bytes > adoption->tiers->maximum
-                 ? -EFBIG
-                 : entry_header_verify(&adoption->tiers->shape, &item->key, header, item->bytes,
-                                       &fault);
+    uint64_t charge = tier->store.charge ? tier->store.charge(tier->store.state, item->bytes)
+                                         : item->bytes;
+    int error = item->bytes > adoption->tiers->maximum
+                    ? -EFBIG
+                    : entry_header_verify(&adoption->tiers->shape, &item->key, header, item->bytes,
+                                          &fault);
 
-    if (rc < 0) {
+    if (error < 0) {
         tier->counts.corrupt++;
-        tier->counts.last_fault = rc == -EFBIG ? CUPOOL_TIER_LONG : fault;
-        return rc;
+        tier->counts.last_fault = error == -EFBIG ? CUPOOL_TIER_LONG : fault;
+        return error;
     }
-    rc = tier_index_adopt(&tier->index, &item->key, charge, item->token);
-    if (rc == 0)
+    error = tier_index_adopt(&tier->index, &item->key, charge, item->token);
+    if (error == 0)
         tier->index.entries[tier_index_find(&tier->index, &item->key)].exact =
             ((const struct entry_header *)header)->codec != (uint32_t)adoption->tiers->config.codec;
-    return rc;
+    return error;
 }
 
 static int tier_make(struct cupool_tiers *tiers, struct tier *tier, const struct cupool_tier *from)
 {
     struct adoption adoption = {tiers, tier};
     uint32_t entries = from->entries > 0 ? from->entries : TIER_ENTRIES;
-    int rc = 0;
+    int error = 0;
 
-    if (from->store.put == NULL || from->store.get == NULL || from->store.remove == NULL ||
-        entries > TIER_ENTRIES_MAX || (!from->store.shared && from->bytes == 0))
+    if (!from->store.put || !from->store.get || !from->store.remove || entries > TIER_ENTRIES_MAX ||
+        (!from->store.shared && from->bytes == 0))
         return -EINVAL;
     tier->store = from->store;
     tier->counts.shared = from->store.shared;
-    if (from->name != NULL)
+    if (from->name)
         strncpy(tier->counts.name, from->name, sizeof(tier->counts.name) - 1);
     if (!from->store.shared)
-        rc = tier_index_init(&tier->index, &tiers->heap, entries, from->bytes);
-    if (rc == 0)
-        rc = kv_events_init(&tier->events, &tiers->heap, tiers->config.events, 0);
-    if (rc == 0 && !from->store.shared && from->store.list != NULL)
-        rc = from->store.list(from->store.state, entry_adopt, &adoption);
-    return rc;
+        error = tier_index_init(&tier->index, &tiers->heap, entries, from->bytes);
+    if (error == 0)
+        error = kv_events_init(&tier->events, &tiers->heap, tiers->config.events, 0);
+    if (error == 0 && !from->store.shared && from->store.list)
+        error = from->store.list(from->store.state, entry_adopt, &adoption);
+    return error;
 }
 
 static void tiers_free(struct cupool_tiers *tiers)
 {
     for (uint32_t at = 0; at <= TIERS_THREADS_MAX; at++) {
-        if (tiers->benches[at].blocks == NULL)
+        if (!tiers->benches[at].blocks)
             continue;
         cupool_device_host_free(tiers->device, tiers->benches[at].blocks);
         if (tiers->benches[at].stream != CUPOOL_STREAM_NONE)
@@ -258,13 +257,12 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
                         uint32_t count, struct cupool_tiers **ret_tiers)
 {
     struct cupool_tiers *tiers;
-    int rc;
+    int error;
 
-    if (device == NULL || pool == NULL || config == NULL || from == NULL || ret_tiers == NULL ||
-        !config_valid(config, count))
+    if (!device || !pool || !config || !from || !ret_tiers || !config_valid(config, count))
         return -EINVAL;
     tiers = calloc(1, sizeof(*tiers));
-    if (tiers == NULL)
+    if (!tiers)
         return -ENOMEM;
     tiers->config = *config;
     tiers->config.identity = NULL; /* the caller's */
@@ -277,24 +275,24 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
     pthread_mutex_init(&tiers->caller_lock, NULL);
     pthread_cond_init(&tiers->work, NULL);
     pthread_cond_init(&tiers->idle, NULL);
-    rc = sizes_make(tiers, config->identity);
-    if (rc == 0)
-        rc = queue_make(tiers);
-    if (rc == 0)
-        rc = benches_make(tiers);
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        rc = tier_make(tiers, &tiers->tiers[at], &from[at]);
-    if (rc == 0) {
-        rc = tiers_threads_start(tiers);
+    error = sizes_make(tiers, config->identity);
+    if (error == 0)
+        error = queue_make(tiers);
+    if (error == 0)
+        error = benches_make(tiers);
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        error = tier_make(tiers, &tiers->tiers[at], &from[at]);
+    if (error == 0) {
+        error = tiers_threads_start(tiers);
         struct cupool_kv_lower lower = {tiers, lower_lookup, lower_load};
-        if (rc == 0)
-            rc = cupool_kv_set_lower(pool, &lower);
-        if (rc < 0)
+        if (error == 0)
+            error = cupool_kv_set_lower(pool, &lower);
+        if (error < 0)
             tiers_threads_stop(tiers);
     }
-    if (rc < 0) {
+    if (error < 0) {
         tiers_free(tiers);
-        return rc;
+        return error;
     }
     *ret_tiers = tiers;
     return 0;
@@ -303,12 +301,12 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
 void cupool_tiers_destroy(struct cupool_tiers *tiers)
 {
     /* In a child the threads, locks and stores are the parent's. */
-    if (tiers == NULL || tiers_here(tiers) < 0)
+    if (!tiers || tiers_here(tiers) < 0)
         return;
     cupool_kv_set_lower(tiers->pool, NULL);
     tiers_threads_stop(tiers);
     for (uint32_t at = 0; at < tiers->count; at++)
-        if (tiers->tiers[at].store.close != NULL)
+        if (tiers->tiers[at].store.close)
             tiers->tiers[at].store.close(tiers->tiers[at].store.state);
     tiers_free(tiers);
 }
@@ -316,11 +314,11 @@ void cupool_tiers_destroy(struct cupool_tiers *tiers)
 int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                         uint32_t count, uint8_t *ret_presence)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
-    if (count > 0 && (hashes == NULL || ret_presence == NULL))
+    if (error < 0)
+        return error;
+    if (count > 0 && (!hashes || !ret_presence))
         return tiers_fail(tiers, -EINVAL, "an array is missing");
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t at = 0; at < count; at++) {
@@ -349,11 +347,11 @@ int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash 
 int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                         uint32_t count)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
-    if (count > 0 && hashes == NULL)
+    if (error < 0)
+        return error;
+    if (count > 0 && !hashes)
         return tiers_fail(tiers, -EINVAL, "an array is missing");
     for (uint32_t at = 0; at < tiers->count; at++) {
         struct tier *tier = &tiers->tiers[at];
@@ -391,7 +389,7 @@ static int offload_reserve(struct cupool_tiers *tiers, uint32_t count, struct of
     *ret_ticket = (uint64_t)offload->generation << 32 | slot;
     for (uint32_t at = 0; at < count; at++) {
         struct job *job = job_new(tiers);
-        job->next = jobs != NULL ? (uint32_t)(jobs - tiers->jobs) : TIER_NONE;
+        job->next = jobs ? (uint32_t)(jobs - tiers->jobs) : TIER_NONE;
         jobs = job;
     }
     tiers->batch++;
@@ -409,12 +407,12 @@ static struct job *job_next(struct cupool_tiers *tiers, const struct job *job)
 static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_kv_handle *handles,
                      cupool_kv_ticket ticket)
 {
-    int rc = 0;
+    int error = 0;
 
-    for (struct job *job = jobs; job != NULL && rc == 0; job = job_next(tiers, job)) {
+    for (struct job *job = jobs; job && error == 0; job = job_next(tiers, job)) {
         struct kv_aged aged;
-        rc = kv_age_describe(tiers->pool, *handles, tiers->first_blocks, &aged);
-        if (rc < 0)
+        error = kv_age_describe(tiers->pool, *handles, tiers->first_blocks, &aged);
+        if (error < 0)
             break;
         job->kind = JOB_STORE;
         job->handle = *handles++;
@@ -422,16 +420,16 @@ static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_
         job->key = aged.key;
         job->exact = aged.exact;
     }
-    return rc;
+    return error;
 }
 
 /* Queues the jobs, or gives them up. Under the lock. */
 static void offload_begin(struct cupool_tiers *tiers, struct job *jobs, uint32_t count,
-                          cupool_kv_ticket ticket, int rc)
+                          cupool_kv_ticket ticket, int error)
 {
-    for (struct job *job = jobs, *next; job != NULL; job = next) {
+    for (struct job *job = jobs, *next; job; job = next) {
         next = job_next(tiers, job);
-        if (rc < 0) {
+        if (error < 0) {
             job_free(tiers, job);
             continue;
         }
@@ -440,7 +438,7 @@ static void offload_begin(struct cupool_tiers *tiers, struct job *jobs, uint32_t
         job_queue(tiers, job);
     }
     tiers->beginning--;
-    if (rc < 0) {
+    if (error < 0) {
         offload_free(tiers, offload_find(tiers, ticket));
         return;
     }
@@ -461,7 +459,7 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
 
     if (rc < 0)
         return rc;
-    if ((count > 0 && handles == NULL) || ret_ticket == NULL)
+    if ((count > 0 && !handles) || !ret_ticket)
         return tiers_fail(tiers, -EINVAL, "an array is missing");
     rc = cupool_kv_retain(tiers->pool, handles, count);
     if (rc < 0)
@@ -492,44 +490,44 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
 
 int cupool_tiers_result(struct cupool_tiers *tiers, cupool_kv_ticket ticket, uint32_t *ret_stored)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
     struct offload *offload = offload_find(tiers, ticket);
-    rc = offload == NULL ? -ESTALE : offload->ended ? offload->error : -EINPROGRESS;
-    if (offload != NULL && offload->ended) {
-        if (ret_stored != NULL)
+    error = !offload ? -ESTALE : offload->ended ? offload->error : -EINPROGRESS;
+    if (offload && offload->ended) {
+        if (ret_stored)
             *ret_stored = offload->stored;
         offload_free(tiers, offload);
     }
     pthread_mutex_unlock(&tiers->lock);
-    return rc;
+    return error;
 }
 
 int cupool_tiers_cancel(struct cupool_tiers *tiers, cupool_kv_ticket ticket)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
     struct offload *offload = offload_find(tiers, ticket);
-    if (offload == NULL || offload->ended)
-        rc = -ESTALE;
+    if (!offload || offload->ended)
+        error = -ESTALE;
     else
         offload->cancelled = true;
     pthread_mutex_unlock(&tiers->lock);
-    return rc < 0 ? tiers_fail(tiers, rc, "no such request, or it is over") : 0;
+    return error < 0 ? tiers_fail(tiers, error, "no such request, or it is over") : 0;
 }
 
 int cupool_tiers_drain(struct cupool_tiers *tiers)
 {
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&tiers->lock);
     while (tiers->stores.count + tiers->loads.count + tiers->storing + tiers->loading +
                tiers->callbacks + tiers->beginning >

@@ -93,13 +93,13 @@ void offload_step(struct cupool_tiers *tiers, cupool_kv_ticket ticket, int resul
         return;
     struct offload ended = *offload;
     offload->ended = true;
-    if (ended.callback != NULL)
+    if (ended.callback)
         offload_free(tiers, offload);
     tiers->callbacks++;
     pthread_mutex_unlock(&tiers->lock);
     if (ended.fenced)
         stage_fence_end(tiers, ended.fence);
-    if (ended.callback != NULL)
+    if (ended.callback)
         ended.callback(ended.callback_state, ticket, ended.stored, ended.error);
     pthread_mutex_lock(&tiers->lock);
     tiers->callbacks--;
@@ -131,7 +131,7 @@ static void stores_run(struct cupool_tiers *tiers, const struct bench *bench, st
 {
     uint64_t fences[TIERS_BATCH_MAX];
     uint32_t fence_count = 0;
-    int rc = 0;
+    int error = 0;
 
     pthread_mutex_lock(&tiers->lock);
     for (uint32_t at = 0; at < count; at++) {
@@ -145,10 +145,10 @@ static void stores_run(struct cupool_tiers *tiers, const struct bench *bench, st
         }
     }
     pthread_mutex_unlock(&tiers->lock);
-    for (uint32_t at = 0; at < fence_count && rc == 0; at++)
-        rc = stage_order(tiers, bench, fences[at]);
-    for (uint32_t at = 0; at < count && rc < 0; at++)
-        jobs[at]->result = rc;
+    for (uint32_t at = 0; at < fence_count && error == 0; at++)
+        error = stage_order(tiers, bench, fences[at]);
+    for (uint32_t at = 0; at < count && error < 0; at++)
+        jobs[at]->result = error;
     store_run(tiers, bench, jobs, count);
     stores_end(tiers, jobs, count);
 }
@@ -213,25 +213,25 @@ static void *worker_main(void *argument)
 int tiers_threads_start(struct cupool_tiers *tiers)
 {
     sigset_t all, before;
-    int rc = 0;
+    int error = 0;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (tiers->started < tiers->config.threads && rc == 0) {
+    while (tiers->started < tiers->config.threads && error == 0) {
         struct worker *worker = malloc(sizeof(*worker));
-        if (worker == NULL) {
-            rc = -ENOMEM;
+        if (!worker) {
+            error = -ENOMEM;
             break;
         }
         *worker = (struct worker){tiers, tiers->started};
-        rc = -pthread_create(&tiers->threads[tiers->started], NULL, worker_main, worker);
-        if (rc < 0)
+        error = -pthread_create(&tiers->threads[tiers->started], NULL, worker_main, worker);
+        if (error < 0)
             free(worker);
         else
             tiers->started++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
+    return error;
 }
 
 void tiers_threads_stop(struct cupool_tiers *tiers)

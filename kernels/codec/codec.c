@@ -10,6 +10,7 @@
  */
 #include "kernels/codec/methods.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,7 +21,7 @@
 #define VALUES_MAX ((uint64_t)1 << 31)
 #define ALIGNMENT  8
 
-_Static_assert(sizeof(struct cupool_codec_header) == 64, "the header has no holes");
+static_assert(sizeof(struct cupool_codec_header) == 64, "the header has no holes");
 
 extern const struct codec_rows codec_rows_plain;
 #if defined(__x86_64__)
@@ -246,7 +247,7 @@ static uint32_t header_crc(const struct cupool_codec_header *header)
 
 static bool is_aligned(const void *memory, size_t alignment)
 {
-    return memory != NULL && (uintptr_t)memory % alignment == 0;
+    return memory && (uintptr_t)memory % alignment == 0;
 }
 
 /* Scores must be there, and comparable. */
@@ -257,7 +258,7 @@ static bool scores_are_sound(const struct cupool_codec_config *config, const flo
     for (uint32_t at = 0; scores && at < config->tokens; at++)
         if (scores[at] != scores[at])
             return false;
-    return scores != NULL;
+    return scores;
 }
 
 static int block_fail(struct cupool_codec_block *block, enum cupool_codec_fault fault, int error)
@@ -379,7 +380,7 @@ int cupool_codec_verify(const void *encoded, size_t bytes, struct cupool_codec_h
 {
     struct cupool_codec_header header;
     *ret_fault = CUPOOL_CODEC_SHORT;
-    if (encoded == NULL || bytes < sizeof(header))
+    if (!encoded || bytes < sizeof(header))
         return -EBADMSG;
     memcpy(&header, encoded, sizeof(header));
     *ret_fault = header_fault(&header, bytes);

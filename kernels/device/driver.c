@@ -36,7 +36,7 @@ const char *driver_table_fill(struct driver_table *ret_table,
     for (size_t at = 0; at < sizeof(rows) / sizeof(*rows); at++) {
         void *function = find(state, rows[at].name);
         memcpy((char *)ret_table + rows[at].offset, &function, sizeof(function));
-        if (function == NULL && rows[at].needed && lacking == NULL)
+        if (!function && rows[at].needed && !lacking)
             lacking = rows[at].name;
     }
     return lacking;
@@ -51,12 +51,12 @@ static void table_fill(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 
-    if (library == NULL) {
+    if (!library) {
         result = -ENOENT;
         return;
     }
     missing = driver_table_fill(&table, find_in, library);
-    if (missing != NULL)
+    if (missing)
         result = -ENOSYS;
 }
 

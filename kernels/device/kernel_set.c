@@ -53,7 +53,7 @@ int kernel_set_load(const struct driver_table *driver, struct kernel_set *ret_ke
 
 void kernel_set_unload(const struct driver_table *driver, struct kernel_set *kernels)
 {
-    if (kernels->module != NULL)
+    if (kernels->module)
         driver->module_unload(kernels->module);
     *kernels = (struct kernel_set){0};
 }

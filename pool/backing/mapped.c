@@ -48,11 +48,11 @@ int mapped_init(struct mapped *mapped, const struct pool_backend *backend,
         .reserved_bytes = place->reserved_bytes,
     };
     mapped->handles = metadata_map(mapped_handles_bytes(bytes));
-    error = mapped->handles == NULL
+    error = !mapped->handles
                 ? -ENOMEM
                 : range_init(&mapped->range, address, bytes, place->extent_bytes, place->account);
     if (error < 0) {
-        if (mapped->handles != NULL)
+        if (mapped->handles)
             metadata_unmap(mapped->handles, mapped_handles_bytes(bytes));
         backend->range_release(backend->state, address, bytes);
     }
@@ -68,7 +68,7 @@ int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_ha
                                                      mapped->account);
     int error = -ENOMEM;
 
-    if (handle != NULL) {
+    if (handle) {
         error = backend->page_create(backend->state, bytes, &handle->physical);
     }
     if (error < 0) {
@@ -101,7 +101,7 @@ void mapped_handle_release(struct mapped *mapped, struct mapped_handle *handle)
 
 static void release_all(struct mapped *mapped, struct mapped_handle *handle)
 {
-    for (struct mapped_handle *next; handle != NULL; handle = next) {
+    for (struct mapped_handle *next; handle; handle = next) {
         next = handle->next;
         mapped_handle_release(mapped, handle);
     }
@@ -118,7 +118,7 @@ void mapped_loose_release(struct mapped *mapped)
 /* A loose handle of at most `most` bytes, or NULL. */
 static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 {
-    for (struct mapped_handle **link = &mapped->loose; *link != NULL; link = &(*link)->next) {
+    for (struct mapped_handle **link = &mapped->loose; *link; link = &(*link)->next) {
         struct mapped_handle *handle = *link;
         if (handle->bytes > most)
             continue;
@@ -140,12 +140,12 @@ static uint64_t whole_handles(const struct mapped *mapped, const struct extent *
     *ret_first = NULL;
     while (at < extent_end(extent)) {
         struct mapped_handle *handle = *mapped_slot(mapped, at);
-        if (handle != NULL && handle->bytes > extent_end(extent) - at)
+        if (handle && handle->bytes > extent_end(extent) - at)
             break;
-        if (handle != NULL && *ret_first == NULL)
+        if (handle && !*ret_first)
             *ret_first = handle;
-        bytes += handle != NULL ? handle->bytes : 0;
-        at += handle != NULL ? handle->bytes : RANGE_PAGE_BYTES;
+        bytes += handle ? handle->bytes : 0;
+        at += handle ? handle->bytes : RANGE_PAGE_BYTES;
     }
     return bytes;
 }
@@ -154,7 +154,7 @@ uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct ext
 {
     struct mapped_handle *first;
 
-    return extent != NULL ? whole_handles(mapped, extent, &first) : 0;
+    return extent ? whole_handles(mapped, extent, &first) : 0;
 }
 
 uint64_t mapped_whole_bytes_locked(const struct mapped *mapped)
@@ -189,11 +189,11 @@ static int harvest_extent(struct mapped *mapped, const struct extent *extent, ui
 {
     struct mapped_handle *first;
     uint64_t whole = whole_handles(mapped, extent, &first), taken = 0;
-    uint64_t high = first != NULL ? first->address + whole : 0, low = high;
+    uint64_t high = first ? first->address + whole : 0, low = high;
 
     for (uint64_t at = high; first && at > first->address && plan_bytes(plan) + taken < wanted;) {
         const struct mapped_handle *handle = *mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
-        if (handle == NULL)
+        if (!handle)
             continue;
         if (plan_bytes(plan) + taken + handle->bytes > plan->gap.room)
             break;
@@ -203,9 +203,9 @@ static int harvest_extent(struct mapped *mapped, const struct extent *extent, ui
     if (taken == 0)
         return 0;
     struct extent *claimed = range_claim(&mapped->range, low, high - low, EXTENT_EMPTYING);
-    if (claimed == NULL)
+    if (!claimed)
         return -ENOMEM;
-    claimed->node.left = plan->harvested != NULL ? &plan->harvested->node : NULL;
+    claimed->node.left = plan->harvested ? &plan->harvested->node : NULL;
     plan->harvested = claimed;
     plan->harvested_bytes += taken;
     return 0;
@@ -227,7 +227,7 @@ static struct extent *harvest_best(const struct mapped *mapped, uint64_t wanted)
             most = extent_of(node);
         }
     }
-    return enough != NULL ? enough : most;
+    return enough ? enough : most;
 }
 
 /* Plans whole free handles until `wanted` bytes are there or none is left that fits. */
@@ -236,7 +236,7 @@ int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
     while (plan_bytes(plan) < wanted) {
         uint64_t before = plan_bytes(plan);
         struct extent *extent = harvest_best(mapped, wanted - before);
-        int error = extent != NULL ? harvest_extent(mapped, extent, wanted, plan) : 0;
+        int error = extent ? harvest_extent(mapped, extent, wanted, plan) : 0;
         if (error < 0)
             return error;
         if (plan_bytes(plan) == before)
@@ -250,15 +250,15 @@ static void plan_withdraw(struct mapped *mapped, struct plan *plan)
 {
     struct range *range = &mapped->range;
 
-    for (struct extent *extent = plan->harvested, *next; extent != NULL; extent = next) {
+    for (struct extent *extent = plan->harvested, *next; extent; extent = next) {
         next = extent_of(extent->node.left);
         range_settle(range, extent, EXTENT_FREE);
     }
     for (unsigned side = 0; side < 2; side++)
-        if (plan->pledged[side] != NULL)
+        if (plan->pledged[side])
             range_settle(range, plan->pledged[side],
                          plan->pledged[side]->exported ? EXTENT_SPENT : EXTENT_FREE);
-    if (plan->target != NULL)
+    if (plan->target)
         range_settle(range, plan->target, EXTENT_HOLE);
     plan->harvested = plan->pledged[0] = plan->pledged[1] = plan->target = NULL;
     plan->harvested_bytes = 0;
@@ -268,11 +268,11 @@ static int pledge(struct mapped *mapped, struct plan *plan)
 {
     for (unsigned side = 0; side < 2; side++) {
         const struct extent *beside = plan->gap.beside[side];
-        if (beside == NULL)
+        if (!beside)
             continue;
         plan->pledged[side] = range_claim(&mapped->range, beside->node.address, beside->node.bytes,
                                           EXTENT_EMPTYING);
-        if (plan->pledged[side] == NULL)
+        if (!plan->pledged[side])
             return -ENOMEM;
     }
     return 0;
@@ -289,7 +289,7 @@ static uint64_t gap_begin(const struct plan *plan, uint64_t bytes)
 static int target_claim(struct mapped *mapped, struct plan *plan, uint64_t bytes)
 {
     plan->target = range_claim(&mapped->range, gap_begin(plan, bytes), bytes, EXTENT_FILLING);
-    return plan->target != NULL ? 0 : -ENOMEM;
+    return plan->target ? 0 : -ENOMEM;
 }
 
 /* The gap for a page: at the end of the range, where segments of small blocks lie together and
@@ -301,7 +301,7 @@ static int page_gap_find(const struct mapped *mapped, struct range_gap *ret_gap)
 
     if (hole->use != EXTENT_HOLE)
         hole = extent_of(size_tree_largest(&range->holes));
-    if (hole == NULL)
+    if (!hole)
         return -ENOSPC;
     *ret_gap = (struct range_gap){
         .address = extent_end(hole) - RANGE_PAGE_BYTES,
@@ -320,7 +320,7 @@ static int gap_find(const struct mapped *mapped, const struct mapped_wish *wish,
     if (!wish->page)
         return range_gap_find(&mapped->range, wish->bytes, test, state, ret_gap);
     error = page_gap_find(mapped, ret_gap);
-    return error == 0 && test != NULL && !test(state, ret_gap) ? -ENOSPC : error;
+    return error == 0 && test && !test(state, ret_gap) ? -ENOSPC : error;
 }
 
 /* What can be had without a new handle. */
@@ -374,7 +374,7 @@ static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wi
     uint64_t part = mapped->config.growth_part;
     uint64_t share = part > 0 ? count_get(mapped->reserved_bytes) / part & ~(RANGE_PAGE_BYTES - 1)
                               : 0;
-    uint64_t most = gap->beside[1] != NULL ? gap->bytes : gap->room;
+    uint64_t most = gap->beside[1] ? gap->bytes : gap->room;
     if (wish->page)
         share = wish->more_bytes;
     return pool_min(pool_max(gap->bytes, pool_min(share, room)), most);
@@ -416,7 +416,7 @@ static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
     while (plan_bytes(plan) < wanted) {
         uint64_t bytes = pool_min(wanted - plan_bytes(plan), most);
         struct mapped_handle *handle = loose_take(mapped, bytes);
-        int error = handle != NULL ? 0 : mapped_handle_create(mapped, bytes, &handle);
+        int error = handle ? 0 : mapped_handle_create(mapped, bytes, &handle);
         if (error == -ENOMEM && bytes > RANGE_PAGE_BYTES) {
             most = pool_round_up(bytes / 2, RANGE_PAGE_BYTES);
             continue;
@@ -457,7 +457,7 @@ static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct
     pool_lock_acquire(mapped->lock);
     for (uint64_t at = extent_end(extent); at > extent->node.address;) {
         struct mapped_handle **slot = mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
-        if (*slot == NULL)
+        if (!*slot)
             continue;
         (*slot)->address = 0;
         plan_add(plan, *slot);
@@ -473,7 +473,7 @@ static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct
 /* Unmaps the harvested extents, one call for each. */
 int plan_unmap(struct mapped *mapped, struct plan *plan)
 {
-    while (plan->harvested != NULL) {
+    while (plan->harvested) {
         struct extent *extent = plan->harvested;
         uint64_t bytes = extent->node.bytes;
         int error = mapped_unmap(mapped, extent->node.address, bytes);
@@ -494,7 +494,7 @@ static int map_all(struct mapped *mapped, struct plan *plan)
     uint64_t begin = plan->target->node.address, at = begin;
     int error = 0;
 
-    for (const struct mapped_handle *handle = plan->free; handle != NULL && error == 0;
+    for (const struct mapped_handle *handle = plan->free; handle && error == 0;
          handle = handle->next) {
         error = backend->page_map(backend->state, at, handle->bytes, handle->physical);
         at += error == 0 ? handle->bytes : 0;
@@ -518,7 +518,7 @@ static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wi
     uint64_t begin = plan->target->node.address, at = begin;
     struct extent *joined;
 
-    for (struct mapped_handle *handle = plan->free; handle != NULL; handle = handle->next) {
+    for (struct mapped_handle *handle = plan->free; handle; handle = handle->next) {
         handle->address = at;
         *mapped_slot(mapped, at) = handle;
         at += handle->bytes;
@@ -530,7 +530,7 @@ static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wi
     if (wish->page)
         return range_claim(range, at - RANGE_PAGE_BYTES, RANGE_PAGE_BYTES, EXTENT_LIVE);
     joined = range_free_at(range, begin);
-    if (joined == NULL || joined->node.bytes < wish->bytes)
+    if (!joined || joined->node.bytes < wish->bytes)
         return NULL; /* what is beside it has been exported meanwhile */
     return plan->gap.from_end ? range_take_end(range, joined, wish->bytes)
                               : range_take_from(range, joined, wish->bytes);
@@ -587,7 +587,7 @@ static int target_enter(struct mapped *mapped, struct plan *plan)
 void plan_undo(struct mapped *mapped, struct plan *plan)
 {
     pool_lock_acquire(mapped->lock);
-    if (plan->entered && plan->target != NULL)
+    if (plan->entered && plan->target)
         page_map_replace(plan->target->node.address, plan->target->node.bytes, 0);
     plan_withdraw(mapped, plan);
     pool_lock_release(mapped->lock);
@@ -612,7 +612,7 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
     struct plan plan;
     int error;
 
-    if (grown.extent != NULL) {
+    if (grown.extent) {
         *ret_grown = grown;
         return 0;
     }
@@ -633,7 +633,7 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
     pool_lock_acquire(mapped->lock);
     grown.extent = settle(mapped, wish, &plan);
     pool_lock_release(mapped->lock);
-    if (grown.extent == NULL)
+    if (!grown.extent)
         return -EAGAIN;
     *ret_grown = grown;
     return 0;

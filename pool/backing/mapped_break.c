@@ -39,7 +39,7 @@ static bool pages_look(const struct mapped *mapped, const struct mapped_handle *
     if (handle->bytes == RANGE_PAGE_BYTES || breaking->pages > PAGES_MAX)
         return false;
     for (const struct extent *extent = range_at(&mapped->range, handle->address);
-         extent != NULL && extent->node.address < end; extent = extent->after) {
+         extent && extent->node.address < end; extent = extent->after) {
         if (extent->use == EXTENT_FREE)
             continue;
         if (extent->use != EXTENT_LIVE)
@@ -76,7 +76,7 @@ static struct mapped_handle *best_find(const struct mapped *mapped, uint64_t mos
             *ret_breaking = breaking;
         }
     }
-    if (best != NULL)
+    if (best)
         ret_breaking->handle = best;
     return best;
 }
@@ -92,32 +92,32 @@ static int claim(struct mapped *mapped, struct breaking *breaking)
     struct range *range = &mapped->range;
     uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
     const struct extent *hole = extent_of(size_tree_best(&range->holes, bytes));
-    if (hole == NULL)
+    if (!hole)
         return -ENOMEM;
     breaking->scratch = range_claim(range, hole->node.address, bytes, EXTENT_FILLING);
-    for (unsigned page = 0; breaking->scratch != NULL && page < breaking->pages; page++) {
+    for (unsigned page = 0; breaking->scratch && page < breaking->pages; page++) {
         if (is_live(breaking, page))
             continue;
         struct extent *freed = range_claim(range, page_address(breaking, page), RANGE_PAGE_BYTES,
                                            EXTENT_EMPTYING);
-        if (freed == NULL)
+        if (!freed)
             return -ENOMEM;
-        freed->node.left = breaking->freed != NULL ? &breaking->freed->node : NULL;
+        freed->node.left = breaking->freed ? &breaking->freed->node : NULL;
         breaking->freed = freed;
     }
-    return breaking->scratch != NULL ? 0 : -ENOMEM;
+    return breaking->scratch ? 0 : -ENOMEM;
 }
 
 /* The free pages get the use, the place of the copies is a hole. */
 static void settle(struct mapped *mapped, struct breaking *breaking, enum extent_use use)
 {
-    for (struct extent *extent = breaking->freed, *next; extent != NULL; extent = next) {
+    for (struct extent *extent = breaking->freed, *next; extent; extent = next) {
         next = extent_of(extent->node.left);
         if (use == EXTENT_HOLE && mapped->entry != 0)
             page_map_replace(extent->node.address, extent->node.bytes, 0);
         range_settle(&mapped->range, extent, use);
     }
-    if (breaking->scratch != NULL)
+    if (breaking->scratch)
         range_settle(&mapped->range, breaking->scratch, EXTENT_HOLE);
 }
 
@@ -151,7 +151,7 @@ static int copies_write(struct mapped *mapped, struct breaking *breaking)
     const struct pool_backend *backend = mapped->backend;
     uint64_t begin = breaking->scratch->node.address, at = begin;
     int error = 0;
-    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy != NULL;
+    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy;
          copy = copy->next) {
         error = backend->page_map(backend->state, begin + breaking->scratch_bytes, RANGE_PAGE_BYTES,
                                   copy->physical);
@@ -159,7 +159,7 @@ static int copies_write(struct mapped *mapped, struct breaking *breaking)
     }
     if (error == 0)
         error = mapped_enable(mapped, begin, breaking->scratch_bytes);
-    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy != NULL;
+    for (const struct mapped_handle *copy = breaking->copies; error == 0 && copy;
          copy = copy->next, at += RANGE_PAGE_BYTES)
         error = backend->memory_copy(backend->state, at, copy->address, RANGE_PAGE_BYTES);
     return error;
@@ -173,7 +173,7 @@ static void scratch_keep(struct mapped *mapped, struct breaking *breaking)
     bool usable = breaking->scratch_bytes == bytes &&
                   (mapped->entry == 0 || page_map_insert(at, bytes, mapped->entry) == 0);
     pool_lock_acquire(mapped->lock);
-    for (struct mapped_handle *copy = breaking->copies; usable && copy != NULL; copy = copy->next) {
+    for (struct mapped_handle *copy = breaking->copies; usable && copy; copy = copy->next) {
         copy->address = at;
         *mapped_slot(mapped, at) = copy;
         at += RANGE_PAGE_BYTES;
@@ -217,7 +217,7 @@ static int handle_replace(struct mapped *mapped, const struct breaking *breaking
     int error = mapped_unmap(mapped, handle->address, handle->bytes);
     if (error < 0)
         return error;
-    for (; copy != NULL; copy = copy->next) {
+    for (; copy; copy = copy->next) {
         error = copy_place(mapped, copy);
         if (error < 0)
             break;
@@ -238,7 +238,7 @@ static void copies_enter(struct mapped *mapped, struct breaking *breaking)
 {
     struct mapped_handle *handle = breaking->handle;
     *mapped_slot(mapped, handle->address) = NULL;
-    for (struct mapped_handle *copy = breaking->copies; copy != NULL; copy = copy->next)
+    for (struct mapped_handle *copy = breaking->copies; copy; copy = copy->next)
         *mapped_slot(mapped, copy->address) = copy;
     breaking->copies = NULL;
     count_add_shared(&mapped->pending_bytes,
@@ -255,7 +255,7 @@ int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken)
 
     pool_lock_acquire(mapped->lock);
     most = pool_max(mapped_whole_bytes_locked(mapped), RANGE_PAGE_BYTES);
-    bool any = best_find(mapped, most, &breaking) != NULL;
+    bool any = best_find(mapped, most, &breaking);
     if (any)
         error = claim(mapped, &breaking);
     if (any && error < 0)
@@ -278,7 +278,7 @@ int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken)
     else
         settle(mapped, &breaking, EXTENT_FREE);
     pool_lock_release(mapped->lock);
-    for (struct mapped_handle *copy = breaking.copies, *next; copy != NULL; copy = next) {
+    for (struct mapped_handle *copy = breaking.copies, *next; copy; copy = next) {
         next = copy->next;
         mapped_handle_release(mapped, copy);
     }

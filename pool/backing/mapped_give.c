@@ -34,16 +34,16 @@ static uint64_t reach_of(const struct mapped *mapped, const struct extent *hole,
 {
     uint64_t best = 0, room = hole->node.bytes;
     const struct extent *before = hole->before, *after = hole->after;
-    before = before != NULL && before->use == EXTENT_FREE ? before : NULL;
-    after = after != NULL && after->use == EXTENT_FREE ? after : NULL;
+    before = before && before->use == EXTENT_FREE ? before : NULL;
+    after = after && after->use == EXTENT_FREE ? after : NULL;
     const struct extent *sides[] = {before, after};
     for (unsigned side = 0; side < 2; side++) {
         uint64_t fill = pool_min(whole - mapped_extent_whole_bytes(mapped, sides[side]), room);
-        best = pool_max(best, fill + (sides[side] != NULL ? sides[side]->node.bytes : 0));
+        best = pool_max(best, fill + (sides[side] ? sides[side]->node.bytes : 0));
     }
     uint64_t others = whole - mapped_extent_whole_bytes(mapped, before) -
                       mapped_extent_whole_bytes(mapped, after);
-    if (before != NULL && after != NULL && others >= room)
+    if (before && after && others >= room)
         best = pool_max(best, before->node.bytes + room + after->node.bytes);
     return best;
 }
@@ -53,7 +53,7 @@ static uint64_t reach_best(const struct mapped *mapped)
     const struct range *range = &mapped->range;
     uint64_t whole = mapped_whole_bytes_locked(mapped), best = 0;
 
-    for (struct size_node *node = size_tree_largest(&range->holes); node != NULL;
+    for (struct size_node *node = size_tree_largest(&range->holes); node;
          node = size_tree_previous(&range->holes, node))
         best = pool_max(best, reach_of(mapped, extent_of(node), whole));
     return best > range_largest_free(range) ? best : 0;
@@ -89,7 +89,7 @@ void mapped_done(struct mapped *mapped, bool abandon)
 
     for (uint64_t at = 0; at < range->bytes; at += RANGE_PAGE_BYTES) {
         struct mapped_handle *handle = mapped->handles[at / RANGE_PAGE_BYTES];
-        if (handle == NULL)
+        if (!handle)
             continue;
         if (mapped->entry != 0)
             page_map_replace(handle->address, handle->bytes, 0);
@@ -99,7 +99,7 @@ void mapped_done(struct mapped *mapped, bool abandon)
         }
         metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
     }
-    for (struct mapped_handle *handle = mapped->loose, *next; handle != NULL; handle = next) {
+    for (struct mapped_handle *handle = mapped->loose, *next; handle; handle = next) {
         next = handle->next;
         if (!abandon)
             backend->page_release(backend->state, handle->physical);
@@ -117,7 +117,7 @@ struct mapped_handle *mapped_handle_at(const struct mapped *mapped, uint64_t add
 {
     struct mapped_handle **slot = mapped_slot(mapped, address);
 
-    while (*slot == NULL)
+    while (!*slot)
         slot--;
     return *slot;
 }
@@ -132,7 +132,7 @@ static int free_spend(struct mapped *mapped, uint64_t low, uint64_t high)
         uint64_t end = pool_min(extent_end(extent), high);
         if (extent->use == EXTENT_FREE) {
             struct extent *claimed = range_claim(range, at, end - at, EXTENT_EMPTYING);
-            if (claimed == NULL)
+            if (!claimed)
                 return -ENOMEM;
             range_settle(range, claimed, EXTENT_SPENT);
         }
@@ -171,13 +171,13 @@ static bool spent_sort(struct mapped *mapped, struct extent *extent, struct plan
         bool whole = at == handle->address && end == handle_end;
         if (!handle->pinned || whole) {
             struct extent *claimed = range_claim(range, at, end - at, EXTENT_EMPTYING);
-            if (claimed == NULL)
+            if (!claimed)
                 return true;
             if (!handle->pinned) {
                 range_settle(range, claimed, EXTENT_FREE);
                 return false;
             }
-            claimed->node.left = plan->harvested != NULL ? &plan->harvested->node : NULL;
+            claimed->node.left = plan->harvested ? &plan->harvested->node : NULL;
             plan->harvested = claimed;
             plan->harvested_bytes += claimed->node.bytes;
             return false;
@@ -194,13 +194,13 @@ void mapped_spent_release(struct mapped *mapped)
 
     plan_init(&plan);
     pool_lock_acquire(mapped->lock);
-    for (struct size_node *node = size_tree_largest(&range->spent); node != NULL;)
+    for (struct size_node *node = size_tree_largest(&range->spent); node;)
         node = spent_sort(mapped, extent_of(node), &plan) ? size_tree_previous(&range->spent, node)
                                                           : size_tree_largest(&range->spent);
     pool_lock_release(mapped->lock);
     (void)plan_unmap(mapped, &plan);
     pool_lock_acquire(mapped->lock);
-    for (struct extent *extent = plan.harvested, *next; extent != NULL; extent = next) {
+    for (struct extent *extent = plan.harvested, *next; extent; extent = next) {
         next = extent_of(extent->node.left);
         range_settle(range, extent, EXTENT_SPENT); /* still mapped: another time */
     }
@@ -219,15 +219,15 @@ static const char *extent_check(const struct mapped *mapped, const struct extent
 
     for (; at < extent_end(extent); at += RANGE_PAGE_BYTES) {
         const struct mapped_handle *handle = *mapped_slot(mapped, at);
-        if (handle != NULL && handle->address != at)
+        if (handle && handle->address != at)
             return "mapped: a handle is not where it says";
-        if (handle != NULL && at < *covered)
+        if (handle && at < *covered)
             return "mapped: two handles overlap";
-        if (without == (handle != NULL || at < *covered))
+        if (without == (handle || at < *covered))
             return "mapped: a hole has memory, or an extent has none";
-        if (handle != NULL && handle->pinned && extent->use == EXTENT_FREE)
+        if (handle && handle->pinned && extent->use == EXTENT_FREE)
             return "mapped: free memory in a pinned handle";
-        if (handle != NULL) {
+        if (handle) {
             *bytes += handle->bytes;
             *covered = at + handle->bytes;
         }
@@ -240,11 +240,9 @@ const char *mapped_check_locked(const struct mapped *mapped)
     const char *why = range_check(&mapped->range);
     uint64_t bytes = 0, covered = mapped->range.address;
 
-    for (const struct extent *extent = mapped->range.first; extent != NULL && why == NULL;
-         extent = extent->after)
+    for (const struct extent *extent = mapped->range.first; extent && !why; extent = extent->after)
         why = extent_check(mapped, extent, &covered, &bytes);
-    if (why == NULL &&
-        bytes + count_get(&mapped->pending_bytes) != count_get(mapped->reserved_bytes))
+    if (!why && bytes + count_get(&mapped->pending_bytes) != count_get(mapped->reserved_bytes))
         why = "mapped: the handles are not what is reserved";
     return why;
 }

@@ -39,7 +39,7 @@ static inline uint64_t mapped_handles_bytes(uint64_t range_bytes)
 
 /* Free extents from the largest down, as long as they may hold a handle. */
 #define EACH_LARGE_EXTENT(mapped, node)                                                            \
-    for (struct size_node *node = size_tree_largest(&(mapped)->range.free); node != NULL;          \
+    for (struct size_node *node = size_tree_largest(&(mapped)->range.free); node;                  \
          node = size_tree_previous(&(mapped)->range.free, node))
 
 /** Bytes of the handles that lie wholly inside a free extent; NULL has none. */

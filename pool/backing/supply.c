@@ -39,7 +39,7 @@ uint64_t supply_ceiling(struct pool *pool, uint64_t live)
     uint64_t peak = pool_max(live, figures_peak(pool, GAUGE_live_allocated_bytes));
     if (pool->config.ceiling_percent != 0)
         return peak + pool_max(POOL_SEGMENT_BYTES, peak / 100 * pool->config.ceiling_percent);
-    if (pool->mapped != NULL)
+    if (pool->mapped)
         return mapped_ceiling(pool->mapped, peak);
     return peak + pool_max(CEILING_SLACK_MIN, peak / CEILING_SLACK_SHARE);
 }
@@ -53,11 +53,11 @@ static int run_return(struct pool *pool, struct run *run)
     struct runs *runs = &pool->runs;
     page_map_replace(run->address, run->bytes, 0);
     pool_lock_release(&pool->backend_lock);
-    int rc = device_segment_free(pool, run->address, run->bytes);
+    int error = device_segment_free(pool, run->address, run->bytes);
     pool_lock_acquire(&pool->backend_lock);
-    if (rc < 0) {
+    if (error < 0) {
         page_map_replace(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
-        return rc;
+        return error;
     }
     count_subtract(&pool->reserved, run->bytes);
     count_add(&pool->room, run->bytes);
@@ -73,7 +73,7 @@ static struct run *oldest_cached_take(struct runs *runs)
 {
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = runs->oldest;
-    if (run != NULL) {
+    if (run) {
         run_cache_remove_locked(runs, run);
         run->use = RUN_DOOMED;
         count_add(&runs->wasted_bytes, run->bytes);
@@ -96,18 +96,18 @@ int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
 {
     struct runs *runs = &pool->runs;
     uint64_t returned = 0;
-    int rc = 0;
+    int error = 0;
     bytes = pool_min(bytes, runs_free_bytes(runs));
-    if (pool->mapped != NULL && bytes > 0)
+    if (pool->mapped && bytes > 0)
         returned = supply_mapped_return(pool, bytes);
     bytes = pool_min(bytes, count_get(&runs->cached_bytes));
-    while (rc == 0 && returned < bytes) {
+    while (error == 0 && returned < bytes) {
         struct run *run = oldest_cached_take(runs);
-        if (run == NULL)
+        if (!run)
             break;
         uint64_t run_bytes = run->bytes;
-        rc = run_return(pool, run);
-        if (rc == 0)
+        error = run_return(pool, run);
+        if (error == 0)
             returned += run_bytes;
         else
             doomed_cache(runs, run);
@@ -117,7 +117,7 @@ int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
         device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_TRIM, .bytes = returned});
     }
     *ret_returned = returned;
-    return rc;
+    return error;
 }
 
 /* Empty slabs to the buddy, wholly free runs of the buddy to the cache. */
@@ -125,7 +125,7 @@ void supply_empties_release(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        if (shard == NULL)
+        if (!shard)
             continue;
         for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
             struct bin *bin = &shard->bins[class];
@@ -160,13 +160,13 @@ static void doomed_put(struct runs *runs, struct run *run)
 void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
-    int rc = 0;
-    if (pool->mapped != NULL && supply_mapped_may_unmap(pool))
+    int error = 0;
+    if (pool->mapped && supply_mapped_may_unmap(pool))
         mapped_spent_release(pool->mapped);
-    for (struct run *run = doomed_take_all(runs), *next; run != NULL; run = next) {
+    for (struct run *run = doomed_take_all(runs), *next; run; run = next) {
         next = run->newer;
-        rc = rc == 0 ? run_return(pool, run) : rc;
-        if (rc < 0)
+        error = error == 0 ? run_return(pool, run) : error;
+        if (error < 0)
             doomed_put(runs, run);
     }
 }
@@ -193,7 +193,7 @@ static void stale_return(struct supply_request *request)
     count_set(&pool->fence_serves, serves);
     pool_lock_acquire(&runs->blocks.lock);
     const struct run *oldest = runs->oldest;
-    bool stale = oldest != NULL && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
+    bool stale = oldest && serves - oldest->cached_since >= STALE_AFTER_FENCE_SERVES;
     pool_lock_release(&runs->blocks.lock);
     if (stale && device_idle(request) == 1)
         supply_cached_return(pool, 1, &returned);
@@ -204,7 +204,7 @@ static void stale_return(struct supply_request *request)
 static struct run *run_create(struct pool *pool, uint64_t address, size_t bytes)
 {
     struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
-    if (run != NULL)
+    if (run)
         *run = (struct run){.address = address, .bytes = bytes, .pool = pool, .use = RUN_CACHED};
     return run;
 }
@@ -221,9 +221,9 @@ static int run_adopt(struct supply_request *request, struct run *run)
 {
     struct pool *pool = request->pool;
     struct runs *runs = &pool->runs;
-    int rc = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
-    if (rc < 0)
-        return rc == -ENOMEM ? rc : -ENOTSUP;
+    int error = page_map_insert(run->address, run->bytes, (page_entry)run | PAGE_ENTRY_RUN);
+    if (error < 0)
+        return error == -ENOMEM ? error : -ENOTSUP;
     count_add(&pool->reserved, run->bytes);
     run->cached_since = count_get(&pool->fence_serves);
     bool cut = !request->whole_run && run_cut(run, shard_here(pool));
@@ -263,22 +263,22 @@ static int driver_grow(struct supply_request *request, size_t bytes)
     }
     uint64_t address;
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-    int rc = device_segment_allocate(pool, bytes, &address);
-    if (rc == -ENOMEM)
+    int error = device_segment_allocate(pool, bytes, &address);
+    if (error == -ENOMEM)
         count_set(&pool->room, 0);
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
 
-    rc = -ENOTSUP;
+    error = -ENOTSUP;
     struct run *run = NULL;
     if (address % POOL_SEGMENT_BYTES != 0)
         goto give_back;
-    rc = -ENOMEM;
+    error = -ENOMEM;
     run = run_create(pool, address, bytes);
-    if (run == NULL)
+    if (!run)
         goto give_back;
-    rc = run_adopt(request, run);
-    if (rc < 0)
+    error = run_adopt(request, run);
+    if (error < 0)
         goto give_back;
     room_take(pool, bytes);
     return 0;
@@ -286,7 +286,7 @@ static int driver_grow(struct supply_request *request, size_t bytes)
 give_back:
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
     device_segment_free(pool, address, bytes);
-    return rc;
+    return error;
 }
 
 /* The size of the next driver allocation: more than one segment where the buddy is large. */
@@ -307,15 +307,15 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
 static int memory_grow(struct supply_request *request, size_t bytes, bool stitch)
 {
     struct pool *pool = request->pool;
-    if (pool->mapped == NULL)
+    if (!pool->mapped)
         return driver_grow(request, bytes);
     uint64_t before = count_get(&pool->reserved);
-    int rc = supply_mapped_grow(request, bytes, stitch);
-    if (rc == -ENOMEM)
+    int error = supply_mapped_grow(request, bytes, stitch);
+    if (error == -ENOMEM)
         count_set(&pool->room, 0);
-    else if (rc == 0)
+    else if (error == 0)
         room_take(pool, pool_minus(count_get(&pool->reserved), before));
-    return rc;
+    return error;
 }
 
 static int grow(struct supply_request *request, uint64_t ceiling)
@@ -328,13 +328,13 @@ static int grow(struct supply_request *request, uint64_t ceiling)
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
         idle = device_idle(request) == 1;
         pool->overgrown = pool->overgrown || !idle;
-        if (idle && pool->mapped == NULL)
+        if (idle && !pool->mapped)
             supply_cached_return(pool, after - ceiling, &returned);
     }
-    int rc = memory_grow(request, bytes, idle);
-    if (rc == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES && pool->mapped == NULL)
-        rc = driver_grow(request, POOL_SEGMENT_BYTES);
-    return rc;
+    int error = memory_grow(request, bytes, idle);
+    if (error == -ENOMEM && !request->whole_run && bytes > POOL_SEGMENT_BYTES && !pool->mapped)
+        error = driver_grow(request, POOL_SEGMENT_BYTES);
+    return error;
 }
 
 /* Whether the pool may grow for no need but to keep shards apart: below the ceiling that the peak
@@ -413,7 +413,7 @@ static struct run *whole_find_locked(const struct supply_request *request)
 {
     size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
     struct run *run = run_cache_best_locked(&request->pool->runs, least);
-    bool cuttable = run != NULL && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
+    bool cuttable = run && run->bytes <= SEGMENT_CUT_PRESSED_MAX;
     return request->whole_run || cuttable ? run : NULL;
 }
 
@@ -421,7 +421,7 @@ static bool whole_find(const struct supply_request *request)
 {
     struct pool_lock *lock = &request->pool->runs.blocks.lock;
     pool_lock_acquire(lock);
-    bool found = whole_find_locked(request) != NULL;
+    bool found = whole_find_locked(request);
     pool_lock_release(lock);
     return found;
 }
@@ -431,13 +431,13 @@ static bool pressure_wait(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     bool all = false;
-    int rc = quarantine_wait_owed_locked(pool, request->last_number);
-    if (rc <= 0 && !request->drained) {
+    int error = quarantine_wait_owed_locked(pool, request->last_number);
+    if (error <= 0 && !request->drained) {
         request->drained = all = true;
-        rc = quarantine_wait_patiently_locked(pool, whole_find(request) ? QUARANTINE_A_MOMENT
-                                                                        : QUARANTINE_SECONDS);
+        error = quarantine_wait_patiently_locked(pool, whole_find(request) ? QUARANTINE_A_MOMENT
+                                                                           : QUARANTINE_SECONDS);
     }
-    if (rc <= 0)
+    if (error <= 0)
         return false;
     request->outcome = POOL_OUTCOME_WAITED;
     request->idle = all;
@@ -457,7 +457,7 @@ static uint64_t quarantined_surrender(struct pool *pool)
     pool_lock_acquire(&pool->runs.blocks.lock);
     struct run *run = runs_surrender_locked(pool);
     pool_lock_release(&pool->runs.blocks.lock);
-    if (run == NULL)
+    if (!run)
         return 0;
     figures_count(pool, COUNTER_pressure_surrender, 1);
     bytes = run->bytes;
@@ -485,10 +485,10 @@ static size_t least_growth(const struct supply_request *request)
  * breaks handles. */
 static int mapped_return(struct supply_request *request, size_t bytes)
 {
-    int rc = memory_grow(request, bytes, true);
-    while (rc == -ENOMEM && request->idle && supply_mapped_break(request->pool))
-        rc = memory_grow(request, bytes, true);
-    return rc;
+    int error = memory_grow(request, bytes, true);
+    while (error == -ENOMEM && request->idle && supply_mapped_break(request->pool))
+        error = memory_grow(request, bytes, true);
+    return error;
 }
 
 /* Gives back what is cached, as much as is wanted and then all, and asks for what is wanted. */
@@ -496,29 +496,29 @@ static int pressure_return(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     size_t bytes = least_growth(request);
-    int rc = -ENOMEM;
+    int error = -ENOMEM;
     figures_count(pool, COUNTER_pressure_return, 1);
     supply_empties_release(pool);
     supply_doomed_try(pool);
-    if (pool->mapped != NULL)
+    if (pool->mapped)
         return mapped_return(request, bytes);
     uint64_t returned;
-    for (int round = 0; rc == -ENOMEM && round < 2; round++) {
+    for (int round = 0; error == -ENOMEM && round < 2; round++) {
         supply_cached_return(pool, round == 0 ? bytes : UINT64_MAX, &returned);
         if (returned > 0)
-            rc = driver_grow(request, bytes);
+            error = driver_grow(request, bytes);
     }
-    return rc;
+    return error;
 }
 
 /* Nothing tells when the device will be idle, because a stream captures or there are no fences: the
  * driver waits, as it would without us. */
 static int pressure_surrender(struct supply_request *request)
 {
-    int rc = pressure_return(request);
-    while (rc == -ENOMEM && quarantined_surrender(request->pool))
-        rc = driver_grow(request, least_growth(request));
-    return rc;
+    int error = pressure_return(request);
+    while (error == -ENOMEM && quarantined_surrender(request->pool))
+        error = driver_grow(request, least_growth(request));
+    return error;
 }
 
 /* A cached run is too large to be cut, unless nothing else is left. */
@@ -527,32 +527,32 @@ static void whole_cut(struct supply_request *request)
     struct runs *runs = &request->pool->runs;
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = whole_find_locked(request);
-    if (run != NULL) {
+    if (run) {
         run_cache_remove_locked(runs, run);
         run->block.state = BLOCK_UNUSED;
     }
     pool_lock_release(&runs->blocks.lock);
-    if (run != NULL && !run_cut(run, shard_here(request->pool)))
+    if (run && !run_cut(run, shard_here(request->pool)))
         segment_run_uncut(request->pool, run);
 }
 
 static int pressure_whole(struct supply_request *request)
 {
-    int rc = -ENOMEM;
+    int error = -ENOMEM;
     request->rung = SUPPLY_WHOLE;
     request->fit = EXTENTS_FIT_WHOLE;
     if (quarantine_idle_locked(request->pool) < 0)
-        rc = pressure_surrender(request);
-    else if (!request->whole_run && request->pool->mapped == NULL)
+        error = pressure_surrender(request);
+    else if (!request->whole_run && !request->pool->mapped)
         whole_cut(request);
-    return rc == -ENOMEM ? 0 : rc; /* one more attempt */
+    return error == -ENOMEM ? 0 : error; /* one more attempt */
 }
 
 /* The next rung. 0: try again, and ask the driver again. */
 static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
-    int rc = -ENOMEM;
+    int error = -ENOMEM;
     switch (request->rung) {
     case SUPPLY_GROW:
         request->rung = SUPPLY_RETIRE;
@@ -562,9 +562,9 @@ static int pressure_climb(struct supply_request *request)
     case SUPPLY_RETIRE:
         request->rung = SUPPLY_RETURN;
         if (device_idle(request) == 1)
-            rc = pressure_return(request);
-        if (rc != -ENOMEM)
-            return rc;
+            error = pressure_return(request);
+        if (error != -ENOMEM)
+            return error;
         __attribute__((fallthrough));
     case SUPPLY_RETURN:
         request->rung = SUPPLY_LOOSE;
@@ -601,13 +601,13 @@ static int supply_step(struct supply_request *request)
                                       gauges[GAUGE_live_allocated_bytes] + request->wanted_bytes);
     if (request->rung == SUPPLY_GROW && quarantine_serve(request, ceiling))
         return 0;
-    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run && pool->mapped == NULL &&
+    if (request->fit == EXTENTS_FIT_CLOSE && request->whole_run && !pool->mapped &&
         count_get(&pool->reserved) + request->wanted_bytes > ceiling) {
         request->fit = EXTENTS_FIT_BUDGET;
         return 0;
     }
-    int rc = request->rung == SUPPLY_GROW ? grow(request, ceiling) : -ENOMEM;
-    return rc == -ENOMEM ? pressure_climb(request) : rc;
+    int error = request->rung == SUPPLY_GROW ? grow(request, ceiling) : -ENOMEM;
+    return error == -ENOMEM ? pressure_climb(request) : error;
 }
 
 void supply_attempt(struct supply_request *request)
@@ -649,15 +649,15 @@ int supply_more(struct supply_request *request)
 {
     struct pool *pool = request->pool;
     pool_lock_acquire(&pool->backend_lock);
-    int rc = supply_step(request);
+    int error = supply_step(request);
     pool_lock_release(&pool->backend_lock);
-    if (rc < 0) {
+    if (error < 0) {
         figures_count(pool, COUNTER_failures, 1);
-        if (rc == -ENOMEM)
+        if (error == -ENOMEM)
             figures_count(pool, COUNTER_pressure_fail, 1);
         device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE,
-                                                  .error = rc,
+                                                  .error = error,
                                                   .bytes = request->wanted_bytes});
     }
-    return rc;
+    return error;
 }

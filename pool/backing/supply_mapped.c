@@ -39,10 +39,10 @@ static int page_adopt(struct supply_request *request, struct extent *page)
     struct shard *shard = shard_here(pool);
     pool_lock_acquire(&pool->runs.blocks.lock);
     struct run *run = range_run_create_locked(pool, page);
-    if (run == NULL)
+    if (!run)
         range_give(pool->runs.range, page);
     pool_lock_release(&pool->runs.blocks.lock);
-    if (run == NULL)
+    if (!run)
         return -ENOMEM;
     pool_lock_acquire(&shard->extents.blocks.lock);
     bool cut = segment_run_cut_locked(shard, run) == 0;
@@ -92,25 +92,24 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
     struct mapped_grown grown;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
     request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
-    int rc = mapped_grow(pool->mapped, &wish, &grown);
-    if (rc < 0)
-        return rc == -EAGAIN ? 0 : rc == -ENOSPC ? -ENOMEM : rc;
+    int error = mapped_grow(pool->mapped, &wish, &grown);
+    if (error < 0)
+        return error == -EAGAIN ? 0 : error == -ENOSPC ? -ENOMEM : error;
     supply_stitch_note(pool, &grown, start_ns);
     if (request->whole_run)
         request->extent = grown.extent;
     else
-        rc = page_adopt(request, grown.extent);
+        error = page_adopt(request, grown.extent);
     count_add_shared(&pool->generation, 1);
     figures_sample(pool);
-    return rc;
+    return error;
 }
 
 bool supply_mapped_break(struct pool *pool)
 {
     struct mapped_broken broken;
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
-    if (!pool->config.move || pool->backend.memory_copy == NULL ||
-        mapped_break(pool->mapped, &broken) < 0)
+    if (!pool->config.move || !pool->backend.memory_copy || mapped_break(pool->mapped, &broken) < 0)
         return false;
     figures_count(pool, COUNTER_breaks, 1);
     figures_count(pool, COUNTER_broken_bytes, broken.bytes);
@@ -137,16 +136,16 @@ uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
 
 static bool backend_maps(const struct pool_backend *backend)
 {
-    return backend->range_reserve != NULL && backend->range_release != NULL &&
-           backend->page_create != NULL && backend->page_release != NULL &&
-           backend->page_map != NULL && backend->page_enable != NULL && backend->page_unmap != NULL;
+    return backend->range_reserve && backend->range_release && backend->page_create &&
+           backend->page_release && backend->page_map && backend->page_enable &&
+           backend->page_unmap;
 }
 
 static uint64_t device_bytes(const struct pool *pool)
 {
     size_t free_bytes, total_bytes = 0;
     const struct pool_backend *backend = &pool->backend;
-    if (backend->memory_info == NULL ||
+    if (!backend->memory_info ||
         backend->memory_info(backend->state, &free_bytes, &total_bytes) < 0)
         return 0;
     return pool_round_up(total_bytes, RANGE_PAGE_BYTES);
@@ -167,14 +166,14 @@ static int range_make(struct pool *pool, const struct mapped_config *config)
     };
     if (wanted == 0)
         wanted = device != 0 ? RANGE_SHARE * device : RANGE_BYTES_UNKNOWN;
-    int rc = -ENOTSUP;
-    for (uint64_t bytes = wanted; rc < 0 && bytes >= pool_min(least, wanted); bytes /= 2) {
+    int error = -ENOTSUP;
+    for (uint64_t bytes = wanted; error < 0 && bytes >= pool_min(least, wanted); bytes /= 2) {
         place.bytes = pool_round_up(bytes, RANGE_PAGE_BYTES);
-        rc = mapped_init(pool->mapped, &pool->mapped_backend, config, &place);
-        if (rc == -EIO || rc == -EPERM)
-            return rc;
+        error = mapped_init(pool->mapped, &pool->mapped_backend, config, &place);
+        if (error == -EIO || error == -EPERM)
+            return error;
     }
-    return rc < 0 ? -ENOTSUP : 0;
+    return error < 0 ? -ENOTSUP : 0;
 }
 
 /* What is refused now may be had when it is needed. */
@@ -190,9 +189,9 @@ static void reserve_make(struct pool *pool)
     if (wish.bytes == 0)
         return;
     pool_lock_acquire(&pool->backend_lock);
-    int rc = mapped_grow(mapped, &wish, &grown);
+    int error = mapped_grow(mapped, &wish, &grown);
     pool_lock_release(&pool->backend_lock);
-    if (rc < 0)
+    if (error < 0)
         return;
     mapped->config.keep_bytes = wish.bytes;
     pool_lock_acquire(mapped->lock);
@@ -209,15 +208,15 @@ int supply_mapped_init(struct pool *pool)
     if (pool->config.page_bytes != 0)
         config.page_bytes = pool->config.page_bytes;
     pool->mapped = metadata_map(sizeof(*pool->mapped));
-    if (pool->mapped == NULL)
+    if (!pool->mapped)
         return -ENOMEM;
     pool->mapped_backend = device_mapped_backend(pool);
     pool->range_run = (struct run){.pool = pool, .use = RUN_RANGE};
-    int rc = range_make(pool, &config);
-    if (rc < 0) {
+    int error = range_make(pool, &config);
+    if (error < 0) {
         metadata_unmap(pool->mapped, sizeof(*pool->mapped));
         pool->mapped = NULL;
-        return rc;
+        return error;
     }
     count_add(&pool->metadata_bytes, sizeof(*pool->mapped));
     pool->runs.range = &pool->mapped->range;
@@ -230,7 +229,7 @@ int supply_mapped_init(struct pool *pool)
 
 void supply_mapped_done(struct pool *pool, bool abandon)
 {
-    if (pool->mapped == NULL)
+    if (!pool->mapped)
         return;
     if (!abandon)
         device_wait(pool, 0); /* nothing else does where a live block is unmapped */

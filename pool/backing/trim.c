@@ -95,7 +95,7 @@ void supply_freed(struct shard *shard)
         quarantine_flush_locked(pool);
         supply_cached_return(pool, excess, &returned);
     }
-    if (pool->mapped != NULL) /* what has come back shall be seen before the next block is placed */
+    if (pool->mapped) /* what has come back shall be seen before the next block is placed */
         quarantine_poll_locked(pool);
     if (pool->config.idle_trim_ns != 0)
         idle_trim(pool);
@@ -133,7 +133,7 @@ static void settle(struct pool *pool)
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
     uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
-    int rc = 0;
+    int error = 0;
     pool_lock_acquire(&pool->backend_lock);
     figures_gauges_get(pool, gauges);
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
@@ -143,29 +143,29 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
     if (may_return) {
         supply_doomed_try(pool);
         uint64_t cached = runs_free_bytes(&pool->runs);
-        rc = supply_cached_return(pool, pool_minus(cached, keep_bytes), &returned);
+        error = supply_cached_return(pool, pool_minus(cached, keep_bytes), &returned);
     }
     if (may_return && keep_bytes == 0)
         surrendered = supply_surrender_all(pool);
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);
     *ret_returned_bytes = returned + surrendered;
-    return rc;
+    return error;
 }
 
 int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
 {
     struct mapped_grown grown = {0};
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
-    int rc = 0;
+    int error = 0;
     pool_lock_acquire(&pool->backend_lock);
     settle(pool);
-    if (pool->mapped != NULL && supply_mapped_may_unmap(pool)) {
-        rc = mapped_defragment(pool->mapped, &grown);
+    if (pool->mapped && supply_mapped_may_unmap(pool)) {
+        error = mapped_defragment(pool->mapped, &grown);
         supply_stitch_note(pool, &grown, start_ns);
     }
     pool_lock_release(&pool->backend_lock);
     figures_sample(pool);
     *ret_moved_bytes = grown.stitched_bytes;
-    return rc;
+    return error;
 }

@@ -67,7 +67,7 @@ void buddy_give(struct buddy *buddy, uint32_t first_leaf, uint32_t leaves)
         first_leaf += 1u << order;
         leaves -= 1u << order;
     }
-    pool_assert_expensive(buddy_check(buddy) == NULL);
+    pool_assert_expensive(!buddy_check(buddy));
 }
 
 int buddy_take(struct buddy *buddy, uint32_t leaves)
@@ -128,7 +128,7 @@ const char *buddy_check(const struct buddy *buddy)
     uint32_t leaves = 0;
     for (unsigned order = 0; order < BUDDY_ORDERS; order++) {
         const char *why = order_check(buddy, order, &leaves);
-        if (why != NULL)
+        if (why)
             return why;
     }
     return leaves == buddy->free_leaves ? NULL : "buddy: free leaves differ from the bitmap";

@@ -62,7 +62,7 @@ void metadata_unmap(void *memory, size_t bytes)
 static char *huge_chunk_map(void)
 {
     char *memory = metadata_map(2 * HUGE_CHUNK_BYTES);
-    if (memory == NULL)
+    if (!memory)
         return NULL;
     size_t before = -(uintptr_t)memory & (HUGE_CHUNK_BYTES - 1);
     int saved_errno = errno;
@@ -78,7 +78,7 @@ static bool chunk_renew(struct chunk *chunk)
 {
     bool huge = chunk->small_left == 0;
     char *memory = huge ? huge_chunk_map() : metadata_map(CHUNK_BYTES);
-    if (memory == NULL)
+    if (!memory)
         return false;
     chunk->rest = memory;
     chunk->left = huge ? HUGE_CHUNK_BYTES : CHUNK_BYTES;
@@ -106,19 +106,19 @@ void *metadata_allocate(enum metadata_kind kind, size_t bytes, pool_count *accou
     pool_assert(bytes % 16 == 0 && bytes <= CHUNK_BYTES);
     pool_lock_acquire(&metadata.lock);
     void *object = metadata.free[kind];
-    if (object != NULL)
+    if (object)
         metadata.free[kind] = *link_of(object, bytes);
     else
         object = chunk_cut(kind == METADATA_SEGMENT ? &metadata.segments : &metadata.others, bytes);
     pool_lock_release(&metadata.lock);
-    if (object != NULL)
+    if (object)
         count_add_shared(account, bytes);
     return object;
 }
 
 void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_count *account)
 {
-    if (object == NULL)
+    if (!object)
         return;
     count_add_shared(account, -(uint64_t)bytes);
     pool_lock_acquire(&metadata.lock);

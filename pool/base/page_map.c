@@ -29,9 +29,9 @@ static _Atomic page_entry *entry_slot(uint64_t page)
 
 static int page_vacate_locked(uint64_t page)
 {
-    if (atomic_load_explicit(root_slot(page), memory_order_relaxed) == NULL) {
+    if (!atomic_load_explicit(root_slot(page), memory_order_relaxed)) {
         page_map_leaf *leaf = metadata_map(sizeof(*leaf));
-        if (leaf == NULL)
+        if (!leaf)
             return -ENOMEM;
         atomic_store_explicit(root_slot(page), leaf, memory_order_release);
     }
@@ -44,14 +44,14 @@ int page_map_insert(uint64_t address, size_t bytes, page_entry entry)
     if (pages == 0 || first + pages > UINT64_C(1) << (PAGE_MAP_ROOT_BITS + PAGE_MAP_LEAF_BITS))
         return -ERANGE;
 
-    int rc = 0;
+    int error = 0;
     pool_lock_acquire(&write_lock);
-    for (uint64_t page = first; rc == 0 && page < first + pages; page++)
-        rc = page_vacate_locked(page);
-    for (uint64_t page = first; rc == 0 && page < first + pages; page++)
+    for (uint64_t page = first; error == 0 && page < first + pages; page++)
+        error = page_vacate_locked(page);
+    for (uint64_t page = first; error == 0 && page < first + pages; page++)
         atomic_store_explicit(entry_slot(page), entry, memory_order_release);
     pool_lock_release(&write_lock);
-    return rc;
+    return error;
 }
 
 void page_map_replace(uint64_t address, size_t bytes, page_entry entry)
@@ -77,7 +77,7 @@ void page_map_fork_child(void)
 {
     for (unsigned slot = 0; slot < PAGE_MAP_ROOT_COUNT; slot++) {
         page_map_leaf *leaf = atomic_load_explicit(&page_map_root[slot], memory_order_relaxed);
-        if (leaf == NULL)
+        if (!leaf)
             continue;
         atomic_store_explicit(&page_map_root[slot], NULL, memory_order_relaxed);
         munmap((void *)leaf, sizeof(*leaf));

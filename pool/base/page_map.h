@@ -35,7 +35,7 @@ static inline page_entry page_map_get(uint64_t address)
         return 0;
     page_map_leaf *leaf = atomic_load_explicit(
         &page_map_root[address >> (PAGE_MAP_PAGE_BITS + PAGE_MAP_LEAF_BITS)], memory_order_acquire);
-    if (POOL_UNLIKELY(leaf == NULL))
+    if (POOL_UNLIKELY(!leaf))
         return 0;
     return atomic_load_explicit(
         &(*leaf)[(address >> PAGE_MAP_PAGE_BITS) & (PAGE_MAP_LEAF_COUNT - 1)],

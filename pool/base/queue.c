@@ -24,7 +24,7 @@ int queue_reserve(struct queue *queue, uint64_t entries, pool_count *account)
 {
     while (queue->chunks < chunks_for(entries)) {
         struct queue_chunk *chunk = metadata_allocate(METADATA_QUEUE, sizeof(*chunk), account);
-        if (chunk == NULL)
+        if (!chunk)
             return -ENOMEM;
         chunk_spare(queue, chunk);
         queue->chunks++;
@@ -34,7 +34,7 @@ int queue_reserve(struct queue *queue, uint64_t entries, pool_count *account)
 
 void queue_shrink(struct queue *queue, uint64_t entries, pool_count *account)
 {
-    while (queue->chunks > chunks_for(entries) && queue->spare != NULL) {
+    while (queue->chunks > chunks_for(entries) && queue->spare) {
         struct queue_chunk *chunk = queue->spare;
         queue->spare = chunk->next;
         queue->chunks--;
@@ -46,7 +46,7 @@ void queue_done(struct queue *queue, pool_count *account)
 {
     struct queue_chunk *lists[] = {queue->head, queue->spare};
     for (unsigned which = 0; which < 2; which++) {
-        for (struct queue_chunk *chunk = lists[which], *next; chunk != NULL; chunk = next) {
+        for (struct queue_chunk *chunk = lists[which], *next; chunk; chunk = next) {
             next = chunk->next;
             metadata_free(METADATA_QUEUE, chunk, sizeof(*chunk), account);
         }
@@ -57,11 +57,11 @@ void queue_done(struct queue *queue, pool_count *account)
 POOL_NOINLINE void queue_chunk_append(struct queue *queue, uint32_t label)
 {
     struct queue_chunk *chunk = queue->spare;
-    pool_assert(chunk != NULL);
+    pool_assert(chunk);
     queue->spare = chunk->next;
     chunk->next = NULL;
     chunk->label = label;
-    *(queue->tail != NULL ? &queue->tail->next : &queue->head) = chunk;
+    *(queue->tail ? &queue->tail->next : &queue->head) = chunk;
     queue->tail = chunk;
     queue->last = 0;
 }
@@ -83,7 +83,7 @@ POOL_NOINLINE void queue_chunk_drop(struct queue *queue)
 {
     struct queue_chunk *head = queue->head;
     queue->head = head->next;
-    if (head->next == NULL)
+    if (!head->next)
         queue->tail = NULL;
     queue->first = 0;
     chunk_spare(queue, head);

@@ -15,6 +15,8 @@
 #ifndef POOL_BASE_QUEUE_H
 #define POOL_BASE_QUEUE_H
 
+#include <assert.h>
+
 #include "pool/base/base.h"
 
 struct slab;
@@ -42,7 +44,7 @@ struct queue {
     struct queue_chunk *spare;
 };
 
-_Static_assert(sizeof(struct queue_chunk) == 4 * POOL_CACHE_LINE, "metadata.h");
+static_assert(sizeof(struct queue_chunk) == 4 * POOL_CACHE_LINE, "metadata.h");
 
 /** Makes room for so many entries, taken and to come. -ENOMEM without host memory. */
 int queue_reserve(struct queue *queue, uint64_t entries, pool_count *account);
@@ -72,7 +74,7 @@ static inline uint32_t queue_entry_index(uint64_t entry)
 static inline void queue_append(struct queue *queue, const struct slab *slab, uint32_t index,
                                 uint32_t label)
 {
-    if (POOL_UNLIKELY(queue->tail == NULL || queue->last == QUEUE_CHUNK_ENTRIES))
+    if (POOL_UNLIKELY(!queue->tail || queue->last == QUEUE_CHUNK_ENTRIES))
         queue_chunk_append(queue, label);
     struct queue_chunk *tail = queue->tail;
     if (POOL_UNLIKELY(label - tail->label > QUEUE_LABEL_MAX))

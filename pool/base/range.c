@@ -13,7 +13,7 @@
 static struct extent *extent_new(struct range *range)
 {
     struct extent *extent = range->unused;
-    if (extent != NULL)
+    if (extent)
         range->unused = extent->after;
     else
         extent = metadata_allocate(METADATA_EXTENT, range->extent_bytes, range->account);
@@ -42,7 +42,7 @@ static void start_set(struct range *range, uint64_t window, struct extent *exten
 {
     uint64_t word = window / RANGE_WORD_BITS;
     range->starts[window] = extent;
-    if (extent != NULL)
+    if (extent)
         range->windows_begun[word] |= bit_of(window);
     else
         range->windows_begun[word] &= ~bit_of(window);
@@ -77,16 +77,16 @@ static uint64_t window_begun(const struct range *range, uint64_t window)
 
 static void list_insert(struct range *range, struct extent *extent, struct extent *before)
 {
-    struct extent *after = before != NULL ? before->after : range->first;
+    struct extent *after = before ? before->after : range->first;
     uint64_t window = window_of(range, extent->node.address);
     const struct extent *start = range->starts[window];
 
     extent->before = before;
     extent->after = after;
-    *(before != NULL ? &before->after : &range->first) = extent;
-    if (after != NULL)
+    *(before ? &before->after : &range->first) = extent;
+    if (after)
         after->before = extent;
-    if (start == NULL || start->node.address > extent->node.address)
+    if (!start || start->node.address > extent->node.address)
         start_set(range, window, extent);
 }
 
@@ -97,9 +97,9 @@ static void list_remove(struct range *range, struct extent *extent)
 
     if (range->starts[window] == extent)
         start_set(range, window,
-                  after != NULL && window_of(range, after->node.address) == window ? after : NULL);
-    *(extent->before != NULL ? &extent->before->after : &range->first) = after;
-    if (after != NULL)
+                  after && window_of(range, after->node.address) == window ? after : NULL);
+    *(extent->before ? &extent->before->after : &range->first) = after;
+    if (after)
         after->before = extent->before;
 }
 
@@ -110,8 +110,8 @@ static void bin_insert(struct range *range, struct extent *extent)
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
     struct extent *next = range->bins[bin];
     extent->node.left = NULL;
-    extent->node.right = next != NULL ? &next->node : NULL;
-    if (next != NULL)
+    extent->node.right = next ? &next->node : NULL;
+    if (next)
         next->node.left = &extent->node;
     range->bins[bin] = extent;
     range->bins_used[bin / RANGE_WORD_BITS] |= bit_of(bin);
@@ -122,14 +122,14 @@ static void bin_remove(struct range *range, struct extent *extent)
 {
     uint64_t bin = extent->node.bytes / RANGE_GRAIN_BYTES;
     struct size_node *left = extent->node.left, *right = extent->node.right;
-    if (right != NULL)
+    if (right)
         right->left = left;
-    if (left != NULL) {
+    if (left) {
         left->right = right;
         return;
     }
     range->bins[bin] = extent_of(right);
-    if (right != NULL)
+    if (right)
         return;
     uint64_t *word = &range->bins_used[bin / RANGE_WORD_BITS];
     *word &= ~bit_of(bin);
@@ -177,7 +177,7 @@ static void use_begin(struct range *range, struct extent *extent, enum extent_us
     extent->use = (uint8_t)use;
     if (in_bin(extent))
         bin_insert(range, extent);
-    else if (tree != NULL)
+    else if (tree)
         size_tree_insert(tree, &extent->node);
     count_add(&range->bytes_of[use], extent->node.bytes);
     range->holes_count += use == EXTENT_HOLE;
@@ -189,7 +189,7 @@ static void use_end(struct range *range, struct extent *extent)
 
     if (in_bin(extent))
         bin_remove(range, extent);
-    else if (tree != NULL)
+    else if (tree)
         size_tree_remove(tree, &extent->node);
     count_subtract(&range->bytes_of[extent->use], extent->node.bytes);
     range->holes_count -= extent->use == EXTENT_HOLE;
@@ -197,7 +197,7 @@ static void use_end(struct range *range, struct extent *extent)
 
 static bool joins(const struct extent *extent, enum extent_use use)
 {
-    return extent != NULL && extent->use == use &&
+    return extent && extent->use == use &&
            (use == EXTENT_HOLE || use == EXTENT_FREE || use == EXTENT_SPENT);
 }
 
@@ -232,11 +232,11 @@ static struct extent *use_change(struct range *range, struct extent *extent, uin
     uint64_t front = address - extent->node.address;
     uint64_t back = extent_end(extent) - address - bytes;
     struct extent *middle = front > 0 ? extent_new(range) : extent;
-    struct extent *rest = back > 0 && middle != NULL ? extent_new(range) : NULL;
+    struct extent *rest = back > 0 && middle ? extent_new(range) : NULL;
     enum extent_use old = (enum extent_use)extent->use;
 
-    if (middle == NULL || (back > 0 && rest == NULL)) {
-        if (middle != NULL && middle != extent)
+    if (!middle || (back > 0 && !rest)) {
+        if (middle && middle != extent)
             extent_delete(range, middle);
         return NULL;
     }
@@ -248,7 +248,7 @@ static struct extent *use_change(struct range *range, struct extent *extent, uin
         list_insert(range, middle, extent);
     }
     middle->node.bytes = bytes;
-    if (rest != NULL) {
+    if (rest) {
         rest->node.address = address + bytes;
         rest->node.bytes = back;
         rest->exported = rest->occupied = false;
@@ -279,12 +279,12 @@ int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t ext
     *range = (struct range){
         .address = address, .bytes = bytes, .extent_bytes = extent_bytes, .account = account};
     range->starts = metadata_map(tables_bytes(windows));
-    if (range->starts == NULL)
+    if (!range->starts)
         return -ENOMEM;
     range->windows_begun = (uint64_t *)(void *)(range->starts + windows);
     range->words_begun = range->windows_begun + (windows + RANGE_WORD_BITS - 1) / RANGE_WORD_BITS;
     all = extent_new(range);
-    if (all == NULL) {
+    if (!all) {
         metadata_unmap(range->starts, tables_bytes(windows));
         return -ENOMEM;
     }
@@ -298,7 +298,7 @@ int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t ext
 
 static void extents_free(struct range *range, struct extent *extent)
 {
-    for (struct extent *next; extent != NULL; extent = next) {
+    for (struct extent *next; extent; extent = next) {
         next = extent->after;
         metadata_free(METADATA_EXTENT, extent, range->extent_bytes, range->account);
     }
@@ -328,9 +328,9 @@ struct extent *range_take(struct range *range, uint64_t bytes)
     struct extent *best = bin_best(range, bytes);
 
     pool_assert(bytes > 0 && bytes % RANGE_GRAIN_BYTES == 0);
-    if (best == NULL)
+    if (!best)
         best = extent_of(size_tree_best(&range->free, bytes));
-    return best != NULL ? range_take_from(range, best, bytes) : NULL;
+    return best ? range_take_from(range, best, bytes) : NULL;
 }
 
 /* Extents of less than 4 MiB looked at for a whole page, before one is taken that surely has it. */
@@ -348,12 +348,11 @@ struct extent *range_take_page(struct range *range)
     struct size_node *node = size_tree_best(&range->free, RANGE_PAGE_BYTES);
     uint64_t address = 0;
     unsigned tries = 0;
-    while (node != NULL && !page_in(extent_of(node), &address))
+    while (node && !page_in(extent_of(node), &address))
         node = ++tries < PAGE_TRIES
                    ? size_tree_at_least(&range->free, node->bytes, node->address + 1)
                    : size_tree_best(&range->free, 2 * RANGE_PAGE_BYTES);
-    return node != NULL ? use_change(range, extent_of(node), address, RANGE_PAGE_BYTES, EXTENT_LIVE)
-                        : NULL;
+    return node ? use_change(range, extent_of(node), address, RANGE_PAGE_BYTES, EXTENT_LIVE) : NULL;
 }
 
 void range_settle(struct range *range, struct extent *extent, enum extent_use use)
@@ -373,9 +372,9 @@ struct extent *range_at(const struct range *range, uint64_t address)
     uint64_t window = window_of(range, address);
     struct extent *extent = range->starts[window];
 
-    if (extent == NULL || extent->node.address > address)
+    if (!extent || extent->node.address > address)
         extent = range->starts[window_begun(range, window - 1)];
-    while (extent->after != NULL && extent->after->node.address <= address)
+    while (extent->after && extent->after->node.address <= address)
         extent = extent->after;
     return extent;
 }
@@ -387,7 +386,7 @@ static struct extent *extent_used_at(const struct range *range, uint64_t address
 
     if (address - range->address < range->bytes)
         extent = range_at(range, address);
-    return extent != NULL && extent->use == use ? extent : NULL;
+    return extent && extent->use == use ? extent : NULL;
 }
 
 struct extent *range_find(const struct range *range, uint64_t address)
@@ -412,7 +411,7 @@ struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes
 uint64_t range_largest_free(const struct range *range)
 {
     const struct size_node *node = size_tree_largest(&range->free);
-    if (node != NULL)
+    if (node)
         return node->bytes;
     if (range->bins_word == 0)
         return 0;
@@ -494,13 +493,13 @@ static const char *extent_check(const struct range *range, const struct extent *
     const struct extent *start = range->starts[window_of(range, extent->node.address)];
     if (extent->node.address != at || extent->node.bytes == 0)
         return "range: extents leave a gap, overlap or are empty";
-    if (extent->after != NULL && extent->after->before != extent)
+    if (extent->after && extent->after->before != extent)
         return "range: the list is broken";
     if (joins(extent->after, (enum extent_use)extent->use))
         return "range: two neighbours should have joined";
     if (extent->use == EXTENT_HOLE && (at | extent->node.bytes) % RANGE_PAGE_BYTES)
         return "range: a hole is not made of pages";
-    if (start == NULL || start->node.address > at)
+    if (!start || start->node.address > at)
         return "range: a window does not know its first extent";
     if (range_at(range, at) != extent || range_at(range, extent_end(extent) - 1) != extent)
         return "range: an address does not find its extent";
@@ -517,9 +516,9 @@ static const char *bins_check(const struct range *range, const struct tally *tal
     for (uint64_t bin = 0; bin < RANGE_BINS; bin++) {
         const struct extent *extent = range->bins[bin];
         bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
-        if (used != (extent != NULL))
+        if (used != (extent))
             return "range: a bit differs from its list of free extents";
-        for (; extent != NULL; extent = extent_of(extent->node.right), count++) {
+        for (; extent; extent = extent_of(extent->node.right), count++) {
             if (extent->use != EXTENT_FREE || extent->node.bytes != bin * RANGE_GRAIN_BYTES)
                 return "range: a free extent hangs in the wrong list";
             bytes += extent->node.bytes;
@@ -534,7 +533,7 @@ static const char *tree_check(const struct size_tree *tree, uint64_t count, uint
 {
     uint64_t tree_count, tree_bytes;
     const char *why = size_tree_check(tree, &tree_count, &tree_bytes);
-    if (why != NULL)
+    if (why)
         return why;
     return tree_count == count && tree_bytes == bytes ? NULL
                                                       : "range: a tree differs from the list";
@@ -546,26 +545,25 @@ const char *range_check(const struct range *range)
     uint64_t at = range->address;
     const char *why = NULL;
 
-    for (const struct extent *extent = range->first; extent != NULL && why == NULL;
-         extent = extent->after) {
+    for (const struct extent *extent = range->first; extent && !why; extent = extent->after) {
         why = extent_check(range, extent, at, &tally);
         at = extent_end(extent);
     }
-    if (why == NULL && at != range->address + range->bytes)
+    if (!why && at != range->address + range->bytes)
         why = "range: the extents do not cover it";
-    if (why == NULL)
+    if (!why)
         why = bins_check(range, &tally);
-    if (why == NULL)
+    if (!why)
         why = tree_check(&range->free, tally.count[EXTENT_FREE] - tally.binned_count,
                          tally.bytes[EXTENT_FREE] - tally.binned_bytes);
-    if (why == NULL)
+    if (!why)
         why = tree_check(&range->holes, tally.count[EXTENT_HOLE], tally.bytes[EXTENT_HOLE]);
-    if (why == NULL)
+    if (!why)
         why = tree_check(&range->spent, tally.count[EXTENT_SPENT], tally.bytes[EXTENT_SPENT]);
-    for (unsigned use = 0; why == NULL && use < EXTENT_USES; use++)
+    for (unsigned use = 0; !why && use < EXTENT_USES; use++)
         if (count_get(&range->bytes_of[use]) != tally.bytes[use])
             why = "range: bytes differ from the counters";
-    if (why == NULL && range->holes_count != tally.count[EXTENT_HOLE])
+    if (!why && range->holes_count != tally.count[EXTENT_HOLE])
         why = "range: the holes differ from their counter";
     return why;
 }

@@ -29,10 +29,10 @@ static const char *bins_check(struct pool *pool, struct tally *tally)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
             const struct bin *bin = &shard->bins[class];
             const char *why = bin_check_locked(bin);
-            if (why != NULL)
+            if (why)
                 return why;
             tally->slab_bytes += count_get(&bin->slabs) * bin->slab_bytes;
             tally->small_live_counted += count_get(&bin->allocations) - count_get(&bin->frees);
@@ -51,7 +51,7 @@ static const char *slabs_check(struct segment *segment, struct tally *tally)
         if (!(entry & SLOT_SLAB) || slab->base != address)
             continue;
         const char *why = bin_slab_check_locked(&segment->shard->bins[slab->class], slab);
-        if (why != NULL)
+        if (why)
             return why;
         tally->small_live += (uint64_t)__builtin_popcountll(count_get(&segment->slot[index].live));
         tally->small_live += (uint64_t)__builtin_popcountll(count_get(&slab->live_high));
@@ -69,9 +69,9 @@ static const char *segments_check(const struct run *run, struct tally *tally)
             segment->address != run->address + offset)
             return "page map: a page of a cut run does not name its segment";
         const char *why = segment_check_locked(segment);
-        if (why == NULL)
+        if (!why)
             why = slabs_check(segment, tally);
-        if (why != NULL)
+        if (why)
             return why;
         used += segment->buddy.free_leaves < SIZE_LEAVES;
         *(run->pinned ? &tally->wasted : &tally->buddy_free) += segment->buddy.free_leaves *
@@ -111,10 +111,10 @@ static const char *run_check(const struct run *run, struct tally *tally)
 static const char *blocks_check(const struct blocks *blocks, struct tally *tally)
 {
     uint64_t quarantined = 0;
-    for (const struct block *block = blocks->quarantine_head; block != NULL; block = block->next) {
+    for (const struct block *block = blocks->quarantine_head; block; block = block->next) {
         if (block->state != BLOCK_QUARANTINED)
             return "blocks: one in the quarantine is in another state";
-        if (block->next != NULL && !quarantine_passed(block->epoch, block->next->epoch))
+        if (block->next && !quarantine_passed(block->epoch, block->next->epoch))
             return "blocks: labels decrease along the quarantine";
         quarantined += block_bytes(block);
     }
@@ -127,9 +127,9 @@ static const char *blocks_check(const struct blocks *blocks, struct tally *tally
 static const char *extents_check(const struct pool *pool, struct tally *tally)
 {
     const char *why = NULL;
-    for (unsigned index = 0; why == NULL && index < POOL_SHARDS_MAX; index++) {
+    for (unsigned index = 0; !why && index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        if (shard == NULL)
+        if (!shard)
             continue;
         const struct extents *extents = &shard->extents;
         why = blocks_check(&extents->blocks, tally);
@@ -164,11 +164,10 @@ static const char *mapped_check(const struct pool *pool, struct tally *tally)
 {
     const struct range *range = pool->runs.range;
     const char *why = mapped_check_locked(pool->mapped);
-    for (const struct extent *extent = range->first; why == NULL && extent != NULL;
-         extent = extent->after)
+    for (const struct extent *extent = range->first; !why && extent; extent = extent->after)
         why = extent_check(pool, extent, tally);
     uint64_t live = count_get(&range->bytes_of[EXTENT_LIVE]);
-    if (why == NULL && (tally->extents != tally->blocks_bytes || live < tally->reserved))
+    if (!why && (tally->extents != tally->blocks_bytes || live < tally->reserved))
         why = "mapped: blocks and segments differ from what is live in the range";
     uint64_t given = live - tally->extents - tally->reserved; /* to a request, not yet occupied */
     uint64_t waste = given + count_get(&pool->mapped->pending_bytes) +
@@ -185,11 +184,11 @@ static const char *runs_check(const struct pool *pool, struct tally *tally)
 {
     const struct runs *runs = &pool->runs;
     const char *why = blocks_check(&runs->blocks, tally);
-    for (const struct run *run = runs->all; why == NULL && run != NULL; run = run->next)
+    for (const struct run *run = runs->all; !why && run; run = run->next)
         why = run_check(run, tally);
-    if (why == NULL)
+    if (!why)
         why = run_cache_check_locked(runs);
-    if (why == NULL && pool->mapped != NULL)
+    if (!why && pool->mapped)
         why = mapped_check(pool, tally);
     tally->wasted_counted += count_get(&runs->wasted_bytes);
     return why;
@@ -221,7 +220,7 @@ static const char *totals_check(const struct pool *pool, const struct tally *tal
     figures_gauges_get(pool, gauges);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++) {
+        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
             const struct bin *bin = &shard->bins[class];
             uint32_t tail = bin->slab_bytes - bin->objects * bin->object_bytes;
             waste += count_get(&bin->slabs) * tail;
@@ -240,18 +239,18 @@ int pool_check(struct pool *pool, char *why, size_t why_bytes)
     struct tally tally = {0};
     registry_pool_lock_all(pool);
     const char *message = bins_check(pool, &tally);
-    if (message == NULL)
+    if (!message)
         message = extents_check(pool, &tally);
-    if (message == NULL)
+    if (!message)
         message = runs_check(pool, &tally);
-    if (message == NULL)
+    if (!message)
         message = counters_check(pool, &tally);
-    if (message == NULL)
+    if (!message)
         message = totals_check(pool, &tally);
     registry_pool_unlock_all(pool);
-    if (message == NULL)
+    if (!message)
         return 0;
-    if (why != NULL && why_bytes > 0)
+    if (why && why_bytes > 0)
         snprintf(why, why_bytes, "%s", message);
     return -EFAULT;
 }

@@ -55,11 +55,9 @@ static bool config_valid(const struct pool_config *config)
 static bool backend_valid(const struct pool_config *config, const struct pool_backend *backend)
 {
     bool fills = config->fill != POOL_FILL_NONE || config->scrub != POOL_FILL_NONE;
-    return backend->segment_allocate != NULL && backend->segment_free != NULL &&
-           backend->fence_record != NULL && backend->fence_query != NULL &&
-           backend->fence_wait != NULL && backend->fence_release != NULL &&
-           backend->device_wait != NULL && backend->clock_ns != NULL &&
-           (!fills || backend->memory_fill != NULL);
+    return backend->segment_allocate && backend->segment_free && backend->fence_record &&
+           backend->fence_query && backend->fence_wait && backend->fence_release &&
+           backend->device_wait && backend->clock_ns && (!fills || backend->memory_fill);
 }
 
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
@@ -69,7 +67,7 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
         return -EINVAL;
     pool_count account = 0;
     struct pool *pool = metadata_allocate(METADATA_POOL, sizeof(*pool), &account);
-    if (pool == NULL)
+    if (!pool)
         return -ENOMEM;
     *pool = (struct pool){.config = *config, .backend = *backend};
     count_set(&pool->metadata_bytes, sizeof(*pool));
@@ -84,11 +82,11 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
         return -ENOMEM;
     }
-    int rc = config->backing == POOL_BACKING_MAPPED ? supply_mapped_init(pool) : 0;
-    if (rc < 0) {
+    int error = config->backing == POOL_BACKING_MAPPED ? supply_mapped_init(pool) : 0;
+    if (error < 0) {
         shard_done(pool);
         metadata_free(METADATA_POOL, pool, sizeof(*pool), &account);
-        return rc;
+        return error;
     }
     barrier_init();
     registry_add(pool);
@@ -129,16 +127,16 @@ static void run_forget(struct pool *pool, struct run *run, enum pool_end end)
          offset += POOL_SEGMENT_BYTES)
         segment_forget(pool, segment_of_page(run->address + offset));
     page_map_replace(run->address, run->bytes, 0);
-    if (end == POOL_END_RETURN && pool->mapped == NULL)
+    if (end == POOL_END_RETURN && !pool->mapped)
         device_segment_free(pool, run->address, run->bytes);
     metadata_free(METADATA_RUN, run, sizeof(*run), &pool->metadata_bytes);
 }
 
 static void unused_blocks_forget(struct shard *shard)
 {
-    if (shard == NULL)
+    if (!shard)
         return;
-    for (struct block *block = shard->extents.unused_blocks, *next; block != NULL; block = next) {
+    for (struct block *block = shard->extents.unused_blocks, *next; block; block = next) {
         next = block->next;
         metadata_free(METADATA_BLOCK, block, sizeof(*block), &shard->pool->metadata_bytes);
     }
@@ -146,12 +144,12 @@ static void unused_blocks_forget(struct shard *shard)
 
 void pool_destroy(struct pool *pool, enum pool_end end)
 {
-    if (pool == NULL)
+    if (!pool)
         return;
     registry_remove(pool);
     if (end == POOL_END_RETURN)
         quarantine_done(pool);
-    for (struct run *run = pool->runs.all, *next; run != NULL; run = next) {
+    for (struct run *run = pool->runs.all, *next; run; run = next) {
         next = run->next;
         run_forget(pool, run, end);
     }

@@ -34,7 +34,7 @@ void pool_memory_get(struct pool *pool, struct pool_memory *ret_memory)
     memory.returnable_bytes = count_get(&pool->runs.cached_bytes);
     memory.stitched_bytes = count_get(&pool->counters[COUNTER_stitched_bytes]);
     memory.broken_bytes = count_get(&pool->counters[COUNTER_broken_bytes]);
-    if (pool->mapped != NULL)
+    if (pool->mapped)
         range_describe(pool, &memory);
     *ret_memory = memory;
 }

@@ -75,10 +75,10 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
 static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
-    if (POOL_LIKELY(object.slab != NULL))
+    if (POOL_LIKELY(object.slab))
         object_hand_out(bin, object, bytes, site, ret_block);
     pool_lock_release(&bin->lock);
-    return object.slab != NULL;
+    return object.slab;
 }
 
 static bool small_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
@@ -94,7 +94,7 @@ static bool small_try_in(struct shard *shard, size_t bytes, uint32_t site,
     struct bin *bin = &shard->bins[size_class_of(&shard->pool->classes, bytes)];
     pool_lock_acquire(&bin->lock);
     struct object object = bin_take_locked(bin);
-    if (object.slab == NULL && bin_grow_locked(bin) == 0)
+    if (!object.slab && bin_grow_locked(bin) == 0)
         object = bin_take_locked(bin);
     return small_done(bin, object, bytes, site, ret_block);
 }
@@ -133,7 +133,7 @@ static void spare_offer(struct pool *pool, size_t bytes)
 static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                       struct pool_block *ret_block)
 {
-    if (pool->runs.range == NULL)
+    if (!pool->runs.range)
         spare_offer(pool, bytes);
     pool_lock_acquire(&pool->runs.blocks.lock);
     bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
@@ -155,7 +155,7 @@ static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct po
     unsigned index = shard_index(pool);
     for (unsigned step = 0; step < POOL_SHARDS_MAX; step++) {
         struct shard *shard = shard_get(pool, (index + step) % POOL_SHARDS_MAX);
-        if (shard != NULL && shard_try(shard, bytes, site, ret_block))
+        if (shard && shard_try(shard, bytes, site, ret_block))
             return true;
     }
     return false;
@@ -164,13 +164,13 @@ static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct po
 /* Whether a request is served from runs, or the mapped range, and not from the segments. */
 static inline bool is_large(const struct pool *pool, size_t bytes)
 {
-    return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range != NULL);
+    return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range);
 }
 
 static size_t supply_bytes(const struct pool *pool, size_t bytes)
 {
     struct size_class class;
-    if (is_large(pool, bytes) && pool->runs.range != NULL)
+    if (is_large(pool, bytes) && pool->runs.range)
         return pool_round_up(bytes, RANGE_GRAIN_BYTES);
     if (bytes > SIZE_MIDDLE_MAX)
         return extents_run_bytes(bytes);
@@ -189,7 +189,7 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 {
     struct pool *pool = request->pool;
     supply_attempt(request);
-    if (request->extent != NULL) {
+    if (request->extent) {
         pool_lock_acquire(&pool->runs.blocks.lock);
         runs_adopt_locked(pool, request->extent, bytes, site, ret_block);
         pool_lock_release(&pool->runs.blocks.lock);
@@ -218,9 +218,9 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
         .last_number = quarantine_label(pool),
     };
     while (!slow_try(&request, bytes, site, ret_block)) {
-        int rc = supply_more(&request);
-        if (rc < 0)
-            return rc;
+        int error = supply_more(&request);
+        if (error < 0)
+            return error;
     }
     if (request.outcome != POOL_OUTCOME_HIT)
         figures_count(pool, request.outcome == POOL_OUTCOME_WAITED ? COUNTER_waits : COUNTER_misses,
@@ -239,10 +239,10 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
         hit = middle_try(pool, bytes, site, ret_block);
     else
         hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
-    int rc = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
-    if (POOL_LIKELY(rc == 0))
+    int error = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
+    if (POOL_LIKELY(error == 0))
         figures_live_add(pool, bytes);
-    return rc;
+    return error;
 }
 
 /* The caller's block is filled as configured, or given back: half a promise is none. */
@@ -250,15 +250,15 @@ static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32
                                          struct pool_block *ret_block)
 {
     struct pool_block block;
-    int rc = allocate(pool, bytes, site, &block);
-    if (rc < 0)
-        return rc;
-    rc = device_fill(pool, block.address, block.allocated_bytes, pool->config.fill);
-    if (rc < 0)
+    int error = allocate(pool, bytes, site, &block);
+    if (error < 0)
+        return error;
+    error = device_fill(pool, block.address, block.allocated_bytes, pool->config.fill);
+    if (error < 0)
         pool_free(block.address, site, NULL);
     else
         *ret_block = block;
-    return rc;
+    return error;
 }
 
 int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
@@ -329,7 +329,7 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
                      struct pool_block *ret_block)
 {
     struct bin *bin = slab_bin_lock(segment, entry, address);
-    if (bin == NULL)
+    if (!bin)
         return -ENOENT;
     struct object object = place_of(segment, entry, address).object;
     bool known = object.index < bin->objects && object_record(object)->requested != 0;
@@ -342,13 +342,13 @@ static int slab_find(struct segment *segment, slot_entry entry, uint64_t address
 static int extent_find(page_entry entry, uint64_t address, struct pool_block *ret_block)
 {
     struct blocks *blocks = blocks_lock(address, entry);
-    if (blocks == NULL)
+    if (!blocks)
         return -ENOENT;
     struct block *block = block_around_locked(address, entry);
-    if (block != NULL)
+    if (block)
         block_describe_locked(block, ret_block);
     pool_lock_release(&blocks->lock);
-    return block != NULL ? 0 : -ENOENT;
+    return block ? 0 : -ENOENT;
 }
 
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool)
@@ -358,13 +358,13 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
         return -ENOENT;
     struct pool_block block;
     slot_entry slot = entry_slot(entry, address);
-    int rc = slot & SLOT_SLAB ? slab_find((struct segment *)entry, slot, address, &block)
-                              : extent_find(entry, address, &block);
-    if (rc < 0)
-        return rc;
-    if (ret_block != NULL)
+    int error = slot & SLOT_SLAB ? slab_find((struct segment *)entry, slot, address, &block)
+                                 : extent_find(entry, address, &block);
+    if (error < 0)
+        return error;
+    if (ret_block)
         *ret_block = block;
-    if (ret_pool != NULL)
+    if (ret_pool)
         *ret_pool = entry_pool(entry);
     return 0;
 }
@@ -372,8 +372,8 @@ int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_
 int pool_range_get(uint64_t address, struct pool_block *ret_block)
 {
     struct pool_block block;
-    int rc = pool_find(address, &block, NULL);
-    if (rc < 0)
+    int error = pool_find(address, &block, NULL);
+    if (error < 0)
         return page_map_get(address) == 0 ? -ENOENT : -EINVAL;
     if (!block.live || address - block.address >= block.requested_bytes)
         return -EINVAL;
@@ -397,28 +397,28 @@ static void marks_change(uint8_t *marks, struct wish *wish)
 static int slab_wish(struct segment *segment, slot_entry entry, uint64_t address, struct wish *wish)
 {
     struct bin *bin = slab_bin_lock(segment, entry, address);
-    if (bin == NULL)
+    if (!bin)
         return -ENOENT;
     struct object object = place_of(segment, entry, address).object;
-    int rc = object.index < bin->objects && object_live(object) ? 0 : -ENOENT;
-    if (rc == 0)
+    int error = object.index < bin->objects && object_live(object) ? 0 : -ENOENT;
+    if (error == 0)
         marks_change(&object_record(object)->marks, wish);
-    if (rc == 0 && wish->ret_id != NULL)
-        rc = bin_object_id_locked(bin, object, wish->ret_id);
+    if (error == 0 && wish->ret_id)
+        error = bin_object_id_locked(bin, object, wish->ret_id);
     pool_lock_release(&bin->lock);
-    return rc;
+    return error;
 }
 
 static int extent_wish(page_entry entry, uint64_t address, struct wish *wish)
 {
     struct blocks *blocks = blocks_lock(address, entry);
-    if (blocks == NULL)
+    if (!blocks)
         return -ENOENT;
     struct block *block = block_around_locked(address, entry);
-    bool live = block != NULL && block->state == BLOCK_LIVE;
+    bool live = block && block->state == BLOCK_LIVE;
     if (live)
         marks_change(&block->marks, wish);
-    if (live && wish->ret_id != NULL) {
+    if (live && wish->ret_id) {
         if (block->id == 0)
             block->id = block_id_next();
         *wish->ret_id = block->id;
@@ -445,10 +445,10 @@ int pool_block_identify(uint64_t address, uint64_t *ret_id)
 int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_before)
 {
     struct wish wish = {.set = set, .clear = clear};
-    int rc = wish_fulfil(address, &wish);
-    if (rc == 0 && ret_before != NULL)
+    int error = wish_fulfil(address, &wish);
+    if (error == 0 && ret_before)
         *ret_before = wish.before;
-    return rc;
+    return error;
 }
 
 /* ---- freeing ---- */
@@ -498,7 +498,7 @@ static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct plac
     struct object object = place->object;
     if (place->offset != 0 || object.index >= bin->objects || object_record(object)->requested == 0)
         return -EINVAL;
-    if (ret_block != NULL)
+    if (ret_block)
         object_describe_locked(bin, object, false, ret_block);
     return -EALREADY;
 }
@@ -516,16 +516,16 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
 {
     struct place place = place_of(segment, entry, address);
     struct bin *bin = slab_bin_lock(segment, entry, address);
-    if (POOL_UNLIKELY(bin == NULL))
+    if (POOL_UNLIKELY(!bin))
         return -EINVAL;
     struct pool *pool = bin->pool;
     uint64_t bit = UINT64_C(1) << (place.object.index % 64);
     pool_count *live = object_live_word(place.object, place.first);
     if (POOL_UNLIKELY(place.offset != 0 || place.object.index >= bin->objects ||
                       !(count_get(live) & bit))) {
-        int rc = object_refuse_locked(bin, &place, ret_block);
+        int error = object_refuse_locked(bin, &place, ret_block);
         pool_lock_release(&bin->lock);
-        return rc;
+        return error;
     }
     count_set(live, count_get(live) & ~bit);
     bool pinned = atomic_load_explicit(&segment->pinned, memory_order_relaxed);
@@ -533,7 +533,7 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
     bool chunk_full = bin->quarantine.last == QUEUE_CHUNK_ENTRIES;
     pool_lock_release(&bin->lock);
 
-    if (ret_block != NULL)
+    if (ret_block)
         *ret_block = (struct pool_block){
             .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
     figures_live_subtract(pool, freed_bytes);
@@ -563,23 +563,23 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
                       struct pool_block *ret_block)
 {
     struct pool_block ignored;
-    if (ret_block == NULL)
+    if (!ret_block)
         ret_block = &ignored;
     bool pinned = false;
-    int rc = -EINVAL;
+    int error = -EINVAL;
     struct blocks *blocks = blocks_lock(address, entry);
-    if (blocks == NULL)
+    if (!blocks)
         return -ENOENT;
     struct pool *pool = entry_pool(entry);
     struct shard *shard = blocks == &pool->runs.blocks
                               ? shard_here(pool)
                               : pool_container_of(blocks, struct shard, extents.blocks);
     struct block *block = block_around_locked(address, entry);
-    if (block != NULL && block->address == address)
-        rc = block_free_locked(pool, blocks, block, site, ret_block, &pinned);
+    if (block && block->address == address)
+        error = block_free_locked(pool, blocks, block, site, ret_block, &pinned);
     pool_lock_release(&blocks->lock);
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
 
     figures_live_subtract(pool, ret_block->requested_bytes);
     supply_freed(shard);
@@ -591,11 +591,11 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
     return 0;
 }
 
-static POOL_NOINLINE int free_refuse(page_entry entry, int rc)
+static POOL_NOINLINE int free_refuse(page_entry entry, int error)
 {
     if (entry != 0)
         figures_count(entry_pool(entry), COUNTER_invalid_frees, 1);
-    return rc;
+    return error;
 }
 
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
@@ -604,10 +604,10 @@ int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
     if (POOL_UNLIKELY(entry == 0))
         return -ENOENT;
     slot_entry slot = entry_slot(entry, address);
-    int rc = POOL_LIKELY(slot & SLOT_SLAB)
-                 ? slab_free((struct segment *)entry, slot, address, site, ret_block)
-                 : block_free(entry, address, site, ret_block);
-    return POOL_LIKELY(rc == 0) ? 0 : free_refuse(entry, rc);
+    int error = POOL_LIKELY(slot & SLOT_SLAB)
+                    ? slab_free((struct segment *)entry, slot, address, site, ret_block)
+                    : block_free(entry, address, site, ret_block);
+    return POOL_LIKELY(error == 0) ? 0 : free_refuse(entry, error);
 }
 
 /* The segment may be another's by now: that is no harm, as it is not read. */
@@ -632,7 +632,7 @@ static void segment_slabs_pin(page_entry entry)
         uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);
         slot_entry slot = segment_slot_get(segment, address);
         struct bin *bin = slot & SLOT_SLAB ? slab_bin_lock(segment, slot, address) : NULL;
-        if (bin == NULL)
+        if (!bin)
             continue;
         bin_slab_pin_locked(bin, slot_slab(slot));
         pool_lock_release(&bin->lock);
@@ -662,18 +662,18 @@ static bool live_block_find(uint64_t base, uint64_t *ret_address)
 static int extent_pin_locked(struct pool *pool, uint64_t address)
 {
     struct extent *extent = range_find(pool->runs.range, address);
-    return extent != NULL ? mapped_pin_locked(pool->mapped, extent) : -EINVAL;
+    return extent ? mapped_pin_locked(pool->mapped, extent) : -EINVAL;
 }
 
 /* The same for the segment that holds a live block; the lock of its extents is held. */
 static int segment_pin_locked(struct pool *pool, struct run *run)
 {
-    if (pool->mapped == NULL)
+    if (!pool->mapped)
         return 0;
     pool_lock_acquire(&pool->runs.blocks.lock);
-    int rc = extent_pin_locked(pool, run->address);
+    int error = extent_pin_locked(pool, run->address);
     pool_lock_release(&pool->runs.blocks.lock);
-    return rc;
+    return error;
 }
 
 int pool_pin_segment(uint64_t address)
@@ -681,10 +681,10 @@ int pool_pin_segment(uint64_t address)
     struct pool_block block;
     struct pool *pool;
     uint64_t neighbour;
-    int rc = pool_find(address, &block, &pool);
-    if (rc < 0 && page_map_get(address) == 0)
+    int error = pool_find(address, &block, &pool);
+    if (error < 0 && page_map_get(address) == 0)
         return -ENOENT;
-    if (rc < 0 || !block.live)
+    if (error < 0 || !block.live)
         return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
@@ -692,7 +692,7 @@ int pool_pin_segment(uint64_t address)
     pool_lock_acquire(&pool->backend_lock);
     page_entry entry = page_map_get(address);
     struct blocks *blocks = entry == 0 ? NULL : blocks_lock(address, entry);
-    if (blocks == NULL) { /* it is being freed meanwhile */
+    if (!blocks) { /* it is being freed meanwhile */
         pool_lock_release(&pool->backend_lock);
         return -EINVAL;
     }
@@ -701,16 +701,16 @@ int pool_pin_segment(uint64_t address)
     struct run *run = cut ? segment->run : (struct run *)(entry & ~PAGE_ENTRY_RUN);
     bool fresh = !run->pinned;
     if (run->use == RUN_RANGE)
-        rc = extent_pin_locked(pool, address);
+        error = extent_pin_locked(pool, address);
     else if (fresh && cut)
-        rc = segment_pin_locked(pool, run);
-    if (rc == 0 && fresh && cut)
+        error = segment_pin_locked(pool, run);
+    if (error == 0 && fresh && cut)
         segment_run_pin_locked(segment->shard, run);
-    fresh = fresh && rc == 0;
-    run->pinned = run->pinned || (rc == 0 && run->use != RUN_RANGE);
+    fresh = fresh && error == 0;
+    run->pinned = run->pinned || (error == 0 && run->use != RUN_RANGE);
     pool_lock_release(&blocks->lock);
     for (size_t offset = 0; fresh && cut && offset < run->bytes; offset += POOL_SEGMENT_BYTES)
         segment_slabs_pin(page_map_get(run->address + offset));
     pool_lock_release(&pool->backend_lock);
-    return rc;
+    return error;
 }

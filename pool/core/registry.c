@@ -24,7 +24,7 @@ void registry_add(struct pool *pool)
 void registry_remove(struct pool *pool)
 {
     pool_lock_acquire(&registry_lock);
-    for (struct pool **link = &registry_first; *link != NULL; link = &(*link)->registry_next) {
+    for (struct pool **link = &registry_first; *link; link = &(*link)->registry_next) {
         if (*link == pool) {
             *link = pool->registry_next;
             break;
@@ -37,7 +37,7 @@ static void bins_each(struct pool *pool, void (*act)(struct pool_lock *))
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++)
             act(&shard->bins[class].lock);
     }
 }
@@ -46,7 +46,7 @@ static void extents_each(struct pool *pool, void (*act)(struct pool_lock *))
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        if (shard != NULL)
+        if (shard)
             act(&shard->extents.blocks.lock);
     }
 }
@@ -73,7 +73,7 @@ void registry_pool_unlock_all(struct pool *pool)
 void pool_fork_prepare(void)
 {
     pool_lock_acquire(&registry_lock);
-    for (struct pool *pool = registry_first; pool != NULL; pool = pool->registry_next)
+    for (struct pool *pool = registry_first; pool; pool = pool->registry_next)
         registry_pool_lock_all(pool);
     metadata_fork_prepare();
     page_map_fork_prepare();
@@ -83,7 +83,7 @@ void pool_fork_parent(void)
 {
     page_map_fork_parent();
     metadata_fork_parent();
-    for (struct pool *pool = registry_first; pool != NULL; pool = pool->registry_next)
+    for (struct pool *pool = registry_first; pool; pool = pool->registry_next)
         registry_pool_unlock_all(pool);
     pool_lock_release(&registry_lock);
 }

@@ -66,7 +66,7 @@ static void bucket_insert(struct bin *bin, struct slab *slab)
     unsigned bucket = (unsigned)(slab->used * bin->bucket_scale) >> 10;
     slab->place = (uint8_t)bucket;
     slab->next = bin->bucket[bucket];
-    if (slab->next != NULL)
+    if (slab->next)
         slab->next->prev = slab;
     bin->bucket[bucket] = slab;
 }
@@ -79,7 +79,7 @@ static void bucket_remove(struct bin *bin, struct slab *slab)
         return;
     }
     slab->prev->next = slab->next;
-    if (slab->next != NULL)
+    if (slab->next)
         slab->next->prev = slab->prev;
 }
 
@@ -97,7 +97,7 @@ static struct slab *fullest_take(struct bin *bin)
 {
     for (int bucket = SLAB_BUCKETS - 1; bucket >= 0; bucket--) {
         struct slab *slab = bin->bucket[bucket];
-        if (slab != NULL) {
+        if (slab) {
             bucket_remove(bin, slab);
             return slab;
         }
@@ -111,7 +111,7 @@ static bool current_choose(struct bin *bin)
 {
     struct slab *slab = fullest_take(bin);
     bin->current = slab;
-    if (slab == NULL)
+    if (!slab)
         return false;
     slab->place = SLAB_CURRENT;
     return true;
@@ -127,7 +127,7 @@ bool bin_refill_locked(struct bin *bin)
 static void bucket_heads_prefetch(const struct bin *bin)
 {
     for (int bucket = SLAB_BUCKETS - 1; bucket >= 0; bucket--) {
-        if (bin->bucket[bucket] != NULL) {
+        if (bin->bucket[bucket]) {
             __builtin_prefetch(bin->bucket[bucket], 1);
             return;
         }
@@ -176,7 +176,7 @@ int bin_grow_locked(struct bin *bin)
         return -ENOMEM;
     struct slab *slab = metadata_allocate(METADATA_SLAB + size_shape_of(bin->object_bytes),
                                           slab_metadata_bytes(bin), &pool->metadata_bytes);
-    if (slab == NULL)
+    if (!slab)
         return -ENOMEM;
     slab_init(bin, slab);
     pool_lock_acquire(&shard->extents.blocks.lock);
@@ -200,9 +200,9 @@ void slab_metadata_free(struct slab *slab, pool_count *account)
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id)
 {
     uint64_t **ids = slab_ids(object.slab);
-    if (*ids == NULL)
+    if (!*ids)
         *ids = metadata_allocate(METADATA_IDS, SLAB_IDS_BYTES, &bin->pool->metadata_bytes);
-    if (*ids == NULL)
+    if (!*ids)
         return -ENOMEM;
     uint64_t *id = &(*ids)[object.index];
     struct object_record *record = object_record(object);
@@ -228,8 +228,8 @@ static void slab_release(struct bin *bin, struct slab *slab)
 
 static void slab_emptied(struct bin *bin, struct slab *slab)
 {
-    bool have_empty = bin->spare != NULL || (bin->current != NULL && bin->current->used == 0);
-    if (slab->place == SLAB_CURRENT && bin->spare == NULL)
+    bool have_empty = bin->spare || (bin->current && bin->current->used == 0);
+    if (slab->place == SLAB_CURRENT && !bin->spare)
         return;
     slab_unlist(bin, slab);
     if (slab->place == SLAB_PINNED) {
@@ -266,7 +266,7 @@ uint64_t bin_settle_locked(struct bin *bin)
     uint64_t bytes = 0;
     for (unsigned index = 0; index < BIN_UNSETTLED_MAX; index++) {
         struct object_record *record = bin->unsettled[index];
-        bytes += record == NULL ? 0 : object_record_settle(record, bin->unsettled_site[index]);
+        bytes += !record ? 0 : object_record_settle(record, bin->unsettled_site[index]);
         bin->unsettled[index] = NULL;
     }
     return bytes;
@@ -316,7 +316,7 @@ void bin_release_empty_locked(struct bin *bin)
 {
     struct slab *empty[] = {bin->spare, bin->current};
     for (unsigned which = 0; which < 2; which++) {
-        if (empty[which] == NULL || empty[which]->used > 0)
+        if (!empty[which] || empty[which]->used > 0)
             continue;
         slab_unlist(bin, empty[which]);
         slab_release(bin, empty[which]);
@@ -364,9 +364,9 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
 static const char *buckets_check(const struct bin *bin)
 {
     for (unsigned bucket = 0; bucket < SLAB_BUCKETS; bucket++) {
-        for (const struct slab *slab = bin->bucket[bucket]; slab != NULL; slab = slab->next) {
+        for (const struct slab *slab = bin->bucket[bucket]; slab; slab = slab->next) {
             const char *why = bin_slab_check_locked(bin, slab);
-            if (why != NULL)
+            if (why)
                 return why;
             if (slab->place != bucket || (unsigned)(slab->used * bin->bucket_scale) >> 10 != bucket)
                 return "bin: a slab hangs in the wrong bucket";
@@ -381,7 +381,7 @@ static const char *quarantine_check(const struct bin *bin)
 {
     const struct queue *queue = &bin->quarantine;
     uint32_t count = 0, last_label = 0;
-    for (struct queue_cursor cursor = queue_begin(queue); cursor.chunk != NULL;
+    for (struct queue_cursor cursor = queue_begin(queue); cursor.chunk;
          queue_next(queue, &cursor), count++) {
         uint64_t entry = cursor.chunk->entry[cursor.index];
         struct object object = queue_object(entry);
@@ -402,13 +402,13 @@ static const char *quarantine_check(const struct bin *bin)
 const char *bin_check_locked(const struct bin *bin)
 {
     const char *why = buckets_check(bin);
-    if (why != NULL)
+    if (why)
         return why;
-    if (bin->current != NULL && (why = bin_slab_check_locked(bin, bin->current)) != NULL)
+    if (bin->current && (why = bin_slab_check_locked(bin, bin->current)) != NULL)
         return why;
-    if (bin->current != NULL && bin->current->used == bin->objects)
+    if (bin->current && bin->current->used == bin->objects)
         return "bin: the current slab is full";
-    if (bin->spare != NULL && bin->spare->used > 0)
+    if (bin->spare && bin->spare->used > 0)
         return "bin: the spare slab is not empty";
     return quarantine_check(bin);
 }

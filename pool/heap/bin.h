@@ -110,7 +110,7 @@ static inline struct object bin_take_locked(struct bin *bin)
         }
         bin_retire_locked(bin, 1);
     }
-    if (POOL_UNLIKELY(bin->current == NULL) && !bin_refill_locked(bin))
+    if (POOL_UNLIKELY(!bin->current) && !bin_refill_locked(bin))
         return (struct object){NULL, 0};
     struct slab *slab = bin->current;
     struct object object = slab_lowest_free(slab);
@@ -150,7 +150,7 @@ static inline uint64_t bin_unsettled_push_locked(struct bin *bin, struct object_
     __builtin_prefetch(&record->requested, 1);
     bin->unsettled[slot] = record;
     bin->unsettled_site[slot] = site;
-    return earlier == NULL ? 0 : object_record_settle(earlier, earlier_site);
+    return !earlier ? 0 : object_record_settle(earlier, earlier_site);
 }
 
 #endif

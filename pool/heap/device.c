@@ -10,13 +10,13 @@
 
 void device_observe(struct pool *pool, const struct pool_event *event)
 {
-    if (pool->config.observe != NULL)
+    if (pool->config.observe)
         pool->config.observe(pool->config.observe_state, event);
 }
 
 static uint64_t clock_now(struct pool *pool)
 {
-    return pool->config.observe == NULL ? 0 : pool->backend.clock_ns(pool->backend.state);
+    return !pool->config.observe ? 0 : pool->backend.clock_ns(pool->backend.state);
 }
 
 /* Not inlined: the event would lie on the program's stack below the driver's call. */
@@ -24,7 +24,7 @@ static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
                                         enum pool_event_kind kind, int error, uint64_t address,
                                         uint64_t bytes)
 {
-    if (pool->config.observe != NULL)
+    if (pool->config.observe)
         device_observe(pool,
                        &(struct pool_event){.kind = kind,
                                             .error = error,
@@ -36,42 +36,42 @@ static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address)
 {
     uint64_t start_ns = clock_now(pool), address = 0;
-    int rc = pool->backend.segment_allocate(pool->backend.state, bytes, &address);
+    int error = pool->backend.segment_allocate(pool->backend.state, bytes, &address);
     figures_count(pool, COUNTER_driver_calls, 1);
-    if (rc == 0) {
+    if (error == 0) {
         figures_count(pool, COUNTER_segment_allocations, 1);
         *ret_address = address;
     }
-    atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
-    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_ALLOCATE, rc, address, bytes);
-    return rc;
+    atomic_store_explicit(&pool->refused, error < 0, memory_order_relaxed);
+    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_ALLOCATE, error, address, bytes);
+    return error;
 }
 
 int device_segment_free(struct pool *pool, uint64_t address, size_t bytes)
 {
     uint64_t start_ns = clock_now(pool);
-    int rc = pool->backend.segment_free(pool->backend.state, address, bytes);
+    int error = pool->backend.segment_free(pool->backend.state, address, bytes);
     figures_count(pool, COUNTER_driver_calls, 1);
-    if (rc == 0) {
+    if (error == 0) {
         atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
         figures_count(pool, COUNTER_segment_frees, 1);
         figures_count(pool, COUNTER_returned_bytes, bytes);
     }
-    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_FREE, rc, address, bytes);
-    return rc;
+    observe_since(pool, start_ns, POOL_EVENT_SEGMENT_FREE, error, address, bytes);
+    return error;
 }
 
 uint64_t device_room(struct pool *pool)
 {
     size_t free_bytes = 0, total_bytes;
-    if (pool->backend.memory_info == NULL)
+    if (!pool->backend.memory_info)
         return UINT64_MAX / 2;
     uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
-    int rc = pool->backend.memory_info(pool->backend.state, &free_bytes, &total_bytes);
-    if (rc < 0)
+    int error = pool->backend.memory_info(pool->backend.state, &free_bytes, &total_bytes);
+    if (error < 0)
         free_bytes = 0;
-    observe_since(pool, start_ns, POOL_EVENT_ROOM, rc, 0, free_bytes);
+    observe_since(pool, start_ns, POOL_EVENT_ROOM, error, 0, free_bytes);
     return free_bytes;
 }
 
@@ -79,47 +79,47 @@ int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
 {
     uint64_t start_ns = clock_now(pool);
     pool_fence fence = 0;
-    int rc = pool->backend.fence_record(pool->backend.state, &fence);
+    int error = pool->backend.fence_record(pool->backend.state, &fence);
     figures_count(pool, COUNTER_driver_calls, 1);
-    if (rc == 0) {
+    if (error == 0) {
         figures_count(pool, COUNTER_fences, 1);
         *ret_fence = fence;
     }
-    observe_since(pool, start_ns, POOL_EVENT_FENCE, rc, 0, bytes);
-    return rc;
+    observe_since(pool, start_ns, POOL_EVENT_FENCE, error, 0, bytes);
+    return error;
 }
 
 int device_fence_query(struct pool *pool, pool_fence fence)
 {
     uint64_t start_ns = clock_now(pool);
-    int rc = pool->backend.fence_query(pool->backend.state, fence);
+    int error = pool->backend.fence_query(pool->backend.state, fence);
     figures_count(pool, COUNTER_driver_calls, 1);
     figures_count(pool, COUNTER_fence_queries, 1);
-    observe_since(pool, start_ns, POOL_EVENT_QUERY, rc < 0 ? rc : 0, 0, rc == 1);
-    return rc;
+    observe_since(pool, start_ns, POOL_EVENT_QUERY, error < 0 ? error : 0, 0, error == 1);
+    return error;
 }
 
-static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int rc)
+static void wait_observe(struct pool *pool, uint64_t start_ns, uint64_t bytes, int error)
 {
-    observe_since(pool, start_ns, POOL_EVENT_WAIT, rc < 0 ? rc : 0, 0, bytes);
+    observe_since(pool, start_ns, POOL_EVENT_WAIT, error < 0 ? error : 0, 0, bytes);
 }
 
 int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns)
 {
     uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
-    int rc = pool->backend.fence_wait(pool->backend.state, fence, most_ns);
-    wait_observe(pool, start_ns, bytes, rc);
-    return rc;
+    int error = pool->backend.fence_wait(pool->backend.state, fence, most_ns);
+    wait_observe(pool, start_ns, bytes, error);
+    return error;
 }
 
 int device_wait(struct pool *pool, uint64_t bytes)
 {
     uint64_t start_ns = clock_now(pool);
     figures_count(pool, COUNTER_driver_calls, 1);
-    int rc = pool->backend.device_wait(pool->backend.state);
-    wait_observe(pool, start_ns, bytes, rc);
-    return rc;
+    int error = pool->backend.device_wait(pool->backend.state);
+    wait_observe(pool, start_ns, bytes, error);
+    return error;
 }
 
 void device_fence_release(struct pool *pool, pool_fence fence)
@@ -156,7 +156,7 @@ static int device_range_release(void *state, uint64_t address, size_t bytes)
 
 static void mapping_add(struct pool *pool, uint64_t start_ns)
 {
-    if (pool->config.observe != NULL)
+    if (pool->config.observe)
         count_add_shared(&pool->mapping_ns, pool_minus(clock_now(pool), start_ns));
 }
 
@@ -166,56 +166,56 @@ static int device_page_create(void *state, size_t bytes, pool_page_handle *ret_h
     uint64_t start_ns = clock_now(pool), limit = pool->config.limit_bytes;
     if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
         return -ENOMEM;
-    int rc = pool->backend.page_create(pool->backend.state, bytes, ret_handle);
+    int error = pool->backend.page_create(pool->backend.state, bytes, ret_handle);
     figures_count(pool, COUNTER_driver_calls, 1);
-    figures_count(pool, COUNTER_segment_allocations, rc == 0);
-    atomic_store_explicit(&pool->refused, rc < 0, memory_order_relaxed);
+    figures_count(pool, COUNTER_segment_allocations, error == 0);
+    atomic_store_explicit(&pool->refused, error < 0, memory_order_relaxed);
     mapping_add(pool, start_ns);
-    return rc;
+    return error;
 }
 
 static int device_page_release(void *state, pool_page_handle handle)
 {
     struct pool *pool = state;
-    int rc = pool->backend.page_release(pool->backend.state, handle);
+    int error = pool->backend.page_release(pool->backend.state, handle);
     figures_count(pool, COUNTER_driver_calls, 1);
-    figures_count(pool, COUNTER_segment_frees, rc == 0);
-    if (rc == 0)
+    figures_count(pool, COUNTER_segment_frees, error == 0);
+    if (error == 0)
         atomic_store_explicit(&pool->refused, false, memory_order_relaxed);
-    return rc;
+    return error;
 }
 
 static int device_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
 {
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
-    int rc = pool->backend.page_map(pool->backend.state, address, bytes, handle);
+    int error = pool->backend.page_map(pool->backend.state, address, bytes, handle);
     figures_count(pool, COUNTER_driver_calls, 1);
     mapping_add(pool, start_ns);
-    return rc;
+    return error;
 }
 
 static int device_page_enable(void *state, uint64_t address, size_t bytes)
 {
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
-    int rc = pool->backend.page_enable(pool->backend.state, address, bytes);
+    int error = pool->backend.page_enable(pool->backend.state, address, bytes);
     figures_count(pool, COUNTER_driver_calls, 1);
-    figures_count(pool, COUNTER_maps, rc == 0);
+    figures_count(pool, COUNTER_maps, error == 0);
     uint64_t before_ns = atomic_exchange_explicit(&pool->mapping_ns, 0, memory_order_relaxed);
-    observe_since(pool, pool_minus(start_ns, before_ns), POOL_EVENT_MAP, rc, address, bytes);
-    return rc;
+    observe_since(pool, pool_minus(start_ns, before_ns), POOL_EVENT_MAP, error, address, bytes);
+    return error;
 }
 
 static int device_page_unmap(void *state, uint64_t address, size_t bytes)
 {
     struct pool *pool = state;
     uint64_t start_ns = clock_now(pool);
-    int rc = pool->backend.page_unmap(pool->backend.state, address, bytes);
+    int error = pool->backend.page_unmap(pool->backend.state, address, bytes);
     figures_count(pool, COUNTER_driver_calls, 1);
-    figures_count(pool, COUNTER_unmaps, rc == 0);
-    observe_since(pool, start_ns, POOL_EVENT_UNMAP, rc, address, bytes);
-    return rc;
+    figures_count(pool, COUNTER_unmaps, error == 0);
+    observe_since(pool, start_ns, POOL_EVENT_UNMAP, error, address, bytes);
+    return error;
 }
 
 static int device_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)

@@ -25,7 +25,7 @@
 static struct block *block_create(struct shard *shard)
 {
     struct block *block = shard->extents.unused_blocks;
-    if (block != NULL) {
+    if (block) {
         shard->extents.unused_blocks = block->next;
         return block;
     }
@@ -42,11 +42,11 @@ static void block_destroy(struct shard *shard, struct block *block)
 static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
     struct block *block = block_create(shard);
-    if (block == NULL)
+    if (!block)
         return NULL;
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, leaves, &first_leaf);
-    if (segment == NULL) {
+    if (!segment) {
         block_destroy(shard, block);
         return NULL;
     }
@@ -79,7 +79,7 @@ static uint64_t blocks_live_bytes(const struct pool *pool)
     uint64_t bytes = count_get(&pool->runs.blocks.live_bytes);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        bytes += shard == NULL ? 0 : count_get(&shard->extents.blocks.live_bytes);
+        bytes += !shard ? 0 : count_get(&shard->extents.blocks.live_bytes);
     }
     return bytes;
 }
@@ -103,7 +103,7 @@ static struct block *large_take(struct pool *pool, size_t bytes, enum extents_fi
     struct runs *runs = &pool->runs;
     size_t wanted = extents_run_bytes(bytes);
     struct run *run = run_cache_best_locked(runs, wanted);
-    if (run == NULL || !run_fits(pool, run, wanted, fit))
+    if (!run || !run_fits(pool, run, wanted, fit))
         return NULL;
 
     run_cache_remove_locked(runs, run);
@@ -142,7 +142,7 @@ static struct block *extent_occupy(struct extent *extent)
 static struct block *range_block_take(struct range *range, size_t bytes)
 {
     struct extent *extent = range_take(range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
-    return extent != NULL ? extent_occupy(extent) : NULL;
+    return extent ? extent_occupy(extent) : NULL;
 }
 
 static void range_block_give(struct range *range, struct block *block)
@@ -181,7 +181,7 @@ static void block_give(struct pool *pool, struct block *block)
 static bool block_hand_out(struct blocks *blocks, struct block *block, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
-    if (POOL_UNLIKELY(block == NULL))
+    if (POOL_UNLIKELY(!block))
         return false;
     block->state = BLOCK_LIVE;
     block->requested_bytes = bytes;
@@ -199,7 +199,7 @@ bool extents_allocate_locked(struct shard *shard, size_t bytes, uint32_t site,
                              struct pool_block *ret_block)
 {
     struct blocks *blocks = &shard->extents.blocks;
-    if (blocks->quarantine_head != NULL)
+    if (blocks->quarantine_head)
         blocks_retire_locked(shard->pool, blocks, RETIRE_PER_ALLOCATION);
     struct block *block = middle_take(shard, size_leaves(bytes));
     return block_hand_out(blocks, block, bytes, site, ret_block);
@@ -209,10 +209,10 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
                           struct pool_block *ret_block)
 {
     struct blocks *blocks = &pool->runs.blocks;
-    if (blocks->quarantine_head != NULL)
+    if (blocks->quarantine_head)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    struct block *block = pool->runs.range != NULL ? range_block_take(pool->runs.range, bytes)
-                                                   : large_take(pool, bytes, fit);
+    struct block *block = pool->runs.range ? range_block_take(pool->runs.range, bytes)
+                                           : large_take(pool, bytes, fit);
     return block_hand_out(blocks, block, bytes, site, ret_block);
 }
 
@@ -227,7 +227,7 @@ static void quarantine_append(struct blocks *blocks, struct block *block, uint32
     block->state = BLOCK_QUARANTINED;
     block->epoch = label;
     block->next = NULL;
-    if (blocks->quarantine_head == NULL)
+    if (!blocks->quarantine_head)
         blocks->quarantine_head = block;
     else
         blocks->quarantine_tail->next = block;
@@ -255,7 +255,7 @@ unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned
     unsigned count = 0;
     for (; count < limit; count++) {
         struct block *block = blocks->quarantine_head;
-        if (block == NULL || !quarantine_passed(block->epoch, retired))
+        if (!block || !quarantine_passed(block->epoch, retired))
             break;
         size_t bytes = block_bytes(block);
         if (device_fill(pool, block->address, bytes, pool->config.scrub) < 0)
@@ -271,7 +271,7 @@ struct run *runs_surrender_locked(struct pool *pool)
 {
     struct blocks *blocks = &pool->runs.blocks;
     struct block *block = blocks->quarantine_head;
-    if (pool->config.scrub != POOL_FILL_NONE || block == NULL || pool->runs.range != NULL)
+    if (pool->config.scrub != POOL_FILL_NONE || !block || pool->runs.range)
         return NULL;
     blocks->quarantine_head = block->next;
     size_t bytes = block_bytes(block);
@@ -293,7 +293,7 @@ bool extents_slab_place_locked(struct shard *shard, struct slab *slab, size_t by
 {
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, size_leaves(bytes), &first_leaf);
-    if (segment == NULL)
+    if (!segment)
         return false;
     slab->base = segment->address + first_leaf * SIZE_LEAF_BYTES;
     slab->segment = segment;
@@ -342,7 +342,7 @@ static struct block *middle_around(struct segment *segment, uint64_t address)
         if (segment_slot_get(segment, (uint64_t)at << SEGMENT_WINDOW_BITS) & SLOT_SLAB)
             return NULL;
         struct block *block = segment_window_get_locked(segment, (unsigned)at);
-        if (block != NULL && block->address <= address)
+        if (block && block->address <= address)
             return address - block->address < block_bytes(block) ? block : NULL;
     }
     return NULL;

@@ -21,9 +21,7 @@ static uint64_t frees_settle(struct pool *pool)
     uint64_t bytes = 0;
     for (unsigned index = 0; index < pool->shards_max; index++) {
         struct shard *shard = shard_get(pool, index);
-        uint32_t bins = shard == NULL
-                            ? 0
-                            : atomic_load_explicit(&shard->unsettled, memory_order_relaxed);
+        uint32_t bins = !shard ? 0 : atomic_load_explicit(&shard->unsettled, memory_order_relaxed);
         for (; bins != 0; bins &= bins - 1) {
             unsigned class = (unsigned)__builtin_ctz(bins);
             struct bin *bin = &shard->bins[class];
@@ -46,7 +44,7 @@ static uint64_t live_requested_get(const struct pool *pool)
     uint64_t live = count_get(&pool->live_requested);
     for (unsigned index = 0; index < pool->shards_max; index++) {
         const struct shard *shard = shard_get(pool, index);
-        if (shard != NULL)
+        if (shard)
             live += (uint64_t)atomic_load_explicit(&shard->pending, memory_order_relaxed);
     }
     return (int64_t)live < 0 ? 0 : live;
@@ -74,7 +72,7 @@ POOL_NOINLINE void figures_peak_raise(struct pool *pool, int64_t live)
 POOL_NOINLINE void figures_live_add_spread(struct pool *pool, int64_t bytes)
 {
     struct shard *shard = shard_get(pool, shard_index_spread(pool));
-    if (shard == NULL)
+    if (!shard)
         shard = shard_get(pool, 0);
     int64_t pending = atomic_fetch_add_explicit(&shard->pending, bytes, memory_order_relaxed) +
                       bytes;
@@ -128,7 +126,7 @@ static struct sums pool_sums(const struct pool *pool)
     blocks_sums_add(&pool->runs.blocks, &sums);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        if (shard == NULL)
+        if (!shard)
             continue;
         for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
             bin_sums_add(&shard->bins[class], &sums);
@@ -204,8 +202,8 @@ static uint64_t largest_cached_bytes(struct pool *pool)
 {
     pool_lock_acquire(&pool->runs.blocks.lock);
     const struct run *run = run_cache_largest_locked(&pool->runs);
-    uint64_t largest = run != NULL ? run->bytes : 0;
-    if (pool->runs.range != NULL)
+    uint64_t largest = run ? run->bytes : 0;
+    if (pool->runs.range)
         largest = range_largest_free(pool->runs.range);
     pool_lock_release(&pool->runs.blocks.lock);
     return largest;
@@ -224,7 +222,7 @@ uint64_t figures_largest_free(struct pool *pool)
     uint64_t largest = largest_cached_bytes(pool);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        if (shard != NULL)
+        if (shard)
             largest = pool_max(largest, largest_order_bytes(&shard->extents));
     }
     return largest;

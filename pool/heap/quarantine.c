@@ -53,7 +53,7 @@ uint64_t quarantine_bound(const struct pool *pool)
     if (pool->config.quarantine_max != 0)
         return pool->config.quarantine_max;
     uint64_t reserved = count_get(&pool->reserved);
-    if (pool->runs.range != NULL)
+    if (pool->runs.range)
         return pool_max(BOUND_MAPPED_MIN_BYTES, reserved / BOUND_MAPPED_RESERVED_SHARE);
     return pool_max(BOUND_MIN_BYTES, reserved / BOUND_RESERVED_SHARE);
 }
@@ -84,7 +84,7 @@ void quarantine_bytes_get(const struct pool *pool, uint64_t *ret_all, uint64_t *
     blocks_bytes_add(&pool->runs.blocks, &all, &open);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        if (shard != NULL)
+        if (shard)
             shard_bytes_add(shard, &all, &open);
     }
     *ret_all = all;
@@ -142,7 +142,7 @@ static uint64_t locks_visit(struct pool *pool)
     uint64_t bytes = blocks_visit(&pool->runs.blocks);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        if (shard == NULL)
+        if (!shard)
             continue;
         atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
         for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
@@ -201,7 +201,7 @@ static bool epoch_drop(struct pool *pool, const struct epoch *epoch)
 {
     if (epoch->waiters > 0) {
         struct epoch *lingering = lingering_unused(&pool->quarantine);
-        if (lingering == NULL)
+        if (!lingering)
             return false;
         *lingering = *epoch;
         return true;
@@ -238,12 +238,12 @@ bool quarantine_poll_locked(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
     struct epoch *epoch = epoch_oldest_pending(quarantine);
-    if (epoch == NULL || !epoch_passed(pool, epoch))
+    if (!epoch || !epoch_passed(pool, epoch))
         return false;
     epoch = epoch_oldest_pending(quarantine);
-    if (epoch == NULL || epoch_passed(pool, epoch_at(quarantine, quarantine->count - 1)))
+    if (!epoch || epoch_passed(pool, epoch_at(quarantine, quarantine->count - 1)))
         return true;
-    while (epoch != NULL && epoch_passed(pool, epoch)) /* at most as often as the ring is long */
+    while (epoch && epoch_passed(pool, epoch)) /* at most as often as the ring is long */
         epoch = epoch_oldest_pending(quarantine);
     return true;
 }
@@ -293,12 +293,12 @@ static int fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence
 {
     if (pool->quarantine.fences_unsupported)
         return -ENOTSUP;
-    int rc = device_fence_record(pool, bytes, ret_fence);
-    if (rc == -ENOTSUP) {
+    int error = device_fence_record(pool, bytes, ret_fence);
+    if (error == -ENOTSUP) {
         pool->quarantine.fences_unsupported = true;
         atomic_store_explicit(&pool->frees_wait, true, memory_order_relaxed);
     }
-    return rc;
+    return error;
 }
 
 /* Raises the number; what has the old label is carried, with what earlier closings left. */
@@ -319,9 +319,9 @@ int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer)
     figures_sample(pool);
     uint32_t number = epoch_end(pool);
     uint64_t bytes = count_get(&quarantine->carried_bytes);
-    int rc = fence_record(pool, bytes, &fence);
-    if (rc < 0)
-        return rc;
+    int error = fence_record(pool, bytes, &fence);
+    if (error < 0)
+        return error;
     count_set(&quarantine->carried_bytes, 0);
     *epoch_at(quarantine, quarantine->count++) = (struct epoch){
         .number = number,
@@ -342,18 +342,18 @@ int quarantine_idle_locked(struct pool *pool)
     struct quarantine *quarantine = &pool->quarantine;
     uint64_t all, open;
     pool_fence fence;
-    if (epoch_oldest_pending(quarantine) != NULL)
+    if (epoch_oldest_pending(quarantine))
         return 0;
     quarantine_bytes_get(pool, &all, &open);
-    int rc = open > 0 ? quarantine_close_locked(pool, QUARANTINE_BY_OTHERS)
-                      : fence_record(pool, 0, &fence);
-    if (rc < 0)
-        return rc;
+    int error = open > 0 ? quarantine_close_locked(pool, QUARANTINE_BY_OTHERS)
+                         : fence_record(pool, 0, &fence);
+    if (error < 0)
+        return error;
     if (open > 0)
         return epoch_passed(pool, epoch_newest(quarantine));
-    rc = device_fence_query(pool, fence);
+    error = device_fence_query(pool, fence);
     device_fence_release(pool, fence);
-    return rc;
+    return error;
 }
 
 /* ---- waiting ---- */
@@ -366,7 +366,7 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
     pool_fence fence = epoch->fence;
     uint64_t bytes = epoch->bytes;
     pool_lock_release(&pool->backend_lock);
-    int rc = device_fence_wait(pool, fence, bytes, most_ns);
+    int error = device_fence_wait(pool, fence, bytes, most_ns);
     pool_lock_acquire(&pool->backend_lock);
     epoch = epoch_waited_for(quarantine, number);
     epoch->waiters--;
@@ -375,12 +375,12 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
                     epoch < quarantine->lingering + QUARANTINE_LINGERING_MAX;
     if (lingered && epoch->waiters == 0)
         device_fence_release(pool, fence);
-    for (int kind = 0; rc == 0 && kind < 2; kind++) {
+    for (int kind = 0; error == 0 && kind < 2; kind++) {
         if (most_ns >= patience_ns[kind])
             quarantine->stuck_number[kind] = number;
     }
-    if (rc <= 0 && !done)
-        return rc;
+    if (error <= 0 && !done)
+        return error;
     epochs_retire(pool, number);
     return 1;
 }
@@ -414,9 +414,9 @@ int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience
     quarantine_poll_locked(pool);
     if (is_stuck(pool, patience))
         return 0;
-    int rc = quarantine_close_locked(pool, QUARANTINE_BY_OTHERS);
-    if (rc < 0)
-        return rc;
+    int error = quarantine_close_locked(pool, QUARANTINE_BY_OTHERS);
+    if (error < 0)
+        return error;
     return epoch_wait(pool, epoch_newest(&pool->quarantine), patience_ns[patience]);
 }
 
@@ -442,7 +442,7 @@ static void blocks_flush(struct pool *pool, struct blocks *blocks, uint32_t reti
     pool_lock_acquire(&blocks->lock);
     flushed->count += blocks_retire_locked(pool, blocks, UINT32_MAX);
     const struct block *head = blocks->quarantine_head;
-    flushed->stuck |= head != NULL && quarantine_passed(head->epoch, retired);
+    flushed->stuck |= head && quarantine_passed(head->epoch, retired);
     pool_lock_release(&blocks->lock);
 }
 
@@ -473,7 +473,7 @@ bool quarantine_flush_locked(struct pool *pool)
     uint32_t retired = quarantine_retired(pool);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        if (shard != NULL)
+        if (shard)
             shard_flush(shard, retired, &flushed);
     }
     blocks_flush(pool, &pool->runs.blocks, retired, &flushed);
@@ -495,10 +495,10 @@ void quarantine_sync(struct pool *pool)
     uint64_t bytes = count_get(&quarantine->carried_bytes);
     pool_lock_release(&pool->backend_lock);
 
-    int rc = device_wait(pool, bytes);
+    int error = device_wait(pool, bytes);
 
     pool_lock_acquire(&pool->backend_lock);
-    if (rc == 0) {
+    if (error == 0) {
         uint64_t carried = count_get(&quarantine->carried_bytes);
         count_set(&quarantine->carried_bytes, pool_minus(carried, bytes));
         epochs_retire(pool, number);

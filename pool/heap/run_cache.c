@@ -24,7 +24,7 @@ static uint32_t random_next(struct runs *runs)
 static void tree_split(struct run *root, const struct run *at, struct run **left,
                        struct run **right)
 {
-    while (root != NULL) {
+    while (root) {
         if (run_less(root, at->bytes, at->address)) {
             *left = root;
             left = &root->right;
@@ -41,7 +41,7 @@ static void tree_split(struct run *root, const struct run *at, struct run **left
 static struct run *tree_merge(struct run *left, struct run *right)
 {
     struct run *root, **link = &root;
-    while (left != NULL && right != NULL) {
+    while (left && right) {
         if (left->priority >= right->priority) {
             *link = left;
             link = &left->right;
@@ -52,7 +52,7 @@ static struct run *tree_merge(struct run *left, struct run *right)
             right = right->left;
         }
     }
-    *link = left != NULL ? left : right;
+    *link = left ? left : right;
     return root;
 }
 
@@ -60,7 +60,7 @@ static void age_insert(struct runs *runs, struct run *run)
 {
     run->newer = NULL;
     run->older = runs->newest;
-    if (run->older != NULL)
+    if (run->older)
         run->older->newer = run;
     else
         runs->oldest = run;
@@ -69,8 +69,8 @@ static void age_insert(struct runs *runs, struct run *run)
 
 static void age_remove(struct runs *runs, struct run *run)
 {
-    *(run->newer != NULL ? &run->newer->older : &runs->newest) = run->older;
-    *(run->older != NULL ? &run->older->newer : &runs->oldest) = run->newer;
+    *(run->newer ? &run->newer->older : &runs->newest) = run->older;
+    *(run->older ? &run->older->newer : &runs->oldest) = run->newer;
     run->newer = run->older = NULL;
 }
 
@@ -78,7 +78,7 @@ void run_cache_insert_locked(struct runs *runs, struct run *run)
 {
     run->priority = random_next(runs);
     struct run **link = &runs->cached_root;
-    while (*link != NULL && (*link)->priority >= run->priority)
+    while (*link && (*link)->priority >= run->priority)
         link = run_less(*link, run->bytes, run->address) ? &(*link)->right : &(*link)->left;
     tree_split(*link, run, &run->left, &run->right);
     *link = run;
@@ -110,7 +110,7 @@ void run_cache_doom_locked(struct runs *runs, struct run *run)
 struct run *run_cache_best_locked(const struct runs *runs, size_t bytes)
 {
     struct run *best = NULL;
-    for (struct run *run = runs->cached_root; run != NULL;) {
+    for (struct run *run = runs->cached_root; run;) {
         bool fits = run->bytes >= bytes;
         if (fits)
             best = run;
@@ -122,7 +122,7 @@ struct run *run_cache_best_locked(const struct runs *runs, size_t bytes)
 struct run *run_cache_largest_locked(const struct runs *runs)
 {
     struct run *run = runs->cached_root;
-    while (run != NULL && run->right != NULL)
+    while (run && run->right)
         run = run->right;
     return run;
 }
@@ -133,22 +133,22 @@ void run_link_locked(struct runs *runs, struct run *run)
 {
     run->prev = NULL;
     run->next = runs->all;
-    if (run->next != NULL)
+    if (run->next)
         run->next->prev = run;
     runs->all = run;
 }
 
 void run_unlink_locked(struct runs *runs, struct run *run)
 {
-    *(run->prev != NULL ? &run->prev->next : &runs->all) = run->next;
-    if (run->next != NULL)
+    *(run->prev ? &run->prev->next : &runs->all) = run->next;
+    if (run->next)
         run->next->prev = run->prev;
 }
 
 struct run *range_run_create_locked(struct pool *pool, struct extent *page)
 {
     struct run *run = metadata_allocate(METADATA_RUN, sizeof(*run), &pool->metadata_bytes);
-    if (run == NULL)
+    if (!run)
         return NULL;
     *run = (struct run){
         .address = page->node.address, .bytes = page->node.bytes, .pool = pool, .use = RUN_CACHED};
@@ -171,11 +171,11 @@ void range_run_give_locked(struct pool *pool, struct run *run)
 
 static const char *tree_check(const struct run *run, uint64_t *bytes, unsigned *count)
 {
-    if (run == NULL)
+    if (!run)
         return NULL;
     const struct run *children[] = {run->left, run->right};
     for (unsigned side = 0; side < 2; side++) {
-        if (children[side] == NULL)
+        if (!children[side])
             continue;
         if (children[side]->priority > run->priority)
             return "run cache: a child has a higher priority";
@@ -185,7 +185,7 @@ static const char *tree_check(const struct run *run, uint64_t *bytes, unsigned *
     *bytes += run->bytes;
     *count += 1;
     const char *why = tree_check(run->left, bytes, count);
-    return why != NULL ? why : tree_check(run->right, bytes, count);
+    return why ? why : tree_check(run->right, bytes, count);
 }
 
 const char *run_cache_check_locked(const struct runs *runs)
@@ -193,9 +193,9 @@ const char *run_cache_check_locked(const struct runs *runs)
     uint64_t bytes = 0;
     unsigned in_tree = 0, in_list = 0;
     const char *why = tree_check(runs->cached_root, &bytes, &in_tree);
-    if (why != NULL)
+    if (why)
         return why;
-    for (const struct run *run = runs->newest; run != NULL; run = run->older) {
+    for (const struct run *run = runs->newest; run; run = run->older) {
         if (run->use != RUN_CACHED || run->pinned)
             return "run cache: a listed run is not cached, or pinned";
         in_list++;

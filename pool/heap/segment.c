@@ -25,10 +25,10 @@ static void segment_unlist(struct extents *extents, struct segment *segment)
     if (segment->key == SEGMENT_UNLISTED)
         return;
     struct segment **head = &extents->segments[segment->key];
-    *(segment->prev != NULL ? &segment->prev->next : head) = segment->next;
-    if (segment->next != NULL)
+    *(segment->prev ? &segment->prev->next : head) = segment->next;
+    if (segment->next)
         segment->next->prev = segment->prev;
-    if (*head == NULL)
+    if (!*head)
         extents->segment_keys &= ~(UINT64_C(1) << segment->key);
     segment->key = SEGMENT_UNLISTED;
 }
@@ -44,7 +44,7 @@ static void segment_relist(struct extents *extents, struct segment *segment)
         return;
     segment->prev = NULL;
     segment->next = extents->segments[key];
-    if (segment->next != NULL)
+    if (segment->next)
         segment->next->prev = segment;
     extents->segments[key] = segment;
     extents->segment_keys |= UINT64_C(1) << key;
@@ -54,7 +54,7 @@ static struct segment *segment_create(struct shard *shard, struct run *run, uint
 {
     struct segment *segment = metadata_allocate(METADATA_SEGMENT, sizeof(*segment),
                                                 &shard->pool->metadata_bytes);
-    if (segment == NULL)
+    if (!segment)
         return NULL;
     atomic_store_explicit(&segment->shard, shard, memory_order_relaxed);
     atomic_store_explicit(&segment->address, address, memory_order_relaxed);
@@ -84,7 +84,7 @@ static void segments_remove(struct shard *shard, struct run *run, size_t bytes)
 static void spare_set(struct extents *extents, struct run *run)
 {
     extents->spare = run;
-    count_set(&extents->spare_bytes, run != NULL ? run->bytes : 0);
+    count_set(&extents->spare_bytes, run ? run->bytes : 0);
 }
 
 int segment_run_cut_locked(struct shard *shard, struct run *run)
@@ -92,7 +92,7 @@ int segment_run_cut_locked(struct shard *shard, struct run *run)
     struct extents *extents = &shard->extents;
     for (size_t offset = 0; offset < run->bytes; offset += POOL_SEGMENT_BYTES) {
         struct segment *segment = segment_create(shard, run, run->address + offset);
-        if (segment == NULL) {
+        if (!segment) {
             segments_remove(shard, run, offset);
             return -ENOMEM;
         }
@@ -103,7 +103,7 @@ int segment_run_cut_locked(struct shard *shard, struct run *run)
     run->segments_used = 0;
     count_add(&extents->buddy_bytes, run->bytes);
     count_add(&extents->free_bytes, run->bytes);
-    if (extents->spare == NULL)
+    if (!extents->spare)
         spare_set(extents, run);
     return 0;
 }
@@ -117,7 +117,7 @@ static void run_join(struct shard *shard, struct run *run)
     count_subtract(run->pinned ? &extents->wasted_bytes : &extents->free_bytes, run->bytes);
     run->cached_since = count_get(&shard->pool->fence_serves);
     pool_lock_acquire(&runs->blocks.lock);
-    if (runs->range != NULL)
+    if (runs->range)
         range_run_give_locked(shard->pool, run);
     else if (run->pinned)
         run_cache_doom_locked(runs, run);
@@ -130,14 +130,14 @@ void segment_spare_release_locked(struct shard *shard)
 {
     struct run *run = shard->extents.spare;
     spare_set(&shard->extents, NULL);
-    if (run != NULL)
+    if (run)
         run_join(shard, run);
 }
 
 /* A run has lost its last block. */
 static void run_emptied(struct shard *shard, struct run *run)
 {
-    if (!run->pinned && shard->extents.spare == NULL)
+    if (!run->pinned && !shard->extents.spare)
         spare_set(&shard->extents, run);
     else
         run_join(shard, run);
@@ -149,8 +149,8 @@ static struct run *range_run_take(struct pool *pool)
     struct runs *runs = &pool->runs;
     pool_lock_acquire(&runs->blocks.lock);
     struct extent *page = range_take_page(runs->range);
-    struct run *run = page != NULL ? range_run_create_locked(pool, page) : NULL;
-    if (page != NULL && run == NULL)
+    struct run *run = page ? range_run_create_locked(pool, page) : NULL;
+    if (page && !run)
         range_give(runs->range, page);
     pool_lock_release(&runs->blocks.lock);
     return run;
@@ -159,13 +159,13 @@ static struct run *range_run_take(struct pool *pool)
 static struct run *cached_run_take(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
-    if (runs->range != NULL)
+    if (runs->range)
         return range_run_take(pool);
     pool_lock_acquire(&runs->blocks.lock);
     struct run *run = run_cache_best_locked(runs, POOL_SEGMENT_BYTES);
-    if (run != NULL && run->bytes > SEGMENT_CUT_MAX)
+    if (run && run->bytes > SEGMENT_CUT_MAX)
         run = NULL;
-    if (run != NULL) {
+    if (run) {
         run_cache_remove_locked(runs, run);
         run->block.state = BLOCK_UNUSED; /* what it last was is forgotten from here on */
     }
@@ -177,7 +177,7 @@ void segment_run_uncut(struct pool *pool, struct run *run)
 {
     struct runs *runs = &pool->runs;
     pool_lock_acquire(&runs->blocks.lock);
-    if (runs->range != NULL)
+    if (runs->range)
         range_run_give_locked(pool, run);
     else
         run_cache_insert_locked(runs, run);
@@ -190,7 +190,7 @@ static bool cached_run_cut(struct shard *shard)
     if (runs_free_bytes(runs) < POOL_SEGMENT_BYTES)
         return false;
     struct run *run = cached_run_take(shard->pool);
-    if (run == NULL)
+    if (!run)
         return false;
     if (segment_run_cut_locked(shard, run) == 0)
         return true;
@@ -212,7 +212,7 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
     struct extents *extents = &shard->extents;
     unsigned order = pool_log2_ceil(leaves);
     struct segment *segment = segment_find(extents, order);
-    if (segment == NULL) {
+    if (!segment) {
         if (!cached_run_cut(shard))
             return NULL;
         segment = segment_find(extents, order);
@@ -282,7 +282,7 @@ static const char *block_check(struct segment *segment, unsigned window, uint32_
 {
     uint64_t address = segment->address + ((uint64_t)window << SEGMENT_WINDOW_BITS);
     const struct block *block = segment_window_get_locked(segment, window);
-    if (block == NULL)
+    if (!block)
         return NULL;
     if (block->address - address >= 1u << SEGMENT_WINDOW_BITS || block->leaves == 0)
         return "segment: a window names a block that does not begin in it";
@@ -302,7 +302,7 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
     slot_entry entry = segment_slot_get(segment, address);
     if (!(entry & SLOT_SLAB)) {
         const char *why = block_check(segment, 2 * index, leaves);
-        return why != NULL ? why : block_check(segment, 2 * index + 1, leaves);
+        return why ? why : block_check(segment, 2 * index + 1, leaves);
     }
     const struct slab *slab = slot_slab(entry);
     struct size_class geometry;
@@ -319,9 +319,9 @@ const char *segment_check_locked(struct segment *segment)
 {
     const char *why = buddy_check(&segment->buddy);
     uint32_t leaves = segment->buddy.free_leaves;
-    for (unsigned index = 0; why == NULL && index < SEGMENT_SLOTS; index++)
+    for (unsigned index = 0; !why && index < SEGMENT_SLOTS; index++)
         why = slot_check(segment, index, &leaves);
-    if (why != NULL)
+    if (why)
         return why;
     if (leaves != SIZE_LEAVES)
         return "segment: free leaves + slabs + blocks differ from 512";

@@ -20,7 +20,7 @@ __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 static struct shard *shard_create(struct pool *pool, unsigned index)
 {
     struct shard *shard = metadata_allocate(METADATA_SHARD, sizeof(*shard), &pool->metadata_bytes);
-    if (shard == NULL)
+    if (!shard)
         return NULL;
     shard->pool = pool;
     shard->extents = (struct extents){0};
@@ -39,10 +39,10 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
 static struct shard *shard_get_or_create(struct pool *pool, unsigned index)
 {
     struct shard *shard = shard_get(pool, index);
-    if (shard != NULL || !pool_lock_try(&pool->backend_lock))
+    if (shard || !pool_lock_try(&pool->backend_lock))
         return shard;
     shard = shard_get(pool, index);
-    if (shard == NULL)
+    if (!shard)
         shard = shard_create(pool, index);
     pool_lock_release(&pool->backend_lock);
     return shard;
@@ -53,14 +53,14 @@ int shard_init(struct pool *pool)
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     pool->shards_max = processors < 1 ? 1
                                       : (unsigned)pool_min((uint64_t)processors, POOL_SHARDS_MAX);
-    return shard_create(pool, 0) != NULL ? 0 : -ENOMEM;
+    return shard_create(pool, 0) ? 0 : -ENOMEM;
 }
 
 void shard_done(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard != NULL && class < SIZE_CLASS_COUNT; class ++)
+        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++)
             bin_done(&shard->bins[class]);
         atomic_store_explicit(&pool->shards[index], NULL, memory_order_relaxed);
         metadata_free(METADATA_SHARD, shard, sizeof(*shard), &pool->metadata_bytes);
@@ -72,7 +72,7 @@ static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsi
 {
     for (unsigned step = 0; step < pool->shards_max; step++) {
         struct shard *shard = shard_get_or_create(pool, (index + step) % pool->shards_max);
-        if (shard == NULL || !pool_lock_try(shard_lock_at(shard, lock_offset)))
+        if (!shard || !pool_lock_try(shard_lock_at(shard, lock_offset)))
             continue;
         shard_hint = (index + step) % pool->shards_max;
         return shard;
@@ -90,8 +90,8 @@ POOL_NOINLINE struct shard *shard_lock_contended(struct pool *pool, size_t lock_
         atomic_store_explicit(&pool->spread, pool->shards_max > 1, memory_order_relaxed);
 
     struct shard *shard = spread ? free_shard_lock(pool, lock_offset, index) : NULL;
-    if (shard == NULL) {
-        shard = shard_get(pool, spread && shard_get(pool, index) != NULL ? index : 0);
+    if (!shard) {
+        shard = shard_get(pool, spread && shard_get(pool, index) ? index : 0);
         pool_lock_acquire(shard_lock_at(shard, lock_offset));
     }
     return shard;

@@ -25,7 +25,7 @@ extern __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 /** The shard this thread should use in a pool that has spread. */
 static inline unsigned shard_index_spread(const struct pool *pool)
 {
-    if (&__rseq_size == NULL || __rseq_size == 0)
+    if (!&__rseq_size || __rseq_size == 0)
         return shard_hint;
     const char *area = (const char *)__builtin_thread_pointer() + __rseq_offset;
     uint32_t processor = *(const volatile uint32_t *)(area + sizeof(uint32_t)); /* cpu_id */
@@ -48,7 +48,7 @@ static inline struct shard *shard_get(const struct pool *pool, unsigned index)
 static inline struct shard *shard_here(const struct pool *pool)
 {
     struct shard *shard = shard_get(pool, shard_index(pool));
-    return POOL_LIKELY(shard != NULL) ? shard : shard_get(pool, 0);
+    return POOL_LIKELY(shard) ? shard : shard_get(pool, 0);
 }
 
 /** Makes the first shard. -ENOMEM without host memory. */
@@ -69,7 +69,7 @@ static inline struct shard *shard_lock(struct pool *pool, size_t lock_offset)
 {
     unsigned index = shard_index(pool);
     struct shard *shard = shard_get(pool, index);
-    if (POOL_LIKELY(shard != NULL) && POOL_LIKELY(pool_lock_try(shard_lock_at(shard, lock_offset))))
+    if (POOL_LIKELY(shard) && POOL_LIKELY(pool_lock_try(shard_lock_at(shard, lock_offset))))
         return shard;
     return shard_lock_contended(pool, lock_offset, index);
 }

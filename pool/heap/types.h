@@ -24,6 +24,8 @@
 #ifndef POOL_HEAP_TYPES_H
 #define POOL_HEAP_TYPES_H
 
+#include <assert.h>
+
 #include "pool/backend.h"
 #include "pool/base/base.h"
 #include "pool/base/buddy.h"
@@ -361,12 +363,12 @@ struct pool {
     uint64_t metadata_link;
 };
 
-_Static_assert(sizeof(struct object_record) == 12, "what is kept of an object stays small");
-_Static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's header is one line");
-_Static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
-_Static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,
-               "what every hit needs is one line");
-_Static_assert(sizeof(struct block) % 16 == 0 && sizeof(struct run) % 16 == 0, "metadata.h");
+static_assert(sizeof(struct object_record) == 12, "what is kept of an object stays small");
+static_assert(offsetof(struct slab, record) == POOL_CACHE_LINE, "a slab's header is one line");
+static_assert(sizeof(struct segment_slot) == 16, "four slots to a cache line");
+static_assert(offsetof(struct bin, quarantine) == POOL_CACHE_LINE,
+              "what every hit needs is one line");
+static_assert(sizeof(struct block) % 16 == 0 && sizeof(struct run) % 16 == 0, "metadata.h");
 
 static inline uint64_t object_address(const struct bin *bin, struct object object)
 {
@@ -438,8 +440,8 @@ static inline size_t block_bytes(const struct block *block)
 /** Free memory outside slabs and segments. */
 static inline uint64_t runs_free_bytes(const struct runs *runs)
 {
-    return runs->range != NULL ? count_get(&runs->range->bytes_of[EXTENT_FREE])
-                               : count_get(&runs->cached_bytes);
+    return runs->range ? count_get(&runs->range->bytes_of[EXTENT_FREE])
+                       : count_get(&runs->cached_bytes);
 }
 
 #endif

@@ -155,10 +155,10 @@ static void waiters_check(struct walk *walk)
 int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
 {
     struct walk walk = {.pool = pool, .why = why, .why_bytes = why_bytes};
-    int rc = kv_lock_all(pool);
+    int error = kv_lock_all(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     walk.ended = kv_transit_ended(pool);
     for (uint32_t at = 0; at < pool->stack_count && !walk.broken; at++) {
         place_check(&walk, pool->stack[at], CUPOOL_KV_FREE, "stack");

@@ -19,7 +19,7 @@ int kv_events_init(struct kv_events *events, struct kv_heap *heap, uint32_t capa
         events->hash_capacity = KV_EVENT_HASHES;
     events->entries = kv_heap_allocate(heap, capacity, sizeof(*events->entries));
     events->hashes = kv_heap_allocate(heap, events->hash_capacity, sizeof(*events->hashes));
-    if (events->entries == NULL || events->hashes == NULL)
+    if (!events->entries || !events->hashes)
         return -ENOMEM;
     events->capacity = capacity;
     return 0;
@@ -69,9 +69,9 @@ void kv_events_stored(struct kv_events *events, const struct cupool_kv_hash *has
     struct kv_event *event = NULL;
 
     for (uint32_t at = 0; at < count && events->capacity != 0; at++) {
-        if (event == NULL || event->count == KV_EVENT_HASHES) {
+        if (!event || event->count == KV_EVENT_HASHES) {
             event = event_new(events, CUPOOL_KV_STORED);
-            event->has_parent = at > 0 || parent != NULL;
+            event->has_parent = at > 0 || parent;
             if (event->has_parent)
                 event->parent = at > 0 ? hashes[at - 1] : *parent;
         }
@@ -86,7 +86,7 @@ void kv_events_removed(struct kv_events *events, const struct cupool_kv_hash *ha
     if (events->capacity == 0)
         return;
     event = events->open ? event_at(events, events->sequence - 1) : NULL;
-    if (event == NULL || event->count == KV_EVENT_HASHES)
+    if (!event || event->count == KV_EVENT_HASHES)
         event = event_new(events, CUPOOL_KV_REMOVED);
     events->open = true;
     hash_add(events, event, hash);
@@ -122,9 +122,9 @@ void kv_events_take(struct kv_events *ring, const struct cupool_kv_event *about,
     }
     if (ring->oldest == ring->sequence)
         ring->open = false;
-    if (ret_events != NULL)
+    if (ret_events)
         *ret_events = taken;
-    if (ret_dropped != NULL) {
+    if (ret_dropped) {
         *ret_dropped = ring->dropped - ring->dropped_reported;
         ring->dropped_reported = ring->dropped;
     }
@@ -138,11 +138,11 @@ int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events
                                           .tier = pool->config.tier,
                                           .block_tokens = pool->config.block_tokens};
 
-    if ((event_room > 0 && events == NULL) || (hash_room > 0 && hashes == NULL))
+    if ((event_room > 0 && !events) || (hash_room > 0 && !hashes))
         return kv_fail(pool, -EINVAL, "an array is missing");
-    int rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    int error = kv_lock(pool);
+    if (error < 0)
+        return error;
     kv_events_take(&pool->events, &about, events, event_room, hashes, hash_room, ret_events,
                    ret_dropped);
     kv_unlock(pool);

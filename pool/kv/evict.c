@@ -9,14 +9,15 @@
 
 static int handles_live(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc = 0;
+    int error = 0;
 
-    if (count > 0 && handles == NULL)
+    if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        if (kv_find(pool, handles[at], &rc) != NULL)
-            rc = 0;
-    return rc < 0 ? kv_fail(pool, rc, "the handle is stale or never was one of this pool") : 0;
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        if (kv_find(pool, handles[at], &error))
+            error = 0;
+    return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
+                     : 0;
 }
 
 static void priority_set(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t priority,
@@ -48,7 +49,7 @@ static int ranges_validate(struct cupool_kv *pool, uint32_t count,
 {
     uint64_t end = 0;
 
-    if (range_count > 0 && ranges == NULL)
+    if (range_count > 0 && !ranges)
         return kv_fail(pool, -EINVAL, "an array is missing");
     for (uint32_t at = 0; at < range_count; at++) {
         if (ranges[at].priority > CUPOOL_KV_PRIORITY_MAX)
@@ -64,36 +65,36 @@ int cupool_kv_set_priorities(struct cupool_kv *pool, const cupool_kv_handle *han
                              uint32_t count, const struct cupool_kv_priority_range *ranges,
                              uint32_t range_count)
 {
-    int rc = ranges_validate(pool, count, ranges, range_count);
+    int error = ranges_validate(pool, count, ranges, range_count);
 
-    if (rc == 0)
-        rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    rc = handles_live(pool, handles, count);
-    for (uint32_t at = 0; at < range_count && rc == 0; at++) {
+    if (error == 0)
+        error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    error = handles_live(pool, handles, count);
+    for (uint32_t at = 0; at < range_count && error == 0; at++) {
         uint64_t expires_ns = expiry(pool, ranges[at].duration_ns);
         for (uint32_t block = 0; block < ranges[at].count; block++)
             priority_set(pool, handles[ranges[at].first + block], ranges[at].priority, expires_ns);
     }
     kv_unlock(pool);
-    return rc;
+    return error;
 }
 
 int cupool_kv_pin(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
-    rc = handles_live(pool, handles, count);
-    for (uint32_t at = 0; at < count && rc == 0; at++)
+    if (error < 0)
+        return error;
+    error = handles_live(pool, handles, count);
+    for (uint32_t at = 0; at < count && error == 0; at++)
         if (kv_state(kv_load(&pool->records[(uint32_t)handles[at]])) != CUPOOL_KV_ACTIVE)
-            rc = kv_fail(pool, -EINVAL, "only a registered block can be pinned");
-    for (uint32_t at = 0; at < count && rc == 0; at++)
+            error = kv_fail(pool, -EINVAL, "only a registered block can be pinned");
+    for (uint32_t at = 0; at < count && error == 0; at++)
         pool->records[(uint32_t)handles[at]].flags |= KV_FLAG_PINNED;
     kv_unlock(pool);
-    return rc;
+    return error;
 }
 
 /* A pinned block joins the order as if its last reference went now. */
@@ -112,13 +113,13 @@ int cupool_kv_unpin(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
 {
     struct kv_after after;
     uint64_t now_ns = kv_now(pool);
-    int rc;
+    int error;
 
-    if (count > 0 && hashes == NULL)
+    if (count > 0 && !hashes)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at], NULL);
         for (; id != KV_NONE; id = pool->records[id].same_next)
@@ -146,8 +147,7 @@ static uint32_t evict_some(struct cupool_kv *pool, enum cupool_kv_evict_mode mod
         kv_describe(pool, record, now_ns, &block);
         bool stays = mode == CUPOOL_KV_EVICT_NORMAL &&
                      (block.priority > CUPOOL_KV_PRIORITY_DEFAULT ||
-                      (pool->config.policy == CUPOOL_KV_CUSTOM &&
-                       pool->config.custom.may_evict != NULL &&
+                      (pool->config.policy == CUPOOL_KV_CUSTOM && pool->config.custom.may_evict &&
                        !pool->config.custom.may_evict(pool->config.custom.state, &block)));
         kv_order_restore(&pool->order, id, rank, serial);
         if (!stays) {
@@ -172,19 +172,19 @@ int cupool_kv_evict(struct cupool_kv *pool, enum cupool_kv_evict_mode mode, uint
                     uint32_t *ret_evicted)
 {
     struct kv_after after;
-    int rc;
+    int error;
 
     if (mode != CUPOOL_KV_EVICT_NORMAL && mode != CUPOOL_KV_EVICT_AGGRESSIVE)
         return kv_fail(pool, -EINVAL, "no such way to evict");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     uint32_t evicted = evict_some(pool, mode, count);
     kv_after_fill(pool, &after);
     kv_unlock(pool);
     kv_after_run(pool, &after);
     kv_pages_trim(pool, pool->config.idle_pages);
-    if (ret_evicted != NULL)
+    if (ret_evicted)
         *ret_evicted = evicted;
     return 0;
 }
@@ -194,13 +194,13 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
 {
     struct kv_after after;
     uint32_t forgotten = 0;
-    int rc;
+    int error;
 
-    if (count > 0 && hashes == NULL)
+    if (count > 0 && !hashes)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     for (uint32_t at = count; at > 0; at--) {
         uint32_t id = kv_table_find(&pool->table, &hashes[at - 1], NULL), next;
         forgotten += id != KV_NONE;
@@ -220,7 +220,7 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     kv_after_fill(pool, &after);
     kv_unlock(pool);
     kv_after_run(pool, &after);
-    if (ret_forgotten != NULL)
+    if (ret_forgotten)
         *ret_forgotten = forgotten;
     return 0;
 }
@@ -228,10 +228,10 @@ int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
 int cupool_kv_trim(struct cupool_kv *pool, uint32_t keep, uint32_t *ret_evicted)
 {
     struct kv_after after;
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint32_t evicted = pool->order.count <= keep
                            ? 0
                            : evict_some(pool, CUPOOL_KV_EVICT_AGGRESSIVE, pool->order.count - keep);
@@ -239,7 +239,7 @@ int cupool_kv_trim(struct cupool_kv *pool, uint32_t keep, uint32_t *ret_evicted)
     kv_unlock(pool);
     kv_after_run(pool, &after);
     kv_pages_trim(pool, 0);
-    if (ret_evicted != NULL)
+    if (ret_evicted)
         *ret_evicted = evicted;
     return 0;
 }
@@ -293,13 +293,13 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
 {
     struct kv_after after;
     uint32_t overflow = 0;
-    int rc;
+    int error;
 
     if (blocks == 0 || blocks > pool->config.max_blocks)
         return kv_fail(pool, -ERANGE, "a pool has 1 to max_blocks blocks");
-    rc = kv_lock_all(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock_all(pool);
+    if (error < 0)
+        return error;
     uint32_t limit = pool->first + blocks;
     bool larger = limit > pool->limit;
     pool->limit = limit;
@@ -312,7 +312,7 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
     kv_unlock_all(pool);
     kv_after_run(pool, &after);
     kv_pages_trim(pool, pool->config.idle_pages);
-    if (ret_overflow != NULL)
+    if (ret_overflow)
         *ret_overflow = overflow;
     return 0;
 }
@@ -320,10 +320,10 @@ int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_over
 int cupool_kv_reset(struct cupool_kv *pool, uint32_t *ret_in_use)
 {
     struct kv_after after;
-    int rc = kv_lock_all(pool);
+    int error = kv_lock_all(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint32_t in_use = kv_used(pool);
     struct kv_events events = pool->events;
     pool->events.capacity = 0; /* one event for all of it */
@@ -336,7 +336,7 @@ int cupool_kv_reset(struct cupool_kv *pool, uint32_t *ret_in_use)
     kv_after_fill(pool, &after);
     kv_unlock_all(pool);
     kv_after_run(pool, &after);
-    if (ret_in_use != NULL)
+    if (ret_in_use)
         *ret_in_use = in_use;
     return in_use > 0 ? kv_fail(pool, -EBUSY, "blocks are in use") : 0;
 }

@@ -16,7 +16,7 @@ int kv_fences_init(struct kv_fences *fences, struct kv_heap *heap, const struct 
 {
     fences->backend = backend;
     fences->entries = kv_heap_allocate(heap, KV_FENCES, sizeof(*fences->entries));
-    return fences->entries == NULL ? -ENOMEM : 0;
+    return !fences->entries ? -ENOMEM : 0;
 }
 
 static void entry_link(struct kv_fences *fences, struct kv_fence *entry)
@@ -77,7 +77,7 @@ uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream strea
 {
     struct kv_fence *entry = entry_new(fences);
 
-    if (entry == NULL) {
+    if (!entry) {
         uint32_t at = fences->newest;
         while (at != 0 &&
                (fences->entries[at - 1].joint || fences->entries[at - 1].stream != stream))
@@ -97,16 +97,16 @@ uint32_t kv_fences_join(struct kv_fences *fences, uint32_t older, uint32_t newer
     struct kv_fence *old = kv_fences_find(fences, older), *new = kv_fences_find(fences, newer);
     struct kv_fence *joint = fences->newest != 0 ? &fences->entries[fences->newest - 1] : NULL;
 
-    if (old == NULL || older == newer)
+    if (!old || older == newer)
         return newer;
-    if (new == NULL)
+    if (!new)
         return older;
     if (!old->joint && old->stream == new->stream)
         return newer;
-    if (joint != NULL && joint->joint && joint->left == newer && joint->right == older)
+    if (joint && joint->joint && joint->left == newer && joint->right == older)
         return joint->serial;
     joint = entry_new(fences);
-    if (joint != NULL) {
+    if (joint) {
         joint->joint = true;
         joint->left = newer;
         joint->right = older;
@@ -128,7 +128,7 @@ bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 {
     for (;;) {
         const struct kv_fence *entry = kv_fences_find(fences, serial);
-        if (entry == NULL)
+        if (!entry)
             return true;
         if (!entry->joint)
             return entry->stream == stream;
@@ -142,15 +142,15 @@ int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream)
 {
     for (;;) {
         const struct kv_fence *entry = kv_fences_find(fences, serial);
-        if (entry == NULL)
+        if (!entry)
             return 0;
         if (!entry->joint)
             return entry->stream == stream
                        ? 0
                        : fences->backend->stream_wait(fences->backend->state, stream, entry->fence);
-        int rc = kv_fences_order(fences, entry->left, stream);
-        if (rc < 0)
-            return rc;
+        int error = kv_fences_order(fences, entry->left, stream);
+        if (error < 0)
+            return error;
         serial = entry->right;
     }
 }
@@ -173,8 +173,7 @@ void kv_fences_poll(struct kv_fences *fences, void (*free_blocks)(void *state, u
         struct kv_fence *entry = &fences->entries[at - 1];
         next = entry->newer;
         if (entry->joint) {
-            if (kv_fences_find(fences, entry->left) != NULL ||
-                kv_fences_find(fences, entry->right) != NULL)
+            if (kv_fences_find(fences, entry->left) || kv_fences_find(fences, entry->right))
                 continue;
         } else if (stream_known(busy, &busy_count, entry->stream)) {
             continue;

@@ -60,7 +60,7 @@ bool kv_front_give(struct cupool_kv *pool, const uint32_t *ids, uint32_t count,
 {
     struct kv_front *front;
 
-    if (!fronts_in_use(pool) || pool->config.clear || pool->pages.pages != NULL)
+    if (!fronts_in_use(pool) || pool->config.clear || pool->pages.pages)
         return false;
     front = front_here(pool);
     if (pthread_mutex_trylock(&front->lock) != 0)
@@ -115,10 +115,10 @@ void kv_fronts_unlock(struct cupool_kv *pool)
 
 int kv_lock_all(struct cupool_kv *pool)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     kv_fronts_lock(pool);
     for (unsigned at = 0; at < KV_FRONTS; at++)
         front_drain(pool, &pool->fronts[at]);

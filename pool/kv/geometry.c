@@ -69,15 +69,15 @@ int kv_memory_each(struct cupool_kv *pool, uint32_t id,
                    void *state)
 {
     const struct cupool_kv_geometry *g = &pool->geometry;
-    int rc = 0;
+    int error = 0;
 
     if (pool->config.layers == 0)
         return 0;
     if (pool->config.layout == CUPOOL_KV_BLOCKS_FIRST)
         return act(pool, id * g->block_stride, g->block_bytes, state);
-    for (uint32_t layer = 0; layer < pool->config.layers && rc == 0; layer++)
-        rc = act(pool, layer * g->layer_stride + id * g->block_stride, g->block_stride, state);
-    return rc;
+    for (uint32_t layer = 0; layer < pool->config.layers && error == 0; layer++)
+        error = act(pool, layer * g->layer_stride + id * g->block_stride, g->block_stride, state);
+    return error;
 }
 
 static int piece_clear(struct cupool_kv *pool, uint64_t offset, uint64_t bytes, void *state)
@@ -124,18 +124,18 @@ int cupool_kv_memory(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t l
                      int key_or_value, void **ret_memory, size_t *ret_bytes)
 {
     const struct cupool_kv_geometry *g = &pool->geometry;
-    int rc;
+    int error;
 
     if (layer >= pool->config.layers || key_or_value < CUPOOL_KV_KEY ||
         key_or_value > CUPOOL_KV_VALUE)
         return kv_fail(pool, -EINVAL, "no such layer, or neither key nor value");
-    if (kv_find(pool, handle, &rc) == NULL)
-        return kv_fail(pool, rc, "the handle is stale or never was one of this pool");
+    if (!kv_find(pool, handle, &error))
+        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
     uint64_t address = pool->memory_address + layer * g->layer_stride +
                        (uint32_t)handle * g->block_stride +
                        (key_or_value == CUPOOL_KV_VALUE ? g->key_bytes : 0);
     memcpy(ret_memory, &address, sizeof(*ret_memory));
-    if (ret_bytes != NULL)
+    if (ret_bytes)
         *ret_bytes = key_or_value == CUPOOL_KV_VALUE ? g->value_bytes : g->key_bytes;
     return 0;
 }

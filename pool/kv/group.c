@@ -16,7 +16,7 @@ static int members_validate(const struct cupool_kv_member *members, uint32_t cou
 {
     uint32_t least = UINT32_MAX, most = 0;
 
-    if (members == NULL || count == 0 || count > 64)
+    if (!members || count == 0 || count > 64)
         return -EINVAL;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t tokens = members[at].pool->config.block_tokens;
@@ -130,19 +130,19 @@ int cupool_kv_match_group(const struct cupool_kv_member *members, uint32_t membe
                           cupool_kv_handle *const *ret_handles, uint32_t *ret_tokens)
 {
     uint32_t least, most;
-    int rc = members_validate(members, member_count, &least, &most);
+    int error = members_validate(members, member_count, &least, &most);
 
-    if (rc < 0 || ret_tokens == NULL || (count > 0 && hashes == NULL))
+    if (error < 0 || !ret_tokens || (count > 0 && !hashes))
         return -EINVAL;
     uint64_t tokens = (uint64_t)count * least;
     for (;;) {
         tokens = prefix_choose(members, member_count, hashes, tokens, least, most);
         uint32_t taken = 0;
-        for (; ret_handles != NULL && taken < member_count; taken++)
+        for (; ret_handles && taken < member_count; taken++)
             if (!member_take(&members[taken], hashes, tokens,
                              members[taken].pool->config.block_tokens / least, ret_handles[taken]))
                 break;
-        if (ret_handles == NULL || taken == member_count)
+        if (!ret_handles || taken == member_count)
             break;
         while (taken-- > 0)
             member_release(&members[taken], ret_handles[taken],
@@ -159,7 +159,7 @@ int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignm
     uint32_t count = 0;
 
     if (block_tokens == 0 || alignment <= 0 || retention <= 0 || retention % alignment != 0 ||
-        alignment % block_tokens != 0 || (room > 0 && positions == NULL) || ret_count == NULL)
+        alignment % block_tokens != 0 || (room > 0 && !positions) || !ret_count)
         return -EINVAL;
     uint64_t last = tokens - tokens % (uint64_t)alignment;
     for (uint64_t block = 0; (block + 1) * block_tokens <= tokens; block++) {

@@ -33,10 +33,10 @@ void *kv_heap_allocate(struct kv_heap *heap, size_t count, size_t bytes)
     if (__builtin_mul_overflow(count, bytes, &all) || all > SIZE_MAX / 2)
         return NULL;
     all = (all + 63) / 64 * 64 + (all == 0 ? 64 : 0);
-    if (heap->count == KV_HEAP_BLOCKS || (kv_heap_refuse != NULL && kv_heap_refuse(all)))
+    if (heap->count == KV_HEAP_BLOCKS || (kv_heap_refuse && kv_heap_refuse(all)))
         return NULL;
     memory = memory_take(all);
-    if (memory == NULL)
+    if (!memory)
         return NULL;
     heap->blocks[heap->count++] = (struct kv_heap_block){.memory = memory, .bytes = all};
     heap->bytes += all;

@@ -73,7 +73,7 @@ static void hasher_end(struct hasher *hasher, struct cupool_kv_hash *ret_hash)
 
 static bool identity_valid(const struct cupool_kv_identity *identity)
 {
-    return identity != NULL && identity->method <= CUPOOL_KV_XXH3 && identity->block_tokens > 0 &&
+    return identity && identity->method <= CUPOOL_KV_XXH3 && identity->block_tokens > 0 &&
            identity->block_tokens <= 65536;
 }
 
@@ -91,18 +91,18 @@ int cupool_kv_identity_root(const struct cupool_kv_identity *identity,
     static const struct cupool_kv_scope nothing;
     struct hasher hasher;
 
-    if (!identity_valid(identity) || ret_root == NULL)
+    if (!identity_valid(identity) || !ret_root)
         return -EINVAL;
-    if (scope == NULL)
+    if (!scope)
         scope = &nothing;
-    if (scope->salt == NULL && scope->salt_bytes > 0)
+    if (!scope->salt && scope->salt_bytes > 0)
         return -EINVAL;
     uint32_t head[2] = {identity->method, identity->block_tokens};
-    uint8_t has_adapter = scope->adapter != NULL;
+    uint8_t has_adapter = scope->adapter;
     hasher_begin(&hasher, identity);
     text_add(&hasher, TAG, sizeof(TAG) - 1);
     hasher_add(&hasher, head, sizeof(head));
-    text_add(&hasher, scope->salt != NULL ? scope->salt : "", scope->salt_bytes);
+    text_add(&hasher, scope->salt ? scope->salt : "", scope->salt_bytes);
     hasher_add(&hasher, &has_adapter, 1);
     if (has_adapter) {
         text_add(&hasher, scope->adapter, strlen(scope->adapter));
@@ -140,7 +140,7 @@ static void media_add(struct hasher *hasher, const struct cupool_kv_scope *scope
 
 static bool media_seen(const struct cupool_kv_scope *scope, int64_t first, size_t tokens)
 {
-    for (size_t at = 0; scope != NULL && at < scope->media_count; at++)
+    for (size_t at = 0; scope && at < scope->media_count; at++)
         if (media_overlaps(&scope->media[at], first, first + (int64_t)tokens))
             return true;
     return false;
@@ -195,9 +195,9 @@ static void block_hash(const struct cupool_kv_identity *identity,
 
 static bool scope_valid(const struct cupool_kv_scope *scope)
 {
-    if (scope == NULL || scope->media_count == 0)
+    if (!scope || scope->media_count == 0)
         return true;
-    if (scope->media == NULL)
+    if (!scope->media)
         return false;
     for (size_t at = 0; at < scope->media_count; at++)
         if (scope->media[at].offset > INT64_MAX - UINT32_MAX)
@@ -212,8 +212,8 @@ int cupool_kv_identity_blocks(const struct cupool_kv_identity *identity,
 {
     uint32_t size;
 
-    if (!identity_valid(identity) || !scope_valid(scope) || parent == NULL ||
-        (count > 0 && (tokens == NULL || ret_hashes == NULL)) || first_token > INT64_MAX / 2 ||
+    if (!identity_valid(identity) || !scope_valid(scope) || !parent ||
+        (count > 0 && (!tokens || !ret_hashes)) || first_token > INT64_MAX / 2 ||
         first_token % identity->block_tokens != 0)
         return -EINVAL;
     size = identity->block_tokens;
@@ -235,10 +235,9 @@ int cupool_kv_identity_partial(const struct cupool_kv_identity *identity,
     struct cupool_kv_hash apart; /* no whole block has this parent */
     uint64_t length = tokens_count;
 
-    if (!identity_valid(identity) || !scope_valid(scope) || parent == NULL || tokens == NULL ||
-        ret_hash == NULL || first_token > INT64_MAX / 2 ||
-        first_token % identity->block_tokens != 0 || tokens_count == 0 ||
-        tokens_count >= identity->block_tokens)
+    if (!identity_valid(identity) || !scope_valid(scope) || !parent || !tokens || !ret_hash ||
+        first_token > INT64_MAX / 2 || first_token % identity->block_tokens != 0 ||
+        tokens_count == 0 || tokens_count >= identity->block_tokens)
         return -EINVAL;
     for (size_t at = 0; at < sizeof(apart.bytes); at++)
         apart.bytes[at] = (uint8_t)~parent->bytes[at];

@@ -104,14 +104,14 @@ static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     struct kv_after after;
     uint32_t found = 0;
     uint64_t now_ns;
-    int rc;
+    int error;
 
-    if (ret_matched == NULL || (count > 0 && (hashes == NULL || ret_handles == NULL)))
+    if (!ret_matched || (count > 0 && (!hashes || !ret_handles)))
         return kv_fail(pool, -EINVAL, "an array is missing");
     now_ns = kv_use_time(pool);
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = walk_find(&walk, at);
@@ -146,13 +146,13 @@ int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, 
                    uint32_t *ret_matched)
 {
     uint32_t at = 0;
-    int rc;
+    int error;
 
-    if (ret_matched == NULL || (count > 0 && hashes == NULL))
+    if (!ret_matched || (count > 0 && !hashes))
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
     while (at < count && walk_find(&walk, at) != KV_NONE)
         at++;
@@ -163,17 +163,17 @@ int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, 
 
 int cupool_kv_downgrade(struct cupool_kv *pool, cupool_kv_handle handle, cupool_kv_weak *ret_weak)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
-    const struct kv_record *record = kv_find(pool, handle, &rc);
-    if (record != NULL)
-        rc = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE ? 0 : -EINVAL;
-    if (rc == 0)
+    if (error < 0)
+        return error;
+    const struct kv_record *record = kv_find(pool, handle, &error);
+    if (record)
+        error = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE ? 0 : -EINVAL;
+    if (error == 0)
         *ret_weak = (uint64_t)pool->uses[(uint32_t)handle].registration << 32 | (uint32_t)handle;
     kv_unlock(pool);
-    return rc < 0 ? kv_fail(pool, rc, "no handle of a registered block") : 0;
+    return error < 0 ? kv_fail(pool, error, "no handle of a registered block") : 0;
 }
 
 int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_handle *ret_handle)
@@ -181,14 +181,14 @@ int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_han
     uint32_t id = (uint32_t)weak;
     uint64_t now_ns;
     cupool_kv_handle handle = 0;
-    int rc;
+    int error;
 
     if (weak >> 32 == 0 || id < pool->first || id >= pool->slots)
         return kv_fail(pool, -EINVAL, "no weak handle of this pool");
     now_ns = kv_use_time(pool);
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     enum cupool_kv_state state = kv_state(kv_load(&pool->records[id]));
     if (pool->uses[id].registration == weak >> 32 &&
         (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE))

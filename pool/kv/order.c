@@ -72,7 +72,7 @@ static int ranking_init(struct kv_ranking *ranking, struct kv_heap *heap, uint32
 {
     ranking->entries = kv_heap_allocate(heap, blocks, sizeof(*ranking->entries));
     ranking->positions = kv_heap_allocate(heap, blocks, sizeof(*ranking->positions));
-    return ranking->entries == NULL || ranking->positions == NULL ? -ENOMEM : 0;
+    return !ranking->entries || !ranking->positions ? -ENOMEM : 0;
 }
 
 int kv_order_init(struct kv_order *order, struct kv_heap *heap, struct kv_record *records,

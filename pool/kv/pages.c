@@ -11,19 +11,19 @@ int kv_pages_init(struct cupool_kv *pool)
 {
     struct kv_pages *pages = &pool->pages;
     size_t bytes = (size_t)pool->slots * pool->geometry.block_stride;
-    int rc;
+    int error;
 
-    if (pool->backend.page_map == NULL)
+    if (!pool->backend.page_map)
         return kv_fail(pool, -ENOTSUP, "this device cannot map pages");
     pages->page_bytes = pool->config.page_bytes;
-    rc = pool->backend.range_reserve(pool->backend.state, bytes, &pages->page_bytes,
-                                     &pool->memory_address);
-    if (rc < 0)
-        return rc;
+    error = pool->backend.range_reserve(pool->backend.state, bytes, &pages->page_bytes,
+                                        &pool->memory_address);
+    if (error < 0)
+        return error;
     pages->count = (uint32_t)((bytes + pages->page_bytes - 1) / pages->page_bytes);
     pages->range_bytes = pages->count * pages->page_bytes;
     pages->pages = kv_heap_allocate(&pool->heap, pages->count, sizeof(*pages->pages));
-    if (pages->pages != NULL)
+    if (pages->pages)
         return 0;
     pool->backend.range_release(pool->backend.state, pool->memory_address, pages->range_bytes);
     return -ENOMEM;
@@ -37,17 +37,17 @@ static uint64_t page_address(const struct cupool_kv *pool, uint32_t at)
 static int page_map_locked(struct cupool_kv *pool, uint32_t at)
 {
     struct kv_page *page = &pool->pages.pages[at];
-    int rc;
+    int error;
 
     if (atomic_load(&page->mapped))
         return 0;
-    rc = pool->backend.page_map(pool->backend.state, page_address(pool, at), pool->pages.page_bytes,
-                                &page->page);
-    if (rc == 0) {
+    error = pool->backend.page_map(pool->backend.state, page_address(pool, at),
+                                   pool->pages.page_bytes, &page->page);
+    if (error == 0) {
         atomic_store(&page->mapped, true);
         atomic_fetch_add(&pool->pages.mapped, 1);
     }
-    return rc;
+    return error;
 }
 
 static void page_unmap_locked(struct cupool_kv *pool, uint32_t at)
@@ -69,7 +69,7 @@ void kv_pages_done(struct cupool_kv *pool)
 {
     struct kv_pages *pages = &pool->pages;
 
-    if (pages->pages == NULL || pool->gone)
+    if (!pages->pages || pool->gone)
         return;
     for (uint32_t at = 0; at < pages->count; at++)
         if (atomic_load(&pages->pages[at].mapped))
@@ -96,26 +96,26 @@ static int page_need(struct cupool_kv *pool, uint32_t at)
     if (atomic_load(&page->mapped))
         return 0;
     pthread_mutex_lock(&pool->pages.lock);
-    int rc = page_map_locked(pool, at);
+    int error = page_map_locked(pool, at);
     pthread_mutex_unlock(&pool->pages.lock);
-    return rc;
+    return error;
 }
 
 int kv_pages_need(struct cupool_kv *pool, const uint64_t *ids, uint32_t count)
 {
-    int rc = 0;
+    int error = 0;
 
     for (uint32_t at = 0; at < count; at++) {
         uint32_t first, last;
         block_pages(pool, (uint32_t)ids[at], &first, &last);
         for (uint32_t page = first; page <= last; page++) {
-            if (rc == 0)
-                rc = page_need(pool, page);
+            if (error == 0)
+                error = page_need(pool, page);
             else
                 atomic_fetch_add(&pool->pages.pages[page].used, 1);
         }
     }
-    return rc;
+    return error;
 }
 
 void kv_pages_unneed(struct cupool_kv *pool, uint32_t id)
@@ -134,7 +134,7 @@ void kv_pages_trim(struct cupool_kv *pool, uint32_t keep)
     struct kv_pages *pages = &pool->pages;
     uint32_t idle = 0;
 
-    if (pages->pages == NULL)
+    if (!pages->pages)
         return;
     pthread_mutex_lock(&pages->lock);
     for (uint32_t at = 0; at < pages->count; at++) {

@@ -26,7 +26,7 @@ const char *cupool_kv_error(const struct cupool_kv *pool)
 {
     const char *text = atomic_load_explicit(&pool->error, memory_order_acquire);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int kv_fail(struct cupool_kv *pool, int error, const char *text)
@@ -53,9 +53,9 @@ uint64_t kv_now(const struct cupool_kv *pool)
 {
     struct timespec now;
 
-    if (pool->config.clock_ns != NULL)
+    if (pool->config.clock_ns)
         return pool->config.clock_ns(pool->config.clock_state);
-    if (pool->backend.clock_ns != NULL)
+    if (pool->backend.clock_ns)
         return pool->backend.clock_ns(pool->backend.state);
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -67,31 +67,31 @@ static bool config_valid(const struct cupool_kv_config *config)
            config->max_blocks <= BLOCKS_MAX && config->block_tokens > 0 &&
            config->block_tokens <= 65536 && config->layout <= CUPOOL_KV_LAYERS_FIRST &&
            config->order <= CUPOOL_KV_NHD && config->policy <= CUPOOL_KV_CUSTOM &&
-           (config->policy != CUPOOL_KV_CUSTOM || config->custom.rank != NULL) &&
-           config->window > 0 && config->window <= 1u << 20 && config->requests > 0 &&
-           config->requests <= 65536 && config->events <= 1u << 24 &&
+           (config->policy != CUPOOL_KV_CUSTOM || config->custom.rank) && config->window > 0 &&
+           config->window <= 1u << 20 && config->requests > 0 && config->requests <= 65536 &&
+           config->events <= 1u << 24 &&
            (!config->elastic || (config->layers > 0 && config->layout == CUPOOL_KV_BLOCKS_FIRST));
 }
 
 static int arrays_make(struct cupool_kv *pool)
 {
     struct kv_heap *heap = &pool->heap;
-    int rc;
+    int error;
 
     pool->records = kv_heap_allocate(heap, pool->slots, sizeof(*pool->records));
     pool->uses = kv_heap_allocate(heap, pool->slots, sizeof(*pool->uses));
     pool->stack = kv_heap_allocate(heap, pool->slots, sizeof(*pool->stack));
     pool->window = kv_heap_allocate(heap, pool->config.window, sizeof(*pool->window));
-    if (pool->records == NULL || pool->uses == NULL || pool->stack == NULL || pool->window == NULL)
+    if (!pool->records || !pool->uses || !pool->stack || !pool->window)
         return -ENOMEM;
-    rc = kv_table_init(&pool->table, heap, pool->records, pool->slots);
-    if (rc == 0)
-        rc = kv_order_init(&pool->order, heap, pool->records, pool->slots, pool->config.policy);
-    if (rc == 0 && pool->backend.fence_record != NULL)
-        rc = kv_fences_init(&pool->fences, heap, &pool->backend);
-    if (rc == 0)
-        rc = kv_events_init(&pool->events, heap, pool->config.events, pool->slots);
-    return rc == 0 ? kv_requests_init(pool) : rc;
+    error = kv_table_init(&pool->table, heap, pool->records, pool->slots);
+    if (error == 0)
+        error = kv_order_init(&pool->order, heap, pool->records, pool->slots, pool->config.policy);
+    if (error == 0 && pool->backend.fence_record)
+        error = kv_fences_init(&pool->fences, heap, &pool->backend);
+    if (error == 0)
+        error = kv_events_init(&pool->events, heap, pool->config.events, pool->slots);
+    return error == 0 ? kv_requests_init(pool) : error;
 }
 
 /* Generations of different pools start apart, so that a handle of one is none of another. */
@@ -125,38 +125,38 @@ static void blocks_init(struct cupool_kv *pool)
 static int memory_make(struct cupool_kv *pool)
 {
     uint64_t null_id = 0;
-    int rc;
+    int error;
 
     if (pool->config.layers == 0)
         return 0;
     if (pool->config.elastic) {
-        rc = kv_pages_init(pool);
-        if (rc == 0 && pool->first > 0)
-            rc = kv_pages_need(pool, &null_id, 1);
+        error = kv_pages_init(pool);
+        if (error == 0 && pool->first > 0)
+            error = kv_pages_need(pool, &null_id, 1);
     } else {
         pool->memory_bytes = pool->slots * pool->geometry.block_bytes;
-        rc = pool->backend.memory_allocate(pool->backend.state, pool->memory_bytes,
-                                           &pool->memory_address);
-        if (rc < 0)
+        error = pool->backend.memory_allocate(pool->backend.state, pool->memory_bytes,
+                                              &pool->memory_address);
+        if (error < 0)
             pool->memory_bytes = 0;
     }
     memcpy(&pool->geometry.base, &pool->memory_address, sizeof(pool->geometry.base));
-    if (rc == 0 && pool->first > 0)
-        rc = kv_memory_clear(pool, 0, CUPOOL_STREAM_NONE);
-    for (uint32_t id = pool->first; id < pool->slots && rc == 0 && pool->config.clear; id++) {
+    if (error == 0 && pool->first > 0)
+        error = kv_memory_clear(pool, 0, CUPOOL_STREAM_NONE);
+    for (uint32_t id = pool->first; id < pool->slots && error == 0 && pool->config.clear; id++) {
         if (pool->config.elastic)
             pool->records[id].flags |= KV_FLAG_UNCLEAR;
         else
-            rc = kv_memory_clear(pool, id, CUPOOL_STREAM_NONE);
+            error = kv_memory_clear(pool, id, CUPOOL_STREAM_NONE);
     }
-    return rc;
+    return error;
 }
 
 static void pool_free(struct cupool_kv *pool)
 {
     struct kv_heap heap;
 
-    if (pool->fences.entries != NULL)
+    if (pool->fences.entries)
         kv_fences_done(&pool->fences, pool->gone);
     kv_pages_done(pool);
     if (pool->memory_bytes > 0 && !pool->gone)
@@ -177,14 +177,14 @@ int kv_create(const struct kv_backend *backend, const struct cupool_kv_config *c
     struct kv_heap heap = {.count = 0};
     pthread_mutexattr_t attributes;
     struct cupool_kv *pool;
-    int rc;
+    int error;
 
     if (whole.max_blocks == 0)
         whole.max_blocks = whole.blocks;
     if (!config_valid(&whole))
         return -EINVAL;
     pool = kv_heap_allocate(&heap, 1, sizeof(*pool));
-    if (pool == NULL)
+    if (!pool)
         return -ENOMEM;
     pool->heap = heap;
     pool->config = whole;
@@ -200,17 +200,17 @@ int kv_create(const struct kv_backend *backend, const struct cupool_kv_config *c
     pthread_mutexattr_destroy(&attributes);
     pthread_mutex_init(&pool->pages.lock, NULL);
     kv_fronts_init(pool);
-    rc = kv_geometry_make(&whole, pool->slots, &pool->geometry);
-    if (rc == 0)
-        rc = arrays_make(pool);
-    if (rc == 0) {
+    error = kv_geometry_make(&whole, pool->slots, &pool->geometry);
+    if (error == 0)
+        error = arrays_make(pool);
+    if (error == 0) {
         blocks_init(pool);
         kv_pressure_init(pool);
-        rc = memory_make(pool);
+        error = memory_make(pool);
     }
-    if (rc < 0) {
+    if (error < 0) {
         pool_free(pool);
-        return rc;
+        return error;
     }
     kv_registry_add(pool);
     *ret_pool = pool;
@@ -219,7 +219,7 @@ int kv_create(const struct kv_backend *backend, const struct cupool_kv_config *c
 
 void cupool_kv_destroy(struct cupool_kv *pool)
 {
-    if (pool == NULL)
+    if (!pool)
         return;
     if (!pool->gone)
         kv_requests_end(pool);
@@ -233,7 +233,7 @@ static int lock_counting(struct cupool_kv *pool)
 {
     if (pthread_mutex_trylock(&pool->lock) != 0) {
         pthread_mutex_lock(&pool->lock);
-        if (++pool->collisions >= COLLISIONS_BEFORE_FRONTS && pool->pressure.callback == NULL)
+        if (++pool->collisions >= COLLISIONS_BEFORE_FRONTS && !pool->pressure.callback)
             atomic_store_explicit(&pool->fronts_on, true, memory_order_relaxed);
     }
     if (!pool->gone)
@@ -246,30 +246,30 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
                        cupool_kv_handle *ret_handles)
 {
     struct kv_after after;
-    int rc;
+    int error;
 
     if (count == 0)
         return 0;
-    if (ret_handles == NULL)
+    if (!ret_handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
     if (kv_front_take(pool, count, ret_handles))
         return kv_hand_out(pool, count, stream, ret_handles);
-    rc = lock_counting(pool);
-    if (rc < 0)
-        return rc;
+    error = lock_counting(pool);
+    if (error < 0)
+        return error;
     if (atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0)
-        rc = -EAGAIN;
+        error = -EAGAIN;
     else
-        rc = kv_take(pool, count, stream, ret_handles);
+        error = kv_take(pool, count, stream, ret_handles);
     kv_after_fill(pool, &after);
     kv_unlock(pool);
-    if (rc < 0)
-        return kv_fail(pool, rc,
-                       rc == -EAGAIN ? "others wait, or device work has to end first"
-                                     : "not enough blocks");
-    rc = kv_hand_out(pool, count, stream, ret_handles);
+    if (error < 0)
+        return kv_fail(pool, error,
+                       error == -EAGAIN ? "others wait, or device work has to end first"
+                                        : "not enough blocks");
+    error = kv_hand_out(pool, count, stream, ret_handles);
     kv_after_run(pool, &after);
-    return rc;
+    return error;
 }
 
 /* One reference more or fewer, unless the handle is stale. */
@@ -289,23 +289,23 @@ static bool reference_add(struct cupool_kv *pool, cupool_kv_handle handle, uint6
 
 int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc = 0;
+    int error = 0;
 
-    if (count > 0 && handles == NULL)
+    if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        if (kv_find(pool, handles[at], &rc) != NULL)
-            rc = 0;
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        if (kv_find(pool, handles[at], &error))
+            error = 0;
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         if (reference_add(pool, handles[at], KV_REFERENCE))
             continue;
         /* Released by another thread between the two loops, or referred to 2^28 times. */
-        rc = -ESTALE;
+        error = -ESTALE;
         cupool_kv_release(pool, handles, at, CUPOOL_STREAM_NONE);
     }
-    if (rc < 0) {
+    if (error < 0) {
         atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
-        return kv_fail(pool, rc, "the handle is stale or never was one of this pool");
+        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
     }
     return 0;
 }
@@ -313,51 +313,51 @@ int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, ui
 int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
                            cupool_stream stream)
 {
-    int rc;
+    int error;
 
-    if (count > 0 && handles == NULL)
+    if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
-        struct kv_record *record = kv_find(pool, handles[at], &rc);
-        if (record == NULL)
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    for (uint32_t at = 0; at < count && error == 0; at++) {
+        struct kv_record *record = kv_find(pool, handles[at], &error);
+        if (!record)
             break;
-        rc = 0;
+        error = 0;
         if (record->fence != 0 && pool->fences.count > 0 && stream != CUPOOL_STREAM_NONE)
-            rc = kv_fences_order(&pool->fences, record->fence, stream);
+            error = kv_fences_order(&pool->fences, record->fence, stream);
     }
     kv_unlock(pool);
-    return rc < 0 ? kv_fail(pool, rc, "a handle is stale, or the stream cannot wait") : 0;
+    return error < 0 ? kv_fail(pool, error, "a handle is stale, or the stream cannot wait") : 0;
 }
 
 int cupool_kv_describe(struct cupool_kv *pool, cupool_kv_handle handle,
                        struct cupool_kv_block *ret_block)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
-    struct kv_record *record = kv_find(pool, handle, &rc);
-    if (record != NULL)
+    if (error < 0)
+        return error;
+    struct kv_record *record = kv_find(pool, handle, &error);
+    if (record)
         kv_describe(pool, record, kv_now(pool), ret_block);
     kv_unlock(pool);
-    return record != NULL ? 0 : kv_fail(pool, rc, "the handle is stale");
+    return record ? 0 : kv_fail(pool, error, "the handle is stale");
 }
 
 int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cupool_stream stream,
                             cupool_kv_handle *ret_handle)
 {
     cupool_kv_handle copy;
-    int rc;
-    struct kv_record *record = kv_find(pool, handle, &rc);
+    int error;
+    struct kv_record *record = kv_find(pool, handle, &error);
 
-    if (record == NULL)
-        return kv_fail(pool, rc, "the handle is stale or never was one of this pool");
-    rc = cupool_kv_stream_order(pool, &handle, 1, stream);
-    if (rc < 0)
-        return rc;
+    if (!record)
+        return kv_fail(pool, error, "the handle is stale or never was one of this pool");
+    error = cupool_kv_stream_order(pool, &handle, 1, stream);
+    if (error < 0)
+        return error;
     uint64_t word = kv_load(record);
     if (kv_references(word) == 1 && kv_state(word) != CUPOOL_KV_ACTIVE) {
         while (kv_state(word) == CUPOOL_KV_COMPLETE) {
@@ -374,15 +374,15 @@ int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle, cup
         *ret_handle = handle;
         return 0;
     }
-    rc = cupool_kv_allocate(pool, 1, stream, &copy);
-    if (rc < 0)
-        return rc;
-    rc = kv_memory_copy(pool, (uint32_t)copy, (uint32_t)handle, stream);
-    if (rc == 0)
-        rc = kv_release_one(pool, handle, stream);
-    if (rc < 0) {
+    error = cupool_kv_allocate(pool, 1, stream, &copy);
+    if (error < 0)
+        return error;
+    error = kv_memory_copy(pool, (uint32_t)copy, (uint32_t)handle, stream);
+    if (error == 0)
+        error = kv_release_one(pool, handle, stream);
+    if (error < 0) {
         kv_release_one(pool, copy, stream);
-        return kv_fail(pool, rc, "the block could not be copied");
+        return kv_fail(pool, error, "the block could not be copied");
     }
     pthread_mutex_lock(&pool->lock);
     pool->counters.copies++;

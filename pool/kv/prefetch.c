@@ -14,14 +14,14 @@
 
 int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lower)
 {
-    int rc;
+    int error;
 
-    if (lower != NULL && (lower->lookup == NULL || lower->load == NULL))
+    if (lower && (!lower->lookup || !lower->load))
         return kv_fail(pool, -EINVAL, "a lower tier can look up and load");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    pool->lower = lower != NULL ? *lower : (struct cupool_kv_lower){0};
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    pool->lower = lower ? *lower : (struct cupool_kv_lower){0};
     kv_unlock(pool);
     return 0;
 }
@@ -31,27 +31,27 @@ static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream
                            cupool_kv_handle *handles, uint8_t *sources)
 {
     uint32_t taken = 0;
-    int rc = 0;
+    int error = 0;
 
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         if (handles[at] != 0)
             continue;
         uint32_t run = 1;
         while (at + run < count && handles[at + run] == 0)
             run++;
-        rc = cupool_kv_allocate(pool, run, stream, &handles[at]);
-        for (uint32_t next = at; rc < 0 && next < count; next++)
+        error = cupool_kv_allocate(pool, run, stream, &handles[at]);
+        for (uint32_t next = at; error < 0 && next < count; next++)
             if (sources[next] != CUPOOL_KV_PRESENT)
                 handles[next] = 0;
         taken += run;
         at += run - 1;
     }
-    if (rc == 0)
+    if (error == 0)
         return 0;
     for (uint32_t at = count; at > 0; at--)
         if (handles[at - 1] != 0)
             kv_release_one(pool, handles[at - 1], CUPOOL_STREAM_NONE);
-    return rc;
+    return error;
 }
 
 /* The last one to leave ends the request. Takes the lock; it is free on return. */
@@ -61,7 +61,7 @@ static void load_leave(struct cupool_kv *pool, cupool_kv_ticket ticket)
 
     pthread_mutex_lock(&pool->lock);
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request != NULL) {
+    if (request) {
         request->loads--;
         last = request->loads == 0;
         cancelled = request->cancelled;
@@ -100,7 +100,7 @@ int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, u
     if (rc < 0)
         return rc;
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request == NULL || request->kind != KV_REQUEST_PREFETCH || index >= request->count ||
+    if (!request || request->kind != KV_REQUEST_PREFETCH || index >= request->count ||
         request->sources[index] != CUPOOL_KV_LOADING) {
         rc = kv_fail(pool, -ESTALE, "no such load");
     } else {
@@ -129,7 +129,7 @@ static void loads_begin(struct cupool_kv *pool, struct kv_request *request, cupo
 
     for (uint32_t at = 0, run; at < request->count; at += run) {
         run = 1;
-        if (request->sources[at] != CUPOOL_KV_COMPUTE || lower.lookup == NULL)
+        if (request->sources[at] != CUPOOL_KV_COMPUTE || !lower.lookup)
             continue;
         while (run < LOOKUP_CHUNK && at + run < request->count &&
                request->sources[at + run] == CUPOOL_KV_COMPUTE)
@@ -167,7 +167,7 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
     uint32_t present;
     int rc;
 
-    if (count == 0 || hashes == NULL || handles == NULL || sources == NULL || ret_ticket == NULL)
+    if (count == 0 || !hashes || !handles || !sources || !ret_ticket)
         return kv_fail(pool, -EINVAL, "an array or the number of blocks is missing");
     rc = cupool_kv_match_scattered(pool, hashes, count, handles, &present);
     if (rc < 0)
@@ -191,8 +191,8 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
     request->handles = handles;
     request->sources = sources;
     request->hashes = hashes;
-    request->has_parent = parent != NULL;
-    if (parent != NULL)
+    request->has_parent = parent;
+    if (parent)
         request->parent = *parent;
     request->callback = callback;
     request->callback_state = state;
@@ -215,7 +215,7 @@ void kv_prefetch_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
 
     pthread_mutex_lock(&pool->lock);
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request != NULL && !request->cancelled) {
+    if (request && !request->cancelled) {
         request->cancelled = true;
         handles = request->handles;
         sources = request->sources;

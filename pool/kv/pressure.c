@@ -48,7 +48,7 @@ void kv_pressure_look(struct cupool_kv *pool, struct kv_after *after)
     uint32_t used = kv_used(pool);
 
     after->pressure = false;
-    if (pool->pressure.callback == NULL)
+    if (!pool->pressure.callback)
         return;
     enum cupool_pressure level = level_now(pool, used);
     if (level == pool->pressure.level)
@@ -66,15 +66,15 @@ int cupool_kv_pressure(struct cupool_kv *pool, const struct cupool_pressure_thre
                        void *state)
 {
     static const struct cupool_pressure_thresholds standard = {0.7, 0.9, 0.05};
-    const struct cupool_pressure_thresholds *t = thresholds != NULL ? thresholds : &standard;
+    const struct cupool_pressure_thresholds *t = thresholds ? thresholds : &standard;
 
     if (!(t->normal > 0 && t->normal <= t->aggressive && t->aggressive <= 1) ||
         !(t->hysteresis >= 0 && t->hysteresis < t->normal))
         return kv_fail(pool, -EINVAL, "thresholds are not 0 < normal <= aggressive <= 1");
     struct kv_after after;
-    int rc = kv_lock_all(pool);
-    if (rc < 0)
-        return rc;
+    int error = kv_lock_all(pool);
+    if (error < 0)
+        return error;
     atomic_store_explicit(&pool->fronts_on, false, memory_order_relaxed);
     pool->collisions = 0;
     pool->pressure.thresholds = *t;

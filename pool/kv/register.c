@@ -14,17 +14,17 @@
 
 int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc;
+    int error;
 
-    if (count > 0 && handles == NULL)
+    if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        if (kv_find(pool, handles[at], &rc) != NULL)
-            rc = 0;
-    for (uint32_t at = 0; at < count && rc == 0; at++) {
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        if (kv_find(pool, handles[at], &error))
+            error = 0;
+    for (uint32_t at = 0; at < count && error == 0; at++) {
         struct kv_record *record = &pool->records[(uint32_t)handles[at]];
         if (kv_state(kv_load(record)) != CUPOOL_KV_MUTABLE)
             continue;
@@ -33,7 +33,8 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
         pool->complete++;
     }
     kv_unlock(pool);
-    return rc < 0 ? kv_fail(pool, rc, "the handle is stale or never was one of this pool") : 0;
+    return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
+                     : 0;
 }
 
 /* A block that others, who share it, have registered. */
@@ -47,12 +48,12 @@ static int registrable(struct cupool_kv *pool, cupool_kv_handle handle,
                        const struct cupool_kv_hash *hash, bool partial, const char **ret_text)
 {
     bool collision = false;
-    int rc;
-    struct kv_record *record = kv_find(pool, handle, &rc);
+    int error;
+    struct kv_record *record = kv_find(pool, handle, &error);
 
     *ret_text = "the handle is stale or never was one of this pool";
-    if (record == NULL)
-        return rc;
+    if (!record)
+        return error;
     enum cupool_kv_state state = kv_state(kv_load(record));
     *ret_text = "the block is named twice, or is not complete, or has another hash";
     if (record->flags & KV_FLAG_BATCH)
@@ -76,16 +77,16 @@ static int batch_validate(struct cupool_kv *pool, const cupool_kv_handle *handle
 {
     const char *text = "";
     uint32_t seen = 0;
-    int rc = 0;
+    int error = 0;
 
-    for (; seen < count && rc == 0; seen++) {
-        rc = registrable(pool, handles[seen], &hashes[seen], partial, &text);
-        if (rc == 0)
+    for (; seen < count && error == 0; seen++) {
+        error = registrable(pool, handles[seen], &hashes[seen], partial, &text);
+        if (error == 0)
             pool->records[(uint32_t)handles[seen]].flags |= KV_FLAG_BATCH;
     }
-    for (uint32_t at = 0; at < seen - (rc < 0); at++)
+    for (uint32_t at = 0; at < seen - (error < 0); at++)
         pool->records[(uint32_t)handles[at]].flags &= (uint8_t)~KV_FLAG_BATCH;
-    return rc < 0 ? kv_fail(pool, rc, text) : 0;
+    return error < 0 ? kv_fail(pool, error, text) : 0;
 }
 
 /* Enters a block. True if it is the first with its hash. */
@@ -187,8 +188,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
 {
     const bool linked = atomic_load_explicit(&pool->dated, memory_order_relaxed);
     uint32_t run = 0;
-    uint32_t before = linked && parent != NULL ? kv_table_find(&pool->table, parent, NULL)
-                                               : KV_NONE;
+    uint32_t before = linked && parent ? kv_table_find(&pool->table, parent, NULL) : KV_NONE;
 
     for (uint32_t at = 0; at < count; before = cupool_kv_id(ret_handles[at++])) {
         cupool_kv_handle handle = handles[at];
@@ -214,7 +214,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
         } else {
             record_enter(pool, record, &hashes[at], serial);
             if (linked)
-                sequence_link(pool, (uint32_t)handle, before, at == 0 && parent == NULL);
+                sequence_link(pool, (uint32_t)handle, before, at == 0 && !parent);
         }
         ret_handles[at] = handle;
     }
@@ -233,14 +233,14 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
 static int writer_fence(struct cupool_kv *pool, cupool_stream stream, uint32_t *ret_serial)
 {
     uint64_t fence;
-    int rc;
+    int error;
 
     *ret_serial = 0;
-    if (stream == CUPOOL_STREAM_NONE || pool->backend.fence_record == NULL)
+    if (stream == CUPOOL_STREAM_NONE || !pool->backend.fence_record)
         return 0;
-    rc = pool->backend.fence_record(pool->backend.state, stream, &fence);
-    if (rc < 0)
-        return kv_fail(pool, rc, "no fence on this stream now");
+    error = pool->backend.fence_record(pool->backend.state, stream, &fence);
+    if (error < 0)
+        return kv_fail(pool, error, "no fence on this stream now");
     pthread_mutex_lock(&pool->lock);
     *ret_serial = kv_fences_add(&pool->fences, fence, stream);
     pthread_mutex_unlock(&pool->lock);
@@ -257,25 +257,24 @@ int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
 {
     struct kv_after after;
     uint32_t serial;
-    int rc;
+    int error;
 
-    if ((count > 0 && (handles == NULL || hashes == NULL || ret_handles == NULL)) ||
-        duplicates > CUPOOL_KV_ANSWER_FIRST)
+    if ((count > 0 && (!handles || !hashes || !ret_handles)) || duplicates > CUPOOL_KV_ANSWER_FIRST)
         return kv_fail(pool, -EINVAL, "an array is missing, or no such way with duplicates");
-    rc = writer_fence(pool, stream, &serial);
-    if (rc == 0)
-        rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    rc = batch_validate(pool, handles, hashes, count, false);
-    if (rc == 0 && pool->config.caching)
+    error = writer_fence(pool, stream, &serial);
+    if (error == 0)
+        error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    error = batch_validate(pool, handles, hashes, count, false);
+    if (error == 0 && pool->config.caching)
         batch_register(pool, handles, hashes, count, parent, duplicates, serial, ret_handles);
-    for (uint32_t at = 0; at < count && rc == 0 && !pool->config.caching; at++)
+    for (uint32_t at = 0; at < count && error == 0 && !pool->config.caching; at++)
         ret_handles[at] = handles[at];
     kv_after_fill(pool, &after);
     kv_unlock(pool);
     kv_after_run(pool, &after);
-    return rc;
+    return error;
 }
 
 int cupool_kv_register_partial(struct cupool_kv *pool, cupool_kv_handle handle,
@@ -284,23 +283,23 @@ int cupool_kv_register_partial(struct cupool_kv *pool, cupool_kv_handle handle,
                                cupool_stream stream)
 {
     uint32_t serial;
-    int rc;
+    int error;
 
-    if (hash == NULL || tokens == 0 || tokens >= pool->config.block_tokens)
+    if (!hash || tokens == 0 || tokens >= pool->config.block_tokens)
         return kv_fail(pool, -EINVAL, "a partial entry has 1 to block_tokens - 1 tokens");
-    rc = writer_fence(pool, stream, &serial);
-    if (rc == 0)
-        rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
-    rc = batch_validate(pool, &handle, hash, 1, true);
+    error = writer_fence(pool, stream, &serial);
+    if (error == 0)
+        error = kv_lock(pool);
+    if (error < 0)
+        return error;
+    error = batch_validate(pool, &handle, hash, 1, true);
     struct kv_record *record = &pool->records[(uint32_t)handle];
-    if (rc == 0 && pool->config.caching && !is_registered_as(record, hash)) {
+    if (error == 0 && pool->config.caching && !is_registered_as(record, hash)) {
         if (record_enter(pool, record, hash, serial))
             kv_events_stored(&pool->events, hash, 1, parent);
         record->flags |= KV_FLAG_PARTIAL;
         pool->uses[(uint32_t)handle].tokens = tokens;
     }
     kv_unlock(pool);
-    return rc;
+    return error;
 }

@@ -11,7 +11,7 @@ static struct cupool_kv *registry_first;
 static void fork_prepare(void)
 {
     pthread_mutex_lock(&registry_lock);
-    for (struct cupool_kv *pool = registry_first; pool != NULL; pool = pool->registry_next) {
+    for (struct cupool_kv *pool = registry_first; pool; pool = pool->registry_next) {
         pthread_mutex_lock(&pool->pages.lock);
         pthread_mutex_lock(&pool->lock);
         kv_fronts_lock(pool);
@@ -20,7 +20,7 @@ static void fork_prepare(void)
 
 static void fork_release(bool child)
 {
-    for (struct cupool_kv *pool = registry_first; pool != NULL; pool = pool->registry_next) {
+    for (struct cupool_kv *pool = registry_first; pool; pool = pool->registry_next) {
         if (child && !pool->backend.outlives_fork)
             pool->gone = true;
         kv_fronts_unlock(pool);
@@ -53,7 +53,7 @@ void kv_registry_add(struct cupool_kv *pool)
     pthread_mutex_lock(&registry_lock);
     pool->registry_previous = NULL;
     pool->registry_next = registry_first;
-    if (registry_first != NULL)
+    if (registry_first)
         registry_first->registry_previous = pool;
     registry_first = pool;
     pthread_mutex_unlock(&registry_lock);
@@ -62,11 +62,11 @@ void kv_registry_add(struct cupool_kv *pool)
 void kv_registry_remove(struct cupool_kv *pool)
 {
     pthread_mutex_lock(&registry_lock);
-    if (pool->registry_previous != NULL)
+    if (pool->registry_previous)
         pool->registry_previous->registry_next = pool->registry_next;
     else
         registry_first = pool->registry_next;
-    if (pool->registry_next != NULL)
+    if (pool->registry_next)
         pool->registry_next->registry_previous = pool->registry_previous;
     pthread_mutex_unlock(&registry_lock);
 }

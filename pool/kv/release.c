@@ -25,12 +25,12 @@ struct giving {
 
 static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc;
+    int error;
 
     for (uint32_t at = 0; at < count; at++) {
-        if (kv_find(pool, handles[at], &rc) == NULL) {
+        if (!kv_find(pool, handles[at], &error)) {
             atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
-            return kv_fail(pool, rc, "the handle is stale or never was one of this pool");
+            return kv_fail(pool, error, "the handle is stale or never was one of this pool");
         }
     }
     return 0;
@@ -51,7 +51,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     if (giving->serial == 0 &&
         kv_front_give(pool, giving->ids, giving->count, giving->mutable_blocks, giving->complete)) {
         giving->count = giving->mutable_blocks = giving->complete = 0;
-        if (after != NULL)
+        if (after)
             after_front(pool, after);
         return;
     }
@@ -72,7 +72,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     for (uint32_t at = 0; at < giving->count; at++) {
         uint32_t id = giving->ids[at];
         uint32_t fence = pool->records[id].fence;
-        if (fence == 0 && id < pool->limit && pool->pages.pages == NULL)
+        if (fence == 0 && id < pool->limit && !pool->pages.pages)
             pool->stack[pool->stack_count++] = id;
         else
             kv_push_free(pool, id,
@@ -81,7 +81,7 @@ static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_
     pool->mutable_blocks -= giving->mutable_blocks;
     pool->complete -= giving->complete;
     pool->counters.released += giving->count;
-    if (after != NULL)
+    if (after)
         kv_after_fill(pool, after);
     pthread_mutex_unlock(&pool->lock);
     giving->count = giving->mutable_blocks = giving->complete = 0;
@@ -146,10 +146,10 @@ static void backward_give(struct cupool_kv *pool, struct giving *giving, cupool_
 static int fences_note(struct cupool_kv *pool, struct giving *giving,
                        const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     giving->serial = kv_fences_add(&pool->fences, giving->fence, giving->stream);
     for (uint32_t at = 0; at < count && giving->serial != 0; at++) {
         struct kv_record *record = &pool->records[(uint32_t)handles[at]];
@@ -162,19 +162,19 @@ static int fences_note(struct cupool_kv *pool, struct giving *giving,
 static int giving_begin(struct cupool_kv *pool, struct giving *giving,
                         const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc;
+    int error;
 
     giving->now_ns = kv_use_time(pool);
-    if (giving->stream == CUPOOL_STREAM_NONE || pool->backend.fence_record == NULL)
+    if (giving->stream == CUPOOL_STREAM_NONE || !pool->backend.fence_record)
         return 0;
-    rc = pool->backend.fence_record(pool->backend.state, giving->stream, &giving->fence);
-    if (rc < 0)
-        return kv_fail(pool, rc, "no fence on this stream now");
+    error = pool->backend.fence_record(pool->backend.state, giving->stream, &giving->fence);
+    if (error < 0)
+        return kv_fail(pool, error, "no fence on this stream now");
     giving->fenced = true;
-    rc = fences_note(pool, giving, handles, count);
-    if (rc < 0)
+    error = fences_note(pool, giving, handles, count);
+    if (error < 0)
         pool->backend.fence_release(pool->backend.state, giving->fence);
-    return rc;
+    return error;
 }
 
 int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count,
@@ -182,9 +182,9 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
 {
     struct giving giving;
     struct kv_after after;
-    int rc;
+    int error;
 
-    if (count > 0 && handles == NULL)
+    if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
     giving.stream = stream;
     giving.fenced = giving.registered = false;
@@ -192,11 +192,11 @@ int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles, u
     giving.now_ns = 0;
     if (atomic_load_explicit(&pool->gone, memory_order_relaxed))
         return kv_fail(pool, -ECHILD, "the pool's memory belongs to the parent process");
-    rc = handles_validate(pool, handles, count);
-    if (rc == 0)
-        rc = giving_begin(pool, &giving, handles, count);
-    if (rc < 0 || count == 0)
-        return rc;
+    error = handles_validate(pool, handles, count);
+    if (error == 0)
+        error = giving_begin(pool, &giving, handles, count);
+    if (error < 0 || count == 0)
+        return error;
     kv_transit_begin(pool, count);
     for (uint32_t at = 0; at < count; at++)
         forward_give(pool, &giving, handles[at]);

@@ -14,7 +14,7 @@
 int kv_requests_init(struct cupool_kv *pool)
 {
     pool->requests = kv_heap_allocate(&pool->heap, pool->config.requests, sizeof(*pool->requests));
-    if (pool->requests == NULL)
+    if (!pool->requests)
         return -ENOMEM;
     for (uint32_t at = 0; at < pool->config.requests; at++)
         pool->requests[at] = (struct kv_request){.generation = 1, .next = at + 1};
@@ -83,17 +83,17 @@ void kv_request_finish(struct cupool_kv *pool, cupool_kv_ticket ticket, int erro
 
     pthread_mutex_lock(&pool->lock);
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request != NULL) {
+    if (request) {
         callback = request->callback;
         state = request->callback_state;
         request->state = KV_REQUEST_ENDED;
         request->error = error;
-        if (callback != NULL)
+        if (callback)
             kv_request_forget(pool, request);
         event_signal(pool);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (callback != NULL)
+    if (callback)
         callback(state, ticket, error);
 }
 
@@ -143,18 +143,18 @@ static bool waiter_serve(struct cupool_kv *pool, uint64_t now_ns)
     cupool_stream stream = NULL;
     uint32_t count = 0;
     cupool_kv_ticket ticket;
-    int rc = -ETIMEDOUT;
+    int error = -ETIMEDOUT;
 
     if (kv_lock(pool) < 0)
         return false;
     request = waiter_expired(pool, now_ns);
-    if (request == NULL && pool->wait_first != KV_NONE) {
+    if (!request && pool->wait_first != KV_NONE) {
         request = &pool->requests[pool->wait_first];
-        rc = kv_take(pool, request->count, request->stream, request->handles);
-        if (rc == -ENOMEM || rc == -EAGAIN)
+        error = kv_take(pool, request->count, request->stream, request->handles);
+        if (error == -ENOMEM || error == -EAGAIN)
             request = NULL;
     }
-    if (request != NULL) {
+    if (request) {
         queue_remove(pool, request);
         ticket = request_ticket(pool, request);
         request->state = KV_REQUEST_LOADING; /* out of the queue, not yet ended */
@@ -163,11 +163,11 @@ static bool waiter_serve(struct cupool_kv *pool, uint64_t now_ns)
         stream = request->stream;
     }
     kv_unlock(pool);
-    if (request == NULL)
+    if (!request)
         return false;
-    if (rc == 0)
-        rc = kv_hand_out(pool, count, stream, handles);
-    kv_request_finish(pool, ticket, rc);
+    if (error == 0)
+        error = kv_hand_out(pool, count, stream, handles);
+    kv_request_finish(pool, ticket, error);
     return true;
 }
 
@@ -185,10 +185,10 @@ int kv_requests_serve(struct cupool_kv *pool)
 int cupool_kv_poll(struct cupool_kv *pool)
 {
     struct kv_after after = {0};
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     kv_fences_look(pool);
     kv_after_fill(pool, &after);
     after.wake = false;
@@ -199,17 +199,17 @@ int cupool_kv_poll(struct cupool_kv *pool)
 
 int cupool_kv_event_fd(struct cupool_kv *pool, int *ret_fd)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if (pool->event_fd < 0)
         pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    rc = pool->event_fd < 0 ? -errno : 0;
-    if (rc == 0)
+    error = pool->event_fd < 0 ? -errno : 0;
+    if (error == 0)
         *ret_fd = pool->event_fd;
     kv_unlock(pool);
-    return rc < 0 ? kv_fail(pool, rc, "no event descriptor") : 0;
+    return error < 0 ? kv_fail(pool, error, "no event descriptor") : 0;
 }
 
 int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
@@ -221,7 +221,7 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
     cupool_kv_ticket ticket;
     int rc;
 
-    if (count == 0 || handles == NULL || ret_ticket == NULL)
+    if (count == 0 || !handles || !ret_ticket)
         return kv_fail(pool, -EINVAL, "an array or the number of blocks is missing");
     rc = kv_lock(pool);
     if (rc < 0)
@@ -248,37 +248,37 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
 
 int cupool_kv_ticket_result(struct cupool_kv *pool, cupool_kv_ticket ticket)
 {
-    int rc;
+    int error;
 
     kv_requests_serve(pool);
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request == NULL)
-        rc = kv_fail(pool, -ESTALE, "no such request");
+    if (!request)
+        error = kv_fail(pool, -ESTALE, "no such request");
     else if (request->state != KV_REQUEST_ENDED)
-        rc = -EINPROGRESS;
+        error = -EINPROGRESS;
     else {
-        rc = request->error;
+        error = request->error;
         kv_request_forget(pool, request);
     }
     kv_unlock(pool);
-    return rc;
+    return error;
 }
 
 int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
     bool waits = false, prefetch = false, held = false;
     cupool_kv_handle *handles = NULL;
     uint32_t count = 0;
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     struct kv_request *request = kv_request_find(pool, ticket);
-    if (request == NULL) {
-        rc = kv_fail(pool, -ESTALE, "no such request");
+    if (!request) {
+        error = kv_fail(pool, -ESTALE, "no such request");
     } else if (request->kind == KV_REQUEST_PREFETCH) {
         prefetch = true;
     } else if (request->state == KV_REQUEST_WAITING) {
@@ -291,7 +291,7 @@ int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
         count = request->count;
         kv_request_forget(pool, request);
     } else {
-        rc = kv_fail(pool, -EALREADY, "the request is ending");
+        error = kv_fail(pool, -EALREADY, "the request is ending");
     }
     kv_unlock(pool);
     if (held)
@@ -302,7 +302,7 @@ int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
         kv_request_finish(pool, ticket, -ECANCELED);
         kv_requests_serve(pool);
     }
-    return rc;
+    return error;
 }
 
 void kv_requests_end(struct cupool_kv *pool)

@@ -16,7 +16,7 @@ const char *cupool_sequences_error(const struct cupool_sequences *set)
 {
     const char *text = atomic_load(&set->error);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int set_fail(struct cupool_sequences *set, int error, const char *text)
@@ -49,7 +49,7 @@ cupool_sequence set_name(const struct cupool_sequences *set, const struct sequen
 
 int set_slot_take(struct cupool_sequences *set, struct sequence_slot **ret_slot)
 {
-    int rc = -ENOBUFS;
+    int error = -ENOBUFS;
 
     pthread_mutex_lock(&set->lock);
     if (set->free_first != KV_NONE) {
@@ -64,10 +64,10 @@ int set_slot_take(struct cupool_sequences *set, struct sequence_slot **ret_slot)
         set->stats.live++;
         set->stats.created++;
         *ret_slot = slot;
-        rc = 0;
+        error = 0;
     }
     pthread_mutex_unlock(&set->lock);
-    return rc < 0 ? set_fail(set, rc, "all slots of the set are taken") : 0;
+    return error < 0 ? set_fail(set, error, "all slots of the set are taken") : 0;
 }
 
 void set_slot_give(struct cupool_sequences *set, struct sequence_slot *slot)
@@ -116,7 +116,7 @@ static int arrays_init(struct cupool_sequences *set)
     set->tokens = kv_heap_allocate(&set->heap, slots * set->config.max_tokens, sizeof(int32_t));
     set->hashes = kv_heap_allocate(&set->heap, slots * set->fine_blocks,
                                    sizeof(struct cupool_kv_hash));
-    if (set->slots == NULL || set->tokens == NULL || set->hashes == NULL)
+    if (!set->slots || !set->tokens || !set->hashes)
         return -ENOMEM;
     for (uint32_t at = 0; at < set->config.sequences; at++)
         set->slots[at].next_free = at + 1 < set->config.sequences ? at + 1 : KV_NONE;
@@ -126,11 +126,11 @@ static int arrays_init(struct cupool_sequences *set)
                                            sizeof(*member->handles));
         member->table = kv_heap_allocate(&set->heap, slots * member->row_blocks,
                                          sizeof(*member->table));
-        if (member->handles == NULL || member->table == NULL)
+        if (!member->handles || !member->table)
             return -ENOMEM;
-        int rc = set_tables_init(set, member);
-        if (rc < 0)
-            return rc;
+        int error = set_tables_init(set, member);
+        if (error < 0)
+            return error;
     }
     return 0;
 }
@@ -141,25 +141,25 @@ int cupool_sequences_create(const struct cupool_kv_member *members, uint32_t cou
 {
     struct kv_heap heap = {.count = 0};
     struct cupool_sequences *set;
-    int rc;
+    int error;
 
-    if (members == NULL || count == 0 || count > SET_MEMBERS || config == NULL || ret_set == NULL ||
+    if (!members || count == 0 || count > SET_MEMBERS || !config || !ret_set ||
         config->sequences == 0 || config->sequences > 1u << 24 || config->max_tokens == 0 ||
         config->max_tokens > 1u << 30 || config->method > CUPOOL_KV_XXH3)
         return -EINVAL;
     set = kv_heap_allocate(&heap, 1, sizeof(*set));
-    if (set == NULL)
+    if (!set)
         return -ENOMEM;
     set->heap = heap;
     set->config = *config;
     set->member_count = count;
     pthread_mutex_init(&set->lock, NULL);
-    rc = members_init(set, members);
-    if (rc == 0)
-        rc = arrays_init(set);
-    if (rc < 0) {
+    error = members_init(set, members);
+    if (error == 0)
+        error = arrays_init(set);
+    if (error < 0) {
         cupool_sequences_destroy(set);
-        return rc;
+        return error;
     }
     *ret_set = set;
     return 0;
@@ -167,9 +167,9 @@ int cupool_sequences_create(const struct cupool_kv_member *members, uint32_t cou
 
 void cupool_sequences_destroy(struct cupool_sequences *set)
 {
-    if (set == NULL)
+    if (!set)
         return;
-    for (uint32_t at = 0; set->slots != NULL && at < set->config.sequences; at++)
+    for (uint32_t at = 0; set->slots && at < set->config.sequences; at++)
         if (set->slots[at].live)
             cupool_sequence_remove(set, set_name(set, &set->slots[at]), CUPOOL_STREAM_NONE);
     for (uint32_t at = 0; at < set->member_count; at++)
@@ -184,17 +184,17 @@ int cupool_sequence_create(struct cupool_sequences *set, const struct cupool_kv_
 {
     struct sequence_slot *slot;
     struct cupool_kv_hash root;
-    int rc = cupool_kv_identity_root(&set->identity, scope, &root);
+    int error = cupool_kv_identity_root(&set->identity, scope, &root);
 
-    if (rc < 0 || (flags & ~(unsigned)(CUPOOL_SEQUENCE_NO_MATCH | CUPOOL_SEQUENCE_NO_CACHE)))
+    if (error < 0 || (flags & ~(unsigned)(CUPOOL_SEQUENCE_NO_MATCH | CUPOOL_SEQUENCE_NO_CACHE)))
         return set_fail(set, -EINVAL, "no such flag, or a scope without its texts");
-    rc = set_slot_take(set, &slot);
-    if (rc < 0)
-        return rc;
+    error = set_slot_take(set, &slot);
+    if (error < 0)
+        return error;
     slot->flags = flags;
     slot->root = root;
     slot->scope = (struct cupool_kv_scope){0};
-    if (scope != NULL) {
+    if (scope) {
         slot->scope.media = scope->media;
         slot->scope.media_count = scope->media_count;
     }
@@ -209,9 +209,10 @@ int set_blocks_release(struct cupool_sequences *set, struct sequence_slot *slot,
     uint32_t first = from > slot->first[member] ? from : slot->first[member];
 
     if (first < to) {
-        int rc = cupool_kv_release(set->members[member].pool, handles + first, to - first, stream);
-        if (rc < 0)
-            return set_fail(set, rc, "blocks cannot be released on this stream now");
+        int error = cupool_kv_release(set->members[member].pool, handles + first, to - first,
+                                      stream);
+        if (error < 0)
+            return set_fail(set, error, "blocks cannot be released on this stream now");
     }
     for (uint32_t at = from; at < to; at++)
         handles[at] = 0;
@@ -241,16 +242,16 @@ static void partial_register(struct cupool_sequences *set, struct sequence_slot 
 int cupool_sequence_remove(struct cupool_sequences *set, cupool_sequence sequence,
                            cupool_stream stream)
 {
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     partial_register(set, slot, stream);
     for (uint32_t member = 0; member < set->member_count; member++) {
-        rc = set_blocks_release(set, slot, member, 0, slot->blocks[member], stream);
-        if (rc < 0)
-            return rc; /* -EBUSY: the sequence is there until this succeeds */
+        error = set_blocks_release(set, slot, member, 0, slot->blocks[member], stream);
+        if (error < 0)
+            return error; /* -EBUSY: the sequence is there until this succeeds */
         slot->blocks[member] = slot->first[member] = slot->registered[member] = 0;
     }
     set_slot_give(set, slot);
@@ -260,11 +261,11 @@ int cupool_sequence_remove(struct cupool_sequences *set, cupool_sequence sequenc
 int cupool_sequence_length(struct cupool_sequences *set, cupool_sequence sequence,
                            uint32_t *ret_tokens)
 {
-    int rc;
-    const struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    const struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     *ret_tokens = slot->length;
     return 0;
 }
@@ -297,8 +298,8 @@ static const char *slot_problem(const struct cupool_sequences *set,
         if ((uint64_t)slot->blocks[at] * member->block_tokens < slot->length)
             return "a sequence has more tokens than its blocks hold";
         for (uint32_t block = slot->first[at]; block < slot->blocks[at]; block++) {
-            int rc;
-            if (kv_find(member->pool, handles[block], &rc) == NULL)
+            int error;
+            if (!kv_find(member->pool, handles[block], &error))
                 return "a sequence names a block that it does not hold";
             if (row[block] != (int32_t)cupool_kv_id(handles[block]))
                 return "the table names another block than the sequence";
@@ -311,10 +312,10 @@ int cupool_sequences_check(struct cupool_sequences *set, char *why, size_t why_b
 {
     const char *problem = NULL;
 
-    for (uint32_t at = 0; at < set->config.sequences && problem == NULL; at++)
+    for (uint32_t at = 0; at < set->config.sequences && !problem; at++)
         if (set->slots[at].live)
             problem = slot_problem(set, &set->slots[at]);
-    if (problem == NULL)
+    if (!problem)
         return 0;
     if (why_bytes > 0) {
         strncpy(why, problem, why_bytes - 1);

@@ -46,26 +46,26 @@ int set_tables_init(struct cupool_sequences *set, struct set_member *member)
 {
     struct kv_backend *backend = &member->pool->backend;
     size_t bytes = table_bytes(set, member);
-    int rc = backend->memory_allocate(backend->state, bytes, &member->device_table);
+    int error = backend->memory_allocate(backend->state, bytes, &member->device_table);
 
-    if (rc == 0)
-        rc = backend->memory_fill(backend->state, member->device_table, bytes, KV_STREAM_NONE);
-    for (unsigned at = 0; at < SET_STAGING && rc == 0; at++)
-        rc = backend->host_allocate(backend->state, bytes, (void **)&member->staging[at]);
+    if (error == 0)
+        error = backend->memory_fill(backend->state, member->device_table, bytes, KV_STREAM_NONE);
+    for (unsigned at = 0; at < SET_STAGING && error == 0; at++)
+        error = backend->host_allocate(backend->state, bytes, (void **)&member->staging[at]);
     member->dirty_first = 0;
     member->dirty_end = set->config.sequences;
-    return rc;
+    return error;
 }
 
 void set_tables_done(struct cupool_sequences *set, struct set_member *member)
 {
-    if (member->pool == NULL || member->pool->gone)
+    if (!member->pool || member->pool->gone)
         return;
     struct kv_backend *backend = &member->pool->backend;
     for (unsigned at = 0; at < SET_STAGING; at++) {
         if (member->staging_busy[at])
             backend->fence_release(backend->state, member->staging_fence[at]);
-        if (member->staging[at] != NULL)
+        if (member->staging[at])
             backend->host_free(backend->state, member->staging[at]);
     }
     if (member->device_table != 0)
@@ -75,11 +75,11 @@ void set_tables_done(struct cupool_sequences *set, struct set_member *member)
 int cupool_sequence_table(struct cupool_sequences *set, cupool_sequence sequence, uint32_t member,
                           const int32_t **ret_table, uint32_t *ret_blocks)
 {
-    int rc;
-    const struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    const struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     if (member >= set->member_count)
         return set_fail(set, -EINVAL, "no such pool in the set");
     *ret_table = set->members[member].table +
@@ -91,11 +91,11 @@ int cupool_sequence_table(struct cupool_sequences *set, cupool_sequence sequence
 int cupool_sequence_place(struct cupool_sequences *set, cupool_sequence sequence, uint32_t member,
                           uint32_t position, cupool_kv_handle *ret_handle, uint32_t *ret_offset)
 {
-    int rc;
-    const struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    const struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     if (member >= set->member_count || position >= slot->length)
         return set_fail(set, -EINVAL, "no such pool in the set, or no such token");
     *ret_handle = set_handles(set, slot, member)[position / set->members[member].block_tokens];
@@ -129,14 +129,14 @@ static int table_copy(struct set_member *m, unsigned staging, cupool_stream stre
     size_t count = (size_t)(m->dirty_end - m->dirty_first) * m->row_blocks;
 
     memcpy(m->staging[staging], m->table + offset, count * sizeof(*m->table));
-    int rc = backend->memory_copy(backend->state, m->device_table + offset * sizeof(*m->table),
-                                  (uintptr_t)m->staging[staging], count * sizeof(*m->table),
-                                  stream);
-    if (rc == 0 && stream != CUPOOL_STREAM_NONE && backend->fence_record != NULL) {
-        rc = backend->fence_record(backend->state, stream, &m->staging_fence[staging]);
-        m->staging_busy[staging] = rc == 0;
+    int error = backend->memory_copy(backend->state, m->device_table + offset * sizeof(*m->table),
+                                     (uintptr_t)m->staging[staging], count * sizeof(*m->table),
+                                     stream);
+    if (error == 0 && stream != CUPOOL_STREAM_NONE && backend->fence_record) {
+        error = backend->fence_record(backend->state, stream, &m->staging_fence[staging]);
+        m->staging_busy[staging] = error == 0;
     }
-    return rc;
+    return error;
 }
 
 int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupool_stream stream,
@@ -144,26 +144,26 @@ int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member, cupoo
 {
     struct set_member *m = &set->members[member];
     unsigned staging;
-    int rc = 0;
+    int error = 0;
 
     if (member >= set->member_count)
         return set_fail(set, -EINVAL, "no such pool in the set");
     pthread_mutex_lock(&set->lock);
     if (m->dirty_first < m->dirty_end) {
-        rc = staging_take(m, &staging);
-        if (rc == 0)
-            rc = table_copy(m, staging, stream);
-        if (rc == 0) {
+        error = staging_take(m, &staging);
+        if (error == 0)
+            error = table_copy(m, staging, stream);
+        if (error == 0) {
             m->dirty_first = m->dirty_end = 0;
             set->stats.table_copies++;
         }
     }
     pthread_mutex_unlock(&set->lock);
-    if (rc < 0)
-        return set_fail(set, rc, "the tables could not be copied, or all copies are under way");
-    if (ret_tables != NULL)
+    if (error < 0)
+        return set_fail(set, error, "the tables could not be copied, or all copies are under way");
+    if (ret_tables)
         *ret_tables = (const int32_t *)(uintptr_t)m->device_table;
-    if (ret_row_blocks != NULL)
+    if (ret_row_blocks)
         *ret_row_blocks = m->row_blocks;
     return 0;
 }

@@ -31,7 +31,7 @@ static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot,
                        cupool_stream stream)
 {
     uint32_t before[SET_MEMBERS], member = 0;
-    int rc = 0;
+    int error = 0;
 
     memcpy(before, slot->blocks, sizeof(before));
     for (; member < set->member_count; member++) {
@@ -39,17 +39,17 @@ static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot,
         uint32_t need = blocks_for(tokens, set->members[member].block_tokens);
         if (need <= have)
             continue;
-        rc = cupool_kv_allocate(set->members[member].pool, need - have, stream,
-                                set_handles(set, slot, member) + have);
-        if (rc < 0)
+        error = cupool_kv_allocate(set->members[member].pool, need - have, stream,
+                                   set_handles(set, slot, member) + have);
+        if (error < 0)
             break;
         slot->blocks[member] = need;
         set_table_write(set, slot, member, have, need);
     }
-    if (rc == 0)
+    if (error == 0)
         return 0;
     blocks_restore(set, slot, before);
-    return set_fail(set, rc, "not enough blocks");
+    return set_fail(set, error, "not enough blocks");
 }
 
 /* The block that the next token goes into, if it holds some already, must be the sequence's own. */
@@ -62,9 +62,9 @@ static int last_make_writable(struct cupool_sequences *set, struct sequence_slot
         cupool_kv_handle *handle = &set_handles(set, slot, member)[block], own;
         if (slot->length % m->block_tokens == 0)
             continue;
-        int rc = cupool_kv_make_writable(m->pool, *handle, stream, &own);
-        if (rc < 0)
-            return set_fail(set, rc, "no block for a copy on write");
+        int error = cupool_kv_make_writable(m->pool, *handle, stream, &own);
+        if (error < 0)
+            return set_fail(set, error, "no block for a copy on write");
         if (own == *handle)
             continue;
         *handle = own;
@@ -101,27 +101,27 @@ static int blocks_register(struct cupool_sequences *set, struct sequence_slot *s
     struct cupool_kv_hash *hashes = set_hashes(set, slot);
     cupool_kv_handle *handles = set_handles(set, slot, member);
     uint32_t step = m->fine == 1 ? to - from : 1;
-    int rc = 0;
+    int error = 0;
 
-    for (uint32_t at = from; at < to && rc == 0; at += step) {
+    for (uint32_t at = from; at < to && error == 0; at += step) {
         uint32_t fine = at * m->fine;
-        rc = cupool_kv_register(m->pool, handles + at, &hashes[fine + m->fine - 1], step,
-                                fine > 0 ? &hashes[fine - 1] : NULL, set->config.duplicates, stream,
-                                handles + at);
-        if (rc == 0)
+        error = cupool_kv_register(m->pool, handles + at, &hashes[fine + m->fine - 1], step,
+                                   fine > 0 ? &hashes[fine - 1] : NULL, set->config.duplicates,
+                                   stream, handles + at);
+        if (error == 0)
             slot->registered[member] = at + step;
     }
-    return rc;
+    return error;
 }
 
 int cupool_sequence_commit(struct cupool_sequences *set, cupool_sequence sequence,
                            cupool_stream stream)
 {
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     hashes_extend(set, slot, slot->length / set->identity.block_tokens);
     for (uint32_t member = 0; member < set->member_count; member++) {
         struct set_member *m = &set->members[member];
@@ -130,12 +130,12 @@ int cupool_sequence_commit(struct cupool_sequences *set, cupool_sequence sequenc
             from = slot->first[member];
         if (from >= to || (slot->flags & CUPOOL_SEQUENCE_NO_CACHE))
             continue;
-        rc = cupool_kv_complete(m->pool, set_handles(set, slot, member) + from, to - from);
-        if (rc == 0)
-            rc = blocks_register(set, slot, member, from, to, stream);
+        error = cupool_kv_complete(m->pool, set_handles(set, slot, member) + from, to - from);
+        if (error == 0)
+            error = blocks_register(set, slot, member, from, to, stream);
         set_table_write(set, slot, member, from, to);
-        if (rc < 0)
-            return set_fail(set, rc, "blocks could not be registered");
+        if (error < 0)
+            return set_fail(set, error, "blocks could not be registered");
     }
     slot->committed = slot->length;
     return 0;
@@ -145,29 +145,29 @@ int cupool_sequence_append(struct cupool_sequences *set, cupool_sequence sequenc
                            const int32_t *tokens, uint32_t count, cupool_stream stream)
 {
     uint32_t before[SET_MEMBERS];
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
-    if (count > 0 && tokens == NULL)
+    if (!slot)
+        return error;
+    if (count > 0 && !tokens)
         return set_fail(set, -EINVAL, "an array is missing");
     if (count > set->config.max_tokens - slot->length)
         return set_fail(set, -EOVERFLOW, "more tokens than max_tokens");
     if (slot->committed < slot->length)
-        rc = cupool_sequence_commit(set, sequence, stream);
+        error = cupool_sequence_commit(set, sequence, stream);
     else
-        rc = 0;
-    if (rc < 0 || count == 0)
-        return rc;
+        error = 0;
+    if (error < 0 || count == 0)
+        return error;
     memcpy(before, slot->blocks, sizeof(before));
-    rc = blocks_take(set, slot, (uint64_t)slot->length + count, stream);
-    if (rc < 0)
-        return rc;
-    rc = last_make_writable(set, slot, stream);
-    if (rc < 0) {
+    error = blocks_take(set, slot, (uint64_t)slot->length + count, stream);
+    if (error < 0)
+        return error;
+    error = last_make_writable(set, slot, stream);
+    if (error < 0) {
         blocks_restore(set, slot, before);
-        return rc;
+        return error;
     }
     memcpy(set_tokens(set, slot) + slot->length, tokens, count * sizeof(*tokens));
     slot->length += count;
@@ -178,15 +178,15 @@ int cupool_sequence_append(struct cupool_sequences *set, cupool_sequence sequenc
 int cupool_sequence_reserve(struct cupool_sequences *set, cupool_sequence sequence, uint32_t count,
                             cupool_stream stream)
 {
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     if (count > set->config.max_tokens - slot->length)
         return set_fail(set, -EOVERFLOW, "more tokens than max_tokens");
-    rc = last_make_writable(set, slot, stream);
-    return rc < 0 ? rc : blocks_take(set, slot, (uint64_t)slot->length + count, stream);
+    error = last_make_writable(set, slot, stream);
+    return error < 0 ? error : blocks_take(set, slot, (uint64_t)slot->length + count, stream);
 }
 
 /* Takes the prefix of whole blocks that every pool has. */
@@ -199,10 +199,10 @@ static int prefix_take(struct cupool_sequences *set, struct sequence_slot *slot,
     uint32_t matched = 0;
 
     if (set->member_count == 1 && only->window == 0) {
-        int rc = cupool_kv_match(only->pool, set_hashes(set, slot), fine, set_handles(set, slot, 0),
-                                 &matched);
+        int error = cupool_kv_match(only->pool, set_hashes(set, slot), fine,
+                                    set_handles(set, slot, 0), &matched);
         *ret_tokens = matched * only->block_tokens;
-        return rc;
+        return error;
     }
     for (uint32_t at = 0; at < set->member_count; at++) {
         members[at] = (struct cupool_kv_member){set->members[at].pool, set->members[at].window};
@@ -216,7 +216,7 @@ static int prefix_take(struct cupool_sequences *set, struct sequence_slot *slot,
 static int prefix_enter(struct cupool_sequences *set, struct sequence_slot *slot, uint32_t tokens,
                         cupool_stream stream)
 {
-    int rc = 0;
+    int error = 0;
 
     for (uint32_t member = 0; member < set->member_count; member++) {
         cupool_kv_handle *handles = set_handles(set, slot, member);
@@ -226,13 +226,13 @@ static int prefix_enter(struct cupool_sequences *set, struct sequence_slot *slot
         slot->first[member] = first;
         slot->blocks[member] = slot->registered[member] = blocks;
         set_table_write(set, slot, member, 0, blocks);
-        if (rc == 0 && stream != CUPOOL_STREAM_NONE)
-            rc = cupool_kv_stream_order(set->members[member].pool, handles + first, blocks - first,
-                                        stream);
+        if (error == 0 && stream != CUPOOL_STREAM_NONE)
+            error = cupool_kv_stream_order(set->members[member].pool, handles + first,
+                                           blocks - first, stream);
     }
     slot->length = slot->committed = tokens;
     slot->hashed = tokens / set->identity.block_tokens;
-    return rc;
+    return error;
 }
 
 /* Some tokens of one more block, from a sequence that ended there: a copy of its block. */
@@ -270,12 +270,12 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
                           uint32_t *ret_matched)
 {
     uint32_t matched = 0;
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
-    if ((count > 0 && tokens == NULL) || ret_matched == NULL || slot->length > 0 ||
+    if (!slot)
+        return error;
+    if ((count > 0 && !tokens) || !ret_matched || slot->length > 0 ||
         count > set->config.max_tokens)
         return set_fail(set, -EINVAL, "the sequence has tokens already, or there are too many");
     if (count < 2 || (slot->flags & CUPOOL_SEQUENCE_NO_MATCH)) {
@@ -284,25 +284,25 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
     }
     /* Blocks that were reserved give way to those that are matched. */
     for (uint32_t member = 0; member < set->member_count; member++) {
-        rc = set_blocks_release(set, slot, member, 0, slot->blocks[member], stream);
-        if (rc < 0)
-            return rc;
+        error = set_blocks_release(set, slot, member, 0, slot->blocks[member], stream);
+        if (error < 0)
+            return error;
         slot->blocks[member] = 0;
     }
     memcpy(set_tokens(set, slot), tokens, count * sizeof(*tokens));
     slot->hashed = 0;
     uint32_t fine = (count - 1) / set->identity.block_tokens;
     hashes_extend(set, slot, fine);
-    rc = prefix_take(set, slot, fine, &matched);
-    if (rc == 0)
-        rc = prefix_enter(set, slot, matched, stream);
-    if (rc == 0 && set->config.partial && set->member_count == 1)
+    error = prefix_take(set, slot, fine, &matched);
+    if (error == 0)
+        error = prefix_enter(set, slot, matched, stream);
+    if (error == 0 && set->config.partial && set->member_count == 1)
         partial_take(set, slot, count - 1 - matched, stream);
     pthread_mutex_lock(&set->lock);
     set->stats.matched_tokens += slot->length;
     pthread_mutex_unlock(&set->lock);
     *ret_matched = slot->length;
-    return rc < 0 ? set_fail(set, rc, "the prefix could not be matched") : 0;
+    return error < 0 ? set_fail(set, error, "the prefix could not be matched") : 0;
 }
 
 /* References for a second owner. All or none. */
@@ -310,15 +310,15 @@ static int blocks_share(struct cupool_sequences *set, struct sequence_slot *slot
                         struct sequence_slot *child)
 {
     uint32_t member = 0;
-    int rc = 0;
+    int error = 0;
 
     for (; member < set->member_count; member++) {
         uint32_t first = slot->first[member];
         uint32_t blocks = blocks_for(slot->length, set->members[member].block_tokens);
         cupool_kv_handle *from = set_handles(set, slot, member);
         cupool_kv_handle *to = set_handles(set, child, member);
-        rc = cupool_kv_retain(set->members[member].pool, from + first, blocks - first);
-        if (rc < 0)
+        error = cupool_kv_retain(set->members[member].pool, from + first, blocks - first);
+        if (error < 0)
             break;
         memcpy(to, from, blocks * sizeof(*to));
         child->first[member] = first;
@@ -327,27 +327,27 @@ static int blocks_share(struct cupool_sequences *set, struct sequence_slot *slot
                                                                       : blocks;
         set_table_write(set, child, member, 0, blocks);
     }
-    while (rc < 0 && member-- > 0)
+    while (error < 0 && member-- > 0)
         set_blocks_release(set, child, member, 0, child->blocks[member], CUPOOL_STREAM_NONE);
-    return rc;
+    return error;
 }
 
 int cupool_sequence_fork(struct cupool_sequences *set, cupool_sequence sequence,
                          cupool_stream stream, cupool_sequence *ret_child)
 {
     struct sequence_slot *child;
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
-    rc = set_slot_take(set, &child);
-    if (rc < 0)
-        return rc;
-    rc = blocks_share(set, slot, child);
-    if (rc < 0) {
+    if (!slot)
+        return error;
+    error = set_slot_take(set, &child);
+    if (error < 0)
+        return error;
+    error = blocks_share(set, slot, child);
+    if (error < 0) {
         set_slot_give(set, child);
-        return set_fail(set, rc, "a block of the sequence is gone");
+        return set_fail(set, error, "a block of the sequence is gone");
     }
     child->flags = slot->flags;
     child->length = slot->length;
@@ -368,24 +368,24 @@ int cupool_sequence_fork(struct cupool_sequences *set, cupool_sequence sequence,
 int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence sequence,
                              uint32_t tokens, cupool_stream stream)
 {
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     if (tokens > slot->length)
         return set_fail(set, -EINVAL, "a sequence cannot be truncated to more than it has");
     for (uint32_t member = 0; member < set->member_count; member++)
         if (slot->first[member] > 0 &&
             blocks_for(tokens, set->members[member].block_tokens) <= slot->first[member])
             return set_fail(set, -EINVAL, "the window has moved past this place");
-    rc = 0;
+    error = 0;
     for (uint32_t member = 0; member < set->member_count; member++) {
         uint32_t size = set->members[member].block_tokens, keep = blocks_for(tokens, size);
         if (keep < slot->blocks[member]) {
-            rc = set_blocks_release(set, slot, member, keep, slot->blocks[member], stream);
-            if (rc < 0)
-                return rc;
+            error = set_blocks_release(set, slot, member, keep, slot->blocks[member], stream);
+            if (error < 0)
+                return error;
             set_table_write(set, slot, member, keep, slot->blocks[member]);
             slot->blocks[member] = keep;
         }
@@ -402,11 +402,11 @@ int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence seque
 int cupool_sequence_slide(struct cupool_sequences *set, cupool_sequence sequence, uint32_t window,
                           cupool_stream stream)
 {
-    int rc;
-    struct sequence_slot *slot = set_slot(set, sequence, &rc);
+    int error;
+    struct sequence_slot *slot = set_slot(set, sequence, &error);
 
-    if (slot == NULL)
-        return rc;
+    if (!slot)
+        return error;
     for (uint32_t member = 0; member < set->member_count; member++) {
         struct set_member *m = &set->members[member];
         uint32_t seen = window != 0 ? window : m->window;
@@ -418,9 +418,9 @@ int cupool_sequence_slide(struct cupool_sequences *set, cupool_sequence sequence
             first = slot->blocks[member];
         if (first <= before)
             continue;
-        rc = set_blocks_release(set, slot, member, before, first, stream);
-        if (rc < 0)
-            return rc;
+        error = set_blocks_release(set, slot, member, before, first, stream);
+        if (error < 0)
+            return error;
         slot->first[member] = first;
         if (slot->registered[member] < first)
             slot->registered[member] = first;

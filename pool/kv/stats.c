@@ -12,10 +12,10 @@ static double share(uint64_t part, uint64_t whole)
 int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_stats)
 {
     const struct kv_counters *c = &pool->counters;
-    int rc = kv_lock_all(pool);
+    int error = kv_lock_all(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint32_t inactive = pool->order.count + pool->pinned, total = kv_total(pool);
     *ret_stats = (struct cupool_kv_statistics){
         .total = total,
@@ -59,17 +59,17 @@ int cupool_kv_stats(struct cupool_kv *pool, struct cupool_kv_statistics *ret_sta
 int cupool_kv_stats_window(struct cupool_kv *pool, uint64_t *ret_queries, uint64_t *ret_hits,
                            double *ret_hit_rate)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint64_t queries = pool->window_queries, hits = pool->window_hits;
     kv_unlock(pool);
-    if (ret_queries != NULL)
+    if (ret_queries)
         *ret_queries = queries;
-    if (ret_hits != NULL)
+    if (ret_hits)
         *ret_hits = hits;
-    if (ret_hit_rate != NULL)
+    if (ret_hit_rate)
         *ret_hit_rate = share(hits, queries);
     return 0;
 }

@@ -18,7 +18,7 @@ int kv_table_init(struct kv_table *table, struct kv_heap *heap, struct kv_record
     if (slots > UINT64_C(1) << 31)
         return -EINVAL;
     table->slots = kv_heap_allocate(heap, slots, sizeof(*table->slots));
-    if (table->slots == NULL)
+    if (!table->slots)
         return -ENOMEM;
     for (uint64_t slot = 0; slot < slots; slot++)
         table->slots[slot].block = KV_NONE;
@@ -55,7 +55,7 @@ uint32_t kv_table_find(const struct kv_table *table, const struct cupool_kv_hash
         return KV_NONE;
     if (memcmp(table->records[block].key.bytes + 16, key->bytes + 16, 16) == 0)
         return block;
-    if (ret_collision != NULL)
+    if (ret_collision)
         *ret_collision = true;
     return KV_NONE;
 }

@@ -20,7 +20,7 @@ struct take {
 
 static void settle(struct cupool_kv *pool, uint32_t id)
 {
-    if (pool->pages.pages != NULL)
+    if (pool->pages.pages)
         kv_pages_unneed(pool, id);
     if (id < pool->limit) {
         pool->stack[pool->stack_count++] = id;
@@ -35,7 +35,7 @@ void kv_push_free(struct cupool_kv *pool, uint32_t id, uint32_t fence)
     struct kv_record *record = &pool->records[id];
     struct kv_fence *entry = kv_fences_find(&pool->fences, fence);
 
-    if (entry == NULL) {
+    if (!entry) {
         record->fence = 0;
         settle(pool, id);
         return;
@@ -182,7 +182,7 @@ static bool victim_vetoed(struct cupool_kv *pool, struct kv_record *record, uint
 {
     struct cupool_kv_block block;
 
-    if (pool->config.policy != CUPOOL_KV_CUSTOM || pool->config.custom.may_evict == NULL)
+    if (pool->config.policy != CUPOOL_KV_CUSTOM || !pool->config.custom.may_evict)
         return false;
     kv_describe(pool, record, now_ns, &block);
     return !pool->config.custom.may_evict(pool->config.custom.state, &block);
@@ -191,7 +191,7 @@ static bool victim_vetoed(struct cupool_kv *pool, struct kv_record *record, uint
 static bool victim_usable(struct cupool_kv *pool, struct take *take, struct kv_record *record,
                           cupool_stream stream, uint64_t now_ns)
 {
-    if (kv_fences_find(&pool->fences, record->fence) != NULL &&
+    if (kv_fences_find(&pool->fences, record->fence) &&
         !(stream != CUPOOL_STREAM_NONE &&
           kv_fences_order(&pool->fences, record->fence, stream) == 0)) {
         take->blocked = true;
@@ -264,9 +264,9 @@ static int drain_take(struct cupool_kv *pool, uint32_t count, cupool_stream stre
             if (entry->first == KV_NONE ||
                 kv_fences_same(fences, entry->serial, stream) != (foreign == 0))
                 continue;
-            int rc = dry ? kv_fences_order(fences, entry->serial, stream) : 0;
-            if (rc < 0)
-                return rc;
+            int error = dry ? kv_fences_order(fences, entry->serial, stream) : 0;
+            if (error < 0)
+                return error;
             for (uint32_t id = entry->first, next; id != KV_NONE && taken < count; id = next) {
                 next = pool->records[id].next;
                 if (!dry) {
@@ -300,20 +300,20 @@ static int take_plan(struct cupool_kv *pool, uint32_t count, cupool_stream strea
     take->blocked = !ordered && pool->draining > 0;
     if (pool->order.count < count)
         return pool->order.count + (ordered ? 0 : pool->draining) < count ? -ENOMEM : -EAGAIN;
-    int rc = take->drain == 0 ? 0 : drain_take(pool, take->drain, stream, true, NULL);
-    if (rc == 0 && count > 0)
-        rc = victims_choose(pool, take, stream);
-    return rc == -ENOMEM && take->blocked ? -EAGAIN : rc;
+    int error = take->drain == 0 ? 0 : drain_take(pool, take->drain, stream, true, NULL);
+    if (error == 0 && count > 0)
+        error = victims_choose(pool, take, stream);
+    return error == -ENOMEM && take->blocked ? -EAGAIN : error;
 }
 
 int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t *ret_ids)
 {
     struct take take = {0};
-    int rc = take_plan(pool, count, stream, &take);
+    int error = take_plan(pool, count, stream, &take);
 
-    if (rc < 0) {
+    if (error < 0) {
         pool->counters.failures++;
-        return rc;
+        return error;
     }
     kv_transit_begin(pool, count);
     pool->mutable_blocks += count;
@@ -352,10 +352,11 @@ static int taken_clear(struct cupool_kv *pool, uint32_t count, cupool_stream str
 {
     for (uint32_t at = 0; at < count; at++) {
         struct kv_record *record = &pool->records[ids[at]];
-        int rc = record->flags & KV_FLAG_UNCLEAR ? kv_memory_clear(pool, (uint32_t)ids[at], stream)
-                                                 : 0;
-        if (rc < 0)
-            return rc;
+        int error = record->flags & KV_FLAG_UNCLEAR
+                        ? kv_memory_clear(pool, (uint32_t)ids[at], stream)
+                        : 0;
+        if (error < 0)
+            return error;
         record->flags &= (uint8_t)~KV_FLAG_UNCLEAR;
     }
     return 0;
@@ -363,17 +364,17 @@ static int taken_clear(struct cupool_kv *pool, uint32_t count, cupool_stream str
 
 int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t *handles)
 {
-    int rc = pool->pages.pages != NULL ? kv_pages_need(pool, handles, count) : 0;
+    int error = pool->pages.pages ? kv_pages_need(pool, handles, count) : 0;
 
-    if (rc < 0) {
+    if (error < 0) {
         taken_return(pool, count, handles);
-        return kv_fail(pool, rc, "no device memory for the blocks' pages");
+        return kv_fail(pool, error, "no device memory for the blocks' pages");
     }
     if (pool->config.clear)
-        rc = taken_clear(pool, count, stream, handles);
-    if (rc < 0) {
+        error = taken_clear(pool, count, stream, handles);
+    if (error < 0) {
         taken_return(pool, count, handles);
-        return kv_fail(pool, rc, "a block could not be cleared");
+        return kv_fail(pool, error, "a block could not be cleared");
     }
     for (uint32_t at = 0; at < count; at++) {
         struct kv_record *record = &pool->records[handles[at]];

@@ -131,8 +131,7 @@ static uint32_t fit_take(struct cupool_tensors *cache, struct tensor_device *dev
                                                                       : bytes + waste;
     uint64_t most = device->bytes_reserved != 0 && 2 * bytes - 1 > wasted ? 2 * bytes - 1 : wasted;
 
-    for (struct size_node *node = size_tree_best(&device->tree, bytes);
-         node != NULL && node->bytes <= most;
+    for (struct size_node *node = size_tree_best(&device->tree, bytes); node && node->bytes <= most;
          node = size_tree_at_least(&device->tree, node->bytes, node->address + 1)) {
         struct tensor_record *record = (struct tensor_record *)node;
         const struct tensor_row *row = &cache->rows[record->row];
@@ -256,6 +255,6 @@ void tensors_limits_hold(struct cupool_tensors *cache, struct tensor_device *dev
         if (!full)
             break;
     } while (true);
-    if (ret_bytes != NULL)
+    if (ret_bytes)
         *ret_bytes = bytes;
 }

@@ -123,9 +123,9 @@ static int text_read(struct scan *scan, int (*each)(void *state, const struct te
         if (!line_ended(scan)) {
             if (!row_read(scan, &wish))
                 return -EINVAL;
-            int rc = each(state, &wish);
-            if (rc < 0)
-                return rc;
+            int error = each(state, &wish);
+            if (error < 0)
+                return error;
         }
         while (scan->at < scan->end && *scan->at != '\n')
             scan->at++;
@@ -231,7 +231,7 @@ static bool size_read(struct scan *scan, struct tensor_wish *wish)
                           : named(name, bytes, "leaked_blocks") ? &leaked
                                                                 : NULL;
         space_skip(scan);
-        if (field != NULL ? !number_read(scan, field) : !value_skip(scan))
+        if (field ? !number_read(scan, field) : !value_skip(scan))
             return false;
     } while (sign_read(scan, ','));
     if (!sign_read(scan, '}'))
@@ -255,9 +255,9 @@ static int sizes_read(struct scan *scan, int (*each)(void *state, const struct t
     do {
         if (!size_read(scan, &wish))
             return -EINVAL;
-        int rc = wish.count != 0 ? each(state, &wish) : 0;
-        if (rc < 0)
-            return rc;
+        int error = wish.count != 0 ? each(state, &wish) : 0;
+        if (error < 0)
+            return error;
     } while (sign_read(scan, ','));
     return sign_read(scan, ']') ? 0 : -EINVAL;
 }
@@ -275,9 +275,9 @@ static int report_read(struct scan *scan, int (*each)(void *state, const struct 
             return -EINVAL;
         if (!found && named(name, bytes, "sizes")) {
             found = true;
-            int rc = sizes_read(scan, each, state);
-            if (rc < 0)
-                return rc;
+            int error = sizes_read(scan, each, state);
+            if (error < 0)
+                return error;
         } else if (!value_skip(scan)) {
             return -EINVAL;
         }
@@ -291,15 +291,15 @@ int tensor_profile_read(const char *text, size_t bytes,
 {
     struct scan scan = {.at = text, .end = text + bytes, .line = 1};
     struct scan begin = scan;
-    int rc;
+    int error;
 
     space_skip(&scan);
     if (scan.at < scan.end && *scan.at == '{') {
-        rc = report_read(&scan, each, state);
+        error = report_read(&scan, each, state);
     } else {
         scan = begin;
-        rc = text_read(&scan, each, state);
+        error = text_read(&scan, each, state);
     }
     *ret_line = scan.line;
-    return rc;
+    return error;
 }

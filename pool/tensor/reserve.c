@@ -51,19 +51,19 @@ static int reserved_make(struct cupool_tensors *cache, const struct cupool_tenso
 {
     struct tensor_device *device = &cache->devices[shape->device];
     struct tensor_evicted evicted;
-    int rc = tensors_lock(cache);
+    int error = tensors_lock(cache);
 
     evicted.count = 0;
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint32_t number = tensors_record_new(cache, shape, bytes, stream, &evicted);
     pthread_mutex_unlock(&cache->lock);
     tensors_evicted_free(&evicted);
     if (number == 0)
         return tensors_fail(cache, -ENOBUFS, "all tensors of the cache are in use");
-    rc = tensors_fill(cache, device, number, bytes, stream);
-    if (rc < 0)
-        return rc;
+    error = tensors_fill(cache, device, number, bytes, stream);
+    if (error < 0)
+        return error;
     cache->records[number].older = *made;
     *made = number;
     return 0;
@@ -74,23 +74,23 @@ int cupool_tensors_reserve(struct cupool_tensors *cache, const struct cupool_ten
 {
     uint32_t made = 0;
     uint64_t bytes;
-    int rc;
+    int error;
 
-    if (cache == NULL)
+    if (!cache)
         return -EINVAL;
-    rc = tensors_request_check(cache, shape, &bytes);
-    if (rc < 0 || bytes == 0)
-        return rc;
+    error = tensors_request_check(cache, shape, &bytes);
+    if (error < 0 || bytes == 0)
+        return error;
     struct tensor_device *device = &cache->devices[shape->device];
     stream = tensors_stream(device, stream);
-    for (uint32_t at = 0; at < count && rc == 0; at++)
-        rc = reserved_make(cache, shape, bytes, stream, &made);
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        error = reserved_make(cache, shape, bytes, stream, &made);
     for (uint32_t next; made != 0; made = next) {
         struct tensor_freed freed = {.bytes = 0};
         pthread_mutex_lock(&cache->lock);
         struct tensor_record *record = &cache->records[made];
         next = record->older;
-        if (rc == 0) {
+        if (error == 0) {
             reserved_enter(cache, made);
         } else {
             freed = (struct tensor_freed){record->node.address, record->node.bytes, stream,
@@ -103,15 +103,15 @@ int cupool_tensors_reserve(struct cupool_tensors *cache, const struct cupool_ten
         if (freed.bytes != 0)
             tensors_evicted_free(&(struct tensor_evicted){.freed = {freed}, .count = 1});
     }
-    return rc;
+    return error;
 }
 
 int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device)
 {
-    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+    int error = !cache || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     for (uint32_t at = 1; at <= cache->record_count; at++) {
         struct tensor_record *record = &cache->records[at];
         if (!record->reserved || (record->state != TENSOR_LIVE && record->state != TENSOR_CACHED) ||
@@ -136,10 +136,10 @@ int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device)
 int cupool_tensors_limit(struct cupool_tensors *cache, uint32_t device, uint64_t limit_bytes,
                          uint32_t limit_entries)
 {
-    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+    int error = !cache || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     cache->devices[device].stats.limit_bytes = limit_bytes;
     cache->devices[device].stats.limit_entries = limit_entries;
     pthread_mutex_unlock(&cache->lock);
@@ -151,10 +151,10 @@ int cupool_tensors_limit(struct cupool_tensors *cache, uint32_t device, uint64_t
 int cupool_tensors_trim(struct cupool_tensors *cache, uint32_t device, uint64_t keep_bytes,
                         uint64_t *ret_bytes)
 {
-    int rc = cache == NULL || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
+    int error = !cache || device >= cache->device_count ? -EINVAL : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     cache->devices[device].stats.trims++;
     pthread_mutex_unlock(&cache->lock);
     tensors_limits_hold(cache, &cache->devices[device], keep_bytes, UINT64_MAX, ret_bytes);
@@ -182,16 +182,16 @@ static int wish_reserve(void *state, const struct tensor_wish *wish)
     struct cupool_tensor_shape shape = wish->shape;
     uint32_t count = wish->count;
     uint64_t bytes;
-    int rc = cupool_tensor_bytes(&shape, &bytes);
+    int error = cupool_tensor_bytes(&shape, &bytes);
 
-    if (rc < 0 || bytes == 0)
-        return rc;
+    if (error < 0 || bytes == 0)
+        return error;
     if (filling->budget != 0 && count > (filling->budget - filling->bytes) / bytes)
         return 0;
     shape.device = filling->device;
-    rc = cupool_tensors_reserve(filling->cache, &shape, TENSOR_STREAM_NONE, count);
-    if (rc < 0)
-        return rc;
+    error = cupool_tensors_reserve(filling->cache, &shape, TENSOR_STREAM_NONE, count);
+    if (error < 0)
+        return error;
     filling->bytes += bytes * count;
     filling->tensors += count;
     return 0;
@@ -201,9 +201,9 @@ static int text_reserve(struct filling *filling, const char *text, size_t bytes)
 {
     struct cupool_tensors *cache = filling->cache;
     unsigned line = 0;
-    int rc = tensor_profile_read(text, bytes, wish_look, NULL, &line);
+    int error = tensor_profile_read(text, bytes, wish_look, NULL, &line);
 
-    if (rc < 0) {
+    if (error < 0) {
         pthread_mutex_lock(&cache->lock);
         snprintf(cache->text, sizeof(cache->text), "line %u names no tensors to reserve", line);
         pthread_mutex_unlock(&cache->lock);
@@ -217,35 +217,35 @@ int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path, 
 {
     struct filling filling = {.cache = cache, .device = device, .budget = budget};
     struct stat stat;
-    int rc = 0;
+    int error = 0;
 
-    if (cache == NULL || path == NULL || device >= cache->device_count)
+    if (!cache || !path || device >= cache->device_count)
         return -EINVAL;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0 || fstat(file, &stat) < 0) {
-        rc = tensors_fail(cache, -errno, "the file cannot be opened");
+        error = tensors_fail(cache, -errno, "the file cannot be opened");
         goto close_file;
     }
     if (!S_ISREG(stat.st_mode) || stat.st_size > FILE_BYTES_MAX) {
-        rc = tensors_fail(cache, S_ISREG(stat.st_mode) ? -EFBIG : -EINVAL,
-                          "this is no file of at most 64 MiB");
+        error = tensors_fail(cache, S_ISREG(stat.st_mode) ? -EFBIG : -EINVAL,
+                             "this is no file of at most 64 MiB");
         goto close_file;
     }
     if (stat.st_size > 0) {
         void *text = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
         if (text == MAP_FAILED) {
-            rc = tensors_fail(cache, -errno, "the file cannot be read");
+            error = tensors_fail(cache, -errno, "the file cannot be read");
             goto close_file;
         }
-        rc = text_reserve(&filling, text, (size_t)stat.st_size);
+        error = text_reserve(&filling, text, (size_t)stat.st_size);
         munmap(text, (size_t)stat.st_size);
     }
-    if (rc == 0 && ret_tensors != NULL)
+    if (error == 0 && ret_tensors)
         *ret_tensors = filling.tensors;
-    if (rc == 0 && ret_bytes != NULL)
+    if (error == 0 && ret_bytes)
         *ret_bytes = filling.bytes;
 close_file:
     if (file >= 0)
         close(file);
-    return rc;
+    return error;
 }

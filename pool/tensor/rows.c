@@ -21,7 +21,7 @@ int cupool_tensor_bytes(const struct cupool_tensor_shape *shape, uint64_t *ret_b
     uint64_t bytes;
     bool empty = false, overflow = false;
 
-    if (shape == NULL || ret_bytes == NULL || shape->rank > CUPOOL_TENSOR_RANK_MAX ||
+    if (!shape || !ret_bytes || shape->rank > CUPOOL_TENSOR_RANK_MAX ||
         (unsigned)shape->type >= CUPOOL_TENSOR_TYPES)
         return -EINVAL;
     bytes = type_bytes[shape->type];

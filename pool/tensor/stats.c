@@ -11,12 +11,11 @@
 int cupool_tensors_stats(struct cupool_tensors *cache, uint32_t device,
                          struct cupool_tensors_statistics *ret_stats)
 {
-    int rc = cache == NULL || ret_stats == NULL || device >= cache->device_count
-                 ? -EINVAL
-                 : tensors_lock(cache);
+    int error = !cache || !ret_stats || device >= cache->device_count ? -EINVAL
+                                                                      : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     *ret_stats = cache->devices[device].stats;
     pthread_mutex_unlock(&cache->lock);
     ret_stats->hit_rate = ret_stats->acquires == 0
@@ -46,10 +45,10 @@ int cupool_tensors_rows(struct cupool_tensors *cache, struct cupool_tensors_row 
                         uint32_t room)
 {
     uint32_t count = 0;
-    int rc = cache == NULL || (rows == NULL && room != 0) ? -EINVAL : tensors_lock(cache);
+    int error = !cache || (!rows && room != 0) ? -EINVAL : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     for (uint32_t at = 1; at <= cache->row_count && room != 0; at++) {
         const struct tensor_row *row = &cache->rows[at];
         if (!row->used)
@@ -131,7 +130,7 @@ static void device_check(struct walk *walk, uint32_t number, bool quiet)
             cache->rows[cache->records[at].row].shape.device == number)
             record_add(walk, at, &sums);
     const char *tree = size_tree_check(&device->tree, &count, &bytes);
-    holds(walk, tree == NULL, "device %u: %s", number, tree);
+    holds(walk, !tree, "device %u: %s", number, tree);
     holds(walk, count == sums.indexed && bytes == sums.cached_bytes + sums.waiting_bytes,
           "device %u: the index has %llu tensors, %llu are cached", number,
           (unsigned long long)count, (unsigned long long)sums.indexed);
@@ -180,10 +179,10 @@ int cupool_tensors_check(struct cupool_tensors *cache, char *why, size_t why_byt
 {
     struct walk walk = {.cache = cache, .why = why, .why_bytes = why_bytes};
     uint32_t unused = 0, busy = 0, listed = 0;
-    int rc = cache == NULL ? -EINVAL : tensors_lock(cache);
+    int error = !cache ? -EINVAL : tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     for (uint32_t at = 1; at <= cache->record_count; at++) {
         unused += cache->records[at].state == TENSOR_UNUSED;
         busy += cache->records[at].state == TENSOR_BUSY;

@@ -106,7 +106,7 @@ int tensors_create(const struct cupool_tensors_config *config,
 /** Host memory knows no streams. */
 static inline tensor_stream tensors_stream(const struct tensor_device *device, cupool_stream stream)
 {
-    return device->backend.fence_record != NULL ? stream : TENSOR_STREAM_NONE;
+    return device->backend.fence_record ? stream : TENSOR_STREAM_NONE;
 }
 
 /** The bytes of a shape that this cache can hold. */

@@ -19,7 +19,7 @@ const char *cupool_tensors_error(const struct cupool_tensors *cache)
 {
     const char *text = atomic_load_explicit(&cache->error, memory_order_acquire);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int tensors_fail(struct cupool_tensors *cache, int error, const char *text)
@@ -48,8 +48,7 @@ static int arrays_make(struct cupool_tensors *cache)
     cache->rows = kv_heap_allocate(&cache->heap, cache->row_count + 1, sizeof(*cache->rows));
     cache->buckets = kv_heap_allocate(&cache->heap, buckets, sizeof(*cache->buckets));
     cache->devices = kv_heap_allocate(&cache->heap, cache->device_count, sizeof(*cache->devices));
-    if (cache->records == NULL || cache->rows == NULL || cache->buckets == NULL ||
-        cache->devices == NULL)
+    if (!cache->records || !cache->rows || !cache->buckets || !cache->devices)
         return -ENOMEM;
     for (uint32_t at = cache->record_count; at > 0; at--) {
         cache->records[at].generation = 1;
@@ -73,18 +72,18 @@ int tensors_create(const struct cupool_tensors_config *config,
         config->shapes > RECORDS_MAX)
         return -EINVAL;
     struct cupool_tensors *cache = kv_heap_allocate(&heap, 1, sizeof(*cache));
-    if (cache == NULL)
+    if (!cache)
         return -ENOMEM;
     cache->heap = heap;
     cache->record_count = config->tensors;
     cache->row_count = config->shapes;
     cache->device_count = config->device_count;
     cache->forks = forks_count();
-    int rc = arrays_make(cache);
-    if (rc < 0) {
+    int error = arrays_make(cache);
+    if (error < 0) {
         heap = cache->heap;
         kv_heap_done(&heap);
-        return rc;
+        return error;
     }
     pthread_mutex_init(&cache->lock, NULL);
     for (uint32_t at = 0; at < cache->device_count; at++) {
@@ -110,7 +109,7 @@ static void memory_free(const struct tensor_backend *backend, const struct tenso
 
 void cupool_tensors_destroy(struct cupool_tensors *cache)
 {
-    if (cache == NULL)
+    if (!cache)
         return;
     for (uint32_t at = 1; at <= cache->record_count && cache->forks == forks_count(); at++) {
         struct tensor_record *record = &cache->records[at];
@@ -130,23 +129,23 @@ int tensors_memory(struct cupool_tensors *cache, struct tensor_device *device, u
                    tensor_stream stream, uint64_t *ret_address, bool *ret_plain)
 {
     const struct tensor_backend *backend = &device->backend;
-    int rc = backend->allocate(backend->state, bytes, stream, ret_address);
+    int error = backend->allocate(backend->state, bytes, stream, ret_address);
 
     *ret_plain = false;
-    if (rc != -ENOMEM)
-        return rc;
+    if (error != -ENOMEM)
+        return error;
     tensors_limits_hold(cache, device, 0, 0, NULL);
     backend->relieve(backend->state);
     pthread_mutex_lock(&cache->lock);
     device->stats.trims++;
     device->stats.retries++;
     pthread_mutex_unlock(&cache->lock);
-    rc = backend->allocate(backend->state, bytes, stream, ret_address);
-    if (rc != -ENOMEM)
-        return rc;
-    rc = backend->plain_allocate(backend->state, bytes, ret_address);
-    if (rc < 0)
-        return rc;
+    error = backend->allocate(backend->state, bytes, stream, ret_address);
+    if (error != -ENOMEM)
+        return error;
+    error = backend->plain_allocate(backend->state, bytes, ret_address);
+    if (error < 0)
+        return error;
     *ret_plain = true;
     return 0;
 }
@@ -174,30 +173,31 @@ int tensors_fill(struct cupool_tensors *cache, struct tensor_device *device, uin
     struct tensor_record *record = &cache->records[number];
     uint64_t address = 0;
     bool plain = false;
-    int rc = bytes == 0 ? 0 : tensors_memory(cache, device, bytes, stream, &address, &plain);
+    int error = bytes == 0 ? 0 : tensors_memory(cache, device, bytes, stream, &address, &plain);
 
     pthread_mutex_lock(&cache->lock);
     record->node.address = address;
     record->node.bytes = bytes;
     record->plain = plain;
     device->stats.plain += plain;
-    if (rc < 0) {
+    if (error < 0) {
         device->stats.failures++;
         tensors_record_give(cache, number);
     } else {
         tensors_live(cache, number, stream);
     }
     pthread_mutex_unlock(&cache->lock);
-    return rc < 0 ? tensors_fail(cache, rc, "the device has not that much memory") : 0;
+    return error < 0 ? tensors_fail(cache, error, "the device has not that much memory") : 0;
 }
 
 int tensors_request_check(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
                           uint64_t *ret_bytes)
 {
-    int rc = cupool_tensor_bytes(shape, ret_bytes);
+    int error = cupool_tensor_bytes(shape, ret_bytes);
 
-    if (rc < 0)
-        return tensors_fail(cache, rc, rc == -EINVAL ? "this is no shape" : "the shape overflows");
+    if (error < 0)
+        return tensors_fail(cache, error,
+                            error == -EINVAL ? "this is no shape" : "the shape overflows");
     if (shape->device >= cache->device_count)
         return tensors_fail(cache, -EINVAL, "the cache has no such device");
     return 0;
@@ -211,11 +211,11 @@ static int request_serve(struct cupool_tensors *cache, const struct cupool_tenso
     struct tensor_device *device = &cache->devices[shape->device];
     struct tensor_evicted evicted;
     bool fit = false;
-    int rc = tensors_lock(cache);
+    int error = tensors_lock(cache);
 
     evicted.count = 0;
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint32_t row = tensors_row(cache, shape, stream, bytes, true);
     uint32_t number = bytes == 0 ? 0 : tensors_find(cache, row, shape, bytes, stream, waste, &fit);
     *ret_hit = number != 0;
@@ -247,18 +247,18 @@ int cupool_tensors_acquire(struct cupool_tensors *cache, const struct cupool_ten
     uint32_t number;
     bool hit;
 
-    if (cache == NULL || ret_tensor == NULL || ret_memory == NULL)
+    if (!cache || !ret_tensor || !ret_memory)
         return -EINVAL;
-    int rc = tensors_request_check(cache, shape, &bytes);
-    if (rc < 0)
-        return rc;
+    int error = tensors_request_check(cache, shape, &bytes);
+    if (error < 0)
+        return error;
     struct tensor_device *device = &cache->devices[shape->device];
     stream = tensors_stream(device, stream);
-    rc = request_serve(cache, shape, bytes, stream, waste, &number, &hit);
-    if (rc == 0 && !hit)
-        rc = tensors_fill(cache, device, number, bytes, stream);
-    if (rc < 0)
-        return rc;
+    error = request_serve(cache, shape, bytes, stream, waste, &number, &hit);
+    if (error == 0 && !hit)
+        error = tensors_fill(cache, device, number, bytes, stream);
+    if (error < 0)
+        return error;
     *ret_tensor = handle_of(cache, number);
     *ret_memory = (void *)(uintptr_t)cache->records[number].node.address;
     return 0;
@@ -300,11 +300,11 @@ void tensors_return(struct cupool_tensors *cache, uint32_t number)
 int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, cupool_stream stream)
 {
     uint64_t fence = 0;
-    int rc = tensors_lock(cache);
+    int error = tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
-    uint32_t number = record_of(cache, tensor, &rc);
+    if (error < 0)
+        return error;
+    uint32_t number = record_of(cache, tensor, &error);
     if (number == 0) {
         uint32_t device = (uint32_t)tensor <= cache->record_count && (uint32_t)tensor != 0 &&
                                   cache->records[(uint32_t)tensor].row != 0
@@ -312,7 +312,7 @@ int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, c
                               : 0;
         cache->devices[device].stats.stale++;
         pthread_mutex_unlock(&cache->lock);
-        return rc;
+        return error;
     }
     struct tensor_record *record = &cache->records[number];
     struct tensor_device *device = tensors_device(cache, number);
@@ -322,10 +322,10 @@ int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, c
     record->state = TENSOR_BUSY;
     if (fenced) {
         pthread_mutex_unlock(&cache->lock);
-        rc = device->backend.fence_record(device->backend.state, stream, &fence);
+        error = device->backend.fence_record(device->backend.state, stream, &fence);
         pthread_mutex_lock(&cache->lock);
     }
-    if (rc == 0) {
+    if (error == 0) {
         record->last = stream;
         record->fence = fence;
         record->has_fence = fenced;
@@ -341,17 +341,18 @@ int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor, c
     if (over)
         tensors_limits_hold(cache, device, bytes != 0 ? bytes : UINT64_MAX,
                             entries != 0 ? entries : UINT64_MAX, NULL);
-    return rc < 0 ? tensors_fail(cache, rc, "no event can be recorded on this stream now") : 0;
+    return error < 0 ? tensors_fail(cache, error, "no event can be recorded on this stream now")
+                     : 0;
 }
 
 int cupool_tensors_describe(struct cupool_tensors *cache, cupool_tensor tensor,
                             struct cupool_tensor_info *ret_info)
 {
-    int rc = tensors_lock(cache);
+    int error = tensors_lock(cache);
 
-    if (rc < 0)
-        return rc;
-    uint32_t number = record_of(cache, tensor, &rc);
+    if (error < 0)
+        return error;
+    uint32_t number = record_of(cache, tensor, &error);
     if (number != 0) {
         const struct tensor_record *record = &cache->records[number];
         *ret_info = (struct cupool_tensor_info){
@@ -362,5 +363,5 @@ int cupool_tensors_describe(struct cupool_tensors *cache, cupool_tensor tensor,
         };
     }
     pthread_mutex_unlock(&cache->lock);
-    return rc;
+    return error;
 }

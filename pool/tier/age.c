@@ -13,10 +13,10 @@
 
 int kv_age_begin(struct cupool_kv *pool, uint32_t newest_blocks)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     pool->newest = newest_blocks < UINT8_MAX ? newest_blocks : UINT8_MAX;
     uint64_t now_ns = atomic_load(&pool->dated) ? 0 : kv_now(pool);
     for (uint32_t id = 0; id < pool->slots && now_ns != 0; id++) {
@@ -44,20 +44,20 @@ static struct kv_aged aged_of(const struct cupool_kv *pool, struct kv_record *re
 int kv_age_describe(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t first_blocks,
                     struct kv_aged *ret_aged)
 {
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
-    struct kv_record *record = kv_find(pool, handle, &rc);
-    if (record != NULL) {
+    if (error < 0)
+        return error;
+    struct kv_record *record = kv_find(pool, handle, &error);
+    if (record) {
         bool whole = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE &&
                      !(record->flags & KV_FLAG_PARTIAL);
-        rc = whole ? 0 : -EINVAL;
+        error = whole ? 0 : -EINVAL;
         if (whole)
             *ret_aged = aged_of(pool, record, first_blocks);
     }
     kv_unlock(pool);
-    return rc;
+    return error;
 }
 
 static bool block_ages(struct cupool_kv *pool, struct kv_record *record, uint64_t before_ns)
@@ -66,7 +66,7 @@ static bool block_ages(struct cupool_kv *pool, struct kv_record *record, uint64_
 
     if (record->flags & KV_FLAG_PARTIAL || pool->uses[kv_id(pool, record)].last_ns > before_ns)
         return false;
-    if (pool->config.policy != CUPOOL_KV_CUSTOM || pool->config.custom.may_evict == NULL)
+    if (pool->config.policy != CUPOOL_KV_CUSTOM || !pool->config.custom.may_evict)
         return true;
     kv_describe(pool, record, before_ns, &block);
     return pool->config.custom.may_evict(pool->config.custom.state, &block);

@@ -24,7 +24,7 @@ int cold_init(struct cold *cold, size_t bytes)
         return -EINVAL;
     *cold = (struct cold){.count = (uint32_t)count, .free_leaves = count * SIZE_LEAVES};
     cold->segments = calloc(count, sizeof(*cold->segments));
-    if (cold->segments == NULL)
+    if (!cold->segments)
         return -ENOMEM;
     cold->memory = mmap(NULL, count * COLD_SEGMENT_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -125,7 +125,7 @@ static uint32_t chain_take(struct cold *cold, size_t bytes)
         size_t leaves = leaves_of(left);
         struct piece *piece = piece_take(cold,
                                          leaves < SIZE_LEAVES ? (uint32_t)leaves : SIZE_LEAVES);
-        if (piece == NULL) {
+        if (!piece) {
             chain_give(cold, first);
             return 0;
         }
@@ -192,11 +192,11 @@ const char *cold_check(struct cold *cold)
     uint64_t leaves = 0;
 
     pthread_mutex_lock(&cold->lock);
-    for (uint32_t at = 0; at < cold->count && why == NULL; at++) {
+    for (uint32_t at = 0; at < cold->count && !why; at++) {
         why = buddy_check(&cold->segments[at]);
         leaves += cold->segments[at].free_leaves;
     }
-    if (why == NULL && leaves != cold->free_leaves)
+    if (!why && leaves != cold->free_leaves)
         why = "cold: free leaves differ from the segments'";
     pthread_mutex_unlock(&cold->lock);
     return why;

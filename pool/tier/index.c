@@ -22,7 +22,7 @@ int tier_index_init(struct tier_index *index, struct kv_heap *heap, uint32_t ent
                                  .newest = TIER_NONE};
     index->entries = kv_heap_allocate(heap, entries, sizeof(*index->entries));
     index->buckets = kv_heap_allocate(heap, buckets, sizeof(*index->buckets));
-    if (index->entries == NULL || index->buckets == NULL)
+    if (!index->entries || !index->buckets)
         return -ENOMEM;
     for (uint32_t at = 0; at < buckets; at++)
         index->buckets[at] = TIER_NONE;

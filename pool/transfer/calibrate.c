@@ -26,19 +26,20 @@ static int way_run(const struct trial *trial, enum transfer_way way, bool batche
 {
     struct transfer_queue *queue = trial->queue;
     const struct transfer_backend *backend = &queue->transfers->backend;
-    int rc = 0;
+    int error = 0;
 
     if (way == TRANSFER_BY_KERNEL)
-        rc = backend->copy_kernel(backend->state, queue->stream, queue->pieces[0].descriptors,
-                                  queue->to, queue->from, queue->bytes, trial->count);
+        error = backend->copy_kernel(backend->state, queue->stream, queue->pieces[0].descriptors,
+                                     queue->to, queue->from, queue->bytes, trial->count);
     else if (batched)
-        rc = backend->copy_batch(backend->state, queue->stream, queue->to, queue->from,
-                                 queue->bytes, trial->count);
-    for (uint32_t at = 0; at < trial->count && rc == 0 && way == TRANSFER_BY_COPY && !batched; at++)
-        rc = backend->copy(backend->state, queue->stream, queue->to[at], queue->from[at],
-                           queue->bytes[at]);
+        error = backend->copy_batch(backend->state, queue->stream, queue->to, queue->from,
+                                    queue->bytes, trial->count);
+    for (uint32_t at = 0; at < trial->count && error == 0 && way == TRANSFER_BY_COPY && !batched;
+         at++)
+        error = backend->copy(backend->state, queue->stream, queue->to[at], queue->from[at],
+                              queue->bytes[at]);
     int drained = backend->stream_drain(backend->state, queue->stream);
-    return rc < 0 ? rc : drained;
+    return error < 0 ? error : drained;
 }
 
 /* Nanoseconds of one way, the middle of the rounds. */
@@ -55,9 +56,9 @@ static int way_measure(const struct trial *trial, enum transfer_way way, bool ba
     }
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t begin = backend->clock_ns(backend->state);
-        int rc = way_run(trial, way, batched);
-        if (rc < 0)
-            return rc;
+        int error = way_run(trial, way, batched);
+        if (error < 0)
+            return error;
         uint64_t spent = backend->clock_ns(backend->state) - begin;
         unsigned at = round;
         for (; at > 0 && rounds[at - 1] > spent; at--)
@@ -72,32 +73,32 @@ static int way_measure(const struct trial *trial, enum transfer_way way, bool ba
 static int copies_measure(const struct trial *trial, uint64_t *ret_ns)
 {
     uint64_t batched;
-    int rc = way_measure(trial, TRANSFER_BY_COPY, false, ret_ns);
+    int error = way_measure(trial, TRANSFER_BY_COPY, false, ret_ns);
 
-    if (rc < 0 || trial->queue->transfers->backend.copy_batch == NULL)
-        return rc;
-    rc = way_measure(trial, TRANSFER_BY_COPY, true, &batched);
-    if (rc == 0 && batched < *ret_ns)
+    if (error < 0 || !trial->queue->transfers->backend.copy_batch)
+        return error;
+    error = way_measure(trial, TRANSFER_BY_COPY, true, &batched);
+    if (error == 0 && batched < *ret_ns)
         *ret_ns = batched;
-    return rc == -ENOTSUP ? 0 : rc;
+    return error == -ENOTSUP ? 0 : error;
 }
 
 static int batch_measure(struct trial *trial, uint64_t *ret_from)
 {
     uint64_t single, batched;
-    int rc = 0;
+    int error = 0;
 
     *ret_from = 0;
     trial->bytes = 64 * KIB;
-    for (trial->count = 2; trial->count <= COUNT_MOST && *ret_from == 0 && rc == 0;
+    for (trial->count = 2; trial->count <= COUNT_MOST && *ret_from == 0 && error == 0;
          trial->count *= 2) {
-        rc = way_measure(trial, TRANSFER_BY_COPY, false, &single);
-        if (rc == 0)
-            rc = way_measure(trial, TRANSFER_BY_COPY, true, &batched);
-        if (rc == 0 && batched <= single)
+        error = way_measure(trial, TRANSFER_BY_COPY, false, &single);
+        if (error == 0)
+            error = way_measure(trial, TRANSFER_BY_COPY, true, &batched);
+        if (error == 0 && batched <= single)
             *ret_from = trial->count;
     }
-    return rc == -ENOTSUP ? 0 : rc;
+    return error == -ENOTSUP ? 0 : error;
 }
 
 static int kernel_measure(struct trial *trial, struct cupool_transfer_thresholds *thresholds)
@@ -105,47 +106,48 @@ static int kernel_measure(struct trial *trial, struct cupool_transfer_thresholds
     static const uint8_t sizes[] = {1, 2, 4, 8, 16, 24, 28, 32, 48, 64, 96, 128};
     uint64_t copies, kernel;
     bool faster = true;
-    int rc = 0;
+    int error = 0;
 
     thresholds->kernel_below = 0;
     trial->count = COUNT_MOST;
-    for (unsigned at = 0; at < sizeof(sizes) && faster && rc == 0; at++) {
+    for (unsigned at = 0; at < sizeof(sizes) && faster && error == 0; at++) {
         trial->bytes = sizes[at] * KIB;
-        rc = way_measure(trial, TRANSFER_BY_KERNEL, false, &kernel);
-        if (rc == 0)
-            rc = copies_measure(trial, &copies);
-        faster = rc == 0 && kernel < copies;
+        error = way_measure(trial, TRANSFER_BY_KERNEL, false, &kernel);
+        if (error == 0)
+            error = copies_measure(trial, &copies);
+        faster = error == 0 && kernel < copies;
         if (faster)
             thresholds->kernel_below = trial->bytes;
     }
     thresholds->kernel_from = COUNT_MOST;
     trial->bytes = thresholds->kernel_below < 4 * KIB ? KIB : 4 * KIB;
-    for (trial->count = 2; trial->count < thresholds->kernel_from && rc == 0; trial->count *= 2) {
-        rc = way_measure(trial, TRANSFER_BY_KERNEL, false, &kernel);
-        if (rc == 0)
-            rc = copies_measure(trial, &copies);
-        if (rc == 0 && kernel < copies)
+    for (trial->count = 2; trial->count < thresholds->kernel_from && error == 0;
+         trial->count *= 2) {
+        error = way_measure(trial, TRANSFER_BY_KERNEL, false, &kernel);
+        if (error == 0)
+            error = copies_measure(trial, &copies);
+        if (error == 0 && kernel < copies)
             thresholds->kernel_from = trial->count;
     }
-    if (rc == -ENOTSUP)
+    if (error == -ENOTSUP)
         *thresholds = (struct cupool_transfer_thresholds){
             .kernel_below = 0, .kernel_from = COUNT_MOST, .batch_from = thresholds->batch_from};
-    return rc == -ENOTSUP ? 0 : rc;
+    return error == -ENOTSUP ? 0 : error;
 }
 
 static int trial_run(struct trial *trial, struct cupool_transfer_thresholds *ret_thresholds)
 {
     const struct transfer_backend *backend = &trial->queue->transfers->backend;
     struct cupool_transfer_thresholds found = {.kernel_from = COUNT_MOST};
-    int rc = 0;
+    int error = 0;
 
-    if (backend->copy_batch != NULL)
-        rc = batch_measure(trial, &found.batch_from);
-    if (rc == 0 && backend->copy_kernel != NULL)
-        rc = kernel_measure(trial, &found);
-    if (rc == 0)
+    if (backend->copy_batch)
+        error = batch_measure(trial, &found.batch_from);
+    if (error == 0 && backend->copy_kernel)
+        error = kernel_measure(trial, &found);
+    if (error == 0)
         *ret_thresholds = found;
-    return rc;
+    return error;
 }
 
 /* All queues at rest, and the token of one of them taken. */
@@ -179,19 +181,19 @@ int transfers_measure(struct cupool_transfers *transfers,
         return transfers_fail(transfers, -ENOTSUP, "host memory has one way only");
     if (!token_take(transfers, queue))
         return transfers_fail(transfers, -EBUSY, "transfers are under way");
-    int rc = backend->host_allocate(backend->state, bytes, &host);
-    if (rc == 0)
-        rc = backend->memory_allocate(backend->state, bytes, &trial.device);
+    int error = backend->host_allocate(backend->state, bytes, &host);
+    if (error == 0)
+        error = backend->memory_allocate(backend->state, bytes, &trial.device);
     trial.host = (uintptr_t)host;
-    if (rc == 0)
-        rc = trial_run(&trial, ret_thresholds);
+    if (error == 0)
+        error = trial_run(&trial, ret_thresholds);
     if (trial.device != 0)
         backend->memory_free(backend->state, trial.device, bytes);
-    if (host != NULL)
+    if (host)
         backend->host_free(backend->state, host);
     pthread_mutex_lock(&queue->lock);
     queue->token = queue->note = false;
     pthread_mutex_unlock(&queue->lock);
     transfer_pump(queue);
-    return rc < 0 ? transfers_fail(transfers, rc, "the measurement failed") : 0;
+    return error < 0 ? transfers_fail(transfers, error, "the measurement failed") : 0;
 }

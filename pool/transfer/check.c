@@ -82,8 +82,8 @@ int cupool_transfers_check(struct cupool_transfers *transfers, char *why, size_t
 {
     struct walk walk = {.why = why, .why_bytes = why_bytes};
 
-    if (transfers == NULL || transfers->forks != forks_count())
-        return transfers == NULL ? -EINVAL : -ECHILD;
+    if (!transfers || transfers->forks != forks_count())
+        return !transfers ? -EINVAL : -ECHILD;
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS && !walk.broken; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
         pthread_mutex_lock(&queue->lock);

@@ -27,11 +27,11 @@ int transfer_folder(const char *folder, char *ret_path, size_t room)
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int bytes;
 
-    if (folder != NULL)
+    if (folder)
         bytes = snprintf(ret_path, room, "%s", folder);
-    else if (cache != NULL && cache[0] == '/')
+    else if (cache && cache[0] == '/')
         bytes = snprintf(ret_path, room, "%s/cupool", cache);
-    else if (home != NULL && home[0] == '/')
+    else if (home && home[0] == '/')
         bytes = snprintf(ret_path, room, "%s/.cache/cupool", home);
     else
         return -ENOENT;
@@ -63,17 +63,17 @@ static bool owned(const struct stat *stat, mode_t forbidden)
 static int folder_open(const char *folder, bool make)
 {
     struct stat stat;
-    int rc;
+    int error;
 
     if (make && mkdir(folder, 0700) != 0 && errno != EEXIST)
         return -errno;
     int opened = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (opened < 0)
         return -errno;
-    rc = fstat(opened, &stat) != 0 ? -errno : owned(&stat, S_IWGRP | S_IWOTH) ? 0 : -EPERM;
-    if (rc < 0) {
+    error = fstat(opened, &stat) != 0 ? -errno : owned(&stat, S_IWGRP | S_IWOTH) ? 0 : -EPERM;
+    if (error < 0) {
         close(opened);
-        return rc;
+        return error;
     }
     return opened;
 }
@@ -82,19 +82,19 @@ static int text_read(int folder, const char *name, char text[FILE_BYTES])
 {
     struct stat stat;
     int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    int rc = 0;
+    int error = 0;
 
     if (file < 0)
         return errno == ELOOP ? -EPERM : -errno;
     if (fstat(file, &stat) != 0)
-        rc = -errno;
+        error = -errno;
     else if (!S_ISREG(stat.st_mode) || stat.st_nlink != 1 || !owned(&stat, S_IRWXG | S_IRWXO))
-        rc = -EPERM;
-    ssize_t bytes = rc == 0 ? read(file, text, FILE_BYTES) : 0;
+        error = -EPERM;
+    ssize_t bytes = error == 0 ? read(file, text, FILE_BYTES) : 0;
     close(file);
-    if (rc < 0 || bytes < 0)
-        return rc < 0 ? rc : -EIO;
-    if (bytes == FILE_BYTES || memchr(text, '\0', (size_t)bytes) != NULL)
+    if (error < 0 || bytes < 0)
+        return error < 0 ? error : -EIO;
+    if (bytes == FILE_BYTES || memchr(text, '\0', (size_t)bytes))
         return -EINVAL;
     text[bytes] = '\0';
     return 0;
@@ -138,59 +138,59 @@ int transfer_file_read(const char *folder, const char *identity,
                        struct cupool_transfer_thresholds *ret_thresholds)
 {
     char path[PATH_BYTES], name[PATH_BYTES], text[FILE_BYTES];
-    int rc = identity_good(identity) ? transfer_folder(folder, path, sizeof(path)) : -EINVAL;
+    int error = identity_good(identity) ? transfer_folder(folder, path, sizeof(path)) : -EINVAL;
 
-    if (rc == 0)
-        rc = file_name(identity, ".txt", name, sizeof(name));
-    if (rc < 0)
-        return rc;
+    if (error == 0)
+        error = file_name(identity, ".txt", name, sizeof(name));
+    if (error < 0)
+        return error;
     int opened = folder_open(path, false);
     if (opened < 0)
         return opened;
-    rc = text_read(opened, name, text);
+    error = text_read(opened, name, text);
     close(opened);
-    return rc < 0 ? rc : text_parse(text, identity, ret_thresholds);
+    return error < 0 ? error : text_parse(text, identity, ret_thresholds);
 }
 
 static int text_write(int folder, const char *name, const char *text, size_t bytes)
 {
     int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int rc = 0;
+    int error = 0;
 
     if (file < 0)
         return -errno;
     ssize_t written = write(file, text, bytes);
     if (written != (ssize_t)bytes)
-        rc = written < 0 ? -errno : -ENOSPC;
-    if (close(file) != 0 && rc == 0)
-        rc = -errno;
-    return rc;
+        error = written < 0 ? -errno : -ENOSPC;
+    if (close(file) != 0 && error == 0)
+        error = -errno;
+    return error;
 }
 
 int transfer_file_write(const char *folder, const char *identity,
                         const struct cupool_transfer_thresholds *thresholds)
 {
     char path[PATH_BYTES], name[PATH_BYTES], part[PATH_BYTES], text[FILE_BYTES], ending[32];
-    int rc = identity_good(identity) ? transfer_folder(folder, path, sizeof(path)) : -EINVAL;
+    int error = identity_good(identity) ? transfer_folder(folder, path, sizeof(path)) : -EINVAL;
 
     snprintf(ending, sizeof(ending), ".%ld.part", (long)getpid());
-    if (rc == 0)
-        rc = file_name(identity, ".txt", name, sizeof(name));
-    if (rc == 0)
-        rc = file_name(identity, ending, part, sizeof(part));
-    if (rc < 0)
-        return rc;
+    if (error == 0)
+        error = file_name(identity, ".txt", name, sizeof(name));
+    if (error == 0)
+        error = file_name(identity, ending, part, sizeof(part));
+    if (error < 0)
+        return error;
     int bytes = snprintf(text, sizeof(text), file_format, identity, thresholds->kernel_below,
                          thresholds->kernel_from, thresholds->batch_from);
     int opened = folder_open(path, true);
     if (opened < 0)
         return opened;
     unlinkat(opened, part, 0);
-    rc = text_write(opened, part, text, (size_t)bytes);
-    if (rc == 0 && renameat(opened, part, opened, name) != 0)
-        rc = -errno;
-    if (rc < 0)
+    error = text_write(opened, part, text, (size_t)bytes);
+    if (error == 0 && renameat(opened, part, opened, name) != 0)
+        error = -errno;
+    if (error < 0)
         unlinkat(opened, part, 0);
     close(opened);
-    return rc;
+    return error;
 }

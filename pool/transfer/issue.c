@@ -41,16 +41,16 @@ static void piece_untake(struct transfer_queue *queue, struct transfer_piece *pi
 static int fence_behind(struct transfer_queue *queue, uint64_t *ret_fence, bool *ret_has)
 {
     const struct transfer_backend *backend = &queue->transfers->backend;
-    int rc;
+    int error;
 
     *ret_has = false;
-    if (backend->fence_record == NULL)
+    if (!backend->fence_record)
         return 0;
-    rc = backend->fence_record(backend->state, queue->stream, ret_fence);
-    *ret_has = rc == 0;
-    if (rc < 0)
+    error = backend->fence_record(backend->state, queue->stream, ret_fence);
+    *ret_has = error == 0;
+    if (error < 0)
         backend->stream_drain(backend->state, queue->stream);
-    return rc;
+    return error;
 }
 
 static int singles_issue(struct transfer_queue *queue, uint32_t count)
@@ -58,10 +58,10 @@ static int singles_issue(struct transfer_queue *queue, uint32_t count)
     const struct transfer_backend *backend = &queue->transfers->backend;
 
     for (uint32_t at = 0; at < count; at++) {
-        int rc = backend->copy(backend->state, queue->stream, queue->to[at], queue->from[at],
-                               queue->bytes[at]);
-        if (rc < 0)
-            return rc;
+        int error = backend->copy(backend->state, queue->stream, queue->to[at], queue->from[at],
+                                  queue->bytes[at]);
+        if (error < 0)
+            return error;
         queue->noted.driver_calls++;
         queue->noted.copies++;
         queue->noted.copied_bytes += queue->bytes[at];
@@ -84,14 +84,14 @@ static int copies_issue(struct transfer_queue *queue, uint32_t count)
     struct cupool_transfers *transfers = queue->transfers;
     uint64_t least = atomic_load(&transfers->batch_from);
 
-    if (count < 2 || transfers->backend.copy_batch == NULL || least == 0 || count < least)
+    if (count < 2 || !transfers->backend.copy_batch || least == 0 || count < least)
         return singles_issue(queue, count);
-    int rc = transfers->backend.copy_batch(transfers->backend.state, queue->stream, queue->to,
-                                           queue->from, queue->bytes, count);
-    if (rc == -ENOTSUP)
+    int error = transfers->backend.copy_batch(transfers->backend.state, queue->stream, queue->to,
+                                              queue->from, queue->bytes, count);
+    if (error == -ENOTSUP)
         return singles_issue(queue, count);
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     queue->noted.driver_calls++;
     queue->noted.batches++;
     queue->noted.descriptors += count;
@@ -103,18 +103,18 @@ static int copies_issue(struct transfer_queue *queue, uint32_t count)
 static int kernel_issue(struct transfer_queue *queue, struct transfer_piece *piece, uint32_t count)
 {
     struct cupool_transfers *transfers = queue->transfers;
-    int rc = atomic_load(&transfers->no_kernel)
-                 ? -ENOTSUP
-                 : transfers->backend.copy_kernel(transfers->backend.state, queue->stream,
-                                                  piece->descriptors, queue->to, queue->from,
-                                                  queue->bytes, count);
+    int error = atomic_load(&transfers->no_kernel)
+                    ? -ENOTSUP
+                    : transfers->backend.copy_kernel(transfers->backend.state, queue->stream,
+                                                     piece->descriptors, queue->to, queue->from,
+                                                     queue->bytes, count);
 
-    if (rc == -ENOTSUP) {
+    if (error == -ENOTSUP) {
         atomic_store(&transfers->no_kernel, true);
         return copies_issue(queue, count);
     }
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     queue->noted.driver_calls++;
     queue->noted.launches++;
     queue->noted.descriptors += count;
@@ -151,7 +151,7 @@ static int kernel_pass(struct transfer_queue *queue, uint32_t number)
     struct transfer_request *request = &queue->requests[number];
     struct transfer_piece *piece = piece_take(queue, number);
 
-    if (piece == NULL)
+    if (!piece)
         return -EAGAIN;
     uint32_t count = fragments_collect(queue, request);
     if (count == 0) {
@@ -225,10 +225,10 @@ static int64_t crossing_issue(struct transfer_queue *queue,
     const struct transfer_backend *backend = &queue->transfers->backend;
     enum transfer_place place;
     uint64_t end, address = host_side(queue, fragment) + offset;
-    int rc = backend->place(backend->state, address, &place, &end);
+    int error = backend->place(backend->state, address, &place, &end);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     uint64_t left = fragment->bytes - offset;
     uint64_t bytes = end - address < left ? end - address : left;
     if (place != TRANSFER_PINNED || bytes < DIRECT_LEAST)
@@ -236,8 +236,8 @@ static int64_t crossing_issue(struct transfer_queue *queue,
     queue->to[0] = fragment->to + offset;
     queue->from[0] = fragment->from + offset;
     queue->bytes[0] = bytes;
-    rc = singles_issue(queue, 1);
-    return rc < 0 ? rc : (int64_t)bytes;
+    error = singles_issue(queue, 1);
+    return error < 0 ? error : (int64_t)bytes;
 }
 
 /* Fills a piece from the request's place on, and the arrays of the call that moves it. */
@@ -295,7 +295,7 @@ static int parts_issue(struct transfer_queue *queue, struct transfer_piece *piec
     struct cupool_transfers *transfers = queue->transfers;
     uint64_t below = atomic_load(&transfers->kernel_below);
 
-    if (transfers->backend.copy_kernel != NULL && !atomic_load(&transfers->no_kernel) &&
+    if (transfers->backend.copy_kernel && !atomic_load(&transfers->no_kernel) &&
         count >= atomic_load(&transfers->kernel_from) && count > 1 && piece->bytes / count < below)
         return kernel_issue(queue, piece, count);
     return copies_issue(queue, count);
@@ -322,7 +322,7 @@ static int ring_pass(struct transfer_queue *queue, uint32_t number)
             return bytes < 0 ? (int)bytes : 0;
     }
     struct transfer_piece *piece = piece_take(queue, number);
-    if (piece == NULL)
+    if (!piece)
         return -EAGAIN;
     uint32_t count = piece_fill(queue, request, piece);
     piece->unpack = queue->direction == CUPOOL_FROM_DEVICE;
@@ -336,10 +336,10 @@ static void issue_end(struct transfer_queue *queue, struct transfer_request *req
 {
     uint64_t fence = 0;
     bool has = false;
-    int rc = fence_behind(queue, &fence, &has);
+    int error = fence_behind(queue, &fence, &has);
 
     if (request->error == 0)
-        request->error = rc;
+        request->error = error;
     pthread_mutex_lock(&queue->lock);
     request->issued = true;
     request->has_end = has;
@@ -355,25 +355,25 @@ bool transfer_issue(struct transfer_queue *queue, uint32_t number)
     if (request->issued)
         return false;
     while (request->error == 0 && request->pass < TRANSFER_WAYS) {
-        int rc = 0;
+        int error = 0;
         if (request->at == request->count) {
             request->pass++;
             request->at = 0;
             continue;
         }
         if (request->pass == TRANSFER_BY_COPY)
-            rc = copies_issue(queue, fragments_collect(queue, request));
+            error = copies_issue(queue, fragments_collect(queue, request));
         else if (request->pass == TRANSFER_BY_KERNEL)
-            rc = kernel_pass(queue, number);
+            error = kernel_pass(queue, number);
         else
-            rc = ring_pass(queue, number);
-        if (rc == -EAGAIN) {
+            error = ring_pass(queue, number);
+        if (error == -EAGAIN) {
             queue->noted.stalls += !request->stalled;
             request->stalled = true;
             return moved;
         }
         request->stalled = false;
-        request->error = rc;
+        request->error = error;
         moved = true;
     }
     issue_end(queue, request);

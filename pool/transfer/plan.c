@@ -34,9 +34,10 @@ static int range_of(struct cupool_transfers *transfers, struct looks *looks, uin
             *ret_range = looks->ranges[at];
             return 0;
         }
-    int rc = transfers->backend.place(transfers->backend.state, address, &range.place, &range.end);
-    if (rc < 0)
-        return rc;
+    int error = transfers->backend.place(transfers->backend.state, address, &range.place,
+                                         &range.end);
+    if (error < 0)
+        return error;
     /* What lies behind pageable memory is not known: it answers for this address alone. */
     if (range.end != UINT64_MAX)
         looks->ranges[looks->next++ % RANGES] = range;
@@ -155,9 +156,9 @@ static int device_side(struct cupool_transfers *transfers, struct looks *looks, 
     struct range range;
 
     for (uint64_t at = address; at < address + bytes; at = range.end) {
-        int rc = range_of(transfers, looks, at, &range);
-        if (rc < 0)
-            return transfers_fail(transfers, rc, "the driver does not say what an address is");
+        int error = range_of(transfers, looks, at, &range);
+        if (error < 0)
+            return transfers_fail(transfers, error, "the driver does not say what an address is");
         if (range.place == TRANSFER_FOREIGN)
             return transfers_fail(transfers, -EXDEV, "memory of another device or context");
         if (range.place != TRANSFER_DEVICE)
@@ -174,10 +175,10 @@ static int host_side(struct cupool_transfers *transfers, struct looks *looks, ui
                      struct transfer_fragment *fragment)
 {
     struct range range;
-    int rc = range_of(transfers, looks, address, &range);
+    int error = range_of(transfers, looks, address, &range);
 
-    if (rc < 0)
-        return transfers_fail(transfers, rc, "the driver does not say what an address is");
+    if (error < 0)
+        return transfers_fail(transfers, error, "the driver does not say what an address is");
     if (range.place == TRANSFER_DEVICE || range.place == TRANSFER_FOREIGN)
         return transfers_fail(transfers, range.place == TRANSFER_DEVICE ? -EINVAL : -EXDEV,
                               "an address on the host's side is a device's");
@@ -195,20 +196,20 @@ static int places_find(struct transfer_queue *queue, struct transfer_request *re
 
     for (uint32_t at = 0; at < request->count; at++) {
         struct transfer_fragment *fragment = &fragments[at];
-        int rc = 0;
+        int error = 0;
         fragment->way = TRANSFER_BY_COPY;
         if (transfers->backend.host)
             continue;
         if (queue->direction != CUPOOL_FROM_DEVICE)
-            rc = device_side(transfers, &to, fragment->to, fragment->bytes);
+            error = device_side(transfers, &to, fragment->to, fragment->bytes);
         else
-            rc = host_side(transfers, &to, fragment->to, fragment);
-        if (rc == 0 && queue->direction != CUPOOL_TO_DEVICE)
-            rc = device_side(transfers, &from, fragment->from, fragment->bytes);
-        else if (rc == 0)
-            rc = host_side(transfers, &from, fragment->from, fragment);
-        if (rc < 0)
-            return rc;
+            error = host_side(transfers, &to, fragment->to, fragment);
+        if (error == 0 && queue->direction != CUPOOL_TO_DEVICE)
+            error = device_side(transfers, &from, fragment->from, fragment->bytes);
+        else if (error == 0)
+            error = host_side(transfers, &from, fragment->from, fragment);
+        if (error < 0)
+            return error;
         request->host_reads |= fragment->way == TRANSFER_BY_RING &&
                                queue->direction == CUPOOL_TO_DEVICE;
         request->unpacks |= fragment->way == TRANSFER_BY_RING &&
@@ -223,7 +224,7 @@ static void ways_choose(struct cupool_transfers *transfers, struct transfer_frag
 {
     uint64_t below = atomic_load(&transfers->kernel_below), small = 0;
 
-    if (transfers->backend.copy_kernel == NULL || atomic_load(&transfers->no_kernel))
+    if (!transfers->backend.copy_kernel || atomic_load(&transfers->no_kernel))
         return;
     for (uint32_t at = 0; at < count; at++)
         small += fragments[at].way == TRANSFER_BY_COPY && fragments[at].bytes < below;
@@ -243,18 +244,18 @@ int transfer_plan(struct transfer_queue *queue, struct transfer_request *request
     request->count = 0;
     request->bytes = 0;
     request->host_reads = request->unpacks = false;
-    int rc = copies_take(transfers, request, fragments, source, count, alignment);
-    if (rc < 0)
-        return rc;
+    int error = copies_take(transfers, request, fragments, source, count, alignment);
+    if (error < 0)
+        return error;
     request->submitted = request->count;
     fragments_sort(fragments, request->count);
-    rc = overlap_check(transfers, fragments, request->count);
-    if (rc < 0)
-        return rc;
+    error = overlap_check(transfers, fragments, request->count);
+    if (error < 0)
+        return error;
     request->count = neighbours_join(fragments, request->count);
-    rc = places_find(queue, request, fragments);
-    if (rc < 0)
-        return rc;
+    error = places_find(queue, request, fragments);
+    if (error < 0)
+        return error;
     ways_choose(transfers, fragments, request->count);
     return 0;
 }

@@ -44,7 +44,7 @@ void transfer_end(struct transfer_queue *queue, uint32_t number, int result)
     queue->stats.completed += result == 0;
     queue->stats.cancelled += result == -ECANCELED;
     queue->stats.failed += result != 0 && result != -ECANCELED;
-    if (request->callback != NULL)
+    if (request->callback)
         transfer_list_add(queue, &queue->calls, number);
     else
         transfer_keep(queue, number);

@@ -32,7 +32,7 @@ const char *cupool_transfers_error(const struct cupool_transfers *transfers)
 {
     const char *text = atomic_load_explicit(&transfers->error, memory_order_acquire);
 
-    return text != NULL ? text : "";
+    return text ? text : "";
 }
 
 int transfers_fail(struct cupool_transfers *transfers, int error, const char *text)
@@ -43,7 +43,7 @@ int transfers_fail(struct cupool_transfers *transfers, int error, const char *te
 
 static int entry(struct cupool_transfers *transfers)
 {
-    if (transfers == NULL)
+    if (!transfers)
         return -EINVAL;
     return transfers->forks == forks_count()
                ? 0
@@ -59,13 +59,13 @@ static int ring_make(struct transfer_queue *queue, struct kv_heap *heap)
     size_t each = (data + descriptors + TRANSFER_ALIGN - 1) / TRANSFER_ALIGN * TRANSFER_ALIGN;
 
     queue->pieces = kv_heap_allocate(heap, queue->piece_count, sizeof(*queue->pieces));
-    if (queue->pieces == NULL)
+    if (!queue->pieces)
         return -ENOMEM;
     if (backend->host || each == 0)
         return 0;
-    int rc = backend->host_allocate(backend->state, queue->piece_count * each, &queue->ring);
-    if (rc < 0)
-        return rc;
+    int error = backend->host_allocate(backend->state, queue->piece_count * each, &queue->ring);
+    if (error < 0)
+        return error;
     for (uint32_t at = 0; at < queue->piece_count; at++) {
         queue->pieces[at].data = (uint8_t *)queue->ring + at * each;
         queue->pieces[at].descriptors = queue->pieces[at].data + data;
@@ -91,17 +91,17 @@ static int queue_make(struct cupool_transfers *transfers, struct kv_heap *heap,
     queue->to = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->to));
     queue->from = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->from));
     queue->bytes = kv_heap_allocate(heap, TRANSFER_BATCH_MAX, sizeof(*queue->bytes));
-    if (queue->requests == NULL || queue->fragments == NULL || queue->stretches == NULL ||
-        queue->to == NULL || queue->from == NULL || queue->bytes == NULL)
+    if (!queue->requests || !queue->fragments || !queue->stretches || !queue->to || !queue->from ||
+        !queue->bytes)
         return -ENOMEM;
     for (uint32_t at = config->requests; at > 0; at--) {
         queue->requests[at].next = queue->unused;
         queue->unused = at;
     }
-    int rc = ring_make(queue, heap);
-    if (rc == 0 && backend->stream_make != NULL)
-        rc = backend->stream_make(backend->state, &queue->stream);
-    return rc;
+    int error = ring_make(queue, heap);
+    if (error == 0 && backend->stream_make)
+        error = backend->stream_make(backend->state, &queue->stream);
+    return error;
 }
 
 static void transfers_give(struct cupool_transfers *transfers)
@@ -111,9 +111,9 @@ static void transfers_give(struct cupool_transfers *transfers)
 
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
-        if (mine && queue->stream != TRANSFER_STREAM_NONE && queue->stream != NULL)
+        if (mine && queue->stream != TRANSFER_STREAM_NONE && queue->stream)
             backend->stream_end(backend->state, queue->stream);
-        if (mine && queue->ring != NULL)
+        if (mine && queue->ring)
             backend->host_free(backend->state, queue->ring);
         pthread_mutex_destroy(&queue->lock);
     }
@@ -127,30 +127,29 @@ int transfers_create(const struct transfer_backend *backend,
 {
     static const struct cupool_transfer_thresholds standard = {(uint64_t)28 << 10, 16, 4};
     struct kv_heap heap = {.count = 0};
-    int rc = 0;
+    int error = 0;
 
     if (config->requests == 0 || config->requests > REQUESTS_MAX || config->fragments == 0 ||
         config->fragments > FRAGMENTS_MAX || config->depth == 0 || config->pieces == 0 ||
         config->pieces > TRANSFER_PIECES_MAX || config->piece_bytes < PIECE_LEAST)
         return -EINVAL;
     struct cupool_transfers *transfers = kv_heap_allocate(&heap, 1, sizeof(*transfers));
-    if (transfers == NULL)
+    if (!transfers)
         return -ENOMEM;
     transfers->backend = *backend;
     transfers->forks = forks_count();
     transfers->depth = config->depth;
     transfers->piece_bytes = config->piece_bytes / TRANSFER_ALIGN * TRANSFER_ALIGN;
-    transfers_thresholds_set(transfers,
-                             config->thresholds != NULL ? config->thresholds : &standard);
+    transfers_thresholds_set(transfers, config->thresholds ? config->thresholds : &standard);
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS; at++)
         pthread_mutex_init(&transfers->queues[at].lock, NULL);
-    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && rc == 0; at++)
-        rc = queue_make(transfers, &heap, &transfers->queues[at], (enum cupool_direction)at,
-                        config);
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && error == 0; at++)
+        error = queue_make(transfers, &heap, &transfers->queues[at], (enum cupool_direction)at,
+                           config);
     transfers->heap = heap;
-    if (rc < 0) {
+    if (error < 0) {
         transfers_give(transfers);
-        return rc;
+        return error;
     }
     *ret_transfers = transfers;
     return 0;
@@ -167,7 +166,7 @@ void transfers_thresholds_set(struct cupool_transfers *transfers,
 int cupool_transfers_thresholds(struct cupool_transfers *transfers,
                                 struct cupool_transfer_thresholds *ret_thresholds)
 {
-    if (transfers == NULL || ret_thresholds == NULL)
+    if (!transfers || !ret_thresholds)
         return -EINVAL;
     *ret_thresholds = (struct cupool_transfer_thresholds){
         .kernel_below = atomic_load(&transfers->kernel_below),
@@ -198,7 +197,7 @@ static void queue_cancel(struct transfer_queue *queue)
 
 void transfers_destroy(struct cupool_transfers *transfers)
 {
-    if (transfers == NULL)
+    if (!transfers)
         return;
     for (unsigned at = 0; at < CUPOOL_DIRECTIONS && transfers->forks == forks_count(); at++) {
         struct transfer_queue *queue = &transfers->queues[at];
@@ -283,20 +282,20 @@ static int after_take(struct transfer_queue *queue, struct transfer_request *req
     const struct transfer_backend *backend = &queue->transfers->backend;
 
     request->has_after = request->after_own = false;
-    if (backend->fence_record == NULL)
+    if (!backend->fence_record)
         return 0;
-    if (options->after_event != NULL) {
+    if (options->after_event) {
         request->has_after = true;
         request->after = (uintptr_t)options->after_event;
         return 0;
     }
     if (options->after_stream == CUPOOL_STREAM_NONE)
         return 0;
-    int rc = backend->fence_record(backend->state, options->after_stream, &request->after);
-    if (rc < 0)
-        return transfers_fail(queue->transfers, rc,
-                              rc == -EBUSY ? "the stream is captured"
-                                           : "no event can be recorded on the stream");
+    int error = backend->fence_record(backend->state, options->after_stream, &request->after);
+    if (error < 0)
+        return transfers_fail(queue->transfers, error,
+                              error == -EBUSY ? "the stream is captured"
+                                              : "no event can be recorded on the stream");
     request->has_after = request->after_own = true;
     return 0;
 }
@@ -312,7 +311,7 @@ static int options_check(struct cupool_transfers *transfers,
 {
     if (options->priority < 0 || options->priority > CUPOOL_TRANSFER_PRIORITY_MAX)
         return transfers_fail(transfers, -ERANGE, "a priority is 0 to 100");
-    if (options->after_event != NULL && options->after_stream != CUPOOL_STREAM_NONE)
+    if (options->after_event && options->after_stream != CUPOOL_STREAM_NONE)
         return transfers_fail(transfers, -EINVAL, "after a stream or an event, not both");
     return 0;
 }
@@ -326,12 +325,12 @@ static int request_submit(struct transfer_queue *queue, const struct transfer_so
     if (number == 0)
         return transfers_fail(queue->transfers, -EAGAIN, "the queue is full");
     struct transfer_request *request = &queue->requests[number];
-    int rc = transfer_plan(queue, request, source, count, options->alignment);
-    if (rc == 0)
-        rc = after_take(queue, request, options);
-    if (rc < 0) {
+    int error = transfer_plan(queue, request, source, count, options->alignment);
+    if (error == 0)
+        error = after_take(queue, request, options);
+    if (error < 0) {
         request_give(queue, number);
-        return rc;
+        return error;
     }
     request->callback = options->callback;
     request->callback_state = options->state;
@@ -353,23 +352,23 @@ int transfers_submit(struct cupool_transfers *transfers, enum cupool_direction d
                      const struct cupool_transfer_options *options, cupool_transfer *ret_transfer)
 {
     struct cupool_transfer_options standard;
-    int rc = entry(transfers);
+    int error = entry(transfers);
 
-    if (rc < 0)
-        return rc;
-    if ((unsigned)direction >= CUPOOL_DIRECTIONS || ret_transfer == NULL)
+    if (error < 0)
+        return error;
+    if ((unsigned)direction >= CUPOOL_DIRECTIONS || !ret_transfer)
         return transfers_fail(transfers, -EINVAL, "this is no transfer");
     cupool_transfer_options_init(&standard);
-    options = options != NULL ? options : &standard;
-    rc = options_check(transfers, options);
+    options = options ? options : &standard;
+    error = options_check(transfers, options);
     struct transfer_queue *queue = &transfers->queues[direction];
-    if (rc == 0 && count > queue->fragment_count)
-        rc = transfers_fail(transfers, -E2BIG, "more copies than the queue holds");
-    if (rc == 0)
-        rc = request_submit(queue, source, count, options, ret_transfer);
+    if (error == 0 && count > queue->fragment_count)
+        error = transfers_fail(transfers, -E2BIG, "more copies than the queue holds");
+    if (error == 0)
+        error = request_submit(queue, source, count, options, ret_transfer);
     /* A full queue is carried on, too: room comes by that. */
     transfer_pump(queue);
-    return rc;
+    return error;
 }
 
 static struct cupool_copy array_at(const void *state, uint32_t number)
@@ -384,7 +383,7 @@ int cupool_transfers_submit(struct cupool_transfers *transfers, enum cupool_dire
 {
     const struct transfer_source source = {.state = copies, .at = array_at};
 
-    if (transfers == NULL || (copies == NULL && count != 0))
+    if (!transfers || (!copies && count != 0))
         return -EINVAL;
     return transfers_submit(transfers, direction, &source, count, options, ret_transfer);
 }
@@ -419,28 +418,28 @@ static int request_look(struct transfer_queue *queue, uint32_t number, cupool_tr
 static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
 {
     pthread_mutex_lock(&queue->lock);
-    int rc = request_look(queue, number, transfer);
-    if (rc == 0 && queue->requests[number].state == TRANSFER_ENDED) {
+    int error = request_look(queue, number, transfer);
+    if (error == 0 && queue->requests[number].state == TRANSFER_ENDED) {
         struct transfer_request *request = &queue->requests[number];
         bool first = !request->seen;
-        rc = request->result < 0 ? request->result : 1;
+        error = request->result < 0 ? request->result : 1;
         request->seen = true;
         if (first && request->kept)
             transfer_keep(queue, number);
     }
     pthread_mutex_unlock(&queue->lock);
-    return rc;
+    return error;
 }
 
 int cupool_transfer_query(struct cupool_transfers *transfers, cupool_transfer transfer)
 {
     uint32_t number;
-    int rc = entry(transfers);
+    int error = entry(transfers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     struct transfer_queue *queue = queue_of(transfers, transfer, &number);
-    if (queue == NULL)
+    if (!queue)
         return transfers_fail(transfers, -EINVAL, "this never was a transfer");
     transfer_pump(queue);
     return ended_result(queue, number, transfer);
@@ -451,9 +450,9 @@ int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer tra
 {
     const struct transfer_backend *backend;
     uint64_t begin = 0, ns = PAUSE_FIRST_NS;
-    int rc = cupool_transfer_query(transfers, transfer);
+    int error = cupool_transfer_query(transfers, transfer);
 
-    for (unsigned looks = 0; rc == 0; looks++) {
+    for (unsigned looks = 0; error == 0; looks++) {
         backend = &transfers->backend;
         if (timeout_ns != CUPOOL_WAIT_FOREVER) {
             uint64_t now = backend->clock_ns(backend->state);
@@ -463,81 +462,82 @@ int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer tra
         }
         if (looks >= LOOKS_AT_ONCE)
             pause_once(transfers, &ns);
-        rc = cupool_transfer_query(transfers, transfer);
+        error = cupool_transfer_query(transfers, transfer);
     }
-    return rc == 1 ? 0 : rc;
+    return error == 1 ? 0 : error;
 }
 
 int cupool_transfer_cancel(struct cupool_transfers *transfers, cupool_transfer transfer)
 {
     uint32_t number;
-    int rc = entry(transfers);
+    int error = entry(transfers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     struct transfer_queue *queue = queue_of(transfers, transfer, &number);
-    if (queue == NULL)
+    if (!queue)
         return transfers_fail(transfers, -EINVAL, "this never was a transfer");
     pthread_mutex_lock(&queue->lock);
-    rc = request_look(queue, number, transfer);
-    if (rc == 0 && queue->requests[number].state == TRANSFER_QUEUED) {
+    error = request_look(queue, number, transfer);
+    if (error == 0 && queue->requests[number].state == TRANSFER_QUEUED) {
         transfer_list_remove(queue, &queue->queued, number);
         transfer_end(queue, number, -ECANCELED);
-    } else if (rc == 0) {
-        rc = queue->requests[number].state == TRANSFER_BEGUN ? -EBUSY : -EALREADY;
-        transfers_fail(transfers, rc, "the transfer has begun");
+    } else if (error == 0) {
+        error = queue->requests[number].state == TRANSFER_BEGUN ? -EBUSY : -EALREADY;
+        transfers_fail(transfers, error, "the transfer has begun");
     }
     pthread_mutex_unlock(&queue->lock);
     transfer_pump(queue);
-    return rc;
+    return error;
 }
 
 int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer transfer,
                           cupool_stream stream)
 {
     uint32_t number;
-    int rc = entry(transfers);
+    int error = entry(transfers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     struct transfer_queue *queue = queue_of(transfers, transfer, &number);
-    if (queue == NULL || stream == CUPOOL_STREAM_NONE)
+    if (!queue || stream == CUPOOL_STREAM_NONE)
         return transfers_fail(transfers, -EINVAL, "this never was a transfer, or is no stream");
     transfer_pump(queue);
     pthread_mutex_lock(&queue->lock);
-    rc = request_look(queue, number, transfer);
+    error = request_look(queue, number, transfer);
     const struct transfer_request *request = &queue->requests[number];
-    if (rc == 0 && request->state == TRANSFER_ENDED)
-        rc = request->result;
-    else if (rc == 0 && (request->state != TRANSFER_BEGUN || !request->issued || request->unpacks))
-        rc = transfers_fail(transfers, -EAGAIN, "not all of it is with the driver yet");
-    else if (rc == 0 && request->has_end)
-        rc = transfers->backend.stream_wait(transfers->backend.state, stream, request->end);
+    if (error == 0 && request->state == TRANSFER_ENDED)
+        error = request->result;
+    else if (error == 0 &&
+             (request->state != TRANSFER_BEGUN || !request->issued || request->unpacks))
+        error = transfers_fail(transfers, -EAGAIN, "not all of it is with the driver yet");
+    else if (error == 0 && request->has_end)
+        error = transfers->backend.stream_wait(transfers->backend.state, stream, request->end);
     pthread_mutex_unlock(&queue->lock);
-    return rc;
+    return error;
 }
 
 int cupool_transfers_poll(struct cupool_transfers *transfers)
 {
-    int left = 0, rc = entry(transfers);
+    int left = 0, error = entry(transfers);
 
-    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && rc == 0; at++) {
+    for (unsigned at = 0; at < CUPOOL_DIRECTIONS && error == 0; at++) {
         struct transfer_queue *queue = &transfers->queues[at];
         transfer_pump(queue);
         pthread_mutex_lock(&queue->lock);
         left += (int)(queue->queued.count + queue->begun.count);
         pthread_mutex_unlock(&queue->lock);
     }
-    return rc < 0 ? rc : left;
+    return error < 0 ? error : left;
 }
 
 int cupool_transfers_stats(struct cupool_transfers *transfers, enum cupool_direction direction,
                            struct cupool_transfer_statistics *ret_stats)
 {
-    int rc = entry(transfers);
+    int error = entry(transfers);
 
-    if (rc < 0 || (unsigned)direction >= CUPOOL_DIRECTIONS || ret_stats == NULL)
-        return rc < 0 ? rc : -EINVAL;
+    if (error < 0 || (unsigned)direction >= CUPOOL_DIRECTIONS || !ret_stats)
+        return error < 0 ? error : -EINVAL;
     struct transfer_queue *queue = &transfers->queues[direction];
     pthread_mutex_lock(&queue->lock);
     *ret_stats = queue->stats;

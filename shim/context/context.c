@@ -190,7 +190,7 @@ void context_observe_result(CUresult result)
 bool context_fork_child(void)
 {
     pthread_mutex_init(&list_lock, NULL);
-    return atomic_load(&context_list) != NULL;
+    return atomic_load(&context_list);
 }
 
 uint64_t context_available_bytes(int device)

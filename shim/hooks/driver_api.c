@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's door to the pool: cuMemAlloc, cuMemFree, cuMemFreeAsync. Programs with the runtime
- * linked statically come in here, and so does what the real runtime allocates underneath.
+ * Serves the driver's calls from the pool: cuMemAlloc, cuMemFree, cuMemFreeAsync. Programs with the
+ * runtime linked statically come in here, and so does what the real runtime allocates underneath.
  *
  * A call from underneath another hook is forwarded, but here is also where every request for device
  * memory reaches the driver: the limit is enforced, and what the pools hold free is returned when

@@ -18,6 +18,7 @@
  *
  * Threading: every function from any thread.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "shim/hooks/call.h"
@@ -32,7 +33,7 @@
 #include "shim/hooks/pooled.h"
 #include "shim/share/sync_memops.h"
 
-_Static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
+static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
 
 /* ---- export ---- */
 

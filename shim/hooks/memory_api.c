@@ -6,13 +6,14 @@
 #define CUPOOL_IMPLEMENTATION
 #include "include/cupool.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/shim.h"
 
-_Static_assert(CUPOOL_NO_POOL == -ENODEV, "the header includes no other");
+static_assert(CUPOOL_NO_POOL == -ENODEV, "the header includes no other");
 
 /** The device's pools one after another: a negative answer ends the walk and is its result. */
 typedef int pool_visit(struct pool *pool, void *state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runtime's door to the pool: cudaMalloc, cudaFree, cudaFreeAsync.
+ * Serves the runtime's calls from the pool: cudaMalloc, cudaFree, cudaFreeAsync.
  *
  * Every error a program sees is made by the real runtime, so that its text, its code and the last
  * error are the native ones. What succeeds inside touches no state of the runtime, because the pool

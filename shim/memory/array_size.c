@@ -4,14 +4,15 @@
  */
 #include "shim/memory/array_size.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 /* Of both families: no memory comes with the array. */
 static bool is_unbacked(unsigned int flags)
 {
-    _Static_assert(cudaArraySparse == CUDA_ARRAY3D_SPARSE &&
-                       cudaArrayDeferredMapping == CUDA_ARRAY3D_DEFERRED_MAPPING,
-                   "the families' flags differ");
+    static_assert(cudaArraySparse == CUDA_ARRAY3D_SPARSE &&
+                      cudaArrayDeferredMapping == CUDA_ARRAY3D_DEFERRED_MAPPING,
+                  "the families' flags differ");
     return flags & (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING);
 }
 

@@ -4,7 +4,7 @@
  *
  * Counted are the pools' segments and the device memory that the program got from the driver
  * itself, each on the device it lies on; both as totals that are kept, whatever there is. The check
- * stands where the driver is entered, so whichever door a request came through,
+ * stands where the driver is entered, so however a request arrived,
  * it is refused with the driver's own error and the runtime makes its own of that.
  *
  * Threading: every function from any thread. Two requests at once may both pass a limit that only

@@ -122,5 +122,5 @@ bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes)
         *ret_bytes = page->bytes;
     }
     pthread_mutex_unlock(&vmm->lock);
-    return page != NULL;
+    return page;
 }

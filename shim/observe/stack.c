@@ -8,6 +8,7 @@
  */
 #include "shim/observe/stack.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -53,7 +54,7 @@ struct taken {
     struct trace_stack stack;
 };
 
-_Static_assert(sizeof(struct taken) <= TRACE_SCRATCH_BYTES, "a stack fits the scratch memory");
+static_assert(sizeof(struct taken) <= TRACE_SCRATCH_BYTES, "a stack fits the scratch memory");
 
 static void stack_take(struct taken *taken, const void *first, unsigned most)
 {

@@ -100,7 +100,7 @@ int option_size_parse_within(const char *text, const char *accepted, struct opti
     const char *dots = strstr(accepted, "..");
     struct option_size size;
     uint64_t least, most;
-    int r = option_size_parse(text, strchr(accepted, '%') != NULL, &size);
+    int r = option_size_parse(text, strchr(accepted, '%'), &size);
 
     if (r < 0)
         return r;

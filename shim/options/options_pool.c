@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shim/options/options_pool.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static const enum option_id pool_options[] = {
     OPTION_ID_reserve, OPTION_ID_idle_trim,      OPTION_ID_defrag,
 };
 
-_Static_assert(OPTION_CLASSES_MAX == POOL_CLASSES_MAX, "an option holds what the pool takes");
+static_assert(OPTION_CLASSES_MAX == POOL_CLASSES_MAX, "an option holds what the pool takes");
 
 #define POOL_OPTIONS (sizeof(pool_options) / sizeof(*pool_options))
 
@@ -61,7 +62,7 @@ void options_pool_format(const struct options *options, char *ret_text, size_t t
     size_t used = 0;
     if (text_bytes > 0)
         *ret_text = '\0';
-    for (size_t i = 0; value != NULL && i < POOL_OPTIONS; i++) {
+    for (size_t i = 0; value && i < POOL_OPTIONS; i++) {
         const struct option_row *row = options_row(pool_options[i]);
         options_format(options, pool_options[i], value, OPTIONS_TEXT_BYTES);
         if (strcmp(value, row->built_in) == 0)

@@ -10,13 +10,14 @@
  */
 #include "shim/resolve/hooks.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
 /* Each row declares exactly the type of the function it replaces. */
 #define HOOK(action, family, name, since, params, args)                                            \
-    _Static_assert(                                                                                \
+    static_assert(                                                                                 \
         __builtin_types_compatible_p(__typeof__(name), __typeof__(RESULT_##family params)),        \
         #name " differs from the CUDA headers");
 #include "shim/resolve/hooks.def"
@@ -34,7 +35,7 @@ const struct hook hooks[HOOK_COUNT] = {
 };
 
 #define INDEX_SLOTS 512 /* power of two, at least twice HOOK_COUNT */
-_Static_assert(INDEX_SLOTS >= 2 * HOOK_COUNT, "the index must stay half empty");
+static_assert(INDEX_SLOTS >= 2 * HOOK_COUNT, "the index must stay half empty");
 
 /* Hook id + 1; 0: empty. Every thread that builds it writes the same values. */
 static _Atomic uint16_t name_index[INDEX_SLOTS];

@@ -4,6 +4,7 @@
  */
 #include "shim/share/ipc_token.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -20,7 +21,7 @@ struct token_bytes {
     uint8_t zero[20];
 };
 
-_Static_assert(sizeof(struct token_bytes) == sizeof(CUipcMemHandle), "in the place of a handle");
+static_assert(sizeof(struct token_bytes) == sizeof(CUipcMemHandle), "in the place of a handle");
 
 static bool all_zero(const uint8_t *bytes, size_t count)
 {

@@ -11,6 +11,7 @@
 #ifndef SHIM_SHARE_IPC_TOKEN_H
 #define SHIM_SHARE_IPC_TOKEN_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,7 +39,7 @@ struct ipc_slot {
     _Atomic uint64_t key; /* never used again; 0: not in use */
 };
 
-_Static_assert(sizeof(struct ipc_slot) == 128, "slots do not straddle pages");
+static_assert(sizeof(struct ipc_slot) == 128, "slots do not straddle pages");
 
 /** A token in parts. */
 struct ipc_token {

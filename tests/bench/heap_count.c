@@ -56,7 +56,7 @@ int posix_memalign(void **ret_memory, size_t alignment, size_t bytes)
 {
     count();
     *ret_memory = __libc_memalign(alignment, bytes);
-    return *ret_memory != NULL ? 0 : ENOMEM;
+    return *ret_memory ? 0 : ENOMEM;
 }
 
 void free(void *memory)

@@ -48,11 +48,11 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void need(int rc, const char *what)
+static void need(int error, const char *what)
 {
-    if (rc >= 0)
+    if (error >= 0)
         return;
-    fprintf(stderr, "kv_bench: %s: %d\n", what, rc);
+    fprintf(stderr, "kv_bench: %s: %d\n", what, error);
     exit(1);
 }
 
@@ -112,7 +112,7 @@ static double measure_sweep(void *state)
     static cupool_kv_handle *handles;
     double begin;
 
-    if (handles == NULL)
+    if (!handles)
         handles = malloc(MILLION * sizeof(*handles));
     begin = now_ns();
     for (uint32_t at = 0; at < MILLION; at += BATCH)
@@ -210,7 +210,7 @@ static void matching_fill(struct matching *matching)
     matching->pool = pool_make(MILLION);
     matching->hashes = malloc(MILLION * sizeof(*matching->hashes));
     matching->handles = malloc(MILLION * sizeof(*matching->handles));
-    if (matching->hashes == NULL || matching->handles == NULL)
+    if (!matching->hashes || !matching->handles)
         need(-1, "memory");
     for (uint32_t at = 0; at < MILLION; at++)
         matching->hashes[at] = hash_of(at);

@@ -76,7 +76,7 @@ static void block_add(struct trace *trace, struct cupool_kv_hash hash)
     if (trace->blocks == trace->room) {
         trace->room = trace->room * 2 + 4096;
         trace->hashes = realloc(trace->hashes, trace->room * sizeof(*trace->hashes));
-        if (trace->hashes == NULL)
+        if (!trace->hashes)
             die("reading", strerror(ENOMEM));
     }
     trace->hashes[trace->blocks++] = hash;
@@ -87,7 +87,7 @@ static void request_end(struct trace *trace, size_t first)
     if (trace->requests == trace->request_room) {
         trace->request_room = trace->request_room * 2 + 1024;
         trace->lengths = realloc(trace->lengths, trace->request_room * sizeof(*trace->lengths));
-        if (trace->lengths == NULL)
+        if (!trace->lengths)
             die("reading", strerror(ENOMEM));
     }
     uint32_t length = (uint32_t)(trace->blocks - first);
@@ -130,7 +130,7 @@ static void trace_read(struct trace *trace, const struct settings *settings)
     char *line = NULL;
     size_t room = 0;
 
-    if (file == NULL)
+    if (!file)
         die(settings->file, strerror(errno));
     while (getline(&line, &room, file) > 0)
         line_read(trace, line, settings);
@@ -146,9 +146,9 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void check(struct cupool_kv *pool, int rc, const char *what)
+static void check(struct cupool_kv *pool, int error, const char *what)
 {
-    if (rc < 0)
+    if (error < 0)
         die(what, cupool_kv_error(pool));
 }
 
@@ -158,13 +158,13 @@ static void request_run(struct cupool_kv *pool, const struct cupool_kv_hash *has
     uint32_t matched = 0;
 
     check(pool, cupool_kv_match(pool, hashes, count, handles, &matched), "match");
-    int rc = cupool_kv_allocate(pool, count - matched, CUPOOL_STREAM_NONE, handles + matched);
-    if (rc == -ENOMEM) {
+    int error = cupool_kv_allocate(pool, count - matched, CUPOOL_STREAM_NONE, handles + matched);
+    if (error == -ENOMEM) {
         check(pool, cupool_kv_release(pool, handles, matched, CUPOOL_STREAM_NONE), "release");
         result->left_out++;
         return;
     }
-    check(pool, rc, "allocate");
+    check(pool, error, "allocate");
     check(pool, cupool_kv_complete(pool, handles + matched, count - matched), "complete");
     check(pool,
           cupool_kv_register(pool, handles + matched, hashes + matched, count - matched,
@@ -183,7 +183,7 @@ static struct result replay(struct cupool_kv *pool, const struct trace *trace)
     struct cupool_kv_statistics stats;
     char why[160];
 
-    if (handles == NULL)
+    if (!handles)
         die("replay", strerror(ENOMEM));
     uint64_t heap_before = heap_calls(), begin = now_ns();
     for (size_t at = 0; at < trace->requests; hashes += trace->lengths[at++])

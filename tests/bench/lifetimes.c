@@ -11,7 +11,7 @@ static void *grown(void *array, size_t *room, size_t item)
 {
     *room = *room * 2 + 1024;
     array = realloc(array, *room * item);
-    if (array == NULL)
+    if (!array)
         exit(2);
     return array;
 }
@@ -51,9 +51,9 @@ bool trace_read(const char *path, uint64_t scale, struct trace *trace)
 {
     char line[256];
     FILE *file = fopen(path, "r");
-    if (file == NULL)
+    if (!file)
         return false;
-    while (fgets(line, sizeof(line), file) != NULL) {
+    while (fgets(line, sizeof(line), file)) {
         long long lower, upper, size;
         if (sscanf(line, "%*[^,],%lld,%lld,%lld", &lower, &upper, &size) != 3 || size <= 0)
             continue;

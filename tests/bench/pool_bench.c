@@ -103,11 +103,11 @@ static void (*peer_free)(void *pointer);
 static bool peer_open(const char *library, const char *allocate, const char *release)
 {
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL)
+    if (!handle)
         return false;
     *(void **)&peer_malloc = dlsym(handle, allocate);
     *(void **)&peer_free = dlsym(handle, release);
-    return peer_malloc != NULL && peer_free != NULL;
+    return peer_malloc && peer_free;
 }
 
 static bool mimalloc_open(void)
@@ -275,15 +275,15 @@ static void *work_main(void *argument)
         slots[slot] = work->allocator->allocate(size_next(work->mix, random_next(&state)));
     for (size_t warm = 0; warm < work->live && !work->timed; warm++)
         work_step(work, slots, &state);
-    if (work->barrier != NULL)
+    if (work->barrier)
         pthread_barrier_wait(work->barrier);
     double start_ns = thread_ns();
     for (size_t operation = 0; operation < work->operations; operation++)
         (work->timed ? work_step_timed : work_step)(work, slots, &state);
     work->spent_ns = thread_ns() - start_ns;
-    if (work->barrier != NULL)
+    if (work->barrier)
         pthread_barrier_wait(work->barrier);
-    if (work->barrier != NULL) /* nobody frees before the metadata has been looked at */
+    if (work->barrier) /* nobody frees before the metadata has been looked at */
         pthread_barrier_wait(work->barrier);
     for (size_t slot = 0; slot < work->live; slot++)
         work->allocator->release(slots[slot]);
@@ -438,16 +438,16 @@ struct filter {
 static bool filter_admits(const struct filter *filter, const struct bench_case *bench,
                           const struct allocator *allocator)
 {
-    return (filter->allocator == NULL || strcmp(filter->allocator, allocator->name) == 0) &&
-           (filter->mix == NULL || strcmp(filter->mix, mix_name[bench->mix]) == 0) &&
+    return (!filter->allocator || strcmp(filter->allocator, allocator->name) == 0) &&
+           (!filter->mix || strcmp(filter->mix, mix_name[bench->mix]) == 0) &&
            (filter->threads == 0 || filter->threads == bench->threads) &&
            (filter->live == 0 || filter->live == bench->live);
 }
 
 static int table_run(size_t operations, const char *json_path, const struct filter *filter)
 {
-    FILE *json = json_path != NULL ? fopen(json_path, "w") : NULL;
-    if (json_path != NULL && json == NULL) {
+    FILE *json = json_path ? fopen(json_path, "w") : NULL;
+    if (json_path && !json) {
         fprintf(stderr, "pool_bench: %s: %s\n", json_path, strerror(errno));
         return 2;
     }
@@ -456,7 +456,7 @@ static int table_run(size_t operations, const char *json_path, const struct filt
            "threads", "live", "mean ns", "alloc p50", "alloc p99", "free p50", "free p99",
            "metadata");
     bool first = true;
-    if (json != NULL)
+    if (json)
         fprintf(json, "[");
     for (size_t index = 0; index < sizeof(cases) / sizeof(*cases); index++) {
         for (size_t which = 0; which < ALLOCATORS; which++) {
@@ -466,12 +466,12 @@ static int table_run(size_t operations, const char *json_path, const struct filt
                          &result))
                 continue;
             result_print(&result);
-            if (json != NULL)
+            if (json)
                 result_json(json, &result, first);
             first = false;
         }
     }
-    if (json != NULL) {
+    if (json) {
         fprintf(json, "\n]\n");
         fclose(json);
     }
@@ -541,12 +541,12 @@ int main(int argc, char **argv)
         }
         index++;
     }
-    if ((sequence != NULL && filter.live == 0) || operations == 0) {
+    if ((sequence && filter.live == 0) || operations == 0) {
         fprintf(stderr, "pool_bench: --live and --operations want a number above 0\n");
         return 2;
     }
-    if (sequence == NULL)
+    if (!sequence)
         return table_run(operations, json_path, &filter);
-    bool wide = filter.mix != NULL && strcmp(filter.mix, mix_name[MIX_WIDE]) == 0;
+    bool wide = filter.mix && strcmp(filter.mix, mix_name[MIX_WIDE]) == 0;
     return sequence_run(sequence, filter.live, operations, wide ? MIX_WIDE : MIX_SMALL);
 }

@@ -41,11 +41,11 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void need(int rc, const char *what)
+static void need(int error, const char *what)
 {
-    if (rc >= 0)
+    if (error >= 0)
         return;
-    fprintf(stderr, "tensor_bench: %s: %d\n", what, rc);
+    fprintf(stderr, "tensor_bench: %s: %d\n", what, error);
     exit(1);
 }
 

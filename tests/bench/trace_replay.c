@@ -149,7 +149,7 @@ static void trace_report(const struct trace *trace)
     printf(" %8.2f %8.2f %8.2f\n", outcome.cold_segments, outcome.warm_segments,
            outcome.warm_fences);
     fflush(stdout);
-    if (json != NULL)
+    if (json)
         fprintf(json,
                 "%s\n  {\"bare\": %.4f, \"cold_segment_calls\": %.3f, \"events\": %zu, "
                 "\"min_capacity\": %.4f, "
@@ -229,18 +229,18 @@ int main(int argc, char **argv)
             directory = argv[index];
     }
     struct stat status;
-    if (directory == NULL || stat(directory, &status) != 0) {
+    if (!directory || stat(directory, &status) != 0) {
         fprintf(stderr, "trace_replay: no traces at %s, skipped\n",
-                directory != NULL ? directory : "(no directory given)");
+                directory ? directory : "(no directory given)");
         return 77;
     }
     printf("%-28s %8s %10s %7s %7s %7s %8s %8s %8s\n", "trace", "events", "peak MiB", "R", "bare",
            "minCap", "seg cold", "seg warm", "fences");
-    if (json != NULL)
+    if (json)
         fprintf(json, "[");
     directory_report(directory);
     synthetic_report();
-    if (json != NULL) {
+    if (json) {
         fprintf(json, "\n]\n");
         fclose(json);
     }

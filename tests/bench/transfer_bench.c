@@ -65,12 +65,12 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void need(int rc, const char *what)
+static void need(int error, const char *what)
 {
-    if (rc >= 0)
+    if (error >= 0)
         return;
-    fprintf(stderr, "transfer_bench: %s: %d (%s)\n", what, rc,
-            device != NULL ? cupool_device_error(device) : "");
+    fprintf(stderr, "transfer_bench: %s: %d (%s)\n", what, error,
+            device ? cupool_device_error(device) : "");
     exit(1);
 }
 
@@ -164,7 +164,7 @@ static void memory_make(bool host)
     need(cupool_host_allocate(device, ROOM, NULL, &memory), "page-locked memory");
     pinned = memory;
     pageable = malloc(ROOM);
-    need(pageable == NULL ? -1 : 0, "memory");
+    need(!pageable ? -1 : 0, "memory");
     memset(pinned, 1, ROOM);
     memset(pageable, 2, ROOM);
 }

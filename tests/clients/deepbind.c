@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several doors to one device in one process, behind RTLD_DEEPBIND: the runtime and the driver
- * opened that way, and a plugin that is linked with the runtime. Memory from one door is freed
+ * Several routes to one device in one process, behind RTLD_DEEPBIND: the runtime and the driver
+ * opened that way, and a plugin that is linked with the runtime. Memory from one route is freed
  * through another.
  *
  * usage: deepbind PLUGIN
@@ -43,8 +43,8 @@ static struct exercise_runtime open_runtime(void)
     return runtime;
 }
 
-/* What one door allocated, the other frees; each refuses what is freed already. */
-static void cross_doors(const struct exercise_runtime *runtime)
+/* What one route allocated, the other frees; each refuses what is freed already. */
+static void cross_routes(const struct exercise_runtime *runtime)
 {
     void *library = open_deep("libcuda.so.1");
     CUresult (*mem_alloc)(CUdeviceptr *, size_t);
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     void (*plugin_run)(void);
     *(void **)&plugin_run = find(open_deep(argv[1]), "deepbind_linked_run");
     plugin_run();
-    cross_doors(&runtime);
+    cross_routes(&runtime);
     exercise(&runtime, "runtime again");
     return 0;
 }

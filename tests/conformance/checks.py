@@ -28,84 +28,84 @@ class Failures:
             self.count += 1
 
 
-def logged_calls(suite, path, program, door, options=None, **variables):
+def logged_calls(suite, path, program, route, options=None, **variables):
     """The driver calls of a run, in order, and the run."""
     log = os.path.join(suite.directory, "calls.log")
     if os.path.exists(log):
         os.unlink(log)
-    run = suite.run(path, program, door, options, SIMGPU_LOG=log, **variables)
+    run = suite.run(path, program, route, options, SIMGPU_LOG=log, **variables)
     with open(log, encoding="utf-8") as file:
         return [line.split("\t")[3] for line in file if line.count("\t") >= 4], run
 
 
 def check_served(suite, failures, _):
-    """Behind every door the pool answers most calls and the driver few."""
-    for path, door in suite.doors():
-        bare, _ = logged_calls(suite, path, "churn", door)
-        pool, _ = logged_calls(suite, path, "churn", door, "mode:pool")
+    """Through every route the pool answers most calls and the driver few."""
+    for path, route in suite.routes():
+        bare, _ = logged_calls(suite, path, "churn", route)
+        pool, _ = logged_calls(suite, path, "churn", route, "mode:pool")
         for call in ("cuMemAlloc_v2", "cuMemFree_v2"):
             before, after = bare.count(call), pool.count(call)
-            print(f"{door}: {call} {before} bare, {after} with the pool")
-            failures.expect(after * 20 < before, f"{door}: too many calls of {call}")
+            print(f"{route}: {call} {before} bare, {after} with the pool")
+            failures.expect(after * 20 < before, f"{route}: too many calls of {call}")
 
 
 def check_first_served(suite, failures, options):
     """A thread's first allocation makes the context current itself and is from the pool already."""
-    for path, door in suite.doors():
-        if not is_runtime_hooked(door):
+    for path, route in suite.routes():
+        if not is_runtime_hooked(route):
             continue
-        trace, run = recorded(suite, path, "first_call", door, "mode:pool", options.definitions)
-        allocate, _ = functions_of(door)
+        trace, run = recorded(suite, path, "first_call", route, "mode:pool", options.definitions)
+        allocate, _ = functions_of(route)
         every = trace.count("ALLOCATE", allocate) if trace else 0
         passed = trace.count("ALLOCATE", allocate, "PASSED") if trace else 0
-        print(f"{door}: {every} allocations, {passed} by the real function")
-        failures.expect(every == 2 and passed == 0, f"{door}: not served: {run}")
+        print(f"{route}: {every} allocations, {passed} by the real function")
+        failures.expect(every == 2 and passed == 0, f"{route}: not served: {run}")
 
 
 def check_pitched(suite, failures, _):
     """A width that was asked for before is served by the pool."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         call = "cuMemAllocPitch_v2"
-        bare = logged_calls(suite, path, "pitched", door)[0].count(call)
-        pool = logged_calls(suite, path, "pitched", door, "mode:pool")[0].count(call)
-        print(f"{door}: {call} {bare} bare, {pool} with the pool")
-        failures.expect(bare - pool >= 14, f"{door}: not served")
+        bare = logged_calls(suite, path, "pitched", route)[0].count(call)
+        pool = logged_calls(suite, path, "pitched", route, "mode:pool")[0].count(call)
+        print(f"{route}: {call} {bare} bare, {pool} with the pool")
+        failures.expect(bare - pool >= 14, f"{route}: not served")
 
 
-def recorded(suite, path, program, door, options, definitions, argument=None):
+def recorded(suite, path, program, route, options, definitions, argument=None):
     """The trace of a run and the run."""
     for old in glob.glob(os.path.join(suite.directory, "*.cupool")):
         os.unlink(old)
     pattern = os.path.join(suite.directory, "%p.cupool")
-    run = suite.run(path, program, door, f"{options},trace:{pattern}", argument)
+    run = suite.run(path, program, route, f"{options},trace:{pattern}", argument)
     traces = glob.glob(os.path.join(suite.directory, "*.cupool"))
     return (Trace(traces[0], definitions) if len(traces) == 1 else None), run
 
 
-def is_runtime_hooked(door):
+def is_runtime_hooked(route):
     """True where the program's own calls meet a hook of the runtime; else the driver's do."""
-    return door in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
+    return route in ("dynamic", "dlsym", "dlsym-12", "dlvsym", "per-thread", "extension")
 
 
-def functions_of(door):
-    """Where allocations and frees of a program behind this door enter."""
-    runtime = is_runtime_hooked(door)
+def functions_of(route):
+    """Where allocations and frees of a program behind this route enter."""
+    runtime = is_runtime_hooked(route)
     return ("cudaMalloc", "cudaFree") if runtime else ("cuMemAlloc_v2", "cuMemFree_v2")
 
 
 def check_recorded(suite, failures, options):
     """One record for each call, under the outermost function's name, and a closed trace."""
-    for path, door in suite.doors():
-        allocate, free = functions_of(door)
+    for path, route in suite.routes():
+        allocate, free = functions_of(route)
         for mode, outcome in (("observe", "PASSED"), ("pool", "HIT")):
-            trace, _ = recorded(suite, path, "churn", door, f"mode:{mode}", options.definitions)
-            failures.expect(trace is not None, f"{door}, {mode}: not one trace")
+            trace, _ = recorded(suite, path, "churn", route, f"mode:{mode}", options.definitions)
+            failures.expect(trace is not None, f"{route}, {mode}: not one trace")
             if trace is None:
                 continue
             allocations = trace.count("ALLOCATE", allocate)
             frees = trace.count("FREE", free)
             served = trace.count("ALLOCATE", allocate, outcome)
-            print(f"{door}, {mode}: {allocations} allocations, {frees} frees, {served} {outcome}")
+            print(f"{route}, {mode}: {allocations} allocations, {frees} frees, {served} {outcome}")
             failures.expect(allocations == trace.count("ALLOCATE"), "another function's record")
             failures.expect(allocations == frees > 9000, "allocations and frees differ")
             failures.expect(served >= allocations * 0.98, f"few were {outcome}")
@@ -116,38 +116,38 @@ def check_recorded(suite, failures, options):
 
 def check_recorded_once(suite, failures, options):
     """What the runtime calls underneath is not recorded beside the program's call."""
-    for path, door in suite.doors():
-        trace, _ = recorded(suite, path, "other_memory", door, "mode:pool", options.definitions)
+    for path, route in suite.routes():
+        trace, _ = recorded(suite, path, "other_memory", route, "mode:pool", options.definitions)
         calls = trace.calls() if trace else {}
-        runtime = is_runtime_hooked(door)
+        runtime = is_runtime_hooked(route)
         strangers = [name for _, name in calls if name and name.startswith("cuda") != runtime]
-        print(f"{door}: {sum(calls.values())} records of {len(calls)} kinds")
-        failures.expect(len(calls) >= 6, f"{door}: too few functions recorded: {calls}")
-        failures.expect(not strangers, f"{door}: recorded underneath: {strangers}")
+        print(f"{route}: {sum(calls.values())} records of {len(calls)} kinds")
+        failures.expect(len(calls) >= 6, f"{route}: too few functions recorded: {calls}")
+        failures.expect(not strangers, f"{route}: recorded underneath: {strangers}")
 
 
-# What the program of that name takes of each kind behind every door.
+# What the program of that name takes of each kind through every route.
 KINDS_TAKEN = {"DEVICE": 4, "ASYNC": 3, "MANAGED": 2, "PINNED": 2, "REGISTERED": 1, "MEMPOOL": 1,
                "ARRAY": 3, "PHYSICAL": 2, "VIRTUAL": 1, "MAPPING": 2}
 
 
 def check_balance(suite, failures, options):
     """Whatever frees what: each allocation is freed once in the record, as the kind it was."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for mode in ("observe", "pool"):
-            trace, _ = recorded(suite, path, "every_kind", door, f"mode:{mode}", options.definitions)
+            trace, _ = recorded(suite, path, "every_kind", route, f"mode:{mode}", options.definitions)
             if trace is None:
-                failures.expect(False, f"{door}, {mode}: not one trace")
+                failures.expect(False, f"{route}, {mode}: not one trace")
                 continue
             taken, wrong = balance(trace)
-            print(f"{door}, {mode}: {sum(taken.values())} allocations of {len(taken)} kinds")
+            print(f"{route}, {mode}: {sum(taken.values())} allocations of {len(taken)} kinds")
             for text in wrong:
-                failures.expect(False, f"{door}, {mode}: {text}")
+                failures.expect(False, f"{route}, {mode}: {text}")
             for memory, least in KINDS_TAKEN.items():
-                failures.expect(taken[memory] >= least, f"{door}, {mode}: {memory} {taken[memory]}")
+                failures.expect(taken[memory] >= least, f"{route}, {mode}: {memory} {taken[memory]}")
             # Two frees that the capture forbids, and an unmapping of half a mapping.
             refused = trace.count("FREE", outcome="FAILED")
-            failures.expect(refused >= 3, f"{door}, {mode}: {refused} refused frees")
+            failures.expect(refused >= 3, f"{route}, {mode}: {refused} refused frees")
 
 
 def balance(trace):
@@ -177,13 +177,13 @@ def balance(trace):
 
 def check_mempools(suite, failures, _):
     """The release threshold of the option holds where the program sets none."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for argument, default in ((None, 64 << 20), ("first", 12345)):
-            output = suite.run(path, "mempools", door,
+            output = suite.run(path, "mempools", route,
                                "mode:pool,mempool_release_threshold:64MiB", argument)[1]
             found = [int(number) for number in re.findall(r"(?:default|created).*: (\d+)", output)]
-            print(f"{door}: {found}")
-            failures.expect(found == [default, 54321, 64 << 20, 777], f"{door}: {output}")
+            print(f"{route}: {found}")
+            failures.expect(found == [default, 54321, 64 << 20, 777], f"{route}: {output}")
 
 
 # How a process ends: the frees it makes on the way, and whether its trace is closed.
@@ -197,27 +197,27 @@ ENDINGS = {
 
 def check_endings(suite, failures, options):
     """However a process ends, its trace is there up to that moment and says whether it is whole."""
-    for path, door in suite.doors():
-        _, free = functions_of(door)
+    for path, route in suite.routes():
+        _, free = functions_of(route)
         for how, (frees, closed) in ENDINGS.items():
-            trace, run = recorded(suite, path, "ending", door, "mode:pool", options.definitions,
+            trace, run = recorded(suite, path, "ending", route, "mode:pool", options.definitions,
                                   how)
-            failures.expect(trace is not None, f"{door}, {how}: not one trace")
+            failures.expect(trace is not None, f"{route}, {how}: not one trace")
             if trace is None:
                 continue
             counts = trace.count("ALLOCATE"), trace.count("FREE", free), trace.count("END")
-            failures.expect(counts[0] >= 10, f"{door}, {how}: records are missing")
-            failures.expect(frees in (None, counts[1]), f"{door}, {how}: {counts[1]} frees")
-            failures.expect(bool(counts[2]) == closed, f"{door}, {how}: END {counts[2]}")
-        print(f"{door}: {len(ENDINGS)} endings")
+            failures.expect(counts[0] >= 10, f"{route}, {how}: records are missing")
+            failures.expect(frees in (None, counts[1]), f"{route}, {how}: {counts[1]} frees")
+            failures.expect(bool(counts[2]) == closed, f"{route}, {how}: END {counts[2]}")
+        print(f"{route}: {len(ENDINGS)} endings")
 
 
-def calls_after_main(suite, path, door, how, options=None):
+def calls_after_main(suite, path, route, how, options=None):
     """What the main thread called behind the mark that the program sets at its end."""
     log = os.path.join(suite.directory, "calls.log")
     if os.path.exists(log):
         os.unlink(log)
-    run = suite.run(path, "ending", door, options, how, SIMGPU_LOG=log)
+    run = suite.run(path, "ending", route, options, how, SIMGPU_LOG=log)
     with open(log, encoding="utf-8") as file:
         lines = [line.split("\t") for line in file if line.count("\t") >= 4]
     names = [line[3] for line in lines]
@@ -230,48 +230,48 @@ def calls_after_main(suite, path, door, how, options=None):
 
 def check_after_main(suite, failures, _):
     """Nothing reaches the driver after main but what the program itself has left to do."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for how in ENDINGS:
-            bare, first = calls_after_main(suite, path, door, how)
+            bare, first = calls_after_main(suite, path, route, how)
             for mode in ("observe", "pool"):
-                found, run = calls_after_main(suite, path, door, how, f"mode:{mode}")
-                failures.expect(bare is not None and found is not None, f"{door}, {how}: no mark")
+                found, run = calls_after_main(suite, path, route, how, f"mode:{mode}")
+                failures.expect(bare is not None and found is not None, f"{route}, {how}: no mark")
                 more = collections.Counter(found or []) - collections.Counter(bare or [])
-                failures.expect(not more, f"{door}, {how}, {mode}: after main {dict(more)}")
-                failures.expect(run[0] == first[0], f"{door}, {how}, {mode}: {run[0]}")
-        print(f"{door}: {len(ENDINGS)} endings")
+                failures.expect(not more, f"{route}, {how}, {mode}: after main {dict(more)}")
+                failures.expect(run[0] == first[0], f"{route}, {how}, {mode}: {run[0]}")
+        print(f"{route}: {len(ENDINGS)} endings")
 
 
 def check_reuse(suite, failures, _):
     """A block in use is not handed out; with reuse:immediate it is, which shows the test sees it."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for reuse, while_used in (("deferred", "0"), ("immediate", "1")):
-            _, output, _ = suite.run(path, "reuse", door, f"mode:pool,reuse:{reuse}", "held")
+            _, output, _ = suite.run(path, "reuse", route, f"mode:pool,reuse:{reuse}", "held")
             found = re.search(r"while in use: (\d+), error 0\n(?:.*\n)*.*in the end: (\d+)", output)
-            print(f"{door}, {reuse}: {found.groups() if found else output}")
-            failures.expect(found and found[1] == while_used, f"{door}, {reuse}: while in use")
-            failures.expect(found and int(found[2]) > 0, f"{door}, {reuse}: never handed out again")
+            print(f"{route}, {reuse}: {found.groups() if found else output}")
+            failures.expect(found and found[1] == while_used, f"{route}, {reuse}: while in use")
+            failures.expect(found and int(found[2]) > 0, f"{route}, {reuse}: never handed out again")
 
 
 def check_reuse_work(suite, failures, _):
     """Each way to submit work, on each kind of stream: never early, and then without a wait."""
     line = re.compile(r"(.+): while in use (\d+), afterwards (\d+), waits (\d+), error 0")
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for argument, lines, reuse, early in (
                 ("held", 29, "deferred", "0"), ("held", 29, "immediate", "1"),
                 ("held-peer", 5, "deferred", "0"), ("held-peer", 5, "immediate", "1")):
-            status, output, _ = suite.run(path, "reuse_work", door, f"mode:pool,reuse:{reuse}",
+            status, output, _ = suite.run(path, "reuse_work", route, f"mode:pool,reuse:{reuse}",
                                           argument, SIMGPU_MEMORY="128MiB")
             if status == SKIPPED:
-                print(f"{door}: {output.strip()}")
+                print(f"{route}: {output.strip()}")
                 continue
             found = [match.groups() for match in map(line.fullmatch, output.splitlines()) if match]
-            print(f"{door}, {reuse}: {len(found)} ways and streams")
-            failures.expect(len(found) == lines, f"{door}, {argument}, {reuse}: {output}")
+            print(f"{route}, {reuse}: {len(found)} ways and streams")
+            failures.expect(len(found) == lines, f"{route}, {argument}, {reuse}: {output}")
             for what, while_used, afterwards, waits in found:
-                failures.expect(while_used == early, f"{door}, {reuse}, {what}: while in use")
+                failures.expect(while_used == early, f"{route}, {reuse}, {what}: while in use")
                 failures.expect(reuse == "immediate" or (afterwards, waits) == ("1", "0"),
-                                f"{door}, {what}: afterwards {afterwards}, waits {waits}")
+                                f"{route}, {what}: afterwards {afterwards}, waits {waits}")
 
 
 # CUDA_VISIBLE_DEVICES and the devices of two that it leaves, in order.
@@ -282,70 +282,70 @@ VISIBLE = {"1": [1], "1,0": [1, 0], "0,1": [0, 1], "0,0,1": [0], "1,7,0": [1], "
 
 def check_visible_devices(suite, failures, _):
     """However devices are chosen and numbered, the program sees them as it does bare."""
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for value, devices in VISIBLE.items():
-            bare = suite.run(path, "devices", door, CUDA_VISIBLE_DEVICES=value)
+            bare = suite.run(path, "devices", route, CUDA_VISIBLE_DEVICES=value)
             found = [int(number) for number in re.findall(r"device \d+ is (\d+)", bare[1])]
-            failures.expect(found == devices, f"{door}, {value!r}: bare {found}")
+            failures.expect(found == devices, f"{route}, {value!r}: bare {found}")
             for mode in ("observe", "pool"):
-                run = suite.run(path, "devices", door, f"mode:{mode}", CUDA_VISIBLE_DEVICES=value)
-                failures.expect(run == bare, f"{door}, {value!r}, {mode}: {run}")
-        print(f"{door}: {len(VISIBLE)} lists")
+                run = suite.run(path, "devices", route, f"mode:{mode}", CUDA_VISIBLE_DEVICES=value)
+                failures.expect(run == bare, f"{route}, {value!r}, {mode}: {run}")
+        print(f"{route}: {len(VISIBLE)} lists")
 
 
 def check_limit(suite, failures, options):
     """A limit is a smaller device: to whoever asks, and to whoever allocates."""
     limit = 256 << 20
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         for text in ("256MiB", "25%"):
-            output = suite.run(path, "memory_info", door, f"mode:pool,limit:{text}", "total")[1]
-            print(f"{door}, {text}: {output.strip()}")
-            failures.expect("total: 256 MiB" in output, f"{door}, {text}: total")
-        trace, run = recorded(suite, path, "out_of_memory", door, "mode:pool,limit:256MiB",
+            output = suite.run(path, "memory_info", route, f"mode:pool,limit:{text}", "total")[1]
+            print(f"{route}, {text}: {output.strip()}")
+            failures.expect("total: 256 MiB" in output, f"{route}, {text}: total")
+        trace, run = recorded(suite, path, "out_of_memory", route, "mode:pool,limit:256MiB",
                               options.definitions)
         most = most_live_bytes(trace) if trace else 0
-        print(f"{door}: at most {most} bytes, status {run[0]}")
-        failures.expect(limit // 2 < most <= limit, f"{door}: at most {most} bytes")
+        print(f"{route}: at most {most} bytes, status {run[0]}")
+        failures.expect(limit // 2 < most <= limit, f"{route}: at most {most} bytes")
 
 
 def check_smaller_device(suite, failures, _):
     """A large device with a limit is to the program what a small device is without."""
-    for path, door in suite.doors():
-        small = suite.run(path, "device_size", door, SIMGPU_MEMORY="1GiB")
+    for path, route in suite.routes():
+        small = suite.run(path, "device_size", route, SIMGPU_MEMORY="1GiB")
         for limit in ("1GiB", "12.5%", "1GiB,backing:vmm"):
-            large = suite.run(path, "device_size", door, f"mode:pool,limit:{limit}",
+            large = suite.run(path, "device_size", route, f"mode:pool,limit:{limit}",
                               SIMGPU_MEMORY="8GiB")
-            failures.expect(compare(f"{door}, limit:{limit}", small, large), f"{door}: differs")
-        print(f"{door}: {len(small[1].splitlines())} lines")
-        failures.expect("16 of 67108864\n" in small[1], f"{door}: {small[1]}")
+            failures.expect(compare(f"{route}, limit:{limit}", small, large), f"{route}: differs")
+        print(f"{route}: {len(small[1].splitlines())} lines")
+        failures.expect("16 of 67108864\n" in small[1], f"{route}: {small[1]}")
 
 
 # Programs that print what is held, with an argument for those steps that a limit does not count.
 HELD = {"held_physical": None, "held_place": None, "held_pool": "counted", "held_graph": None,
         "held_context": None}
-# One of each kind of door: the runtime's hooks, the driver's, the driver's under a runtime.
-HELD_DOORS = ("dynamic", "driver", "static", "per-thread", "proc4")
+# One of each kind of route: the runtime's hooks, the driver's, the driver's under a runtime.
+HELD_ROUTES = ("dynamic", "driver", "static", "per-thread", "proc4")
 
 
 def held_runs(suite):
-    return [(path, door, program, argument) for path, door in suite.doors() if door in HELD_DOORS
+    return [(path, route, program, argument) for path, route in suite.routes() if route in HELD_ROUTES
             for program, argument in HELD.items()]
 
 
 def check_held_limit(suite, failures, _):
     """A limit counts each kind of memory as long, and on that device, as a smaller device does."""
-    for path, door, program, argument in held_runs(suite):
-        small = suite.run(path, program, door, None, argument, SIMGPU_MEMORY="1GiB")
+    for path, route, program, argument in held_runs(suite):
+        small = suite.run(path, program, route, None, argument, SIMGPU_MEMORY="1GiB")
         if small[0] == SKIPPED:
             continue
         for chosen in ("limit:1GiB", "limit:1GiB,backing:vmm"):
-            large = suite.run(path, program, door, f"mode:pool,{chosen}", argument,
+            large = suite.run(path, program, route, f"mode:pool,{chosen}", argument,
                               SIMGPU_MEMORY="8GiB")
-            failures.expect(compare(f"{door}, {program}, {chosen}", small, large),
-                            f"{door}, {program}, {chosen}: differs")
+            failures.expect(compare(f"{route}, {program}, {chosen}", small, large),
+                            f"{route}, {program}, {chosen}: differs")
         lines = small[1].count(" held\n")
-        print(f"{door}, {program}: {lines} figures")
-        failures.expect(lines >= 7, f"{door}, {program}: {small}")
+        print(f"{route}, {program}: {lines} figures")
+        failures.expect(lines >= 7, f"{route}, {program}: {small}")
 
 
 # Kinds of memory that end with their context, and those that a device's own account shows.
@@ -376,13 +376,13 @@ def accounts(trace):
 
 def check_held_record(suite, failures, options):
     """The record has of each device at each moment what the device itself says is taken of it."""
-    for path, door, program, argument in held_runs(suite):
+    for path, route, program, argument in held_runs(suite):
         for mode in ("observe", "pool", "pool,backing:vmm"):
-            trace, run = recorded(suite, path, program, door, f"mode:{mode}", options.definitions,
+            trace, run = recorded(suite, path, program, route, f"mode:{mode}", options.definitions,
                                   argument)
             if run[0] == SKIPPED:
                 continue
-            failures.expect(trace is not None, f"{door}, {program}, {mode}: not one trace")
+            failures.expect(trace is not None, f"{route}, {program}, {mode}: not one trace")
             if trace is None:
                 continue
             found = list(accounts(trace))
@@ -390,16 +390,16 @@ def check_held_record(suite, failures, options):
             first = {device: taken - known for device, taken, known in reversed(found)}
             wrong = [(device, taken - first[device], known) for device, taken, known in found
                      if taken - first[device] != known]
-            print(f"{door}, {program}, {mode}: {len(found)} accounts")
-            failures.expect(len(found) >= 16 and len(first) == 2, f"{door}, {program}: {found}")
-            failures.expect(not wrong, f"{door}, {program}, {mode}: device, taken, recorded {wrong}")
+            print(f"{route}, {program}, {mode}: {len(found)} accounts")
+            failures.expect(len(found) >= 16 and len(first) == 2, f"{route}, {program}: {found}")
+            failures.expect(not wrong, f"{route}, {program}, {mode}: device, taken, recorded {wrong}")
             owned = [trace.memories[record.memory] for record in trace.records
                      if trace.kinds[record.kind] == "ALLOCATE" and record.context]
-            failures.expect(set(owned) <= WITH_CONTEXT, f"{door}, {program}: owned {set(owned)}")
+            failures.expect(set(owned) <= WITH_CONTEXT, f"{route}, {program}: owned {set(owned)}")
             frees = balance(trace)[1]
             unknown = [text for text in frees
                        if "unknown" in text or ("twice" in text and "'ASYNC'" in text)]
-            failures.expect(not unknown, f"{door}, {program}, {mode}: {unknown}")
+            failures.expect(not unknown, f"{route}, {program}, {mode}: {unknown}")
 
 
 def check_foreign(suite, failures, _):
@@ -407,22 +407,22 @@ def check_foreign(suite, failures, _):
     driver's free with the pool's, and within a limit what is left of that, to the byte."""
     limit, line = 512 << 20, re.compile(r"(.+): free (\d+), total (\d+)")
     used = [blocks * 64 << 20 for blocks in (0, 0, 4, 4, 2, 2, 4, 0, 0)]
-    for path, door in suite.doors():
-        bare = suite.run(path, "foreign", door, SIMGPU_OTHERS="400MiB")
-        pool = suite.run(path, "foreign", door, "mode:pool", SIMGPU_OTHERS="400MiB")
-        failures.expect(compare(f"{door}, pool", bare, pool), f"{door}: differs")
-        mapped = suite.run(path, "foreign", door, "mode:pool,backing:vmm", SIMGPU_OTHERS="400MiB")
-        failures.expect(compare(f"{door}, vmm", bare, mapped), f"{door}: differs with vmm")
-        within = suite.run(path, "foreign", door, "mode:pool,limit:512MiB", SIMGPU_OTHERS="400MiB")
+    for path, route in suite.routes():
+        bare = suite.run(path, "foreign", route, SIMGPU_OTHERS="400MiB")
+        pool = suite.run(path, "foreign", route, "mode:pool", SIMGPU_OTHERS="400MiB")
+        failures.expect(compare(f"{route}, pool", bare, pool), f"{route}: differs")
+        mapped = suite.run(path, "foreign", route, "mode:pool,backing:vmm", SIMGPU_OTHERS="400MiB")
+        failures.expect(compare(f"{route}, vmm", bare, mapped), f"{route}: differs with vmm")
+        within = suite.run(path, "foreign", route, "mode:pool,limit:512MiB", SIMGPU_OTHERS="400MiB")
         told = [match.groups() for match in map(line.fullmatch, bare[1].splitlines()) if match]
-        failures.expect(len(told) == len(used), f"{door}: {bare}")
+        failures.expect(len(told) == len(used), f"{route}: {bare}")
         wanted = bare[1]
         for (when, free, total), bytes_used in zip(told, used):
             least = min(int(free), limit - bytes_used)
             wanted = wanted.replace(f"{when}: free {free}, total {total}\n",
                                     f"{when}: free {least}, total {limit}\n", 1)
-        failures.expect(compare(f"{door}, limit", (0, wanted, ""), within), f"{door}: limit")
-        print(f"{door}: {len(told)} figures")
+        failures.expect(compare(f"{route}, limit", (0, wanted, ""), within), f"{route}: limit")
+        print(f"{route}: {len(told)} figures")
 
 
 def most_live_bytes(trace):
@@ -440,46 +440,46 @@ def most_live_bytes(trace):
 
 def check_exempt(suite, failures, options):
     """What an exempt library allocates is left to the driver, and recorded."""
-    for path, door in suite.doors()[:2]:
+    for path, route in suite.routes()[:2]:
         for globs, outcome in (("libfoo*:conformance_l*", "PASSED"), ("libfoo*", "HIT")):
-            trace, _ = recorded(suite, path, "churn", door, f"mode:pool,exempt:{globs}",
+            trace, _ = recorded(suite, path, "churn", route, f"mode:pool,exempt:{globs}",
                                 options.definitions)
             count = trace.count("ALLOCATE", outcome=outcome) if trace else 0
-            print(f"{door}, {globs}: {count} {outcome}")
-            failures.expect(count > 9000, f"{door}, {globs}: {count} {outcome}")
+            print(f"{route}, {globs}: {count} {outcome}")
+            failures.expect(count > 9000, f"{route}, {globs}: {count} {outcome}")
 
 
 def check_fill(suite, failures, _):
     """Blocks hold what the options say."""
-    for path, door in suite.doors()[:2]:
+    for path, route in suite.routes()[:2]:
         for option, value in (("fill:zero", 0), ("fill:poison", 0xA5), ("scrub:zero", 0)):
-            output = suite.run(path, "contents", door, f"mode:pool,{option}", "fresh")[1]
+            output = suite.run(path, "contents", route, f"mode:pool,{option}", "fresh")[1]
             found = re.findall(r"holds: (\d+) (\d+)", output)
-            print(f"{door}, {option}: {found}")
+            print(f"{route}, {option}: {found}")
             failures.expect(len(found) == 3 and set(found) == {(str(value),) * 2},
-                            f"{door}, {option}: {found}")
+                            f"{route}, {option}: {found}")
 
 
 def check_quarantine(suite, failures, options):
     """The less freed memory may wait, the more often its epochs are closed."""
-    for path, door in suite.doors()[:2]:
+    for path, route in suite.routes()[:2]:
         fences = []
         for most in ("0", "64KiB"):
-            trace, run = recorded(suite, path, "churn", door, f"mode:pool,quarantine_max:{most}",
+            trace, run = recorded(suite, path, "churn", route, f"mode:pool,quarantine_max:{most}",
                                   options.definitions)
-            failures.expect(run[0] == 0, f"{door}, {most}: {run}")
+            failures.expect(run[0] == 0, f"{route}, {most}: {run}")
             fences.append(trace.count("FENCE") if trace else 0)
-        print(f"{door}: {fences[0]} fences, {fences[1]} with quarantine_max:64KiB")
-        failures.expect(fences[1] > fences[0], f"{door}: {fences}")
+        print(f"{route}: {fences[0]} fences, {fences[1]} with quarantine_max:64KiB")
+        failures.expect(fences[1] > fences[0], f"{route}: {fences}")
 
 
 def check_asked_once(suite, failures, _):
     """A free of the driver's that fails is made again, but not after an error that stays: what was
     to be freed may be free, and another's."""
-    path, door = suite.doors()[0]
+    path, route = suite.routes()[0]
     for result, times in (("UNKNOWN", 2), ("ILLEGAL_ADDRESS", 1)):
         log = os.path.join(suite.directory, f"{result}.log")
-        suite.run(path, "device_size", door, "mode:pool", SIMGPU_LOG=log,
+        suite.run(path, "device_size", route, "mode:pool", SIMGPU_LOG=log,
                   SIMGPU_FAULT=f"cuMemFree_v2:1:{result}")
         with open(log, encoding="utf-8") as file:
             frees = [line.split("\t") for line in file if "\tcuMemFree_v2\t" in line]
@@ -513,19 +513,19 @@ def synchronous_sets(log):
 def check_synchronous(suite, failures, _):
     """A segment has SYNC_MEMOPS as long as one of its blocks wants it, and not longer."""
     log = os.path.join(suite.directory, "synchronous.log")
-    for path, door in suite.doors():
+    for path, route in suite.routes():
         if os.path.exists(log):
             os.unlink(log)
-        suite.run(path, "ranges", door, "mode:pool", SIMGPU_LOG=log)
+        suite.run(path, "ranges", route, "mode:pool", SIMGPU_LOG=log)
         sets = synchronous_sets(log)
-        print(f"{door}: set {[len(each) for each in sets.values()]} times on each of "
+        print(f"{route}: set {[len(each) for each in sets.values()]} times on each of "
               f"{len(sets)} segments")
-        failures.expect(sum(1 in values for values in sets.values()) >= 3, f"{door}: never set")
+        failures.expect(sum(1 in values for values in sets.values()) >= 3, f"{route}: never set")
         for base, values in sets.items():
-            failures.expect(values[-1] == 0, f"{door}: it stays on {base:#x}: {values}")
+            failures.expect(values[-1] == 0, f"{route}: it stays on {base:#x}: {values}")
         # One block stops wanting it while another still does.
         failures.expect(any(values[:5] == [1, 1, 1, 1, 1] for values in sets.values()),
-                        f"{door}: taken from a block that wants it: {dict(sets)}")
+                        f"{route}: taken from a block that wants it: {dict(sets)}")
 
 
 def neighbours():
@@ -538,9 +538,9 @@ def neighbours():
 
 def check_lost_peer(suite, failures, _):
     """Memory that waits for a context comes back when that context breaks."""
-    for path, door in suite.doors():
-        run = suite.run(path, "broken_peer", door, "mode:pool", argument="held")
-        failures.expect(run[0] == 0 and "errors: 0\n" in run[1], f"{door}: {run}")
+    for path, route in suite.routes():
+        run = suite.run(path, "broken_peer", route, "mode:pool", argument="held")
+        failures.expect(run[0] == 0 and "errors: 0\n" in run[1], f"{route}: {run}")
 
 
 def check_neighbours(suite, failures, _):
@@ -553,47 +553,47 @@ def check_neighbours(suite, failures, _):
     quiet = "detect_leaks=0:verify_asan_link_order=0"
     for library in libraries:
         for preload in (f"{library}:{suite.library}", f"{suite.library}:{library}"):
-            for path, door in suite.doors():
-                if door == "deepbind" and "asan" in library:
+            for path, route in suite.routes():
+                if route == "deepbind" and "asan" in library:
                     continue  # the sanitizer ends the program at such a dlopen
                 if os.path.exists(log):
                     os.unlink(log)
-                run = suite.run(path, "churn", door, "mode:pool", LD_PRELOAD=preload,
+                run = suite.run(path, "churn", route, "mode:pool", LD_PRELOAD=preload,
                                 SIMGPU_LOG=log, ASAN_OPTIONS=quiet)
                 calls = 0
                 if os.path.exists(log):
                     with open(log, encoding="utf-8") as file:
                         calls = sum("cuMemAlloc_v2" in line for line in file)
                 failures.expect(run[0] == 0 and 0 < calls < 500,
-                                f"{preload}, {door}: {calls} calls, {run}")
+                                f"{preload}, {route}: {calls} calls, {run}")
         print(f"{os.path.basename(library)}: in both orders")
 
 
-def disturbed(suite, path, program, door, disturb, options):
+def disturbed(suite, path, program, route, disturb, options):
     """A run below the library that makes libc's answers as bad as they may be."""
     library = os.path.join(os.path.dirname(path), "libconformance_disturb.so")
-    return suite.run(path, program, door, options, LD_PRELOAD=f"{library}:{suite.library}",
+    return suite.run(path, program, route, options, LD_PRELOAD=f"{library}:{suite.library}",
                      DISTURB=disturb)
 
 
 def check_error_number(suite, failures, _):
     """errno is given back, whatever the calls underneath have left in it."""
-    for path, door in suite.doors():
-        bare = suite.run(path, "error_number", door)
-        run = disturbed(suite, path, "error_number", door, "errno", "mode:pool")
-        failures.expect(compare(door, bare, run), f"{door}: differs")
-        print(f"{door}: {run[1].strip()}")
+    for path, route in suite.routes():
+        bare = suite.run(path, "error_number", route)
+        run = disturbed(suite, path, "error_number", route, "errno", "mode:pool")
+        failures.expect(compare(route, bare, run), f"{route}: differs")
+        print(f"{route}: {run[1].strip()}")
 
 
 def check_interrupted(suite, failures, _):
     """A file system that is interrupted for ever costs the record, not the program."""
     pattern = os.path.join(suite.directory, "%p.cupool")
-    for path, door in suite.doors()[:2]:
-        bare = suite.run(path, "churn", door)
-        run = disturbed(suite, path, "churn", door, "interrupt",
+    for path, route in suite.routes()[:2]:
+        bare = suite.run(path, "churn", route)
+        run = disturbed(suite, path, "churn", route, "interrupt",
                         f"mode:pool,trace:{pattern},live:{suite.directory}")
-        failures.expect(run[:2] == bare[:2], f"{door}: {run}")
-        print(f"{door}: {run[2].strip()}")
+        failures.expect(run[:2] == bare[:2], f"{route}: {run}")
+        print(f"{route}: {run[2].strip()}")
 
 
 def exported_symbols(library):
@@ -632,23 +632,23 @@ def hook_rows(options):
 
 
 def check_whose(suite, failures, options):
-    """What is hooked is ours behind every door, and what is not is the pointer it is without us."""
+    """What is hooked is ours through every route, and what is not is the pointer it is without us."""
     hooked = {name for _, name in hook_rows(options)}
     library = os.path.basename(suite.library)
-    for path, door in suite.doors():
-        if door in ("static", "deepbind"):
+    for path, route in suite.routes():
+        if route in ("static", "deepbind"):
             continue  # their runtime functions are out of reach; the driver below is not
         ours = others = 0
-        lines = suite.run(path, "whose", door, "mode:pool", "aloud")[1].splitlines()
+        lines = suite.run(path, "whose", route, "mode:pool", "aloud")[1].splitlines()
         for name, module, symbol in (line.split() for line in lines):
             if module == library:
                 ours += 1
-                failures.expect(symbol in hooked, f"{door}: {name} is {symbol} of {module}")
+                failures.expect(symbol in hooked, f"{route}: {name} is {symbol} of {module}")
             elif module != "-":
                 others += 1
-                failures.expect(symbol not in hooked, f"{door}: {name} is {symbol} of {module}")
-        print(f"{door}: {ours} of cupool, {others} not")
-        failures.expect(ours > 10 and others > 5, f"{door}: {ours}, {others}")
+                failures.expect(symbol not in hooked, f"{route}: {name} is {symbol} of {module}")
+        print(f"{route}: {ours} of cupool, {others} not")
+        failures.expect(ours > 10 and others > 5, f"{route}: {ours}, {others}")
 
 
 def check_exports(suite, failures, options):

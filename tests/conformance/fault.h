@@ -8,11 +8,11 @@
 
 #include <stdint.h>
 
-#include "door.h"
+#include "route.h"
 
 #define FAULT_BYTES ((size_t)2 << 20)
 
-static int door_fault(void)
+static int route_fault(void)
 {
     CUmemAllocationProp what = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
@@ -26,14 +26,14 @@ static int door_fault(void)
         DRIVER(cuMemCreate)(&physical, FAULT_BYTES, &what, 0) ||
         DRIVER(cuMemMap)(address, FAULT_BYTES, 0, physical, 0) ||
         DRIVER(cuMemSetAccess)(address, FAULT_BYTES, &access, 1))
-        door_skip("the device maps no memory");
-    door_report("stream", door_stream_create(&stream));
-    door_report("begin", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    door_report("fill", door_fill_async((void *)(uintptr_t)address, 1, FAULT_BYTES, stream));
-    door_report("end", door_capture_end(stream, &graph));
+        route_skip("the device maps no memory");
+    route_report("stream", route_stream_create(&stream));
+    route_report("begin", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    route_report("fill", route_fill_async((void *)(uintptr_t)address, 1, FAULT_BYTES, stream));
+    route_report("end", route_capture_end(stream, &graph));
     if (!graph || DRIVER(cuMemUnmap)(address, FAULT_BYTES))
-        door_skip("the device captures nothing");
-    return door_graph_run(graph, stream);
+        route_skip("the device captures nothing");
+    return route_graph_run(graph, stream);
 }
 
 #endif

@@ -12,7 +12,7 @@ pool must know every driver allocation that was not given back.
 By default one position of each call, drawn by --seed, and of these a tenth where sanitizers make
 each run slow; --positions 0 takes each. With
 CUPOOL_TEST_FAULTS=all in the environment, every position of the calls that a program makes up to
-200 times, and 200 of the others, behind a door of each kind.
+200 times, and 200 of the others, behind a route of each kind.
 
 Exit 0: holds; 1: does not, and says which fault to inject where; 2: bad use.
 """
@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 
-from runner import DOORS, NOT_WITH_SANITIZERS, SKIPPED, Suite, arguments, sanitizer
+from runner import ROUTES, NOT_WITH_SANITIZERS, SKIPPED, Suite, arguments, sanitizer
 from trace import Trace
 
 RESULTS = {
@@ -52,7 +52,7 @@ CONTEXT_ENDS = re.compile(r"cuCtxDestroy|cuDevicePrimaryCtx(Reset|Release)")
 BARE_POSITIONS = 400
 SHARE_WITH_SANITIZERS = 0.1
 
-Fault = collections.namedtuple("Fault", "program path door call position result")
+Fault = collections.namedtuple("Fault", "program path route call position result")
 
 
 def rule(fault):
@@ -74,12 +74,12 @@ def run(suite, fault, options, inject):
         variables["SIMGPU_FAULT"] = rule(fault)
     if options:
         options += f",trace:{directory}/%p.cupool"
-    return suite.run(fault.path, fault.program, fault.door, options, **variables), directory
+    return suite.run(fault.path, fault.program, fault.route, options, **variables), directory
 
 
-def counted(suite, program, path, door, options):
+def counted(suite, program, path, route, options):
     """How often each driver call is made, by the process that makes it most; and the run."""
-    done, directory = run(suite, Fault(program, path, door, "", 0, ""), options, False)
+    done, directory = run(suite, Fault(program, path, route, "", 0, ""), options, False)
     counts = collections.Counter()
     for lines in logs_of(directory):
         counts |= collections.Counter(line[3] for line in lines)
@@ -137,7 +137,7 @@ class Bare:
         self.suite, self.searches, self.lock = suite, {}, threading.Lock()
 
     def shows(self, seen, fault, reference, counts):
-        key = fault.program, fault.door, fault.call, fault.result
+        key = fault.program, fault.route, fault.call, fault.result
         if not counts[fault.call]:
             return False
         with self.lock:
@@ -205,13 +205,13 @@ def lost_memory(program, directory, definitions):
 
 
 class Campaign:
-    """One program behind one door."""
+    """One program through one route."""
 
-    def __init__(self, suite, bare, definitions, program, path, door, mode):
+    def __init__(self, suite, bare, definitions, program, path, route, mode):
         self.suite, self.bare, self.definitions = suite, bare, definitions
-        self.program, self.path, self.door, self.mode = program, path, door, mode
-        self.bare_counts, self.reference = counted(suite, program, path, door, None)
-        self.counts, _ = counted(suite, program, path, door, mode)
+        self.program, self.path, self.route, self.mode = program, path, route, mode
+        self.bare_counts, self.reference = counted(suite, program, path, route, None)
+        self.counts, _ = counted(suite, program, path, route, mode)
 
     def faults(self, choose, most, everything):
         results = list(RESULTS)
@@ -223,7 +223,7 @@ class Campaign:
             if most and total > most:
                 positions = sorted({1, *choose.sample(positions, most - 1)})
             for position in positions:
-                yield Fault(self.program, self.path, self.door, call, position,
+                yield Fault(self.program, self.path, self.route, call, position,
                             results[choose.randrange(len(results))])
 
     def complaint(self, fault):
@@ -241,13 +241,13 @@ class Campaign:
         return found
 
 
-def doors_for(suite, number, everywhere):
-    """A door of each kind, or one of them all in turn."""
-    doors = suite.doors()
+def routes_for(suite, number, everywhere):
+    """A route of each kind, or one of them all in turn."""
+    routes = suite.routes()
     if everywhere:
-        return [(path, DOORS[kind][-1 if kind == "linked" else 0])
+        return [(path, ROUTES[kind][-1 if kind == "linked" else 0])
                 for kind, path in suite.executables.items()]
-    return [doors[number % len(doors)]]
+    return [routes[number % len(routes)]]
 
 
 def campaign(suite, options, most, share, everywhere):
@@ -255,20 +255,20 @@ def campaign(suite, options, most, share, everywhere):
     bare, failures, runs = Bare(suite), 0, 0
     workers = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     for program in options.programs:
-        for (path, door), mode in itertools.product(
-                doors_for(suite, choose.randrange(1 << 30), everywhere), MODES):
-            one = Campaign(suite, bare, options.definitions, program, path, door, mode)
+        for (path, route), mode in itertools.product(
+                routes_for(suite, choose.randrange(1 << 30), everywhere), MODES):
+            one = Campaign(suite, bare, options.definitions, program, path, route, mode)
             if one.reference[0] != 0:
-                print(f"{program}, {door}: left out, it ends with {one.reference[0]}")
+                print(f"{program}, {route}: left out, it ends with {one.reference[0]}")
                 continue
             faults = [fault for fault in one.faults(choose, most, everywhere)
                       if choose.random() < share]
             for fault, complaint in zip(faults, workers.map(one.complaint, faults)):
                 if complaint:
-                    print(f"# {program} {door} {mode} SIMGPU_FAULT={rule(fault)}: {complaint}")
+                    print(f"# {program} {route} {mode} SIMGPU_FAULT={rule(fault)}: {complaint}")
                     failures += 1
             runs += len(faults)
-            print(f"{program}, {door}, {mode}: {len(faults)} faults", flush=True)
+            print(f"{program}, {route}, {mode}: {len(faults)} faults", flush=True)
     print(f"{runs} faults, {failures} of them not survived as the bare program would")
     return runs, failures
 
@@ -285,7 +285,7 @@ def main():
     parser.add_argument("--definitions", required=True, help="cupti/format/events.def")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--positions", type=int, default=1, help="of each call; 0: all")
-    parser.add_argument("--every-kind-of-door", action="store_true", help="else one drawn")
+    parser.add_argument("--every-kind-of-route", action="store_true", help="else one drawn")
     parser.add_argument("programs", nargs="*", help="default: all")
     options = parser.parse_args()
     options.programs = options.programs or programs_of(
@@ -295,7 +295,7 @@ def main():
     share = SHARE_WITH_SANITIZERS if sanitizer.active() and not everything else 1
     print(f"seed {options.seed}, {most or 'all'} positions of each call, {share:.0%} of them")
     runs, failures = campaign(Suite(options), options, most, share,
-                              everything or options.every_kind_of_door)
+                              everything or options.every_kind_of_route)
     return 1 if failures or not runs else 0
 
 

@@ -21,7 +21,7 @@ import sys
 from checks import Failures
 from runner import TIMEOUT_S, Suite, arguments
 
-DOORS = ("dynamic", "driver", "static", "dlsym")
+ROUTES = ("dynamic", "driver", "static", "dlsym")
 SMALL_SECOND, MIDDLE = 1, 3  # blocks of the program that do not begin a segment
 INVALID = "open: (cudaErrorInvalidValue|CUDA_ERROR_INVALID_VALUE)"
 GONE = "open: (cudaErrorInvalidResourceHandle|CUDA_ERROR_INVALID_HANDLE)"
@@ -30,8 +30,8 @@ GONE = "open: (cudaErrorInvalidResourceHandle|CUDA_ERROR_INVALID_HANDLE)"
 class Exporter:
     """A process that exports blocks and waits."""
 
-    def __init__(self, suite, path, door, options, what="serve"):
-        self.process = subprocess.Popen([path, "ipc_blocks", door, what], text=True,
+    def __init__(self, suite, path, route, options, what="serve"):
+        self.process = subprocess.Popen([path, "ipc_blocks", route, what], text=True,
                                         env=suite.environment(options), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.handles = []
@@ -70,160 +70,160 @@ class Place:
         return os.listdir(self.own) if os.path.isdir(self.own) else []
 
 
-def opened(suite, path, door, options, handles):
-    return suite.run(path, "ipc_blocks", door, options, "open " + " ".join(handles))[1]
+def opened(suite, path, route, options, handles):
+    return suite.run(path, "ipc_blocks", route, options, "open " + " ".join(handles))[1]
 
 
-def check_round_trip(suite, failures, path, door, place):
+def check_round_trip(suite, failures, path, route, place):
     """The same handles, opened with the shim in either mode and without it."""
-    exporter = Exporter(suite, path, door, place.options())
-    failures.expect(len(exporter.handles) == 6, f"{door}: not exported: {exporter.output}")
+    exporter = Exporter(suite, path, route, place.options())
+    failures.expect(len(exporter.handles) == 6, f"{route}: not exported: {exporter.output}")
     for mode, added in (("pool", 0), ("observe", 100)):
-        output = opened(suite, path, door, place.options(mode), exporter.handles)
+        output = opened(suite, path, route, place.options(mode), exporter.handles)
         found = re.findall(r"bytes: (\d+) (\d+)", output)
         wanted = [(str(10 + i + added),) * 2 for i in range(6)]
-        failures.expect(found == wanted, f"{door}, {mode}: {found}\n{output}")
-    output = opened(suite, path, door, None, exporter.handles)
-    failures.expect(len(re.findall(INVALID, output)) == 4, f"{door}: opened without the shim")
-    failures.expect(re.findall(r"bytes: (\d+)", output) == ["210", "215"], f"{door}: {output}")
-    print(f"{door}: opened with the shim, refused without")
+        failures.expect(found == wanted, f"{route}, {mode}: {found}\n{output}")
+    output = opened(suite, path, route, None, exporter.handles)
+    failures.expect(len(re.findall(INVALID, output)) == 4, f"{route}: opened without the shim")
+    failures.expect(re.findall(r"bytes: (\d+)", output) == ["210", "215"], f"{route}: {output}")
+    print(f"{route}: opened with the shim, refused without")
     return exporter
 
 
-def check_lifetimes(suite, failures, path, door, place, exporter):
+def check_lifetimes(suite, failures, path, route, place, exporter):
     """A handle ends with its block and with its process, and nothing is left behind."""
     boards = place.boards()
-    failures.expect(len(boards) == 1, f"{door}: boards: {boards}")
+    failures.expect(len(boards) == 1, f"{route}: boards: {boards}")
     modes = [stat.S_IMODE(os.stat(name).st_mode) for name in
              (place.own, os.path.join(place.own, boards[0]))]
-    failures.expect(modes == [0o700, 0o600], f"{door}: modes {modes}")
+    failures.expect(modes == [0o700, 0o600], f"{route}: modes {modes}")
     exporter.free(SMALL_SECOND)
-    output = opened(suite, path, door, place.options(), exporter.handles[1:3])
-    failures.expect(re.search(GONE, output) and "bytes: " in output, f"{door}: freed: {output}")
-    failures.expect(exporter.end() == 0 and not place.boards(), f"{door}: a board stayed")
-    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
-    failures.expect(re.search(GONE, output), f"{door}: opened after the end: {output}")
+    output = opened(suite, path, route, place.options(), exporter.handles[1:3])
+    failures.expect(re.search(GONE, output) and "bytes: " in output, f"{route}: freed: {output}")
+    failures.expect(exporter.end() == 0 and not place.boards(), f"{route}: a board stayed")
+    output = opened(suite, path, route, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect(re.search(GONE, output), f"{route}: opened after the end: {output}")
 
 
-def check_deaths(suite, failures, path, door, place):
+def check_deaths(suite, failures, path, route, place):
     """Either side is killed; the other goes on, and the next one tidies up."""
-    exporter = Exporter(suite, path, door, place.options())
+    exporter = Exporter(suite, path, route, place.options())
     handles = " ".join(exporter.handles)
-    importer = subprocess.Popen([path, "ipc_blocks", door, "open " + handles],
+    importer = subprocess.Popen([path, "ipc_blocks", route, "open " + handles],
                                 env=suite.environment(place.options()), stdout=subprocess.PIPE)
     importer.stdout.readline()
     importer.kill()
     importer.communicate()
-    output = opened(suite, path, door, place.options(), exporter.handles[1:2])
-    failures.expect("bytes: " in output, f"{door}: after an importer's death: {output}")
+    output = opened(suite, path, route, place.options(), exporter.handles[1:2])
+    failures.expect("bytes: " in output, f"{route}: after an importer's death: {output}")
     exporter.kill()
-    failures.expect(len(place.boards()) == 1, f"{door}: the killed one's board is not there")
-    second = Exporter(suite, path, door, place.options())
-    failures.expect(len(place.boards()) == 1, f"{door}: not swept: {place.boards()}")
-    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
-    failures.expect(re.search(GONE, output), f"{door}: opened after the death: {output}")
+    failures.expect(len(place.boards()) == 1, f"{route}: the killed one's board is not there")
+    second = Exporter(suite, path, route, place.options())
+    failures.expect(len(place.boards()) == 1, f"{route}: not swept: {place.boards()}")
+    output = opened(suite, path, route, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect(re.search(GONE, output), f"{route}: opened after the death: {output}")
     second.kill()
-    output = opened(suite, path, door, place.options(), [second.handles[MIDDLE]])
+    output = opened(suite, path, route, place.options(), [second.handles[MIDDLE]])
     failures.expect(re.search(GONE, output) and not place.boards(),
-                    f"{door}: an importer does not tidy up: {place.boards()}")
-    print(f"{door}: killed on either side")
+                    f"{route}: an importer does not tidy up: {place.boards()}")
+    print(f"{route}: killed on either side")
 
 
-def refused(suite, failures, path, door, options, why):
-    exporter = Exporter(suite, path, door, options)
+def refused(suite, failures, path, route, options, why):
+    exporter = Exporter(suite, path, route, options)
     count = len(re.findall("export: .*(InvalidValue|INVALID_VALUE)", exporter.output))
-    failures.expect(count == 4, f"{door}, {why}: {count} exports refused\n{exporter.output}")
+    failures.expect(count == 4, f"{route}, {why}: {count} exports refused\n{exporter.output}")
     exporter.end()
 
 
-def check_nowhere(suite, failures, path, door):
+def check_nowhere(suite, failures, path, route):
     """Without a directory that is the user's own, the export fails and says so."""
-    refused(suite, failures, path, door, "mode:pool,ipc:off", "off")
-    refused(suite, failures, path, door, "mode:pool,ipc:/nonexistent", "no directory")
-    print(f"{door}: refused where there is no place")
+    refused(suite, failures, path, route, "mode:pool,ipc:off", "off")
+    refused(suite, failures, path, route, "mode:pool,ipc:/nonexistent", "no directory")
+    print(f"{route}: refused where there is no place")
 
 
-def taken_places(suite, door):
+def taken_places(suite, route):
     """Directories whose first name is not this user's alone: a link, open to others, another's."""
-    linked = Place(suite, "linked-" + door)
+    linked = Place(suite, "linked-" + route)
     os.mkdir(linked.own + ".there", 0o700)
     os.symlink(linked.own + ".there", linked.own)
     yield linked, "a link"
-    file = Place(suite, "file-" + door)
+    file = Place(suite, "file-" + route)
     os.mkfifo(file.own)
     yield file, "a pipe"
-    shared = Place(suite, "shared-" + door)
+    shared = Place(suite, "shared-" + route)
     os.mkdir(shared.own)
     os.chmod(shared.own, 0o755)
     yield shared, "others may enter"
     if os.geteuid() == 0:
-        foreign = Place(suite, "foreign-" + door)
+        foreign = Place(suite, "foreign-" + route)
         os.mkdir(foreign.own, 0o700)
         os.chown(foreign.own, 65534, -1)
         yield foreign, "of another user"
 
 
-def check_taken(suite, failures, path, door):
+def check_taken(suite, failures, path, route):
     """Where the name is taken another place is found, by either side, and no file is left."""
-    for place, why in taken_places(suite, door):
+    for place, why in taken_places(suite, route):
         runtime = os.path.join(place.path, "runtime")
         os.mkdir(runtime, 0o700)
         for variables in ({}, {"XDG_RUNTIME_DIR": runtime}):
             os.environ.pop("XDG_RUNTIME_DIR", None)
             os.environ.update(variables)
-            exporter = Exporter(suite, path, door, place.options())
-            output = opened(suite, path, door, place.options(), exporter.handles)
+            exporter = Exporter(suite, path, route, place.options())
+            output = opened(suite, path, route, place.options(), exporter.handles)
             found = re.findall(r"bytes: (\d+) (\d+)", output)
-            failures.expect(len(found) == 6, f"{door}, {why}, {variables}: {output}")
+            failures.expect(len(found) == 6, f"{route}, {why}, {variables}: {output}")
             beside = os.path.join(runtime, os.path.basename(place.own))
             if variables:
-                failures.expect(len(os.listdir(beside)) == 1, f"{door}, {why}: not in {beside}")
+                failures.expect(len(os.listdir(beside)) == 1, f"{route}, {why}: not in {beside}")
             exporter.end()
             left = [name for _, _, files in os.walk(place.path) for name in files
                     if name.startswith("ipc.")]
-            failures.expect(not left, f"{door}, {why}: left {left}")
+            failures.expect(not left, f"{route}, {why}: left {left}")
         os.environ.pop("XDG_RUNTIME_DIR", None)
-    print(f"{door}: another place where the first is taken")
+    print(f"{route}: another place where the first is taken")
 
 
-def check_descriptors(suite, failures, path, door, place):
+def check_descriptors(suite, failures, path, route, place):
     """The program's descriptors are those it has without us, and a closed board is no death."""
     counts = []
     for options in (None, place.options()):
-        exporter = Exporter(suite, path, door, options)
+        exporter = Exporter(suite, path, route, options)
         links = [os.readlink(f"/proc/{exporter.process.pid}/fd/{number}")
                  for number in os.listdir(f"/proc/{exporter.process.pid}/fd")]
         counts.append(sum("cupool" in link for link in links))
         exporter.end()
-    failures.expect(counts == [0, 0], f"{door}: descriptors left open: {counts}")
+    failures.expect(counts == [0, 0], f"{route}: descriptors left open: {counts}")
 
 
-def check_ranges(suite, failures, path, door, place):
+def check_ranges(suite, failures, path, route, place):
     """Libraries ask for the range, export its base and add the offset on the other side."""
     for scope, bare in (("block", 2), ("segment", 6)):
         options = f"{place.options()},ipc_range:{scope}"
-        exporter = Exporter(suite, path, door, options, "serve-ranges")
+        exporter = Exporter(suite, path, route, options, "serve-ranges")
         inside = sum(not handle.endswith("+0") for handle in exporter.handles)
         failures.expect(inside == (4 if scope == "segment" else 0),
-                        f"{door}, {scope}: {exporter.handles}")
-        output = opened(suite, path, door, options, exporter.handles)
+                        f"{route}, {scope}: {exporter.handles}")
+        output = opened(suite, path, route, options, exporter.handles)
         found = re.findall(r"bytes: (\d+) (\d+)", output)
         failures.expect(found == [(str(10 + i),) * 2 for i in range(6)],
-                        f"{door}, {scope}: {found}\n{output}")
-        output = opened(suite, path, door, None, exporter.handles)
+                        f"{route}, {scope}: {found}\n{output}")
+        output = opened(suite, path, route, None, exporter.handles)
         count = len(re.findall(r"bytes: \d+", output))
         failures.expect(count == bare and len(re.findall(INVALID, output)) == 6 - bare,
-                        f"{door}, {scope}: {count} opened without the shim\n{output}")
+                        f"{route}, {scope}: {count} opened without the shim\n{output}")
         exporter.end()
-    print(f"{door}: by the base of the range")
+    print(f"{route}: by the base of the range")
 
 
 SLOT = struct.Struct("<64sQQ40sQ")  # allocation, offset, bytes, zero, key
 
 
-def check_lies(suite, failures, path, door, place):
+def check_lies(suite, failures, path, route, place):
     """What a board says is believed within the allocation that it names, and a token as a whole."""
-    exporter = Exporter(suite, path, door, place.options())
+    exporter = Exporter(suite, path, route, place.options())
     board = os.path.join(place.own, place.boards()[0])
     token = bytes.fromhex(exporter.handles[MIDDLE])
     slot = struct.unpack_from("<I", token, 40)[0] * SLOT.size
@@ -231,7 +231,7 @@ def check_lies(suite, failures, path, door, place):
         file.seek(slot)
         allocation, offset, size, zero, key = SLOT.unpack(file.read(SLOT.size))
         failures.expect((offset, size) != (0, 0) and key == struct.unpack_from("<Q", token, 32)[0],
-                        f"{door}: the slot is not where it was looked for")
+                        f"{route}: the slot is not where it was looked for")
         lies = {"beyond": (allocation, 1 << 40, size, zero, key),
                 "around": (allocation, (1 << 64) - 512, size, zero, key),
                 "behind": (allocation, 2 << 20, size, zero, key),
@@ -246,31 +246,31 @@ def check_lies(suite, failures, path, door, place):
             file.seek(slot)
             file.write(SLOT.pack(*values))
             file.flush()
-            output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
+            output = opened(suite, path, route, place.options(), [exporter.handles[MIDDLE]])
             failures.expect(re.search(GONE, output) and "bytes: " not in output,
-                            f"{door}, {name}: {output}")
+                            f"{route}, {name}: {output}")
         file.seek(slot)
         file.write(SLOT.pack(allocation, offset, size, zero, key))
-    output = opened(suite, path, door, place.options(), [exporter.handles[MIDDLE]])
-    failures.expect("bytes: " in output, f"{door}: the truth: {output}")
-    print(f"{door}: {len(lies)} lies of a board")
+    output = opened(suite, path, route, place.options(), [exporter.handles[MIDDLE]])
+    failures.expect("bytes: " in output, f"{route}: the truth: {output}")
+    print(f"{route}: {len(lies)} lies of a board")
     exporter.end()
 
 
-def check_damaged_tokens(suite, failures, path, door, place):
+def check_damaged_tokens(suite, failures, path, route, place):
     """Every byte of a token counts."""
-    exporter = Exporter(suite, path, door, place.options())
+    exporter = Exporter(suite, path, route, place.options())
     token = bytes.fromhex(exporter.handles[MIDDLE])
     damaged = []
     for index in range(len(token)):
         damaged.append((token[:index] + bytes([token[index] ^ (1 << index % 8)]) +
                         token[index + 1:]).hex())
     for first in range(0, len(damaged), 4):
-        output = opened(suite, path, door, place.options(), damaged[first:first + 4])
+        output = opened(suite, path, route, place.options(), damaged[first:first + 4])
         failures.expect(output.count("open: ") == 4 and "bytes: " not in output and
                         len(re.findall(f"{GONE}|{INVALID}", output)) == 4,
-                        f"{door}: bytes from {first}: {output}")
-    print(f"{door}: {len(damaged)} damaged tokens refused")
+                        f"{route}: bytes from {first}: {output}")
+    print(f"{route}: {len(damaged)} damaged tokens refused")
     exporter.end()
 
 
@@ -280,19 +280,19 @@ def main():
     options = parser.parse_args()
     failures = Failures()
     suite = Suite(options)
-    for path, door in suite.doors():
-        if door not in DOORS:
+    for path, route in suite.routes():
+        if route not in ROUTES:
             continue
-        place = Place(suite, "place-" + door)
-        exporter = check_round_trip(suite, failures, path, door, place)
-        check_lifetimes(suite, failures, path, door, place, exporter)
-        check_deaths(suite, failures, path, door, place)
-        check_descriptors(suite, failures, path, door, place)
-        check_nowhere(suite, failures, path, door)
-        check_ranges(suite, failures, path, door, place)
-        check_lies(suite, failures, path, door, place)
-        check_taken(suite, failures, path, door)
-    check_damaged_tokens(suite, failures, *suite.doors()[0], place)
+        place = Place(suite, "place-" + route)
+        exporter = check_round_trip(suite, failures, path, route, place)
+        check_lifetimes(suite, failures, path, route, place, exporter)
+        check_deaths(suite, failures, path, route, place)
+        check_descriptors(suite, failures, path, route, place)
+        check_nowhere(suite, failures, path, route)
+        check_ranges(suite, failures, path, route, place)
+        check_lies(suite, failures, path, route, place)
+        check_taken(suite, failures, path, route)
+    check_damaged_tokens(suite, failures, *suite.routes()[0], place)
     return 1 if failures.count else 0
 
 

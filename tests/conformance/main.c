@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conformance PROGRAM DOOR [ARGUMENT]: runs one program of programs.def behind one door.
+ * conformance PROGRAM ROUTE [ARGUMENT]: runs one program of programs.def through one route.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static const struct {
     const char *name;
-    int (*run)(const char *self, const char *door, const char *argument);
+    int (*run)(const char *self, const char *route, const char *argument);
 } programs[] = {
 #define PROGRAM(folder, name) {#name, program_##name},
 #include "programs.def"
@@ -20,14 +20,14 @@ static const struct {
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: %s PROGRAM DOOR [ARGUMENT]\n", argv[0]);
+        fprintf(stderr, "usage: %s PROGRAM ROUTE [ARGUMENT]\n", argv[0]);
         return 2;
     }
     for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
         if (strcmp(programs[i].name, argv[1]) != 0)
             continue;
-        if (!door_open(argv[2])) {
-            fprintf(stderr, "%s: no door %s\n", argv[0], argv[2]);
+        if (!route_open(argv[2])) {
+            fprintf(stderr, "%s: no route %s\n", argv[0], argv[2]);
             return 2;
         }
         setvbuf(stdout, NULL, _IOLBF, 0);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The table of docs/transparency.md: what each conformance program holds, behind which doors.
+"""The table of docs/transparency.md: what each conformance program holds, through which routes.
 
   matrix.py run [ARGUMENTS OF runner.py] --record FILE [--machine "DEVICE, driver VERSION, DATE"]
-      runs all programs behind all doors, bare and in each mode of runner.py, and records whether
+      runs all programs through all routes, bare and in each mode of runner.py, and records whether
       they were equal. Without --device it runs on hardware, and --machine says which.
   matrix.py write FILE
       puts the table of a record into the document.
@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DOCUMENT = ROOT / "docs" / "transparency.md"
 BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
-# Columns, and the doors that each stands for.
+# Columns, and the routes that each stands for.
 COLUMNS = {
     "dynamic": ["dynamic", "extension", "deepbind"],
     "dlsym": ["dlsym", "dlsym-12", "dlvsym"],
@@ -49,28 +49,28 @@ def sentence(path):
     return re.split(r"(?<=[.])\s", " ".join(text.split()))[0].rstrip(".").replace("|", "/")
 
 
-def outcome(suite, program, path, door):
-    bare = suite.run(path, program, door)
+def outcome(suite, program, path, route):
+    bare = suite.run(path, program, route)
     if bare[0] == runner.SKIPPED:
         return "skipped"
-    equal = bare[0] == 0 and all(suite.run(path, program, door, chosen) == bare
+    equal = bare[0] == 0 and all(suite.run(path, program, route, chosen) == bare
                                  for chosen in runner.modes_of(program).values())
     return "equal" if equal else "differs"
 
 
 def record(options):
     suite = runner.Suite(options)
-    found = {name: {door: outcome(suite, name, path, door) for path, door in suite.doors()}
+    found = {name: {route: outcome(suite, name, path, route) for path, route in suite.routes()}
              for name in programs()}
     pathlib.Path(options.record).write_text(json.dumps(
         {"schema": "cupool.conformance/1", "machine": options.machine, "programs": found},
         indent=1, sort_keys=True) + "\n")
-    return int(any("differs" in doors.values() for doors in found.values()))
+    return int(any("differs" in routes.values() for routes in found.values()))
 
 
-def cell(doors, column):
-    """One sign for the doors of a column: any that differs, else equal where any ran."""
-    seen = {doors[door] for door in COLUMNS[column] if door in doors}
+def cell(routes, column):
+    """One sign for the routes of a column: any that differs, else equal where any ran."""
+    seen = {routes[route] for route in COLUMNS[column] if route in routes}
     for kind in ("differs", "equal", "skipped"):
         if kind in seen:
             return SIGNS[kind]
@@ -82,8 +82,8 @@ def confirmed(name):
     machines = []
     for path in sorted((ROOT / "tests" / "gpu" / "results").glob("*-conformance.json")):
         result = json.loads(path.read_text())
-        doors = result["programs"].get(name, {}).values()
-        if not result.get("simulated") and "equal" in doors and "differs" not in doors:
+        routes = result["programs"].get(name, {}).values()
+        if not result.get("simulated") and "equal" in routes and "differs" not in routes:
             machines.append(result["machine"])
     return "; ".join(machines) or "not yet"
 
@@ -92,8 +92,8 @@ def table(result):
     titles = ["program", "what it shows", *COLUMNS, "on hardware"]
     lines = [" | ".join(["", *titles, ""]).strip(), "|---" * len(titles) + "|"]
     for name, text in programs().items():
-        doors = result["programs"].get(name, {})
-        cells = [f"`{name}`", text, *(cell(doors, column) for column in COLUMNS), confirmed(name)]
+        routes = result["programs"].get(name, {})
+        cells = [f"`{name}`", text, *(cell(routes, column) for column in COLUMNS), confirmed(name)]
         lines.append(" | ".join(["", *cells, ""]).strip())
     return "\n".join(lines) + "\n"
 

@@ -6,9 +6,10 @@
 #ifndef CONFORMANCE_PROGRAM_H
 #define CONFORMANCE_PROGRAM_H
 
-/* `self` and `door` are for programs that start themselves again, with `argument` for the child. */
+/* `self` and `route` are for programs that start themselves again, with `argument` for the child.
+ */
 #define PROGRAM(folder, name)                                                                      \
-    int program_##name(const char *self, const char *door, const char *argument);
+    int program_##name(const char *self, const char *route, const char *argument);
 #include "programs.def"
 #undef PROGRAM
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs a conformance program behind every door, bare and preloaded, and compares.
+"""Runs a conformance program through every route, bare and preloaded, and compares.
 
 Output, errors and exit status of a preloaded run must be those of the bare one, byte by byte.
-Exit 0: equal behind every door; 1: not; 77: the program skipped everywhere.
+Exit 0: equal through every route; 1: not; 77: the program skipped everywhere.
 """
 
 import argparse
@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import sanitizer  # noqa: E402
 
-DOORS = {
+ROUTES = {
     "linked": ["dynamic", "driver"],
     "loaded": ["dlsym", "dlsym-12", "dlvsym", "per-thread", "extension", "deepbind", "driver-dlsym",
                "driver-per-thread", "proc4", "proc5", "entry-point", "entry-point-old",
@@ -48,10 +48,10 @@ class Suite:
         self.profile = options.profile
         self.directory = tempfile.mkdtemp(prefix="conformance-")
 
-    def doors(self):
-        """Every executable with each of its doors; a sanitizer does not permit RTLD_DEEPBIND."""
-        return [(path, door) for kind, path in self.executables.items() for door in DOORS[kind]
-                if not (door == "deepbind" and sanitizer.active())]
+    def routes(self):
+        """Every executable with each of its routes; a sanitizer does not permit RTLD_DEEPBIND."""
+        return [(path, route) for kind, path in self.executables.items() for route in ROUTES[kind]
+                if not (route == "deepbind" and sanitizer.active())]
 
     def environment(self, options):
         env = {name: value for name, value in os.environ.items()
@@ -65,11 +65,11 @@ class Suite:
             return env | sanitizer.environment()
         return env | sanitizer.environment(self.library) | {"CUPOOL": options}
 
-    def run(self, path, program, door, options=None, argument=None, **variables):
+    def run(self, path, program, route, options=None, argument=None, **variables):
         """One run; options None is a bare one. Returns (status, output, errors)."""
         env = self.environment(options)
         env.update(variables)
-        command = [path, program, door] + ([argument] if argument else [])
+        command = [path, program, route] + ([argument] if argument else [])
         try:
             done = subprocess.run(command, env=env, capture_output=True, text=True,
                                   errors="replace", timeout=TIMEOUT_S, cwd=self.directory)
@@ -101,25 +101,25 @@ def modes_of(program):
 
 
 def matrix(suite, program, modes=None):
-    """All doors in all modes. Returns (runs that differ, doors that skipped, doors)."""
+    """All routes in all modes. Returns (runs that differ, routes that skipped, routes)."""
     different = skipped = 0
-    doors = suite.doors()
-    for path, door in doors:
-        bare = suite.run(path, program, door)
+    routes = suite.routes()
+    for path, route in routes:
+        bare = suite.run(path, program, route)
         if bare[0] == SKIPPED:
-            print(f"# {door}: {bare[1].strip()}")
+            print(f"# {route}: {bare[1].strip()}")
             skipped += 1
             continue
         if bare[0] != 0:
-            print(f"# {door}: the bare program failed\n{text_of(bare)}")
+            print(f"# {route}: the bare program failed\n{text_of(bare)}")
             different += 1
             continue
         for mode, chosen in (modes or modes_of(program)).items():
             trace = os.path.join(suite.directory, "%e.%p.cupool")
-            preloaded = suite.run(path, program, door, f"{chosen},trace:{trace}",
+            preloaded = suite.run(path, program, route, f"{chosen},trace:{trace}",
                                   **(WATCHED if mode == "vmm" else {}))
-            different += not compare(f"{program}, {door}, {mode}", bare, preloaded)
-    return different, skipped, len(doors)
+            different += not compare(f"{program}, {route}, {mode}", bare, preloaded)
+    return different, skipped, len(routes)
 
 
 def arguments(parser):
@@ -142,10 +142,10 @@ def main():
         print("skipped: not with a sanitizer's runtime")
         return SKIPPED
     modes = {"with": f"mode:pool,{options.extra}"} if options.extra else None
-    different, skipped, doors = matrix(Suite(options), options.program, modes)
-    if skipped == doors:
+    different, skipped, routes = matrix(Suite(options), options.program, modes)
+    if skipped == routes:
         return SKIPPED
-    print(f"{options.program}: {doors - skipped} doors, {different} runs differ")
+    print(f"{options.program}: {routes - skipped} routes, {different} runs differ")
     return 1 if different else 0
 
 

@@ -83,7 +83,7 @@ def check_page(machine, name, driver):
 
 
 def check_hidden(machine, mode):
-    """What goes to the driver by an unwatched door is unaccounted, to the byte, with its library."""
+    """What goes to the driver by an unhooked call is unaccounted, to the byte, with its library."""
     program = str(machine.build / "tests" / "endtoend" / "hidden")
     name = f"hidden.{mode}"
     _, report = recorded(machine, name, [program, str(5 * MIB), "1000", "0", "3000000"],

@@ -52,7 +52,7 @@ static void capture_end(CUstream stream)
     CHECK(device_enter(device) == 0);
     CHECK(DRIVER("cuStreamEndCapture", end_call)(stream, &graph) == CUDA_SUCCESS);
     device_leave(device);
-    CHECK(graph != NULL);
+    CHECK(graph);
     CHECK(cupool_device_stream_destroy(device, stream) == 0);
 }
 
@@ -221,11 +221,11 @@ static void drivers_of_both_kinds(void)
     const struct driver_table *real = device->driver;
     struct driver_table older = *real;
 
-    if (real->copy_batch != NULL)
+    if (real->copy_batch)
         batched();
     older.copy_batch = NULL;
     device->driver = &older;
-    if (real->copy_batch_12 != NULL)
+    if (real->copy_batch_12)
         batched();
     device->driver = real;
 }
@@ -257,11 +257,11 @@ static void calibration_goes(void)
     char parent[] = "/tmp/cupool-calibration-XXXXXX", folder[64], path[400];
     const struct dirent *entry;
 
-    CHECK(mkdtemp(parent) != NULL);
+    CHECK(mkdtemp(parent));
     snprintf(folder, sizeof(folder), "%s/cupool", parent);
     calibration_is_kept(folder);
     DIR *opened = opendir(folder);
-    CHECK(opened != NULL);
+    CHECK(opened);
     while ((entry = readdir(opened)) != NULL) {
         snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
         unlink(path);
@@ -273,14 +273,14 @@ static void calibration_goes(void)
 int main(int argc, char **argv)
 {
     struct cupool_transfers *transfers;
-    int rc = cupool_device_open(0, &device);
+    int error = cupool_device_open(0, &device);
 
-    if (rc < 0) {
-        fprintf(stderr, "no device: %d\n", rc);
-        return rc == -ENOENT || rc == -ENODEV ? 77 : 1;
+    if (error < 0) {
+        fprintf(stderr, "no device: %d\n", error);
+        return error == -ENOENT || error == -ENODEV ? 77 : 1;
     }
     library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
-    CHECK(library != NULL);
+    CHECK(library);
     transfers_beside_a_capture();
     tensors_beside_a_capture();
     CHECK(cupool_transfers_create(device, NULL, &transfers) == 0);

@@ -205,19 +205,19 @@ static void torch_run(void)
 {
     void *memory = cupool_torch_malloc(1 << 20, 0, one);
 
-    HOLDS(memory != NULL);
-    HOLDS(cupool_torch_malloc(16, 77, one) == NULL);
+    HOLDS(memory);
+    HOLDS(!cupool_torch_malloc(16, 77, one));
     cupool_torch_free(memory, 1 << 20, 0, one);
 }
 
 int main(int argc, char **argv)
 {
     int host = argc > 1 && strcmp(argv[1], "--host") == 0;
-    int rc = host ? cupool_device_host(&device) : cupool_device_open(0, &device);
+    int error = host ? cupool_device_host(&device) : cupool_device_open(0, &device);
 
-    if (rc < 0) {
-        fprintf(stderr, "no device: %d\n", rc);
-        return rc == -ENOENT || rc == -ENODEV ? 77 : 1;
+    if (error < 0) {
+        fprintf(stderr, "no device: %d\n", error);
+        return error == -ENOENT || error == -ENODEV ? 77 : 1;
     }
     struct cupool_device *none = device;
     HOLDS(host || cupool_device_open(99, &none) == -ENODEV);

@@ -16,7 +16,7 @@
     do {                                                                                           \
         if (!(condition)) {                                                                        \
             fprintf(stderr, "%s:%d: %s (%s; %s)\n", __FILE__, __LINE__, #condition,                \
-                    cupool_device_error(device), tiers != NULL ? cupool_tiers_error(tiers) : "");  \
+                    cupool_device_error(device), tiers ? cupool_tiers_error(tiers) : "");          \
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
@@ -62,7 +62,7 @@ static void block_check(cupool_kv_handle handle, uint32_t number, cupool_stream 
 {
     uint16_t *expected = malloc(geometry.layer_bytes), *values = malloc(geometry.layer_bytes);
 
-    HOLDS(expected != NULL && values != NULL);
+    HOLDS(expected && values);
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         void *memory;
         layer_make(expected, number, layer);
@@ -169,7 +169,7 @@ static void layout_run(enum cupool_kv_layout layout, int elastic)
     keys_make(keys);
     begin(layout, elastic);
     uint16_t *source = malloc(2 * (size_t)BLOCKS * LAYERS * geometry.layer_bytes);
-    HOLDS(source != NULL);
+    HOLDS(source);
     for (int aged = 0; aged < 2; aged++) {
         store_all(keys, source, aged);
         write_over(source + (size_t)BLOCKS * LAYERS * geometry.layer_bytes / 2);

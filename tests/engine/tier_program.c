@@ -31,11 +31,11 @@ static struct cupool_kv *pool;
 static struct cupool_tiers *tiers;
 static struct cupool_kv_geometry geometry;
 
-static void must(int rc, const char *what)
+static void must(int error, const char *what)
 {
-    if (rc >= 0)
+    if (error >= 0)
         return;
-    fprintf(stderr, "tier_program: %s: error %d (%s)\n", what, rc, strerror(-rc));
+    fprintf(stderr, "tier_program: %s: error %d (%s)\n", what, error, strerror(-error));
     exit(2);
 }
 
@@ -247,7 +247,7 @@ static int serves(const char *address, unsigned port, unsigned timeout_ms)
     must(cupool_tier_server(&config, &store), "server");
     begin(&store);
     drawn = 77;
-    while (fgets(line, sizeof(line), stdin) != NULL) {
+    while (fgets(line, sizeof(line), stdin)) {
         for (int rounds = atoi(line); rounds > 0; rounds--, requests++)
             request(&wrong, &computed);
         must(cupool_tier_stats(tiers, 0, &stats), "statistics");

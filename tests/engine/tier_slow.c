@@ -16,7 +16,7 @@ ssize_t write(int fd, const void *data, size_t bytes)
 {
     static ssize_t (*real)(int, const void *, size_t);
 
-    if (real == NULL) {
+    if (!real) {
         void *symbol = dlsym(RTLD_NEXT, "write");
         memcpy(&real, &symbol, sizeof(real));
     }
@@ -30,7 +30,7 @@ int renameat(int from, const char *old, int to, const char *new)
 {
     static int (*real)(int, const char *, int, const char *);
 
-    if (real == NULL) {
+    if (!real) {
         void *symbol = dlsym(RTLD_NEXT, "renameat");
         memcpy(&real, &symbol, sizeof(real));
     }

@@ -33,7 +33,7 @@ static int faults, host;
     do {                                                                                           \
         if (!(condition)) {                                                                        \
             fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition,                    \
-                    device != NULL ? cupool_device_error(device) : "");                            \
+                    device ? cupool_device_error(device) : "");                                    \
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
@@ -41,14 +41,14 @@ static int faults, host;
 /* A call that succeeds, or fails because of a fault. */
 #define WORKS(call) works(call, #call, __LINE__)
 
-static int works(int rc, const char *call, int line)
+static int works(int error, const char *call, int line)
 {
-    if (rc < 0 && !faults) {
-        fprintf(stderr, "%s:%d: %s: %d (%s)\n", __FILE__, line, call, rc,
-                device != NULL ? cupool_device_error(device) : "");
+    if (error < 0 && !faults) {
+        fprintf(stderr, "%s:%d: %s: %d (%s)\n", __FILE__, line, call, error,
+                device ? cupool_device_error(device) : "");
         exit(1);
     }
-    return rc >= 0;
+    return error >= 0;
 }
 
 static void fill(void *memory, size_t bytes, uint32_t seed)
@@ -74,10 +74,10 @@ static int same(const void *on_device, const void *want, size_t bytes)
 /* Ends a transfer; 1 if it ended well. */
 static int ended(struct cupool_transfers *transfers, cupool_transfer transfer)
 {
-    int rc = cupool_transfer_wait(transfers, transfer, CUPOOL_WAIT_FOREVER);
+    int error = cupool_transfer_wait(transfers, transfer, CUPOOL_WAIT_FOREVER);
 
-    HOLDS(rc == 0 || faults);
-    return rc == 0;
+    HOLDS(error == 0 || faults);
+    return error == 0;
 }
 
 static void tensors_run(cupool_stream stream, cupool_stream other)
@@ -266,8 +266,8 @@ static uint64_t calls_of(const char *name)
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     uint64_t (*calls)(const char *name);
 
-    *(void **)&calls = driver != NULL ? dlsym(driver, "simgpu_calls") : NULL;
-    return calls != NULL ? calls(name) : 0;
+    *(void **)&calls = driver ? dlsym(driver, "simgpu_calls") : NULL;
+    return calls ? calls(name) : 0;
 }
 
 static void scene_statistics(const struct scene *scene)
@@ -296,8 +296,7 @@ static void transfers_run(cupool_stream stream)
     cupool_transfers_config_init(&config);
     config.piece_bytes = 16 * KIB;
     config.folder = "/nonexistent";
-    if (scene.pageable != NULL &&
-        WORKS(cupool_memory_allocate(device, BYTES, stream, &on_device)) &&
+    if (scene.pageable && WORKS(cupool_memory_allocate(device, BYTES, stream, &on_device)) &&
         WORKS(cupool_device_host_allocate(device, BYTES, &pinned)) &&
         WORKS(cupool_transfers_create(device, &config, &scene.transfers))) {
         scene.on_device = on_device;
@@ -314,9 +313,9 @@ static void transfers_run(cupool_stream stream)
         }
         cupool_transfers_destroy(scene.transfers);
     }
-    if (pinned != NULL)
+    if (pinned)
         WORKS(cupool_device_host_free(device, pinned));
-    if (on_device != NULL)
+    if (on_device)
         WORKS(cupool_memory_free(device, on_device, stream));
     free(scene.pageable);
 }
@@ -348,9 +347,9 @@ static void host_memory_run(void)
     if (!faults) {
         /* Pages that cannot be written, and what comes half way. */
         HOLDS(mprotect(memory, 4096, PROT_READ) == 0);
-        int rc = cupool_host_register(device, memory, BYTES, &options);
-        HOLDS(rc == -EFAULT || rc == 0);
-        if (rc == 0)
+        int error = cupool_host_register(device, memory, BYTES, &options);
+        HOLDS(error == -EFAULT || error == 0);
+        if (error == 0)
             HOLDS(cupool_host_unregister(device, memory) == 0);
         HOLDS(cupool_host_allocate(device, SIZE_MAX / 4, &options, &allocated) == -ENOMEM);
     }
@@ -395,16 +394,16 @@ static void driver_even(void)
 int main(int argc, char **argv)
 {
     cupool_stream stream = NULL, other = NULL;
-    int rc;
+    int error;
 
     for (int at = 1; at < argc; at++) {
         host |= strcmp(argv[at], "--host") == 0;
         faults |= strcmp(argv[at], "--faults") == 0;
     }
-    rc = host ? cupool_device_host(&device) : cupool_device_open(0, &device);
-    if (rc < 0) {
-        fprintf(stderr, "no device: %d\n", rc);
-        return faults ? 0 : rc == -ENOENT || rc == -ENODEV ? 77 : 1;
+    error = host ? cupool_device_host(&device) : cupool_device_open(0, &device);
+    if (error < 0) {
+        fprintf(stderr, "no device: %d\n", error);
+        return faults ? 0 : error == -ENOENT || error == -ENODEV ? 77 : 1;
     }
     if (WORKS(cupool_device_stream_create(device, &stream)) &&
         WORKS(cupool_device_stream_create(device, &other))) {
@@ -414,9 +413,9 @@ int main(int argc, char **argv)
         WORKS(cupool_device_wait(device, CUPOOL_STREAM_NONE));
         WORKS(cupool_memory_trim(device, 0, NULL));
     }
-    if (stream != NULL)
+    if (stream)
         WORKS(cupool_device_stream_destroy(device, stream));
-    if (other != NULL)
+    if (other)
         WORKS(cupool_device_stream_destroy(device, other));
     struct cupool_device_statistics stats;
     if (!faults) {

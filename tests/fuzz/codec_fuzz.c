@@ -68,7 +68,7 @@ static void decode_check(uint8_t *encoded, size_t bytes)
         return;
     struct cupool_codec_block block = {
         .raw = malloc(info.raw_bytes), .encoded = encoded, .encoded_bytes = bytes};
-    expect(block.raw != NULL);
+    expect(block.raw);
     result = cupool_codec_decode(&config, &block, 1);
     expect(result == 0 || (result == -EBADMSG && block.fault == CUPOOL_CODEC_PAYLOAD));
     round_trip(config, block.raw, info.raw_bytes);
@@ -78,7 +78,7 @@ static void decode_check(uint8_t *encoded, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     uint8_t *encoded = malloc(bytes ? bytes : 1); /* exactly as long, and aligned */
-    expect(encoded != NULL);
+    expect(encoded);
     memcpy(encoded, data, bytes);
     decode_check(encoded, bytes);
     if (bytes >= sizeof(struct cupool_codec_header)) {

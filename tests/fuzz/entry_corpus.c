@@ -24,16 +24,16 @@ static int entry_write(const char *folder, const struct entry_shape *shape, int 
     if (entry_maximum(shape, codec, &room) < 0)
         return 0;
     void *entry = malloc(room);
-    int rc = entry == NULL ? -1
-                           : entry_encode(shape, codec, &key, layers, LAYER_VALUES * 2, entry, room,
-                                          &bytes, &saturated);
+    int error = !entry ? -1
+                       : entry_encode(shape, codec, &key, layers, LAYER_VALUES * 2, entry, room,
+                                      &bytes, &saturated);
     const char *name = codec < 0 ? "plain" : cupool_codec_name((enum cupool_codec)codec);
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    FILE *file = rc == 0 ? fopen(path, "wb") : NULL;
-    if (file == NULL || fwrite(entry, 1, bytes, file) != bytes || fclose(file) != 0)
-        rc = -1;
+    FILE *file = error == 0 ? fopen(path, "wb") : NULL;
+    if (!file || fwrite(entry, 1, bytes, file) != bytes || fclose(file) != 0)
+        error = -1;
     free(entry);
-    return rc;
+    return error;
 }
 
 int main(int argc, char **argv)

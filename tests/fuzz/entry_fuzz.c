@@ -79,10 +79,10 @@ static void decode_check(const struct entry_shape *shape, size_t layer, uint8_t 
     uint8_t *block = malloc(whole + GUARD);
     enum cupool_tier_fault fault = CUPOOL_TIER_SOUND;
 
-    expect(block != NULL);
+    expect(block);
     memset(block, 0xa5, whole + GUARD);
-    int rc = entry_decode(shape, &key, entry, bytes, block, layer, &fault);
-    expect(rc == (fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG));
+    int error = entry_decode(shape, &key, entry, bytes, block, layer, &fault);
+    expect(error == (fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG));
     expect(cupool_tier_fault_text(fault)[0] != '\0');
     for (size_t at = fault != CUPOOL_TIER_SOUND && fault != CUPOOL_TIER_CODEC ? 0 : whole;
          at < whole + GUARD; at++)
@@ -96,7 +96,7 @@ static void shape_check(unsigned which, const uint8_t *data, size_t bytes)
     const struct entry_shape shape = shape_of(which, &layer);
     uint8_t *entry = malloc(bytes ? bytes : 1); /* exactly as long, and aligned */
 
-    expect(entry != NULL);
+    expect(entry);
     memcpy(entry, data, bytes);
     decode_check(&shape, layer, entry, bytes);
     for (int fields = 0; fields < 2 && bytes >= sizeof(struct entry_header); fields++) {

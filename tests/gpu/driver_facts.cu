@@ -32,7 +32,7 @@ static bool json_started; /* the innermost object or array has a member already 
 static void json_name(const char *name)
 {
     printf("%s\n%*s", json_started ? "," : "", 2 * json_depth, "");
-    if (name != NULL)
+    if (name)
         printf("\"%s\": ", name);
     json_started = true;
 }
@@ -95,7 +95,7 @@ void json_result(const char *name, CUresult result)
 {
     const char *text = NULL;
     cuGetErrorName(result, &text);
-    json_code(name, (int)result, text != NULL ? text : "?");
+    json_code(name, (int)result, text ? text : "?");
 }
 
 void json_error(const char *name, cudaError_t error)
@@ -122,7 +122,7 @@ uint64_t median(std::vector<uint64_t> *samples)
 void busy_start(cudaStream_t stream)
 {
     static uint32_t *sink;
-    if (sink == NULL)
+    if (!sink)
         FACT_EXPECT(cudaMalloc(&sink, sizeof(*sink)));
     facts_spin<<<1, 1, 0, stream>>>(sink, BUSY_STEPS);
     FACT_EXPECT(cudaGetLastError());
@@ -218,7 +218,7 @@ static int part_collect(const struct part *part)
 {
     FILE *output = tmpfile();
     int status = 0, byte;
-    pid_t child = output == NULL ? -1 : fork();
+    pid_t child = !output ? -1 : fork();
     if (child == 0) {
         dup2(fileno(output), STDOUT_FILENO);
         exit(part_run(part));

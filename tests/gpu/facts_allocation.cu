@@ -140,13 +140,13 @@ static void write_cost(const struct memory_api *api, size_t bytes, cudaStream_t 
     for (int i = 0; i < repeats; i++) {
         void *block = NULL;
         FACT_EXPECT(cudaDeviceSynchronize());
-        if (stream != NULL)
+        if (stream)
             busy_start(stream);
         uint64_t start = clock_ns();
         if (api->allocate(&block, bytes) != 0)
             break;
         allocations.push_back(clock_ns() - start);
-        if (stream != NULL) {
+        if (stream) {
             allocations_waited += cudaStreamQuery(stream) == cudaSuccess;
             FACT_EXPECT(cudaDeviceSynchronize());
             busy_start(stream);
@@ -154,16 +154,16 @@ static void write_cost(const struct memory_api *api, size_t bytes, cudaStream_t 
         start = clock_ns();
         FACT_EXPECT(api->release(block));
         frees.push_back(clock_ns() - start);
-        frees_waited += stream != NULL && cudaStreamQuery(stream) == cudaSuccess;
+        frees_waited += stream && cudaStreamQuery(stream) == cudaSuccess;
     }
     json_open(NULL, '{');
     json_text("api", api->name);
     json_number("bytes", (long long)bytes);
-    json_text("device", stream == NULL ? "idle" : "busy");
+    json_text("device", !stream ? "idle" : "busy");
     json_number("repeats", (long long)frees.size());
     json_number("allocate_ns", (long long)median(&allocations));
     json_number("free_ns", (long long)median(&frees));
-    if (stream != NULL) {
+    if (stream) {
         json_number("allocations_that_waited", allocations_waited);
         json_number("frees_that_waited", frees_waited);
     }

@@ -192,13 +192,13 @@ static void probe_init(struct probe *probe)
 static void probe_done(struct probe *probe)
 {
     (void)cudaDeviceSynchronize();
-    if (probe->result != NULL)
+    if (probe->result)
         (void)cudaFree(probe->result);
-    if (probe->block != NULL)
+    if (probe->block)
         (void)cudaFree(probe->block);
-    if (probe->async_block != NULL)
+    if (probe->async_block)
         (void)cudaFreeAsync(probe->async_block, probe->other);
-    if (probe->pinned != NULL)
+    if (probe->pinned)
         (void)cudaFreeHost(probe->pinned);
     if (probe->handle != 0)
         (void)cuMemRelease(probe->handle);
@@ -249,7 +249,7 @@ static void write_answer(const struct question *question, const struct capture_k
                                                                         : "none");
     json_error("end", end);
     json_close('}');
-    if (graph != NULL)
+    if (graph)
         (void)cudaGraphDestroy(graph);
     probe_done(&probe);
 }

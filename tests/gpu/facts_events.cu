@@ -16,7 +16,7 @@ static void write_record_cost(const char *name, CUcontext context, CUevent event
     std::vector<uint64_t> records, queries, waits;
     for (int i = 0; i < REPEATS; i++) {
         uint64_t start = clock_ns();
-        if (record != NULL)
+        if (record)
             FACT_EXPECT(record(context, event));
         else
             FACT_EXPECT(cuEventRecord(event, CU_STREAM_LEGACY));
@@ -47,7 +47,7 @@ static void write_coverage(const char *name, cudaStream_t stream, CUcontext cont
     FACT_EXPECT(cudaEventRecord(kernel_done, stream));
     json_open(name, '{');
     json_result("record",
-                record != NULL ? record(context, event) : cuEventRecord(event, CU_STREAM_LEGACY));
+                record ? record(context, event) : cuEventRecord(event, CU_STREAM_LEGACY));
     json_result("query_at_once", cuEventQuery(event));
     json_result("synchronize", cuEventSynchronize(event));
     json_flag("kernel_done_after_synchronize", cudaEventQuery(kernel_done) == cudaSuccess);
@@ -103,7 +103,7 @@ void facts_events(void)
     FACT_EXPECT(cuCtxGetCurrent(&context));
     FACT_EXPECT(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
     json_open("events", '{');
-    if (record != NULL)
+    if (record)
         write_kind("context", context, event, record);
     else
         json_null("context");

@@ -29,7 +29,7 @@ static void write_nothing(void)
     void *block = (void *)1;
     CUdeviceptr address = 1;
     json_error("cudaMalloc_0", cudaMalloc(&block, 0));
-    json_flag("cudaMalloc_0_gives_null", block == NULL);
+    json_flag("cudaMalloc_0_gives_null", !block);
     json_result("cuMemAlloc_0", cuMemAlloc(&address, 0));
     json_flag("cuMemAlloc_0_writes", address != 1);
     json_error("cudaFree_null", cudaFree(NULL));

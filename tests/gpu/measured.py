@@ -49,12 +49,12 @@ def conformance(place, book, options):
     failures = 0
     for program in filter(lambda name: wanted(options, name), matrix.programs()):
         known = book.programs.get(program, {})
-        for path, door in suite.doors():
-            if options.doors and door not in options.doors or door in known:
+        for path, route in suite.routes():
+            if options.routes and route not in options.routes or route in known:
                 continue
-            found = matrix.outcome(suite, program, path, door)
+            found = matrix.outcome(suite, program, path, route)
             failures += found == "differs"
-            book.add_program(program, {door: found})
+            book.add_program(program, {route: found})
     return failures
 
 

@@ -20,7 +20,7 @@ import preload  # noqa: E402
 import roster  # noqa: E402
 
 PROGRAMS = ("sizes", "last_error")
-DOORS = ("dynamic", "static", "driver", "dlsym-12")
+ROUTES = ("dynamic", "static", "driver", "dlsym-12")
 
 
 def interpreter(build):
@@ -75,13 +75,13 @@ def check_runs(runs, has_clients):
 
 def check_conformance(found):
     preload.expect_equal("conformance", found["programs"],
-                         {name: {door: "equal" for door in DOORS} for name in PROGRAMS})
+                         {name: {route: "equal" for route in ROUTES} for name in PROGRAMS})
     preload.expect(found["simulated"], "the conformance record passes for hardware's")
 
 
 def check_markdown(text):
     for line in ("# NVIDIA H200 (simulated), driver 13000, ", "## Conformance",
-                 "| `sizes` | 4 doors | 0 | – |", "## Programs",
+                 "| `sizes` | 4 routes | 0 | – |", "## Programs",
                  "| workloads | churn: static runtime | pool | equal | ",
                  "| clients | JAX: platform allocator | bare | "):
         preload.expect(line in text, f"no {line!r} in\n{text}")
@@ -113,7 +113,7 @@ def unpacks(folder):
 def whole_run(build, folder):
     python = interpreter(build)
     words = ("--simulated", "--build", build, "--results", folder, "--repeats", "1",
-             "--doors", ",".join(DOORS))
+             "--routes", ",".join(ROUTES))
     first = run(*words, "--only", "conformance", "--programs", ",".join(PROGRAMS), python=python)
     preload.expect_equal(f"conformance: exit ({first.stderr})", first.returncode, 0)
     second = run(*words, "--only", "workloads,clients,engine", "--resume", python=python)

@@ -2,7 +2,7 @@
 """The files of a run: JSON as it goes on, and Markdown made of it.
 
   NAME.json              driver_facts
-  NAME-conformance.json  what tests/conformance/matrix.py reads: each program behind each door
+  NAME-conformance.json  what tests/conformance/matrix.py reads: each program through each route
   NAME-runs.json         workloads, clients, engine: outputs compared, times and their ratios
   NAME-transfers.json    what transfer_bench measured
   NAME.md                all of it for people
@@ -53,8 +53,8 @@ class Book:
         beside.write_text(json.dumps(content, indent=1) + "\n")
         os.replace(beside, path)
 
-    def add_program(self, program, doors):
-        self.programs[program] = self.programs.get(program, {}) | doors
+    def add_program(self, program, routes):
+        self.programs[program] = self.programs.get(program, {}) | routes
         self.write("-conformance", {"schema": CONFORMANCE, "machine": self.title,
                                     "simulated": self.simulated, "programs": self.programs})
 
@@ -92,12 +92,12 @@ def facts_text(facts):
 def conformance_text(programs):
     if not programs:
         return ""
-    lines = ["## Conformance", "", "Bare, observed and pooled compared, behind each door.", "",
+    lines = ["## Conformance", "", "Bare, observed and pooled compared, through each route.", "",
              "| program | equal | skipped | differs |", "|---|---|---|---|"]
-    for name, doors in programs.items():
-        kinds = {kind: [door for door, found in doors.items() if found == kind]
+    for name, routes in programs.items():
+        kinds = {kind: [route for route, found in routes.items() if found == kind]
                  for kind in ("equal", "skipped", "differs")}
-        lines.append(f"| `{name}` | {len(kinds['equal'])} doors | {len(kinds['skipped'])} | "
+        lines.append(f"| `{name}` | {len(kinds['equal'])} routes | {len(kinds['skipped'])} | "
                      f"{', '.join(kinds['differs']) or '–'} |")
     return "\n".join(lines)
 

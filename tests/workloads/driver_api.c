@@ -9,7 +9,7 @@
 
 int main(void)
 {
-    const struct driver driver = {.door = "linked",
+    const struct driver driver = {.route = "linked",
 #define DRIVER_LINKED(name, version) .name##_pfn = name,
                                   DRIVER_FUNCTIONS(DRIVER_LINKED)
 #undef DRIVER_LINKED

@@ -2,9 +2,9 @@
 /*
  * driver_dlsym: a program that opens libcuda.so.1 itself and asks for every function by name.
  *
- * The doors: dlsym; cuGetProcAddress as it was in CUDA 11.3 (4 arguments) and as it is since 12.0
+ * The routes: dlsym; cuGetProcAddress as it was in CUDA 11.3 (4 arguments) and as it is since 12.0
  * (5); each of these two as found by asking the other for "cuGetProcAddress"; and the 12.0 one
- * asked for per-thread default streams. Memory of each door is then freed through each other one.
+ * asked for per-thread default streams. Memory of each route is then freed through each other one.
  * One thread.
  */
 #include "tests/workloads/driver_exercise.h"
@@ -25,11 +25,10 @@ static void *resolver_find(const struct resolver *resolver, const char *name, in
 {
     void *found = NULL;
     CUdriverProcAddressQueryResult status = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
-    CUresult result = resolver->four != NULL
-                          ? resolver->four(name, &found, version, flags)
-                          : resolver->five(name, &found, version, flags, &status);
-    if (result != CUDA_SUCCESS || found == NULL ||
-        (resolver->five != NULL && status != CU_GET_PROC_ADDRESS_SUCCESS)) {
+    CUresult result = resolver->four ? resolver->four(name, &found, version, flags)
+                                     : resolver->five(name, &found, version, flags, &status);
+    if (result != CUDA_SUCCESS || !found ||
+        (resolver->five && status != CU_GET_PROC_ADDRESS_SUCCESS)) {
         fprintf(stderr, "driver_dlsym: cuGetProcAddress(%s, %d): result %d, status %d\n", name,
                 version, (int)result, (int)status);
         exit(1);
@@ -40,7 +39,7 @@ static void *resolver_find(const struct resolver *resolver, const char *name, in
 static void *library_find(void *library, const char *name)
 {
     void *found = dlsym(library, name);
-    if (found == NULL) {
+    if (!found) {
         fprintf(stderr, "driver_dlsym: dlsym(%s): %s\n", name, dlerror());
         exit(1);
     }
@@ -54,9 +53,9 @@ static void *library_find(void *library, const char *name)
         memcpy(&(field), &address, sizeof(address));                                               \
     } while (0)
 
-static struct driver driver_from_library(const char *door, void *library)
+static struct driver driver_from_library(const char *route, void *library)
 {
-    struct driver driver = {.door = door};
+    struct driver driver = {.route = route};
 #define DRIVER_FIND(name, version)                                                                 \
     FUNCTION_SET(driver.name##_pfn, library_find(library, EXPANDED(name)));
     DRIVER_FUNCTIONS(DRIVER_FIND)
@@ -71,10 +70,10 @@ static int version_for(int version, cuuint64_t flags)
     return per_thread && version < 7000 ? 7000 : version;
 }
 
-static struct driver driver_from_resolver(const char *door, const struct resolver *resolver,
+static struct driver driver_from_resolver(const char *route, const struct resolver *resolver,
                                           cuuint64_t flags)
 {
-    struct driver driver = {.door = door};
+    struct driver driver = {.route = route};
 #define DRIVER_FIND(name, version)                                                                 \
     FUNCTION_SET(driver.name##_pfn,                                                                \
                  resolver_find(resolver, #name, version_for(version, flags), flags));
@@ -83,7 +82,7 @@ static struct driver driver_from_resolver(const char *door, const struct resolve
     return driver;
 }
 
-/** What is allocated by one door is freed by the next. */
+/** What is allocated by one route is freed by the next. */
 static void cross_free(const struct driver *drivers, size_t count)
 {
     CUdevice device = 0;
@@ -100,13 +99,13 @@ static void cross_free(const struct driver *drivers, size_t count)
         }
     }
     DRIVER_CHECK(&drivers[0], cuDevicePrimaryCtxRelease_pfn(device));
-    printf("freed by another door: %zu\n", freed);
+    printf("freed by another route: %zu\n", freed);
 }
 
 int main(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
-    if (library == NULL) {
+    if (!library) {
         fprintf(stderr, "driver_dlsym: %s\n", dlerror());
         return 1;
     }

@@ -2,7 +2,7 @@
 /*
  * What the two driver-API programs do, whichever way they came by the driver's functions.
  *
- * The functions used are one table; a program fills one `struct driver` per door (linked, dlsym,
+ * The functions used are one table; a program fills one `struct driver` per route (linked, dlsym,
  * cuGetProcAddress) and runs the same exercise through it: contexts, streams, memset, copies,
  * verification on the host, frees while copies are under way. Output depends on neither addresses
  * nor timing. One thread.
@@ -57,9 +57,9 @@
     X(cuEventDestroy, 4000)                                                                        \
     X(cuGetErrorName, 6000)
 
-/** The driver, as one door shows it. */
+/** The driver, as one route shows it. */
 struct driver {
-    const char *door;
+    const char *route;
 #define DRIVER_FIELD(name, version) PFN_##name##_v##version name##_pfn;
     DRIVER_FUNCTIONS(DRIVER_FIELD)
 #undef DRIVER_FIELD
@@ -73,7 +73,7 @@ static inline void driver_check(const struct driver *driver, CUresult result, co
     if (result == CUDA_SUCCESS)
         return;
     driver->cuGetErrorName_pfn(result, &name);
-    fprintf(stderr, "%s: %s: %s\n", driver->door, call, name ? name : "unknown error");
+    fprintf(stderr, "%s: %s: %s\n", driver->route, call, name ? name : "unknown error");
     exit(1);
 }
 
@@ -197,7 +197,7 @@ static inline void exercise_context(const struct driver *driver, CUcontext conte
     for (unsigned i = 0; i < EXERCISE_BLOCKS; i++)
         exercise_block(&exercise, i);
     exercise_pitch(&exercise);
-    printf("%s %s: bytes %llu mismatches %llu sum %016llx range %s info %s\n", driver->door, name,
+    printf("%s %s: bytes %llu mismatches %llu sum %016llx range %s info %s\n", driver->route, name,
            exercise.bytes, exercise.mismatches, exercise.sum,
            exercise_range_agrees(&exercise, context) ? "agrees" : "differs",
            exercise_info_agrees(&exercise) ? "agrees" : "differs");

@@ -139,18 +139,18 @@ static inline void option_parse(const struct option_table *table, int argc, char
         const struct option_row *row = strncmp(text, "--", 2) == 0
                                            ? option_find(table, text + 2, length - 2)
                                            : NULL;
-        int flag = row != NULL && row->kind == OPTION_FLAG;
+        int flag = row && row->kind == OPTION_FLAG;
         const char *value = equals ? equals + 1 : flag ? "" : row ? argv[i + 1] : NULL;
-        if (row == NULL) {
+        if (!row) {
             fprintf(stderr, "%s: unknown option '%s' (see --help)\n", table->program, text);
             exit(2);
         }
-        if (value == NULL) {
+        if (!value) {
             fprintf(stderr, "%s: --%s needs %s (see --help)\n", table->program, row->name,
                     option_kind_name(row->kind));
             exit(2);
         }
-        i += equals == NULL && !flag;
+        i += !equals && !flag;
         int error = flag && equals ? -EINVAL : option_store(row, value);
         if (error != 0)
             option_refuse(table, row, value, error);

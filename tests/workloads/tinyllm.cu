@@ -205,7 +205,7 @@ static void engine_attend(struct engine *engine, float *x, const struct layer_we
 
     float *mixed = floats_alloc((size_t)engine->rows * dim);
     for (size_t row = 0; row < slots->size(); row++) {
-        if (engine->paged != NULL) {
+        if (engine->paged) {
             struct tinyllm_pages pages = paged_append(engine->paged, &(*slots)[row].paged,
                                                       (int)layer, key + row * dim,
                                                       value + row * dim, engine->compute);
@@ -266,7 +266,7 @@ static void engine_step(struct engine *engine, std::vector<struct slot> *slots)
     struct model *model = &engine->model;
     const struct model_shape &s = model->shape;
     engine_send_inputs(engine, slots);
-    if (engine->paged != NULL) {
+    if (engine->paged) {
         for (struct slot &slot : *slots) {
             paged_suspend(engine->paged, &slot.paged, &slot.sequence->tokens[0], engine->compute);
             paged_token(engine->paged, &slot.paged, slot.sequence->tokens[(size_t)slot.position],
@@ -324,7 +324,7 @@ static bool slot_advance(struct slot *slot, const struct settings *settings, con
         uint64_t hash = hash_at((uint64_t)settings->seed, STREAM_DRAW + sequence->index,
                                 (uint64_t)slot->position);
         int token = sample_token(&sampling, logits, (int)settings->vocab, hash_unit(hash));
-        if (sequence->along != NULL) {
+        if (sequence->along) {
             sequence->chosen++;
             sequence->agreed += token == (*sequence->along)[(size_t)slot->position];
             token = (*sequence->along)[(size_t)slot->position];
@@ -336,7 +336,7 @@ static bool slot_advance(struct slot *slot, const struct settings *settings, con
 
 static void slot_free(struct engine *engine, struct slot *slot)
 {
-    if (engine->paged != NULL)
+    if (engine->paged)
         paged_end(engine->paged, &slot->paged, engine->compute);
     for (struct kv_cache &cache : slot->caches) {
         CUDA_CHECK(cudaFree(cache.keys));
@@ -357,7 +357,7 @@ static uint64_t engine_run(struct engine *engine, const struct settings *setting
                              0,
                              std::vector<struct kv_cache>((size_t)settings->layers),
                              {}});
-            if (engine->paged != NULL)
+            if (engine->paged)
                 paged_begin(engine->paged, &slots.back().paged);
         }
         if (slots.empty())
@@ -463,7 +463,7 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
     }
     if (settings->sequences == 0)
         settings->sequences = 2 * settings->batch;
-    if (settings->codec != NULL && settings->offload == 0)
+    if (settings->codec && settings->offload == 0)
         settings->offload = 64;
     if (settings->offload % 16 != 0) {
         fprintf(stderr, "tinyllm: --kv-offload: %lld is not a multiple of 16\n", settings->offload);
@@ -473,8 +473,8 @@ static void settings_parse(struct settings *settings, int argc, char **argv)
 
 static FILE *file_open(const char *name, const char *mode)
 {
-    FILE *file = name == NULL ? NULL : fopen(name, mode);
-    if (name != NULL && file == NULL)
+    FILE *file = !name ? NULL : fopen(name, mode);
+    if (name && !file)
         model_file_fail(name, strerror(errno));
     return file;
 }
@@ -486,7 +486,7 @@ static struct model_shape settings_shape(struct settings *settings,
     struct model_shape shape = {(int)settings->layers, (int)settings->dim, (int)settings->heads,
                                 (int)settings->vocab, 0};
     shape.hidden = (8 * shape.dim / 3 + 31) / 32 * 32;
-    if (source->load != NULL)
+    if (source->load)
         model_read_shape(source, &shape);
     settings->layers = shape.layers;
     settings->vocab = shape.vocab;
@@ -531,9 +531,9 @@ int main(int argc, char **argv)
     struct model_shape shape = settings_shape(&settings, &source);
     struct engine engine = {};
     engine_init(&engine, &source, &shape, (size_t)settings.batch);
-    if (source.save != NULL && fclose(source.save) != 0)
+    if (source.save && fclose(source.save) != 0)
         model_file_fail(settings.save_name, strerror(errno));
-    if (source.load != NULL)
+    if (source.load)
         fclose(source.load);
 
     std::vector<struct sequence> sequences = sequences_plan(&settings);

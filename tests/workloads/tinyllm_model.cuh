@@ -95,11 +95,11 @@ static inline void model_generate(float *values, uint64_t seed, int tensor, size
 static inline void model_fetch(float *values, const struct weight_source *source, int tensor,
                                size_t first, size_t count, int inputs)
 {
-    if (source->load == NULL)
+    if (!source->load)
         model_generate(values, source->seed, tensor, first, count, inputs);
     else if (fread(values, sizeof(float), count, source->load) != count)
         model_file_fail(source->load_name, "ends early");
-    if (source->save != NULL && fwrite(values, sizeof(float), count, source->save) != count)
+    if (source->save && fwrite(values, sizeof(float), count, source->save) != count)
         model_file_fail(source->save_name, strerror(errno));
 }
 
@@ -163,7 +163,7 @@ static inline void model_load(struct model *model, const struct weight_source *s
     struct staging staging;
     int tensor = 0;
     staging_init(&staging, stream);
-    if (source->save != NULL && (fwrite(MODEL_MAGIC, sizeof(MODEL_MAGIC), 1, source->save) != 1 ||
+    if (source->save && (fwrite(MODEL_MAGIC, sizeof(MODEL_MAGIC), 1, source->save) != 1 ||
                                  fwrite(&s, sizeof(s), 1, source->save) != 1))
         model_file_fail(source->save_name, strerror(errno));
 #define TENSOR_LOAD(name, elements, inputs)                                                        \

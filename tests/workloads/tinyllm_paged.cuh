@@ -90,11 +90,11 @@ static inline void paged_tiers(struct paged_cache *cache, const char *codec, int
 
     cupool_tiers_config_init(&config);
     config.identity = "tinyllm";
-    if (codec != NULL && cupool_codec_by_name(codec, &known) < 0) {
+    if (codec && cupool_codec_by_name(codec, &known) < 0) {
         fprintf(stderr, "tinyllm: --kv-codec: '%s' is no codec\n", codec);
         exit(2);
     }
-    if (codec != NULL)
+    if (codec)
         config.codec = (int)known;
     host.name = "host";
     host.bytes = (uint64_t)sequences * ((unsigned)longest / 16 + 1) *
@@ -120,7 +120,7 @@ static inline void paged_suspend(struct paged_cache *cache, struct paged_row *ro
     struct cupool_kv_hash root;
     unsigned matched = 0, count = (unsigned)row->length / 16;
 
-    if (cache->tiers == NULL || row->length == 0 || row->length % cache->interval != 0)
+    if (!cache->tiers || row->length == 0 || row->length % cache->interval != 0)
         return;
     PAGED_CHECK(cupool_sequence_commit(cache->set, row->sequence, stream));
     PAGED_CHECK(cupool_sequence_remove(cache->set, row->sequence, stream));
@@ -147,7 +147,7 @@ static inline void paged_report(const struct paged_cache *cache)
 {
     struct cupool_tiers_statistics stats;
 
-    if (cache == NULL || cache->tiers == NULL)
+    if (!cache || !cache->tiers)
         return;
     PAGED_CHECK(cupool_tiers_stats(cache->tiers, &stats));
     printf("offloaded %llu blocks, %llu of them exact; loaded %llu; %llu bytes became %llu\n",
@@ -212,7 +212,7 @@ static inline void paged_end(struct paged_cache *cache, struct paged_row *row, c
 
 static inline void paged_done(struct paged_cache *cache)
 {
-    if (cache == NULL)
+    if (!cache)
         return;
     char why[160] = "";
     if (cupool_kv_check(cache->pool, why, sizeof(why)) < 0)

@@ -4,7 +4,7 @@
  *
  * An allocation of CUPTI's is accounted for when a call that the trace recorded took memory at the
  * same address at that time; an array, whose handle is no address, when a call that made an array
- * was under way. What is left is unaccounted: it reached the driver by a door that nothing watches,
+ * was under way. What is left is unaccounted: it reached the driver by a call that is not hooked,
  * and is counted under the library that made the call. So the clocks' difference cannot turn memory
  * that was seen into memory that was not, nor make a figure negative.
  *

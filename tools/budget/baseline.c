@@ -191,7 +191,7 @@ static int metrics_read(const struct reading *reading, const json_t *from,
     for (int i = 0; i < METRIC_COUNT && r == 0; i++) {
         const json_t *value = json_object_get(from, metric_rows[i].key);
 
-        snapshot->has[i] = value != NULL;
+        snapshot->has[i] = value;
         if (value)
             r = figure_read(reading, value, metric_rows[i].unit, metric_rows[i].key,
                             &snapshot->metric[i]);

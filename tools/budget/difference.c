@@ -84,8 +84,8 @@ static void change_add(struct difference *difference, const struct snapshot_site
     *change = (struct site_change){.site = after ? after : before,
                                    .base = before,
                                    .fresh = after,
-                                   .in_base = before != NULL,
-                                   .in_new = after != NULL};
+                                   .in_base = before,
+                                   .in_new = after};
     if (before)
         memcpy(change->before, before->figure, sizeof change->before);
     if (after)

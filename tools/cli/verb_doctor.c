@@ -184,7 +184,7 @@ static void program_print(const struct program *program)
     for (size_t i = 0; i < program->libraries; i++)
         escape_line(stdout, "%-12s linked with %s", "", program->library[i]);
     if (program->has_static_cudart)
-        row("", "has the CUDA runtime in it, or loads the driver itself: caught at that door");
+        row("", "has the CUDA runtime in it, or loads the driver itself: caught at the driver");
     if (program->is_elf && !program->libraries && !program->has_static_cudart)
         row("", "not linked with CUDA itself; what it loads later is seen only by running it");
     doubts_print(program);
@@ -222,7 +222,7 @@ static void system_neighbours_print(void)
         fclose(file);
 }
 
-static const char *door_of(const char *api)
+static const char *entry_point_of(const char *api)
 {
     if (!strncmp(api, "cuda", 4))
         return "runtime";
@@ -267,7 +267,7 @@ static void account_print(const struct analysis *analysis)
                     "unaccounted", unit_bytes(bytes).text);
 }
 
-static void doors_print(const struct analysis *analysis, struct unseen *unseen)
+static void entry_points_print(const struct analysis *analysis, struct unseen *unseen)
 {
     struct tally *rows = report_rows_sorted(&analysis->apis);
 
@@ -276,7 +276,7 @@ static void doors_print(const struct analysis *analysis, struct unseen *unseen)
 
         unseen_remove(unseen, api ? api : "");
         escape_line(stdout, "%-12s %s (%s API): %s allocations, %s frees", i ? "" : "seen",
-                    api ? api : "unknown", door_of(api ? api : ""),
+                    api ? api : "unknown", entry_point_of(api ? api : ""),
                     unit_count(rows[i].allocations).text, unit_count(rows[i].frees).text);
     }
     free(rows);
@@ -295,7 +295,7 @@ static int trace_print(const struct trace_file *file, struct unseen *unseen)
         analysis_create(reader, &analysis, why, sizeof why) < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", file->path, why);
     else
-        doors_print(analysis, unseen);
+        entry_points_print(analysis, unseen);
     analysis_destroy(analysis);
     trace_reader_close(reader);
     return trouble;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A library that takes device memory by a door no preload can watch: it reads the driver's symbol
- * table itself. Its program is hidden_main.c.
+ * A library that takes device memory by a call that no preload can hook: it reads the driver's
+ * symbol table itself. Its program is hidden_main.c.
  */
 #include "tests/endtoend/programs/hidden.h"
 
@@ -40,7 +40,7 @@ static int look(struct dl_phdr_info *info, size_t bytes, void *state)
     for (; symbol && strings && (const char *)symbol < strings; symbol++)
         if (symbol->st_shndx && !strcmp(strings + symbol->st_name, search->name))
             search->found = (void *)(info->dlpi_addr + symbol->st_value);
-    return search->found != NULL;
+    return search->found;
 }
 
 static void *driver_function(const char *name)

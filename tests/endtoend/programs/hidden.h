@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Device memory by a door that no preload watches. */
+/* Device memory by a call that no preload hooks. */
 #ifndef TESTS_ENDTOEND_HIDDEN_H
 #define TESTS_ENDTOEND_HIDDEN_H
 

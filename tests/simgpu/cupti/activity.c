@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/cupti/state.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -188,11 +189,11 @@ CUptiResult cuptiFinalize(void)
 
 /* Records. The older ones are the first part of the newer ones. */
 
-_Static_assert(offsetof(CUpti_ActivityMemory4, source) == sizeof(CUpti_ActivityMemory3),
-               "Memory4 is Memory3 and the source");
-_Static_assert(offsetof(CUpti_ActivityMemoryPool3, isManagedPool) ==
-                   sizeof(CUpti_ActivityMemoryPool2),
-               "MemoryPool3 is MemoryPool2 and the kind of pool");
+static_assert(offsetof(CUpti_ActivityMemory4, source) == sizeof(CUpti_ActivityMemory3),
+              "Memory4 is Memory3 and the source");
+static_assert(offsetof(CUpti_ActivityMemoryPool3, isManagedPool) ==
+                  sizeof(CUpti_ActivityMemoryPool2),
+              "MemoryPool3 is MemoryPool2 and the kind of pool");
 
 static CUpti_ActivityMemoryKind memory_kind(enum observer_memory memory)
 {

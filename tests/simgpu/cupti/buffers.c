@@ -138,7 +138,7 @@ CUptiResult buffers_register(CUpti_BuffersCallbackRequestFunc requested,
 bool buffers_registered(void)
 {
     pthread_mutex_lock(&queue);
-    bool registered = request != NULL;
+    bool registered = request;
     pthread_mutex_unlock(&queue);
     return registered;
 }

@@ -9,6 +9,7 @@
  */
 #include "tests/simgpu/cupti/state.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -124,7 +125,7 @@ static const struct observer_table *table_get(void)
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
     CUresult (*get)(const void **, const CUuuid *);
     const void *table = NULL;
-    _Static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
+    static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
     if (!library)
         return NULL;
     *(void **)&get = dlsym(library, "cuGetExportTable");

@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/libraries/call.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,7 +38,7 @@ static const struct machine_table *machine_find(void)
     const void *table = NULL;
     void *library;
 
-    _Static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
+    static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
     if (found)
         return found;
     library = dlopen("libcuda.so.1", RTLD_NOW);

@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/nvml/nvml.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ static const struct machine_table *machine_find(void)
     CUresult (*get)(const void **, const CUuuid *) = NULL;
     const void *table = NULL;
 
-    _Static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
+    static_assert(sizeof id == sizeof(CUuuid) + 1, "a UUID");
     if (library)
         *(void **)&get = dlsym(library, "cuGetExportTable");
     return get && get(&table, (const CUuuid *)id) == CUDA_SUCCESS ? table : NULL;

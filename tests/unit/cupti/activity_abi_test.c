@@ -5,14 +5,15 @@
  */
 #include "cupti/activity/activity_abi.h"
 
+#include <assert.h>
 #include <cupti.h>
 #include <cupti_activity_deprecated.h>
 
-#define SAME_VALUE(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), #ours)
+#define SAME_VALUE(ours, theirs) static_assert((int)(ours) == (int)(theirs), #ours)
 #define SAME_FIELD(type, ours, their_type, theirs)                                                 \
-    _Static_assert(offsetof(struct type, ours) == offsetof(their_type, theirs) &&                  \
-                       sizeof(((struct type *)0)->ours) == sizeof(((their_type *)0)->theirs),      \
-                   #type "." #ours)
+    static_assert(offsetof(struct type, ours) == offsetof(their_type, theirs) &&                   \
+                      sizeof(((struct type *)0)->ours) == sizeof(((their_type *)0)->theirs),       \
+                  #type "." #ours)
 #define MEMORY_FIELD(ours, theirs)                                                                 \
     SAME_FIELD(cupti_abi_memory, ours, CUpti_ActivityMemory3, theirs);                             \
     SAME_FIELD(cupti_abi_memory, ours, CUpti_ActivityMemory4, theirs)

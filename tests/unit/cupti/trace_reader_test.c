@@ -38,7 +38,7 @@ static int refused(const char *path, char *ret_why)
     int r = trace_reader_open(path, &reader, ret_why, 256);
 
     cr_expect(r < 0);
-    cr_expect(reader == NULL, "untouched on failure");
+    cr_expect(!reader, "untouched on failure");
     cr_expect(*ret_why && !strchr(ret_why, '\n'), "one line: %s", ret_why);
     trace_reader_close(reader);
     return r;
@@ -166,7 +166,7 @@ Test(reader, damage_is_named)
         memcpy(damaged + damages[i].offset, &damages[i].value, sizeof damages[i].value);
         support_store(path, damaged, bytes);
         cr_expect(refused(path, why) == damages[i].error, "%zu", i);
-        cr_expect(strstr(why, damages[i].word) != NULL, "%s", why);
+        cr_expect(strstr(why, damages[i].word), "%s", why);
         cr_expect(strstr(why, "at byte ") != NULL, "%s", why);
     }
     free(damaged);

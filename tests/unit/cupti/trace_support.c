@@ -13,7 +13,7 @@ void support_path(char *ret_path)
 {
     char directory[] = "/tmp/cupool-trace-XXXXXX";
 
-    cr_assert(mkdtemp(directory) != NULL);
+    cr_assert(mkdtemp(directory));
     snprintf(ret_path, SUPPORT_PATH_BYTES, "%s/t.cupool", directory);
 }
 

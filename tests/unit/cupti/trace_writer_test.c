@@ -140,8 +140,8 @@ Test(trace, texts_and_sites)
 
     reader = support_read(path);
     cr_expect_str_eq(trace_reader_string(reader, first), "cudaMalloc");
-    cr_expect(trace_reader_string(reader, 0) == NULL);
-    cr_expect(trace_reader_string(reader, 1000000) == NULL);
+    cr_expect(!trace_reader_string(reader, 0));
+    cr_expect(!trace_reader_string(reader, 1000000));
     cr_expect(trace_reader_site(reader, 0, &site) == -ENOENT);
     cr_assert(trace_reader_site(reader, code, &site) == 0);
     cr_expect(strstr(site.module, "trace_writer_test") != NULL, "%s", site.module);
@@ -149,7 +149,7 @@ Test(trace, texts_and_sites)
     cr_assert(trace_reader_site(reader, libc, &site) == 0);
     cr_expect(strstr(site.module, "libc") != NULL);
     cr_assert(trace_reader_site(reader, nowhere, &site) == 0);
-    cr_expect(site.module == NULL && site.offset == 16);
+    cr_expect(!site.module && site.offset == 16);
     trace_reader_close(reader);
     support_remove(path);
     free(longest);
@@ -201,7 +201,7 @@ Test(trace, stacks_share_their_outer_frames)
     cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
     cr_expect(site.offset == 16 && site.caller == 0);
     cr_assert(trace_reader_site(reader, python_id, &site) == 0);
-    cr_expect(site.function == NULL);
+    cr_expect(!site.function);
     cr_assert(trace_reader_site(reader, site.caller, &site) == 0);
     cr_expect_str_eq(site.module, "step.py");
     cr_expect_str_eq(site.function, "m\xc3\xa9\xe4\xb8\xad");

@@ -18,11 +18,11 @@ static int call(struct fake *fake)
 static int memory_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct fake *fake = state;
-    int rc = call(fake);
-    void *memory = rc == 0 ? aligned_alloc(256, (bytes + 255) / 256 * 256) : NULL;
+    int error = call(fake);
+    void *memory = error == 0 ? aligned_alloc(256, (bytes + 255) / 256 * 256) : NULL;
 
-    if (memory == NULL)
-        return rc < 0 ? rc : -ENOMEM;
+    if (!memory)
+        return error < 0 ? error : -ENOMEM;
     memset(memory, 0x5a, bytes);
     fake->memory++;
     *ret_address = (uintptr_t)memory;
@@ -38,35 +38,35 @@ static void memory_free(void *state, uint64_t address, size_t bytes)
 static int memory_fill(void *state, uint64_t address, size_t bytes, kv_stream stream)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0) {
+    if (error == 0) {
         memset((void *)(uintptr_t)address, 0, bytes);
         fake->fills++;
     }
-    return rc;
+    return error;
 }
 
 static int memory_copy(void *state, uint64_t to, uint64_t from, size_t bytes, kv_stream stream)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0) {
+    if (error == 0) {
         memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes);
         fake->copies++;
     }
-    return rc;
+    return error;
 }
 
 static int host_allocate(void *state, size_t bytes, void **ret_memory)
 {
     uint64_t address = 0;
-    int rc = memory_allocate(state, bytes, &address);
+    int error = memory_allocate(state, bytes, &address);
 
-    if (rc == 0)
+    if (error == 0)
         *ret_memory = (void *)(uintptr_t)address;
-    return rc;
+    return error;
 }
 
 static void host_free(void *state, void *memory)
@@ -77,12 +77,12 @@ static void host_free(void *state, void *memory)
 static int fence_record(void *state, kv_stream stream, uint64_t *ret_fence)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0 && fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured)
-        rc = -EBUSY;
-    if (rc < 0)
-        return rc;
+    if (error == 0 && fake->captured != 0 && (uintptr_t)stream == (uintptr_t)fake->captured)
+        error = -EBUSY;
+    if (error < 0)
+        return error;
     uint64_t fence = __atomic_add_fetch(&fake->serial, 1, __ATOMIC_RELAXED);
     fake->streams[fence % FAKE_FENCES] = (uint8_t)((uintptr_t)stream % 8);
     __atomic_add_fetch(&fake->live_fences, 1, __ATOMIC_RELAXED);
@@ -109,22 +109,22 @@ static void fence_release(void *state, uint64_t fence)
 static int stream_wait(void *state, kv_stream stream, uint64_t fence)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    fake->waits += rc == 0;
-    return rc;
+    fake->waits += error == 0;
+    return error;
 }
 
 static int range_reserve(void *state, size_t bytes, size_t *page_bytes, uint64_t *ret_address)
 {
-    int rc = call(state);
+    int error = call(state);
 
     *page_bytes = *page_bytes == 0 ? 65536 : *page_bytes;
     bytes = (bytes + *page_bytes - 1) / *page_bytes * *page_bytes;
-    void *memory = rc == 0 ? mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                           : MAP_FAILED;
+    void *memory = error == 0 ? mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                              : MAP_FAILED;
     if (memory == MAP_FAILED)
-        return rc < 0 ? rc : -ENOMEM;
+        return error < 0 ? error : -ENOMEM;
     *ret_address = (uintptr_t)memory;
     return 0;
 }
@@ -137,15 +137,15 @@ static void range_release(void *state, uint64_t address, size_t bytes)
 static int page_map(void *state, uint64_t address, size_t bytes, uint64_t *ret_page)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0 && mprotect((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE) != 0)
-        rc = -ENOMEM;
-    if (rc == 0) {
+    if (error == 0 && mprotect((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE) != 0)
+        error = -ENOMEM;
+    if (error == 0) {
         __atomic_add_fetch(&fake->pages, 1, __ATOMIC_RELAXED);
         *ret_page = address;
     }
-    return rc;
+    return error;
 }
 
 static void page_unmap(void *state, uint64_t address, size_t bytes, uint64_t page)

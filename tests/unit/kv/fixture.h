@@ -34,9 +34,9 @@ static inline struct cupool_kv *pool_make(const struct cupool_kv_config *config)
 {
     struct kv_backend backend = fake_backend(&fake);
     struct cupool_kv *made = NULL;
-    int rc = kv_create(&backend, config, &made);
+    int error = kv_create(&backend, config, &made);
 
-    cr_assert_eq(rc, 0, "kv_create: %d", rc);
+    cr_assert_eq(error, 0, "kv_create: %d", error);
     return made;
 }
 
@@ -50,9 +50,9 @@ static inline void setup(void)
 static inline void check_of(struct cupool_kv *which)
 {
     char why[160] = "";
-    int rc = cupool_kv_check(which, why, sizeof(why));
+    int error = cupool_kv_check(which, why, sizeof(why));
 
-    cr_assert_eq(rc, 0, "%s", why);
+    cr_assert_eq(error, 0, "%s", why);
 }
 
 static inline void check(void)
@@ -62,7 +62,7 @@ static inline void check(void)
 
 static inline void teardown(void)
 {
-    if (pool != NULL) {
+    if (pool) {
         check();
         cupool_kv_destroy(pool);
     }
@@ -99,16 +99,16 @@ static inline void hashes_number(struct cupool_kv_hash *hashes, uint64_t first, 
 /** Allocates or fails the test. */
 static inline void take(uint32_t count, cupool_kv_handle *handles)
 {
-    int rc = cupool_kv_allocate(pool, count, NONE, handles);
+    int error = cupool_kv_allocate(pool, count, NONE, handles);
 
-    cr_assert_eq(rc, 0, "allocation of %u: %d (%s)", count, rc, cupool_kv_error(pool));
+    cr_assert_eq(error, 0, "allocation of %u: %d (%s)", count, error, cupool_kv_error(pool));
 }
 
 static inline void give(const cupool_kv_handle *handles, uint32_t count)
 {
-    int rc = cupool_kv_release(pool, handles, count, NONE);
+    int error = cupool_kv_release(pool, handles, count, NONE);
 
-    cr_assert_eq(rc, 0, "release of %u: %d (%s)", count, rc, cupool_kv_error(pool));
+    cr_assert_eq(error, 0, "release of %u: %d (%s)", count, error, cupool_kv_error(pool));
 }
 
 /** Completes and registers under hashes first, first + 1, … */

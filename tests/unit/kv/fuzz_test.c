@@ -59,29 +59,29 @@ static int call_pool(uint32_t which, cupool_kv_handle *handles, struct cupool_kv
     cupool_kv_handle out[16] = {0};
     struct cupool_kv_block block;
     void *memory;
-    int rc;
+    int error;
 
     switch (which) {
     case 0:
     case 1:
-        rc = cupool_kv_allocate(pool, count, stream, out);
-        keep(out, rc == 0 ? count : 0);
-        return rc;
+        error = cupool_kv_allocate(pool, count, stream, out);
+        keep(out, error == 0 ? count : 0);
+        return error;
     case 2: return cupool_kv_retain(pool, handles, count);
     case 3: return cupool_kv_complete(pool, handles, count);
     case 4:
     case 5:
-        rc = cupool_kv_register(pool, handles, hashes, count, NULL, draw(3), stream, out);
-        keep(out, rc == 0 ? count : 0);
-        return rc;
+        error = cupool_kv_register(pool, handles, hashes, count, NULL, draw(3), stream, out);
+        keep(out, error == 0 ? count : 0);
+        return error;
     case 6:
-        rc = cupool_kv_match(pool, hashes, count, out, matched);
-        keep(out, rc == 0 ? *matched : 0);
-        return rc;
+        error = cupool_kv_match(pool, hashes, count, out, matched);
+        keep(out, error == 0 ? *matched : 0);
+        return error;
     case 7:
-        rc = cupool_kv_match_scattered(pool, hashes, count, out, matched);
-        keep(out, rc == 0 ? count : 0);
-        return rc;
+        error = cupool_kv_match_scattered(pool, hashes, count, out, matched);
+        keep(out, error == 0 ? count : 0);
+        return error;
     case 8: return cupool_kv_set_priorities(pool, handles, count, ranges, draw(3));
     case 9: return cupool_kv_pin(pool, handles, count);
     case 10: return cupool_kv_unpin(pool, hashes, count);
@@ -96,9 +96,9 @@ static int call_pool(uint32_t which, cupool_kv_handle *handles, struct cupool_kv
     case 19: return cupool_kv_cancel(pool, some_handle());
     case 20: return cupool_kv_prefetch_loaded(pool, some_handle(), draw(9), 0);
     case 21:
-        rc = cupool_kv_upgrade(pool, some_handle(), out);
-        keep(out, rc == 0);
-        return rc;
+        error = cupool_kv_upgrade(pool, some_handle(), out);
+        keep(out, error == 0);
+        return error;
     default: fake_pass(&fake, draw(4)); return cupool_kv_poll(pool);
     }
 }
@@ -119,7 +119,7 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
     struct cupool_kv_config config = config_ten();
     const char *seed = getenv("CUPOOL_TEST_SEED");
 
-    random_state = (seed != NULL ? strtoull(seed, NULL, 10) : 1) * UINT64_C(0x9e3779b97f4a7c15);
+    random_state = (seed ? strtoull(seed, NULL, 10) : 1) * UINT64_C(0x9e3779b97f4a7c15);
     config.max_blocks = 12;
     config.layers = config.kv_heads = config.head_dim = 2;
     config.events = 4;
@@ -142,12 +142,13 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
             cupool_kv_poll(pool);
             before = figures();
             uint32_t which = draw(23);
-            int rc = call_pool(which, handles, hashes, count, &matched);
-            cr_assert(rc >= 0 || rc == -EAGAIN || rc == -EINVAL || rc == -ESTALE || rc == -ENOMEM ||
-                          rc == -ERANGE || rc == -EBUSY || rc == -EILSEQ,
-                      "call %u: %d", which, rc);
-            if (rc < 0 && rc != -EAGAIN)
-                cr_assert_eq(figures(), before, "call %u changed something: %d", which, rc);
+            int error = call_pool(which, handles, hashes, count, &matched);
+            cr_assert(error >= 0 || error == -EAGAIN || error == -EINVAL || error == -ESTALE ||
+                          error == -ENOMEM || error == -ERANGE || error == -EBUSY ||
+                          error == -EILSEQ,
+                      "call %u: %d", which, error);
+            if (error < 0 && error != -EAGAIN)
+                cr_assert_eq(figures(), before, "call %u changed something: %d", which, error);
         }
         if (step % 100 == 0)
             check();
@@ -195,10 +196,10 @@ Test(kv_fuzz, sequences_in_any_order, .init = setup, .fini = teardown)
                                             : (uint64_t)draw(9) << 32 | draw(9);
         for (unsigned at = 0; at < 64; at++)
             tokens[at] = (int32_t)(at / 8 + (draw(40) == 0));
-        int rc = call_sequence(draw(12), sequence, tokens, draw(40), draw(16));
-        cr_assert(rc >= 0 || rc == -EINVAL || rc == -ESTALE || rc == -ENOMEM || rc == -ENOBUFS ||
-                      rc == -EOVERFLOW,
-                  "%d: %s", rc, cupool_sequences_error(set));
+        int error = call_sequence(draw(12), sequence, tokens, draw(40), draw(16));
+        cr_assert(error >= 0 || error == -EINVAL || error == -ESTALE || error == -ENOMEM ||
+                      error == -ENOBUFS || error == -EOVERFLOW,
+                  "%d: %s", error, cupool_sequences_error(set));
         if (step % 100 == 0) {
             check();
             cr_assert_eq(cupool_sequences_check(set, why, sizeof(why)), 0, "%s", why);

@@ -86,13 +86,13 @@ static void step_allocate(void)
 {
     cupool_kv_handle handles[MOST];
     uint32_t count = 1 + draw(MOST);
-    int rc = cupool_kv_allocate(pool, count, NONE, handles);
+    int error = cupool_kv_allocate(pool, count, NONE, handles);
 
     if (count > model_available()) {
-        cr_assert_eq(rc, -ENOMEM);
+        cr_assert_eq(error, -ENOMEM);
         return;
     }
-    cr_assert_eq(rc, 0);
+    cr_assert_eq(error, 0);
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = free_count > 0 ? free_stack[--free_count] : model_victim();
         evictions += blocks[id].state == CUPOOL_KV_INACTIVE;
@@ -177,14 +177,14 @@ static void step_register(void)
     if (id == 0)
         return;
     struct model_block *block = &blocks[id];
-    int rc = cupool_kv_register(pool, &block->handle, &key, 1, NULL, CUPOOL_KV_ANSWER_FIRST, NONE,
-                                &out);
+    int error = cupool_kv_register(pool, &block->handle, &key, 1, NULL, CUPOOL_KV_ANSWER_FIRST,
+                                   NONE, &out);
     if (block->state == CUPOOL_KV_MUTABLE ||
         (block->state == CUPOOL_KV_ACTIVE && block->hash != hash)) {
-        cr_assert_eq(rc, -EINVAL);
+        cr_assert_eq(error, -EINVAL);
         return;
     }
-    cr_assert_eq(rc, 0);
+    cr_assert_eq(error, 0);
     uint32_t first = model_find(hash);
     if (block->state == CUPOOL_KV_ACTIVE || first == 0) {
         cr_assert_eq(out, block->handle);
@@ -283,7 +283,7 @@ static uint64_t setting(const char *name, uint64_t standard)
 {
     const char *text = getenv(name);
 
-    return text != NULL ? strtoull(text, NULL, 10) : standard;
+    return text ? strtoull(text, NULL, 10) : standard;
 }
 
 Test(kv_model, random_operations_do_what_the_model_says, .fini = teardown)

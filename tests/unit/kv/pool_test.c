@@ -50,8 +50,8 @@ Test(kv_pool, stale_double_and_foreign_handles_change_nothing, .init = setup, .f
     cr_assert_eq(cupool_kv_complete(pool, &handle, 1), -ESTALE);
     cr_assert_eq(cupool_kv_memory(pool, handle, 0, 0, &memory, NULL), -EINVAL);
     for (unsigned at = 0; at < sizeof(bad) / sizeof(*bad); at++) {
-        int rc = cupool_kv_release(pool, &bad[at], 1, NONE);
-        cr_assert(rc == -EINVAL || rc == -ESTALE, "%d", rc);
+        int error = cupool_kv_release(pool, &bad[at], 1, NONE);
+        cr_assert(error == -EINVAL || error == -ESTALE, "%d", error);
     }
     cr_assert_eq(stats_now().free, 10);
     cr_assert_geq(stats_now().stale, 7);
@@ -486,13 +486,13 @@ Test(kv_pool, creation_survives_every_failure)
             for (uint64_t at = 1;; at++) {
                 struct cupool_kv *made = NULL;
                 heap_fail_at(at);
-                int rc = kv_create(&backend, &config, &made);
+                int error = kv_create(&backend, &config, &made);
                 heap_fail_at(0);
-                if (rc == 0) {
+                if (error == 0) {
                     cupool_kv_destroy(made);
                     break;
                 }
-                cr_assert_eq(rc, -ENOMEM);
+                cr_assert_eq(error, -ENOMEM);
                 failures++;
             }
         }
@@ -500,9 +500,9 @@ Test(kv_pool, creation_survives_every_failure)
             struct cupool_kv *made = NULL;
             fake.fail_at = fake.calls + at;
             fake.fail_error = -ENOMEM;
-            int rc = kv_create(&backend, &config, &made);
+            int error = kv_create(&backend, &config, &made);
             fake.fail_at = 0;
-            if (rc == 0) {
+            if (error == 0) {
                 cupool_kv_destroy(made);
                 break;
             }

@@ -228,12 +228,12 @@ Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fi
             for (; loaded < step && loaded < tier.count; loaded++)
                 cr_assert_eq(cupool_kv_prefetch_loaded(pool, ticket, tier.loads[loaded].index, 0),
                              0);
-            int rc = cupool_kv_cancel(pool, ticket);
+            int error = cupool_kv_cancel(pool, ticket);
             check();
-            if (ended.count == 1 && rc == -ESTALE) {
+            if (ended.count == 1 && error == -ESTALE) {
                 give(handles, 8); /* it was through before */
             } else {
-                cr_assert_eq(rc, 0);
+                cr_assert_eq(error, 0);
                 cr_assert_eq(stats_now().available, 10 - (tier.count - loaded),
                              "a load owns its block until it ends");
                 for (; loaded < tier.count; loaded++)

@@ -278,10 +278,10 @@ static void *greedy_run(void *state)
     pthread_barrier_wait(greedy->start);
     for (unsigned round = 0; round < 200; round++) {
         cupool_kv_handle handles[16];
-        int rc = cupool_kv_allocate(pool, 16, NONE, handles);
-        greedy->all += rc == 0;
-        greedy->none += rc == -ENOMEM;
-        if (rc == 0)
+        int error = cupool_kv_allocate(pool, 16, NONE, handles);
+        greedy->all += error == 0;
+        greedy->none += error == -ENOMEM;
+        if (error == 0)
             give(handles, 16);
     }
     return NULL;
@@ -545,14 +545,14 @@ Test(kvcached, s69_a_failed_allocation_rolls_back, .fini = teardown)
     for (uint64_t step = 1; step <= 10; step++) {
         fake.fail_at = fake.calls + step;
         fake.fail_error = -ENOMEM;
-        int rc = cupool_kv_allocate(pool, 10, NONE, handles);
+        int error = cupool_kv_allocate(pool, 10, NONE, handles);
         fake.fail_at = 0;
         check();
-        if (rc == 0) {
+        if (error == 0) {
             give(handles, 10);
             break;
         }
-        cr_assert_eq(rc, -ENOMEM);
+        cr_assert_eq(error, -ENOMEM);
         cr_assert_eq(stats_now().free, 10);
         cr_assert_eq(cupool_kv_trim(pool, 0, NULL), 0);
     }

@@ -56,7 +56,7 @@ static cupool_sequence request(const int32_t *prompt, uint32_t count, uint32_t *
     cr_assert_eq(cupool_sequence_match(set, sequence, prompt, count, NONE, &matched), 0);
     cr_assert_eq(cupool_sequence_append(set, sequence, prompt + matched, count - matched, NONE), 0);
     cr_assert_eq(cupool_sequence_commit(set, sequence, NONE), 0);
-    if (ret_hit_blocks != NULL)
+    if (ret_hit_blocks)
         *ret_hit_blocks = matched / 16;
     return sequence;
 }

@@ -206,14 +206,14 @@ Test(kv_sequences, tables_reach_the_device_by_one_copy, .init = setup_set, .fini
     cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
     cr_assert_eq(fake.copies, copies + 1, "nothing changed, nothing is copied");
     /* Staging is not written again before its copy has run. */
-    int rc = 0;
+    int error = 0;
     unsigned ahead = 0;
-    for (; ahead < 20 && rc == 0; ahead++) {
+    for (; ahead < 20 && error == 0; ahead++) {
         cr_assert_eq(cupool_sequence_truncate(set, second, 0, NONE), 0);
         append(second, 60, 20);
-        rc = cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width);
+        error = cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width);
     }
-    cr_assert_eq(rc, -EAGAIN);
+    cr_assert_eq(error, -EAGAIN);
     fake_pass(&fake, 1);
     cr_assert_eq(cupool_sequences_tables(set, 0, FAKE_STREAM(1), &tables, &width), 0);
     fake_pass(&fake, 1);
@@ -347,10 +347,10 @@ Test(kv_sequences, a_set_survives_every_failure_of_its_creation, .init = setup, 
                 fake.fail_at = fake.calls + at, fake.fail_error = -ENOMEM;
             else
                 heap_fail_at(at);
-            int rc = cupool_sequences_create(&member, 1, &config, &made);
+            int error = cupool_sequences_create(&member, 1, &config, &made);
             fake.fail_at = 0;
             heap_fail_at(0);
-            if (rc == 0) {
+            if (error == 0) {
                 cupool_sequences_destroy(made);
                 break;
             }

@@ -130,10 +130,10 @@ static void *waiter_run(void *state)
         cupool_kv_handle handles[6];
         cupool_kv_ticket ticket;
         cr_assert_eq(cupool_kv_allocate_async(pool, 6, NONE, 0, handles, NULL, NULL, &ticket), 0);
-        int rc;
-        while ((rc = cupool_kv_ticket_result(pool, ticket)) == -EINPROGRESS)
+        int error;
+        while ((error = cupool_kv_ticket_result(pool, ticket)) == -EINPROGRESS)
             ;
-        cr_assert_eq(rc, 0);
+        cr_assert_eq(error, 0);
         give(handles, 6);
     }
     return NULL;

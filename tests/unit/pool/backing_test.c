@@ -161,7 +161,7 @@ static int create(void (*change)(struct pool_config *config), struct pool **ret_
     struct pool_backend backend = fake_backend(&fake);
     pool_config_init(&config);
     config.backing = POOL_BACKING_MAPPED;
-    if (change != NULL)
+    if (change)
         change(&config);
     return pool_create(&config, &backend, ret_pool);
 }
@@ -456,11 +456,11 @@ Test(backing, breaking_survives_each_failing_call)
         uint64_t before = fake.calls_total;
         fake.fail_at = fail_at == 0 ? 0 : before + fail_at;
         fake.fail_error = -EIO;
-        int rc = pool_allocate(pool, 40 * MIB, 0, &block);
+        int error = pool_allocate(pool, 40 * MIB, 0, &block);
         calls = fail_at == 0 ? fake.calls_total - before : calls;
         fake.fail_at = 0;
         kept_check(kept);
-        if (rc < 0)
+        if (error < 0)
             cr_assert_eq(pool_allocate(pool, 40 * MIB, 0, &block), 0, "after call %llu",
                          (unsigned long long)fail_at);
         kept_check(kept);

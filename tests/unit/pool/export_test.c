@@ -152,7 +152,7 @@ static int child_main(uint64_t address, uint64_t calls)
         return 1;
     fake_init(&device);
     struct pool *own = fake_pool(&device, NULL);
-    if (own == NULL || pool_allocate(own, 5000, 0, &block) != 0)
+    if (!own || pool_allocate(own, 5000, 0, &block) != 0)
         return 2;
     if (pool_free(block.address, 0, NULL) != 0 || pool_check(own, NULL, 0) != 0)
         return 3;

@@ -21,10 +21,10 @@ static int call_begin(struct fake_backend *fake, enum fake_call call)
     return fake->fail_at != 0 && fake->calls_total == fake->fail_at ? fake->fail_error : 0;
 }
 
-static int call_end(struct fake_backend *fake, int rc)
+static int call_end(struct fake_backend *fake, int error)
 {
     pthread_mutex_unlock(&fake->mutex);
-    return rc;
+    return error;
 }
 
 static struct fake_segment *segment_reusable(struct fake_backend *fake, size_t bytes)
@@ -52,15 +52,15 @@ static struct fake_segment *segment_new(struct fake_backend *fake, size_t bytes)
 static int fake_segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_SEGMENT_ALLOCATE);
-    if (rc < 0)
-        return call_end(fake, rc);
+    int error = call_begin(fake, FAKE_SEGMENT_ALLOCATE);
+    if (error < 0)
+        return call_end(fake, error);
     if (bytes == 0 || bytes % POOL_SEGMENT_BYTES != 0)
         fake->errors++;
     if (fake->capacity_bytes != 0 && fake->used_bytes + bytes > fake->capacity_bytes)
         return call_end(fake, -ENOMEM);
     struct fake_segment *segment = segment_reusable(fake, bytes);
-    if (segment == NULL)
+    if (!segment)
         segment = segment_new(fake, bytes);
     segment->live = true;
     fake->used_bytes += bytes;
@@ -82,11 +82,11 @@ static void device_finish(struct fake_backend *fake)
 static int fake_segment_free(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
-    if (fake->on_segment_free != NULL)
+    if (fake->on_segment_free)
         fake->on_segment_free(fake);
-    int rc = call_begin(fake, FAKE_SEGMENT_FREE);
-    if (rc < 0)
-        return call_end(fake, rc);
+    int error = call_begin(fake, FAKE_SEGMENT_FREE);
+    if (error < 0)
+        return call_end(fake, error);
     for (size_t index = 0; index < fake->segment_count; index++) {
         struct fake_segment *segment = &fake->segments[index];
         if (!segment->live || segment->address + fake->misalign_bytes != address ||
@@ -104,13 +104,13 @@ static int fake_segment_free(void *state, uint64_t address, size_t bytes)
 static int fake_fence_record(void *state, pool_fence *ret_fence)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_FENCE_RECORD);
-    if (rc == 0 && fake->capturing)
-        rc = -EBUSY;
-    if (rc == 0 && fake->without_events)
-        rc = -ENOTSUP;
-    if (rc < 0)
-        return call_end(fake, rc);
+    int error = call_begin(fake, FAKE_FENCE_RECORD);
+    if (error == 0 && fake->capturing)
+        error = -EBUSY;
+    if (error == 0 && fake->without_events)
+        error = -ENOTSUP;
+    if (error < 0)
+        return call_end(fake, error);
     fake->fences_recorded++;
     fake->fences_live++;
     *ret_fence = ++fake->stamp;
@@ -122,30 +122,30 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
 static int fake_fence_query(void *state, pool_fence fence)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_FENCE_QUERY);
-    if (rc == 0 && fake->capturing)
-        rc = -EBUSY;
+    int error = call_begin(fake, FAKE_FENCE_QUERY);
+    if (error == 0 && fake->capturing)
+        error = -EBUSY;
     if (fence == 0 || fence > fake->stamp)
         fake->errors++;
-    return call_end(fake, rc < 0 ? rc : fence <= fake->completed);
+    return call_end(fake, error < 0 ? error : fence <= fake->completed);
 }
 
 /* Work that never ends is waited for in vain; who would wait for it without a bound hangs. */
 static int fake_fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_FENCE_WAIT);
+    int error = call_begin(fake, FAKE_FENCE_WAIT);
     bool endless = fake->held_at != 0 && fence >= fake->held_at;
-    if (rc == 0 && fake->capturing)
-        rc = -EBUSY;
-    if (rc == 0 && endless && most_ns == POOL_WAIT_FOREVER)
+    if (error == 0 && fake->capturing)
+        error = -EBUSY;
+    if (error == 0 && endless && most_ns == POOL_WAIT_FOREVER)
         fake->hangs++;
-    if (rc == 0 && !endless && fake->completed < fence)
+    if (error == 0 && !endless && fake->completed < fence)
         fake->completed = fence;
-    call_end(fake, rc);
-    if (rc == 0 && fake->on_wait != NULL)
+    call_end(fake, error);
+    if (error == 0 && fake->on_wait)
         fake->on_wait(fake);
-    return rc < 0 ? rc : !endless;
+    return error < 0 ? error : !endless;
 }
 
 static void fake_fence_release(void *state, pool_fence fence)
@@ -161,25 +161,25 @@ static void fake_fence_release(void *state, pool_fence fence)
 static int fake_device_wait(void *state)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_DEVICE_WAIT);
-    if (rc == 0 && fake->capturing)
-        rc = -EBUSY;
-    if (rc == 0)
+    int error = call_begin(fake, FAKE_DEVICE_WAIT);
+    if (error == 0 && fake->capturing)
+        error = -EBUSY;
+    if (error == 0)
         device_finish(fake);
-    return call_end(fake, rc);
+    return call_end(fake, error);
 }
 
 static int fake_memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value,
                             bool after_work)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_MEMORY_FILL);
+    int error = call_begin(fake, FAKE_MEMORY_FILL);
     if (after_work && fake->held_at != 0)
         fake->hangs++;
-    if (rc == 0 && fake->fill_count < FAKE_FILLS_MAX)
+    if (error == 0 && fake->fill_count < FAKE_FILLS_MAX)
         fake->fills[fake->fill_count++] = (struct fake_fill){
             .address = address, .bytes = bytes, .value = value, .completed = fake->completed};
-    return call_end(fake, rc);
+    return call_end(fake, error);
 }
 
 static int fake_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
@@ -206,12 +206,12 @@ enum pool_backing fake_backing = POOL_BACKING_DRIVER;
 static int fake_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_RANGE_RESERVE);
+    int error = call_begin(fake, FAKE_RANGE_RESERVE);
     if (bytes == 0 || bytes % PAGE_BYTES != 0)
         fake->errors++;
-    if (rc == 0 && fake->range_most != 0 && bytes > fake->range_most)
-        rc = -ENOMEM;
-    for (unsigned index = 0; rc == 0 && index < FAKE_RANGES_MAX; index++) {
+    if (error == 0 && fake->range_most != 0 && bytes > fake->range_most)
+        error = -ENOMEM;
+    for (unsigned index = 0; error == 0 && index < FAKE_RANGES_MAX; index++) {
         struct fake_range *range = &fake->ranges[index];
         if (range->bytes != 0)
             continue;
@@ -221,7 +221,7 @@ static int fake_range_reserve(void *state, size_t bytes, uint64_t *ret_address)
         *ret_address = range->address;
         return call_end(fake, 0);
     }
-    return call_end(fake, rc < 0 ? rc : -ENOMEM);
+    return call_end(fake, error < 0 ? error : -ENOMEM);
 }
 
 /* The range that holds [address, address + bytes), or NULL and a mark against the pool. */
@@ -240,7 +240,7 @@ static struct fake_range *range_around(struct fake_backend *fake, uint64_t addre
 static struct fake_page *pages_of(struct fake_backend *fake, uint64_t address, uint64_t bytes)
 {
     struct fake_range *range = range_around(fake, address, bytes);
-    if (range == NULL || bytes == 0 || (address | bytes) % PAGE_BYTES != 0) {
+    if (!range || bytes == 0 || (address | bytes) % PAGE_BYTES != 0) {
         fake->errors++;
         return NULL;
     }
@@ -250,11 +250,11 @@ static struct fake_page *pages_of(struct fake_backend *fake, uint64_t address, u
 static int fake_range_release(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_RANGE_RELEASE);
+    int error = call_begin(fake, FAKE_RANGE_RELEASE);
     struct fake_page *pages = pages_of(fake, address, bytes);
     struct fake_range *range = range_around(fake, address, bytes);
-    if (rc < 0 || pages == NULL)
-        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    if (error < 0 || !pages)
+        return call_end(fake, error < 0 ? error : -EINVAL);
     if (range->address != address || range->bytes != bytes)
         fake->errors++;
     for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++)
@@ -267,9 +267,9 @@ static int fake_range_release(void *state, uint64_t address, size_t bytes)
 static int fake_page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_PAGE_CREATE);
-    if (rc < 0)
-        return call_end(fake, rc);
+    int error = call_begin(fake, FAKE_PAGE_CREATE);
+    if (error < 0)
+        return call_end(fake, error);
     if (bytes == 0 || bytes % PAGE_BYTES != 0)
         fake->errors++;
     if (fake->capacity_bytes != 0 && fake->used_bytes + bytes > fake->capacity_bytes)
@@ -300,10 +300,10 @@ static struct fake_handle *handle_of(struct fake_backend *fake, pool_page_handle
 static int fake_page_release(void *state, pool_page_handle number)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_PAGE_RELEASE);
+    int error = call_begin(fake, FAKE_PAGE_RELEASE);
     struct fake_handle *handle = handle_of(fake, number);
-    if (rc < 0 || handle == NULL)
-        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    if (error < 0 || !handle)
+        return call_end(fake, error < 0 ? error : -EINVAL);
     fake->errors += handle->address != 0;
     fake->used_bytes -= handle->bytes;
     handle->bytes = 0;
@@ -315,11 +315,11 @@ static int fake_page_release(void *state, pool_page_handle number)
 static int fake_page_map(void *state, uint64_t address, size_t bytes, pool_page_handle number)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_PAGE_MAP);
+    int error = call_begin(fake, FAKE_PAGE_MAP);
     struct fake_handle *handle = handle_of(fake, number);
     struct fake_page *pages = pages_of(fake, address, bytes);
-    if (rc < 0 || handle == NULL || pages == NULL)
-        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    if (error < 0 || !handle || !pages)
+        return call_end(fake, error < 0 ? error : -EINVAL);
     fake->errors += handle->bytes != bytes || handle->address != 0;
     for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++) {
         fake->errors += pages[page].handle != 0;
@@ -332,28 +332,28 @@ static int fake_page_map(void *state, uint64_t address, size_t bytes, pool_page_
 static int fake_page_enable(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_PAGE_ENABLE);
+    int error = call_begin(fake, FAKE_PAGE_ENABLE);
     struct fake_page *pages = pages_of(fake, address, bytes);
-    for (uint64_t page = 0; rc == 0 && pages != NULL && page < bytes / PAGE_BYTES; page++) {
+    for (uint64_t page = 0; error == 0 && pages && page < bytes / PAGE_BYTES; page++) {
         fake->errors += pages[page].handle == 0;
         pages[page].enabled = true;
     }
-    return call_end(fake, rc);
+    return call_end(fake, error);
 }
 
 /* Only whole mappings, without a gap. */
 static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
 {
     struct fake_backend *fake = state;
-    if (fake->on_unmap != NULL)
+    if (fake->on_unmap)
         fake->on_unmap(fake, address, bytes);
-    int rc = call_begin(fake, FAKE_PAGE_UNMAP);
+    int error = call_begin(fake, FAKE_PAGE_UNMAP);
     struct fake_page *pages = pages_of(fake, address, bytes);
-    if (rc < 0 || pages == NULL)
-        return call_end(fake, rc < 0 ? rc : -EINVAL);
+    if (error < 0 || !pages)
+        return call_end(fake, error < 0 ? error : -EINVAL);
     for (uint64_t page = 0; page < bytes / PAGE_BYTES; page++) {
         struct fake_handle *handle = handle_of(fake, pages[page].handle);
-        if (handle == NULL)
+        if (!handle)
             continue;
         if (handle->address < address || handle->address + handle->bytes > address + bytes)
             fake->errors++;
@@ -368,7 +368,7 @@ static int fake_page_unmap(void *state, uint64_t address, size_t bytes)
 static uint64_t *tag_at(struct fake_backend *fake, uint64_t address)
 {
     const struct fake_range *range = range_around(fake, address, 1);
-    if (range == NULL)
+    if (!range)
         return NULL;
     const struct fake_page *page = &range->pages[(address - range->address) / PAGE_BYTES];
     if (page->handle == 0 || !page->enabled)
@@ -390,22 +390,22 @@ uint64_t fake_tag_get(struct fake_backend *fake, uint64_t address)
 static int fake_memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
 {
     struct fake_backend *fake = state;
-    int rc = call_begin(fake, FAKE_MEMORY_COPY);
-    for (uint64_t offset = 0; rc == 0 && offset < bytes; offset += PAGE_BYTES) {
+    int error = call_begin(fake, FAKE_MEMORY_COPY);
+    for (uint64_t offset = 0; error == 0 && offset < bytes; offset += PAGE_BYTES) {
         uint64_t *to = tag_at(fake, target + offset), *from = tag_at(fake, source + offset);
-        if (to == NULL || from == NULL)
+        if (!to || !from)
             fake->errors++;
         else
             *to = *from;
     }
-    return call_end(fake, rc);
+    return call_end(fake, error);
 }
 
 bool fake_accessible(struct fake_backend *fake, uint64_t address, uint64_t bytes)
 {
     pthread_mutex_lock(&fake->mutex);
     const struct fake_range *range = range_around(fake, address, bytes);
-    bool accessible = range != NULL;
+    bool accessible = range;
     for (uint64_t at = address & ~(PAGE_BYTES - 1); accessible && at < address + bytes;
          at += PAGE_BYTES)
         accessible = range->pages[(at - range->address) / PAGE_BYTES].enabled;
@@ -499,7 +499,7 @@ struct pool *fake_pool(struct fake_backend *fake, void (*change)(struct pool_con
     pool_config_init(&config);
     config.backing = fake_backing;
     config.range_bytes = FAKE_RANGE_BYTES;
-    if (change != NULL)
+    if (change)
         change(&config);
     return pool_create(&config, &backend, &pool) == 0 ? pool : NULL;
 }

@@ -75,15 +75,15 @@ static inline size_t held_count(void)
 static inline uint64_t take(size_t bytes)
 {
     struct pool_block block;
-    int rc = pool_allocate(pool, bytes, 0, &block);
-    cr_assert_eq(rc, 0, "allocation of %zu bytes: %d", bytes, rc);
+    int error = pool_allocate(pool, bytes, 0, &block);
+    cr_assert_eq(error, 0, "allocation of %zu bytes: %d", bytes, error);
     return block.address;
 }
 
 static inline void give(uint64_t address)
 {
-    int rc = pool_free(address, 0, NULL);
-    cr_assert_eq(rc, 0, "free of %#llx: %d", (unsigned long long)address, rc);
+    int error = pool_free(address, 0, NULL);
+    cr_assert_eq(error, 0, "free of %#llx: %d", (unsigned long long)address, error);
 }
 
 #endif

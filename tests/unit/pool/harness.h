@@ -70,10 +70,10 @@ static int harness_run(const struct harness_test *test)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        if (test->init != NULL)
+        if (test->init)
             test->init();
         test->function();
-        if (test->fini != NULL)
+        if (test->fini)
             test->fini();
         exit(0);
     }
@@ -85,7 +85,7 @@ static int harness_run(const struct harness_test *test)
 int main(void)
 {
     int failures = 0;
-    for (const struct harness_test *test = harness_first; test != NULL; test = test->next)
+    for (const struct harness_test *test = harness_first; test; test = test->next)
         failures += harness_run(test);
     return failures != 0;
 }

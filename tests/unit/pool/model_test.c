@@ -97,8 +97,8 @@ static void step_allocate(void)
     struct pool_block block;
     size_t bytes = random_size();
     uint32_t site = (uint32_t)random_next();
-    int rc = pool_allocate(pool, bytes, site, &block);
-    cr_assert_eq(rc, 0, "%zu bytes: %d", bytes, rc);
+    int error = pool_allocate(pool, bytes, site, &block);
+    cr_assert_eq(error, 0, "%zu bytes: %d", bytes, error);
     cr_assert_eq(block.address % 512, 0);
     cr_assert_geq(block.allocated_bytes, bytes);
     cr_assert(BACKING == POOL_BACKING_DRIVER ||
@@ -175,7 +175,7 @@ static void run_model(uint64_t seed)
 static uint64_t seed_get(uint64_t fallback)
 {
     const char *text = getenv("POOL_TEST_SEED");
-    return text != NULL ? strtoull(text, NULL, 0) : fallback;
+    return text ? strtoull(text, NULL, 0) : fallback;
 }
 
 Test(model, deferred_with_fences_done_at_once, .init = setup, .fini = teardown)

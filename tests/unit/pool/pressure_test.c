@@ -19,10 +19,10 @@ Test(pressure, reserved_never_exceeds_the_limit, .fini = teardown)
     setup_with(limit_64_mib);
     uint64_t blocks[64];
     struct pool_block block;
-    int count = 0, rc;
-    while ((rc = pool_allocate(pool, 3 * MIB, 0, &block)) == 0)
+    int count = 0, error;
+    while ((error = pool_allocate(pool, 3 * MIB, 0, &block)) == 0)
         blocks[count++] = block.address;
-    cr_assert_eq(rc, -ENOMEM);
+    cr_assert_eq(error, -ENOMEM);
     cr_assert_eq(count, IS_MAPPED ? 21 : 16);
     cr_assert_leq(fake.peak_bytes, 64 * MIB);
     cr_assert_eq(pool_allocate(pool, 1000, 0, &block), -ENOMEM);

@@ -128,7 +128,7 @@ static bool model_serves(const bool *taken, uint32_t leaves)
 Test(buddy, random_operations_agree_with_a_naive_map)
 {
     const char *text = getenv("POOL_TEST_SEED");
-    unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 0) : 20240917;
+    unsigned seed = text ? (unsigned)strtoul(text, NULL, 0) : 20240917;
     printf("seed %u\n", seed);
     for (int round = 0; round < 50; round++) {
         struct buddy buddy;

@@ -23,7 +23,7 @@ static int memory_take(struct fake *fake, size_t bytes, bool plain, uint64_t *re
 {
     struct head *head = aligned_alloc(64, sizeof(*head) + (bytes + 63) / 64 * 64);
 
-    if (head == NULL)
+    if (!head)
         return -ENOMEM;
     *head = (struct head){.bytes = bytes, .plain = plain};
     atomic_fetch_add(plain ? &fake->plain_bytes : &fake->bytes, bytes);
@@ -46,12 +46,12 @@ static void memory_give(struct fake *fake, uint64_t address, bool plain)
 static int allocate(void *state, size_t bytes, tensor_stream stream, uint64_t *ret_address)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0 && fake->capacity != 0 && fake->bytes + bytes > fake->capacity)
-        rc = -ENOMEM;
-    atomic_fetch_add(&fake->allocations, rc == 0);
-    return rc < 0 ? rc : memory_take(fake, bytes, false, ret_address);
+    if (error == 0 && fake->capacity != 0 && fake->bytes + bytes > fake->capacity)
+        error = -ENOMEM;
+    atomic_fetch_add(&fake->allocations, error == 0);
+    return error < 0 ? error : memory_take(fake, bytes, false, ret_address);
 }
 
 static void give(void *state, uint64_t address, tensor_stream stream)
@@ -70,11 +70,11 @@ static void relieve(void *state)
 static int plain_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0 && fake->plain_bytes + bytes > fake->plain_capacity)
-        rc = -ENOMEM;
-    return rc < 0 ? rc : memory_take(fake, bytes, true, ret_address);
+    if (error == 0 && fake->plain_bytes + bytes > fake->plain_capacity)
+        error = -ENOMEM;
+    return error < 0 ? error : memory_take(fake, bytes, true, ret_address);
 }
 
 static void plain_give(void *state, uint64_t address, size_t bytes)
@@ -85,12 +85,12 @@ static void plain_give(void *state, uint64_t address, size_t bytes)
 static int fence_record(void *state, tensor_stream stream, uint64_t *ret_fence)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    if (rc == 0 && fake->captured != 0 && (uintptr_t)stream == fake->captured)
-        rc = -EBUSY;
-    if (rc < 0)
-        return rc;
+    if (error == 0 && fake->captured != 0 && (uintptr_t)stream == fake->captured)
+        error = -EBUSY;
+    if (error < 0)
+        return error;
     atomic_fetch_add(&fake->fences, 1);
     *ret_fence = 7;
     return 0;
@@ -109,10 +109,10 @@ static void fence_release(void *state, uint64_t fence)
 static int stream_wait(void *state, tensor_stream stream, uint64_t fence)
 {
     struct fake *fake = state;
-    int rc = call(fake);
+    int error = call(fake);
 
-    atomic_fetch_add(&fake->waits, rc == 0);
-    return rc;
+    atomic_fetch_add(&fake->waits, error == 0);
+    return error;
 }
 
 struct tensor_backend fake_backend(struct fake *fake)

@@ -81,7 +81,7 @@ __attribute__((unused)) static cupool_tensor take(struct cupool_tensor_shape sha
     void *memory;
 
     cr_assert_eq(cupool_tensors_acquire(cache, &shape, stream, waste, &tensor,
-                                        ret_memory != NULL ? ret_memory : &memory),
+                                        ret_memory ? ret_memory : &memory),
                  0);
     return tensor;
 }

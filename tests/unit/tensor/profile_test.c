@@ -32,9 +32,9 @@ static int read_text(const char *text, struct list *list, unsigned *ret_line)
 
     memcpy(copy, text, bytes);
     list->count = 0;
-    int rc = tensor_profile_read(copy, bytes, list_add, list, ret_line);
+    int error = tensor_profile_read(copy, bytes, list_add, list, ret_line);
     free(copy);
-    return rc;
+    return error;
 }
 
 Test(tensor_profile, a_text_has_a_row_a_line)

@@ -39,11 +39,11 @@ static void *thread_run(void *state)
         }
         struct cupool_tensor_shape shape = shape_of(1 + random % 5, 64);
         shape.device = random >> 8 & 1;
-        int rc = cupool_tensors_acquire(cache, &shape, stream, random & 64 ? 128 : EXACT,
-                                        &held[at].tensor, (void **)&held[at].memory);
-        if (rc < 0 && rc != -ENOMEM)
+        int error = cupool_tensors_acquire(cache, &shape, stream, random & 64 ? 128 : EXACT,
+                                           &held[at].tensor, (void **)&held[at].memory);
+        if (error < 0 && error != -ENOMEM)
             return "a tensor was refused";
-        if (rc == 0)
+        if (error == 0)
             fill(held[at].memory, mine);
         if (random % 97 == 0)
             cupool_tensors_trim(cache, 0, 512, NULL);
@@ -70,7 +70,7 @@ Test(tensors_threads, a_tensor_has_one_owner)
     for (unsigned at = 0; at < THREADS; at++) {
         void *wrong = NULL;
         pthread_join(threads[at], &wrong);
-        cr_assert(wrong == NULL, "%s", (const char *)wrong);
+        cr_assert(!wrong, "%s", (const char *)wrong);
     }
     cr_assert_eq(stats_of(0).live, 0);
     cr_assert_gt(stats_of(1).retries, 0);

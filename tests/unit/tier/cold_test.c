@@ -12,7 +12,7 @@ static void holds(void)
 {
     const char *why = cold_check(&cold);
 
-    cr_assert(why == NULL, "%s", why);
+    cr_assert(!why, "%s", why);
 }
 
 static uint8_t byte_of(uint64_t number, size_t at)
@@ -33,11 +33,11 @@ static uint64_t put(uint64_t number, size_t bytes)
 {
     uint8_t *data = bytes_of(number, bytes);
     uint64_t token = 0;
-    int rc = cold_put(&cold, data, bytes, &token);
+    int error = cold_put(&cold, data, bytes, &token);
 
     free(data);
-    cr_assert(rc == 0 || rc == -ENOSPC);
-    return rc == 0 ? token : 0;
+    cr_assert(error == 0 || error == -ENOSPC);
+    return error == 0 ? token : 0;
 }
 
 static void get(uint64_t token, uint64_t number, size_t bytes)

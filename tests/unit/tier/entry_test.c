@@ -49,9 +49,9 @@ static enum cupool_tier_fault fault_of(const void *data, size_t length, uint64_t
 
     memcpy(copy, data, length);
     memset(again, 0xa5, LAYERS * geometry.layer_bytes);
-    int rc = entry_decode(&shape, &key, copy, length, again, geometry.layer_bytes, &fault);
-    cr_assert_eq(rc, fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG);
-    if (rc < 0 && fault != CUPOOL_TIER_CODEC)
+    int error = entry_decode(&shape, &key, copy, length, again, geometry.layer_bytes, &fault);
+    cr_assert_eq(error, fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG);
+    if (error < 0 && fault != CUPOOL_TIER_CODEC)
         for (size_t at = 0; at < LAYERS * geometry.layer_bytes; at++)
             cr_assert_eq(again[at], 0xa5, "%s, yet decoded", cupool_tier_fault_text(fault));
     free(copy);

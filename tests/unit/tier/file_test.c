@@ -15,7 +15,7 @@ static char folder[64];
 static void folder_make(void)
 {
     strcpy(folder, "/tmp/cupool-tier-XXXXXX");
-    cr_assert(mkdtemp(folder) != NULL);
+    cr_assert(mkdtemp(folder));
 }
 
 static void folder_end(void)
@@ -42,10 +42,10 @@ static int file_of(const char *identity, uint64_t bytes, uint32_t entries)
 {
     struct cupool_tiers_config config = tiers_config();
     struct cupool_tier tier = {.name = "file", .bytes = bytes, .entries = entries};
-    int rc = cupool_tier_file(folder, &tier.store);
+    int error = cupool_tier_file(folder, &tier.store);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     config.identity = identity;
     tiers_make(&config, &tier, 1);
     return 0;
@@ -247,9 +247,9 @@ Test(file, a_folder_that_cannot_be_written_fails_the_store, .init = begin, .fini
     cr_assert_eq(file_of("m", 1 << 20, 0), 0);
     make(1, 1, handles);
     cr_assert_eq(chmod(folder, 0500), 0);
-    int rc = offload(handles, 1, &stored);
+    int error = offload(handles, 1, &stored);
     if (geteuid() != 0) { /* root may do everything */
-        cr_assert(rc < 0);
+        cr_assert(error < 0);
         cr_assert_eq(stored, 0);
         cr_assert_eq(tier_stats(0).failures, 1);
     }

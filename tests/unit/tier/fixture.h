@@ -63,9 +63,9 @@ static inline void setup(void)
 static inline void tiers_make(const struct cupool_tiers_config *config,
                               const struct cupool_tier *which, uint32_t count)
 {
-    int rc = cupool_tiers_create(device, pool, config, which, count, &tiers);
+    int error = cupool_tiers_create(device, pool, config, which, count, &tiers);
 
-    cr_assert_eq(rc, 0, "cupool_tiers_create: %d", rc);
+    cr_assert_eq(error, 0, "cupool_tiers_create: %d", error);
 }
 
 static inline void check(void)
@@ -73,7 +73,7 @@ static inline void check(void)
     char why[160] = "";
 
     cr_assert_eq(cupool_kv_check(pool, why, sizeof(why)), 0, "%s", why);
-    if (tiers != NULL)
+    if (tiers)
         cr_assert_eq(cupool_tiers_check(tiers, why, sizeof(why)), 0, "%s", why);
 }
 
@@ -81,7 +81,7 @@ static inline void teardown(void)
 {
     struct cupool_kv_statistics stats;
 
-    if (tiers != NULL)
+    if (tiers)
         cr_assert_eq(cupool_tiers_drain(tiers), 0);
     check();
     cupool_tiers_destroy(tiers);
@@ -178,10 +178,10 @@ static inline void give(const cupool_kv_handle *handles, uint32_t count)
 static inline int offload(const cupool_kv_handle *handles, uint32_t count, uint32_t *ret_stored)
 {
     cupool_kv_ticket ticket;
-    int rc = cupool_tiers_offload(tiers, handles, count, NONE, NULL, NULL, &ticket);
+    int error = cupool_tiers_offload(tiers, handles, count, NONE, NULL, NULL, &ticket);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     cr_assert_eq(cupool_tiers_drain(tiers), 0);
     return cupool_tiers_result(tiers, ticket, ret_stored);
 }
@@ -258,8 +258,7 @@ static struct shelf {
 static inline struct cupool_tier_item *shelf_find(const struct cupool_kv_hash *key)
 {
     for (uint32_t at = 0; at < SHELF_ENTRIES; at++)
-        if (shelf.entries[at].data != NULL &&
-            memcmp(&shelf.entries[at].key, key, sizeof(*key)) == 0)
+        if (shelf.entries[at].data && memcmp(&shelf.entries[at].key, key, sizeof(*key)) == 0)
             return &shelf.entries[at];
     return NULL;
 }
@@ -281,19 +280,19 @@ static inline int shelf_put(void *state, struct cupool_tier_item *items, uint32_
     for (uint32_t at = 0; at < count && shelf.away == 0; at++) {
         struct cupool_tier_item *entry = shelf_find(&items[at].key);
         items[at].error = shelf.put_error;
-        for (uint32_t next = 0; next < SHELF_ENTRIES && entry == NULL; next++)
-            if (shelf.entries[next].data == NULL)
+        for (uint32_t next = 0; next < SHELF_ENTRIES && !entry; next++)
+            if (!shelf.entries[next].data)
                 entry = &shelf.entries[next];
-        if (items[at].error != 0 || entry == NULL)
+        if (items[at].error != 0 || !entry)
             continue;
         free(entry->data);
         *entry = items[at];
         entry->data = malloc(items[at].bytes);
         memcpy(entry->data, items[at].data, items[at].bytes);
     }
-    int rc = shelf.away;
+    int error = shelf.away;
     pthread_mutex_unlock(&shelf.lock);
-    return rc;
+    return error;
 }
 
 static inline int shelf_get(void *state, struct cupool_tier_item *items, uint32_t count)
@@ -303,7 +302,7 @@ static inline int shelf_get(void *state, struct cupool_tier_item *items, uint32_
     shelf.gets++;
     for (uint32_t at = 0; at < count && shelf.away == 0; at++) {
         const struct cupool_tier_item *entry = shelf_find(&items[at].key);
-        items[at].error = shelf.get_error != 0 ? shelf.get_error : entry == NULL ? -ENOENT : 0;
+        items[at].error = shelf.get_error != 0 ? shelf.get_error : !entry ? -ENOENT : 0;
         if (items[at].error == 0 && entry->bytes > items[at].bytes)
             items[at].error = -ENOSPC;
         if (items[at].error != 0)
@@ -311,9 +310,9 @@ static inline int shelf_get(void *state, struct cupool_tier_item *items, uint32_
         memcpy(items[at].data, entry->data, entry->bytes);
         items[at].bytes = entry->bytes;
     }
-    int rc = shelf.away;
+    int error = shelf.away;
     pthread_mutex_unlock(&shelf.lock);
-    return rc;
+    return error;
 }
 
 static inline void shelf_remove(void *state, const struct cupool_tier_item *items, uint32_t count)
@@ -321,7 +320,7 @@ static inline void shelf_remove(void *state, const struct cupool_tier_item *item
     pthread_mutex_lock(&shelf.lock);
     for (uint32_t at = 0; at < count; at++) {
         struct cupool_tier_item *entry = shelf_find(&items[at].key);
-        if (entry != NULL) {
+        if (entry) {
             free(entry->data);
             entry->data = NULL;
         }

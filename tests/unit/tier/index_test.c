@@ -13,7 +13,7 @@ static void holds(void)
 {
     const char *why = tier_index_check(&box);
 
-    cr_assert(why == NULL, "%s", why);
+    cr_assert(!why, "%s", why);
 }
 
 static int begin(uint64_t number, uint64_t batch, uint32_t *ret_entry)
@@ -26,17 +26,17 @@ static int begin(uint64_t number, uint64_t batch, uint32_t *ret_entry)
 static int store(uint64_t number, uint64_t batch, uint64_t charge)
 {
     uint32_t entry, victim;
-    int rc;
+    int error;
 
-    while ((rc = begin(number, batch, &entry)) == -EAGAIN)
+    while ((error = begin(number, batch, &entry)) == -EAGAIN)
         tier_index_removed(&box, entry);
-    if (rc < 0)
-        return rc;
-    while ((rc = tier_index_room(&box, entry, charge, &victim)) == -EAGAIN)
+    if (error < 0)
+        return error;
+    while ((error = tier_index_room(&box, entry, charge, &victim)) == -EAGAIN)
         tier_index_removed(&box, victim);
-    tier_index_end(&box, entry, number, rc == 0);
+    tier_index_end(&box, entry, number, error == 0);
     holds();
-    return rc;
+    return error;
 }
 
 static int pin(uint64_t number, uint32_t *ret_entry)

@@ -251,7 +251,7 @@ static void spoil(uint64_t number, size_t at, uint8_t bit)
     struct cupool_kv_hash hash = hash_of(number);
     struct cupool_tier_item *entry = shelf_find(&hash);
 
-    cr_assert(entry != NULL);
+    cr_assert(entry);
     ((uint8_t *)entry->data)[at] ^= bit;
 }
 

@@ -42,10 +42,10 @@ static int enter(struct fake *fake, enum fake_call call)
     return ++fake->all_calls == fake->fail_at ? fake->fail_error : 0;
 }
 
-static int leave(struct fake *fake, int rc)
+static int leave(struct fake *fake, int error)
 {
     pthread_mutex_unlock(&fake->lock);
-    return rc;
+    return error;
 }
 
 static int place(void *state, uint64_t address, enum transfer_place *ret_place, uint64_t *ret_end)
@@ -61,10 +61,10 @@ static int place(void *state, uint64_t address, enum transfer_place *ret_place, 
         {fake->pinned, FAKE_PINNED_BYTES, TRANSFER_PINNED},
         {fake->second, FAKE_PINNED_BYTES, TRANSFER_PINNED},
     };
-    int rc = enter(fake, FAKE_PLACE);
+    int error = enter(fake, FAKE_PLACE);
 
-    if (rc < 0)
-        return leave(fake, rc);
+    if (error < 0)
+        return leave(fake, error);
     *ret_place = TRANSFER_PAGEABLE;
     *ret_end = UINT64_MAX;
     for (unsigned at = 0; at < sizeof(stretches) / sizeof(*stretches); at++)
@@ -156,36 +156,36 @@ static void work_add(struct fake *fake, transfer_stream stream, struct fake_work
 static int stream_drain(void *state, transfer_stream stream)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_DRAIN);
+    int error = enter(fake, FAKE_DRAIN);
 
     while (stream_step(fake, (unsigned)(uintptr_t)stream))
         ;
-    return leave(fake, rc);
+    return leave(fake, error);
 }
 
 static int copy(void *state, transfer_stream stream, uint64_t to, uint64_t from, size_t bytes)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_COPY);
+    int error = enter(fake, FAKE_COPY);
 
     fake->clock_ns += fake->copy_ns + fake->copy_kib_ns * bytes / 1024;
     if (fake->host)
         memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
-    else if (rc == 0)
+    else if (error == 0)
         work_add(fake, stream, (struct fake_work){.to = to, .from = from, .bytes = bytes});
-    return leave(fake, rc);
+    return leave(fake, error);
 }
 
 static int copy_batch(void *state, transfer_stream stream, uint64_t *to, uint64_t *from,
                       size_t *bytes, size_t count)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_BATCH);
+    int error = enter(fake, FAKE_BATCH);
 
     fake->clock_ns += fake->batch_ns + count * fake->batch_each_ns;
-    for (size_t at = 0; at < count && rc == 0; at++)
+    for (size_t at = 0; at < count && error == 0; at++)
         work_add(fake, stream, (struct fake_work){to[at], from[at], bytes[at], NULL, 0, 0});
-    return leave(fake, rc);
+    return leave(fake, error);
 }
 
 static int copy_kernel(void *state, transfer_stream stream, void *descriptors, const uint64_t *to,
@@ -193,18 +193,18 @@ static int copy_kernel(void *state, transfer_stream stream, void *descriptors, c
 {
     struct fake *fake = state;
     struct descriptor *list = descriptors;
-    int rc = enter(fake, FAKE_KERNEL);
+    int error = enter(fake, FAKE_KERNEL);
 
     for (size_t at = 0; at < count; at++) {
         list[at] = (struct descriptor){to[at], from[at], bytes[at]};
         fake->clock_ns += fake->kernel_kib_ns * bytes[at] / 1024;
     }
     fake->clock_ns += fake->kernel_ns;
-    if (rc == 0 && fake->kernel_unsupported)
-        rc = -ENOTSUP;
-    if (rc == 0)
+    if (error == 0 && fake->kernel_unsupported)
+        error = -ENOTSUP;
+    if (error == 0)
         work_add(fake, stream, (struct fake_work){.descriptors = descriptors, .count = count});
-    return leave(fake, rc);
+    return leave(fake, error);
 }
 
 static int host_allocate(void *state, size_t bytes, void **ret_memory)
@@ -213,7 +213,7 @@ static int host_allocate(void *state, size_t bytes, void **ret_memory)
 
     *ret_memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     fake->ring++;
-    return *ret_memory != NULL ? 0 : -ENOMEM;
+    return *ret_memory ? 0 : -ENOMEM;
 }
 
 static void host_free(void *state, void *memory)
@@ -225,12 +225,12 @@ static void host_free(void *state, void *memory)
 static int fence_record(void *state, transfer_stream stream, uint64_t *ret_fence)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_RECORD);
+    int error = enter(fake, FAKE_RECORD);
 
-    if (rc == 0 && fake->captured != 0 && (uintptr_t)stream == fake->captured)
-        rc = -EBUSY;
-    if (rc < 0)
-        return leave(fake, rc);
+    if (error == 0 && fake->captured != 0 && (uintptr_t)stream == fake->captured)
+        error = -EBUSY;
+    if (error < 0)
+        return leave(fake, error);
     fake->fences++;
     *ret_fence = (uint64_t)(uintptr_t)stream << 56 | fake->streams[(uintptr_t)stream].newest;
     return leave(fake, 0);
@@ -239,9 +239,9 @@ static int fence_record(void *state, transfer_stream stream, uint64_t *ret_fence
 static int fence_query(void *state, uint64_t fence)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_QUERY);
+    int error = enter(fake, FAKE_QUERY);
 
-    return leave(fake, rc < 0 ? rc : passed(fake, fence));
+    return leave(fake, error < 0 ? error : passed(fake, fence));
 }
 
 static void fence_release(void *state, uint64_t fence)
@@ -256,20 +256,20 @@ static void fence_release(void *state, uint64_t fence)
 static int stream_wait(void *state, transfer_stream stream, uint64_t fence)
 {
     struct fake *fake = state;
-    int rc = enter(fake, FAKE_WAIT);
+    int error = enter(fake, FAKE_WAIT);
 
-    if (rc == 0)
+    if (error == 0)
         work_add(fake, stream, (struct fake_work){.fence = fence});
-    return leave(fake, rc);
+    return leave(fake, error);
 }
 
 static int memory_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     void *memory;
-    int rc = host_allocate(state, bytes, &memory);
+    int error = host_allocate(state, bytes, &memory);
 
     *ret_address = (uintptr_t)memory;
-    return rc;
+    return error;
 }
 
 static void memory_free(void *state, uint64_t address, size_t bytes)

@@ -123,8 +123,8 @@ Test(transfer_queue, what_is_refused, .init = setup, .fini = teardown)
         cupool_transfer transfer = 77;
         cr_assert_eq(submit(cases[at].direction, cases[at].copies, 2, &transfer), cases[at].error,
                      "case %u", at);
-        cr_assert(strstr(cupool_transfers_error(transfers), cases[at].text) != NULL, "case %u: %s",
-                  at, cupool_transfers_error(transfers));
+        cr_assert(strstr(cupool_transfers_error(transfers), cases[at].text), "case %u: %s", at,
+                  cupool_transfers_error(transfers));
         cr_assert_eq(transfer, 77);
         check();
     }
@@ -454,7 +454,7 @@ static void scene_submit(struct scene *scene)
     scene->count = 8;
     for (unsigned at = 0; at < 8; at++)
         scene->submitted[at] = submit(scenes[at].direction,
-                                      scenes[at].list != NULL ? scenes[at].list : scenes[at].copies,
+                                      scenes[at].list ? scenes[at].list : scenes[at].copies,
                                       scenes[at].count, &scene->transfers[at]);
 }
 
@@ -513,17 +513,18 @@ Test(transfer_queue, cancelled_at_each_moment)
                 fake_run(&fake, 1);
                 cupool_transfers_poll(transfers);
             }
-            int rc = cupool_transfer_cancel(transfers, scene.transfers[victim]);
-            cr_assert(rc == 0 || rc == -EBUSY || rc == -EALREADY, "%d", rc);
+            int error = cupool_transfer_cancel(transfers, scene.transfers[victim]);
+            cr_assert(error == 0 || error == -EBUSY || error == -EALREADY, "%d", error);
             check();
             for (unsigned at = 0; at < 8; at++)
                 cr_assert_eq(wait_for(scene.transfers[at]),
-                             at == victim && rc == 0 ? -ECANCELED : 0);
+                             at == victim && error == 0 ? -ECANCELED : 0);
             for (unsigned at = 0; at < 8; at++)
-                cr_assert_eq(scene_arrived(at), at != victim || rc != 0, "%u after %u", at, moment);
-            if (rc == 0 && victim == 7)
+                cr_assert_eq(scene_arrived(at), at != victim || error != 0, "%u after %u", at,
+                             moment);
+            if (error == 0 && victim == 7)
                 cr_assert_eq(memcmp(fake.device + 900000, fresh_device + 900000, 100), 0);
-            cancelled += rc == 0;
+            cancelled += error == 0;
             teardown();
         }
     cr_assert_geq(cancelled, 15, "%u", cancelled);
@@ -566,10 +567,11 @@ Test(transfer_queue, faults_at_each_call_of_the_driver)
                 cr_assert_eq(scene.submitted[at], fake.fail_error);
                 continue;
             }
-            int rc = wait_for(scene.transfers[at]);
-            cr_assert(rc == 0 || rc == fake.fail_error, "call %lu: %d", (unsigned long)fail, rc);
-            cr_assert(rc != 0 || scene_arrived(at), "call %lu: %u", (unsigned long)fail, at);
-            failed += rc != 0;
+            int error = wait_for(scene.transfers[at]);
+            cr_assert(error == 0 || error == fake.fail_error, "call %lu: %d", (unsigned long)fail,
+                      error);
+            cr_assert(error != 0 || scene_arrived(at), "call %lu: %u", (unsigned long)fail, at);
+            failed += error != 0;
         }
         last = fake.all_calls > last ? fake.all_calls : last;
         /* What failed is over: nothing of it is left in the streams, and the queues work. */

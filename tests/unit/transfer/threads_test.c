@@ -21,15 +21,16 @@ static int submitted(enum cupool_direction direction, const struct cupool_copy *
                      unsigned count, int priority, cupool_transfer *ret_transfer)
 {
     struct cupool_transfer_options options;
-    int rc;
+    int error;
 
     cupool_transfer_options_init(&options);
     options.priority = priority;
     options.callback = hear;
     do
-        rc = cupool_transfers_submit(transfers, direction, copies, count, &options, ret_transfer);
-    while (rc == -EAGAIN);
-    return rc;
+        error = cupool_transfers_submit(transfers, direction, copies, count, &options,
+                                        ret_transfer);
+    while (error == -EAGAIN);
+    return error;
 }
 
 static void *thread_run(void *state)
@@ -57,11 +58,11 @@ static void *thread_run(void *state)
             return "a transfer from the device was refused";
         if (random >> 29 == 0)
             cupool_transfers_poll(transfers);
-        int rc = random >> 28 == 15 ? cupool_transfer_cancel(transfers, transfer) : 1;
+        int error = random >> 28 == 15 ? cupool_transfer_cancel(transfers, transfer) : 1;
         if (cupool_transfer_wait(transfers, transfer, CUPOOL_WAIT_FOREVER) !=
-            (rc == 0 ? -ECANCELED : 0))
+            (error == 0 ? -ECANCELED : 0))
             return "a transfer from the device failed";
-        for (unsigned at = 0; at < count && rc != 0; at++)
+        for (unsigned at = 0; at < count && error != 0; at++)
             if (memcmp(again[at].to, there[at].from, each) != 0)
                 return "something else came back";
         if (random >> 27 == 3 && cupool_transfers_check(transfers, NULL, 0) < 0)
@@ -84,7 +85,7 @@ Test(transfer_threads, each_gets_its_own)
     for (unsigned at = 0; at < THREADS; at++) {
         void *wrong = NULL;
         pthread_join(threads[at], &wrong);
-        cr_assert(wrong == NULL, "%s", (const char *)wrong);
+        cr_assert(!wrong, "%s", (const char *)wrong);
     }
     struct cupool_transfer_statistics to = stats_of(TO), from = stats_of(FROM);
     cr_assert_eq(to.completed, THREADS * ROUNDS);

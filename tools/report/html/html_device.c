@@ -106,7 +106,7 @@ static void account_print(const struct html_article *article)
     parts_print(article->out, parts, 5, "The whole device by the driver's account");
 }
 
-/** Memory that reached the driver by a door nothing watches, by the library that took it. */
+/** Memory from driver calls that are not hooked, by the library that took it. */
 static int unaccounted_print(const struct html_article *article)
 {
     static const char *const columns[] = {"Library",      "#At most",      "#At the end",
@@ -173,7 +173,8 @@ static int driver_view_print(const struct html_article *article)
     if (driver_view_at(view, article->analysis->peak_time_ns, &at_peak)) {
         fprintf(article->out, "<p>%s at the program's peak, %s at most; ",
                 unit_bytes(at_peak.total_bytes).text, unit_bytes(view->total_peak_bytes).text);
-        fprintf(article->out, "of it unaccounted, by a door that nothing watches, %s at the peak, ",
+        fprintf(article->out,
+                "of which unaccounted, from calls that are not hooked, %s at the peak, ",
                 unit_bytes(at_peak.unaccounted_bytes).text);
         fprintf(
             article->out, "%s at most, %s at the end. Page-locked host memory: %s at most.</p>\n",

@@ -74,7 +74,7 @@ static int sites_choose(struct picture *picture)
     for (size_t i = 0; i < picture->map->blocks && fine; i++) {
         struct tally *sum = tallies_get(&sums, picture->map->block[i].site);
 
-        fine = sum != NULL;
+        fine = sum;
         if (fine)
             sum->requested_bytes += picture->map->block[i].requested_bytes;
     }

@@ -75,7 +75,7 @@ static int modules_print(const struct html_article *article)
         if (trace_reader_site(analysis->reader, analysis->sites.row[i].key, &place) < 0 ||
             !place.module)
             continue;
-        fine = tallies_get(&seen, (uint64_t)(uintptr_t)place.module) != NULL;
+        fine = tallies_get(&seen, (uint64_t)(uintptr_t)place.module);
         if (seen.rows == before || seen.rows > article->top)
             continue;
         html_row_begin(article->out);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 100
@@ -32,13 +32,13 @@ static int fill(struct block *block, unsigned char value)
     block->bytes = 1 + next_random() % ((size_t)1 << (6 + next_random() % 16));
     block->value = value;
     memset(host, value, block->bytes);
-    return door_allocate((void **)&block->device, block->bytes) ||
-           door_write(block->device, host, block->bytes);
+    return route_allocate((void **)&block->device, block->bytes) ||
+           route_write(block->device, host, block->bytes);
 }
 
 static int verify(struct block *block)
 {
-    if (door_read(host, block->device, block->bytes))
+    if (route_read(host, block->device, block->bytes))
         return 1;
     return host[0] != block->value || memcmp(host, host + 1, block->bytes - 1) != 0;
 }
@@ -49,21 +49,21 @@ static int fresh(void)
     unsigned char first[1000], last[1000];
     unsigned char *pointer;
     for (int round = 0; round < 3; round++) {
-        door_report("allocate", door_allocate((void **)&pointer, 100000));
-        door_report("read", door_read(first, pointer, sizeof(first)));
-        door_report("read", door_read(last, pointer + 99000, sizeof(last)));
+        route_report("allocate", route_allocate((void **)&pointer, 100000));
+        route_report("read", route_read(first, pointer, sizeof(first)));
+        route_report("read", route_read(last, pointer + 99000, sizeof(last)));
         printf("holds: %d %d\n", first[0], last[999]);
-        door_report("fill", door_fill(pointer, 17, 100000));
-        door_report("free", door_free(pointer));
+        route_report("fill", route_fill(pointer, 17, 100000));
+        route_report("free", route_free(pointer));
     }
     return 0;
 }
 
-int program_contents(const char *self, const char *door, const char *argument)
+int program_contents(const char *self, const char *route, const char *argument)
 {
     int errors = 0, wrong = 0;
     host = malloc((size_t)4 << 20);
-    door_start();
+    route_start();
     if (argument && strcmp(argument, "fresh") == 0)
         return fresh();
     for (int i = 0; i < BLOCKS; i++)
@@ -72,13 +72,13 @@ int program_contents(const char *self, const char *door, const char *argument)
         for (int i = 0; i < BLOCKS; i++) {
             struct block *block = &blocks[next_random() % BLOCKS];
             wrong += verify(block);
-            errors += door_free(block->device) != 0;
+            errors += route_free(block->device) != 0;
             errors += fill(block, (unsigned char)(block->value + 101));
         }
     }
     for (int i = 0; i < BLOCKS; i++) {
         wrong += verify(&blocks[i]);
-        errors += door_free(blocks[i].device) != 0;
+        errors += route_free(blocks[i].device) != 0;
     }
     printf("errors: %d, wrong: %d\n", errors, wrong);
     free(host);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES   ((size_t)100000)
@@ -25,28 +25,28 @@ static void report_driver(const char *step, CUresult result)
 
 static void report_runtime(const char *step, cudaError_t result)
 {
-    printf("%s: %s\n", step, door_runtime.cudaGetErrorName(result));
+    printf("%s: %s\n", step, route_runtime.cudaGetErrorName(result));
 }
 
 static void linear(CUstream stream)
 {
     void *pointer;
-    door_report("ordinary", door_allocate(&pointer, BYTES));
-    door_report("  free", door_free(pointer));
-    door_report("ordinary", door_allocate(&pointer, BYTES));
-    int error = door_free_async(pointer, stream);
-    door_report("  free in order", error);
+    route_report("ordinary", route_allocate(&pointer, BYTES));
+    route_report("  free", route_free(pointer));
+    route_report("ordinary", route_allocate(&pointer, BYTES));
+    int error = route_free_async(pointer, stream);
+    route_report("  free in order", error);
     if (error)
-        door_free(pointer);
-    door_report("in order", door_allocate_async(&pointer, BYTES, stream));
-    door_report("  free in order", door_free_async(pointer, stream));
-    door_report("in order", door_allocate_async(&pointer, BYTES, stream));
-    door_report("  wait", door_stream_synchronize(stream));
-    door_report("  free", door_free(pointer));
-    door_report("managed", door_managed_allocate(&pointer, BYTES));
-    door_report("  free", door_free(pointer));
-    door_report("page-locked", door_host_allocate(&pointer, BYTES));
-    door_report("  free", door_host_free(pointer));
+        route_free(pointer);
+    route_report("in order", route_allocate_async(&pointer, BYTES, stream));
+    route_report("  free in order", route_free_async(pointer, stream));
+    route_report("in order", route_allocate_async(&pointer, BYTES, stream));
+    route_report("  wait", route_stream_synchronize(stream));
+    route_report("  free", route_free(pointer));
+    route_report("managed", route_managed_allocate(&pointer, BYTES));
+    route_report("  free", route_free(pointer));
+    route_report("page-locked", route_host_allocate(&pointer, BYTES));
+    route_report("  free", route_host_free(pointer));
     report_driver("page-locked, mapped", DRIVER(cuMemHostAlloc)(&pointer, BYTES, 2));
     report_driver("  free", DRIVER(cuMemFreeHost)(pointer));
     size_t pitch;
@@ -57,8 +57,8 @@ static void linear(CUstream stream)
 static void registered(void)
 {
     void *pages = aligned_alloc(4096, 1 << 20);
-    door_report("register", door_host_register(pages, 1 << 20));
-    door_report("  unregister", door_host_unregister(pages));
+    route_report("register", route_host_register(pages, 1 << 20));
+    route_report("  unregister", route_host_unregister(pages));
     free(pages);
 }
 
@@ -130,11 +130,11 @@ static void graph(CUstream stream)
     report_driver("graph", DRIVER(cuGraphCreate)(&whole, 0));
     report_driver("  memory", DRIVER(cuGraphAddMemAllocNode)(&nodes[0], whole, NULL, 0, &wanted));
     report_driver("  free", DRIVER(cuGraphAddMemFreeNode)(&nodes[1], whole, nodes, 1, wanted.dptr));
-    door_report("  run", door_graph_run(whole, stream));
+    route_report("  run", route_graph_run(whole, stream));
     report_driver("  destroy", DRIVER(cuGraphDestroy)(whole));
     report_driver("graph", DRIVER(cuGraphCreate)(&open, 0));
     report_driver("  memory", DRIVER(cuGraphAddMemAllocNode)(&nodes[0], open, NULL, 0, &wanted));
-    door_report("  run", door_graph_run(open, stream));
+    route_report("  run", route_graph_run(open, stream));
     report_driver("  free afterwards", DRIVER(cuMemFree)(wanted.dptr));
     report_driver("  destroy", DRIVER(cuGraphDestroy)(open));
 }
@@ -161,8 +161,8 @@ static void graph_of_nodes(CUstream stream)
     unwanted.free.dptr = wanted.alloc.dptr;
     report_driver("graph", DRIVER(cuGraphCreate)(&giving, 0));
     report_driver("  free", ADD_NODE(&node, giving, &unwanted));
-    door_report("  run", door_graph_run(taking, stream));
-    door_report("  run", door_graph_run(giving, stream));
+    route_report("  run", route_graph_run(taking, stream));
+    route_report("  run", route_graph_run(giving, stream));
     report_driver("  destroy", DRIVER(cuGraphDestroy)(taking));
     report_driver("  destroy", DRIVER(cuGraphDestroy)(giving));
 }
@@ -171,11 +171,11 @@ static void captured(CUstream stream)
 {
     void *pointer;
     CUgraph recorded;
-    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    door_report("  memory", door_allocate_async(&pointer, BYTES, stream));
-    door_report("  free", door_free_async(pointer, stream));
-    door_report("  end", door_capture_end(stream, &recorded));
-    door_report("  run", door_graph_run(recorded, stream));
+    route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    route_report("  memory", route_allocate_async(&pointer, BYTES, stream));
+    route_report("  free", route_free_async(pointer, stream));
+    route_report("  end", route_capture_end(stream, &recorded));
+    route_report("  run", route_graph_run(recorded, stream));
     report_driver("  destroy", DRIVER(cuGraphDestroy)(recorded));
 }
 
@@ -184,15 +184,15 @@ static void refused(CUstream stream)
 {
     void *pointer, *other;
     CUgraph recorded = NULL;
-    door_report("ordinary", door_allocate(&pointer, BYTES));
-    door_report("managed", door_managed_allocate(&other, BYTES));
-    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
-    door_report("  free", door_free(pointer));
-    door_report("  free", door_free(other));
-    door_report("  end", door_capture_end(stream, &recorded));
-    door_report("  last error", door_last_error());
-    door_report("  free", door_free(pointer));
-    door_report("  free", door_free(other));
+    route_report("ordinary", route_allocate(&pointer, BYTES));
+    route_report("managed", route_managed_allocate(&other, BYTES));
+    route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    route_report("  free", route_free(pointer));
+    route_report("  free", route_free(other));
+    route_report("  end", route_capture_end(stream, &recorded));
+    route_report("  last error", route_last_error());
+    route_report("  free", route_free(pointer));
+    route_report("  free", route_free(other));
 }
 
 /* What the runtime has beside, and each family's memory given back by the other. */
@@ -204,42 +204,42 @@ static void runtime(CUstream stream)
     size_t pitch;
     cudaArray_t array;
     cudaMipmappedArray_t levels;
-    report_runtime("pitched", door_runtime.cudaMallocPitch(&pointer, &pitch, 1000, 10));
-    report_runtime("  free", door_runtime.cudaFree(pointer));
-    report_runtime("cube", door_runtime.cudaMalloc3D(&cube, (struct cudaExtent){100, 10, 3}));
-    report_runtime("  free", door_runtime.cudaFree(cube.ptr));
-    report_runtime("page-locked", door_runtime.cudaHostAlloc(&pointer, BYTES, 0));
-    report_runtime("  free", door_runtime.cudaFreeHost(pointer));
-    report_runtime("array", door_runtime.cudaMallocArray(&array, &format, 64, 32, 0));
-    report_runtime("  free", door_runtime.cudaFreeArray(array));
-    report_runtime("array of layers", door_runtime.cudaMalloc3DArray(
+    report_runtime("pitched", route_runtime.cudaMallocPitch(&pointer, &pitch, 1000, 10));
+    report_runtime("  free", route_runtime.cudaFree(pointer));
+    report_runtime("cube", route_runtime.cudaMalloc3D(&cube, (struct cudaExtent){100, 10, 3}));
+    report_runtime("  free", route_runtime.cudaFree(cube.ptr));
+    report_runtime("page-locked", route_runtime.cudaHostAlloc(&pointer, BYTES, 0));
+    report_runtime("  free", route_runtime.cudaFreeHost(pointer));
+    report_runtime("array", route_runtime.cudaMallocArray(&array, &format, 64, 32, 0));
+    report_runtime("  free", route_runtime.cudaFreeArray(array));
+    report_runtime("array of layers", route_runtime.cudaMalloc3DArray(
                                           &array, &format, (struct cudaExtent){64, 32, 4}, 0));
-    report_runtime("  free", door_runtime.cudaFreeArray(array));
-    report_runtime("mipmapped", door_runtime.cudaMallocMipmappedArray(
+    report_runtime("  free", route_runtime.cudaFreeArray(array));
+    report_runtime("mipmapped", route_runtime.cudaMallocMipmappedArray(
                                     &levels, &format, (struct cudaExtent){64, 32, 4}, 3, 0));
-    report_runtime("  free", door_runtime.cudaFreeMipmappedArray(levels));
+    report_runtime("  free", route_runtime.cudaFreeMipmappedArray(levels));
 
-    report_runtime("ordinary", door_runtime.cudaMalloc(&pointer, BYTES));
+    report_runtime("ordinary", route_runtime.cudaMalloc(&pointer, BYTES));
     report_driver("  free", DRIVER(cuMemFree)(ADDRESS));
     report_driver("ordinary", DRIVER(cuMemAlloc)(POINTER, BYTES));
-    report_runtime("  free", door_runtime.cudaFree(pointer));
-    report_runtime("in order", door_runtime.cudaMallocAsync(&pointer, BYTES, stream));
+    report_runtime("  free", route_runtime.cudaFree(pointer));
+    report_runtime("in order", route_runtime.cudaMallocAsync(&pointer, BYTES, stream));
     report_driver("  free in order", DRIVER(cuMemFreeAsync)(ADDRESS, stream));
     report_driver("managed", DRIVER(cuMemAllocManaged)(POINTER, BYTES, CU_MEM_ATTACH_GLOBAL));
-    report_runtime("  free", door_runtime.cudaFree(pointer));
-    report_runtime("page-locked", door_runtime.cudaMallocHost(&pointer, BYTES));
+    report_runtime("  free", route_runtime.cudaFree(pointer));
+    report_runtime("page-locked", route_runtime.cudaMallocHost(&pointer, BYTES));
     report_driver("  free", DRIVER(cuMemFreeHost)(pointer));
     report_driver("page-locked", DRIVER(cuMemAllocHost)(&pointer, BYTES));
-    report_runtime("  free", door_runtime.cudaFreeHost(pointer));
-    report_runtime("array", door_runtime.cudaMallocArray(&array, &format, 64, 32, 0));
+    report_runtime("  free", route_runtime.cudaFreeHost(pointer));
+    report_runtime("array", route_runtime.cudaMallocArray(&array, &format, 64, 32, 0));
     report_driver("  free", DRIVER(cuArrayDestroy)((CUarray)array));
 }
 
-int program_every_kind(const char *self, const char *door, const char *argument)
+int program_every_kind(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
-    door_start();
-    door_report("stream", door_stream_create(&stream));
+    route_start();
+    route_report("stream", route_stream_create(&stream));
     linear(stream);
     registered();
     pools(stream);
@@ -249,9 +249,9 @@ int program_every_kind(const char *self, const char *door, const char *argument)
     graph_of_nodes(stream);
     captured(stream);
     refused(stream);
-    if (door_is_runtime)
+    if (route_is_runtime)
         runtime(stream);
-    door_report("wait", door_stream_synchronize(stream));
-    door_report("last error", door_last_error());
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("last error", route_last_error());
     return 0;
 }

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void current(const char *when)
@@ -17,17 +17,17 @@ static void *allocate_first(void *unused)
 {
     void *pointer = NULL;
     current("thread begins");
-    door_report("allocate", door_allocate(&pointer, 1000));
+    route_report("allocate", route_allocate(&pointer, 1000));
     current("after allocate");
     if (pointer)
-        door_report("free", door_free(pointer));
+        route_report("free", route_free(pointer));
     return NULL;
 }
 
 static void *free_first(void *unused)
 {
     current("thread begins");
-    door_report("free nothing", door_free(NULL));
+    route_report("free nothing", route_free(NULL));
     current("after free");
     return NULL;
 }
@@ -39,15 +39,15 @@ static void on_thread(void *(*body)(void *))
         pthread_join(thread, NULL);
 }
 
-int program_first_call(const char *self, const char *door, const char *argument)
+int program_first_call(const char *self, const char *route, const char *argument)
 {
     void *pointer;
     current("program begins");
-    door_report("allocate before anything", door_allocate(&pointer, 4096));
+    route_report("allocate before anything", route_allocate(&pointer, 4096));
     current("after it");
-    door_start();
+    route_start();
     on_thread(allocate_first);
     on_thread(free_first);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     return 0;
 }

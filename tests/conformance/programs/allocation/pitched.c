@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define ROUNDS   3
@@ -22,10 +22,10 @@ static void fill_and_read(char *pointer, size_t pitch, size_t width, size_t rows
     unsigned char first, last;
     int wrong = 0, errors = 0;
     for (size_t row = 0; row < rows; row++)
-        errors += door_fill(pointer + row * pitch, (int)(row + width) % 251, width) != 0;
+        errors += route_fill(pointer + row * pitch, (int)(row + width) % 251, width) != 0;
     for (size_t row = 0; row < rows; row++) {
-        errors += door_read(&first, pointer + row * pitch, 1) != 0;
-        errors += door_read(&last, pointer + row * pitch + width - 1, 1) != 0;
+        errors += route_read(&first, pointer + row * pitch, 1) != 0;
+        errors += route_read(&last, pointer + row * pitch + width - 1, 1) != 0;
         wrong += first != (row + width) % 251 || last != first;
     }
     printf("  aligned %d, wrong rows %d, errors %d\n", (uintptr_t)pointer % 256 == 0, wrong,
@@ -36,28 +36,28 @@ static void flat(size_t width, size_t rows)
 {
     char *pointer = NULL;
     size_t pitch = 0;
-    int error = door_allocate_pitched((void **)&pointer, &pitch, width, rows);
-    printf("%zu x %zu: %s, pitch %zu\n", width, rows, door_error_name(error), pitch);
+    int error = route_allocate_pitched((void **)&pointer, &pitch, width, rows);
+    printf("%zu x %zu: %s, pitch %zu\n", width, rows, route_error_name(error), pitch);
     if (error || !pointer)
         return;
     fill_and_read(pointer, pitch, width, rows);
-    door_report("  free", door_free(pointer));
-    door_report("  again", door_free(pointer));
+    route_report("  free", route_free(pointer));
+    route_report("  again", route_free(pointer));
 }
 
 static void deep(size_t width, size_t height, size_t depth)
 {
     struct cudaPitchedPtr made = {0};
     struct cudaExtent extent = {width, height, depth};
-    if (!door_is_runtime)
+    if (!route_is_runtime)
         return;
-    int error = (int)door_runtime.cudaMalloc3D(&made, extent);
+    int error = (int)route_runtime.cudaMalloc3D(&made, extent);
     printf("%zu x %zu x %zu: %s, pitch %zu, %zu x %zu\n", width, height, depth,
-           door_error_name(error), made.pitch, made.xsize, made.ysize);
+           route_error_name(error), made.pitch, made.xsize, made.ysize);
     if (error || !made.ptr)
         return;
     fill_and_read(made.ptr, made.pitch, width, height * depth);
-    door_report("  free", door_free(made.ptr));
+    route_report("  free", route_free(made.ptr));
 }
 
 static void elements(void)
@@ -79,24 +79,24 @@ static void refusals(void)
 {
     void *pointer = (void *)1;
     size_t pitch = 7;
-    door_report("no place", door_allocate_pitched(NULL, &pitch, 100, 10));
-    door_report("no place", door_allocate_pitched(&pointer, NULL, 100, 10));
-    door_report("no width", door_allocate_pitched(&pointer, &pitch, 0, 10));
-    door_report("no rows", door_allocate_pitched(&pointer, &pitch, 100, 0));
-    door_report("too much", door_allocate_pitched(&pointer, &pitch, 100, (size_t)1 << 50));
-    door_report("overflow", door_allocate_pitched(&pointer, &pitch, 100, SIZE_MAX / 50));
-    door_report("overflow", door_allocate_pitched(&pointer, &pitch, SIZE_MAX - 5, 1));
+    route_report("no place", route_allocate_pitched(NULL, &pitch, 100, 10));
+    route_report("no place", route_allocate_pitched(&pointer, NULL, 100, 10));
+    route_report("no width", route_allocate_pitched(&pointer, &pitch, 0, 10));
+    route_report("no rows", route_allocate_pitched(&pointer, &pitch, 100, 0));
+    route_report("too much", route_allocate_pitched(&pointer, &pitch, 100, (size_t)1 << 50));
+    route_report("overflow", route_allocate_pitched(&pointer, &pitch, 100, SIZE_MAX / 50));
+    route_report("overflow", route_allocate_pitched(&pointer, &pitch, SIZE_MAX - 5, 1));
     printf("untouched %d\n", pitch == 7 || pitch == 0);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     deep(100, SIZE_MAX / 2, 4);
     deep(0, 10, 10);
     deep(100, 10, 0);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
 }
 
-int program_pitched(const char *self, const char *door, const char *argument)
+int program_pitched(const char *self, const char *route, const char *argument)
 {
-    door_start();
+    route_start();
     for (int round = 0; round < ROUNDS; round++)
         for (size_t i = 0; i < WIDTHS; i++) {
             flat(widths[i], (size_t)(5 + 13 * round) % ROWS_MAX);

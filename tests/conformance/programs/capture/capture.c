@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void *spare; /* allocated before any capture */
@@ -14,22 +14,22 @@ static void *spare; /* allocated before any capture */
 static void both(const char *who)
 {
     void *pointer = NULL;
-    int error = door_allocate(&pointer, 5000);
-    printf("%s allocates: %s\n", who, door_error_name(error));
+    int error = route_allocate(&pointer, 5000);
+    printf("%s allocates: %s\n", who, route_error_name(error));
     if (error == 0)
-        printf("%s frees: %s\n", who, door_error_name(door_free(pointer)));
-    door_report("last error", door_last_error());
+        printf("%s frees: %s\n", who, route_error_name(route_free(pointer)));
+    route_report("last error", route_last_error());
 }
 
 static void free_spare(const char *who)
 {
-    printf("%s frees: %s\n", who, door_error_name(door_free(spare)));
-    door_report("last error", door_last_error());
+    printf("%s frees: %s\n", who, route_error_name(route_free(spare)));
+    route_report("last error", route_last_error());
 }
 
 static void *other(void *body)
 {
-    door_start();
+    route_start();
     ((void (*)(const char *))body)("other thread");
     return NULL;
 }
@@ -41,9 +41,9 @@ static void *end_other(void *unused)
 {
     CUgraph graph = NULL;
 
-    door_start();
-    door_report("other thread ends", door_capture_end(capturing, &graph));
-    door_report("last error", door_last_error());
+    route_start();
+    route_report("other thread ends", route_capture_end(capturing, &graph));
+    route_report("last error", route_last_error());
     return NULL;
 }
 
@@ -69,38 +69,38 @@ static void during(const char *title, CUstreamCaptureMode mode, void (*body)(con
     CUgraph graph = NULL;
     void *target;
     printf("== %s, %s thread\n", title, on_other_thread ? "other" : "same");
-    door_report("allocate", door_allocate(&target, 4096));
-    door_report("spare", door_allocate(&spare, 4096));
-    door_report("stream", door_stream_create(&stream));
+    route_report("allocate", route_allocate(&target, 4096));
+    route_report("spare", route_allocate(&spare, 4096));
+    route_report("stream", route_stream_create(&stream));
     capturing = stream;
-    door_report("begin", door_capture_begin(stream, mode));
-    door_report("fill", door_fill_async(target, 1, 4096, stream));
+    route_report("begin", route_capture_begin(stream, mode));
+    route_report("fill", route_fill_async(target, 1, 4096, stream));
     if (on_other_thread)
         elsewhere(body);
     else
         body("same thread");
-    door_report("fill", door_fill_async(target, 2, 4096, stream));
-    door_report("end", door_capture_end(stream, &graph));
+    route_report("fill", route_fill_async(target, 2, 4096, stream));
+    route_report("end", route_capture_end(stream, &graph));
     printf("graph: %s\n", graph ? "yes" : "no");
     if (graph)
-        door_report("run", door_graph_run(graph, stream));
-    door_report("last error", door_last_error());
-    door_report("stream", door_stream_destroy(stream));
-    door_report("free", door_free(target));
+        route_report("run", route_graph_run(graph, stream));
+    route_report("last error", route_last_error());
+    route_report("stream", route_stream_destroy(stream));
+    route_report("free", route_free(target));
     both("afterwards");
 }
 
 static void relaxed(const char *who)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    door_report("exchange", door_capture_mode_exchange(&mode));
+    route_report("exchange", route_capture_mode_exchange(&mode));
     both(who);
     free_spare(who);
-    door_report("exchange", door_capture_mode_exchange(&mode));
+    route_report("exchange", route_capture_mode_exchange(&mode));
     printf("mode put back: %d\n", mode == CU_STREAM_CAPTURE_MODE_RELAXED);
 }
 
-int program_capture(const char *self, const char *door, const char *argument)
+int program_capture(const char *self, const char *route, const char *argument)
 {
     static const struct {
         const char *title;
@@ -110,7 +110,7 @@ int program_capture(const char *self, const char *door, const char *argument)
         {"thread-local", CU_STREAM_CAPTURE_MODE_THREAD_LOCAL},
         {"relaxed", CU_STREAM_CAPTURE_MODE_RELAXED},
     };
-    door_start();
+    route_start();
     for (int i = 0; i < 3; i++) {
         for (int thread = 0; thread < 2; thread++) {
             during(modes[i].title, modes[i].mode, both, thread);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define ROUNDS       300
@@ -16,13 +16,13 @@
 static void *load(void *unused)
 {
     int errors = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < ROUNDS; i++) {
         void *small, *large;
-        errors += door_allocate(&large, BYTES) != 0;
-        errors += door_allocate(&small, 1000) != 0;
-        errors += door_free(large) != 0;
-        errors += door_free(small) != 0;
+        errors += route_allocate(&large, BYTES) != 0;
+        errors += route_allocate(&small, 1000) != 0;
+        errors += route_free(large) != 0;
+        errors += route_free(small) != 0;
     }
     printf("errors: %d\n", errors);
     return NULL;
@@ -33,12 +33,12 @@ static void *load_heavy(void *unused)
 {
     size_t free_bytes = 0, total_bytes = 0;
     int errors = 0;
-    door_start();
-    errors += door_memory_info(&free_bytes, &total_bytes) != 0;
+    route_start();
+    errors += route_memory_info(&free_bytes, &total_bytes) != 0;
     for (int i = 0; i < ROUNDS_HEAVY; i++) {
         void *large;
-        errors += door_allocate(&large, free_bytes / 5 * 2) != 0;
-        errors += door_free(large) != 0;
+        errors += route_allocate(&large, free_bytes / 5 * 2) != 0;
+        errors += route_free(large) != 0;
     }
     printf("errors: %d\n", errors);
     return NULL;
@@ -51,28 +51,28 @@ static void load_elsewhere(void *(*work)(void *))
         pthread_join(thread, NULL);
 }
 
-int program_capture_load(const char *self, const char *door, const char *argument)
+int program_capture_load(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
     CUgraph graph = NULL;
     void *target;
     unsigned char byte = 0;
-    door_start();
-    door_report("allocate", door_allocate(&target, 4096));
+    route_start();
+    route_report("allocate", route_allocate(&target, 4096));
     load_elsewhere(load);
-    door_report("stream", door_stream_create(&stream));
-    door_report("begin", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
-    door_report("fill", door_fill_async(target, 5, 4096, stream));
+    route_report("stream", route_stream_create(&stream));
+    route_report("begin", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+    route_report("fill", route_fill_async(target, 5, 4096, stream));
     load_elsewhere(load);
     load_elsewhere(load_heavy);
-    door_report("end", door_capture_end(stream, &graph));
+    route_report("end", route_capture_end(stream, &graph));
     load_elsewhere(load);
     if (graph)
-        door_report("run", door_graph_run(graph, stream));
-    door_report("read", door_read(&byte, target, 1));
+        route_report("run", route_graph_run(graph, stream));
+    route_report("read", route_read(&byte, target, 1));
     printf("byte: %d\n", byte);
-    door_report("stream", door_stream_destroy(stream));
-    door_report("free", door_free(target));
-    door_report("last error", door_last_error());
+    route_report("stream", route_stream_destroy(stream));
+    route_report("free", route_free(target));
+    route_report("last error", route_last_error());
     return 0;
 }

@@ -6,22 +6,22 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void allocate_and_free(const char *who)
 {
     void *pointer = NULL;
-    int error = door_allocate(&pointer, 5000);
-    printf("%s allocates: %s\n", who, door_error_name(error));
+    int error = route_allocate(&pointer, 5000);
+    printf("%s allocates: %s\n", who, route_error_name(error));
     if (error == 0)
-        printf("%s frees: %s\n", who, door_error_name(door_free(pointer)));
-    door_report("last error", door_last_error());
+        printf("%s frees: %s\n", who, route_error_name(route_free(pointer)));
+    route_report("last error", route_last_error());
 }
 
 static void *other(void *unused)
 {
-    door_start();
+    route_start();
     allocate_and_free("other thread");
     return NULL;
 }
@@ -34,37 +34,37 @@ static void during(CUstreamCaptureMode mode, bool on_other_thread)
     unsigned char byte = 0;
     pthread_t thread;
     printf("== mode %d, %s thread\n", (int)mode, on_other_thread ? "other" : "same");
-    door_report("allocate", door_allocate(&target, 4096));
-    door_report("clear", door_fill(target, 0, 4096));
-    door_report("cleared", door_read(&byte, target, 1)); /* a fill need not wait for the device */
-    door_report("graph", DRIVER(cuGraphCreate)(&graph, 0));
-    door_report("stream", door_stream_create(&stream));
-    door_report("begin", DRIVER(cuStreamBeginCaptureToGraph)(stream, graph, NULL, NULL, 0, mode));
-    door_report("fill", door_fill_async(target, 5, 4096, stream));
+    route_report("allocate", route_allocate(&target, 4096));
+    route_report("clear", route_fill(target, 0, 4096));
+    route_report("cleared", route_read(&byte, target, 1)); /* a fill need not wait for the device */
+    route_report("graph", DRIVER(cuGraphCreate)(&graph, 0));
+    route_report("stream", route_stream_create(&stream));
+    route_report("begin", DRIVER(cuStreamBeginCaptureToGraph)(stream, graph, NULL, NULL, 0, mode));
+    route_report("fill", route_fill_async(target, 5, 4096, stream));
     if (!on_other_thread)
         allocate_and_free("same thread");
     else if (pthread_create(&thread, NULL, other, NULL) == 0)
         pthread_join(thread, NULL);
-    door_report("fill", door_fill_async(target, 6, 4096, stream));
-    int error = door_capture_end(stream, &ended);
-    door_report("end", error);
+    route_report("fill", route_fill_async(target, 6, 4096, stream));
+    int error = route_capture_end(stream, &ended);
+    route_report("end", error);
     printf("the same graph: %d\n", ended == graph);
     if (error == 0)
-        door_report("run", door_graph_run(graph, stream));
-    door_report("read", door_read(&byte, target, 1));
+        route_report("run", route_graph_run(graph, stream));
+    route_report("read", route_read(&byte, target, 1));
     printf("byte: %d\n", byte);
-    door_report("last error", door_last_error());
-    door_report("stream", door_stream_destroy(stream));
-    door_report("free", door_free(target));
+    route_report("last error", route_last_error());
+    route_report("stream", route_stream_destroy(stream));
+    route_report("free", route_free(target));
     allocate_and_free("afterwards");
 }
 
-int program_capture_to_graph(const char *self, const char *door, const char *argument)
+int program_capture_to_graph(const char *self, const char *route, const char *argument)
 {
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     if (!DRIVER(cuStreamBeginCaptureToGraph))
-        door_skip("the driver cannot capture into a graph");
+        route_skip("the driver cannot capture into a graph");
     for (int mode = CU_STREAM_CAPTURE_MODE_GLOBAL; mode <= CU_STREAM_CAPTURE_MODE_RELAXED; mode++)
         for (int thread = 0; thread < 2; thread++)
             during((CUstreamCaptureMode)mode, thread);

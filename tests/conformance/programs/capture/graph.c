@@ -2,40 +2,40 @@
 /* A graph holds addresses: they stay backed, and others' memory stays untouched, as it runs. */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 50
 #define BYTES  5000
 
-int program_graph(const char *self, const char *door, const char *argument)
+int program_graph(const char *self, const char *route, const char *argument)
 {
     void *target, *blocks[BLOCKS];
     CUstream stream;
     CUgraph graph;
     int kept = 0;
-    door_start();
-    door_report("allocate", door_allocate(&target, BYTES));
-    door_report("stream", door_stream_create(&stream));
-    door_report("begin", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
-    door_report("fill", door_fill_async(target, 42, BYTES, stream));
-    door_report("end", door_capture_end(stream, &graph));
+    route_start();
+    route_report("allocate", route_allocate(&target, BYTES));
+    route_report("stream", route_stream_create(&stream));
+    route_report("begin", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    route_report("fill", route_fill_async(target, 42, BYTES, stream));
+    route_report("end", route_capture_end(stream, &graph));
     for (int round = 0; round < 5; round++) {
         for (int i = 0; i < BLOCKS; i++)
-            if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i, BYTES))
+            if (route_allocate(&blocks[i], BYTES) || route_fill(blocks[i], i, BYTES))
                 printf("error\n");
-        door_report("clear", door_fill(target, 0, BYTES));
-        door_report("wait", door_synchronize());
-        door_report("run", door_graph_run(graph, stream));
-        kept += door_wrong_bytes(target, 42, BYTES) == 0;
+        route_report("clear", route_fill(target, 0, BYTES));
+        route_report("wait", route_synchronize());
+        route_report("run", route_graph_run(graph, stream));
+        kept += route_wrong_bytes(target, 42, BYTES) == 0;
         for (int i = 0; i < BLOCKS; i++) {
-            kept += door_wrong_bytes(blocks[i], i, BYTES) == 0;
-            if (door_free(blocks[i]))
+            kept += route_wrong_bytes(blocks[i], i, BYTES) == 0;
+            if (route_free(blocks[i]))
                 printf("error\n");
         }
     }
     printf("kept: %d of %d\n", kept, 5 * (BLOCKS + 1));
-    door_report("stream", door_stream_destroy(stream));
-    door_report("free", door_free(target));
+    route_report("stream", route_stream_destroy(stream));
+    route_report("free", route_free(target));
     return 0;
 }

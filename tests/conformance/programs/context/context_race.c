@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define THREADS 3
@@ -22,16 +22,16 @@ static atomic_int errors;
 static void *churn(void *unused)
 {
     void *blocks[16] = {0};
-    door_start();
+    route_start();
     for (unsigned i = 0; !atomic_load(&stop); i++) {
         void **block = &blocks[i * 7 % 16];
         if (*block)
-            atomic_fetch_add(&errors, door_free(*block) != 0);
-        atomic_fetch_add(&errors, door_allocate(block, (size_t)1000 << i % 12) != 0);
+            atomic_fetch_add(&errors, route_free(*block) != 0);
+        atomic_fetch_add(&errors, route_allocate(block, (size_t)1000 << i % 12) != 0);
     }
     for (int i = 0; i < 16; i++)
         if (blocks[i])
-            atomic_fetch_add(&errors, door_free(blocks[i]) != 0);
+            atomic_fetch_add(&errors, route_free(blocks[i]) != 0);
     return NULL;
 }
 
@@ -41,22 +41,22 @@ static int one_context(CUcontext stays)
     void *blocks[10];
     int wrong = CREATE(&context) != 0;
     for (int i = 0; i < 10; i++)
-        wrong += door_allocate(&blocks[i], (size_t)2000 << i) != 0;
-    wrong += door_fill_async(blocks[3], 1, 2000, NULL) != 0;
+        wrong += route_allocate(&blocks[i], (size_t)2000 << i) != 0;
+    wrong += route_fill_async(blocks[3], 1, 2000, NULL) != 0;
     for (int i = 0; i < 5; i++)
-        wrong += door_free(blocks[i]) != 0;
+        wrong += route_free(blocks[i]) != 0;
     wrong += DRIVER(cuCtxDestroy)(context) != 0;
     wrong += DRIVER(cuCtxSetCurrent)(stays) != 0;
     return wrong;
 }
 
-int program_context_race(const char *self, const char *door, const char *argument)
+int program_context_race(const char *self, const char *route, const char *argument)
 {
     pthread_t threads[THREADS];
     CUcontext stays;
     int wrong = 0;
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&stays);
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, NULL);

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define DEVICES 8
@@ -16,14 +16,14 @@ static CUcontext contexts[DEVICES];
 
 static int use(int device)
 {
-    if (door_is_runtime)
-        return (int)door_runtime.cudaSetDevice(device);
+    if (route_is_runtime)
+        return (int)route_runtime.cudaSetDevice(device);
     if (!contexts[device] && DRIVER(cuDevicePrimaryCtxRetain)(&contexts[device], device))
         return 1;
     return (int)DRIVER(cuCtxSetCurrent)(contexts[device]);
 }
 
-int program_devices(const char *self, const char *door, const char *argument)
+int program_devices(const char *self, const char *route, const char *argument)
 {
     static void *blocks[DEVICES][BLOCKS];
     int count = 0, errors = 0, wrong = 0;
@@ -33,7 +33,7 @@ int program_devices(const char *self, const char *door, const char *argument)
         error = (int)DRIVER(cuDeviceGetCount)(&count);
     printf("count: %d, %s\n", count, error ? "error" : "no error");
     if (error || count == 0) {
-        door_report("allocate", door_allocate(&blocks[0][0], BYTES));
+        route_report("allocate", route_allocate(&blocks[0][0], BYTES));
         return 0;
     }
     count = count < DEVICES ? count : DEVICES;
@@ -42,18 +42,18 @@ int program_devices(const char *self, const char *door, const char *argument)
         printf("device %d is %d\n", device, (unsigned char)uuid.bytes[15]);
         errors += use(device) != 0;
         for (int i = 0; i < BLOCKS; i++)
-            errors += door_allocate(&blocks[device][i], BYTES) ||
-                      door_fill(blocks[device][i], 10 * device + i, BYTES);
+            errors += route_allocate(&blocks[device][i], BYTES) ||
+                      route_fill(blocks[device][i], 10 * device + i, BYTES);
     }
     for (int device = 0; device < count; device++) {
         errors += use(device) != 0;
         for (int i = 0; i < BLOCKS; i++)
-            wrong += door_wrong_bytes(blocks[device][i], 10 * device + i, BYTES);
+            wrong += route_wrong_bytes(blocks[device][i], 10 * device + i, BYTES);
         errors += use((device + 1) % count) != 0;
         for (int i = 0; i < BLOCKS; i++)
-            errors += door_free(blocks[device][i]) != 0;
+            errors += route_free(blocks[device][i]) != 0;
     }
     printf("errors: %d, wrong: %d\n", errors, wrong);
-    door_report("freed twice", door_free(blocks[0][0]));
+    route_report("freed twice", route_free(blocks[0][0]));
     return 0;
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES  40000
@@ -17,7 +17,7 @@ static void make_current(CUcontext context)
 {
     int error = (int)DRIVER(cuCtxSetCurrent)(context);
     if (error)
-        door_report("make current", error);
+        route_report("make current", error);
 }
 
 static CUgreenCtx green_create(CUdevResource *all)
@@ -40,50 +40,50 @@ static void round_of(CUdevResource *all, CUcontext primary)
     CUstream stream;
     int wrong = 0;
     CUgreenCtx green = green_create(all);
-    printf("green context: %d\n", green != NULL);
-    door_report("as a context", (int)DRIVER(cuCtxFromGreenCtx)(&context, green));
-    door_report("stream",
-                (int)DRIVER(cuGreenCtxStreamCreate)(&stream, green, CU_STREAM_NON_BLOCKING, 0));
+    printf("green context: %d\n", green);
+    route_report("as a context", (int)DRIVER(cuCtxFromGreenCtx)(&context, green));
+    route_report("stream",
+                 (int)DRIVER(cuGreenCtxStreamCreate)(&stream, green, CU_STREAM_NON_BLOCKING, 0));
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("allocate", door_allocate(&in_primary[i], BYTES));
+        route_report("allocate", route_allocate(&in_primary[i], BYTES));
         make_current(context);
-        door_report("allocate in green", door_allocate(&in_green[i], BYTES));
+        route_report("allocate in green", route_allocate(&in_green[i], BYTES));
         make_current(primary);
     }
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("fill in green", door_fill_async(in_primary[i], i, BYTES, stream));
-        door_report("fill", door_fill(in_green[i], 100 + i, BYTES));
+        route_report("fill in green", route_fill_async(in_primary[i], i, BYTES, stream));
+        route_report("fill", route_fill(in_green[i], 100 + i, BYTES));
     }
-    door_report("wait", door_stream_synchronize(stream));
+    route_report("wait", route_stream_synchronize(stream));
     make_current(context);
-    door_report("free the primary's in green", door_free(in_primary[0]));
+    route_report("free the primary's in green", route_free(in_primary[0]));
     make_current(primary);
-    door_report("free green's in the primary", door_free(in_green[0]));
-    door_report("stream", door_stream_destroy(stream));
-    door_report("end", (int)DRIVER(cuGreenCtxDestroy)(green));
+    route_report("free green's in the primary", route_free(in_green[0]));
+    route_report("stream", route_stream_destroy(stream));
+    route_report("end", (int)DRIVER(cuGreenCtxDestroy)(green));
     for (int i = 1; i < BLOCKS; i++) {
-        wrong += door_wrong_bytes(in_primary[i], i, BYTES) +
-                 door_wrong_bytes(in_green[i], 100 + i, BYTES);
-        door_report("free", door_free(in_primary[i]));
-        door_report("free green's", door_free(in_green[i]));
+        wrong += route_wrong_bytes(in_primary[i], i, BYTES) +
+                 route_wrong_bytes(in_green[i], 100 + i, BYTES);
+        route_report("free", route_free(in_primary[i]));
+        route_report("free green's", route_free(in_green[i]));
     }
     printf("wrong: %d\n", wrong);
-    door_report("freed twice", door_free(in_green[1]));
+    route_report("freed twice", route_free(in_green[1]));
 }
 
-int program_green(const char *self, const char *door, const char *argument)
+int program_green(const char *self, const char *route, const char *argument)
 {
     CUdevResource all;
     CUcontext primary = NULL;
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&primary);
     if (!DRIVER(cuDeviceGetDevResource) || !DRIVER(cuCtxFromGreenCtx) ||
         !DRIVER(cuGreenCtxStreamCreate) ||
         DRIVER(cuDeviceGetDevResource)(0, &all, CU_DEV_RESOURCE_TYPE_SM))
-        door_skip("no green contexts");
+        route_skip("no green contexts");
     for (int i = 0; i < 3; i++)
         round_of(&all, primary);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     return 0;
 }

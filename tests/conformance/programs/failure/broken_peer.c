@@ -7,7 +7,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "fault.h"
 #include "program.h"
 
@@ -24,13 +24,13 @@ static int churn(int rounds)
     void *block = NULL;
     int errors = 0;
     for (int i = 0; i < rounds; i++) {
-        errors += door_allocate(&block, BLOCK) != 0;
-        errors += door_free(block) != 0;
+        errors += route_allocate(&block, BLOCK) != 0;
+        errors += route_free(block) != 0;
     }
     return errors;
 }
 
-int program_broken_peer(const char *self, const char *door, const char *argument)
+int program_broken_peer(const char *self, const char *route, const char *argument)
 {
     CUcontext stays, breaks;
     int (*hold)(CUstream) = NULL, (*release)(CUstream) = NULL;
@@ -41,24 +41,24 @@ int program_broken_peer(const char *self, const char *door, const char *argument
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (argument && (!hold || !release))
-        door_skip("the device cannot hold a stream");
-    door_start();
-    door_free(NULL);
+        route_skip("the device cannot hold a stream");
+    route_start();
+    route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&stays);
     if (CREATE(&breaks))
-        door_skip("the device has no second context");
-    door_report("allocate in the other", door_allocate(&block, 10000));
-    door_report("stream in the other", door_stream_create(&stream));
+        route_skip("the device has no second context");
+    route_report("allocate in the other", route_allocate(&block, 10000));
+    route_report("stream in the other", route_stream_create(&stream));
     if (argument)
         hold(stream);
-    door_report("work in the other", door_fill_async(block, 1, 10000, stream));
+    route_report("work in the other", route_fill_async(block, 1, 10000, stream));
     DRIVER(cuCtxSetCurrent)(stays);
     errors = churn(2); /* little enough to grow by, while what is freed waits for that work */
     DRIVER(cuCtxSetCurrent)(breaks);
     if (argument)
         release(stream);
-    door_report("fault in the other", door_fault());
-    door_report("wait in the other", door_synchronize());
+    route_report("fault in the other", route_fault());
+    route_report("wait in the other", route_synchronize());
     DRIVER(cuCtxSetCurrent)(stays);
     errors += churn(1000);
     printf("errors: %d\n", errors);

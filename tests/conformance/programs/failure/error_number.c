@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static int wrong;
@@ -21,9 +21,9 @@ static void blocks(size_t bytes)
 {
     void *block[40];
     for (int i = 0; i < 40; i++)
-        KEEPS(door_allocate(&block[i], bytes));
+        KEEPS(route_allocate(&block[i], bytes));
     for (int i = 0; i < 40; i++)
-        KEEPS(door_free(block[i]));
+        KEEPS(route_free(block[i]));
 }
 
 #if CUDA_VERSION >= 13000
@@ -41,7 +41,7 @@ static void contexts(void)
     void *pointer;
     DRIVER(cuCtxGetCurrent)(&first);
     if (CREATE(&second) == CUDA_SUCCESS) {
-        KEEPS(door_allocate(&pointer, 1000));
+        KEEPS(route_allocate(&pointer, 1000));
         KEEPS(DRIVER(cuCtxDestroy)(second));
         DRIVER(cuCtxSetCurrent)(first);
     }
@@ -52,9 +52,9 @@ static void contexts(void)
         KEEPS(DRIVER(cuDevicePrimaryCtxRelease)(device));
     }
     KEEPS(DRIVER(cuDevicePrimaryCtxReset)(0));
-    if (door_is_runtime) {
-        KEEPS(door_allocate(&pointer, 1000));
-        KEEPS(door_runtime.cudaDeviceReset());
+    if (route_is_runtime) {
+        KEEPS(route_allocate(&pointer, 1000));
+        KEEPS(route_runtime.cudaDeviceReset());
     }
 }
 
@@ -75,29 +75,29 @@ static void green_context(void)
     KEEPS(DRIVER(cuGreenCtxDestroy)(green));
 }
 
-int program_error_number(const char *self, const char *door, const char *argument)
+int program_error_number(const char *self, const char *route, const char *argument)
 {
     void *pointer = NULL, *pinned = NULL;
     size_t free_bytes, total;
     CUipcMemHandle handle;
-    door_start();
-    door_free(NULL);
-    KEEPS(door_allocate(&pointer, 1000));
-    KEEPS(door_memory_info(&free_bytes, &total));
-    KEEPS(door_free(pointer));
-    KEEPS(door_free(pointer));
-    KEEPS(door_allocate(&pointer, 50 << 20));
-    KEEPS(door_free(pointer));
-    KEEPS(door_allocate(&pointer, (size_t)1 << 60));
-    KEEPS(door_allocate(&pointer, 1000));
-    KEEPS(door_ipc_export(&handle, pointer));
-    KEEPS(door_free(pointer));
+    route_start();
+    route_free(NULL);
+    KEEPS(route_allocate(&pointer, 1000));
+    KEEPS(route_memory_info(&free_bytes, &total));
+    KEEPS(route_free(pointer));
+    KEEPS(route_free(pointer));
+    KEEPS(route_allocate(&pointer, 50 << 20));
+    KEEPS(route_free(pointer));
+    KEEPS(route_allocate(&pointer, (size_t)1 << 60));
+    KEEPS(route_allocate(&pointer, 1000));
+    KEEPS(route_ipc_export(&handle, pointer));
+    KEEPS(route_free(pointer));
     blocks(1000);
     blocks(1 << 20);
     blocks(5 << 20);
     blocks(3 << 20);
-    KEEPS(door_host_allocate(&pinned, 1000));
-    KEEPS(door_host_free(pinned));
+    KEEPS(route_host_allocate(&pinned, 1000));
+    KEEPS(route_host_free(pinned));
     green_context();
     contexts();
     printf("done\n");

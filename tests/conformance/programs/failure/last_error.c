@@ -2,34 +2,34 @@
 /* The runtime's last error stays what the program's own calls made it. */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
-int program_last_error(const char *self, const char *door, const char *argument)
+int program_last_error(const char *self, const char *route, const char *argument)
 {
     void *pointer, *other;
     size_t free_bytes, total;
-    door_start();
-    if (!door_is_runtime) {
+    route_start();
+    if (!route_is_runtime) {
         printf("the driver has none\n");
         return 0;
     }
-    door_report("at the beginning", (int)door_runtime.cudaPeekAtLastError());
-    door_report("allocate", door_allocate(&pointer, 1000));
-    door_report("after success", (int)door_runtime.cudaPeekAtLastError());
-    door_report("a wrong device", (int)door_runtime.cudaSetDevice(1000));
-    door_report("after it", (int)door_runtime.cudaPeekAtLastError());
+    route_report("at the beginning", (int)route_runtime.cudaPeekAtLastError());
+    route_report("allocate", route_allocate(&pointer, 1000));
+    route_report("after success", (int)route_runtime.cudaPeekAtLastError());
+    route_report("a wrong device", (int)route_runtime.cudaSetDevice(1000));
+    route_report("after it", (int)route_runtime.cudaPeekAtLastError());
     for (int i = 0; i < 100; i++)
-        if (door_allocate(&other, 1000 << i % 12) || door_free(other))
+        if (route_allocate(&other, 1000 << i % 12) || route_free(other))
             printf("error\n");
-    door_report("information", door_memory_info(&free_bytes, &total));
-    door_report("after successes", (int)door_runtime.cudaPeekAtLastError());
-    door_report("free", door_free(pointer));
-    door_report("taken", door_last_error());
-    door_report("then", door_last_error());
-    door_report("double free", door_free(pointer));
-    door_report("peek", (int)door_runtime.cudaPeekAtLastError());
-    door_report("taken", door_last_error());
-    door_report("then", door_last_error());
+    route_report("information", route_memory_info(&free_bytes, &total));
+    route_report("after successes", (int)route_runtime.cudaPeekAtLastError());
+    route_report("free", route_free(pointer));
+    route_report("taken", route_last_error());
+    route_report("then", route_last_error());
+    route_report("double free", route_free(pointer));
+    route_report("peek", (int)route_runtime.cudaPeekAtLastError());
+    route_report("taken", route_last_error());
+    route_report("then", route_last_error());
     return 0;
 }

@@ -2,7 +2,7 @@
 /* The device runs out: the error, what is left of it, and that memory freed can be had again. */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCK ((size_t)64 << 20)
@@ -13,7 +13,7 @@ static void *blocks[MANY];
 static int fill_up(size_t bytes, int *ret_error)
 {
     int count = 0;
-    while (count < MANY && (*ret_error = door_allocate(&blocks[count], bytes)) == 0)
+    while (count < MANY && (*ret_error = route_allocate(&blocks[count], bytes)) == 0)
         count++;
     return count;
 }
@@ -22,39 +22,39 @@ static void free_all(int count)
 {
     int errors = 0;
     for (int i = 0; i < count; i++)
-        errors += door_free(blocks[i]) != 0;
+        errors += route_free(blocks[i]) != 0;
     printf("errors of free: %d\n", errors);
 }
 
-int program_out_of_memory(const char *self, const char *door, const char *argument)
+int program_out_of_memory(const char *self, const char *route, const char *argument)
 {
     size_t free_bytes, total;
     void *pointer, *untouched = (void *)0x1234;
     int error, first, second;
-    door_start();
+    route_start();
     first = fill_up(BLOCK, &error);
     printf("some fit: %d\n", first > 1);
-    door_report("then", error);
-    door_report("last error", door_last_error());
-    door_report("last error again", door_last_error());
+    route_report("then", error);
+    route_report("last error", route_last_error());
+    route_report("last error again", route_last_error());
     pointer = untouched;
-    door_report("more than is left", door_allocate(&pointer, 2 * BLOCK));
+    route_report("more than is left", route_allocate(&pointer, 2 * BLOCK));
     printf("pointer untouched: %d\n", pointer == untouched);
-    door_report("last error", door_last_error());
-    door_report("a free", door_free(blocks[--first]));
-    door_report("half of that", door_allocate(&blocks[first++], BLOCK / 2));
+    route_report("last error", route_last_error());
+    route_report("a free", route_free(blocks[--first]));
+    route_report("half of that", route_allocate(&blocks[first++], BLOCK / 2));
     free_all(first);
     second = fill_up(BLOCK, &error);
     printf("as many again: %d\n", second >= first - 1);
     free_all(second);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     /* After many small ones, the whole must be free for one large one. */
-    for (first = 0; first < 3000 && door_allocate(&blocks[first], 100000) == 0; first++)
+    for (first = 0; first < 3000 && route_allocate(&blocks[first], 100000) == 0; first++)
         continue;
     printf("small ones: %d\n", first);
     free_all(first);
-    door_report("information", door_memory_info(&free_bytes, &total));
-    door_report("most of it at once", door_allocate(&pointer, free_bytes / 10 * 9));
-    door_report("free", door_free(pointer));
+    route_report("information", route_memory_info(&free_bytes, &total));
+    route_report("most of it at once", route_allocate(&pointer, free_bytes / 10 * 9));
+    route_report("free", route_free(pointer));
     return 0;
 }

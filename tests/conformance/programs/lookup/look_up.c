@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void by_dlsym(const char *title, void *handle, const char *name)
@@ -84,7 +84,7 @@ static void by_version(void *cuda)
     printf("without place: %d\n", (int)get("cuMemAlloc", NULL, 12000, 0, NULL));
 }
 
-int program_look_up(const char *self, const char *door, const char *argument)
+int program_look_up(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     void *libc = dlopen("libc.so.6", RTLD_NOW);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose every function of the doors is: with an argument, the module and the name that each pointer
- * belongs to, else only whether there is one.
+ * Whose every function of the routes is: with an argument, the module and the name that each
+ * pointer belongs to, else only whether there is one.
  */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void say(const char *name, void *function, bool aloud)
@@ -23,16 +23,16 @@ static void say(const char *name, void *function, bool aloud)
            found && info.dli_sname ? info.dli_sname : "-");
 }
 
-int program_whose(const char *self, const char *door, const char *argument)
+int program_whose(const char *self, const char *route, const char *argument)
 {
-    door_start();
-    if (door_is_runtime) {
-#define X(name) say(#name, (void *)door_runtime.name, argument);
-        DOOR_RUNTIME_FUNCTIONS(X)
+    route_start();
+    if (route_is_runtime) {
+#define X(name) say(#name, (void *)route_runtime.name, argument);
+        ROUTE_RUNTIME_FUNCTIONS(X)
 #undef X
     } else {
-#define X(name) say(#name, (void *)door_driver.name##_, argument);
-        DOOR_DRIVER_FUNCTIONS(X)
+#define X(name) say(#name, (void *)route_driver.name##_, argument);
+        ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
     }
     return 0;

@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCK      ((size_t)64 << 20)
@@ -15,9 +15,9 @@
 static void say(const char *when)
 {
     size_t free_bytes = 0, total = 0, alone = 0;
-    door_report(when, door_memory_info(&free_bytes, &total));
+    route_report(when, route_memory_info(&free_bytes, &total));
     printf("free %zu, total %zu\n", free_bytes, total);
-    door_report("free alone", door_memory_info(&alone, NULL));
+    route_report("free alone", route_memory_info(&alone, NULL));
     printf("%zu\n", alone);
 }
 
@@ -27,9 +27,9 @@ static void properties(void)
     size_t bytes = 0;
     DRIVER(cuDeviceTotalMem)(&bytes, 0);
     printf("device: %zu\n", bytes);
-    if (!door_is_runtime)
+    if (!route_is_runtime)
         return;
-    door_report("properties", (int)door_runtime.cudaGetDeviceProperties(&told, 0));
+    route_report("properties", (int)route_runtime.cudaGetDeviceProperties(&told, 0));
     printf("device: %zu\n", told.totalGlobalMem);
 }
 
@@ -37,30 +37,30 @@ static void ordinary(size_t bytes)
 {
     void *blocks[BLOCKS_MAX];
     int count = 0, error = 0;
-    while (count < BLOCKS_MAX && (error = door_allocate(&blocks[count], bytes)) == 0)
+    while (count < BLOCKS_MAX && (error = route_allocate(&blocks[count], bytes)) == 0)
         count++;
     printf("%d of %zu\n", count, bytes);
-    door_report("then", error);
-    door_report("last error", door_last_error());
+    route_report("then", error);
+    route_report("last error", route_last_error());
     say("full");
     for (int i = 0; i < count; i++)
-        door_free(blocks[i]);
+        route_free(blocks[i]);
     say("empty");
 }
 
 static void in_order(CUstream stream)
 {
     void *first = NULL, *second = NULL;
-    door_report("in order", door_allocate_async(&first, 10 * BLOCK, stream));
-    door_report("in order", door_allocate_async(&second, 10 * BLOCK, stream));
-    door_report("last error", door_last_error());
+    route_report("in order", route_allocate_async(&first, 10 * BLOCK, stream));
+    route_report("in order", route_allocate_async(&second, 10 * BLOCK, stream));
+    route_report("last error", route_last_error());
     say("meanwhile");
-    door_report("ordinary", door_allocate(&second, 10 * BLOCK));
-    door_report("last error", door_last_error());
-    door_report("free in order", door_free_async(first, stream));
-    door_report("wait", door_stream_synchronize(stream));
-    door_report("ordinary", door_allocate(&second, 10 * BLOCK));
-    door_report("free", door_free(second));
+    route_report("ordinary", route_allocate(&second, 10 * BLOCK));
+    route_report("last error", route_last_error());
+    route_report("free in order", route_free_async(first, stream));
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("ordinary", route_allocate(&second, 10 * BLOCK));
+    route_report("free", route_free(second));
 }
 
 static void report_driver(const char *step, CUresult result)
@@ -87,21 +87,21 @@ static void others(void)
 {
     void *pointer;
     size_t pitch;
-    door_report("pitched", door_allocate_pitched(&pointer, &pitch, 1000, (size_t)3 << 20));
-    door_report("last error", door_last_error());
-    door_report("pitched", door_allocate_pitched(&pointer, &pitch, 1000, (size_t)1 << 19));
+    route_report("pitched", route_allocate_pitched(&pointer, &pitch, 1000, (size_t)3 << 20));
+    route_report("last error", route_last_error());
+    route_report("pitched", route_allocate_pitched(&pointer, &pitch, 1000, (size_t)1 << 19));
     say("meanwhile");
-    door_report("free", door_free(pointer));
-    door_report("managed", door_managed_allocate(&pointer, 20 * BLOCK));
+    route_report("free", route_free(pointer));
+    route_report("managed", route_managed_allocate(&pointer, 20 * BLOCK));
     say("meanwhile");
-    door_report("free", door_free(pointer));
+    route_report("free", route_free(pointer));
 }
 
-int program_device_size(const char *self, const char *door, const char *argument)
+int program_device_size(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
-    door_start();
-    door_report("stream", door_stream_create(&stream));
+    route_start();
+    route_report("stream", route_stream_create(&stream));
     properties();
     say("first");
     ordinary(BLOCK);

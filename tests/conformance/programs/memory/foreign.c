@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 #include "tests/endtoend/programs/hidden.h"
 
@@ -28,11 +28,11 @@ static uint32_t next_random(void)
     return state >> 8;
 }
 
-/* What is free by the door's function, which the driver's own must confirm. */
+/* What is free by the route's function, which the driver's own must confirm. */
 static size_t available(size_t *ret_total)
 {
     size_t free_bytes = 0, total = 0, again = 0, again_total = 0;
-    if (door_memory_info(&free_bytes, &total) ||
+    if (route_memory_info(&free_bytes, &total) ||
         DRIVER(cuMemGetInfo)(&again, &again_total) != CUDA_SUCCESS)
         printf("error\n");
     changed += again != free_bytes || again_total != total || free_bytes > total;
@@ -52,7 +52,7 @@ static CUdeviceptr take(size_t bytes)
     CUdeviceptr pointer = 0;
     CUresult result = hidden_allocate(&pointer, bytes);
     if (result == CUDA_ERROR_NOT_FOUND)
-        door_skip("this driver's symbols cannot be read");
+        route_skip("this driver's symbols cannot be read");
     if (result != CUDA_SUCCESS)
         printf("taken: %d\n", (int)result);
     return pointer;
@@ -71,20 +71,20 @@ static void in_turn(void)
     CUdeviceptr before = take(BLOCK), between;
     say("taken");
     for (int i = 0; i < BLOCKS; i++)
-        door_report("allocate", door_allocate(&blocks[i], BLOCK));
+        route_report("allocate", route_allocate(&blocks[i], BLOCK));
     say("allocated");
     between = take(3 * BLOCK);
     say("taken");
     for (int i = 0; i < BLOCKS; i += 2)
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
     say("half freed");
     give(before);
     say("given back");
     for (int i = 0; i < BLOCKS; i += 2)
-        door_report("allocate", door_allocate(&blocks[i], BLOCK));
+        route_report("allocate", route_allocate(&blocks[i], BLOCK));
     say("allocated");
     for (int i = 0; i < BLOCKS; i++)
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
     say("freed");
     give(between);
     say("given back");
@@ -113,9 +113,9 @@ static void mixed(void)
             give(others[slot]);
             others[slot] = 0;
         } else if (is_taking) {
-            errors += door_allocate(&blocks[slot], bytes) != 0;
+            errors += route_allocate(&blocks[slot], bytes) != 0;
         } else {
-            errors += door_free(blocks[slot]) != 0;
+            errors += route_free(blocks[slot]) != 0;
             blocks[slot] = NULL;
         }
         size_t now = available(NULL);
@@ -123,17 +123,17 @@ static void mixed(void)
         before = now;
     }
     for (int i = 0; i < SLOTS; i++) {
-        errors += blocks[i] && door_free(blocks[i]) != 0;
+        errors += blocks[i] && route_free(blocks[i]) != 0;
         if (others[i])
             give(others[i]);
     }
     printf("moved the wrong way: %d, errors: %d\n", wrong, errors);
 }
 
-int program_foreign(const char *self, const char *door, const char *argument)
+int program_foreign(const char *self, const char *route, const char *argument)
 {
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     say("first");
     in_turn();
     mixed();

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define HELD_DEVICES 2
@@ -31,7 +31,7 @@ static inline void report(const char *step, CUresult result)
 static inline size_t free_now(void)
 {
     size_t free_bytes = 0, total = 0;
-    door_memory_info(&free_bytes, &total);
+    route_memory_info(&free_bytes, &total);
     return free_bytes;
 }
 
@@ -39,11 +39,11 @@ static inline size_t free_now(void)
 static inline void held_start(void)
 {
     int devices = 0;
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     DRIVER(cuDeviceGetCount)(&devices);
     if (devices < HELD_DEVICES)
-        door_skip("needs two devices");
+        route_skip("needs two devices");
     for (int i = 0; i < HELD_DEVICES; i++) {
         DRIVER(cuDevicePrimaryCtxRetain)(&held_contexts[i], i);
         DRIVER(cuCtxSetCurrent)(held_contexts[i]);
@@ -56,7 +56,7 @@ static inline void held_start(void)
 static inline void held_needs_graphs(void)
 {
     if (!DRIVER(cuDeviceGraphMemTrim))
-        door_skip("no memory in graphs");
+        route_skip("no memory in graphs");
 }
 
 static inline void held(const char *when)

@@ -23,10 +23,10 @@ static CUdeviceptr graph_run(CUstream stream, size_t pages)
 {
     void *pointer = NULL;
     CUgraph graph = NULL;
-    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    door_report("memory", door_allocate_async(&pointer, pages * PAGE, stream));
-    door_report("end", door_capture_end(stream, &graph));
-    door_report("run", door_graph_run(graph, stream));
+    route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    route_report("memory", route_allocate_async(&pointer, pages * PAGE, stream));
+    route_report("end", route_capture_end(stream, &graph));
+    route_report("run", route_graph_run(graph, stream));
     report("destroy", DRIVER(cuGraphDestroy)(graph));
     return (CUdeviceptr)(uintptr_t)pointer;
 }
@@ -38,9 +38,9 @@ static void fill_context(struct kept *kept)
     CUDA_ARRAY_DESCRIPTOR flat = {1024, 512, CU_AD_FORMAT_FLOAT, 4};
     CUarray array;
     void *pointer;
-    door_report("ordinary", door_allocate(&pointer, 2 * PAGE));
-    door_report("managed", door_managed_allocate(&pointer, PAGE));
-    door_report("page-locked", door_host_allocate(&pointer, PAGE));
+    route_report("ordinary", route_allocate(&pointer, 2 * PAGE));
+    route_report("managed", route_managed_allocate(&pointer, PAGE));
+    route_report("page-locked", route_host_allocate(&pointer, PAGE));
     report("array", DRIVER(cuArrayCreate)(&array, &flat));
     kept->handle = physical_make(3);
     mapped = physical_make(4);
@@ -74,7 +74,7 @@ static void destroyed(void)
     struct kept kept = {0};
     CUcontext context = NULL;
     report("context", CREATE(&context));
-    door_report("stream", door_stream_create(&kept.stream));
+    route_report("stream", route_stream_create(&kept.stream));
     fill_context(&kept);
     report("end", DRIVER(cuCtxDestroy)(context));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
@@ -87,7 +87,7 @@ static void reset(void)
     struct kept kept = {0};
     CUcontext context = NULL;
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
-    door_report("stream", door_stream_create(&kept.stream));
+    route_report("stream", route_stream_create(&kept.stream));
     fill_context(&kept);
     report("reset", DRIVER(cuDevicePrimaryCtxReset)(0));
     report("retain", DRIVER(cuDevicePrimaryCtxRetain)(&context, 0));
@@ -97,7 +97,7 @@ static void reset(void)
     free_kept(&kept);
 }
 
-int program_held_context(const char *self, const char *door, const char *argument)
+int program_held_context(const char *self, const char *route, const char *argument)
 {
     held_needs_graphs();
     held_start();

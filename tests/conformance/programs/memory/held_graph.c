@@ -20,11 +20,11 @@ static void held_by_graphs(const char *when)
 static CUgraph capture(void **ret_pointer, size_t pages, bool frees)
 {
     CUgraph graph = NULL;
-    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    door_report("memory", door_allocate_async(ret_pointer, pages * PAGE, stream));
+    route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    route_report("memory", route_allocate_async(ret_pointer, pages * PAGE, stream));
     if (frees)
-        door_report("free", door_free_async(*ret_pointer, stream));
-    door_report("end", door_capture_end(stream, &graph));
+        route_report("free", route_free_async(*ret_pointer, stream));
+    route_report("end", route_capture_end(stream, &graph));
     return graph;
 }
 
@@ -37,18 +37,18 @@ static CUgraph capture(void **ret_pointer, size_t pages, bool frees)
 static CUgraphExec executable(CUgraph graph, unsigned flags)
 {
     CUgraphExec exec = NULL;
-    int error = door_is_runtime ? (int)door_runtime.cudaGraphInstantiateWithFlags(
-                                      (cudaGraphExec_t *)&exec, (cudaGraph_t)graph, flags)
-                                : (int)INSTANTIATE(&exec, graph, flags);
-    door_report("instantiate", error);
+    int error = route_is_runtime ? (int)route_runtime.cudaGraphInstantiateWithFlags(
+                                       (cudaGraphExec_t *)&exec, (cudaGraph_t)graph, flags)
+                                 : (int)INSTANTIATE(&exec, graph, flags);
+    route_report("instantiate", error);
     return exec;
 }
 
 static void launch(CUgraphExec exec)
 {
-    door_report("launch", door_is_runtime ? (int)door_runtime.cudaGraphLaunch((cudaGraphExec_t)exec,
-                                                                              (cudaStream_t)stream)
-                                          : (int)DRIVER(cuGraphLaunch)(exec, stream));
+    route_report("launch", route_is_runtime ? (int)route_runtime.cudaGraphLaunch(
+                                                  (cudaGraphExec_t)exec, (cudaStream_t)stream)
+                                            : (int)DRIVER(cuGraphLaunch)(exec, stream));
 }
 
 static void drop(CUgraphExec exec, CUgraph graph)
@@ -80,17 +80,17 @@ static void freed_outside(void)
     held_by_graphs("launched");
     launch(exec);
     held_by_graphs("refused");
-    door_report("last error", door_last_error() ? 1 : 0);
-    door_report("free", door_free_async(pointer, stream));
+    route_report("last error", route_last_error() ? 1 : 0);
+    route_report("free", route_free_async(pointer, stream));
     held_by_graphs("freed in order");
     launch(exec);
     held_by_graphs("launched");
-    door_report("free", door_free(pointer));
+    route_report("free", route_free(pointer));
     held_by_graphs("freed");
     launch(exec);
     drop(exec, graph);
     held_by_graphs("destroyed while it is held");
-    door_report("free", door_free_async(pointer, stream));
+    route_report("free", route_free_async(pointer, stream));
     held_by_graphs("freed");
 }
 
@@ -105,7 +105,7 @@ static void freed_by_launch(void)
     }
     drop(exec, graph);
     held_by_graphs("destroyed while it is held");
-    door_report("free", door_free(pointer));
+    route_report("free", route_free(pointer));
     held_by_graphs("freed");
 }
 
@@ -113,9 +113,9 @@ static void freed_by_another(void)
 {
     void *pointer;
     CUgraph giving = NULL, taking = capture(&pointer, 5, false);
-    door_report("capture", door_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    door_report("free", door_free_async(pointer, stream));
-    door_report("end", door_capture_end(stream, &giving));
+    route_report("capture", route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    route_report("free", route_free_async(pointer, stream));
+    route_report("end", route_capture_end(stream, &giving));
     CUgraphExec takes = executable(taking, 0), gives = executable(giving, 0);
     launch(takes);
     held_by_graphs("taken");
@@ -176,16 +176,16 @@ static void too_large(void)
     CUgraphExec exec = executable(graph, 0);
     held("captured too large");
     launch(exec);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     held_by_graphs("launched too large");
     drop(exec, graph);
 }
 
-int program_held_graph(const char *self, const char *door, const char *argument)
+int program_held_graph(const char *self, const char *route, const char *argument)
 {
     held_needs_graphs();
     held_start();
-    door_report("stream", door_stream_create(&stream));
+    route_report("stream", route_stream_create(&stream));
     freed_inside();
     freed_outside();
     freed_by_launch();

@@ -139,7 +139,7 @@ static void by_another_thread(void)
     held("by another thread");
 }
 
-int program_held_physical(const char *self, const char *door, const char *argument)
+int program_held_physical(const char *self, const char *route, const char *argument)
 {
     held_start();
     report("reserve", DRIVER(cuMemAddressReserve)(&range, RANGE, 0, 0, 0));

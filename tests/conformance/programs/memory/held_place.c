@@ -36,7 +36,7 @@ static void stream_of_another(void)
     CUmemoryPool other = NULL;
     CUdeviceptr pointer = 0;
     DRIVER(cuCtxSetCurrent)(held_contexts[1]);
-    door_report("stream", door_stream_create(&stream));
+    route_report("stream", route_stream_create(&stream));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
     report("block", DRIVER(cuMemAllocAsync)(&pointer, 5 * PAGE, stream));
     held("in the order of the other's stream");
@@ -50,33 +50,33 @@ static void stream_of_another(void)
     report("free", DRIVER(cuMemFree)(pointer));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
     held("freed");
-    door_report("destroy", door_stream_destroy(stream));
+    route_report("destroy", route_stream_destroy(stream));
 }
 
 static void ordinary(void)
 {
     void *pointer = NULL;
     DRIVER(cuCtxSetCurrent)(held_contexts[1]);
-    door_report("ordinary", door_allocate(&pointer, 6 * PAGE));
+    route_report("ordinary", route_allocate(&pointer, 6 * PAGE));
     DRIVER(cuCtxSetCurrent)(held_contexts[0]);
     held("made");
-    door_report("free", door_free(pointer));
+    route_report("free", route_free(pointer));
     held("freed");
 }
 
 static void of_the_host(void)
 {
     void *pointer = NULL;
-    door_report("page-locked", door_host_allocate(&pointer, 7 * PAGE));
+    route_report("page-locked", route_host_allocate(&pointer, 7 * PAGE));
     held("made");
-    door_report("free", door_host_free(pointer));
+    route_report("free", route_host_free(pointer));
 }
 
-int program_held_place(const char *self, const char *door, const char *argument)
+int program_held_place(const char *self, const char *route, const char *argument)
 {
     CUstream stream = NULL;
     held_start();
-    door_report("stream", door_stream_create(&stream));
+    route_report("stream", route_stream_create(&stream));
     physical("on the first", CU_MEM_LOCATION_TYPE_DEVICE, 0);
     physical("on the second", CU_MEM_LOCATION_TYPE_DEVICE, 1);
     physical("on the host", CU_MEM_LOCATION_TYPE_HOST, 0);

@@ -14,11 +14,11 @@ static void destroyed_in_between(CUstream stream)
     CUstream own = NULL;
     report("pool", DRIVER(cuMemPoolCreate)(&pool, &properties));
     held("an empty pool");
-    door_report("stream", door_stream_create(&own));
+    route_report("stream", route_stream_create(&own));
     report("block", DRIVER(cuMemAllocFromPoolAsync)(&first, 2 * PAGE, pool, own));
     report("block", DRIVER(cuMemAllocFromPoolAsync)(&second, 3 * PAGE, pool, stream));
     report("destroy", DRIVER(cuMemPoolDestroy)(pool));
-    door_report("destroy", door_stream_destroy(own));
+    route_report("destroy", route_stream_destroy(own));
     held("of no pool");
     report("free", DRIVER(cuMemFreeAsync)(first, stream));
     report("wait", DRIVER(cuStreamSynchronize)(stream));
@@ -30,13 +30,13 @@ static void destroyed_in_between(CUstream stream)
 static void of_the_default(CUstream stream)
 {
     void *pointer = NULL;
-    door_report("in order", door_allocate_async(&pointer, 4 * PAGE, stream));
+    route_report("in order", route_allocate_async(&pointer, 4 * PAGE, stream));
     held("made");
-    door_report("free", door_free_async(pointer, stream));
-    door_report("wait", door_stream_synchronize(stream));
+    route_report("free", route_free_async(pointer, stream));
+    route_report("wait", route_stream_synchronize(stream));
     held("freed");
-    door_report("in order", door_allocate_async(&pointer, 4 * PAGE, NULL));
-    door_report("free", door_free(pointer));
+    route_report("in order", route_allocate_async(&pointer, 4 * PAGE, NULL));
+    route_report("free", route_free(pointer));
     held("freed at once");
 }
 
@@ -57,11 +57,11 @@ static void kept(CUstream stream)
     report("destroy", DRIVER(cuMemPoolDestroy)(pool));
 }
 
-int program_held_pool(const char *self, const char *door, const char *argument)
+int program_held_pool(const char *self, const char *route, const char *argument)
 {
     CUstream stream = NULL;
     held_start();
-    door_report("stream", door_stream_create(&stream));
+    route_report("stream", route_stream_create(&stream));
     destroyed_in_between(stream);
     of_the_default(stream);
     if (!argument)

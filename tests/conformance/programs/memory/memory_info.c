@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCK   ((size_t)32 << 20)
@@ -15,9 +15,9 @@ static size_t total_at_first;
 static size_t available(void)
 {
     size_t free_bytes = 0, total = 0;
-    int error = door_memory_info(&free_bytes, &total);
+    int error = route_memory_info(&free_bytes, &total);
     if (error)
-        door_report("information", error);
+        route_report("information", error);
     if (!total_at_first)
         total_at_first = total;
     if (total != total_at_first || free_bytes > total)
@@ -25,19 +25,19 @@ static size_t available(void)
     return free_bytes;
 }
 
-int program_memory_info(const char *self, const char *door, const char *argument)
+int program_memory_info(const char *self, const char *route, const char *argument)
 {
     void *blocks[BLOCKS], *small[100];
     bool fell = true, rose = true, steady = true;
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     size_t first = available(), before = first;
     if (argument) {
         printf("total: %zu MiB, free: %zu MiB\n", total_at_first >> 20, first >> 20);
         return 0;
     }
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("allocate", door_allocate(&blocks[i], BLOCK));
+        route_report("allocate", route_allocate(&blocks[i], BLOCK));
         size_t now = available();
         fell = fell && now + BLOCK <= before;
         before = now;
@@ -46,7 +46,7 @@ int program_memory_info(const char *self, const char *door, const char *argument
         steady = steady && available() == before;
     }
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
         size_t now = available();
         rose = rose && now >= before + BLOCK;
         before = now;
@@ -55,14 +55,14 @@ int program_memory_info(const char *self, const char *door, const char *argument
            before == first);
     fell = true;
     for (int i = 0; i < 100; i++) {
-        if (door_allocate(&small[i], 3000))
+        if (route_allocate(&small[i], 3000))
             printf("error\n");
         size_t now = available();
         fell = fell && now <= before;
         before = now;
     }
     for (int i = 0; i < 100; i++)
-        door_free(small[i]);
+        route_free(small[i]);
     /* The driver too may keep a segment of its own for small blocks. */
     printf("never rose: %d, as before: %d\n", fell, available() + SEGMENT > first);
     return 0;

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void print_threshold(const char *which, CUmemoryPool pool)
@@ -20,25 +20,25 @@ static void set_threshold(CUmemoryPool pool, cuuint64_t threshold)
     DRIVER(cuMemPoolSetAttribute)(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
 }
 
-int program_mempools(const char *self, const char *door, const char *argument)
+int program_mempools(const char *self, const char *route, const char *argument)
 {
     CUmemPoolProps properties = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                  .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
     CUmemoryPool pool, created;
     CUstream stream;
     void *pointer;
-    door_start();
-    door_report("stream", door_stream_create(&stream));
+    route_start();
+    route_report("stream", route_stream_create(&stream));
     DRIVER(cuDeviceGetDefaultMemPool)(&pool, 0);
     if (argument)
         set_threshold(pool, 12345);
-    door_report("allocate", door_allocate_async(&pointer, 10000, stream));
+    route_report("allocate", route_allocate_async(&pointer, 10000, stream));
     print_threshold("default", pool);
-    door_report("free", door_free_async(pointer, stream));
+    route_report("free", route_free_async(pointer, stream));
     set_threshold(pool, 54321);
-    door_report("allocate", door_allocate_async(&pointer, 10000, stream));
+    route_report("allocate", route_allocate_async(&pointer, 10000, stream));
     print_threshold("default, set", pool);
-    door_report("free", door_free_async(pointer, stream));
+    route_report("free", route_free_async(pointer, stream));
     DRIVER(cuMemPoolCreate)(&created, &properties);
     print_threshold("created", created);
     set_threshold(created, 777);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 static void report(const char *step, CUresult result)
@@ -66,16 +66,16 @@ static void all_attributes(CUdeviceptr at)
     printf("  %d %d %zu\n", told == current, (int)types, bytes);
 }
 
-int program_not_mapped(const char *self, const char *door, const char *argument)
+int program_not_mapped(const char *self, const char *route, const char *argument)
 {
     static const size_t sizes[] = {1000, 100000, 3 << 20, 20 << 20};
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         void *block = NULL;
         printf("%zu bytes\n", sizes[i]);
-        door_report("allocate", door_allocate(&block, sizes[i]));
-        door_report("fill", door_fill(block, 7, sizes[i]));
+        route_report("allocate", route_allocate(&block, sizes[i]));
+        route_report("fill", route_fill(block, 7, sizes[i]));
         CUdeviceptr at = (CUdeviceptr)(uintptr_t)block;
         mapping_calls(at, sizes[i]);
         mapping_calls(at / (2 << 20) * (2 << 20), 2 << 20);
@@ -83,8 +83,8 @@ int program_not_mapped(const char *self, const char *door, const char *argument)
         attributes(at);
         attributes(at + sizes[i] - 1);
         all_attributes(at + sizes[i] / 2);
-        printf("wrong bytes: %d\n", door_wrong_bytes(block, 7, sizes[i]));
-        door_report("free", door_free(block));
+        printf("wrong bytes: %d\n", route_wrong_bytes(block, 7, sizes[i]));
+        route_report("free", route_free(block));
         mapping_calls(at, sizes[i]);
         attribute("context of what was freed", CU_POINTER_ATTRIBUTE_CONTEXT, at, 0);
     }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define MANY 16
@@ -39,17 +39,17 @@ static void visit(const char *name, void *block, size_t bytes)
 {
     CUdeviceptr there = 0;
     printf("%s, %zu bytes: set %d", name, bytes, set_by_peer(block, 5, bytes));
-    printf(", wrong %d", door_wrong_bytes(block, 5, bytes));
+    printf(", wrong %d", route_wrong_bytes(block, 5, bytes));
     DRIVER(cuCtxSetCurrent)(peer);
     printf(", allocate %d", (int)DRIVER(cuMemAlloc)(&there, bytes));
     DRIVER(cuCtxSetCurrent)(own);
-    door_fill(block, 9, bytes);
-    door_synchronize();
+    route_fill(block, 9, bytes);
+    route_synchronize();
     printf(", out %d", copy_by_peer(there, device_of(block), bytes));
-    door_fill(block, 0, bytes);
-    door_synchronize();
+    route_fill(block, 0, bytes);
+    route_synchronize();
     printf(", back %d", copy_by_peer(device_of(block), there, bytes));
-    printf(", wrong %d\n", door_wrong_bytes(block, 9, bytes));
+    printf(", wrong %d\n", route_wrong_bytes(block, 9, bytes));
     DRIVER(cuCtxSetCurrent)(peer);
     DRIVER(cuMemFree)(there);
     DRIVER(cuCtxSetCurrent)(own);
@@ -61,18 +61,18 @@ static void visit_many(const char *name)
     void *blocks[MANY] = {NULL};
     int wrong = 0, failed = 0;
     for (int i = 0; i < MANY; i++)
-        failed += door_allocate(&blocks[i], (size_t)(i + 1) << 19) != 0;
+        failed += route_allocate(&blocks[i], (size_t)(i + 1) << 19) != 0;
     for (int i = 0; i < MANY; i += 2)
-        door_free(blocks[i]);
+        route_free(blocks[i]);
     for (int i = 0; i < MANY; i += 4)
-        failed += door_allocate(&blocks[i], (size_t)(MANY - i) << 19) != 0;
+        failed += route_allocate(&blocks[i], (size_t)(MANY - i) << 19) != 0;
     for (int i = 2; i < MANY; i += 4)
         blocks[i] = NULL;
     for (int i = 0; i < MANY; i++)
         if (blocks[i]) {
             failed += set_by_peer(blocks[i], i + 1, 1 << 19) != 0;
-            wrong += door_wrong_bytes(blocks[i], i + 1, 1 << 19);
-            door_free(blocks[i]);
+            wrong += route_wrong_bytes(blocks[i], i + 1, 1 << 19);
+            route_free(blocks[i]);
         }
     printf("%s: failed %d, wrong %d\n", name, failed, wrong);
 }
@@ -86,36 +86,36 @@ static void link_report(const char *step, __typeof__(cuCtxEnablePeerAccess) *ena
     printf("%s: %d\n", step, (int)result);
 }
 
-int program_peer_access(const char *self, const char *door, const char *argument)
+int program_peer_access(const char *self, const char *route, const char *argument)
 {
     void *small, *large, *later;
     int devices = 0;
-    door_start();
-    door_free(NULL);
+    route_start();
+    route_free(NULL);
     DRIVER(cuCtxGetCurrent)(&own);
     if (DRIVER(cuDeviceGetCount)(&devices) || devices < 2 ||
         DRIVER(cuDevicePrimaryCtxRetain)(&peer, 1))
-        door_skip("no second device");
-    door_report("small", door_allocate(&small, 1000));
-    door_report("large", door_allocate(&large, 6 << 20));
+        route_skip("no second device");
+    route_report("small", route_allocate(&small, 1000));
+    route_report("large", route_allocate(&large, 6 << 20));
     link_report("link", DRIVER(cuCtxEnablePeerAccess), NULL);
     link_report("again", DRIVER(cuCtxEnablePeerAccess), NULL);
     visit("small, before", small, 1000);
     visit("large, before", large, 6 << 20);
-    door_report("later", door_allocate(&later, 20 << 20));
+    route_report("later", route_allocate(&later, 20 << 20));
     visit("later", later, 20 << 20);
     visit_many("many");
-    door_report("free", door_free(large));
-    door_report("free", door_free(later));
+    route_report("free", route_free(large));
+    route_report("free", route_free(later));
     visit_many("many after frees");
     link_report("cut", NULL, DRIVER(cuCtxDisablePeerAccess));
     link_report("again", NULL, DRIVER(cuCtxDisablePeerAccess));
-    printf("own: %d\n", door_wrong_bytes(small, 9, 1000));
-    door_report("fill", door_fill(small, 3, 1000));
-    door_synchronize();
+    printf("own: %d\n", route_wrong_bytes(small, 9, 1000));
+    route_report("fill", route_fill(small, 3, 1000));
+    route_synchronize();
     link_report("link", DRIVER(cuCtxEnablePeerAccess), NULL);
     visit("small, linked again", small, 1000);
     visit_many("many, linked again");
-    door_report("free", door_free(small));
+    route_report("free", route_free(small));
     return 0;
 }

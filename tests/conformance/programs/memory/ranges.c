@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 3
@@ -25,7 +25,7 @@ static int get(void *data, CUpointer_attribute attribute, CUdeviceptr address)
 static unsigned long long id_of(const void *pointer)
 {
     unsigned long long id = 0;
-    door_report("id", get(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, number(pointer)));
+    route_report("id", get(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, number(pointer)));
     return id;
 }
 
@@ -40,7 +40,7 @@ static void ask_attributes(const char *pointer, CUdeviceptr address)
         memset(data, 0xEE, sizeof(data));
         int error = get(data, (CUpointer_attribute)attribute, address);
         memcpy(&value, data, sizeof(value));
-        printf("attribute %d: %s", attribute, door_error_name(error));
+        printf("attribute %d: %s", attribute, route_error_name(error));
         switch (attribute) {
         case CU_POINTER_ATTRIBUTE_CONTEXT: printf(", one %d\n", !!value); break;
         case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
@@ -75,7 +75,7 @@ static void ask_together(const char *pointer, CUdeviceptr address)
         CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, CU_POINTER_ATTRIBUTE_RANGE_SIZE,
     };
     void *data[] = {&size, &start, &type, &id, &synchronous, &again};
-    door_report("together", DRIVER(cuPointerGetAttributes)(6, wanted, data, address));
+    route_report("together", DRIVER(cuPointerGetAttributes)(6, wanted, data, address));
     int error = get(&alone, CU_POINTER_ATTRIBUTE_BUFFER_ID, address);
     printf("size %zu, again %zu, at %lld, type %u, same id %d, synchronous %u\n", size, again,
            start ? (long long)(start - number(pointer)) : -1, type, error ? id == 0 : id == alone,
@@ -86,10 +86,10 @@ static void ask_range(const char *pointer, CUdeviceptr address)
 {
     CUdeviceptr base = number(pointer) - 1;
     size_t size = 77;
-    door_report("range", DRIVER(cuMemGetAddressRange)(&base, &size, address));
+    route_report("range", DRIVER(cuMemGetAddressRange)(&base, &size, address));
     printf("at %lld, %zu bytes\n", (long long)(base - number(pointer)), size);
-    door_report("base alone", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
-    door_report("size alone", DRIVER(cuMemGetAddressRange)(NULL, &size, address));
+    route_report("base alone", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
+    route_report("size alone", DRIVER(cuMemGetAddressRange)(NULL, &size, address));
 }
 
 static void ask(const char *pointer, size_t offset)
@@ -98,11 +98,11 @@ static void ask(const char *pointer, size_t offset)
     ask_range(pointer, number(pointer) + offset);
     ask_attributes(pointer, number(pointer) + offset);
     ask_together(pointer, number(pointer) + offset);
-    if (!door_is_runtime)
+    if (!route_is_runtime)
         return;
     struct cudaPointerAttributes attributes = {0};
-    door_report("attributes",
-                (int)door_runtime.cudaPointerGetAttributes(&attributes, pointer + offset));
+    route_report("attributes",
+                 (int)route_runtime.cudaPointerGetAttributes(&attributes, pointer + offset));
     printf("type %d, device %d, same pointer %d\n", attributes.type, attributes.device,
            attributes.devicePointer == pointer + offset);
 }
@@ -113,7 +113,7 @@ static void ask_ordinary(size_t bytes)
     char *blocks[BLOCKS];
     printf("%zu bytes\n", bytes);
     for (int i = 0; i < BLOCKS; i++)
-        door_report("allocate", door_allocate((void **)&blocks[i], bytes));
+        route_report("allocate", route_allocate((void **)&blocks[i], bytes));
     for (int i = 0; i < BLOCKS; i++) {
         ask(blocks[i], 0);
         ask(blocks[i], bytes / 2);
@@ -126,22 +126,22 @@ static void ask_ordinary(size_t bytes)
         ids[i] = id_of(blocks[i] + bytes / 3);
     printf("ids differ %d, stay %d\n", ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2],
            ids[1] == id_of(blocks[1]));
-    door_report("free", door_free(blocks[1]));
+    route_report("free", route_free(blocks[1]));
     ask(blocks[1], 0);
     ask(blocks[1], bytes / 2);
     ask(blocks[0], 0);
     for (int i = 0; i < 100; i++) {
         unsigned long long other;
-        door_report("allocate", door_allocate((void **)&blocks[1], bytes));
+        route_report("allocate", route_allocate((void **)&blocks[1], bytes));
         other = id_of(blocks[1]);
         if (other == ids[0] || other == ids[1] || other == ids[2])
             printf("an id that was another block's: round %d\n", i);
         ids[1] = other;
-        door_report("wait", door_synchronize());
-        door_report("free", door_free(blocks[1]));
+        route_report("wait", route_synchronize());
+        route_report("free", route_free(blocks[1]));
     }
-    door_report("free", door_free(blocks[0]));
-    door_report("free", door_free(blocks[2]));
+    route_report("free", route_free(blocks[0]));
+    route_report("free", route_free(blocks[2]));
 }
 
 /* A program that takes the range for the extent of its block harms nobody. */
@@ -149,23 +149,23 @@ static void clear_by_range(size_t bytes)
 {
     char *blocks[BLOCKS];
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("allocate", door_allocate((void **)&blocks[i], bytes));
-        door_report("fill", door_fill(blocks[i], 7, bytes));
+        route_report("allocate", route_allocate((void **)&blocks[i], bytes));
+        route_report("fill", route_fill(blocks[i], 7, bytes));
     }
     CUdeviceptr base = 0;
     size_t size = 0;
-    door_report("range", DRIVER(cuMemGetAddressRange)(&base, &size, number(blocks[1])));
-    door_report("clear", door_fill((char *)(uintptr_t)base, 0, size));
+    route_report("range", DRIVER(cuMemGetAddressRange)(&base, &size, number(blocks[1])));
+    route_report("clear", route_fill((char *)(uintptr_t)base, 0, size));
     for (int i = 0; i < BLOCKS; i++) {
-        printf("%d: %d bytes are not 7\n", i, door_wrong_bytes(blocks[i], 7, bytes));
-        door_report("free", door_free(blocks[i]));
+        printf("%d: %d bytes are not 7\n", i, route_wrong_bytes(blocks[i], 7, bytes));
+        route_report("free", route_free(blocks[i]));
     }
 }
 
 static void set_synchronous(const char *pointer, unsigned value)
 {
-    door_report("set", DRIVER(cuPointerSetAttribute)(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
-                                                     number(pointer)));
+    route_report("set", DRIVER(cuPointerSetAttribute)(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
+                                                      number(pointer)));
 }
 
 static void print_synchronous(char *const blocks[BLOCKS])
@@ -173,7 +173,7 @@ static void print_synchronous(char *const blocks[BLOCKS])
     for (int i = 0; i < BLOCKS; i++) {
         unsigned value = 9;
         int error = get(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, number(blocks[i]) + 1);
-        printf("%s %u%s", door_error_name(error), value, i + 1 < BLOCKS ? ", " : "\n");
+        printf("%s %u%s", route_error_name(error), value, i + 1 < BLOCKS ? ", " : "\n");
     }
 }
 
@@ -184,7 +184,7 @@ static void set_attributes(size_t bytes)
     unsigned value = 1;
     printf("synchronous, %zu bytes\n", bytes);
     for (int i = 0; i < BLOCKS; i++)
-        door_report("allocate", door_allocate((void **)&blocks[i], bytes));
+        route_report("allocate", route_allocate((void **)&blocks[i], bytes));
     print_synchronous(blocks);
     set_synchronous(blocks[1] + bytes / 2, 1);
     print_synchronous(blocks);
@@ -195,24 +195,24 @@ static void set_attributes(size_t bytes)
     set_synchronous(blocks[1], 0);
     print_synchronous(blocks);
     set_synchronous(blocks[1], 1);
-    door_report("wait", door_synchronize());
-    door_report("free", door_free(blocks[1]));
+    route_report("wait", route_synchronize());
+    route_report("free", route_free(blocks[1]));
     print_synchronous(blocks);
     set_synchronous(blocks[1], 1);
     for (int i = 0; i < 50; i++) {
-        door_report("allocate", door_allocate((void **)&blocks[1], bytes));
+        route_report("allocate", route_allocate((void **)&blocks[1], bytes));
         print_synchronous(blocks);
         set_synchronous(blocks[1], 1);
-        door_report("free", door_free(blocks[1]));
+        route_report("free", route_free(blocks[1]));
     }
-    door_report("allocate", door_allocate((void **)&blocks[1], bytes));
+    route_report("allocate", route_allocate((void **)&blocks[1], bytes));
     print_synchronous(blocks);
-    door_report("nothing to set", DRIVER(cuPointerSetAttribute)(
-                                      NULL, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, number(blocks[1])));
-    door_report("not to be set", DRIVER(cuPointerSetAttribute)(
-                                     &value, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, number(blocks[1])));
+    route_report("nothing to set", DRIVER(cuPointerSetAttribute)(
+                                       NULL, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, number(blocks[1])));
+    route_report("not to be set", DRIVER(cuPointerSetAttribute)(
+                                      &value, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, number(blocks[1])));
     for (int i = 0; i < BLOCKS; i++)
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
 }
 
 static void ask_others(void)
@@ -220,26 +220,26 @@ static void ask_others(void)
     char *pointer;
     size_t pitch;
     CUstream stream;
-    door_report("stream", door_stream_create(&stream));
-    door_report("in order", door_allocate_async((void **)&pointer, 5000, stream));
-    door_report("wait", door_stream_synchronize(stream));
+    route_report("stream", route_stream_create(&stream));
+    route_report("in order", route_allocate_async((void **)&pointer, 5000, stream));
+    route_report("wait", route_stream_synchronize(stream));
     ask(pointer, 2500);
-    door_report("free", door_free(pointer));
-    door_report("managed", door_managed_allocate((void **)&pointer, 5000));
+    route_report("free", route_free(pointer));
+    route_report("managed", route_managed_allocate((void **)&pointer, 5000));
     ask(pointer, 2500);
-    door_report("free", door_free(pointer));
+    route_report("free", route_free(pointer));
     for (int i = 0; i < 2; i++) {
-        door_report("pitched", door_allocate_pitched((void **)&pointer, &pitch, 1000, 20));
+        route_report("pitched", route_allocate_pitched((void **)&pointer, &pitch, 1000, 20));
         ask(pointer, pitch * 20 - 1);
-        door_report("free", door_free(pointer));
+        route_report("free", route_free(pointer));
     }
     ask((char *)&pointer, 0);
-    door_report("nothing", DRIVER(cuMemGetAddressRange)(NULL, NULL, 0));
+    route_report("nothing", DRIVER(cuMemGetAddressRange)(NULL, NULL, 0));
 }
 
-int program_ranges(const char *self, const char *door, const char *argument)
+int program_ranges(const char *self, const char *route, const char *argument)
 {
-    door_start();
+    route_start();
     ask_ordinary(40);
     ask_ordinary(50000);
     ask_ordinary((size_t)2 << 20);

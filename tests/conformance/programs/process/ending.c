@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 10
@@ -23,7 +23,7 @@ static bool free_in_destructor;
 static void free_late(void)
 {
     for (int i = 0; i < 5; i++)
-        door_report("  late free", door_free(held[i]));
+        route_report("  late free", route_free(held[i]));
     fflush(stdout);
 }
 
@@ -38,7 +38,7 @@ static void *allocate_for_ever(void *unused)
 {
     void *pointer;
     for (;;)
-        if (door_allocate(&pointer, 1000) || door_free(pointer))
+        if (route_allocate(&pointer, 1000) || route_free(pointer))
             return NULL;
 }
 
@@ -153,9 +153,9 @@ static int end(const char *how)
 {
     if (strcmp(how, "atexit") == 0)
         atexit(free_late);
-    door_start();
+    route_start();
     for (int i = 0; i < BLOCKS; i++)
-        door_report("  allocate", door_allocate(&held[i], (size_t)1000 << i));
+        route_report("  allocate", route_allocate(&held[i], (size_t)1000 << i));
     fflush(stdout);
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         if (strcmp(how, ways[i].name) == 0) {
@@ -166,7 +166,7 @@ static int end(const char *how)
     return 1;
 }
 
-int program_ending(const char *self, const char *door, const char *argument)
+int program_ending(const char *self, const char *route, const char *argument)
 {
     if (argument)
         return end(argument);
@@ -176,7 +176,7 @@ int program_ending(const char *self, const char *door, const char *argument)
         fflush(stdout);
         pid_t pid = fork();
         if (pid == 0) {
-            execl(self, self, "ending", door, ways[i].name, NULL);
+            execl(self, self, "ending", route, ways[i].name, NULL);
             _exit(127);
         }
         waitpid(pid, &status, 0);

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 10
@@ -12,30 +12,30 @@
 static int child(void **blocks)
 {
     void *pointer = NULL;
-    door_report("child allocates", door_allocate(&pointer, 1000));
-    door_report("child frees the parent's", door_free(blocks[0]));
+    route_report("child allocates", route_allocate(&pointer, 1000));
+    route_report("child frees the parent's", route_free(blocks[0]));
     fflush(stdout);
     return 5;
 }
 
-int program_fork_child(const char *self, const char *door, const char *argument)
+int program_fork_child(const char *self, const char *route, const char *argument)
 {
     void *blocks[BLOCKS];
     unsigned char byte = 0;
     int status = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < BLOCKS; i++)
-        door_report("allocate", door_allocate(&blocks[i], (size_t)1000 << i));
-    door_report("fill", door_fill(blocks[0], 9, 1000));
+        route_report("allocate", route_allocate(&blocks[i], (size_t)1000 << i));
+    route_report("fill", route_fill(blocks[0], 9, 1000));
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0)
         _exit(child(blocks));
     waitpid(pid, &status, 0);
     printf("child: %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-    door_report("read", door_read(&byte, blocks[0], 1));
+    route_report("read", route_read(&byte, blocks[0], 1));
     printf("byte: %d\n", byte);
     for (int i = 0; i < BLOCKS; i++)
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
     return 0;
 }

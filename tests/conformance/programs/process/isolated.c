@@ -6,12 +6,12 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES 5000
 
-static void isolated_use(const struct door_runtime *runtime)
+static void isolated_use(const struct route_runtime *runtime)
 {
     unsigned char bytes[BYTES];
     void *block = NULL;
@@ -26,22 +26,22 @@ static void isolated_use(const struct door_runtime *runtime)
     printf("isolated free: %d\n", (int)runtime->cudaFree(block));
 }
 
-int program_isolated(const char *self, const char *door, const char *argument)
+int program_isolated(const char *self, const char *route, const char *argument)
 {
-    struct door_runtime runtime = {0};
+    struct route_runtime runtime = {0};
     void *block = NULL, *library = dlmopen(LM_ID_NEWLM, "libcudart.so.13", RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        door_skip("no runtime in a namespace of its own");
+        route_skip("no runtime in a namespace of its own");
 #define FIND(name) *(void **)&runtime.name = dlsym(library, #name)
     FIND(cudaMalloc);
     FIND(cudaFree);
     FIND(cudaMemset);
     FIND(cudaMemcpy);
 #undef FIND
-    door_start();
-    door_report("allocate", door_allocate(&block, BYTES));
+    route_start();
+    route_report("allocate", route_allocate(&block, BYTES));
     isolated_use(&runtime);
-    door_report("free", door_free(block));
+    route_report("free", route_free(block));
     isolated_use(&runtime);
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS 8
@@ -22,12 +22,12 @@ static int child(void)
 {
     void *blocks[BLOCKS];
     int kept = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < BLOCKS; i++)
-        if (door_allocate(&blocks[i], BYTES) || door_fill(blocks[i], i + 1, BYTES))
+        if (route_allocate(&blocks[i], BYTES) || route_fill(blocks[i], i + 1, BYTES))
             return 1;
     for (int i = 0; i < BLOCKS; i++)
-        kept += door_wrong_bytes(blocks[i], i + 1, BYTES) == 0 && door_free(blocks[i]) == 0;
+        kept += route_wrong_bytes(blocks[i], i + 1, BYTES) == 0 && route_free(blocks[i]) == 0;
     return kept == BLOCKS ? 5 : 2;
 }
 
@@ -75,7 +75,7 @@ static pid_t by_shell(char *const *arguments)
     return by_spawn(shell);
 }
 
-int program_spawn(const char *self, const char *door, const char *argument)
+int program_spawn(const char *self, const char *route, const char *argument)
 {
     static const struct {
         const char *name;
@@ -84,25 +84,25 @@ int program_spawn(const char *self, const char *door, const char *argument)
         {"fork and exec", by_fork}, {"vfork and exec", by_vfork}, {"vfork", by_vfork_only},
         {"posix_spawn", by_spawn},  {"shell", by_shell},
     };
-    char *const arguments[] = {(char *)self, "spawn", (char *)door, "child", NULL};
+    char *const arguments[] = {(char *)self, "spawn", (char *)route, "child", NULL};
     void *blocks[BLOCKS];
     if (argument)
         return child();
-    door_start();
+    route_start();
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("allocate", door_allocate(&blocks[i], BYTES));
-        door_report("fill", door_fill(blocks[i], 100 + i, BYTES));
+        route_report("allocate", route_allocate(&blocks[i], BYTES));
+        route_report("fill", route_fill(blocks[i], 100 + i, BYTES));
     }
     for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
         int status = 0, kept = 0;
         fflush(stdout);
         waitpid(ways[way].start(arguments), &status, 0);
         for (int i = 0; i < BLOCKS; i++)
-            kept += door_wrong_bytes(blocks[i], 100 + i, BYTES) == 0;
+            kept += route_wrong_bytes(blocks[i], 100 + i, BYTES) == 0;
         printf("%s: %d, kept %d\n", ways[way].name, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
                kept);
     }
     for (int i = 0; i < BLOCKS; i++)
-        door_report("free", door_free(blocks[i]));
+        route_report("free", route_free(blocks[i]));
     return 0;
 }

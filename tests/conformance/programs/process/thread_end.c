@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define THREADS 40
@@ -20,20 +20,20 @@ static void *hold_blocks(void *mine)
 {
     void **blocks = mine;
     intptr_t errors = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < BLOCKS; i++)
-        errors += door_allocate(&blocks[i], (size_t)500 << i) != 0;
-    errors += door_fill(blocks[0], 7, 500) != 0;
-    errors += door_synchronize() != 0; /* the stream may be this thread's own */
+        errors += route_allocate(&blocks[i], (size_t)500 << i) != 0;
+    errors += route_fill(blocks[0], 7, 500) != 0;
+    errors += route_synchronize() != 0; /* the stream may be this thread's own */
     return (void *)errors;
 }
 
 static void free_late(void *block)
 {
     void *again = NULL;
-    door_start(); /* the driver may have forgotten what was current on this thread */
-    freed_in_destructor += door_free(block) == 0;
-    freed_in_destructor += door_allocate(&again, 2000) == 0 && door_free(again) == 0;
+    route_start(); /* the driver may have forgotten what was current on this thread */
+    freed_in_destructor += route_free(block) == 0;
+    freed_in_destructor += route_allocate(&again, 2000) == 0 && route_free(again) == 0;
 }
 
 /* The first round of destructors sets another key, so that a second one comes after all others. */
@@ -45,8 +45,8 @@ static void free_later(void *block)
 static void *leave_to_destructor(void *unused)
 {
     void *block;
-    door_start();
-    if (door_allocate(&block, 1000) == 0)
+    route_start();
+    if (route_allocate(&block, 1000) == 0)
         pthread_setspecific(early, block);
     return NULL;
 }
@@ -60,17 +60,17 @@ static int run(void *(*body)(void *), void *argument)
     return (int)(intptr_t)result;
 }
 
-int program_thread_end(const char *self, const char *door, const char *argument)
+int program_thread_end(const char *self, const char *route, const char *argument)
 {
     int errors = 0, kept = 0;
     unsigned char byte;
-    door_start();
+    route_start();
     for (int i = 0; i < THREADS; i++)
         errors += run(hold_blocks, held[i]);
     for (int i = 0; i < THREADS; i++) {
-        kept += door_read(&byte, held[i][0], 1) == 0 && byte == 7;
+        kept += route_read(&byte, held[i][0], 1) == 0 && byte == 7;
         for (int j = 0; j < BLOCKS; j++)
-            errors += door_free(held[i][j]) != 0;
+            errors += route_free(held[i][j]) != 0;
     }
     printf("errors: %d, kept: %d\n", errors, kept);
     pthread_key_create(&early, free_later);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define ROUNDS 6
@@ -29,32 +29,32 @@ static void *load(void)
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }
 
-int program_unloaded(const char *self, const char *door, const char *argument)
+int program_unloaded(const char *self, const char *route, const char *argument)
 {
     allocate_function *allocate;
     free_function *release;
     void *blocks[ROUNDS], *freed_by_it;
     int kept = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < ROUNDS; i++) {
         void *library = load();
         if (!library)
-            door_skip("the library cannot be loaded");
+            route_skip("the library cannot be loaded");
         *(void **)&allocate = dlsym(library, "extension_allocate");
         *(void **)&release = dlsym(library, "extension_free");
-        door_report("library allocates", allocate(&blocks[i], BYTES));
-        door_report("program allocates", door_allocate(&freed_by_it, BYTES));
-        door_report("library frees", release(freed_by_it));
+        route_report("library allocates", allocate(&blocks[i], BYTES));
+        route_report("program allocates", route_allocate(&freed_by_it, BYTES));
+        route_report("library frees", release(freed_by_it));
         if (i)
-            door_report("library frees what was there before", release(blocks[i - 1]));
-        door_report("fill", door_fill(blocks[i], i + 1, BYTES));
-        door_report("unload", dlclose(library));
+            route_report("library frees what was there before", release(blocks[i - 1]));
+        route_report("fill", route_fill(blocks[i], i + 1, BYTES));
+        route_report("unload", dlclose(library));
         if (i % 2) /* something else in its place */
             dlclose(dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL));
-        kept += door_wrong_bytes(blocks[i], i + 1, BYTES) == 0;
+        kept += route_wrong_bytes(blocks[i], i + 1, BYTES) == 0;
     }
     printf("kept: %d\n", kept);
-    door_report("program frees", door_free(blocks[ROUNDS - 1]));
-    door_report("freed twice", door_free(blocks[ROUNDS - 1]));
+    route_report("program frees", route_free(blocks[ROUNDS - 1]));
+    route_report("freed twice", route_free(blocks[ROUNDS - 1]));
     return 0;
 }

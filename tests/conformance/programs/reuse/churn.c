@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define THREADS 4
@@ -16,26 +16,26 @@ static void *churn(void *seed)
     void *blocks[BLOCKS] = {0};
     uint32_t state = (uint32_t)(uintptr_t)seed;
     intptr_t errors = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < STEPS; i++) {
         state = state * 1664525 + 1013904223;
         void **block = &blocks[state >> 8 & (BLOCKS - 1)];
         if (*block)
-            errors += door_free(*block) != 0, *block = NULL;
+            errors += route_free(*block) != 0, *block = NULL;
         else
-            errors += door_allocate(block, (size_t)1 << (state >> 16 & 15)) != 0;
+            errors += route_allocate(block, (size_t)1 << (state >> 16 & 15)) != 0;
     }
     for (int i = 0; i < BLOCKS; i++)
         if (blocks[i])
-            errors += door_free(blocks[i]) != 0;
+            errors += route_free(blocks[i]) != 0;
     return (void *)errors;
 }
 
-int program_churn(const char *self, const char *door, const char *argument)
+int program_churn(const char *self, const char *route, const char *argument)
 {
     pthread_t threads[THREADS];
     intptr_t total = 0;
-    door_start();
+    route_start();
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)(i + 1));
     for (int i = 0; i < THREADS; i++) {
@@ -44,6 +44,6 @@ int program_churn(const char *self, const char *door, const char *argument)
         total += (intptr_t)errors;
     }
     printf("errors: %d\n", (int)total);
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     return total != 0;
 }

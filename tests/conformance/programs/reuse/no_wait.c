@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS  64
@@ -42,7 +42,7 @@ static int take(void **blocks, int count, size_t bytes)
 {
     int errors = 0;
     for (int i = 0; i < count; i++)
-        errors += door_allocate(&blocks[i], bytes) != 0;
+        errors += route_allocate(&blocks[i], bytes) != 0;
     return errors;
 }
 
@@ -50,13 +50,13 @@ static int give(void **blocks, int count)
 {
     int errors = 0;
     for (int i = 0; i < count; i++)
-        errors += door_free(blocks[i]) != 0;
+        errors += route_free(blocks[i]) != 0;
     return errors;
 }
 
 static int kernel_begin(void)
 {
-    return hold(busy) + door_fill_async(target, 1, 1000, busy);
+    return hold(busy) + route_fill_async(target, 1, 1000, busy);
 }
 
 static int kernel_end(void)
@@ -72,7 +72,7 @@ static void by_size(size_t bytes)
     int errors = take(blocks, count, bytes) + give(blocks, count);
     errors += kernel_begin();
     errors += take(blocks, count, bytes) + take(more, count, bytes * 3 / 2);
-    errors += door_memory_info(&free_bytes, &total) != 0;
+    errors += route_memory_info(&free_bytes, &total) != 0;
     errors += kernel_end();
     errors += give(blocks, count) + give(more, count);
     printf("%zu bytes: errors %d\n", bytes, errors);
@@ -106,7 +106,7 @@ static void *churn(void *unused)
 {
     void *blocks[BLOCKS];
     intptr_t errors = 0;
-    door_start();
+    route_start();
     for (size_t i = 0; i < SIZES; i++)
         errors += take(blocks, count_for(sizes[i]), sizes[i]);
     return (void *)errors;
@@ -133,32 +133,32 @@ static void on_a_full_device(void)
     static void *blocks[MANY];
     size_t bytes = device_bytes / 32;
     int first = 0, second = 0;
-    while (first < MANY && door_allocate(&blocks[first], bytes) == 0)
+    while (first < MANY && route_allocate(&blocks[first], bytes) == 0)
         first++;
     int errors = give(blocks, first) + kernel_begin();
-    while (second < first && door_allocate(&blocks[second], bytes) == 0)
+    while (second < first && route_allocate(&blocks[second], bytes) == 0)
         second++;
     errors += kernel_end() + give(blocks, second);
     printf("a full device: some %d, as many again %d, errors %d\n", first > 0, second == first,
            errors);
 }
 
-int program_no_wait(const char *self, const char *door, const char *argument)
+int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     size_t free_bytes;
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (!hold || !release)
-        door_skip("the device cannot hold a stream");
+        route_skip("the device cannot hold a stream");
     alarm(120);
-    door_start();
-    door_report("start", door_free(NULL));
+    route_start();
+    route_report("start", route_free(NULL));
     /* Ordered with no other stream, so that nothing but an allocation can wait. */
     if (DRIVER(cuStreamCreate)(&busy, CU_STREAM_NON_BLOCKING))
-        door_skip("no stream");
-    door_report("target", door_allocate(&target, 1000));
-    door_report("size", door_memory_info(&free_bytes, &device_bytes));
+        route_skip("no stream");
+    route_report("target", route_allocate(&target, 1000));
+    route_report("size", route_memory_info(&free_bytes, &device_bytes));
     on_a_full_device();
     for (size_t i = 0; i < SIZES; i++)
         by_size(sizes[i]);

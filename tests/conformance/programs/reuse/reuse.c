@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES  20000
@@ -37,7 +37,7 @@ static int take(void **blocks)
 {
     int errors = 0;
     for (int i = 0; i < BLOCKS; i++)
-        errors += door_allocate(&blocks[i], BYTES) != 0;
+        errors += route_allocate(&blocks[i], BYTES) != 0;
     return errors;
 }
 
@@ -45,7 +45,7 @@ static int give(void **blocks)
 {
     int errors = 0;
     for (int i = 0; i < BLOCKS; i++)
-        errors += door_free(blocks[i]) != 0;
+        errors += route_free(blocks[i]) != 0;
     return errors;
 }
 
@@ -57,22 +57,22 @@ static void contents(CUstream stream)
     CUstream other;
     int errors = 0, wrong = 0;
     if (DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING))
-        door_skip("no stream");
+        route_skip("no stream");
     printf("allocate: errors %d\n", take(first));
     hold(stream);
     for (int i = 0; i < BLOCKS; i++)
-        errors += door_fill_async(first[i], 1, BYTES, stream) != 0;
+        errors += route_fill_async(first[i], 1, BYTES, stream) != 0;
     printf("write: errors %d\n", errors);
     pthread_create(&thread, NULL, release_soon, stream);
     printf("free: errors %d\n", give(first));
     errors = take(second);
     for (int i = 0; i < BLOCKS; i++)
-        errors += door_fill_async(second[i], 2, BYTES, other) != 0;
+        errors += route_fill_async(second[i], 2, BYTES, other) != 0;
     printf("allocate and fill: errors %d\n", errors);
     pthread_join(thread, NULL);
-    door_report("wait", door_synchronize());
+    route_report("wait", route_synchronize());
     for (int i = 0; i < BLOCKS; i++)
-        wrong += door_wrong_bytes(second[i], 2, BYTES) != 0;
+        wrong += route_wrong_bytes(second[i], 2, BYTES) != 0;
     printf("wrong: %d\n", wrong);
     printf("free: errors %d\n", give(second));
 }
@@ -92,30 +92,30 @@ static void addresses(CUstream stream)
     int error = take(first), same;
     block = first[0];
     hold(stream);
-    door_report("write", door_fill_async(block, 1, BYTES, stream));
+    route_report("write", route_fill_async(block, 1, BYTES, stream));
     error += give(first) + take(second);
     same = count_of(block, second);
     printf("handed out while in use: %d, error %d\n", same, error);
     release(stream);
-    door_report("wait", door_synchronize());
-    while (door_allocate(&other, BYTES) == 0)
+    route_report("wait", route_synchronize());
+    while (route_allocate(&other, BYTES) == 0)
         same += other == block;
     printf("handed out in the end: %d\n", same);
 }
 
-int program_reuse(const char *self, const char *door, const char *argument)
+int program_reuse(const char *self, const char *route, const char *argument)
 {
     CUstream stream;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (!hold || !release)
-        door_skip("the device cannot hold a stream");
-    door_start();
-    door_report("start", door_free(NULL));
+        route_skip("the device cannot hold a stream");
+    route_start();
+    route_report("start", route_free(NULL));
     /* Ordered with no other stream, so that nothing but the free can wait. */
     if (DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING))
-        door_skip("no stream");
+        route_skip("no stream");
     if (argument && strcmp(argument, "held") == 0)
         addresses(stream);
     else

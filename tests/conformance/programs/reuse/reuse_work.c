@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES  ((size_t)128 << 10)
@@ -158,7 +158,7 @@ static int others_take(void **others)
 {
     int error = 0;
     for (int i = 0; i < OTHERS && error == 0; i++)
-        error = door_allocate(&others[i], BYTES);
+        error = route_allocate(&others[i], BYTES);
     return error;
 }
 
@@ -166,7 +166,7 @@ static int others_give(void **others)
 {
     int error = 0;
     for (int i = 0; i < OTHERS && error == 0; i++)
-        error = door_free(others[i]);
+        error = route_free(others[i]);
     return error;
 }
 
@@ -174,7 +174,7 @@ static int others_fill(void **others, CUstream stream)
 {
     int error = 0;
     for (int i = 0; i < OTHERS && error == 0; i++)
-        error = door_fill_async(others[i], 2, BYTES, stream);
+        error = route_fill_async(others[i], 2, BYTES, stream);
     return error;
 }
 
@@ -182,7 +182,7 @@ static int others_wrong(void **others)
 {
     int wrong = 0;
     for (int i = 0; i < OTHERS; i++)
-        wrong += door_wrong_bytes(others[i], 2, BYTES) != 0;
+        wrong += route_wrong_bytes(others[i], 2, BYTES) != 0;
     return wrong;
 }
 
@@ -193,21 +193,21 @@ static void contents(size_t way, size_t kind)
     pthread_t thread;
     void *first, *others[OTHERS] = {0};
     DRIVER(cuStreamCreate)(&other, CU_STREAM_NON_BLOCKING);
-    int error = door_allocate(&first, BYTES);
+    int error = route_allocate(&first, BYTES);
     error = error ? error : others_take(others);
     error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, true);
     if (streams[kind] != CU_STREAM_PER_THREAD)
         pthread_create(&thread, NULL, release_soon, streams[kind]);
-    error = error ? error : door_free(first);
+    error = error ? error : route_free(first);
     error = error ? error : others_give(others);
     error = error ? error : others_take(others);
     error = error ? error : others_fill(others, other);
     if (streams[kind] != CU_STREAM_PER_THREAD)
         pthread_join(thread, NULL);
-    error = error ? error : door_synchronize();
+    error = error ? error : route_synchronize();
     DRIVER(cuStreamSynchronize)(streams[kind]);
     printf("%s, %s: wrong %d, ", ways[way].name, kinds[kind], others_wrong(others));
-    door_report("errors", error ? error : others_give(others));
+    route_report("errors", error ? error : others_give(others));
     DRIVER(cuStreamDestroy)(other);
     graph_end();
 }
@@ -224,25 +224,25 @@ static void addresses(size_t way, size_t kind)
     static void *blocks[20000];
     void *first, *others[OTHERS];
     int count = 0, early = 0, late = 0;
-    int error = door_allocate(&first, BYTES);
+    int error = route_allocate(&first, BYTES);
     error = error ? error : others_take(others);
     error = error ? error : submit(way, kind, (CUdeviceptr)(uintptr_t)first, false);
-    error = error ? error : door_free(first);
+    error = error ? error : route_free(first);
     error = error ? error : others_give(others);
-    for (; count < OTHERS + 1 && door_allocate(&blocks[count], BYTES) == 0; count++)
+    for (; count < OTHERS + 1 && route_allocate(&blocks[count], BYTES) == 0; count++)
         early += blocks[count] == first;
     release(streams[kind]);
     DRIVER(cuCtxSetCurrent)(kind == KINDS - 1 ? peer : own);
     DRIVER(cuCtxSynchronize)();
     DRIVER(cuCtxSetCurrent)(own);
-    door_synchronize();
+    route_synchronize();
     uint64_t before = waits();
-    for (; count < 20000 && !late && door_allocate(&blocks[count], BYTES) == 0; count++)
+    for (; count < 20000 && !late && route_allocate(&blocks[count], BYTES) == 0; count++)
         late += blocks[count] == first;
     printf("%s, %s: while in use %d, afterwards %d, waits %d, error %d\n", ways[way].name,
            kinds[kind], early, late, (int)(waits() - before), error);
     while (count--)
-        door_free(blocks[count]);
+        route_free(blocks[count]);
     graph_end();
 }
 
@@ -269,7 +269,7 @@ static bool is_possible(size_t way, size_t kind, bool may_wait)
     return kind < KINDS - 1 || (!may_wait && ways[way].submit != by_kernel);
 }
 
-int program_reuse_work(const char *self, const char *door, const char *argument)
+int program_reuse_work(const char *self, const char *route, const char *argument)
 {
     CUmodule module;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW), *block;
@@ -277,17 +277,17 @@ int program_reuse_work(const char *self, const char *door, const char *argument)
     *(void **)&release = dlsym(cuda, "simgpu_release");
     *(void **)&calls = dlsym(cuda, "simgpu_calls");
     if (!hold || !release || !calls)
-        door_skip("the device cannot hold a stream");
-    door_start();
-    door_free(NULL);
+        route_skip("the device cannot hold a stream");
+    route_start();
+    route_free(NULL);
     if (!streams_make())
-        door_skip("no second device with access to the first");
-    door_report("module", DRIVER(cuModuleLoadData)(&module, kernel_text));
-    door_report("kernel", DRIVER(cuModuleGetFunction)(&kernel, module, "conformance_fill"));
-    door_report("allocate", door_allocate(&block, BYTES));
-    door_report("fill", door_fill(block, 1, BYTES));
+        route_skip("no second device with access to the first");
+    route_report("module", DRIVER(cuModuleLoadData)(&module, kernel_text));
+    route_report("kernel", DRIVER(cuModuleGetFunction)(&kernel, module, "conformance_fill"));
+    route_report("allocate", route_allocate(&block, BYTES));
+    route_report("fill", route_fill(block, 1, BYTES));
     ones = (CUdeviceptr)(uintptr_t)block;
-    door_report("allocate", door_host_allocate(&ones_of_host, BYTES));
+    route_report("allocate", route_host_allocate(&ones_of_host, BYTES));
     memset(ones_of_host, 1, BYTES);
     bool peers = argument && strcmp(argument, "held-peer") == 0;
     for (size_t kind = peers ? KINDS - 1 : 0; kind < KINDS; kind++)

@@ -2,32 +2,32 @@
 /* Stream-ordered and ordinary memory meet each other's free functions. */
 #include <stdio.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
-int program_stream_ordered(const char *self, const char *door, const char *argument)
+int program_stream_ordered(const char *self, const char *route, const char *argument)
 {
     void *pointer, *other;
     CUstream stream;
-    door_start();
-    door_report("stream", door_stream_create(&stream));
-    int error = door_allocate_async(&pointer, 10000, stream);
-    door_report("allocate in order", error);
+    route_start();
+    route_report("stream", route_stream_create(&stream));
+    int error = route_allocate_async(&pointer, 10000, stream);
+    route_report("allocate in order", error);
     if (error)
         return 0;
-    door_report("fill", door_fill_async(pointer, 3, 10000, stream));
-    door_report("free in order", door_free_async(pointer, stream));
-    door_report("wait", door_stream_synchronize(stream));
-    door_report("allocate in order", door_allocate_async(&pointer, 10000, stream));
-    door_report("wait", door_stream_synchronize(stream));
-    door_report("ordinary free", door_free(pointer));
-    door_report("again", door_free(pointer));
-    door_report("ordinary allocate", door_allocate(&other, 10000));
-    door_report("free in order", door_free_async(other, stream));
-    door_report("wait", door_stream_synchronize(stream));
-    door_report("again", door_free(other));
-    door_report("nothing", door_free_async(NULL, stream));
-    door_report("stream", door_stream_destroy(stream));
-    door_report("last error", door_last_error());
+    route_report("fill", route_fill_async(pointer, 3, 10000, stream));
+    route_report("free in order", route_free_async(pointer, stream));
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("allocate in order", route_allocate_async(&pointer, 10000, stream));
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("ordinary free", route_free(pointer));
+    route_report("again", route_free(pointer));
+    route_report("ordinary allocate", route_allocate(&other, 10000));
+    route_report("free in order", route_free_async(other, stream));
+    route_report("wait", route_stream_synchronize(stream));
+    route_report("again", route_free(other));
+    route_report("nothing", route_free_async(NULL, stream));
+    route_report("stream", route_stream_destroy(stream));
+    route_report("last error", route_last_error());
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BYTES 1000
@@ -37,25 +37,25 @@ static int child(const char *argument)
     unsigned char bytes[BYTES];
     char *base;
     size_t offset = from_text(argument, &handle);
-    int error = door_ipc_open((void **)&base, handle);
-    door_report("  open", error);
+    int error = route_ipc_open((void **)&base, handle);
+    route_report("  open", error);
     if (error)
         return 0;
     CUdeviceptr begin = 0;
     size_t size = 0;
-    door_report("  range",
-                DRIVER(cuMemGetAddressRange)(&begin, &size, (CUdeviceptr)(uintptr_t)base + offset));
+    route_report("  range", DRIVER(cuMemGetAddressRange)(&begin, &size,
+                                                         (CUdeviceptr)(uintptr_t)base + offset));
     printf("  begins at %lld, %zu bytes, offset %zu\n",
            (long long)(begin - (CUdeviceptr)(uintptr_t)base), size, offset);
-    door_report("  read", door_read(bytes, base + offset, BYTES));
+    route_report("  read", route_read(bytes, base + offset, BYTES));
     printf("  bytes: %d %d\n", bytes[0], bytes[BYTES - 1]);
-    door_report("  write", door_fill(base + offset, bytes[0] + 1, BYTES));
-    door_report("  wait", door_synchronize());
-    door_report("  close", door_ipc_close(base));
+    route_report("  write", route_fill(base + offset, bytes[0] + 1, BYTES));
+    route_report("  wait", route_synchronize());
+    route_report("  close", route_ipc_close(base));
     return 0;
 }
 
-static void share(const char *self, const char *door, char *pointer, char *export)
+static void share(const char *self, const char *route, char *pointer, char *export)
 {
     CUipcMemHandle handle;
     char text[2 * sizeof(handle) + 20];
@@ -64,49 +64,49 @@ static void share(const char *self, const char *door, char *pointer, char *expor
     int error = (int)DRIVER(cuPointerGetAttribute)(
         &capable, CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, (CUdeviceptr)(uintptr_t) export);
     printf("capable: %d, %d\n", error, capable);
-    error = door_ipc_export(&handle, export);
-    door_report("export", error);
-    door_report("last error", door_last_error());
+    error = route_ipc_export(&handle, export);
+    route_report("export", error);
+    route_report("last error", route_last_error());
     if (error)
         return;
-    door_report("wait", door_synchronize());
+    route_report("wait", route_synchronize());
     to_text(&handle, (size_t)(pointer - export), text);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        execl(self, self, "ipc", door, text, NULL);
+        execl(self, self, "ipc", route, text, NULL);
         _exit(127);
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    door_report("read", door_read(&byte, pointer, 1));
+    route_report("read", route_read(&byte, pointer, 1));
     printf("child: %d, byte now: %d\n", status, byte);
 }
 
-int program_ipc(const char *self, const char *door, const char *argument)
+int program_ipc(const char *self, const char *route, const char *argument)
 {
     char *large, *small[3];
     CUdeviceptr base;
     size_t size;
-    door_start();
+    route_start();
     if (argument)
         return child(argument);
-    door_report("allocate", door_allocate((void **)&large, (size_t)8 << 20));
-    door_report("fill", door_fill(large, 10, BYTES));
-    share(self, door, large, large);
+    route_report("allocate", route_allocate((void **)&large, (size_t)8 << 20));
+    route_report("fill", route_fill(large, 10, BYTES));
+    share(self, route, large, large);
     for (int i = 0; i < 3; i++) {
-        door_report("allocate", door_allocate((void **)&small[i], BYTES));
-        door_report("fill", door_fill(small[i], 20 + 10 * i, BYTES));
+        route_report("allocate", route_allocate((void **)&small[i], BYTES));
+        route_report("fill", route_fill(small[i], 20 + 10 * i, BYTES));
     }
     for (int i = 0; i < 3; i++) {
         char *inside = small[i] + 700;
         DRIVER(cuMemGetAddressRange)(&base, &size, (CUdeviceptr)(uintptr_t)inside);
         printf("begins at %lld, %zu bytes\n", (long long)(base - (CUdeviceptr)(uintptr_t)small[i]),
                size);
-        share(self, door, small[i], (char *)(uintptr_t)base);
+        share(self, route, small[i], (char *)(uintptr_t)base);
     }
     for (int i = 0; i < 3; i++)
-        door_report("free", door_free(small[i]));
-    door_report("free", door_free(large));
+        route_report("free", route_free(small[i]));
+    route_report("free", route_free(large));
     return 0;
 }

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door.h"
+#include "route.h"
 #include "program.h"
 
 #define BLOCKS      6
@@ -50,7 +50,7 @@ static void ask(const char *opened)
     printf("  begins at %lld, %zu bytes, start agrees %d, size agrees %d\n",
            (long long)(base - address), size, start == base, range == size);
     if (size % 512)
-        door_report("  behind it", DRIVER(cuMemGetAddressRange)(&base, &size, address + size));
+        route_report("  behind it", DRIVER(cuMemGetAddressRange)(&base, &size, address + size));
 }
 
 static unsigned long long id_of(const char *opened)
@@ -64,8 +64,9 @@ static unsigned long long id_of(const char *opened)
 static void synchronous(char *const opened[], int count, unsigned value)
 {
     for (int i = 0; i < count; i += 2)
-        door_report("  set", DRIVER(cuPointerSetAttribute)(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
-                                                           (CUdeviceptr)(uintptr_t)opened[i]));
+        route_report("  set",
+                     DRIVER(cuPointerSetAttribute)(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
+                                                   (CUdeviceptr)(uintptr_t)opened[i]));
     for (int i = 0; i < count; i++) {
         unsigned now = 9;
         DRIVER(cuPointerGetAttribute)
@@ -87,11 +88,11 @@ static int child_open(char *handles)
         from_text(text, &handle);
         if (strchr(text, '+'))
             offset[count] = strtoul(strchr(text, '+'), NULL, 16);
-        int error = door_ipc_open((void **)&opened[count], handle);
-        door_report("  open", error);
+        int error = route_ipc_open((void **)&opened[count], handle);
+        route_report("  open", error);
         if (error)
             continue;
-        door_report("  again", door_ipc_open((void **)&again, handle));
+        route_report("  again", route_ipc_open((void **)&again, handle));
         printf("  same: %d\n", again == opened[count]);
         ask(again);
         id[count] = id_of(again);
@@ -102,31 +103,31 @@ static int child_open(char *handles)
     }
     synchronous(opened, count, 1);
     for (int i = 0; i < count; i++) {
-        door_report("  read", door_read(bytes, opened[i] + offset[i], CHECK_BYTES));
+        route_report("  read", route_read(bytes, opened[i] + offset[i], CHECK_BYTES));
         printf("  bytes: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
-        door_report("  close", door_ipc_close(opened[i]));
+        route_report("  close", route_ipc_close(opened[i]));
         printf("  same id: %d\n", id[i] == id_of(opened[i]));
-        door_report("  write", door_fill(opened[i] + offset[i], bytes[0] + 100, CHECK_BYTES));
+        route_report("  write", route_fill(opened[i] + offset[i], bytes[0] + 100, CHECK_BYTES));
     }
     synchronous(opened, count, 0);
-    door_report("  wait", door_synchronize());
+    route_report("  wait", route_synchronize());
     for (int i = 0; i < count; i++) {
-        door_report("  close", door_ipc_close(opened[i]));
-        door_report("  once more", door_ipc_close(opened[i]));
+        route_report("  close", route_ipc_close(opened[i]));
+        route_report("  once more", route_ipc_close(opened[i]));
         printf("  gone: %d\n", id_of(opened[i]) == 0);
     }
-    door_report("  last error", door_last_error());
+    route_report("  last error", route_last_error());
     return 0;
 }
 
-static void child_run(const char *self, const char *door, const char *handles)
+static void child_run(const char *self, const char *route, const char *handles)
 {
     char text[ALL_BYTES + 8];
     snprintf(text, sizeof(text), "open %s", handles);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        execl(self, self, "ipc_blocks", door, text, NULL);
+        execl(self, self, "ipc_blocks", route, text, NULL);
         _exit(127);
     }
     int status = 0;
@@ -137,10 +138,10 @@ static void child_run(const char *self, const char *door, const char *handles)
 static void allocate(char *blocks[BLOCKS])
 {
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("allocate", door_allocate((void **)&blocks[i], sizes[i]));
-        door_report("fill", door_fill(blocks[i], 10 + i, sizes[i]));
+        route_report("allocate", route_allocate((void **)&blocks[i], sizes[i]));
+        route_report("fill", route_fill(blocks[i], 10 + i, sizes[i]));
     }
-    door_report("wait", door_synchronize());
+    route_report("wait", route_synchronize());
 }
 
 /* Every block by a pointer into it; the handles as one text. */
@@ -148,7 +149,7 @@ static void export_all(char *blocks[BLOCKS], size_t offset, char *text)
 {
     CUipcMemHandle handles[BLOCKS];
     for (int i = 0; i < BLOCKS; i++) {
-        door_report("export", door_ipc_export(&handles[i], blocks[i] + offset));
+        route_report("export", route_ipc_export(&handles[i], blocks[i] + offset));
         to_text(&handles[i], text + (size_t)i * (TEXT_BYTES + 1));
         text[(size_t)(i + 1) * (TEXT_BYTES + 1) - 1] = i + 1 < BLOCKS ? ' ' : 0;
         for (int j = 0; j < i; j++)
@@ -161,8 +162,8 @@ static void print_first_bytes(char *blocks[BLOCKS])
 {
     for (int i = 0; i < BLOCKS; i++) {
         unsigned char byte = 0, last = 0;
-        door_report("read", door_read(&byte, blocks[i], 1));
-        door_report("read", door_read(&last, blocks[i] + sizes[i] - 1, 1));
+        route_report("read", route_read(&byte, blocks[i], 1));
+        route_report("read", route_read(&last, blocks[i] + sizes[i] - 1, 1));
         printf("%d: %d %d\n", i, byte, last);
     }
 }
@@ -173,8 +174,8 @@ static void export_ranges(char *blocks[BLOCKS], char *text)
     CUipcMemHandle handle;
     for (int i = 0; i < BLOCKS; i++) {
         CUdeviceptr base = 0, address = (CUdeviceptr)(uintptr_t)blocks[i];
-        door_report("range", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
-        door_report("export", door_ipc_export(&handle, (char *)(uintptr_t)base));
+        route_report("range", DRIVER(cuMemGetAddressRange)(&base, NULL, address));
+        route_report("export", route_ipc_export(&handle, (char *)(uintptr_t)base));
         to_text(&handle, text);
         text += TEXT_BYTES;
         text += sprintf(text, "+%llx%s", (unsigned long long)(address - base),
@@ -192,14 +193,14 @@ static int serve(bool ranges)
         export_all(blocks, 0, text);
     printf("handles %s\n", text);
     while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
-        door_report("free", door_free(blocks[line[0] - '0']));
+        route_report("free", route_free(blocks[line[0] - '0']));
     return 0;
 }
 
-int program_ipc_blocks(const char *self, const char *door, const char *argument)
+int program_ipc_blocks(const char *self, const char *route, const char *argument)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
-    door_start();
+    route_start();
     if (argument && strncmp(argument, "serve", 5) == 0)
         return serve(strcmp(argument, "serve-ranges") == 0);
     if (argument) {
@@ -210,32 +211,32 @@ int program_ipc_blocks(const char *self, const char *door, const char *argument)
     export_all(blocks, 0, text);
     export_all(blocks, 300, same);
     printf("the same handles: %d\n", strcmp(text, same) == 0);
-    child_run(self, door, text);
+    child_run(self, route, text);
     print_first_bytes(blocks);
     for (int i = 0; i < BLOCKS; i++)
-        door_report("free", door_free(blocks[i]));
-    child_run(self, door, text);
+        route_report("free", route_free(blocks[i]));
+    child_run(self, route, text);
     allocate(blocks);
     export_all(blocks, 500, same);
     printf("other handles: %d\n", strcmp(text, same) != 0);
-    child_run(self, door, same);
+    child_run(self, route, same);
     print_first_bytes(blocks);
     /* A new context may have its blocks where the old one had them. */
-    door_report("reset", door_is_runtime ? (int)door_runtime.cudaDeviceReset()
-                                         : (int)DRIVER(cuDevicePrimaryCtxReset)(0));
-    child_run(self, door, same);
-    door_start();
+    route_report("reset", route_is_runtime ? (int)route_runtime.cudaDeviceReset()
+                                           : (int)DRIVER(cuDevicePrimaryCtxReset)(0));
+    child_run(self, route, same);
+    route_start();
     allocate(blocks);
     export_all(blocks, 700, text);
     printf("other handles: %d\n", strcmp(text, same) != 0);
-    child_run(self, door, text);
+    child_run(self, route, text);
     print_first_bytes(blocks);
     CUipcMemHandle handle;
-    door_report("nothing", door_ipc_export(&handle, NULL));
+    route_report("nothing", route_ipc_export(&handle, NULL));
     for (int i = BLOCKS - 1; i >= 0; i--) {
-        door_report("free", door_free(blocks[i]));
-        door_report("export what is freed", door_ipc_export(&handle, blocks[i]));
+        route_report("free", route_free(blocks[i]));
+        route_report("export what is freed", route_ipc_export(&handle, blocks[i]));
     }
-    door_report("last error", door_last_error());
+    route_report("last error", route_last_error());
     return 0;
 }

@@ -48,5 +48,5 @@ void observed_tell_before(const struct observer_event *event)
 void observed_by(void (*function)(const struct observer_event *event))
 {
     observer = function;
-    observed = function != NULL;
+    observed = function;
 }

@@ -286,5 +286,5 @@ bool memory_covers(uintptr_t address, size_t bytes)
         address = at->base + at->bytes;
         at = memory_find(address);
     }
-    return at != NULL;
+    return at;
 }

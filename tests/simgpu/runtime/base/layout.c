@@ -6,15 +6,16 @@
  */
 #include "tests/simgpu/runtime/base/runtime.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 /* clang-format off */
 #define SAME_NUMBER(runtime, driver) \
-    _Static_assert((int)(runtime) == (int)(driver), #runtime " is not " #driver);
+    static_assert((int)(runtime) == (int)(driver), #runtime " is not " #driver);
 #define SAME_SIZE(runtime, driver) \
-    _Static_assert(sizeof(runtime) == sizeof(driver), #runtime " is not as large as " #driver);
+    static_assert(sizeof(runtime) == sizeof(driver), #runtime " is not as large as " #driver);
 #define SAME_PLACE(runtime, field, driver, driver_field) \
-    _Static_assert(offsetof(runtime, field) == offsetof(driver, driver_field) && \
+    static_assert(offsetof(runtime, field) == offsetof(driver, driver_field) && \
                    sizeof(((runtime *)0)->field) == sizeof(((driver *)0)->driver_field), \
                    #runtime "." #field " is not " #driver "." #driver_field);
 

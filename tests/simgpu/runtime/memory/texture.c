@@ -6,6 +6,7 @@
  */
 #include "tests/simgpu/runtime/base/runtime.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -139,9 +140,9 @@ static CUDA_RESOURCE_VIEW_DESC view_to_driver(const struct cudaResourceViewDesc 
 {
     CUDA_RESOURCE_VIEW_DESC made = {0};
 
-    _Static_assert(offsetof(CUDA_RESOURCE_VIEW_DESC, reserved) ==
-                       offsetof(struct cudaResourceViewDesc, reserved),
-                   "the same view");
+    static_assert(offsetof(CUDA_RESOURCE_VIEW_DESC, reserved) ==
+                      offsetof(struct cudaResourceViewDesc, reserved),
+                  "the same view");
     memcpy(&made, desc, VIEW_BYTES);
     return made;
 }

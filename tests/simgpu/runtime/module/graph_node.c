@@ -10,6 +10,7 @@
 #include "tests/simgpu/runtime/module/graph_node.h"
 #include "tests/simgpu/runtime/module/image.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -147,7 +148,7 @@ static cudaError_t generic_kernel(const struct cudaKernelNodeParamsV2 *from,
     CUDA_KERNEL_NODE_PARAMS_v2 kernel;
     cudaError_t status = kernel_to_driver(&parameters, &kernel);
 
-    _Static_assert(sizeof(kernel) == sizeof(*ret_to), "the driver's two forms are one layout");
+    static_assert(sizeof(kernel) == sizeof(*ret_to), "the driver's two forms are one layout");
     if (status == cudaSuccess)
         memcpy(ret_to, &kernel, sizeof(kernel));
     return status;
@@ -176,7 +177,7 @@ static cudaError_t generic_to_driver(const struct cudaGraphNodeParams *from,
 
     if (status != cudaSuccess)
         return status;
-    _Static_assert(sizeof(*from) == sizeof(*ret_to), "one size of node parameters");
+    static_assert(sizeof(*from) == sizeof(*ret_to), "one size of node parameters");
     memcpy(ret_to, from, sizeof(*ret_to));
     switch (from->type) {
     case cudaGraphNodeTypeKernel: return generic_kernel(&from->kernel, &ret_to->kernel);

@@ -197,7 +197,7 @@ static CUresult variable_ask_locked(const struct symbol *symbol, CUdeviceptr *re
 
     if (result == CUDA_ERROR_NOT_FOUND &&
         driver_define_variable(symbol->image->library, symbol->name, symbol->bytes,
-                               symbol->managed != NULL))
+                               symbol->managed))
         result = variable_look_locked(symbol, ret_address, ret_bytes);
     return result;
 }

@@ -69,7 +69,7 @@ static void attributes(CUcontext ctx)
     CUpointer_attribute which[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_CONTEXT};
     void *into[] = {&type, &owner};
     OK(cuPointerGetAttributes(2, which, into, (CUdeviceptr)&local));
-    CHECK(owner == NULL);
+    CHECK(!owner);
 }
 
 static void pinned(void)
@@ -263,7 +263,7 @@ static void logs(void)
     char text[16] = "text";
     size_t bytes = sizeof text;
     OK(cuLogsRegisterCallback(log_callback, NULL, &handle));
-    CHECK(handle != NULL);
+    CHECK(handle);
     OK(cuLogsCurrent(&iterator, 0));
     if (simulated()) {
         OK(cuLogsDumpToMemory(NULL, text, &bytes, 0));

@@ -20,7 +20,7 @@ static void *driver_function(const char *name)
     enum cudaDriverEntryPointQueryResult found;
 
     OK(cudaGetDriverEntryPointByVersion(name, &function, 13000, cudaEnableDefault, &found));
-    CHECK(function != NULL);
+    CHECK(function);
     return function;
 }
 
@@ -86,7 +86,7 @@ static void test_both_apis(void)
 
     OK(cudaSetDevice(0));
     EQUAL(context_current(&primary), CUDA_SUCCESS);
-    CHECK(primary != NULL);
+    CHECK(primary);
     EQUAL(context_create(&own, NULL, 0, 1), CUDA_SUCCESS);
     EQUAL(device_now(), 1);
     OK(cudaMalloc(&pointer, BYTES));

@@ -100,10 +100,10 @@ int main(void)
     enum cudaDriverEntryPointQueryResult found;
     OK(cudaGetDriverEntryPointByVersion("cuMemAlloc", &function, 12000, cudaEnableDefault, &found));
     EQUAL(found, cudaDriverEntryPointSuccess);
-    CHECK(function != NULL);
+    CHECK(function);
     OK(cudaGetDriverEntryPointByVersion("cuNoSuchFunction", &function, 12000, 0, &found));
     EQUAL(found, cudaDriverEntryPointSymbolNotFound);
-    CHECK(function == NULL);
+    CHECK(!function);
     EXPECT(cudaErrorInvalidValue,
            cudaGetDriverEntryPointByVersion("cuInit", &function, 99999, 0, &found));
     return check_done();

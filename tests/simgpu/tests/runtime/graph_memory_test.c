@@ -34,7 +34,7 @@ static void test_memory_nodes(void)
 
     OK(cudaGraphCreate(&graph, 0));
     OK(cudaGraphAddMemAllocNode(&nodes[0], graph, NULL, 0, &wanted));
-    CHECK(wanted.dptr != NULL);
+    CHECK(wanted.dptr);
     fill.dst = wanted.dptr;
     OK(cudaGraphAddMemsetNode(&nodes[1], graph, &nodes[0], 1, &fill));
     OK(cudaGraphAddMemcpyNode1D(&nodes[2], graph, &nodes[1], 1, pinned, wanted.dptr, BYTES,

@@ -69,7 +69,7 @@ static void test_unsafe_call(void)
     OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     EXPECT(cudaErrorStreamCaptureUnsupported, cudaMalloc(&pointer, BYTES));
     EXPECT(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(stream, &graph));
-    CHECK(graph == NULL);
+    CHECK(!graph);
     EXPECT(cudaErrorStreamCaptureInvalidated, cudaGetLastError());
 }
 

@@ -44,7 +44,7 @@ static void test_cublas(cudaStream_t stream)
     EQUAL(cublasGetVersion(handle, &version), CUBLAS_STATUS_SUCCESS);
     EQUAL(version / 10000, 13);
     EQUAL(cublasGetStream(handle, &found), CUBLAS_STATUS_SUCCESS);
-    CHECK(found == NULL);
+    CHECK(!found);
     EQUAL(cublasSetStream(handle, stream), CUBLAS_STATUS_SUCCESS);
     EQUAL(cublasGetStream(handle, &found), CUBLAS_STATUS_SUCCESS);
     CHECK(found == stream);

@@ -19,10 +19,10 @@ static void test_zero_and_null(void)
 
     OK(cudaFree(NULL));
     OK(cudaMalloc(&pointer, 0));
-    CHECK(pointer == NULL);
+    CHECK(!pointer);
     pointer = (void *)&check_failures;
     OK(cudaMallocHost(&pointer, 0));
-    CHECK(pointer == NULL);
+    CHECK(!pointer);
     OK(cudaFreeHost(NULL));
     OK(cudaFreeArray(NULL));
     EXPECT(cudaErrorInvalidValue, cudaMalloc(NULL, 16));
@@ -144,7 +144,7 @@ static void test_pointer_attributes(void)
     EQUAL(attributes.type, cudaMemoryTypeDevice);
     EQUAL(attributes.device, 0);
     CHECK(attributes.devicePointer == device + 8);
-    CHECK(attributes.hostPointer == NULL);
+    CHECK(!attributes.hostPointer);
 
     OK(cudaMallocHost(&host, BYTES));
     OK(cudaPointerGetAttributes(&attributes, host));
@@ -171,7 +171,7 @@ static void test_host_memory(void)
 
     OK(cudaHostAlloc(&pinned, BYTES, cudaHostAllocMapped | cudaHostAllocPortable));
     OK(cudaHostGetDevicePointer(&device, pinned, 0));
-    CHECK(device != NULL);
+    CHECK(device);
     OK(cudaHostGetFlags(&flags, pinned));
     CHECK(flags & cudaHostAllocMapped);
     OK(cudaFreeHost(pinned));

@@ -162,7 +162,7 @@ static void test_stream_ordered_memory(void)
 
     OK(cudaStreamCreate(&stream));
     OK(cudaMallocAsync(&pointer, BYTES, stream));
-    CHECK(pointer != NULL);
+    CHECK(pointer);
     OK(cudaMemsetAsync(pointer, 3, BYTES, stream));
     OK(cudaFreeAsync(pointer, stream));
     OK(cudaDeviceGetDefaultMemPool(&pool, 0));

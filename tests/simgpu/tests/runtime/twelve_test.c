@@ -77,7 +77,7 @@ static void test_capture_calls(void)
     EQUAL(status, cudaStreamCaptureStatusActive);
     OK(twelve_capture_info_v2(stream, &status, &id_v2, &graph, NULL, NULL));
     EQUAL(id, id_v2);
-    CHECK(graph != NULL);
+    CHECK(graph);
     OK(cudaStreamEndCapture(stream, &graph));
     OK(cudaGraphDestroy(graph));
     OK(cudaStreamDestroy(stream));

@@ -6,6 +6,7 @@
  */
 #include "tests/simgpu/driver/api/memory/external.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -178,9 +179,9 @@ static CUresult ready(const CUexternalSemaphore *semaphores, const void *params,
     return (*ret)->capture ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
-_Static_assert(offsetof(CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS, params.fence.value) == 0 &&
-                   offsetof(CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, params.fence.value) == 0,
-               "what a timeline is to reach comes first in both");
+static_assert(offsetof(CUDA_EXTERNAL_SEMAPHORE_SIGNAL_PARAMS, params.fence.value) == 0 &&
+                  offsetof(CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, params.fence.value) == 0,
+              "what a timeline is to reach comes first in both");
 
 struct semaphores {
     const CUexternalSemaphore *semaphores;

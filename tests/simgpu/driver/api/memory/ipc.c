@@ -7,6 +7,7 @@
  */
 #include "tests/simgpu/driver/base/call.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ struct event_handle {
     int32_t fd;
 };
 
-_Static_assert(sizeof(struct memory_handle) <= CU_IPC_HANDLE_SIZE, "a handle is 64 bytes");
+static_assert(sizeof(struct memory_handle) <= CU_IPC_HANDLE_SIZE, "a handle is 64 bytes");
 
 static struct {
     int fd;

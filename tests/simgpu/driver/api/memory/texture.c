@@ -90,7 +90,7 @@ static CUresult texture_create(CUtexObject *ret, const CUDA_RESOURCE_DESC *resou
     return sampled_create(&texture_cache, ret,
                           (struct sampled){.resource = *resource,
                                            .texture = *texture,
-                                           .has_view = view != NULL,
+                                           .has_view = view,
                                            .view = view ? *view : (CUDA_RESOURCE_VIEW_DESC){0}});
 }
 

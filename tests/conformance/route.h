@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The doors: the ways in which a program can come to the functions of the runtime and the driver.
+ * The routes: the ways in which a program can come to the functions of the runtime and the driver.
  * A test program uses the two tables, or the few calls below that mean the same behind a runtime
- * door and behind a driver door, and does not know through which door it runs.
+ * route and behind a driver route, and does not know through which route it runs.
  *
  * Three executables are built from the same programs: one linked with libcudart and libcuda, one
  * that loads what it needs at run time, one with the runtime linked statically.
  */
-#ifndef CONFORMANCE_DOOR_H
-#define CONFORMANCE_DOOR_H
+#ifndef CONFORMANCE_ROUTE_H
+#define CONFORMANCE_ROUTE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #include <cuda_runtime_api.h>
 
 /* clang-format off */
-#define DOOR_RUNTIME_FUNCTIONS(X) \
+#define ROUTE_RUNTIME_FUNCTIONS(X) \
     X(cudaDeviceCanAccessPeer) X(cudaDeviceDisablePeerAccess) X(cudaDeviceEnablePeerAccess) \
     X(cudaDeviceReset) X(cudaDeviceSynchronize) X(cudaFree) X(cudaFreeAsync) X(cudaFreeHost) \
     X(cudaGetDevice) X(cudaGetDeviceCount) X(cudaGetErrorName) X(cudaGetLastError) \
@@ -34,7 +34,7 @@
     X(cudaMalloc3D) X(cudaMalloc3DArray) X(cudaMallocArray) X(cudaMallocFromPoolAsync) \
     X(cudaMallocMipmappedArray) X(cudaMemPoolCreate) X(cudaMemPoolDestroy)
 
-#define DOOR_DRIVER_FUNCTIONS(X) \
+#define ROUTE_DRIVER_FUNCTIONS(X) \
     X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxFromGreenCtx) X(cuDeviceGetDevResource) \
     X(cuDevResourceGenerateDesc) X(cuDevSmResourceSplitByCount) X(cuGreenCtxCreate) \
     X(cuGreenCtxDestroy) X(cuGreenCtxStreamCreate) X(cuCtxGetCurrent) X(cuCtxSetCurrent) X(cuCtxSynchronize) \
@@ -61,70 +61,70 @@
     X(cuMemImportFromShareableHandle) X(cuMemPoolTrimTo)
 /* clang-format on */
 
-struct door_runtime {
+struct route_runtime {
 #define X(name) __typeof__(name) *name;
-    DOOR_RUNTIME_FUNCTIONS(X)
+    ROUTE_RUNTIME_FUNCTIONS(X)
 #undef X
 };
 
-struct door_driver {
+struct route_driver {
 #define X(name) __typeof__(name) *name##_;
-    DOOR_DRIVER_FUNCTIONS(X)
+    ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
 };
 
 /* The headers' macros rename the driver's functions, so a member is reached as DRIVER(cuInit). */
-#define DRIVER(name) door_driver.name##_
+#define DRIVER(name) route_driver.name##_
 
-extern struct door_runtime door_runtime;
-extern struct door_driver door_driver;
+extern struct route_runtime route_runtime;
+extern struct route_driver route_driver;
 
-/** True behind a door of the runtime; the calls below then use it, else the driver. */
-extern bool door_is_runtime;
+/** True behind a route of the runtime; the calls below then use it, else the driver. */
+extern bool route_is_runtime;
 
-/** Fills the tables. False when this executable has no such door. */
-bool door_open(const char *name);
+/** Fills the tables. False when this executable has no such route. */
+bool route_open(const char *name);
 
-/** What a program of that kind does first: cuInit and a current context behind a driver door. */
-void door_start(void);
+/** What a program of that kind does first: cuInit and a current context behind a driver route. */
+void route_start(void);
 
 /* Each returns the family's error code as a number. */
-int door_allocate(void **ret_pointer, size_t bytes);
-int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows);
-int door_free(void *pointer);
-int door_allocate_async(void **ret_pointer, size_t bytes, CUstream stream);
-int door_free_async(void *pointer, CUstream stream);
-int door_memory_info(size_t *ret_free, size_t *ret_total);
-int door_fill(void *pointer, int value, size_t bytes);
-int door_fill_async(void *pointer, int value, size_t bytes, CUstream stream);
-int door_read(void *host, const void *device, size_t bytes);
+int route_allocate(void **ret_pointer, size_t bytes);
+int route_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows);
+int route_free(void *pointer);
+int route_allocate_async(void **ret_pointer, size_t bytes, CUstream stream);
+int route_free_async(void *pointer, CUstream stream);
+int route_memory_info(size_t *ret_free, size_t *ret_total);
+int route_fill(void *pointer, int value, size_t bytes);
+int route_fill_async(void *pointer, int value, size_t bytes, CUstream stream);
+int route_read(void *host, const void *device, size_t bytes);
 /** How many of a block's bytes differ from `value`; all when they cannot be read. */
-int door_wrong_bytes(const void *device, int value, size_t bytes);
-int door_write(void *device, const void *host, size_t bytes);
-int door_synchronize(void);
-int door_stream_create(CUstream *ret_stream);
-int door_stream_destroy(CUstream stream);
-int door_stream_synchronize(CUstream stream);
-int door_capture_begin(CUstream stream, CUstreamCaptureMode mode);
-int door_capture_end(CUstream stream, CUgraph *ret_graph);
-int door_capture_mode_exchange(CUstreamCaptureMode *mode);
-int door_graph_run(CUgraph graph, CUstream stream);
-int door_host_allocate(void **ret_pointer, size_t bytes);
-int door_host_free(void *pointer);
-int door_host_register(void *pointer, size_t bytes);
-int door_host_unregister(void *pointer);
-int door_managed_allocate(void **ret_pointer, size_t bytes);
-int door_ipc_export(CUipcMemHandle *ret_handle, void *pointer);
-int door_ipc_open(void **ret_pointer, CUipcMemHandle handle);
-int door_ipc_close(void *pointer);
-/** The runtime's last error, which is cleared; 0 behind a driver door. */
-int door_last_error(void);
-const char *door_error_name(int error);
+int route_wrong_bytes(const void *device, int value, size_t bytes);
+int route_write(void *device, const void *host, size_t bytes);
+int route_synchronize(void);
+int route_stream_create(CUstream *ret_stream);
+int route_stream_destroy(CUstream stream);
+int route_stream_synchronize(CUstream stream);
+int route_capture_begin(CUstream stream, CUstreamCaptureMode mode);
+int route_capture_end(CUstream stream, CUgraph *ret_graph);
+int route_capture_mode_exchange(CUstreamCaptureMode *mode);
+int route_graph_run(CUgraph graph, CUstream stream);
+int route_host_allocate(void **ret_pointer, size_t bytes);
+int route_host_free(void *pointer);
+int route_host_register(void *pointer, size_t bytes);
+int route_host_unregister(void *pointer);
+int route_managed_allocate(void **ret_pointer, size_t bytes);
+int route_ipc_export(CUipcMemHandle *ret_handle, void *pointer);
+int route_ipc_open(void **ret_pointer, CUipcMemHandle handle);
+int route_ipc_close(void *pointer);
+/** The runtime's last error, which is cleared; 0 behind a driver route. */
+int route_last_error(void);
+const char *route_error_name(int error);
 
 /** One line of output: the name of a step and the name of its result. */
-void door_report(const char *step, int error);
+void route_report(const char *step, int error);
 
 /** Prints why and ends the program as skipped. */
-_Noreturn void door_skip(const char *why);
+_Noreturn void route_skip(const char *why);
 
 #endif

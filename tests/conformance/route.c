@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a door, and the calls that both families have. See door.h.
+ * Opening a route, and the calls that both families have. See route.h.
  *
- * Compiled three times: DOOR_LINKED takes the functions the linker found, DOOR_LOADED looks them
- * up, DOOR_STATIC takes the runtime from the executable and the driver by look-up.
+ * Compiled three times: ROUTE_LINKED takes the functions the linker found, ROUTE_LOADED looks them
+ * up, ROUTE_STATIC takes the runtime from the executable and the driver by look-up.
  */
-#include "door.h"
+#include "route.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -13,14 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-struct door_runtime door_runtime;
-struct door_driver door_driver;
-bool door_is_runtime;
+struct route_runtime route_runtime;
+struct route_driver route_driver;
+bool route_is_runtime;
 
 #define TEXT_OF(name)  #name
 #define TEXT_NOW(name) TEXT_OF(name)
 
-#ifndef DOOR_LINKED
+#ifndef ROUTE_LINKED
 static void *library_open(const char *file)
 {
     void *library = dlopen(file, RTLD_NOW);
@@ -33,8 +33,8 @@ typedef void *find_function(void *library, const char *exported, const char *bas
 
 static void driver_fill(find_function *find, void *library)
 {
-#define X(name) *(void **)&door_driver.name##_ = find(library, TEXT_NOW(name), #name);
-    DOOR_DRIVER_FUNCTIONS(X)
+#define X(name) *(void **)&route_driver.name##_ = find(library, TEXT_NOW(name), #name);
+    ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
 }
 
@@ -44,11 +44,11 @@ static void *find_exported(void *library, const char *exported, const char *base
 }
 #endif
 
-#ifdef DOOR_LOADED
+#ifdef ROUTE_LOADED
 static void runtime_fill(find_function *find, void *library)
 {
-#define X(name) *(void **)&door_runtime.name = find(library, TEXT_NOW(name), #name);
-    DOOR_RUNTIME_FUNCTIONS(X)
+#define X(name) *(void **)&route_runtime.name = find(library, TEXT_NOW(name), #name);
+    ROUTE_RUNTIME_FUNCTIONS(X)
 #undef X
 }
 
@@ -143,13 +143,13 @@ static bool open_extension(int flags)
     path[length] = 0;
     snprintf(strrchr(path, '/'), 40, "/libconformance_extension.so");
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | flags);
-    void (*fill)(struct door_runtime *) = NULL;
+    void (*fill)(struct route_runtime *) = NULL;
     if (library)
         *(void **)&fill = dlsym(library, "extension_fill");
     else
         fprintf(stderr, "%s\n", dlerror());
     if (fill)
-        fill(&door_runtime);
+        fill(&route_runtime);
     return fill;
 }
 
@@ -157,7 +157,7 @@ static bool open_runtime(const char *file, find_function *find)
 {
     void *library = dlopen(file, RTLD_NOW);
     if (!library)
-        door_skip(dlerror());
+        route_skip(dlerror());
     runtime_fill(find, library);
     return true;
 }
@@ -165,16 +165,16 @@ static bool open_runtime(const char *file, find_function *find)
 static bool open_entry_point(find_function *find)
 {
     void *cudart = library_open("libcudart.so.13");
-    door_is_runtime = false;
+    route_is_runtime = false;
     if (!cudart)
         return false;
     driver_fill(find, cudart);
     if (!DRIVER(cuMemAlloc))
-        door_skip("the driver is older than the headers of this program");
+        route_skip("the driver is older than the headers of this program");
     return true;
 }
 
-bool door_open(const char *name)
+bool route_open(const char *name)
 {
     static const struct {
         const char *name;
@@ -187,8 +187,8 @@ bool door_open(const char *name)
     static const struct {
         const char *name;
         find_function *find;
-        const char *runtime; /* NULL: a driver door */
-    } doors[] = {
+        const char *runtime; /* NULL: a driver route */
+    } routes[] = {
         {"dlsym", find_exported, "libcudart.so.13"},
         {"dlsym-12", find_exported, "libcudart.so.12"},
         {"per-thread", find_per_thread, "libcudart.so.13"},
@@ -202,7 +202,7 @@ bool door_open(const char *name)
     if (!cuda)
         return false;
     driver_fill(find_exported, cuda);
-    door_is_runtime = true;
+    route_is_runtime = true;
     for (size_t i = 0; i < sizeof(entry_points) / sizeof(entry_points[0]); i++)
         if (strcmp(name, entry_points[i].name) == 0)
             return open_entry_point(entry_points[i].find);
@@ -210,13 +210,13 @@ bool door_open(const char *name)
         return open_extension(0);
     if (strcmp(name, "deepbind") == 0)
         return open_extension(RTLD_DEEPBIND);
-    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
-        if (strcmp(doors[i].name, name) != 0)
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (strcmp(routes[i].name, name) != 0)
             continue;
-        door_is_runtime = doors[i].runtime;
-        if (doors[i].runtime)
-            return open_runtime(doors[i].runtime, doors[i].find);
-        driver_fill(doors[i].find, cuda);
+        route_is_runtime = routes[i].runtime;
+        if (routes[i].runtime)
+            return open_runtime(routes[i].runtime, routes[i].find);
+        driver_fill(routes[i].find, cuda);
         return true;
     }
     return false;
@@ -225,107 +225,107 @@ bool door_open(const char *name)
 
 static void runtime_linked(void)
 {
-#define X(name) door_runtime.name = name;
-    DOOR_RUNTIME_FUNCTIONS(X)
+#define X(name) route_runtime.name = name;
+    ROUTE_RUNTIME_FUNCTIONS(X)
 #undef X
 }
 
-#ifdef DOOR_STATIC
-bool door_open(const char *name)
+#ifdef ROUTE_STATIC
+bool route_open(const char *name)
 {
     void *cuda = library_open("libcuda.so.1");
     if (!cuda || strcmp(name, "static") != 0)
         return false;
     runtime_linked();
     driver_fill(find_exported, cuda);
-    door_is_runtime = true;
+    route_is_runtime = true;
     return true;
 }
 #else
-bool door_open(const char *name)
+bool route_open(const char *name)
 {
     if (strcmp(name, "dynamic") != 0 && strcmp(name, "driver") != 0)
         return false;
     runtime_linked();
-#define X(name) door_driver.name##_ = name;
-    DOOR_DRIVER_FUNCTIONS(X)
+#define X(name) route_driver.name##_ = name;
+    ROUTE_DRIVER_FUNCTIONS(X)
 #undef X
-    door_is_runtime = strcmp(name, "dynamic") == 0;
+    route_is_runtime = strcmp(name, "dynamic") == 0;
     return true;
 }
 #endif
 #endif
 
-void door_start(void)
+void route_start(void)
 {
     CUcontext context;
-    if (door_is_runtime)
+    if (route_is_runtime)
         return;
     if (DRIVER(cuInit)(0) != CUDA_SUCCESS ||
         DRIVER(cuDevicePrimaryCtxRetain)(&context, 0) != CUDA_SUCCESS ||
         DRIVER(cuCtxSetCurrent)(context) != CUDA_SUCCESS)
-        door_skip("no CUDA device");
+        route_skip("no CUDA device");
 }
 
 /* The two families beside each other. */
 #define EITHER(runtime_call, driver_call)                                                          \
-    (door_is_runtime ? (int)door_runtime.runtime_call : (int)door_driver.driver_call)
+    (route_is_runtime ? (int)route_runtime.runtime_call : (int)route_driver.driver_call)
 #define ADDRESS(pointer) ((CUdeviceptr)(uintptr_t)(pointer))
 
-int door_allocate(void **ret_pointer, size_t bytes)
+int route_allocate(void **ret_pointer, size_t bytes)
 {
     return EITHER(cudaMalloc(ret_pointer, bytes), cuMemAlloc_((CUdeviceptr *)ret_pointer, bytes));
 }
 
-int door_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows)
+int route_allocate_pitched(void **ret_pointer, size_t *ret_pitch, size_t width, size_t rows)
 {
     return EITHER(cudaMallocPitch(ret_pointer, ret_pitch, width, rows),
                   cuMemAllocPitch_((CUdeviceptr *)ret_pointer, ret_pitch, width, rows, 4));
 }
 
-int door_free(void *pointer)
+int route_free(void *pointer)
 {
     return EITHER(cudaFree(pointer), cuMemFree_(ADDRESS(pointer)));
 }
 
-int door_allocate_async(void **ret_pointer, size_t bytes, CUstream stream)
+int route_allocate_async(void **ret_pointer, size_t bytes, CUstream stream)
 {
     return EITHER(cudaMallocAsync(ret_pointer, bytes, stream),
                   cuMemAllocAsync_((CUdeviceptr *)ret_pointer, bytes, stream));
 }
 
-int door_free_async(void *pointer, CUstream stream)
+int route_free_async(void *pointer, CUstream stream)
 {
     return EITHER(cudaFreeAsync(pointer, stream), cuMemFreeAsync_(ADDRESS(pointer), stream));
 }
 
-int door_memory_info(size_t *ret_free, size_t *ret_total)
+int route_memory_info(size_t *ret_free, size_t *ret_total)
 {
     return EITHER(cudaMemGetInfo(ret_free, ret_total), cuMemGetInfo_(ret_free, ret_total));
 }
 
-int door_fill(void *pointer, int value, size_t bytes)
+int route_fill(void *pointer, int value, size_t bytes)
 {
     return EITHER(cudaMemset(pointer, value, bytes),
                   cuMemsetD8_(ADDRESS(pointer), (unsigned char)value, bytes));
 }
 
-int door_fill_async(void *pointer, int value, size_t bytes, CUstream stream)
+int route_fill_async(void *pointer, int value, size_t bytes, CUstream stream)
 {
     return EITHER(cudaMemsetAsync(pointer, value, bytes, stream),
                   cuMemsetD8Async_(ADDRESS(pointer), (unsigned char)value, bytes, stream));
 }
 
-int door_read(void *host, const void *device, size_t bytes)
+int route_read(void *host, const void *device, size_t bytes)
 {
     return EITHER(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost),
                   cuMemcpyDtoH_(host, ADDRESS(device), bytes));
 }
 
-int door_wrong_bytes(const void *device, int value, size_t bytes)
+int route_wrong_bytes(const void *device, int value, size_t bytes)
 {
     unsigned char *copy = malloc(bytes);
-    bool read = copy && door_read(copy, device, bytes) == 0;
+    bool read = copy && route_read(copy, device, bytes) == 0;
     int wrong = read ? 0 : (int)bytes;
     for (size_t i = 0; read && i < bytes; i++)
         wrong += copy[i] != (unsigned char)value;
@@ -333,50 +333,50 @@ int door_wrong_bytes(const void *device, int value, size_t bytes)
     return wrong;
 }
 
-int door_write(void *device, const void *host, size_t bytes)
+int route_write(void *device, const void *host, size_t bytes)
 {
     return EITHER(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice),
                   cuMemcpyHtoD_(ADDRESS(device), host, bytes));
 }
 
-int door_synchronize(void)
+int route_synchronize(void)
 {
     return EITHER(cudaDeviceSynchronize(), cuCtxSynchronize_());
 }
 
-int door_stream_create(CUstream *ret_stream)
+int route_stream_create(CUstream *ret_stream)
 {
     return EITHER(cudaStreamCreate(ret_stream), cuStreamCreate_(ret_stream, CU_STREAM_DEFAULT));
 }
 
-int door_stream_destroy(CUstream stream)
+int route_stream_destroy(CUstream stream)
 {
     return EITHER(cudaStreamDestroy(stream), cuStreamDestroy_(stream));
 }
 
-int door_stream_synchronize(CUstream stream)
+int route_stream_synchronize(CUstream stream)
 {
     return EITHER(cudaStreamSynchronize(stream), cuStreamSynchronize_(stream));
 }
 
-int door_capture_begin(CUstream stream, CUstreamCaptureMode mode)
+int route_capture_begin(CUstream stream, CUstreamCaptureMode mode)
 {
     return EITHER(cudaStreamBeginCapture(stream, (enum cudaStreamCaptureMode)mode),
                   cuStreamBeginCapture_(stream, mode));
 }
 
-int door_capture_end(CUstream stream, CUgraph *ret_graph)
+int route_capture_end(CUstream stream, CUgraph *ret_graph)
 {
     return EITHER(cudaStreamEndCapture(stream, ret_graph), cuStreamEndCapture_(stream, ret_graph));
 }
 
-int door_capture_mode_exchange(CUstreamCaptureMode *mode)
+int route_capture_mode_exchange(CUstreamCaptureMode *mode)
 {
     return EITHER(cudaThreadExchangeStreamCaptureMode((enum cudaStreamCaptureMode *)mode),
                   cuThreadExchangeStreamCaptureMode_(mode));
 }
 
-int door_graph_run(CUgraph graph, CUstream stream)
+int route_graph_run(CUgraph graph, CUstream stream)
 {
     CUgraphExec run;
     int error = EITHER(cudaGraphInstantiateWithFlags(&run, graph, 0),
@@ -384,45 +384,45 @@ int door_graph_run(CUgraph graph, CUstream stream)
     if (error == 0)
         error = EITHER(cudaGraphLaunch(run, stream), cuGraphLaunch_(run, stream));
     if (error == 0)
-        error = door_stream_synchronize(stream);
+        error = route_stream_synchronize(stream);
     if (error == 0)
         error = EITHER(cudaGraphExecDestroy(run), cuGraphExecDestroy_(run));
     return error;
 }
 
-int door_host_allocate(void **ret_pointer, size_t bytes)
+int route_host_allocate(void **ret_pointer, size_t bytes)
 {
     return EITHER(cudaMallocHost(ret_pointer, bytes), cuMemAllocHost_(ret_pointer, bytes));
 }
 
-int door_host_free(void *pointer)
+int route_host_free(void *pointer)
 {
     return EITHER(cudaFreeHost(pointer), cuMemFreeHost_(pointer));
 }
 
-int door_host_register(void *pointer, size_t bytes)
+int route_host_register(void *pointer, size_t bytes)
 {
     return EITHER(cudaHostRegister(pointer, bytes, 0), cuMemHostRegister_(pointer, bytes, 0));
 }
 
-int door_host_unregister(void *pointer)
+int route_host_unregister(void *pointer)
 {
     return EITHER(cudaHostUnregister(pointer), cuMemHostUnregister_(pointer));
 }
 
-int door_managed_allocate(void **ret_pointer, size_t bytes)
+int route_managed_allocate(void **ret_pointer, size_t bytes)
 {
     return EITHER(cudaMallocManaged(ret_pointer, bytes, cudaMemAttachGlobal),
                   cuMemAllocManaged_((CUdeviceptr *)ret_pointer, bytes, CU_MEM_ATTACH_GLOBAL));
 }
 
-int door_ipc_export(CUipcMemHandle *ret_handle, void *pointer)
+int route_ipc_export(CUipcMemHandle *ret_handle, void *pointer)
 {
     return EITHER(cudaIpcGetMemHandle((cudaIpcMemHandle_t *)ret_handle, pointer),
                   cuIpcGetMemHandle_(ret_handle, ADDRESS(pointer)));
 }
 
-int door_ipc_open(void **ret_pointer, CUipcMemHandle handle)
+int route_ipc_open(void **ret_pointer, CUipcMemHandle handle)
 {
     cudaIpcMemHandle_t same;
     memcpy(&same, &handle, sizeof(same));
@@ -431,31 +431,31 @@ int door_ipc_open(void **ret_pointer, CUipcMemHandle handle)
                                       CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
 }
 
-int door_ipc_close(void *pointer)
+int route_ipc_close(void *pointer)
 {
     return EITHER(cudaIpcCloseMemHandle(pointer), cuIpcCloseMemHandle_(ADDRESS(pointer)));
 }
 
-int door_last_error(void)
+int route_last_error(void)
 {
-    return door_is_runtime ? (int)door_runtime.cudaGetLastError() : 0;
+    return route_is_runtime ? (int)route_runtime.cudaGetLastError() : 0;
 }
 
-const char *door_error_name(int error)
+const char *route_error_name(int error)
 {
     const char *name = NULL;
-    if (door_is_runtime)
-        return door_runtime.cudaGetErrorName((cudaError_t)error);
+    if (route_is_runtime)
+        return route_runtime.cudaGetErrorName((cudaError_t)error);
     DRIVER(cuGetErrorName)((CUresult)error, &name);
     return name ? name : "?";
 }
 
-void door_report(const char *step, int error)
+void route_report(const char *step, int error)
 {
-    printf("%s: %s\n", step, door_error_name(error));
+    printf("%s: %s\n", step, route_error_name(error));
 }
 
-void door_skip(const char *why)
+void route_skip(const char *why)
 {
     printf("skipped: %s\n", why);
     exit(77);
