@@ -96,7 +96,7 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
     symbol = symbol_find(&tables, search->name, search->hash);
     if (symbol)
         search->found = (void *)(info->dlpi_addr + symbol->st_value);
-    return symbol;
+    return symbol != NULL;
 }
 
 void *module_symbol_find(const char *name)

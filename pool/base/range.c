@@ -516,7 +516,7 @@ static const char *bins_check(const struct range *range, const struct tally *tal
     for (uint64_t bin = 0; bin < RANGE_BINS; bin++) {
         const struct extent *extent = range->bins[bin];
         bool used = range->bins_used[bin / RANGE_WORD_BITS] & bit_of(bin);
-        if (used != (extent))
+        if (used != (extent != NULL))
             return "range: a bit differs from its list of free extents";
         for (; extent; extent = extent_of(extent->node.right), count++) {
             if (extent->use != EXTENT_FREE || extent->node.bytes != bin * RANGE_GRAIN_BYTES)

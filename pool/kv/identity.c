@@ -98,7 +98,7 @@ int cupool_kv_identity_root(const struct cupool_kv_identity *identity,
     if (!scope->salt && scope->salt_bytes > 0)
         return -EINVAL;
     uint32_t head[2] = {identity->method, identity->block_tokens};
-    uint8_t has_adapter = scope->adapter;
+    uint8_t has_adapter = scope->adapter != NULL;
     hasher_begin(&hasher, identity);
     text_add(&hasher, TAG, sizeof(TAG) - 1);
     hasher_add(&hasher, head, sizeof(head));

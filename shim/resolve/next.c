@@ -148,7 +148,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
         walk->found = symbol_in(info->dlpi_addr, dynamic, walk->name);
     if (base == walk->from)
         walk->inside = true;
-    return walk->found;
+    return walk->found != NULL;
 }
 
 static void *walk_between(const char *name, const void *code, const void *end)

@@ -288,7 +288,7 @@ static int all_figures(struct search *search, const struct options *options,
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge); i++)
+    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge != NULL); i++)
         r = figures_get(search, i, options, &ret_figures[i]);
     return r;
 }

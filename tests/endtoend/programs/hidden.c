@@ -40,7 +40,7 @@ static int look(struct dl_phdr_info *info, size_t bytes, void *state)
     for (; symbol && strings && (const char *)symbol < strings; symbol++)
         if (symbol->st_shndx && !strcmp(strings + symbol->st_name, search->name))
             search->found = (void *)(info->dlpi_addr + symbol->st_value);
-    return search->found;
+    return search->found != NULL;
 }
 
 static void *driver_function(const char *name)

@@ -378,7 +378,7 @@ Test(ledger, random_operations)
         uint64_t n = support_random(&seed) % ADDRESSES;
         struct ledger_block *block = ledger_find(&ledger, LEDGER_ADDRESS, n << 9);
 
-        cr_assert((block) == live[n]);
+        cr_assert((block != NULL) == live[n]);
         cr_assert(!ledger_find(&ledger, LEDGER_HANDLE, n << 9));
         if (block) {
             cr_assert(block->requested_bytes == n);

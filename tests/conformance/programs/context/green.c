@@ -40,7 +40,7 @@ static void round_of(CUdevResource *all, CUcontext primary)
     CUstream stream;
     int wrong = 0;
     CUgreenCtx green = green_create(all);
-    printf("green context: %d\n", green);
+    printf("green context: %d\n", green != NULL);
     route_report("as a context", (int)DRIVER(cuCtxFromGreenCtx)(&context, green));
     route_report("stream",
                  (int)DRIVER(cuGreenCtxStreamCreate)(&stream, green, CU_STREAM_NON_BLOCKING, 0));
