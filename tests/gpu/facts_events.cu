@@ -46,8 +46,7 @@ static void write_coverage(const char *name, cudaStream_t stream, CUcontext cont
     busy_start(stream);
     FACT_EXPECT(cudaEventRecord(kernel_done, stream));
     json_open(name, '{');
-    json_result("record",
-                record ? record(context, event) : cuEventRecord(event, CU_STREAM_LEGACY));
+    json_result("record", record ? record(context, event) : cuEventRecord(event, CU_STREAM_LEGACY));
     json_result("query_at_once", cuEventQuery(event));
     json_result("synchronize", cuEventSynchronize(event));
     json_flag("kernel_done_after_synchronize", cudaEventQuery(kernel_done) == cudaSuccess);

@@ -309,8 +309,9 @@ static int lines_print(const struct text_table *table, char *text, FILE *out)
 
         while (length && line[length - 1] == ' ')
             length--;
+        errno = 0;
         if (fprintf(out, "%.*s\n", (int)length, line) < 0)
-            return -EIO;
+            return errno ? -errno : -EIO;
         if (row && row <= table->rows && table->row[row - 1].note)
             fputs(table->row[row - 1].note, out);
     }

@@ -71,8 +71,9 @@ static int values_print(void)
         if (text_table_add(table, cells) < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     }
-    if (text_table_finish(table, stdout) < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: cannot write");
+    int r = text_table_finish(table, stdout);
+    if (r < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
     puts("");
     for (size_t i = 0; i < OPTION_COUNT; i++)
         printf("%s: %s\n", options_row(i)->key, options_row(i)->help);

@@ -157,8 +157,8 @@ static void out_of_memory_find(const struct search *search)
     static const char *const actions[VERDICT_COUNT] = {
         [VERDICT_GENUINE] = "Use less: the sites that held most are listed under Out of memory.",
         [VERDICT_LIMIT] = "Raise the option limit, or use less.",
-        [VERDICT_HOARDING] = "Synchronise before large requests, or lower the option keep.",
-        [VERDICT_FRAGMENTATION] = "Allocate what lives long together; try backend:mapped.",
+        [VERDICT_HOARDING] = "Synchronise before large requests, or set a lower cache_max.",
+        [VERDICT_FRAGMENTATION] = "Allocate what lives long together, or try backing:vmm.",
         [VERDICT_OTHERS] = "See who else uses the device: nvidia-smi.",
     };
     const struct analysis *analysis = search->analysis;
@@ -240,18 +240,18 @@ static void growth_find_all(const struct search *search)
         site_text(search, row->key, name, sizeof name);
         rate_text(analysis, growth, rate, sizeof rate);
         if (leaks)
-            sentence(&finding, "%s leaks: %s in %s were never freed, %s, until the end of the run.",
+            sentence(&finding, "%s leaks: %s in %s were never freed, %s, to the end of the run.",
                      name, unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
                      rate);
         else if (growth->of_bytes)
             sentence(&finding,
-                     "%s grows: its blocks get larger, by %s in all, until the end of the run.",
-                     name, unit_bytes(growth->bytes).text);
+                     "%s grows: its blocks get larger, by %s in all, to the end of the run.", name,
+                     unit_bytes(growth->bytes).text);
         else
-            sentence(&finding, "%s grows: it keeps %s (%s) more and more, %s%s.", name,
-                     unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
-                     row->leaked_blocks ? "; they were live at the end"
-                                        : ", until it is freed in the end");
+            sentence(&finding, "%s grows to the end of the run: %s (%s) more stay live, %s; %s.",
+                     name, unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
+                     row->leaked_blocks ? "some are never freed"
+                                        : "they are freed only at the end");
         advise(&finding, "%s",
                leaks ? "Free what it keeps, or bound how much it keeps."
                      : "Bound how much it keeps: a longer run takes more.");
@@ -397,8 +397,8 @@ static void peak_find(const struct search *search)
     finding.bytes = analysis->requested.peak - after.highest_bytes;
     site_text(search, gone->key, name, sizeof name);
     sentence(&finding,
-             "The peak of %s is short: at most %s is used after it. %s had %s then that it freed "
-             "soon after",
+             "The peak of %s is short: at most %s is used after it. At the peak %s held %s that it "
+             "freed soon after",
              unit_bytes(analysis->requested.peak).text, unit_bytes(after.highest_bytes).text, name,
              unit_bytes(gone_bytes).text);
     if (beside) {
