@@ -38,8 +38,9 @@ def comparable(report):
     return report
 
 
-# What is of the kept events alone: detected phases and growth are looked for in whole runs.
-PARTS = ("timeline", "trace", "growth", "phases", "plateau")
+# What is of the kept events alone: detected phases and growth are looked for in whole runs, and
+# findings rest on them.
+PARTS = ("timeline", "trace", "growth", "phases", "plateau", "findings")
 
 
 class SizeWatch(threading.Thread):

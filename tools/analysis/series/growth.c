@@ -46,6 +46,21 @@ static struct growth_track *track_get(struct growth_tracks *tracks, size_t row)
     return &tracks->row[row];
 }
 
+static int track_note(struct growth_track *track, const struct growth_note *note)
+{
+    if (track->notes == track->room) {
+        unsigned room = track->room ? 2 * track->room : 2;
+        struct growth_note *grown = realloc(track->note, room * sizeof *grown);
+
+        if (!grown)
+            return -ENOMEM;
+        track->note = grown;
+        track->room = room;
+    }
+    track->note[track->notes++] = *note;
+    return 0;
+}
+
 int growth_tracks_add(struct growth_tracks *tracks, size_t row, const struct growth_note *note)
 {
     struct growth_track *track;
@@ -62,12 +77,13 @@ int growth_tracks_add(struct growth_tracks *tracks, size_t row, const struct gro
         return 0;
     if (track->notes == GROWTH_NOTES)
         notes_halve(track);
-    track->note[track->notes++] = *note;
-    return 0;
+    return track_note(track, note);
 }
 
 void growth_tracks_done(struct growth_tracks *tracks)
 {
+    for (size_t row = 0; row < tracks->rows; row++)
+        free(tracks->row[row].note);
     free(tracks->row);
     *tracks = (struct growth_tracks){0};
 }

@@ -33,10 +33,10 @@ struct growth_note {
     uint64_t blocks, bytes;
 };
 
-/** Notes of one site. */
+/** Notes of one site: at most GROWTH_NOTES, room for few where few come. */
 struct growth_track {
-    struct growth_note note[GROWTH_NOTES], last;
-    unsigned notes;
+    struct growth_note *note, last;
+    unsigned notes, room;
     uint64_t events, stride; /* every stride-th is noted; 0: none yet */
 };
 
