@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """clang-tidy, with the narrow list of .clang-tidy, on what ships.
 
-usage: check_tidy.py BUILD_DIRECTORY
+usage: check_tidy.py BUILD_DIRECTORY [--whole]
+
+The analyzer follows a function for a quarter of its usual length, which takes a third of the time;
+with --whole for all of it.
 """
 
 import concurrent.futures
@@ -18,6 +21,8 @@ if not shutil.which("clang-tidy"):
     tree.skip("clang-tidy is not installed")
 
 build = pathlib.Path(sys.argv[1])
+BOUND = [] if "--whole" in sys.argv else [
+    f"--extra-arg={word}" for word in ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=60000")]
 known = {os.path.normpath(os.path.join(entry["directory"], entry["file"]))
          for entry in json.loads((build / "compile_commands.json").read_text())}
 sources = [name for name in tree.files("engine/*.c", "kernels/*.c", "shim/*.c", "pool/*.c", "cupti/*.c",
@@ -26,7 +31,7 @@ sources = [name for name in tree.files("engine/*.c", "kernels/*.c", "shim/*.c", 
 
 
 def findings(name):
-    done = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), name], cwd=tree.ROOT,
+    done = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), *BOUND, name], cwd=tree.ROOT,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     return [line for line in done.stdout.splitlines() if "error:" in line]
 
