@@ -101,7 +101,7 @@ struct report_rows {
     size_t count;
 };
 
-/** Errors: -ENOMEM. */
+/** Without rows there is nothing to give back. Errors: -ENOMEM. */
 int report_rows_create(const struct analysis *analysis, const struct callers *callers,
                        enum report_by by, struct report_rows *ret_rows);
 void report_rows_done(struct report_rows *rows);

@@ -95,11 +95,14 @@ int report_rows_create(const struct analysis *analysis, const struct callers *ca
         memcpy(rows.row, tallies->row, tallies->rows * sizeof *rows.row);
         rows.count = tallies->rows;
     }
-    if (r < 0) {
+    if (r < 0 || !rows.count) {
         free(rows.row);
-        return r;
+        rows.row = NULL;
+    } else {
+        qsort(rows.row, rows.count, sizeof *rows.row, tally_compare);
     }
-    qsort(rows.row, rows.count, sizeof *rows.row, tally_compare);
+    if (r < 0)
+        return r;
     *ret_rows = rows;
     return 0;
 }

@@ -67,12 +67,17 @@ static CUresult submit_free(CUstream stream, struct allocation *found, struct gr
     return stream_submit(stream, work, false);
 }
 
-/* Launches and frees count as they were submitted: a launch need not have run yet. */
+/* Launches and frees count as they were submitted: a launch need not have run yet. The free may run
+ * at once, and end the memory. */
 static CUresult free_of_graph(CUstream stream, struct graph_memory *memory)
 {
-    CUresult result = memory->handed ? submit_free(stream, NULL, memory) : CUDA_ERROR_INVALID_VALUE;
+    if (!memory->handed)
+        return CUDA_ERROR_INVALID_VALUE;
+    graph_memory_ref(memory);
+    CUresult result = submit_free(stream, NULL, memory);
     if (result == CUDA_SUCCESS)
         memory->handed = false;
+    graph_memory_unref(memory);
     return result;
 }
 
