@@ -56,6 +56,7 @@ class Perfetto:
             ("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.page = browser.Page(self.scratch.name)
+        self.opened, self.text = 0, None
 
     def close(self):
         self.page.close()
@@ -63,14 +64,28 @@ class Perfetto:
         self.scratch.cleanup()
 
     def open(self, text):
-        self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html")
-        self.page.wait("typeof app !== 'undefined' && !!app")
-        self.page.evaluate(f"""app.openTraceFromBuffer({{title: "test", buffer:
+        """Loads a trace in a document of its own: one that is on its way out answers no longer."""
+        self.opened += 1
+        self.text = text
+        self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html?{self.opened}")
+        self.page.wait(f"location.search === '?{self.opened}' && typeof app !== 'undefined' && !!app")
+        self.page.evaluate(f"""window.number = {self.opened};
+            app.openTraceFromBuffer({{title: "test", buffer:
             new TextEncoder().encode({json.dumps(text)}).buffer}}) && 0""")
-        self.page.wait("!!app.trace && !!app.trace.engine")
+        self.page.wait("!app.isLoadingTrace && !!app.trace && !!app.trace.engine")
 
     def ask(self, query):
-        """Rows of an answer."""
+        """Rows of an answer. A document that the browser replaced meanwhile has no trace: the trace
+        is loaded and asked again, once."""
+        try:
+            return self._ask(query)
+        except RuntimeError:
+            if self.page.evaluate("window.number || 0") == self.opened:
+                raise
+            self.open(self.text)
+            return self._ask(query)
+
+    def _ask(self, query):
         self.page.evaluate(f"""window.answer = null;
             app.trace.engine.query({json.dumps(query)}).then((result) => {{
                 const rows = [], columns = result.columns();
