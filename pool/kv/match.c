@@ -8,8 +8,9 @@
 
 #include "pool/kv/kv.h"
 
-#define AHEAD_SLOT   40u /* hashes whose slot is fetched in advance */
-#define AHEAD_RECORD 24u
+#define AHEAD_SLOT   80u /* hashes whose slot is fetched in advance */
+#define AHEAD_RECORD 64u
+#define AHEAD_HASH   32u /* the caller's own, which may lie in no cache either */
 
 /** A walk along the hashes of a sequence. */
 struct walk {
@@ -54,7 +55,11 @@ static void ahead(struct walk *walk, uint32_t at)
 
 static uint32_t walk_find(struct walk *walk, uint32_t at)
 {
-    uint32_t id = walk->last != KV_NONE ? follower(walk, &walk->hashes[at]) : KV_NONE;
+    uint32_t id;
+
+    if (at + AHEAD_HASH < walk->count)
+        __builtin_prefetch(&walk->hashes[at + AHEAD_HASH]);
+    id = walk->last != KV_NONE ? follower(walk, &walk->hashes[at]) : KV_NONE;
 
     if (id == KV_NONE) {
         ahead(walk, at);
