@@ -242,9 +242,9 @@ static int progress_apply(struct carry_scan *scan)
         if (place)
             place->folded = row[i].slots;
     }
-    scan->reader->summary.folded_records = carry->header->figures.folded;
-    scan->reader->summary.forgotten_records = carry->header->figures.forgotten;
-    scan->reader->summary.kept_from_ns = carry->header->figures.cut_ns;
+    scan->reader->summary.folded_records = carry->header->folded;
+    scan->reader->summary.forgotten_records = carry->header->forgotten;
+    scan->reader->summary.kept_from_ns = carry->header->cut_ns;
     return 0;
 }
 

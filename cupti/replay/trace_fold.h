@@ -5,9 +5,9 @@
  *
  * A trace with a size limit folds its oldest events (trace_ring.h) and writes the result, the
  * carry, into the file. The events that are kept, replayed on top of the carry, give the figures
- * that all events would have given: the fold does to its figures what the analysis of the tool does
- * to its own. Not carried are the timeline of the folded part, its phases and the driver's own
- * view of it.
+ * that all events would have given: the fold and the tool's analysis are one replay (replay.h).
+ * The key of a library is the text id of the module's path. Not carried are the timeline of the
+ * folded part, its phases and the driver's own view of it.
  *
  * The carry is one run of bytes: trace_carry_header, then the rows of the sections in the order of
  * TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
@@ -20,49 +20,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cupti/replay/address_history.h"
-#include "cupti/base/histogram.h"
-#include "cupti/replay/ledger.h"
-#include "cupti/replay/lifetimes.h"
-#include "cupti/replay/tally.h"
-#include "cupti/format/trace_format.h"
+#include "cupti/replay/replay.h"
 
 #define TRACE_FOLD_FREES       100  /* invalid frees kept with their sites; all are counted */
 #define TRACE_FOLD_POSTMORTEMS 100  /* kept with their levels; all are counted */
 #define TRACE_FOLD_FAILURES    100  /* the first ones; all are counted */
 #define TRACE_FOLD_TRIMS       1000 /* kept with their times; all are counted */
 #define TRACE_FOLD_RECORDS     4096 /* kept as they are; the rest is counted as forgotten */
-#define TRACE_FOLD_DEVICES     64
-
-/* FIGURE(name)   sums and marks; the analysis has fields of the same names */
-#define TRACE_FOLD_FIGURES(FIGURE)                                                                 \
-    FIGURE(duration_ns)                                                                            \
-    FIGURE(peak_serial)                                                                            \
-    FIGURE(peak_time_ns)                                                                           \
-    FIGURE(calls_asked)                                                                            \
-    FIGURE(calls_driver)                                                                           \
-    FIGURE(segment_allocations)                                                                    \
-    FIGURE(segment_frees)                                                                          \
-    FIGURE(fences)                                                                                 \
-    FIGURE(epoch_waits)                                                                            \
-    FIGURE(trims)                                                                                  \
-    FIGURE(trimmed_bytes)                                                                          \
-    FIGURE(unmatched_frees)                                                                        \
-    FIGURE(replaced_blocks)                                                                        \
-    FIGURE(has_memory_info)                                                                        \
-    FIGURE(unaccounted_bytes)                                                                      \
-    FIGURE(postmortems)
-
-/* LEVEL(name)    and levels */
-#define TRACE_FOLD_LEVELS(LEVEL) LEVEL(requested) LEVEL(allocated) LEVEL(reserved) LEVEL(driver)
-
-/* TALLIES(name, NAME)   and breakdowns */
-#define TRACE_FOLD_TALLIES(TALLIES)                                                                \
-    TALLIES(stacks, STACKS)                                                                        \
-    TALLIES(sizes, SIZES)                                                                          \
-    TALLIES(libraries, LIBRARIES) /* key: text id of the module's path */                          \
-    TALLIES(apis, APIS)                                                                            \
-    TALLIES(kinds, KINDS)
 
 /** The pool could not serve a request. */
 struct trace_fold_postmortem {
@@ -76,12 +40,6 @@ struct trace_fold_postmortem {
 /** A refused allocation. */
 struct trace_fold_failure {
     uint64_t time_ns, request_bytes, site;
-};
-
-/** The driver's own account, when it had the least free memory. */
-struct trace_fold_memory_info {
-    uint64_t time_ns, free_bytes, total_bytes;
-    uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes; /* levels */
 };
 
 struct trace_fold_trim {
@@ -117,38 +75,22 @@ enum trace_carry_section {
         TRACE_CARRY_SECTION_COUNT
 };
 
-struct trace_fold_figures {
-#define FIGURE(name) uint64_t name;
-    TRACE_FOLD_FIGURES(FIGURE)
-#undef FIGURE
-#define LEVEL(name) struct level name;
-    TRACE_FOLD_LEVELS(LEVEL)
-#undef LEVEL
-    struct tally total; /* device memory */
-    struct histogram latency;
-    struct lifetimes lifetimes;
-    struct trace_fold_memory_info memory_info;
-    uint64_t peak_order; /* see struct address_history */
-    uint64_t folded;     /* events */
-    uint64_t forgotten;  /* of these, nothing is left */
-    uint64_t cut_ns;     /* no folded event took effect later */
-};
-
 struct trace_carry_header {
     uint64_t next_sequence; /* blocks from here on are not folded; earlier ones that PROGRESS does
                                not list are, as a whole */
     uint64_t rows[TRACE_CARRY_SECTION_COUNT];
-    struct trace_fold_figures figures;
+    struct replay_figures figures;
+    uint64_t peak_order; /* see struct address_history */
+    uint64_t folded;     /* events */
+    uint64_t forgotten;  /* events of which nothing is left */
+    uint64_t cut_ns;     /* no folded event took effect later */
 };
 
 struct trace_fold {
     const uint32_t *module_of; /* by site id: text id of the module's path; immutable */
-    struct trace_fold_figures figures;
-    struct tallies stacks, sizes, libraries, apis, kinds;
-    struct ledger ledger;
-    struct address_history addresses;
-    uint64_t device_bytes[TRACE_FOLD_DEVICES]; /* that the driver gave of each device */
-    struct trace_fold_store *store;            /* the rows of fixed number */
+    struct replay replay;
+    uint64_t folded, forgotten, cut_ns; /* as in the header */
+    struct trace_fold_store *store;     /* the rows of fixed number */
 };
 
 struct trace_fold_store {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uses the hash table that the loader itself uses (DT_GNU_HASH); a module
- * without one is passed over. Symbol versions are not looked at.
+ * Uses the hash table that the loader itself uses (DT_GNU_HASH); a module without one is passed
+ * over. Symbol versions are not looked at. Strings are compared by hand: a sanitizer asks for
+ * functions before its own strcmp can be called.
  */
 #include "cupti/stack/module_symbol.h"
 
-#include <link.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 /** What DT_GNU_HASH points to; a filter, buckets and chains follow. */
@@ -23,9 +22,15 @@ struct tables {
 
 struct search {
     const char *name;
-    uint32_t hash;
     void *found;
 };
+
+static bool is_same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
 
 static uint32_t name_hash(const char *name)
 {
@@ -36,39 +41,32 @@ static uint32_t name_hash(const char *name)
     return hash;
 }
 
-/** glibc has added the load address to what the file says, other loaders have not. */
-static const void *table_at(const struct dl_phdr_info *info, uint64_t address)
-{
-    return (const void *)(uintptr_t)(address < info->dlpi_addr ? address + info->dlpi_addr
-                                                               : address);
-}
-
-static bool tables_find(const struct dl_phdr_info *info, struct tables *ret_tables)
+/** False for a module whose tables are not all there. */
+static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct tables *ret_tables)
 {
     struct tables tables = {0};
 
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Dyn) *entry = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-
-        if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
-            continue;
-        for (; entry->d_tag != DT_NULL; entry++)
-            switch (entry->d_tag) {
-            case DT_GNU_HASH: tables.hash = table_at(info, entry->d_un.d_ptr); break;
-            case DT_SYMTAB: tables.symbols = table_at(info, entry->d_un.d_ptr); break;
-            case DT_STRTAB: tables.names = table_at(info, entry->d_un.d_ptr); break;
-            }
+    for (; entry && entry->d_tag != DT_NULL; entry++) {
+        /* glibc has added the load address to what the file says, other loaders have not. */
+        uintptr_t address = entry->d_un.d_ptr < base ? entry->d_un.d_ptr + base : entry->d_un.d_ptr;
+        switch (entry->d_tag) {
+        case DT_GNU_HASH: tables.hash = (const void *)address; break;
+        case DT_SYMTAB: tables.symbols = (const void *)address; break;
+        case DT_STRTAB: tables.names = (const void *)address; break;
+        default: break;
+        }
     }
     *ret_tables = tables;
     return tables.hash && tables.symbols && tables.names && tables.hash->buckets;
 }
 
-static const ElfW(Sym) * symbol_find(const struct tables *tables, const char *name, uint32_t hash)
+static const ElfW(Sym) * symbol_find(const struct tables *tables, const char *name)
 {
     const ElfW(Addr) *filter = (const void *)(tables->hash + 1);
     const uint32_t *buckets = (const void *)(filter + tables->hash->filter_words);
     const uint32_t *chain = buckets + tables->hash->buckets;
-    uint32_t first = tables->hash->first_symbol, i = buckets[hash % tables->hash->buckets];
+    uint32_t hash = name_hash(name), first = tables->hash->first_symbol;
+    uint32_t i = buckets[hash % tables->hash->buckets];
 
     if (i < first)
         return NULL;
@@ -77,31 +75,40 @@ static const ElfW(Sym) * symbol_find(const struct tables *tables, const char *na
         uint32_t of_symbol = chain[i - first];
 
         if ((of_symbol | 1) == (hash | 1) && symbol->st_shndx != SHN_UNDEF &&
-            !strcmp(tables->names + symbol->st_name, name))
+            is_same(tables->names + symbol->st_name, name))
             return symbol;
         if (of_symbol & 1) /* the last of its bucket */
             return NULL;
     }
 }
 
+void *module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+{
+    struct tables tables;
+    const ElfW(Sym) *symbol = tables_read(base, dynamic, &tables) ? symbol_find(&tables, name)
+                                                                  : NULL;
+
+    return symbol ? (void *)(base + symbol->st_value) : NULL;
+}
+
 static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
 {
     struct search *search = state;
-    const ElfW(Sym) * symbol;
-    struct tables tables;
 
     /* The kernel's own module (vDSO) comes without a file; none of its names is ever wanted. */
-    if (!info->dlpi_name || !strncmp(info->dlpi_name, "linux-", 6) || !tables_find(info, &tables))
+    if (!info->dlpi_name || !strncmp(info->dlpi_name, "linux-", 6))
         return 0;
-    symbol = symbol_find(&tables, search->name, search->hash);
-    if (symbol)
-        search->found = (void *)(info->dlpi_addr + symbol->st_value);
-    return symbol != NULL;
+    for (int i = 0; i < info->dlpi_phnum && !search->found; i++)
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            search->found = module_symbol_in(
+                info->dlpi_addr, (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr),
+                search->name);
+    return search->found != NULL;
 }
 
 void *module_symbol_find(const char *name)
 {
-    struct search search = {.name = name, .hash = name_hash(name)};
+    struct search search = {.name = name};
 
     dl_iterate_phdr(visit, &search);
     return search.found;

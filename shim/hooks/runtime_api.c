@@ -6,10 +6,9 @@
  * error are the native ones. What succeeds inside touches no state of the runtime, because the pool
  * calls the driver only.
  */
-#include "pool/pool.h"
 #include "shim/hooks/call.h"
-#include "shim/memory/ledger.h"
 #include "shim/hooks/pooled.h"
+#include "shim/hooks/release.h"
 
 /* As the real cudaMalloc would: the first call of a thread makes the device's context current. */
 static bool context_establish(const struct runtime_functions *real)
@@ -54,80 +53,27 @@ cudaError_t cudaMalloc(void **devPtr, size_t size)
     return result;
 }
 
-/* One of the free functions, bound to everything but the pointer. */
-struct release {
-    unsigned library;
-    enum hook_id hook;
-    cudaStream_t stream;
-};
-
-static cudaError_t release_call(const struct release *release, void *pointer)
+static int native_free(const struct release *release, uint64_t address)
 {
     const struct runtime_functions *real = real_runtime_at(release->library);
+    void *pointer = (void *)(uintptr_t)address;
     if (real && release->hook == HOOK_cudaFree && real->cudaFree)
-        return real->cudaFree(pointer);
+        return (int)real->cudaFree(pointer);
     if (real && release->hook == HOOK_cudaFreeAsync && real->cudaFreeAsync)
-        return real->cudaFreeAsync(pointer, release->stream);
+        return (int)real->cudaFreeAsync(pointer, release->stream);
     if (real && release->hook == HOOK_cudaFreeAsync_ptsz && real->cudaFreeAsync_ptsz)
-        return real->cudaFreeAsync_ptsz(pointer, release->stream);
-    return MISSING_RUNTIME;
-}
-
-static cudaError_t release_captured(const struct call *call, const struct release *release,
-                                    void *pointer)
-{
-    cudaError_t result = release_call(release, pointer);
-    pooled_free_captured(call, (uint64_t)(uintptr_t)pointer, release->stream, (int)result);
-    return result;
-}
-
-static cudaError_t release_foreign(const struct call *call, const struct release *release,
-                                   void *pointer)
-{
-    uint64_t address = (uint64_t)(uintptr_t)pointer;
-    struct ledger_entry entry = pooled_foreign_take(call, TRACE_MEMORY_DEVICE, address);
-    cudaError_t result = release_call(release, pointer);
-    pooled_foreign_freed(call, TRACE_MEMORY_DEVICE, address, release->stream, &entry, (int)result);
-    return result;
-}
-
-static cudaError_t release_any(const struct call *call, const struct release *release,
-                               void *pointer)
-{
-    cudaError_t result;
-    uint64_t refused;
-    const struct pooled_request request = {
-        .address = (uint64_t)(uintptr_t)pointer,
-        .stream = release->stream,
-        .stream_ordered = release->hook != HOOK_cudaFree,
-    };
-    if (!pointer)
-        return release_call(release, pointer);
-    switch (pooled_free(call, &request, &refused)) {
-    case POOLED_FREE_DONE: return cudaSuccess;
-    case POOLED_FREE_INVALID: return release_call(release, (void *)(uintptr_t)refused);
-    case POOLED_FREE_REFUSED:
-        result = release_call(release, (void *)(uintptr_t)refused);
-        pooled_refused(call, &request, (int)result);
-        return result;
-    default:
-        return pooled_free_is_captured(&request) ? release_captured(call, release, pointer)
-                                                 : release_foreign(call, release, pointer);
-    }
+        return (int)real->cudaFreeAsync_ptsz(pointer, release->stream);
+    return (int)MISSING_RUNTIME;
 }
 
 static cudaError_t release_hook(enum hook_id hook, const void *code, void *pointer,
                                 cudaStream_t stream)
 {
-    struct call call;
-    pool_prefetch((uint64_t)(uintptr_t)pointer);
-    bool outer = call_begin(&call, hook, code);
-    struct release release = {.library = call.library, .hook = hook, .stream = stream};
-    if (!outer)
-        return release_call(&release, pointer);
-    cudaError_t result = release_any(&call, &release, pointer);
-    call_end(&call);
-    return result;
+    struct release release = {.native = native_free,
+                              .hook = hook,
+                              .stream = stream,
+                              .stream_ordered = hook != HOOK_cudaFree};
+    return (cudaError_t)release_address(&release, code, (uint64_t)(uintptr_t)pointer);
 }
 
 cudaError_t cudaFree(void *devPtr)

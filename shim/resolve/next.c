@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "cupti/stack/module_symbol.h"
 #include "shim/resolve/real.h"
 #include "shim/resolve/runtime_versions.h"
-#include "shim/resolve/symbol_behind.h"
 
 #define RUNTIME_FILES_MAX (2 * REAL_LIBRARIES)
 
@@ -145,7 +145,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
     if (base == walk->to)
         return 1;
     if (walk->inside && dynamic)
-        walk->found = symbol_in(info->dlpi_addr, dynamic, walk->name);
+        walk->found = module_symbol_in(info->dlpi_addr, dynamic, walk->name);
     if (base == walk->from)
         walk->inside = true;
     return walk->found != NULL;

@@ -8,16 +8,10 @@
 #ifndef SHIM_RESOLVE_SYMBOL_BEHIND_H
 #define SHIM_RESOLVE_SYMBOL_BEHIND_H
 
-#include <link.h>
-#include <stdint.h>
-
 /**
  * The first definition in the order of loading, any version of it, in a module loaded after this
  * library and at start. NULL: there is none. Calls nothing that a sanitizer replaces.
  */
 void *symbol_behind(const char *name);
-
-/** The definition in the module that is loaded at this base, without a call of the loader. */
-void *symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
 
 #endif

@@ -41,26 +41,17 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
 
 static int event_add(struct analysis *analysis, const struct trace_record *record)
 {
+    int error = replay_add(&analysis->replay, record, analysis->stack);
+
+    if (error < 0)
+        return error;
     switch ((enum trace_event)record->kind) {
     case TRACE_EVENT_PROCESS: analysis_add_process(analysis, record); break;
     case TRACE_EVENT_RANK: analysis_add_rank(analysis, record); break;
     case TRACE_EVENT_DEVICE: analysis_add_device(analysis, record); break;
-    case TRACE_EVENT_CONTEXT:
-        return record->value ? 0 : analysis_end_context(analysis, record->context, record->time_ns);
-    case TRACE_EVENT_ALLOCATE: return analysis_add_allocate(analysis, record);
-    case TRACE_EVENT_FREE: return analysis_add_free(analysis, record);
-    case TRACE_EVENT_INVALID_FREE: return analysis_add_invalid_free(analysis, record);
+    case TRACE_EVENT_ALLOCATE: analysis_add_refusal(analysis, record); break;
+    case TRACE_EVENT_INVALID_FREE: analysis_add_invalid_free(analysis, record); break;
     case TRACE_EVENT_MEMORY_ERROR: memory_errors_add(&analysis->memory_errors, record); break;
-    case TRACE_EVENT_SEGMENT_ALLOCATE: return analysis_add_segment(analysis, record);
-    case TRACE_EVENT_SEGMENT_FREE: analysis_remove_segment(analysis, record); break;
-    case TRACE_EVENT_FENCE:
-        analysis->fences++;
-        analysis->calls_driver++;
-        break;
-    case TRACE_EVENT_WAIT:
-        analysis->epoch_waits++;
-        analysis->calls_driver++;
-        break;
     case TRACE_EVENT_TRIM: analysis_add_trim(analysis, record); break;
     case TRACE_EVENT_BACKING:
     case TRACE_EVENT_MAP:
@@ -78,7 +69,7 @@ static int event_add(struct analysis *analysis, const struct trace_record *recor
         analysis->has_exit = true;
         analysis->wait_status = (uint32_t)record->value;
         break;
-    default: break; /* definitions, and what driver_view_add takes */
+    default: break; /* of the replay alone, of driver_view_add, or definitions */
     }
     return 0;
 }
@@ -98,10 +89,10 @@ static int finish(struct analysis *analysis)
 {
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
-    int r = analysis_find_leaks(analysis);
+    int r = replay_find_leaks(&analysis->replay);
 
-    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
-        tallies_finish(analysis_tallies(analysis, i), analysis->peak_serial);
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
+        tallies_finish(replay_tallies(&analysis->replay, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
         levels[i]->at_peak = level_at_peak(levels[i], analysis->peak_serial);
     if (r == 0)
@@ -160,6 +151,8 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->lens = request->lens;
     analysis->window = request->window;
     analysis->outside = request->window.is_set;
+    analysis->by_site = true;
+    analysis->watch = analysis_memory_watch(analysis);
     analysis->recording = *trace_reader_summary(reader);
     r = analysis_carry_load(analysis, event_add);
     if (r < 0 && r != -ENOMEM)
@@ -193,17 +186,13 @@ void analysis_destroy(struct analysis *analysis)
 {
     if (!analysis)
         return;
-    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
-        tallies_done(analysis_tallies(analysis, i));
-    ledger_done(&analysis->ledger);
+    replay_done(&analysis->replay);
     growth_tracks_done(&analysis->tracks);
     copies_done(&analysis->copies);
-    key_index_done(&analysis->site_of_stack);
     free(analysis->growth);
     free(analysis->span);
     free(analysis->step);
     free(analysis->phase_open);
-    address_history_done(&analysis->addresses);
     fragmentation_done(&analysis->fragmentation);
     driver_view_done(&analysis->driver_view);
     pool_levels_done(&analysis->pool_levels);

@@ -16,14 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cupti/base/histogram.h"
-#include "cupti/replay/ledger.h"
-#include "cupti/replay/lifetimes.h"
 #include "cupti/replay/memory_kind.h"
-#include "cupti/replay/tally.h"
+#include "cupti/replay/replay.h"
 #include "cupti/read/trace_reader.h"
 #include "cupti/format/verdict.h"
 #include "tools/analysis/address_map.h"
+#include "tools/analysis/series/aftermath.h"
 #include "tools/analysis/series/copies.h"
 #include "tools/analysis/defragmentation.h"
 #include "tools/analysis/driver_view.h"
@@ -42,7 +40,7 @@
 #define ANALYSIS_SPANS            1000 /* of phases; when there are more, close ones are joined */
 #define ANALYSIS_STEPS            4000 /* kept with their figures; all are counted */
 #define ANALYSIS_TRIMS            1000 /* kept with their times; all are counted */
-#define ANALYSIS_DEVICES          64
+#define ANALYSIS_DEVICES          REPLAY_DEVICES
 
 struct analysis_device {
     uint32_t index;
@@ -91,12 +89,6 @@ struct analysis_postmortem {
 
 struct analysis_failure {
     uint64_t time_ns, request_bytes, site;
-};
-
-/** The driver's own account, when it had the least free memory. */
-struct analysis_memory_info {
-    struct timeline_point levels;
-    uint64_t free_bytes, total_bytes;
 };
 
 /** Memory the pool gave back, and when. */
@@ -180,11 +172,14 @@ struct analysis_lens {
 };
 
 struct analysis {
+    union {
+        struct replay replay;
+        struct replay; /* its fields are the analysis's own */
+    };
     const struct trace_reader *reader;
     const struct analysis_lens *lens; /* NULL: every address is a site of its own */
     struct trace_summary recording;
     struct analysis_window window;
-    bool outside;                   /* the window, now: levels move, nothing counts */
     bool opened;                    /* the window was entered */
     bool ended;                     /* the window by time is over */
     uint64_t entered_ns, window_ns; /* last entered; time inside */
@@ -196,40 +191,19 @@ struct analysis {
     const char *rank_variable;
     bool has_exit;
     uint32_t wait_status;
-    uint64_t duration_ns;
     struct analysis_device device[ANALYSIS_DEVICES];
     size_t devices;
 
-    struct tally total; /* device memory */
-    struct level requested, allocated, reserved, driver;
-    uint64_t device_bytes[ANALYSIS_DEVICES]; /* now, of `driver`, by device */
-    uint64_t peak_serial, peak_time_ns;
-    uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
-    uint64_t calls_driver; /* seen to reach the driver */
-    uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
-    uint64_t unmatched_frees, replaced_blocks;
-    bool has_memory_info;
-    uint64_t unaccounted_bytes; /* what it told in use beyond what the trace knows, highest */
-    struct analysis_memory_info memory_info;
     struct driver_view driver_view;
     struct pool_levels pool_levels;
     struct defragmentation defragmentation;
-    struct histogram latency;
-    struct lifetimes lifetimes;
-
-    uint64_t stack;       /* of the record under way, as the trace has it */
-    struct tallies sites; /* as the lens joins them */
-    struct tallies stacks, sizes, libraries, apis, kinds;
-    struct key_index site_of_stack; /* key of a stack: its site */
-    struct ledger ledger;
-    struct address_history addresses;
+    uint64_t stack; /* of the record under way, as the trace has it; sites are as the lens joins */
     struct fragmentation fragmentation; /* at the peak */
-    uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
+    struct aftermath aftermath;
     struct memory_errors memory_errors;
     struct analysis_invalid_free invalid_free[ANALYSIS_INVALID_FREES];
     struct analysis_postmortem postmortem[ANALYSIS_POSTMORTEMS];
-    uint64_t postmortems;
     struct analysis_failure failure[ANALYSIS_FAILURES];
     struct analysis_trim trim[ANALYSIS_TRIMS];
     struct analysis_phase *phase;

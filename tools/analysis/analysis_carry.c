@@ -159,8 +159,7 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
         block.counted = !analysis->outside;
         if (ledger_add(&analysis->ledger, &block) < 0)
             return -ENOMEM;
-        if (analysis_block_is_given(&block))
-            analysis_device_add(analysis, &block, 1);
+        replay_device_add(&analysis->replay, &block, 1);
     }
     return 0;
 }
@@ -191,31 +190,6 @@ static int records_load(struct analysis *analysis, const struct trace_carry *car
             r = add(analysis, &record);
     }
     return r;
-}
-
-static void figures_load(struct analysis *analysis, const struct trace_fold_figures *figures)
-{
-    const struct trace_fold_figures sums = *figures;
-
-#define FIGURE(name) analysis->name = sums.name;
-    TRACE_FOLD_FIGURES(FIGURE)
-#undef FIGURE
-#define LEVEL(name) analysis->name = sums.name;
-    TRACE_FOLD_LEVELS(LEVEL)
-#undef LEVEL
-    analysis->total = sums.total;
-    analysis->latency = sums.latency;
-    analysis->lifetimes = sums.lifetimes;
-    analysis->addresses.peak_order = sums.peak_order;
-    analysis->memory_info = (struct analysis_memory_info){
-        .levels = {.time_ns = sums.memory_info.time_ns,
-                   .requested_bytes = sums.memory_info.requested_bytes,
-                   .allocated_bytes = sums.memory_info.allocated_bytes,
-                   .reserved_bytes = sums.memory_info.reserved_bytes,
-                   .driver_bytes = sums.memory_info.driver_bytes},
-        .free_bytes = sums.memory_info.free_bytes,
-        .total_bytes = sums.memory_info.total_bytes};
-    analysis->order = sums.total.allocations;
 }
 
 static int gone_load(struct analysis *analysis, const struct trace_carry *carry,
@@ -320,7 +294,7 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
 #define TALLIES(name, NAME)                                                                        \
     if (r == 0)                                                                                    \
         r = tallies_load(analysis, carry, TRACE_CARRY_##NAME, &analysis->name, false);
-    TRACE_FOLD_TALLIES(TALLIES)
+    REPLAY_TALLIES(TALLIES)
 #undef TALLIES
     if (r == 0)
         r = tallies_load(analysis, carry, TRACE_CARRY_STACKS, &analysis->sites, true);
@@ -341,7 +315,7 @@ static void tallies_strip(struct tallies *tallies)
 /** Figures of a part of the trace: all that is carried is before it, but for the levels. */
 static void figures_strip(struct analysis *analysis)
 {
-    const struct trace_fold_figures none = {
+    const struct replay_figures none = {
         .duration_ns = analysis->duration_ns,
         .requested.current = analysis->requested.current,
         .allocated.current = analysis->allocated.current,
@@ -350,12 +324,10 @@ static void figures_strip(struct analysis *analysis)
         .total.live_bytes.current = analysis->total.live_bytes.current,
         .total.live_blocks.current = analysis->total.live_blocks.current,
     };
-    uint64_t order = analysis->order;
 
-    figures_load(analysis, &none);
-    analysis->order = order;
+    analysis->figures = none;
 #define TALLIES(name, NAME) tallies_strip(&analysis->name);
-    TRACE_FOLD_TALLIES(TALLIES)
+    REPLAY_TALLIES(TALLIES)
 #undef TALLIES
     tallies_strip(&analysis->sites);
     address_history_done(&analysis->addresses);
@@ -377,7 +349,9 @@ static int all_load(struct analysis *analysis, const struct trace_carry *carry, 
         r = trims_load(analysis, carry);
     if (r < 0)
         return r;
-    figures_load(analysis, &carry->header->figures);
+    analysis->figures = carry->header->figures;
+    analysis->addresses.peak_order = carry->header->peak_order;
+    analysis->order = analysis->total.allocations;
     postmortems_load(analysis, carry);
     r = records_load(analysis, carry, TRACE_CARRY_RECORDS, add);
     refusals_correct(analysis, carry);
@@ -397,7 +371,7 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
         figures_strip(analysis);
         return 0;
     }
-    opening = analysis_levels_now(analysis, carry->header->figures.cut_ns);
+    opening = analysis_levels_now(analysis, carry->header->cut_ns);
     timeline_add(&analysis->timeline, &opening);
     return 0;
 }

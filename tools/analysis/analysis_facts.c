@@ -43,19 +43,21 @@ void analysis_add_device(struct analysis *analysis, const struct trace_record *r
         analysis->devices++;
 }
 
-int analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record)
+void analysis_add_refusal(struct analysis *analysis, const struct trace_record *record)
 {
-    struct tally *site = tallies_get(&analysis->sites, record->site);
-    struct tally *stack = tallies_get(&analysis->stacks, analysis->stack);
-    struct tally *api = tallies_get(&analysis->apis, record->api);
+    uint64_t row = analysis->total.failures - 1;
 
-    if (!site || !stack || !api)
-        return -ENOMEM;
-    site->invalid_frees++;
-    stack->invalid_frees++;
-    api->invalid_frees++;
-    if (analysis->total.invalid_frees < ANALYSIS_INVALID_FREES)
-        analysis->invalid_free[analysis->total.invalid_frees] = (struct analysis_invalid_free){
+    if (replay_is_failure(record) && !analysis->outside && row < ANALYSIS_FAILURES)
+        analysis->failure[row] = (struct analysis_failure){
+            .time_ns = record->time_ns, .request_bytes = record->size, .site = record->site};
+}
+
+void analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record)
+{
+    uint64_t row = analysis->total.invalid_frees - 1;
+
+    if (row < ANALYSIS_INVALID_FREES)
+        analysis->invalid_free[row] = (struct analysis_invalid_free){
             .time_ns = record->time_ns,
             .address = record->address,
             .error = record->value,
@@ -63,17 +65,15 @@ int analysis_add_invalid_free(struct analysis *analysis, const struct trace_reco
             .allocation_site = record->size,
             .first_free_site = record->stream,
             .api = record->api};
-    analysis->total.invalid_frees++;
-    return 0;
 }
 
 void analysis_add_trim(struct analysis *analysis, const struct trace_record *record)
 {
-    if (analysis->trims < ANALYSIS_TRIMS)
-        analysis->trim[analysis->trims] = (struct analysis_trim){
-            .time_ns = record->time_ns, .bytes = tally_bytes(record->size)};
-    analysis->trims++;
-    analysis->trimmed_bytes += tally_bytes(record->size);
+    uint64_t row = analysis->trims - 1;
+
+    if (row < ANALYSIS_TRIMS)
+        analysis->trim[row] = (struct analysis_trim){.time_ns = record->time_ns,
+                                                     .bytes = tally_bytes(record->size)};
 }
 
 int analysis_add_counter(struct analysis *analysis, const struct trace_record *record)

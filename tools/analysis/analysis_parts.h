@@ -2,9 +2,9 @@
 /*
  * Between the files of an analysis: what each makes of the events that are its concern.
  *
- * analysis.c reads the trace and sends every event where it belongs; analysis_memory.c keeps the
- * levels, the ledger and the tallies; analysis_phases.c the phases; analysis_facts.c what is only
- * noted. Functions that return int fail with -ENOMEM alone.
+ * analysis.c reads the trace and sends every event where it belongs, those of memory to the replay
+ * (cupti/replay/replay.h), which analysis_memory.c watches; analysis_phases.c keeps the phases;
+ * analysis_facts.c what is only noted. Functions that return int fail with -ENOMEM alone.
  *
  * Threading: as the analysis.
  */
@@ -13,41 +13,10 @@
 
 #include "tools/analysis/analysis.h"
 
-/* analysis.c */
-
-#define ANALYSIS_TALLIES 6
-
-/** Everything that is tallied, in no order that matters. */
-static inline struct tallies *analysis_tallies(struct analysis *analysis, size_t index)
-{
-    struct tallies *const all[ANALYSIS_TALLIES] = {&analysis->sites, &analysis->stacks,
-                                                   &analysis->sizes, &analysis->libraries,
-                                                   &analysis->apis,  &analysis->kinds};
-
-    return all[index];
-}
-
 /* analysis_memory.c */
 
-int analysis_add_allocate(struct analysis *analysis, const struct trace_record *record);
-int analysis_add_free(struct analysis *analysis, const struct trace_record *record);
-int analysis_add_segment(struct analysis *analysis, const struct trace_record *record);
-void analysis_remove_segment(struct analysis *analysis, const struct trace_record *record);
-
-/** A device gave a block (+1) or got it back (-1); only of blocks that are given. */
-void analysis_device_add(struct analysis *analysis, const struct ledger_block *block, int sign);
-
-/** The driver gave it, and a device has less for it: a segment, or a block past the pool. */
-bool analysis_block_is_given(const struct ledger_block *block);
-
-/** Module of a site: the address of its interned path, 0 when unknown. */
-uint64_t analysis_library_of(const struct analysis *analysis, uint64_t site);
-
-/** A context ends: what it still held was never freed by the program, and is gone. */
-int analysis_end_context(struct analysis *analysis, uint32_t context, uint64_t time_ns);
-
-/** Counts what is live at the end as leaked. */
-int analysis_find_leaks(struct analysis *analysis);
+/** Watches the replay for the figures that only the tool takes. */
+struct replay_watch analysis_memory_watch(struct analysis *analysis);
 
 /* analysis_phases.c */
 
@@ -82,8 +51,12 @@ void analysis_add_postmortem_figure(struct analysis *analysis, const struct trac
 void analysis_add_process(struct analysis *analysis, const struct trace_record *record);
 void analysis_add_rank(struct analysis *analysis, const struct trace_record *record);
 void analysis_add_device(struct analysis *analysis, const struct trace_record *record);
-int analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record);
+
+/** Each after the replay of the event, which counts it: keeps the first ones. */
+void analysis_add_refusal(struct analysis *analysis, const struct trace_record *record);
+void analysis_add_invalid_free(struct analysis *analysis, const struct trace_record *record);
 void analysis_add_trim(struct analysis *analysis, const struct trace_record *record);
+
 int analysis_add_counter(struct analysis *analysis, const struct trace_record *record);
 
 #endif

@@ -41,8 +41,8 @@ static void window_enter(struct analysis *analysis, uint64_t time_ns)
         analysis->peak_time_ns = time_ns;
         address_history_peak(&analysis->addresses, analysis->order);
     }
-    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
-        tallies_enter(analysis_tallies(analysis, i));
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
+        tallies_enter(replay_tallies(&analysis->replay, i));
     level_enter(&analysis->total.live_bytes);
     level_enter(&analysis->total.live_blocks);
     level_enter(&analysis->requested);
@@ -135,6 +135,6 @@ void analysis_window_finish(struct analysis *analysis)
 {
     if (analysis->opened && !analysis->outside)
         window_leave(analysis, analysis->duration_ns);
-    for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
-        tallies_compact(analysis_tallies(analysis, i));
+    for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
+        tallies_compact(replay_tallies(&analysis->replay, i));
 }

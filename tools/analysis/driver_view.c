@@ -134,21 +134,6 @@ static void state_note(struct analysis *analysis, const struct trace_record *rec
     view->library = trace_reader_string(analysis->reader, record->api);
 }
 
-static void memory_info_add(struct analysis *analysis, const struct trace_record *record)
-{
-    uint64_t used = record->value > record->size ? record->value - record->size : 0;
-    uint64_t known = record->device < ANALYSIS_DEVICES ? analysis->device_bytes[record->device] : 0;
-
-    analysis->has_memory_info = true;
-    if (used > known && used - known > analysis->unaccounted_bytes)
-        analysis->unaccounted_bytes = used - known;
-    if (!analysis->memory_info.total_bytes || record->size <= analysis->memory_info.free_bytes)
-        analysis->memory_info = (struct analysis_memory_info){
-            .levels = analysis_levels_now(analysis, record->time_ns),
-            .free_bytes = record->size,
-            .total_bytes = record->value};
-}
-
 int driver_view_add(struct analysis *analysis, const struct trace_record *record)
 {
     struct driver_view *view = &analysis->driver_view;
@@ -162,10 +147,6 @@ int driver_view_add(struct analysis *analysis, const struct trace_record *record
     case TRACE_EVENT_DRIVER_CONTEXT: return event_keep(view, record);
     case TRACE_EVENT_DRIVER_POOL: pool_note(view, record); return 0;
     case TRACE_EVENT_CUPTI_STATE: state_note(analysis, record); return 0;
-    case TRACE_EVENT_MEMORY_INFO:
-        if (!analysis->outside)
-            memory_info_add(analysis, record);
-        return 0;
     default: return 0;
     }
 }
@@ -265,7 +246,7 @@ static void calls_join(struct driver_view *view)
 /* Replaying. */
 
 /** What is live while the events are replayed. */
-struct replay {
+struct driver_replay {
     struct analysis *analysis;
     struct ledger live;
     struct level total, unaccounted, host;
@@ -278,7 +259,7 @@ static bool is_on_device(unsigned memory)
     return memory == TRACE_MEMORY_STATIC || (kind && kind->on_device);
 }
 
-static int step_add(struct replay *replay, uint64_t time_ns)
+static int step_add(struct driver_replay *replay, uint64_t time_ns)
 {
     struct driver_view *view = &replay->analysis->driver_view;
 
@@ -289,7 +270,7 @@ static int step_add(struct replay *replay, uint64_t time_ns)
     return 0;
 }
 
-static struct tally *library_row(struct replay *replay, uint64_t site)
+static struct tally *library_row(struct driver_replay *replay, uint64_t site)
 {
     struct trace_site place;
     bool known = trace_reader_site(replay->analysis->reader, site, &place) == 0 && place.module;
@@ -299,7 +280,7 @@ static struct tally *library_row(struct replay *replay, uint64_t site)
 }
 
 /** A block becomes (+1) or ends being (-1) live. `passed` of a block: it is accounted for. */
-static int block_count(struct replay *replay, const struct ledger_block *block, int sign,
+static int block_count(struct driver_replay *replay, const struct ledger_block *block, int sign,
                        uint64_t time_ns)
 {
     int64_t bytes = sign * (int64_t)block->allocated_bytes;
@@ -322,7 +303,7 @@ static int block_count(struct replay *replay, const struct ledger_block *block, 
     return step_add(replay, time_ns);
 }
 
-static int block_end(struct replay *replay, struct ledger_block *block, uint64_t time_ns)
+static int block_end(struct driver_replay *replay, struct ledger_block *block, uint64_t time_ns)
 {
     struct ledger_block ended = *block;
 
@@ -330,7 +311,7 @@ static int block_end(struct replay *replay, struct ledger_block *block, uint64_t
     return block_count(replay, &ended, -1, time_ns);
 }
 
-static int allocate_replay(struct replay *replay, const struct driver_event *event)
+static int allocate_replay(struct driver_replay *replay, const struct driver_event *event)
 {
     struct driver_view *view = &replay->analysis->driver_view;
     struct ledger_block *old = ledger_find(&replay->live, LEDGER_ADDRESS, event->address);
@@ -351,7 +332,7 @@ static int allocate_replay(struct replay *replay, const struct driver_event *eve
 }
 
 /** Memory of a context ends with it, without an event of its own; that of a pool does not. */
-static int context_replay(struct replay *replay, const struct driver_event *event)
+static int context_replay(struct driver_replay *replay, const struct driver_event *event)
 {
     struct ledger_block *block;
     int r = 0;
@@ -362,7 +343,7 @@ static int context_replay(struct replay *replay, const struct driver_event *even
     return r;
 }
 
-static int event_replay(struct replay *replay, const struct driver_event *event)
+static int event_replay(struct driver_replay *replay, const struct driver_event *event)
 {
     struct ledger_block *block;
 
@@ -378,7 +359,7 @@ static int event_replay(struct replay *replay, const struct driver_event *event)
 int driver_view_finish(struct analysis *analysis)
 {
     struct driver_view *view = &analysis->driver_view;
-    struct replay replay = {.analysis = analysis};
+    struct driver_replay replay = {.analysis = analysis};
     int r = 0;
 
     view->libraries = calloc(1, sizeof *view->libraries);

@@ -29,4 +29,10 @@ struct unit_text unit_blocks(uint64_t count);
 /** A part of a whole: 12.3 %. `whole` 0 gives "-". */
 struct unit_text unit_percent(uint64_t part, uint64_t whole);
 
+/** A part of bytes, in percent, rounded down. */
+static inline uint64_t percent_of(uint64_t bytes, unsigned percent)
+{
+    return (uint64_t)((unsigned __int128)bytes * percent / 100);
+}
+
 #endif

@@ -11,8 +11,6 @@
 #include "tools/symbols/function_name.h"
 
 #define COPIES_LEAST       3
-#define PEAK_LEFT_PERCENT  85 /* of the peak is used later at most, for it to be short */
-#define NEAR_PERCENT       90 /* of the peak counts as the peak */
 #define REST_PART          5  /* of the run must follow a short peak, or */
 #define REST_ALLOCATIONS   4  /* so many allocations */
 #define ROUNDING_PERCENT   10 /* of allocated memory */
@@ -294,88 +292,33 @@ static void copying_find(const struct search *search)
     }
 }
 
-/** What is used at most once the peak is over. */
-struct afterwards {
-    uint64_t highest_bytes, time_ns;
-    bool short_peak;
-};
-
-static uint64_t percent_of(uint64_t bytes, unsigned percent)
+/** Whether so much of the run follows a peak that was left for good. */
+static bool peak_is_short(const struct analysis *analysis)
 {
-    return (uint64_t)((unsigned __int128)bytes * percent / 100);
-}
-
-/** The point of the peak, or `points`. */
-static size_t peak_point(const struct analysis *analysis, const struct timeline_point *point,
-                         size_t points)
-{
-    for (size_t i = 0; i < points; i++)
-        if (point[i].time_ns == analysis->peak_time_ns &&
-            point[i].requested_bytes == analysis->requested.peak)
-            return i;
-    return points;
-}
-
-/** Whether a level near the peak was reached in an earlier rise. */
-static bool had_been_near(const struct timeline_point *point, size_t peak, uint64_t near_bytes,
-                          uint64_t left_bytes)
-{
-    bool fell = false;
-
-    for (size_t i = peak; i-- > 0;) {
-        fell |= point[i].requested_bytes <= left_bytes;
-        if (fell && point[i].requested_bytes > near_bytes)
-            return true;
-    }
-    return false;
-}
-
-static struct afterwards afterwards_find(const struct analysis *analysis)
-{
-    static struct timeline_point point[TIMELINE_POINTS];
-    size_t points = timeline_points(&analysis->timeline, point), at;
-    uint64_t peak_bytes = analysis->requested.peak;
-    uint64_t near_bytes = percent_of(peak_bytes, NEAR_PERCENT);
-    uint64_t left_bytes = percent_of(peak_bytes, PEAK_LEFT_PERCENT);
+    const struct aftermath *after = &analysis->aftermath;
     uint64_t end_ns = analysis->teardown.begin_ns ? analysis->teardown.begin_ns
                                                   : analysis->duration_ns;
-    struct afterwards after = {0};
-    size_t over;
 
-    at = peak_point(analysis, point, points);
-    for (over = at; over < points && point[over].requested_bytes > near_bytes;)
-        over++;
-    while (over + 1 < points && point[over + 1].requested_bytes <= point[over].requested_bytes)
-        over++; /* all of what falls */
-    if (over >= points || point[over].time_ns >= end_ns)
-        return after;
-    for (size_t i = over; i < points && point[i].time_ns < end_ns; i++)
-        if (point[i].requested_bytes >= after.highest_bytes) {
-            after.highest_bytes = point[i].requested_bytes;
-            after.time_ns = point[i].time_ns;
-        }
-    after.short_peak = after.highest_bytes && after.highest_bytes <= left_bytes &&
-                       !had_been_near(point, at, near_bytes, left_bytes) &&
-                       (point[points - 1].allocations - point[over].allocations >=
-                            REST_ALLOCATIONS ||
-                        (end_ns - point[over].time_ns) >= analysis->duration_ns / REST_PART);
-    return after;
+    return after->peak_bytes == analysis->requested.peak && aftermath_is_short(after) &&
+           after->lowest.time_ns < end_ns &&
+           (analysis->total.allocations - after->lowest.allocations >= REST_ALLOCATIONS ||
+            end_ns - after->lowest.time_ns >= analysis->duration_ns / REST_PART);
 }
 
 static void peak_find(const struct search *search)
 {
     const struct analysis *analysis = search->analysis;
-    struct afterwards after = afterwards_find(analysis);
+    const struct timeline_point *after = &analysis->aftermath.highest;
     const struct tally *gone = NULL, *beside = NULL;
     uint64_t gone_bytes = 0, beside_bytes = 0;
     struct finding finding = {.kind = FINDING_PEAK};
     char name[256], other[256];
 
-    if (!after.short_peak)
+    if (!peak_is_short(analysis))
         return;
     for (size_t i = 0; i < analysis->sites.rows; i++) {
         const struct tally *row = &analysis->sites.row[i];
-        uint64_t later = growth_bytes_at(&analysis->tracks, i, after.time_ns);
+        uint64_t later = growth_bytes_at(&analysis->tracks, i, after->time_ns);
         uint64_t less = row->live_bytes.at_peak > later ? row->live_bytes.at_peak - later : 0;
 
         if (less > gone_bytes) {
@@ -394,13 +337,13 @@ static void peak_find(const struct search *search)
     if (!gone || has_finding(search, FINDING_COPYING, gone->key))
         return;
     finding.site = gone->key;
-    finding.bytes = analysis->requested.peak - after.highest_bytes;
+    finding.bytes = analysis->requested.peak - after->requested_bytes;
     site_text(search, gone->key, name, sizeof name);
     sentence(&finding,
              "The peak of %s is short: at most %s is used after it. At the peak %s held %s that it "
              "freed soon after",
-             unit_bytes(analysis->requested.peak).text, unit_bytes(after.highest_bytes).text, name,
-             unit_bytes(gone_bytes).text);
+             unit_bytes(analysis->requested.peak).text, unit_bytes(after->requested_bytes).text,
+             name, unit_bytes(gone_bytes).text);
     if (beside) {
         site_text(search, beside->key, other, sizeof other);
         sentence(&finding, ", beside %s of %s.", unit_bytes(beside_bytes).text, other);

@@ -86,11 +86,15 @@ static void own_parts(const struct timeline_point *levels, struct part ret_parts
 
 static void account_print(const struct html_article *article)
 {
-    const struct analysis_memory_info *info = &article->analysis->memory_info;
+    const struct replay_memory_info *info = &article->analysis->memory_info;
+    const struct timeline_point levels = {.requested_bytes = info->requested_bytes,
+                                          .allocated_bytes = info->allocated_bytes,
+                                          .reserved_bytes = info->reserved_bytes,
+                                          .driver_bytes = info->driver_bytes};
     struct part parts[5];
     uint64_t used = beyond(info->total_bytes, info->free_bytes), own;
 
-    own_parts(&info->levels, parts);
+    own_parts(&levels, parts);
     own = parts[0].bytes + parts[1].bytes + parts[2].bytes;
     parts[3] = (struct part){"unaccounted: contexts, code, other processes", "unaccounted",
                              beyond(used, own)};
@@ -100,7 +104,7 @@ static void account_print(const struct html_article *article)
             "left, after %s: "
             "%s in all = %s free + %s of this program + %s unaccounted. The driver does not tell "
             "other processes from the rest of what is unaccounted, which was %s at most.</p>\n",
-            unit_duration(info->levels.time_ns).text, unit_bytes(info->total_bytes).text,
+            unit_duration(info->time_ns).text, unit_bytes(info->total_bytes).text,
             unit_bytes(info->free_bytes).text, unit_bytes(own).text,
             unit_bytes(parts[3].bytes).text, unit_bytes(article->analysis->unaccounted_bytes).text);
     parts_print(article->out, parts, 5, "The whole device by the driver's account");

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The replay of allocations, frees and segments: levels, live blocks and breakdowns after each
+ * event. The tool's analysis replays a trace by it, and so does the writer of a trace of limited
+ * size with the events it gives up (trace_fold.h): both come to the same figures because they take
+ * the same steps.
+ *
+ * A trace is not trusted and may be incomplete, so nothing here relies on pairs: a free of an
+ * unknown address is counted, an allocation at a live address replaces the block there, and levels
+ * never go below zero.
+ *
+ * Memory comes from pages, never from malloc. Functions that return int fail with -ENOMEM alone.
+ *
+ * Threading: not thread-safe.
+ */
+#ifndef CUPTI_REPLAY_REPLAY_H
+#define CUPTI_REPLAY_REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cupti/base/histogram.h"
+#include "cupti/base/key_index.h"
+#include "cupti/format/trace_format.h"
+#include "cupti/replay/address_history.h"
+#include "cupti/replay/ledger.h"
+#include "cupti/replay/lifetimes.h"
+#include "cupti/replay/tally.h"
+
+#define REPLAY_DEVICES 64
+
+/* TALLIES(name, NAME)   the breakdowns that are carried */
+#define REPLAY_TALLIES(TALLIES)                                                                    \
+    TALLIES(stacks, STACKS)                                                                        \
+    TALLIES(sizes, SIZES)                                                                          \
+    TALLIES(libraries, LIBRARIES) /* key: as replay_watch.library_of gives it */                   \
+    TALLIES(apis, APIS)                                                                            \
+    TALLIES(kinds, KINDS)
+
+/** The driver's own account, when it had the least free memory, and the levels at that time. */
+struct replay_memory_info {
+    uint64_t time_ns, free_bytes, total_bytes;
+    uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
+};
+
+/** Sums, marks and levels, as a trace of limited size carries them: part of its format. */
+struct replay_figures {
+    uint64_t duration_ns;
+    uint64_t peak_serial, peak_time_ns;
+    uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
+    uint64_t calls_driver; /* seen to reach the driver */
+    uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
+    uint64_t unmatched_frees, replaced_blocks;
+    uint64_t has_memory_info;
+    uint64_t unaccounted_bytes; /* in use by the driver's account beyond what is known, highest */
+    uint64_t postmortems;
+    struct level requested, allocated, reserved, driver;
+    struct tally total; /* device memory */
+    struct histogram latency;
+    struct lifetimes lifetimes;
+    struct replay_memory_info memory_info;
+};
+
+/** What the owner of a replay adds to it; `context` is its own. */
+struct replay_watch {
+    /** The module of a stack, as a key of `libraries`. */
+    uint64_t (*library_of)(void *context, uint64_t stack);
+    /** The levels changed, those of requests (`requested`) or of segments alone. NULL: unwatched;
+     * not called while nothing is counted. */
+    void (*levels)(void *context, bool requested, uint64_t time_ns);
+    /** A block of device memory became (+1) or ended being (-1) live at a site, a row of `sites`.
+     * NULL: unwatched; not called while nothing is counted. */
+    int (*block)(void *context, const struct tally *site, const struct ledger_block *block,
+                 int sign, uint64_t time_ns);
+    void *context;
+};
+
+struct replay {
+    union {
+        struct replay_figures figures;
+        struct replay_figures; /* named directly, too */
+    };
+    struct replay_watch watch;
+    bool by_site;         /* sites differ from stacks, and are tallied too */
+    bool outside;         /* levels move, nothing is counted */
+    struct tallies sites; /* rows only with by_site */
+    struct tallies stacks, sizes, libraries, apis, kinds;
+    struct key_index site_of_stack; /* key of a stack: its site; only with by_site */
+    struct ledger ledger;
+    struct address_history addresses;
+    uint64_t device_bytes[REPLAY_DEVICES]; /* that the driver gave of each device, now */
+    uint64_t order; /* allocations of device memory so far, those outside too */
+};
+
+#define REPLAY_BREAKDOWNS 6
+
+/** Everything that is tallied, in no order that matters. */
+static inline struct tallies *replay_tallies(struct replay *replay, size_t index)
+{
+    struct tallies *const all[REPLAY_BREAKDOWNS] = {&replay->sites, &replay->stacks,
+                                                    &replay->sizes, &replay->libraries,
+                                                    &replay->apis,  &replay->kinds};
+
+    return all[index];
+}
+
+/**
+ * Replays an event; events come in the order of time. `stack` is the site that the trace has; the
+ * record's own may be another, which a lens put there. Events that move no memory are ignored, but
+ * for the count of fences, waits, trims and invalid frees.
+ */
+int replay_add(struct replay *replay, const struct trace_record *record, uint64_t stack);
+
+/** A device gave a block (+1) or got it back (-1), if the driver gave it at all: a segment, or a
+ * block past the pool. */
+void replay_device_add(struct replay *replay, const struct ledger_block *block, int sign);
+
+/** Counts what is live as leaked. */
+int replay_find_leaks(struct replay *replay);
+
+/** Whether a record is an allocation of device memory that was refused. */
+bool replay_is_failure(const struct trace_record *record);
+
+void replay_done(struct replay *replay);
+
+#endif

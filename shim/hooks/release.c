@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that is not the pool's leaves the ledger before the real free: as soon as that returns,
+ * another thread may be given the address.
+ */
+#include "shim/hooks/release.h"
+
+#include "pool/pool.h"
+#include "shim/hooks/pooled.h"
+#include "shim/memory/ledger.h"
+
+static int release_captured(const struct call *call, const struct release *release,
+                            uint64_t address)
+{
+    int result = release->native(release, address);
+    pooled_free_captured(call, address, release->stream, result);
+    return result;
+}
+
+static int release_foreign(const struct call *call, const struct release *release, uint64_t address)
+{
+    struct ledger_entry entry = pooled_foreign_take(call, TRACE_MEMORY_DEVICE, address);
+    int result = release->native(release, address);
+    pooled_foreign_freed(call, TRACE_MEMORY_DEVICE, address, release->stream, &entry, result);
+    return result;
+}
+
+static int release_any(const struct call *call, const struct release *release, uint64_t address)
+{
+    int result;
+    uint64_t refused;
+    const struct pooled_request request = {
+        .address = address,
+        .stream = release->stream,
+        .stream_ordered = release->stream_ordered,
+    };
+    if (!address)
+        return release->native(release, address);
+    switch (pooled_free(call, &request, &refused)) {
+    case POOLED_FREE_DONE: return 0;
+    case POOLED_FREE_INVALID: return release->native(release, refused);
+    case POOLED_FREE_REFUSED:
+        result = release->native(release, refused);
+        pooled_refused(call, &request, result);
+        return result;
+    default:
+        return pooled_free_is_captured(&request) ? release_captured(call, release, address)
+                                                 : release_foreign(call, release, address);
+    }
+}
+
+int release_address(struct release *release, const void *code, uint64_t address)
+{
+    struct call call;
+    pool_prefetch(address);
+    bool outer = call_begin(&call, release->hook, code);
+    release->library = call.library;
+    if (!outer)
+        return release->native(release, address);
+    int result = release_any(&call, release, address);
+    call_end(&call);
+    return result;
+}
