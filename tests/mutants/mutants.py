@@ -108,9 +108,9 @@ MUTANTS = [
            "    for (uint64_t page = first; page + 1 < first + pages; page++)",
            ("pool-page_map", "pool-basic")),
     # Errors as the real functions make them.
-    Mutant("last error", "runtime_api.c",
-           "case POOLED_FREE_INVALID: return release_call(release, (void *)(uintptr_t)refused);",
-           "case POOLED_FREE_INVALID: return cudaErrorInvalidValue;", ("last_error", "bad_free")),
+    Mutant("last error", "release.c",
+           "case POOLED_FREE_INVALID: return release->native(release, refused);",
+           "case POOLED_FREE_INVALID: return 1;", ("last_error", "bad_free")),
     Mutant("last error", "runtime_api.c",
            "return real->cudaFree && real->cudaFree(NULL) == cudaSuccess;",
            "return real->cudaFree && !real->cudaFree;",
