@@ -302,7 +302,8 @@ void analysis_destroy(struct analysis *analysis);
 /** The site that a stack is counted under. */
 uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack);
 
-/** Ended by a signal, or nothing is known of its end: what is live then need not be a leak. */
+/** Ended by a signal, still running, or nothing is known of its end: what is live then need not be
+ * a leak. */
 bool analysis_was_killed(const struct analysis *analysis);
 
 /** All levels as they are. */

@@ -90,8 +90,7 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     char why[256];
 
     if (total->leaked_blocks)
-        fprintf(out, "cupool: %s: %s in %s\n",
-                analysis_was_killed(analysis) ? "live at the end" : "never freed",
+        fprintf(out, "cupool: %s: %s in %s\n", report_unfreed(analysis),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
         if (analysis->postmortem[i].is_refused) {

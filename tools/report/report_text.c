@@ -37,7 +37,9 @@ static void process_print(const struct report_page *page)
     if (analysis->ranks)
         fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
     fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
-    if (status < 0)
+    if (analysis->recording.running)
+        fputs(" to its last call, still running\n", page->out);
+    else if (status < 0)
         fputs(", exit status unknown\n", page->out);
     else if (WIFSIGNALED((int)analysis->wait_status))
         fprintf(page->out, ", %sended by signal %d%s\n", report_text_colour(page, REPORT_RED),
@@ -68,25 +70,31 @@ static void devices_print(const struct report_page *page)
     }
 }
 
+/** What to know before the figures. */
+static void note_print(const struct report_page *page, const char *title, const char *text)
+{
+    fprintf(page->out, "%s%s:%s %s\n", report_text_colour(page, REPORT_YELLOW), title,
+            report_text_colour(page, REPORT_PLAIN), text);
+}
+
 static void incomplete_print(const struct report_page *page)
 {
-    char why[256];
+    const struct analysis *analysis = page->analysis;
+    char why[512];
 
-    report_skipped(page->analysis, why, sizeof why);
+    report_skipped(analysis, why, sizeof why);
     if (*why)
         fprintf(page->out, "%s\n", why);
 
-    report_incomplete(&page->analysis->recording, why, sizeof why);
-    if (page->analysis->recording.cut_stacks)
+    report_incomplete(&analysis->recording, why, sizeof why);
+    if (analysis->recording.cut_stacks)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
-                unit_count(page->analysis->recording.cut_stacks).text);
+                unit_count(analysis->recording.cut_stacks).text);
     if (*why)
-        fprintf(page->out, "%strace is incomplete:%s %s\n", report_text_colour(page, REPORT_YELLOW),
-                report_text_colour(page, REPORT_PLAIN), why);
-    report_rotated(&page->analysis->recording, why, sizeof why);
+        note_print(page, analysis->recording.running ? "snapshot" : "trace is incomplete", why);
+    report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(page->out, "%strace is cut:%s %s\n", report_text_colour(page, REPORT_YELLOW),
-                report_text_colour(page, REPORT_PLAIN), why);
+        note_print(page, "trace is cut", why);
 }
 
 static void headline_print(const struct report_page *page)
@@ -181,7 +189,9 @@ static void leaks_print(const struct report_page *page)
     const struct tally *total = &analysis->total;
     const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
 
-    report_text_line(page, analysis_was_killed(analysis) ? "Live at end" : "Leaks");
+    report_text_line(page, analysis->recording.running     ? "Live now"
+                           : analysis_was_killed(analysis) ? "Live at end"
+                                                           : "Leaks");
     if (total->leaked_blocks)
         fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,

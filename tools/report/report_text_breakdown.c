@@ -50,7 +50,8 @@ void report_text_findings(const struct report_page *page)
     free(findings);
 }
 
-/** A path's line under its site: "381.5 MiB (all leaked) from serve (engine.cc:41) < main". */
+/** A path's line under its site: "2.0 MiB, 1.0 MiB never freed from serve (engine.cc:41) < main".
+ */
 static int path_add(const struct report_page *page, struct text_table *table,
                     const struct caller *path)
 {
@@ -61,7 +62,8 @@ static int path_add(const struct report_page *page, struct text_table *table,
     if (!*names)
         return 0;
     if (sum->leaked_blocks && sum->leaked_bytes != sum->live_bytes.at_peak)
-        snprintf(leaked, sizeof leaked, ", %s leaked", unit_bytes(sum->leaked_bytes).text);
+        snprintf(leaked, sizeof leaked, ", %s %s", unit_bytes(sum->leaked_bytes).text,
+                 report_unfreed(page->analysis));
     snprintf(text, sizeof text, "%s%s from %s", unit_bytes(sum->live_bytes.at_peak).text, leaked,
              names);
     return text_table_note(table, text);
@@ -121,8 +123,7 @@ static struct text_table *table_create(const struct report_page *page, const cha
 
     for (size_t i = 0; i < count; i++)
         columns[i + 1] = (struct text_column){names[shown[i]], true, false};
-    if (analysis_was_killed(page->analysis))
-        columns[count].name = "AT THE END";
+    columns[count].name = report_unfreed_column(page->analysis);
     return text_table_create(columns, count + 1, page->style->columns);
 }
 

@@ -165,7 +165,7 @@ void report_text_growth(const struct report_page *page)
         report_site_name(analysis, row->key, name, sizeof name);
         report_text_line(page, title);
         coloured_name_print(page, name);
-        fprintf(page->out, ", never freed: +%s", unit_blocks(growth->blocks).text);
+        fprintf(page->out, ", %s: +%s", report_unfreed(analysis), unit_blocks(growth->blocks).text);
         if (by_step)
             fprintf(page->out, ", %.3g a step", growth->blocks_per_x);
         fprintf(page->out, " (%s)\n", unit_bytes(growth->bytes).text);

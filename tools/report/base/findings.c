@@ -233,6 +233,7 @@ static void growth_find_all(const struct search *search)
         struct finding finding = {.kind = leaks ? FINDING_LEAK : FINDING_GROWTH,
                                   .site = row->key,
                                   .bytes = leaks ? row->leaked_bytes : growth->bytes};
+        const char *until = analysis->recording.running ? "until now" : "to the end of the run";
         char name[256], rate[96];
 
         if (growth->of_bytes && has_finding(search, FINDING_COPYING, row->key))
@@ -244,14 +245,13 @@ static void growth_find_all(const struct search *search)
                      name, unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
                      rate);
         else if (growth->of_bytes)
-            sentence(&finding,
-                     "%s grows: its blocks get larger, by %s in all, to the end of the run.", name,
-                     unit_bytes(growth->bytes).text);
+            sentence(&finding, "%s grows: its blocks get larger, by %s in all, %s.", name,
+                     unit_bytes(growth->bytes).text, until);
         else
-            sentence(&finding, "%s grows to the end of the run: %s (%s) more stay live, %s; %s.",
-                     name, unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
-                     row->leaked_blocks ? "some are never freed"
-                                        : "they are freed only at the end");
+            sentence(&finding, "%s grows %s: %s (%s) more stay live, %s; %s%s.", name, until,
+                     unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
+                     row->leaked_blocks ? "some are " : "they are freed only at the end",
+                     row->leaked_blocks ? report_unfreed(analysis) : "");
         advise(&finding, "%s",
                leaks ? "Free what it keeps, or bound how much it keeps."
                      : "Bound how much it keeps: a longer run takes more.");
