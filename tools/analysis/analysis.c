@@ -198,6 +198,8 @@ void analysis_destroy(struct analysis *analysis)
     ledger_done(&analysis->ledger);
     growth_tracks_done(&analysis->tracks);
     copies_done(&analysis->copies);
+    step_sites_done(&analysis->step_sites);
+    step_sites_done(&analysis->phase_sites);
     key_index_done(&analysis->site_of_stack);
     free(analysis->growth);
     free(analysis->span);

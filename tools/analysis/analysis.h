@@ -32,6 +32,7 @@
 #include "tools/analysis/memory_errors.h"
 #include "tools/analysis/series/plateau.h"
 #include "tools/analysis/series/pool_levels.h"
+#include "tools/analysis/series/step_sites.h"
 #include "tools/analysis/series/timeline.h"
 
 #define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
@@ -245,6 +246,9 @@ struct analysis {
     size_t spans, spans_room;
     uint64_t spans_close_ns; /* gaps up to this were closed */
     struct analysis_step_figures steps;
+    struct step_sites step_sites;  /* of cupool_step() */
+    struct step_sites phase_sites; /* where the times of a phase are its steps */
+    uint64_t phases_begun;
     struct analysis_step *step;
     size_t steps_kept, steps_room;
     struct {

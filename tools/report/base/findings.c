@@ -7,6 +7,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/units.h"
+#include "tools/report/base/memory_error_text.h"
 #include "tools/report/base/report.h"
 #include "tools/symbols/function_name.h"
 
@@ -203,6 +204,31 @@ static void invalid_free_find(const struct search *search)
         advise(&finding, "It was freed before by %s.", before);
     } else {
         advise(&finding, "Free only what an allocation returned.");
+    }
+    add(search, &finding);
+}
+
+static void memory_error_find(const struct search *search)
+{
+    const struct memory_errors *errors = &search->analysis->memory_errors;
+    const struct memory_errors_row *first = &errors->row[0];
+    struct finding finding = {.kind = FINDING_MEMORY_ERROR, .site = first->allocation_site};
+    char name[256], place[64], before[256];
+
+    if (!errors->count)
+        return;
+    site_text(search, first->allocation_site, name, sizeof name);
+    memory_error_place_text(first, place, sizeof place);
+    sentence(&finding, "The program writes where it must not: %s of a block of %s by %s, at %s",
+             memory_error_name(first->kind), unit_bytes(first->requested_bytes).text, name, place);
+    if (errors->count > 1)
+        sentence(&finding, "; the first of %s memory errors", unit_count(errors->count).text);
+    sentence(&finding, ".");
+    if (first->free_site) {
+        site_text(search, first->free_site, before, sizeof before);
+        advise(&finding, "It was freed by %s: see who uses it after.", before);
+    } else {
+        advise(&finding, "See who writes to it, and how its size is computed.");
     }
     add(search, &finding);
 }
@@ -598,6 +624,7 @@ void findings_find(const struct analysis *analysis, const struct callers *caller
     *ret_findings = (struct findings){0};
     out_of_memory_find(&search);
     invalid_free_find(&search);
+    memory_error_find(&search);
     copying_find(&search);
     growth_find_all(&search);
     peak_find(&search);
