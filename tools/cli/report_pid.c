@@ -82,6 +82,7 @@ void report_process_done(struct report_process *process)
 void report_process_print(const struct report_process *process, unsigned columns, FILE *out)
 {
     const struct live_processes before = {0};
+    const struct live_view view = {.columns = columns};
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
@@ -91,6 +92,6 @@ void report_process_print(const struct report_process *process, unsigned columns
             (int)process->pid,
             process->is_removed ? "writes a record that was removed" : "is not recorded");
     live_text_print(&process->live, &before,
-                    (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec, columns,
+                    (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec, &view,
                     out);
 }
