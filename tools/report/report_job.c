@@ -86,7 +86,7 @@ int report_text_job(const struct report_input *input, const struct report_style 
                     style->colour ? "\033[0m" : "", outlier);
     }
     if (r == 0 && job->by_order)
-        fputs("ranks are numbered in the order given\n", out);
+        fputs("no launcher said ranks: traces are numbered as they were given\n", out);
     job_destroy(job);
     return r;
 }
