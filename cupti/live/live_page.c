@@ -118,6 +118,19 @@ void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, ui
         page->kind[memory] = (struct live_kind){blocks, bytes};
 }
 
+void live_page_device(struct live_page *page, uint32_t number, uint64_t total_bytes)
+{
+    uint32_t row = 0;
+
+    while (row < page->devices && page->device[row].number != number)
+        row++;
+    if (row == LIVE_DEVICES_MAX)
+        return;
+    page->device[row] = (struct live_device){.number = number, .total_bytes = total_bytes};
+    if (row == page->devices)
+        page->devices++;
+}
+
 void live_page_end(struct live_page *page)
 {
     page->updates++;
@@ -129,7 +142,8 @@ void live_page_end(struct live_page *page)
 static int page_check(struct live_page *page)
 {
     if (page->magic != LIVE_PAGE_MAGIC || page->version != LIVE_PAGE_VERSION ||
-        page->figures > LIVE_FIGURES_MAX || page->contexts > LIVE_CONTEXTS_MAX)
+        page->figures > LIVE_FIGURES_MAX || page->contexts > LIVE_CONTEXTS_MAX ||
+        page->devices > LIVE_DEVICES_MAX)
         return -EINVAL;
     page->command[sizeof page->command - 1] = '\0';
     for (unsigned i = 0; i < page->figures; i++) {

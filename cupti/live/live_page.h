@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define LIVE_PAGE_MAGIC    UINT64_C(0x006576696c707563) /* "cuplive" */
-#define LIVE_PAGE_VERSION  1
+#define LIVE_PAGE_VERSION  2
 #define LIVE_PAGE_PREFIX   "live."
 #define LIVE_PAGE_PLACE    "/dev/shm" /* where both sides look unless told otherwise */
 #define LIVE_NAME_BYTES    32
@@ -24,6 +24,7 @@
 #define LIVE_FIGURES_MAX   48
 #define LIVE_CONTEXTS_MAX  32
 #define LIVE_KINDS_MAX     16
+#define LIVE_DEVICES_MAX   32
 #define LIVE_COMMAND_BYTES 512
 
 /** A figure's name; a total only grows and has no peak. */
@@ -49,6 +50,13 @@ struct live_kind {
     uint64_t blocks, bytes;
 };
 
+/** A device that the process has a context on. */
+struct live_device {
+    uint32_t number; /* as the process sees it */
+    uint32_t zero;
+    uint64_t total_bytes;
+};
+
 struct live_page {
     uint64_t magic;
     uint32_t version, pid;
@@ -62,6 +70,9 @@ struct live_page {
     struct live_name name[LIVE_FIGURES_MAX];
     struct live_kind kind[LIVE_KINDS_MAX];
     struct live_context context[LIVE_CONTEXTS_MAX];
+    uint32_t devices; /* of the array below, in use */
+    uint32_t zero;
+    struct live_device device[LIVE_DEVICES_MAX];
 };
 
 /* ---- in the process ---- */
@@ -83,6 +94,8 @@ void live_page_context(struct live_page *page, uint32_t number, uint32_t device)
 void live_page_figure(struct live_page *page, const char *name, bool total, uint64_t current,
                       uint64_t peak);
 void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, uint64_t bytes);
+/** Adds a device, or changes its size. */
+void live_page_device(struct live_page *page, uint32_t number, uint64_t total_bytes);
 void live_page_end(struct live_page *page);
 
 /* ---- for readers ---- */

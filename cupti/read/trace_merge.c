@@ -126,7 +126,7 @@ static int cursor_settle(const struct trace_reader *reader, enum trace_order ord
         if (!slots)
             return -EIO;
         if (!record->kind || !trace_record_is_known(record) ||
-            trace_kind_is_definition(record->kind)) {
+            trace_kind_is_definition(record->kind) || trace_record_is_late(reader, record)) {
             cursor->slot = (uint16_t)(cursor->slot + slots);
             continue;
         }

@@ -255,6 +255,11 @@ void trace_reader_close(struct trace_reader *reader)
     free(reader);
 }
 
+void trace_reader_set_running(struct trace_reader *reader)
+{
+    reader->summary.running = true;
+}
+
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader)
 {
     return &reader->summary;

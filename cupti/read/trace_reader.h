@@ -55,6 +55,7 @@ struct trace_summary {
     uint32_t stop_errno; /* why the writer stopped early; 0: it did not */
     bool closed;         /* the process closed the trace itself */
     bool complete;       /* closed, and nothing dropped or lost */
+    bool running;        /* its process still writes it: trace_reader_set_running */
 };
 
 /** One frame of a stack as the trace knows it: a code address, or a line of Python. */
@@ -83,8 +84,16 @@ struct trace_source {
     uint64_t (*data)(void *context, uint64_t offset);
     void (*close)(void *context);
     void *context;
-    uint64_t bytes; /* of the whole */
+    uint64_t bytes;    /* of the whole */
+    uint64_t until_ns; /* events that took effect later are passed over; 0: none is */
 };
+
+/**
+ * When the latest event of a trace under way took effect; 0: there is none. Every event until then
+ * is in the file once this returns, whichever thread wrote it, so `until_ns` of that time cuts the
+ * trace where all threads agree.
+ */
+uint64_t trace_source_latest_ns(const struct trace_source *source);
 
 /** The same from a source, which the reader takes over on success. */
 int trace_reader_open_source(const struct trace_source *source, struct trace_reader **ret_reader,
@@ -100,6 +109,9 @@ int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why
 void trace_reader_close(struct trace_reader *reader);
 
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
+
+/** Notes that the process still writes the trace: what is missing at its end is to come. */
+void trace_reader_set_running(struct trace_reader *reader);
 
 /** The carry of folded events (trace_carry.h); NULL: all events are in the file. */
 const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);

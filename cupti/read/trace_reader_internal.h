@@ -117,6 +117,14 @@ static inline uint64_t trace_record_order_in(const struct trace_reader *reader,
     return trace_record_order_ns(&adapted);
 }
 
+/** Whether an event took effect behind the time at which the source is cut. */
+static inline bool trace_record_is_late(const struct trace_reader *reader,
+                                        const struct trace_record *record)
+{
+    return reader->source.until_ns &&
+           trace_record_order_in(reader, record) > reader->source.until_ns;
+}
+
 /** Whether this reader knows every enumeration value of a record. */
 bool trace_record_is_known(const struct trace_record *record);
 

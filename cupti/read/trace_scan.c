@@ -141,6 +141,8 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     struct trace_reader *reader = scan->reader;
     struct trace_block_entry *entry;
 
+    if (trace_record_is_late(reader, record))
+        return 0;
     reader->summary.events++;
     reader->ends |= record->kind == TRACE_EVENT_END;
     if (*listed)

@@ -23,6 +23,7 @@
 _Atomic(struct live_page *) live_page;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* whoever writes the page */
+static _Atomic uint64_t device_bytes[LIVE_DEVICES_MAX];  /* 0: not known */
 
 void live_open(const char *command)
 {
@@ -58,6 +59,21 @@ static void write_kinds(struct live_page *page)
         live_page_kind(page, memory, totals[memory].blocks, totals[memory].bytes);
 }
 
+static void write_devices(struct live_page *page)
+{
+    for (unsigned i = 0; i < LIVE_DEVICES_MAX; i++) {
+        uint64_t bytes = atomic_load_explicit(&device_bytes[i], memory_order_relaxed);
+        if (bytes)
+            live_page_device(page, i, bytes);
+    }
+}
+
+void live_device(int ordinal, uint64_t total_bytes)
+{
+    if (ordinal >= 0 && ordinal < LIVE_DEVICES_MAX)
+        atomic_store_explicit(&device_bytes[ordinal], total_bytes, memory_order_relaxed);
+}
+
 bool live_moved(int64_t bytes, uint64_t now_ns)
 {
     static atomic_uint credit = CREDIT_MOST;
@@ -89,6 +105,7 @@ bool live_publish(void)
     live_page_begin(page);
     write_contexts(page);
     write_kinds(page);
+    write_devices(page);
     live_page_end(page);
     pthread_mutex_unlock(&lock);
     return true;

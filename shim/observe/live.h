@@ -30,6 +30,9 @@ bool live_publish(void);
  */
 bool live_moved(int64_t bytes, uint64_t now_ns);
 
+/** Notes the size of a device, for its next publication. */
+void live_device(int ordinal, uint64_t total_bytes);
+
 /** Writes the last figures and removes the page. */
 void live_close(void);
 

@@ -168,7 +168,7 @@ void postmortem_note(const struct call *call, const struct record_block *block, 
                                         .context = inquest.context->number,
                                         .device = (uint16_t)inquest.context->device,
                                         .size = block->requested_bytes,
-                                        .site = call_site(call),
+                                        .site = call_stack(call),
                                         .value = inquest.number,
                                     });
     if (wants_print)

@@ -241,11 +241,14 @@ void record_device(int ordinal)
     char name[256] = "";
     size_t total = 0;
     int version = 0;
-    if (!writer || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
+    if ((!writer && !live_is_on()) || !driver || ordinal < 0 || ordinal >= DEVICES_MAX ||
         atomic_exchange(&device_recorded[ordinal], true))
         return;
-    driver->cuDeviceGetName(name, sizeof(name) - 1, ordinal);
     driver->cuDeviceTotalMem_v2(&total, ordinal);
+    live_device(ordinal, total);
+    if (!writer)
+        return;
+    driver->cuDeviceGetName(name, sizeof(name) - 1, ordinal);
     driver->cuDriverGetVersion(&version);
     trace_writer_emit(writer, &(struct trace_record){
                                   .kind = TRACE_EVENT_DEVICE,

@@ -70,7 +70,8 @@ class Live(unittest.TestCase):
 
     def cupool(self, *words):
         return subprocess.run([MACHINE.cupool, *words, "--from", self.place], text=True,
-                              capture_output=True, timeout=PATIENCE_S)
+                              capture_output=True, timeout=PATIENCE_S,
+                              env={**os.environ, "COLUMNS": "1000"})
 
     def metrics(self, *words):
         """Samples by name and labels, through a real parser."""

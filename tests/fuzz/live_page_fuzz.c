@@ -48,7 +48,9 @@ static void show(const struct live_processes *now, const struct live_processes *
 
     if (!out)
         abort();
-    live_text_print(now, before, UINT64_C(2000000000), 80, out);
+    for (unsigned columns = 20; columns <= 100; columns += 80)
+        live_text_print(now, before, UINT64_C(2000000000),
+                        &(struct live_view){.columns = columns, .plain = columns < 100}, out);
     live_metrics_print(now, out);
     if (fclose(out) != 0 || !text)
         abort();

@@ -13,7 +13,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPECTED = ["usr/bin/cupool", "usr/share/man/man1/cupool.1.gz",
             "usr/share/bash-completion/completions/cupool",
-            "usr/share/zsh/site-functions/_cupool", "usr/share/doc/cupool/copyright"]
+            "usr/share/zsh/site-functions/_cupool", "usr/share/cupool/grafana-dashboard.json",
+            "usr/share/doc/cupool/copyright"]
 
 if not (shutil.which("dpkg-buildpackage") and shutil.which("dh")):
     print("skipped: debhelper is not installed (apt-get install debhelper)")

@@ -189,6 +189,8 @@ void analysis_destroy(struct analysis *analysis)
     replay_done(&analysis->replay);
     growth_tracks_done(&analysis->tracks);
     copies_done(&analysis->copies);
+    step_sites_done(&analysis->step_sites);
+    step_sites_done(&analysis->phase_sites);
     free(analysis->growth);
     free(analysis->span);
     free(analysis->step);

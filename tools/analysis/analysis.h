@@ -30,6 +30,7 @@
 #include "tools/analysis/memory_errors.h"
 #include "tools/analysis/series/plateau.h"
 #include "tools/analysis/series/pool_levels.h"
+#include "tools/analysis/series/step_sites.h"
 #include "tools/analysis/series/timeline.h"
 
 #define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
@@ -219,6 +220,9 @@ struct analysis {
     size_t spans, spans_room;
     uint64_t spans_close_ns; /* gaps up to this were closed */
     struct analysis_step_figures steps;
+    struct step_sites step_sites;  /* of cupool_step() */
+    struct step_sites phase_sites; /* where the times of a phase are its steps */
+    uint64_t phases_begun;
     struct analysis_step *step;
     size_t steps_kept, steps_room;
     struct {
@@ -276,7 +280,8 @@ void analysis_destroy(struct analysis *analysis);
 /** The site that a stack is counted under. */
 uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack);
 
-/** Ended by a signal, or nothing is known of its end: what is live then need not be a leak. */
+/** Ended by a signal, still running, or nothing is known of its end: what is live then need not be
+ * a leak. */
 bool analysis_was_killed(const struct analysis *analysis);
 
 /** All levels as they are. */

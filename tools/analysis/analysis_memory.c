@@ -103,6 +103,12 @@ static int block_note(void *context, const struct tally *site, const struct ledg
     int error = 0;
 
     teardown_note(analysis, sign, time_ns);
+    if (sign > 0 && analysis->step_now.open)
+        r = step_sites_add(&analysis->step_sites, row, analysis->steps.count + 1);
+    else if (sign > 0 && analysis->phases_open)
+        r = step_sites_add(&analysis->phase_sites, row, analysis->phases_begun);
+    if (r < 0)
+        return r;
     if (sign > 0)
         error = copies_allocate(&analysis->copies, row, block->order, block->requested_bytes);
     else

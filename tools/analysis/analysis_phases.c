@@ -147,6 +147,7 @@ static void phase_open(struct analysis *analysis, struct analysis_phase *phase, 
         phase->opening_requested_bytes = analysis->requested.current;
     }
     phase->begin_ns = time_ns;
+    analysis->phases_begun++;
     phase->opening.requested_bytes = analysis->requested.current;
     phase->opening.allocations = analysis->total.allocations;
     phase->opening.frees = analysis->total.frees;

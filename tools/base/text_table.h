@@ -12,8 +12,10 @@
 
 struct text_column {
     const char *name;
-    bool right; /* figures */
-    bool cut;   /* gives way when the table is too wide: ends in an ellipsis then */
+    bool right;    /* figures */
+    bool cut;      /* gives way when the table is too wide: ends in an ellipsis then */
+    unsigned drop; /* leaves the table when it is too wide all the same, the highest first; 0: never
+                    */
 };
 
 struct text_table;
@@ -27,16 +29,6 @@ int text_table_add(struct text_table *table, const char *const *cells);
 
 /** Adds a line under the last row: blanks in front, cut to the width. Errors: -ENOMEM. */
 int text_table_note(struct text_table *table, const char *text);
-
-/**
- * A text cut to so many columns, with an ellipsis. Of "file.cc:41 function (module)" the module
- * goes first, then the end of the function; the line stays as long as there is room for it.
- * free() it. NULL: out of memory.
- */
-char *text_table_cut(const char *text, size_t columns);
-
-/** A text on lines of so many columns, the later ones behind an indent, a line end behind each. */
-void text_wrap(FILE *out, const char *text, size_t columns, unsigned indent);
 
 /** Prints the table and frees it. NULL is accepted. Errors: -ENOMEM, -EIO. */
 int text_table_finish(struct text_table *table, FILE *out);

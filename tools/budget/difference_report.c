@@ -62,8 +62,8 @@ static void change_cell(enum metric_unit unit, uint64_t before, uint64_t after, 
 static int metrics_text(const struct difference *difference, FILE *out)
 {
     static const struct text_column columns[] = {
-        {"METRIC", false, false}, {"BASE", true, false}, {"NEW", true, false},
-        {"CHANGE", true, false},  {"", false, false},
+        {"METRIC", false, false, 0}, {"BASE", true, false, 0}, {"NEW", true, false, 0},
+        {"CHANGE", true, false, 0},  {"", false, false, 0},
     };
     struct text_table *table = text_table_create(columns, sizeof columns / sizeof *columns, 0);
     int r = table ? 0 : -ENOMEM;
@@ -146,8 +146,8 @@ static void site_cells_fill(const struct site_change *site, struct site_cells *r
 static int sites_text(const struct difference *difference, size_t top, FILE *out)
 {
     static const struct text_column columns[] = {
-        {"SITE", false, true},   {"BASE", true, false},   {"NEW", true, false},
-        {"CHANGE", true, false}, {"LEAKED", true, false}, {"", false, false},
+        {"SITE", false, true, 0},   {"BASE", true, false, 0},   {"NEW", true, false, 0},
+        {"CHANGE", true, false, 0}, {"LEAKED", true, false, 0}, {"", false, false, 0},
     };
     const struct site_change *site;
     struct text_table *table;

@@ -17,7 +17,8 @@
 
 #define FINDINGS_SHOWN 3
 #define OTHERS_SHOWN   16
-#define TRACES_NAMED   4 /* in the next command; of more, the first alone */
+#define TRACES_NAMED   16 /* in the next command; of more, the first alone */
+#define PARTS_READ     64
 #define COMMAND_SHOWN  60
 
 static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -90,8 +91,7 @@ static void trouble_print(const struct analysis *analysis, FILE *out)
     char why[256];
 
     if (total->leaked_blocks)
-        fprintf(out, "cupool: %s: %s in %s\n",
-                analysis_was_killed(analysis) ? "live at the end" : "never freed",
+        fprintf(out, "cupool: %s: %s in %s\n", report_unfreed(analysis),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
         if (analysis->postmortem[i].is_refused) {
@@ -127,75 +127,169 @@ static void findings_print(const struct findings *findings, FILE *out)
         fprintf(out, "cupool:    %zu more in the report\n", findings->rows - FINDINGS_SHOWN);
 }
 
-/** One of the other programs, in a line. */
-static void other_print(const struct analysis *analysis, const struct findings *findings, FILE *out)
+/** A recorded program: what is said of it, in full and in a line. */
+struct part {
+    const struct trace_file *file;
+    bool has_rank;
+    uint64_t rank, peak_bytes, leaked_bytes, allocations;
+    bool killed;
+    char *full, *line; /* NULL: out of memory */
+};
+
+static void name_print(const struct part *part, FILE *out)
+{
+    if (part->has_rank)
+        fprintf(out, "rank %llu, ", (unsigned long long)part->rank);
+    fprintf(out, "pid %d", (int)part->file->pid);
+}
+
+static void line_print(const struct part *part, const struct analysis *analysis,
+                       const struct findings *findings, FILE *out)
 {
     const char *command = analysis->command ? analysis->command : "";
 
-    escape_line(out, "cupool: pid %u %.*s: peak %s, %s allocations%s%s", analysis->recording.pid,
-                COMMAND_SHOWN, command, unit_bytes(analysis->requested.peak).text,
+    fputs("cupool: ", out);
+    name_print(part, out);
+    escape_line(out, " %.*s: peak %s, %s allocations%s%s", COMMAND_SHOWN, command,
+                unit_bytes(analysis->requested.peak).text,
                 unit_count(analysis->total.allocations).text, findings->rows ? ": " : "",
                 findings->rows ? findings->row[0].text : "");
 }
 
-/** Reads one trace and prints its part. Whether it has allocations. */
-static bool trace_print(const struct trace_file *file, bool is_main, FILE *out)
+static void texts_fill(struct part *part, const struct analysis *analysis,
+                       const struct findings *findings)
 {
-    bool allocated = false;
+    size_t bytes;
+    FILE *full = open_memstream(&part->full, &bytes), *line = open_memstream(&part->line, &bytes);
+
+    if (full) {
+        memory_print(analysis, full);
+        findings_print(findings, full);
+        trouble_print(analysis, full);
+        fclose(full);
+    }
+    if (line) {
+        line_print(part, analysis, findings, line);
+        fclose(line);
+    }
+}
+
+/** Reads one trace. */
+static void part_read(const struct trace_file *file, struct part *ret_part)
+{
     struct loaded loaded = {0};
     struct callers callers = {0};
     struct findings *findings = calloc(1, sizeof *findings);
     char why[1024] = "out of memory";
 
+    *ret_part = (struct part){.file = file};
     if (!findings || loaded_create(&loaded, &file->path, 1, NULL, why, sizeof why) < 0 ||
         callers_create(loaded.analysis[0], &callers) < 0) {
-        escape_line(out, "cupool: %s", why);
+        char safe[1024];
+
+        safe_text_copy(safe, sizeof safe, why);
+        if (asprintf(&ret_part->full, "cupool: %s\n", safe) < 0)
+            ret_part->full = NULL;
+        ret_part->line = ret_part->full ? strdup(ret_part->full) : NULL;
     } else {
-        allocated = loaded.analysis[0]->total.allocations != 0;
-        findings_find(loaded.analysis[0], &callers, findings);
-        if (is_main) {
-            memory_print(loaded.analysis[0], out);
-            findings_print(findings, out);
-            trouble_print(loaded.analysis[0], out);
-        } else {
-            other_print(loaded.analysis[0], findings, out);
-        }
+        const struct analysis *analysis = loaded.analysis[0];
+
+        ret_part->has_rank = analysis->has_rank;
+        ret_part->rank = analysis->rank;
+        ret_part->peak_bytes = analysis->requested.peak;
+        ret_part->leaked_bytes = analysis->total.leaked_bytes;
+        ret_part->allocations = analysis->total.allocations;
+        ret_part->killed = analysis_was_killed(analysis);
+        findings_find(analysis, &callers, findings);
+        texts_fill(ret_part, analysis, findings);
     }
     callers_done(&callers);
     loaded_destroy(&loaded);
     free(findings);
-    return allocated;
 }
 
-static void next_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
+/** Ranks in their order, then the others as they started. */
+static int by_rank(const void *a, const void *b)
 {
-    fputs("cupool: next: cupool report ", out);
-    word_print(out, locate_display(file->path));
-    for (size_t i = 0; i < files->count && files->count <= TRACES_NAMED; i++) {
-        if (&files->file[i] == file)
-            continue;
+    const struct part *left = a, *right = b;
+
+    if (left->has_rank != right->has_rank)
+        return left->has_rank ? -1 : 1;
+    if (left->has_rank && left->rank != right->rank)
+        return left->rank < right->rank ? -1 : 1;
+    return left->file < right->file ? -1 : left->file > right->file;
+}
+
+/** What several programs have together. */
+static void together_print(const struct part *part, size_t parts, size_t files, FILE *out)
+{
+    const struct part *most = part;
+    uint64_t peak_bytes = 0, leaked_bytes = 0;
+    bool killed = false;
+
+    for (size_t i = 0; i < parts; i++) {
+        most = part[i].peak_bytes > most->peak_bytes ? &part[i] : most;
+        peak_bytes += part[i].peak_bytes;
+        leaked_bytes += part[i].leaked_bytes;
+        killed |= part[i].killed;
+    }
+    fprintf(out, "cupool: %zu programs were recorded", files);
+    if (parts < files)
+        fprintf(out, ", of the first %zu", parts);
+    fprintf(out, ": peak %s at most (", unit_bytes(most->peak_bytes).text);
+    name_print(most, out);
+    fprintf(out, "), their peaks together %s", unit_bytes(peak_bytes).text);
+    if (leaked_bytes)
+        fprintf(out, "; %s %s in all", killed ? "live at their ends" : "never freed",
+                unit_bytes(leaked_bytes).text);
+    fputc('\n', out);
+}
+
+static void next_print(const struct part *part, size_t parts, size_t files, FILE *out)
+{
+    fputs("cupool: next: cupool report", out);
+    for (size_t i = 0; i < parts && (i == 0 || files <= TRACES_NAMED); i++) {
         fputc(' ', out);
-        word_print(out, locate_display(files->file[i].path));
+        word_print(out, locate_display(part[i].file->path));
     }
     fputc('\n', out);
 }
 
 bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out)
 {
-    size_t shown = 0;
-    bool allocated;
+    size_t parts = files->count < PARTS_READ ? files->count : PARTS_READ, main_part = 0;
+    struct part *part = calloc(parts ? parts : 1, sizeof *part);
+    bool allocated = false;
 
-    allocated = trace_print(file, true, out);
-    if (files->count > 1)
-        fprintf(out, "cupool: %zu programs were recorded; this is pid %d\n", files->count,
-                (int)file->pid);
-    for (size_t i = 0; i < files->count && shown < OTHERS_SHOWN; i++)
-        if (&files->file[i] != file) {
-            allocated |= trace_print(&files->file[i], false, out);
+    for (size_t i = 0; part && i < parts; i++) {
+        part_read(&files->file[i], &part[i]);
+        allocated |= part[i].allocations != 0;
+    }
+    if (!part)
+        return false;
+    qsort(part, parts, sizeof *part, by_rank);
+    for (size_t i = 0; i < parts; i++)
+        if (part[i].file == file)
+            main_part = i;
+    if (parts > 1) {
+        together_print(part, parts, files->count, out);
+        fputs("cupool: this is ", out);
+        name_print(&part[main_part], out);
+        fputs(":\n", out);
+    }
+    fputs(part[main_part].full ? part[main_part].full : "cupool: out of memory\n", out);
+    for (size_t i = 0, shown = 0; i < parts && shown < OTHERS_SHOWN; i++)
+        if (i != main_part) {
+            fputs(part[i].line ? part[i].line : "cupool: out of memory\n", out);
             shown++;
         }
-    if (files->count > shown + 1)
-        fprintf(out, "cupool: and %zu more\n", files->count - shown - 1);
-    next_print(files, file, out);
+    if (files->count > OTHERS_SHOWN + 1)
+        fprintf(out, "cupool: and %zu more\n", files->count - OTHERS_SHOWN - 1);
+    next_print(part, parts, files->count, out);
+    for (size_t i = 0; i < parts; i++) {
+        free(part[i].full);
+        free(part[i].line);
+    }
+    free(part);
     return allocated;
 }

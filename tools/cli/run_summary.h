@@ -13,8 +13,9 @@
 #include "tools/cli/traces.h"
 
 /**
- * Summarises a trace, and in a line each the others of the run. Problems are said in the same
- * place. Whether any device memory was allocated.
+ * Summarises the traces of a run: all together, one in full and the others in a line each. That one
+ * is `file`; NULL: the lowest rank, else the first. Problems are said in the same place. Whether
+ * any device memory was allocated.
  */
 bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out);
 

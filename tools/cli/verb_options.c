@@ -52,11 +52,11 @@ static void problem_print(void *state, const char *line)
 
 static int values_print(void)
 {
-    static const struct text_column columns[] = {{"OPTION", false, false},
-                                                 {"VALUE", false, false},
-                                                 {"FROM", false, false},
-                                                 {"DEFAULT", false, false},
-                                                 {"ACCEPTED", false, false}};
+    static const struct text_column columns[] = {{"OPTION", false, false, 0},
+                                                 {"VALUE", false, false, 0},
+                                                 {"FROM", false, false, 0},
+                                                 {"DEFAULT", false, false, 0},
+                                                 {"ACCEPTED", false, false, 0}};
     struct text_table *table = text_table_create(columns, 5, 0);
     struct options options;
     int problems = options_load(&options, problem_print, NULL);

@@ -14,6 +14,7 @@
 
 #include "tools/base/outfile.h"
 #include "tools/cli/loaded.h"
+#include "tools/cli/report_pid.h"
 #include "tools/symbols/wrappers.h"
 #include "tools/base/progress.h"
 #include "tools/report/report_formats.h"
@@ -37,6 +38,8 @@ static const char help_options[] =
     "      --anonymize      a report to give away: paths become names of files, the command, "
     "build\n"
     "                       ids and names of phases become hashes, traces are numbered\n"
+    "      --pid PID        a running program, as it is now; it is not held up. Without a record\n"
+    "                       text has what its live page knows\n"
     "      --wrappers GLOBS functions that hand out memory for others, in addition to those "
     "found:\n"
     "                       their callers are named instead; with commas between\n"
@@ -55,6 +58,7 @@ static const char help_examples[] =
     "  cupool report infer.1234.cupool\n"
     "  cupool report --by library --top 20 infer.1234.cupool\n"
     "  cupool report --format json -o report.json infer.1234.cupool\n"
+    "  cupool report --pid 1234\n"
     "  cupool report --format html -o share.html --anonymize infer.1234.cupool\n";
 
 struct request {
@@ -63,6 +67,7 @@ struct request {
     bool force, anonymize;
     struct report_style style;
     struct window_request window;
+    pid_t pid; /* 0: traces are named */
 };
 
 static int name_find(const char *const *names, size_t count, const char *name)
@@ -128,6 +133,16 @@ static int wrappers_set(char *globs)
     return 0;
 }
 
+static int pid_set(struct request *request, const char *value)
+{
+    size_t pid;
+
+    if (count_parse(value, &pid) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--pid %s: not a process id", value);
+    request->pid = (pid_t)pid;
+    return 0;
+}
+
 static void help_print(void)
 {
     char text[4096];
@@ -152,7 +167,8 @@ enum {
     OPTION_PHASE,
     OPTION_FROM,
     OPTION_TO,
-    OPTION_WRAPPERS
+    OPTION_WRAPPERS,
+    OPTION_PID
 };
 
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
@@ -166,6 +182,7 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"force", no_argument, NULL, OPTION_FORCE},
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"wrappers", required_argument, NULL, OPTION_WRAPPERS},
+                                            {"pid", required_argument, NULL, OPTION_PID},
                                             WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -189,11 +206,15 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         case OPTION_FROM: ret_request->window.from = optarg; break;
         case OPTION_TO: ret_request->window.to = optarg; break;
         case OPTION_WRAPPERS: trouble = wrappers_set(optarg); break;
+        case OPTION_PID: trouble = pid_set(ret_request, optarg); break;
         case 'h': help_print(); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
     }
-    if (!trouble && optind == argc)
+    if (!trouble && ret_request->pid && optind < argc)
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give a trace or --pid, not both",
+                             argv[optind]);
+    else if (!trouble && !ret_request->pid && optind == argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
                              "no trace given: name a file that 'cupool run' wrote");
     return trouble ? trouble + 1 : 0;
@@ -209,16 +230,36 @@ static int report_write(const struct loaded *loaded, const struct request *reque
     return r;
 }
 
-static int file_write(const struct loaded *loaded, const struct request *request)
-{
-    struct outfile file;
-    int r = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666,
-                         &file);
+/** What is written, to a file or to standard output. */
+struct output {
+    const struct request *request;
+    const struct loaded *loaded;          /* NULL: the page of a process alone */
+    const struct report_process *process; /* NULL: traces */
+};
 
-    if (r == 0) {
-        errno = 0;
-        r = outfile_close(&file, report_write(loaded, request, file.stream));
+static int output_write(const struct output *output, FILE *out)
+{
+    if (output->loaded)
+        return report_write(output->loaded, output->request, out);
+    report_process_print(output->process, output->request->style.columns, out);
+    return fflush(out) == EOF || ferror(out) ? (errno ? -errno : -EIO) : 0;
+}
+
+static int output_place(const struct output *output)
+{
+    const struct request *request = output->request;
+    struct outfile file;
+    int r;
+
+    errno = 0;
+    if (!request->output) {
+        r = output_write(output, stdout);
+        return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r))
+                     : EXIT_FINE;
     }
+    r = outfile_open(request->output, request->force ? OUTFILE_REPLACE : OUTFILE_NEW, 0666, &file);
+    if (r == 0)
+        r = outfile_close(&file, output_write(output, file.stream));
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->output, outfile_reason(r));
     return EXIT_FINE;
@@ -240,30 +281,57 @@ static unsigned columns_wanted(const struct request *request)
     return wanted < 40 ? 40 : wanted > 1000 ? 1000 : (unsigned)wanted;
 }
 
+static int traces_report(const struct request *request, char *const *paths, size_t count)
+{
+    struct loaded loaded = {0};
+    const struct output output = {.request = request, .loaded = &loaded};
+    char why[1024];
+    int trouble = 0;
+
+    if (loaded_create(&loaded, paths, count, &request->window, why, sizeof why) < 0) {
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
+    } else {
+        loaded_name(&loaded, paths, request->anonymize);
+        trouble = output_place(&output);
+    }
+    loaded_destroy(&loaded);
+    return trouble;
+}
+
+static int process_report(const struct request *request)
+{
+    struct report_process process;
+    const struct output output = {.request = request, .process = &process};
+    char why[512], *path = process.trace;
+    int trouble;
+
+    if (report_process_find(request->pid, &process, why, sizeof why) < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "--pid %d: %s", (int)request->pid, why);
+    if (*process.trace)
+        trouble = traces_report(request, &path, 1);
+    else if (request->format != report_formats || request->anonymize ||
+             window_is_wanted(&request->window))
+        trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                             "--pid %d: it is not recorded: only a plain text report can be had; "
+                             "'cupool metrics %d' has its figures for programs",
+                             (int)request->pid, (int)request->pid);
+    else
+        trouble = output_place(&output);
+    report_process_done(&process);
+    return trouble;
+}
+
 int verb_report(int argc, char **argv)
 {
     const char *no_colour = getenv("NO_COLOR");
     struct request request = {.format = report_formats};
-    struct loaded loaded = {0};
-    char why[1024];
-    int trouble = request_read(argc, argv, &request), r;
+    int trouble = request_read(argc, argv, &request);
 
     if (trouble)
         return trouble - 1;
     request.style.columns = columns_wanted(&request);
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
-    if (loaded_create(&loaded, argv + optind, (size_t)(argc - optind), &request.window, why,
-                      sizeof why) < 0)
-        trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
-    if (!trouble)
-        loaded_name(&loaded, argv + optind, request.anonymize);
-    if (!trouble && request.output) {
-        trouble = file_write(&loaded, &request);
-    } else if (!trouble) {
-        r = report_write(&loaded, &request, stdout);
-        if (r < 0)
-            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
-    }
-    loaded_destroy(&loaded);
-    return trouble;
+    if (request.pid)
+        return process_report(&request);
+    return traces_report(&request, argv + optind, (size_t)(argc - optind));
 }

@@ -454,8 +454,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
     if (!files.count)
         no_trace_explain(request, pattern, program);
     else if (!request->quiet)
-        allocated = run_summary_print(&files, main_file ? main_file : &files.file[files.count - 1],
-                                      stderr);
+        allocated = run_summary_print(&files, main_file, stderr);
     if (!allocated && (files.count || uses_cuda(program)))
         driver_look(request);
     traces_done(&files);

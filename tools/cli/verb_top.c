@@ -1,50 +1,75 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool top`: the figures of running programs, again and again on a terminal, or once.
+ * `cupool top`: the figures of running programs, on a full screen with keys, or one reading behind
+ * the other where that cannot be.
  */
 #include "tools/cli/verb.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef HAVE_NCURSES
-#include <ncurses.h>
-#endif
 
+#include "tools/cli/top_screen.h"
+#include "tools/cli/top_sites.h"
 #include "tools/live/live.h"
 
 #define VERB_NAME     "top"
 #define WIDTH_DEFAULT 100
+#define SITES_SHOWN   20  /* where there is no screen that limits them */
+#define LOOK_S        0.1 /* how often sites are looked for while they are read */
 
 static const char help_text[] =
     "Options:\n"
     "  -d, --delay SECONDS  between two readings (default 1)\n"
     "  -n, --count N        stop after N readings\n"
+    "      --sort WHAT      bytes (default), peak, allocations or name\n"
+    "      --no-sites       do not read the program's record\n"
     "      --from DIRECTORY where the programs' option 'live' keeps figures (default " //
     LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Shows programs of the same user that run under 'cupool run', or with the option\n"
-    "live:" LIVE_PAGE_PLACE ". Without PID and with several of them, one line for each. Keys: q "
-    "ends.\n"
+    "live:" LIVE_PAGE_PLACE ". Without PID and with several of them, one line for each.\n"
+    "Keys: b p a n sort by bytes, peak, allocations, name; in the list up and down choose,\n"
+    "Enter shows a program, Escape goes back; h helps, q ends.\n"
     "When standard output is no terminal, every reading is printed behind the last, one by\n"
-    "default.\n"
+    "default; so on a terminal without a screen (TERM=dumb), until interrupted.\n"
     "Figures are written during the program's own calls, ten times a second at most: they are\n"
-    "as old as its last call.\n\n"
+    "as old as its last call. Sites come from its record, if it writes one: 'top' reads that\n"
+    "again and again, a tenth of the time, and says how old they are.\n\n"
     "Examples:\n"
     "  cupool top\n"
     "  cupool top 1234\n"
     "  cupool top --count 1 1234 | head\n";
+
+static const char keys_text[] =
+    "Keys\n\n"
+    "  b  sort by bytes that are live now\n"
+    "  p  sort by peak\n"
+    "  a  sort by allocations (in the list: a second)\n"
+    "  n  sort by name (in the list: process id)\n\n"
+    "  up, down   choose a program in the list\n"
+    "  Enter      show it alone\n"
+    "  Escape     go back to the list\n\n"
+    "  h  this help, any key ends it\n"
+    "  q  end\n\n"
+    "device     what the program has of it: the pool's segments, and what went past the pool\n"
+    "history    requested bytes at each reading\n"
+    "sites      lines of the program, from its record, which is read as it is written\n";
 
 struct request {
     const char *where;
     unsigned pid;        /* 0: all */
     unsigned long count; /* of readings; 0: without end */
     double delay_s;
+    enum live_sort sort;
+    bool no_sites;
 };
 
 /** A positive number from an argument. 0: it is none. */
@@ -56,11 +81,24 @@ static double number_parse(const char *text, double most)
     return end == text || *end || !(value > 0) || value > most ? 0 : value;
 }
 
+static int sort_set(struct request *request, const char *value)
+{
+    for (int i = 0; i < LIVE_SORTS; i++)
+        if (!strcmp(live_sort_name[i], value)) {
+            request->sort = (enum live_sort)i;
+            return 0;
+        }
+    return verb_error(VERB_NAME, EXIT_TROUBLE,
+                      "--sort %s: there are bytes, peak, allocations and name", value);
+}
+
 static int request_read(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {{"delay", required_argument, NULL, 'd'},
                                             {"count", required_argument, NULL, 'n'},
                                             {"from", required_argument, NULL, 'f'},
+                                            {"sort", required_argument, NULL, 's'},
+                                            {"no-sites", no_argument, NULL, 'S'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     int option, trouble = 0;
@@ -81,6 +119,8 @@ static int request_read(int argc, char **argv, struct request *request)
                                      optarg);
             break;
         case 'f': request->where = optarg; break;
+        case 's': trouble = sort_set(request, optarg); break;
+        case 'S': request->no_sites = true; break;
         case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
         default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
         }
@@ -113,6 +153,14 @@ static int reading_take(const struct request *request, bool seen, struct live_pr
                       request->where);
 }
 
+static double monotonic_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static uint64_t realtime_ns(void)
 {
     struct timespec now;
@@ -121,6 +169,7 @@ static uint64_t realtime_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
+/** A signal ends it. */
 static void sleep_s(double seconds)
 {
     struct timespec time = {.tv_sec = (time_t)seconds,
@@ -129,115 +178,240 @@ static void sleep_s(double seconds)
     nanosleep(&time, NULL);
 }
 
-#ifdef HAVE_NCURSES
-static void screen_print(const char *text)
+/** What is watched, and what is known of it. */
+struct watch {
+    struct request *request;
+    struct live_processes now, before;
+    struct top_sites sites;
+    struct live_history history;
+    unsigned of;          /* process of the history; 0: none */
+    uint64_t of_start_ns; /* when it started */
+    unsigned long readings;
+    bool screen, help, chosen; /* chosen: in the list, Escape goes back */
+    size_t marked;             /* row of the list */
+};
+
+/** Turns to the one process that is shown, or to none. */
+static void watch_turn(struct watch *watch)
 {
-    erase();
-    for (int row = 0; *text && row < LINES; row++) {
-        const char *end = strchrnul(text, '\n');
-        mvaddnstr(row, 0, text, end - text < COLS ? (int)(end - text) : COLS);
-        text = *end ? end + 1 : end;
+    const struct live_page *page = watch->now.count == 1 ? watch->now.page : NULL;
+
+    if ((page ? page->pid : 0) != watch->of ||
+        (page ? page->start_realtime_ns : 0) != watch->of_start_ns) {
+        watch->of = page ? page->pid : 0;
+        watch->of_start_ns = page ? page->start_realtime_ns : 0;
+        watch->history.readings = 0;
     }
-    refresh();
+    if (page)
+        live_history_add(&watch->history, live_level(page), realtime_ns());
+    if (!watch->request->no_sites)
+        top_sites_watch(&watch->sites, page ? (pid_t)page->pid : 0);
 }
 
-static void screen_begin(double delay_s)
+static int watch_read(struct watch *watch)
 {
-    initscr();
-    cbreak();
-    noecho();
-    curs_set(0);
-    timeout((int)(delay_s * 1000));
+    int trouble;
+
+    live_processes_done(&watch->before);
+    watch->before = watch->now;
+    watch->now = (struct live_processes){0};
+    trouble = reading_take(watch->request, watch->readings > 0, &watch->now);
+    if (trouble)
+        return trouble;
+    watch->readings++;
+    watch_turn(watch);
+    return 0;
 }
 
-/** Waits for the next reading. False: the user has seen enough. */
-static bool screen_wait(void)
+/** The page of a row of the list. */
+static const struct live_page *marked_page(struct watch *watch)
 {
-    int key = getch();
+    const struct live_page **order = calloc(watch->now.count + 1, sizeof(void *)), *page = NULL;
 
-    return key != 'q' && key != 'Q' && key != 3;
+    if (!order)
+        return NULL;
+    if (watch->marked >= watch->now.count)
+        watch->marked = watch->now.count ? watch->now.count - 1 : 0;
+    live_order(&watch->now, &watch->before, watch->request->sort, order);
+    page = watch->now.count > 1 ? order[watch->marked] : NULL;
+    free(order);
+    return page;
 }
-#endif
 
-static int show(const struct live_processes *now, const struct live_processes *before, bool screen)
+static char *watch_text(struct watch *watch, const struct live_view *view)
 {
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
 
     if (!out)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
-    if (now->count)
-#ifdef HAVE_NCURSES
-        live_text_print(now, before, realtime_ns(), screen ? (unsigned)COLS : WIDTH_DEFAULT, out);
-#else
-        live_text_print(now, before, realtime_ns(), WIDTH_DEFAULT, out);
-#endif
-    else
-        fputs("The program has ended.\n", out);
+        return NULL;
+    live_text_print(&watch->now, &watch->before, realtime_ns(), view, out);
     fclose(out);
-#ifdef HAVE_NCURSES
-    if (screen)
-        screen_print(text);
-    else
-#endif
-        fputs(text, stdout);
-    free(text);
-    return 0;
+    return text;
 }
 
-static int watch(const struct request *request, bool screen)
+/* ---- on a screen ---- */
+
+static void screen_show(struct watch *watch)
 {
-    struct live_processes now = {0}, before = {0};
+    struct live_view view = {.columns = top_screen_columns(),
+                             .lines = top_screen_lines() - 1,
+                             .sort = watch->request->sort,
+                             .plain = top_screen_is_plain(),
+                             .sites = top_sites_now(&watch->sites),
+                             .history = watch->of ? &watch->history : NULL,
+                             .marked = marked_page(watch)};
+    char *text = watch->help ? strdup(keys_text) : watch_text(watch, &view), bottom[160];
+
+    snprintf(bottom, sizeof bottom, " q quit  h help  sorted by %s: b p a n%s",
+             live_sort_name[view.sort],
+             watch->now.count > 1 ? "  Enter show"
+             : watch->chosen      ? "  Escape list"
+                                  : "");
+    if (text)
+        top_screen_print(text, bottom);
+    free(text);
+}
+
+/** Does what a key asks for. False: to end. True with `ret_read`: read anew at once. */
+static bool key_do(struct watch *watch, int key, bool *ret_read)
+{
+    const struct live_page *page;
+
+    if (watch->help && key != TOP_KEY_NONE && key != TOP_KEY_QUIT) {
+        watch->help = false;
+        return true;
+    }
+    switch (key) {
+    case TOP_KEY_NONE: return true;
+    case TOP_KEY_QUIT: return false;
+    case TOP_KEY_HELP: watch->help = true; return true;
+    case TOP_KEY_UP: watch->marked -= watch->marked > 0; return true;
+    case TOP_KEY_DOWN: watch->marked++; return true;
+    case TOP_KEY_ENTER:
+        page = marked_page(watch);
+        if (page) {
+            watch->request->pid = page->pid;
+            watch->chosen = *ret_read = true;
+        }
+        return true;
+    case TOP_KEY_BACK:
+        if (watch->chosen) {
+            watch->request->pid = 0;
+            watch->chosen = false;
+            *ret_read = true;
+        }
+        return true;
+    default: watch->request->sort = (enum live_sort)(key - TOP_KEY_SORT); return true;
+    }
+}
+
+/** Until the next reading is due. False: to end. */
+static bool screen_wait(struct watch *watch)
+{
+    double due_s = monotonic_s() + watch->request->delay_s, left_s;
+    bool read = false;
+
+    screen_show(watch);
+    while (!read && (left_s = due_s - monotonic_s()) > 0) {
+        double wait_s = watch->sites.child && left_s > LOOK_S ? LOOK_S : left_s;
+        int key = top_screen_key(wait_s);
+
+        if (top_signal() || !key_do(watch, key, &read))
+            return false;
+        if (top_sites_poll(&watch->sites) || key != TOP_KEY_NONE || left_s - wait_s > 0)
+            screen_show(watch);
+    }
+    return true;
+}
+
+/* ---- without one ---- */
+
+static unsigned columns_wanted(void)
+{
+    const char *columns = getenv("COLUMNS");
+    struct winsize size;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        return size.ws_col < 20 ? 20 : size.ws_col;
+    return columns && number_parse(columns, 1000) >= 20 ? (unsigned)number_parse(columns, 1000)
+                                                        : WIDTH_DEFAULT;
+}
+
+static void text_show(struct watch *watch)
+{
+    struct live_view view = {.columns = columns_wanted(),
+                             .sort = watch->request->sort,
+                             .plain = isatty(STDOUT_FILENO) && top_screen_is_plain(),
+                             .sites_most = SITES_SHOWN,
+                             .history = watch->of ? &watch->history : NULL};
+    char *text;
+
+    top_sites_wait(&watch->sites, watch->request->delay_s);
+    view.sites = top_sites_now(&watch->sites);
+    text = watch_text(watch, &view);
+    fputs(text ? text : "", stdout);
+    fflush(stdout);
+    free(text);
+}
+
+/* ---- both ---- */
+
+static int watch_run(struct watch *watch)
+{
+    const struct request *request = watch->request;
     int trouble = 0;
 
-    for (unsigned long i = 0; !trouble && (!request->count || i < request->count); i++) {
-        if (i) {
-#ifdef HAVE_NCURSES
-            if (screen && !screen_wait())
-                break;
-#endif
-            if (!screen)
-                sleep_s(request->delay_s);
+    while (!trouble && !top_signal()) {
+        trouble = watch_read(watch);
+        if (trouble || !watch->now.count)
+            break;
+        if (watch->screen && !screen_wait(watch))
+            break;
+        if (!watch->screen) {
+            double begun_s = monotonic_s();
+
+            text_show(watch);
+            if (watch->readings != request->count && !top_signal() &&
+                monotonic_s() - begun_s < request->delay_s)
+                sleep_s(request->delay_s - (monotonic_s() - begun_s));
         }
-        live_processes_done(&before);
-        before = now;
-        now = (struct live_processes){0};
-        trouble = reading_take(request, i > 0, &now);
-        if (!trouble)
-            trouble = show(&now, &before, screen);
-        if (!now.count)
+        if (watch->readings == request->count)
             break;
     }
-    live_processes_done(&now);
-    live_processes_done(&before);
     return trouble;
 }
 
 int verb_top(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE, .delay_s = 1};
+    struct watch watch = {.request = &request};
     char taken[PATH_MAX + 128];
-    struct live_processes now;
     int trouble = request_read(argc, argv, &request);
 
     if (trouble)
         return trouble - 1;
     if (live_place_is_taken(request.where, taken, sizeof taken))
         verb_error(VERB_NAME, 0, "warning: %s", taken);
-    trouble = reading_take(&request, false, &now); /* an error is no matter for a screen */
+    trouble = reading_take(&request, false, &watch.now); /* an error is no matter for a screen */
     if (trouble)
         return trouble;
-    live_processes_done(&now);
-#ifdef HAVE_NCURSES
-    if (isatty(STDOUT_FILENO)) {
-        screen_begin(request.delay_s);
-        trouble = watch(&request, true);
-        endwin();
-        return trouble;
-    }
-#endif
-    if (!request.count)
+    live_processes_done(&watch.now);
+    top_signals_take();
+    watch.screen = top_screen_begin();
+    if (!watch.screen && !isatty(STDOUT_FILENO) && !request.count)
         request.count = 1;
-    return watch(&request, false);
+    trouble = watch_run(&watch);
+    top_screen_end();
+    if (!trouble && !watch.now.count)
+        puts("The program has ended.");
+    live_processes_done(&watch.now);
+    live_processes_done(&watch.before);
+    top_sites_done(&watch.sites);
+    if (top_signal() && top_signal() != SIGINT) {
+        signal(top_signal(), SIG_DFL);
+        raise(top_signal());
+    }
+    return trouble;
 }

@@ -183,11 +183,11 @@ static int trace_rows(struct text_table *table, const struct replay_trace *trace
 
 static int table_print(const struct tune_request *tune, const struct tune_result *result)
 {
-    static const struct text_column columns[] = {{"trace", false, true},
-                                                 {"figure", false, false},
-                                                 {"before", true, false},
-                                                 {"after", true, false},
-                                                 {"change", true, false}};
+    static const struct text_column columns[] = {{"trace", false, true, 0},
+                                                 {"figure", false, false, 0},
+                                                 {"before", true, false, 0},
+                                                 {"after", true, false, 0},
+                                                 {"change", true, false, 0}};
     struct text_table *table = text_table_create(columns, 5, 0);
     int r = table ? 0 : -ENOMEM;
 

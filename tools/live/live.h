@@ -46,12 +46,65 @@ void live_pid_text(const struct live_processes *processes, const struct live_pag
 /** A figure summed over contexts; 0 when the page does not have it. */
 struct live_value live_sum(const struct live_page *page, const char *name);
 
+/** Device memory that a process has asked for, from the pool and past it. */
+uint64_t live_level(const struct live_page *page);
+
+/* ---- what `cupool top` shows ---- */
+
+/** What rows are sorted by: sites, or processes. */
+enum live_sort {
+    LIVE_SORT_BYTES,
+    LIVE_SORT_PEAK,
+    LIVE_SORT_ALLOCATIONS,
+    LIVE_SORT_NAME,
+    LIVE_SORTS
+};
+
+extern const char *const live_sort_name[LIVE_SORTS];
+
+/** A site of the program's trace, as far as that goes. */
+struct live_site {
+    uint64_t bytes, blocks; /* live now */
+    uint64_t peak_bytes, allocations;
+    char name[224];
+};
+
+struct live_sites {
+    struct live_site *row;
+    size_t rows;
+    char state[160]; /* how old they are, or why there are none */
+};
+
+#define LIVE_HISTORY 512
+
+/** Levels of a process, one for each reading; the oldest go. */
+struct live_history {
+    uint64_t level[LIVE_HISTORY], time_ns[LIVE_HISTORY];
+    size_t readings; /* in all; the last stands at (readings - 1) % LIVE_HISTORY */
+};
+
+void live_history_add(struct live_history *history, uint64_t level, uint64_t time_ns);
+
+struct live_view {
+    unsigned columns, lines; /* at most; lines 0: all */
+    enum live_sort sort;
+    bool plain;                         /* ASCII alone */
+    const struct live_sites *sites;     /* of one process; NULL: none are shown */
+    size_t sites_most;                  /* 0: all */
+    const struct live_history *history; /* the same */
+    const struct live_page *marked;     /* a row of the table; NULL: none */
+};
+
 /**
- * What `cupool top` shows. `before` is an earlier reading, for rates; it may be empty. One process
- * is shown in full, several as a table. `now_realtime_ns` tells how old a page is.
+ * Prints it. `before` is an earlier reading, for rates; it may be empty. One process is shown in
+ * full, several as a table. `now_realtime_ns` tells how old a page is.
  */
 void live_text_print(const struct live_processes *now, const struct live_processes *before,
-                     uint64_t now_realtime_ns, unsigned width, FILE *out);
+                     uint64_t now_realtime_ns, const struct live_view *view, FILE *out);
+
+/** The pages in the order in which the table shows them; `ret_order` has room for all. */
+void live_order(const struct live_processes *now, const struct live_processes *before,
+                enum live_sort sort, const struct live_page **ret_order);
 
 /** OpenMetrics text of all processes. */
 void live_metrics_print(const struct live_processes *processes, FILE *out);

@@ -160,12 +160,29 @@ static void passed_print(const struct live_processes *processes, bool bytes, FIL
         }
 }
 
+static void devices_print(const struct live_processes *processes, FILE *out)
+{
+    fputs("# TYPE cupool_device_bytes gauge\n# UNIT cupool_device_bytes bytes\n"
+          "# HELP cupool_device_bytes Memory of a device that the process has a context on.\n",
+          out);
+    for (size_t i = 0; i < processes->count; i++)
+        for (unsigned j = 0; j < processes->page[i].devices; j++) {
+            const struct live_device *device = &processes->page[i].device[j];
+            char pid[LIVE_PID_BYTES];
+
+            live_pid_text(processes, &processes->page[i], pid);
+            fprintf(out, "cupool_device_bytes{pid=\"%s\",device=\"%u\"} %llu\n", pid,
+                    device->number, (unsigned long long)device->total_bytes);
+        }
+}
+
 void live_metrics_print(const struct live_processes *processes, FILE *out)
 {
     struct family families[FAMILIES_MAX];
     size_t count = families_collect(processes, families);
 
     processes_print(processes, out);
+    devices_print(processes, out);
     passed_print(processes, true, out);
     passed_print(processes, false, out);
     for (size_t i = 0; i < count; i++) {

@@ -4,9 +4,12 @@
  */
 #include "tools/report/report_formats.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/base/text_fit.h"
 #include "tools/report/report_job.h"
 
 const struct report_format report_formats[] = {
@@ -43,7 +46,8 @@ void report_formats_list(char *ret_text, size_t text_bytes)
     }
 }
 
-int report_text_write(const struct report_input *input, const struct report_style *style, FILE *out)
+static int pages_print(const struct report_input *input, const struct report_style *style,
+                       FILE *out)
 {
     int r = input->count > 1 ? report_text_job(input, style, out) : 0;
 
@@ -54,6 +58,22 @@ int report_text_write(const struct report_input *input, const struct report_styl
         }
         r = report_text(input->analyses[i], input->traces[i], style, out);
     }
+    return r;
+}
+
+/** No line is wider than the style wants, whichever part wrote it. */
+int report_text_write(const struct report_input *input, const struct report_style *style, FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *draft = open_memstream(&text, &bytes);
+    int r = draft ? pages_print(input, style, draft) : -ENOMEM;
+
+    if (draft && fclose(draft) == EOF && r == 0)
+        r = -ENOMEM;
+    if (r == 0)
+        text_fit_wrap(out, text, style->columns);
+    free(text);
     return r;
 }
 

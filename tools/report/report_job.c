@@ -65,9 +65,10 @@ static void text_emit(void *state, const char *name, const uint64_t *value)
 int report_text_job(const struct report_input *input, const struct report_style *style, FILE *out)
 {
     static const struct text_column columns[JOB_FIGURE_COUNT + 1] = {
-        {"JOB", false, true},    {"PEAK", true, false},        {"DRIVER", true, false},
-        {"LEAKED", true, false}, {"ALLOCATIONS", true, false}, {"DRIVER CALLS", true, false},
-        {"FAILED", true, false},
+        {"JOB", false, true, 0},         {"PEAK", true, false, 0},
+        {"DRIVER", true, false, 2},      {"LEAKED", true, false, 0},
+        {"ALLOCATIONS", true, false, 3}, {"DRIVER CALLS", true, false, 4},
+        {"FAILED", true, false, 1},
     };
     struct job *job = job_create(input->analyses, input->count);
     struct text_table *table =
@@ -85,7 +86,7 @@ int report_text_job(const struct report_input *input, const struct report_style 
                     style->colour ? "\033[0m" : "", outlier);
     }
     if (r == 0 && job->by_order)
-        fputs("ranks are numbered in the order given\n", out);
+        fputs("no launcher said ranks: traces are numbered as they were given\n", out);
     job_destroy(job);
     return r;
 }

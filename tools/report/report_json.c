@@ -27,6 +27,7 @@ static json_t *process_json(const struct analysis *analysis)
     json_object_set_new(process, "command", report_json_text(analysis->command));
     json_object_set_new(process, "complete", json_boolean(analysis->recording.complete));
     json_object_set_new(process, "cupool", report_json_text(analysis->version));
+    json_object_set_new(process, "running", json_boolean(analysis->recording.running));
     json_object_set_new(process, "exit_status", status < 0 ? json_null() : json_integer(status));
     report_json_set(process, "duration_ns", analysis->duration_ns);
     report_json_set(process, "pid", analysis->recording.pid);

@@ -55,7 +55,8 @@ static void head_print(const struct page *page, const char *trace)
     fputs("\n\n", page->out);
     report_incomplete(&analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(page->out, "> **The trace is incomplete:** %s.\n\n", why);
+        fprintf(page->out, "> **%s:** %s.\n\n",
+                analysis->recording.running ? "A snapshot" : "The trace is incomplete", why);
     report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
         fprintf(page->out, "> **The trace is cut:** %s.\n\n", why);
@@ -87,8 +88,11 @@ static void figures_print(const struct page *page)
     fprintf(out, "| Driver calls | %s", unit_count(analysis_driver_calls(analysis)).text);
     if (analysis_has_pool(analysis))
         fprintf(out, ", %s without the pool", unit_count(analysis->calls_asked).text);
-    fprintf(out, " |\n| Leaks | %s in %s |\n", unit_bytes(total->leaked_bytes).text,
-            unit_blocks(total->leaked_blocks).text);
+    fprintf(out, " |\n| %s | %s in %s |\n",
+            analysis->recording.running     ? "Live now"
+            : analysis_was_killed(analysis) ? "Live at the end"
+                                            : "Leaks",
+            unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text);
     fprintf(out, "| Invalid frees | %s |\n", unit_count(total->invalid_frees).text);
     fprintf(out, "| Refused requests | %s |\n\n", unit_count(analysis->postmortems).text);
 }
@@ -146,7 +150,10 @@ static int breakdown_print(const struct page *page, enum report_by by, size_t to
 
     if (r < 0 || !rows.count)
         return r;
-    fprintf(page->out, "| %s | At peak | Its peak | Allocations | Hits | Leaked |\n", titles[by]);
+    fprintf(page->out, "| %s | At peak | Its peak | Allocations | Hits | %s |\n", titles[by],
+            page->analysis->recording.running     ? "Now"
+            : analysis_was_killed(page->analysis) ? "At the end"
+                                                  : "Leaked");
     fputs("|---|--:|--:|--:|--:|--:|\n", page->out);
     for (size_t i = 0; i < rows.count && i < top; i++) {
         const struct tally *row = &rows.row[i];
@@ -230,9 +237,9 @@ static void growth_print(const struct page *page)
         const struct tally *row = &analysis->sites.row[analysis->growth[i].row];
 
         report_site_name(analysis, row->key, name, sizeof name);
-        fprintf(page->out, "- grows by %s (%s)%s: ", unit_blocks(analysis->growth[i].blocks).text,
+        fprintf(page->out, "- grows by %s (%s), %s: ", unit_blocks(analysis->growth[i].blocks).text,
                 unit_bytes(analysis->growth[i].bytes).text,
-                row->leaked_blocks ? ", never freed" : ", freed in the end");
+                row->leaked_blocks ? report_unfreed(analysis) : "freed in the end");
         text_print(page, name);
         fputc('\n', page->out);
     }

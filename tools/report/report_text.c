@@ -13,13 +13,15 @@
 #include "tools/base/escape.h"
 #include "tools/report/report_defragmentation.h"
 #include "tools/report/report_memory_errors.h"
-#include "tools/report/report_text_parts.h"
 #include "tools/base/units.h"
+#include "tools/report/report_text_parts.h"
 
 #define DEFAULT_TOP  8
 #define SIZE_ROWS    6
 #define PHASE_ROWS   40
 #define PHASES_BRIEF 5
+
+#define TROUBLE_SITES 3
 
 static void process_print(const struct report_page *page)
 {
@@ -37,7 +39,9 @@ static void process_print(const struct report_page *page)
     if (analysis->ranks)
         fprintf(page->out, " of %llu", (unsigned long long)analysis->ranks);
     fprintf(page->out, ", ran %s", unit_duration(analysis->duration_ns).text);
-    if (status < 0)
+    if (analysis->recording.running)
+        fputs(" to its last call, still running\n", page->out);
+    else if (status < 0)
         fputs(", exit status unknown\n", page->out);
     else if (WIFSIGNALED((int)analysis->wait_status))
         fprintf(page->out, ", %sended by signal %d%s\n", report_text_colour(page, REPORT_RED),
@@ -68,25 +72,31 @@ static void devices_print(const struct report_page *page)
     }
 }
 
+/** What to know before the figures. */
+static void note_print(const struct report_page *page, const char *title, const char *text)
+{
+    fprintf(page->out, "%s%s:%s %s\n", report_text_colour(page, REPORT_YELLOW), title,
+            report_text_colour(page, REPORT_PLAIN), text);
+}
+
 static void incomplete_print(const struct report_page *page)
 {
-    char why[256];
+    const struct analysis *analysis = page->analysis;
+    char why[512];
 
-    report_skipped(page->analysis, why, sizeof why);
+    report_skipped(analysis, why, sizeof why);
     if (*why)
         fprintf(page->out, "%s\n", why);
 
-    report_incomplete(&page->analysis->recording, why, sizeof why);
-    if (page->analysis->recording.cut_stacks)
+    report_incomplete(&analysis->recording, why, sizeof why);
+    if (analysis->recording.cut_stacks)
         fprintf(page->out, "%s stacks have their innermost frame only: there were too many\n",
-                unit_count(page->analysis->recording.cut_stacks).text);
+                unit_count(analysis->recording.cut_stacks).text);
     if (*why)
-        fprintf(page->out, "%strace is incomplete:%s %s\n", report_text_colour(page, REPORT_YELLOW),
-                report_text_colour(page, REPORT_PLAIN), why);
-    report_rotated(&page->analysis->recording, why, sizeof why);
+        note_print(page, analysis->recording.running ? "snapshot" : "trace is incomplete", why);
+    report_rotated(&analysis->recording, why, sizeof why);
     if (*why)
-        fprintf(page->out, "%strace is cut:%s %s\n", report_text_colour(page, REPORT_YELLOW),
-                report_text_colour(page, REPORT_PLAIN), why);
+        note_print(page, "trace is cut", why);
 }
 
 static void headline_print(const struct report_page *page)
@@ -120,6 +130,90 @@ static void peak_print(const struct report_page *page)
     report_text_defragmentation(page);
 }
 
+/** A site in the second column, behind what it did. */
+static void site_print(const struct report_page *page, const char *what, uint64_t site)
+{
+    char name[256];
+
+    report_site_name(page->analysis, site, name, sizeof name);
+    report_text_line(page, "");
+    escape_line(page->out, "%s %s", what, name);
+}
+
+/** How many of the kept ones have the site of row `i`; 0: an earlier row has it. */
+static size_t same_frees(const struct analysis *analysis, size_t kept, size_t i)
+{
+    size_t count = 0;
+
+    for (size_t k = 0; k < kept; k++) {
+        const struct analysis_invalid_free *other = &analysis->invalid_free[k];
+
+        if (other->site != analysis->invalid_free[i].site ||
+            other->allocation_site != analysis->invalid_free[i].allocation_site)
+            continue;
+        if (k < i)
+            return 0;
+        count++;
+    }
+    return count;
+}
+
+static void invalid_frees_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    uint64_t total = analysis->total.invalid_frees;
+    size_t kept = total < ANALYSIS_INVALID_FREES ? (size_t)total : ANALYSIS_INVALID_FREES,
+           shown = 0;
+
+    fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED), unit_count(total).text,
+            report_text_colour(page, REPORT_PLAIN));
+    for (size_t i = 0; i < kept && shown < TROUBLE_SITES; i++) {
+        const struct analysis_invalid_free *free = &analysis->invalid_free[i];
+        size_t count = same_frees(analysis, kept, i);
+        char what[64];
+
+        if (!count)
+            continue;
+        snprintf(what, sizeof what, "%s by", unit_count(count).text);
+        site_print(page, what, free->site);
+        if (free->allocation_site)
+            site_print(page, "  allocated by", free->allocation_site);
+        if (free->first_free_site)
+            site_print(page, "  freed before by", free->first_free_site);
+        else if (!free->allocation_site)
+            escape_line(page->out, "%-15s  no allocation of that address is known", "");
+        shown++;
+    }
+}
+
+/** Who asked for what was refused. */
+static void failures_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    uint64_t total = analysis->total.failures;
+    size_t kept = total < ANALYSIS_FAILURES ? (size_t)total : ANALYSIS_FAILURES, shown = 0;
+
+    for (size_t i = 0; i < kept && shown < TROUBLE_SITES; i++) {
+        const struct analysis_failure *failure = &analysis->failure[i];
+        size_t count = 0;
+        bool earlier = false;
+        char what[160];
+
+        for (size_t k = 0; k < kept; k++)
+            if (analysis->failure[k].site == failure->site) {
+                earlier |= k < i;
+                count++;
+            }
+        if (earlier)
+            continue;
+        snprintf(what, sizeof what, "%s%s, the first of %s, by",
+                 shown ? "" : "failed: ", unit_count(count).text,
+                 unit_bytes(failure->request_bytes).text);
+        site_print(page, what, failure->site);
+        shown++;
+    }
+}
+
 static void calls_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -129,6 +223,7 @@ static void calls_print(const struct report_page *page)
     report_text_line(page, "Allocations");
     fprintf(page->out, "%s, %s freed, %s failed\n", unit_count(total->allocations).text,
             unit_count(total->frees).text, unit_count(total->failures).text);
+    failures_print(page);
     report_text_line(page, "Served");
     fprintf(page->out, "%s from memory the pool had, %s with a driver call,\n",
             unit_percent(total->hits, total->allocations).text,
@@ -181,7 +276,9 @@ static void leaks_print(const struct report_page *page)
     const struct tally *total = &analysis->total;
     const struct tally *pinned = kind_row(analysis, TRACE_MEMORY_PINNED);
 
-    report_text_line(page, analysis_was_killed(analysis) ? "Live at end" : "Leaks");
+    report_text_line(page, analysis->recording.running     ? "Live now"
+                           : analysis_was_killed(analysis) ? "Live at end"
+                                                           : "Leaks");
     if (total->leaked_blocks)
         fprintf(page->out, "%s%s in %s%s", report_text_colour(page, REPORT_RED),
                 unit_bytes(total->leaked_bytes).text, unit_blocks(total->leaked_blocks).text,
@@ -194,8 +291,7 @@ static void leaks_print(const struct report_page *page)
     fputc('\n', page->out);
     report_text_line(page, "Invalid frees");
     if (total->invalid_frees)
-        fprintf(page->out, "%s%s%s\n", report_text_colour(page, REPORT_RED),
-                unit_count(total->invalid_frees).text, report_text_colour(page, REPORT_PLAIN));
+        invalid_frees_print(page);
     else
         fputs("none\n", page->out);
 }

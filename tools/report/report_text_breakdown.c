@@ -10,14 +10,13 @@
 #include <string.h>
 
 #include "tools/base/escape.h"
+#include "tools/base/text_fit.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 #include "tools/report/base/findings.h"
 
-#define PATHS       3 /* under a site */
-#define FIGURES     5
-#define NARROW      96 /* columns; below, a figure is left out */
-#define VERY_NARROW 72
+#define PATHS   3 /* under a site */
+#define FIGURES 5
 
 void report_text_findings(const struct report_page *page)
 {
@@ -50,7 +49,8 @@ void report_text_findings(const struct report_page *page)
     free(findings);
 }
 
-/** A path's line under its site: "381.5 MiB (all leaked) from serve (engine.cc:41) < main". */
+/** A path's line under its site: "2.0 MiB, 1.0 MiB never freed from serve (engine.cc:41) < main".
+ */
 static int path_add(const struct report_page *page, struct text_table *table,
                     const struct caller *path)
 {
@@ -61,7 +61,8 @@ static int path_add(const struct report_page *page, struct text_table *table,
     if (!*names)
         return 0;
     if (sum->leaked_blocks && sum->leaked_bytes != sum->live_bytes.at_peak)
-        snprintf(leaked, sizeof leaked, ", %s leaked", unit_bytes(sum->leaked_bytes).text);
+        snprintf(leaked, sizeof leaked, ", %s %s", unit_bytes(sum->leaked_bytes).text,
+                 report_unfreed(page->analysis));
     snprintf(text, sizeof text, "%s%s from %s", unit_bytes(sum->live_bytes.at_peak).text, leaked,
              names);
     return text_table_note(table, text);
@@ -83,47 +84,35 @@ static int paths_add(const struct report_page *page, struct text_table *table, u
     return r;
 }
 
-/** Which figures there is room for. */
-static size_t figures_choose(const struct report_page *page, size_t ret_figure[FIGURES])
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < FIGURES; i++) {
-        if ((i == 1 && page->style->columns < NARROW) ||
-            (i == 3 && page->style->columns < VERY_NARROW))
-            continue;
-        ret_figure[count++] = i;
-    }
-    return count;
-}
-
-static int row_add(const struct report_page *page, struct text_table *table, const char *name,
-                   const struct tally *row)
+static int row_add(struct text_table *table, const char *name, const struct tally *row)
 {
     struct unit_text figure[FIGURES] = {
         unit_bytes(row->live_bytes.at_peak), unit_bytes(row->live_bytes.peak),
         unit_count(row->allocations), unit_percent(row->hits, row->allocations),
         unit_bytes(row->leaked_bytes)};
-    size_t shown[FIGURES], count = figures_choose(page, shown);
     const char *cells[FIGURES + 1] = {name};
 
-    for (size_t i = 0; i < count; i++)
-        cells[i + 1] = figure[shown[i]].text;
+    for (size_t i = 0; i < FIGURES; i++)
+        cells[i + 1] = figure[i].text;
     return text_table_add(table, cells);
 }
 
 static struct text_table *table_create(const struct report_page *page, const char *title)
 {
-    static const char *const names[FIGURES] = {"AT PEAK", "ITS PEAK", "ALLOCATIONS", "HITS",
-                                               "LEAKED"};
-    struct text_column columns[FIGURES + 1] = {{title, false, true}};
-    size_t shown[FIGURES], count = figures_choose(page, shown);
+    const struct text_column columns[FIGURES + 1] = {
+        {title, false, true, 0},      {"AT PEAK", true, false, 0},
+        {"ITS PEAK", true, false, 3}, {"ALLOCATIONS", true, false, 1},
+        {"HITS", true, false, 2},     {report_unfreed_column(page->analysis), true, false, 0}};
 
-    for (size_t i = 0; i < count; i++)
-        columns[i + 1] = (struct text_column){names[shown[i]], true, false};
-    if (analysis_was_killed(page->analysis))
-        columns[count].name = "AT THE END";
-    return text_table_create(columns, count + 1, page->style->columns);
+    return text_table_create(columns, FIGURES + 1, page->style->columns);
+}
+
+/** What stands in brackets behind names. */
+static void legend_print(const struct report_page *page, enum report_by by)
+{
+    if (by == REPORT_BY_SITE || by == REPORT_BY_STACK || by == REPORT_BY_CALLER)
+        fputs("In brackets: the module; of a line of Python the package it allocates through.\n",
+              page->out);
 }
 
 int report_text_breakdown(const struct report_page *page, enum report_by by, size_t top)
@@ -142,7 +131,7 @@ int report_text_breakdown(const struct report_page *page, enum report_by by, siz
     table = table_create(page, titles[by]);
     for (size_t i = 0; table && i < rows.count && i < top && r == 0; i++) {
         report_rows_name(&rows, i, name, sizeof name);
-        r = row_add(page, table, name, &rows.row[i]);
+        r = row_add(table, name, &rows.row[i]);
         if (r == 0 && by == REPORT_BY_SITE)
             r = paths_add(page, table, rows.row[i].key);
     }
@@ -151,6 +140,7 @@ int report_text_breakdown(const struct report_page *page, enum report_by by, siz
         r = -ENOMEM;
     if (rows.count > top)
         fprintf(page->out, "[%zu more: --top %zu]\n", rows.count - top, rows.count);
+    legend_print(page, by);
     report_rows_done(&rows);
     return r;
 }

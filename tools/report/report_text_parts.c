@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/escape.h"
+#include "tools/base/text_fit.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 
 #define GROWTH_ROWS        3
 #define FRAGMENTATION_ROWS 3
+#define STEP_ROWS          3
 
 const char *report_text_colour(const struct report_page *page, const char *code)
 {
@@ -19,19 +23,21 @@ const char *report_text_colour(const struct report_page *page, const char *code)
 
 void report_text_line(const struct report_page *page, const char *title)
 {
-    fprintf(page->out, "%-15s", title);
+    fprintf(page->out, "%-15s%c", title, TEXT_FIT_HERE);
 }
 
 void report_text_cut(const struct report_page *page, const char *text, size_t columns)
 {
-    struct safe_text_line line = {0};
-    uint32_t character;
-    char bytes[5];
+    size_t bytes = 3 * strlen(text) + 1; /* a byte that is not UTF-8 becomes three */
+    char *safe = malloc(bytes), *cut = NULL;
 
-    for (size_t i = 0; *text && i < columns; i++) {
-        text += safe_text_next(text, &character);
-        fwrite(bytes, 1, safe_text_line_next(&line, character, bytes), page->out);
+    if (safe) {
+        safe_text_copy(safe, bytes, text);
+        cut = text_cut(safe, columns);
     }
+    fputs(cut ? cut : "", page->out);
+    free(cut);
+    free(safe);
 }
 
 void report_text_window(const struct report_page *page)
@@ -165,10 +171,10 @@ void report_text_growth(const struct report_page *page)
         report_site_name(analysis, row->key, name, sizeof name);
         report_text_line(page, title);
         coloured_name_print(page, name);
-        fprintf(page->out, ", never freed: +%s", unit_blocks(growth->blocks).text);
+        fprintf(page->out, ", %s: +%s", report_unfreed(analysis), unit_blocks(growth->blocks).text);
         if (by_step)
             fprintf(page->out, ", %.3g a step", growth->blocks_per_x);
-        fprintf(page->out, " (%s)\n", unit_bytes(growth->bytes).text);
+        fprintf(page->out, " (%s more)\n", unit_bytes(growth->bytes).text);
         title = "";
         printed++;
     }
@@ -195,19 +201,54 @@ static int phase_add(struct text_table *table, const struct analysis_phase *phas
     return text_table_add(table, cells);
 }
 
+/** What the figures of steps mean, and which sites allocate in them. */
+static void steps_print(const struct report_page *page)
+{
+    const struct analysis *analysis = page->analysis;
+    const struct step_sites *sites = analysis->steps.count ? &analysis->step_sites
+                                                           : &analysis->phase_sites;
+    size_t row[STEP_ROWS], rows = step_sites_most(sites, row, STEP_ROWS);
+    const char *title = "Most in a step";
+    bool has_steps = false;
+    char name[256];
+
+    for (size_t i = 0; i < analysis->phases; i++)
+        has_steps |= analysis->phase[i].steps.count != 0;
+    if (!has_steps && !analysis->steps.count)
+        return;
+    if (analysis->phases)
+        fprintf(page->out, "A STEP: most allocations of one step, and in brackets most driver "
+                           "calls of one.\n");
+    if (analysis->steps.count)
+        fprintf(page->out, "%s steps: at most %s allocations in one (%s driver calls)\n",
+                unit_count(analysis->steps.count).text,
+                unit_count(analysis->steps.allocations_max).text,
+                unit_count(analysis->steps.driver_calls_max).text);
+    for (size_t i = 0; i < rows; i++) {
+        report_site_name(analysis, analysis->sites.row[row[i]].key, name, sizeof name);
+        report_text_line(page, title);
+        fprintf(page->out, "%s allocations by ", unit_count(sites->row[row[i]].most).text);
+        coloured_name_print(page, name);
+        fprintf(page->out, ", in %s steps\n", unit_count(sites->row[row[i]].steps).text);
+        title = "";
+    }
+}
+
 int report_text_phases(const struct report_page *page, size_t top)
 {
     static const struct text_column columns[] = {
-        {"PHASE", false, true}, {"SOURCE", false, false},     {"TIMES", true, false},
-        {"TIME", true, false},  {"ALLOCATIONS", true, false}, {"A STEP", true, false},
-        {"PEAK", true, false},  {"GROWTH", true, false},
+        {"PHASE", false, true, 0}, {"SOURCE", false, false, 5},     {"TIMES", true, false, 4},
+        {"TIME", true, false, 2},  {"ALLOCATIONS", true, false, 3}, {"A STEP", true, false, 0},
+        {"PEAK", true, false, 0},  {"GROWTH", true, false, 1},
     };
     const struct analysis *analysis = page->analysis;
     struct text_table *table;
     int r = 0;
 
-    if (!analysis->phases)
+    if (!analysis->phases) {
+        steps_print(page);
         return 0;
+    }
     table = text_table_create(columns, sizeof columns / sizeof *columns, page->style->columns);
     for (size_t i = 0; table && i < analysis->phases && i < top && r == 0; i++)
         r = phase_add(table, &analysis->phase[i]);
@@ -217,5 +258,6 @@ int report_text_phases(const struct report_page *page, size_t top)
     if (analysis->phases > top)
         fprintf(page->out, "[%zu more: --by phase --top %zu]\n", analysis->phases - top,
                 analysis->phases);
+    steps_print(page);
     return r;
 }

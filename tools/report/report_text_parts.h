@@ -28,7 +28,7 @@ const char *report_text_colour(const struct report_page *page, const char *code)
 /** Begins a line with its title. */
 void report_text_line(const struct report_page *page, const char *title);
 
-/** Prints a text as part of a line, at most so many characters of it. */
+/** Prints a text as part of a line, cut to so many columns. */
 void report_text_cut(const struct report_page *page, const char *text, size_t columns);
 
 /** What matters first, with evidence and what to do. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A trace is read twice, once to verify it and once for its events; progress
- * counts both.
+ * counts both. One that is still written is cut at the time of its latest event, and opened again
+ * when a block was filled between the reading of two others, which looks like damage.
  */
 #include "tools/trace/trace_open.h"
 
@@ -12,8 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/trace/packed.h"
 #include "tools/base/progress.h"
+#include "tools/trace/packed.h"
+#include "tools/trace/snapshot.h"
+
+#define RUNNING_TRIES 8
 
 /** A source whose reading is watched. */
 struct watched {
@@ -49,8 +53,35 @@ static void watched_close(void *context)
     free(watched);
 }
 
-int trace_source_open(const char *path, struct trace_source *ret_source, char *ret_why,
-                      size_t why_bytes)
+/** Exchanges the source of a trace that is written and of limited size. */
+static int snapshot_take(int fd, struct trace_source *source, bool *ret_running, char *ret_why,
+                         size_t why_bytes)
+{
+    bool limited = false;
+    uint64_t until_ns;
+    int r;
+
+    *ret_running = snapshot_is_needed(fd, &limited);
+    if (!*ret_running)
+        return 0;
+    until_ns = source->until_ns = trace_source_latest_ns(source);
+    if (!limited)
+        return 0;
+    r = snapshot_copy(fd, source);
+    source->until_ns = until_ns;
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s",
+                 r == -EAGAIN ? "its program writes it faster than it can be read; a larger "
+                                "trace_max helps"
+                              : strerror(-r));
+        return r;
+    }
+    close(fd);
+    return 0;
+}
+
+static int source_open(const char *path, struct trace_source *ret_source, bool *ret_running,
+                       char *ret_why, size_t why_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
     struct trace_source file;
@@ -66,21 +97,33 @@ int trace_source_open(const char *path, struct trace_source *ret_source, char *r
         close(fd);
         return r;
     }
+    *ret_running = false;
     if (!packed_is(&file)) {
+        r = snapshot_take(fd, &file, ret_running, ret_why, why_bytes);
         *ret_source = file;
-        return 0;
+    } else {
+        r = packed_open(&file, ret_source, ret_why, why_bytes);
     }
-    r = packed_open(&file, ret_source, ret_why, why_bytes);
     if (r < 0)
         close(fd);
     return r;
 }
 
-int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
+int trace_source_open(const char *path, struct trace_source *ret_source, char *ret_why,
+                      size_t why_bytes)
+{
+    bool running;
+
+    return source_open(path, ret_source, &running, ret_why, why_bytes);
+}
+
+static int reader_open(const char *path, struct trace_reader **ret_reader, bool *ret_running,
+                       char *ret_why, size_t why_bytes)
 {
     struct watched *watched = malloc(sizeof *watched);
     struct trace_source source = {.read = watched_read, .close = watched_close, .context = watched};
-    int r = watched ? trace_source_open(path, &watched->source, ret_why, why_bytes) : -ENOMEM;
+    int r = watched ? source_open(path, &watched->source, ret_running, ret_why, why_bytes)
+                    : -ENOMEM;
 
     if (r < 0) {
         if (!watched)
@@ -89,10 +132,23 @@ int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why
         return r;
     }
     source.bytes = watched->source.bytes;
+    source.until_ns = watched->source.until_ns;
     source.data = watched->source.data ? watched_data : NULL;
     progress_begin(&watched->progress, path, 2 * source.bytes);
     r = trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
     if (r < 0)
         watched_close(watched);
+    else if (*ret_running)
+        trace_reader_set_running(*ret_reader);
+    return r;
+}
+
+int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
+{
+    bool running = false;
+    int r = -EBADMSG;
+
+    for (int i = 0; i < RUNNING_TRIES && r == -EBADMSG && (!i || running); i++)
+        r = reader_open(path, ret_reader, &running, ret_why, why_bytes);
     return r;
 }

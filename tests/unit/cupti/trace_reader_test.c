@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -462,4 +463,61 @@ Test(reader, no_api_by_another_name)
 {
     cr_expect(trace_api_id(UINT16_MAX) == UINT16_MAX);
     cr_expect(trace_api_id(UINT16_MAX + 1) == 0 && trace_api_id(UINT16_MAX + 2) == 0);
+}
+
+/** Events of a trace under way up to a time, in both orders. */
+static void until_expect(const char *path, uint64_t until_ns, uint64_t wanted)
+{
+    const enum trace_order orders[] = {TRACE_ORDER_TIME, TRACE_ORDER_FILE};
+
+    for (size_t i = 0; i < 2; i++) {
+        int fd = open(path, O_RDONLY);
+        struct trace_source source;
+        struct trace_reader *reader = NULL;
+        struct trace_record record;
+        char why[256];
+        uint64_t seen = 0;
+
+        cr_assert(trace_source_file(fd, &source) == 0);
+        source.until_ns = until_ns;
+        cr_assert(trace_reader_open_source(&source, &reader, why, sizeof why) == 0, "%s", why);
+        cr_assert(trace_reader_rewind(reader, orders[i]) == 0);
+        while (trace_reader_next(reader, &record, why, sizeof why) == 1) {
+            cr_expect(record.time_ns <= until_ns);
+            seen++;
+        }
+        cr_expect(seen == wanted && trace_reader_summary(reader)->events == wanted, "%d of %d",
+                  (int)seen, (int)wanted);
+        trace_reader_close(reader);
+    }
+}
+
+/**
+ * A block that was read while it was filled lacks what its thread wrote later, and the blocks that
+ * this thread took then do not: without a cut in time the events between are missing.
+ */
+Test(reader, a_trace_under_way_is_cut_in_time)
+{
+    char path[SUPPORT_PATH_BYTES];
+    struct trace_writer *writer;
+    struct trace_source source;
+
+    support_path(path);
+    writer = support_open(path);
+    for (uint64_t i = 1; i <= 3 * RECORDS; i++) {
+        struct trace_record record = support_record(i);
+
+        record.time_ns = 1000 * i;
+        trace_writer_emit(writer, &record);
+        if (i != 1 && i % RECORDS)
+            continue;
+        cr_assert(trace_source_file(open(path, O_RDONLY), &source) == 0);
+        cr_expect(trace_source_latest_ns(&source) == record.time_ns);
+        source.close(source.context);
+    }
+    until_expect(path, 1000, 1);
+    until_expect(path, 1000 * RECORDS + 999, RECORDS);
+    until_expect(path, UINT64_MAX, 3 * RECORDS);
+    trace_writer_close(writer);
+    support_remove(path);
 }

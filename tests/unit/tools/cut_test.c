@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/text_fit.h"
 #include "tools/base/text_table.h"
 #include "tools/symbols/frames.h"
 #include "tools/symbols/symbols.h"
@@ -82,7 +83,8 @@ Test(cut, names_of_sites)
 /** The lines of a table of one cut name. */
 static char *table_text(const char *cell, unsigned width)
 {
-    static const struct text_column columns[] = {{"BYTES", true, false}, {"NAME", false, true}};
+    static const struct text_column columns[] = {{"BYTES", true, false, 0},
+                                                 {"NAME", false, true, 0}};
     const char *const cells[] = {"1", cell};
     struct text_table *table = text_table_create(columns, 2, width);
     static char *text;
@@ -126,6 +128,70 @@ Test(cut, columns_of_a_table)
         /* A mark stays with its letter. */
         cr_expect(strncmp(name + strlen(shown), "\u0301", 2) != 0, "width %u", width);
         cr_expect(strncmp(name + strlen(shown), "\u0308", 2) != 0, "width %u", width);
+        free(text);
+    }
+}
+
+/** What a text becomes in so many columns. */
+static void wrap_expect(const char *text, size_t columns, const char *wanted)
+{
+    char *copy = strdup(text), *shown = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&shown, &bytes);
+
+    text_fit_wrap(out, copy, columns);
+    fclose(out);
+    cr_expect_str_eq(shown, wanted);
+    free(shown);
+    free(copy);
+}
+
+/** Lines break at blanks, not between a figure and its unit, and go on in the column of the mark.
+ */
+Test(cut, lines_that_are_wrapped)
+{
+    wrap_expect("short\n\n  as it is\n", 20, "short\n\n  as it is\n");
+    wrap_expect("Title  \001one two three four five\n", 20,
+                "Title  one two three\n       four five\n");
+    wrap_expect("it was 10.5 % of 12.0 MiB, and 3 s\n", 14,
+                "it was 10.5 %\n  of 12.0 MiB,\n  and 3 s\n");
+    wrap_expect("\033[31mred\033[0m is no wider\n", 16, "\033[31mred\033[0m is no wider\n");
+    wrap_expect("\033[31mred and yellow\033[0m words\n", 16,
+                "\033[31mred and yellow\033[0m\n  words\n");
+    wrap_expect("first line with ::error beginning\n", 18,
+                "first line with\n  : :error\n  beginning\n");
+    wrap_expect("no end", 40, "no end\n");
+    wrap_expect("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", 14, "aaaaaaaaaaaaaa\n  aaaaaaaaaaaa\n  aaaa\n");
+}
+
+/** Columns leave a table that is too wide, the least important first. */
+Test(cut, columns_that_are_dropped)
+{
+    static const struct text_column columns[] = {{"NAME", false, true, 0},
+                                                 {"FIRST", true, false, 1},
+                                                 {"SECOND", true, false, 2},
+                                                 {"KEPT", true, false, 0}};
+    const char *const cells[] = {"a name that is cut where it must be", "1", "2", "3"};
+    const struct {
+        unsigned width;
+        bool first, second;
+    } cases[] = {{80, true, true},
+                 {45, true, true},
+                 {40, true, false},
+                 {30, false, false},
+                 {20, false, false}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text_table *table = text_table_create(columns, 4, cases[i].width);
+        char *text = NULL;
+        size_t bytes;
+        FILE *out = open_memstream(&text, &bytes);
+
+        cr_assert(text_table_add(table, cells) == 0 && text_table_finish(table, out) == 0);
+        fclose(out);
+        cr_expect(!strstr(text, "FIRST") == !cases[i].first, "%s", text);
+        cr_expect(!strstr(text, "SECOND") == !cases[i].second, "%s", text);
+        cr_expect(strstr(text, "KEPT") && strchr(text, '3'), "%s", text);
         free(text);
     }
 }

@@ -7,6 +7,7 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/base/units.h"
+#include "tools/report/base/memory_error_text.h"
 #include "tools/report/base/report.h"
 #include "tools/symbols/function_name.h"
 
@@ -205,6 +206,31 @@ static void invalid_free_find(const struct search *search)
     add(search, &finding);
 }
 
+static void memory_error_find(const struct search *search)
+{
+    const struct memory_errors *errors = &search->analysis->memory_errors;
+    const struct memory_errors_row *first = &errors->row[0];
+    struct finding finding = {.kind = FINDING_MEMORY_ERROR, .site = first->allocation_site};
+    char name[256], place[64], before[256];
+
+    if (!errors->count)
+        return;
+    site_text(search, first->allocation_site, name, sizeof name);
+    memory_error_place_text(first, place, sizeof place);
+    sentence(&finding, "The program writes where it must not: %s of a block of %s by %s, at %s",
+             memory_error_name(first->kind), unit_bytes(first->requested_bytes).text, name, place);
+    if (errors->count > 1)
+        sentence(&finding, "; the first of %s memory errors", unit_count(errors->count).text);
+    sentence(&finding, ".");
+    if (first->free_site) {
+        site_text(search, first->free_site, before, sizeof before);
+        advise(&finding, "It was freed by %s: see who uses it after.", before);
+    } else {
+        advise(&finding, "See who writes to it, and how its size is computed.");
+    }
+    add(search, &finding);
+}
+
 /** "one more every 7 allocations", "2 a step". */
 static void rate_text(const struct analysis *analysis, const struct growth_site *growth,
                       char *ret_text, size_t text_bytes)
@@ -231,6 +257,7 @@ static void growth_find_all(const struct search *search)
         struct finding finding = {.kind = leaks ? FINDING_LEAK : FINDING_GROWTH,
                                   .site = row->key,
                                   .bytes = leaks ? row->leaked_bytes : growth->bytes};
+        const char *until = analysis->recording.running ? "until now" : "to the end of the run";
         char name[256], rate[96];
 
         if (growth->of_bytes && has_finding(search, FINDING_COPYING, row->key))
@@ -242,14 +269,13 @@ static void growth_find_all(const struct search *search)
                      name, unit_bytes(row->leaked_bytes).text, unit_blocks(row->leaked_blocks).text,
                      rate);
         else if (growth->of_bytes)
-            sentence(&finding,
-                     "%s grows: its blocks get larger, by %s in all, to the end of the run.", name,
-                     unit_bytes(growth->bytes).text);
+            sentence(&finding, "%s grows: its blocks get larger, by %s in all, %s.", name,
+                     unit_bytes(growth->bytes).text, until);
         else
-            sentence(&finding, "%s grows to the end of the run: %s (%s) more stay live, %s; %s.",
-                     name, unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
-                     row->leaked_blocks ? "some are never freed"
-                                        : "they are freed only at the end");
+            sentence(&finding, "%s grows %s: %s (%s) more stay live, %s; %s%s.", name, until,
+                     unit_blocks(growth->blocks).text, unit_bytes(growth->bytes).text, rate,
+                     row->leaked_blocks ? "some are " : "they are freed only at the end",
+                     row->leaked_blocks ? report_unfreed(analysis) : "");
         advise(&finding, "%s",
                leaks ? "Free what it keeps, or bound how much it keeps."
                      : "Bound how much it keeps: a longer run takes more.");
@@ -541,6 +567,7 @@ void findings_find(const struct analysis *analysis, const struct callers *caller
     *ret_findings = (struct findings){0};
     out_of_memory_find(&search);
     invalid_free_find(&search);
+    memory_error_find(&search);
     copying_find(&search);
     growth_find_all(&search);
     peak_find(&search);

@@ -28,6 +28,7 @@
 #define FINDINGS(FINDING)                       \
     FINDING(OUT_OF_MEMORY, "out of memory", 0)  \
     FINDING(INVALID_FREE, "invalid free", 1)    \
+    FINDING(MEMORY_ERROR, "memory error", 1)    \
     FINDING(LEAK, "leak", 2)                    \
     FINDING(GROWTH, "growth", 3)                \
     FINDING(COPYING, "growth by copying", 3)    \

@@ -21,6 +21,9 @@ void job_rows_emit(const struct job *job, job_row_fn *emit, void *state);
 
 struct unit_text job_figure_text(size_t figure, uint64_t value);
 
+/** "rank 3"; where no launcher numbered them, "trace 4": a place on the command line. */
+void job_rank_text(const struct job *job, size_t i, char *ret_text, size_t text_bytes);
+
 /** "rank 3: peak 1.4 GiB above the median of 2.0 GiB"; empty without an outlier. */
 void job_outlier_text(const struct job *job, size_t figure, char *ret_text, size_t text_bytes);
 

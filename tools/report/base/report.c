@@ -105,6 +105,20 @@ void report_row_name(const struct analysis *analysis, enum report_by by, const s
     }
 }
 
+const char *report_unfreed(const struct analysis *analysis)
+{
+    return analysis->recording.running     ? "live now"
+           : analysis_was_killed(analysis) ? "live at the end"
+                                           : "never freed";
+}
+
+const char *report_unfreed_column(const struct analysis *analysis)
+{
+    return analysis->recording.running     ? "NOW"
+           : analysis_was_killed(analysis) ? "AT THE END"
+                                           : "LEAKED";
+}
+
 void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes)
 {
     *ret_text = '\0';
@@ -153,10 +167,12 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
         const char *format;
         unsigned long long figure;
     } clauses[] = {
-        {!recording->closed, "the process did not close it", 0},
+        {recording->running, "the program is still running, and this is the state so far", 0},
+        {!recording->closed && !recording->running, "the process did not close it", 0},
         {recording->stop_errno != 0, "recording stopped early", 0},
         {recording->dropped_records != 0, "%llu records not written", recording->dropped_records},
-        {recording->lost_records != 0, "%llu records lost", recording->lost_records},
+        {recording->lost_records != 0 && !recording->running, "%llu records lost",
+         recording->lost_records},
         {recording->lost_bytes != 0, "%llu bytes cut off its end", recording->lost_bytes},
     };
 

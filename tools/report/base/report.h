@@ -53,6 +53,13 @@ typedef int report_write_fn(const struct report_input *input, const struct repor
 /** Losses of a trace with a size limit, as one clause; empty without any. */
 void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
+/** What is not freed: "never freed", after a kill "live at the end", of a running program "live
+ * now". */
+const char *report_unfreed(const struct analysis *analysis);
+
+/** The same as a column's name in capitals: "LEAKED", "AT THE END", "NOW". */
+const char *report_unfreed_column(const struct analysis *analysis);
+
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""`cupool report --pid`: a running program is reported as it is now, and goes on as before."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import preload
+import report_schema
+
+MACHINE = preload.Machine(preload.arguments(__doc__).build)
+PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
+PATIENCE_S = 60
+MIB = 1 << 20
+# Allocates and frees without end in threads; a line on stdin ends it.
+BUSY = """
+import ctypes, sys, threading, time
+runtime = ctypes.CDLL("libcudart.so.13")
+stop = False
+assert runtime.cudaFree(None) == 0
+def churn():
+    kept = []
+    while not stop:
+        pointer = ctypes.c_void_p()
+        assert runtime.cudaMalloc(ctypes.byref(pointer), ctypes.c_size_t(4096)) == 0
+        kept.append(pointer)
+        if len(kept) > 50:
+            assert runtime.cudaFree(kept.pop(0)) == 0
+        else:
+            time.sleep(0.01)
+threads = [threading.Thread(target=churn) for _ in range(2)]
+for thread in threads: thread.start()
+print("busy", flush=True)
+sys.stdin.readline()
+stop = True
+for thread in threads: thread.join()
+print("fine", flush=True)
+"""
+
+
+class Running(unittest.TestCase):
+    def setUp(self):
+        self.place = MACHINE.scratch / self.id().rsplit(".", 1)[1]
+        self.place.mkdir()
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def start(self, *command, options="", **extra):
+        """A program that waits for orders, preloaded; it ends well once its input ends."""
+        environment = MACHINE.environment(preload=True, CUPOOL=options, **extra)
+        process = subprocess.Popen(command or [sys.executable, PROGRAM], env=environment,
+                                   cwd=self.place, text=True, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        self.stack.callback(self.stop, process)
+        return process
+
+    def stop(self, process):
+        if process.stdin.closed:
+            return
+        process.stdin.close()
+        self.assertEqual(process.wait(PATIENCE_S), 0)
+        process.stdout.close()
+
+    def order(self, process, line):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        self.assertTrue(process.stdout.readline(), f"the program ended at {line}")
+
+    def report(self, *words, **extra):
+        return subprocess.run([MACHINE.cupool, "report", *map(str, words)], text=True,
+                              capture_output=True, timeout=PATIENCE_S, **extra)
+
+    def figures(self, *words):
+        done = self.report(*words, "-f", "json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        report = json.loads(done.stdout)
+        self.assertEqual(report_schema.errors(report), [])
+        return report
+
+    def refused(self, *words, **extra):
+        done = self.report(*words, **extra)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        return done.stderr
+
+    def test_a_recorded_program(self):
+        process = self.start(options="trace:t.cupool")
+        for blocks in (3, 5):
+            self.order(process, f"hold {blocks} {MIB}")
+            report = self.figures("--pid", process.pid)
+            self.assertTrue(report["process"]["running"])
+            self.assertFalse(report["process"]["complete"])
+            self.assertEqual(report["process"]["pid"], process.pid)
+            self.assertEqual(report["trace"], str(self.place / "t.cupool"))
+        self.assertEqual(report["summary"]["leaked_blocks"], 8)
+        self.assertEqual(report["summary"]["leaked_bytes"], 8 * MIB)
+        text = self.report("--pid", process.pid).stdout
+        for words in ("still running", "snapshot: ", "Live now", " NOW\n"):
+            self.assertIn(words, text)
+        for words in ("incomplete", "leak", "Leak", "LEAK", "never freed", "exit status"):
+            self.assertNotIn(words, text.replace("no leak", ""))
+        markdown = self.report("--pid", process.pid, "-f", "markdown").stdout
+        self.assertIn("still running", markdown)
+        self.assertIn("| Live now | 8.0 MiB", markdown)
+        self.assertNotIn("Leaks", markdown)
+        for form in ("html", "csv", "openmetrics", "perfetto", "folded"):
+            done = self.report("--pid", process.pid, "-f", form, "-o", self.place / form)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), form)
+        self.assertIn("still running", (self.place / "html").read_text())
+        # By its file's name it is the same; the program was not disturbed and ends as ever.
+        self.assertTrue(self.figures(self.place / "t.cupool")["process"]["running"])
+        self.order(process, "drop")
+        self.stop(process)
+        report = self.figures(self.place / "t.cupool")
+        self.assertFalse(report["process"]["running"])
+        self.assertTrue(report["process"]["complete"])
+        self.assertEqual(report["summary"]["leaked_blocks"], 0)
+        self.assertIn("no such process", self.refused("--pid", process.pid))
+
+    def test_other_names_of_the_trace(self):
+        """A name with a line end and blanks, a file that was renamed, one in shared memory."""
+        for name in ("a b\nc (deleted)x.cupool", "plain"):
+            process = self.start(CUPOOL_TRACE=name)
+            self.order(process, f"hold 2 {MIB}")
+            report = self.figures("--pid", process.pid)
+            self.assertEqual(report["summary"]["leaked_blocks"], 2)
+            (self.place / name).rename(self.place / "renamed")
+            report = self.figures("--pid", process.pid)
+            self.assertEqual(report["trace"], str(self.place / "renamed"))
+            self.assertTrue(self.figures(self.place / "renamed")["process"]["running"])
+            self.stop(process)
+
+    def test_a_copy_is_of_no_running_program(self):
+        process = self.start(options="trace:t.cupool")
+        self.order(process, f"hold 2 {MIB}")
+        (self.place / "copy").write_bytes((self.place / "t.cupool").read_bytes())
+        report = self.figures(self.place / "copy")
+        self.assertFalse(report["process"]["running"])
+        text = self.report(self.place / "copy").stdout
+        self.assertIn("trace is incomplete: the process did not close it", text)
+
+    def test_a_program_that_closed_its_descriptors(self):
+        script = ("import ctypes, os, sys\n"
+                  "runtime, pointer = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()\n"
+                  "assert runtime.cudaMalloc(ctypes.byref(pointer), 4096) == 0\n"
+                  "os.closerange(3, 1024)\nprint('closed', flush=True)\nsys.stdin.readline()\n")
+        process = self.start(sys.executable, "-c", script, options="trace:t.cupool")
+        process.stdout.readline()
+        self.assertEqual(self.figures("--pid", process.pid)["summary"]["allocations"], 1)
+
+    def test_a_busy_program(self):
+        """While threads fill block after block, in a trace that grows and in one of limited size."""
+        for options in ("trace:t.cupool", "trace:u.cupool,trace_max:8MiB"):
+            process = self.start(sys.executable, "-c", BUSY, options=options)
+            process.stdout.readline()
+            allocations = 0
+            for _ in range(4):
+                report = self.figures("--pid", process.pid)
+                self.assertTrue(report["process"]["running"])
+                self.assertEqual(report["recording"]["unmatched_frees"], 0, options)
+                live = report["summary"]["allocations"] - report["summary"]["frees"]
+                self.assertLessEqual(abs(live), 120, options)
+                self.assertGreaterEqual(report["summary"]["allocations"], allocations)
+                allocations = report["summary"]["allocations"]
+            self.assertGreater(allocations, 0)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), "fine\n")
+            self.stop(process)
+
+    def test_children_are_their_own(self):
+        script = ("import ctypes, os, sys\n"
+                  "runtime, pointer = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()\n"
+                  "assert runtime.cudaMalloc(ctypes.byref(pointer), 4096) == 0\n"
+                  "child = os.fork()\n"
+                  "if child == 0: sys.stdin.readline(); os._exit(0)\n"
+                  "print(child, flush=True)\nsys.stdin.readline()\nos.waitpid(child, 0)\n")
+        process = self.start(sys.executable, "-c", script, options="trace:t.cupool")
+        child = int(process.stdout.readline())
+        self.assertIn("no CUDA function yet", self.refused("--pid", child))
+        self.assertEqual(self.figures("--pid", process.pid)["summary"]["allocations"], 1)
+
+    def test_a_program_that_is_not_recorded(self):
+        process = self.start(options=f"live:{self.place}", CUPOOL_LIVE=self.place)
+        self.order(process, f"hold 3 {MIB}")
+        done = self.report("--pid", process.pid)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("is not recorded", done.stdout)
+        self.assertRegex(done.stdout, r"requested +3\.0 MiB")
+        self.report("--pid", process.pid, "-o", self.place / "out.txt")
+        self.assertIn("requested", (self.place / "out.txt").read_text())
+        for words in (("-f", "json"), ("-f", "html"), ("--from", "1s"), ("--anonymize",)):
+            self.assertIn("is not recorded", self.refused("--pid", process.pid, *words))
+        self.stop(process)
+
+    def test_a_trace_that_was_removed(self):
+        process = self.start(options="trace:t.cupool", CUPOOL_LIVE=self.place)
+        self.order(process, f"hold 3 {MIB}")
+        (self.place / "t.cupool").unlink()
+        done = self.report("--pid", process.pid)
+        self.assertIn("was removed", done.stdout)
+        self.assertRegex(done.stdout, r"requested +3\.0 MiB")
+
+    def test_nothing_to_report(self):
+        process = self.start(options="live:off")
+        self.order(process, f"hold 3 {MIB}")
+        self.assertIn("neither records", self.refused("--pid", process.pid))
+        foreign = subprocess.Popen(["sleep", "600"])
+        self.stack.callback(foreign.wait)
+        self.stack.callback(foreign.kill)
+        self.assertIn("not under cupool", self.refused("--pid", foreign.pid))
+        for words in (("--pid", "x"), ("--pid", "0"), ("--pid", "-1"), ("--pid", "")):
+            self.assertIn("not a process id", self.refused(*words))
+        self.assertIn("not both", self.refused("--pid", foreign.pid, "t.cupool"))
+        self.assertIn("no such process", self.refused("--pid", 2 ** 29))
+
+    def test_a_process_that_ended_and_was_not_waited_for(self):
+        process = self.start(options="trace:t.cupool")
+        self.order(process, f"hold 3 {MIB}")
+        process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_S
+        state = ""
+        while state != "Z" and time.monotonic() < deadline:
+            state = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1][0]
+        self.assertIn("has ended", self.refused("--pid", process.pid))
+        self.assertFalse(self.figures(self.place / "t.cupool")["process"]["running"])
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+    @unittest.skipUnless(os.geteuid() == 0, "another user can be had by root alone")
+    def test_a_process_of_another_user(self):
+        process = self.start(options=f"trace:t.cupool,live:{self.place}")
+        self.order(process, f"hold 3 {MIB}")
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+        if subprocess.run([MACHINE.cupool, "--version"], capture_output=True, **nobody).returncode:
+            self.skipTest("the build directory is not readable by others")
+        self.assertIn("another user", self.refused("--pid", process.pid, **nobody))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running programs and the traces they write. A process maps the blocks of its trace, so the kernel
+ * says which file that is, wherever the two see it: nothing is asked of the program, and nothing is
+ * sent to it.
+ *
+ * A trace is of a process where its header has the process's id, as that process sees it: a child
+ * after fork has the mappings of its parent.
+ *
+ * Threading: no state of its own.
+ */
+#ifndef TOOLS_TRACE_RUNNING_H
+#define TOOLS_TRACE_RUNNING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/** What is known of a process. */
+struct running_process {
+    pid_t own_pid;   /* in its own PID namespace */
+    bool has_cupool; /* the preload library is in it */
+    bool has_trace;
+    bool is_removed; /* it writes a trace that no name leads to any more */
+};
+
+/**
+ * Looks at a process. `ret_path` is a name of its trace for us, empty without one.
+ * Errors: -ESRCH there is no such process, or it has ended; -EACCES it is another user's;
+ * -ENAMETOOLONG; others as the system said.
+ */
+int running_look(pid_t pid, struct running_process *ret_process, char *ret_path, size_t path_bytes);
+
+/** Whether the process that wrote an open trace, `own_pid` by its header, still does. */
+bool running_writes(int fd, pid_t own_pid);
+
+/**
+ * A directory as a process sees it, and what its environment says of a variable (`fallback` where
+ * that is not set, or not a path): the place of its live page. Errors: -ENAMETOOLONG.
+ */
+int running_place(pid_t pid, const char *variable, const char *fallback, char *ret_path,
+                  size_t path_bytes);
+
+#endif

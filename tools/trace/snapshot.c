@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block's use has a sequence number of its own, so comparing the numbers before and after the
+ * copy is enough. The copy is a file without a name.
+ */
+#include "tools/trace/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti/format/trace_format.h"
+#include "tools/trace/running.h"
+
+#define TRIES    200
+#define PAUSE_NS 2000000
+
+bool snapshot_is_needed(int fd, bool *ret_limited)
+{
+    struct trace_file_header header;
+
+    if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        header.magic != TRACE_FILE_MAGIC || (header.flags & TRACE_FLAG_CLOSED) ||
+        !running_writes(fd, (pid_t)header.pid))
+        return false;
+    *ret_limited = header.version == TRACE_VERSION_LIMITED;
+    return true;
+}
+
+static int block_copy(int from, int to, off_t offset, char *buffer)
+{
+    ssize_t got = pread(from, buffer, TRACE_BLOCK_BYTES, offset), put;
+
+    if (got < 0)
+        return -errno;
+    put = pwrite(to, buffer, (size_t)got, offset);
+    return put < 0 ? -errno : put < got ? -ENOSPC : 0;
+}
+
+/** Whether a block that was in use when it was copied is in the same use now. */
+static bool is_same_use(int from, int to, off_t offset)
+{
+    struct trace_block_header now, then;
+
+    if (pread(to, &then, sizeof then, offset) != (ssize_t)sizeof then)
+        return true; /* behind the end of the copy */
+    return pread(from, &now, sizeof now, offset) == (ssize_t)sizeof now &&
+           (!then.magic ||
+            (now.magic == then.magic && now.sequence == then.sequence && now.carry == then.carry));
+}
+
+/** 0: copied; -EAGAIN: it changed meanwhile. */
+static int copy_try(int from, int to, off_t bytes, char *buffer)
+{
+    int r = 0;
+
+    for (off_t offset = 0; offset < bytes && r == 0; offset += TRACE_BLOCK_BYTES)
+        r = block_copy(from, to, offset, buffer);
+    for (off_t offset = TRACE_BLOCK_BYTES; offset < bytes && r == 0; offset += TRACE_BLOCK_BYTES)
+        r = is_same_use(from, to, offset) ? 0 : -EAGAIN;
+    return r;
+}
+
+static int nameless_file(void)
+{
+    const char *directory = getenv("TMPDIR");
+    char path[4096];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/cupool-XXXXXX", directory && *directory ? directory : "/tmp");
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    return fd;
+}
+
+int snapshot_copy(int fd, struct trace_source *ret_source)
+{
+    static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    char *buffer = malloc(TRACE_BLOCK_BYTES);
+    int copy = buffer ? nameless_file() : -ENOMEM, r = copy < 0 ? copy : -EAGAIN;
+    struct stat status;
+
+    for (int i = 0; i < TRIES && copy >= 0 && r == -EAGAIN; i++) {
+        if (i)
+            nanosleep(&pause, NULL);
+        r = fstat(fd, &status) < 0 || ftruncate(copy, 0) < 0
+                ? -errno
+                : copy_try(fd, copy, status.st_size, buffer);
+    }
+    if (r == 0)
+        r = trace_source_file(copy, ret_source);
+    if (r < 0 && copy >= 0)
+        close(copy);
+    free(buffer);
+    return r;
+}
