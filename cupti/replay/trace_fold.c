@@ -413,6 +413,8 @@ static int event_add(struct trace_fold *fold, const struct trace_record *record)
     case TRACE_EVENT_MEMORY_INFO: memory_info_add(fold, record); break;
     case TRACE_EVENT_ROOM:
     case TRACE_EVENT_FENCE_QUERY:
+    case TRACE_EVENT_REFUSAL:
+    case TRACE_EVENT_REQUEST:
     case TRACE_EVENT_MAP: /* how many there were is a figure of the pool */
     case TRACE_EVENT_UNMAP:
     case TRACE_EVENT_STITCH:

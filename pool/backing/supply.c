@@ -245,7 +245,7 @@ static void room_take(struct pool *pool, size_t bytes)
     uint64_t reserved = count_get(&pool->reserved);
     uint64_t room = pool_minus(count_get(&pool->room), bytes);
     if (reserved >= pool->room_look_at || room < ROOM_NEAR_BOUNDS * quarantine_bound(pool)) {
-        room = device_room(pool);
+        room = device_room(pool, NULL);
         if (pool->config.limit_bytes != 0)
             room = pool_min(room, pool->config.limit_bytes - reserved);
         pool->room_look_at = 2 * reserved;

@@ -687,6 +687,7 @@ int pool_pin_segment(uint64_t address)
     if (error < 0 || !block.live)
         return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
+    device_request_note(pool, POOL_REQUEST_PIN, block.address, 0);
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
      */
     pool_lock_acquire(&pool->backend_lock);

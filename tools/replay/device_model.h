@@ -13,7 +13,7 @@
 #ifndef TOOLS_REPLAY_DEVICE_MODEL_H
 #define TOOLS_REPLAY_DEVICE_MODEL_H
 
-#include "pool/backend.h"
+#include "pool/pool.h"
 #include "tools/replay/replay_trace.h"
 
 enum device_call {
@@ -48,7 +48,8 @@ const char *device_call_function(enum device_call call);
 struct device_work;
 
 struct device_model {
-    uint64_t capacity_bytes; /* 0: endless */
+    uint64_t capacity_bytes; /* what can be had; 0: endless */
+    uint64_t total_bytes;    /* what the device says it has */
     uint64_t used_bytes, peak_bytes;
     uint64_t calls[DEVICE_CALLS];
     uint64_t simulated_ns; /* spent in calls and in waiting */
@@ -61,6 +62,7 @@ struct device_model {
     /* The script, and how far it has been followed. */
     const struct replay_trace *script;
     size_t script_at[REPLAY_CONTEXTS_MAX];
+    uint64_t page_calls[REPLAY_CONTEXTS_MAX][POOL_REFUSALS]; /* about physical memory */
     bool strayed;
 };
 
@@ -74,7 +76,7 @@ void device_work_destroy(struct device_work *work);
 void device_model_follow(struct device_model *device, const struct replay_trace *trace);
 
 /** Whether every call so far was the recorded one, and none is missing. */
-bool device_model_follows(const struct device_model *device);
+bool device_model_follows(struct device_model *device);
 
 /** All calls, and those for memory alone: without fences and questions. */
 uint64_t device_model_calls(const struct device_model *device);
