@@ -651,13 +651,14 @@ int supply_more(struct supply_request *request)
     pool_lock_acquire(&pool->backend_lock);
     int error = supply_step(request);
     pool_lock_release(&pool->backend_lock);
-    if (error < 0) {
-        figures_count(pool, COUNTER_failures, 1);
-        if (error == -ENOMEM)
-            figures_count(pool, COUNTER_pressure_fail, 1);
-        device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE,
-                                                  .error = error,
-                                                  .bytes = request->wanted_bytes});
-    }
     return error;
+}
+
+void supply_failed(struct pool *pool, size_t bytes, int error)
+{
+    figures_count(pool, COUNTER_failures, 1);
+    if (error == -ENOMEM)
+        figures_count(pool, COUNTER_pressure_fail, 1);
+    device_observe(
+        pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE, .error = error, .bytes = bytes});
 }

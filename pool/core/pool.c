@@ -219,8 +219,10 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
     };
     while (!slow_try(&request, bytes, site, ret_block)) {
         int error = supply_more(&request);
-        if (error < 0)
+        if (error < 0) {
+            supply_failed(pool, bytes, error);
             return error;
+        }
     }
     if (request.outcome != POOL_OUTCOME_HIT)
         figures_count(pool, request.outcome == POOL_OUTCOME_WAITED ? COUNTER_waits : COUNTER_misses,

@@ -123,8 +123,7 @@ static int refused_add(struct cupool_input *input, const struct trace_record *re
 {
     int64_t buffer;
 
-    leave_out(input, "requests that were refused");
-    if (!input->has_pool || record->size == 0)
+    if (record->size == 0)
         return 0;
     buffer = replay_trace_buffer(input->trace, record->size);
     return buffer < 0 ? (int)buffer : event_add(input, record, REPLAY_REFUSED, (uint32_t)buffer);
@@ -136,8 +135,10 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
     int64_t buffer;
     int r;
 
-    if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0)
-        return refused_add(input, record);
+    if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0) {
+        leave_out(input, "requests that were refused");
+        return 0;
+    }
     r = live_table_get(&input->live, record->address, &live);
     if (r == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
         *live = 0; /* what was there ended with its context */
@@ -226,6 +227,17 @@ static int context_end(struct cupool_input *input, const struct trace_record *re
     return event_add(input, record, REPLAY_END, 0);
 }
 
+/* What a pool asked that was not to be, because there were no addresses for it. */
+static void script_drop(struct replay_trace *trace, unsigned context)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < trace->script_count; i++)
+        if (trace->script[i].context != context)
+            trace->script[kept++] = trace->script[i];
+    trace->script_count = kept;
+}
+
 static int backing_add(struct cupool_input *input, const struct trace_record *record)
 {
     struct replay_event event;
@@ -233,6 +245,8 @@ static int backing_add(struct cupool_input *input, const struct trace_record *re
 
     if (r < 0)
         return r;
+    if (!record->value)
+        script_drop(input->trace, event.context);
     input->trace->backing[event.context] = (struct replay_backing){
         .known = true,
         .frees_wait = record->outcome == TRACE_OUTCOME_WAITED,
@@ -330,6 +344,7 @@ static int record_add(struct cupool_input *input, const struct trace_record *rec
     case TRACE_EVENT_DEVICE: return device_note(input, record);
     case TRACE_EVENT_ALLOCATE:
         return record->memory == TRACE_MEMORY_DEVICE ? allocate_add(input, record) : 0;
+    case TRACE_EVENT_FAILURE: return refused_add(input, record);
     case TRACE_EVENT_FREE:
         return record->memory == TRACE_MEMORY_DEVICE ? free_add(input, record) : 0;
     case TRACE_EVENT_CONTEXT: return record->value ? 0 : context_end(input, record);
