@@ -68,8 +68,16 @@ struct device_model {
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
 
+/** What is taken for true of a fence that the record does not have: nothing but the program knows how
+ * much work was submitted before it. */
+enum device_haste {
+    DEVICE_LIKELY, /* as most recorded fences that were asked about at once */
+    DEVICE_EARLY,  /* it is passed at once, unless the record shows that the device was busy then */
+    DEVICE_LATE,   /* it is not passed in the request that records it */
+};
+
 /** How busy the recorded device was; NULL without memory. */
-struct device_work *device_work_create(const struct replay_trace *trace);
+struct device_work *device_work_create(const struct replay_trace *trace, enum device_haste haste);
 void device_work_destroy(struct device_work *work);
 
 /** Follows the recorded calls of a trace from here on. */

@@ -159,7 +159,7 @@ static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
     return low < trace->event_count ? trace->events[low].time_ns : time_ns;
 }
 
-struct device_work *device_work_create(const struct replay_trace *trace)
+struct device_work *device_work_create(const struct replay_trace *trace, enum device_haste haste)
 {
     struct device_work *work = calloc(1, sizeof *work + trace->script_count * sizeof *work->fence);
 
@@ -180,7 +180,8 @@ struct device_work *device_work_create(const struct replay_trace *trace)
     for (size_t i = 1; i < work->count; i++)
         if (work->fence[i].busy_until_ns < work->fence[i - 1].busy_until_ns)
             work->fence[i].busy_until_ns = work->fence[i - 1].busy_until_ns;
-    work->busy_at_once = 2 * work->at_once_busy > work->at_once;
+    work->busy_at_once = haste == DEVICE_LATE ||
+                         (haste == DEVICE_LIKELY && 2 * work->at_once_busy > work->at_once);
     return work;
 }
 

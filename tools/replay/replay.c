@@ -167,13 +167,12 @@ static void device_prepare(struct run *run, const struct policy *policy,
     if (policy->as_recorded && run->trace->script_count && !settings->fence_delay_given &&
         !settings->capacity_bytes)
         device_model_follow(&run->device, run->trace);
+    if (run->trace->device_bytes)
+        run->device.total_bytes = run->trace->device_bytes;
     if (settings->capacity_bytes)
         run->device.total_bytes = settings->capacity_bytes;
-    if (run->device.script && run->trace->device_bytes) {
-        run->device.total_bytes = run->trace->device_bytes;
-        if (!run->device.capacity_bytes)
-            run->device.capacity_bytes = run->trace->device_bytes;
-    }
+    if (run->device.script && !run->device.capacity_bytes)
+        run->device.capacity_bytes = run->trace->device_bytes;
 }
 
 int replay_run(const struct replay_trace *trace, const struct policy *policy,
@@ -187,7 +186,7 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
 
     device_prepare(&run, policy, settings);
     if (!settings->fence_delay_given)
-        work = device_work_create(trace);
+        work = device_work_create(trace, settings->haste);
     run.device.work = work;
     run.tokens = calloc(trace->buffers + 1, sizeof *run.tokens);
     r = run.tokens ? run.ops->create(&run.device, &policy->options, &run.state) : -ENOMEM;
