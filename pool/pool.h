@@ -56,9 +56,9 @@ enum pool_outcome {
 enum pool_event_kind {
     POOL_EVENT_SEGMENT_ALLOCATE, /* address, bytes */
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
-    POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes */
-    POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch waited for */
-    POOL_EVENT_QUERY,            /* bytes: 1 the fence asked about has been passed, 0 it has not */
+    POOL_EVENT_FENCE,            /* bytes: quarantined in the epoch it closes; address: its number */
+    POOL_EVENT_WAIT,             /* bytes: quarantined in the epoch; address: its number; detail: 1 in vain */
+    POOL_EVENT_QUERY,            /* bytes: 1 the fence has been passed, 0 not; address: as FENCE */
     POOL_EVENT_ROOM,             /* bytes: what the driver can still give, by its account */
     POOL_EVENT_TRIM,             /* bytes: returned to the driver */
     POOL_EVENT_FAILURE,          /* bytes: the request that could not be served */
@@ -66,6 +66,27 @@ enum pool_event_kind {
     POOL_EVENT_UNMAP,            /* address, bytes: a hole now */
     POOL_EVENT_STITCH,           /* address, bytes: free memory of other places mapped there */
     POOL_EVENT_BREAK,            /* address, bytes: a handle in use replaced by smaller ones */
+    POOL_EVENT_REFUSAL,          /* bytes: a call about physical memory failed; detail: which;
+                                    address: such calls before it */
+    POOL_EVENT_REQUEST,          /* the pool was asked for something else than a block; detail */
+};
+
+/** The call of a POOL_EVENT_REFUSAL. Values are part of the trace's format. */
+enum pool_refusal {
+    POOL_REFUSAL_CREATE = 1,
+    POOL_REFUSAL_MAP = 2,
+    POOL_REFUSAL_RELEASE = 3,
+    POOL_REFUSAL_COPY = 4,
+};
+#define POOL_REFUSALS 4u
+
+/** The request of a POOL_EVENT_REQUEST, seen before it is served. Values as above. */
+enum pool_request {
+    POOL_REQUEST_TRIM = 1,       /* bytes: to be kept */
+    POOL_REQUEST_DEFRAGMENT = 2, /* nothing more */
+    POOL_REQUEST_IDLE_TRIM = 3,  /* nothing was allocated for long enough: all that is free */
+    POOL_REQUEST_PIN = 4,        /* address: a live block, the segment around it is exported */
+    POOL_REQUEST_FIGURES = 5,    /* levels were noted, which is what ceilings follow from */
 };
 
 struct pool_event {
@@ -74,6 +95,7 @@ struct pool_event {
     uint64_t address;
     uint64_t bytes;
     uint64_t duration_ns;
+    uint32_t detail; /* 0, or as the kind says */
 };
 
 struct pool_config {
@@ -232,6 +254,9 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
  * the pool has no thread of its own; some frees do it, too. Returns the bytes given back.
  */
 uint64_t pool_idle_trim(struct pool *pool);
+
+/** The same without regard to time: for who knows by other means that it has come. */
+uint64_t pool_idle_return(struct pool *pool);
 
 /**
  * Brings free memory together, so that the largest block obtainable without the driver is as large

@@ -116,6 +116,8 @@ static void event_keep(struct trace_fold *fold, const struct trace_record *recor
         break;
     case TRACE_EVENT_ROOM:
     case TRACE_EVENT_FENCE_QUERY:
+    case TRACE_EVENT_REFUSAL:
+    case TRACE_EVENT_REQUEST:
     case TRACE_EVENT_MAP: /* how many there were is a figure of the pool */
     case TRACE_EVENT_UNMAP:
     case TRACE_EVENT_STITCH:

@@ -245,7 +245,7 @@ static void room_take(struct pool *pool, size_t bytes)
     uint64_t reserved = count_get(&pool->reserved);
     uint64_t room = pool_minus(count_get(&pool->room), bytes);
     if (reserved >= pool->room_look_at || room < ROOM_NEAR_BOUNDS * quarantine_bound(pool)) {
-        room = device_room(pool);
+        room = device_room(pool, NULL);
         if (pool->config.limit_bytes != 0)
             room = pool_min(room, pool->config.limit_bytes - reserved);
         pool->room_look_at = 2 * reserved;
@@ -651,13 +651,14 @@ int supply_more(struct supply_request *request)
     pool_lock_acquire(&pool->backend_lock);
     int error = supply_step(request);
     pool_lock_release(&pool->backend_lock);
-    if (error < 0) {
-        figures_count(pool, COUNTER_failures, 1);
-        if (error == -ENOMEM)
-            figures_count(pool, COUNTER_pressure_fail, 1);
-        device_observe(pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE,
-                                                  .error = error,
-                                                  .bytes = request->wanted_bytes});
-    }
     return error;
+}
+
+void supply_failed(struct pool *pool, size_t bytes, int error)
+{
+    figures_count(pool, COUNTER_failures, 1);
+    if (error == -ENOMEM)
+        figures_count(pool, COUNTER_pressure_fail, 1);
+    device_observe(
+        pool, &(struct pool_event){.kind = POOL_EVENT_FAILURE, .error = error, .bytes = bytes});
 }

@@ -68,6 +68,9 @@ bool supply_apart(struct supply_request *request);
 /** Takes one step. 0: try again; otherwise the error to report: -ENOMEM, or the backend's. */
 int supply_more(struct supply_request *request);
 
+/** Counts and observes that the program's request of so many bytes was not served. */
+void supply_failed(struct pool *pool, size_t bytes, int error);
+
 /**
  * After a free, without a lock: closes the epoch when it is worth a fence. `shard` is that of the
  * block, or for a large one of the thread.

@@ -141,20 +141,10 @@ static bool backend_maps(const struct pool_backend *backend)
            backend->page_unmap;
 }
 
-static uint64_t device_bytes(const struct pool *pool)
-{
-    size_t free_bytes, total_bytes = 0;
-    const struct pool_backend *backend = &pool->backend;
-    if (!backend->memory_info ||
-        backend->memory_info(backend->state, &free_bytes, &total_bytes) < 0)
-        return 0;
-    return pool_round_up(total_bytes, RANGE_PAGE_BYTES);
-}
-
 /* As many addresses as can be had, from what is wanted down to the device's size. */
-static int range_make(struct pool *pool, const struct mapped_config *config)
+static int range_make(struct pool *pool, const struct mapped_config *config, uint64_t device)
 {
-    uint64_t device = device_bytes(pool), wanted = pool->config.range_bytes;
+    uint64_t wanted = pool->config.range_bytes;
     uint64_t least = device != 0 ? device : RANGE_BYTES_LEAST;
     struct mapped_place place = {
         .lock = &pool->runs.blocks.lock,
@@ -202,6 +192,7 @@ static void reserve_make(struct pool *pool)
 int supply_mapped_init(struct pool *pool)
 {
     struct mapped_config config;
+    uint64_t device;
     if (!backend_maps(&pool->backend))
         return -ENOTSUP;
     mapped_config_init(&config);
@@ -212,7 +203,8 @@ int supply_mapped_init(struct pool *pool)
         return -ENOMEM;
     pool->mapped_backend = device_mapped_backend(pool);
     pool->range_run = (struct run){.pool = pool, .use = RUN_RANGE};
-    int error = range_make(pool, &config);
+    uint64_t room = device_room(pool, &device);
+    int error = range_make(pool, &config, pool_round_up(device, RANGE_PAGE_BYTES));
     if (error < 0) {
         metadata_unmap(pool->mapped, sizeof(*pool->mapped));
         pool->mapped = NULL;
@@ -220,7 +212,6 @@ int supply_mapped_init(struct pool *pool)
     }
     count_add(&pool->metadata_bytes, sizeof(*pool->mapped));
     pool->runs.range = &pool->mapped->range;
-    uint64_t room = device_room(pool);
     count_set(&pool->room,
               pool->config.limit_bytes != 0 ? pool_min(room, pool->config.limit_bytes) : room);
     reserve_make(pool);

@@ -49,24 +49,38 @@ static uint64_t excess_bytes(struct pool *pool)
     return pool_max(above, unequal);
 }
 
-/* Gives all that is free back when nothing has been allocated since somebody last looked, at least
- * so long ago; only while the device is idle. */
+/* Gives all that is free back if the device is idle. */
+static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
+{
+    uint64_t returned = 0;
+    device_request_note(pool, POOL_REQUEST_IDLE_TRIM, 0, 0);
+    if (quarantine_idle_locked(pool) != 1)
+        return 0;
+    pool->idle_since_ns = now_ns;
+    quarantine_flush_locked(pool);
+    supply_empties_release(pool);
+    supply_cached_return(pool, UINT64_MAX, &returned);
+    return returned;
+}
+
+/* The same when nothing has been allocated since somebody last looked, at least so long ago. */
 static uint64_t idle_trim(struct pool *pool)
 {
-    uint64_t allocations = figures_allocations(pool), returned = 0;
+    uint64_t allocations = figures_allocations(pool);
     uint64_t now_ns = pool->backend.clock_ns(pool->backend.state);
     if (allocations != pool->idle_allocations || pool->idle_since_ns == 0) {
         pool->idle_allocations = allocations;
         pool->idle_since_ns = now_ns;
         return 0;
     }
-    if (now_ns - pool->idle_since_ns < pool->config.idle_trim_ns ||
-        quarantine_idle_locked(pool) != 1)
-        return 0;
-    pool->idle_since_ns = now_ns;
-    quarantine_flush_locked(pool);
-    supply_empties_release(pool);
-    supply_cached_return(pool, UINT64_MAX, &returned);
+    return now_ns - pool->idle_since_ns < pool->config.idle_trim_ns ? 0 : idle_return(pool, now_ns);
+}
+
+uint64_t pool_idle_return(struct pool *pool)
+{
+    pool_lock_acquire(&pool->backend_lock);
+    uint64_t returned = idle_return(pool, pool->backend.clock_ns(pool->backend.state));
+    pool_lock_release(&pool->backend_lock);
     return returned;
 }
 
@@ -134,6 +148,7 @@ int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes)
 {
     uint64_t gauges[GAUGE_COUNT], returned = 0, surrendered = 0;
     int error = 0;
+    device_request_note(pool, POOL_REQUEST_TRIM, 0, keep_bytes);
     pool_lock_acquire(&pool->backend_lock);
     figures_gauges_get(pool, gauges);
     if (gauges[GAUGE_quarantined_bytes] + gauges[GAUGE_cached_bytes] > keep_bytes)
@@ -158,6 +173,7 @@ int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes)
     struct mapped_grown grown = {0};
     uint64_t start_ns = pool->backend.clock_ns(pool->backend.state);
     int error = 0;
+    device_request_note(pool, POOL_REQUEST_DEFRAGMENT, 0, 0);
     pool_lock_acquire(&pool->backend_lock);
     settle(pool);
     if (pool->mapped && supply_mapped_may_unmap(pool)) {

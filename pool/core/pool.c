@@ -219,8 +219,10 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
     };
     while (!slow_try(&request, bytes, site, ret_block)) {
         int error = supply_more(&request);
-        if (error < 0)
+        if (error < 0) {
+            supply_failed(pool, bytes, error);
             return error;
+        }
     }
     if (request.outcome != POOL_OUTCOME_HIT)
         figures_count(pool, request.outcome == POOL_OUTCOME_WAITED ? COUNTER_waits : COUNTER_misses,
@@ -687,6 +689,7 @@ int pool_pin_segment(uint64_t address)
     if (error < 0 || !block.live)
         return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
+    device_request_note(pool, POOL_REQUEST_PIN, block.address, 0);
     /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
      */
     pool_lock_acquire(&pool->backend_lock);

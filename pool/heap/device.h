@@ -17,14 +17,21 @@ int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);
  * observe, keep to limit_bytes, and call the pool's own. Others are NULL. */
 struct pool_backend device_mapped_backend(struct pool *pool);
 
-/** What the device can still give; as much as can be when it does not say. */
-uint64_t device_room(struct pool *pool);
+/** What the device can still give; as much as can be when it does not say. `ret_total_bytes`, the
+ * device's size or 0, may be NULL. */
+uint64_t device_room(struct pool *pool, uint64_t *ret_total_bytes);
 
-/** `bytes`: what is quarantined in the epoch that the fence closes; for the observer. */
-int device_fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence);
-int device_fence_query(struct pool *pool, pool_fence fence);
+/** For the observer: the epoch's number, 0 where there is none, and what is quarantined in it. */
+struct device_epoch {
+    uint32_t number;
+    uint64_t bytes;
+};
+
+int device_fence_record(struct pool *pool, struct device_epoch epoch, pool_fence *ret_fence);
+int device_fence_query(struct pool *pool, pool_fence fence, uint32_t number);
 /** Waits for a fence, at most so long: 1 passed, 0 not. */
-int device_fence_wait(struct pool *pool, pool_fence fence, uint64_t bytes, uint64_t most_ns);
+int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch epoch,
+                      uint64_t most_ns);
 /** Waits for all work of the device. `bytes`: what is quarantined meanwhile; for the observer. */
 int device_wait(struct pool *pool, uint64_t bytes);
 void device_fence_release(struct pool *pool, pool_fence fence);
@@ -33,5 +40,8 @@ void device_fence_release(struct pool *pool, pool_fence fence);
 int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fill fill);
 
 void device_observe(struct pool *pool, const struct pool_event *event);
+/** Notes a request that is about to be served. */
+void device_request_note(struct pool *pool, enum pool_request request, uint64_t address,
+                         uint64_t bytes);
 
 #endif

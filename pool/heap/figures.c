@@ -8,6 +8,7 @@
 #include "pool/heap/figures.h"
 
 #include "pool/heap/bin.h"
+#include "pool/heap/device.h"
 #include "pool/heap/run_cache.h"
 #include "pool/heap/shard.h"
 
@@ -162,6 +163,7 @@ static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE
 {
     uint64_t peak = count_get(&pool->live_requested_peak);
     struct pool_gauge *live = &pool->gauges[GAUGE_live_requested_bytes];
+    struct pool_gauge *reserved = &pool->gauges[GAUGE_reserved_bytes];
     bool at_peak = current[GAUGE_live_requested_bytes] > live->at_peak;
     for (unsigned gauge = 0; gauge < GAUGE_COUNT; gauge++) {
         pool->gauges[gauge].current = current[gauge];
@@ -170,6 +172,7 @@ static void gauges_sample_locked(struct pool *pool, const uint64_t current[GAUGE
             pool->gauges[gauge].at_peak = current[gauge];
     }
     live->peak = pool_max(live->peak, peak);
+    reserved->peak = pool_max(reserved->peak, count_get(&pool->reserved_peak));
     if (at_peak) {
         pool->peak_time_ns = pool->backend.clock_ns(pool->backend.state);
         count_set(&pool->sample_at, live->at_peak + live->at_peak / 128 + 1);
@@ -230,6 +233,7 @@ uint64_t figures_largest_free(struct pool *pool)
 
 void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statistics)
 {
+    device_request_note(pool, POOL_REQUEST_FIGURES, 0, 0);
     figures_sample(pool);
     struct sums sums = pool_sums(pool);
     *ret_statistics = (struct pool_statistics){

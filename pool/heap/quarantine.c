@@ -228,7 +228,7 @@ static void epochs_retire(struct pool *pool, uint32_t number)
 
 static bool epoch_passed(struct pool *pool, const struct epoch *epoch)
 {
-    if (device_fence_query(pool, epoch->fence) != 1)
+    if (device_fence_query(pool, epoch->fence, epoch->number) != 1)
         return false;
     epochs_retire(pool, epoch->number);
     return true;
@@ -289,11 +289,11 @@ static bool ring_room_make(struct pool *pool)
 }
 
 /* A fence; or from now on every free waits for the device. */
-static int fence_record(struct pool *pool, uint64_t bytes, pool_fence *ret_fence)
+static int fence_record(struct pool *pool, struct device_epoch epoch, pool_fence *ret_fence)
 {
     if (pool->quarantine.fences_unsupported)
         return -ENOTSUP;
-    int error = device_fence_record(pool, bytes, ret_fence);
+    int error = device_fence_record(pool, epoch, ret_fence);
     if (error == -ENOTSUP) {
         pool->quarantine.fences_unsupported = true;
         atomic_store_explicit(&pool->frees_wait, true, memory_order_relaxed);
@@ -319,7 +319,7 @@ int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer)
     figures_sample(pool);
     uint32_t number = epoch_end(pool);
     uint64_t bytes = count_get(&quarantine->carried_bytes);
-    int error = fence_record(pool, bytes, &fence);
+    int error = fence_record(pool, (struct device_epoch){number, bytes}, &fence);
     if (error < 0)
         return error;
     count_set(&quarantine->carried_bytes, 0);
@@ -346,12 +346,12 @@ int quarantine_idle_locked(struct pool *pool)
         return 0;
     quarantine_bytes_get(pool, &all, &open);
     int error = open > 0 ? quarantine_close_locked(pool, QUARANTINE_BY_OTHERS)
-                         : fence_record(pool, 0, &fence);
+                         : fence_record(pool, (struct device_epoch){0}, &fence);
     if (error < 0)
         return error;
     if (open > 0)
         return epoch_passed(pool, epoch_newest(quarantine));
-    error = device_fence_query(pool, fence);
+    error = device_fence_query(pool, fence, 0);
     device_fence_release(pool, fence);
     return error;
 }
@@ -366,7 +366,7 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
     pool_fence fence = epoch->fence;
     uint64_t bytes = epoch->bytes;
     pool_lock_release(&pool->backend_lock);
-    int error = device_fence_wait(pool, fence, bytes, most_ns);
+    int error = device_fence_wait(pool, fence, (struct device_epoch){number, bytes}, most_ns);
     pool_lock_acquire(&pool->backend_lock);
     epoch = epoch_waited_for(quarantine, number);
     epoch->waiters--;

@@ -86,11 +86,12 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     if (mode_now() != SHIM_POOL)
         return NULL;
     configure(&config, context, driver);
+    bool frees_wait = config.reuse == POOL_REUSE_SYNC;
     backend_driver_init(&backend, context);
     if (shim_options()->backing != OPTION_BACKING_DRIVER)
         pool = make_mapped(config, backend, context, driver, &reason);
     if (pool) {
-        record_backing(context, pool,
+        record_backing(context, pool, frees_wait,
                        shim_options()->backing == OPTION_BACKING_AUTO ? "the device supports it"
                                                                       : "by option");
         return pool;
@@ -98,6 +99,6 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     watch(context, &config, &backend);
     if (pool_create(&config, &backend, &pool) < 0)
         return NULL;
-    record_backing(context, pool, reason);
+    record_backing(context, pool, frees_wait, reason);
     return pool;
 }

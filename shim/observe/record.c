@@ -275,7 +275,8 @@ void record_context(const struct context *context, bool created)
         activity_arm();
 }
 
-void record_backing(const struct context *context, struct pool *pool, const char *reason)
+void record_backing(const struct context *context, struct pool *pool, bool frees_wait,
+                    const char *reason)
 {
     struct trace_writer *writer = trace();
     struct pool_memory memory;
@@ -290,6 +291,7 @@ void record_backing(const struct context *context, struct pool *pool, const char
                                   .api = trace_writer_string(writer, reason),
                                   .size = memory.page_bytes,
                                   .address = memory.range_address,
+                                  .outcome = frees_wait ? TRACE_OUTCOME_WAITED : TRACE_OUTCOME_NONE,
                               });
 }
 
@@ -314,6 +316,8 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
         [POOL_EVENT_UNMAP] = TRACE_EVENT_UNMAP,
         [POOL_EVENT_STITCH] = TRACE_EVENT_STITCH,
         [POOL_EVENT_BREAK] = TRACE_EVENT_BREAK,
+        [POOL_EVENT_REFUSAL] = TRACE_EVENT_REFUSAL,
+        [POOL_EVENT_REQUEST] = TRACE_EVENT_REQUEST,
     };
     struct trace_writer *writer = trace();
     if (!writer)
@@ -327,6 +331,7 @@ void record_pool_event_of(const struct context *context, enum trace_memory memor
         .device = (uint16_t)context->device,
         .address = event->address,
         .size = event->bytes,
+        .stream = event->detail,
         .value = failure ? pool_available_bytes(context->pool) : (uint64_t) - (int64_t)event->error,
     };
     trace_record_date(&record, now > event->duration_ns ? now - event->duration_ns : 0, now);

@@ -62,7 +62,8 @@ void record_mempool_trim(const struct call *call, const void *pool, size_t retur
 void record_device(int ordinal);
 void record_context(const struct context *context, bool created);
 /** Where the memory of a context's pool comes from, and why. */
-void record_backing(const struct context *context, struct pool *pool, const char *reason);
+void record_backing(const struct context *context, struct pool *pool, bool frees_wait,
+                    const char *reason);
 /** What a pool did; `memory` MAPPING: with memory that it maps. */
 void record_pool_event_of(const struct context *context, enum trace_memory memory,
                           const struct pool_event *event);

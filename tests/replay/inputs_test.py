@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Traces of other programs: lifetimes, logs of RMM, memory snapshots of PyTorch.
 
-The snapshot is made here, to the layout that torch/cuda/memory.py documents, with Python's own
-pickle in every protocol that is read. Hostile pickles, which would execute something, are refused
+One snapshot is PyTorch's own (snapshot.py); others are made here, to the layout that
+torch/cuda/memory.py documents, with Python's own pickle in every protocol that is read. Hostile pickles, which would execute something, are refused
 with the position and the name of the instruction, and nothing of them happens.
 """
 
@@ -143,11 +143,29 @@ def snapshots(inputs):
     inputs.refused("mark.pickle", b"\x80\x04e.", "mark")
 
 
+def real_snapshot(inputs):
+    """One that PyTorch wrote, against what PyTorch itself counted in the same run (snapshot.py)."""
+    here = pathlib.Path(__file__).resolve().parent
+    for policy, name in (("pytorch", "snapshot"), ("expandable", "snapshot_expandable")):
+        figures = json.loads((here / f"{name}.json").read_text())
+        found = inputs.read("real.pickle", (here / "snapshot.pickle").read_bytes(), "-p", policy)
+        model = found["policies"][0]
+        preload.expect_equal(f"{policy}: requested", found["peak_requested_bytes"],
+                             figures["requested_bytes.all.peak"])
+        preload.expect_equal(f"{policy}: reserved", model["peak_reserved_bytes"],
+                             figures["reserved_bytes.all.peak"])
+        if policy == "pytorch":
+            preload.expect_equal("segments", model["driver_calls"], figures["num_device_alloc"])
+        print(f"PyTorch {figures['torch']}, {policy}: {model['peak_reserved_bytes']} B reserved of "
+              f"{found['peak_requested_bytes']} B requested, as PyTorch counted")
+
+
 def main():
     inputs = Inputs(preload.Machine(preload.arguments(__doc__).build))
     lifetimes(inputs)
     rmm(inputs)
     snapshots(inputs)
+    real_snapshot(inputs)
 
 
 main()

@@ -22,6 +22,25 @@ static void line_print(bool kept, const char *figure, const char *measured, cons
            promised);
 }
 
+static void promised_format(bool bytes, uint64_t least, uint64_t most, char *ret_text,
+                            size_t text_bytes)
+{
+    struct unit_text from = bytes ? unit_bytes(least) : unit_count(least);
+    struct unit_text to = bytes ? unit_bytes(most) : unit_count(most);
+
+    snprintf(ret_text, text_bytes, "%s%s%s", from.text, least == most ? "" : " to ", least == most ? "" : to.text);
+}
+
+/* Whether memory was mapped where the file wants that: a device may not be able to. */
+static bool backing_agrees(const struct replay_trace *trace)
+{
+    for (unsigned i = 0; i < REPLAY_CONTEXTS_MAX; i++)
+        if (trace->options.backing == OPTION_BACKING_VMM && trace->backing[i].known &&
+            !trace->backing[i].range_bytes)
+            return false;
+    return true;
+}
+
 /* Whether the run had the options of the file: else nothing was promised for it. */
 static bool options_agree(const char *config, const struct replay_trace *trace, char *ret_wanted,
                           char *ret_had, size_t bytes)
@@ -40,12 +59,14 @@ static int figures_print(const struct promise_verdict *verdict, const struct rep
     const struct promise *promise = verdict->promise;
     const struct replay_recorded *run = &trace->recorded;
     bool kept = verdict->reserved_kept && verdict->calls_kept;
+    char promised[96];
 
+    promised_format(true, promise->reserved_least, promise->reserved_most, promised,
+                    sizeof promised);
     line_print(verdict->reserved_kept, "reserved at the peak",
-               unit_bytes(run->peak_reserved_bytes).text,
-               unit_bytes(promise->peak_reserved_bytes).text);
-    line_print(verdict->calls_kept, "driver calls", unit_count(run->driver_calls).text,
-               unit_count(promise->driver_calls).text);
+               unit_bytes(run->peak_reserved_bytes).text, promised);
+    promised_format(false, promise->calls_least, promise->calls_most, promised, sizeof promised);
+    line_print(verdict->calls_kept, "driver calls", unit_count(run->driver_calls).text, promised);
     printf("%s: %s\n", kept ? "as promised" : "not as promised",
            verdict->same_requests
                ? "the run made the requests that were tuned for: equal bytes, calls within 1 %"
@@ -69,6 +90,11 @@ static int trace_check(const char *config, const char *shown_name, bool strict,
                           "%s: was recorded with other options than the file's ('%s', not '%s'): "
                           "run it with --config",
                           shown_name, had, wanted);
+    if (!backing_agrees(trace))
+        return verb_error(VERB_NAME, EXIT_TROUBLE,
+                          "%s: memory could not be mapped in this run (see 'cupool report'), so the "
+                          "pool had the driver's allocations and nothing was promised for it",
+                          shown_name);
     promise_judge(promises, count, trace, &verdict);
     if (!verdict.same_requests && strict)
         return verb_error(VERB_NAME, EXIT_TROUBLE,

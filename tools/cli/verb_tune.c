@@ -160,6 +160,21 @@ static int row_add(struct text_table *table, const char *trace, const char *figu
     return text_table_add(table, cells);
 }
 
+/* What the record does not say: when the device is done with work before fences it has not. */
+static int range_row_add(struct text_table *table, const struct tune_figures *before,
+                         const struct tune_figures *after)
+{
+    char old[96] = "", new[96];
+    const char *cells[] = {"", "  from - to", old, new, ""};
+
+    if (before->calls_least < before->calls_most)
+        snprintf(old, sizeof old, "%s - %s", unit_count(before->calls_least).text,
+                 unit_count(before->calls_most).text);
+    snprintf(new, sizeof new, "%s - %s", unit_count(after->calls_least).text,
+             unit_count(after->calls_most).text);
+    return text_table_add(table, cells);
+}
+
 static int trace_rows(struct text_table *table, const struct replay_trace *trace,
                       const struct tune_figures *before, const struct tune_figures *after)
 {
@@ -175,6 +190,8 @@ static int trace_rows(struct text_table *table, const struct replay_trace *trace
             true);
     if (r == 0)
         r = row_add(table, "", "driver calls", before->driver_calls, after->driver_calls, false);
+    if (r == 0 && after->calls_least < after->calls_most)
+        r = range_row_add(table, before, after);
     if (r == 0)
         r = row_add(table, "", "second pass", before->driver_calls_second,
                     after->driver_calls_second, false);

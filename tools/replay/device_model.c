@@ -14,9 +14,11 @@
 #include <string.h>
 
 #include "tools/base/infile.h"
+#include "tools/replay/device_script.h"
 
 #define PROFILE_MOST_BYTES ((size_t)1 << 20)
 #define FIRST_ADDRESS      (UINT64_C(1) << 40)
+#define ENDLESS_BYTES      (UINT64_C(1) << 40) /* what an endless device says it has */
 
 static const struct {
     const char *function, *source;
@@ -106,7 +108,9 @@ int device_profile_read(const char *path, struct device_profile *profile, char *
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile)
 {
-    *ret_device = (struct device_model){.next_address = FIRST_ADDRESS, .profile = profile};
+    *ret_device = (struct device_model){.next_address = FIRST_ADDRESS,
+                                         .total_bytes = ENDLESS_BYTES,
+                                         .profile = profile};
 }
 
 uint64_t device_model_calls(const struct device_model *device)
@@ -148,162 +152,6 @@ int device_model_take(struct device_model *device, uint64_t bytes)
 void device_model_give(struct device_model *device, uint64_t bytes)
 {
     device->used_bytes -= bytes;
-}
-
-/* ---- the script ---- */
-
-void device_model_follow(struct device_model *device, const struct replay_trace *trace)
-{
-    device->script = trace;
-}
-
-static size_t script_next(const struct device_model *device, unsigned context)
-{
-    size_t at = device->script_at[context];
-
-    while (at < device->script->script_count && device->script->script[at].context != context)
-        at++;
-    return at;
-}
-
-bool device_model_follows(const struct device_model *device)
-{
-    if (!device->script || device->strayed)
-        return false;
-    for (unsigned context = 0; context < REPLAY_CONTEXTS_MAX; context++)
-        if (script_next(device, context) < device->script->script_count)
-            return false;
-    return true;
-}
-
-/* The recorded call that this one is; NULL: it is another, and so will be what follows. */
-static const struct script_call *script_step(struct device_context *context, enum script_kind kind,
-                                             uint64_t bytes)
-{
-    struct device_model *device = context->device;
-    const struct script_call *call;
-    size_t at;
-
-    if (!device->script || device->strayed)
-        return NULL;
-    at = script_next(device, context->context);
-    call = at < device->script->script_count ? &device->script->script[at] : NULL;
-    if (!call || call->kind != kind ||
-        ((kind == SCRIPT_ALLOCATE || kind == SCRIPT_FREE) && call->bytes != bytes)) {
-        device->strayed = true;
-        return NULL;
-    }
-    device->script_at[context->context] = at + 1;
-    return call;
-}
-
-/* ---- when work is done ---- */
-
-/*
- * A fence that was not passed when the pool asked says that the work before it took at least until
- * then, and so did all work submitted later. Nothing says that it took longer than the record
- * shows, for the pool asks only when it needs memory. A replay's clock stands at the end of the
- * request that it makes, so an answer holds until there.
- */
-struct device_work {
-    bool busy_at_once; /* fences were mostly not passed in the request that recorded them */
-    size_t count;
-    struct {
-        uint64_t recorded_ns, busy_until_ns; /* the latest of this fence and those before it */
-    } fence[];
-};
-
-/* The pool asks for its oldest fence; when that is passed, for the newest, which answers for all
- * between; when that is not, for one after the other until one is not. */
-static size_t query_apply(struct device_work *work, size_t *oldest, unsigned *step, bool passed,
-                          uint64_t time_ns)
-{
-    size_t about = *step == 1 ? work->count - 1 : *oldest;
-
-    if (passed) {
-        *oldest = about + 1;
-        *step = *oldest == work->count ? 0 : *step + 1;
-    } else {
-        work->fence[about].busy_until_ns = time_ns + 1;
-        *step = *step == 1 ? 2 : 0;
-    }
-    return about;
-}
-
-/* The time at which a replay makes the request in which something happened. */
-static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
-{
-    size_t low = 0, high = trace->event_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (trace->events[middle].time_ns < time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < trace->event_count ? trace->events[low].time_ns : time_ns;
-}
-
-struct device_work *device_work_create(const struct replay_trace *trace)
-{
-    struct device_work *work;
-    size_t oldest = 0, at_once = 0, at_once_busy = 0;
-    unsigned step = 0;
-
-    work = calloc(1, sizeof *work + trace->script_count * sizeof *work->fence);
-    if (!work)
-        return NULL;
-    for (size_t i = 0; i < trace->script_count; i++) {
-        const struct script_call *call = &trace->script[i];
-        uint64_t time_ns = request_time(trace, call->time_ns);
-
-        if (call->kind == SCRIPT_FENCE && call->error == 0) {
-            work->fence[work->count].recorded_ns = time_ns;
-            work->fence[work->count++].busy_until_ns = time_ns;
-        } else if (call->kind == SCRIPT_QUERY && oldest < work->count) {
-            size_t about = query_apply(work, &oldest, &step, call->bytes == 1, time_ns);
-
-            at_once += work->fence[about].recorded_ns == time_ns;
-            at_once_busy += work->fence[about].recorded_ns == time_ns && call->bytes == 0;
-        } else if (call->kind == SCRIPT_WAIT && oldest < work->count) {
-            work->fence[oldest++].busy_until_ns = time_ns;
-            step = 0;
-        }
-    }
-    for (size_t i = 1; i < work->count; i++)
-        if (work->fence[i].busy_until_ns < work->fence[i - 1].busy_until_ns)
-            work->fence[i].busy_until_ns = work->fence[i - 1].busy_until_ns;
-    work->busy_at_once = 2 * at_once_busy > at_once;
-    return work;
-}
-
-void device_work_destroy(struct device_work *work)
-{
-    free(work);
-}
-
-/* When what was submitted up to now is done: not before the work of the last recorded fence. */
-static uint64_t work_done_ns(const struct device_model *device)
-{
-    const struct device_work *work = device->work;
-    uint64_t now = device->now_ns, busy;
-    size_t low = 0, high = work ? work->count : 0;
-
-    if (!work)
-        return now + device->fence_delay_ns;
-    while (low < high) { /* the first fence that was recorded later */
-        size_t middle = low + (high - low) / 2;
-
-        if (work->fence[middle].recorded_ns <= now)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    busy = low > 0 ? work->fence[low - 1].busy_until_ns : 0;
-    now += work->busy_at_once;
-    return busy > now ? busy : now;
 }
 
 /* ---- the backend ---- */
@@ -348,7 +196,7 @@ static int fence_record(void *state, pool_fence *ret_fence)
     device_model_call(context->device, DEVICE_FENCE, 0);
     if (call && call->error < 0)
         return call->error;
-    *ret_fence = work_done_ns(context->device) + 1;
+    *ret_fence = device_work_done_ns(context->device) + 1;
     return 0;
 }
 
@@ -380,7 +228,7 @@ static int fence_wait(void *state, pool_fence fence, uint64_t most_ns)
 
     (void)most_ns;
     device_model_call(context->device, DEVICE_QUERY, 0);
-    if (call && call->error < 0)
+    if (call && (call->error < 0 || call->detail == 1))
         return call->error;
     return wait_until(context, fence - 1);
 }
@@ -399,7 +247,7 @@ static int device_wait(void *state)
     device_model_call(context->device, DEVICE_QUERY, 0);
     if (call && call->error < 0)
         return call->error;
-    wait_until(context, work_done_ns(context->device));
+    wait_until(context, device_work_done_ns(context->device));
     return 0;
 }
 
@@ -413,21 +261,20 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     return 0;
 }
 
-/* An endless device has a tebibyte. */
 static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes)
 {
     struct device_context *context = state;
     struct device_model *device = context->device;
-    uint64_t total = device->capacity_bytes ? device->capacity_bytes : UINT64_C(1) << 40;
+    uint64_t most = device->capacity_bytes ? device->capacity_bytes : device->total_bytes;
     const struct script_call *call = script_step(context, SCRIPT_ROOM, 0);
 
     device_model_call(device, DEVICE_INFO, 0);
     if (call && call->error < 0)
         return call->error;
-    *ret_total_bytes = total;
-    *ret_free_bytes = call                         ? call->bytes
-                      : total > device->used_bytes ? total - device->used_bytes
-                                                   : 0;
+    *ret_total_bytes = device->total_bytes;
+    *ret_free_bytes = call                        ? call->bytes
+                      : most > device->used_bytes ? most - device->used_bytes
+                                                  : 0;
     return 0;
 }
 
@@ -440,11 +287,16 @@ static uint64_t clock_ns(void *state)
 
 static int range_reserve(void *state, size_t bytes, uint64_t *ret_address)
 {
-    struct device_model *device = ((struct device_context *)state)->device;
+    struct device_context *context = state;
+    struct device_model *device = context->device;
+    uint64_t address = device->next_address;
 
     device_model_call(device, DEVICE_RESERVE, 0);
-    *ret_address = device->next_address;
-    device->next_address += bytes;
+    if (!script_range(context, bytes, &address))
+        return -ENOMEM;
+    if (address == device->next_address)
+        device->next_address += bytes;
+    *ret_address = address;
     return 0;
 }
 
@@ -458,10 +310,13 @@ static int range_release(void *state, uint64_t address, size_t bytes)
 
 static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
 {
-    struct device_model *device = ((struct device_context *)state)->device;
-    int error = device_model_take(device, bytes);
+    struct device_context *context = state;
+    struct device_model *device = context->device;
+    int error = script_refusal(context, POOL_REFUSAL_CREATE);
 
     device_model_call(device, DEVICE_CREATE, bytes);
+    if (error == 0)
+        error = device_model_take(device, bytes);
     if (error == 0)
         *ret_handle = bytes;
     return error;
@@ -469,33 +324,53 @@ static int page_create(void *state, size_t bytes, pool_page_handle *ret_handle)
 
 static int page_release(void *state, pool_page_handle handle)
 {
-    struct device_model *device = ((struct device_context *)state)->device;
+    struct device_context *context = state;
+    int error = script_refusal(context, POOL_REFUSAL_RELEASE);
 
-    device_model_call(device, DEVICE_RELEASE, handle);
-    device_model_give(device, handle);
-    return 0;
+    device_model_call(context->device, DEVICE_RELEASE, handle);
+    if (error == 0)
+        device_model_give(context->device, handle);
+    return error;
 }
 
 static int page_map(void *state, uint64_t address, size_t bytes, pool_page_handle handle)
 {
+    struct device_context *context = state;
+
     (void)address;
     (void)handle;
-    device_model_call(((struct device_context *)state)->device, DEVICE_MAP, bytes);
-    return 0;
+    device_model_call(context->device, DEVICE_MAP, bytes);
+    return script_refusal(context, POOL_REFUSAL_MAP);
 }
 
 static int page_enable(void *state, uint64_t address, size_t bytes)
 {
+    struct device_context *context = state;
+    const struct script_call *call = script_step(context, SCRIPT_MAP, bytes);
+
     (void)address;
-    device_model_call(((struct device_context *)state)->device, DEVICE_ACCESS, bytes);
-    return 0;
+    device_model_call(context->device, DEVICE_ACCESS, bytes);
+    return call ? call->error : 0;
 }
 
 static int page_unmap(void *state, uint64_t address, size_t bytes)
 {
+    struct device_context *context = state;
+    const struct script_call *call = script_step(context, SCRIPT_UNMAP, bytes);
+
     (void)address;
-    device_model_call(((struct device_context *)state)->device, DEVICE_UNMAP, bytes);
-    return 0;
+    device_model_call(context->device, DEVICE_UNMAP, bytes);
+    return call ? call->error : 0;
+}
+
+static int memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
+{
+    struct device_context *context = state;
+
+    (void)target;
+    (void)source;
+    device_model_call(context->device, DEVICE_COPY, bytes);
+    return script_refusal(context, POOL_REFUSAL_COPY);
 }
 
 struct pool_backend device_model_backend(struct device_context *context)
@@ -519,5 +394,6 @@ struct pool_backend device_model_backend(struct device_context *context)
         .page_map = page_map,
         .page_enable = page_enable,
         .page_unmap = page_unmap,
+        .memory_copy = memory_copy,
     };
 }

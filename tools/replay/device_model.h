@@ -13,7 +13,7 @@
 #ifndef TOOLS_REPLAY_DEVICE_MODEL_H
 #define TOOLS_REPLAY_DEVICE_MODEL_H
 
-#include "pool/backend.h"
+#include "pool/pool.h"
 #include "tools/replay/replay_trace.h"
 
 enum device_call {
@@ -48,7 +48,8 @@ const char *device_call_function(enum device_call call);
 struct device_work;
 
 struct device_model {
-    uint64_t capacity_bytes; /* 0: endless */
+    uint64_t capacity_bytes; /* what can be had; 0: endless */
+    uint64_t total_bytes;    /* what the device says it has */
     uint64_t used_bytes, peak_bytes;
     uint64_t calls[DEVICE_CALLS];
     uint64_t simulated_ns; /* spent in calls and in waiting */
@@ -61,20 +62,29 @@ struct device_model {
     /* The script, and how far it has been followed. */
     const struct replay_trace *script;
     size_t script_at[REPLAY_CONTEXTS_MAX];
+    uint64_t page_calls[REPLAY_CONTEXTS_MAX][POOL_REFUSALS]; /* about physical memory */
     bool strayed;
 };
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
 
+/** What is taken for true of a fence that the record does not have: nothing but the program knows how
+ * much work was submitted before it. */
+enum device_haste {
+    DEVICE_LIKELY, /* as most recorded fences that were asked about at once */
+    DEVICE_EARLY,  /* it is passed at once, unless the record shows that the device was busy then */
+    DEVICE_LATE,   /* it is not passed in the request that records it */
+};
+
 /** How busy the recorded device was; NULL without memory. */
-struct device_work *device_work_create(const struct replay_trace *trace);
+struct device_work *device_work_create(const struct replay_trace *trace, enum device_haste haste);
 void device_work_destroy(struct device_work *work);
 
 /** Follows the recorded calls of a trace from here on. */
 void device_model_follow(struct device_model *device, const struct replay_trace *trace);
 
 /** Whether every call so far was the recorded one, and none is missing. */
-bool device_model_follows(const struct device_model *device);
+bool device_model_follows(struct device_model *device);
 
 /** All calls, and those for memory alone: without fences and questions. */
 uint64_t device_model_calls(const struct device_model *device);

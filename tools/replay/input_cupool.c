@@ -13,8 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/pool.h"
 #include "tools/replay/input_tables.h"
 #include "tools/trace/trace_open.h"
+
+/** What the pool of a context says of itself. */
+struct level {
+    struct replay_recorded recorded;
+    int64_t reserved_bytes;
+};
 
 struct cupool_input {
     struct replay_trace *trace;
@@ -23,6 +30,8 @@ struct cupool_input {
     struct number_table threads, streams, contexts;
     int device;    /* that is replayed */
     bool has_pool; /* some request was served by a pool */
+    struct level levels[REPLAY_CONTEXTS_MAX];
+    int64_t reserved_bytes, reserved_peak; /* of all contexts */
 };
 
 #define DEVICES_MAX 64
@@ -114,8 +123,7 @@ static int refused_add(struct cupool_input *input, const struct trace_record *re
 {
     int64_t buffer;
 
-    leave_out(input, "requests that were refused");
-    if (!input->has_pool || record->size == 0)
+    if (record->size == 0)
         return 0;
     buffer = replay_trace_buffer(input->trace, record->size);
     return buffer < 0 ? (int)buffer : event_add(input, record, REPLAY_REFUSED, (uint32_t)buffer);
@@ -127,8 +135,10 @@ static int allocate_add(struct cupool_input *input, const struct trace_record *r
     int64_t buffer;
     int r;
 
-    if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0)
-        return refused_add(input, record);
+    if (record->outcome == TRACE_OUTCOME_FAILED || record->size == 0) {
+        leave_out(input, "requests that were refused");
+        return 0;
+    }
     r = live_table_get(&input->live, record->address, &live);
     if (r == 0 && input->has_pool && record->outcome == TRACE_OUTCOME_PASSED) {
         *live = 0; /* what was there ended with its context */
@@ -157,6 +167,16 @@ static int free_add(struct cupool_input *input, const struct trace_record *recor
     return event_add(input, record, REPLAY_FREE, buffer);
 }
 
+static int level_get(struct cupool_input *input, const struct trace_record *record,
+                     struct level **ret_level)
+{
+    uint32_t context = 0;
+    int r = number_table_get(&input->contexts, record->context, REPLAY_CONTEXTS_MAX, &context);
+
+    *ret_level = &input->levels[context];
+    return r;
+}
+
 static int script_add(struct cupool_input *input, const struct trace_record *record,
                       enum script_kind kind)
 {
@@ -169,16 +189,107 @@ static int script_add(struct cupool_input *input, const struct trace_record *rec
                                                          .address = record->address,
                                                          .bytes = record->size,
                                                          .error = -(int32_t)record->value,
+                                                         .detail = (uint8_t)record->stream,
                                                          .kind = (uint8_t)kind,
                                                          .context = (uint8_t)context,
                                                      });
 }
 
+/* Pieces of mapped memory are segments for the eye; what was asked are maps and unmaps. */
+static int segment_add(struct cupool_input *input, const struct trace_record *record,
+                       enum script_kind kind)
+{
+    struct level *level;
+    int r = level_get(input, record, &level);
+
+    if (r < 0)
+        return r;
+    if (!record->value) {
+        int64_t bytes = kind == SCRIPT_ALLOCATE ? (int64_t)record->size : -(int64_t)record->size;
+
+        level->reserved_bytes += bytes;
+        input->reserved_bytes += bytes;
+        if (input->reserved_bytes > input->reserved_peak)
+            input->reserved_peak = input->reserved_bytes;
+    }
+    return record->memory == TRACE_MEMORY_MAPPING ? 0 : script_add(input, record, kind);
+}
+
+static int context_end(struct cupool_input *input, const struct trace_record *record)
+{
+    struct level *level;
+    int r = level_get(input, record, &level);
+
+    if (r < 0)
+        return r;
+    input->reserved_bytes -= level->reserved_bytes;
+    level->reserved_bytes = 0;
+    return event_add(input, record, REPLAY_END, 0);
+}
+
+/* What a pool asked that was not to be, because there were no addresses for it. */
+static void script_drop(struct replay_trace *trace, unsigned context)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < trace->script_count; i++)
+        if (trace->script[i].context != context)
+            trace->script[kept++] = trace->script[i];
+    trace->script_count = kept;
+}
+
+static int backing_add(struct cupool_input *input, const struct trace_record *record)
+{
+    struct replay_event event;
+    int r = event_of(input, record, REPLAY_BEGIN, &event);
+
+    if (r < 0)
+        return r;
+    if (!record->value)
+        script_drop(input->trace, event.context);
+    input->trace->backing[event.context] = (struct replay_backing){
+        .known = true,
+        .frees_wait = record->outcome == TRACE_OUTCOME_WAITED,
+        .range_address = record->address,
+        .range_bytes = record->value,
+    };
+    return replay_trace_event(input->trace, &event);
+}
+
+/* What the pool was asked for but blocks. A pin is about a block that is live. */
+static int request_add(struct cupool_input *input, const struct trace_record *record)
+{
+    struct replay_event event;
+    uint32_t *live;
+    int64_t buffer = 0;
+    int r = event_of(input, record, REPLAY_REQUEST, &event);
+
+    if (record->stream == POOL_REQUEST_TRIM)
+        buffer = replay_trace_buffer(input->trace, record->size);
+    if (r == 0 && record->stream == POOL_REQUEST_PIN) {
+        r = live_table_get(&input->live, record->address, &live);
+        if (r < 0 || !*live)
+            return r;
+        buffer = *live - 1;
+    }
+    if (r < 0 || buffer < 0)
+        return r < 0 ? r : (int)buffer;
+    event.stream = record->stream & (REPLAY_STREAMS_MAX - 1);
+    event.buffer = (uint32_t)buffer;
+    return replay_trace_event(input->trace, &event);
+}
+
 /* The last values count; peaks and totals only rise. */
 static int counter_add(struct cupool_input *input, const struct trace_record *record)
 {
-    struct replay_recorded *recorded = &input->trace->recorded;
     const char *name = trace_reader_string(input->reader, record->api);
+    struct level *level;
+    struct replay_recorded *recorded;
+    int r = level_get(input, record, &level);
+
+    if (r < 0)
+        return r;
+    recorded = &level->recorded;
     const struct {
         const char *name;
         uint64_t *figure, value;
@@ -193,7 +304,27 @@ static int counter_add(struct cupool_input *input, const struct trace_record *re
     for (size_t i = 0; name && i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(name, rows[i].name) && rows[i].value > *rows[i].figure)
             *rows[i].figure = rows[i].value;
-    return name && !strcmp(name, "allocations") ? event_add(input, record, REPLAY_SAMPLE, 0) : 0;
+    return 0;
+}
+
+/* The pools of all contexts together. Their levels had peaks at different times. */
+static void recorded_sum(struct cupool_input *input)
+{
+    struct replay_recorded *sum = &input->trace->recorded;
+
+    *sum = input->levels[0].recorded;
+    for (unsigned i = 1; i < input->contexts.count && i < REPLAY_CONTEXTS_MAX; i++) {
+        const struct replay_recorded *one = &input->levels[i].recorded;
+
+        sum->driver_calls += one->driver_calls;
+        sum->segment_allocations += one->segment_allocations;
+        sum->segment_frees += one->segment_frees;
+        sum->fences += one->fences;
+        sum->fence_queries += one->fence_queries;
+        sum->contexts |= one->driver_calls != 0;
+    }
+    if (sum->contexts)
+        sum->peak_reserved_bytes = (uint64_t)input->reserved_peak;
 }
 
 static int device_note(struct cupool_input *input, const struct trace_record *record)
@@ -213,12 +344,18 @@ static int record_add(struct cupool_input *input, const struct trace_record *rec
     case TRACE_EVENT_DEVICE: return device_note(input, record);
     case TRACE_EVENT_ALLOCATE:
         return record->memory == TRACE_MEMORY_DEVICE ? allocate_add(input, record) : 0;
+    case TRACE_EVENT_FAILURE: return refused_add(input, record);
     case TRACE_EVENT_FREE:
         return record->memory == TRACE_MEMORY_DEVICE ? free_add(input, record) : 0;
-    case TRACE_EVENT_CONTEXT: return record->value ? 0 : event_add(input, record, REPLAY_END, 0);
+    case TRACE_EVENT_CONTEXT: return record->value ? 0 : context_end(input, record);
+    case TRACE_EVENT_BACKING: return backing_add(input, record);
+    case TRACE_EVENT_REQUEST: return request_add(input, record);
     case TRACE_EVENT_COUNTER: return counter_add(input, record);
-    case TRACE_EVENT_SEGMENT_ALLOCATE: return script_add(input, record, SCRIPT_ALLOCATE);
-    case TRACE_EVENT_SEGMENT_FREE: return script_add(input, record, SCRIPT_FREE);
+    case TRACE_EVENT_SEGMENT_ALLOCATE: return segment_add(input, record, SCRIPT_ALLOCATE);
+    case TRACE_EVENT_SEGMENT_FREE: return segment_add(input, record, SCRIPT_FREE);
+    case TRACE_EVENT_MAP: return script_add(input, record, SCRIPT_MAP);
+    case TRACE_EVENT_UNMAP: return script_add(input, record, SCRIPT_UNMAP);
+    case TRACE_EVENT_REFUSAL: return script_add(input, record, SCRIPT_REFUSAL);
     case TRACE_EVENT_FENCE: return script_add(input, record, SCRIPT_FENCE);
     case TRACE_EVENT_FENCE_QUERY: return script_add(input, record, SCRIPT_QUERY);
     case TRACE_EVENT_ROOM: return script_add(input, record, SCRIPT_ROOM);
@@ -256,6 +393,7 @@ static int reader_read(struct cupool_input *input, const struct input_request *r
     input->trace->threads = input->threads.count;
     input->trace->streams = input->streams.count;
     input->trace->contexts = input->contexts.count;
+    recorded_sum(input);
     input->trace->recorded.known = input->has_pool && summary->complete;
     return r;
 }

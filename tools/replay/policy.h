@@ -11,6 +11,7 @@
 #ifndef TOOLS_REPLAY_POLICY_H
 #define TOOLS_REPLAY_POLICY_H
 
+#include "pool/pool.h"
 #include "tools/replay/device_model.h"
 
 #define POLICY_OPTIONS_BYTES 1024
@@ -26,8 +27,10 @@ struct policy_ops {
     /** The token stands for the block and is not 0. Errors: -ENOMEM: the device has not so much. */
     int (*allocate)(void *state, const struct policy_request *request, uint64_t *ret_token);
     void (*release)(void *state, uint64_t token);
-    /** The program read figures here. May be NULL. */
-    void (*sample)(void *state);
+    /** The recorded program's pool in a context was made here. May be NULL. */
+    int (*begin)(void *state, unsigned context);
+    /** It was asked for something else than a block, about bytes or a token. May be NULL. */
+    void (*request)(void *state, unsigned context, enum pool_request request, uint64_t about);
     /** A context is gone with its memory. NULL: each live block of it is released. */
     void (*end)(void *state, unsigned context);
     /** All calls that reach the driver, where the device does not see them all. May be NULL. */

@@ -53,15 +53,39 @@ static int mapped_create(struct device_model *device, const struct options *opti
     return policy_make(device, options, POOL_BACKING_MAPPED, ret_state);
 }
 
+/* A context of the recorded program may have had no mapped memory, whatever the options say, or no
+ * fences. */
+static struct pool_config config_of(const struct cupool_policy *policy, unsigned context)
+{
+    const struct replay_trace *script = policy->device->script;
+    struct pool_config config = policy->config;
+
+    if (!script)
+        return config;
+    config.idle_trim_ns = 0;
+    if (script->backing[context].known && !script->backing[context].range_bytes)
+        config.backing = POOL_BACKING_DRIVER;
+    if (script->backing[context].frees_wait)
+        config.reuse = POOL_REUSE_SYNC;
+    return config;
+}
+
 static int pool_make(struct cupool_policy *policy, unsigned context)
 {
+    struct pool_config config = config_of(policy, context);
     struct pool_backend backend;
+    int r;
 
     policy->context[context] = (struct device_context){policy->device, context};
     if (context >= policy->contexts)
         policy->contexts = context + 1;
     backend = device_model_backend(&policy->context[context]);
-    return pool_create(&policy->config, &backend, &policy->pool[context]);
+    r = pool_create(&config, &backend, &policy->pool[context]);
+    if (r == -ENOTSUP && config.backing == POOL_BACKING_MAPPED) { /* as the preload does */
+        config.backing = POOL_BACKING_DRIVER;
+        r = pool_create(&config, &backend, &policy->pool[context]);
+    }
+    return r;
 }
 
 static int cupool_allocate(void *state, const struct policy_request *request, uint64_t *ret_token)
@@ -98,14 +122,34 @@ static void cupool_release(void *state, uint64_t token)
     policy->allocated_all -= block.allocated_bytes;
 }
 
-static void cupool_sample(void *state)
+static int cupool_begin(void *state, unsigned context)
 {
     struct cupool_policy *policy = state;
-    struct pool_statistics figures;
 
-    for (unsigned i = 0; i < REPLAY_CONTEXTS_MAX; i++)
-        if (policy->pool[i])
-            pool_statistics_get(policy->pool[i], &figures);
+    return policy->pool[context] ? 0 : pool_make(policy, context);
+}
+
+/* When nothing was allocated for long the record knows, where it is followed; else the clock. */
+static void cupool_request(void *state, unsigned context, enum pool_request request, uint64_t about)
+{
+    struct cupool_policy *policy = state;
+    struct pool *pool = policy->pool[context];
+    struct pool_statistics figures;
+    uint64_t moved_bytes;
+    size_t returned_bytes;
+
+    if (!pool)
+        return;
+    switch (request) {
+    case POOL_REQUEST_TRIM: pool_trim(pool, about, &returned_bytes); break;
+    case POOL_REQUEST_DEFRAGMENT: pool_defragment(pool, &moved_bytes); break;
+    case POOL_REQUEST_IDLE_TRIM:
+        if (policy->device->script)
+            pool_idle_return(pool);
+        break;
+    case POOL_REQUEST_PIN: pool_pin_segment(about); break;
+    case POOL_REQUEST_FIGURES: pool_statistics_get(pool, &figures); break;
+    }
 }
 
 /* The driver takes the memory back without a call. */
@@ -161,7 +205,8 @@ const struct policy_ops policy_cupool = {
     .create = cupool_create,
     .allocate = cupool_allocate,
     .release = cupool_release,
-    .sample = cupool_sample,
+    .begin = cupool_begin,
+    .request = cupool_request,
     .end = cupool_end,
     .driver_calls = cupool_driver_calls,
     .peak_allocated = cupool_peak_allocated,
@@ -172,7 +217,8 @@ const struct policy_ops policy_mapped = {
     .create = mapped_create,
     .allocate = cupool_allocate,
     .release = cupool_release,
-    .sample = cupool_sample,
+    .begin = cupool_begin,
+    .request = cupool_request,
     .end = cupool_end,
     .driver_calls = cupool_driver_calls,
     .peak_allocated = cupool_peak_allocated,

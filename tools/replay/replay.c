@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/pool.h"
 #include "tools/base/progress.h"
 
 #define PROGRESS_EVENTS   65536u
@@ -67,6 +68,18 @@ static void run_end(struct run *run, size_t end, unsigned context)
         run->ops->end(run->state, context);
 }
 
+/* Models of others know none of these. */
+static void run_request(struct run *run, const struct replay_event *event)
+{
+    uint32_t what = event->stream;
+    uint64_t about = what == POOL_REQUEST_PIN    ? run->tokens[event->buffer]
+                     : what == POOL_REQUEST_TRIM ? run->trace->sizes[event->buffer]
+                                                 : 0;
+
+    if (run->ops->request)
+        run->ops->request(run->state, event->context, (enum pool_request)what, about);
+}
+
 static int run_event(struct run *run, size_t index)
 {
     const struct replay_event *event = &run->trace->events[index];
@@ -75,12 +88,10 @@ static int run_event(struct run *run, size_t index)
     switch ((enum replay_kind)event->kind) {
     case REPLAY_ALLOCATE: return run_allocate(run, event);
     case REPLAY_FREE: run_free(run, event->buffer); break;
-    case REPLAY_SAMPLE:
-        if (run->ops->sample)
-            run->ops->sample(run->state);
-        break;
     case REPLAY_END: run_end(run, index, event->context); break;
     case REPLAY_REFUSED: return run_refused(run, event);
+    case REPLAY_BEGIN: return run->ops->begin ? run->ops->begin(run->state, event->context) : 0;
+    case REPLAY_REQUEST: run_request(run, event); break;
     }
     return 0;
 }
@@ -156,6 +167,10 @@ static void device_prepare(struct run *run, const struct policy *policy,
     if (policy->as_recorded && run->trace->script_count && !settings->fence_delay_given &&
         !settings->capacity_bytes)
         device_model_follow(&run->device, run->trace);
+    if (run->trace->device_bytes)
+        run->device.total_bytes = run->trace->device_bytes;
+    if (settings->capacity_bytes)
+        run->device.total_bytes = settings->capacity_bytes;
     if (run->device.script && !run->device.capacity_bytes)
         run->device.capacity_bytes = run->trace->device_bytes;
 }
@@ -171,7 +186,7 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
 
     device_prepare(&run, policy, settings);
     if (!settings->fence_delay_given)
-        work = device_work_create(trace);
+        work = device_work_create(trace, settings->haste);
     run.device.work = work;
     run.tokens = calloc(trace->buffers + 1, sizeof *run.tokens);
     r = run.tokens ? run.ops->create(&run.device, &policy->options, &run.state) : -ENOMEM;

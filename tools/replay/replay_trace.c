@@ -89,7 +89,7 @@ static uint64_t trace_hash(const struct replay_trace *trace)
         const struct replay_event *event = &trace->events[i];
         bool of_buffer = event->kind == REPLAY_ALLOCATE || event->kind == REPLAY_FREE;
 
-        if (event->kind == REPLAY_SAMPLE || event->kind == REPLAY_REFUSED)
+        if (event->kind >= REPLAY_REFUSED)
             continue;
         hash = hash_add(hash, (uint64_t)event->buffer << 8 | event->kind);
         if (of_buffer)
@@ -127,11 +127,14 @@ int replay_trace_finish(struct replay_trace *trace)
             *context = 0;
             break;
         case REPLAY_REFUSED:
-        case REPLAY_SAMPLE: break;
+        case REPLAY_BEGIN:
+        case REPLAY_REQUEST: break;
         }
         if (live > trace->peak_requested_bytes)
             trace->peak_requested_bytes = live;
     }
+    if (trace->recorded.contexts)
+        trace->recorded.peak_requested_bytes = trace->peak_requested_bytes;
     trace->hash = trace_hash(trace);
     return 0;
 }

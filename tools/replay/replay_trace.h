@@ -25,9 +25,10 @@
 enum replay_kind {
     REPLAY_ALLOCATE, /* buffer */
     REPLAY_FREE,     /* buffer */
-    REPLAY_SAMPLE,   /* figures were read: the pool notes its levels */
     REPLAY_END,      /* of a context, and of the memory in it */
     REPLAY_REFUSED,  /* buffer: a request that the recorded program did not get */
+    REPLAY_BEGIN,    /* of a context's pool */
+    REPLAY_REQUEST,  /* stream: enum pool_request; buffer: the block, or of the bytes to keep */
 };
 
 struct replay_event {
@@ -46,21 +47,33 @@ enum script_kind {
     SCRIPT_FENCE,
     SCRIPT_QUERY,
     SCRIPT_WAIT,
-    SCRIPT_ROOM
+    SCRIPT_ROOM,
+    SCRIPT_MAP,
+    SCRIPT_UNMAP,
+    SCRIPT_REFUSAL
 };
 
 struct script_call {
     uint64_t time_ns;
-    uint64_t address;
-    uint64_t bytes;  /* of a query: 1 passed, 0 not; of a room: free */
+    uint64_t address; /* of fences: the number of the epoch */
+    uint64_t bytes;   /* of a query: 1 passed, 0 not; of a room: free */
     int32_t error;   /* negative errno */
     uint8_t kind;    /* enum script_kind */
     uint8_t context; /* as in struct replay_event */
+    uint8_t detail;  /* of a wait: 1 in vain; of a refusal: enum pool_refusal */
+};
+
+/** Where a context's pool had its memory from. */
+struct replay_backing {
+    bool known;
+    bool frees_wait;                     /* because the device has no fences */
+    uint64_t range_address, range_bytes; /* 0: the driver's allocations */
 };
 
 /** What the recorded run says of itself. */
 struct replay_recorded {
-    bool known; /* it used the pool and closed its trace: the rest means something */
+    bool known;    /* it used the pool and closed its trace: the rest means something */
+    bool contexts; /* there were pools of several */
     uint64_t driver_calls, segment_allocations, segment_frees, fences, fence_queries;
     uint64_t peak_requested_bytes, peak_reserved_bytes;
 };
@@ -84,6 +97,7 @@ struct replay_trace {
 
     struct options options; /* of the recorded pool */
     struct replay_recorded recorded;
+    struct replay_backing backing[REPLAY_CONTEXTS_MAX];
     struct script_call *script;
     size_t script_count, script_room;
 };

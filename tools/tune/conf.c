@@ -38,6 +38,13 @@ static void figures_write(const char *what, const struct tune_figures *figures, 
             " driver calls, %" PRIu64 " in a second pass\n",
             what, figures->peak_reserved_bytes, figures->peak_allocated_bytes,
             figures->driver_calls, figures->driver_calls_second);
+    if (figures->calls_least < figures->calls_most ||
+        figures->reserved_least < figures->reserved_most)
+        fprintf(out,
+                "#           by when the device is done, which the record does not say: %" PRIu64
+                " to %" PRIu64 " B, %" PRIu64 " to %" PRIu64 " calls\n",
+                figures->reserved_least, figures->reserved_most, figures->calls_least,
+                figures->calls_most);
 }
 
 static void trace_write(const struct replay_trace *trace, bool judge,
@@ -63,9 +70,11 @@ static void promise_write(const struct replay_trace *trace, const struct tune_fi
     if (after->completed)
         fprintf(out,
                 "# promise hash=%016" PRIx64 " operations=%" PRIu64 " reserved=%" PRIu64
-                " allocated=%" PRIu64 " calls=%" PRIu64 "\n",
+                " allocated=%" PRIu64 " calls=%" PRIu64 " reserved_from=%" PRIu64
+                " reserved_to=%" PRIu64 " calls_from=%" PRIu64 " calls_to=%" PRIu64 "\n",
                 trace->hash, trace->operations, after->peak_reserved_bytes,
-                after->peak_allocated_bytes, after->driver_calls);
+                after->peak_allocated_bytes, after->driver_calls, after->reserved_least,
+                after->reserved_most, after->calls_least, after->calls_most);
 }
 
 static void options_write(const struct tune_result *result, FILE *out)
@@ -109,11 +118,24 @@ int conf_write(const struct tune_request *request, const struct tune_result *res
 
 static bool promise_read(const char *line, struct promise *ret_promise)
 {
-    return sscanf(line,
-                  "# promise hash=%" SCNx64 " operations=%" SCNu64 " reserved=%" SCNu64
-                  " allocated=%" SCNu64 " calls=%" SCNu64,
-                  &ret_promise->hash, &ret_promise->operations, &ret_promise->peak_reserved_bytes,
-                  &ret_promise->peak_allocated_bytes, &ret_promise->driver_calls) == 5;
+    struct promise promise = {0};
+    int fields = sscanf(line,
+                        "# promise hash=%" SCNx64 " operations=%" SCNu64 " reserved=%" SCNu64
+                        " allocated=%" SCNu64 " calls=%" SCNu64 " reserved_from=%" SCNu64
+                        " reserved_to=%" SCNu64 " calls_from=%" SCNu64 " calls_to=%" SCNu64,
+                        &promise.hash, &promise.operations, &promise.peak_reserved_bytes,
+                        &promise.peak_allocated_bytes, &promise.driver_calls,
+                        &promise.reserved_least, &promise.reserved_most, &promise.calls_least,
+                        &promise.calls_most);
+
+    if (fields == 5) { /* nothing was left open */
+        promise.reserved_least = promise.reserved_most = promise.peak_reserved_bytes;
+        promise.calls_least = promise.calls_most = promise.driver_calls;
+    }
+    if (fields != 5 && fields != 9)
+        return false;
+    *ret_promise = promise;
+    return true;
 }
 
 int conf_promises_read(const char *path, struct promise **ret_promises, size_t *ret_count)
@@ -141,12 +163,15 @@ int conf_promises_read(const char *path, struct promise **ret_promises, size_t *
     return 0;
 }
 
-static bool is_near(uint64_t measured, uint64_t promised)
+static uint64_t tolerance(uint64_t calls)
 {
-    uint64_t apart = measured > promised ? measured - promised : promised - measured;
-    uint64_t most = promised / 100 > 1 ? promised / 100 : 1;
+    return calls / 100 > 1 ? calls / 100 : 1;
+}
 
-    return apart <= most;
+static bool is_near(uint64_t calls, const struct promise *promise)
+{
+    return calls + tolerance(promise->calls_least) >= promise->calls_least &&
+           calls <= promise->calls_most + tolerance(promise->calls_most);
 }
 
 void promise_judge(const struct promise *promises, size_t count, const struct replay_trace *trace,
@@ -164,16 +189,17 @@ void promise_judge(const struct promise *promises, size_t count, const struct re
         verdict.same_requests |= same;
     }
     if (verdict.same_requests) {
-        verdict.reserved_kept = run->peak_reserved_bytes == verdict.promise->peak_reserved_bytes;
-        verdict.calls_kept = is_near(run->driver_calls, verdict.promise->driver_calls);
+        verdict.reserved_kept = run->peak_reserved_bytes >= verdict.promise->reserved_least &&
+                                run->peak_reserved_bytes <= verdict.promise->reserved_most;
+        verdict.calls_kept = is_near(run->driver_calls, verdict.promise);
     } else {
         const struct promise *most = verdict.promise;
-        double calls = most->operations ? (double)most->driver_calls / (double)most->operations *
+        double calls = most->operations ? (double)most->calls_most / (double)most->operations *
                                               (double)trace->operations
                                         : 0;
 
         verdict.reserved_kept = run->peak_reserved_bytes <=
-                                most->peak_reserved_bytes + most->peak_reserved_bytes / OTHER_PART;
+                                most->reserved_most + most->reserved_most / OTHER_PART;
         verdict.calls_kept = (double)run->driver_calls <= calls * (1 + 1.0 / OTHER_PART) + 1;
     }
     *ret_verdict = verdict;

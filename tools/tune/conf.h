@@ -17,6 +17,8 @@
 struct promise {
     uint64_t hash, operations;
     uint64_t peak_reserved_bytes, peak_allocated_bytes, driver_calls;
+    /* What the record leaves open: the same where it says everything. */
+    uint64_t reserved_least, reserved_most, calls_least, calls_most;
 };
 
 /** Writes the file. Errors: -EIO. */
@@ -33,7 +35,8 @@ struct promise_verdict {
 };
 
 /**
- * The same requests: reserved bytes must be equal, calls within 1 % (or one call). Other requests:
+ * The same requests: reserved bytes must be equal, calls within 1 % (or one call); where the record
+ * left them open, within what was promised. Other requests:
  * neither may be more than 1/16 above the largest promise, calls for each operation.
  */
 void promise_judge(const struct promise *promises, size_t count, const struct replay_trace *trace,

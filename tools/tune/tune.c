@@ -11,6 +11,7 @@
 #include "tools/tune/tune.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define NOISE      0.005 /* of the cost before */
 #define ROUNDS     3u
 #define WORST      1e30
+#define FORBIDDEN  1e6 /* more than any ratio */
 #define VALUE_MOST 512
 
 #define CALLS_PART  100u /* of the operations */
@@ -39,10 +41,11 @@ struct search {
 /* ---- replaying ---- */
 
 static int figures_get(struct search *search, size_t index, const struct options *options,
-                       struct tune_figures *ret_figures)
+                       enum device_haste haste, struct tune_figures *ret_figures)
 {
     struct replay_settings settings = {.profile = search->request->profile,
                                        .capacity_bytes = search->request->capacity_bytes,
+                                       .haste = haste,
                                        .quiet = true};
     struct policy policy = {.name = "cupool", .ops = &policy_cupool, .options = *options};
     struct replay_outcome outcome;
@@ -61,14 +64,24 @@ static int figures_get(struct search *search, size_t index, const struct options
     return 0;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static double ratio(uint64_t now, uint64_t before)
 {
     return before ? (double)now / (double)before : now ? WORST : 1;
 }
 
-/* Whether what is not the goal stays within what it may become. */
-static bool is_permitted(const struct search *search, size_t index, const struct tune_figures *now,
-                         const struct tune_figures *before)
+/* How far what is not the goal is beyond what it may become: at most 1 is permitted. */
+static double excess(const struct search *search, size_t index, const struct tune_figures *now,
+                     const struct tune_figures *before)
 {
     uint64_t memory = before->peak_reserved_bytes, calls = 0;
 
@@ -76,16 +89,21 @@ static bool is_permitted(const struct search *search, size_t index, const struct
         calls = search->traces[index]->operations / CALLS_PART;
     if (search->request->goal == TUNE_CALLS)
         memory = search->request->capacity_bytes ? UINT64_MAX : memory + memory / MEMORY_PART;
-    return now->peak_reserved_bytes <= memory &&
-           now->driver_calls <= before->driver_calls + calls &&
-           now->driver_calls_second <= before->driver_calls_second + calls;
+    const double parts[] = {ratio(now->peak_reserved_bytes, memory),
+                            ratio(now->driver_calls, before->driver_calls + calls),
+                            ratio(now->driver_calls_second, before->driver_calls_second + calls)};
+    double over = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        over = parts[i] > over ? parts[i] : over;
+    return over < FORBIDDEN ? over : FORBIDDEN;
 }
 
 /* The cost of a trace against what was before; WORST: not to be had. */
 static double cost(const struct search *search, size_t index, const struct tune_figures *now,
                    const struct tune_figures *before)
 {
-    double memory, calls;
+    double memory, calls, over;
 
     if (!now->completed)
         return WORST;
@@ -95,8 +113,9 @@ static double cost(const struct search *search, size_t index, const struct tune_
                    before->peak_reserved_bytes + before->peak_allocated_bytes);
     calls = ratio(now->driver_calls + now->driver_calls_second,
                   before->driver_calls + before->driver_calls_second);
-    if (!is_permitted(search, index, now, before))
-        return WORST;
+    over = excess(search, index, now, before);
+    if (over > 1) /* the less the better, so that a search finds its way back */
+        return FORBIDDEN * over;
     switch (search->request->goal) {
     case TUNE_MEMORY: return memory;
     case TUNE_CALLS: return calls;
@@ -113,7 +132,7 @@ static int options_try(struct search *search, const struct options *options, dou
     search->result->candidates++;
     for (size_t i = 0; i < search->trace_count; i++) {
         double one;
-        int r = figures_get(search, i, options, &search->trial[i]);
+        int r = figures_get(search, i, options, DEVICE_LIKELY, &search->trial[i]);
 
         if (r < 0)
             return r;
@@ -134,6 +153,9 @@ static const struct {
     const char *values;
 } tunables[] = {
     {OPTION_ID_classes, "auto"}, /* and those that the histogram asks for */
+    {OPTION_ID_backing, ""}, /* each is a start of its own */
+    {OPTION_ID_page, "2MiB 4MiB 8MiB 16MiB 32MiB 64MiB 128MiB"},
+    {OPTION_ID_reserve, "0"}, /* and what is reserved and occupied at the peak */
     {OPTION_ID_quarantine_max, "0 512KiB 1MiB 2MiB 4MiB 8MiB 16MiB 32MiB 64MiB"},
     {OPTION_ID_ceiling, "0 1 2 4 6 10 15 25 50 100"},
     {OPTION_ID_growth, "0 2 4 12 25 50 100"},
@@ -156,6 +178,13 @@ static bool value_next(const char **values, char *text, size_t bytes)
     text[length] = '\0';
     *values += length;
     return true;
+}
+
+/* What only mapped memory has would be tried in vain without it. */
+static bool is_meaningful(const struct options *options, enum option_id option)
+{
+    return (option != OPTION_ID_page && option != OPTION_ID_reserve) ||
+           options->backing != OPTION_BACKING_DRIVER;
 }
 
 static int value_try(struct search *search, const struct options *options, double *best,
@@ -188,6 +217,47 @@ static int classes_try(struct search *search, const struct options *from, double
     return r;
 }
 
+static int option_set(struct options *options, size_t option, const char *value)
+{
+    return options_set(options, options_row(option)->key, value, OPTION_SOURCE_FILE, "tune", NULL,
+                       NULL);
+}
+
+static int text_try(struct search *search, size_t index, const char *value,
+                    const struct options *from, double *best, struct options *ret_best)
+{
+    struct options options = *from;
+
+    return option_set(&options, tunables[index].option, value) == 0
+               ? value_try(search, &options, best, ret_best)
+               : 0;
+}
+
+/* What the traces needed at their peaks, in whole segments: more would be lost on the least of them.
+ */
+static int reserve_try(struct search *search, size_t index, const struct options *from,
+                       double *best, struct options *ret_best)
+{
+    uint64_t needed[2] = {UINT64_MAX, UINT64_MAX};
+    int r = 0;
+
+    for (size_t i = 0; i < search->trace_count; i++) {
+        const struct tune_figures *before = &search->result->before[i];
+
+        if (before->peak_allocated_bytes < needed[0])
+            needed[0] = before->peak_allocated_bytes;
+        if (before->peak_reserved_bytes < needed[1])
+            needed[1] = before->peak_reserved_bytes;
+    }
+    for (unsigned i = 0; i < 2 && r == 0; i++) {
+        char value[32];
+
+        snprintf(value, sizeof value, "%" PRIu64 "MiB", ((needed[i] >> 21) + (i == 0)) * 2);
+        r = text_try(search, index, value, from, best, ret_best);
+    }
+    return r;
+}
+
 /* The best value of one option, the others as they are. */
 static int tunable_try(struct search *search, size_t index, struct options *current, double *best)
 {
@@ -196,13 +266,12 @@ static int tunable_try(struct search *search, size_t index, struct options *curr
     char value[VALUE_MOST];
     int r = 0;
 
-    while (r == 0 && value_next(&values, value, sizeof value)) {
-        struct options options = *current;
-
-        if (options_set(&options, options_row(tunables[index].option)->key, value,
-                        OPTION_SOURCE_FILE, "tune", NULL, NULL) == 0)
-            r = value_try(search, &options, best, &found);
-    }
+    if (!is_meaningful(current, tunables[index].option))
+        return 0;
+    while (r == 0 && value_next(&values, value, sizeof value))
+        r = text_try(search, index, value, current, best, &found);
+    if (r == 0 && tunables[index].option == OPTION_ID_reserve)
+        r = reserve_try(search, index, current, best, &found);
     if (r == 0 && tunables[index].option == OPTION_ID_classes)
         r = classes_try(search, current, best, &found);
     *current = found;
@@ -225,7 +294,7 @@ static void option_copy(struct options *to, const struct options *from, size_t o
     char value[VALUE_MOST];
 
     options_format(from, option, value, sizeof value);
-    options_set(to, options_row(option)->key, value, OPTION_SOURCE_FILE, "tune", NULL, NULL);
+    option_set(to, option, value);
 }
 
 /* Whether each trace is worse without a setting, by more than noise. */
@@ -239,10 +308,10 @@ static int setting_helps(struct search *search, const struct options *with, size
     option_copy(&without, &result->base, option);
     for (size_t i = 0; i < search->trace_count; i++) {
         struct tune_figures one, other;
-        int r = figures_get(search, i, with, &one);
+        int r = figures_get(search, i, with, DEVICE_LIKELY, &one);
 
         if (r == 0)
-            r = figures_get(search, i, &without, &other);
+            r = figures_get(search, i, &without, DEVICE_LIKELY, &other);
         if (r < 0)
             return r;
         *ret_helps = *ret_helps && cost(search, i, &other, &result->before[i]) >
@@ -283,13 +352,38 @@ static void settings_note(struct tune_result *result)
     result->gained = result->set_count > 0;
 }
 
+/* The same on a device that is done as soon, or as late, as the record permits. */
+static int range_get(struct search *search, size_t index, const struct options *options,
+                     struct tune_figures *figures)
+{
+    int r = 0;
+
+    figures->reserved_least = figures->reserved_most = figures->peak_reserved_bytes;
+    figures->calls_least = figures->calls_most = figures->driver_calls;
+    for (int haste = DEVICE_EARLY; haste <= DEVICE_LATE && figures->completed && r == 0; haste++) {
+        struct tune_figures other;
+
+        r = figures_get(search, index, options, (enum device_haste)haste, &other);
+        if (r < 0 || !other.completed)
+            continue;
+        figures->reserved_least = least(figures->reserved_least, other.peak_reserved_bytes);
+        figures->reserved_most = most(figures->reserved_most, other.peak_reserved_bytes);
+        figures->calls_least = least(figures->calls_least, other.driver_calls);
+        figures->calls_most = most(figures->calls_most, other.driver_calls);
+    }
+    return r;
+}
+
 static int all_figures(struct search *search, const struct options *options,
                        struct tune_figures *ret_figures)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge != NULL); i++)
-        r = figures_get(search, i, options, &ret_figures[i]);
+    for (size_t i = 0; r == 0 && i < search->trace_count + (search->request->judge != NULL); i++) {
+        r = figures_get(search, i, options, DEVICE_LIKELY, &ret_figures[i]);
+        if (r == 0)
+            r = range_get(search, i, options, &ret_figures[i]);
+    }
     return r;
 }
 
@@ -308,24 +402,57 @@ static void judge_ask(struct search *search)
     settings_note(result);
 }
 
+/* From `current` on, one option after the other, until none lowers the cost. */
+static int descend(struct search *search, struct options *current, double *best)
+{
+    int r = 0;
+
+    for (unsigned round = 0; r == 0 && round < ROUNDS; round++) {
+        double earlier = *best;
+
+        for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+            r = tunable_try(search, i, current, best);
+        if (*best >= earlier - NOISE)
+            break;
+    }
+    return r;
+}
+
+/* The other backing is a start of its own: with the options that suit one the other may be worse,
+ * and its page or reserve be what makes it worth while. Costs may be high where it begins. */
+static int other_backing(struct search *search, struct options *ret_options, double *ret_cost)
+{
+    bool maps = search->result->base.backing == OPTION_BACKING_DRIVER;
+    struct options start = search->result->base;
+    int r;
+
+    option_set(&start, OPTION_ID_backing, maps ? "vmm" : "driver");
+    r = options_try(search, &start, ret_cost);
+    for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+        if (tunables[i].option == OPTION_ID_page || tunables[i].option == OPTION_ID_reserve)
+            r = tunable_try(search, i, &start, ret_cost);
+    if (r == 0)
+        r = descend(search, &start, ret_cost);
+    *ret_options = start;
+    return r;
+}
+
 static int search_run(struct search *search)
 {
     struct tune_result *result = search->result;
-    struct options current = result->base;
-    double best = 1;
+    struct options current = result->base, other;
+    double best = 1, cost_other;
     int r = all_figures(search, &result->base, result->before);
 
     for (size_t i = 0; i < search->trace_count; i++)
         if (!result->before[i].completed)
             best = WORST / 2;
-    for (unsigned round = 0; r == 0 && round < ROUNDS; round++) {
-        double earlier = best;
-
-        for (size_t i = 0; r == 0 && i < TUNABLES; i++)
-            r = tunable_try(search, i, &current, &best);
-        if (best >= earlier - NOISE)
-            break;
-    }
+    if (r == 0)
+        r = descend(search, &current, &best);
+    if (r == 0)
+        r = other_backing(search, &other, &cost_other);
+    if (r == 0 && cost_other < best - NOISE)
+        current = other;
     if (r == 0)
         r = settings_prune(search, &current);
     result->options = current;

@@ -33,6 +33,9 @@ struct tune_request {
 struct tune_figures {
     bool completed;
     uint64_t peak_reserved_bytes, peak_allocated_bytes, driver_calls, driver_calls_second;
+    /* From the device that is done soonest to the one that is done latest, as far as the record says
+     * nothing; the same where it says everything. */
+    uint64_t reserved_least, reserved_most, calls_least, calls_most;
 };
 
 struct tune_result {

@@ -169,7 +169,7 @@ Test(pressure, a_tiny_program_holds_little_more_than_it_needs, .init = setup, .f
 
 /* ---- events ---- */
 
-static unsigned events[POOL_EVENT_BREAK + 1];
+static unsigned events[POOL_EVENT_REQUEST + 1];
 static struct pool_event last_failure;
 
 static void note(void *state, const struct pool_event *event)
@@ -208,6 +208,8 @@ Test(pressure, each_step_is_observed, .fini = teardown)
     cr_assert_eq(events[POOL_EVENT_FENCE], statistics().fences);
     cr_assert_gt(events[POOL_EVENT_WAIT], 0);
     cr_assert_gt(events[POOL_EVENT_TRIM], 0);
+    cr_assert_gt(events[POOL_EVENT_REQUEST], 1); /* a trim and figures */
+    cr_assert_eq(events[POOL_EVENT_REFUSAL] > 0, IS_MAPPED);
     cr_assert_eq(events[POOL_EVENT_FAILURE], 1);
     cr_assert_eq(last_failure.bytes, 8 * MIB);
     cr_assert_eq(last_failure.error, -ENOMEM);

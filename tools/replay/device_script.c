@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each context has a place of its own in the script. Of calls about physical memory the record has
+ * what they come to, a map or an unmap; single ones are in it where they failed.
+ */
+#include "tools/replay/device_script.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void device_model_follow(struct device_model *device, const struct replay_trace *trace)
+{
+    device->script = trace;
+}
+
+/* The next recorded call of a context; NULL: there is none. */
+static const struct script_call *script_next(struct device_model *device, unsigned context)
+{
+    const struct replay_trace *trace = device->script;
+    size_t at = device->script_at[context];
+
+    while (at < trace->script_count && trace->script[at].context != context)
+        at++;
+    device->script_at[context] = at;
+    return at < trace->script_count ? &trace->script[at] : NULL;
+}
+
+bool device_model_follows(struct device_model *device)
+{
+    if (!device->script || device->strayed)
+        return false;
+    for (unsigned context = 0; context < REPLAY_CONTEXTS_MAX; context++)
+        if (script_next(device, context))
+            return false;
+    return true;
+}
+
+static bool has_bytes(enum script_kind kind)
+{
+    return kind == SCRIPT_ALLOCATE || kind == SCRIPT_FREE || kind == SCRIPT_MAP ||
+           kind == SCRIPT_UNMAP;
+}
+
+const struct script_call *script_step(struct device_context *context, enum script_kind kind,
+                                      uint64_t bytes)
+{
+    struct device_model *device = context->device;
+    const struct script_call *call;
+
+    if (!device->script || device->strayed)
+        return NULL;
+    call = script_next(device, context->context);
+    if (!call || call->kind != kind || (has_bytes(kind) && call->bytes != bytes)) {
+        device->strayed = true;
+        return NULL;
+    }
+    device->script_at[context->context]++;
+    return call;
+}
+
+int script_refusal(struct device_context *context, enum pool_refusal refusal)
+{
+    struct device_model *device = context->device;
+    uint64_t before = device->page_calls[context->context][refusal - 1]++;
+    const struct script_call *call;
+
+    if (!device->script || device->strayed)
+        return 0;
+    call = script_next(device, context->context);
+    if (!call || call->kind != SCRIPT_REFUSAL || call->detail != refusal || call->address != before)
+        return 0;
+    device->script_at[context->context]++;
+    return call->error;
+}
+
+bool script_range(const struct device_context *context, uint64_t bytes, uint64_t *ret_address)
+{
+    const struct replay_trace *trace = context->device->script;
+    const struct replay_backing *backing;
+
+    if (!trace || !trace->backing[context->context].known)
+        return true;
+    backing = &trace->backing[context->context];
+    if (backing->range_bytes)
+        *ret_address = backing->range_address;
+    return bytes == backing->range_bytes;
+}
+
+/* ---- when work is done ---- */
+
+/*
+ * A fence that was not passed when the pool asked says that the work before it took at least until
+ * then, and so did all work submitted later. Nothing says that it took longer than the record
+ * shows, for the pool asks only when it needs memory. A replay's clock stands at the end of the
+ * request that it makes, so an answer holds until there.
+ */
+struct work_fence {
+    uint64_t recorded_ns, busy_until_ns; /* the latest of this fence and those before it */
+    uint32_t number;                     /* of the epoch; 0: a question whether the device is idle */
+    uint32_t context;
+};
+
+struct device_work {
+    bool busy_at_once; /* fences were mostly not passed in the request that recorded them */
+    size_t at_once, at_once_busy;
+    size_t oldest[REPLAY_CONTEXTS_MAX]; /* what lies before it is of no interest */
+    size_t count;
+    struct work_fence fence[];
+};
+
+static struct work_fence *fence_find(struct device_work *work, const struct script_call *call)
+{
+    size_t *oldest = &work->oldest[call->context];
+
+    if (call->address == 0) { /* asked at once, and no more */
+        for (size_t i = work->count; i-- > *oldest;)
+            if (work->fence[i].context == call->context)
+                return work->fence[i].number == 0 ? &work->fence[i] : NULL;
+        return NULL;
+    }
+    for (size_t i = *oldest; i < work->count; i++)
+        if (work->fence[i].context == call->context && work->fence[i].number == call->address)
+            return &work->fence[i];
+    return NULL;
+}
+
+/* An answer about a fence: all before one that has been passed have, too. */
+static void answer_note(struct device_work *work, const struct script_call *call, uint64_t time_ns)
+{
+    struct work_fence *fence = fence_find(work, call);
+    bool passed = call->kind == SCRIPT_WAIT ? call->detail == 0 : call->bytes == 1;
+
+    if (!fence || call->error < 0)
+        return;
+    work->at_once += fence->recorded_ns == time_ns;
+    work->at_once_busy += fence->recorded_ns == time_ns &&
+                          !(passed && call->kind == SCRIPT_QUERY);
+    if (!passed)
+        fence->busy_until_ns = time_ns + 1;
+    else if (call->kind == SCRIPT_WAIT)
+        fence->busy_until_ns = time_ns;
+    if (passed)
+        work->oldest[call->context] = (size_t)(fence - work->fence) + 1;
+}
+
+/* The time at which a replay makes the request in which something happened. */
+static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
+{
+    size_t low = 0, high = trace->event_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (trace->events[middle].time_ns < time_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < trace->event_count ? trace->events[low].time_ns : time_ns;
+}
+
+struct device_work *device_work_create(const struct replay_trace *trace, enum device_haste haste)
+{
+    struct device_work *work = calloc(1, sizeof *work + trace->script_count * sizeof *work->fence);
+
+    if (!work)
+        return NULL;
+    for (size_t i = 0; i < trace->script_count; i++) {
+        const struct script_call *call = &trace->script[i];
+        uint64_t time_ns = request_time(trace, call->time_ns);
+
+        if (call->kind == SCRIPT_FENCE && call->error == 0)
+            work->fence[work->count++] = (struct work_fence){.recorded_ns = time_ns,
+                                                             .busy_until_ns = time_ns,
+                                                             .number = (uint32_t)call->address,
+                                                             .context = call->context};
+        else if (call->kind == SCRIPT_QUERY || call->kind == SCRIPT_WAIT)
+            answer_note(work, call, time_ns);
+    }
+    for (size_t i = 1; i < work->count; i++)
+        if (work->fence[i].busy_until_ns < work->fence[i - 1].busy_until_ns)
+            work->fence[i].busy_until_ns = work->fence[i - 1].busy_until_ns;
+    work->busy_at_once = haste == DEVICE_LATE ||
+                         (haste == DEVICE_LIKELY && 2 * work->at_once_busy > work->at_once);
+    return work;
+}
+
+void device_work_destroy(struct device_work *work)
+{
+    free(work);
+}
+
+uint64_t device_work_done_ns(const struct device_model *device)
+{
+    const struct device_work *work = device->work;
+    uint64_t now = device->now_ns, busy;
+    size_t low = 0, high = work ? work->count : 0;
+
+    if (!work)
+        return now + device->fence_delay_ns;
+    while (low < high) { /* the first fence that was recorded later */
+        size_t middle = low + (high - low) / 2;
+
+        if (work->fence[middle].recorded_ns <= now)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    busy = low > 0 ? work->fence[low - 1].busy_until_ns : 0;
+    now += work->busy_at_once;
+    return busy > now ? busy : now;
+}
