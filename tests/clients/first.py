@@ -84,6 +84,15 @@ class Cases:
             preload.expect_equal(f"stripped: {text!r} ({done.stderr.decode()})",
                                  done.stderr.decode().count(text), 1)
 
+    def device_files(self):
+        """A program that looks for a GPU by its files finds those of the simulated devices."""
+        look = ("import os; print([os.path.exists(f'/dev/nvidia{name}') for name in (0, 1, 2, 'ctl', '-none')],"
+                " os.access('/dev/nvidia1', os.R_OK), os.path.exists('/dev/nothing'), os.path.isdir('/dev'))")
+        done = self.machine.record([sys.executable, "-c", look], self.machine.scratch / "files.cupool",
+                                   LD_LIBRARY_PATH="", SIMGPU_DEVICES="2")
+        self.check("device files, --sim", done,
+                   "[True, True, False, True, False] True False True", ())
+
     @staticmethod
     def check(title, done, expected, said):
         preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
@@ -118,6 +127,7 @@ class Cases:
         self.simulated("runtime inside", [options.inside], REFUSED,
                        f"{options.inside} has NVIDIA's CUDA runtime inside", "nvcc -cudart shared",
                        allocations=0)
+        self.device_files()
         self.static("churn", "--seed", "5")
         self.static("tinyllm", "--tokens", "8")
 
