@@ -84,7 +84,8 @@ uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stac
 
 /**
  * Memory for what the calling thread is about to record, which need not lie on its stack: the same,
- * with what was written there, at each call, until the thread ends; zeroed at first. NULL: there is none.
+ * with what was written there, at each call, until the thread ends; zeroed at first. NULL: there is
+ * none.
  */
 void *trace_writer_scratch(struct trace_writer *writer);
 

@@ -104,7 +104,8 @@ nvml_result nvml_text(const char *text, char *ret, unsigned bytes)
     return NVML_SUCCESS;
 }
 
-/** "580.00.00": the branch of the driver that a CUDA version came with. Programs read the numbers. */
+/** "580.00.00": the branch of the driver that a CUDA version came with. Programs read the numbers.
+ */
 static const char *driver_text(char *ret, size_t bytes)
 {
     int version = nvml_machine()->driver_version();
