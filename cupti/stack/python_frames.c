@@ -4,58 +4,26 @@
  */
 #include "cupti/stack/python_frames.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cupti/stack/module_symbol.h"
+#include "cupti/stack/python_layout.h"
 #include "cupti/stack/unwind_rules.h"
 
-#define NONE          (-1)
 #define OWNER_C_STACK 3 /* a frame that stands for C code, from 3.12 on */
 #define FRAMES_MOST   4096
 
-struct python_layout {
-    int minor;
-    int current;                            /* in the thread state: the frame, or what holds it */
-    int held;                               /* in what holds it; NONE: it is the frame itself */
-    int previous, code, instruction, owner; /* in a frame; owner NONE: there is none */
-    int instruction_unit;                   /* bytes of a unit of an index; 0: it is a pointer */
-    int file, name;                         /* in a code object */
-    int first;                              /* its first instruction; NONE: an index needs none */
-    int text, text_wide;                    /* where the letters of a text begin: ASCII, others */
-    int first_line, lines;                  /* in a code object; lines NONE: not remembered */
-};
-
 static const struct python_layout layouts[] = {
-    {9, 24, NONE, 24, 32, 104, NONE, 1, 104, 112, NONE, 48, 72, NONE, NONE},
-    {10, 24, NONE, 24, 32, 96, NONE, 2, 104, 112, NONE, 48, 72, NONE, NONE},
-    {11, 56, 8, 48, 32, 56, NONE, 0, 112, 128, 184, 48, 72, 72, 136},
+    {9, 24, PYTHON_NONE, 24, 32, 104, PYTHON_NONE, 1, 104, 112, PYTHON_NONE, 48, 72, PYTHON_NONE,
+     PYTHON_NONE},
+    {10, 24, PYTHON_NONE, 24, 32, 96, PYTHON_NONE, 2, 104, 112, PYTHON_NONE, 48, 72, PYTHON_NONE,
+     PYTHON_NONE},
+    {11, 56, 8, 48, 32, 56, PYTHON_NONE, 0, 112, 128, 184, 48, 72, 72, 136},
     {12, 56, 0, 8, 0, 56, 70, 0, 112, 128, 192, 40, 56, 68, 136},
-    {13, 72, NONE, 8, 0, 56, 70, 0, 112, 128, 200, 40, 56, 68, 136},
+    {13, 72, PYTHON_NONE, 8, 0, 56, 70, 0, 112, 128, 200, 40, 56, 68, 136},
 };
-
-#define TYPE_OFFSET   8
-#define LENGTH_OFFSET 16
-#define STATE_OFFSET  32
-#define BYTES_OFFSET  32 /* the contents of a bytes object */
-
-static inline void *pointer_at(const void *object, int offset)
-{
-    void *value;
-
-    memcpy(&value, (const char *)object + offset, sizeof value);
-    return value;
-}
-
-static inline uint32_t number_at(const void *object, int offset)
-{
-    uint32_t value;
-
-    memcpy(&value, (const char *)object + offset, sizeof value);
-    return value;
-}
 
 static const struct python_layout *layout_of(const char *version)
 {
@@ -96,116 +64,88 @@ bool python_find(struct python *ret_python)
     return true;
 }
 
-/** Letters of a text object; it has 1, 2 or 4 bytes a letter, and lies in one piece. */
-static bool text_read(const struct python_layout *layout, const void *object,
-                      struct trace_text *ret_text)
-{
-    uint32_t state = object ? number_at(object, STATE_OFFSET) : 0;
-    unsigned kind = state >> 2 & 7;
-    bool compact = state >> 5 & 1, ascii = state >> 6 & 1;
-
-    if (!compact || (kind != 1 && kind != 2 && kind != 4))
-        return false;
-    *ret_text = (struct trace_text){.data = (const char *)object +
-                                            (ascii ? layout->text : layout->text_wide),
-                                    .letters = number_at(object, LENGTH_OFFSET),
-                                    .width = kind};
-    return true;
-}
-
-static int byte_of(const struct python_layout *layout, const void *frame, const void *code)
+static int byte_of(const struct python_layout *layout, const void *code, uintptr_t instruction)
 {
     if (layout->instruction_unit)
-        return (int)number_at(frame, layout->instruction) * layout->instruction_unit;
-    return (int)((const char *)pointer_at(frame, layout->instruction) -
-                 ((const char *)code + layout->first));
+        return (int)(uint32_t)instruction * layout->instruction_unit;
+    return (int)((const char *)instruction - ((const char *)code + layout->first));
 }
 
-/* Python finds the line of an instruction by reading the table of lines from its beginning. What it
- * found is remembered by the contents: a hash of the table, the first line and the instruction say
- * all that the line depends on, so nothing has to be forgotten when code goes. An entry is its
- * value and its key mixed with it; two threads that write one at once leave none. */
-#define LINES_KEPT 1024
-
-static struct {
-    _Atomic uint64_t mixed, line;
-} lines_kept[LINES_KEPT];
-
-#define LINE_MIX UINT64_C(0xff51afd7ed558ccd)
-
-/** Two lanes, so that the multiplications of one do not wait for the other's. */
-static uint64_t bytes_hash(const char *data, size_t bytes, uint64_t seed)
-{
-    uint64_t a = seed, b = bytes, part[2];
-
-    for (; bytes >= sizeof part; data += sizeof part, bytes -= sizeof part) {
-        memcpy(part, data, sizeof part);
-        a = (a ^ part[0]) * UINT64_C(0x9e3779b97f4a7c15);
-        b = (b ^ part[1]) * UINT64_C(0xd6e8feb86659fd93);
-        a ^= a >> 32;
-        b ^= b >> 29;
-    }
-    memset(part, 0, sizeof part);
-    memcpy(part, data, bytes);
-    a = (a ^ part[0]) * UINT64_C(0x9e3779b97f4a7c15);
-    b = (b ^ part[1]) * UINT64_C(0xd6e8feb86659fd93);
-    a = (a ^ a >> 32 ^ b) * LINE_MIX;
-    return a ^ a >> 33 ^ b >> 29;
-}
-
-static int line_of(const struct python *python, void *code, int byte)
-{
-    const struct python_layout *layout = python->layout;
-    const char *table = layout->lines == NONE ? NULL : pointer_at(code, layout->lines);
-    uint64_t key, line;
-    size_t i, length;
-
-    if (!table || pointer_at(table, TYPE_OFFSET) != python->bytes_type)
-        return python->line(code, byte);
-    memcpy(&length, table + LENGTH_OFFSET, sizeof length);
-    key = bytes_hash(table + BYTES_OFFSET, length,
-                     (uint64_t)number_at(code, layout->first_line) << 32 | (uint32_t)byte);
-    i = key % LINES_KEPT;
-    line = atomic_load_explicit(&lines_kept[i].line, memory_order_relaxed);
-    if ((atomic_load_explicit(&lines_kept[i].mixed, memory_order_relaxed) ^ line * LINE_MIX) == key)
-        return (int)line;
-    line = (uint32_t)python->line(code, byte);
-    atomic_store_explicit(&lines_kept[i].line, line, memory_order_relaxed);
-    atomic_store_explicit(&lines_kept[i].mixed, key ^ line * LINE_MIX, memory_order_relaxed);
-    return (int)line;
-}
-
-static bool frame_read(const struct python *python, const void *frame,
+/** Reads what is not remembered. */
+static bool frame_read(const struct python *python, void *code, uintptr_t instruction,
                        struct trace_python_frame *ret_frame)
 {
     const struct python_layout *layout = python->layout;
-    void *code = pointer_at(frame, layout->code);
     int line;
 
-    if (layout->owner != NONE && ((const char *)frame)[layout->owner] == OWNER_C_STACK)
-        return false;
-    if (!code || pointer_at(code, TYPE_OFFSET) != python->code_type ||
-        !text_read(layout, pointer_at(code, layout->file), &ret_frame->file) ||
+    if (!text_read(layout, pointer_at(code, layout->file), &ret_frame->file) ||
         !text_read(layout, pointer_at(code, layout->name), &ret_frame->function))
         return false;
-    line = line_of(python, code, byte_of(layout, frame, code));
+    line = python->line(code, byte_of(layout, code, instruction));
     ret_frame->line = line > 0 ? (uint32_t)line : 0;
+    trace_python_frame_mix(ret_frame);
     return true;
 }
 
-unsigned python_frames(const struct python *python, struct trace_python_frame *ret_frames,
-                       unsigned most)
+/** A frame as it is, remembered where that can be; NULL: none. */
+__attribute__((noinline)) static const struct trace_python_frame *frame_add(
+    const struct python *python, struct python_frames *frames, unsigned *own, void *code,
+    uintptr_t instruction)
 {
-    const struct python_layout *layout = python->layout;
-    const void *state = python->is_finalizing() ? NULL : python->thread_state();
-    const void *frame = state ? pointer_at(state, layout->current) : NULL;
-    unsigned count = 0;
+    struct trace_python_frame *frame = &frames->own[*own];
+    const struct trace_python_frame *known;
 
-    if (frame && layout->held != NONE)
-        frame = pointer_at(frame, layout->held);
+    if (!frame_read(python, code, instruction, frame))
+        return NULL;
+    known = python_known_add(&frames->known, python, code, instruction, frame);
+    if (known)
+        return known;
+    ++*own;
+    return frame;
+}
+
+/** The code of a frame; NULL: it is none of Python code. */
+static inline void *frame_code(const struct python_layout *layout, const void *code_type,
+                               const void *frame)
+{
+    void *code = pointer_at(frame, layout->code);
+
+    if (layout->owner != PYTHON_NONE && ((const char *)frame)[layout->owner] == OWNER_C_STACK)
+        return NULL;
+    return code && pointer_at(code, PYTHON_TYPE) == code_type ? code : NULL;
+}
+
+static inline uintptr_t frame_instruction(const struct python_layout *layout, const void *frame)
+{
+    return layout->instruction_unit ? number_at(frame, layout->instruction)
+                                    : (uintptr_t)pointer_at(frame, layout->instruction);
+}
+
+unsigned python_frames(const struct python *python, struct python_frames *frames, unsigned most)
+{
+    const struct python_layout layout = *python->layout;
+    const void *state = python->is_finalizing() ? NULL : python->thread_state();
+    const void *frame = state ? pointer_at(state, layout.current) : NULL;
+    const void *code_type = python->code_type;
+    const struct trace_python_frame nothing = {0}, *callee = &nothing;
+    unsigned count = 0, own = 0;
+
+    if (frame && layout.held != PYTHON_NONE)
+        frame = pointer_at(frame, layout.held);
+    python_known_begin(&frames->known);
     for (unsigned i = 0; frame && count < most && i < FRAMES_MOST; i++) {
-        count += frame_read(python, frame, &ret_frames[count]);
-        frame = pointer_at(frame, layout->previous);
+        void *code = frame_code(&layout, code_type, frame);
+
+        if (code) {
+            uintptr_t instruction = frame_instruction(&layout, frame);
+            const struct trace_python_frame *known = python_known_find(&frames->known, &layout,
+                                                                       code, instruction, callee);
+            if (__builtin_expect(!known, 0))
+                known = frame_add(python, frames, &own, code, instruction);
+            if (known)
+                frames->frame[count++] = callee = known;
+        }
+        frame = pointer_at(frame, layout.previous);
     }
     return count;
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/stack/python_known.h"
 #include "cupti/stack/trace_stack.h"
 
 struct python_layout;
@@ -32,11 +33,17 @@ struct python {
 /** Finds the interpreter of the process. False: there is none that is known. */
 bool python_find(struct python *ret_python);
 
+/** Frames of a thread, and its memory of those it met before. */
+struct python_frames {
+    const struct trace_python_frame *frame[TRACE_STACK_FRAMES]; /* innermost first */
+    struct trace_python_frame own[TRACE_STACK_FRAMES];          /* those that are not remembered */
+    struct python_known known;
+};
+
 /**
- * The frames of the calling thread, innermost first, `most` at most; their texts are valid while
- * the thread does not return to Python.
+ * The frames of the calling thread, `most` at most; their texts are valid while the thread does not
+ * return to Python.
  */
-unsigned python_frames(const struct python *python, struct trace_python_frame *ret_frames,
-                       unsigned most);
+unsigned python_frames(const struct python *python, struct python_frames *frames, unsigned most);
 
 #endif

@@ -16,17 +16,24 @@ struct trace_text {
     uint32_t width; /* 1: Latin-1, 2: UCS-2, 4: UCS-4; 0: `letters` bytes of UTF-8 */
 };
 
+#define TRACE_TEXT_LETTERS 1000 /* that are kept of a text */
+
 /** A frame of Python code. */
 struct trace_python_frame {
     struct trace_text file, function;
     uint32_t line;
+    uint64_t mixed[2];   /* hashes of all of it, by trace_python_frame_mix */
+    uint64_t file_mixed; /* and of its file */
 };
+
+/** Hashes file, function and line. */
+void trace_python_frame_mix(struct trace_python_frame *frame);
 
 /** Call stack: native frames, then Python frames; innermost first. */
 struct trace_stack {
     const uintptr_t *code; /* addresses within the calls */
     unsigned codes;        /* at least 1 */
-    const struct trace_python_frame *python;
+    const struct trace_python_frame *const *python;
     unsigned pythons;
 };
 

@@ -11,52 +11,11 @@
 
 #include <string.h>
 
+#include "cupti/base/mix.h"
 #include "cupti/base/pages.h"
 
-#define TEXT_MOST_LETTERS 1000
 /* Room that is left to single frames: a stack is cut before it is lost. */
 #define LEAVES_ROOM (SITE_TABLE_MOST / 8)
-
-/** Two hashes that are mixed differently. */
-struct mix {
-    uint64_t a, b;
-};
-
-static inline void mix_add(struct mix *mix, uint64_t value)
-{
-    mix->a = (mix->a ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-    mix->a ^= mix->a >> 32;
-    mix->b = (mix->b + value) * UINT64_C(0xd6e8feb86659fd93);
-    mix->b ^= mix->b >> 29;
-}
-
-static uint32_t text_bytes(const struct trace_text *text)
-{
-    uint32_t letters = text->letters < TEXT_MOST_LETTERS ? text->letters : TEXT_MOST_LETTERS;
-
-    return letters * (text->width ? text->width : 1);
-}
-
-/** Each lane takes words of its own, so that neither waits for the other; both meet at the end. */
-static void mix_add_text(struct mix *mix, const struct trace_text *text)
-{
-    const unsigned char *data = text->data;
-    uint32_t bytes = text_bytes(text);
-    uint64_t part[2];
-    struct mix lanes = {bytes, text->width};
-
-    for (; bytes >= sizeof part; data += sizeof part, bytes -= (uint32_t)sizeof part) {
-        memcpy(part, data, sizeof part);
-        lanes.a = (lanes.a ^ part[0]) * UINT64_C(0x9e3779b97f4a7c15);
-        lanes.a ^= lanes.a >> 32;
-        lanes.b = (lanes.b + part[1]) * UINT64_C(0xd6e8feb86659fd93);
-        lanes.b ^= lanes.b >> 29;
-    }
-    memset(part, 0, sizeof part);
-    memcpy(part, data, bytes);
-    mix_add(mix, lanes.a ^ part[0]);
-    mix_add(mix, lanes.b + part[1]);
-}
 
 struct site_key trace_intern_stack_key(const struct trace_stack *stack)
 {
@@ -64,13 +23,8 @@ struct site_key trace_intern_stack_key(const struct trace_stack *stack)
 
     for (unsigned i = 0; i < stack->codes; i++)
         mix_add(&mix, stack->code[i]);
-    for (unsigned i = 0; i < stack->pythons; i++) {
-        const struct trace_python_frame *frame = &stack->python[i];
-
-        mix_add(&mix, frame->line);
-        mix_add_text(&mix, &frame->file);
-        mix_add_text(&mix, &frame->function);
-    }
+    for (unsigned i = 0; i < stack->pythons; i++)
+        mix_add_both(&mix, stack->python[i]->mixed[0], stack->python[i]->mixed[1]);
     return (struct site_key){mix.a ? mix.a : 1, (uint32_t)(mix.b >> 32)};
 }
 
@@ -99,10 +53,10 @@ static size_t letter_put(uint32_t letter, char *ret_bytes)
     return bytes;
 }
 
-/** `ret_text` has room for TEXT_MOST_LETTERS of 4 bytes and an end. */
+/** `ret_text` has room for TRACE_TEXT_LETTERS of 4 bytes and an end. */
 static void text_convert(const struct trace_text *text, char *ret_text)
 {
-    uint32_t letters = text->letters < TEXT_MOST_LETTERS ? text->letters : TEXT_MOST_LETTERS;
+    uint32_t letters = text->letters < TRACE_TEXT_LETTERS ? text->letters : TRACE_TEXT_LETTERS;
     size_t used = 0;
 
     if (!text->width) {
@@ -116,7 +70,7 @@ static void text_convert(const struct trace_text *text, char *ret_text)
 }
 
 struct python_texts {
-    char file[4 * TEXT_MOST_LETTERS + 1], function[4 * TEXT_MOST_LETTERS + 1];
+    char file[4 * TRACE_TEXT_LETTERS + 1], function[4 * TRACE_TEXT_LETTERS + 1];
 };
 
 static uint32_t python_intern(struct trace_intern *intern, const struct trace_python_frame *frame,
@@ -145,7 +99,7 @@ static uint32_t pythons_intern(struct trace_intern *intern, const struct trace_s
     uint32_t id = 0;
 
     for (unsigned i = stack->pythons; texts && i-- > 0;) {
-        id = python_intern(intern, &stack->python[i], texts, id, time_ns);
+        id = python_intern(intern, stack->python[i], texts, id, time_ns);
         if (!id)
             break;
     }

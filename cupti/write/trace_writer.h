@@ -80,11 +80,12 @@ uint32_t trace_writer_stack_find(struct trace_writer *writer, const struct trace
  */
 uint32_t trace_writer_stack(struct trace_writer *writer, const struct trace_stack *stack);
 
-#define TRACE_SCRATCH_BYTES 8192
+#define TRACE_SCRATCH_BYTES 131072 /* committed as they are touched */
 
 /**
- * Memory for what the calling thread is about to record, which need not lie on its stack: the same
- * at each call, until the thread ends. NULL: there is none.
+ * Memory for what the calling thread is about to record, which need not lie on its stack: the same,
+ * with what was written there, at each call, until the thread ends; zeroed at first. NULL: there is
+ * none.
  */
 void *trace_writer_scratch(struct trace_writer *writer);
 

@@ -50,8 +50,8 @@ static const struct python *python_here(void)
 /** In the thread's scratch memory: its stack may be small. */
 struct taken {
     uintptr_t code[TRACE_STACK_FRAMES];
-    struct trace_python_frame python[TRACE_STACK_FRAMES];
     struct trace_stack stack;
+    struct python_frames python;
 };
 
 static_assert(sizeof(struct taken) <= TRACE_SCRATCH_BYTES, "a stack fits the scratch memory");
@@ -71,10 +71,10 @@ static void stack_take(struct taken *taken, const void *first, unsigned most)
         unwind.count = 1;
     }
     taken->stack = (struct trace_stack){
-        .code = taken->code, .codes = unwind.count, .python = taken->python};
+        .code = taken->code, .codes = unwind.count, .python = taken->python.frame};
     if (!interpreter)
         return;
-    taken->stack.pythons = python_frames(interpreter, taken->python, most - 1);
+    taken->stack.pythons = python_frames(interpreter, &taken->python, most - 1);
     unsigned native = most - taken->stack.pythons, half = (most + 1) / 2;
     if (native < half)
         native = half;

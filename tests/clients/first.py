@@ -2,12 +2,16 @@
 """With `cupool run --sim` the simulated libraries come before those that a program brings: by RPATH
 or by path; and what cannot work on the simulated device says so.
 
+A program that nvcc linked with NVIDIA's static runtime runs like the same one with libcudart.so, as long
+as it is not stripped.
+
 usage: first.py --build BUILD --program FIRST --inside FIRST_INSIDE --decoy LIBCUDART
 """
 
 import argparse
 import pathlib
 import shutil
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -43,6 +47,52 @@ class Cases:
         found = self.machine.report(trace)["summary"]["allocations"] if trace.exists() else 0
         preload.expect_equal(f"{title}: allocations recorded", found, allocations)
 
+    def static(self, program, *words):
+        """NVIDIA's runtime inside of an executable: what it prints and what is recorded."""
+        machine, shared = self.machine, self.machine.workloads / program
+        static = machine.workloads / f"{program}_static"
+        if not static.exists():
+            print(f"{static.name}: not built, left out")
+            return
+        bare = machine.run([str(shared), *words])
+        counted = {}
+        for path, mode in ((shared, "observe"), (static, "observe"), (static, "pool")):
+            trace = machine.scratch / "static.cupool"
+            trace.unlink(missing_ok=True)
+            done = machine.record([str(path), *words], trace, "--mode", mode, LD_LIBRARY_PATH="")
+            title = f"{path.name} {mode}"
+            preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
+            preload.expect_equal(f"{title}: output", done.stdout, bare.stdout)
+            preload.expect("simgpu:" not in done.stderr.decode(), f"{title}: {done.stderr.decode()}")
+            report = machine.report(trace)
+            counted[title] = [report["summary"][key] for key in ("allocations", "frees")]
+            names = {frame["file"] for stack in report["stacks"] for frame in stack["frames"]
+                     if frame.get("file")}
+            preload.expect(any(pathlib.Path(name).name == f"{program}.cu" for name in names),
+                           f"{title}: no frame in {program}.cu: {names}")
+            print(f"{title}: {counted[title]}")
+        preload.expect_equal("static: recorded", len({tuple(counts) for counts in counted.values()}), 1)
+        self.stripped(static, words)
+
+    def stripped(self, static, words):
+        """Without names it cannot be replaced, and the driver says so."""
+        copy = self.machine.scratch / static.name
+        subprocess.run(["strip", "-o", str(copy), str(static)], check=True)
+        done = self.machine.record([str(copy), *words], self.machine.scratch / "stripped.cupool",
+                                   LD_LIBRARY_PATH="")
+        for text in (f"{copy} has NVIDIA's CUDA runtime inside", "not stripped"):
+            preload.expect_equal(f"stripped: {text!r} ({done.stderr.decode()})",
+                                 done.stderr.decode().count(text), 1)
+
+    def device_files(self):
+        """A program that looks for a GPU by its files finds those of the simulated devices."""
+        look = ("import os; print([os.path.exists(f'/dev/nvidia{name}') for name in (0, 1, 2, 'ctl', '-none')],"
+                " os.access('/dev/nvidia1', os.R_OK), os.path.exists('/dev/nothing'), os.path.isdir('/dev'))")
+        done = self.machine.record([sys.executable, "-c", look], self.machine.scratch / "files.cupool",
+                                   LD_LIBRARY_PATH="", SIMGPU_DEVICES="2")
+        self.check("device files, --sim", done,
+                   "[True, True, False, True, False] True False True", ())
+
     @staticmethod
     def check(title, done, expected, said):
         preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
@@ -77,6 +127,9 @@ class Cases:
         self.simulated("runtime inside", [options.inside], REFUSED,
                        f"{options.inside} has NVIDIA's CUDA runtime inside", "nvcc -cudart shared",
                        allocations=0)
+        self.device_files()
+        self.static("churn", "--seed", "5")
+        self.static("tinyllm", "--tokens", "8")
 
 
 def main():

@@ -296,6 +296,63 @@ def check_generated(machine):
     preload.expect_equal("generated: lines", found, {line: 2 for line in range(2, 32)})
 
 
+# One thing of a function differs from turn to turn and nothing else: no size, and, as the one
+# before is gone, no address. Two frames of it are in a stack. Prints the addresses and what a report
+# must name there.
+RECYCLED = """import ctypes
+runtime = ctypes.CDLL("libcudart.so.13")
+pointer = ctypes.c_void_p()
+NAME, FILE = "take10", "recycled10.py"
+def turn(what, number):
+    before = number if what == "first" else 3
+    between = number if what == "line" else 3
+    name = f"take{number}" if what == "function" else NAME
+    file = f"recycled{number}.py" if what == "file" else FILE
+    source = ("\\n" * before + f"def {name}(deep=1):\\n" + "\\n" * between +
+              f"    {name}(0) if deep else runtime.cudaMalloc(ctypes.byref(pointer), 4096)\\n" +
+              "\\n" * (40 - between))
+    names = {"runtime": runtime, "ctypes": ctypes, "pointer": pointer}
+    exec(compile(source, file, "exec"), names)
+    if what == "renamed":  # by a text that nobody hashed
+        file = "".join(["recycled", str(number), ".py"])
+        names[name].__code__ = names[name].__code__.replace(co_filename=file)
+    code = names[name].__code__
+    names[name]()
+    names.clear()
+    print(what, id(code), id(code.co_linetable), id(code.co_filename), id(code.co_name), file, name,
+          before + between + 2)
+for what in ("first", "line", "function", "file", "renamed"):
+    for number in range(10, 30):
+        turn(what, number)
+"""
+
+
+def check_recycled(machine):
+    """A function that came in the place of another is not taken for it, whatever they share."""
+    program, trace = machine.scratch / "recycling.py", machine.scratch / "recycled.cupool"
+    program.write_text(RECYCLED)
+    done = machine.record([sys.executable, str(program)], trace)
+    preload.expect_equal(f"recycled: exit {done.stderr.decode()}", done.returncode, 0)
+    wanted, places = {}, {}
+    for line in done.stdout.decode().splitlines():
+        what, *place, file, function, number = line.split()
+        key = (file, function, int(number))
+        wanted[key] = wanted.get(key, 0) + 2  # frames of a call
+        places.setdefault((what, *place), set()).add(key)
+    # Which addresses come again is the interpreter's own affair.
+    for what in ("first", "line", *(["function", "file", "renamed"]
+                                    if sys.version_info[:2] == (3, 11) else [])):
+        preload.expect(any(len(keys) > 1 for place, keys in places.items() if place[0] == what),
+                       f"recycled: no address came twice with another {what}")
+    found = {}
+    for stack in machine.report(trace)["stacks"]:
+        for frame in stack["frames"]:
+            if (frame["function"] or "").startswith("take"):
+                key = (pathlib.Path(frame["file"]).name, frame["function"], frame["line"])
+                found[key] = found.get(key, 0) + stack["allocations"]
+    preload.expect_equal("recycled: frames", found, wanted)
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     if not (machine.workloads / "leaky").exists():
@@ -314,6 +371,7 @@ def main():
     check_rebuilt(cpp, machine)
     check_package(machine)
     check_generated(machine)
+    check_recycled(machine)
 
 
 main()

@@ -3,7 +3,7 @@
  * An auditor of the dynamic loader (rtld-audit(7)), for LD_AUDIT: wherever a program finds a
  * library of CUDA by name, by RPATH or by path, it gets the simulated one beside this file, if
  * there is one. LD_LIBRARY_PATH alone comes after RPATH, and says nothing about a path with a
- * slash.
+ * slash. A runtime that is inside a module is replaced there (inside.h).
  *
  * Nothing is loaded that the program does not ask for, and a path that does not exist stays one.
  * Calls are not audited, so they cost nothing. The loader calls under its lock: one call at a time.
@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tests/simgpu/inside.h"
 
 #define API __attribute__((visibility("default")))
 
@@ -53,6 +55,10 @@ API char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag)
 
 API unsigned la_objopen(struct link_map *map, Lmid_t space, uintptr_t *cookie)
 {
-    (void)map, (void)space, (void)cookie;
+    const char *path = *map->l_name ? map->l_name : "/proc/self/exe";
+
+    (void)space, (void)cookie;
+    if (*folder && strncmp(path, folder, strlen(folder)) != 0)
+        inside_replace(path, map->l_addr, folder);
     return 0;
 }

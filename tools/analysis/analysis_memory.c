@@ -104,11 +104,11 @@ static int block_note(void *context, const struct tally *site, const struct ledg
 
     teardown_note(analysis, sign, time_ns);
     if (sign > 0 && analysis->step_now.open)
-        r = step_sites_add(&analysis->step_sites, row, analysis->steps.count + 1);
+        error = step_sites_add(&analysis->step_sites, row, analysis->steps.count + 1);
     else if (sign > 0 && analysis->phases_open)
-        r = step_sites_add(&analysis->phase_sites, row, analysis->phases_begun);
-    if (r < 0)
-        return r;
+        error = step_sites_add(&analysis->phase_sites, row, analysis->phases_begun);
+    if (error < 0)
+        return error;
     if (sign > 0)
         error = copies_allocate(&analysis->copies, row, block->order, block->requested_bytes);
     else

@@ -102,18 +102,22 @@ static int path_prepend(const char *variable, const char *path)
 }
 
 /* LD_LIBRARY_PATH finds the libraries where nothing comes before it; the auditor of the loader
- * finds them before an RPATH, and instead of others that are named by path. */
+ * finds them before an RPATH, and instead of others that are named by path. Device files are there
+ * for those who look. */
 int locate_use_simulated_device(const char *directory, const char *profile)
 {
-    char auditor[PATH_MAX + 32];
+    char auditor[PATH_MAX + 32], files[PATH_MAX + 32];
     int r;
 
     if (strpbrk(directory, ":;"))
         return -EINVAL;
+    snprintf(files, sizeof files, "%s/simgpu_files.so", directory);
     r = path_prepend("LD_LIBRARY_PATH", directory);
     snprintf(auditor, sizeof auditor, "%s/simgpu_loader.so", directory);
     if (r == 0 && access(auditor, R_OK) == 0)
         r = path_prepend("LD_AUDIT", auditor);
+    if (r == 0 && access(files, R_OK) == 0 && !strpbrk(files, " \t\n"))
+        r = path_prepend("LD_PRELOAD", files);
     if (r == 0 && profile && *profile && setenv("SIMGPU_PROFILE", profile, 1) < 0)
         r = -errno;
     return r;

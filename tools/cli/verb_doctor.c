@@ -192,6 +192,14 @@ static void program_print(const struct program *program)
         escape_line(stdout, "%-12s escapes: %s", "verdict", escape);
 }
 
+/** What --sim itself preloads. */
+static bool is_simulated_device(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash && !strcmp(slash + 1, "simgpu_files.so");
+}
+
 /** Libraries that are preloaded beside ours, from one list of them. */
 static void neighbours_print(const char *list)
 {
@@ -200,8 +208,11 @@ static void neighbours_print(const char *list)
     for (char *word = copy ? strtok_r(copy, ": \t\n", &rest) : NULL; word;
          word = strtok_r(NULL, ": \t\n", &rest)) {
         struct program library = {0};
-        bool is_read = program_inspect(word, &library) == 0;
+        bool is_read;
 
+        if (is_simulated_device(word))
+            continue;
+        is_read = program_inspect(word, &library) == 0;
         escape_line(stdout, "%-12s also preloaded: %s%s", "", word,
                     !is_read                ? " (cannot be looked at)"
                     : library.defines_dlsym ? " (has a dlsym of its own: look-ups pass through it)"

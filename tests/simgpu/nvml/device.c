@@ -78,6 +78,9 @@ NVML_API nvml_result nvmlDeviceGetName(nvml_device device, char *name, unsigned 
         return result;                                                                             \
     }
 
+/** Of boards since compute capability 9.0, and of those before. */
+#define PCIE_GENERATION (found.compute_major >= 9 ? 5 : 4)
+
 /* clang-format off */
 NUMBER(nvmlDeviceGetIndex, unsigned, index)
 NUMBER(nvmlDeviceGetMinorNumber, unsigned, index)
@@ -90,6 +93,13 @@ NUMBER(nvmlDeviceGetMultiGpuBoard, unsigned, 0)
 NUMBER(nvmlDeviceGetBoardId, unsigned, found.bus << 8)
 NUMBER(nvmlDeviceGetMaxMigDeviceCount, unsigned, 0)
 NUMBER(nvmlDeviceGetBrand, unsigned, 0)
+NUMBER(nvmlDeviceGetMaxPcieLinkGeneration, unsigned, PCIE_GENERATION)
+NUMBER(nvmlDeviceGetGpuMaxPcieLinkGeneration, unsigned, PCIE_GENERATION)
+NUMBER(nvmlDeviceGetCurrPcieLinkGeneration, unsigned, PCIE_GENERATION)
+NUMBER(nvmlDeviceGetMaxPcieLinkWidth, unsigned, 16)
+NUMBER(nvmlDeviceGetCurrPcieLinkWidth, unsigned, 16)
+NUMBER(nvmlDeviceGetPcieSpeed, unsigned, PCIE_GENERATION == 5 ? 32000 : 16000) /* Mbit/s a lane */
+NUMBER(nvmlDeviceGetPcieLinkMaxSpeed, unsigned, PCIE_GENERATION) /* an enumeration, 1 of generation 1 */
 /* 7 Ampere, 8 Ada, 9 Hopper, 10 Blackwell, 2 and more before */
 NUMBER(nvmlDeviceGetArchitecture, unsigned, found.compute_major == 8 && found.compute_minor == 9 ? 8
     : found.compute_major == 8 ? 7 : found.compute_major == 9 ? 9 : found.compute_major >= 10 ? 10

@@ -104,14 +104,15 @@ nvml_result nvml_text(const char *text, char *ret, unsigned bytes)
     return NVML_SUCCESS;
 }
 
-/** "580.00.simulated": the branch of the driver that a CUDA version came with. */
+/** "580.00.00": the branch of the driver that a CUDA version came with. Programs read the numbers.
+ */
 static const char *driver_text(char *ret, size_t bytes)
 {
     int version = nvml_machine()->driver_version();
     int branch = version >= 13000 ? 580 + (version - 13000) / 10 * 10
                                   : 525 + (version - 12000) / 10 * 5;
 
-    snprintf(ret, bytes, "%d.00.simulated", branch);
+    snprintf(ret, bytes, "%d.00.00", branch);
     return ret;
 }
 

@@ -156,11 +156,15 @@ Test(trace, texts_and_sites)
 }
 
 static uint32_t stack_write(struct trace_writer *writer, const uintptr_t *code, unsigned codes,
-                            const struct trace_python_frame *python, unsigned pythons)
+                            struct trace_python_frame *python, unsigned pythons)
 {
-    const struct trace_stack stack = {code, codes, python, pythons};
-    uint32_t id = trace_writer_stack(writer, &stack);
+    const struct trace_python_frame *frames[] = {python, python + 1};
+    const struct trace_stack stack = {code, codes, frames, pythons};
+    uint32_t id;
 
+    for (unsigned i = 0; i < pythons; i++)
+        trace_python_frame_mix(&python[i]);
+    id = trace_writer_stack(writer, &stack);
     cr_expect(trace_writer_stack_find(writer, &stack) == id);
     cr_expect(trace_writer_stack(writer, &stack) == id);
     return id;
@@ -171,8 +175,8 @@ Test(trace, stacks_share_their_outer_frames)
     const uintptr_t deep[] = {(uintptr_t)emit_many, (uintptr_t)getpagesize, 16};
     const uintptr_t other[] = {(uintptr_t)emit_many + 1, (uintptr_t)getpagesize, 16};
     const uint16_t wide[] = {'m', 0xe9, 0x4e2d};
-    const struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12},
-                                                {{"main.py", 7, 0}, {"<module>", 8, 1}, 3}};
+    struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12},
+                                          {{"main.py", 7, 0}, {"<module>", 8, 1}, 3}};
     char path[SUPPORT_PATH_BYTES];
     struct trace_writer *writer;
     struct trace_reader *reader;

@@ -34,10 +34,12 @@ static void emit(struct story *story, struct trace_record record)
 static uint64_t site_of(struct story *story, const char *text)
 {
     const struct trace_text name = {text, (uint32_t)strlen(text), 0};
-    const struct trace_python_frame frame = {name, name, 7};
+    struct trace_python_frame frame = {.file = name, .function = name, .line = 7};
+    const struct trace_python_frame *const frames[] = {&frame};
     const uintptr_t code = (uintptr_t)getenv + 1; /* of no library that counts as a caller */
-    const struct trace_stack stack = {&code, 1, &frame, 1};
+    const struct trace_stack stack = {&code, 1, frames, 1};
 
+    trace_python_frame_mix(&frame);
     return trace_writer_stack(story->writer, &stack);
 }
 

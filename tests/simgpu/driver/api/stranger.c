@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MODULES_NAMED 16
@@ -51,9 +52,18 @@ void stranger_explain(void *caller)
                 "simgpu: %s is NVIDIA's and needs NVIDIA's driver: start the program with "
                 "cupool run --sim, which puts the simulated %s first\n",
                 path, file);
+    else if (!strstr(getenv("LD_AUDIT") ? getenv("LD_AUDIT") : "", "simgpu_loader.so"))
+        fprintf(
+            stderr,
+            "simgpu: %s has NVIDIA's CUDA runtime inside, which needs NVIDIA's driver: start the "
+            "program with cupool run --sim, or use a build that is linked with libcudart.so "
+            "(nvcc -cudart shared)\n",
+            path);
     else
-        fprintf(stderr,
-                "simgpu: %s has NVIDIA's CUDA runtime inside, which needs NVIDIA's driver: use a "
-                "build that is linked with libcudart.so (nvcc -cudart shared), or a GPU\n",
-                path);
+        fprintf(
+            stderr,
+            "simgpu: %s has NVIDIA's CUDA runtime inside, which needs NVIDIA's driver, without "
+            "the names by which it could be replaced: use a build that is not stripped, one that "
+            "is linked with libcudart.so (nvcc -cudart shared), or a GPU\n",
+            path);
 }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of all sizes from 256 B to 4 MiB, log-uniform, so many MiB of them live: how many
+ * allocations fail. Before each allocation blocks at random are freed until it fits.
+ *
+ *   tight_device LIVE_MIB ALLOCATIONS SEED
+ */
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/check.h"
+
+#define SMALLEST 256
+#define LARGEST  (4 << 20)
+#define BLOCKS   200000
+
+static struct block {
+    void *pointer;
+    size_t bytes;
+} block[BLOCKS];
+static size_t blocks, held_bytes;
+static uint64_t state;
+
+static uint64_t draw(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+static size_t size_draw(void)
+{
+    double share = (double)(draw() >> 11) * 0x1p-53;
+    return (size_t)(SMALLEST * exp(share * log((double)LARGEST / SMALLEST)));
+}
+
+static void one_free(void)
+{
+    size_t i = draw() % blocks;
+    OK(cudaFree(block[i].pointer));
+    held_bytes -= block[i].bytes;
+    block[i] = block[--blocks];
+}
+
+int main(int argc, char **argv)
+{
+    size_t live_bytes, failed = 0;
+    long allocations;
+    CHECK(argc == 4);
+    live_bytes = strtoull(argv[1], NULL, 0) << 20;
+    allocations = strtol(argv[2], NULL, 0);
+    state = strtoull(argv[3], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    for (int i = 0; i < 100; i++)
+        draw();
+    for (long i = 0; i < allocations; i++) {
+        struct block made = {.bytes = size_draw()};
+        while (blocks && held_bytes + made.bytes > live_bytes)
+            one_free();
+        if (cudaMalloc(&made.pointer, made.bytes) != cudaSuccess) {
+            cudaGetLastError();
+            failed++;
+            continue;
+        }
+        CHECK(blocks < BLOCKS);
+        block[blocks++] = made;
+        held_bytes += made.bytes;
+    }
+    printf("%zu of %ld failed\n", failed, allocations);
+    return 0;
+}
