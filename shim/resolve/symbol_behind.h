@@ -9,7 +9,16 @@
 #define SHIM_RESOLVE_SYMBOL_BEHIND_H
 
 #include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/** Where a module defines a symbol. An address of 0: it does not. */
+struct symbol_place {
+    uintptr_t address;
+    size_t index;     /* in its table of symbols */
+    bool is_resolver; /* the address is a function that chooses one (STT_GNU_IFUNC) */
+};
 
 /**
  * The first definition in the order of loading, any version of it, in a module loaded after this
@@ -18,6 +27,9 @@
 void *symbol_behind(const char *name);
 
 /** The definition in the module that is loaded at this base, without a call of the loader. */
-void *symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
+struct symbol_place symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
+
+/** The function at a place, as the loader would bind it. Calls a resolver, if there is one. */
+void *symbol_function(struct symbol_place place);
 
 #endif
