@@ -6,6 +6,7 @@ Runs the built binary with a preload library that writes a known trace (preload_
 neither a device nor the pool is needed. usage: cli_test.py CUPOOL PRELOAD EXPECTED_JSON
 With CUPOOL_TEST_UPDATE set, EXPECTED_JSON is written instead of compared.
 """
+import functools
 import glob
 import json
 import os
@@ -182,6 +183,30 @@ class Cli(unittest.TestCase):
                     (os.killpg if to_group else os.kill)(process.pid, number)
                 output, _ = process.communicate(timeout=30)
                 self.assertEqual((output, process.returncode), (f"{wanted}\n", 0))
+
+    def test_run_passes_job_control_on(self):
+        """Stopped and continued, to the command alone or to the group: the program sees one of each."""
+        program = ("import os, signal, time\ncount = {}\ndef handler(number, _):\n"
+                   "    count[number] = count.get(number, 0) + 1\n"
+                   "    print('got', number, flush=True)\n"
+                   "for n in (signal.SIGCONT, signal.SIGUSR1): signal.signal(n, handler)\n"
+                   "print('ready', flush=True)\nwhile signal.SIGUSR1 not in count: time.sleep(0.02)\n"
+                   "print('continued', count[signal.SIGCONT])\n")
+        for to_group in (True, False):
+            for stop in (signal.SIGTSTP, signal.SIGSTOP, None):
+                process = subprocess.Popen(
+                    [CUPOOL, "run", "-q", "--", sys.executable, "-c", program], cwd=self.directory.name,
+                    env=self.environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+                send = functools.partial(os.killpg if to_group else os.kill, process.pid)
+                self.assertEqual(process.stdout.readline(), "ready\n")
+                if stop:
+                    send(stop)
+                    os.waitpid(process.pid, os.WUNTRACED)
+                send(signal.SIGCONT)
+                self.assertEqual(process.stdout.readline(), f"got {int(signal.SIGCONT)}\n")
+                send(signal.SIGUSR1)
+                output, _ = process.communicate(timeout=30)
+                self.assertEqual((output.splitlines()[-1], process.returncode), ("continued 1", 0))
 
     def test_run_leaves_dispositions_alone(self):
         program = ("import signal; print([int(signal.getsignal(n)) for n in"
