@@ -188,15 +188,15 @@ class Cli(unittest.TestCase):
         """Stopped and continued, to the command alone or to the group: the program sees one of each."""
         program = ("import os, signal, time\ncount = {}\ndef handler(number, _):\n"
                    "    count[number] = count.get(number, 0) + 1\n"
-                   "    print('got', number, flush=True)\n"
+                   "    os.write(1, b'got %d\\n' % number)\n"
                    "for n in (signal.SIGCONT, signal.SIGUSR1): signal.signal(n, handler)\n"
-                   "print('ready', flush=True)\nwhile signal.SIGUSR1 not in count: time.sleep(0.02)\n"
+                   "os.write(1, b'ready\\n')\nwhile signal.SIGUSR1 not in count: time.sleep(0.02)\n"
                    "print('continued', count[signal.SIGCONT])\n")
         for to_group in (True, False):
             for stop in (signal.SIGTSTP, signal.SIGSTOP, None):
                 process = subprocess.Popen(
                     [CUPOOL, "run", "-q", "--", sys.executable, "-c", program], cwd=self.directory.name,
-                    env=self.environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+                    env=self.environment, stdout=subprocess.PIPE, text=True, preexec_fn=os.setpgrp)
                 send = functools.partial(os.killpg if to_group else os.kill, process.pid)
                 self.assertEqual(process.stdout.readline(), "ready\n")
                 if stop:
