@@ -21,6 +21,8 @@
 #include "cupti/live/live_page.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
+#include "tools/base/outfile.h"
+#include "tools/base/outplace.h"
 #include "tools/cli/launch.h"
 #include "tools/live/live.h"
 #include "tools/cli/locate.h"
@@ -210,6 +212,28 @@ static int output_replace(const char *path)
     return 0;
 }
 
+/** 0 where the way to the record is the user's own. It ends before a name with a placeholder. */
+static int place_check(const char *pattern)
+{
+    char *way = strdup(pattern), *placeholder = way ? strchr(way, '%') : NULL;
+    struct outplace place;
+    int r;
+
+    if (!way)
+        return -ENOMEM;
+    while (placeholder && placeholder > way && placeholder[-1] != '/')
+        placeholder--;
+    if (placeholder)
+        strcpy(placeholder, "."); /* the folder itself */
+    r = outplace_find(way, &place);
+    free(way);
+    if (r < 0)
+        return r == -ENOLINK ? r : 0;
+    if (place.directory >= 0)
+        close(place.directory);
+    return 0;
+}
+
 /** Problems with the record's place are told before the program runs, not after. */
 static int output_check(const char *pattern, bool force)
 {
@@ -225,6 +249,8 @@ static int output_check(const char *pattern, bool force)
     if (!strchr(directory, '%') && access(directory, W_OK) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another place with -o",
                           directory, strerror(errno));
+    if (place_check(pattern) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s", pattern, outfile_reason(-ENOLINK));
     if (strchr(pattern, '%') || lstat(pattern, &status) < 0)
         return 0;
     if (!force)
