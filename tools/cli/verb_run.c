@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <glob.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -29,6 +28,7 @@
 #include "tools/cli/probe.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_summary.h"
+#include "tools/cli/simulation.h"
 #include "tools/cli/traces.h"
 
 #define VERB_NAME       "run"
@@ -280,64 +280,6 @@ static int trace_prepare(struct request *request, char **ret_pattern)
     return trouble ? trouble : option_apply(request, "trace", *ret_pattern, "-o");
 }
 
-#define PROFILE_FOLDER "profiles"
-#define PROFILE_END    ".ini"
-
-/** A profile is a name, or a path with a slash. */
-static bool profile_is_known(const char *directory, const char *profile)
-{
-    char path[2 * PATH_MAX];
-
-    if (!profile || !*profile)
-        return true;
-    if (strchr(profile, '/'))
-        snprintf(path, sizeof path, "%s", profile);
-    else
-        snprintf(path, sizeof path, "%s/" PROFILE_FOLDER "/%s" PROFILE_END, directory, profile);
-    return access(path, R_OK) == 0;
-}
-
-static int profile_refuse(const char *directory, const char *profile)
-{
-    char pattern[2 * PATH_MAX], known[512] = "";
-    glob_t found;
-
-    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, directory);
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) {
-            const char *name = strrchr(found.gl_pathv[i], '/') + 1;
-            size_t used = strlen(known);
-
-            snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "",
-                     (int)(strlen(name) - strlen(PROFILE_END)), name);
-        }
-        globfree(&found);
-    }
-    return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                      "--sim=%s: no such profile; accepted: %s, or a file with a slash in its path",
-                      profile, known);
-}
-
-static int simulation_prepare(const struct request *request)
-{
-    char directory[PATH_MAX];
-    int r;
-
-    if (!request->simulated)
-        return 0;
-    if (locate_simulated_device(directory, sizeof directory) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "--sim: no simulated device in %s: build or install it", directory);
-    if (!profile_is_known(directory, request->profile))
-        return profile_refuse(directory, request->profile);
-    r = locate_use_simulated_device(directory, request->profile);
-    if (r == -EINVAL)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "--sim: %s: the loader cannot take a path with a colon: move it",
-                          directory);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
-}
-
 /** NVTX asks the library of this variable for a tool; one that is there already stays. */
 static void nvtx_prepare(const struct request *request, const char *library)
 {
@@ -501,8 +443,8 @@ int verb_run(int argc, char **argv)
     trouble = strict_check(&request);
     if (!trouble)
         trouble = trace_prepare(&request, &pattern);
-    if (!trouble)
-        trouble = simulation_prepare(&request);
+    if (!trouble && request.simulated)
+        trouble = simulation_use(VERB_NAME, EXIT_RUN_FAILED, request.profile);
     if (!trouble)
         live_prepare(&request);
     if (!trouble)

@@ -229,6 +229,15 @@ class Cli(unittest.TestCase):
                              (("-O", "speed:11"), "known are")):
             self.assert_error(self.cupool("run", *words, "--", "sh", "-c", "echo x"), 125, named)
 
+    def test_profiles_that_are_not_there(self):
+        for verb, code in (("run", 125), ("doctor", 2)):
+            for profile in ("none", "\033[31mred\n::error::x"):
+                result = self.cupool(verb, f"--sim={profile}", "--", "true")
+                if "no simulated device" in result.stderr:
+                    self.skipTest("no simulated device")
+                self.assert_error(result, code, "no such profile")
+                self.assertNotIn("\n::", result.stderr)
+
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),
                           ("options", "--markdown"), ("doctor",), ("top", "--help")):
