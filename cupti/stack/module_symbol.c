@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uses the hash table that the loader itself uses (DT_GNU_HASH); a module without one is passed
- * over. Symbol versions are not looked at. Strings are compared by hand: a sanitizer asks for
- * functions before its own strcmp can be called.
+ * Uses the hash table that the loader itself uses (DT_GNU_HASH), or without one all symbols that
+ * the older table (DT_HASH) counts. Symbol versions are not looked at. Strings are compared by
+ * hand: a sanitizer asks for functions before its own strcmp can be called.
  */
 #include "cupti/stack/module_symbol.h"
 
@@ -14,15 +14,21 @@ struct gnu_hash {
     uint32_t buckets, first_symbol, filter_words, filter_shift;
 };
 
+/** What DT_HASH points to; buckets and chains follow, of these as many as symbols. */
+struct old_hash {
+    uint32_t buckets, chains;
+};
+
 struct tables {
     const struct gnu_hash *hash;
+    const struct old_hash *old;
     const ElfW(Sym) * symbols;
     const char *names;
 };
 
 struct search {
     const char *name;
-    void *found;
+    struct symbol_place found;
 };
 
 static bool is_same(const char *a, const char *b)
@@ -50,6 +56,7 @@ static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct tables *
         /* glibc has added the load address to what the file says, other loaders have not. */
         uintptr_t address = entry->d_un.d_ptr < base ? entry->d_un.d_ptr + base : entry->d_un.d_ptr;
         switch (entry->d_tag) {
+        case DT_HASH: tables.old = (const void *)address; break;
         case DT_GNU_HASH: tables.hash = (const void *)address; break;
         case DT_SYMTAB: tables.symbols = (const void *)address; break;
         case DT_STRTAB: tables.names = (const void *)address; break;
@@ -57,10 +64,25 @@ static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct tables *
         }
     }
     *ret_tables = tables;
-    return tables.hash && tables.symbols && tables.names && tables.hash->buckets;
+    return tables.symbols && tables.names &&
+           (tables.hash ? tables.hash->buckets > 0 : tables.old != NULL);
 }
 
-static const ElfW(Sym) * symbol_find(const struct tables *tables, const char *name)
+static bool is_definition(const struct tables *tables, const ElfW(Sym) * symbol, const char *name)
+{
+    return symbol->st_shndx != SHN_UNDEF && is_same(tables->names + symbol->st_name, name);
+}
+
+/** Compares all: few modules have this table alone. */
+static const ElfW(Sym) * old_find(const struct tables *tables, const char *name)
+{
+    for (uint32_t i = 1; i < tables->old->chains; i++)
+        if (is_definition(tables, &tables->symbols[i], name))
+            return &tables->symbols[i];
+    return NULL;
+}
+
+static const ElfW(Sym) * gnu_find(const struct tables *tables, const char *name)
 {
     const ElfW(Addr) *filter = (const void *)(tables->hash + 1);
     const uint32_t *buckets = (const void *)(filter + tables->hash->filter_words);
@@ -74,21 +96,32 @@ static const ElfW(Sym) * symbol_find(const struct tables *tables, const char *na
         const ElfW(Sym) *symbol = &tables->symbols[i];
         uint32_t of_symbol = chain[i - first];
 
-        if ((of_symbol | 1) == (hash | 1) && symbol->st_shndx != SHN_UNDEF &&
-            is_same(tables->names + symbol->st_name, name))
+        if ((of_symbol | 1) == (hash | 1) && is_definition(tables, symbol, name))
             return symbol;
         if (of_symbol & 1) /* the last of its bucket */
             return NULL;
     }
 }
 
-void *module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
+struct symbol_place module_symbol_in(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name)
 {
+    const ElfW(Sym) *symbol = NULL;
     struct tables tables;
-    const ElfW(Sym) *symbol = tables_read(base, dynamic, &tables) ? symbol_find(&tables, name)
-                                                                  : NULL;
 
-    return symbol ? (void *)(base + symbol->st_value) : NULL;
+    if (tables_read(base, dynamic, &tables))
+        symbol = tables.hash ? gnu_find(&tables, name) : old_find(&tables, name);
+    if (!symbol)
+        return (struct symbol_place){0};
+    return (struct symbol_place){.address = base + symbol->st_value,
+                                 .index = (size_t)(symbol - tables.symbols),
+                                 .is_resolver = ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC};
+}
+
+void *module_symbol_function(struct symbol_place place)
+{
+    void *(*resolver)(void) = (void *(*)(void))place.address;
+
+    return place.is_resolver ? resolver() : (void *)place.address;
 }
 
 static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
@@ -98,12 +131,12 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
     /* The kernel's own module (vDSO) comes without a file; none of its names is ever wanted. */
     if (!info->dlpi_name || !strncmp(info->dlpi_name, "linux-", 6))
         return 0;
-    for (int i = 0; i < info->dlpi_phnum && !search->found; i++)
+    for (int i = 0; i < info->dlpi_phnum && !search->found.address; i++)
         if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
             search->found = module_symbol_in(
                 info->dlpi_addr, (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr),
                 search->name);
-    return search->found != NULL;
+    return search->found.address != 0;
 }
 
 void *module_symbol_find(const char *name)
@@ -111,5 +144,5 @@ void *module_symbol_find(const char *name)
     struct search search = {.name = name};
 
     dl_iterate_phdr(visit, &search);
-    return search.found;
+    return module_symbol_function(search.found);
 }

@@ -24,9 +24,11 @@
 #if defined(__x86_64__)
 #define SLOT_LAZY  R_X86_64_JUMP_SLOT
 #define SLOT_EAGER R_X86_64_GLOB_DAT
+#define SLOT_DATA  R_X86_64_64
 #else
 #define SLOT_LAZY  R_AARCH64_JUMP_SLOT
 #define SLOT_EAGER R_AARCH64_GLOB_DAT
+#define SLOT_DATA  R_AARCH64_ABS64
 #endif
 
 /* What has been examined: the first `seen` modules, as long as none was removed. */
@@ -121,7 +123,7 @@ static const struct look_up *look_up_of(const struct scan *scan, const struct mo
                                         const ElfW(Rela) * entry)
 {
     unsigned long type = ELF64_R_TYPE(entry->r_info);
-    if (type != SLOT_LAZY && type != SLOT_EAGER)
+    if (type != SLOT_LAZY && type != SLOT_EAGER && type != SLOT_DATA)
         return NULL;
     const ElfW(Sym) *symbol = &module->symbols[ELF64_R_SYM(entry->r_info)];
     for (int i = 0; i < 2; i++)

@@ -69,6 +69,20 @@ static struct graph_memory *launch_begin(CUgraphExec handle, CUstream stream)
     return graph_memory_enter(handle);
 }
 
+/* The pools of the devices that a launch takes memory of give back what they can. */
+static bool relieve(const struct graph_memory *body)
+{
+    bool relieved = false;
+    int last = PLACE_HERE;
+    for (size_t i = 0; i < body->count; i++) {
+        const struct graph_memory_node *node = &body->node[i];
+        if (node->bytes && node->place != last)
+            relieved |= pooled_relieve_at(node->place);
+        last = node->bytes ? node->place : last;
+    }
+    return relieved;
+}
+
 static CUresult driver_launch(const struct driver_functions *driver,
                               const struct graph_memory *body, __typeof__(cuGraphLaunch) *real,
                               CUgraphExec handle, CUstream stream)
@@ -76,8 +90,7 @@ static CUresult driver_launch(const struct driver_functions *driver,
     for (int attempt = 0;; attempt++) {
         CUresult result = body && graph_memory_is_refused(driver, body) ? CUDA_ERROR_OUT_OF_MEMORY
                                                                         : real(handle, stream);
-        if (!body || attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY ||
-            !pooled_relieve(driver))
+        if (!body || attempt == RELIEFS_MAX || result != CUDA_ERROR_OUT_OF_MEMORY || !relieve(body))
             return result;
     }
 }

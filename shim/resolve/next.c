@@ -26,21 +26,19 @@ static struct link_map *module_of(const void *code)
     return dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) ? module : NULL;
 }
 
-static bool has_no_version(const void *function)
+/* By its name, not its address: the loader may have got the function from a resolver (ifunc), and
+ * it may have other names, with and without versions. */
+static bool has_no_version(const void *function, const char *name)
 {
-    Dl_info info;
-    const ElfW(Sym) *symbol = NULL, *symbols = NULL;
     const ElfW(Half) *versions = NULL;
     const struct link_map *module = module_of(function);
-    if (!module || !dladdr1(function, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol)
+    if (!module)
         return false;
-    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++) {
-        if (entry->d_tag == DT_SYMTAB)
-            symbols = (const void *)entry->d_un.d_ptr;
+    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
         if (entry->d_tag == DT_VERSYM)
             versions = (const void *)entry->d_un.d_ptr;
-    }
-    return !versions || (versions[symbol - symbols] & 0x7fff) <= VER_NDX_GLOBAL;
+    struct symbol_place symbol = module_symbol_in(module->l_addr, module->l_ld, name);
+    return !versions || !symbol.address || (versions[symbol.index] & 0x7fff) <= VER_NDX_GLOBAL;
 }
 
 /* Name of a version's node; NULL for 0. */
@@ -60,7 +58,7 @@ static void *look_up(void *handle, const struct hook *hook, unsigned version)
 {
     void *first = foreign(real_dlsym(handle, hook->name));
     const char *node = version_name(version);
-    if (!node || (first && has_no_version(first)))
+    if (!node || (first && has_no_version(first, hook->name)))
         return first;
     return foreign(real_dlvsym(handle, hook->name, node));
 }
@@ -121,7 +119,7 @@ struct walk {
     const char *name;
     const void *from, *to; /* bases of the modules that bound it; the ends are left out */
     bool inside;
-    void *found;
+    struct symbol_place found;
 };
 
 static const void *base_of(const void *code)
@@ -148,14 +146,14 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
         walk->found = module_symbol_in(info->dlpi_addr, dynamic, walk->name);
     if (base == walk->from)
         walk->inside = true;
-    return walk->found != NULL;
+    return walk->found.address != 0;
 }
 
 static void *walk_between(const char *name, const void *code, const void *end)
 {
     struct walk walk = {.name = name, .from = base_of(code), .to = end};
     dl_iterate_phdr(visit, &walk);
-    return walk.found;
+    return module_symbol_function(walk.found);
 }
 
 void *next_before_us(const char *name, const void *code)

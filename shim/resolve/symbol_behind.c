@@ -18,9 +18,9 @@ void *symbol_behind(const char *name)
     if (!dladdr1((void *)symbol_behind, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
         return NULL;
     for (module = module->l_next; module; module = module->l_next) {
-        void *found = module_symbol_in(module->l_addr, module->l_ld, name);
-        if (found)
-            return found;
+        struct symbol_place found = module_symbol_in(module->l_addr, module->l_ld, name);
+        if (found.address)
+            return module_symbol_function(found);
     }
     return NULL;
 }

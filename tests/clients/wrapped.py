@@ -59,6 +59,9 @@ def main():
           [wrappers["wrapper_next"], wrappers["wrapper_constructor"]])
     check(machine, "three", [options.program, "default"],
           [wrappers["wrapper_next"], wrappers["wrapper_information"], wrappers["wrapper_handle"]])
+    for other in ("wrapper_resolver", "wrapper_old_table"):
+        check(machine, f"two, {other} second", [options.program, "linked"],
+              [wrappers["wrapper_next"], wrappers[other]])
     check(machine, "linked as a library", [options.linked, "linked"], [])
 
 

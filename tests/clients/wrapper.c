@@ -4,7 +4,8 @@
  * do: it counts the calls and hands each on to the next function. How it finds that one is chosen
  * at compile time: NEXT by RTLD_NEXT at each call, CONSTRUCTOR once before main, HANDLE in the
  * runtime's library, DRIVER for the driver's functions, INFORMATION for cudaMemGetInfo alone,
- * LOOK_UP by a dlsym of its own that hands out its functions.
+ * LOOK_UP by a dlsym of its own that hands out its functions. RESOLVER has its functions chosen by
+ * the loader (ifunc), OLD_TABLE is linked without a GNU hash table; both look as NEXT does.
  */
 #include <dlfcn.h>
 #include <stddef.h>
@@ -77,7 +78,12 @@ EXPORT int cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
     return real(ret_free, ret_total);
 }
 #else
-EXPORT int cudaMalloc(void **pointer, size_t bytes)
+#ifdef RESOLVER
+#define RUNTIME(name) static int own_##name
+#else
+#define RUNTIME(name) EXPORT int name
+#endif
+RUNTIME(cudaMalloc)(void **pointer, size_t bytes)
 {
     int (*real)(void **, size_t);
     *(void **)&real = next("cudaMalloc");
@@ -85,13 +91,28 @@ EXPORT int cudaMalloc(void **pointer, size_t bytes)
     return real(pointer, bytes);
 }
 
-EXPORT int cudaFree(void *pointer)
+RUNTIME(cudaFree)(void *pointer)
 {
     int (*real)(void *);
     *(void **)&real = next("cudaFree");
     given++;
     return real(pointer);
 }
+#endif
+
+#ifdef RESOLVER
+__attribute__((used)) static void *choose_malloc(void)
+{
+    return (void *)own_cudaMalloc;
+}
+
+__attribute__((used)) static void *choose_free(void)
+{
+    return (void *)own_cudaFree;
+}
+
+EXPORT int cudaMalloc(void **pointer, size_t bytes) __attribute__((ifunc("choose_malloc")));
+EXPORT int cudaFree(void *pointer) __attribute__((ifunc("choose_free")));
 #endif
 
 #ifdef LOOK_UP

@@ -16,6 +16,8 @@ CAUSES = {
     "two_leaks": ("leak", "prefix_cache_insert"),
     "new_handler": ("leak", "open_stream"),
     "library_and_threads": ("leak", "worker_keeps"),
+    "one_caller": ("leak", "handle_open"),
+    "one_maker": ("leak", "adapter_load"),
     "unequal_loops": ("leak", "session_open"),
     "kv_by_copying": ("growth by copying", "append"),
     "vector_of_blocks": ("growth", "append_block"),
@@ -30,6 +32,7 @@ PYTHON = {
     "leak": ("growth", "remember_prefix"),
     "kv_by_copying": ("growth by copying", "Cache.extend"),
     "decode_loop": ("repeated allocation", "decode"),
+    "single_maker": ("growth", "remember_page"),
     "clean": (None, None),
 }
 WRAPPERS = ("DeviceBuffer", "gpu_alloc", "operator new", "gpu_malloc", "Tensor")

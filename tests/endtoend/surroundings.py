@@ -151,6 +151,22 @@ def check_file_systems(place):
             subprocess.run(["umount", mount], check=True)
 
 
+def check_words_of_a_full_disk(place):
+    """Where nothing could be recorded, nothing is said of what the program did."""
+    mount = pathlib.Path(tempfile.mkdtemp(dir=place.machine.scratch))
+    if not mounted("-t", "tmpfs", "-o", "size=64k", "none", mount):
+        return
+    try:
+        done = place.machine.record(place.command, mount / "t.cupool")
+        report = place.machine.run([str(place.machine.cupool), "report", str(mount / "t.cupool")])
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    text = (done.stderr + report.stdout + report.stderr).decode()
+    preload.expect("No space left on device" in text, f"a full disk: {text}")
+    for word in ("allocated no device memory", "no device memory was allocated", "no CUDA call"):
+        preload.expect(word not in text, f"a full disk: {text}")
+
+
 def check_system_calls(place):
     """A container that forbids what we ask for."""
     if os.uname().machine != "x86_64":
@@ -217,7 +233,7 @@ def main():
     if sanitizer.active():
         preload.skip("a sanitizer's runtime does not run in such surroundings")
     for check in (check_standard_error, check_options_file, check_environment, check_limits,
-                  check_file_systems, check_system_calls, check_removed):
+                  check_file_systems, check_words_of_a_full_disk, check_system_calls, check_removed):
         check(place)
 
 

@@ -15,10 +15,14 @@ namespace engine { template <class T> struct Cache {
     return p; } }; }
 __attribute__((noinline)) static void *weights(unsigned n) { void *p; cudaMalloc(&p, n);
     return p; }
+// As a compiler of Rust names it.
+extern "C" void *keep(unsigned n) __asm__("_ZN4rust4keep17h0123456789abcdefE");
+__attribute__((noinline)) void *keep(unsigned n) { void *p; cudaMalloc(&p, 2 * n + 1);
+    return p; }
 int main() { engine::Cache<float> c; void *a = c.grow(1000), *b = weights(5000000); cudaFree(a);
-    printf("%d\\n", b != 0); return 0; }
+    printf("%d\\n", b != 0 && keep(3000)); return 0; }
 """
-LINES = {"weights": 6, "engine::Cache<float>::grow": 4}
+LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10}
 # Compiler, options, whether there are lines.
 VARIANTS = {
     "O0": ("c++", "-g -O0", True), "O2": ("c++", "-g -O2", True), "dwarf4": ("c++", "-gdwarf-4 -O2", True),

@@ -21,6 +21,9 @@
 #define NAME_MOST 512
 #define CHAIN     12 /* callers that are told apart */
 
+/* Functions that an allocator is made of. */
+#define PARTS_DEEP 4
+
 /* Of FNV-1a; two paths that fall together are judged as one. */
 #define HASH_BASE   UINT64_C(0xcbf29ce484222325)
 #define HASH_FACTOR UINT64_C(0x100000001b3)
@@ -170,6 +173,21 @@ static bool is_main(const struct uses *uses, const struct use *use)
     return colon && (!strcmp(colon, ":main") || !strcmp(colon, ":<module>"));
 }
 
+/** Whether all call paths run through the same few callers up to an allocator. */
+static bool is_part_of_allocator(const struct uses *uses, const struct use *use, size_t count)
+{
+    for (size_t depth = 0; depth < PARTS_DEEP && use[0].caller[depth]; depth++) {
+        const char *key = uses->names.row[use[0].caller[depth] - 1].text, *colon = strchr(key, ':');
+
+        for (size_t i = 1; i < count; i++)
+            if (use[i].caller[depth] != use[0].caller[depth])
+                return false;
+        if (colon && function_role_of(colon + 1) == FUNCTION_ALLOCATES)
+            return true;
+    }
+    return false;
+}
+
 /** `use`: all call paths of one function. */
 static bool is_wrapper(const struct uses *uses, const struct use *use, size_t count)
 {
@@ -184,8 +202,10 @@ static bool is_wrapper(const struct uses *uses, const struct use *use, size_t co
     }
     if (!called)
         return false; /* a thread begins with it */
-    if (role == FUNCTION_ALLOCATES)
+    if (role == FUNCTION_ALLOCATES || role == FUNCTION_CONSTRUCTS)
         return several_places || !is_main(uses, use);
+    if (is_part_of_allocator(uses, use, count))
+        return true;
     if (fates.kept && fates.freed)
         return true;
     apart = fates.temporary && fates.lasting;

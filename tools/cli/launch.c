@@ -28,11 +28,13 @@
 #define WITNESS_LOOKS    4
 #define WITNESS_PAUSE_NS 2000000
 
-/* What is neither job control, nor a fault, nor about this process's own output; and those of real
- * time besides. */
-static const int forwarded[] = {SIGHUP,  SIGINT,   SIGQUIT,   SIGABRT,   SIGUSR1,
-                                SIGUSR2, SIGALRM,  SIGTERM,   SIGSTKFLT, SIGURG,
-                                SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,   SIGPWR};
+/* What is neither a fault nor about this process's own output; and those of real time besides. */
+static const int forwarded[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGABRT, SIGUSR1,  SIGUSR2,   SIGALRM,
+                                SIGTERM, SIGSTKFLT, SIGURG,  SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,
+                                SIGPWR,  SIGTSTP,   SIGTTIN, SIGTTOU, SIGCONT};
+
+/* Of a stop that is over. */
+static const int job_control[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT};
 
 /** What was before, for the program to have. */
 struct inherited {
@@ -179,15 +181,26 @@ static void signal_forward(pid_t pid, const siginfo_t *info)
         kill(pid, info->si_signo);
 }
 
-/** The program stopped by itself: so does this process, and they go on together. */
-static void stop_follow(pid_t pid)
+/** The program stopped: so does this process, and they go on together. What made this process go on
+ * is taken here, with what a witness knows of the stop. */
+static void stop_follow(pid_t pid, struct witness *witness)
 {
+    const struct timespec now = {0};
     siginfo_t info = {0};
+    sigset_t jobs;
 
+    sigemptyset(&jobs);
+    for (size_t i = 0; i < sizeof job_control / sizeof *job_control; i++)
+        sigaddset(&jobs, job_control[i]);
     kill(getpid(), SIGSTOP);
-    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid)
-        return;
-    kill(pid, SIGCONT);
+    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) != 0 || info.si_pid != pid)
+        kill(pid, SIGCONT);
+    while (sigtimedwait(&jobs, NULL, &now) > 0)
+        ;
+    if (witness->pid > 0)
+        witness_replace(witness);
+    for (size_t i = 0; i < sizeof job_control / sizeof *job_control; i++)
+        witness->seen &= ~(UINT64_C(1) << (job_control[i] - 1));
 }
 
 static int program_wait(pid_t pid, const sigset_t *signals)
@@ -200,7 +213,7 @@ static int program_wait(pid_t pid, const sigset_t *signals)
         pid_t found = waitpid(pid, &status, WNOHANG | WUNTRACED);
 
         if (found == pid && WIFSTOPPED(status)) {
-            stop_follow(pid);
+            stop_follow(pid, &witness);
             continue;
         }
         if (found == pid || (found < 0 && errno != EINTR))

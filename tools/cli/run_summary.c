@@ -68,7 +68,10 @@ static void word_print(FILE *out, const char *word)
 static void memory_print(const struct analysis *analysis, FILE *out)
 {
     if (!analysis->total.allocations && !analysis->total.failures) {
-        fputs("cupool: the program allocated no device memory\n", out);
+        fprintf(out, "cupool: %s\n",
+                report_misses_records(&analysis->recording)
+                    ? "no allocation of device memory was recorded"
+                    : "the program allocated no device memory");
         return;
     }
     fprintf(out, "cupool: peak %s of device memory", unit_bytes(analysis->requested.peak).text);

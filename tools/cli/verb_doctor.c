@@ -27,6 +27,7 @@
 #include "tools/cli/program.h"
 #include "tools/report/base/report.h"
 #include "tools/trace/trace_open.h"
+#include "tools/cli/simulation.h"
 #include "tools/cli/traces.h"
 #include "tools/base/units.h"
 
@@ -476,7 +477,6 @@ static int program_examine(const struct request *request, char *const *argv, boo
 int verb_doctor(int argc, char **argv)
 {
     struct request request = {0};
-    char directory[PATH_MAX];
     bool library_fine, has_driver;
     int trouble = request_read(argc, argv, &request);
 
@@ -484,10 +484,10 @@ int verb_doctor(int argc, char **argv)
         return trouble - 1;
     if (request.probe)
         return probe_child();
-    if (request.simulated && (locate_simulated_device(directory, sizeof directory) < 0 ||
-                              locate_use_simulated_device(directory, request.profile) < 0))
-        return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "--sim: no simulated device in %s: build or install it", directory);
+    if (request.simulated)
+        trouble = simulation_use(VERB_NAME, EXIT_TROUBLE, request.profile);
+    if (trouble)
+        return trouble;
     installation_print(&library_fine, &has_driver);
     if (optind < argc)
         return program_examine(&request, argv + optind, library_fine, has_driver);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <glob.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -21,12 +20,15 @@
 #include "cupti/live/live_page.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
+#include "tools/base/outfile.h"
+#include "tools/base/outplace.h"
 #include "tools/cli/launch.h"
 #include "tools/live/live.h"
 #include "tools/cli/locate.h"
 #include "tools/cli/probe.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_summary.h"
+#include "tools/cli/simulation.h"
 #include "tools/cli/traces.h"
 
 #define VERB_NAME       "run"
@@ -210,6 +212,28 @@ static int output_replace(const char *path)
     return 0;
 }
 
+/** 0 where the way to the record is the user's own. It ends before a name with a placeholder. */
+static int place_check(const char *pattern)
+{
+    char *way = strdup(pattern), *placeholder = way ? strchr(way, '%') : NULL;
+    struct outplace place;
+    int r;
+
+    if (!way)
+        return -ENOMEM;
+    while (placeholder && placeholder > way && placeholder[-1] != '/')
+        placeholder--;
+    if (placeholder)
+        strcpy(placeholder, "."); /* the folder itself */
+    r = outplace_find(way, &place);
+    free(way);
+    if (r < 0)
+        return r == -ENOLINK ? r : 0;
+    if (place.directory >= 0)
+        close(place.directory);
+    return 0;
+}
+
 /** Problems with the record's place are told before the program runs, not after. */
 static int output_check(const char *pattern, bool force)
 {
@@ -225,6 +249,8 @@ static int output_check(const char *pattern, bool force)
     if (!strchr(directory, '%') && access(directory, W_OK) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another place with -o",
                           directory, strerror(errno));
+    if (place_check(pattern) < 0)
+        return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s", pattern, outfile_reason(-ENOLINK));
     if (strchr(pattern, '%') || lstat(pattern, &status) < 0)
         return 0;
     if (!force)
@@ -252,64 +278,6 @@ static int trace_prepare(struct request *request, char **ret_pattern)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "out of memory");
     trouble = output_check(*ret_pattern, request->force);
     return trouble ? trouble : option_apply(request, "trace", *ret_pattern, "-o");
-}
-
-#define PROFILE_FOLDER "profiles"
-#define PROFILE_END    ".ini"
-
-/** A profile is a name, or a path with a slash. */
-static bool profile_is_known(const char *directory, const char *profile)
-{
-    char path[2 * PATH_MAX];
-
-    if (!profile || !*profile)
-        return true;
-    if (strchr(profile, '/'))
-        snprintf(path, sizeof path, "%s", profile);
-    else
-        snprintf(path, sizeof path, "%s/" PROFILE_FOLDER "/%s" PROFILE_END, directory, profile);
-    return access(path, R_OK) == 0;
-}
-
-static int profile_refuse(const char *directory, const char *profile)
-{
-    char pattern[2 * PATH_MAX], known[512] = "";
-    glob_t found;
-
-    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, directory);
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) {
-            const char *name = strrchr(found.gl_pathv[i], '/') + 1;
-            size_t used = strlen(known);
-
-            snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "",
-                     (int)(strlen(name) - strlen(PROFILE_END)), name);
-        }
-        globfree(&found);
-    }
-    return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                      "--sim=%s: no such profile; accepted: %s, or a file with a slash in its path",
-                      profile, known);
-}
-
-static int simulation_prepare(const struct request *request)
-{
-    char directory[PATH_MAX];
-    int r;
-
-    if (!request->simulated)
-        return 0;
-    if (locate_simulated_device(directory, sizeof directory) < 0)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "--sim: no simulated device in %s: build or install it", directory);
-    if (!profile_is_known(directory, request->profile))
-        return profile_refuse(directory, request->profile);
-    r = locate_use_simulated_device(directory, request->profile);
-    if (r == -EINVAL)
-        return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "--sim: %s: the loader cannot take a path with a colon: move it",
-                          directory);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s", strerror(-r)) : 0;
 }
 
 /** NVTX asks the library of this variable for a tool; one that is there already stays. */
@@ -474,8 +442,8 @@ int verb_run(int argc, char **argv)
     trouble = strict_check(&request);
     if (!trouble)
         trouble = trace_prepare(&request, &pattern);
-    if (!trouble)
-        trouble = simulation_prepare(&request);
+    if (!trouble && request.simulated)
+        trouble = simulation_use(VERB_NAME, EXIT_RUN_FAILED, request.profile);
     if (!trouble)
         live_prepare(&request);
     if (!trouble)

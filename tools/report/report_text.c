@@ -104,7 +104,7 @@ static void headline_print(const struct report_page *page)
     const struct analysis *analysis = page->analysis;
 
     if (!analysis->total.allocations) {
-        fputs("\nThe program allocated no device memory.\n\n", page->out);
+        fprintf(page->out, "\n%s.\n\n", report_no_memory(&analysis->recording));
         return;
     }
     fprintf(page->out, "\n%sAt its peak the program used %s of device memory",

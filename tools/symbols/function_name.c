@@ -185,6 +185,62 @@ static bool is_constructor(struct name_part last, struct name_part before)
             !memcmp(before.text, last.text, last.length));
 }
 
+/** The length of the word that a name begins with: up to a sign, a digit or a capital letter. */
+static size_t word_length(const char *text, size_t length)
+{
+    size_t i = 1;
+
+    while (i < length && isalpha((unsigned char)text[i]) &&
+           !(isupper((unsigned char)text[i]) && islower((unsigned char)text[i - 1])))
+        i++;
+    return i;
+}
+
+static bool is_among(const char *const *words, size_t count, const char *text, size_t length)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(words[i]) == length && !strncasecmp(words[i], text, length))
+            return true;
+    return false;
+}
+
+#define IS_AMONG(words, text, length) is_among(words, sizeof(words) / sizeof *(words), text, length)
+
+/**
+ * Whether a name has no word of what the memory is for: "make", "zeros_like", "newDeviceBuffer",
+ * but not "make_session".
+ */
+static bool is_general(struct name_part name)
+{
+    static const char *const makers[] = {"make",  "create",  "empty",  "zeros",   "ones",
+                                         "clone", "reserve", "resize", "acquire", "obtain"};
+    static const char *const takers[] = {"new", "get", "take", "fetch", "request", "grab", "full"};
+    static const char *const things[] = {"buffer",  "buf",    "tensor", "array",   "ptr",
+                                         "pointer", "memory", "mem",    "storage", "vector",
+                                         "bytes",   "unique", "shared"};
+    static const char *const fillers[] = {"device",  "gpu",  "cuda",  "dev",  "raw",
+                                          "checked", "or",   "throw", "like", "impl",
+                                          "float",   "half", "of",    "typed"};
+    bool makes = false, takes = false, thing = false;
+
+    for (size_t at = 0, length; at < name.length; at += length) {
+        const char *word = name.text + at;
+
+        length = word_length(word, name.length - at);
+        if (!isalpha((unsigned char)*word))
+            length = 1;
+        else if (IS_AMONG(makers, word, length))
+            makes = true;
+        else if (IS_AMONG(takers, word, length))
+            takes = true;
+        else if (IS_AMONG(things, word, length))
+            thing = true;
+        else if (!IS_AMONG(fillers, word, length))
+            return false;
+    }
+    return makes || (takes && thing);
+}
+
 enum function_role function_role_of(const char *name)
 {
     static const char *const makers[] = {
@@ -198,8 +254,10 @@ enum function_role function_role_of(const char *name)
         return FUNCTION_ALLOCATES;
     if (is_of_library(whole))
         return FUNCTION_OF_LIBRARY;
-    if (is_constructor(last, before) || part_has(last, "alloc"))
+    if (part_has(last, "alloc") || is_general(last))
         return FUNCTION_ALLOCATES;
+    if (is_constructor(last, before))
+        return FUNCTION_CONSTRUCTS;
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
         if (part_has(last, makers[i]))
             return FUNCTION_MAKES;

@@ -29,10 +29,12 @@ void function_name_copy(const char *name, char *ret_text, size_t text_bytes);
 
 /** How a name says that its function hands out memory that others want. */
 enum function_role {
-    FUNCTION_PLAIN,     /* it does not */
-    FUNCTION_MAKES,     /* make_, create, get, resize …: perhaps */
-    FUNCTION_ALLOCATES, /* an allocator, a constructor, operator new */
-    FUNCTION_OF_LIBRARY /* of the C++ library or a framework that is compiled into the program */
+    FUNCTION_PLAIN,      /* it does not */
+    FUNCTION_MAKES,      /* make_, create, get, resize …: perhaps */
+    FUNCTION_CONSTRUCTS, /* a constructor */
+    FUNCTION_ALLOCATES,  /* an allocator, operator new; make, create_tensor and no word of what for
+                          */
+    FUNCTION_OF_LIBRARY  /* of the C++ library or a framework that is compiled into the program */
 };
 
 enum function_role function_role_of(const char *name);

@@ -50,12 +50,27 @@ static int known_compare(const void *a, const void *b)
     return (left->module > right->module) - (left->module < right->module);
 }
 
+/** Cuts the hash that Rust appends to a name, and which changes with every build: "::h0123…". */
+static void hash_cut(char *name)
+{
+    static const char before[] = "::h";
+    size_t length = strlen(name), all = sizeof before - 1 + 16;
+    char *hash = length > all ? name + length - all : NULL;
+
+    if (hash && !strncmp(hash, before, sizeof before - 1) &&
+        strspn(hash + sizeof before - 1, "0123456789abcdef") == 16)
+        *hash = '\0';
+}
+
 /** The function as its source has it. */
 static const char *name_plain(const char *name)
 {
     char *plain = !strncmp(name, "_Z", 2) ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
-    const char *kept = texts_keep(&names, plain ? plain : name);
+    const char *kept;
 
+    if (plain)
+        hash_cut(plain);
+    kept = texts_keep(&names, plain ? plain : name);
     free(plain);
     return kept;
 }

@@ -204,6 +204,51 @@ void library_and_threads()
     second.join();
 }
 
+// One function alone calls the library.
+CAUSE void handle_open()
+{
+    void *block = gpu_alloc(60000);
+    keep_forever(block);
+}
+
+void one_caller()
+{
+    for (int i = 0; i < kRequests; i++) {
+        layers();
+        if (i % 4 == 0)
+            handle_open();
+    }
+}
+
+struct DeviceFree {
+    void operator()(void *block) const
+    {
+        cudaFree(block);
+    }
+};
+
+// A function that makes memory for others, and one other alone.
+std::unique_ptr<void, DeviceFree> make_device_ptr(std::size_t bytes)
+{
+    void *block = nullptr;
+    rt::check(cudaMalloc(&block, bytes));
+    return std::unique_ptr<void, DeviceFree>(block);
+}
+
+CAUSE void adapter_load()
+{
+    keep_forever(make_device_ptr(250000).release());
+}
+
+void one_maker()
+{
+    for (int i = 0; i < kRequests; i++) {
+        layers();
+        if (i % 3 == 0)
+            adapter_load();
+    }
+}
+
 // Rounds of unequal length, so that the leak is no straight line in time.
 void unequal_loops()
 {
@@ -344,6 +389,8 @@ int main(int argc, char **argv)
         {"two_leaks", two_leaks},
         {"new_handler", new_handler},
         {"library_and_threads", library_and_threads},
+        {"one_caller", one_caller},
+        {"one_maker", one_maker},
         {"unequal_loops", unequal_loops},
         {"kv_by_copying", kv_by_copying},
         {"vector_of_blocks", vector_of_blocks},

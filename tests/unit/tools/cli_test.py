@@ -6,6 +6,7 @@ Runs the built binary with a preload library that writes a known trace (preload_
 neither a device nor the pool is needed. usage: cli_test.py CUPOOL PRELOAD EXPECTED_JSON
 With CUPOOL_TEST_UPDATE set, EXPECTED_JSON is written instead of compared.
 """
+import functools
 import glob
 import json
 import os
@@ -183,6 +184,30 @@ class Cli(unittest.TestCase):
                 output, _ = process.communicate(timeout=30)
                 self.assertEqual((output, process.returncode), (f"{wanted}\n", 0))
 
+    def test_run_passes_job_control_on(self):
+        """Stopped and continued, to the command alone or to the group: the program sees one of each."""
+        program = ("import os, signal, time\ncount = {}\ndef handler(number, _):\n"
+                   "    count[number] = count.get(number, 0) + 1\n"
+                   "    os.write(1, b'got %d\\n' % number)\n"
+                   "for n in (signal.SIGCONT, signal.SIGUSR1): signal.signal(n, handler)\n"
+                   "os.write(1, b'ready\\n')\nwhile signal.SIGUSR1 not in count: time.sleep(0.02)\n"
+                   "print('continued', count[signal.SIGCONT])\n")
+        for to_group in (True, False):
+            for stop in (signal.SIGTSTP, signal.SIGSTOP, None):
+                process = subprocess.Popen(
+                    [CUPOOL, "run", "-q", "--", sys.executable, "-c", program], cwd=self.directory.name,
+                    env=self.environment, stdout=subprocess.PIPE, text=True, preexec_fn=os.setpgrp)
+                send = functools.partial(os.killpg if to_group else os.kill, process.pid)
+                self.assertEqual(process.stdout.readline(), "ready\n")
+                if stop:
+                    send(stop)
+                    os.waitpid(process.pid, os.WUNTRACED)
+                send(signal.SIGCONT)
+                self.assertEqual(process.stdout.readline(), f"got {int(signal.SIGCONT)}\n")
+                send(signal.SIGUSR1)
+                output, _ = process.communicate(timeout=30)
+                self.assertEqual((output.splitlines()[-1], process.returncode), ("continued 1", 0))
+
     def test_run_leaves_dispositions_alone(self):
         program = ("import signal; print([int(signal.getsignal(n)) for n in"
                    " (signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR2)], signal.pthread_sigmask(0, []))")
@@ -203,6 +228,15 @@ class Cli(unittest.TestCase):
         for words, named in ((("--mode", "foo"), "off|observe|pool"), (("-O", "mode:bad"), "off|observe|pool"),
                              (("-O", "speed:11"), "known are")):
             self.assert_error(self.cupool("run", *words, "--", "sh", "-c", "echo x"), 125, named)
+
+    def test_profiles_that_are_not_there(self):
+        for verb, code in (("run", 125), ("doctor", 2)):
+            for profile in ("none", "\033[31mred\n::error::x"):
+                result = self.cupool(verb, f"--sim={profile}", "--", "true")
+                if "no simulated device" in result.stderr:
+                    self.skipTest("no simulated device")
+                self.assert_error(result, code, "no such profile")
+                self.assertNotIn("\n::", result.stderr)
 
     def test_output_that_cannot_be_written(self):
         for arguments in (("--version",), ("--help",), ("help", "run"), ("options",),

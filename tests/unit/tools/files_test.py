@@ -379,6 +379,18 @@ class Foreign(Base):
                 self.assertEqual(content(self.path("safe/victim")), b"precious")
                 os.unlink(link)
 
+    def test_records_go_through_no_prepared_link(self):
+        self.shared()
+        os.mkdir(self.path("safe"))
+        link = self.path("shared", "out")
+        os.symlink(self.path("safe"), link)
+        self.give(link)
+        for place in ("shared/out/new", "shared/out/%e.%p.cupool", "shared/out/%p/new", "shared/out"):
+            done = self.cupool("run", "-q", "-o", place, "--", "true")
+            self.assertEqual(done.returncode, 125, (place, done.stderr))
+            self.assertIn("symbolic link of another user", done.stderr, place)
+            self.assertEqual(os.listdir(self.path("safe")), [], place)
+
     def test_links_of_a_user_in_the_users_own_directory(self):
         """Where no sticky bit protects, root does not follow either."""
         os.mkdir(self.path("home"))

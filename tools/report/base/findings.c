@@ -579,6 +579,8 @@ void findings_find(const struct analysis *analysis, const struct callers *caller
 
 const char *findings_none(const struct analysis *analysis)
 {
+    if (report_misses_records(&analysis->recording))
+        return "Nothing found in what was recorded; records are missing.";
     return analysis->total.allocations ? "Nothing found: no leak, no growth, no waste worth a line."
                                        : "Nothing found: no device memory was allocated.";
 }

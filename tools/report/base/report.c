@@ -193,3 +193,16 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
     if (!*ret_text)
         snprintf(ret_text, text_bytes, "its end is missing");
 }
+
+bool report_misses_records(const struct trace_summary *recording)
+{
+    return !recording->complete &&
+           (recording->closed || recording->stop_errno || recording->dropped_records ||
+            recording->lost_records || recording->lost_bytes);
+}
+
+const char *report_no_memory(const struct trace_summary *recording)
+{
+    return report_misses_records(recording) ? "No allocation of device memory was recorded"
+                                            : "The program allocated no device memory";
+}

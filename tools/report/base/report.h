@@ -63,6 +63,12 @@ const char *report_unfreed_column(const struct analysis *analysis);
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
+/** Whether records are missing, so that what is not in the trace may have happened. */
+bool report_misses_records(const struct trace_summary *recording);
+
+/** What to say of a trace without allocations; a sentence without its full stop. */
+const char *report_no_memory(const struct trace_summary *recording);
+
 /** What a simulated device did not compute, as one clause; empty when that is nothing. */
 void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes);
 

@@ -257,7 +257,7 @@ void html_chart_print(const struct html_article *article)
         spans_print(&plot, analysis);
         failures_print(article);
     } else {
-        fputs("<p>The program allocated no device memory.</p>\n", article->out);
+        fprintf(article->out, "<p>%s.</p>\n", report_no_memory(&analysis->recording));
     }
     html_section_end(article);
 }

@@ -168,6 +168,34 @@ static void in_a_graph(void)
     report("destroy", DRIVER(cuGraphDestroy)(child));
 }
 
+/* The other device has just enough, if all that was freed there is given back. */
+static void in_what_was_freed(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS wanted = {.poolProps = on_device(1), .bytesize = 6 * PAGE};
+    CUmemAllocationProp rest = physical_of(CU_MEM_LOCATION_TYPE_DEVICE, 1);
+    CUmemGenericAllocationHandle handle = 0;
+    CUgraphNode node;
+    CUgraph graph = NULL;
+    void *freed[4];
+    report("graph", DRIVER(cuGraphCreate)(&graph, 0));
+    report("memory of the other", DRIVER(cuGraphAddMemAllocNode)(&node, graph, NULL, 0, &wanted));
+    CUgraphExec exec = executable(graph, 0);
+    DRIVER(cuCtxSetCurrent)(held_contexts[1]);
+    for (int i = 0; i < 4; i++)
+        route_report("ordinary", route_allocate(&freed[i], 3 * PAGE));
+    for (int i = 0; i < 4; i++)
+        route_report("free", route_free(freed[i]));
+    report("all but six pages", DRIVER(cuMemCreate)(&handle, free_now() - 6 * PAGE, &rest, 0));
+    DRIVER(cuCtxSetCurrent)(held_contexts[0]);
+    launch(exec);
+    report("wait", DRIVER(cuStreamSynchronize)(stream));
+    report("release", DRIVER(cuMemRelease)(handle));
+    held_by_graphs("launched into what was freed");
+    report("free", DRIVER(cuMemFree)(wanted.dptr));
+    held_by_graphs("freed");
+    drop(exec, graph);
+}
+
 /* More than the device has: captured, made executable, and refused when it is launched. */
 static void too_large(void)
 {
@@ -193,6 +221,7 @@ int program_held_graph(const char *self, const char *route, const char *argument
     if (DRIVER(cuGraphAddMemAllocNode)) {
         of_another_device();
         in_a_graph();
+        in_what_was_freed();
     }
     too_large();
     held_by_graphs("in the end");

@@ -143,10 +143,12 @@ CUresult graph_memory_back(struct graph_memory *memory)
     return result;
 }
 
+/* Graphs may run on the streams of any device. */
 void graph_memory_trim(struct device *device)
 {
     struct graph_memory *each;
-    device_wait(device);
+    for (int i = 0; device_get(i); i++)
+        device_wait(device_get(i));
     LIST_FOREACH(each, &memories, link)
         if (each->allocation.device == device && !each->live)
             unback(each);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulated device of the installation, for the program that a verb runs.
+ */
+#include "tools/cli/simulation.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/cli/locate.h"
+#include "tools/cli/verb.h"
+
+#define PROFILE_FOLDER "profiles"
+#define PROFILE_END    ".ini"
+
+/** A profile is a name, or a path with a slash. */
+static bool profile_is_known(const char *directory, const char *profile)
+{
+    char path[2 * PATH_MAX];
+
+    if (!profile || !*profile)
+        return true;
+    if (strchr(profile, '/'))
+        snprintf(path, sizeof path, "%s", profile);
+    else
+        snprintf(path, sizeof path, "%s/" PROFILE_FOLDER "/%s" PROFILE_END, directory, profile);
+    return access(path, R_OK) == 0;
+}
+
+static int profile_refuse(const char *verb, int code, const char *directory, const char *profile)
+{
+    char pattern[2 * PATH_MAX], known[512] = "";
+    glob_t found;
+
+    snprintf(pattern, sizeof pattern, "%s/" PROFILE_FOLDER "/*" PROFILE_END, directory);
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+            size_t used = strlen(known);
+
+            snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "",
+                     (int)(strlen(name) - strlen(PROFILE_END)), name);
+        }
+        globfree(&found);
+    }
+    return verb_error(verb, code,
+                      "--sim=%s: no such profile; accepted: %s, or a file with a slash in its path",
+                      profile, known);
+}
+
+int simulation_use(const char *verb, int code, const char *profile)
+{
+    char directory[PATH_MAX];
+    int r;
+
+    if (locate_simulated_device(directory, sizeof directory) < 0)
+        return verb_error(verb, code, "--sim: no simulated device in %s: build or install it",
+                          directory);
+    if (!profile_is_known(directory, profile))
+        return profile_refuse(verb, code, directory, profile);
+    r = locate_use_simulated_device(directory, profile);
+    if (r == -EINVAL)
+        return verb_error(verb, code,
+                          "--sim: %s: the loader cannot take a path with a colon: move it",
+                          directory);
+    return r < 0 ? verb_error(verb, code, "%s", strerror(-r)) : 0;
+}
