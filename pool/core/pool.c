@@ -172,10 +172,10 @@ static inline bool is_small(const struct pool *pool, size_t bytes)
     return bytes <= atomic_load_explicit(&pool->small_max, memory_order_relaxed);
 }
 
-/* Whether a request is served from runs, or the mapped range, and not from the segments. */
+/* Whether a request that no slab serves gets a run, or an extent of the mapped range. */
 static inline bool is_large(const struct pool *pool, size_t bytes)
 {
-    return bytes > SIZE_MIDDLE_MAX || (pool->runs.range && !is_small(pool, bytes));
+    return bytes > SIZE_MIDDLE_MAX || pool->runs.range;
 }
 
 static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
@@ -221,7 +221,7 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
-    bool large = is_large(pool, bytes);
+    bool large = !is_small(pool, bytes) && is_large(pool, bytes);
     struct supply_request request = {
         .pool = pool,
         .wanted_bytes = supply_bytes(pool, bytes, large),

@@ -326,9 +326,9 @@ struct pool {
     uint32_t shards_max;
     _Atomic uint32_t small_max; /* served from slabs; in a mapped range less until it spreads */
     _Atomic bool spread;        /* set once, after collisions */
-    atomic_bool frees_wait; /* POOL_REUSE_SYNC, or set once when there are no fences */
-    pool_count collisions;  /* atomic; counted until spread */
-    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
+    atomic_bool frees_wait;     /* POOL_REUSE_SYNC, or set once when there are no fences */
+    pool_count collisions;      /* atomic; counted until spread */
+    pool_count pending_max;     /* what a shard of a spread pool may keep to itself */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */
