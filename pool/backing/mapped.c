@@ -26,6 +26,8 @@ void mapped_config_init(struct mapped_config *config)
         .page_bytes = UINT64_C(8) << 20,
         .slack_bytes = UINT64_C(12) << 20,
         .slack_part = 12,
+        .large_slack_part = 32,
+        .large_part = 32,
         .growth_part = 20,
     };
 }
@@ -358,7 +360,23 @@ uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak)
     uint64_t ceiling = peak + pool_max(config->slack_bytes, peak / config->slack_part);
 
     count_set(&mapped->ceiling_bytes, ceiling);
+    count_set(&mapped->large_ceiling_bytes,
+              peak + pool_max(config->slack_bytes, peak / config->large_slack_part));
     return ceiling;
+}
+
+bool mapped_above_ceiling(const struct mapped *mapped, uint64_t bytes)
+{
+    uint64_t reserved = count_get(mapped->reserved_bytes);
+    bool large = bytes >= reserved / mapped->config.large_part;
+    const pool_count *ceiling = large ? &mapped->large_ceiling_bytes : &mapped->ceiling_bytes;
+
+    return reserved + bytes > count_get(ceiling);
+}
+
+static uint64_t handle_most(const struct mapped *mapped, const struct mapped_wish *wish)
+{
+    return wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes;
 }
 
 static uint64_t headroom(const struct mapped *mapped)
@@ -367,7 +385,7 @@ static uint64_t headroom(const struct mapped *mapped)
            ~(RANGE_PAGE_BYTES - 1);
 }
 
-/* Below the ceiling: a little more than is missing. */
+/* Below the ceiling: a little more than is missing, in whole handles. */
 static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wish *wish,
                              const struct range_gap *gap, uint64_t room)
 {
@@ -377,7 +395,12 @@ static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wi
     uint64_t most = gap->beside[1] ? gap->bytes : gap->room;
     if (wish->page)
         share = wish->more_bytes;
-    return pool_min(pool_max(gap->bytes, pool_min(share, room)), most);
+    uint64_t bytes = pool_max(gap->bytes, pool_min(share, room));
+    uint64_t whole_bytes = handle_most(mapped, wish), whole = pool_round_up(bytes, whole_bytes);
+    bool begun = count_get(mapped->reserved_bytes) >= whole_bytes;
+    if (!wish->page && begun && whole <= room)
+        bytes = whole;
+    return pool_min(bytes, most);
 }
 
 /* Chooses the gap and what to harvest for it. The target says how many bytes the plan is to have,
@@ -389,7 +412,7 @@ static int plan_first(struct mapped *mapped, const struct mapped_wish *wish, str
 
     if (error < 0)
         return error;
-    if (!wish->create || (plan->gap.bytes > room && wish->stitch)) {
+    if (!wish->create || (mapped_above_ceiling(mapped, plan->gap.bytes) && wish->stitch)) {
         if (plan_from_stock(mapped, wish, plan))
             return 0;
         if (!wish->create)
@@ -561,8 +584,7 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     pool_lock_release(mapped->lock);
     if (error < 0)
         return error;
-    error = create(mapped, wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes,
-                   plan);
+    error = create(mapped, handle_most(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);
     if (error == -ENOMEM && wish->stitch) {

@@ -4,9 +4,10 @@
  * released as a whole.
  *
  * A request that no free extent holds leads to a gap (range.h), which is filled with new handles
- * while the pool is below its ceiling, and above it with whole free handles from elsewhere:
- * stitching. So free memory that is scattered over many extents serves a large block, without a
- * copy and without more memory.
+ * while the pool is below a ceiling, and above it with whole free handles from elsewhere:
+ * stitching. The ceiling is lower for large gaps: they are most of what is reserved above the peak,
+ * and what fills one comes back in one piece. So free memory that is scattered over many extents
+ * serves a large block, without a copy and without more memory.
  *
  *   every byte of the range that is not a hole, or being filled, lies in exactly one mapped handle
  *   reserved = the bytes of all handles, mapped or not
@@ -33,6 +34,8 @@ struct mapped_config {
     uint64_t keep_bytes;  /* never trimmed below */
     uint64_t slack_bytes; /* ceiling = peak of live bytes + max(slack_bytes, peak / slack_part) */
     uint64_t slack_part;
+    uint64_t large_slack_part; /* the same for a gap of a large share of what is reserved */
+    uint64_t large_part;       /* this share */
     uint64_t growth_part; /* a growth takes at least 1 / growth_part of what is reserved; 0: none */
 };
 
@@ -42,6 +45,7 @@ struct mapped {
     struct mapped_handle **handles; /* by page, the one that begins there; guarded by lock */
     struct mapped_handle *loose;    /* that could not be released; guarded by outer */
     pool_count ceiling_bytes;       /* of what is reserved */
+    pool_count large_ceiling_bytes; /* where large gaps are to be filled */
     pool_count *reserved_bytes;     /* of all handles; written under outer */
     pool_count pending_bytes;       /* of handles that are mapped nowhere; atomic */
     const struct pool_backend *backend;
@@ -98,6 +102,9 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
 /** What may be reserved where so much was live at once; growing goes by it from now on. The caller
  * holds `outer`, or asks for no growth. */
 uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak);
+
+/** Whether so much more memory leads above the ceiling that counts for it. */
+bool mapped_above_ceiling(const struct mapped *mapped, uint64_t bytes);
 
 /**
  * Releases whole free handles until at most `keep` bytes are reserved, the largest extents first.

@@ -323,11 +323,12 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     struct pool *pool = request->pool;
     size_t bytes = growth_bytes(request, ceiling);
     uint64_t after = count_get(&pool->reserved) + bytes, returned;
-    bool idle = false;
-    if (after > ceiling && runs_free_bytes(&pool->runs) > 0) {
+    bool idle = false, above = after > ceiling;
+    if ((above || (pool->mapped && mapped_above_ceiling(pool->mapped, bytes))) &&
+        runs_free_bytes(&pool->runs) > 0) {
         request->outcome = (enum pool_outcome)pool_max(request->outcome, POOL_OUTCOME_MISS);
         idle = device_idle(request) == 1;
-        pool->overgrown = pool->overgrown || !idle;
+        pool->overgrown = pool->overgrown || (above && !idle);
         if (idle && !pool->mapped)
             supply_cached_return(pool, after - ceiling, &returned);
     }

@@ -26,7 +26,7 @@
 
 /* A handle is at most this share of the memory there is: where there is little, a few large ones
  * would each be kept by some small block. */
-#define HANDLE_SHARE 1024u
+#define HANDLE_SHARE 2048u
 
 /* What is kept from the start need not be small to be given back. */
 #define RESERVE_PAGE_BYTES ((uint64_t)1 << 30)

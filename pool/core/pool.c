@@ -133,11 +133,16 @@ static void spare_offer(struct pool *pool, size_t bytes)
 static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                       struct pool_block *ret_block)
 {
+    struct pool_lock *lock = &pool->runs.blocks.lock;
     if (!pool->runs.range)
         spare_offer(pool, bytes);
-    pool_lock_acquire(&pool->runs.blocks.lock);
+    if (POOL_UNLIKELY(!pool_lock_try(lock))) {
+        if (bytes <= SIZE_SMALL_MAX)
+            shard_collision_note(pool);
+        pool_lock_acquire(lock);
+    }
     bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
-    pool_lock_release(&pool->runs.blocks.lock);
+    pool_lock_release(lock);
     return done;
 }
 
@@ -161,16 +166,22 @@ static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct po
     return false;
 }
 
-/* Whether a request is served from runs, or the mapped range, and not from the segments. */
-static inline bool is_large(const struct pool *pool, size_t bytes)
+/* Whether a slab serves a request. */
+static inline bool is_small(const struct pool *pool, size_t bytes)
 {
-    return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range);
+    return bytes <= atomic_load_explicit(&pool->small_max, memory_order_relaxed);
 }
 
-static size_t supply_bytes(const struct pool *pool, size_t bytes)
+/* Whether a request that no slab serves gets a run, or an extent of the mapped range. */
+static inline bool is_large(const struct pool *pool, size_t bytes)
+{
+    return bytes > SIZE_MIDDLE_MAX || pool->runs.range;
+}
+
+static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
 {
     struct size_class class;
-    if (is_large(pool, bytes) && pool->runs.range)
+    if (large && pool->runs.range)
         return pool_round_up(bytes, RANGE_GRAIN_BYTES);
     if (bytes > SIZE_MIDDLE_MAX)
         return extents_run_bytes(bytes);
@@ -210,10 +221,11 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
+    bool large = !is_small(pool, bytes) && is_large(pool, bytes);
     struct supply_request request = {
         .pool = pool,
-        .wanted_bytes = supply_bytes(pool, bytes),
-        .whole_run = is_large(pool, bytes),
+        .wanted_bytes = supply_bytes(pool, bytes, large),
+        .whole_run = large,
         .outcome = POOL_OUTCOME_HIT,
         .last_number = quarantine_label(pool),
     };
@@ -235,7 +247,7 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
     bool hit;
-    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
+    if (POOL_LIKELY(is_small(pool, bytes)))
         hit = small_try(pool, bytes, site, ret_block);
     else if (!is_large(pool, bytes))
         hit = middle_try(pool, bytes, site, ret_block);

@@ -22,9 +22,11 @@
 #define BOUND_RESERVED_SHARE 16u
 
 /* Where memory is mapped, a place that is freed late is one that a block was put beside, for good:
- * so much as waits, so much the free memory is in pieces. Chosen by replay. */
+ * so much as waits, so much the free memory is in pieces. The less the driver can give, the more
+ * that costs. Chosen by replay. */
 #define BOUND_MAPPED_MIN_BYTES      ((uint64_t)2 << 20)
 #define BOUND_MAPPED_RESERVED_SHARE 256u
+#define ROOM_MAPPED_SHARE           1024u
 
 /* A free closes the open epoch when it holds the bound, but never more than needs amortising; and
  * no more than half of what the driver can still give, so that whoever would miss memory without a
@@ -107,7 +109,8 @@ bool quarantine_due(const struct pool *pool, unsigned share)
 static uint64_t close_bytes(const struct pool *pool)
 {
     uint64_t bound = quarantine_bound(pool);
-    uint64_t room = pool_max(count_get(&pool->room) / ROOM_SHARE, bound / CLOSE_MIN_SHARE);
+    uint64_t share = pool->runs.range ? ROOM_MAPPED_SHARE : ROOM_SHARE;
+    uint64_t room = pool_max(count_get(&pool->room) / share, bound / CLOSE_MIN_SHARE);
     return pool_min(pool_min(bound, room), CLOSE_MAX_BYTES);
 }
 

@@ -120,7 +120,7 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
 static double capacity_find(const struct trace *trace, const struct outcome *free_run)
 {
     uint64_t low = free_run->peak_requested, high = free_run->peak_reserved;
-    while (high - low > low / 1000) {
+    while (high - low > low / 4096) {
         uint64_t middle = low + (high - low) / 2;
         if (replay(trace, middle).complete)
             high = middle;

@@ -65,7 +65,93 @@ Test(backing, scattered_memory_serves_a_large_block, .fini = teardown)
         cr_assert(fake_accessible(&fake, blocks[index], 8 * MIB), "what is live stays");
 }
 
-/* The same while the free blocks wait for work: they are waited for, not unmapped under it. */
+static size_t allocated(size_t bytes)
+{
+    struct pool_block block;
+    cr_assert_eq(pool_allocate(pool, bytes, 0, &block), 0);
+    return block.allocated_bytes;
+}
+
+/* One block of each of many sizes: a slab for each would stand nearly empty. */
+Test(backing, odd_sizes_from_4_kib_on_share_a_page, .fini = teardown)
+{
+    setup_with(pages_of_2_mib);
+    cr_assert_eq(allocated(4000), 4096, "of a slab");
+    uint64_t before = memory().reserved_bytes;
+    for (size_t bytes = 4097; bytes <= 32768; bytes += 1000)
+        cr_assert_eq(allocated(bytes), (bytes + 511) / 512 * 512);
+    cr_assert_eq(memory().reserved_bytes, before + 2 * MIB);
+}
+
+static void two_classes(struct pool_config *config)
+{
+    pages_of_2_mib(config);
+    config->class_bytes[0] = 512;
+    config->class_bytes[1] = 20480;
+    config->class_count = 2;
+}
+
+Test(backing, classes_that_were_asked_for_are_kept, .fini = teardown)
+{
+    setup_with(two_classes);
+    cr_assert_eq(allocated(17000), 20480);
+}
+
+Test(backing, memory_grows_by_whole_handles, .fini = teardown)
+{
+    setup_with(large_handles);
+    take(12 * MIB);
+    take(10 * MIB);
+    cr_assert_eq(memory().reserved_bytes, 28 * MIB, "8 and 4, then twice 8");
+    unsigned calls = fake.calls[FAKE_PAGE_CREATE];
+    take(6 * MIB);
+    cr_assert_eq(fake.calls[FAKE_PAGE_CREATE], calls);
+}
+
+Test(backing, a_small_device_gets_small_handles, .fini = teardown)
+{
+    setup_with(large_handles);
+    fake.capacity_bytes = 4096 * MIB;
+    pool_destroy(pool, POOL_END_RETURN);
+    pool = fake_pool(&fake, large_handles);
+    take(16 * MIB);
+    cr_assert_eq(fake.calls[FAKE_PAGE_CREATE], 8);
+}
+
+/* A large gap is filled with what is free before the ceiling of small ones is reached. */
+Test(backing, a_large_gap_is_stitched_sooner, .fini = teardown)
+{
+    uint64_t blocks[32];
+    setup_with(pages_of_2_mib);
+    fake.complete_at_once = true;
+    for (int index = 0; index < 32; index++)
+        blocks[index] = take(16 * MIB);
+    if (memory().free_bytes > 0)
+        take(memory().free_bytes);
+    for (int index = 0; index < 32; index += 2)
+        give(blocks[index]);
+    uint64_t before = memory().reserved_bytes;
+    take(before / 20);
+    cr_assert_eq(statistics().stitches, 1);
+    cr_assert_eq(memory().reserved_bytes, before);
+}
+
+/* So that the next block is not put beside what is about to be free. */
+Test(backing, frees_are_fenced_sooner_where_little_is_left, .fini = teardown)
+{
+    uint64_t blocks[4];
+    setup_with(pages_of_2_mib);
+    fake.capacity_bytes = 1024 * MIB;
+    pool_destroy(pool, POOL_END_RETURN);
+    pool = fake_pool(&fake, pages_of_2_mib);
+    for (int index = 0; index < 4; index++)
+        blocks[index] = take(MIB / 4);
+    for (int index = 0; index < 4; index++)
+        give(blocks[index]);
+    cr_assert_gt(fake.calls[FAKE_FENCE_RECORD], 0);
+}
+
+/* Scattered blocks that wait for work: they are waited for, not unmapped under it. */
 static uint64_t forbidden[8], forbidden_bytes, may_unmap_at;
 
 static void watch(struct fake_backend *device, uint64_t address, uint64_t bytes)
