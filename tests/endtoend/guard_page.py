@@ -109,6 +109,25 @@ def check_threshold(machine):
         "overrun", 2 * MIB)
 
 
+def check_both_kinds(machine):
+    """The free of an isolated block waits, so that others come out of the quarantine before their
+    redzones were compared in their batch."""
+    for options in (PAGE, (*PAGE, "-O", "scrub:poison"), ("-O", "guard:redzone")):
+        trace = machine.scratch / f"reused{len(options)}.cupool"
+        program = [str(machine.build / "tests/endtoend/memory_errors"), "reused"]
+        done = machine.record(program, trace, "-q", *options, **WATCHED)
+        preload.expect_equal("reused: exit", done.returncode, 0)
+        preload.expect_equal("reused: errors", machine.report(trace)["memory_errors"], [])
+    # What is known of other freed memory stays known.
+    trace = machine.scratch / "beside.cupool"
+    program = [str(machine.build / "tests/endtoend/memory_errors"), "freed_beside"]
+    done = machine.record(program, trace, "-q", *PAGE, "-O", "scrub:poison")
+    preload.expect_equal("beside: exit", done.returncode, 0)
+    preload.expect_equal("beside: errors", [(error["kind"], error["offset"])
+                                            for error in machine.report(trace)["memory_errors"]],
+                         [("write after free", 77)])
+
+
 def check_short(machine):
     """Where memory is short, or cannot be mapped, redzones take the place of pages."""
     Run(machine, "overrun", 256, ALL, SIMGPU_MEMORY="16MiB").expect_redzone("overrun", 256)
@@ -167,6 +186,7 @@ def main():
     check_old(machine)
     check_alignment(machine)
     check_threshold(machine)
+    check_both_kinds(machine)
     check_short(machine)
     check_forms(machine, trace)
     check_printed(machine)
