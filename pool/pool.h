@@ -39,6 +39,9 @@ enum pool_fill { POOL_FILL_NONE, POOL_FILL_ZERO, POOL_FILL_POISON };
 #define POOL_SEGMENT_BYTES ((size_t)2 << 20)
 #define POOL_CLASSES_MAX   32u
 
+/** Of a block of pool_allocate_isolated(). */
+#define POOL_ISOLATED_ALIGNMENT ((size_t)256)
+
 /** Origin of device memory. */
 enum pool_backing {
     POOL_BACKING_DRIVER, /* the driver's allocations, in multiples of 2 MiB */
@@ -137,6 +140,7 @@ struct pool_block {
     uint32_t free_site;       /* of the first free, when the block is not live; 0: unknown */
     enum pool_outcome outcome;
     bool live;
+    bool isolated; /* pool_allocate_isolated() */
     uint8_t marks; /* pool_block_mark() */
 };
 
@@ -188,6 +192,21 @@ void pool_destroy(struct pool *pool, enum pool_end end);
  * when this request cannot be pooled. In each case the caller may ask the driver itself.
  */
 int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block);
+
+/**
+ * The same for a block that stands alone, in physical memory of its own: at least 2 MiB of
+ * addresses in front of that memory and behind it have none. The block ends with the memory, but
+ * for what aligns it to POOL_ISOLATED_ALIGNMENT; what lies in front of it there, up to a multiple
+ * of 2 MiB, is the caller's. Its free waits for the device, unmaps it and gives the memory back;
+ * its addresses stay without memory until 4,096 more such blocks, or an eighth of the range, have
+ * followed. Where the free may not wait (a stream captures) that comes later, behind a fence. Such
+ * a block is not scrubbed.
+ * Errors: -ENOTSUP with POOL_BACKING_DRIVER; others as above, but -ENOMEM after cached memory was
+ * given back, without more of the ladder, and where all such blocks together would take a quarter
+ * of the device beyond what was asked for: the caller may ask pool_allocate().
+ */
+int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
+                           struct pool_block *ret_block);
 
 /**
  * Takes back a block of any pool of the process: the address finds its pool.

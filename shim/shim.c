@@ -19,6 +19,7 @@
 
 #include "pool/pool.h"
 #include "shim/backend/context_pool.h"
+#include "shim/guard/fault.h"
 #include "shim/guard/guard.h"
 #include "shim/memory/ledger.h"
 #include "shim/resolve/caller.h"
@@ -60,9 +61,16 @@ static void context_ended(struct context *context)
     record_context(context, false);
 }
 
+/* Under whatever lock the driver was called. */
+static void context_broke(struct context *context, CUresult result)
+{
+    fault_note(context, result);
+}
+
 static const struct context_listener listener = {
     .made = context_made,
     .pool_make = context_pool_make,
+    .broke = context_broke,
     .ending = context_ending,
     .ended = context_ended,
 };

@@ -15,7 +15,13 @@
 enum memory_error_kind {
     MEMORY_ERROR_OVERRUN = 1,  /* a write behind a block */
     MEMORY_ERROR_UNDERRUN = 2, /* a write in front of it */
-    MEMORY_ERROR_FREED = 3     /* a write after its free */
+    MEMORY_ERROR_FREED = 3,    /* a write after its free */
+    /* An access of the device to addresses without memory; of no block, as its address is not
+     * known. Suspects follow it. */
+    MEMORY_ERROR_FAULT = 4,
+    /* No error of its own: a block that the fault before it may have to do with; its offset is 1
+     * when it was freed before. */
+    MEMORY_ERROR_SUSPECT = 5
 };
 
 /** What it is called in reports; "memory error" for a kind that is not known. */
@@ -25,6 +31,8 @@ static inline const char *memory_error_name(unsigned kind)
     case MEMORY_ERROR_OVERRUN: return "overrun";
     case MEMORY_ERROR_UNDERRUN: return "underrun";
     case MEMORY_ERROR_FREED: return "write after free";
+    case MEMORY_ERROR_FAULT: return "illegal address";
+    case MEMORY_ERROR_SUSPECT: return "suspect";
     default: return "memory error";
     }
 }

@@ -431,8 +431,7 @@ static int plan_first(struct mapped *mapped, const struct mapped_wish *wish, str
 
 /* ---- driver calls, without the lock ---- */
 
-/* Adds handles until the plan has what its target wants; smaller ones where the device refuses. */
-static int create(struct mapped *mapped, uint64_t most, struct plan *plan)
+int plan_create(struct mapped *mapped, uint64_t most, struct plan *plan)
 {
     uint64_t wanted = plan->target->node.bytes;
 
@@ -474,11 +473,10 @@ int mapped_enable(struct mapped *mapped, uint64_t address, uint64_t bytes)
     return error;
 }
 
-/* An extent has been unmapped: its handles are the plan's, from the highest down. */
-static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct plan *plan)
+/* From the highest down. */
+void plan_collect(struct mapped *mapped, uint64_t address, uint64_t bytes, struct plan *plan)
 {
-    pool_lock_acquire(mapped->lock);
-    for (uint64_t at = extent_end(extent); at > extent->node.address;) {
+    for (uint64_t at = address + bytes; at > address;) {
         struct mapped_handle **slot = mapped_slot(mapped, at -= RANGE_PAGE_BYTES);
         if (!*slot)
             continue;
@@ -486,6 +484,13 @@ static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct
         plan_add(plan, *slot);
         *slot = NULL;
     }
+}
+
+/* An extent has been unmapped: its handles are the plan's. */
+static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct plan *plan)
+{
+    pool_lock_acquire(mapped->lock);
+    plan_collect(mapped, extent->node.address, extent->node.bytes, plan);
     if (mapped->entry != 0)
         page_map_replace(extent->node.address, extent->node.bytes, 0);
     count_add_shared(&mapped->pending_bytes, extent->node.bytes);
@@ -509,9 +514,7 @@ int plan_unmap(struct mapped *mapped, struct plan *plan)
     return 0;
 }
 
-/* Maps every handle of the plan into the target. What was mapped before an error is unmapped again,
- * or where the driver refuses that, left as it is: the place is not used again. */
-static int map_all(struct mapped *mapped, struct plan *plan)
+int plan_map(struct mapped *mapped, struct plan *plan)
 {
     const struct pool_backend *backend = mapped->backend;
     uint64_t begin = plan->target->node.address, at = begin;
@@ -533,13 +536,9 @@ static int map_all(struct mapped *mapped, struct plan *plan)
 
 /* ---- growing ---- */
 
-/* Cuts the block from what the gap has become. */
-static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wish,
-                             struct plan *plan)
+uint64_t plan_place(struct mapped *mapped, struct plan *plan)
 {
-    struct range *range = &mapped->range;
     uint64_t begin = plan->target->node.address, at = begin;
-    struct extent *joined;
 
     for (struct mapped_handle *handle = plan->free; handle; handle = handle->next) {
         handle->address = at;
@@ -547,6 +546,17 @@ static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wi
         at += handle->bytes;
     }
     count_add_shared(&mapped->pending_bytes, -(at - begin));
+    return at;
+}
+
+/* Cuts the block from what the gap has become. */
+static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wish,
+                             struct plan *plan)
+{
+    struct range *range = &mapped->range;
+    uint64_t begin = plan->target->node.address, at = plan_place(mapped, plan);
+    struct extent *joined;
+
     range_settle(range, plan->target, EXTENT_FREE);
     plan->target = NULL;
     plan_withdraw(mapped, plan);
@@ -584,7 +594,7 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     pool_lock_release(mapped->lock);
     if (error < 0)
         return error;
-    error = create(mapped, handle_most(mapped, wish), plan);
+    error = plan_create(mapped, handle_most(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);
     if (error == -ENOMEM && wish->stitch) {
@@ -597,13 +607,18 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     return error;
 }
 
-static int target_enter(struct mapped *mapped, struct plan *plan)
+int plan_target_enter(struct mapped *mapped, struct plan *plan)
 {
     const struct size_node *node = &plan->target->node;
     int error = mapped->entry != 0 ? page_map_insert(node->address, node->bytes, mapped->entry) : 0;
 
     plan->entered = error == 0 && mapped->entry != 0;
     return error == -EEXIST || error == -ERANGE ? -ENOTSUP : error;
+}
+
+void plan_release(struct mapped *mapped, struct plan *plan)
+{
+    release_all(mapped, plan->free);
 }
 
 void plan_undo(struct mapped *mapped, struct plan *plan)
@@ -642,11 +657,11 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
     error = collect(mapped, wish, &plan);
     grown.stitched_bytes = plan.harvested_bytes;
     if (error == 0)
-        error = target_enter(mapped, &plan);
+        error = plan_target_enter(mapped, &plan);
     if (error == 0)
         error = plan_unmap(mapped, &plan);
     if (error == 0)
-        error = map_all(mapped, &plan);
+        error = plan_map(mapped, &plan);
     if (error < 0) {
         plan_undo(mapped, &plan);
         return error;

@@ -44,6 +44,10 @@ struct mapped {
     struct range range;             /* guarded by lock */
     struct mapped_handle **handles; /* by page, the one that begins there; guarded by lock */
     struct mapped_handle *loose;    /* that could not be released; guarded by outer */
+    /* Where isolated extents were, oldest first, by their left links; guarded by lock. */
+    struct extent *fenced_first, *fenced_last;
+    uint64_t fenced_bytes, fenced_count;
+    uint64_t isolate_at;            /* where the next one is looked for; guarded by lock */
     pool_count ceiling_bytes;       /* of what is reserved */
     pool_count large_ceiling_bytes; /* where large gaps are to be filled */
     pool_count *reserved_bytes;     /* of all handles; written under outer */
@@ -98,6 +102,25 @@ struct mapped_grown {
  */
 int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
                 struct mapped_grown *ret_grown);
+
+/**
+ * A live extent of `bytes` (a multiple of 2 MiB) with memory of its own in new handles of at most
+ * `handle_bytes`, and at least 2 MiB without memory on either side. It is given back by
+ * range_leave(). The caller holds `outer`. Errors: -ENOMEM; -ENOSPC: no addresses; the backend's.
+ */
+int mapped_isolate(struct mapped *mapped, uint64_t bytes, uint64_t handle_bytes,
+                   struct extent **ret_extent);
+
+/**
+ * Unmaps and releases the isolated extents that were given back: nothing uses them any more. Their
+ * addresses stay without memory until so many others have followed that MAPPED_FENCED_COUNT, or
+ * 1 / MAPPED_FENCED_SHARE of the range, are kept so. The caller holds `outer`. Returns the bytes
+ * released.
+ */
+uint64_t mapped_isolated_release(struct mapped *mapped);
+
+#define MAPPED_FENCED_COUNT 4096u
+#define MAPPED_FENCED_SHARE 8u
 
 /** What may be reserved where so much was live at once; growing goes by it from now on. The caller
  * holds `outer`, or asks for no growth. */

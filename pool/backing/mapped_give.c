@@ -99,6 +99,9 @@ void mapped_done(struct mapped *mapped, bool abandon)
         }
         metadata_free(METADATA_HANDLE, handle, sizeof(*handle), mapped->account);
     }
+    for (const struct extent *extent = mapped->fenced_first; extent && mapped->entry != 0;
+         extent = extent_of(extent->node.left))
+        page_map_replace(extent->node.address, extent->node.bytes, 0);
     for (struct mapped_handle *handle = mapped->loose, *next; handle; handle = next) {
         next = handle->next;
         if (!abandon)
@@ -214,7 +217,8 @@ void mapped_spent_release(struct mapped *mapped)
 static const char *extent_check(const struct mapped *mapped, const struct extent *extent,
                                 uint64_t *covered, uint64_t *bytes)
 {
-    bool without = extent->use == EXTENT_HOLE || extent->use == EXTENT_FILLING;
+    bool without = extent->use == EXTENT_HOLE || extent->use == EXTENT_FILLING ||
+                   extent->use == EXTENT_FENCE;
     uint64_t at = pool_round_up(extent->node.address, RANGE_PAGE_BYTES);
 
     for (; at < extent_end(extent); at += RANGE_PAGE_BYTES) {

@@ -51,6 +51,28 @@ void plan_init(struct plan *plan);
  * for. Errors: -ENOMEM without host memory. */
 int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan);
 
+/** Adds handles until the plan has what its target wants, smaller ones than `most` where the device
+ * refuses. `outer` is held, not `lock`. Errors: the backend's; what was created stays in the plan.
+ */
+int plan_create(struct mapped *mapped, uint64_t most, struct plan *plan);
+
+/** Puts the target into the page map. */
+int plan_target_enter(struct mapped *mapped, struct plan *plan);
+
+/** Maps every handle of the plan into the target. What was mapped before an error is unmapped
+ * again, or where the driver refuses that, left as it is: the place is not used again. `outer` is
+ * held, not `lock`. */
+int plan_map(struct mapped *mapped, struct plan *plan);
+
+/** Every handle of the plan is where plan_map has put it. Returns the end of the last one. */
+uint64_t plan_place(struct mapped *mapped, struct plan *plan);
+
+/** Takes the handles that were mapped in [address, address + bytes) into the plan. */
+void plan_collect(struct mapped *mapped, uint64_t address, uint64_t bytes, struct plan *plan);
+
+/** Releases the plan's handles that are mapped nowhere. `outer` is held, not `lock`. */
+void plan_release(struct mapped *mapped, struct plan *plan);
+
 /** Unmaps the harvested extents, one call for each. `outer` is held, not `lock`. */
 int plan_unmap(struct mapped *mapped, struct plan *plan);
 

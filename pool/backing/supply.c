@@ -161,6 +161,7 @@ void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
     int error = 0;
+    supply_isolated_try(pool);
     if (pool->mapped && supply_mapped_may_unmap(pool))
         mapped_spent_release(pool->mapped);
     for (struct run *run = doomed_take_all(runs), *next; run; run = next) {
@@ -595,6 +596,7 @@ static int supply_step(struct supply_request *request)
         return 0;
     if (quarantine_flush_locked(pool))
         return 0;
+    supply_isolated_try(pool);
 
     uint64_t gauges[GAUGE_COUNT];
     figures_gauges_get(pool, gauges);

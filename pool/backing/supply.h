@@ -80,6 +80,15 @@ void supply_freed(struct shard *shard);
 /** Brings pinned runs that are free back to the driver, waiting for the device. */
 void supply_doomed_return(struct pool *pool);
 
+/**
+ * An isolated extent that holds `bytes`. Errors: -ENOMEM, though what was cached has been given
+ * back if the device is idle, or all of them would waste too much together; the backend's.
+ */
+int supply_isolate(struct pool *pool, size_t bytes, struct extent **ret_extent);
+
+/** After the free of an isolated block: its memory goes back when it has left the quarantine. */
+void supply_isolated_return(struct pool *pool);
+
 /** Gives cached runs back until their sum is within the configured bound. */
 void supply_cache_bound(struct pool *pool);
 

@@ -21,6 +21,9 @@ void supply_empties_release(struct pool *pool);
 /** Gives runs that may not be handed out again to the driver; what it refuses now stays. */
 void supply_doomed_try(struct pool *pool);
 
+/** Gives the memory of isolated extents that were given back to the driver. */
+void supply_isolated_try(struct pool *pool);
+
 /** Gives all quarantined runs to the driver, which waits for the device; returns their bytes. */
 uint64_t supply_surrender_all(struct pool *pool);
 

@@ -9,6 +9,7 @@
 
 #include "pool/backing/mapped.h"
 #include "pool/base/metadata.h"
+#include "pool/backing/supply_inner.h"
 #include "pool/heap/device.h"
 #include "pool/heap/figures.h"
 #include "pool/heap/quarantine.h"
@@ -130,6 +131,68 @@ uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes)
     figures_count(pool, COUNTER_returned_bytes, returned);
     count_add(&pool->room, returned);
     return returned;
+}
+
+/* ---- isolated ---- */
+
+void supply_isolated_try(struct pool *pool)
+{
+    uint64_t released = pool->mapped ? mapped_isolated_release(pool->mapped) : 0;
+    if (released == 0)
+        return;
+    figures_count(pool, COUNTER_returned_bytes, released);
+    count_add(&pool->room, released);
+}
+
+void supply_isolated_return(struct pool *pool)
+{
+    struct blocks *blocks = &pool->runs.blocks;
+    pool_lock_acquire(&pool->backend_lock);
+    pool_lock_acquire(&blocks->lock);
+    blocks_retire_locked(pool, blocks, UINT32_MAX);
+    pool_lock_release(&blocks->lock);
+    supply_isolated_try(pool);
+    pool_lock_release(&pool->backend_lock);
+}
+
+static int isolate(struct pool *pool, uint64_t bytes, struct extent **ret_extent)
+{
+    uint64_t limit = pool->config.limit_bytes;
+    if (limit != 0 && count_get(&pool->reserved) + bytes > limit)
+        return -ENOMEM;
+    return mapped_isolate(pool->mapped, bytes, pool->mapped->config.page_bytes, ret_extent);
+}
+
+/* What isolated blocks may take beyond what was asked for, all together: this share of the memory
+ * there is. A program with many small ones would else find the device full. */
+#define ISOLATED_WASTE_SHARE 4u
+
+static bool isolated_may_waste(const struct pool *pool, uint64_t waste)
+{
+    uint64_t most = (count_get(&pool->reserved) + count_get(&pool->room)) / ISOLATED_WASTE_SHARE;
+    return count_get(&pool->runs.isolated_waste) + waste <= most;
+}
+
+int supply_isolate(struct pool *pool, size_t wanted, struct extent **ret_extent)
+{
+    uint64_t bytes = pool_round_up(wanted, RANGE_PAGE_BYTES), returned = 0;
+    if (!isolated_may_waste(pool, bytes - wanted))
+        return -ENOMEM;
+    pool_lock_acquire(&pool->backend_lock);
+    supply_isolated_try(pool);
+    int error = isolate(pool, bytes, ret_extent);
+    if (error == -ENOMEM && quarantine_idle_locked(pool) == 1) {
+        quarantine_flush_locked(pool);
+        supply_empties_release(pool);
+        supply_isolated_try(pool);
+        supply_cached_return(pool, UINT64_MAX, &returned);
+        error = isolate(pool, bytes, ret_extent);
+    }
+    if (error == 0)
+        count_set(&pool->room, pool_minus(count_get(&pool->room), bytes));
+    figures_sample(pool);
+    pool_lock_release(&pool->backend_lock);
+    return error == -ENOSPC ? -ENOMEM : error;
 }
 
 /* ---- making and ending ---- */

@@ -251,11 +251,11 @@ static struct extent *use_change(struct range *range, struct extent *extent, uin
     if (rest) {
         rest->node.address = address + bytes;
         rest->node.bytes = back;
-        rest->exported = rest->occupied = false;
+        rest->exported = rest->occupied = rest->isolated = false;
         list_insert(range, rest, middle);
         use_begin(range, rest, old);
     }
-    middle->exported = middle->occupied = false;
+    middle->exported = middle->occupied = middle->isolated = false;
     use_begin(range, middle, use);
     return middle;
 }
@@ -290,7 +290,7 @@ int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t ext
     }
     all->node.address = address;
     all->node.bytes = bytes;
-    all->exported = all->occupied = false;
+    all->exported = all->occupied = all->isolated = false;
     list_insert(range, all, NULL);
     use_begin(range, all, EXTENT_HOLE);
     return 0;
@@ -365,6 +365,14 @@ void range_give(struct range *range, struct extent *live)
 {
     pool_assert(live->use == EXTENT_LIVE);
     range_settle(range, live, EXTENT_FREE);
+}
+
+void range_leave(struct range *range, struct extent *isolated)
+{
+    pool_assert(isolated->use == EXTENT_LIVE && isolated->isolated);
+    range_settle(range, isolated, EXTENT_EMPTYING);
+    isolated->node.left = range->leaving ? &range->leaving->node : NULL;
+    range->leaving = isolated;
 }
 
 struct extent *range_at(const struct range *range, uint64_t address)

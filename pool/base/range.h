@@ -38,6 +38,7 @@ enum extent_use {
     EXTENT_FILLING,  /* a hole that memory is being mapped into */
     EXTENT_EMPTYING, /* free memory that is being unmapped, or kept from being handed out */
     EXTENT_SPENT,    /* free memory that is not handed out again */
+    EXTENT_FENCE,    /* without memory, and kept so: beside isolated extents, and where one was */
     EXTENT_USES,
 };
 
@@ -47,6 +48,7 @@ struct extent {
     uint8_t use;   /* enum extent_use */
     bool occupied; /* the caller's, as the next; neither when an extent gets another use */
     bool exported; /* it is spent when it is given back */
+    bool isolated; /* between fences; its memory goes back with it */
 };
 
 #define RANGE_BINS (RANGE_PAGE_BYTES / RANGE_GRAIN_BYTES) /* by size in grains */
@@ -55,6 +57,7 @@ struct range {
     uint64_t address, bytes;
     size_t extent_bytes; /* of an extent and what the caller keeps behind it */
     struct extent *first, *unused;
+    struct extent *leaving;  /* isolated ones that were given back, by their left links */
     struct extent **starts;  /* by window: the first extent that begins in it; NULL: none does */
     uint64_t *windows_begun; /* bit w: starts[w] is not NULL */
     uint64_t *words_begun;   /* bit w: windows_begun[w] is not 0 */
@@ -94,6 +97,9 @@ struct extent *range_free_at(const struct range *range, uint64_t address);
 
 /** Gives a live extent back; the extent may be gone afterwards. */
 void range_give(struct range *range, struct extent *live);
+
+/** Gives an isolated live extent back: it is being emptied, and waits among those that leave. */
+void range_leave(struct range *range, struct extent *isolated);
 
 /** The live extent that holds an address, or NULL. */
 struct extent *range_find(const struct range *range, uint64_t address);

@@ -23,6 +23,7 @@ struct tally {
     uint64_t buddy_counted, buddy_free_counted, wasted_counted, small_live_counted;
     uint64_t blocks_bytes, slab_bytes; /* live and quarantined blocks; slabs */
     uint64_t extents;                  /* occupied ones of the mapped range */
+    uint64_t isolated_waste;
 };
 
 static const char *bins_check(struct pool *pool, struct tally *tally)
@@ -146,14 +147,19 @@ static const char *extent_check(const struct pool *pool, const struct extent *ex
     const struct block *block = extent_block((struct extent *)extent);
     if (!extent->occupied)
         return NULL;
-    if (block->address != extent->node.address || block->leaves != BLOCK_IS_EXTENT ||
-        block->requested_bytes > extent->node.bytes)
+    uint64_t front = block->address - extent->node.address;
+    if ((front != 0 && !extent->isolated) || block->leaves != BLOCK_IS_EXTENT ||
+        front >= extent->node.bytes || block->requested_bytes > extent->node.bytes - front)
         return "mapped: an extent is not the block that it says";
     if (extent->use != EXTENT_LIVE ||
         (block->state != BLOCK_LIVE && block->state != BLOCK_QUARANTINED))
         return "mapped: a block is neither live nor quarantined";
     if (page_map_get(block->address) != ((page_entry)&pool->range_run | PAGE_ENTRY_RUN))
         return "page map: a page of the range does not name it";
+    if (extent->isolated &&
+        (extent->before->use != EXTENT_FENCE || extent->after->use != EXTENT_FENCE))
+        return "mapped: an isolated block has memory beside it";
+    tally->isolated_waste += extent->isolated ? extent->node.bytes - block->requested_bytes : 0;
     tally->extents += extent->node.bytes;
     return NULL;
 }
@@ -167,6 +173,8 @@ static const char *mapped_check(const struct pool *pool, struct tally *tally)
     for (const struct extent *extent = range->first; !why && extent; extent = extent->after)
         why = extent_check(pool, extent, tally);
     uint64_t live = count_get(&range->bytes_of[EXTENT_LIVE]);
+    if (!why && tally->isolated_waste != count_get(&pool->runs.isolated_waste))
+        why = "mapped: isolated blocks waste what the counter does not say";
     if (!why && (tally->extents != tally->blocks_bytes || live < tally->reserved))
         why = "mapped: blocks and segments differ from what is live in the range";
     uint64_t given = live - tally->extents - tally->reserved; /* to a request, not yet occupied */

@@ -13,7 +13,8 @@ static void range_describe(struct pool *pool, struct pool_memory *memory)
     memory->range_address = mapped->range.address;
     memory->range_bytes = mapped->range.bytes;
     pool_lock_acquire(mapped->lock);
-    memory->hole_bytes = count_get(&mapped->range.bytes_of[EXTENT_HOLE]);
+    memory->hole_bytes = count_get(&mapped->range.bytes_of[EXTENT_HOLE]) +
+                         count_get(&mapped->range.bytes_of[EXTENT_FENCE]);
     memory->holes = mapped->range.holes_count;
     memory->returnable_bytes = mapped_whole_bytes_locked(mapped);
     pool_lock_release(mapped->lock);

@@ -68,6 +68,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     ret_block->free_site = 0;
     ret_block->outcome = POOL_OUTCOME_HIT;
     ret_block->live = true;
+    ret_block->isolated = false;
     ret_block->marks = 0;
 }
 
@@ -284,6 +285,41 @@ int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_bl
     if (POOL_UNLIKELY(pool->config.fill != POOL_FILL_NONE))
         return allocate_filled(pool, bytes, site, ret_block);
     return allocate(pool, bytes, site, ret_block);
+}
+
+static int isolated_fill(struct pool *pool, const struct pool_block *block)
+{
+    if (pool->config.fill == POOL_FILL_NONE)
+        return 0;
+    return device_fill(pool, block->address, block->requested_bytes, pool->config.fill);
+}
+
+int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
+                           struct pool_block *ret_block)
+{
+    struct extent *extent;
+    struct pool_block block;
+    if (bytes == 0)
+        return -EINVAL;
+    if (!pool->mapped)
+        return -ENOTSUP;
+    if (bytes > SIZE_REQUEST_MAX)
+        return -ENOMEM;
+    int error = supply_isolate(pool, bytes, &extent);
+    if (error < 0)
+        return error;
+    pool_lock_acquire(&pool->runs.blocks.lock);
+    runs_adopt_isolated_locked(pool, extent, bytes, site, &block);
+    pool_lock_release(&pool->runs.blocks.lock);
+    block.outcome = POOL_OUTCOME_MISS;
+    figures_count(pool, COUNTER_misses, 1);
+    figures_live_add(pool, bytes);
+    error = isolated_fill(pool, &block);
+    if (error < 0)
+        pool_free(block.address, site, NULL);
+    else
+        *ret_block = block;
+    return error;
 }
 
 /* ---- finding ---- */
@@ -597,8 +633,10 @@ static int block_free(page_entry entry, uint64_t address, uint32_t site,
 
     figures_live_subtract(pool, ret_block->requested_bytes);
     supply_freed(shard);
-    if (atomic_load_explicit(&pool->frees_wait, memory_order_relaxed))
+    if (ret_block->isolated || atomic_load_explicit(&pool->frees_wait, memory_order_relaxed))
         quarantine_sync(pool);
+    if (ret_block->isolated)
+        supply_isolated_return(pool);
     if (pinned)
         supply_doomed_return(pool);
     supply_cache_bound(pool);

@@ -145,10 +145,16 @@ static struct block *range_block_take(struct range *range, size_t bytes)
     return extent ? extent_occupy(extent) : NULL;
 }
 
-static void range_block_give(struct range *range, struct block *block)
+static void range_block_give(struct runs *runs, struct block *block)
 {
+    struct range *range = runs->range;
     struct extent *extent = block_extent(block);
     extent->occupied = false;
+    if (extent->isolated) {
+        count_subtract(&runs->isolated_waste, extent->node.bytes - block->requested_bytes);
+        range_leave(range, extent);
+        return;
+    }
     range_settle(range, extent, extent->exported ? EXTENT_SPENT : EXTENT_FREE);
 }
 
@@ -159,8 +165,9 @@ static struct block *range_block_around(const struct range *range, uint64_t addr
     struct block *block = extent_block(extent);
     if (extent->occupied)
         return block;
-    bool known = extent->use == EXTENT_FREE && block->state == BLOCK_FREED &&
-                 block->address == extent->node.address &&
+    bool kept = extent->isolated ||
+                (extent->use == EXTENT_FREE && block->address == extent->node.address);
+    bool known = kept && block->state == BLOCK_FREED &&
                  address - block->address < block->requested_bytes;
     return known ? block : NULL;
 }
@@ -173,7 +180,7 @@ static void block_give(struct pool *pool, struct block *block)
     if (block->leaves == BLOCK_IS_RUN)
         large_give(pool, block);
     else if (block->leaves == BLOCK_IS_EXTENT)
-        range_block_give(pool->runs.range, block);
+        range_block_give(&pool->runs, block);
     else
         middle_give(block);
 }
@@ -222,6 +229,15 @@ void runs_adopt_locked(struct pool *pool, struct extent *extent, size_t bytes, u
     block_hand_out(&pool->runs.blocks, extent_occupy(extent), bytes, site, ret_block);
 }
 
+void runs_adopt_isolated_locked(struct pool *pool, struct extent *extent, size_t bytes,
+                                uint32_t site, struct pool_block *ret_block)
+{
+    struct block *block = extent_occupy(extent);
+    block->address = extent_end(extent) - pool_round_up(bytes, POOL_ISOLATED_ALIGNMENT);
+    count_add(&pool->runs.isolated_waste, extent->node.bytes - bytes);
+    block_hand_out(&pool->runs.blocks, block, bytes, site, ret_block);
+}
+
 static void quarantine_append(struct blocks *blocks, struct block *block, uint32_t label)
 {
     block->state = BLOCK_QUARANTINED;
@@ -242,7 +258,8 @@ void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *
     count_add(&blocks->frees, 1);
     count_subtract(&blocks->live_bytes, block_bytes(block));
     block->free_site = site;
-    bool at_once = pool->config.reuse == POOL_REUSE_IMMEDIATE;
+    /* Where memory is to go away, nothing may be under way there, whatever orders it. */
+    bool at_once = pool->config.reuse == POOL_REUSE_IMMEDIATE && !block_isolated(block);
     if (at_once && device_fill(pool, block->address, block_bytes(block), pool->config.scrub) == 0)
         block_give(pool, block);
     else
@@ -258,7 +275,8 @@ unsigned blocks_retire_locked(struct pool *pool, struct blocks *blocks, unsigned
         if (!block || !quarantine_passed(block->epoch, retired))
             break;
         size_t bytes = block_bytes(block);
-        if (device_fill(pool, block->address, bytes, pool->config.scrub) < 0)
+        if (!block_isolated(block) &&
+            device_fill(pool, block->address, bytes, pool->config.scrub) < 0)
             break;
         blocks->quarantine_head = block->next;
         count_subtract(&blocks->quarantined_bytes, bytes);
@@ -366,11 +384,12 @@ void block_describe_locked(struct block *block, struct pool_block *ret_block)
         .address = block->address,
         .requested_bytes = block->requested_bytes,
         .allocated_bytes = block_bytes(block),
-        .segment_address = extent ? block->address : run->address,
+        .segment_address = extent ? block_extent(block)->node.address : run->address,
         .segment_bytes = extent ? block_bytes(block) : run->bytes,
         .allocation_site = block->site,
         .free_site = block->state == BLOCK_LIVE ? 0 : block->free_site,
         .live = block->state == BLOCK_LIVE,
+        .isolated = block_isolated(block),
         .marks = block->marks,
     };
 }

@@ -41,6 +41,10 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
 void runs_adopt_locked(struct pool *pool, struct extent *extent, size_t bytes, uint32_t site,
                        struct pool_block *ret_block);
 
+/** The same for an isolated extent: the block ends where it ends. */
+void runs_adopt_isolated_locked(struct pool *pool, struct extent *extent, size_t bytes,
+                                uint32_t site, struct pool_block *ret_block);
+
 /**
  * Locks the blocks that the one around `address` belongs to, if there is one; `entry` is what the
  * page map said of it and not 0. NULL: the page has changed hands since.

@@ -271,9 +271,10 @@ struct POOL_ALIGNED runs {
     uint32_t random;    /* priorities of the tree */
 
     /* Written under lock, read by anyone. */
-    pool_count cached_bytes; /* of RUN_CACHED */
-    pool_count wasted_bytes; /* of RUN_DOOMED */
-    pool_count large_waste;  /* reused runs: bytes beyond what a new one would have had */
+    pool_count cached_bytes;   /* of RUN_CACHED */
+    pool_count wasted_bytes;   /* of RUN_DOOMED */
+    pool_count large_waste;    /* reused runs: bytes beyond what a new one would have had */
+    pool_count isolated_waste; /* isolated extents: bytes beyond what was asked for */
 };
 
 /** Per-processor shard: private bins and extents, to avoid contention. */
@@ -429,6 +430,12 @@ static inline bool block_pinned(struct block *block)
 {
     return block->leaves == BLOCK_IS_EXTENT ? block_extent(block)->exported
                                             : block_run(block)->pinned;
+}
+
+/** Whether its memory goes back to the driver with it. */
+static inline bool block_isolated(struct block *block)
+{
+    return block->leaves == BLOCK_IS_EXTENT && block_extent(block)->isolated;
 }
 
 static inline size_t block_bytes(const struct block *block)

@@ -17,6 +17,7 @@
 #include "shim/memory/limit.h"
 #include "shim/memory/vmm.h"
 #include "shim/observe/record.h"
+#include "shim/share/sync_memops.h"
 
 static struct vmm *vmm_of(const struct context *context)
 {
@@ -227,6 +228,8 @@ static int page_enable(void *state, uint64_t address, size_t bytes)
     pthread_mutex_lock(&vmm->lock);
     error = vmm_error(enable_locked(scope.driver, context, address, bytes));
     pthread_mutex_unlock(&vmm->lock);
+    if (error == 0)
+        sync_memops_mapped(address, bytes);
     scope_leave(&scope);
     return error;
 }

@@ -38,6 +38,20 @@ static void watch(struct context *context, struct pool_config *config, struct po
         context_pool_watch(context, config, backend);
 }
 
+static bool wants_mapped(const struct options *options)
+{
+    return options->backing != OPTION_BACKING_DRIVER || options->guard == OPTION_GUARD_PAGE;
+}
+
+static const char *why_mapped(const struct options *options)
+{
+    switch (options->backing) {
+    case OPTION_BACKING_AUTO: return "the device supports it";
+    case OPTION_BACKING_VMM: return "by option";
+    default: return "guard:page needs it";
+    }
+}
+
 /* Why memory is not mapped, where the option wants it to be; NULL: nothing speaks against it. */
 static const char *ruled_out(const struct options *options)
 {
@@ -88,12 +102,10 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     configure(&config, context, driver);
     bool frees_wait = config.reuse == POOL_REUSE_SYNC;
     backend_driver_init(&backend, context);
-    if (shim_options()->backing != OPTION_BACKING_DRIVER)
+    if (wants_mapped(shim_options()))
         pool = make_mapped(config, backend, context, driver, &reason);
     if (pool) {
-        record_backing(context, pool, frees_wait,
-                       shim_options()->backing == OPTION_BACKING_AUTO ? "the device supports it"
-                                                                      : "by option");
+        record_backing(context, pool, frees_wait, why_mapped(shim_options()));
         return pool;
     }
     watch(context, &config, &backend);

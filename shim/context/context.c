@@ -183,8 +183,10 @@ void context_observe_result(CUresult result)
         REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS)
         return;
     struct context *context = context_find(handle);
-    if (context && !atomic_exchange(&context->broken, true))
-        atomic_fetch_add(&context_broken_count, 1);
+    if (!context || atomic_exchange(&context->broken, true))
+        return;
+    atomic_fetch_add(&context_broken_count, 1);
+    listener->broke(context, result);
 }
 
 bool context_fork_child(void)

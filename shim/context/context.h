@@ -54,6 +54,8 @@ struct context_listener {
     void (*made)(struct context *context);
     /** Its pool, right after `made`; NULL: it has none. */
     struct pool *(*pool_make)(struct context *context, const struct driver_functions *driver);
+    /** It has just broken; under whatever lock the driver was called. */
+    void (*broke)(struct context *context, CUresult result);
     /** It is gone, and its pool can still be asked. */
     void (*ending)(struct context *context);
     /** Its pool is gone, too. */

@@ -114,12 +114,22 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     return inner_of(state).page_unmap(state, address, bytes);
 }
 
+/* What waits for work has nothing to wait for any more: the pool hands its blocks out again. */
+static int device_wait(void *state)
+{
+    int error = inner_of(state).device_wait(state);
+    if (error == 0)
+        guard_batches_finish(state);
+    return error;
+}
+
 void guard_backend_wrap(struct pool_backend *backend)
 {
     backend->fence_record = fence_record;
     backend->fence_query = fence_query;
     backend->fence_wait = fence_wait;
     backend->fence_release = fence_release;
+    backend->device_wait = device_wait;
     backend->segment_free = segment_free;
     if (backend->page_unmap)
         backend->page_unmap = page_unmap;

@@ -4,8 +4,6 @@
  */
 #include "shim/guard/blocks.h"
 
-#include "shim/memory/guarded.h"
-
 pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /** Guarded by guard_lock. */
@@ -51,6 +49,11 @@ struct guarded_node *blocks_freed_first(void)
     return freed.first;
 }
 
+const struct guarded_node *blocks_live_last(void)
+{
+    return live.last;
+}
+
 void blocks_live_add(const struct guarded_block *block)
 {
     add_node(&live, block);
@@ -91,16 +94,25 @@ void blocks_freed_forget(void)
     generation++;
 }
 
+void blocks_freed_forget_in(uint64_t address, size_t bytes)
+{
+    for (struct guarded_node *node = freed.first, *next; node; node = next) {
+        next = node->next;
+        if (guarded_begin(&node->block) < address + bytes && guarded_end(&node->block) > address)
+            remove_node(&freed, node);
+    }
+}
+
 /* ---- what of the freed memory is handed out ---- */
 
 static uint64_t begin_of(const struct guarded_node *node)
 {
-    return node->block.address - GUARDED_ZONE_BYTES;
+    return guarded_begin(&node->block);
 }
 
 static uint64_t end_of(const struct guarded_node *node)
 {
-    return begin_of(node) + node->block.allocated_bytes;
+    return guarded_end(&node->block);
 }
 
 /* By address; ends[i] is the highest end of those up to i. Guarded by guard_lock. */

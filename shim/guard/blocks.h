@@ -3,7 +3,7 @@
  * What is known of guarded blocks: those that are live, and freed memory that is known to hold
  * poison.
  *
- * Poison stays known until the driver takes a segment back: whatever is handed out and freed in
+ * Poison stays known until the driver takes its memory back: whatever is handed out and freed in
  * between is poisoned again by its own free. A free that could not poison ends all that is known.
  *
  * Threading: everything under guard_lock.
@@ -27,12 +27,24 @@ extern pthread_mutex_t guard_lock;
 struct guarded_block {
     uint64_t address;       /* the program's */
     size_t requested_bytes; /* the program's */
-    size_t allocated_bytes; /* with redzones, from `address - GUARDED_ZONE_BYTES` */
+    size_t allocated_bytes; /* with redzones, from guarded_begin() */
+    uint32_t front_bytes;   /* of the redzone in front */
     uint32_t context;
     uint32_t allocation_site, free_site;
-    bool zoned; /* its redzones hold the pattern */
-    bool freed; /* by the program: what is found is not mended */
+    bool zoned;    /* its redzones hold the pattern */
+    bool freed;    /* by the program: what is found is not mended */
+    bool isolated; /* it ends at addresses without memory */
 };
+
+static inline uint64_t guarded_begin(const struct guarded_block *block)
+{
+    return block->address - block->front_bytes;
+}
+
+static inline uint64_t guarded_end(const struct guarded_block *block)
+{
+    return guarded_begin(block) + block->allocated_bytes;
+}
 
 /** A node of either list, in the order of allocation, or of the free. */
 struct guarded_node {
@@ -46,6 +58,8 @@ struct guarded_node {
 /** The first of the live blocks, and of freed ones. */
 struct guarded_node *blocks_live_first(void);
 struct guarded_node *blocks_freed_first(void);
+/** The live block that was added last. */
+const struct guarded_node *blocks_live_last(void);
 
 void blocks_live_add(const struct guarded_block *block);
 /** Takes a live block out. False: there is none at this address. */
@@ -56,6 +70,8 @@ void blocks_freed_add(const struct guarded_block *block);
 bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block);
 /** Nothing is known of freed memory any more. */
 void blocks_freed_forget(void);
+/** Nothing is known of freed memory in [address, address + bytes) any more. */
+void blocks_freed_forget_in(uint64_t address, size_t bytes);
 /** Finds out of which freed blocks all memory still holds poison: none of it is handed out. */
 void blocks_freed_examine(void);
 

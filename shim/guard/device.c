@@ -15,7 +15,6 @@
 #include "shim/backend/backend_driver.h"
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
-#include "shim/memory/guarded.h"
 #include "shim/resolve/real.h"
 
 /* A fill takes microseconds; a device that is busy is asked less often. */
@@ -174,11 +173,20 @@ bool guard_device_ready(struct guard_device *device)
 
 /* ---- ranges ---- */
 
+static size_t zone_bytes(const struct guard_device *device, size_t bytes)
+{
+    size_t most = device->has_kernels ? ZONE_MAX : STAGING_BYTES;
+    return bytes < most ? bytes : most;
+}
+
+size_t guard_front_bytes(const struct guard_device *device, const struct guarded_block *block)
+{
+    return zone_bytes(device, block->front_bytes);
+}
+
 size_t guard_rear_bytes(const struct guard_device *device, const struct guarded_block *block)
 {
-    size_t bytes = block->allocated_bytes - GUARDED_ZONE_BYTES - block->requested_bytes;
-    size_t most = device->has_kernels ? REAR_MAX : STAGING_BYTES;
-    return bytes < most ? bytes : most;
+    return zone_bytes(device, block->allocated_bytes - block->front_bytes - block->requested_bytes);
 }
 
 uint8_t guard_pattern_byte(const struct guard_device *device, bool poison, uint64_t offset)
@@ -198,7 +206,8 @@ static void range_of(const struct guard_device *device, struct fill_range *ret_r
 static void zones_of(const struct guard_device *device, const struct guarded_block *block,
                      struct fill_range ret_ranges[2])
 {
-    range_of(device, &ret_ranges[0], block->address - GUARDED_ZONE_BYTES, GUARDED_ZONE_BYTES);
+    size_t front = guard_front_bytes(device, block);
+    range_of(device, &ret_ranges[0], block->address - front, front);
     range_of(device, &ret_ranges[1], block->address + block->requested_bytes,
              guard_rear_bytes(device, block));
 }
@@ -209,8 +218,8 @@ static bool zones_fill(struct guard_device *device, const struct fill_range zone
     if (device->has_kernels)
         return fill_launch_few(driver, &device->kernels, device->now_stream, zones, 2) == 0;
     for (int at = 0; at < 2; at++)
-        if (driver->fill_async(zones[at].address, pattern[0], zones[at].bytes,
-                               device->now_stream) != CUDA_SUCCESS)
+        if (zones[at].bytes && driver->fill_async(zones[at].address, pattern[0], zones[at].bytes,
+                                                  device->now_stream) != CUDA_SUCCESS)
             return false;
     return true;
 }
@@ -283,8 +292,8 @@ void guard_batch_add(struct batch *batch, const struct guarded_block *block)
 {
     struct fill_range *range = &batch->host->ranges[guard_batch_ranges(batch)];
     if (batch->poison)
-        (void)fill_range_init(range, block->address - GUARDED_ZONE_BYTES, block->allocated_bytes,
-                              poison_pattern, 1);
+        (void)fill_range_init(range, guarded_begin(block), block->allocated_bytes, poison_pattern,
+                              1);
     else
         zones_of(batch->of_device, block, range);
     batch->of[batch->blocks++] = *block;
@@ -342,6 +351,8 @@ static CUresult batch_copy(struct guard_device *device, struct batch *batch, CUs
     size_t most = staging_bytes(batch);
     for (uint32_t at = 0; at < guard_batch_ranges(batch) && result == CUDA_SUCCESS; at++) {
         const struct fill_range *range = &batch->host->ranges[at];
+        if (range->bytes == 0)
+            continue;
         result = device->driver.copy_async((CUdeviceptr)(uintptr_t)(batch->staging + at * most),
                                            range->address,
                                            range->bytes < most ? range->bytes : most, stream);

@@ -23,7 +23,7 @@
 #define BATCH_BLOCKS 512u
 #define BATCH_RANGES (2 * BATCH_BLOCKS + 1) /* and the canary */
 #define BATCHES_MAX  64u
-#define REAR_MAX     65536u /* bytes of a redzone behind a block that are looked at */
+#define ZONE_MAX     65536u /* bytes of a redzone that are looked at */
 /** For a kernel of microseconds: on a device that may be busy, and on one that was just now. */
 #define FILL_WAIT_NS      50000000L
 #define FILL_WAIT_BUSY_NS 1000000L
@@ -117,7 +117,8 @@ bool guard_device_finish(struct guard_device *device);
 /** The result of a range of a batch that is done: FILL_MATCHES, or as verify_launch says. */
 uint64_t guard_batch_result(const struct batch *batch, uint32_t range);
 uint32_t guard_batch_ranges(const struct batch *batch);
-/** Bytes of the redzone behind a block that are looked at. */
+/** Bytes of the redzones in front of a block and behind it that are looked at: those beside it. */
+size_t guard_front_bytes(const struct guard_device *device, const struct guarded_block *block);
 size_t guard_rear_bytes(const struct guard_device *device, const struct guarded_block *block);
 uint8_t guard_pattern_byte(const struct guard_device *device, bool poison, uint64_t offset);
 

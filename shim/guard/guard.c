@@ -12,6 +12,7 @@
 #include "shim/guard/backend.h"
 #include "shim/guard/blocks.h"
 #include "shim/guard/device.h"
+#include "shim/guard/fault.h"
 #include "shim/guard/judge.h"
 #include "shim/observe/memory_error.h"
 #include "shim/options/mode.h"
@@ -36,9 +37,11 @@ uint64_t guard_errors(void)
 
 void guard_start(void)
 {
-    if (shim_options()->guard != OPTION_GUARD_REDZONE)
+    if (shim_options()->guard == OPTION_GUARD_OFF)
         return;
     guarded_zone_bytes = GUARDED_ZONE_BYTES;
+    if (shim_options()->guard == OPTION_GUARD_PAGE)
+        guarded_page_bytes = shim_options()->guard_page.bytes;
     context_pool_watch = guard_pool_watch;
 }
 
@@ -127,7 +130,7 @@ void guard_memory_gone(void *context, uint64_t address, size_t bytes)
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
         if (device->batches[at].state == BATCH_OPEN)
             unverified_add(guard_batch_withdraw(&device->batches[at], address, bytes));
-    blocks_freed_forget();
+    blocks_freed_forget_in(address, bytes);
     pthread_mutex_unlock(&guard_lock);
 }
 
@@ -140,6 +143,18 @@ void guard_fences_missing(void *context)
             batch_discard(&device->batches[at]);
     if (device)
         device->waits = true;
+    pthread_mutex_unlock(&guard_lock);
+}
+
+void guard_batches_finish(void *context)
+{
+    pthread_mutex_lock(&guard_lock);
+    struct guard_device *device = guard_device_of(context);
+    for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
+        if (device->batches[at].state == BATCH_OPEN)
+            guard_batch_run_now(device, &device->batches[at]);
+    if (device)
+        guard_device_poll(device, device->last_number);
     pthread_mutex_unlock(&guard_lock);
 }
 
@@ -199,26 +214,51 @@ static void poison_compare_locked(struct guard_device *device, const struct pool
         unverified_add(1);
 }
 
+static int zoned_allocate(struct context *context, size_t bytes, uint32_t site,
+                          struct pool_block *ret_block)
+{
+    size_t guarded_bytes;
+    if (__builtin_add_overflow(bytes, (size_t)(2 * GUARDED_ZONE_BYTES), &guarded_bytes))
+        return -ENOMEM;
+    return pool_allocate(context->pool, guarded_bytes, site, ret_block);
+}
+
+/* Where memory is short, or not mapped, a block with redzones is better than none. */
+static int block_allocate(struct context *context, size_t bytes, uint32_t site,
+                          struct pool_block *ret_block)
+{
+    int error = -ENOTSUP;
+    if (guarded_page_bytes && bytes >= guarded_page_bytes)
+        error = pool_allocate_isolated(context->pool, bytes, site, ret_block);
+    return error == -ENOTSUP || error == -ENOMEM ? zoned_allocate(context, bytes, site, ret_block)
+                                                 : error;
+}
+
+/* In front of an isolated block is what its memory has more than it needs. */
+static size_t front_bytes_of(const struct pool_block *block)
+{
+    return block->isolated ? block->address - block->segment_address : GUARDED_ZONE_BYTES;
+}
+
 int guard_allocate(struct context *context, size_t bytes, uint32_t site,
                    struct pool_block *ret_block)
 {
-    size_t guarded_bytes;
     struct pool_block block;
-    if (__builtin_add_overflow(bytes, (size_t)(2 * GUARDED_ZONE_BYTES), &guarded_bytes))
-        return -ENOMEM;
-    int error = pool_allocate(context->pool, guarded_bytes, site, &block);
+    int error = block_allocate(context, bytes, site, &block);
     if (error < 0)
         return error;
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
     struct guarded_block guarded = {
-        .address = block.address + GUARDED_ZONE_BYTES,
+        .address = block.address + (block.isolated ? 0 : GUARDED_ZONE_BYTES),
         .requested_bytes = bytes,
         .allocated_bytes = block.allocated_bytes,
+        .front_bytes = (uint32_t)front_bytes_of(&block),
         .context = context->number,
         .allocation_site = site,
+        .isolated = block.isolated,
     };
-    if (device && device->poisons)
+    if (device && device->poisons && !block.isolated)
         poison_compare_locked(device, &block);
     guarded.zoned = device && guard_device_fill(device, &guarded);
     blocks_live_add(&guarded);
@@ -234,10 +274,10 @@ int guard_allocate(struct context *context, size_t bytes, uint32_t site,
 static bool block_end_waited_locked(struct guard_device *device, struct guarded_block *block)
 {
     bool compared = !block->zoned || block_compare_locked(device, block, false);
-    if (!device->poisons)
+    if (!device->poisons || block->isolated)
         return compared;
-    if (device->inner.memory_fill(device->context, block->address - GUARDED_ZONE_BYTES,
-                                  block->allocated_bytes, POOL_POISON_BYTE, false) == 0)
+    if (device->inner.memory_fill(device->context, guarded_begin(block), block->allocated_bytes,
+                                  POOL_POISON_BYTE, false) == 0)
         blocks_freed_add(block);
     else
         blocks_freed_forget();
@@ -255,7 +295,7 @@ static void block_end(const struct guarded_block *freed)
         device = device->next;
     if (device) {
         inner = device->inner;
-        waits = device->waits || device->poisons;
+        waits = device->waits || device->poisons || block.isolated;
     }
     pthread_mutex_unlock(&guard_lock);
     if (!device)
@@ -267,7 +307,7 @@ static void block_end(const struct guarded_block *freed)
         if (!block_end_waited_locked(device, &block))
             unverified_add(1);
     } else {
-        if (device->poisons)
+        if (device->poisons && !block.isolated)
             blocks_freed_forget();
         if (device->waits || !device->open)
             unverified_add(1);
@@ -284,6 +324,14 @@ static bool is_owned(uint64_t address)
     return pool_range_get(address, &block) != -ENOENT;
 }
 
+/* Where the pool's block begins of which a program would be given this address. */
+static uint64_t pooled_address(uint64_t address)
+{
+    struct pool_block block;
+    bool isolated = pool_find(address, &block, NULL) == 0 && block.isolated;
+    return isolated ? address : address - GUARDED_ZONE_BYTES;
+}
+
 int guard_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
     struct guarded_block block;
@@ -297,8 +345,10 @@ int guard_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
         block.free_site = site;
         block.freed = true;
         block_end(&block);
+        if (block.isolated)
+            fault_freed_note(&block);
     }
-    int error = pool_free(address - GUARDED_ZONE_BYTES, site, &taken);
+    int error = pool_free(pooled_address(address), site, &taken);
     if (error == -ENOENT)
         error = -EINVAL; /* the first bytes of a segment are nobody's block */
     if ((error == 0 || error == -EALREADY) && ret_block) {
@@ -396,6 +446,7 @@ bool guard_check(struct context *context, uint64_t most_ns)
 void guard_settle(void)
 {
     struct memory_error error;
+    fault_settle();
     if (!judge_work_take())
         return;
     pthread_mutex_lock(&guard_lock);
@@ -410,6 +461,7 @@ void guard_forget_context(uint32_t number)
 {
     pthread_mutex_lock(&guard_lock);
     blocks_forget_context(number);
+    fault_forget_context(number);
     guard_device_forget(number);
     pthread_mutex_unlock(&guard_lock);
 }
@@ -419,4 +471,5 @@ void guard_fork_child(void)
     blocks_fork_child();
     guard_devices_fork_child();
     judge_fork_child();
+    fault_fork_child();
 }

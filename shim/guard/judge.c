@@ -6,8 +6,6 @@
 
 #include <stdatomic.h>
 
-#include "shim/memory/guarded.h"
-
 #define ERRORS_MAX   1024u /* waiting to be recorded; what does not fit is counted all the same */
 #define OVERRUNS_MAX 256u
 #define REACH_BYTES  (UINT64_C(2) << 20) /* of an overrun beyond its block, at most */
@@ -26,19 +24,9 @@ bool judge_work_take(void)
            atomic_exchange(&guard_work, false);
 }
 
-static uint64_t begin_of(const struct guarded_block *block)
-{
-    return block->address - GUARDED_ZONE_BYTES;
-}
-
-static uint64_t end_of(const struct guarded_block *block)
-{
-    return begin_of(block) + block->allocated_bytes;
-}
-
 static void overrun_note(const struct guarded_block *block)
 {
-    overrun_ends[overrun_next++ % OVERRUNS_MAX] = end_of(block);
+    overrun_ends[overrun_next++ % OVERRUNS_MAX] = guarded_end(block);
 }
 
 /* What lies between is free: one write goes over it, too. */
@@ -50,7 +38,7 @@ static bool is_reach(uint64_t end, uint64_t begin)
 static bool overrun_reaches(const struct guarded_block *block)
 {
     for (uint32_t at = 0; at < OVERRUNS_MAX; at++)
-        if (is_reach(overrun_ends[at], begin_of(block)))
+        if (is_reach(overrun_ends[at], guarded_begin(block)))
             return true;
     return false;
 }
@@ -59,7 +47,7 @@ static const struct guarded_block *live_before(const struct guarded_block *block
 {
     const struct guarded_block *before = NULL;
     for (const struct guarded_node *node = blocks_live_first(); node; node = node->next)
-        if (is_reach(end_of(&node->block), begin_of(block)) &&
+        if (is_reach(guarded_end(&node->block), guarded_begin(block)) &&
             (!before || node->block.address > before->address))
             before = &node->block;
     return before;
@@ -121,14 +109,15 @@ static void zones_judge(struct guard_device *device, const struct guarded_block 
     if (front == FILL_MATCHES && rear == FILL_MATCHES)
         return;
     changed_note(block);
-    if (front != FILL_MATCHES && fill_mismatch_offset(front) == 0) {
+    if (front != FILL_MATCHES && fill_mismatch_offset(front) == 0 && !block->isolated) {
         if (!overrun_reaches(block))
             before_ask(device, block);
         across = overrun_reaches(block);
     }
     if (front != FILL_MATCHES && !across) {
         uint64_t offset = fill_mismatch_offset(front);
-        error_put(device, block, MEMORY_ERROR_UNDERRUN, (int64_t)offset - GUARDED_ZONE_BYTES,
+        error_put(device, block, MEMORY_ERROR_UNDERRUN,
+                  (int64_t)offset - (int64_t)guard_front_bytes(device, block),
                   fill_mismatch_value(front), guard_pattern_byte(device, false, offset));
     }
     if (rear == FILL_MATCHES)
@@ -148,7 +137,7 @@ static void poison_judge(struct guard_device *device, const struct guarded_block
         return;
     blocks_freed_take(block->address, &told); /* it holds no poison any more */
     error_put(device, block, MEMORY_ERROR_FREED,
-              (int64_t)fill_mismatch_offset(mismatch) - GUARDED_ZONE_BYTES,
+              (int64_t)fill_mismatch_offset(mismatch) - block->front_bytes,
               fill_mismatch_value(mismatch), POOL_POISON_BYTE);
 }
 

@@ -12,6 +12,7 @@
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
 #include "shim/context/context.h"
+#include "shim/guard/fault.h"
 #include "shim/memory/graph_memory.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/limit.h"
@@ -126,6 +127,13 @@
         return result;                                                                             \
     }
 
+/* Nothing of ours is locked here, so that a fault is in the record before the program knows. */
+static __attribute__((noinline, cold)) void result_observe(int result)
+{
+    context_observe_result((CUresult)result);
+    fault_settle();
+}
+
 /* Entered from any depth: the runtime's own waiting tells as much as the program's. */
 #define WATCHES(family, name, since, params, args)                                                 \
     RESULT_##family name params                                                                    \
@@ -135,7 +143,7 @@
             return MISSING_##family;                                                               \
         RESULT_##family result = real->name args;                                                  \
         if (__builtin_expect(result != 0, 0))                                                      \
-            context_observe_result(result);                                                        \
+            result_observe(result);                                                                \
         return result;                                                                             \
     }
 

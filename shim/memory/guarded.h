@@ -6,7 +6,10 @@
  * asks the pool about an address of the program's goes through here; a redzone is to the program
  * what a hole in a segment is. Without guards the two are the same.
  *
- * Threading: the width is set once, before the first pool is made.
+ * With `guard:page` blocks of some size are isolated instead (pool_allocate_isolated): they end at
+ * addresses without memory.
+ *
+ * Threading: the widths are set once, before the first pool is made.
  */
 #ifndef SHIM_MEMORY_GUARDED_H
 #define SHIM_MEMORY_GUARDED_H
@@ -19,10 +22,14 @@
 #define GUARDED_ZONE_BYTES 512u
 
 extern size_t guarded_zone_bytes; /* GUARDED_ZONE_BYTES, or 0 without guards */
+extern size_t guarded_page_bytes; /* from this size on blocks are isolated; 0: none is */
 
-/** What the pool says of a block, as the program knows it. */
+/** What the pool says of a block, as the program knows it. An isolated one has no redzones that the
+ * pool knows of. */
 static inline void guarded_inside(struct pool_block *block)
 {
+    if (block->isolated)
+        return;
     block->address += guarded_zone_bytes;
     if (block->requested_bytes > 2 * guarded_zone_bytes)
         block->requested_bytes -= 2 * guarded_zone_bytes;

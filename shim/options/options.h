@@ -33,7 +33,7 @@ enum option_cupti { OPTION_CUPTI_AUTO, OPTION_CUPTI_ON, OPTION_CUPTI_OFF };
 enum option_nvtx { OPTION_NVTX_AUTO, OPTION_NVTX_OFF };
 enum option_mark_signal { OPTION_MARK_SIGNAL_NONE, OPTION_MARK_SIGNAL_USR2 };
 enum option_postmortem { OPTION_POSTMORTEM_OFF, OPTION_POSTMORTEM_PRINT };
-enum option_guard { OPTION_GUARD_OFF, OPTION_GUARD_REDZONE };
+enum option_guard { OPTION_GUARD_OFF, OPTION_GUARD_REDZONE, OPTION_GUARD_PAGE };
 enum option_fill { OPTION_FILL_NONE, OPTION_FILL_ZERO, OPTION_FILL_POISON };
 
 /** A SIZE option: bytes, or a part of the device. At most one of the two is not 0. */

@@ -6,6 +6,7 @@
 
 #include "shim/memory/guarded.h"
 #include "shim/context/gate.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ipc_board.h"
 #include "shim/share/sync_memops.h"
 
@@ -62,6 +63,19 @@ void claims_fork_child(void)
     atomic_store(&claims_count, 0);
 }
 
+static void synchronous_end(const struct pool_block *block)
+{
+    struct range range = {
+        .kind = RANGE_BLOCK,
+        .base = block->address,
+        .bytes = block->requested_bytes,
+        .allocation = block->segment_address,
+    };
+    uint64_t bytes;
+    range.mapped = vmm_mapping_at(block->address, &range.allocation, &bytes);
+    sync_memops_end(&range, true);
+}
+
 void claims_end_slow(uint64_t address)
 {
     struct pool_block block = block_of(address);
@@ -70,5 +84,5 @@ void claims_end_slow(uint64_t address)
     if (block.marks & CLAIM_EXPORTED && claim_drop(address, CLAIM_EXPORTED))
         ipc_board_withdraw(address);
     if (block.marks & CLAIM_SYNCHRONOUS && claim_drop(address, CLAIM_SYNCHRONOUS))
-        sync_memops_end(block.segment_address, true);
+        synchronous_end(&block);
 }

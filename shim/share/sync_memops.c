@@ -1,30 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many blocks of each driver allocation want it. See sync_memops.h.
+ * How many blocks of each driver allocation, or page of mapped memory, want it. See sync_memops.h.
  */
 #include "shim/share/sync_memops.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "shim/context/capture.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
 
 #define BUCKETS 256 /* power of two */
 
-/** A driver allocation that has the attribute. */
+/* Of a block on mappings each of these is counted: a mapping may be replaced by smaller ones. */
+#define PAGE_BYTES POOL_SEGMENT_BYTES
+
+/** A driver allocation, or 2 MiB of a mapping, with blocks that want the attribute. */
 struct allocation {
     uint64_t base;
     uint32_t context; /* number */
     bool imported;
     unsigned blocks; /* that want it */
+    unsigned claims; /* of these, that begin in it: each is a claim of its own */
     struct allocation *next;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct allocation *buckets[BUCKETS]; /* guarded by lock */
+static atomic_uint wanted_pages;            /* entries of blocks on mappings */
 
 static struct allocation **find_locked(uint64_t base)
 {
@@ -40,27 +47,79 @@ static unsigned wanting_locked(uint64_t base)
     return known ? known->blocks : 0;
 }
 
-static bool add_locked(const struct range *range)
+static uint64_t first_of(const struct range *range)
 {
-    struct allocation **link = find_locked(range->allocation);
-    if (!*link && (*link = malloc(sizeof(**link))))
-        **link = (struct allocation){
-            .base = range->allocation,
-            .context = range_context(range),
-            .imported = range->imported,
-        };
-    if (*link)
-        (*link)->blocks++;
-    return *link;
+    return range->mapped ? range->base & ~(PAGE_BYTES - 1) : range->allocation;
 }
 
-static void subtract_locked(uint64_t base)
+static uint64_t last_of(const struct range *range)
+{
+    return range->mapped ? (range->base + range->bytes - 1) & ~(PAGE_BYTES - 1) : range->allocation;
+}
+
+static bool add_one_locked(const struct range *range, uint64_t base, uint32_t context)
+{
+    struct allocation **link = find_locked(base);
+    if (!*link && (*link = malloc(sizeof(**link)))) {
+        **link = (struct allocation){
+            .base = base,
+            .context = context,
+            .imported = range->imported,
+        };
+        if (range->mapped)
+            atomic_fetch_add(&wanted_pages, 1);
+    }
+    if (!*link)
+        return false;
+    (*link)->blocks++;
+    (*link)->claims += base == first_of(range);
+    return true;
+}
+
+static void subtract_one_locked(const struct range *range, uint64_t base)
 {
     struct allocation **link = find_locked(base), *known = *link;
-    if (!known || --known->blocks)
+    if (!known)
+        return;
+    known->claims -= base == first_of(range);
+    if (--known->blocks)
         return;
     *link = known->next;
     free(known);
+    if (range->mapped)
+        atomic_fetch_sub(&wanted_pages, 1);
+}
+
+static void subtract_locked(const struct range *range)
+{
+    for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES)
+        subtract_one_locked(range, base);
+}
+
+static bool add_locked(const struct range *range)
+{
+    uint32_t context = range_context(range);
+    for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES) {
+        if (add_one_locked(range, base, context))
+            continue;
+        while (base > first_of(range))
+            subtract_one_locked(range, base -= PAGE_BYTES);
+        return false;
+    }
+    return true;
+}
+
+/* Whether any other block wants it, `counted`: this one is in the table, of what the driver takes
+ * for one piece. */
+static bool others_want_locked(const struct range *range, uint64_t piece, uint64_t bytes,
+                               bool counted)
+{
+    if (!range->mapped)
+        return wanting_locked(range->allocation) > counted;
+    for (uint64_t base = piece; base < piece + bytes; base += PAGE_BYTES)
+        if (wanting_locked(base) > (counted && base >= first_of(range) && base <= last_of(range)))
+            return true;
+    return false;
 }
 
 static bool is_synchronous(const struct range *range)
@@ -81,19 +140,56 @@ static bool note(const struct range *range, bool wanted)
                   : claim_drop(range->base, CLAIM_SYNCHRONOUS);
 }
 
-/* The program's own setting, with what the neighbours want. */
+/* The driver's setting of one piece, with what the neighbours want. */
+static CUresult piece_set_locked(const struct driver_functions *real, const struct range *range,
+                                 uint64_t address, bool wanted, bool counted)
+{
+    uint64_t piece = range->allocation, bytes = 0;
+    if (range->mapped && !vmm_mapping_at(address, &piece, &bytes))
+        return CUDA_ERROR_INVALID_VALUE; /* it is being freed meanwhile */
+    unsigned value = wanted || others_want_locked(range, piece, bytes, counted);
+    return real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address);
+}
+
+/* An address of the next piece of a block, behind the one around `at`; 0: there is none. */
+static uint64_t piece_after(const struct range *range, uint64_t at)
+{
+    uint64_t piece, bytes;
+    if (!range->mapped || !vmm_mapping_at(at, &piece, &bytes) ||
+        piece + bytes - range->base >= range->bytes)
+        return 0;
+    return piece + bytes;
+}
+
+/* Of every piece, or of none. */
+static CUresult pieces_set_locked(const struct driver_functions *real, const struct range *range,
+                                  CUdeviceptr address, bool wanted, bool has)
+{
+    CUresult result = CUDA_SUCCESS;
+    uint64_t end = 0;
+    for (uint64_t at = range->mapped ? range->base : address; at && result == CUDA_SUCCESS;
+         at = piece_after(range, at)) {
+        bool own = end != 0; /* the first call is the program's */
+        result = own ? REAL_ASK(piece_set_locked(real, range, at, wanted, has || wanted))
+                     : piece_set_locked(real, range, at, wanted, has || wanted);
+        end = at;
+    }
+    for (uint64_t at = range->base; result != CUDA_SUCCESS && at < end; at = piece_after(range, at))
+        (void)REAL_ASK(piece_set_locked(real, range, at, has, has || wanted));
+    return result;
+}
+
+/* The program's own setting. */
 static CUresult set_locked(const struct driver_functions *real, const struct range *range,
                            CUdeviceptr address, bool wanted)
 {
     bool has = is_synchronous(range);
-    unsigned value = wanted || wanting_locked(range->allocation) > has;
     if (wanted && !has && !add_locked(range))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
-                                                  address);
+    CUresult result = pieces_set_locked(real, range, address, wanted, has);
     bool changed = result == CUDA_SUCCESS && note(range, wanted);
     if (wanted ? !has && !changed : changed)
-        subtract_locked(range->allocation);
+        subtract_locked(range);
     return result;
 }
 
@@ -107,18 +203,18 @@ CUresult sync_memops_set(const struct driver_functions *real, const struct range
 }
 
 /* A call of our own, in the allocation's context and beside every capture. */
-static void clear(uint64_t base, CUcontext context)
+static void set_aside(uint64_t address, CUcontext context, unsigned value)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    unsigned value = 0;
     CUcontext popped;
     if (!driver || !driver->cuPointerSetAttribute ||
         (context && REAL_ASK(driver->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS))
         return;
     bool exchanged = driver->cuThreadExchangeStreamCaptureMode &&
                      REAL_ASK(driver->cuThreadExchangeStreamCaptureMode(&mode)) == CUDA_SUCCESS;
-    (void)REAL_ASK(driver->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, base));
+    (void)REAL_ASK(
+        driver->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address));
     if (exchanged)
         capture_mode_restore(driver, mode);
     if (context)
@@ -133,14 +229,38 @@ static CUcontext handle_of(uint32_t number)
     return NULL;
 }
 
-void sync_memops_end(uint64_t allocation, bool mapped)
+/* Of each piece that nobody wants it of any more. */
+static void pieces_clear_locked(const struct range *range, CUcontext context)
+{
+    for (uint64_t at = range->mapped ? range->base : range->allocation; at;
+         at = piece_after(range, at)) {
+        uint64_t piece = range->allocation, bytes = 0;
+        if (range->mapped && !vmm_mapping_at(at, &piece, &bytes))
+            return;
+        if (!others_want_locked(range, piece, bytes, false))
+            set_aside(at, context, 0);
+    }
+}
+
+void sync_memops_end(const struct range *range, bool stands)
 {
     pthread_mutex_lock(&lock);
-    const struct allocation *known = *find_locked(allocation);
+    const struct allocation *known = *find_locked(first_of(range));
     uint32_t context = known ? known->context : 0;
-    subtract_locked(allocation);
-    if (mapped && !wanting_locked(allocation))
-        clear(allocation, handle_of(context));
+    subtract_locked(range);
+    if (stands)
+        pieces_clear_locked(range, handle_of(context));
+    pthread_mutex_unlock(&lock);
+}
+
+void sync_memops_mapped(uint64_t address, uint64_t bytes)
+{
+    if (!atomic_load_explicit(&wanted_pages, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&lock);
+    for (uint64_t base = address; base < address + bytes; base += PAGE_BYTES)
+        if (wanting_locked(base))
+            set_aside(base, NULL, 1);
     pthread_mutex_unlock(&lock);
 }
 
@@ -155,7 +275,7 @@ void sync_memops_forget_context(uint32_t context)
                 continue;
             }
             if (!known->imported)
-                claims_forget(known->blocks);
+                claims_forget(known->claims);
             *link = known->next;
             free(known);
         }
@@ -167,6 +287,7 @@ void sync_memops_forget_context(uint32_t context)
 void sync_memops_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
+    atomic_store(&wanted_pages, 0);
     for (unsigned i = 0; i < BUCKETS; i++)
         buckets[i] = NULL;
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What guards cost tinyllm on the simulated device, as ratios to the same run without guards: driver
 calls (without questions, which wait or set nothing), kernels launched by the guards for each
-allocation, simulated time, and the median of wall time in runs that take turns.
+allocation, simulated time, the median of wall time in runs that take turns, and the peak of what
+the pool takes of the device.
 """
 
 import collections
@@ -15,7 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend")
 import preload  # noqa: E402
 
 CASES = (("off", "guard:off"), ("redzone", "guard:redzone"),
-         ("redzone and poison", "guard:redzone,scrub:poison"))
+         ("redzone and poison", "guard:redzone,scrub:poison"), ("page", "guard:page"),
+         ("page, from 64 KiB", "guard:page,guard_page:64KiB"))
 RUNS = (("32 tokens", ("--tokens", "32", "--seed", "7")), ("large", ("--preset", "large")))
 PAIRS = 3
 QUESTIONS = ("cuStreamQuery", "cuEventQuery", "cuCtxGetCurrent", "cuThreadExchangeStreamCaptureMode",
@@ -42,6 +44,14 @@ def started(machine, words, **environment):
         preload.fail(f"tinyllm: exit {done.returncode}: {done.stderr.decode()[-300:]}")
 
 
+def taken(machine, words, options):
+    """The most that the pool held from the driver."""
+    trace = machine.scratch / "taken.cupool"
+    trace.unlink(missing_ok=True)
+    started(machine, words, CUPOOL=f"{options},trace:{trace}")
+    return machine.report(trace)["summary"]["peak_driver_bytes"]
+
+
 def timed(machine, words, options):
     begin = time.monotonic()
     started(machine, words, CUPOOL=options)
@@ -53,8 +63,9 @@ def main():
     for name, words in RUNS:
         print(f"\n{name}: ratios to guard:off")
         print(f"{'guard':<20} {'driver calls':>12} {'ratio':>7} {'kernels':>8} {'simulated':>10} "
-              f"{'wall':>7}")
+              f"{'wall':>7} {'memory':>7}")
         figures = [counted(machine, words, options) for _, options in CASES]
+        memory = [taken(machine, words, options) for _, options in CASES]
         walls = [[timed(machine, words, options) for _, options in CASES] for _ in range(PAIRS)]
         base, base_virtual = figures[0]
         for at, (case, _) in enumerate(CASES):
@@ -64,7 +75,7 @@ def main():
             kernels = calls["cuLaunchKernel"] - base["cuLaunchKernel"]
             wall = statistics.median(each[at] / each[0] for each in walls)
             print(f"{case:<20} {called:>12,} {called / before:>7.2f} {kernels:>8,} "
-                  f"{virtual / base_virtual:>10.2f} {wall:>7.2f}")
+                  f"{virtual / base_virtual:>10.2f} {wall:>7.2f} {memory[at] / memory[0]:>7.2f}")
 
 
 main()

@@ -100,6 +100,11 @@ def modes_of(program):
             if not (mode == "vmm" and program in NOT_MAPPED)}
 
 
+def maps(options):
+    """Whether the pool maps memory itself with these options."""
+    return "backing:vmm" in options or "guard:page" in options
+
+
 def matrix(suite, program, modes=None):
     """All routes in all modes. Returns (runs that differ, routes that skipped, routes)."""
     different = skipped = 0
@@ -117,7 +122,7 @@ def matrix(suite, program, modes=None):
         for mode, chosen in (modes or modes_of(program)).items():
             trace = os.path.join(suite.directory, "%e.%p.cupool")
             preloaded = suite.run(path, program, route, f"{chosen},trace:{trace}",
-                                  **(WATCHED if mode == "vmm" else {}))
+                                  **(WATCHED if maps(chosen) else {}))
             different += not compare(f"{program}, {route}, {mode}", bare, preloaded)
     return different, skipped, len(routes)
 

@@ -52,6 +52,10 @@ SIMGPU_API uint64_t simgpu_library_calls(void);
  */
 SIMGPU_API uint64_t simgpu_edits_under_work(void);
 
+/** SYNC_MEMOPS of the memory mapped or allocated at an address, of whole allocations as the driver
+ * keeps it; -1: there is none. */
+SIMGPU_API int simgpu_sync_memops(uint64_t address);
+
 #ifdef __cplusplus
 }
 #endif

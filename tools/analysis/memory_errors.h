@@ -12,7 +12,8 @@
 #include "cupti/format/memory_error.h"
 #include "cupti/format/trace_format.h"
 
-#define MEMORY_ERRORS_KEPT 100 /* with their sites; all are counted */
+#define MEMORY_ERRORS_KEPT   100 /* with their sites; all are counted */
+#define MEMORY_SUSPECTS_KEPT 256
 
 struct memory_errors_row {
     uint64_t time_ns, address, requested_bytes;
@@ -23,9 +24,17 @@ struct memory_errors_row {
     uint64_t allocation_site, free_site; /* 0: unknown */
 };
 
+/** A block that a fault may have to do with. */
+struct memory_suspect {
+    uint64_t error; /* index of the fault's row */
+    struct memory_errors_row row;
+};
+
 struct memory_errors {
-    uint64_t count;
+    uint64_t count;    /* without suspects */
+    uint64_t suspects; /* those that are kept */
     struct memory_errors_row row[MEMORY_ERRORS_KEPT];
+    struct memory_suspect suspect[MEMORY_SUSPECTS_KEPT];
 };
 
 void memory_errors_add(struct memory_errors *errors, const struct trace_record *record);

@@ -8,11 +8,57 @@
 #include "tools/report/base/memory_error_text.h"
 
 #define TEXT_ROWS     5
+#define TEXT_SUSPECTS 6
 #define MARKDOWN_ROWS 20
+
+static void text_sites_print(const struct report_page *page, const struct memory_errors_row *row,
+                             const char *indent)
+{
+    char name[256];
+
+    report_site_name(page->analysis, row->allocation_site, name, sizeof name);
+    report_text_line(page, "");
+    escape_line(page->out, "%sallocated by %s", indent, name);
+    if (!row->free_site && row->kind == MEMORY_ERROR_SUSPECT)
+        return;
+    report_text_line(page, "");
+    if (row->free_site) {
+        report_site_name(page->analysis, row->free_site, name, sizeof name);
+        escape_line(page->out, "%sfreed by %s", indent, name);
+    } else {
+        fprintf(page->out, "%snot freed by then\n", indent);
+    }
+}
+
+/* A fault, and the first of the blocks that it may have to do with. */
+static void text_fault_print(const struct report_page *page, uint64_t index)
+{
+    const struct memory_errors *errors = &page->analysis->memory_errors;
+    uint64_t count = 0;
+
+    report_text_line(page, "");
+    fprintf(page->out, "%sillegal address%s: the device accessed addresses without memory;\n",
+            report_text_colour(page, REPORT_RED), report_text_colour(page, REPORT_PLAIN));
+    report_text_line(page, "");
+    fputs("  the driver does not say where. Blocks that end at such, or were such:\n", page->out);
+    for (uint64_t i = 0; i < errors->suspects; i++) {
+        const struct memory_errors_row *row = &errors->suspect[i].row;
+        if (errors->suspect[i].error != index || count++ >= TEXT_SUSPECTS)
+            continue;
+        report_text_line(page, "");
+        fprintf(page->out, "  block %#" PRIx64 " of %" PRIu64 " B, %s\n", row->address,
+                row->requested_bytes, row->offset ? "freed before" : "live");
+        text_sites_print(page, row, "    ");
+    }
+    if (count > TEXT_SUSPECTS) {
+        report_text_line(page, "");
+        fprintf(page->out, "  [%" PRIu64 " more blocks: -f json]\n", count - TEXT_SUSPECTS);
+    }
+}
 
 static void text_row_print(const struct report_page *page, const struct memory_errors_row *row)
 {
-    char place[64], name[256];
+    char place[64];
 
     memory_error_place_text(row, place, sizeof place);
     report_text_line(page, "");
@@ -21,16 +67,7 @@ static void text_row_print(const struct report_page *page, const struct memory_e
             report_text_colour(page, REPORT_PLAIN), row->address, row->requested_bytes);
     report_text_line(page, "");
     fprintf(page->out, "  %s: %#04x in place of %#04x\n", place, row->found, row->expected);
-    report_site_name(page->analysis, row->allocation_site, name, sizeof name);
-    report_text_line(page, "");
-    escape_line(page->out, "  allocated by %s", name);
-    report_text_line(page, "");
-    if (row->free_site) {
-        report_site_name(page->analysis, row->free_site, name, sizeof name);
-        escape_line(page->out, "  freed by %s", name);
-    } else {
-        fputs("  not freed by then\n", page->out);
-    }
+    text_sites_print(page, row, "  ");
 }
 
 void report_text_memory_errors(const struct report_page *page)
@@ -49,7 +86,10 @@ void report_text_memory_errors(const struct report_page *page)
         fprintf(page->out, "; %s could not be compared", unit_blocks(unverified).text);
     fputc('\n', page->out);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < TEXT_ROWS; i++)
-        text_row_print(page, &errors->row[i]);
+        if (errors->row[i].kind == MEMORY_ERROR_FAULT)
+            text_fault_print(page, i);
+        else
+            text_row_print(page, &errors->row[i]);
     if (errors->count > TEXT_ROWS) {
         report_text_line(page, "");
         fprintf(page->out, "[%" PRIu64 " more: -f json]\n", errors->count - TEXT_ROWS);
@@ -67,10 +107,28 @@ static void markdown_site_print(const struct analysis *analysis, uint64_t site, 
     fputs(" |", out);
 }
 
+static void markdown_row_print(const struct analysis *analysis, const struct memory_errors_row *row,
+                               FILE *out)
+{
+    char place[64];
+
+    memory_error_place_text(row, place, sizeof place);
+    fprintf(out, "| %s | ", memory_error_name(row->kind));
+    if (row->kind != MEMORY_ERROR_FAULT)
+        fprintf(out, "`%#" PRIx64 "`, %s", row->address, unit_bytes(row->requested_bytes).text);
+    fprintf(out, " | %s | ", place);
+    if (memory_error_has_bytes(row))
+        fprintf(out, "`%#04x` in place of `%#04x`", row->found, row->expected);
+    fputs(" | ", out);
+    markdown_site_print(analysis, row->allocation_site, out);
+    fputc(' ', out);
+    markdown_site_print(analysis, row->free_site, out);
+    fputc('\n', out);
+}
+
 void report_markdown_memory_errors(const struct analysis *analysis, FILE *out)
 {
     const struct memory_errors *errors = &analysis->memory_errors;
-    char place[64];
 
     if (!errors->count)
         return;
@@ -79,16 +137,12 @@ void report_markdown_memory_errors(const struct analysis *analysis, FILE *out)
         "| Error | Block | Where | Found | Allocated by | Freed by |\n|---|---|---|---|---|---|\n",
         out);
     for (uint64_t i = 0; i < memory_errors_kept(errors) && i < MARKDOWN_ROWS; i++) {
-        const struct memory_errors_row *row = &errors->row[i];
+        uint64_t suspects = 0;
 
-        memory_error_place_text(row, place, sizeof place);
-        fprintf(out, "| %s | `%#" PRIx64 "`, %s | %s | `%#04x` in place of `%#04x` | ",
-                memory_error_name(row->kind), row->address, unit_bytes(row->requested_bytes).text,
-                place, row->found, row->expected);
-        markdown_site_print(analysis, row->allocation_site, out);
-        fputc(' ', out);
-        markdown_site_print(analysis, row->free_site, out);
-        fputc('\n', out);
+        markdown_row_print(analysis, &errors->row[i], out);
+        for (uint64_t j = 0; j < errors->suspects; j++)
+            if (errors->suspect[j].error == i && suspects++ < MARKDOWN_ROWS)
+                markdown_row_print(analysis, &errors->suspect[j].row, out);
     }
     fputc('\n', out);
 }
@@ -99,6 +153,34 @@ static json_t *site_json(const struct analysis *analysis, uint64_t id)
 
     report_json_site_set(object, analysis, id);
     return object;
+}
+
+static void json_sites_set(json_t *object, const struct analysis *analysis,
+                           const struct memory_errors_row *row)
+{
+    json_object_set_new(object, "allocation_site", site_json(analysis, row->allocation_site));
+    json_object_set_new(object, "free_site",
+                        row->free_site ? site_json(analysis, row->free_site) : json_null());
+}
+
+static json_t *suspects_json(const struct analysis *analysis, uint64_t index)
+{
+    const struct memory_errors *errors = &analysis->memory_errors;
+    json_t *array = json_array();
+
+    for (uint64_t i = 0; i < errors->suspects; i++) {
+        const struct memory_errors_row *row = &errors->suspect[i].row;
+        json_t *object = errors->suspect[i].error == index ? json_object() : NULL;
+
+        if (!object)
+            continue;
+        report_json_set(object, "address", row->address);
+        report_json_set(object, "requested_bytes", row->requested_bytes);
+        json_object_set_new(object, "freed", json_boolean(row->offset));
+        json_sites_set(object, analysis, row);
+        json_array_append_new(array, object);
+    }
+    return array;
 }
 
 json_t *report_json_memory_errors(const struct analysis *analysis)
@@ -119,9 +201,9 @@ json_t *report_json_memory_errors(const struct analysis *analysis)
         report_json_set(object, "expected", row->expected);
         report_json_set(object, "device", row->device);
         report_json_set(object, "context", row->context);
-        json_object_set_new(object, "allocation_site", site_json(analysis, row->allocation_site));
-        json_object_set_new(object, "free_site",
-                            row->free_site ? site_json(analysis, row->free_site) : json_null());
+        json_sites_set(object, analysis, row);
+        if (row->kind == MEMORY_ERROR_FAULT)
+            json_object_set_new(object, "suspects", suspects_json(analysis, i));
         json_array_append_new(array, object);
     }
     return array;

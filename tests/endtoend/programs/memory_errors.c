@@ -59,12 +59,13 @@ static char *lowest(void)
     return found;
 }
 
-static void freed_write(void)
+static void freed_write(size_t beside)
 {
-    char *gone = blocks[3];
+    char *gone = blocks[3], *large = beside ? take(beside) : NULL;
     call(cudaFree(gone));
     blocks[3] = NULL;
     write_at(gone + 77, 9, 1);
+    call(cudaFree(large));
     blocks[3] = take(bytes);
 }
 
@@ -83,6 +84,24 @@ static void returned_in_capture(void)
     call(cudaDeviceSynchronize());
 }
 
+/* What was freed is handed out again in another size after the free of a large block has waited. */
+static void reused_behind_a_large_one(void)
+{
+    char *whole = take((size_t)1 << 30); /* beside it a large one is no reason for a fence */
+    char *large = take((size_t)1 << 20);
+    static char *small[200];
+    for (int at = 0; at < 200; at++)
+        small[at] = take(1000);
+    for (int at = 0; at < 200; at++)
+        call(cudaFree(small[at]));
+    call(cudaFree(large));
+    for (int at = 0; at < 200; at++)
+        write_at(small[at] = take(1020), at, 1020);
+    for (int at = 0; at < 200; at++)
+        call(cudaFree(small[at]));
+    call(cudaFree(whole));
+}
+
 int main(int count, char **words)
 {
     const char *way = count > 1 ? words[1] : "";
@@ -99,9 +118,13 @@ int main(int count, char **words)
     else if (strcmp(way, "underrun") == 0)
         write_at(blocks[3] - 8, 6, 8);
     else if (strcmp(way, "freed") == 0)
-        freed_write();
+        freed_write(0);
+    else if (strcmp(way, "freed_beside") == 0)
+        freed_write((size_t)4 << 20);
     else if (strcmp(way, "capture") == 0)
         returned_in_capture();
+    else if (strcmp(way, "reused") == 0)
+        reused_behind_a_large_one();
     else if (strcmp(way, "clean") != 0)
         return 2;
     call(cudaDeviceSynchronize());

@@ -7,6 +7,7 @@
 #ifndef TOOLS_REPORT_BASE_MEMORY_ERROR_TEXT_H
 #define TOOLS_REPORT_BASE_MEMORY_ERROR_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tools/analysis/memory_errors.h"
@@ -14,5 +15,8 @@
 /** "offset 100, 0 B behind its end", "offset -8, 8 B before its begin", "offset 77". */
 void memory_error_place_text(const struct memory_errors_row *row, char *ret_text,
                              size_t text_bytes);
+
+/** Whether a byte was found and another expected. */
+bool memory_error_has_bytes(const struct memory_errors_row *row);
 
 #endif

@@ -38,7 +38,7 @@ const struct report_figure report_summary_figures[] = {
     ROW("leaked_blocks",           REPORT_LEVEL,     total.leaked_blocks,   "Blocks of device memory never freed"),
     ROW("leaked_bytes",            REPORT_BYTES,     total.leaked_bytes,    "Device memory never freed"),
     ROW("invalid_frees",           REPORT_COUNT,     total.invalid_frees,   "Double, interior or foreign frees"),
-    ROW("memory_errors",           REPORT_COUNT,     memory_errors.count,   "Writes beside blocks or after their free"),
+    ROW("memory_errors",           REPORT_COUNT,     memory_errors.count,   "Writes beside blocks or after their free, illegal addresses"),
     ROW("peak_requested_bytes",    REPORT_BYTES,     requested.peak,        "Highest device memory in use by the program"),
     ROW("peak_allocated_bytes",    REPORT_BYTES,     allocated.peak,        "Highest device memory in use, with rounding"),
     ROW("peak_reserved_bytes",     REPORT_BYTES,     reserved.peak,         "Highest device memory held by the pool"),

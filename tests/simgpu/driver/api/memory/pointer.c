@@ -3,6 +3,7 @@
  * Pointer attributes. cuPointerGetAttribute fails for what is not memory of CUDA;
  * cuPointerGetAttributes answers zeros for it, and needs no context.
  */
+#include "tests/simgpu/simgpu.h"
 #include "tests/simgpu/driver/base/call.h"
 
 #include <string.h>
@@ -177,6 +178,15 @@ static CUresult attribute_set(const void *value, CUpointer_attribute attribute, 
         return CUDA_ERROR_INVALID_VALUE;
     found->sync_memops = *(const unsigned *)value != 0;
     return CUDA_SUCCESS;
+}
+
+int simgpu_sync_memops(uint64_t address)
+{
+    pthread_mutex_lock(&driver_lock);
+    const struct allocation *found = find(address);
+    int set = found ? found->sync_memops : -1;
+    pthread_mutex_unlock(&driver_lock);
+    return set;
 }
 
 CUresult CUDAAPI cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
