@@ -142,6 +142,8 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     struct trace_block_entry *entry;
 
     reader->summary.events++;
+    if (record->time_ns > reader->summary.last_ns)
+        reader->summary.last_ns = record->time_ns;
     reader->ends |= record->kind == TRACE_EVENT_END;
     if (*listed)
         return 0;

@@ -98,8 +98,10 @@ static int finish(struct analysis *analysis)
 {
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
-    int r = analysis_find_leaks(analysis);
+    int r = analysis->slices ? analysis_slices_finish(analysis) : 0;
 
+    if (r == 0)
+        r = analysis_find_leaks(analysis);
     for (size_t i = 0; i < ANALYSIS_TALLIES; i++)
         tallies_finish(analysis_tallies(analysis, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
@@ -124,6 +126,8 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
         return -ENOMEM;
     if (analysis->window.is_set)
         analysis_window_before(analysis, trace_record_order_ns(record));
+    if (analysis->slices)
+        analysis_slices_time(analysis, trace_record_order_ns(record));
     if (analysis->lens && !lens_apply(analysis, record))
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
@@ -161,12 +165,15 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->window = request->window;
     analysis->outside = request->window.is_set;
     analysis->recording = *trace_reader_summary(reader);
+    analysis->detailed = request->detailed;
     r = analysis_carry_load(analysis, event_add);
     if (r < 0 && r != -ENOMEM)
         snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: what is left of early events");
     if (r < 0 && r != -ENOMEM)
         goto destroy;
     if (r < 0)
+        goto out_of_memory;
+    if (request->detailed && analysis_slices_begin(analysis) < 0)
         goto out_of_memory;
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
         if (record_add(analysis, &record) < 0)
@@ -204,6 +211,10 @@ void analysis_destroy(struct analysis *analysis)
     free(analysis->step);
     free(analysis->phase_open);
     address_history_done(&analysis->addresses);
+    address_history_done(&analysis->slice_addresses);
+    if (analysis->slices)
+        slices_done(analysis->slices);
+    free(analysis->slices);
     fragmentation_done(&analysis->fragmentation);
     driver_view_done(&analysis->driver_view);
     pool_levels_done(&analysis->pool_levels);

@@ -32,6 +32,7 @@
 #include "tools/analysis/memory_errors.h"
 #include "tools/analysis/series/plateau.h"
 #include "tools/analysis/series/pool_levels.h"
+#include "tools/analysis/series/slices.h"
 #include "tools/analysis/series/timeline.h"
 
 #define ANALYSIS_INVALID_FREES    100 /* kept with their sites; all are counted */
@@ -202,6 +203,7 @@ struct analysis {
 
     struct tally total; /* device memory */
     struct level requested, allocated, reserved, driver;
+    uint64_t levels_ns; /* when one changed last */
     uint64_t device_bytes[ANALYSIS_DEVICES]; /* now, of `driver`, by device */
     uint64_t peak_serial, peak_time_ns;
     uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
@@ -223,7 +225,12 @@ struct analysis {
     struct key_index site_of_stack; /* key of a stack: its site */
     struct ledger ledger;
     struct address_history addresses;
-    struct fragmentation fragmentation; /* at the peak */
+    bool detailed;         /* paths and slices are kept */
+    struct tallies paths;  /* by analysis_path_key: stacks, each thread by itself */
+    struct slices *slices; /* NULL: not kept, as of a part of the run */
+    struct address_history slice_addresses;                      /* at the peak of the open slice */
+    uint64_t map_work, slice_asked, slice_driver, slice_invalid; /* until the open slice */
+    struct fragmentation fragmentation;                          /* at the peak */
     uint64_t order; /* allocations of device memory so far, those outside the window too */
     struct timeline timeline;
     struct memory_errors memory_errors;
@@ -269,6 +276,7 @@ struct analysis {
 struct analysis_request {
     const struct analysis_lens *lens; /* used only during the call; NULL: none */
     struct analysis_window window;
+    bool detailed; /* stacks by thread, and the run in slices */
 };
 
 /**
@@ -329,6 +337,12 @@ double analysis_internal(const struct analysis *analysis);
 
 /** Exchanges command, paths of libraries and names of phases, once disguise_begin was called. */
 void analysis_disguise(struct analysis *analysis);
+
+/** A path: what `paths` are by. */
+static inline uint64_t analysis_path_key(uint32_t stack, uint32_t thread)
+{
+    return (uint64_t)stack << 32 | thread;
+}
 
 /** Upper bound of the size class with a key of `sizes`. */
 uint64_t analysis_size_class_bytes(uint64_t key);

@@ -157,6 +157,7 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
             continue;
         block.site = (uint32_t)site;
         block.counted = !analysis->outside;
+        block.thread = 0; /* as its path */
         if (ledger_add(&analysis->ledger, &block) < 0)
             return -ENOMEM;
         if (analysis_block_is_given(&block))
@@ -327,6 +328,21 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
     return r;
 }
 
+/** Carried stacks are paths of a thread that is not known. */
+static int paths_load(struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->stacks.rows; i++) {
+        uint64_t key = analysis_path_key((uint32_t)analysis->stacks.row[i].key, 0);
+        struct tally *path = tallies_get(&analysis->paths, key);
+
+        if (!path)
+            return -ENOMEM;
+        *path = analysis->stacks.row[i];
+        path->key = key;
+    }
+    return 0;
+}
+
 /** Keeps what is live of rows, and nothing that was counted. */
 static void tallies_strip(struct tallies *tallies)
 {
@@ -393,10 +409,11 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
 
     if (!carry || r < 0)
         return r;
-    if (analysis->outside) {
+    if (analysis->outside)
         figures_strip(analysis);
-        return 0;
-    }
+    r = analysis->detailed ? paths_load(analysis) : 0;
+    if (analysis->outside || r < 0)
+        return r;
     opening = analysis_levels_now(analysis, carry->header->figures.cut_ns);
     timeline_add(&analysis->timeline, &opening);
     return 0;

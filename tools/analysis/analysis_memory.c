@@ -39,6 +39,10 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
                                                                              : level_add;
     struct timeline_point now;
 
+    /* A free is recorded after what it set off, and took effect before it. */
+    if (time_ns < analysis->levels_ns)
+        time_ns = analysis->levels_ns;
+    analysis->levels_ns = time_ns;
     add(&analysis->requested, sign * (int64_t)change->requested_bytes, serial);
     add(&analysis->allocated, sign * (int64_t)change->allocated_bytes, serial);
     add(&analysis->reserved, sign * (int64_t)change->reserved_bytes, serial);
@@ -52,6 +56,8 @@ static void levels_add(struct analysis *analysis, const struct timeline_point *c
     }
     now = analysis_levels_now(analysis, time_ns);
     timeline_add(&analysis->timeline, &now);
+    if (analysis->slices)
+        analysis_slices_level(analysis, &now);
     if (change->requested_bytes)
         plateau_series_add(&analysis->plateau_series, &now);
     analysis_phases_level(analysis, now.requested_bytes);
@@ -71,7 +77,7 @@ bool analysis_block_is_given(const struct ledger_block *block)
 }
 
 /** The rows an allocation belongs to. */
-enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
+enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_PATH, ROW_KIND, ROWS };
 
 /** What Python's ctypes calls through; whoever called ctypes is who called the function. */
 static bool is_of_ctypes(const char *path)
@@ -120,14 +126,38 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
                                             analysis_library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
+        if (analysis->detailed)
+            ret_rows[ROW_PATH] = tallies_get(&analysis->paths,
+                                             analysis_path_key(block->stack, block->thread));
         if (analysis->stacks.rows > stacks &&
             key_index_get(&analysis->site_of_stack, block->stack, block->site) == KEY_INDEX_NONE)
             return -ENOMEM;
     }
     for (int i = 0; i < ROWS; i++)
-        if (!ret_rows[i] && (on_device || i == ROW_KIND))
+        if (!ret_rows[i] && (on_device || i == ROW_KIND) && (i != ROW_PATH || analysis->detailed))
             return -ENOMEM;
     return 0;
+}
+
+static const enum slice_table slice_tables[ROWS] = {
+    [ROW_TOTAL] = SLICE_TOTAL, [ROW_SITE] = SLICE_SITES,        [ROW_STACK] = SLICE_TABLES,
+    [ROW_SIZE] = SLICE_SIZES,  [ROW_LIBRARY] = SLICE_LIBRARIES, [ROW_API] = SLICE_APIS,
+    [ROW_PATH] = SLICE_PATHS,  [ROW_KIND] = SLICE_KINDS};
+
+/** The number of a row in its table. False: slices do not have the table. */
+static bool slice_row_find(const struct analysis *analysis, int i, const struct tally *row,
+                           size_t *ret_number)
+{
+    const struct tally *const first[ROWS] = {
+        [ROW_TOTAL] = &analysis->total,   [ROW_SITE] = analysis->sites.row,
+        [ROW_SIZE] = analysis->sizes.row, [ROW_LIBRARY] = analysis->libraries.row,
+        [ROW_API] = analysis->apis.row,   [ROW_PATH] = analysis->paths.row,
+        [ROW_KIND] = analysis->kinds.row};
+
+    if (!first[i])
+        return false;
+    *ret_number = (size_t)(row - first[i]);
+    return true;
 }
 
 static void row_live(struct tally *row, const struct ledger_block *block, int sign, uint64_t serial,
@@ -137,6 +167,36 @@ static void row_live(struct tally *row, const struct ledger_block *block, int si
 
     add(&row->live_bytes, sign * (int64_t)block->requested_bytes, serial);
     add(&row->live_blocks, sign, serial);
+}
+
+/** The row of `i` is about to change, or has changed, in the open slice. */
+static void slice_row(struct analysis *analysis, int i, const struct tally *row,
+                      void (*note)(struct slices *, enum slice_table, size_t, uint64_t))
+{
+    size_t number;
+
+    if (analysis->slices && slice_row_find(analysis, i, row, &number))
+        note(analysis->slices, slice_tables[i], number, row->live_bytes.current);
+}
+
+static void slice_leak(struct analysis *analysis, int i, const struct tally *row,
+                       const struct ledger_block *block)
+{
+    size_t number;
+
+    if (analysis->slices && slice_row_find(analysis, i, row, &number))
+        slices_leak(analysis->slices, slice_tables[i], number, block->time_ns,
+                    block->requested_bytes);
+}
+
+/** A call of the row of `i`. */
+static void slice_call(struct analysis *analysis, int i, const struct tally *row,
+                       const struct trace_record *record)
+{
+    size_t number;
+
+    if (analysis->slices && slice_row_find(analysis, i, row, &number))
+        slices_call(analysis->slices, slice_tables[i], number, trace_latency_ns(record->latency));
 }
 
 /**
@@ -193,8 +253,11 @@ static int block_live(struct analysis *analysis, const struct ledger_block *bloc
     if (r < 0)
         return r;
     for (int i = 0; i < ROWS; i++)
-        if (rows[i])
+        if (rows[i]) {
+            slice_row(analysis, i, rows[i], slices_before);
             row_live(rows[i], block, sign, serial, analysis->outside);
+            slice_row(analysis, i, rows[i], slices_after);
+        }
     if (memory_kind(block->memory)->on_device) {
         bool given = analysis_block_is_given(block);
         const struct timeline_point change = {.requested_bytes = block->requested_bytes,
@@ -227,6 +290,10 @@ static void call_count(struct analysis *analysis, const struct trace_record *rec
 static void block_leave(struct analysis *analysis, struct ledger_block *block, bool ended)
 {
     address_history_leave(&analysis->addresses, block, ended);
+    if (analysis->slices) {
+        address_history_leave(&analysis->slice_addresses, block, false);
+        analysis->slices->short_of_memory |= analysis->slice_addresses.short_of_memory;
+    }
     ledger_remove(&analysis->ledger, block);
 }
 
@@ -241,7 +308,8 @@ static void block_lived(struct analysis *analysis, const struct ledger_block *bl
         return;
     lifetimes_add(&analysis->lifetimes, lived_ns, block->requested_bytes);
     for (int i = 0; i < ROWS; i++)
-        tally_lifetime(rows[i], lived_ns, block->requested_bytes, temporary);
+        if (rows[i])
+            tally_lifetime(rows[i], lived_ns, block->requested_bytes, temporary);
 }
 
 static void failure_add(struct analysis *analysis, const struct trace_record *record)
@@ -280,7 +348,8 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
                                  .space = (uint8_t)kind->space,
                                  .passed = record->outcome == TRACE_OUTCOME_PASSED,
                                  .counted = !analysis->outside,
-                                 .device = record->device};
+                                 .device = record->device,
+                                 .thread = record->thread};
     struct tally *rows[ROWS];
     int r;
 
@@ -288,8 +357,10 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
         block.allocated_bytes = block.requested_bytes;
     r = rows_get(analysis, &block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
-        if (rows[i] && !analysis->outside)
+        if (rows[i] && !analysis->outside) {
             tally_allocation(rows[i], record, block.requested_bytes);
+            slice_call(analysis, i, rows[i], record);
+        }
     if (kind->on_device)
         allocation_count(analysis, record);
     if (r < 0 || record->outcome == TRACE_OUTCOME_FAILED || !record->address)
@@ -336,6 +407,7 @@ int analysis_add_free(struct analysis *analysis, const struct trace_record *reco
         if (rows[i] && !analysis->outside) {
             rows[i]->frees++;
             tally_latency(rows[i], record);
+            slice_call(analysis, i, rows[i], record);
         }
     return r;
 }
@@ -393,6 +465,7 @@ static int leak_add(struct analysis *analysis, const struct ledger_block *block)
         if (rows[i]) {
             rows[i]->leaked_blocks++;
             rows[i]->leaked_bytes += block->requested_bytes;
+            slice_leak(analysis, i, rows[i], block);
         }
     return r;
 }

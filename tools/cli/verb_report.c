@@ -252,6 +252,7 @@ int verb_report(int argc, char **argv)
         return trouble - 1;
     request.style.columns = columns_wanted(&request);
     request.style.colour = !request.output && isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+    loaded.detailed = request.format->write == report_html_write;
     if (loaded_create(&loaded, argv + optind, (size_t)(argc - optind), &request.window, why,
                       sizeof why) < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);
