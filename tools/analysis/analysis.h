@@ -203,7 +203,7 @@ struct analysis {
 
     struct tally total; /* device memory */
     struct level requested, allocated, reserved, driver;
-    uint64_t levels_ns; /* when one changed last */
+    uint64_t levels_ns;                      /* when one changed last */
     uint64_t device_bytes[ANALYSIS_DEVICES]; /* now, of `driver`, by device */
     uint64_t peak_serial, peak_time_ns;
     uint64_t calls_asked;  /* allocations and frees of the program, failed ones too */
@@ -225,9 +225,11 @@ struct analysis {
     struct key_index site_of_stack; /* key of a stack: its site */
     struct ledger ledger;
     struct address_history addresses;
-    bool detailed;         /* paths and slices are kept */
-    struct tallies paths;  /* by analysis_path_key: stacks, each thread by itself */
-    struct slices *slices; /* NULL: not kept, as of a part of the run */
+    bool detailed;              /* paths and slices are kept */
+    struct tallies paths;       /* by analysis_path_key, once a second thread allocates */
+    bool has_thread, has_paths; /* one is known; several */
+    uint32_t path_thread;       /* the first one */
+    struct slices *slices;      /* NULL: not kept, as of a part of the run */
     struct address_history slice_addresses;                      /* at the peak of the open slice */
     uint64_t map_work, slice_asked, slice_driver, slice_invalid; /* until the open slice */
     struct fragmentation fragmentation;                          /* at the peak */
@@ -342,6 +344,12 @@ void analysis_disguise(struct analysis *analysis);
 static inline uint64_t analysis_path_key(uint32_t stack, uint32_t thread)
 {
     return (uint64_t)stack << 32 | thread;
+}
+
+/** Stacks, each thread's by themselves where it is known; of one thread they are `stacks`. */
+static inline const struct tallies *analysis_paths(const struct analysis *analysis)
+{
+    return analysis->has_paths ? &analysis->paths : &analysis->stacks;
 }
 
 /** Upper bound of the size class with a key of `sizes`. */

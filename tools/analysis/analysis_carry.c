@@ -328,21 +328,6 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
     return r;
 }
 
-/** Carried stacks are paths of a thread that is not known. */
-static int paths_load(struct analysis *analysis)
-{
-    for (size_t i = 0; i < analysis->stacks.rows; i++) {
-        uint64_t key = analysis_path_key((uint32_t)analysis->stacks.row[i].key, 0);
-        struct tally *path = tallies_get(&analysis->paths, key);
-
-        if (!path)
-            return -ENOMEM;
-        *path = analysis->stacks.row[i];
-        path->key = key;
-    }
-    return 0;
-}
-
 /** Keeps what is live of rows, and nothing that was counted. */
 static void tallies_strip(struct tallies *tallies)
 {
@@ -411,9 +396,9 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
         return r;
     if (analysis->outside)
         figures_strip(analysis);
-    r = analysis->detailed ? paths_load(analysis) : 0;
-    if (analysis->outside || r < 0)
-        return r;
+    analysis->has_thread = true; /* 0: which one is not known */
+    if (analysis->outside)
+        return 0;
     opening = analysis_levels_now(analysis, carry->header->figures.cut_ns);
     timeline_add(&analysis->timeline, &opening);
     return 0;

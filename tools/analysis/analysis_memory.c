@@ -126,7 +126,7 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
         ret_rows[ROW_LIBRARY] = tallies_get(&analysis->libraries,
                                             analysis_library_of(analysis, block->stack));
         ret_rows[ROW_API] = tallies_get(&analysis->apis, block->api);
-        if (analysis->detailed)
+        if (analysis->has_paths)
             ret_rows[ROW_PATH] = tallies_get(&analysis->paths,
                                              analysis_path_key(block->stack, block->thread));
         if (analysis->stacks.rows > stacks &&
@@ -134,13 +134,13 @@ static int rows_get(struct analysis *analysis, const struct ledger_block *block,
             return -ENOMEM;
     }
     for (int i = 0; i < ROWS; i++)
-        if (!ret_rows[i] && (on_device || i == ROW_KIND) && (i != ROW_PATH || analysis->detailed))
+        if (!ret_rows[i] && (on_device || i == ROW_KIND) && (i != ROW_PATH || analysis->has_paths))
             return -ENOMEM;
     return 0;
 }
 
 static const enum slice_table slice_tables[ROWS] = {
-    [ROW_TOTAL] = SLICE_TOTAL, [ROW_SITE] = SLICE_SITES,        [ROW_STACK] = SLICE_TABLES,
+    [ROW_TOTAL] = SLICE_TOTAL, [ROW_SITE] = SLICE_SITES,        [ROW_STACK] = SLICE_PATHS,
     [ROW_SIZE] = SLICE_SIZES,  [ROW_LIBRARY] = SLICE_LIBRARIES, [ROW_API] = SLICE_APIS,
     [ROW_PATH] = SLICE_PATHS,  [ROW_KIND] = SLICE_KINDS};
 
@@ -149,9 +149,13 @@ static bool slice_row_find(const struct analysis *analysis, int i, const struct 
                            size_t *ret_number)
 {
     const struct tally *const first[ROWS] = {
-        [ROW_TOTAL] = &analysis->total,   [ROW_SITE] = analysis->sites.row,
-        [ROW_SIZE] = analysis->sizes.row, [ROW_LIBRARY] = analysis->libraries.row,
-        [ROW_API] = analysis->apis.row,   [ROW_PATH] = analysis->paths.row,
+        [ROW_TOTAL] = &analysis->total,
+        [ROW_SITE] = analysis->sites.row,
+        [ROW_STACK] = analysis->has_paths ? NULL : analysis->stacks.row,
+        [ROW_SIZE] = analysis->sizes.row,
+        [ROW_LIBRARY] = analysis->libraries.row,
+        [ROW_API] = analysis->apis.row,
+        [ROW_PATH] = analysis->paths.row,
         [ROW_KIND] = analysis->kinds.row};
 
     if (!first[i])
@@ -331,6 +335,33 @@ static void allocation_count(struct analysis *analysis, const struct trace_recor
         analysis->order++;
 }
 
+/** A second thread allocates: from now on paths are kept, which so far were the stacks. */
+static int paths_begin(struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->stacks.rows; i++) {
+        const struct tally *stack = &analysis->stacks.row[i];
+        uint64_t key = analysis_path_key((uint32_t)stack->key, analysis->path_thread);
+        struct tally *path = tallies_get(&analysis->paths, key);
+
+        if (!path)
+            return -ENOMEM;
+        *path = *stack;
+        path->key = key;
+    }
+    analysis->has_paths = true;
+    return 0;
+}
+
+static int thread_note(struct analysis *analysis, uint32_t thread)
+{
+    if (!analysis->has_thread)
+        analysis->path_thread = thread;
+    analysis->has_thread = true;
+    return analysis->detailed && !analysis->has_paths && thread != analysis->path_thread
+               ? paths_begin(analysis)
+               : 0;
+}
+
 int analysis_add_allocate(struct analysis *analysis, const struct trace_record *record)
 {
     const struct memory_kind *kind = memory_kind(record->memory);
@@ -355,7 +386,9 @@ int analysis_add_allocate(struct analysis *analysis, const struct trace_record *
 
     if (!block.allocated_bytes || record->outcome == TRACE_OUTCOME_FAILED)
         block.allocated_bytes = block.requested_bytes;
-    r = rows_get(analysis, &block, rows);
+    r = thread_note(analysis, record->thread);
+    if (r == 0)
+        r = rows_get(analysis, &block, rows);
     for (int i = 0; i < ROWS && r == 0; i++)
         if (rows[i] && !analysis->outside) {
             tally_allocation(rows[i], record, block.requested_bytes);

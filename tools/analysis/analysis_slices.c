@@ -142,7 +142,7 @@ static void map_take(struct analysis *analysis, struct slice *slice)
 static const struct tallies *table_of(const struct analysis *analysis, enum slice_table table)
 {
     const struct tallies *const all[SLICE_TABLES] = {
-        [SLICE_SITES] = &analysis->sites, [SLICE_PATHS] = &analysis->paths,
+        [SLICE_SITES] = &analysis->sites, [SLICE_PATHS] = analysis_paths(analysis),
         [SLICE_SIZES] = &analysis->sizes, [SLICE_LIBRARIES] = &analysis->libraries,
         [SLICE_APIS] = &analysis->apis,   [SLICE_KINDS] = &analysis->kinds};
 
@@ -217,5 +217,6 @@ int analysis_slices_finish(struct analysis *analysis)
     while (slices->open < slices->count)
         slice_close(analysis, (slices->open + 1) * slices->width_ns);
     address_history_done(&analysis->slice_addresses);
+    slices_close(slices);
     return slices->short_of_memory ? -ENOMEM : 0;
 }

@@ -17,6 +17,11 @@ size_t slices_at(const struct slices *slices, uint64_t time_ns)
     return at < slices->count ? (size_t)at : slices->count - 1;
 }
 
+static uint32_t count_of(uint64_t count)
+{
+    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
 /** NULL: out of memory. */
 static struct slice_track *track_get(struct slices *slices, enum slice_table table, size_t row)
 {
@@ -92,7 +97,7 @@ void slices_leak(struct slices *slices, enum slice_table table, size_t row, uint
         entry = entry_find(&slices->slice[at].table[table], row);
         if (entry) {
             entry->figures.leaked_bytes += bytes;
-            entry->figures.leaked_blocks++;
+            entry->figures.leaked_blocks = count_of((uint64_t)entry->figures.leaked_blocks + 1);
         }
         return;
     }
@@ -144,13 +149,13 @@ static struct slice_figures track_take(struct slice_track *track, const struct t
     const struct slice_figures figures = {
         .at_peak = track->serial == serial ? track->at_peak : now_bytes,
         .peak = track->peak,
-        .allocations = row->allocations - track->allocations,
-        .frees = row->frees - track->frees,
-        .failures = row->failures - track->failures,
-        .hits = row->hits - track->hits,
+        .allocations = count_of(row->allocations - track->allocations),
+        .frees = count_of(row->frees - track->frees),
+        .failures = count_of(row->failures - track->failures),
+        .hits = count_of(row->hits - track->hits),
         .requested_bytes = row->requested_bytes - track->requested_bytes,
         .leaked_bytes = track->leaked_bytes,
-        .leaked_blocks = track->leaked_blocks,
+        .leaked_blocks = count_of(track->leaked_blocks),
         .longest_ns = track->longest_ns};
 
     track->peak = now_bytes;
@@ -195,7 +200,7 @@ void slices_take(struct slices *slices, enum slice_table table, const struct tal
             }
             list->entry = larger;
         }
-        list->entry[list->entries++] = (struct slice_entry){(uint32_t)i, figures};
+        list->entry[list->entries++] = (struct slice_entry){figures, (uint32_t)i};
     }
     if (list->entries) {
         struct slice_entry *exact = realloc(list->entry, list->entries * sizeof *exact);
@@ -208,17 +213,17 @@ void slices_take(struct slices *slices, enum slice_table table, const struct tal
 static struct slice_figures figures_join(const struct slice_figures *a,
                                          const struct slice_figures *b, bool later_peak)
 {
-    return (struct slice_figures){.at_peak = later_peak ? b->at_peak : a->at_peak,
-                                  .peak = a->peak > b->peak ? a->peak : b->peak,
-                                  .allocations = a->allocations + b->allocations,
-                                  .frees = a->frees + b->frees,
-                                  .failures = a->failures + b->failures,
-                                  .hits = a->hits + b->hits,
-                                  .requested_bytes = a->requested_bytes + b->requested_bytes,
-                                  .leaked_bytes = a->leaked_bytes + b->leaked_bytes,
-                                  .leaked_blocks = a->leaked_blocks + b->leaked_blocks,
-                                  .longest_ns = a->longest_ns > b->longest_ns ? a->longest_ns
-                                                                              : b->longest_ns};
+    return (struct slice_figures){
+        .at_peak = later_peak ? b->at_peak : a->at_peak,
+        .peak = a->peak > b->peak ? a->peak : b->peak,
+        .allocations = count_of((uint64_t)a->allocations + b->allocations),
+        .frees = count_of((uint64_t)a->frees + b->frees),
+        .failures = count_of((uint64_t)a->failures + b->failures),
+        .hits = count_of((uint64_t)a->hits + b->hits),
+        .requested_bytes = a->requested_bytes + b->requested_bytes,
+        .leaked_bytes = a->leaked_bytes + b->leaked_bytes,
+        .leaked_blocks = count_of((uint64_t)a->leaked_blocks + b->leaked_blocks),
+        .longest_ns = a->longest_ns > b->longest_ns ? a->longest_ns : b->longest_ns};
 }
 
 /** Rows of both lists, in order; the lists are used up. */
@@ -239,9 +244,9 @@ static struct slice_list lists_join(struct slices *slices, struct slice_list *a,
         bool second = right && (!left || right->row <= left->row);
 
         joined.entry[joined.entries++] = (struct slice_entry){
-            first ? left->row : right->row,
             figures_join(first ? &left->figures : &nothing, second ? &right->figures : &nothing,
-                         later_peak)};
+                         later_peak),
+            first ? left->row : right->row};
         i += first;
         j += second;
     }
@@ -308,6 +313,15 @@ struct slice_figures slices_get(const struct slices *slices, size_t slice, enum 
     return entry ? entry->figures : (struct slice_figures){0};
 }
 
+void slices_close(struct slices *slices)
+{
+    for (int table = 0; table < SLICE_TABLES; table++) {
+        free(slices->track[table]);
+        slices->track[table] = NULL;
+        slices->tracks[table] = 0;
+    }
+}
+
 void slices_done(struct slices *slices)
 {
     for (size_t i = 0; i < SLICES_MOST; i++) {
@@ -315,7 +329,6 @@ void slices_done(struct slices *slices)
             free(slices->slice[i].table[table].entry);
         free(slices->slice[i].run);
     }
-    for (int table = 0; table < SLICE_TABLES; table++)
-        free(slices->track[table]);
+    slices_close(slices);
     *slices = (struct slices){0};
 }

@@ -23,7 +23,7 @@
 
 #define SLICES_MOST    64
 #define SLICES_LEAST   4
-#define SLICES_ENTRIES (128 * 1024) /* of all slices; more only where SLICES_LEAST hold them */
+#define SLICES_ENTRIES (96 * 1024) /* of all slices; more only where SLICES_LEAST hold them */
 
 enum slice_table {
     SLICE_TOTAL,
@@ -39,15 +39,15 @@ enum slice_table {
 /** Figures of a row in a slice. */
 struct slice_figures {
     uint64_t at_peak, peak; /* held at the slice's peak; its own highest */
-    uint64_t allocations, frees, failures, hits;
     uint64_t requested_bytes;
-    uint64_t leaked_bytes, leaked_blocks; /* allocated in the slice and never freed */
-    uint64_t longest_ns;                  /* call */
+    uint64_t leaked_bytes; /* allocated in the slice and never freed */
+    uint64_t longest_ns;   /* call */
+    uint32_t allocations, frees, failures, hits, leaked_blocks; /* UINT32_MAX: that or more */
 };
 
 struct slice_entry {
-    uint32_t row;
     struct slice_figures figures;
+    uint32_t row;
 };
 
 /** Rows that have something in a slice, in their order. */
@@ -129,6 +129,9 @@ void slices_thin(struct slices *slices, size_t most);
 /** A row's figures in a closed slice; all 0 where it has none. */
 struct slice_figures slices_get(const struct slices *slices, size_t slice, enum slice_table table,
                                 size_t row);
+
+/** Drops what is needed while slices are open alone; all are closed. */
+void slices_close(struct slices *slices);
 
 void slices_done(struct slices *slices);
 

@@ -201,18 +201,16 @@ static int measure_print(const struct html_article *article, struct flame *flame
     return 0;
 }
 
-static int flame_fill(struct flame *flame, const struct analysis *analysis)
+static int flame_fill(struct flame *flame, const struct analysis *analysis,
+                      const struct html_path_order *order)
 {
     static struct html_path path;
     struct frames_budget budget = {0};
-    const struct tallies *paths = html_paths_of(analysis);
-    struct tally *rows = report_rows_sorted(paths);
+    const struct tallies *paths = analysis_paths(analysis);
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
-    if (paths->rows && !rows)
-        r = -ENOMEM;
     for (size_t i = 0; i < paths->rows && r == 0; i++) {
-        const struct tally *row = &rows[i];
+        const struct tally *row = &paths->row[order[i].row];
         uint64_t bytes[FLAME_MEASURES];
 
         for (int measure = 0; measure < FLAME_MEASURES; measure++)
@@ -220,14 +218,14 @@ static int flame_fill(struct flame *flame, const struct analysis *analysis)
         html_path_find(analysis, html_path_stack(analysis, row->key), &budget, &path);
         r = flame_add(flame, path.frame, path.depth, bytes);
     }
-    free(rows);
     return r;
 }
 
 int html_flame_print(const struct html_article *article)
 {
-    struct flame flame;
-    int r = flame_fill(&flame, article->analysis);
+    struct html_path_order *order = html_paths_order(article->analysis);
+    struct flame flame = {0};
+    int r = order ? flame_fill(&flame, article->analysis, order) : -ENOMEM;
 
     html_section_begin(article, "flame", "Who asked for it");
     html_views_begin(article->out, "What the widths mean");
@@ -235,8 +233,9 @@ int html_flame_print(const struct html_article *article)
         r = measure_print(article, &flame, (enum flame_measure)measure);
     html_views_end(article->out);
     if (r == 0)
-        r = html_paths_data_print(article);
+        r = html_paths_data_print(article, order);
     html_section_end(article);
+    free(order);
     flame_done(&flame);
     return r;
 }

@@ -11,14 +11,9 @@
 
 #define MOST_PATHS 400 /* of a page, for the script */
 
-const struct tallies *html_paths_of(const struct analysis *analysis)
-{
-    return analysis->detailed ? &analysis->paths : &analysis->stacks;
-}
-
 uint64_t html_path_stack(const struct analysis *analysis, uint64_t key)
 {
-    return analysis->detailed ? key >> 32 : key;
+    return analysis->has_paths ? key >> 32 : key;
 }
 
 uint64_t html_path_bytes(const struct tally *row, enum flame_measure measure)
@@ -84,19 +79,26 @@ static uint64_t path_worth(const struct analysis *analysis, const struct tally *
     return most;
 }
 
-/** A row of the paths, and its place in the order. */
-struct worth {
-    size_t row;
-    uint64_t worth, key;
-};
-
 static int compare_worths(const void *a, const void *b)
 {
-    const struct worth *left = a, *right = b;
+    const struct html_path_order *left = a, *right = b;
 
     if (left->worth != right->worth)
         return left->worth > right->worth ? -1 : 1;
     return (left->key > right->key) - (left->key < right->key);
+}
+
+struct html_path_order *html_paths_order(const struct analysis *analysis)
+{
+    const struct tallies *paths = analysis_paths(analysis);
+    struct html_path_order *order = calloc(paths->rows + 1, sizeof *order);
+
+    for (size_t i = 0; i < paths->rows && order; i++)
+        order[i] = (struct html_path_order){i, path_worth(analysis, &paths->row[i]),
+                                            paths->row[i].key};
+    if (order)
+        qsort(order, paths->rows, sizeof *order, compare_worths);
+    return order;
 }
 
 /** What the script needs of a path, or of several together. */
@@ -108,7 +110,7 @@ struct sums {
 static void sums_add(struct sums *sums, const struct analysis *analysis, size_t number)
 {
     const struct slices *slices = analysis->slices;
-    const struct tally *row = &html_paths_of(analysis)->row[number];
+    const struct tally *row = &analysis_paths(analysis)->row[number];
 
     for (int i = 0; i < FLAME_MEASURES; i++)
         sums->bytes[i] += html_path_bytes(row, (enum flame_measure)i);
@@ -136,12 +138,12 @@ static int path_print(const struct html_article *article, size_t number, struct 
                       struct frames_budget *budget, struct html_path *path)
 {
     const struct analysis *analysis = article->analysis;
-    uint64_t key = html_paths_of(analysis)->row[number].key;
+    uint64_t key = analysis_paths(analysis)->row[number].key;
     struct sums sums = {0};
 
     html_path_find(analysis, html_path_stack(analysis, key), budget, path);
     fprintf(article->out, "<i data-t=\"%llu\" data-f=\"",
-            analysis->detailed ? (unsigned long long)(key & UINT32_MAX) : 0);
+            analysis->has_paths ? (unsigned long long)(key & UINT32_MAX) : analysis->path_thread);
     for (size_t i = 0; i < path->depth; i++) {
         uint32_t name = texts_number(names, path->frame[i]);
 
@@ -155,11 +157,11 @@ static int path_print(const struct html_article *article, size_t number, struct 
     return 0;
 }
 
-static int all_print(const struct html_article *article, const struct worth *worths,
+static int all_print(const struct html_article *article, const struct html_path_order *order,
                      struct html_path *path)
 {
     const struct analysis *analysis = article->analysis;
-    size_t rows = html_paths_of(analysis)->rows;
+    size_t rows = analysis_paths(analysis)->rows;
     struct texts names = {0};
     struct frames_budget budget = {0};
     struct sums rest = {0};
@@ -169,9 +171,9 @@ static int all_print(const struct html_article *article, const struct worth *wor
             analysis->recording.pid);
     for (size_t i = 0; i < rows && r == 0; i++)
         if (i < MOST_PATHS)
-            r = path_print(article, worths[i].row, &names, &budget, path);
+            r = path_print(article, order[i].row, &names, &budget, path);
         else
-            sums_add(&rest, analysis, worths[i].row);
+            sums_add(&rest, analysis, order[i].row);
     if (rows > MOST_PATHS && r == 0) {
         fprintf(article->out, "<i data-n=\"%zu\"", rows - MOST_PATHS);
         sums_print(article->out, &rest, analysis->slices);
@@ -180,27 +182,18 @@ static int all_print(const struct html_article *article, const struct worth *wor
     for (uint32_t i = 0; i < names.rows; i++) {
         fputs("<li>", article->out);
         html_text(article->out, names.row[i].text);
+        fputs("</li>", article->out);
     }
     fputs("</ol></div>\n", article->out);
     texts_done(&names);
     return r;
 }
 
-int html_paths_data_print(const struct html_article *article)
+int html_paths_data_print(const struct html_article *article, const struct html_path_order *order)
 {
-    const struct analysis *analysis = article->analysis;
-    const struct tallies *paths = html_paths_of(analysis);
-    struct worth *worths = calloc(paths->rows + 1, sizeof *worths);
     struct html_path *path = malloc(sizeof *path);
-    int r = worths && path ? 0 : -ENOMEM;
+    int r = path ? all_print(article, order, path) : -ENOMEM;
 
-    for (size_t i = 0; i < paths->rows && r == 0; i++)
-        worths[i] = (struct worth){i, path_worth(analysis, &paths->row[i]), paths->row[i].key};
-    if (r == 0) {
-        qsort(worths, paths->rows, sizeof *worths, compare_worths);
-        r = all_print(article, worths, path);
-    }
-    free(worths);
     free(path);
     return r;
 }

@@ -21,10 +21,7 @@ struct html_path {
     size_t depth;
 };
 
-/** The stacks of an analysis: by thread where it is detailed. */
-const struct tallies *html_paths_of(const struct analysis *analysis);
-
-/** The stack of a row of these. */
+/** The stack of a row of analysis_paths. */
 uint64_t html_path_stack(const struct analysis *analysis, uint64_t key);
 
 /**
@@ -37,7 +34,16 @@ void html_path_find(const struct analysis *analysis, uint64_t stack, struct fram
 /** A stack's bytes. */
 uint64_t html_path_bytes(const struct tally *row, enum flame_measure measure);
 
+/** Rows of the paths in the order of what they are worth: their largest part of any whole. */
+struct html_path_order {
+    size_t row;
+    uint64_t worth, key;
+};
+
+/** One for each row; free() it. NULL: out of memory. */
+struct html_path_order *html_paths_order(const struct analysis *analysis);
+
 /** The stacks with most, for the script; all others in one. Errors: -ENOMEM. */
-int html_paths_data_print(const struct html_article *article);
+int html_paths_data_print(const struct html_article *article, const struct html_path_order *order);
 
 #endif
