@@ -43,18 +43,22 @@ static void figures_print(FILE *out, const struct tally *row)
 
 #define SLICED_ROWS 200 /* of a table: the others have figures of the whole run alone */
 
+#define SOURCED_ROWS 100
+
 #define FIGURE_COLUMNS                                                                             \
     "#At peak", "#Its peak", "#Allocations", "#Frees", "#Bytes in all", "#Hits", "#Failures",      \
         "#Leaked", "#Longest call"
 
+/** The row of a number; the first ones have their lines of source. */
 static void name_print(const struct html_article *article, enum report_by by,
-                       const struct tally *row)
+                       const struct tally *row, size_t number)
 {
     char name[256];
 
     if (by == REPORT_BY_SITE) {
         html_cell_site(article, row->key);
-        html_source_print(article, row->key);
+        if (number < SOURCED_ROWS)
+            html_source_print(article, row->key);
         html_paths_print(article, row->key);
         return;
     }
@@ -110,7 +114,7 @@ static int breakdown_print(const struct html_article *article, enum report_by by
             html_row_begin_sliced(article, slice_tables[by], tallies, rows[i].key);
         else
             html_row_begin(article->out);
-        name_print(article, by, &rows[i]);
+        name_print(article, by, &rows[i], i);
         figures_print(article->out, &rows[i]);
     }
     html_table_end(article->out);

@@ -3,11 +3,13 @@
  * Lines of source under the names of sites, where the files are there.
  *
  * A trace names files, and the trace is not trusted: only a regular file that is named as source
- * code is read, one line of it, and none where the report is made to be given away.
+ * code is read, one line of it, and none where the report is made to be given away. A file that was
+ * changed since the recording began has other lines, so it is left out.
  */
 #include "tools/report/html/html_article.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,8 +35,8 @@ static bool is_source(const char *path)
     return false;
 }
 
-/** NULL: no such file, or none to read. */
-static FILE *source_open(const char *path)
+/** NULL: no such file, none to read, or one that was changed after `since_ns`. */
+static FILE *source_open(const char *path, uint64_t since_ns)
 {
     int fd = *path == '/' && is_source(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     struct stat status;
@@ -42,7 +44,8 @@ static FILE *source_open(const char *path)
 
     if (fd < 0)
         return NULL;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_BYTES)
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_BYTES &&
+        (uint64_t)status.st_mtime <= since_ns / 1000000000)
         file = fdopen(fd, "r");
     if (!file)
         close(fd);
@@ -50,9 +53,10 @@ static FILE *source_open(const char *path)
 }
 
 /** A line without what it is indented by, cut to LINE_BYTES; empty: none. */
-static void line_read(const char *path, uint64_t number, char ret_line[LINE_BYTES])
+static void line_read(const char *path, uint64_t number, uint64_t since_ns,
+                      char ret_line[LINE_BYTES])
 {
-    FILE *file = source_open(path);
+    FILE *file = source_open(path, since_ns);
     char *line = NULL;
     size_t room = 0;
     ssize_t length = -1;
@@ -74,15 +78,19 @@ static void line_read(const char *path, uint64_t number, char ret_line[LINE_BYTE
 
 void html_source_print(const struct html_article *article, uint64_t site)
 {
-    struct report_place place;
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], path[PATH_MAX];
+    struct frame frame;
 
-    if (disguise_is_on())
+    if (disguise_is_on() || !frames_location(article->analysis->reader, site, &frame) ||
+        !frame.file || !frame.line || frame.changed)
         return;
-    report_place_find(article->analysis, site, &place);
-    if (!place.known || !place.file || !place.line)
+    if (*frame.file == '/')
+        snprintf(path, sizeof path, "%s", frame.file);
+    else if (frame.symbol->directory)
+        snprintf(path, sizeof path, "%s/%s", frame.symbol->directory, frame.file);
+    else
         return;
-    line_read(place.file, place.line, line);
+    line_read(path, frame.line, article->analysis->recording.start_realtime_ns, line);
     if (!*line)
         return;
     fputs("<code class=\"source\">", article->out);
