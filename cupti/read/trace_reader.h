@@ -50,6 +50,7 @@ struct trace_summary {
     uint64_t kept_from_ns;      /* when the last folded one took effect; 0: none was folded */
     uint64_t torn_carries;      /* whose writing was cut short; the one before counts */
     uint64_t start_realtime_ns;
+    uint64_t last_ns; /* of all events: when the last one was */
     uint32_t pid;
     uint64_t cut_stacks; /* stacks that lost their outer frames to a limit of the writer */
     uint32_t stop_errno; /* why the writer stopped early; 0: it did not */

@@ -144,6 +144,8 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     if (trace_record_is_late(reader, record))
         return 0;
     reader->summary.events++;
+    if (record->time_ns > reader->summary.last_ns)
+        reader->summary.last_ns = record->time_ns;
     reader->ends |= record->kind == TRACE_EVENT_END;
     if (*listed)
         return 0;

@@ -43,6 +43,7 @@ struct ledger_block {
     bool passed;    /* by the driver itself */
     bool counted;   /* allocated where figures are taken */
     uint16_t device;
+    uint32_t thread; /* that allocated it; 0: not known */
 };
 
 /** Rows are named by their number + 1; 0: none. */

@@ -11,9 +11,6 @@
 #include "cupti/format/trace_record.h"
 #include "cupti/replay/memory_kind.h"
 
-/** The rows an allocation belongs to. */
-enum { ROW_TOTAL, ROW_SITE, ROW_STACK, ROW_SIZE, ROW_LIBRARY, ROW_API, ROW_KIND, ROWS };
-
 /** What the levels change by. */
 struct change {
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
@@ -26,6 +23,10 @@ static void levels_add(struct replay *replay, const struct change *change, int s
     uint64_t serial = replay->peak_serial, highest = replay->requested.peak;
     void (*const add)(struct level *, int64_t, uint64_t) = replay->outside ? level_move : level_add;
 
+    /* A free is recorded after what it set off, and took effect before it. */
+    if (time_ns < replay->levels_ns)
+        time_ns = replay->levels_ns;
+    replay->levels_ns = time_ns;
     add(&replay->requested, sign * (int64_t)change->requested_bytes, serial);
     add(&replay->allocated, sign * (int64_t)change->allocated_bytes, serial);
     add(&replay->reserved, sign * (int64_t)change->reserved_bytes, serial);
@@ -56,28 +57,32 @@ void replay_device_add(struct replay *replay, const struct ledger_block *block, 
 
 /** Rows of a block; those that do not apply are NULL. */
 static int rows_get(struct replay *replay, const struct ledger_block *block,
-                    struct tally *ret_rows[ROWS])
+                    struct tally *ret_rows[REPLAY_ROWS])
 {
     bool on_device = memory_kind(block->memory)->on_device;
     size_t stacks = replay->stacks.rows;
 
-    memset(ret_rows, 0, ROWS * sizeof *ret_rows);
-    ret_rows[ROW_KIND] = tallies_get(&replay->kinds, block->memory);
+    memset(ret_rows, 0, REPLAY_ROWS * sizeof *ret_rows);
+    ret_rows[REPLAY_KIND] = tallies_get(&replay->kinds, block->memory);
     if (!on_device)
-        return ret_rows[ROW_KIND] ? 0 : -ENOMEM;
-    ret_rows[ROW_TOTAL] = &replay->total;
+        return ret_rows[REPLAY_KIND] ? 0 : -ENOMEM;
+    ret_rows[REPLAY_TOTAL] = &replay->total;
     if (replay->by_site)
-        ret_rows[ROW_SITE] = tallies_get(&replay->sites, block->site);
-    ret_rows[ROW_STACK] = tallies_get(&replay->stacks, block->stack);
-    ret_rows[ROW_SIZE] = tallies_get(&replay->sizes, tally_size_class(block->requested_bytes));
-    ret_rows[ROW_LIBRARY] = tallies_get(
+        ret_rows[REPLAY_SITE] = tallies_get(&replay->sites, block->site);
+    ret_rows[REPLAY_STACK] = tallies_get(&replay->stacks, block->stack);
+    ret_rows[REPLAY_SIZE] = tallies_get(&replay->sizes, tally_size_class(block->requested_bytes));
+    ret_rows[REPLAY_LIBRARY] = tallies_get(
         &replay->libraries, replay->watch.library_of(replay->watch.context, block->stack));
-    ret_rows[ROW_API] = tallies_get(&replay->apis, block->api);
+    ret_rows[REPLAY_API] = tallies_get(&replay->apis, block->api);
+    if (replay->has_paths)
+        ret_rows[REPLAY_PATH] = tallies_get(&replay->paths,
+                                            replay_path_key(block->stack, block->thread));
     if (replay->by_site && replay->stacks.rows > stacks &&
         key_index_get(&replay->site_of_stack, block->stack, block->site) == KEY_INDEX_NONE)
         return -ENOMEM;
-    for (int i = 0; i < ROWS; i++)
-        if (!ret_rows[i] && (i != ROW_SITE || replay->by_site))
+    for (int i = 0; i < REPLAY_ROWS; i++)
+        if (!ret_rows[i] && (i != REPLAY_SITE || replay->by_site) &&
+            (i != REPLAY_PATH || replay->has_paths))
             return -ENOMEM;
     return 0;
 }
@@ -96,14 +101,20 @@ static int block_live(struct replay *replay, const struct ledger_block *block, i
                       uint64_t time_ns)
 {
     uint64_t serial = replay->peak_serial;
-    struct tally *rows[ROWS];
+    struct tally *rows[REPLAY_ROWS];
     int error = rows_get(replay, block, rows);
 
     if (error < 0)
         return error;
-    for (int i = 0; i < ROWS; i++)
-        if (rows[i])
-            row_live(rows[i], block, sign, serial, replay->outside);
+    for (int i = 0; i < REPLAY_ROWS; i++) {
+        if (!rows[i])
+            continue;
+        if (replay->watch.row)
+            replay->watch.row(replay->watch.context, i, rows[i], false);
+        row_live(rows[i], block, sign, serial, replay->outside);
+        if (replay->watch.row)
+            replay->watch.row(replay->watch.context, i, rows[i], true);
+    }
     if (memory_kind(block->memory)->on_device) {
         const struct change change = {.requested_bytes = block->requested_bytes,
                                       .allocated_bytes = block->allocated_bytes,
@@ -112,7 +123,7 @@ static int block_live(struct replay *replay, const struct ledger_block *block, i
         levels_add(replay, &change, sign, time_ns);
         replay_device_add(replay, block, sign);
         if (replay->watch.block && !replay->outside)
-            error = replay->watch.block(replay->watch.context, rows[ROW_SITE], block, sign,
+            error = replay->watch.block(replay->watch.context, rows[REPLAY_SITE], block, sign,
                                         time_ns);
     }
     return error;
@@ -132,12 +143,14 @@ static void call_count(struct replay *replay, const struct trace_record *record)
 static void block_leave(struct replay *replay, struct ledger_block *block, bool ended)
 {
     address_history_leave(&replay->addresses, block, ended);
+    if (replay->watch.leave)
+        replay->watch.leave(replay->watch.context, block);
     ledger_remove(&replay->ledger, block);
 }
 
 /** A block was freed: how long it lived, and whether it was temporary. */
 static void block_lived(struct replay *replay, const struct ledger_block *block,
-                        struct tally *const rows[ROWS], uint64_t time_ns)
+                        struct tally *const rows[REPLAY_ROWS], uint64_t time_ns)
 {
     uint64_t lived_ns = time_ns > block->time_ns ? time_ns - block->time_ns : 0;
     bool temporary = block->counted && replay->order - block->order < LIFETIME_TEMPORARY;
@@ -145,7 +158,7 @@ static void block_lived(struct replay *replay, const struct ledger_block *block,
     if (!memory_kind(block->memory)->on_device || replay->outside)
         return;
     lifetimes_add(&replay->lifetimes, lived_ns, block->requested_bytes);
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < REPLAY_ROWS; i++)
         if (rows[i])
             tally_lifetime(rows[i], lived_ns, block->requested_bytes, temporary);
 }
@@ -156,18 +169,54 @@ bool replay_is_failure(const struct trace_record *record)
            memory_kind(record->memory)->on_device;
 }
 
+static void call_note(const struct replay *replay, enum replay_row row, const struct tally *tally,
+                      const struct trace_record *record)
+{
+    if (replay->watch.call)
+        replay->watch.call(replay->watch.context, row, tally, record);
+}
+
+/** A second thread allocates: from now on paths are kept, which so far were the stacks. */
+static int paths_begin(struct replay *replay)
+{
+    for (size_t i = 0; i < replay->stacks.rows; i++) {
+        const struct tally *stack = &replay->stacks.row[i];
+        uint64_t key = replay_path_key((uint32_t)stack->key, replay->path_thread);
+        struct tally *path = tallies_get(&replay->paths, key);
+
+        if (!path)
+            return -ENOMEM;
+        *path = *stack;
+        path->key = key;
+    }
+    replay->has_paths = true;
+    return 0;
+}
+
+static int thread_note(struct replay *replay, uint32_t thread)
+{
+    if (!replay->has_thread)
+        replay->path_thread = thread;
+    replay->has_thread = true;
+    return replay->by_thread && !replay->has_paths && thread != replay->path_thread
+               ? paths_begin(replay)
+               : 0;
+}
+
 /** Counts the call of an allocation, whether or not there is a block. */
 static int allocation_count(struct replay *replay, const struct trace_record *record,
                             const struct ledger_block *block)
 {
-    struct tally *rows[ROWS];
+    struct tally *rows[REPLAY_ROWS];
     int error = rows_get(replay, block, rows);
 
     if (error < 0)
         return error;
-    for (int i = 0; i < ROWS; i++)
-        if (rows[i] && !replay->outside)
+    for (int i = 0; i < REPLAY_ROWS; i++)
+        if (rows[i] && !replay->outside) {
             tally_allocation(rows[i], record, block->requested_bytes);
+            call_note(replay, i, rows[i], record);
+        }
     if (memory_kind(record->memory)->on_device) {
         call_count(replay, record);
         replay->order += record->outcome != TRACE_OUTCOME_FAILED;
@@ -192,9 +241,12 @@ static int allocate_add(struct replay *replay, const struct trace_record *record
                                  .space = (uint8_t)kind->space,
                                  .passed = record->outcome == TRACE_OUTCOME_PASSED,
                                  .counted = !replay->outside,
-                                 .device = record->device};
-    int error;
+                                 .device = record->device,
+                                 .thread = record->thread};
+    int error = thread_note(replay, record->thread);
 
+    if (error < 0)
+        return error;
     if (!block.allocated_bytes || record->outcome == TRACE_OUTCOME_FAILED)
         block.allocated_bytes = block.requested_bytes;
     error = allocation_count(replay, record, &block);
@@ -216,20 +268,21 @@ static int allocate_add(struct replay *replay, const struct trace_record *record
 static int free_count(struct replay *replay, const struct trace_record *record,
                       const struct ledger_block *block)
 {
-    struct tally *rows[ROWS];
+    struct tally *rows[REPLAY_ROWS];
     int error = rows_get(replay, block, rows);
 
     if (error < 0)
         return error;
     block_lived(replay, block, rows, trace_record_order_ns(record));
-    if (rows[ROW_API])
-        rows[ROW_API] = tallies_get(&replay->apis, record->api);
-    if (memory_kind(block->memory)->on_device && !rows[ROW_API])
+    if (rows[REPLAY_API])
+        rows[REPLAY_API] = tallies_get(&replay->apis, record->api);
+    if (memory_kind(block->memory)->on_device && !rows[REPLAY_API])
         return -ENOMEM;
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < REPLAY_ROWS; i++)
         if (rows[i] && !replay->outside) {
             rows[i]->frees++;
             tally_latency(rows[i], record);
+            call_note(replay, i, rows[i], record);
         }
     return 0;
 }
@@ -314,16 +367,18 @@ static void segment_remove(struct replay *replay, const struct trace_record *rec
 
 static int leak_add(struct replay *replay, const struct ledger_block *block)
 {
-    struct tally *rows[ROWS];
+    struct tally *rows[REPLAY_ROWS];
     int error;
 
     if (!block->counted)
         return 0;
     error = rows_get(replay, block, rows);
-    for (int i = 0; i < ROWS && error == 0; i++)
+    for (int i = 0; i < REPLAY_ROWS && error == 0; i++)
         if (rows[i]) {
             rows[i]->leaked_blocks++;
             rows[i]->leaked_bytes += block->requested_bytes;
+            if (replay->watch.leak)
+                replay->watch.leak(replay->watch.context, i, rows[i], block);
         }
     return error;
 }

@@ -61,6 +61,19 @@ struct replay_figures {
     struct replay_memory_info memory_info;
 };
 
+/** The rows an allocation belongs to, one of each breakdown. */
+enum replay_row {
+    REPLAY_TOTAL,
+    REPLAY_SITE,
+    REPLAY_STACK,
+    REPLAY_SIZE,
+    REPLAY_LIBRARY,
+    REPLAY_API,
+    REPLAY_PATH,
+    REPLAY_KIND,
+    REPLAY_ROWS
+};
+
 /** What the owner of a replay adds to it; `context` is its own. */
 struct replay_watch {
     /** The module of a stack, as a key of `libraries`. */
@@ -72,6 +85,17 @@ struct replay_watch {
      * NULL: unwatched; not called while nothing is counted. */
     int (*block)(void *context, const struct tally *site, const struct ledger_block *block,
                  int sign, uint64_t time_ns);
+    /** What is live of a row is about to change, or has changed (`done`). NULL: unwatched, as the
+     * others that follow. */
+    void (*row)(void *context, enum replay_row row, const struct tally *tally, bool done);
+    /** A call was counted under a row. */
+    void (*call)(void *context, enum replay_row row, const struct tally *tally,
+                 const struct trace_record *record);
+    /** A block was counted as leaked under a row. */
+    void (*leak)(void *context, enum replay_row row, const struct tally *tally,
+                 const struct ledger_block *block);
+    /** A block is about to leave the ledger. */
+    void (*leave)(void *context, const struct ledger_block *block);
     void *context;
 };
 
@@ -81,25 +105,35 @@ struct replay {
         struct replay_figures; /* named directly, too */
     };
     struct replay_watch watch;
-    bool by_site;         /* sites differ from stacks, and are tallied too */
-    bool outside;         /* levels move, nothing is counted */
-    struct tallies sites; /* rows only with by_site */
+    bool by_site;               /* sites differ from stacks, and are tallied too */
+    bool by_thread;             /* paths are tallied, once a second thread allocates */
+    bool outside;               /* levels move, nothing is counted */
+    bool has_thread, has_paths; /* one thread is known; several are, and paths are tallied */
+    uint32_t path_thread;       /* the first one; 0: not known */
+    struct tallies sites, paths;
     struct tallies stacks, sizes, libraries, apis, kinds;
     struct key_index site_of_stack; /* key of a stack: its site; only with by_site */
     struct ledger ledger;
     struct address_history addresses;
     uint64_t device_bytes[REPLAY_DEVICES]; /* that the driver gave of each device, now */
+    uint64_t levels_ns;                    /* when a level changed last */
     uint64_t order; /* allocations of device memory so far, those outside too */
 };
 
-#define REPLAY_BREAKDOWNS 6
+/** Key of a path. */
+static inline uint64_t replay_path_key(uint32_t stack, uint32_t thread)
+{
+    return (uint64_t)stack << 32 | thread;
+}
+
+#define REPLAY_BREAKDOWNS 7
 
 /** Everything that is tallied, in no order that matters. */
 static inline struct tallies *replay_tallies(struct replay *replay, size_t index)
 {
-    struct tallies *const all[REPLAY_BREAKDOWNS] = {&replay->sites, &replay->stacks,
-                                                    &replay->sizes, &replay->libraries,
-                                                    &replay->apis,  &replay->kinds};
+    struct tallies *const all[REPLAY_BREAKDOWNS] = {
+        &replay->sites, &replay->stacks, &replay->sizes, &replay->libraries,
+        &replay->apis,  &replay->kinds,  &replay->paths};
 
     return all[index];
 }

@@ -6,6 +6,8 @@
 
 #include "tools/analysis/analysis.h"
 
+#define GAPS_WIDE 20 /* more are narrower */
+
 static int compare_addresses(const void *a, const void *b)
 {
     const struct ledger_block *left = a, *right = b;
@@ -78,6 +80,7 @@ static struct address_extent *extent_for(struct address_map *map, const struct a
         *extent = (struct address_extent){.address = segment->address,
                                           .bytes = segment_bytes(found, *next_segment),
                                           .segment = true,
+                                          .mapped = segment->memory == TRACE_MEMORY_MAPPING,
                                           .first = map->blocks};
         map->segments++;
     }
@@ -171,6 +174,42 @@ int address_map_create(const struct ledger *ledger, const struct address_history
     address_gone_done(&found);
     *ret_map = map;
     return 0;
+}
+
+/** The range of a pool that holds an address; NULL: none. */
+static const struct defragmentation_backing *range_find(
+    const struct defragmentation *defragmentation, uint64_t address)
+{
+    for (size_t i = 0; i < defragmentation->backings; i++) {
+        const struct defragmentation_backing *backing = &defragmentation->backing[i];
+
+        if (backing->mapped && address >= backing->range_address &&
+            address - backing->range_address < backing->range_bytes)
+            return backing;
+    }
+    return NULL;
+}
+
+void address_map_gaps(struct address_map *map, const struct defragmentation *defragmentation)
+{
+    for (size_t i = 0; i < map->extents; i++) {
+        struct address_extent *extent = &map->extent[i];
+        const struct defragmentation_backing *range = range_find(defragmentation, extent->address);
+        uint64_t end;
+
+        if (!range || !extent->mapped)
+            continue;
+        end = i ? map->extent[i - 1].address + map->extent[i - 1].bytes : 0;
+        extent->gap_bytes = extent->address -
+                            (end > range->range_address ? end : range->range_address);
+        map->gap_bytes += extent->gap_bytes;
+        map->gaps += extent->gap_bytes != 0;
+    }
+}
+
+uint64_t address_map_gap_width(const struct address_map *map)
+{
+    return map->bytes / (map->gaps > GAPS_WIDE ? 2 * map->gaps : 2 * GAPS_WIDE) + 1;
 }
 
 void address_map_done(struct address_map *map)

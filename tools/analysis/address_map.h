@@ -17,11 +17,14 @@
 #include <stdint.h>
 
 #include "cupti/replay/address_history.h"
+#include "tools/analysis/defragmentation.h"
 
 /** Addresses that were taken from the driver in one piece. */
 struct address_extent {
     uint64_t address, bytes;
     bool segment;                     /* of the pool; otherwise a block of its own */
+    bool mapped;                      /* a segment that was mapped, at addresses of a range */
+    uint64_t gap_bytes;               /* addresses of the same range without memory before it */
     size_t first, blocks;             /* in address_map.block */
     uint64_t used_bytes, waste_bytes; /* of the blocks: requested, and rounding */
     uint64_t hole_bytes, hole_most;   /* between the blocks: sum, and the largest */
@@ -33,6 +36,8 @@ struct address_map {
     struct ledger_block *block;    /* the same */
     size_t extents, blocks, segments;
     uint64_t bytes, used_bytes, waste_bytes, hole_bytes, hole_most;
+    uint64_t gap_bytes; /* of all gaps, which are no part of `bytes` */
+    size_t gaps;
 };
 
 /** The part of an extent behind its blocks before `block` (blocks: behind all of them). */
@@ -45,6 +50,12 @@ uint64_t address_hole_before(const struct address_map *map, const struct address
  */
 int address_map_create(const struct ledger *ledger, const struct address_history *history,
                        enum address_moment moment, struct address_map *ret_map);
+
+/** Finds the gaps between mapped extents of the same range; without it there are none. */
+void address_map_gaps(struct address_map *map, const struct defragmentation *defragmentation);
+
+/** How wide a gap is drawn, in bytes; all gaps together take a third of a picture at most. */
+uint64_t address_map_gap_width(const struct address_map *map);
 
 void address_map_done(struct address_map *map);
 

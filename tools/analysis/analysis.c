@@ -89,8 +89,10 @@ static int finish(struct analysis *analysis)
 {
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
                               &analysis->driver, NULL};
-    int r = replay_find_leaks(&analysis->replay);
+    int r = analysis->slices ? analysis_slices_finish(analysis) : 0;
 
+    if (r == 0)
+        r = replay_find_leaks(&analysis->replay);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_finish(replay_tallies(&analysis->replay, i), analysis->peak_serial);
     for (size_t i = 0; levels[i]; i++)
@@ -115,6 +117,8 @@ static int record_add(struct analysis *analysis, struct trace_record *record)
         return -ENOMEM;
     if (analysis->window.is_set)
         analysis_window_before(analysis, trace_record_order_ns(record));
+    if (analysis->slices)
+        analysis_slices_time(analysis, trace_record_order_ns(record));
     if (analysis->lens && !lens_apply(analysis, record))
         return 0;
     if (!analysis->outside || analysis_window_needs(analysis, record->kind))
@@ -154,12 +158,15 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->by_site = true;
     analysis->watch = analysis_memory_watch(analysis);
     analysis->recording = *trace_reader_summary(reader);
+    analysis->by_thread = request->detailed;
     r = analysis_carry_load(analysis, event_add);
     if (r < 0 && r != -ENOMEM)
         snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: what is left of early events");
     if (r < 0 && r != -ENOMEM)
         goto destroy;
     if (r < 0)
+        goto out_of_memory;
+    if (request->detailed && analysis_slices_begin(analysis) < 0)
         goto out_of_memory;
     while ((r = trace_reader_next(reader, &record, ret_why, why_bytes)) > 0)
         if (record_add(analysis, &record) < 0)
@@ -195,6 +202,10 @@ void analysis_destroy(struct analysis *analysis)
     free(analysis->span);
     free(analysis->step);
     free(analysis->phase_open);
+    address_history_done(&analysis->slice_addresses);
+    if (analysis->slices)
+        slices_done(analysis->slices);
+    free(analysis->slices);
     fragmentation_done(&analysis->fragmentation);
     driver_view_done(&analysis->driver_view);
     pool_levels_done(&analysis->pool_levels);

@@ -30,6 +30,7 @@
 #include "tools/analysis/memory_errors.h"
 #include "tools/analysis/series/plateau.h"
 #include "tools/analysis/series/pool_levels.h"
+#include "tools/analysis/series/slices.h"
 #include "tools/analysis/series/step_sites.h"
 #include "tools/analysis/series/timeline.h"
 
@@ -199,7 +200,10 @@ struct analysis {
     struct pool_levels pool_levels;
     struct defragmentation defragmentation;
     uint64_t stack; /* of the record under way, as the trace has it; sites are as the lens joins */
-    struct fragmentation fragmentation; /* at the peak */
+    struct slices *slices;                  /* NULL: not kept, as of a part of the run */
+    struct address_history slice_addresses; /* at the peak of the open slice */
+    uint64_t map_work, slice_asked, slice_driver, slice_invalid; /* until the open slice */
+    struct fragmentation fragmentation;                          /* at the peak */
     struct timeline timeline;
     struct aftermath aftermath;
     struct memory_errors memory_errors;
@@ -247,6 +251,7 @@ struct analysis {
 struct analysis_request {
     const struct analysis_lens *lens; /* used only during the call; NULL: none */
     struct analysis_window window;
+    bool detailed; /* stacks by thread, and the run in slices */
 };
 
 /**
@@ -308,6 +313,12 @@ double analysis_internal(const struct analysis *analysis);
 
 /** Exchanges command, paths of libraries and names of phases, once disguise_begin was called. */
 void analysis_disguise(struct analysis *analysis);
+
+/** Stacks, each thread's by themselves where it is known; of one thread they are `stacks`. */
+static inline const struct tallies *analysis_paths(const struct analysis *analysis)
+{
+    return analysis->has_paths ? &analysis->paths : &analysis->stacks;
+}
 
 /** Upper bound of the size class with a key of `sizes`. */
 uint64_t analysis_size_class_bytes(uint64_t key);

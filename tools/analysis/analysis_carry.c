@@ -157,6 +157,7 @@ static int live_load(struct analysis *analysis, const struct trace_carry *carry)
             continue;
         block.site = (uint32_t)site;
         block.counted = !analysis->outside;
+        block.thread = 0; /* as its path */
         if (ledger_add(&analysis->ledger, &block) < 0)
             return -ENOMEM;
         replay_device_add(&analysis->replay, &block, 1);
@@ -367,10 +368,11 @@ int analysis_carry_load(struct analysis *analysis, event_add_fn *add)
 
     if (!carry || r < 0)
         return r;
-    if (analysis->outside) {
+    if (analysis->outside)
         figures_strip(analysis);
+    analysis->has_thread = true; /* 0: which one is not known */
+    if (analysis->outside)
         return 0;
-    }
     opening = analysis_levels_now(analysis, carry->header->cut_ns);
     timeline_add(&analysis->timeline, &opening);
     return 0;

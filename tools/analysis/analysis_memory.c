@@ -32,6 +32,8 @@ static void levels_note(void *context, bool requested, uint64_t time_ns)
     struct timeline_point now = analysis_levels_now(analysis, time_ns);
 
     timeline_add(&analysis->timeline, &now);
+    if (analysis->slices)
+        analysis_slices_level(analysis, &now);
     if (requested) {
         plateau_series_add(&analysis->plateau_series, &now);
         aftermath_add(&analysis->aftermath, &now);

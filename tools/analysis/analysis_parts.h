@@ -28,6 +28,19 @@ void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes);
 /** Ends what the program did not end, and looks for phases where the program named none. */
 int analysis_phases_finish(struct analysis *analysis);
 
+/* analysis_slices.c; only where `slices` is there, but for the first */
+
+/** Begins the slices, from what a carry left; none of a part of the run. */
+int analysis_slices_begin(struct analysis *analysis);
+
+/** An event of this time comes next. */
+void analysis_slices_time(struct analysis *analysis, uint64_t time_ns);
+
+void analysis_slices_level(struct analysis *analysis, const struct timeline_point *now);
+
+/** Closes all slices. */
+int analysis_slices_finish(struct analysis *analysis);
+
 /* analysis_window.c */
 
 /** Notes an event's time before and its phase after it is counted. */

@@ -38,7 +38,7 @@ static int trace_open_one(struct loaded *loaded, const char *path, char *ret_why
 static int trace_analyse(struct loaded *loaded, size_t i, const char *path,
                          const struct window_request *window, char *ret_why, size_t why_bytes)
 {
-    struct analysis_request request = {0};
+    struct analysis_request request = {.detailed = loaded->detailed};
     struct analysis_lens lens;
     char why[512] = "out of memory";
     int r = 0;

@@ -8,6 +8,7 @@
 #ifndef TOOLS_CLI_LOADED_H
 #define TOOLS_CLI_LOADED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tools/analysis/analysis.h"
@@ -15,6 +16,7 @@
 #include "tools/analysis/window.h"
 
 struct loaded {
+    bool detailed; /* set before loaded_create: as the HTML report wants it */
     size_t count;
     struct trace_reader **reader;
     struct analysis **analysis;

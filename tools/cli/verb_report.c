@@ -283,7 +283,7 @@ static unsigned columns_wanted(const struct request *request)
 
 static int traces_report(const struct request *request, char *const *paths, size_t count)
 {
-    struct loaded loaded = {0};
+    struct loaded loaded = {.detailed = request->format->write == report_html_write};
     const struct output output = {.request = request, .loaded = &loaded};
     char why[1024];
     int trouble = 0;

@@ -172,6 +172,16 @@ static Dwarf_Die unit_of_scopes(Dwarf_Die *unit)
     return *unit;
 }
 
+const char *debug_info_directory(struct debug_info *info, uint64_t address)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Die unit;
+
+    return unit_find(info, address, &unit) && dwarf_attr(&unit, DW_AT_comp_dir, &attribute)
+               ? dwarf_formstring(&attribute)
+               : NULL;
+}
+
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state)
 {

@@ -27,4 +27,7 @@ void debug_info_close(struct debug_info *info);
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state);
 
+/** The folder that names of files which are relative begin in; NULL: not known. */
+const char *debug_info_directory(struct debug_info *info, uint64_t address);
+
 #endif

@@ -15,6 +15,11 @@ void debug_info_close(struct debug_info *info)
 {
 }
 
+const char *debug_info_directory(struct debug_info *info, uint64_t address)
+{
+    return NULL;
+}
+
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state)
 {

@@ -118,6 +118,70 @@ static void frame_disguise(struct frame *frame)
     frame->file = disguise_path(frame->file);
 }
 
+/** Functions that start programs and threads, wherever they are linked. */
+static bool is_named_start(const char *function)
+{
+    static const char *const names[] = {"_start",
+                                        "__libc_start_call_main",
+                                        "__libc_start_main",
+                                        "__libc_start_main_impl",
+                                        "__libc_start_main_alias_?",
+                                        "generic_start_main*",
+                                        "start_thread",
+                                        "thread_start",
+                                        "clone",
+                                        "__clone",
+                                        "clone3",
+                                        "__clone3",
+                                        "__clone_internal",
+                                        "__GI___clone*",
+                                        "libc_start_main_stage2",
+                                        "_start_c",
+                                        "execute_native_thread_routine*"};
+    char plain[64];
+
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(function, "@"), function);
+    return fits_any(names, sizeof names / sizeof *names, plain);
+}
+
+static bool is_in_libc(const struct frame *frame)
+{
+    static const char *const files[] = {"libc.so*",  "libc-*.so", "libpthread*.so*",
+                                        "ld-linux*", "ld-*.so*",  "libc.musl*"};
+
+    return frame->site.module &&
+           fits_any(files, sizeof files / sizeof *files, frame_file_name(frame->site.module));
+}
+
+/** Whether the outermost of so many frames only starts what the others are; `whole`: none is gone
+ * yet. */
+static bool is_start(const struct frame *frames, size_t count, bool whole)
+{
+    const struct frame *frame = &frames[count - 1];
+
+    if (frame->site.function) /* of Python */
+        return false;
+    if (frame->function)
+        return is_named_start(frame->function);
+    if (is_in_libc(frame))
+        return true;
+    if (!frame->site.module)
+        return false;
+    if (whole) /* _start of a stripped program */
+        return count > 1 && is_in_libc(frame - 1) &&
+               (!frame[-1].function || is_named_start(frame[-1].function));
+    return fnmatch("libstdc++.so*", frame_file_name(frame->site.module), 0) == 0;
+}
+
+size_t frames_without_start(const struct frame *frames, size_t count)
+{
+    size_t left = count;
+
+    while (left && is_start(frames, left, left == count))
+        left--;
+    return left ? left : count;
+}
+
 /** As the trace and the symbols have them. */
 static size_t frames_find(const struct trace_reader *reader, uint64_t site,
                           struct frame *ret_frames, size_t most)

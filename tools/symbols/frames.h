@@ -49,6 +49,12 @@ size_t frames_get_own(const struct trace_reader *reader, uint64_t site, struct f
                       size_t most);
 
 /**
+ * The number of frames without the outermost that only start a program or a thread: of the C
+ * runtime, and of the C++ library's threads. All of them where there is nothing else.
+ */
+size_t frames_without_start(const struct frame *frames, size_t count);
+
+/**
  * What a report has written of stacks. Stacks share their outer frames, so a form that writes out
  * each would be as long as the stacks are deep times their number. The first ones, which hold
  * most, are written with up to FRAMES_MOST frames until these are FRAMES_WHOLE together.

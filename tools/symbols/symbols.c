@@ -94,11 +94,15 @@ static void frame_add(void *state, const char *function, const char *file, uint6
 static void address_find(struct finding *finding, struct elf_module *module, uint64_t offset)
 {
     const char *name = elf_module_function(module, offset, &finding->symbol.offset);
+    const char *directory = NULL;
 
     finding->symbol.changed = elf_module_is_changed(module);
     finding->symbol.function = name ? name_plain(name) : NULL;
-    if (elf_module_debug_info(module))
+    if (elf_module_debug_info(module)) {
         debug_info_frames(elf_module_debug_info(module), offset, frame_add, finding);
+        directory = debug_info_directory(elf_module_debug_info(module), offset);
+    }
+    finding->symbol.directory = directory ? texts_keep(&names, directory) : NULL;
     if (!finding->symbol.frames && name)
         frame_add(finding, name, NULL, 0, 0);
     /* Where debug information has no name, or one without parameters, the symbol table may: of the

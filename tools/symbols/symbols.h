@@ -27,9 +27,10 @@ struct symbol_frame {
 struct symbol {
     const struct symbol_frame *frame; /* inlined functions, innermost first, then the function */
     size_t frames;
-    const char *function; /* of the symbol table; NULL: no name */
-    uint64_t offset;      /* of the address in it */
-    bool changed;         /* the file is there, but not the one that was loaded */
+    const char *function;  /* of the symbol table; NULL: no name */
+    const char *directory; /* where relative names of files begin; NULL: not known */
+    uint64_t offset;       /* of the address in it */
+    bool changed;          /* the file is there, but not the one that was loaded */
 };
 
 /** Names of a frame of a trace; never NULL, perhaps empty. */

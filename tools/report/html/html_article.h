@@ -26,6 +26,10 @@ struct html_article {
 void html_section_begin(const struct html_article *article, const char *id, const char *heading);
 void html_section_end(const struct html_article *article);
 
+/** A section that has nothing to show: one line. */
+void html_section_empty(const struct html_article *article, const char *id, const char *heading,
+                        const char *text);
+
 /** A cell with the name of a site, and its place on hovering; empty for none. */
 void html_cell_site(const struct html_article *article, uint64_t site);
 
@@ -35,8 +39,9 @@ void html_findings_print(const struct html_article *article);
 /** The main call paths of a site, under its name in a cell. */
 void html_paths_print(const struct html_article *article, uint64_t site);
 
-/** Levels over time: a picture, which the script replaces by a chart, and its tables. */
-void html_chart_print(const struct html_article *article);
+/** Levels over time: a picture, which the script replaces by a chart, and its tables. Errors:
+ * -ENOMEM. */
+int html_chart_print(const struct html_article *article);
 
 /** Allocations by call stack, frame by frame. Errors: -ENOMEM. */
 int html_flame_print(const struct html_article *article);
@@ -58,6 +63,15 @@ int html_breakdowns_print(const struct html_article *article);
 
 /** Writes beside blocks and into freed memory; nothing where there are none. */
 void html_memory_errors_print(const struct html_article *article);
+
+/** That requests were refused, why, and where more is; nothing where none was. */
+void html_oom_banner_print(const struct html_article *article);
+
+/** What bringing free memory together gave; nothing where no pool had mapped memory. */
+void html_defragmentation_print(const struct html_article *article);
+
+/** The line of source of a site, under its name in a cell; nothing where there is none. */
+void html_source_print(const struct html_article *article, uint64_t site);
 
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */
 int html_troubles_print(const struct html_article *article);

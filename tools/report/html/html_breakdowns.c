@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tools/report/html/html_series.h"
 #include "tools/report/html/html_table.h"
 #include "tools/base/units.h"
 
@@ -40,17 +41,24 @@ static void figures_print(FILE *out, const struct tally *row)
     html_cell_duration(out, row->latency_max_ns);
 }
 
+#define SLICED_ROWS 200 /* of a table: the others have figures of the whole run alone */
+
+#define SOURCED_ROWS 100
+
 #define FIGURE_COLUMNS                                                                             \
     "#At peak", "#Its peak", "#Allocations", "#Frees", "#Bytes in all", "#Hits", "#Failures",      \
         "#Leaked", "#Longest call"
 
+/** The row of a number; the first ones have their lines of source. */
 static void name_print(const struct html_article *article, enum report_by by,
-                       const struct tally *row)
+                       const struct tally *row, size_t number)
 {
     char name[256];
 
     if (by == REPORT_BY_SITE) {
         html_cell_site(article, row->key);
+        if (number < SOURCED_ROWS)
+            html_source_print(article, row->key);
         html_paths_print(article, row->key);
         return;
     }
@@ -71,10 +79,22 @@ static int breakdown_print(const struct html_article *article, enum report_by by
         const char *id, *heading, *classes;
         const char *columns[11];
     } tables[REPORT_BYS] = {
-        [REPORT_BY_SITE] = {"sites", "Sites", "sortable searchable", {"Site", FIGURE_COLUMNS}},
-        [REPORT_BY_SIZE] = {"sizes", "Sizes", "sortable", {"Size", FIGURE_COLUMNS}},
-        [REPORT_BY_LIBRARY] = {"libraries", "Libraries", "sortable", {"Library", FIGURE_COLUMNS}},
-        [REPORT_BY_API] = {"apis", "APIs", "sortable", {"Function", FIGURE_COLUMNS}},
+        [REPORT_BY_SITE] = {"sites",
+                            "Sites",
+                            "sortable searchable sliced",
+                            {"Site", FIGURE_COLUMNS}},
+        [REPORT_BY_SIZE] = {"sizes", "Sizes", "sortable sliced", {"Size", FIGURE_COLUMNS}},
+        [REPORT_BY_LIBRARY] = {"libraries",
+                               "Libraries",
+                               "sortable sliced",
+                               {"Library", FIGURE_COLUMNS}},
+        [REPORT_BY_API] = {"apis", "APIs", "sortable sliced", {"Function", FIGURE_COLUMNS}},
+    };
+    static const enum slice_table slice_tables[REPORT_BYS] = {
+        [REPORT_BY_SITE] = SLICE_SITES,
+        [REPORT_BY_SIZE] = SLICE_SIZES,
+        [REPORT_BY_LIBRARY] = SLICE_LIBRARIES,
+        [REPORT_BY_API] = SLICE_APIS,
     };
     const struct tallies *tallies = report_tallies(article->analysis, by);
     struct tally *rows = report_rows_sorted(tallies);
@@ -90,8 +110,11 @@ static int breakdown_print(const struct html_article *article, enum report_by by
     }
     html_table_begin(article->out, tables[by].classes, caption, tables[by].columns);
     for (size_t i = 0; i < tallies->rows && i < article->top; i++) {
-        html_row_begin(article->out);
-        name_print(article, by, &rows[i]);
+        if (i < SLICED_ROWS)
+            html_row_begin_sliced(article, slice_tables[by], tallies, rows[i].key);
+        else
+            html_row_begin(article->out);
+        name_print(article, by, &rows[i], i);
         figures_print(article->out, &rows[i]);
     }
     html_table_end(article->out);
@@ -112,10 +135,10 @@ static void kinds_print(const struct html_article *article)
     const struct tallies *kinds = &article->analysis->kinds;
 
     html_section_begin(article, "kinds", "Kinds of memory");
-    html_table_begin(article->out, "sortable", "Memory of every kind, on the device and elsewhere",
-                     columns);
+    html_table_begin(article->out, "sortable sliced",
+                     "Memory of every kind, on the device and elsewhere", columns);
     for (size_t i = 0; i < kinds->rows; i++) {
-        html_row_begin(article->out);
+        html_row_begin_sliced(article, SLICE_KINDS, kinds, kinds->row[i].key);
         html_cell_text(article->out, memory_kind((unsigned)kinds->row[i].key)->name);
         figures_print(article->out, &kinds->row[i]);
     }

@@ -6,6 +6,7 @@
  */
 #include "tools/report/html/html_article.h"
 
+#include "tools/report/html/html_series.h"
 #include "tools/report/html/html_table.h"
 #include "tools/report/html/html_view.h"
 #include "tools/base/units.h"
@@ -20,13 +21,13 @@
 
 /** The levels as they are drawn, the widest first; classes name their colours. */
 static const struct level_line {
-    const char *name;
+    const char *name, *classes;
     size_t offset; /* in struct timeline_point */
 } lines[] = {
-    {"driver", offsetof(struct timeline_point, driver_bytes)},
-    {"reserved", offsetof(struct timeline_point, reserved_bytes)},
-    {"allocated", offsetof(struct timeline_point, allocated_bytes)},
-    {"requested", offsetof(struct timeline_point, requested_bytes)},
+    {"driver", "line-key driver", offsetof(struct timeline_point, driver_bytes)},
+    {"reserved", "line-key reserved", offsetof(struct timeline_point, reserved_bytes)},
+    {"allocated", "line-key allocated", offsetof(struct timeline_point, allocated_bytes)},
+    {"requested", "line-key requested", offsetof(struct timeline_point, requested_bytes)},
 };
 
 #define LINES (sizeof lines / sizeof *lines)
@@ -146,7 +147,7 @@ static void legend_print(const struct plot *plot, const struct analysis *analysi
 
     fputs("<p class=\"legend\">", plot->out);
     for (size_t i = LINES; i-- > 0;)
-        html_legend_item(plot->out, lines[i].name, lines[i].name);
+        html_legend_item(plot->out, lines[i].classes, lines[i].name);
     if (analysis->total.failures)
         html_legend_item(plot->out, "failure", "failed allocation");
     for (size_t i = 0; i < analysis->phases && i < PHASES_NAMED; i++) {
@@ -232,7 +233,7 @@ static uint64_t bytes_most(const struct analysis *analysis)
     return most / TICKS * TICKS + TICKS;
 }
 
-void html_chart_print(const struct html_article *article)
+int html_chart_print(const struct html_article *article)
 {
     static struct timeline_point points[TIMELINE_POINTS];
     const struct analysis *analysis = article->analysis;
@@ -241,23 +242,28 @@ void html_chart_print(const struct html_article *article)
                               .end_ns = analysis->duration_ns ? analysis->duration_ns : 1,
                               .most_bytes = bytes_most(analysis),
                               .out = article->out};
+    char text[256];
+    int r;
 
-    html_section_begin(article, "time", "Over time");
-    if (plot.count) {
-        fprintf(article->out,
-                "<p>Requested memory was highest, %s, after %s; then %s was held from the driver. "
-                "Of every %s the highest, the lowest and the last moment are shown.</p>\n",
-                unit_bytes(analysis->requested.peak).text,
-                unit_duration(analysis->peak_time_ns).text,
-                unit_bytes(analysis->driver.at_peak).text,
-                unit_duration(analysis->timeline.span_ns).text);
-        picture_print(article, &plot);
-        legend_print(&plot, analysis);
-        points_print(&plot);
-        spans_print(&plot, analysis);
-        failures_print(article);
-    } else {
-        fprintf(article->out, "<p>%s.</p>\n", report_no_memory(&analysis->recording));
+    if (!plot.count) {
+        snprintf(text, sizeof text, "%s.", report_no_memory(&analysis->recording));
+        html_section_empty(article, "time", "Over time", text);
+        return 0;
     }
+    html_section_begin(article, "time", "Over time");
+    fprintf(article->out,
+            "<p>Requested memory was highest, %s, after %s; then %s was held from the driver. "
+            "Of every %s the highest, the lowest and the last moment are shown.</p>\n",
+            unit_bytes(analysis->requested.peak).text, unit_duration(analysis->peak_time_ns).text,
+            unit_bytes(analysis->driver.at_peak).text,
+            unit_duration(analysis->timeline.span_ns).text);
+    picture_print(article, &plot);
+    legend_print(&plot, analysis);
+    r = html_stack_print(article);
+    points_print(&plot);
+    html_slices_print(article);
+    spans_print(&plot, analysis);
+    failures_print(article);
     html_section_end(article);
+    return r;
 }

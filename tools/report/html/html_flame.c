@@ -10,18 +10,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "cupti/base/safe_text.h"
-#include "tools/analysis/flame.h"
+#include "tools/report/html/html_paths.h"
 #include "tools/report/html/html_table.h"
 #include "tools/report/html/html_view.h"
 #include "tools/base/units.h"
 
 #define ROW_HEIGHT  26
 #define LEAST_PARTS 1000
-#define MOST_BOXES  1200
-#define FRAME_BYTES 256
+#define MOST_BOXES  900
 
 static const struct {
     const char *name, *nothing;
@@ -52,13 +49,17 @@ static void box_print(const struct icicle *icicle, const struct box *box, const 
 
     fputs("<g><title>", icicle->out);
     html_text(icicle->out, name);
-    fprintf(icicle->out,
-            "\n%s, %s</title><rect class=\"c%u\" x=\"%.3f\" y=\"%u\" width=\"%.3f\" height=\"%d\"/>"
-            "<text x=\"%.1f\" y=\"%u\">",
-            unit_bytes(box->bytes).text, unit_percent(box->bytes, icicle->total_bytes).text,
-            box->colour, x, y, width, ROW_HEIGHT - 2, x + 5, y + 17);
-    html_label(icicle->out, name, width - 8);
-    fputs("</text></g>\n", icicle->out);
+    fprintf(
+        icicle->out,
+        "\n%s, %s</title><rect class=\"c%u\" x=\"%.3f\" y=\"%u\" width=\"%.3f\" height=\"%d\"/>",
+        unit_bytes(box->bytes).text, unit_percent(box->bytes, icicle->total_bytes).text,
+        box->colour, x, y, width, ROW_HEIGHT - 2);
+    if (html_label_fits(width - 8)) {
+        fprintf(icicle->out, "<text x=\"%.1f\" y=\"%u\">", x + 5, y + 17);
+        html_label(icicle->out, name, width - 8);
+        fputs("</text>", icicle->out);
+    }
+    fputs("</g>\n", icicle->out);
 }
 
 static void joined_print(struct icicle *icicle, const struct box *box, uint64_t nodes)
@@ -119,15 +120,6 @@ static unsigned depth_shown(const struct icicle *icicle, uint32_t index)
     return deepest + 1;
 }
 
-static uint64_t row_bytes(const struct tally *row, enum flame_measure measure)
-{
-    const uint64_t bytes[FLAME_MEASURES] = {[FLAME_AT_PEAK] = row->live_bytes.at_peak,
-                                            [FLAME_LEAKED] = row->leaked_bytes,
-                                            [FLAME_IN_ALL] = row->requested_bytes};
-
-    return bytes[measure];
-}
-
 /** Names the site with most. */
 static void summary_print(const struct icicle *icicle, const struct analysis *analysis)
 {
@@ -135,14 +127,14 @@ static void summary_print(const struct icicle *icicle, const struct analysis *an
     char name[256];
 
     for (size_t i = 0; i < analysis->sites.rows; i++)
-        if (row_bytes(&analysis->sites.row[i], icicle->measure) >
-            (most ? row_bytes(most, icicle->measure) : 0))
+        if (html_path_bytes(&analysis->sites.row[i], icicle->measure) >
+            (most ? html_path_bytes(most, icicle->measure) : 0))
             most = &analysis->sites.row[i];
     if (!most)
         return;
     report_site_name(analysis, most->key, name, sizeof name);
     fprintf(icicle->out, "<p>%s in all. Of it %s by ", unit_bytes(icicle->total_bytes).text,
-            unit_percent(row_bytes(most, icicle->measure), icicle->total_bytes).text);
+            unit_percent(html_path_bytes(most, icicle->measure), icicle->total_bytes).text);
     html_text(icicle->out, name);
     fputs(".</p>\n", icicle->out);
 }
@@ -153,9 +145,11 @@ static void picture_print(struct icicle *icicle, const struct analysis *analysis
 
     summary_print(icicle, analysis);
     fprintf(icicle->out,
-            "<div class=\"scroll\"><svg class=\"icicle\" viewBox=\"0 0 %.0f %u\" role=\"img\" "
+            "<div class=\"scroll\"><svg class=\"icicle\" data-measure=\"%d\" viewBox=\"0 0 %.0f "
+            "%u\" role=\"img\" "
             "aria-label=\"%s: frames as wide as their bytes\">\n",
-            HTML_VIEW_WIDTH, depth_shown(icicle, 0) * ROW_HEIGHT, measures[icicle->measure].name);
+            (int)icicle->measure, HTML_VIEW_WIDTH, depth_shown(icicle, 0) * ROW_HEIGHT,
+            measures[icicle->measure].name);
     node_print(icicle, 0, &root);
     fputs("</svg></div>\n", icicle->out);
     if (icicle->joined_nodes)
@@ -207,81 +201,41 @@ static int measure_print(const struct html_article *article, struct flame *flame
     return 0;
 }
 
-/** A site's frames, the outermost first. */
-struct stack {
-    char text[FLAME_DEPTH][FRAME_BYTES];
-    const char *frame[FLAME_DEPTH];
-    size_t depth;
-};
-
-static void stack_push(struct stack *stack, const char *text)
+static int flame_fill(struct flame *flame, const struct analysis *analysis,
+                      const struct html_path_order *order)
 {
-    if (stack->depth == FLAME_DEPTH)
-        return;
-    snprintf(stack->text[stack->depth], FRAME_BYTES, "%s", text);
-    safe_text_end(stack->text[stack->depth], FRAME_BYTES);
-    stack->frame[stack->depth] = stack->text[stack->depth];
-    stack->depth++;
-}
-
-static void stack_find(const struct analysis *analysis, uint64_t site, struct frames_budget *budget,
-                       struct stack *ret_stack)
-{
-    struct frame frames[FRAMES_MOST];
-    size_t count = frames_get(analysis->reader, site, frames, frames_share(budget, FRAMES_REST));
-    const char *module = NULL;
-    char text[FRAME_BYTES];
-
-    budget->written += count;
-    ret_stack->depth = 0;
-    if (!count)
-        stack_push(ret_stack, "unknown");
-    for (size_t i = count; i-- > 0;) {
-        const char *file = frames[i].site.module ? frame_file_name(frames[i].site.module)
-                                                 : "unknown";
-
-        /* A module stands once before its functions. */
-        if (!module || strcmp(file, module) != 0)
-            stack_push(ret_stack, file);
-        module = file;
-        frame_text(&frames[i], text, sizeof text);
-        stack_push(ret_stack, text);
-    }
-}
-
-static int flame_fill(struct flame *flame, const struct analysis *analysis)
-{
-    static struct stack stack;
+    static struct html_path path;
     struct frames_budget budget = {0};
-    struct tally *rows = report_rows_sorted(&analysis->stacks);
+    const struct tallies *paths = analysis_paths(analysis);
     int r = flame_create(analysis->command ? analysis->command : "the program", flame);
 
-    if (analysis->stacks.rows && !rows)
-        r = -ENOMEM;
-    for (size_t i = 0; i < analysis->stacks.rows && r == 0; i++) {
-        const struct tally *row = &rows[i];
+    for (size_t i = 0; i < paths->rows && r == 0; i++) {
+        const struct tally *row = &paths->row[order[i].row];
         uint64_t bytes[FLAME_MEASURES];
 
         for (int measure = 0; measure < FLAME_MEASURES; measure++)
-            bytes[measure] = row_bytes(row, (enum flame_measure)measure);
-        stack_find(analysis, row->key, &budget, &stack);
-        r = flame_add(flame, stack.frame, stack.depth, bytes);
+            bytes[measure] = html_path_bytes(row, (enum flame_measure)measure);
+        html_path_find(analysis, html_path_stack(analysis, row->key), &budget, &path);
+        r = flame_add(flame, path.frame, path.depth, bytes);
     }
-    free(rows);
     return r;
 }
 
 int html_flame_print(const struct html_article *article)
 {
-    struct flame flame;
-    int r = flame_fill(&flame, article->analysis);
+    struct html_path_order *order = html_paths_order(article->analysis);
+    struct flame flame = {0};
+    int r = order ? flame_fill(&flame, article->analysis, order) : -ENOMEM;
 
     html_section_begin(article, "flame", "Who asked for it");
     html_views_begin(article->out, "What the widths mean");
     for (int measure = 0; measure < FLAME_MEASURES && r == 0; measure++)
         r = measure_print(article, &flame, (enum flame_measure)measure);
     html_views_end(article->out);
+    if (r == 0)
+        r = html_paths_data_print(article, order);
     html_section_end(article);
+    free(order);
     flame_done(&flame);
     return r;
 }

@@ -14,13 +14,14 @@
 #include <stdlib.h>
 
 #include "tools/analysis/address_map.h"
+#include "tools/report/html/html_series.h"
 #include "tools/report/html/html_table.h"
 #include "tools/report/html/html_view.h"
 #include "tools/base/units.h"
 
 #define ROW_HEIGHT    20
 #define MOST_ROWS     16
-#define MOST_RUNS     1000
+#define MOST_RUNS     700
 #define COLOURED      (HTML_COLOURS - 1)
 #define EXTENTS_SHOWN 200
 
@@ -44,13 +45,15 @@ struct picture {
     const struct address_map *map;
     uint64_t site[COLOURED]; /* with the most bytes: those that have a colour */
     size_t sites;
-    uint64_t row_bytes, least_bytes, drawn_bytes, joined_runs;
+    uint64_t row_bytes, least_bytes, drawn_bytes, joined_runs, gap_width;
     unsigned rows;
     FILE *out;
 };
 
-static unsigned site_colour(const struct picture *picture, uint64_t site)
+static unsigned site_colour(const void *context, uint64_t site)
 {
+    const struct picture *picture = context;
+
     for (unsigned i = 0; i < picture->sites; i++)
         if (picture->site[i] == site)
             return i + 1;
@@ -176,11 +179,25 @@ static void run_add(struct picture *picture, struct run *run, const struct run *
         run_print(picture, run);
 }
 
+/** Addresses of a pool's range that have no memory: of one width, whatever their number. */
+static void gap_print(struct picture *picture, const struct address_extent *extent)
+{
+    fprintf(picture->out, "<g><title>unmapped: no memory\n%s at %#llx, not to scale</title>",
+            unit_bytes(extent->gap_bytes).text,
+            (unsigned long long)(extent->address - extent->gap_bytes));
+    rectangles_print(picture, "gap", picture->gap_width);
+    fputs("</g>\n", picture->out);
+}
+
 static void extent_print(struct picture *picture, const struct address_extent *extent,
                          struct run *run)
 {
     const struct ledger_block *block = picture->map->block + extent->first;
 
+    if (extent->gap_bytes) {
+        run_print(picture, run);
+        gap_print(picture, extent);
+    }
     for (size_t i = 0; i <= extent->blocks; i++) {
         uint64_t hole = address_hole_before(picture->map, extent, i);
 
@@ -213,7 +230,11 @@ static void borders_print(const struct picture *picture)
 
     fputs("<path class=\"border\" d=\"", picture->out);
     for (size_t i = 0; i < picture->map->extents; i++) {
-        uint64_t row = begin / picture->row_bytes, place = begin / picture->least_bytes;
+        uint64_t row, place;
+
+        begin += picture->map->extent[i].gap_bytes ? picture->gap_width : 0;
+        row = begin / picture->row_bytes;
+        place = begin / picture->least_bytes;
 
         if (place != last)
             fprintf(picture->out, "M%.1f %lluv%d",
@@ -240,6 +261,11 @@ static void legend_print(const struct picture *picture)
         html_legend_item(picture->out, "c0", "other sites");
     html_legend_item(picture->out, "waste", "rounding");
     html_legend_item(picture->out, "hole", "hole");
+    html_legend_item(picture->out, "border",
+                     picture->map->segments ? "a segment of the pool, or a block of its own, begins"
+                                            : "a block of its own begins");
+    if (picture->map->gaps)
+        html_legend_item(picture->out, "gap", "unmapped addresses, not to scale");
     fputs("</p>\n", picture->out);
 }
 
@@ -252,9 +278,14 @@ static void summary_print(const struct picture *picture)
     fprintf(picture->out, ", %s of them segments of the pool: %s in %s, ",
             unit_count(map->segments).text, unit_bytes(map->used_bytes).text,
             unit_blocks(map->blocks).text);
-    fprintf(picture->out, "%s rounding, %s holes, the largest %s.</p>\n",
+    fprintf(picture->out, "%s rounding, %s holes, the largest %s.",
             unit_bytes(map->waste_bytes).text, unit_bytes(map->hole_bytes).text,
             unit_bytes(map->hole_most).text);
+    if (map->gaps)
+        fprintf(picture->out, " Between them %s of addresses in %s gap%s have no memory.",
+                unit_bytes(map->gap_bytes).text, unit_count(map->gaps).text,
+                map->gaps == 1 ? "" : "s");
+    fputs("</p>\n", picture->out);
 }
 
 static void extents_print(const struct html_article *article, const struct address_map *map)
@@ -295,7 +326,9 @@ static void picture_print(struct picture *picture, const char *name)
     size_t rows = (map->blocks + map->extents) / 4 + map->extents;
 
     picture->rows = rows < MOST_ROWS ? (unsigned)rows : MOST_ROWS;
-    picture->row_bytes = (map->bytes + picture->rows - 1) / picture->rows;
+    picture->gap_width = address_map_gap_width(map);
+    picture->row_bytes = (map->bytes + map->gaps * picture->gap_width + picture->rows - 1) /
+                         picture->rows;
     picture->least_bytes = map->bytes / MOST_RUNS + 1;
     fprintf(picture->out,
             "<div class=\"scroll\"><svg class=\"map\" viewBox=\"0 0 %.0f %u\" role=\"img\" "
@@ -326,14 +359,17 @@ static int moment_print(const struct html_article *article, enum address_moment 
 
     if (r < 0)
         return r;
+    address_map_gaps(&map, &analysis->defragmentation);
     html_view_begin(article->out, moments[moment].name);
     r = sites_choose(&picture);
     if (r == 0 && map.extents) {
         summary_print(&picture);
         picture_print(&picture, moments[moment].name);
         extents_print(article, &map);
+        if (moment == ADDRESS_AT_PEAK)
+            html_slice_maps_print(article, site_colour, &picture);
     } else if (r == 0) {
-        fprintf(article->out, "<p>%s</p>\n", moments[moment].nothing);
+        fprintf(article->out, "<p class=\"nothing\">%s</p>\n", moments[moment].nothing);
     }
     html_view_end(article->out);
     address_map_done(&map);

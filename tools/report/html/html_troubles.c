@@ -30,25 +30,25 @@ static int leaks_print(const struct html_article *article)
         return -ENOMEM;
     if (rows)
         qsort(rows, analysis->sites.rows, sizeof *rows, compare_leaks);
-    html_section_begin(article, "leaks", "Leaks");
-    if (analysis->total.leaked_blocks)
-        fprintf(article->out, "<p>%s of device memory in %s was never freed.</p>\n",
-                unit_bytes(analysis->total.leaked_bytes).text,
-                unit_blocks(analysis->total.leaked_blocks).text);
-    else
-        fputs("<p>None: all device memory was freed.</p>\n", article->out);
-    if (analysis->total.leaked_blocks) {
-        html_table_begin(article->out, "sortable", "Memory never freed, by site", columns);
-        for (size_t i = 0; i < analysis->sites.rows && i < article->top; i++) {
-            if (!rows[i].leaked_blocks)
-                continue;
-            html_row_begin(article->out);
-            html_cell_site(article, rows[i].key);
-            html_cell_bytes(article->out, rows[i].leaked_bytes);
-            html_cell_count(article->out, rows[i].leaked_blocks);
-        }
-        html_table_end(article->out);
+    if (!analysis->total.leaked_blocks) {
+        html_section_empty(article, "leaks", "Leaks", "None: all device memory was freed.");
+        free(rows);
+        return 0;
     }
+    html_section_begin(article, "leaks", "Leaks");
+    fprintf(article->out, "<p>%s of device memory in %s was never freed.</p>\n",
+            unit_bytes(analysis->total.leaked_bytes).text,
+            unit_blocks(analysis->total.leaked_blocks).text);
+    html_table_begin(article->out, "sortable", "Memory never freed, by site", columns);
+    for (size_t i = 0; i < analysis->sites.rows && i < article->top; i++) {
+        if (!rows[i].leaked_blocks)
+            continue;
+        html_row_begin(article->out);
+        html_cell_site(article, rows[i].key);
+        html_cell_bytes(article->out, rows[i].leaked_bytes);
+        html_cell_count(article->out, rows[i].leaked_blocks);
+    }
+    html_table_end(article->out);
     html_section_end(article);
     free(rows);
     return 0;
@@ -118,26 +118,27 @@ static void invalid_frees_print(const struct html_article *article)
     const char *api;
     char address[32];
 
-    html_section_begin(article, "invalid", "Invalid frees");
-    if (!analysis->total.invalid_frees)
-        fputs("<p>None: no free was double, interior or foreign.</p>\n", article->out);
-    if (analysis->total.invalid_frees) {
-        html_table_begin(article->out, "sortable", "Invalid frees, at most the first 100", columns);
-        for (size_t i = 0; i < analysis->total.invalid_frees && i < ANALYSIS_INVALID_FREES; i++) {
-            const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
-
-            api = trace_reader_string(analysis->reader, invalid->api);
-            snprintf(address, sizeof address, "%#llx", (unsigned long long)invalid->address);
-            html_row_begin(article->out);
-            html_cell_duration(article->out, invalid->time_ns);
-            html_cell_text(article->out, api ? api : "unknown");
-            html_cell_text(article->out, address);
-            html_cell_site(article, invalid->site);
-            html_cell_site(article, invalid->allocation_site);
-            html_cell_site(article, invalid->first_free_site);
-        }
-        html_table_end(article->out);
+    if (!analysis->total.invalid_frees) {
+        html_section_empty(article, "invalid", "Invalid frees",
+                           "None: no free was double, interior or foreign.");
+        return;
     }
+    html_section_begin(article, "invalid", "Invalid frees");
+    html_table_begin(article->out, "sortable", "Invalid frees, at most the first 100", columns);
+    for (size_t i = 0; i < analysis->total.invalid_frees && i < ANALYSIS_INVALID_FREES; i++) {
+        const struct analysis_invalid_free *invalid = &analysis->invalid_free[i];
+
+        api = trace_reader_string(analysis->reader, invalid->api);
+        snprintf(address, sizeof address, "%#llx", (unsigned long long)invalid->address);
+        html_row_begin(article->out);
+        html_cell_duration(article->out, invalid->time_ns);
+        html_cell_text(article->out, api ? api : "unknown");
+        html_cell_text(article->out, address);
+        html_cell_site(article, invalid->site);
+        html_cell_site(article, invalid->allocation_site);
+        html_cell_site(article, invalid->first_free_site);
+    }
+    html_table_end(article->out);
     html_section_end(article);
 }
 
@@ -185,12 +186,73 @@ static void postmortems_print(const struct html_article *article)
     html_section_end(article);
 }
 
+/** The first that was refused to the program; else the first of all. */
+static const struct analysis_postmortem *first_of(const struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
+        if (analysis->postmortem[i].is_refused)
+            return &analysis->postmortem[i];
+    return &analysis->postmortem[0];
+}
+
+static void oom_state_print(const struct html_article *article,
+                            const struct analysis_postmortem *first)
+{
+    const struct verdict_facts *facts = &first->facts;
+    FILE *out = article->out;
+
+    fprintf(out,
+            "<br>Verdict: <strong>%s</strong> \u2013 %s. The pool had %s free, the largest piece "
+            "%s, and %s in quarantine",
+            verdict_name(first->verdict), verdict_sentence(first->verdict),
+            unit_bytes(facts->cached_bytes).text, unit_bytes(facts->largest_free_bytes).text,
+            unit_bytes(facts->quarantined_bytes).text);
+    if (facts->driver_total_bytes)
+        fprintf(out, "; the device had %s free of %s, others held %s",
+                unit_bytes(facts->driver_free_bytes).text,
+                unit_bytes(facts->driver_total_bytes).text,
+                unit_bytes(verdict_others_bytes(facts)).text);
+    if (facts->limit_bytes)
+        fprintf(out, "; the limit was %s", unit_bytes(facts->limit_bytes).text);
+    fputc('.', out);
+}
+
+void html_oom_banner_print(const struct html_article *article)
+{
+    const struct analysis *analysis = article->analysis;
+    const struct analysis_postmortem *first;
+    char name[256];
+
+    if (!analysis->postmortems)
+        return;
+    first = first_of(analysis);
+    fprintf(article->out,
+            "<p class=\"banner oom\" role=\"alert\"><strong>%s</strong> After %s a request of %s",
+            first->is_refused ? "Out of memory." : "The pool ran out of memory.",
+            unit_duration(first->time_ns).text, unit_bytes(first->request_bytes).text);
+    if (first->site) {
+        report_site_name(analysis, first->site, name, sizeof name);
+        fputs(" by ", article->out);
+        html_text(article->out, name);
+    }
+    fprintf(article->out, " %s, with %s in use",
+            first->is_refused ? "was refused" : "found no room in the pool",
+            unit_bytes(first->levels.requested_bytes).text);
+    if (analysis->postmortems > 1)
+        fprintf(article->out, "; the first of %s", unit_count(analysis->postmortems).text);
+    fputc('.', article->out);
+    if (first->is_refused)
+        oom_state_print(article, first);
+    fprintf(article->out, " <a href=\"#oom-%zu\">All requests refused</a></p>\n", article->number);
+}
+
 int html_troubles_print(const struct html_article *article)
 {
     html_memory_errors_print(article);
     postmortems_print(article);
     growth_print(article);
     fragmentation_print(article);
+    html_defragmentation_print(article);
     invalid_frees_print(article);
     return leaks_print(article);
 }

@@ -26,10 +26,16 @@ void html_view_end(FILE *out)
     fputs("</div>\n", out);
 }
 
+bool html_label_fits(double width)
+{
+    return width >= 6 * LETTER;
+}
+
 void html_label(FILE *out, const char *text, double width)
 {
     char cut[256];
-    size_t letters = width < 6 * LETTER ? 0 : (size_t)(width / LETTER) - 1, used = 0, count = 0;
+    size_t letters = !html_label_fits(width) ? 0 : (size_t)(width / LETTER) - 1, used = 0,
+           count = 0;
     uint32_t character;
 
     while (text[used] && used < sizeof cut - 8 && count < letters) {

@@ -10,6 +10,7 @@
 #ifndef TOOLS_REPORT_HTML_HTML_VIEW_H
 #define TOOLS_REPORT_HTML_HTML_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +23,9 @@ void html_views_begin(FILE *out, const char *label);
 void html_views_end(FILE *out);
 void html_view_begin(FILE *out, const char *name);
 void html_view_end(FILE *out);
+
+/** Whether a width has room for any. */
+bool html_label_fits(double width);
 
 /** Text cut to a width of a picture, at a whole character. */
 void html_label(FILE *out, const char *text, double width);

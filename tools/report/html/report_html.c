@@ -58,6 +58,14 @@ void html_section_end(const struct html_article *article)
     fputs("</section>\n", article->out);
 }
 
+void html_section_empty(const struct html_article *article, const char *id, const char *heading,
+                        const char *text)
+{
+    fprintf(article->out,
+            "<section id=\"%s-%zu\" class=\"empty\"><h2>%s</h2> <p>%s</p></section>\n", id,
+            article->number, heading, text);
+}
+
 static void banner_print(const struct html_article *article, const char *title, const char *why)
 {
     if (!*why)
@@ -71,6 +79,7 @@ static void banners_print(const struct html_article *article)
 {
     char why[256];
 
+    html_oom_banner_print(article);
     report_simulated(article->analysis, why, sizeof why);
     *why = (char)toupper((unsigned char)*why);
     banner_print(article, "Simulated device.", why);
@@ -89,8 +98,14 @@ static void navigation_print(const struct html_article *article)
         {"flame", "Who"},
         {"map", "Addresses"},
         {"device", "Device"},
-        {article->analysis->postmortems ? "oom" : "invalid", "Troubles"},
+        {article->analysis->postmortems ? "oom" : NULL, "Out of memory"},
+        {article->analysis->memory_errors.count ? "memory-errors" : NULL, "Memory errors"},
+        {article->analysis->growths ? "growth" : NULL, "Growing"},
+        {article->analysis->total.invalid_frees ? "invalid" : NULL, "Invalid frees"},
+        {article->analysis->total.leaked_blocks ? "leaks" : NULL, "Leaks"},
         {article->analysis->fragmentation.sites ? "fragmentation" : NULL, "Fragmentation"},
+        {defragmentation_is_mapped(article->analysis) ? "defragmentation" : NULL,
+         "Defragmentation"},
         {"sites", "Sites"},
         {"sizes", "Sizes"},
         {"lifetimes", "Lifetimes"},
@@ -108,10 +123,14 @@ static void navigation_print(const struct html_article *article)
     fputs("</nav>\n", article->out);
 }
 
-static void card_print(FILE *out, const char *name, const char *value, const char *note, bool bad)
+/** `id`: as the script knows it. */
+static void card_print(FILE *out, const char *id, const char *name, const char *value,
+                       const char *note, bool bad)
 {
-    fprintf(out, "<div class=\"card%s\"><dt>%s</dt><dd>%s<small>%s</small></dd></div>\n",
-            bad ? " bad" : "", name, value, note);
+    fprintf(
+        out,
+        "<div class=\"card%s\" data-card=\"%s\"><dt>%s</dt><dd>%s<small>%s</small></dd></div>\n",
+        bad ? " bad" : "", id, name, value, note);
 }
 
 static void headline_print(const struct html_article *article)
@@ -122,27 +141,30 @@ static void headline_print(const struct html_article *article)
 
     fputs("<dl class=\"cards\">\n", article->out);
     snprintf(note, sizeof note, "after %s", unit_duration(analysis->peak_time_ns).text);
-    card_print(article->out, "Peak requested", unit_bytes(analysis->requested.peak).text, note,
-               false);
+    card_print(article->out, "peak", "Peak requested", unit_bytes(analysis->requested.peak).text,
+               note, false);
     snprintf(note, sizeof note, "%.1f %% unused; %s at most", 100 * analysis_overhead(analysis),
              unit_bytes(analysis->driver.peak).text);
-    card_print(article->out, "Held from the driver", unit_bytes(analysis->driver.at_peak).text,
-               note, false);
+    card_print(article->out, "driver", "Held from the driver",
+               unit_bytes(analysis->driver.at_peak).text, note, false);
     snprintf(note, sizeof note, "%s served by the pool",
              unit_percent(total->hits, total->allocations).text);
-    card_print(article->out, "Allocations", unit_count(total->allocations).text, note, false);
+    card_print(article->out, "allocations", "Allocations", unit_count(total->allocations).text,
+               note, false);
     snprintf(note, sizeof note, "%s without the pool", unit_count(analysis->calls_asked).text);
-    card_print(article->out, "Driver calls", unit_count(analysis_driver_calls(analysis)).text,
+    card_print(article->out, "calls", "Driver calls",
+               unit_count(analysis_driver_calls(analysis)).text,
                analysis_has_pool(analysis) ? note : "no pool in use", false);
     snprintf(note, sizeof note, "in %s", unit_blocks(total->leaked_blocks).text);
-    card_print(article->out, "Leaked", unit_bytes(total->leaked_bytes).text, note,
-               total->leaked_blocks);
-    card_print(article->out, "Invalid frees", unit_count(total->invalid_frees).text, "",
+    card_print(article->out, "leaked", analysis_was_killed(analysis) ? "Live at the end" : "Leaked",
+               unit_bytes(total->leaked_bytes).text, note, total->leaked_blocks);
+    card_print(article->out, "invalid", "Invalid frees", unit_count(total->invalid_frees).text, "",
                total->invalid_frees);
     if (analysis->memory_errors.count)
-        card_print(article->out, "Memory errors", unit_count(analysis->memory_errors.count).text,
+        card_print(article->out, "errors", "Memory errors",
+                   unit_count(analysis->memory_errors.count).text,
                    "writes beside blocks or after their free", true);
-    card_print(article->out, "Failed", unit_count(total->failures).text, "allocations",
+    card_print(article->out, "failed", "Failed", unit_count(total->failures).text, "allocations",
                total->failures);
     fputs("</dl>\n", article->out);
 }
@@ -157,7 +179,7 @@ static int top_sites_print(const struct html_article *article)
 
     if (!rows)
         return analysis->sites.rows ? -ENOMEM : 0;
-    fputs("<p>", article->out);
+    fputs("<p class=\"whole\">", article->out);
     for (size_t i = 0; i < analysis->sites.rows && i < TOP_SITES &&
                        rows[i].live_bytes.at_peak > analysis->requested.peak / NAMED_LEAST_PART;
          i++) {
@@ -209,7 +231,7 @@ static int article_print(const struct html_article *article)
     html_findings_print(article);
     headline_print(article);
     r = top_sites_print(article);
-    html_chart_print(article);
+    r = r == 0 ? html_chart_print(article) : r;
     r = r == 0 ? html_flame_print(article) : r;
     r = r == 0 ? html_map_print(article) : r;
     r = r == 0 ? html_device_print(article) : r;

@@ -73,7 +73,7 @@ function phasesDraw(canvas, area, graph, phases) {
         canvas.globalAlpha = 1;
         if (right - left > canvas.measureText(name).width + 10 && left > (named.get(name) || 0)) {
             canvas.fillStyle = colour("text");
-            canvas.fillText(name, left + 5, area.y + 28);
+            canvas.fillText(name, left + 5, area.y + 12);
             named.set(name, left + 160);
         }
     }
@@ -107,7 +107,7 @@ function peakDraw(canvas, area, graph, seconds) {
     canvas.stroke();
     canvas.font = "12px system-ui, sans-serif";
     canvas.textAlign = x > area.x + area.w - 50 ? "right" : "left";
-    canvas.fillText("peak", x + (canvas.textAlign === "left" ? 6 : -6), area.y + 12);
+    canvas.fillText("peak", x + (canvas.textAlign === "left" ? 6 : -6), area.y + 24);
 }
 
 function rangeTell(section, data, graph, span) {
@@ -183,13 +183,14 @@ function chartMake(chart) {
     place.setAttribute("role", "application");
     place.setAttribute("aria-label", picture.getAttribute("aria-label") +
         ". Arrows move the range, plus and minus change it, 0 shows all.");
+    const article = chart.closest("article");
     const graph = new Dygraph(place, data, {
         labels: ["time", "driver", "reserved", "allocated", "requested"],
         stepPlot: true,
         series: {
             driver: {strokeWidth: 6},
-            reserved: {strokeWidth: 2},
-            allocated: {strokeWidth: 5},
+            reserved: {strokeWidth: 2, strokePattern: [9, 4]},
+            allocated: {strokeWidth: 3.5, strokePattern: [2, 3]},
             requested: {strokeWidth: 1.5, fillGraph: true, showInRangeSelector: true},
         },
         fillAlpha: 0.18,
@@ -211,9 +212,15 @@ function chartMake(chart) {
             peakDraw(canvas, area, drawn, peak);
             canvas.restore();
         },
-        drawCallback: (drawn) => rangeTell(section, data, drawn, span),
+        drawCallback: (drawn, first) => {
+            rangeTell(section, data, drawn, span);
+            if (article.rangeChosen) {
+                article.rangeChosen(...drawn.xAxisRange(), first);
+            }
+        },
         ...chartColours(),
     });
+    article.chart = graph;
     chartKeys(place, graph, end);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
         graph.updateOptions(chartColours());

@@ -28,6 +28,24 @@ function secondsText(seconds) {
                         : Number((seconds * 1e6).toFixed(1)) + " us";
 }
 
+function durationText(ns) {
+    return ns < 1e3 ? ns + " ns" : ns < 1e6 ? (ns / 1e3).toFixed(1) + " us"
+        : ns < 1e9 ? (ns / 1e6).toFixed(1) + " ms" : ns < 60e9 ? (ns / 1e9).toFixed(2) + " s"
+        : Math.floor(ns / 60e9) + " min " + String(Math.floor(ns / 1e9) % 60).padStart(2, "0") + " s";
+}
+
+function countText(count) {
+    return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+function blocksText(count) {
+    return countText(count) + (count === 1 ? " block" : " blocks");
+}
+
+function percentText(part, whole) {
+    return whole ? (100 * part / whole).toFixed(1) + " %" : "-";
+}
+
 function element(name, className, text) {
     const made = document.createElement(name);
     made.className = className;
@@ -52,16 +70,27 @@ function compare(a, b) {
                                                           : String(a).localeCompare(String(b));
 }
 
+function rowsSort(body, column, order) {
+    const sign = order === "ascending" ? 1 : -1, rows = Array.from(body.rows);
+    rows.sort((a, b) => sign * compare(cellValue(a, column), cellValue(b, column)));
+    body.append(...rows);
+}
+
+// By the same column in the same order, as figures changed.
+function tableSortAgain(table) {
+    const heading = table.querySelector("th[aria-sort]");
+    if (heading) {
+        rowsSort(table.tBodies[0], heading.cellIndex, heading.getAttribute("aria-sort"));
+    }
+}
+
 function tableSort(table, heading) {
     const column = heading.cellIndex, body = table.tBodies[0];
     const figures = heading.classList.contains("n");
     const before = heading.getAttribute("aria-sort");
     const order = before ? (before === "ascending" ? "descending" : "ascending")
                          : (figures ? "descending" : "ascending");
-    const sign = order === "ascending" ? 1 : -1;
-    const rows = Array.from(body.rows);
-    rows.sort((a, b) => sign * compare(cellValue(a, column), cellValue(b, column)));
-    body.append(...rows);
+    rowsSort(body, column, order);
     for (const other of table.tHead.rows[0].cells) {
         other.removeAttribute("aria-sort");
     }

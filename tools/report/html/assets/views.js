@@ -37,12 +37,17 @@ function tabsMake(views) {
 
 // Boxes.
 
+// A box that was zoomed goes back to where it was drawn.
 function boxPlace(group) {
     const shape = group.querySelector("rect");
+    const {x, width} = group.place || {x: Number(shape.getAttribute("x")),
+                                       width: Number(shape.getAttribute("width"))};
+    group.place = {x, width};
+    shape.setAttribute("x", x);
+    shape.setAttribute("width", width);
     return {
         group, shape, label: group.querySelector("text"),
-        x: Number(shape.getAttribute("x")), y: Number(shape.getAttribute("y")),
-        width: Number(shape.getAttribute("width")),
+        x, y: Number(shape.getAttribute("y")), width,
         text: group.querySelector("title").textContent,
     };
 }
@@ -75,6 +80,14 @@ const WIDTH = 1200, LETTER = 7;
 function labelFit(box, x, width) {
     const letters = width < 6 * LETTER ? 0 : Math.floor((width - 8) / LETTER) - 1;
     const name = Array.from(box.text.split("\n")[0]);
+    if (!box.label) {
+        if (letters <= 0) {
+            return;
+        }
+        box.label = document.createElementNS("http://www.w3.org/2000/svg", "text");
+        box.label.setAttribute("y", box.y + 17);
+        box.group.append(box.label);
+    }
     box.label.setAttribute("x", (x + 5).toFixed(1));
     box.label.textContent = letters <= 0 ? "" : name.length <= letters + 1 ? name.join("")
                                               : name.slice(0, letters).join("") + "\u2026";
@@ -93,76 +106,101 @@ function icicleZoom(boxes, to) {
     }
 }
 
-function pictureMake(picture) {
+// Takes what a picture holds now as its boxes.
+function pictureFill(picture) {
     const boxes = Array.from(picture.querySelectorAll("g"), boxPlace);
-    const told = element("p", "told", "");
     const zooms = picture.classList.contains("icicle");
-    let current = boxes[0];
-    const choose = (box, focus) => {
-        current.group.setAttribute("tabindex", "-1");
-        current = box;
-        box.group.setAttribute("tabindex", "0");
-        told.textContent = boxText(box);
-        if (focus) {
-            box.group.focus();
-        }
-    };
-    const zoom = (box) => {
-        icicleZoom(boxes, box);
-        picture.dataset.zoomed = String(box !== boxes[0]);
-    };
-    const boxOf = (event) => boxes.find((box) => box.group === event.target.closest("g"));
-    if (!boxes.length) {
-        return;
-    }
-    picture.setAttribute("role", zooms ? "tree" : "list");
+    const high = boxes.length ? boxes[0].shape.height.baseVal.value : 1;
+    picture.boxes = boxes;
+    picture.current = boxes[0];
+    picture.dataset.zoomed = "false";
     for (const box of boxes) {
         box.group.setAttribute("role", zooms ? "treeitem" : "listitem");
         box.group.setAttribute("aria-label", boxText(box));
         box.group.setAttribute("tabindex", "-1");
         if (zooms) {
-            box.group.setAttribute("aria-level", String(1 + box.y / boxes[0].shape.height.baseVal.value | 0));
+            box.group.setAttribute("aria-level", String(1 + box.y / high | 0));
+            box.group.removeAttribute("hidden");
+            box.group.classList.remove("above");
         }
     }
-    boxes[0].group.setAttribute("tabindex", "0");
-    told.setAttribute("aria-live", "polite");
-    told.textContent = zooms ? "Click a frame, or go to it by arrow keys and press Enter, to zoom; Escape shows all."
-                             : "Point at a box, or go to it by arrow keys, to see what it is.";
-    picture.parentElement.after(told);
+    if (zooms && boxes.length) {
+        boxes.forEach((box) => labelFit(box, box.x, box.width));
+    }
+    if (boxes.length) {
+        boxes[0].group.setAttribute("tabindex", "0");
+    }
+    picture.told.textContent = !boxes.length ? "" : zooms
+        ? "Click a frame, or go to it by arrow keys and press Enter, to zoom; Escape shows all."
+        : "Point at a box, or go to it by arrow keys, to see what it is.";
+}
+
+function pictureChoose(picture, box, focus) {
+    picture.current.group.setAttribute("tabindex", "-1");
+    picture.current = box;
+    box.group.setAttribute("tabindex", "0");
+    picture.told.textContent = boxText(box);
+    if (focus) {
+        box.group.focus();
+    }
+}
+
+function pictureZoom(picture, box) {
+    icicleZoom(picture.boxes, box);
+    picture.dataset.zoomed = String(box !== picture.boxes[0]);
+}
+
+function pictureKey(picture, event, zooms) {
+    const next = event.key.startsWith("Arrow") ? boxBeside(picture.boxes, picture.current, event.key)
+               : event.key === "Home" ? picture.boxes[0] : null;
+    if (next) {
+        pictureChoose(picture, next, true);
+    } else if (zooms && (event.key === "Enter" || event.key === " ")) {
+        pictureZoom(picture, picture.current);
+    } else if (zooms && event.key === "Escape") {
+        pictureZoom(picture, picture.boxes[0]);
+    } else if (!event.key.startsWith("Arrow")) {
+        return;
+    }
+    event.preventDefault();
+}
+
+function pictureMake(picture) {
+    const zooms = picture.classList.contains("icicle");
+    const boxOf = (event) => picture.boxes.find((box) => box.group === event.target.closest("g"));
+    if (!picture.querySelector("g")) {
+        return;
+    }
+    picture.told = element("p", "told", "");
+    picture.told.setAttribute("aria-live", "polite");
+    picture.setAttribute("role", zooms ? "tree" : "list");
+    picture.parentElement.after(picture.told);
+    pictureFill(picture);
     picture.addEventListener("mouseover", (event) => {
         const box = boxOf(event);
         if (box) {
-            told.textContent = boxText(box);
+            picture.told.textContent = boxText(box);
         }
     });
     picture.addEventListener("focusin", (event) => {
         const box = boxOf(event);
-        if (box && box !== current) {
-            choose(box, false);
+        if (box && box !== picture.current) {
+            pictureChoose(picture, box, false);
         }
     });
     picture.addEventListener("click", (event) => {
         const box = boxOf(event);
         if (box) {
-            choose(box, true);
+            pictureChoose(picture, box, true);
             if (zooms) {
-                zoom(box);
+                pictureZoom(picture, box);
             }
         }
     });
     picture.addEventListener("keydown", (event) => {
-        const next = event.key.startsWith("Arrow") ? boxBeside(boxes, current, event.key)
-                   : event.key === "Home" ? boxes[0] : null;
-        if (next) {
-            choose(next, true);
-        } else if (zooms && (event.key === "Enter" || event.key === " ")) {
-            zoom(current);
-        } else if (zooms && event.key === "Escape") {
-            zoom(boxes[0]);
-        } else if (!event.key.startsWith("Arrow")) {
-            return;
+        if (picture.boxes.length) {
+            pictureKey(picture, event, zooms);
         }
-        event.preventDefault();
     });
 }
 

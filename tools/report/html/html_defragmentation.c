@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the pools did to bring free memory together, in the HTML report.
+ */
+#include "tools/report/html/html_article.h"
+
+#include "tools/base/units.h"
+#include "tools/report/html/html_table.h"
+
+static const char *const names[DEFRAGMENTATION_KINDS] = {
+    [DEFRAGMENTATION_MAP] = "Memory mapped",
+    [DEFRAGMENTATION_UNMAP] = "Memory unmapped",
+    [DEFRAGMENTATION_STITCH] = "Free pieces stitched together",
+    [DEFRAGMENTATION_BREAK] = "Handles broken to be given back",
+};
+
+static void backings_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"#Device", "#Context",   "Memory of the pool",
+                                          "Because", "#Pieces of", "#Addresses reserved",
+                                          NULL};
+    const struct defragmentation *all = &article->analysis->defragmentation;
+
+    html_table_begin(article->out, "sortable parts", "Where the memory of each pool comes from",
+                     columns);
+    for (size_t i = 0; i < all->backings && i < article->top; i++) {
+        const struct defragmentation_backing *backing = &all->backing[i];
+
+        html_row_begin(article->out);
+        html_cell_count(article->out, backing->device);
+        html_cell_count(article->out, backing->context);
+        html_cell_text(article->out, backing->mapped ? "mapped (vmm)" : "allocated by the driver");
+        html_cell_text(article->out, backing->reason ? backing->reason : "");
+        html_cell_bytes(article->out, backing->page_bytes);
+        html_cell_bytes(article->out, backing->range_bytes);
+    }
+    html_table_end(article->out);
+}
+
+void html_defragmentation_print(const struct html_article *article)
+{
+    static const char *const columns[] = {"What",     "#Times",   "#Bytes", "#Time",
+                                          "#Longest", "#Refused", NULL};
+    const struct analysis *analysis = article->analysis;
+    uint64_t free_bytes, largest_bytes;
+
+    if (!defragmentation_is_mapped(analysis))
+        return;
+    html_section_begin(article, "defragmentation", "Defragmentation");
+    fputs("<p>The pool's memory is mapped: free pieces are brought together by mapping them anew, "
+          "without a copy.",
+          article->out);
+    if (defragmentation_free(analysis, &free_bytes, &largest_bytes))
+        fprintf(article->out, " At the last count %s were free, the largest piece %s.",
+                unit_bytes(free_bytes).text, unit_bytes(largest_bytes).text);
+    fputs("</p>\n", article->out);
+    html_table_begin(article->out, "sortable parts", "What was done, of the whole run", columns);
+    for (int kind = 0; kind < DEFRAGMENTATION_KINDS; kind++) {
+        const struct defragmentation_sum sum = defragmentation_total(analysis, kind);
+
+        html_row_begin(article->out);
+        html_cell_text(article->out, names[kind]);
+        html_cell_count(article->out, sum.count);
+        html_cell_bytes(article->out, sum.bytes);
+        html_cell_duration(article->out, sum.duration_ns);
+        html_cell_duration(article->out, sum.longest_ns);
+        html_cell_count(article->out, sum.refused);
+    }
+    html_table_end(article->out);
+    backings_print(article);
+    html_section_end(article);
+}
