@@ -91,7 +91,8 @@ int coder_kernels_make(struct cupool_tiers *tiers)
     device_leave_relaxed(tiers->device, mode);
     coding->encoded = error == 0 && encoded;
     coding->exact = error == 0 && exact;
-    return error == -ENOTSUP ? 0 : error;
+    /* Without code for this device, or room for it, blocks are staged. */
+    return error == -ENOTSUP || error == -ENOMEM ? 0 : error;
 }
 
 void coder_kernels_end(struct cupool_tiers *tiers)
