@@ -163,9 +163,8 @@ static int layers_encode(const struct entry_shape *shape, int codec, const uint8
     return 0;
 }
 
-int entry_encode(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
-                 const void *layers, size_t stride, void *entry, size_t room, size_t *ret_bytes,
-                 uint64_t *ret_saturated)
+size_t entry_seal(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
+                  void *entry, size_t payload_bytes, uint64_t saturated)
 {
     struct entry_header header = {
         .magic = ENTRY_MAGIC,
@@ -173,25 +172,33 @@ int entry_encode(const struct entry_shape *shape, int codec, const struct cupool
         .header_bytes = sizeof(header),
         .codec = codec == CUPOOL_TIER_PLAIN ? ENTRY_PLAIN : (uint32_t)codec,
         .layers = shape->layers,
+        .payload_bytes = payload_bytes,
         .raw_bytes = shape->layers * shape->layer_bytes,
+        .saturated = saturated,
     };
-    uint8_t *payload = (uint8_t *)entry + sizeof(header);
-    size_t bytes;
 
-    if (room < sizeof(header))
-        return -ENOSPC;
-    int error = layers_encode(shape, codec, layers, stride, payload, room - sizeof(header), &bytes,
-                              ret_saturated);
-    if (error < 0)
-        return error;
     memcpy(header.key, key->bytes, sizeof(header.key));
     memcpy(header.identity, shape->identity, sizeof(header.identity));
-    header.payload_bytes = bytes;
-    header.saturated = *ret_saturated;
-    header.payload_crc = cupool_codec_crc32c(0, payload, bytes);
+    header.payload_crc = cupool_codec_crc32c(0, (uint8_t *)entry + sizeof(header), payload_bytes);
     header.header_crc = cupool_codec_crc32c(0, &header, offsetof(struct entry_header, header_crc));
     memcpy(entry, &header, sizeof(header));
-    *ret_bytes = sizeof(header) + bytes;
+    return sizeof(header) + payload_bytes;
+}
+
+int entry_encode(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
+                 const void *layers, size_t stride, void *entry, size_t room, size_t *ret_bytes,
+                 uint64_t *ret_saturated)
+{
+    uint8_t *payload = (uint8_t *)entry + sizeof(struct entry_header);
+    size_t bytes;
+
+    if (room < sizeof(struct entry_header))
+        return -ENOSPC;
+    int error = layers_encode(shape, codec, layers, stride, payload,
+                              room - sizeof(struct entry_header), &bytes, ret_saturated);
+    if (error < 0)
+        return error;
+    *ret_bytes = entry_seal(shape, codec, key, entry, bytes, *ret_saturated);
     return 0;
 }
 
@@ -247,7 +254,37 @@ int entry_verify(const struct entry_shape *shape, const struct cupool_kv_hash *k
     return *ret_fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG;
 }
 
-/* Where each layer's encoded block begins follows from the headers of those before it. */
+/* Where each layer's encoded block begins follows from the headers of those before it: the bytes of
+ * this one. */
+static int layer_bytes(const uint8_t *encoded, size_t left, struct cupool_codec_header *ret_header,
+                       size_t *ret_bytes)
+{
+    if (left < sizeof(*ret_header))
+        return -EBADMSG;
+    memcpy(ret_header, encoded, sizeof(*ret_header));
+    if (ret_header->payload_bytes > left - sizeof(*ret_header))
+        return -EBADMSG;
+    *ret_bytes = sizeof(*ret_header) + ret_header->payload_bytes;
+    return padded(*ret_bytes) > left ? -EBADMSG : 0;
+}
+
+int entry_layer_open(const struct entry_shape *shape, uint32_t codec, uint32_t layer,
+                     const uint8_t *encoded, size_t left, struct codec_span ret_spans[2],
+                     size_t *ret_used)
+{
+    struct cupool_codec_config config = codec_of(shape, codec, layer);
+    struct cupool_codec_header header;
+    enum cupool_codec_fault fault;
+    size_t bytes;
+    int error = layer_bytes(encoded, left, &header, &bytes);
+
+    if (error == 0)
+        error = codec_open(&config, encoded, bytes, ret_spans, &header, &fault);
+    if (error == 0)
+        *ret_used = padded(bytes);
+    return error;
+}
+
 static int layer_decode(const struct entry_shape *shape, uint32_t codec, uint32_t layer,
                         uint8_t *encoded, size_t left, void *to, size_t *ret_used)
 {
@@ -255,13 +292,7 @@ static int layer_decode(const struct entry_shape *shape, uint32_t codec, uint32_
     struct cupool_codec_header header;
     size_t bytes;
 
-    if (left < sizeof(header))
-        return -EBADMSG;
-    memcpy(&header, encoded, sizeof(header));
-    if (header.payload_bytes > left - sizeof(header))
-        return -EBADMSG;
-    bytes = sizeof(header) + header.payload_bytes;
-    if (padded(bytes) > left)
+    if (layer_bytes(encoded, left, &header, &bytes) < 0)
         return -EBADMSG;
     config.keep_permille = header.keep_permille;
     struct cupool_codec_block block = {.raw = to, .encoded = encoded, .encoded_bytes = bytes};

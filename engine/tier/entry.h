@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "include/cupool/tier.h"
+#include "kernels/codec/block.h"
 
 #define ENTRY_MAGIC   0x45564b43u /* "CKVE" */
 #define ENTRY_VERSION 1
@@ -60,6 +61,16 @@ int entry_exact_codec(const struct entry_shape *shape);
 int entry_encode(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
                  const void *layers, size_t stride, void *entry, size_t room, size_t *ret_bytes,
                  uint64_t *ret_saturated);
+
+/** Puts the header before a payload that is there. Returns the bytes of the entry. */
+size_t entry_seal(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
+                  void *entry, size_t payload_bytes, uint64_t saturated);
+
+/** Verifies the encoded block of a layer, `left` bytes before the end of its entry; where its parts
+ * are, and the bytes to the next layer. */
+int entry_layer_open(const struct entry_shape *shape, uint32_t codec, uint32_t layer,
+                     const uint8_t *encoded, size_t left, struct codec_span ret_spans[2],
+                     size_t *ret_used);
 
 /** Looks at a header alone, as far as it goes without the rest: `bytes` is the entry's length. */
 int entry_header_verify(const struct entry_shape *shape, const struct cupool_kv_hash *key,

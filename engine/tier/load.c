@@ -72,7 +72,6 @@ static enum cupool_tier_fault item_decode(struct cupool_tiers *tiers, const stru
         return fault;
     uint8_t *layers = stage_layers(tiers, bench, slot, job->handle, &stride);
     entry_decode(&tiers->shape, &job->key, item->data, item->bytes, layers, stride, &fault);
-    job->bytes = item->bytes;
     return fault;
 }
 
@@ -124,13 +123,17 @@ static void tier_load(struct cupool_tiers *tiers, uint32_t at, const struct benc
         return;
     error = tier->store.get(tier->store.state, asking.items, asking.count);
     fetched = tiers_clock();
+    if (error == 0)
+        coder_load(tiers, bench, jobs, asking.items, asking.slots, asking.count);
     for (uint32_t item = 0; item < asking.count; item++) {
         uint32_t slot = asking.slots[item];
         bool came = error == 0 &&
                     (asking.items[item].error == 0 || asking.items[item].error == -EBADMSG ||
                      asking.items[item].error == -ENOSPC);
-        faults[item] = came ? item_decode(tiers, bench, jobs[slot], slot, &asking.items[item])
-                            : CUPOOL_TIER_SOUND;
+        jobs[slot]->bytes = asking.items[item].bytes;
+        faults[item] = came && !jobs[slot]->on_device
+                           ? item_decode(tiers, bench, jobs[slot], slot, &asking.items[item])
+                           : CUPOOL_TIER_SOUND;
     }
     pthread_mutex_lock(&tiers->lock);
     tier->counts.get_ns += fetched - start;
@@ -150,6 +153,7 @@ void load_run(struct cupool_tiers *tiers, const struct bench *bench, struct job 
 
     for (uint32_t slot = 0; slot < count; slot++) {
         jobs[slot]->tier = -1;
+        jobs[slot]->on_device = false;
         jobs[slot]->result = -ENOENT;
         if (jobs[slot]->fenced && error == 0)
             error = stage_order(tiers, bench, jobs[slot]->fence);

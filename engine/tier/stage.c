@@ -51,21 +51,26 @@ static int block_copy(struct cupool_tiers *tiers, uint8_t *staged, cupool_kv_han
 int stage_copy(struct cupool_tiers *tiers, const struct bench *bench, struct job *const *jobs,
                uint32_t count, bool to_device)
 {
+    uint64_t crossed = 0;
     int error = 0, waited;
 
     if (!bench->blocks)
         return 0;
     for (uint32_t at = 0; at < count && error == 0; at++) {
-        if (jobs[at]->result < 0 || jobs[at]->skip)
+        if (jobs[at]->result < 0 || jobs[at]->skip || jobs[at]->on_device)
             continue;
         if (!to_device)
             error = cupool_kv_stream_order(tiers->pool, &jobs[at]->handle, 1, bench->stream);
         if (error == 0)
             error = block_copy(tiers, bench->blocks + at * tiers->staged, jobs[at]->handle,
                                to_device, bench->stream);
+        crossed += error == 0 ? tiers->pool->geometry.block_bytes : 0;
     }
     /* Also after an error: nothing may read or write the bench any more. */
     waited = cupool_device_wait(tiers->device, bench->stream);
+    pthread_mutex_lock(&tiers->lock);
+    *(to_device ? &tiers->counts.to_device_bytes : &tiers->counts.from_device_bytes) += crossed;
+    pthread_mutex_unlock(&tiers->lock);
     return error < 0 ? error : waited;
 }
 

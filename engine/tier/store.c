@@ -219,16 +219,18 @@ static void blocks_encode(struct cupool_tiers *tiers, const struct bench *bench,
     for (uint32_t slot = 0; slot < count; slot++) {
         struct job *job = jobs[slot];
         size_t stride;
-        uint64_t wide = 0;
         if (job->result < 0 || job->skip)
             continue;
-        const uint8_t *layers = stage_layers(tiers, bench, slot, job->handle, &stride);
-        job->result = entry_encode(
-            &tiers->shape, job->exact ? tiers->exact_codec : tiers->config.codec, &job->key, layers,
-            stride, bench->entries + slot * tiers->maximum, tiers->maximum, &job->bytes, &wide);
+        if (!job->on_device) {
+            const uint8_t *layers = stage_layers(tiers, bench, slot, job->handle, &stride);
+            job->result = entry_encode(
+                &tiers->shape, job->exact ? tiers->exact_codec : tiers->config.codec, &job->key,
+                layers, stride, bench->entries + slot * tiers->maximum, tiers->maximum, &job->bytes,
+                &job->saturated);
+        }
         if (job->result < 0)
             continue;
-        saturated += wide;
+        saturated += job->saturated;
         exact += job->exact || tiers->config.codec == tiers->exact_codec;
         raw += tiers->shape.layers * tiers->shape.layer_bytes;
         bytes += job->bytes;
@@ -245,7 +247,10 @@ static void blocks_encode(struct cupool_tiers *tiers, const struct bench *bench,
 void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
                uint32_t count)
 {
-    uint64_t start = tiers_clock();
+    uint64_t start = tiers_clock(), coded;
+
+    coder_store(tiers, bench, jobs, count);
+    coded = tiers_clock();
     int error = stage_copy(tiers, bench, jobs, count, false);
 
     for (uint32_t slot = 0; slot < count; slot++) {
@@ -255,7 +260,8 @@ void store_run(struct cupool_tiers *tiers, const struct bench *bench, struct job
         jobs[slot]->no_room = false;
     }
     pthread_mutex_lock(&tiers->lock);
-    tiers->counts.copy_ns += tiers_clock() - start;
+    tiers->counts.encode_ns += coded - start;
+    tiers->counts.copy_ns += tiers_clock() - coded;
     pthread_mutex_unlock(&tiers->lock);
     blocks_encode(tiers, bench, jobs, count);
     for (uint32_t at = 0; at < tiers->count; at++)

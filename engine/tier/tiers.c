@@ -153,15 +153,21 @@ static int benches_make(struct cupool_tiers *tiers)
         struct bench *bench = &tiers->benches[at < tiers->config.threads ? at : TIERS_THREADS_MAX];
         void *blocks = NULL;
         bench->stream = CUPOOL_STREAM_NONE;
-        bench->entries = kv_heap_allocate(&tiers->heap, tiers->config.batch, tiers->maximum);
-        error = !bench->entries ? -ENOMEM : 0;
-        if (error == 0 && staged) {
-            error = cupool_device_host_allocate(tiers->device, tiers->config.batch * tiers->staged,
-                                                &blocks);
-            bench->blocks = error == 0 ? blocks : NULL;
+        if (!staged) {
+            bench->entries = kv_heap_allocate(&tiers->heap, tiers->config.batch, tiers->maximum);
+            error = !bench->entries ? -ENOMEM : 0;
+            continue;
         }
-        if (error == 0 && staged)
+        /* Entries and blocks in one: both are copied from and to the device. */
+        error = cupool_device_host_allocate(
+            tiers->device, tiers->config.batch * (tiers->maximum + tiers->staged), &blocks);
+        if (error == 0) {
+            bench->entries = blocks;
+            bench->blocks = bench->entries + tiers->config.batch * tiers->maximum;
             error = cupool_device_stream_create(tiers->device, &bench->stream);
+        }
+        if (error == 0)
+            error = coder_make(tiers, &bench->coder);
     }
     return error;
 }
@@ -240,10 +246,12 @@ static void tiers_free(struct cupool_tiers *tiers)
     for (uint32_t at = 0; at <= TIERS_THREADS_MAX; at++) {
         if (!tiers->benches[at].blocks)
             continue;
-        cupool_device_host_free(tiers->device, tiers->benches[at].blocks);
+        coder_end(tiers, &tiers->benches[at].coder);
+        cupool_device_host_free(tiers->device, tiers->benches[at].entries);
         if (tiers->benches[at].stream != CUPOOL_STREAM_NONE)
             cupool_device_stream_destroy(tiers->device, tiers->benches[at].stream);
     }
+    coder_kernels_end(tiers);
     pthread_mutex_destroy(&tiers->lock);
     pthread_mutex_destroy(&tiers->caller_lock);
     pthread_cond_destroy(&tiers->work);
@@ -278,6 +286,8 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
     error = sizes_make(tiers, config->identity);
     if (error == 0)
         error = queue_make(tiers);
+    if (error == 0)
+        error = coder_kernels_make(tiers);
     if (error == 0)
         error = benches_make(tiers);
     for (uint32_t at = 0; at < count && error == 0; at++)
@@ -455,37 +465,37 @@ int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *han
     struct offload request = {.callback = callback, .callback_state = state};
     cupool_kv_ticket ticket = 0;
     struct job *jobs = NULL;
-    int rc = tiers_here(tiers);
+    int error = tiers_here(tiers);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if ((count > 0 && !handles) || !ret_ticket)
         return tiers_fail(tiers, -EINVAL, "an array is missing");
-    rc = cupool_kv_retain(tiers->pool, handles, count);
-    if (rc < 0)
-        return tiers_fail(tiers, rc, "a handle is stale or never was one of the pool");
-    rc = stage_fence(tiers, stream, &request.fence, &request.fenced);
-    if (rc == 0) {
+    error = cupool_kv_retain(tiers->pool, handles, count);
+    if (error < 0)
+        return tiers_fail(tiers, error, "a handle is stale or never was one of the pool");
+    error = stage_fence(tiers, stream, &request.fence, &request.fenced);
+    if (error == 0) {
         pthread_mutex_lock(&tiers->lock);
-        rc = offload_reserve(tiers, count, &request, &ticket, &jobs);
+        error = offload_reserve(tiers, count, &request, &ticket, &jobs);
         pthread_mutex_unlock(&tiers->lock);
     }
-    if (rc == 0) {
+    if (error == 0) {
         *ret_ticket = ticket; /* the callback may come before the return */
-        rc = jobs_fill(tiers, jobs, handles, ticket);
+        error = jobs_fill(tiers, jobs, handles, ticket);
         pthread_mutex_lock(&tiers->lock);
-        offload_begin(tiers, jobs, count, ticket, rc);
+        offload_begin(tiers, jobs, count, ticket, error);
         pthread_mutex_unlock(&tiers->lock);
     }
-    if (rc == 0)
+    if (error == 0)
         return 0;
     if (request.fenced)
         stage_fence_end(tiers, request.fence);
     cupool_kv_release(tiers->pool, handles, count, CUPOOL_STREAM_NONE);
-    return tiers_fail(tiers, rc,
-                      rc == -EAGAIN   ? "too much is under way"
-                      : rc == -EINVAL ? "a block is not registered in full"
-                                      : "no fence on this stream now");
+    return tiers_fail(tiers, error,
+                      error == -EAGAIN   ? "too much is under way"
+                      : error == -EINVAL ? "a block is not registered in full"
+                                         : "no fence on this stream now");
 }
 
 int cupool_tiers_result(struct cupool_tiers *tiers, cupool_kv_ticket ticket, uint32_t *ret_stored)

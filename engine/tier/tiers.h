@@ -2,10 +2,14 @@
 /*
  * Inside of the tiers below a pool, for their files.
  *
- *     tiers.c   creation, requests, look-ups, the pool's lower tier     work.c   threads, their
- * queue store.c   a block into every tier                                 load.c   a block out of
- * one age.c     the ager, matches on the caller's thread                figures.c statistics,
- * checks
+ *     tiers.c    creation, requests, look-ups, the pool's lower tier
+ *     work.c     threads, their queue
+ *     store.c    a block into every tier
+ *     load.c     a block out of one
+ *     age.c      the ager, matches on the caller's thread
+ *     stage.c    blocks of a GPU in a bench
+ *     coder.c    blocks of a GPU encoded and decoded there
+ *     figures.c  statistics, checks
  *
  * A job is one block on its way. Threads take jobs in batches, loads first; each has a bench: room
  * for the entries of a batch and, where the pool is not host memory, for the blocks themselves.
@@ -22,6 +26,7 @@
 #include <sys/types.h>
 
 #include "engine/device.h"
+#include "engine/tier/coder.h"
 #include "engine/tier/entry.h"
 #include "pool/kv/kv.h"
 #include "pool/tier/age.h"
@@ -53,6 +58,8 @@ struct job {
     bool skip;            /* store: every tier has it, or is about to */
     bool present;         /* store: some tier had it before */
     bool placed, no_room; /* store: a tier has it; one had no room for it */
+    bool on_device;       /* kernels did it: the bench has no block */
+    uint64_t saturated;   /* store */
     int result;           /* 0, or the first error */
     int tier;             /* load: which one had it; -1 */
     size_t bytes;         /* of the entry */
@@ -78,6 +85,7 @@ struct bench {
     uint8_t *entries; /* [batch][maximum] */
     uint8_t *blocks;  /* [batch][staged bytes]; NULL: the pool is host memory */
     cupool_stream stream;
+    struct coder coder; /* where kernels encode and decode */
 };
 
 struct cupool_tiers {
@@ -89,6 +97,7 @@ struct cupool_tiers {
     struct entry_shape shape;
     struct kv_heap heap;
     size_t maximum, staged; /* bytes of an entry, of a block in a bench */
+    struct coder_kernels coding;
     uint32_t first_blocks, count;
     int exact_codec;
     pid_t pid;

@@ -77,7 +77,7 @@ enum cupool_codec_reference {
     CUPOOL_CODEC_OF_CHANNEL_RANGE, /* likewise, of a channel over up to 32 tokens */
     CUPOOL_CODEC_OF_ROW_NORM,      /* error and reference are L2 norms of the token and head */
     CUPOOL_CODEC_OF_ROW_RMS,       /* root mean square of the token and head */
-    CUPOOL_CODEC_OF_HEAD_RMS       /* root mean square of the head's part of the block */
+    CUPOOL_CODEC_OF_HEAD_RMS       /* of the head's channels that are not all zero */
 };
 
 struct cupool_codec_info {

@@ -166,6 +166,8 @@ struct cupool_tiers_statistics {
     uint64_t exact, saturated;       /* blocks kept without loss; values out of the codec's range */
     uint64_t encode_ns, decode_ns, copy_ns;
     uint64_t age_steps, aged, aged_raw_bytes, aged_entry_bytes, age_ns;
+    uint64_t device_encoded, device_decoded;     /* blocks, by kernels where they lie */
+    uint64_t from_device_bytes, to_device_bytes; /* that blocks and entries took over the link */
 };
 
 /** Fills a configuration with the defaults. */

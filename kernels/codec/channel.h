@@ -40,6 +40,12 @@ CODEC_FN size_t channel_high_bytes(const struct codec_part *part)
     return (part->tokens + 1) / 2;
 }
 
+/* Every channel an outlier. */
+CODEC_FN size_t channel_bytes(const struct codec_part *part)
+{
+    return channel_high_at(part) + (size_t)part->heads * part->dim * channel_high_bytes(part);
+}
+
 CODEC_FN uint32_t channel_is_outlier(const uint8_t *bits, size_t channel)
 {
     return bits[channel / 8] >> (channel % 8) & 1;
@@ -60,7 +66,7 @@ CODEC_FN uint32_t rank_select(const uint32_t *bits, uint32_t count, uint32_t ran
 
 /* Ends of all channels over the tokens from `token`. */
 CODEC_FN void channel_ends(const struct codec_part *part, const void *raw, size_t head,
-                           uint32_t token, uint32_t count, float *low, float *high, int type)
+                           uint32_t token, uint32_t count, int32_t *low, int32_t *high, int type)
 {
     for (uint32_t at = 0; at < part->dim; at++) {
         low[at] = RANGE_EMPTY_LOW;
@@ -73,19 +79,29 @@ CODEC_FN void channel_ends(const struct codec_part *part, const void *raw, size_
     }
 }
 
+/* Half of how wide a channel is, as bits. */
+CODEC_FN uint32_t channel_width(int32_t low, int32_t high)
+{
+    return low > high ? 0 : float_bits(float_of_order(high) * 0.5f - float_of_order(low) * 0.5f);
+}
+
+CODEC_FN uint32_t channel_is_wide(uint32_t width, float median)
+{
+    return float_of_bits(width) > CHANNEL_OUTLIER_RATIO * median;
+}
+
 /* Sets the outlier bits of a head and returns how many. */
 CODEC_FN uint32_t channel_outliers(const struct codec_part *part, const void *raw, size_t head,
                                    uint8_t *bits, int type)
 {
-    float low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
+    int32_t low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
     uint32_t width[CODEC_DIM_MAX], outliers = 0;
     channel_ends(part, raw, head, 0, part->tokens, low, high, type);
     for (uint32_t at = 0; at < part->dim; at++)
-        width[at] = low[at] > high[at] ? 0 : float_bits(high[at] * 0.5f - low[at] * 0.5f);
+        width[at] = channel_width(low[at], high[at]);
     float median = float_of_bits(rank_select(width, part->dim, part->dim / 2));
     for (uint32_t at = 0; at < part->dim; at++) {
-        uint32_t wide = part->first_layer ||
-                        float_of_bits(width[at]) > CHANNEL_OUTLIER_RATIO * median;
+        uint32_t wide = part->first_layer || channel_is_wide(width[at], median);
         bits[at / 8] = (uint8_t)((at % 8 ? bits[at / 8] : 0) | wide << at % 8);
         outliers += wide;
     }
@@ -98,7 +114,7 @@ CODEC_FN void channel_group_encode(const struct codec_part *part, const void *ra
                                    uint8_t *codes, uint8_t *high_codes, uint64_t *saturated,
                                    int type)
 {
-    float low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
+    int32_t low[CODEC_DIM_MAX], high[CODEC_DIM_MAX];
     uint32_t count = part->tokens - token < CODEC_GROUP ? part->tokens - token : CODEC_GROUP;
     size_t stride = channel_high_bytes(part);
     channel_ends(part, raw, head, token, count, low, high, type);

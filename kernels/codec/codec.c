@@ -8,6 +8,7 @@
  *
  * Threading: no state but tables that are constant once made.
  */
+#include "kernels/codec/block.h"
 #include "kernels/codec/methods.h"
 
 #include <assert.h>
@@ -152,7 +153,12 @@ static struct codec_part part_of(const struct cupool_codec_config *config, const
     };
 }
 
-static bool config_has(const struct cupool_codec_config *config, bool values)
+struct codec_part codec_part_of(const struct cupool_codec_config *config, bool values)
+{
+    return part_of(config, NULL, values);
+}
+
+bool codec_has_part(const struct cupool_codec_config *config, bool values)
 {
     return config->parts & (values ? CUPOOL_CODEC_VALUES : CUPOOL_CODEC_KEYS);
 }
@@ -162,16 +168,16 @@ static uint8_t stored_bit(bool values)
     return values ? CUPOOL_CODEC_VALUES : CUPOOL_CODEC_KEYS;
 }
 
-static size_t padded(size_t bytes)
+size_t codec_padded(size_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 /* Where the values begin in the raw block. */
-static size_t raw_offset(const struct cupool_codec_config *config, bool values)
+size_t codec_raw_offset(const struct cupool_codec_config *config, bool values)
 {
     struct codec_part part = part_of(config, NULL, false);
-    return values && config_has(config, false) ? part_raw_bytes(&part) : 0;
+    return values && codec_has_part(config, false) ? part_raw_bytes(&part) : 0;
 }
 
 static size_t raw_total(const struct cupool_codec_config *config)
@@ -227,10 +233,11 @@ int cupool_codec_query(const struct cupool_codec_config *config, struct cupool_c
     info.maximum_bytes = sizeof(struct cupool_codec_header);
     for (int values = 0; values < 2; values++) {
         struct codec_part part = part_of(config, NULL, values);
-        if (!config_has(config, values))
+        if (!codec_has_part(config, values))
             continue;
         size_t bytes = codec_rows_method(rows_fastest(), (int)config->codec, &part)->bytes(&part);
-        info.maximum_bytes += padded(bytes < part_raw_bytes(&part) ? bytes : part_raw_bytes(&part));
+        info.maximum_bytes += codec_padded(bytes < part_raw_bytes(&part) ? bytes
+                                                                         : part_raw_bytes(&part));
     }
     bound_of(config, false, &info.key_bound, &info.key_reference);
     bound_of(config, true, &info.value_bound, &info.value_reference);
@@ -267,30 +274,29 @@ static int block_fail(struct cupool_codec_block *block, enum cupool_codec_fault 
     return error;
 }
 
-/* One part into `room` bytes; sets its bit in `stored` when it stands as it is. 0: no room. */
+/* One part into `room` bytes; says whether it stands as it is. 0: no room. */
 static size_t part_encode(const struct codec_rows *rows, const struct cupool_codec_config *config,
                           const struct codec_part *part, const uint8_t *raw, uint8_t *out,
-                          size_t room, struct cupool_codec_header *header)
+                          size_t room, bool *ret_stored, uint64_t *saturated)
 {
     size_t whole = part_raw_bytes(part), bytes;
-    uint64_t saturated = 0;
+    uint64_t moved = 0;
     bytes = codec_rows_method(rows, (int)config->codec, part)
-                ->encode(part, raw, out, room < whole ? room : whole, &saturated);
+                ->encode(part, raw, out, room < whole ? room : whole, &moved);
     if (bytes > 0 && (bytes < whole || config->codec == CUPOOL_CODEC_RAW)) {
-        header->saturated += saturated;
+        *saturated += moved;
         return bytes;
     }
     if (whole > room)
         return 0;
     memcpy(out, raw, whole);
-    header->stored |= stored_bit(part->values);
+    *ret_stored = true;
     return whole;
 }
 
-int codec_encode_by(const struct codec_rows *rows, const struct cupool_codec_config *config,
-                    struct cupool_codec_block *block)
+static struct cupool_codec_header header_of(const struct cupool_codec_config *config)
 {
-    struct cupool_codec_header header = {
+    return (struct cupool_codec_header){
         .magic = CUPOOL_CODEC_MAGIC_NUMBER,
         .version = CUPOOL_CODEC_VERSION_NUMBER,
         .codec = (uint8_t)config->codec,
@@ -303,35 +309,61 @@ int codec_encode_by(const struct codec_rows *rows, const struct cupool_codec_con
         .head_dim = config->head_dim,
         .keep_permille = config->keep_permille,
     };
-    uint8_t *payload = (uint8_t *)block->encoded + sizeof(header);
-    if (!is_aligned(block->raw, value_bytes((int)config->type)) ||
-        !is_aligned(block->encoded, ALIGNMENT) || !scores_are_sound(config, block->scores))
-        return block_fail(block, CUPOOL_CODEC_ARGUMENT, -EINVAL);
-    if (block->encoded_bytes < sizeof(header))
-        return block_fail(block, CUPOOL_CODEC_NO_ROOM, -ENOSPC);
-    size_t room = block->encoded_bytes - sizeof(header);
+}
+
+size_t codec_seal(const struct cupool_codec_config *config, void *encoded,
+                  const struct codec_span spans[2], uint64_t saturated)
+{
+    struct cupool_codec_header header = header_of(config);
+    uint8_t *payload = (uint8_t *)encoded + sizeof(header);
+
+    header.saturated = saturated;
     for (int values = 0; values < 2; values++) {
-        struct codec_part part = part_of(config, block->scores, values);
-        if (!config_has(config, values))
+        size_t at = header.payload_bytes, bytes = spans[values].bytes;
+        size_t whole = codec_padded(bytes);
+        if (!spans[values].here)
             continue;
-        size_t at = header.payload_bytes;
-        size_t bytes = part_encode(rows, config, &part,
-                                   (const uint8_t *)block->raw + raw_offset(config, values),
-                                   payload + at, room - at, &header);
-        if (bytes == 0 || padded(bytes) > room - at)
-            return block_fail(block, CUPOOL_CODEC_NO_ROOM, -ENOSPC);
-        memset(payload + at + bytes, 0, padded(bytes) - bytes);
-        header.payload_bytes = at + padded(bytes);
+        memset(payload + at + bytes, 0, whole - bytes);
+        header.payload_bytes = at + whole;
+        if (spans[values].stored)
+            header.stored |= stored_bit(values);
         if (values)
-            header.padding = (uint32_t)(padded(bytes) - bytes);
+            header.padding = (uint32_t)(whole - bytes);
         else
             header.keys_bytes = bytes;
     }
     header.payload_crc = cupool_codec_crc32c(0, payload, header.payload_bytes);
     header.header_crc = header_crc(&header);
-    memcpy(block->encoded, &header, sizeof(header));
-    block->encoded_bytes = sizeof(header) + header.payload_bytes;
-    block->saturated = header.saturated;
+    memcpy(encoded, &header, sizeof(header));
+    return sizeof(header) + header.payload_bytes;
+}
+
+int codec_encode_by(const struct codec_rows *rows, const struct cupool_codec_config *config,
+                    struct cupool_codec_block *block)
+{
+    struct codec_span spans[2] = {{0}};
+    size_t at = sizeof(struct cupool_codec_header), room = block->encoded_bytes;
+    uint64_t saturated = 0;
+    if (!is_aligned(block->raw, value_bytes((int)config->type)) ||
+        !is_aligned(block->encoded, ALIGNMENT) || !scores_are_sound(config, block->scores))
+        return block_fail(block, CUPOOL_CODEC_ARGUMENT, -EINVAL);
+    if (room < at)
+        return block_fail(block, CUPOOL_CODEC_NO_ROOM, -ENOSPC);
+    for (int values = 0; values < 2; values++) {
+        struct codec_part part = part_of(config, block->scores, values);
+        if (!codec_has_part(config, values))
+            continue;
+        spans[values].here = true;
+        spans[values].bytes = part_encode(
+            rows, config, &part, (const uint8_t *)block->raw + codec_raw_offset(config, values),
+            (uint8_t *)block->encoded + at, room - at, &spans[values].stored, &saturated);
+        size_t whole = codec_padded(spans[values].bytes);
+        if (whole == 0 || whole > room - at)
+            return block_fail(block, CUPOOL_CODEC_NO_ROOM, -ENOSPC);
+        at += whole;
+    }
+    block->encoded_bytes = codec_seal(config, block->encoded, spans, saturated);
+    block->saturated = saturated;
     block->fault = CUPOOL_CODEC_SOUND;
     return 0;
 }
@@ -403,56 +435,81 @@ static bool same_shape(const struct cupool_codec_config *one,
            one->first_layer == other->first_layer;
 }
 
-/* One part from exactly `bytes` bytes and the zeros that fill them up. */
-static int part_decode(const struct codec_rows *rows, const struct cupool_codec_config *config,
-                       const struct codec_part *part, bool stored, const uint8_t *in, size_t bytes,
-                       size_t room, void *raw)
+/* Where the parts of a sound block are. False: they do not add up. */
+static bool spans_find(const struct cupool_codec_config *config,
+                       const struct cupool_codec_header *header, struct codec_span spans[2])
 {
-    int codec = stored ? CUPOOL_CODEC_RAW : (int)config->codec;
-    for (size_t at = bytes; at < room; at++)
-        if (in[at] != 0)
-            return -EBADMSG;
-    return codec_rows_method(rows, codec, part)->decode(part, in, bytes, raw);
+    const bool keys = codec_has_part(config, false), values = codec_has_part(config, true);
+    size_t at = keys ? codec_padded(header->keys_bytes) : 0;
+    if (at > header->payload_bytes || header->padding > header->payload_bytes - at ||
+        (!values && at != header->payload_bytes))
+        return false;
+    spans[0] = (struct codec_span){.here = keys,
+                                   .stored = header->stored & CUPOOL_CODEC_KEYS,
+                                   .encoded = sizeof(*header),
+                                   .bytes = header->keys_bytes};
+    spans[1] = (struct codec_span){.here = values,
+                                   .stored = header->stored & CUPOOL_CODEC_VALUES,
+                                   .raw = codec_raw_offset(config, true),
+                                   .encoded = sizeof(*header) + at,
+                                   .bytes = header->payload_bytes - at - header->padding};
+    return true;
 }
 
-static int payload_decode(const struct codec_rows *rows, const struct cupool_codec_config *config,
-                          const struct cupool_codec_header *header, const uint8_t *payload,
-                          uint8_t *raw)
+/* Zeros fill each part up. */
+static bool spans_are_padded(const struct codec_span spans[2], const uint8_t *encoded, size_t end)
 {
-    struct codec_part keys = part_of(config, NULL, false), values = part_of(config, NULL, true);
-    size_t at = config_has(config, false) ? padded(header->keys_bytes) : 0;
-    if (at > header->payload_bytes || header->padding > header->payload_bytes - at ||
-        (!config_has(config, true) && at != header->payload_bytes))
-        return -EBADMSG;
-    size_t room = header->payload_bytes - at;
-    if (config_has(config, false)) {
-        int result = part_decode(rows, config, &keys, header->stored & CUPOOL_CODEC_KEYS, payload,
-                                 header->keys_bytes, at, raw);
-        if (result < 0)
-            return result;
+    for (int values = 0; values < 2; values++) {
+        size_t stop = !values && spans[1].here ? spans[1].encoded : end;
+        for (size_t at = spans[values].encoded + spans[values].bytes;
+             spans[values].here && at < stop; at++)
+            if (encoded[at] != 0)
+                return false;
     }
-    if (!config_has(config, true))
-        return 0;
-    return part_decode(rows, config, &values, header->stored & CUPOOL_CODEC_VALUES, payload + at,
-                       room - header->padding, room, raw + raw_offset(config, true));
+    return true;
+}
+
+int codec_open(const struct cupool_codec_config *config, const void *encoded, size_t bytes,
+               struct codec_span ret_spans[2], struct cupool_codec_header *ret_header,
+               enum cupool_codec_fault *ret_fault)
+{
+    struct cupool_codec_config own;
+    int result = cupool_codec_verify(encoded, bytes, ret_header, ret_fault);
+    if (result < 0)
+        return result;
+    cupool_codec_config_of(ret_header, &own);
+    *ret_fault = CUPOOL_CODEC_OTHER_SHAPE;
+    if (!same_shape(config, &own))
+        return -EINVAL;
+    *ret_fault = CUPOOL_CODEC_PAYLOAD;
+    if (!spans_find(&own, ret_header, ret_spans) || !spans_are_padded(ret_spans, encoded, bytes))
+        return -EBADMSG;
+    *ret_fault = CUPOOL_CODEC_SOUND;
+    return 0;
 }
 
 int codec_decode_by(const struct codec_rows *rows, const struct cupool_codec_config *config,
                     struct cupool_codec_block *block)
 {
+    struct codec_span spans[2];
     struct cupool_codec_header header;
     struct cupool_codec_config own;
     if (!is_aligned(block->raw, value_bytes((int)config->type)) ||
         !is_aligned(block->encoded, ALIGNMENT))
         return block_fail(block, CUPOOL_CODEC_ARGUMENT, -EINVAL);
-    int result = cupool_codec_verify(block->encoded, block->encoded_bytes, &header, &block->fault);
-    if (result < 0)
+    int result = codec_open(config, block->encoded, block->encoded_bytes, spans, &header,
+                            &block->fault);
+    if (result < 0 && block->fault != CUPOOL_CODEC_PAYLOAD)
         return result;
     cupool_codec_config_of(&header, &own);
-    if (!same_shape(config, &own))
-        return block_fail(block, CUPOOL_CODEC_OTHER_SHAPE, -EINVAL);
-    result = payload_decode(rows, &own, &header, (const uint8_t *)block->encoded + sizeof(header),
-                            block->raw);
+    for (int values = 0; values < 2 && result == 0; values++) {
+        struct codec_part part = part_of(&own, NULL, values);
+        int codec = spans[values].stored ? CUPOOL_CODEC_RAW : (int)own.codec;
+        if (spans[values].here)
+            result = codec_rows_method(rows, codec, &part)
+                         ->decode(&part, (const uint8_t *)block->encoded + spans[values].encoded,
+                                  spans[values].bytes, (uint8_t *)block->raw + spans[values].raw);
+    }
     if (result < 0) {
         memset(block->raw, 0, raw_total(config));
         return block_fail(block, CUPOOL_CODEC_PAYLOAD, result);

@@ -8,28 +8,12 @@
 
 #include "kernels/codec/channel.h"
 
-static size_t quad_groups(const struct codec_part *part)
-{
-    return (part->dim + CODEC_GROUP - 1) / CODEC_GROUP;
-}
-
-static size_t quad_bytes(const struct codec_part *part)
-{
-    return part_rows(part) * quad_groups(part) * sizeof(struct quad_range) + part_values(part) / 2;
-}
-
 static bool ranges_are_sound(const struct quad_range *ranges, size_t count)
 {
     bool sound = true;
     for (size_t at = 0; at < count; at++)
         sound &= range_is_sound(ranges[at].low, ranges[at].step);
     return sound;
-}
-
-static uint32_t quad_width(const struct codec_part *part, size_t group)
-{
-    uint32_t left = part->dim - (uint32_t)group * CODEC_GROUP;
-    return left < CODEC_GROUP ? left : CODEC_GROUP;
 }
 
 CODEC_FN void quad_encode_typed(const struct codec_part *part, const void *raw, uint8_t *out,
@@ -76,12 +60,6 @@ static int quad_decode(const struct codec_part *part, const uint8_t *in, size_t 
         return -EBADMSG;
     CODEC_BY_TYPE(part->type, quad_decode_typed, part, in, raw);
     return 0;
-}
-
-/* Every channel an outlier. */
-static size_t channel_bytes(const struct codec_part *part)
-{
-    return channel_high_at(part) + (size_t)part->heads * part->dim * channel_high_bytes(part);
 }
 
 CODEC_FN void channel_encode_typed(const struct codec_part *part, const void *raw, uint8_t *out,

@@ -34,11 +34,6 @@ static int raw_decode(const struct codec_part *part, const uint8_t *in, size_t b
     return 0;
 }
 
-static size_t narrow_bytes(const struct codec_part *part)
-{
-    return part_values(part) * 2;
-}
-
 #define NARROW(name, TYPE)                                                                         \
     static size_t name##_encode(const struct codec_part *part, const void *raw, uint8_t *out,      \
                                 size_t room, uint64_t *saturated)                                  \
@@ -72,11 +67,6 @@ static bool scales_are_sound(const uint8_t *in, size_t count)
         worst = scale > worst ? scale : worst;
     }
     return worst < 0x7c00;
-}
-
-static size_t int8_bytes(const struct codec_part *part)
-{
-    return part_rows(part) * 2 + part_values(part);
 }
 
 CODEC_FN void int8_encode_typed(const struct codec_part *part, const void *raw, uint8_t *out,
@@ -114,11 +104,6 @@ static int int8_decode(const struct codec_part *part, const uint8_t *in, size_t 
         return -EBADMSG;
     CODEC_BY_TYPE(part->type, int8_decode_typed, part, in, raw);
     return 0;
-}
-
-static size_t fp8_bytes(const struct codec_part *part)
-{
-    return part->heads * sizeof(float) + part_values(part);
 }
 
 CODEC_FN void fp8_encode_typed(const struct codec_part *part, const void *raw, uint8_t *out,
@@ -164,18 +149,13 @@ static int fp8_decode(const struct codec_part *part, const uint8_t *in, size_t b
     if (bytes != fp8_bytes(part))
         return -EBADMSG;
     for (size_t head = 0; head < part->heads; head++)
-        if (!(((const float *)in)[head] >= 0.0f) || !value_is_finite(((const float *)in)[head]))
+        if (!fp8_scale_is_sound(((const float *)in)[head]))
             return -EBADMSG;
     for (size_t at = 0; at < part_values(part); at++)
         if ((in[part->heads * sizeof(float) + at] & 0x7f) == 0x7f)
             return -EBADMSG;
     CODEC_BY_TYPE(part->type, fp8_decode_typed, part, in, raw);
     return 0;
-}
-
-static size_t rotated_bytes(const struct codec_part *part)
-{
-    return part_rows(part) * 2 + part_values(part) / 2;
 }
 
 CODEC_FN void rotated_encode_typed(const struct codec_part *part, const void *raw, uint8_t *out,

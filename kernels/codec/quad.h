@@ -12,26 +12,59 @@
 
 #include "kernels/codec/part.h"
 
+CODEC_FN size_t quad_groups(const struct codec_part *part)
+{
+    return (part->dim + CODEC_GROUP - 1) / CODEC_GROUP;
+}
+
+CODEC_FN uint32_t quad_width(const struct codec_part *part, size_t group)
+{
+    uint32_t left = part->dim - (uint32_t)group * CODEC_GROUP;
+    return left < CODEC_GROUP ? left : CODEC_GROUP;
+}
+
 struct quad_range {
     uint16_t low, step; /* fp16 */
 };
 
-/* A group's running ends; values that are not finite do not count. */
-CODEC_FN void range_widen(float x, float *low, float *high)
+CODEC_FN size_t quad_bytes(const struct codec_part *part)
 {
-    int finite = value_is_finite(x);
-    *low = finite && x < *low ? x : *low;
-    *high = finite && x > *high ? x : *high;
+    return part_rows(part) * quad_groups(part) * sizeof(struct quad_range) + part_values(part) / 2;
 }
 
-#define RANGE_EMPTY_LOW  0x1.fffffep127f
-#define RANGE_EMPTY_HIGH (-0x1.fffffep127f)
+/*
+ * Ends of a group as integers of the same order as the floats, so that they come out the same
+ * whatever the order in which the values are looked at: -0 is below 0.
+ */
+#define RANGE_EMPTY_LOW  INT32_MAX
+#define RANGE_EMPTY_HIGH INT32_MIN
 
-CODEC_FN struct quad_range range_close(float low, float high, float levels)
+CODEC_FN int32_t float_order(float x)
+{
+    int32_t bits = (int32_t)float_bits(x);
+    return bits ^ (bits >> 31 & 0x7fffffff);
+}
+
+CODEC_FN float float_of_order(int32_t order)
+{
+    return float_of_bits((uint32_t)(order ^ (order >> 31 & 0x7fffffff)));
+}
+
+/* Values that are not finite do not count. */
+CODEC_FN void range_widen(float x, int32_t *low, int32_t *high)
+{
+    int32_t order = float_order(x), finite = value_is_finite(x);
+    int32_t least = finite ? order : RANGE_EMPTY_LOW, most = finite ? order : RANGE_EMPTY_HIGH;
+    *low = least < *low ? least : *low;
+    *high = most > *high ? most : *high;
+}
+
+CODEC_FN struct quad_range range_close(int32_t least, int32_t most, float levels)
 {
     struct quad_range range = {0, 0};
-    if (low > high) /* nothing finite */
+    if (least > most) /* nothing finite */
         return range;
+    float low = float_of_order(least), high = float_of_order(most);
     /* Beyond fp16 the ends saturate; the codes at the ends then count as saturated. */
     low = low > HALF_MAX ? HALF_MAX : low < -HALF_MAX ? -HALF_MAX : low;
     high = high > HALF_MAX ? HALF_MAX : high < -HALF_MAX ? -HALF_MAX : high;
@@ -71,7 +104,7 @@ CODEC_FN void quad_group_encode(const void *raw, size_t first, uint32_t count,
                                 struct quad_range *ret_range, uint8_t *codes, uint64_t *saturated,
                                 int type)
 {
-    float low = RANGE_EMPTY_LOW, high = RANGE_EMPTY_HIGH;
+    int32_t low = RANGE_EMPTY_LOW, high = RANGE_EMPTY_HIGH;
     for (uint32_t at = 0; at < count; at++)
         range_widen(value_load(raw, type, first + at), &low, &high);
     struct quad_range range = range_close(low, high, 15.0f);

@@ -12,6 +12,11 @@
 
 #include "kernels/codec/scaled.h"
 
+CODEC_FN size_t rotated_bytes(const struct codec_part *part)
+{
+    return part_rows(part) * 2 + part_values(part) / 2;
+}
+
 CODEC_FN uint32_t rotation_block(uint32_t dim)
 {
     return dim & (~dim + 1);
@@ -61,7 +66,25 @@ CODEC_FN float lloyd_level(uint32_t index)
     return index & 4 ? high : low;
 }
 
-/* A power of two near the row's largest value, so that squares neither overflow nor vanish. */
+/* Index of the level and the sign of y. */
+CODEC_FN uint32_t lloyd_code(float y)
+{
+    return lloyd_index(y) | float_bits(y) >> 31 << 3;
+}
+
+CODEC_FN float lloyd_value(uint32_t code)
+{
+    return float_of_bits(float_bits(lloyd_level(code & 7)) | (code & 8) << 28);
+}
+
+/* A power of two near a row's largest value, so that squares neither overflow nor vanish. */
+CODEC_FN float power_near(uint32_t most)
+{
+    uint32_t exponent = most >> 23;
+    exponent = exponent < 20 ? 20 : exponent > 230 ? 230 : exponent;
+    return float_of_bits(exponent << 23);
+}
+
 CODEC_FN float row_power(const float *row, uint32_t dim)
 {
     uint32_t most = 0;
@@ -69,9 +92,39 @@ CODEC_FN float row_power(const float *row, uint32_t dim)
         uint32_t bits = float_bits(row[at]) & 0x7fffffff;
         most = bits > most ? bits : most;
     }
-    uint32_t exponent = most >> 23;
-    exponent = exponent < 20 ? 20 : exponent > 230 ? 230 : exponent;
-    return float_of_bits(exponent << 23);
+    return power_near(most);
+}
+
+/* A value with its channel's sign; infinity becomes the largest of the others. */
+CODEC_FN float rotation_flip(float x, float most, uint32_t channel)
+{
+    float tame = value_tame(x);
+    tame = tame > most ? most : tame;
+    return (tame < -most ? -most : tame) * rotation_sign(channel);
+}
+
+/* What brings a row of this sum of squares to the length of a unit Gaussian. */
+CODEC_FN float rotation_unit(float square, uint32_t dim)
+{
+    return square > 0.0f ? sqrtf((float)dim / square) : 0.0f;
+}
+
+/* The scale of a row: its length before the transform made it longer, by that of its levels. */
+CODEC_FN float rotation_scale(float square, float levels, float power, uint32_t dim)
+{
+    float norm = sqrtf(square / (float)rotation_block(dim));
+    return norm / sqrtf(levels) * power;
+}
+
+CODEC_FN int rotation_is_beyond(float scale)
+{
+    return scale > HALF_MAX * 1.0002f;
+}
+
+/* What makes a row of transformed levels the row again. */
+CODEC_FN float rotation_back(uint16_t half, uint32_t dim)
+{
+    return half_to_float(half) / sqrtf((float)rotation_block(dim));
 }
 
 CODEC_FN void rotated_row_encode(const void *raw, size_t first, uint32_t dim, float *row,
@@ -80,45 +133,33 @@ CODEC_FN void rotated_row_encode(const void *raw, size_t first, uint32_t dim, fl
     uint32_t odd = 0;
     float most = float_of_bits((uint32_t)row_magnitude_finite(raw, first, dim, type));
     for (uint32_t at = 0; at < dim; at++) {
-        float x = value_load(raw, type, first + at), tame = value_tame(x);
+        float x = value_load(raw, type, first + at);
         odd += !value_is_finite(x);
-        tame = tame > most ? most : tame; /* infinity is the largest of the others */
-        row[at] = (tame < -most ? -most : tame) * rotation_sign(at);
+        row[at] = rotation_flip(x, most, at);
     }
     float power = row_power(row, dim), inverse = 1.0f / power;
     for (uint32_t at = 0; at < dim; at++)
         row[at] *= inverse;
     rotation_hadamard(row, dim);
-    float square = row_square_sum(row, dim);
-    float unit = square > 0.0f ? sqrtf((float)dim / square) : 0.0f;
+    float square = row_square_sum(row, dim), unit = rotation_unit(square, dim);
     for (uint32_t at = 0; at < dim; at += 2) {
-        uint32_t code[2];
-        for (uint32_t side = 0; side < 2; side++) {
-            float y = row[at + side] * unit;
-            uint32_t index = lloyd_index(y), sign = float_bits(y) >> 31;
-            row[at + side] = lloyd_level(index);
-            code[side] = index | sign << 3;
-        }
-        codes[at / 2] = (uint8_t)(code[0] | code[1] << 4);
+        uint32_t even = lloyd_code(row[at] * unit), other = lloyd_code(row[at + 1] * unit);
+        row[at] = lloyd_level(even & 7);
+        row[at + 1] = lloyd_level(other & 7);
+        codes[at / 2] = (uint8_t)(even | other << 4);
     }
-    /* Of the row itself, before the transform made it longer. */
-    float norm = sqrtf(square / (float)rotation_block(dim));
-    float scale = norm / sqrtf(row_square_sum(row, dim)) * power;
+    float scale = rotation_scale(square, row_square_sum(row, dim), power, dim);
     *ret_scale = float_to_half(scale);
-    if (scale > HALF_MAX * 1.0002f)
-        odd = dim;
-    *saturated += odd;
+    *saturated += rotation_is_beyond(scale) ? dim : odd;
 }
 
 CODEC_FN void rotated_row_decode(const uint8_t *codes, uint16_t half, float *row, void *raw,
                                  size_t first, uint32_t dim, int type)
 {
-    for (uint32_t at = 0; at < dim; at++) {
-        uint32_t code = codes[at / 2] >> (at % 2 * 4) & 15;
-        row[at] = float_of_bits(float_bits(lloyd_level(code & 7)) | (code & 8) << 28);
-    }
+    for (uint32_t at = 0; at < dim; at++)
+        row[at] = lloyd_value(codes[at / 2] >> (at % 2 * 4) & 15);
     rotation_hadamard(row, dim);
-    float scale = half_to_float(half) / sqrtf((float)rotation_block(dim));
+    float scale = rotation_back(half, dim);
     for (uint32_t at = 0; at < dim; at++)
         value_store(raw, type, first + at, row[at] * rotation_sign(at) * scale);
 }

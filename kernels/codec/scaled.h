@@ -19,6 +19,22 @@
 #define INT8_MAX_CODE 127.0f
 #define E4M3_MAX      448.0f
 
+/* Bytes of a payload. */
+CODEC_FN size_t narrow_bytes(const struct codec_part *part)
+{
+    return part_values(part) * 2;
+}
+
+CODEC_FN size_t int8_bytes(const struct codec_part *part)
+{
+    return part_rows(part) * 2 + part_values(part);
+}
+
+CODEC_FN size_t fp8_bytes(const struct codec_part *part)
+{
+    return part->heads * sizeof(float) + part_values(part);
+}
+
 /* Largest |x| of a row as bits; those of a value that is not finite are above all others. */
 CODEC_FN int32_t row_magnitude(const void *raw, size_t first, uint32_t dim, int type)
 {
@@ -57,25 +73,45 @@ CODEC_FN float value_clamp(float x, float inverse, float limit, uint64_t *satura
     return scaled < -limit ? -limit : scaled;
 }
 
+/* The scale of a row, fp16, from its largest finite |x|. */
+CODEC_FN uint16_t int8_scale(int32_t most)
+{
+    return float_to_half_up(float_of_bits((uint32_t)most) / INT8_MAX_CODE);
+}
+
+/* Whether every value of a row is within its scale, so that none need be moved. */
+CODEC_FN int int8_is_plain(int32_t most, uint16_t half)
+{
+    return most < (int32_t)FLOAT_INFINITY_BITS && half < 0x7bff;
+}
+
+CODEC_FN int32_t int8_code(float x, float inverse)
+{
+    return float_round(x * inverse);
+}
+
+CODEC_FN int32_t int8_code_moved(float x, float inverse, uint64_t *saturated)
+{
+    return float_round(value_clamp(x, inverse, INT8_MAX_CODE, saturated));
+}
+
 /* One row as int8; the scale is returned as fp16. */
 CODEC_FN void int8_row_encode(const void *raw, size_t first, uint32_t dim, uint16_t *ret_scale,
                               int8_t *codes, uint64_t *saturated, int type)
 {
-    int32_t most = row_magnitude(raw, first, dim, type);
-    int plain = most < (int32_t)FLOAT_INFINITY_BITS;
-    if (!plain)
-        most = row_magnitude_finite(raw, first, dim, type);
-    uint16_t half = float_to_half_up(float_of_bits((uint32_t)most) / INT8_MAX_CODE);
+    int32_t most = row_magnitude(raw, first, dim, type), finite = most;
+    if (most >= (int32_t)FLOAT_INFINITY_BITS)
+        finite = row_magnitude_finite(raw, first, dim, type);
+    uint16_t half = int8_scale(finite);
     float inverse = scale_inverse(half_to_float(half));
     *ret_scale = half;
-    if (plain && half < 0x7bff) {
+    if (int8_is_plain(most, half)) {
         for (uint32_t at = 0; at < dim; at++)
-            codes[at] = (int8_t)float_round(value_load(raw, type, first + at) * inverse);
+            codes[at] = (int8_t)int8_code(value_load(raw, type, first + at), inverse);
         return;
     }
     for (uint32_t at = 0; at < dim; at++)
-        codes[at] = (int8_t)float_round(
-            value_clamp(value_load(raw, type, first + at), inverse, INT8_MAX_CODE, saturated));
+        codes[at] = (int8_t)int8_code_moved(value_load(raw, type, first + at), inverse, saturated);
 }
 
 #if defined(__F16C__) && !defined(__CUDACC__)
@@ -106,6 +142,11 @@ CODEC_FN void int8_row_decode(const int8_t *codes, uint16_t half, void *raw, siz
         value_store(raw, type, first + at, (float)codes[at] * scale);
 }
 
+CODEC_FN int fp8_scale_is_sound(float scale)
+{
+    return scale >= 0.0f && value_is_finite(scale);
+}
+
 /* The scale of a head from the largest finite |x| of all of its rows. */
 CODEC_FN float fp8_scale(int32_t most)
 {
@@ -113,18 +154,21 @@ CODEC_FN float fp8_scale(int32_t most)
     return scale < 0x1p-100f && most > 0 ? 0x1p-100f : scale;
 }
 
+CODEC_FN uint8_t fp8_code(float x, float inverse, uint64_t *saturated)
+{
+    float scaled = value_tame(x) * inverse;
+    *saturated += !value_is_finite(x);
+    scaled = scaled > E4M3_MAX ? E4M3_MAX : scaled;
+    return float_to_e4m3(scaled < -E4M3_MAX ? -E4M3_MAX : scaled);
+}
+
 CODEC_FN void fp8_row_encode(const void *raw, size_t first, uint32_t dim, float scale,
                              uint8_t *codes, uint64_t *saturated, int type)
 {
     float inverse = scale_inverse(scale);
     uint64_t moved = 0;
-    for (uint32_t at = 0; at < dim; at++) {
-        float x = value_load(raw, type, first + at);
-        float scaled = value_tame(x) * inverse;
-        moved += !value_is_finite(x);
-        scaled = scaled > E4M3_MAX ? E4M3_MAX : scaled;
-        codes[at] = float_to_e4m3(scaled < -E4M3_MAX ? -E4M3_MAX : scaled);
-    }
+    for (uint32_t at = 0; at < dim; at++)
+        codes[at] = fp8_code(value_load(raw, type, first + at), inverse, &moved);
     *saturated += moved;
 }
 
@@ -135,15 +179,21 @@ CODEC_FN void fp8_row_decode(const uint8_t *codes, float scale, void *raw, size_
         value_store(raw, type, first + at, e4m3_to_float(codes[at]) * scale);
 }
 
+/* Whether a finite value is beyond a narrower type. */
+CODEC_FN uint32_t narrow_moves(float x, int type)
+{
+    uint32_t most = type == CUPOOL_CODEC_TYPE_F16 ? 0x477ff000u : 0x7f7f8000u;
+    uint32_t magnitude = float_bits(x) & 0x7fffffff;
+    return magnitude >= most && magnitude < FLOAT_INFINITY_BITS;
+}
+
 /* fp32 as a type of half the size; infinity and NaN stay what they are. */
 CODEC_FN void narrow_row_encode(const float *raw, size_t first, uint32_t dim, uint16_t *codes,
                                 uint64_t *saturated, int type)
 {
-    uint32_t most = type == CUPOOL_CODEC_TYPE_F16 ? 0x477ff000u : 0x7f7f8000u;
     uint32_t moved = 0;
     for (uint32_t at = 0; at < dim; at++) {
-        uint32_t magnitude = float_bits(raw[first + at]) & 0x7fffffff;
-        moved += magnitude >= most && magnitude < FLOAT_INFINITY_BITS;
+        moved += narrow_moves(raw[first + at], type);
         value_store(codes, type, first + at, raw[first + at]);
     }
     *saturated += moved;

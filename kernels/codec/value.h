@@ -47,6 +47,40 @@ CODEC_FN int32_t float_round(float x)
     return (int32_t)float_bits(x + ROUND_MAGIC) - ROUND_MAGIC_BITS;
 }
 
+#ifdef __CUDACC__
+/* The device's conversions of finite numbers, which are exact, or rounded to nearest: the same bits
+ * as below. */
+CODEC_FN float half_convert(uint16_t half)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(half));
+    return x;
+}
+
+CODEC_FN uint16_t half_round(float x)
+{
+    uint16_t half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(x));
+    return half;
+}
+
+CODEC_FN float half_to_float(uint16_t half)
+{
+    uint32_t special = (uint32_t)(half & 0x8000) << 16 |
+                       ((uint32_t)(half & 0x7fff) << 13) + (224u << 23);
+    return (half & 0x7c00) == 0x7c00 ? float_of_bits(special) : half_convert(half);
+}
+
+CODEC_FN uint16_t float_to_half(float x)
+{
+    uint32_t sign = float_bits(x) >> 16 & 0x8000, magnitude = float_bits(x) & 0x7fffffff;
+    uint32_t tame = magnitude < 0x477fe000u ? magnitude : 0x477fe000u; /* the largest half */
+    uint32_t bits = half_round(float_of_bits(tame));
+    bits = magnitude == FLOAT_INFINITY_BITS ? 0x7c00 : bits;
+    bits = magnitude > FLOAT_INFINITY_BITS ? 0x7e00 : bits;
+    return (uint16_t)(sign | bits);
+}
+#else
 CODEC_FN float half_to_float(uint16_t half)
 {
     uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13;
@@ -73,6 +107,7 @@ CODEC_FN uint16_t float_to_half(float x)
     bits = magnitude > FLOAT_INFINITY_BITS ? 0x7e00 : bits;
     return (uint16_t)(sign | bits);
 }
+#endif
 
 /* The smallest half that is not below x; 0 <= x, at most the largest half. */
 CODEC_FN uint16_t float_to_half_up(float x)

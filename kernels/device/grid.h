@@ -39,6 +39,7 @@ struct kernel_place {
 typedef ulonglong2 kernel_wide;
 typedef uint64_t kernel_word;
 typedef uint32_t kernel_half;
+typedef uint16_t kernel_short;
 
 KERNEL_INLINE kernel_wide kernel_wide_of(uint64_t low, uint64_t high)
 {
@@ -75,6 +76,7 @@ typedef struct {
 } __attribute__((aligned(16), may_alias)) kernel_wide;
 typedef uint64_t __attribute__((may_alias)) kernel_word;
 typedef uint32_t __attribute__((may_alias)) kernel_half;
+typedef uint16_t __attribute__((may_alias)) kernel_short;
 
 KERNEL_INLINE kernel_wide kernel_wide_of(uint64_t low, uint64_t high)
 {

@@ -11,12 +11,7 @@
 /* As many blocks as keep the largest device busy: 160 multiprocessors with 16 blocks of 4 warps. */
 #define BLOCKS_MAX 2560u
 
-struct row {
-    const char *name;
-    size_t offset;
-};
-
-static const struct row rows[] = {
+static const struct kernel_row rows[] = {
 #define KERNEL(field, name) {name, offsetof(struct kernel_set, field)},
 #include "kernels/device/kernels.def"
 };
@@ -34,21 +29,35 @@ static int load_error(CUresult result)
     }
 }
 
-int kernel_set_load(const struct driver_table *driver, struct kernel_set *ret_kernels)
+int kernel_module_load(const struct driver_table *driver, const struct kernel_image *image,
+                       const struct kernel_row *functions, size_t count, CUmodule *ret_module,
+                       void *set)
 {
-    struct kernel_set made = {0};
-    if (kernel_image_bytes == 0)
+    CUmodule module = NULL;
+    if (image->bytes == 0)
         return -ENOTSUP;
-    CUresult result = driver->module_load(&made.module, kernel_image);
-    for (size_t at = 0; at < sizeof(rows) / sizeof(*rows) && result == CUDA_SUCCESS; at++)
-        result = driver->module_function((CUfunction *)((char *)&made + rows[at].offset),
-                                         made.module, rows[at].name);
+    CUresult result = driver->module_load(&module, image->data);
+    for (size_t at = 0; at < count && result == CUDA_SUCCESS; at++)
+        result = driver->module_function((CUfunction *)((char *)set + functions[at].offset), module,
+                                         functions[at].name);
     if (result != CUDA_SUCCESS) {
-        kernel_set_unload(driver, &made);
+        if (module)
+            driver->module_unload(module);
         return load_error(result);
     }
-    *ret_kernels = made;
+    *ret_module = module;
     return 0;
+}
+
+int kernel_set_load(const struct driver_table *driver, struct kernel_set *ret_kernels)
+{
+    const struct kernel_image image = {kernel_image, kernel_image_bytes};
+    struct kernel_set made = {0};
+    int error = kernel_module_load(driver, &image, rows, sizeof(rows) / sizeof(*rows), &made.module,
+                                   &made);
+    if (error == 0)
+        *ret_kernels = made;
+    return error;
 }
 
 void kernel_set_unload(const struct driver_table *driver, struct kernel_set *kernels)

@@ -29,6 +29,22 @@ struct kernel_set {
 extern const unsigned char kernel_image[];
 extern const size_t kernel_image_bytes;
 
+struct kernel_image {
+    const unsigned char *data;
+    size_t bytes;
+};
+
+/** A kernel by its name, and where in a set its function goes. */
+struct kernel_row {
+    const char *name;
+    size_t offset;
+};
+
+/** Loads an image and finds its functions; the errors of kernel_set_load(). */
+int kernel_module_load(const struct driver_table *driver, const struct kernel_image *image,
+                       const struct kernel_row *functions, size_t count, CUmodule *ret_module,
+                       void *set);
+
 /**
  * Loads the kernels into the current context. Not while anything captures: loading a module is
  * unsafe then. -ENOTSUP: the build has no image, or the device none of its code.

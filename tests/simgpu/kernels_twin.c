@@ -3,6 +3,7 @@
  * Host twins of cupool's own kernels (kernels/), made of their one source for the host: a launch on
  * the simulated device runs the code that is compiled for a real one, lane by lane.
  */
+#include "kernels/codec/tasks.h"
 #include "kernels/copy/copy.h"
 #include "kernels/fill/fill.h"
 #include "tests/simgpu/twin.h"
@@ -24,6 +25,11 @@ TWIN(cupool_fill, struct fill_arguments)
 TWIN(cupool_fill_few, struct fill_few_arguments)
 TWIN(cupool_verify, struct fill_arguments)
 TWIN(cupool_copy, struct copy_arguments)
+
+#define KERNEL(field, name)                                                                        \
+    void cupool_##field##_host(const struct codec_arguments *, uint32_t);                          \
+    TWIN(cupool_##field, struct codec_arguments)
+#include "kernels/codec/kernels.def"
 #undef TWIN
 
 #define ROW(name)                                                                                  \
@@ -33,8 +39,14 @@ TWIN(cupool_copy, struct copy_arguments)
 
 __attribute__((visibility("default"))) const struct simgpu_twin *simgpu_twins(size_t *ret_count)
 {
-    static const struct simgpu_twin twins[] = {ROW(cupool_fill), ROW(cupool_fill_few),
-                                               ROW(cupool_verify), ROW(cupool_copy)};
+    static const struct simgpu_twin twins[] = {
+        ROW(cupool_fill),
+        ROW(cupool_fill_few),
+        ROW(cupool_verify),
+        ROW(cupool_copy),
+#define KERNEL(field, name) ROW(cupool_##field),
+#include "kernels/codec/kernels.def"
+    };
     *ret_count = sizeof(twins) / sizeof(*twins);
     return twins;
 }

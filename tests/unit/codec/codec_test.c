@@ -131,6 +131,19 @@ static double head_figure(const struct sample *sample, int values, size_t head, 
     return figure;
 }
 
+/* Channels of a head that are not all zero. */
+static size_t channels_used(const struct sample *sample, int values, size_t head)
+{
+    size_t used = 0;
+    for (size_t channel = 0; channel < sample->config.head_dim; channel++)
+        for (size_t token = 0; token < sample->config.tokens; token++)
+            if (sample_value(sample, 0, element_of(sample, values, head, token, channel)) != 0.0f) {
+                used++;
+                break;
+            }
+    return used;
+}
+
 /* What an element may be off, before its rounding to the type. */
 static double allowed(const struct sample *sample, int values, size_t head, size_t token,
                       size_t channel)
@@ -157,7 +170,8 @@ static double allowed(const struct sample *sample, int values, size_t head, size
                floor;
     case CUPOOL_CODEC_OF_HEAD_RMS:
         return bound *
-                   sqrt(head_figure(sample, values, head, 1) / config->head_dim / config->tokens) +
+                   sqrt(head_figure(sample, values, head, 1) /
+                        fmax(1.0, (double)channels_used(sample, values, head)) / config->tokens) +
                floor;
     case CUPOOL_CODEC_OF_ROW_NORM: return INFINITY; /* held by norm_check */
     }

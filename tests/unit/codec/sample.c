@@ -24,6 +24,8 @@ static float value_of(enum sample_kind kind, size_t channel, int type)
     switch (kind) {
     case SAMPLE_OUTLIERS: return normal() * (channel % 19 == 3 ? 50.0f : 1.0f);
     case SAMPLE_ZERO: return 0.0f;
+    case SAMPLE_SIGNED:
+        return sample_random() % 8 == 0 ? normal() : sample_random() & 8192 ? -0.0f : 0.0f;
     case SAMPLE_TINY: return normal() * 1e-6f;
     case SAMPLE_HUGE: return normal() * (type == CUPOOL_CODEC_TYPE_F16 ? 2e4f : 3e37f);
     default: return normal();
@@ -82,10 +84,11 @@ int sample_decode(struct sample *sample, const struct codec_rows *rows)
 int sample_config(unsigned at, struct cupool_codec_config *ret_config)
 {
     /* Tokens, heads, channels: whole groups, parts of groups, no power of two, one token. */
-    static const uint32_t shapes[][3] = {
-        {16, 2, 128}, {1, 1, 8}, {37, 3, 80}, {64, 1, 96}, {5, 2, 576}};
+    static const uint32_t shapes[][3] = {{16, 2, 128}, {1, 1, 8},    {37, 3, 80}, {64, 1, 96},
+                                         {5, 2, 576},  {3, 1, 1024}, {33, 2, 24}};
+    const unsigned shape_count = sizeof(shapes) / sizeof(*shapes);
     unsigned codec = at % CUPOOL_CODEC_COUNT, rest = at / CUPOOL_CODEC_COUNT;
-    unsigned type = rest % 3, shape = rest / 3 % 5, more = rest / 15;
+    unsigned type = rest % 3, shape = rest / 3 % shape_count, more = rest / 3 / shape_count;
     struct cupool_codec_info info;
     if (more >= 3)
         return -1;

@@ -13,7 +13,7 @@
 
 struct fault {
     enum call_id id;
-    uint64_t at; /* counted from 1 */
+    uint64_t at; /* counted from 1; 0: every call */
     CUresult result;
     _Atomic uint64_t seen;
 };
@@ -102,7 +102,7 @@ static bool rule_parse(char *text)
             return false;
         *second++ = 0;
         fault->at = strtoull(first, NULL, 0);
-        if (!fault->at || !result_by_name(second, &fault->result))
+        if (!result_by_name(second, &fault->result))
             return false;
         fault_count++;
     }
@@ -151,7 +151,7 @@ static bool is_fallible(enum call_id id)
 CUresult fault_check(enum call_id id)
 {
     for (unsigned i = 0; i < fault_count; i++)
-        if (faults[i].id == id && ++faults[i].seen == faults[i].at)
+        if (faults[i].id == id && (!faults[i].at || ++faults[i].seen == faults[i].at))
             return faults[i].result;
     if (random_p <= 0 || !is_fallible(id))
         return CUDA_SUCCESS;

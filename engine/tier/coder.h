@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of a GPU, encoded and decoded where they are: only what entries are made of crosses the
+ * link. For codecs that have kernels (kernels/codec/launch.h); where there are none, or a launch
+ * fails, blocks are staged and the host does it.
+ *
+ * Threading: the kernels are constant once loaded; a coder belongs to its bench.
+ */
+#ifndef ENGINE_TIER_CODER_H
+#define ENGINE_TIER_CODER_H
+
+#include <stdbool.h>
+
+#include "kernels/codec/launch.h"
+#include "kernels/copy/copy.h"
+
+struct bench;
+struct cupool_tiers;
+struct cupool_tier_item;
+struct job;
+
+/** Of all benches. */
+struct coder_kernels {
+    struct kernel_set copy;
+    struct codec_kernels codec;
+    bool encoded, exact; /* the codec of the tiers, that of exact blocks: kernels do them */
+};
+
+/** One part of a layer of a block. */
+struct coder_piece;
+
+/** Room of one bench. */
+struct coder {
+    uint64_t images;  /* on the device: entries [batch][maximum] */
+    uint64_t slots;   /* payloads of any size, until their sizes are known; 0: none are */
+    uint64_t scratch; /* of lossless parts; 0: there are none */
+    uint64_t results; /* struct codec_result of each piece */
+    size_t slot_bytes, scratch_bytes;
+    uint8_t *pinned; /* what follows */
+    struct codec_result *result;
+    struct codec_task *tasks;
+    struct copy_fragment *fragments;
+    struct coder_piece *pieces; /* heap */
+};
+
+/** Loads kernels where the device and the codecs have some. None is no error. */
+int coder_kernels_make(struct cupool_tiers *tiers);
+void coder_kernels_end(struct cupool_tiers *tiers);
+
+int coder_make(struct cupool_tiers *tiers, struct coder *coder);
+void coder_end(struct cupool_tiers *tiers, struct coder *coder);
+
+/** Encodes what it can of a batch into the bench's entries: job->on_device, bytes, saturated. */
+void coder_store(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
+                 uint32_t count);
+
+/**
+ * Decodes what it can of entries in the bench into their blocks, items of the jobs in `slots`;
+ * job->on_device says which. It waits for it. What it does not take is for the host to judge.
+ */
+void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct job *const *jobs,
+                const struct cupool_tier_item *items, const uint32_t *slots, uint32_t count);
+
+#endif

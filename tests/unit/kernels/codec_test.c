@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The codecs' kernels as functions of the host, through their launchers, against the codecs of the
+ * host: the same bytes and the same figures, of every shape, type, layout, kind of numbers and
+ * alignment, whatever the number of warps; and what the host refuses, the kernels refuse.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "kernels/codec/block.h"
+#include "kernels/codec/channel.h"
+#include "kernels/codec/launch.h"
+#include "tests/unit/codec/sample.h"
+
+#define KERNEL(field, name) void cupool_##field##_host(const struct codec_arguments *, uint32_t);
+#include "kernels/codec/kernels.def"
+
+static uint32_t warps = 4;
+
+/* A driver whose functions are the kernels on the host. */
+static CUresult launch(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                       CUstream stream, void **parameters, void **extra)
+{
+    void (*run)(const struct codec_arguments *, uint32_t);
+    memcpy(&run, &function, sizeof(run));
+    run(parameters[0], warps);
+    return CUDA_SUCCESS;
+}
+
+static const struct driver_table driver = {.launch = launch};
+
+static const struct codec_kernels *kernels(void)
+{
+    static struct codec_kernels set;
+    void (*run)(const struct codec_arguments *, uint32_t);
+#define KERNEL(field, name)                                                                        \
+    run = cupool_##field##_host;                                                                   \
+    memcpy(&set.field, &run, sizeof(run));
+#include "kernels/codec/kernels.def"
+    return &set;
+}
+
+static uint64_t address(const void *memory)
+{
+    return (uintptr_t)memory;
+}
+
+/* A part by its kernels, out of and into memory that lies anywhere. */
+struct attempt {
+    enum codec_way way;
+    struct codec_part part;
+    struct codec_task task;
+    struct codec_result result;
+    uint8_t *raw_memory, *encoded, *scratch;
+    uint8_t *raw;
+    size_t raw_bytes;
+};
+
+static struct attempt attempt_open(const struct sample *sample, int values, size_t offset)
+{
+    struct attempt attempt = {.part = codec_part_of(&sample->config, values)};
+    attempt.way = codec_way_of((int)sample->config.codec, &attempt.part);
+    attempt.raw_bytes = part_raw_bytes(&attempt.part);
+    attempt.raw_memory = malloc(attempt.raw_bytes + 64);
+    attempt.raw = attempt.raw_memory + 64 - address(attempt.raw_memory) % 32 - 32 + offset;
+    size_t room = attempt.way > CODEC_WAY_RAW ? codec_way_bytes(attempt.way, &attempt.part) : 0;
+    attempt.encoded = aligned_alloc(64, (room + 127) / 64 * 64);
+    memset(attempt.encoded, 0xa5, (room + 127) / 64 * 64);
+    attempt.scratch = calloc(1, codec_scratch_bytes(&attempt.part));
+    attempt.task = (struct codec_task){.raw = address(attempt.raw),
+                                       .encoded = address(attempt.encoded + 8),
+                                       .bytes = room,
+                                       .scratch = address(attempt.scratch),
+                                       .first_layer = sample->config.first_layer};
+    return attempt;
+}
+
+static void attempt_close(struct attempt *attempt)
+{
+    free(attempt->raw_memory);
+    free(attempt->encoded);
+    free(attempt->scratch);
+}
+
+/* Bytes of the payload. */
+static size_t attempt_encode(struct attempt *attempt)
+{
+    attempt->result = (struct codec_result){0};
+    cr_assert_eq(codec_encode_launch(&driver, kernels(), NULL, attempt->way, &attempt->part,
+                                     address(&attempt->task), address(&attempt->result), 1),
+                 0);
+    return codec_way_is_fixed(attempt->way) ? attempt->task.bytes : attempt->result.bytes;
+}
+
+static void attempt_decode(struct attempt *attempt, size_t bytes)
+{
+    attempt->result = (struct codec_result){0};
+    attempt->task.bytes = bytes;
+    cr_assert_eq(codec_decode_launch(&driver, kernels(), NULL, attempt->way, &attempt->part,
+                                     address(&attempt->task), address(&attempt->result), 1),
+                 0);
+}
+
+static const uint8_t *span_bytes(const struct sample *sample, const struct codec_span *span)
+{
+    return sample->encoded + span->encoded;
+}
+
+static void part_check(const struct sample *sample, const struct codec_span *span, int values,
+                       size_t offset, uint64_t *saturated)
+{
+    struct attempt attempt = attempt_open(sample, values, offset);
+    const uint8_t *raw = sample->raw + span->raw, *decoded = sample->decoded + span->raw;
+    if (attempt.way <= CODEC_WAY_RAW) {
+        cr_assert(attempt.way == CODEC_WAY_RAW || sample->config.codec >= CUPOOL_CODEC_RICE);
+        cr_assert(attempt.way == CODEC_WAY_HOST || span->stored ||
+                  sample->config.codec == CUPOOL_CODEC_RAW);
+        attempt_close(&attempt);
+        return;
+    }
+    memcpy(attempt.raw, raw, attempt.raw_bytes);
+    size_t bytes = attempt_encode(&attempt);
+    cr_assert(span->stored == (bytes >= attempt.raw_bytes), "codec %d: %zu bytes of %zu",
+              sample->config.codec, bytes, attempt.raw_bytes);
+    if (!span->stored) {
+        *saturated += attempt.result.saturated;
+        cr_assert_eq(bytes, span->bytes);
+        cr_assert(codec_way_takes(attempt.way, &attempt.part, bytes));
+        cr_assert_eq(memcmp(attempt.encoded + 8, span_bytes(sample, span), bytes), 0,
+                     "codec %d type %d dim %u tokens %u heads %u", sample->config.codec,
+                     sample->config.type, sample->config.head_dim, sample->config.tokens,
+                     sample->config.heads);
+        memset(attempt.raw, 0x5a, attempt.raw_bytes);
+        attempt_decode(&attempt, bytes);
+        cr_assert_eq(attempt.result.refused, 0);
+        cr_assert_eq(memcmp(attempt.raw, decoded, attempt.raw_bytes), 0, "codec %d type %d decoded",
+                     sample->config.codec, sample->config.type);
+    }
+    for (size_t at = 0; at < 8; at++)
+        cr_assert_eq(attempt.encoded[at], 0xa5);
+    attempt_close(&attempt);
+}
+
+static void sample_check(struct sample *sample, size_t offset)
+{
+    const struct codec_rows *paths[CODEC_PATHS_MAX];
+    const struct codec_rows *fastest = paths[codec_paths(paths) - 1];
+    struct codec_span spans[2];
+    struct cupool_codec_header header;
+    enum cupool_codec_fault fault;
+    uint64_t saturated = 0, known = 0;
+    cr_assert_eq(sample_encode(sample, fastest), 0);
+    cr_assert_eq(sample_decode(sample, fastest), 0);
+    cr_assert_eq(codec_open(&sample->config, sample->encoded, sample->block.encoded_bytes, spans,
+                            &header, &fault),
+                 0);
+    for (int values = 0; values < 2; values++)
+        if (spans[values].here) {
+            struct codec_part part = codec_part_of(&sample->config, values);
+            known += codec_way_of((int)sample->config.codec, &part) != CODEC_WAY_HOST;
+            part_check(sample, &spans[values], values, offset, &saturated);
+        }
+    if (known > 0)
+        cr_assert_eq(saturated, header.saturated, "codec %d", sample->config.codec);
+}
+
+/* Every configuration and kind of numbers, at ever other alignments and numbers of warps. */
+Test(codec_kernels, same_bytes_as_the_host)
+{
+    struct cupool_codec_config config;
+    int more;
+    for (unsigned at = 0; (more = sample_config(at, &config)) >= 0; at++)
+        for (int kind = 0; more && kind < SAMPLE_KINDS; kind++) {
+            struct sample sample;
+            size_t element = config.type == CUPOOL_CODEC_TYPE_F32 ? 4 : 2;
+            sample_open(&config, (enum sample_kind)kind, &sample);
+            warps = 1 + (at + (unsigned)kind) % 7;
+            sample_check(&sample, (at * 3 + (unsigned)kind) * element % 32);
+            sample_close(&sample);
+        }
+}
