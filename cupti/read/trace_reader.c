@@ -260,6 +260,11 @@ const struct trace_summary *trace_reader_summary(const struct trace_reader *read
     return &reader->summary;
 }
 
+void trace_reader_running(struct trace_reader *reader)
+{
+    reader->summary.running = !reader->summary.closed;
+}
+
 const struct trace_carry *trace_reader_carry(const struct trace_reader *reader)
 {
     return reader->carry;

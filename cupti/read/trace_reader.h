@@ -54,7 +54,8 @@ struct trace_summary {
     uint64_t cut_stacks; /* stacks that lost their outer frames to a limit of the writer */
     uint32_t stop_errno; /* why the writer stopped early; 0: it did not */
     bool closed;         /* the process closed the trace itself */
-    bool complete;       /* closed, and nothing dropped or lost */
+    bool running;  /* not closed: the process that writes it is there (trace_reader_running) */
+    bool complete; /* closed, and nothing dropped or lost */
 };
 
 /** One frame of a stack as the trace knows it: a code address, or a line of Python. */
@@ -100,6 +101,9 @@ int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why
 void trace_reader_close(struct trace_reader *reader);
 
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
+
+/** Notes that the process still writes the trace, which a reader of its bytes cannot see. */
+void trace_reader_running(struct trace_reader *reader);
 
 /** The carry of folded events (trace_carry.h); NULL: all events are in the file. */
 const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);

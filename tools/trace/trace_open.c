@@ -7,9 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "tools/trace/packed.h"
@@ -76,6 +80,30 @@ int trace_source_open(const char *path, struct trace_source *ret_source, char *r
     return r;
 }
 
+#define LINE_BYTES (PATH_MAX + 128)
+
+/** Whether a process has the file of a path mapped: one that records there has. */
+static bool is_mapped(uint32_t pid, const char *path)
+{
+    char name[64], *line = malloc(LINE_BYTES);
+    unsigned major_number, minor_number;
+    unsigned long long inode;
+    struct stat status;
+    bool found = false;
+    FILE *maps;
+
+    snprintf(name, sizeof name, "/proc/%u/maps", pid);
+    maps = line && stat(path, &status) == 0 ? fopen(name, "re") : NULL;
+    while (maps && !found && fgets(line, LINE_BYTES, maps))
+        found = sscanf(line, "%*x-%*x %*s %*x %x:%x %llu", &major_number, &minor_number, &inode) ==
+                    3 &&
+                inode == status.st_ino && makedev(major_number, minor_number) == status.st_dev;
+    if (maps)
+        fclose(maps);
+    free(line);
+    return found;
+}
+
 int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes)
 {
     struct watched *watched = malloc(sizeof *watched);
@@ -94,5 +122,7 @@ int trace_open(const char *path, struct trace_reader **ret_reader, char *ret_why
     r = trace_reader_open_source(&source, ret_reader, ret_why, why_bytes);
     if (r < 0)
         watched_close(watched);
+    else if (is_mapped(trace_reader_summary(*ret_reader)->pid, path))
+        trace_reader_running(*ret_reader);
     return r;
 }

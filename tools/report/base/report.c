@@ -153,7 +153,8 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
         const char *format;
         unsigned long long figure;
     } clauses[] = {
-        {!recording->closed, "the process did not close it", 0},
+        {recording->running, "the program is still running", 0},
+        {!recording->closed && !recording->running, "the process did not close it", 0},
         {recording->stop_errno != 0, "recording stopped early", 0},
         {recording->dropped_records != 0, "%llu records not written", recording->dropped_records},
         {recording->lost_records != 0, "%llu records lost", recording->lost_records},
