@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A program killed in the middle leaves a trace with every complete record, and the report says
-that it is incomplete."""
+that it is incomplete; before that it says that the program is running."""
 
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import preload
@@ -26,6 +27,29 @@ def wait_for_records(trace, process, wanted_bytes):
         except FileNotFoundError:
             pass
         time.sleep(0.001)
+
+
+SLEEPER = """import ctypes, sys
+runtime, block = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()
+runtime.cudaMalloc(ctypes.byref(block), ctypes.c_size_t(1 << 20))
+print('ready', flush=True)
+sys.stdin.read()
+"""
+
+
+def check_running(machine):
+    trace = machine.scratch / "running.cupool"
+    env = machine.environment(preload=True, CUPOOL=f"trace:{trace}")
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER], env=env, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    preload.expect_equal("sleeper", process.stdout.readline(), b"ready\n")
+    during = machine.run([str(machine.cupool), "report", str(trace)]).stdout
+    process.kill()
+    process.communicate()
+    after = machine.run([str(machine.cupool), "report", str(trace)]).stdout
+    for text, said, unsaid in ((during, b"is still running", b"did not close"),
+                               (after, b"did not close", b"is still running")):
+        preload.expect(said in text and unsaid not in text, f"{said}: {text}")
 
 
 def main():
@@ -52,6 +76,7 @@ def main():
         preload.expect(b"incomplete" in text.stdout.lower(), "the text report does not say so")
         print(f"run {number}: {report['summary']['allocations']} allocations read")
     preload.expect(killed, "every run ended before it could be killed")
+    check_running(machine)
 
 
 main()

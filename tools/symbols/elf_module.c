@@ -184,7 +184,8 @@ static void functions_add(struct elf_module *module, Elf *elf, Elf_Scn *section,
     Elf_Data *names = elf_getdata(elf_getscn(elf, header->sh_link), NULL);
     struct function *grown;
 
-    if (!table || !names || !names->d_size || !count || count > INT_MAX)
+    /* A section without bytes in the file has a size, too. */
+    if (!table || !names || !names->d_buf || !names->d_size || !count || count > INT_MAX)
         return;
     grown = calloc(count, sizeof *grown);
     if (!grown)
