@@ -14,6 +14,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import guards  # noqa: E402
 import results  # noqa: E402
 import roster  # noqa: E402
 
@@ -54,6 +55,8 @@ def rows(known):
         yield "driver facts", part, fact_machines(part, known)
     for name, *_ in roster.WORKLOADS:
         yield "workload", name, run_machines("workloads", name, known)
+    for name in (*guards.titles(), *roster.GUARDED):
+        yield "guards", name, run_machines("guards", name, known)
     for name, *_ in roster.CLIENT_ROWS:
         yield "client", name, run_machines("clients", name, known)
 

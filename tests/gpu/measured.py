@@ -24,7 +24,9 @@ import runner  # noqa: E402
 import sanitizer  # noqa: E402
 
 SKIPPED = 77
-MODES = ("bare", "observe", "pool")
+# By the options of cupool that each stands for; bare: without it.
+MODES = ("bare", "mode:observe", "mode:pool")
+GUARDED_MODES = ("bare", "backing:vmm", "guard:redzone,scrub:poison", "guard:page")
 TIMEOUT_S = 300
 
 
@@ -62,7 +64,7 @@ def environment(place, program, mode):
     env = place.environment(program.own_libraries, **program.variables)
     if mode == "bare":
         return env | sanitizer.environment()
-    return env | sanitizer.environment(str(place.library)) | {"CUPOOL": f"mode:{mode}"}
+    return env | sanitizer.environment(str(place.library)) | {"CUPOOL": mode}
 
 
 def run_once(place, program, mode):
@@ -94,12 +96,12 @@ def verdict(run, bare):
 
 
 def row(part, program, mode, said, times=None, ratios=None):
-    return {"part": part, "name": program.name, "mode": mode, "output": said[0],
+    return {"part": part, "name": program.name, "mode": mode.removeprefix("mode:"), "output": said[0],
             "reason": said[1]} | ({"median_us": int(statistics.median(times)),
                                    "ratio": round(statistics.median(ratios), 3)} if times else {})
 
 
-def measure(place, part, program, repeats):
+def measure(place, part, program, repeats, modes):
     """One row for each mode; a single one when the bare program does not run."""
     bare = run_once(place, program, "bare")
     if bare[0] == SKIPPED:
@@ -107,9 +109,9 @@ def measure(place, part, program, repeats):
     if bare[0] != 0:
         return [row(part, program, "bare", verdict(bare, bare))]
     said = {"bare": verdict(bare, bare)}
-    times = {mode: [] for mode in MODES}
+    times = {mode: [] for mode in modes}
     for _ in range(repeats):
-        for mode in MODES:
+        for mode in modes:
             run = run_once(place, program, mode)
             if said.get(mode, ("equal", ""))[0] in ("equal", "reference"):
                 said[mode] = said["bare"] if mode == "bare" and run[:2] == bare[:2] else verdict(
@@ -117,10 +119,10 @@ def measure(place, part, program, repeats):
             times[mode].append(run[3])
     return [row(part, program, mode, said[mode], times[mode],
                 [mine / base for mine, base in zip(times[mode], times["bare"])])
-            for mode in MODES]
+            for mode in modes]
 
 
-def timed(part, place, book, options, chosen):
+def timed(part, place, book, options, chosen, modes=MODES):
     failures = 0
     for program in chosen:
         if not wanted(options, program.name) or book.has_run(part, program.name):
@@ -128,7 +130,7 @@ def timed(part, place, book, options, chosen):
         if not os.path.exists(program.command[0]):
             rows = [row(part, program, "bare", ("skipped", "not built"))]
         else:
-            rows = measure(place, part, program, options.repeats)
+            rows = measure(place, part, program, options.repeats, modes)
         failures += sum(each["output"] in ("failed", "differs") for each in rows)
         book.add_runs(rows)
     return failures

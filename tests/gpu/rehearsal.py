@@ -15,6 +15,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "endtoend"))
 
+import guards  # noqa: E402
 import machine  # noqa: E402
 import preload  # noqa: E402
 import roster  # noqa: E402
@@ -58,13 +59,14 @@ def check_runs(runs, has_clients):
     wanted = {("workloads", name) for name, _, short in roster.WORKLOADS if short is not None}
     wanted |= {("clients", each[0]) for each in roster.CLIENT_ROWS}
     wanted |= {("engine", name) for name in roster.ENGINE}
+    wanted |= {("guards", name) for name in (*guards.titles(), *roster.GUARDED)}
     preload.expect_equal("programs run", names, wanted)
     for each in runs:
         title = f"{each['part']}: {each['name']}, {each['mode']}"
         preload.expect(each["output"] in ("reference", "equal", "skipped"), f"{title}: {each}")
         preload.expect(each["output"] != "skipped" or each["reason"], f"{title}: no reason")
-        preload.expect((each.get("ratio", 0) > 0) == (each["output"] != "skipped"),
-                       f"{title}: {each}")
+        timed = each["output"] != "skipped" and each["name"] not in guards.titles()
+        preload.expect((each.get("ratio", 0) > 0) == timed, f"{title}: {each}")
         may_skip = each["reason"] == "not built" and each["part"] == "engine" or (
             each["part"] == "clients" and not (
                 has_clients and each["name"] in ("numba: arrays", "cuda-bindings: driver")))
@@ -83,6 +85,8 @@ def check_markdown(text):
     for line in ("# NVIDIA H200 (simulated), driver 13000, ", "## Conformance",
                  "| `sizes` | 4 routes | 0 | – |", "## Programs",
                  "| workloads | churn: static runtime | pool | equal | ",
+                 "| guards | guard_errors: overrun of 4194304 B, guard:page | guard:page | equal | ",
+                 "| guards | tinyllm | guard:redzone,scrub:poison | equal | ",
                  "| clients | JAX: platform allocator | bare | "):
         preload.expect(line in text, f"no {line!r} in\n{text}")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -116,7 +120,7 @@ def whole_run(build, folder):
              "--routes", ",".join(ROUTES))
     first = run(*words, "--only", "conformance", "--programs", ",".join(PROGRAMS), python=python)
     preload.expect_equal(f"conformance: exit ({first.stderr})", first.returncode, 0)
-    second = run(*words, "--only", "workloads,clients,engine", "--resume", python=python)
+    second = run(*words, "--only", "workloads,guards,clients,engine", "--resume", python=python)
     preload.expect_equal(f"programs: exit ({second.stdout}{second.stderr})", second.returncode, 0)
     preload.expect(json.loads(read(folder, ".json"))["simulated"], "the facts are no rehearsal's")
     check_conformance(json.loads(read(folder, "-conformance.json")))

@@ -3,7 +3,7 @@
 
   NAME.json              driver_facts
   NAME-conformance.json  what tests/conformance/matrix.py reads: each program through each route
-  NAME-runs.json         workloads, clients, engine: outputs compared, times and their ratios
+  NAME-runs.json         workloads, guards, clients, engine: outputs compared, times and their ratios
   NAME-transfers.json    what transfer_bench measured
   NAME.md                all of it for people
 

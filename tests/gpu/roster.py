@@ -29,6 +29,9 @@ WORKLOADS = (
     ("ctypes driver", "ctypes_driver.py", ""),
 )
 
+# Workloads that also run with each guard, and with mapped memory.
+GUARDED = ("tinyllm", "churn", "driver_api")
+
 NO_PREALLOCATION = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 # name, script, its words, environment
