@@ -191,6 +191,22 @@ int running_look(pid_t pid, struct running_process *ret_process, char *ret_path,
     return 0;
 }
 
+size_t running_children(pid_t pid, pid_t *ret_children, size_t most)
+{
+    char name[PROC_BYTES];
+    size_t count = 0;
+    int error, child;
+    FILE *list;
+
+    snprintf(name, sizeof name, "task/%d/children", (int)pid);
+    list = proc_open(pid, name, &error);
+    while (list && count < most && fscanf(list, "%d", &child) == 1)
+        ret_children[count++] = child;
+    if (list)
+        fclose(list);
+    return count;
+}
+
 /** Whether a process maps the file with these numbers for writing. */
 static bool maps_file(pid_t pid, const struct stat *wanted)
 {

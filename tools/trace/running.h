@@ -31,6 +31,9 @@ struct running_process {
  */
 int running_look(pid_t pid, struct running_process *ret_process, char *ret_path, size_t path_bytes);
 
+/** The children of a process, the first `most`; their number. */
+size_t running_children(pid_t pid, pid_t *ret_children, size_t most);
+
 /** Whether the process that wrote an open trace, `own_pid` by its header, still does. */
 bool running_writes(int fd, pid_t own_pid);
 
