@@ -183,7 +183,8 @@ class Top(unittest.TestCase):
             self.skipTest("no PID namespace can be made")
         environment = MACHINE.environment(CUPOOL_LIVE=self.place, CUPOOL_TRACE=self.place / "t.cupool")
         process = subprocess.Popen(
-            [*inside, "env", f"LD_PRELOAD={MACHINE.environment(preload=True)['LD_PRELOAD']}", sys.executable, "program.py"],
+            [*inside, "env", f"LD_PRELOAD={MACHINE.environment(preload=True)['LD_PRELOAD']}",
+             sys.executable, "program.py"],
             env=environment, cwd=self.place, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(self.stop, process)
         self.order(process, "grow 7")
