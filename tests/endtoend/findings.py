@@ -7,8 +7,12 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
+import urllib.parse
 
 import preload
+import sarif_check
 
 # What a program does: kind of the first finding, function to blame, functions that are not to be.
 CAUSES = {
@@ -136,6 +140,7 @@ def check_ci(case):
     notes = [line for line in output.splitlines() if line.startswith("::error ")]
     preload.expect(notes and all("usual.cc,line=" in note for note in notes), f"{notes}")
     run = json.loads(files["sarif"].read_text())
+    preload.expect_equal("sarif", sarif_check.errors(run), [])
     preload.expect_equal("sarif: version", run["version"], "2.1.0")
     results = run["runs"][0]["results"]
     rules = {rule["id"] for rule in run["runs"][0]["tool"]["driver"]["rules"]}
@@ -151,6 +156,36 @@ def check_ci(case):
         preload.expect_equal("fingerprint", result["partialFingerprints"]["cupool/v1"],
                              row["fingerprint"])
     preload.expect_equal("fingerprints", len({row["fingerprint"] for row in quality}), len(quality))
+
+
+def check_sarif(machine):
+    """Names that are no references, budgets of one name, a trace without sources."""
+    place = machine.scratch / "a b%20#?c:d \u00e4"
+    place.mkdir()
+    script, trace = place / "50% #1: \u65e5.py", place / "t: x.cupool"
+    script.write_text("import ctypes\nruntime = ctypes.CDLL('libcudart.so.13')\n"
+                      "def keep():\n    pointer = ctypes.c_void_p()\n"
+                      "    assert runtime.cudaMalloc(ctypes.byref(pointer), 1 << 20) == 0\n"
+                      "keep()\n")
+    done = machine.record([sys.executable, str(script)], str(trace).replace("%", "%%"), "-q")
+    preload.expect_equal(f"the program: {done.stderr}", done.returncode, 0)
+    budget = place / "x.budget"
+    budget.write_text("[budget]\npeak_live = 1\nleaked_at_exit = 0\ninvalid_frees = 0\n"
+                      "[site *keep]\npeak = 1\n[site *]\npeak = 1\n")
+    for where, words in ((machine.scratch, (str(trace),)), (place, ("t: x.cupool",))):
+        for more in ((), ("--anonymize",)):
+            out = machine.scratch / "odd.sarif"
+            done = subprocess.run([machine.cupool, "check", "--budget", budget, "--sarif", out, *more,
+                                   *words], cwd=where, env=machine.environment(),
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            preload.expect_equal(f"check: {done.stdout.decode()}", done.returncode, 1)
+            log = json.loads(out.read_text())
+            preload.expect_equal(f"sarif in {where} {more}", sarif_check.errors(log), [])
+            uri = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"][
+                "artifactLocation"]["uri"]
+            if not more:
+                wanted = script.name if where == place else f"{place.name}/{script.name}"
+                preload.expect_equal("uri", urllib.parse.unquote(uri).removeprefix("./"), wanted)
 
 
 def check_same_source(cases):
@@ -196,6 +231,7 @@ def main():
                 leaks.append(case)
     check_wrappers_option(leaks[0])
     check_ci(leaks[VARIANTS.index("O2g")])
+    check_sarif(machine)
     check_same_source(leaks)
     script = os.path.join(os.path.dirname(__file__), "programs", "usual.py")
     for kind, wanted in PYTHON.items():

@@ -186,6 +186,21 @@ class Running(unittest.TestCase):
         self.assertIn("no CUDA function yet", self.refused("--pid", child))
         self.assertEqual(self.figures("--pid", process.pid)["summary"]["allocations"], 1)
 
+    def test_the_launcher_of_a_program(self):
+        """The id that a shell knows is that of 'cupool run', or of a script."""
+        words = [str(MACHINE.cupool), "run", "--sim", "-q", "-o", "t.cupool", "-O", "live:off", "--"]
+        for command in (words, ["sh", "-c", 'exec 3<&0; "$@" <&3 & wait', "sh", *words]):
+            process = subprocess.Popen([*command, sys.executable, str(PROGRAM)], cwd=self.place,
+                                       env=MACHINE.environment(), text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.stack.callback(self.stop, process)
+            self.order(process, f"hold 3 {MIB}")
+            report = self.figures("--pid", process.pid)
+            self.assertEqual(report["summary"]["leaked_blocks"], 3)
+            self.assertNotEqual(report["process"]["pid"], process.pid)
+            self.stop(process)
+            (self.place / "t.cupool").unlink()
+
     def test_a_program_that_is_not_recorded(self):
         process = self.start(options=f"live:{self.place}", CUPOOL_LIVE=self.place)
         self.order(process, f"hold 3 {MIB}")

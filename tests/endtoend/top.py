@@ -176,6 +176,21 @@ class Top(unittest.TestCase):
         process = self.start(2, trace=False)
         self.assertIn("no sites: the program is not recorded", self.plain(process.pid, "-d", "5"))
 
+    def test_another_pid_namespace(self):
+        """There the program has another id, which may be another program's here."""
+        inside = ["unshare", "--pid", "--fork", "--kill-child"]
+        if subprocess.run([*inside, "true"], capture_output=True).returncode:
+            self.skipTest("no PID namespace can be made")
+        environment = MACHINE.environment(CUPOOL_LIVE=self.place, CUPOOL_TRACE=self.place / "t.cupool")
+        process = subprocess.Popen(
+            [*inside, "env", f"LD_PRELOAD={MACHINE.environment(preload=True)['LD_PRELOAD']}",
+             sys.executable, "program.py"],
+            env=environment, cwd=self.place, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.stack.callback(self.stop, process)
+        self.order(process, "grow 7")
+        text = self.plain("-d", "5")
+        self.assertRegex(text, r"zz_kept_blocks\S* +7\.0 MiB", text)
+
     def test_bad_words(self):
         for words, expected in ((("--sort", "x"), "allocations"), (("--sort",), "--sort")):
             done = subprocess.run(self.command(*words), text=True, capture_output=True)

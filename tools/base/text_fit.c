@@ -202,7 +202,7 @@ static void part_print(FILE *out, char *part)
 {
     while (*part) {
         size_t code = code_bytes(part), text = strcspn(part + code, "\033");
-        char end = part[code + text];
+        char end;
 
         if (!code && !text)
             text = 1; /* no code of ours */

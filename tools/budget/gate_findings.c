@@ -43,6 +43,31 @@ static json_t *text_json(const char *text)
     return string ? string : json_string("");
 }
 
+/** A path as a reference (RFC 3986): relative to the repository, or absolute. */
+static json_t *reference_json(const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-._~/!$&'()*+,;=@";
+    size_t first = strcspn(path, "/");
+    char *text = malloc(3 * strlen(path) + 3), *to = text;
+    json_t *string;
+
+    if (!text)
+        return json_string("");
+    if (memchr(path, ':', first)) /* else it would be a scheme */
+        to = stpcpy(to, "./");
+    for (; *path; path++) {
+        if (strchr(plain, *path))
+            *to++ = *path;
+        else
+            to += sprintf(to, "%%%02X", (unsigned char)*path);
+    }
+    *to = '\0';
+    string = json_string(text);
+    free(text);
+    return string;
+}
+
 /** What a finding is recognised by. */
 static void fingerprint(const struct gate_result *result, char ret_text[17])
 {
@@ -75,7 +100,8 @@ static json_int_t line_of(const struct gate_result *result)
 static json_t *sarif_location(const struct gate *gate, const struct gate_result *result)
 {
     return json_pack("{s:{s:{s:o}, s:{s:I}}}", "physicalLocation", "artifactLocation", "uri",
-                     text_json(place_of(gate, result)), "region", "startLine", line_of(result));
+                     reference_json(place_of(gate, result)), "region", "startLine",
+                     line_of(result));
 }
 
 static json_t *sarif_result(const struct gate *gate, const struct gate_result *result)
@@ -106,12 +132,22 @@ static void json_print(json_t *root, FILE *out)
     json_decref(root);
 }
 
+/** Whether an earlier budget has the name of one. */
+static bool is_said_before(const struct gate *gate, size_t number)
+{
+    for (size_t i = 0; i < number; i++)
+        if (!strcmp(gate->result[i].item->name, gate->result[number].item->name))
+            return true;
+    return false;
+}
+
 void gate_sarif(const struct gate *gate, FILE *out)
 {
     json_t *rules = json_array(), *results = json_array();
 
     for (size_t i = 0; i < gate->results; i++) {
-        json_array_append_new(rules, sarif_rule(&gate->result[i]));
+        if (!is_said_before(gate, i))
+            json_array_append_new(rules, sarif_rule(&gate->result[i]));
         if (gate->result[i].outcome == GATE_OVER)
             json_array_append_new(results, sarif_result(gate, &gate->result[i]));
     }

@@ -8,6 +8,9 @@
 
 #include "tools/trace/running.h"
 
+#define CHILDREN_MOST  64
+#define LAUNCHERS_MOST 3 /* between a process and the recorded one */
+
 /** The page of a process alone: another namespace may have its number, too. */
 static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
 {
@@ -44,34 +47,69 @@ static const char *reason(int error)
     }
 }
 
-int report_process_find(pid_t pid, struct report_process *ret_process, char *ret_why,
-                        size_t why_bytes)
+/** The one process under a launcher, as 'cupool run', that is recorded; 0: none, or several. */
+static pid_t recorded_child(pid_t pid, unsigned depth)
 {
-    struct running_process found;
-    int r;
+    pid_t child[CHILDREN_MOST], found = 0;
+    size_t count = running_children(pid, child, CHILDREN_MOST);
 
-    *ret_process = (struct report_process){.pid = pid};
-    r = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
-    if (r < 0) {
-        snprintf(ret_why, why_bytes, "%s", reason(r));
-        return r;
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_MAX + 64];
+        struct running_process process;
+        pid_t one = running_look(child[i], &process, path, sizeof path) == 0 && process.has_trace
+                        ? child[i]
+                    : depth ? recorded_child(child[i], depth - 1)
+                            : 0;
+
+        if (one && found)
+            return 0;
+        found = one ? one : found;
     }
-    if (found.has_trace)
+    return found;
+}
+
+/** What a process without a trace has. */
+static int page_take(pid_t pid, const struct running_process *found, struct report_process *process,
+                     char *ret_why, size_t why_bytes)
+{
+    int r = page_find(pid, found->own_pid, &process->live);
+
+    process->is_removed = found->is_removed;
+    if (r == 0 && process->live.count)
         return 0;
-    ret_process->is_removed = found.is_removed;
-    r = page_find(pid, found.own_pid, &ret_process->live);
-    if (r == 0 && ret_process->live.count)
-        return 0;
-    if (!found.has_cupool)
-        snprintf(ret_why, why_bytes, "not under cupool: start it with 'cupool run -- PROGRAM'");
-    else if (found.is_removed)
+    if (!found->has_cupool)
+        snprintf(ret_why, why_bytes,
+                 "not under cupool, and not the launcher of one recorded program: start it with "
+                 "'cupool run -- PROGRAM'");
+    else if (found->is_removed)
         snprintf(ret_why, why_bytes, "its record was removed, and it keeps no live page");
     else
         snprintf(ret_why, why_bytes,
                  "nothing is known of it: it has called no CUDA function yet, or it neither "
                  "records nor keeps a live page: start it with 'cupool run'");
-    report_process_done(ret_process);
+    report_process_done(process);
     return -ENOENT;
+}
+
+int report_process_find(pid_t pid, struct report_process *ret_process, char *ret_why,
+                        size_t why_bytes)
+{
+    struct running_process found;
+    pid_t child;
+    int r;
+
+    *ret_process = (struct report_process){.pid = pid};
+    r = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
+    child = r == 0 && !found.has_cupool ? recorded_child(pid, LAUNCHERS_MOST) : 0;
+    if (child) {
+        ret_process->pid = pid = child;
+        r = running_look(pid, &found, ret_process->trace, sizeof ret_process->trace);
+    }
+    if (r < 0) {
+        snprintf(ret_why, why_bytes, "%s", reason(r));
+        return r;
+    }
+    return found.has_trace ? 0 : page_take(pid, &found, ret_process, ret_why, why_bytes);
 }
 
 void report_process_done(struct report_process *process)

@@ -78,15 +78,19 @@ static void work(pid_t pid, FILE *out)
     struct report_process process;
     struct loaded loaded = {0};
     struct answer answer = {0};
-    char why[1024] = "", *path = process.trace;
+    char why[1024] = "out of memory", *path = process.trace;
+    int r = -ENOENT;
 
     progress_silence();
-    if (report_process_find(pid, &process, why, sizeof why) < 0)
-        snprintf(answer.why, sizeof answer.why, "no sites: %.120s", why);
-    else if (!*process.trace)
-        snprintf(answer.why, sizeof answer.why, "no sites: %s",
-                 process.is_removed ? "its record was removed" : "the program is not recorded");
-    else if (loaded_create(&loaded, &path, 1, NULL, why, sizeof why) < 0)
+    if (report_process_find(pid, &process, why, sizeof why) == 0) {
+        if (process.is_removed)
+            snprintf(why, sizeof why, "its record was removed");
+        else if (!*process.trace)
+            snprintf(why, sizeof why, "the program is not recorded");
+        else
+            r = loaded_create(&loaded, &path, 1, NULL, why, sizeof why);
+    }
+    if (r < 0)
         snprintf(answer.why, sizeof answer.why, "no sites: %.120s", why);
     if (*answer.why)
         fwrite(&answer, sizeof answer, 1, out);

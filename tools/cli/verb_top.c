@@ -19,6 +19,7 @@
 #include "tools/cli/top_screen.h"
 #include "tools/cli/top_sites.h"
 #include "tools/live/live.h"
+#include "tools/trace/running.h"
 
 #define VERB_NAME     "top"
 #define WIDTH_DEFAULT 100
@@ -205,7 +206,8 @@ static void watch_turn(struct watch *watch)
     if (page)
         live_history_add(&watch->history, live_level(page), realtime_ns());
     if (!watch->request->no_sites)
-        top_sites_watch(&watch->sites, page ? (pid_t)page->pid : 0);
+        top_sites_watch(&watch->sites,
+                        page ? running_find((pid_t)page->pid, page->pid_namespace) : 0);
 }
 
 static int watch_read(struct watch *watch)

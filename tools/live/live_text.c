@@ -325,6 +325,17 @@ void live_order(const struct live_processes *now, const struct live_processes *b
     free(keys);
 }
 
+static struct unit_text share_of_devices(const struct live_page *page)
+{
+    uint64_t used = 0, whole = 0;
+
+    for (unsigned i = 0; i < page->devices; i++) {
+        used += device_used(page, &page->device[i]);
+        whole += page->device[i].total_bytes;
+    }
+    return unit_percent(used, whole);
+}
+
 static int table_row_add(struct text_table *table, const struct live_processes *now,
                          const struct live_page *page, struct rates rates, bool marked)
 {
@@ -333,18 +344,11 @@ static int table_row_add(struct text_table *table, const struct live_processes *
     struct unit_text reserved = unit_bytes(live_sum(page, "reserved_bytes").current);
     struct unit_text hits = unit_percent(live_sum(page, "hits").current,
                                          live_sum(page, "allocations").current);
-    struct unit_text share = {"-"};
+    struct unit_text share = share_of_devices(page);
     char rate[24] = "-", pid[LIVE_PID_BYTES], first[LIVE_PID_BYTES + 4];
     const char *cells[] = {first,      level.text, peak.text, reserved.text,
                            share.text, rate,       hits.text, page->command};
-    uint64_t used = 0, whole = 0;
 
-    for (unsigned i = 0; i < page->devices; i++) {
-        used += device_used(page, &page->device[i]);
-        whole += page->device[i].total_bytes;
-    }
-    if (whole)
-        share = unit_percent(used, whole);
     if (rates.known)
         snprintf(rate, sizeof rate, "%.0f", rates.allocations);
     live_pid_text(now, page, pid);

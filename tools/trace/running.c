@@ -191,6 +191,51 @@ int running_look(pid_t pid, struct running_process *ret_process, char *ret_path,
     return 0;
 }
 
+static uint32_t namespace_of(const char *process)
+{
+    char path[PROC_BYTES];
+    struct stat status;
+
+    snprintf(path, sizeof path, "/proc/%.20s/ns/pid", process);
+    return stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
+}
+
+pid_t running_find(pid_t own_pid, uint32_t namespace_inode)
+{
+    const struct dirent *entry;
+    pid_t found = 0;
+    DIR *processes;
+
+    if (!namespace_inode || namespace_inode == namespace_of("self"))
+        return own_pid;
+    processes = opendir("/proc");
+    while (processes && !found && (entry = readdir(processes))) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+
+        if (pid > 0 && own_pid_of(pid) == own_pid && namespace_of(entry->d_name) == namespace_inode)
+            found = pid;
+    }
+    if (processes)
+        closedir(processes);
+    return found;
+}
+
+size_t running_children(pid_t pid, pid_t *ret_children, size_t most)
+{
+    char name[PROC_BYTES];
+    size_t count = 0;
+    int error, child;
+    FILE *list;
+
+    snprintf(name, sizeof name, "task/%d/children", (int)pid);
+    list = proc_open(pid, name, &error);
+    while (list && count < most && fscanf(list, "%d", &child) == 1)
+        ret_children[count++] = child;
+    if (list)
+        fclose(list);
+    return count;
+}
+
 /** Whether a process maps the file with these numbers for writing. */
 static bool maps_file(pid_t pid, const struct stat *wanted)
 {

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /** What is known of a process. */
@@ -30,6 +31,15 @@ struct running_process {
  * -ENAMETOOLONG; others as the system said.
  */
 int running_look(pid_t pid, struct running_process *ret_process, char *ret_path, size_t path_bytes);
+
+/**
+ * The process that has an id in a PID namespace, given as the inode of that (0: ours): its id here.
+ * 0: there is none that can be seen.
+ */
+pid_t running_find(pid_t own_pid, uint32_t namespace_inode);
+
+/** The children of a process, the first `most`; their number. */
+size_t running_children(pid_t pid, pid_t *ret_children, size_t most);
 
 /** Whether the process that wrote an open trace, `own_pid` by its header, still does. */
 bool running_writes(int fd, pid_t own_pid);
