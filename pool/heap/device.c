@@ -171,8 +171,8 @@ int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fil
 
 /* ---- mapped memory ---- */
 
-/* Of these calls only failures are events, with how many there were before: what succeeds is part of
- * a map or an unmap, which is one. */
+/* Of these calls only failures are events, with how many there were before: what succeeds is part
+ * of a map or an unmap, which is one. */
 static POOL_NOINLINE void page_call_note(struct pool *pool, enum pool_refusal call, uint64_t bytes,
                                          int error)
 {

@@ -344,7 +344,8 @@ struct pool {
     struct run range_run;               /* likewise; RUN_RANGE */
     struct pool_backend mapped_backend; /* likewise; counts and observes, then calls `backend` */
     pool_count mapping_ns; /* creating and mapping since it was last observed; atomic */
-    pool_count reserved_peak; /* what was held only until a growth was undone included; backend lock */
+    pool_count
+        reserved_peak; /* what was held only until a growth was undone included; backend lock */
     pool_count page_calls[POOL_REFUSALS]; /* about physical memory, by kind; atomic */
 
     struct pool_lock backend_lock POOL_ALIGNED;

@@ -60,6 +60,20 @@ def promises(machine):
     """A run with the file is what the file promised; another run is told from it."""
     program = machine.program("tinyllm", "--tokens", "64", "--seed", "7")
     trace = machine.scratch / "tinyllm.cupool"
+    mapped = machine.program("churn", "--threads", "1", "--ops", "100")
+    mapped_trace = machine.scratch / "mapped.cupool"
+    machine.record(mapped, mapped_trace, "-O", "backing:vmm")
+    conf = machine.scratch / "mapped.conf"
+    tune(machine, "--for", "calls", "-o", conf, mapped_trace)
+    preload.expect("reserve:" in settings(conf), f"nothing is kept from the start: {settings(conf)}")
+    machine.record(mapped, mapped_trace, "--config", str(conf))
+    text = check(machine, conf, mapped_trace)
+    preload.expect("as promised: the run made the requests that were tuned for" in text, text)
+    print(f"mapped memory: {settings(conf)}: {text.splitlines()[1]}")
+    # Where no memory can be mapped nothing was promised.
+    machine.record(mapped, mapped_trace, "--config", str(conf), SIMGPU_SET="reserve_max=1MiB")
+    preload.expect("could not be mapped" in check(machine, conf, mapped_trace, 2), "no mapped memory")
+
     bare = machine.run(program).stdout
     machine.record(program, trace)
     for goal in ("memory", "balanced"):
@@ -77,9 +91,9 @@ def promises(machine):
         preload.expect("nothing to gain" not in table, table)
 
     # Broken promises, runs without the file, and files without promises.
-    conf.write_text(re.sub(r"reserved=\d+", "reserved=4096", first))
+    conf.write_text(re.sub(r"(reserved_from|reserved_to|reserved)=\d+", r"\1=4096", first))
     preload.expect("BROKEN: reserved" in check(machine, conf, again, 1), "a lie passes")
-    conf.write_text(re.sub(r" calls=\d+", " calls=1000", first))
+    conf.write_text(re.sub(r" (calls_from|calls_to|calls)=\d+", r" \1=2", first))
     preload.expect("BROKEN: driver calls" in check(machine, conf, again, 1), "a lie passes")
     conf.write_text(first)
     preload.expect("other options" in check(machine, conf, trace, 2), "a run without the file")

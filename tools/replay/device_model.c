@@ -108,9 +108,8 @@ int device_profile_read(const char *path, struct device_profile *profile, char *
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile)
 {
-    *ret_device = (struct device_model){.next_address = FIRST_ADDRESS,
-                                         .total_bytes = ENDLESS_BYTES,
-                                         .profile = profile};
+    *ret_device = (struct device_model){
+        .next_address = FIRST_ADDRESS, .total_bytes = ENDLESS_BYTES, .profile = profile};
 }
 
 uint64_t device_model_calls(const struct device_model *device)

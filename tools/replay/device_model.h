@@ -68,12 +68,12 @@ struct device_model {
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
 
-/** What is taken for true of a fence that the record does not have: nothing but the program knows how
- * much work was submitted before it. */
+/** When the work before a fence is done that is not in the record: only the program knows how much
+ * there was, and another run's device may be slower or faster. */
 enum device_haste {
-    DEVICE_LIKELY, /* as most recorded fences that were asked about at once */
-    DEVICE_EARLY,  /* it is passed at once, unless the record shows that the device was busy then */
-    DEVICE_LATE,   /* it is not passed in the request that records it */
+    DEVICE_LIKELY, /* as long as the record shows it busy, else as most recorded fences were */
+    DEVICE_EARLY,  /* at once */
+    DEVICE_LATE,   /* when the record shows that it was, and not in the request itself */
 };
 
 /** How busy the recorded device was; NULL without memory. */

@@ -96,11 +96,13 @@ bool script_range(const struct device_context *context, uint64_t bytes, uint64_t
  */
 struct work_fence {
     uint64_t recorded_ns, busy_until_ns; /* the latest of this fence and those before it */
-    uint32_t number;                     /* of the epoch; 0: a question whether the device is idle */
+    uint64_t passed_ns; /* the earliest time at which it, or a later one, was; 0: never seen */
+    uint32_t number;    /* of the epoch; 0: a question whether the device is idle */
     uint32_t context;
 };
 
 struct device_work {
+    enum device_haste haste;
     bool busy_at_once; /* fences were mostly not passed in the request that recorded them */
     size_t at_once, at_once_busy;
     size_t oldest[REPLAY_CONTEXTS_MAX]; /* what lies before it is of no interest */
@@ -133,14 +135,15 @@ static void answer_note(struct device_work *work, const struct script_call *call
     if (!fence || call->error < 0)
         return;
     work->at_once += fence->recorded_ns == time_ns;
-    work->at_once_busy += fence->recorded_ns == time_ns &&
-                          !(passed && call->kind == SCRIPT_QUERY);
+    work->at_once_busy += fence->recorded_ns == time_ns && !(passed && call->kind == SCRIPT_QUERY);
     if (!passed)
         fence->busy_until_ns = time_ns + 1;
     else if (call->kind == SCRIPT_WAIT)
         fence->busy_until_ns = time_ns;
-    if (passed)
-        work->oldest[call->context] = (size_t)(fence - work->fence) + 1;
+    if (!passed)
+        return;
+    fence->passed_ns = time_ns;
+    work->oldest[call->context] = (size_t)(fence - work->fence) + 1;
 }
 
 /* The time at which a replay makes the request in which something happened. */
@@ -177,11 +180,17 @@ struct device_work *device_work_create(const struct replay_trace *trace, enum de
         else if (call->kind == SCRIPT_QUERY || call->kind == SCRIPT_WAIT)
             answer_note(work, call, time_ns);
     }
+    work->haste = haste;
+    for (size_t i = work->count; i-- > 1;) {
+        uint64_t later = work->fence[i].passed_ns;
+
+        if (later && (!work->fence[i - 1].passed_ns || later < work->fence[i - 1].passed_ns))
+            work->fence[i - 1].passed_ns = later;
+    }
     for (size_t i = 1; i < work->count; i++)
         if (work->fence[i].busy_until_ns < work->fence[i - 1].busy_until_ns)
             work->fence[i].busy_until_ns = work->fence[i - 1].busy_until_ns;
-    work->busy_at_once = haste == DEVICE_LATE ||
-                         (haste == DEVICE_LIKELY && 2 * work->at_once_busy > work->at_once);
+    work->busy_at_once = 2 * work->at_once_busy > work->at_once;
     return work;
 }
 
@@ -190,23 +199,44 @@ void device_work_destroy(struct device_work *work)
     free(work);
 }
 
-uint64_t device_work_done_ns(const struct device_model *device)
+/* The first fence that was recorded at a time or later. */
+static size_t fence_from(const struct device_work *work, uint64_t time_ns)
 {
-    const struct device_work *work = device->work;
-    uint64_t now = device->now_ns, busy;
-    size_t low = 0, high = work ? work->count : 0;
+    size_t low = 0, high = work->count;
 
-    if (!work)
-        return now + device->fence_delay_ns;
-    while (low < high) { /* the first fence that was recorded later */
+    while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (work->fence[middle].recorded_ns <= now)
+        if (work->fence[middle].recorded_ns < time_ns)
             low = middle + 1;
         else
             high = middle;
     }
-    busy = low > 0 ? work->fence[low - 1].busy_until_ns : 0;
+    return low;
+}
+
+static uint64_t done_late_ns(const struct device_work *work, uint64_t now)
+{
+    size_t at = fence_from(work, now);
+    uint64_t passed = at < work->count ? work->fence[at].passed_ns : 0;
+
+    return passed > now ? passed : now + 1;
+}
+
+uint64_t device_work_done_ns(const struct device_model *device)
+{
+    const struct device_work *work = device->work;
+    uint64_t now = device->now_ns, busy;
+    size_t later;
+
+    if (!work || work->count == 0)
+        return now + device->fence_delay_ns;
+    if (work->haste == DEVICE_EARLY)
+        return now;
+    if (work->haste == DEVICE_LATE)
+        return done_late_ns(work, now);
+    later = fence_from(work, now + 1);
+    busy = later > 0 ? work->fence[later - 1].busy_until_ns : 0;
     now += work->busy_at_once;
     return busy > now ? busy : now;
 }

@@ -16,8 +16,8 @@ struct replay_settings {
     uint64_t fence_delay_ns;
     bool fence_delay_given; /* it counts, whatever the trace says of its device */
     enum device_haste haste;
-    bool once;              /* no second replay */
-    bool quiet;             /* no progress */
+    bool once;  /* no second replay */
+    bool quiet; /* no progress */
 };
 
 struct replay_outcome {

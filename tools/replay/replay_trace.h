@@ -57,10 +57,10 @@ struct script_call {
     uint64_t time_ns;
     uint64_t address; /* of fences: the number of the epoch */
     uint64_t bytes;   /* of a query: 1 passed, 0 not; of a room: free */
-    int32_t error;   /* negative errno */
-    uint8_t kind;    /* enum script_kind */
-    uint8_t context; /* as in struct replay_event */
-    uint8_t detail;  /* of a wait: 1 in vain; of a refusal: enum pool_refusal */
+    int32_t error;    /* negative errno */
+    uint8_t kind;     /* enum script_kind */
+    uint8_t context;  /* as in struct replay_event */
+    uint8_t detail;   /* of a wait: 1 in vain; of a refusal: enum pool_refusal */
 };
 
 /** Where a context's pool had its memory from. */

@@ -31,12 +31,13 @@ int conf_promises_read(const char *path, struct promise **ret_promises, size_t *
 struct promise_verdict {
     const struct promise *promise; /* of the same requests; else the one with the most bytes */
     bool same_requests;
+    bool open; /* by when the device was done */
     bool reserved_kept, calls_kept;
 };
 
 /**
- * The same requests: reserved bytes must be equal, calls within 1 % (or one call); where the record
- * left them open, within what was promised. Other requests:
+ * The same requests: reserved bytes must be equal, calls within 1 % (or one call); where they
+ * depend on when the device is done, at most 1/16 above the most that was promised. Other requests:
  * neither may be more than 1/16 above the largest promise, calls for each operation.
  */
 void promise_judge(const struct promise *promises, size_t count, const struct replay_trace *trace,

@@ -19,7 +19,8 @@
 #include "shim/options/options_pool.h"
 #include "tools/tune/classes.h"
 
-#define NOISE      0.005 /* of the cost before */
+#define NOISE      0.005 /* of the cost before, and */
+#define SPREAD     8.0   /* this part of what the device's haste alone makes of it */
 #define ROUNDS     3u
 #define WORST      1e30
 #define FORBIDDEN  1e6 /* more than any ratio */
@@ -36,6 +37,7 @@ struct search {
     size_t trace_count;                 /* without the judge */
     struct class_histogram histogram;
     struct tune_figures *trial;
+    double noise; /* a gain is more than this */
 };
 
 /* ---- replaying ---- */
@@ -153,9 +155,9 @@ static const struct {
     const char *values;
 } tunables[] = {
     {OPTION_ID_classes, "auto"}, /* and those that the histogram asks for */
-    {OPTION_ID_backing, ""}, /* each is a start of its own */
+    {OPTION_ID_backing, ""},     /* each is a start of its own */
     {OPTION_ID_page, "2MiB 4MiB 8MiB 16MiB 32MiB 64MiB 128MiB"},
-    {OPTION_ID_reserve, "0"}, /* and what is reserved and occupied at the peak */
+    {OPTION_ID_reserve, "0"}, /* and parts of what is occupied at the peak */
     {OPTION_ID_quarantine_max, "0 512KiB 1MiB 2MiB 4MiB 8MiB 16MiB 32MiB 64MiB"},
     {OPTION_ID_ceiling, "0 1 2 4 6 10 15 25 50 100"},
     {OPTION_ID_growth, "0 2 4 12 25 50 100"},
@@ -193,7 +195,7 @@ static int value_try(struct search *search, const struct options *options, doubl
     double now;
     int r = options_try(search, options, &now);
 
-    if (r == 0 && now < *best - NOISE) {
+    if (r == 0 && now < *best - search->noise) {
         *best = now;
         *ret_best = *options;
     }
@@ -233,26 +235,21 @@ static int text_try(struct search *search, size_t index, const char *value,
                : 0;
 }
 
-/* What the traces needed at their peaks, in whole segments: more would be lost on the least of them.
- */
+/* Parts of what blocks occupied at the peak of the least trace, in whole segments: a run that needs
+ * less than these did shall not hold more for it. */
 static int reserve_try(struct search *search, size_t index, const struct options *from,
                        double *best, struct options *ret_best)
 {
-    uint64_t needed[2] = {UINT64_MAX, UINT64_MAX};
+    static const unsigned eighths[] = {4, 6};
+    uint64_t needed = UINT64_MAX;
     int r = 0;
 
-    for (size_t i = 0; i < search->trace_count; i++) {
-        const struct tune_figures *before = &search->result->before[i];
-
-        if (before->peak_allocated_bytes < needed[0])
-            needed[0] = before->peak_allocated_bytes;
-        if (before->peak_reserved_bytes < needed[1])
-            needed[1] = before->peak_reserved_bytes;
-    }
-    for (unsigned i = 0; i < 2 && r == 0; i++) {
+    for (size_t i = 0; i < search->trace_count; i++)
+        needed = least(needed, search->result->before[i].peak_allocated_bytes);
+    for (unsigned i = 0; i < sizeof eighths / sizeof *eighths && r == 0; i++) {
         char value[32];
 
-        snprintf(value, sizeof value, "%" PRIu64 "MiB", ((needed[i] >> 21) + (i == 0)) * 2);
+        snprintf(value, sizeof value, "%" PRIu64 "MiB", (needed / 8 * eighths[i] >> 21) * 2);
         r = text_try(search, index, value, from, best, ret_best);
     }
     return r;
@@ -315,7 +312,7 @@ static int setting_helps(struct search *search, const struct options *with, size
         if (r < 0)
             return r;
         *ret_helps = *ret_helps && cost(search, i, &other, &result->before[i]) >
-                                       cost(search, i, &one, &result->before[i]) + NOISE;
+                                       cost(search, i, &one, &result->before[i]) + search->noise;
     }
     return 0;
 }
@@ -402,6 +399,47 @@ static void judge_ask(struct search *search)
     settings_note(result);
 }
 
+/* Where the same options cost so much more or less on a device of another haste, where blocks come
+ * to lie is a matter of chance, and a small gain is too. */
+static double noise_of(const struct search *search)
+{
+    double widest = 0;
+
+    for (size_t i = 0; i < search->trace_count; i++) {
+        const struct tune_figures *before = &search->result->before[i];
+        double memory = 1 - ratio(before->reserved_least, before->reserved_most);
+        double calls = 1 - ratio(before->calls_least, before->calls_most);
+        double spread = search->request->goal == TUNE_MEMORY  ? memory
+                        : search->request->goal == TUNE_CALLS ? calls
+                                                              : (memory + calls) / 2;
+
+        widest = before->completed && spread > widest ? spread : widest;
+    }
+    return NOISE + widest / SPREAD;
+}
+
+/* Where the run itself is known it is what was before, and without a gain what will be. */
+static void recorded_note(struct search *search)
+{
+    struct tune_result *result = search->result;
+
+    for (size_t i = 0; i < search->trace_count + (search->request->judge != NULL); i++) {
+        const struct replay_recorded *recorded = &search->traces[i]->recorded;
+        struct tune_figures *before = &result->before[i];
+
+        if (recorded->known && !search->request->capacity_bytes) {
+            before->driver_calls = recorded->driver_calls;
+            before->calls_least = least(before->calls_least, recorded->driver_calls);
+            before->calls_most = most(before->calls_most, recorded->driver_calls);
+            before->peak_reserved_bytes = recorded->peak_reserved_bytes;
+            before->reserved_least = least(before->reserved_least, recorded->peak_reserved_bytes);
+            before->reserved_most = most(before->reserved_most, recorded->peak_reserved_bytes);
+        }
+        if (!result->gained)
+            result->after[i] = *before;
+    }
+}
+
 /* From `current` on, one option after the other, until none lowers the cost. */
 static int descend(struct search *search, struct options *current, double *best)
 {
@@ -412,7 +450,7 @@ static int descend(struct search *search, struct options *current, double *best)
 
         for (size_t i = 0; r == 0 && i < TUNABLES; i++)
             r = tunable_try(search, i, current, best);
-        if (*best >= earlier - NOISE)
+        if (*best >= earlier - search->noise)
             break;
     }
     return r;
@@ -447,11 +485,13 @@ static int search_run(struct search *search)
     for (size_t i = 0; i < search->trace_count; i++)
         if (!result->before[i].completed)
             best = WORST / 2;
+    search->noise = noise_of(search);
+    result->noise = search->noise;
     if (r == 0)
         r = descend(search, &current, &best);
     if (r == 0)
         r = other_backing(search, &other, &cost_other);
-    if (r == 0 && cost_other < best - NOISE)
+    if (r == 0 && cost_other < best - search->noise)
         current = other;
     if (r == 0)
         r = settings_prune(search, &current);
@@ -461,6 +501,8 @@ static int search_run(struct search *search)
         r = all_figures(search, &result->options, result->after);
     if (r == 0)
         judge_ask(search);
+    if (r == 0)
+        recorded_note(search);
     return r;
 }
 

@@ -33,8 +33,8 @@ struct tune_request {
 struct tune_figures {
     bool completed;
     uint64_t peak_reserved_bytes, peak_allocated_bytes, driver_calls, driver_calls_second;
-    /* From the device that is done soonest to the one that is done latest, as far as the record says
-     * nothing; the same where it says everything. */
+    /* From the device that is done soonest to the one that is done latest, as far as the record
+     * says nothing; the same where it says everything. */
     uint64_t reserved_least, reserved_most, calls_least, calls_most;
 };
 
@@ -45,6 +45,7 @@ struct tune_result {
     struct tune_figures *after;
     unsigned candidates; /* settings tried */
     unsigned replays;
+    double noise;             /* each setting gains more than this part */
     bool gained;              /* some setting was shown to help */
     bool refused;             /* by the judge: there was one, but not for its trace */
     size_t set[OPTION_COUNT]; /* options that were changed */
