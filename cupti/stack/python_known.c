@@ -10,13 +10,16 @@
 #include "cupti/stack/python_layout.h"
 
 #define COPIES_MOST (PYTHON_KNOWN_BYTES / 4)
+
 static struct python_known_text text_of(const void *object, const struct trace_text *text)
 {
-    return (struct python_known_text){.object = object,
-                                      .hash = word_at(object, PYTHON_TEXT_HASH),
-                                      .letters = word_at(object, PYTHON_LENGTH),
-                                      .state = number_at(object, PYTHON_TEXT_STATE),
-                                      .bytes = text->letters * text->width};
+    return (struct python_known_text){
+        .object = object,
+        .hash = word_at(object, PYTHON_TEXT_HASH),
+        .letters = word_at(object, PYTHON_LENGTH),
+        .state = number_at(object, PYTHON_TEXT_STATE),
+        .bytes = text->letters * text->width,
+        .letters_at = (uint32_t)((const char *)text->data - (const char *)object)};
 }
 
 /** Room in the ring for copies in one piece. */

@@ -32,7 +32,8 @@ struct python_known_text {
     uint64_t hash; /* the interpreter's; -1: it had none, there is a copy */
     uint64_t letters;
     uint32_t state, bytes;
-    uint32_t copy; /* where its copy is among the frame's */
+    uint32_t letters_at; /* in the object */
+    uint32_t copy;       /* where its copy is among the frame's */
 };
 
 struct python_known_frame {
@@ -72,8 +73,7 @@ static inline struct python_known_frame *python_known_ways(struct python_known *
 
 /** Compares a text by its hash, else by its letters with its copy. */
 static inline bool python_known_text_is_same(const struct python_known_text *text,
-                                             const void *object, const char *letters,
-                                             const char *copies)
+                                             const void *object, const char *copies)
 {
     if (object != text->object)
         return false;
@@ -81,7 +81,7 @@ static inline bool python_known_text_is_same(const struct python_known_text *tex
         return word_at(object, PYTHON_TEXT_HASH) == text->hash;
     return word_at(object, PYTHON_LENGTH) == text->letters &&
            !((number_at(object, PYTHON_TEXT_STATE) ^ text->state) & PYTHON_TEXT_SHAPE) &&
-           memcmp(letters, copies + text->copy, text->bytes) == 0;
+           memcmp((const char *)object + text->letters_at, copies + text->copy, text->bytes) == 0;
 }
 
 /** Whether an entry still says what it says, of the code that is there now. */
@@ -97,15 +97,13 @@ static inline bool python_known_is_right(const struct python_known *known,
         number_at(code, layout->first_line) != entry->first_line ||
         word_at(entry->table, PYTHON_LENGTH) != entry->table_bytes ||
         memcmp(entry->table + PYTHON_BYTES, copies, entry->table_bytes) != 0 ||
-        !python_known_text_is_same(&entry->function, pointer_at(code, layout->name),
-                                   entry->frame.function.data, copies))
+        !python_known_text_is_same(&entry->function, pointer_at(code, layout->name), copies))
         return false;
     /* Often it is the file of the frame before, which was compared in this walk. */
     return (entry->frame.file.data == callee->file.data &&
             entry->frame.file_mixed == callee->file_mixed &&
             pointer_at(code, layout->file) == entry->file.object) ||
-           python_known_text_is_same(&entry->file, pointer_at(code, layout->file),
-                                     entry->frame.file.data, copies);
+           python_known_text_is_same(&entry->file, pointer_at(code, layout->file), copies);
 }
 
 /**
