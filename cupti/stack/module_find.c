@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct search {
@@ -96,15 +97,30 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
     return 1;
 }
 
+/** Cuts what the kernel adds to the name of a program that has been deleted or replaced: a report
+ * may find the same build there, or its debug file. */
+static void deleted_cut(char *path, size_t length)
+{
+    static const char suffix[] = " (deleted)";
+    size_t extra = sizeof suffix - 1;
+    struct stat status;
+
+    if (length > extra && !strcmp(path + length - extra, suffix) &&
+        stat("/proc/self/exe", &status) == 0 && status.st_nlink == 0)
+        path[length - extra] = '\0';
+}
+
 void module_program_path(char *ret_path, size_t path_bytes)
 {
     ssize_t length = readlink("/proc/self/exe", ret_path, path_bytes - 1);
     const char *asked = (const char *)getauxval(AT_EXECFN);
 
-    if (length >= 0)
+    if (length >= 0) {
         ret_path[length] = '\0';
-    else
+        deleted_cut(ret_path, (size_t)length);
+    } else {
         snprintf(ret_path, path_bytes, "%s", asked ? asked : "");
+    }
 }
 
 int module_find(const void *code_address, struct module_place *ret_place)

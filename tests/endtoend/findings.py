@@ -24,6 +24,7 @@ CAUSES = {
     "one_maker": ("leak", "adapter_load"),
     "unequal_loops": ("leak", "session_open"),
     "kv_by_copying": ("growth by copying", "append"),
+    "entries_replaced": ("repeated allocation", "replace_entry"),
     "vector_of_blocks": ("growth", "append_block"),
     "decode_loop": ("repeated allocation", "decode_step"),
     "fragmentation": ("fragmentation", "keep_page"),

@@ -59,6 +59,25 @@ def check(machine, cuda, name, compiler, options, has_lines):
     return 1
 
 
+def check_replaced(machine):
+    """A program whose file is gone while it runs is named without what the kernel adds, and found
+    when the same build is there again."""
+    folder = machine.scratch / "replaced"
+    folder.mkdir()
+    program, trace = folder / "program", folder / "t.cupool"
+    shutil.copy(machine.scratch / "O2" / "program", program)
+    opened = os.open(program, os.O_RDONLY)
+    program.unlink()
+    done = subprocess.run([f"/proc/self/fd/{opened}"], pass_fds=[opened], stdout=subprocess.DEVNULL,
+                          env=machine.environment(preload=True, CUPOOL=f"trace:{trace}"), check=False)
+    os.close(opened)
+    preload.expect_equal("replaced: exit", done.returncode, 0)
+    shutil.copy(machine.scratch / "O2" / "program", program)
+    sites = machine.report(trace)["sites"]
+    preload.expect_equal("replaced", {site["module"] for site in sites}, {str(program)})
+    preload.expect("site.cc" in {os.path.basename(site["file"] or "") for site in sites}, f"{sites}")
+
+
 def check_text(machine):
     """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
     folder = os.fsencode(machine.scratch) + b"/b\xffd"
@@ -82,6 +101,7 @@ def main():
                           stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     checked = sum(check(machine, cuda, name, *variant) for name, variant in VARIANTS.items()
                   if shutil.which(variant[0]))
+    check_replaced(machine)
     check_text(machine)
     preload.expect(checked >= 8, f"only {checked} variants were built")
     print(f"{checked} variants")

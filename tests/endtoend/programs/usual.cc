@@ -283,6 +283,21 @@ void kv_by_copying()
     }
 }
 
+using Entries = std::vector<std::unique_ptr<Buffer>>;
+
+CAUSE void replace_entry(Entries &entries, unsigned number)
+{
+    entries[number % entries.size()] = std::make_unique<Buffer>(50000 + number * 7919 % 1009);
+}
+
+// Entries of about one size, the new one made before the old one goes.
+void entries_replaced()
+{
+    Entries entries(8);
+    for (unsigned i = 0; i < kRequests; i++)
+        replace_entry(entries, i * 5);
+}
+
 CAUSE void append_block(std::vector<Buffer> &blocks)
 {
     blocks.emplace_back(65536);
@@ -393,6 +408,7 @@ int main(int argc, char **argv)
         {"one_maker", one_maker},
         {"unequal_loops", unequal_loops},
         {"kv_by_copying", kv_by_copying},
+        {"entries_replaced", entries_replaced},
         {"vector_of_blocks", vector_of_blocks},
         {"decode_loop", decode_loop},
         {"fragmentation", fragmentation},

@@ -38,8 +38,13 @@ void copies_free(struct copies *copies, size_t row, uint64_t order, uint64_t byt
         site->order = 0;
         return;
     }
-    if (order > site->order || bytes >= site->bytes || now - site->order >= SOON)
+    if (order > site->order || now - site->order >= SOON)
         return;
+    if (bytes >= site->bytes) {
+        site->exchanges++;
+        site->order = 0;
+        return;
+    }
     site->copies++;
     if (bytes > site->old_bytes)
         site->old_bytes = bytes;

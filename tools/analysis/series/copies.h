@@ -4,7 +4,8 @@
  * freed, and meanwhile there are both.
  *
  * A free is seen as such when the last block of its site is larger, came while it was live, and is
- * no older than a few allocations of the program. Each larger block replaces one.
+ * no older than a few allocations of the program. Each larger block replaces one. Where blocks are
+ * exchanged for smaller ones as well, nothing grows: those are counted, too.
  *
  * Threading: not thread-safe.
  */
@@ -18,6 +19,7 @@
 struct copies_site {
     uint64_t order, bytes; /* of the last block; order 0: it is gone, or replaced one already */
     uint64_t copies;       /* so far */
+    uint64_t exchanges;    /* of an older block for one that is no larger, so far */
     uint64_t old_bytes;    /* of the largest that was replaced */
     uint64_t at_peak_bytes, at_peak_serial; /* old ones that the peak of this serial holds */
 };

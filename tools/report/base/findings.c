@@ -11,14 +11,15 @@
 #include "tools/report/base/report.h"
 #include "tools/symbols/function_name.h"
 
-#define COPIES_LEAST       3
-#define REST_PART          5  /* of the run must follow a short peak, or */
-#define REST_ALLOCATIONS   4  /* so many allocations */
-#define ROUNDING_PERCENT   10 /* of allocated memory */
-#define ROUNDING_LEAST     (1 << 20)
-#define REPEATED_LEAST     64  /* allocations of one site */
-#define REPEATED_FUNCTIONS 256 /* that are told apart */
-#define REPEATED_TURNS     16  /* of the blocks it has at a time */
+#define COPIES_LEAST        3
+#define COPIES_TO_EXCHANGES 3  /* fewer: blocks of any size take turns */
+#define REST_PART           5  /* of the run must follow a short peak, or */
+#define REST_ALLOCATIONS    4  /* so many allocations */
+#define ROUNDING_PERCENT    10 /* of allocated memory */
+#define ROUNDING_LEAST      (1 << 20)
+#define REPEATED_LEAST      64  /* allocations of one site */
+#define REPEATED_FUNCTIONS  256 /* that are told apart */
+#define REPEATED_TURNS      16  /* of the blocks it has at a time */
 
 const char *const finding_kind_name[FINDING_KINDS] = {
 #define FINDING(NAME, name, class) name,
@@ -299,7 +300,7 @@ static void copying_find(const struct search *search)
 
         if (copies->copies < COPIES_LEAST && 10 * at_peak < analysis->requested.peak)
             continue;
-        if (!copies->copies)
+        if (!copies->copies || COPIES_TO_EXCHANGES * copies->exchanges > copies->copies)
             continue;
         site_text(search, finding.site, name, sizeof name);
         if (is_said_of(search, FINDING_COPYING, name))
