@@ -25,9 +25,9 @@ void mapped_config_init(struct mapped_config *config)
     *config = (struct mapped_config){
         .page_bytes = UINT64_C(8) << 20,
         .slack_bytes = UINT64_C(12) << 20,
-        .slack_part = 12,
-        .large_slack_part = 32,
-        .large_part = 32,
+        .slack_part = 13,
+        .large_slack_part = 20,
+        .large_part = 48,
         .growth_part = 20,
     };
 }

@@ -15,7 +15,7 @@
 
 #define SIZE_GRAIN_BYTES 512u
 #define SIZE_SMALL_MAX   ((size_t)32 << 10)
-#define SIZE_TINY_MAX    ((size_t)4 << 10) /* slabs of larger objects are rarely full */
+#define SIZE_TINY_MAX    ((size_t)4 << 10) /* at least 16 of the smallest slab */
 #define SIZE_CLASS_COUNT POOL_CLASSES_MAX
 
 /* Whatever classes a pool has, their sizes are multiples of this, and so many. */

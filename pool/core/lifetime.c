@@ -75,9 +75,6 @@ int pool_create(const struct pool_config *config, const struct pool_backend *bac
     pool_lock_init(&pool->runs.blocks.lock, POOL_LOCK_RUNS);
     pool_lock_init(&pool->sample_lock, POOL_LOCK_METADATA);
     size_classes_init(config->class_bytes, config->class_count, &pool->classes);
-    bool tiny = config->backing == POOL_BACKING_MAPPED && config->class_count == 0;
-    atomic_store_explicit(&pool->small_max, tiny ? SIZE_TINY_MAX : SIZE_SMALL_MAX,
-                          memory_order_relaxed);
     quarantine_init(&pool->quarantine);
     atomic_store_explicit(&pool->frees_wait, config->reuse == POOL_REUSE_SYNC,
                           memory_order_relaxed);

@@ -134,16 +134,11 @@ static void spare_offer(struct pool *pool, size_t bytes)
 static bool large_try(struct pool *pool, size_t bytes, enum extents_fit fit, uint32_t site,
                       struct pool_block *ret_block)
 {
-    struct pool_lock *lock = &pool->runs.blocks.lock;
     if (!pool->runs.range)
         spare_offer(pool, bytes);
-    if (POOL_UNLIKELY(!pool_lock_try(lock))) {
-        if (bytes <= SIZE_SMALL_MAX)
-            shard_collision_note(pool);
-        pool_lock_acquire(lock);
-    }
+    pool_lock_acquire(&pool->runs.blocks.lock);
     bool done = runs_allocate_locked(pool, bytes, fit, site, ret_block);
-    pool_lock_release(lock);
+    pool_lock_release(&pool->runs.blocks.lock);
     return done;
 }
 
@@ -167,16 +162,28 @@ static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct po
     return false;
 }
 
-/* Whether a slab serves a request. */
-static inline bool is_small(const struct pool *pool, size_t bytes)
-{
-    return bytes <= atomic_load_explicit(&pool->small_max, memory_order_relaxed);
-}
-
-/* Whether a request that no slab serves gets a run, or an extent of the mapped range. */
+/* Whether a request is served from runs, or the mapped range, and not from the segments. */
 static inline bool is_large(const struct pool *pool, size_t bytes)
 {
-    return bytes > SIZE_MIDDLE_MAX || pool->runs.range;
+    return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range);
+}
+
+/* A class has so many slabs' worth of blocks before it gets slabs, where blocks of its sizes can
+ * lie side by side without: what stands empty of them is little beside what is in use. */
+#define SLABS_WORTH 4u
+
+/* Whether a block of a size that has slabs had better be an extent of the range. One thread's
+ * matter: when several collide, slabs keep them apart. */
+static bool is_too_rare(const struct pool *pool, size_t bytes)
+{
+    if (!pool->runs.range || bytes <= SIZE_TINY_MAX || bytes > SIZE_SMALL_MAX ||
+        pool->config.class_count > 0 || atomic_load_explicit(&pool->spread, memory_order_relaxed))
+        return false;
+    unsigned class = size_class_of(&pool->classes, bytes);
+    const struct bin *bin = &shard_get(pool, 0)->bins[class];
+    uint64_t live = count_get(&pool->runs.small_extents[class]) + count_get(&bin->allocations) -
+                    count_get(&bin->frees);
+    return live < (uint64_t)SLABS_WORTH * bin->objects;
 }
 
 static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
@@ -222,7 +229,7 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
-    bool large = !is_small(pool, bytes) && is_large(pool, bytes);
+    bool large = is_large(pool, bytes) || is_too_rare(pool, bytes);
     struct supply_request request = {
         .pool = pool,
         .wanted_bytes = supply_bytes(pool, bytes, large),
@@ -248,7 +255,7 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
     bool hit;
-    if (POOL_LIKELY(is_small(pool, bytes)))
+    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
         hit = small_try(pool, bytes, site, ret_block);
     else if (!is_large(pool, bytes))
         hit = middle_try(pool, bytes, site, ret_block);

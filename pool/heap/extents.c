@@ -139,22 +139,32 @@ static struct block *extent_occupy(struct extent *extent)
     return block;
 }
 
-static struct block *range_block_take(struct range *range, size_t bytes)
+static void small_count(struct pool *pool, size_t bytes, uint64_t change)
 {
-    struct extent *extent = range_take(range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
-    return extent ? extent_occupy(extent) : NULL;
+    if (bytes <= SIZE_SMALL_MAX)
+        count_add(&pool->runs.small_extents[size_class_of(&pool->classes, bytes)], change);
 }
 
-static void range_block_give(struct runs *runs, struct block *block)
+static struct block *range_block_take(struct pool *pool, size_t bytes)
 {
-    struct range *range = runs->range;
+    struct extent *extent = range_take(pool->runs.range, pool_round_up(bytes, RANGE_GRAIN_BYTES));
+    if (!extent)
+        return NULL;
+    small_count(pool, bytes, 1);
+    return extent_occupy(extent);
+}
+
+static void range_block_give(struct pool *pool, struct block *block)
+{
+    struct range *range = pool->runs.range;
     struct extent *extent = block_extent(block);
     extent->occupied = false;
     if (extent->isolated) {
-        count_subtract(&runs->isolated_waste, extent->node.bytes - block->requested_bytes);
+        count_subtract(&pool->runs.isolated_waste, extent->node.bytes - block->requested_bytes);
         range_leave(range, extent);
         return;
     }
+    small_count(pool, block->requested_bytes, (uint64_t)-1);
     range_settle(range, extent, extent->exported ? EXTENT_SPENT : EXTENT_FREE);
 }
 
@@ -180,7 +190,7 @@ static void block_give(struct pool *pool, struct block *block)
     if (block->leaves == BLOCK_IS_RUN)
         large_give(pool, block);
     else if (block->leaves == BLOCK_IS_EXTENT)
-        range_block_give(&pool->runs, block);
+        range_block_give(pool, block);
     else
         middle_give(block);
 }
@@ -218,7 +228,7 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
     struct blocks *blocks = &pool->runs.blocks;
     if (blocks->quarantine_head)
         blocks_retire_locked(pool, blocks, RETIRE_PER_ALLOCATION);
-    struct block *block = pool->runs.range ? range_block_take(pool->runs.range, bytes)
+    struct block *block = pool->runs.range ? range_block_take(pool, bytes)
                                            : large_take(pool, bytes, fit);
     return block_hand_out(blocks, block, bytes, site, ret_block);
 }
@@ -226,6 +236,7 @@ bool runs_allocate_locked(struct pool *pool, size_t bytes, enum extents_fit fit,
 void runs_adopt_locked(struct pool *pool, struct extent *extent, size_t bytes, uint32_t site,
                        struct pool_block *ret_block)
 {
+    small_count(pool, bytes, 1);
     block_hand_out(&pool->runs.blocks, extent_occupy(extent), bytes, site, ret_block);
 }
 

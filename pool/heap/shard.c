@@ -80,28 +80,14 @@ static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsi
     return NULL;
 }
 
-static void spread_begin(struct pool *pool)
-{
-    atomic_store_explicit(&pool->small_max, SIZE_SMALL_MAX, memory_order_relaxed);
-    atomic_store_explicit(&pool->spread, true, memory_order_relaxed);
-}
-
-POOL_NOINLINE void shard_collision_note(struct pool *pool)
-{
-    if (atomic_load_explicit(&pool->spread, memory_order_relaxed))
-        return;
-    if (count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
-        count_add_shared(&pool->collisions, 1);
-    else if (pool->shards_max > 1)
-        spread_begin(pool);
-}
-
 POOL_NOINLINE struct shard *shard_lock_contended(struct pool *pool, size_t lock_offset,
                                                  unsigned index)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
-    if (!spread)
-        shard_collision_note(pool);
+    if (!spread && count_get(&pool->collisions) < COLLISIONS_TO_SPREAD)
+        count_add_shared(&pool->collisions, 1);
+    else if (!spread)
+        atomic_store_explicit(&pool->spread, pool->shards_max > 1, memory_order_relaxed);
 
     struct shard *shard = spread ? free_shard_lock(pool, lock_offset, index) : NULL;
     if (!shard) {

@@ -61,9 +61,6 @@ static inline struct pool_lock *shard_lock_at(struct shard *shard, size_t lock_o
     return (struct pool_lock *)(void *)((char *)shard + lock_offset);
 }
 
-/** Two threads have wanted the same lock: often enough, and the pool spreads. */
-void shard_collision_note(struct pool *pool);
-
 /** Locks one shard's after the one at `index` was taken or its shard did not exist. */
 struct shard *shard_lock_contended(struct pool *pool, size_t lock_offset, unsigned index);
 

@@ -2,7 +2,7 @@
 /*
  * The structures of a pool and how they hang together.
  *
- *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB (small_max)
+ *   page map ─► segment (2 MiB buddy) ─► slab ─► object      small,  ≤ 32 KiB
  *                                    └─► block               middle, ≤ 1.5 MiB
  *           └─► run (a driver allocation of its own)         large
  *
@@ -258,8 +258,9 @@ struct POOL_ALIGNED extents {
 
 /**
  * All runs of a pool: large blocks, cached ones, and those cut for the shards. With
- * POOL_BACKING_MAPPED only the last, each a 2 MiB extent of the range, in which every block that no
- * slab serves is an extent of its own; free extents take the place of cached runs.
+ * POOL_BACKING_MAPPED only the last, each a 2 MiB extent of the range, in which every block above
+ * 32 KiB, and of a class without slabs above 4 KiB, is an extent of its own; free extents take the
+ * place of cached runs.
  */
 struct POOL_ALIGNED runs {
     struct blocks blocks;
@@ -275,6 +276,7 @@ struct POOL_ALIGNED runs {
     pool_count wasted_bytes;   /* of RUN_DOOMED */
     pool_count large_waste;    /* reused runs: bytes beyond what a new one would have had */
     pool_count isolated_waste; /* isolated extents: bytes beyond what was asked for */
+    pool_count small_extents[SIZE_CLASS_COUNT]; /* by class, live or quarantined in the range */
 };
 
 /** Per-processor shard: private bins and extents, to avoid contention. */
@@ -325,11 +327,10 @@ struct pool {
     struct pool_backend backend;
     struct size_classes classes POOL_ALIGNED;
     uint32_t shards_max;
-    _Atomic uint32_t small_max; /* served from slabs; in a mapped range less until it spreads */
-    _Atomic bool spread;        /* set once, after collisions */
-    atomic_bool frees_wait;     /* POOL_REUSE_SYNC, or set once when there are no fences */
-    pool_count collisions;      /* atomic; counted until spread */
-    pool_count pending_max;     /* what a shard of a spread pool may keep to itself */
+    _Atomic bool spread;    /* set once, after collisions */
+    atomic_bool frees_wait; /* POOL_REUSE_SYNC, or set once when there are no fences */
+    pool_count collisions;  /* atomic; counted until spread */
+    pool_count pending_max; /* what a shard of a spread pool may keep to itself */
     _Atomic(struct shard *) shards[POOL_SHARDS_MAX];
 
     /* Written by every operation. */

@@ -2,18 +2,24 @@
 /*
  * Replays buffer lifetimes through the real pool on a device that costs nothing.
  *
- *   trace_replay [--waste PERCENT] [--capacity] [--mapped MIB] [--move] [--json FILE] DIRECTORY
+ *   trace_replay [--waste PERCENT] [--capacity] [--held] [--mapped MIB] [--move] [--json FILE]
+ *                DIRECTORY | --synthetic
  *
  * DIRECTORY holds CSV files of `id,lower,upper,size` (half-open lifetimes), itself or in folders.
+ * With --synthetic there are none.
  * Events are replayed by time, frees first. For each trace:
  *
  *   R        peak reserved / peak requested, memory unlimited
  *   bare     peak reserved / peak of what the driver itself would hold for the same buffers: up to
  *            1 MiB packed into 2 MiB segments without loss, above rounded up to 2 MiB
- *   minCap   with --capacity: smallest device on which the trace completes / peak requested
+ *   minCap   with --capacity: smallest device on which the trace completes / peak requested,
+ *            to 1/4096
  *   seg      driver segment calls per 1,000 operations: the whole trace, and its second replay in
  *            the same pool, which is what a program that repeats itself sees
  *   fences   fence calls per 1,000 operations, second replay
+ *
+ * With --held, what is held on a device a little smaller than that where the trace ends: the part
+ * of each kind in what is requested.
  *
  * With --mapped the pool maps its memory, with handles of up to MIB MiB, and `seg` counts every
  * call that creates, maps, enables, unmaps or releases memory. --move allows breaking handles in
@@ -30,6 +36,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pool/heap/types.h"
 #include "tests/bench/lifetimes.h"
 #include "tests/bench/pool_device.h"
 
@@ -45,6 +52,32 @@ static uint32_t waste_percent = UINT32_MAX;
 static uint64_t mapped_page_bytes; /* 0: the driver's allocations */
 static bool move;
 
+static double part(uint64_t bytes, uint64_t of)
+{
+    return 100.0 * (double)bytes / (double)of;
+}
+
+/* What is held and not requested, where an allocation has failed. */
+static void held_report(struct pool *pool, const struct trace *trace, size_t event)
+{
+    struct pool_statistics now;
+    struct pool_memory memory;
+    pool_statistics_get(pool, &now);
+    pool_memory_get(pool, &memory);
+    uint64_t requested = now.live_requested_bytes.current;
+    uint64_t outside = runs_free_bytes(&pool->runs);
+    printf("  held at event %zu, for %.2f MiB more: %% of the requested %.1f MiB: rounding %.3f, "
+           "quarantine %.3f, free in slabs and segments %.3f, tails %.3f, free elsewhere %.3f, of "
+           "this whole handles %.3f\n",
+           event, (double)trace->sizes[trace->events[event].buffer] / (1 << 20),
+           (double)requested / (1 << 20), part(memory.live_bytes - requested, requested),
+           part(memory.quarantined_bytes, requested), part(memory.free_bytes - outside, requested),
+           part(memory.waste_bytes, requested), part(outside, requested),
+           part(memory.returnable_bytes, requested));
+}
+
+static bool want_held;
+
 static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *addresses)
 {
     for (size_t index = 0; index < trace->event_count; index++) {
@@ -54,8 +87,11 @@ static bool replay_once(struct pool *pool, const struct trace *trace, uint64_t *
             pool_free(addresses[event->buffer], 0, NULL);
             continue;
         }
-        if (pool_allocate(pool, trace->sizes[event->buffer], 0, &block) != 0)
+        if (pool_allocate(pool, trace->sizes[event->buffer], 0, &block) != 0) {
+            if (want_held)
+                held_report(pool, trace, index);
             return false;
+        }
         addresses[event->buffer] = block.address;
     }
     return true;
@@ -120,6 +156,8 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
 static double capacity_find(const struct trace *trace, const struct outcome *free_run)
 {
     uint64_t low = free_run->peak_requested, high = free_run->peak_reserved;
+    bool held = want_held;
+    want_held = false;
     while (high - low > low / 4096) {
         uint64_t middle = low + (high - low) / 2;
         if (replay(trace, middle).complete)
@@ -127,6 +165,9 @@ static double capacity_find(const struct trace *trace, const struct outcome *fre
         else
             low = middle;
     }
+    want_held = held;
+    if (held)
+        replay(trace, high - POOL_SEGMENT_BYTES);
     return (double)high / (double)free_run->peak_requested;
 }
 
@@ -214,9 +255,14 @@ static void synthetic_report(void)
 int main(int argc, char **argv)
 {
     const char *directory = NULL;
+    bool synthetic = false;
     for (int index = 1; index < argc; index++) {
         if (strcmp(argv[index], "--capacity") == 0)
             want_capacity = true;
+        else if (strcmp(argv[index], "--held") == 0)
+            want_capacity = want_held = true;
+        else if (strcmp(argv[index], "--synthetic") == 0)
+            synthetic = true;
         else if (strcmp(argv[index], "--waste") == 0 && index + 1 < argc)
             waste_percent = (uint32_t)strtoul(argv[++index], NULL, 0);
         else if (strcmp(argv[index], "--mapped") == 0 && index + 1 < argc)
@@ -229,7 +275,7 @@ int main(int argc, char **argv)
             directory = argv[index];
     }
     struct stat status;
-    if (!directory || stat(directory, &status) != 0) {
+    if (!synthetic && (!directory || stat(directory, &status) != 0)) {
         fprintf(stderr, "trace_replay: no traces at %s, skipped\n",
                 directory ? directory : "(no directory given)");
         return 77;
@@ -238,7 +284,8 @@ int main(int argc, char **argv)
            "minCap", "seg cold", "seg warm", "fences");
     if (json)
         fprintf(json, "[");
-    directory_report(directory);
+    if (directory)
+        directory_report(directory);
     synthetic_report();
     if (json) {
         fprintf(json, "\n]\n");

@@ -83,6 +83,28 @@ Test(backing, odd_sizes_from_4_kib_on_share_a_page, .fini = teardown)
     cr_assert_eq(memory().reserved_bytes, before + 2 * MIB);
 }
 
+Test(backing, a_class_that_is_in_demand_gets_slabs, .fini = teardown)
+{
+    uint64_t blocks[64];
+    setup_with(pages_of_2_mib);
+    fake.complete_at_once = true;
+    for (int round = 0; round < 2; round++) {
+        size_t returned, first = 0, last = 0;
+        for (int index = 0; index < 64; index++) {
+            struct pool_block block;
+            cr_assert_eq(pool_allocate(pool, 18500, 0, &block), 0);
+            blocks[index] = block.address;
+            last = block.allocated_bytes;
+            first = index == 0 ? last : first;
+        }
+        cr_assert_eq(first, 18944, "an extent");
+        cr_assert_eq(last, 20480, "of a slab");
+        for (int index = 0; index < 64; index++)
+            give(blocks[index]);
+        cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    }
+}
+
 static void two_classes(struct pool_config *config)
 {
     pages_of_2_mib(config);
