@@ -19,6 +19,19 @@ def run(machine, name, options, **variables):
     return done, machine.report(trace), machine.run([str(machine.cupool), "report", str(trace)])
 
 
+def check_page(machine, name, mapped):
+    """The HTML report: its section, and the addresses without memory in the map."""
+    trace = machine.scratch / f"{name}.cupool"
+    done = machine.run([str(machine.cupool), "report", "-f", "html", str(trace)])
+    if b"not built in" in done.stderr:
+        return
+    page = done.stdout.decode()
+    preload.expect_equal(f"{name}: the section of the page",
+                         'id="defragmentation-1"' in page and "mapped (vmm)" in page, mapped)
+    preload.expect_equal(f"{name}: unmapped addresses in the map",
+                         '<rect class="gap"' in page and "unmapped addresses" in page, mapped)
+
+
 def check_fragments(machine):
     done, report, text = run(machine, "driver", f"backing:driver,{LIMIT}")
     preload.expect_equal("backing:driver", done.returncode, 1)
@@ -28,9 +41,12 @@ def check_fragments(machine):
                          ["driver"])
     preload.expect(b"Defragmentation" not in text.stdout and b"vmm" not in text.stdout,
                    text.stdout.decode())
+    check_page(machine, "driver", False)
     driver = report["summary"]["peak_driver_bytes"] / report["summary"]["peak_requested_bytes"]
     for page in ("2MiB", "8MiB", "32MiB"):
         done, report, text = run(machine, page, f"backing:vmm,page:{page},{LIMIT}")
+        if page == "2MiB":
+            check_page(machine, page, True)
         preload.expect_equal(f"page:{page}", (done.returncode, done.stdout), (0, b"done, wrong 0\n"))
         made = report["defragmentation"]
         preload.expect(made["map"]["count"] > 0 and made["map"]["duration_ns"] > 0, made)

@@ -3,6 +3,7 @@
 in Python, by report, diff and check; an identical run passes. Whole stacks are in JSON, folded stacks and pprof."""
 
 import gzip
+import html
 import pathlib
 import re
 import shutil
@@ -30,7 +31,7 @@ class Service:
     def __init__(self, machine, program, source):
         self.machine, self.program = machine, program
         self.leak, self.growth = line_of(source, "leak"), line_of(source, "growth")
-        self.name = source.name
+        self.name, self.source = source.name, source
 
     def record(self, name, *words, **extra):
         trace = self.machine.scratch / f"{self.name}.{name}.cupool"
@@ -70,6 +71,21 @@ def check_lines(service):
         service.expect_named(place, 1, "diff", base, trace)
         service.expect_named(place, 1, "check", "--budget", budget, "--baseline", baseline, trace)
     return leaking
+
+
+def check_source(service, trace):
+    """The page has the line that leaks, as its file has it; none in one that is given away."""
+    code, page = service.cupool("report", "-f", "html", trace)
+    if code:
+        return  # not built in
+    shown = [html.unescape(line) for line in
+             re.findall('<code class="source">(.*?)</code>', page)]
+    source = service.source.read_text().splitlines()
+    wanted = source[int(service.leak.rpartition(":")[2]) - 1].strip()
+    preload.expect(any(wanted.startswith(line) and line for line in shown),
+                   f"{service.name}: not {wanted!r} among {shown}")
+    _, page = service.cupool("report", "-f", "html", "--anonymize", trace)
+    preload.expect('<code class="source">' not in page, f"{service.name}: source is given away")
 
 
 def check_fragmentation(service):
@@ -362,6 +378,7 @@ def main():
     wanted = ("keep", "answer", "main")
     for service in (cpp, python):
         trace = check_lines(service)
+        check_source(service, trace)
         check_fragmentation(service)
         check_stacks(service, trace, wanted)
         check_pprof(service, trace, wanted)

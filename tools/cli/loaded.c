@@ -13,6 +13,9 @@
 #include "tools/symbols/wrappers.h"
 #include "tools/trace/trace_open.h"
 
+#define DETAILED_MOST                                                                              \
+    8 /* traces of a report: of more, what is kept for ranges of time is too much */
+
 static const char *advice(int error)
 {
     return error == -ENOTSUP           ? "install libzstd-dev and build cupool again"
@@ -38,7 +41,8 @@ static int trace_open_one(struct loaded *loaded, const char *path, char *ret_why
 static int trace_analyse(struct loaded *loaded, size_t i, const char *path,
                          const struct window_request *window, char *ret_why, size_t why_bytes)
 {
-    struct analysis_request request = {.detailed = loaded->detailed};
+    struct analysis_request request = {.detailed = loaded->detailed &&
+                                                   loaded->count <= DETAILED_MOST};
     struct analysis_lens lens;
     char why[512] = "out of memory";
     int r = 0;

@@ -3,6 +3,7 @@
  * From events to figures: the sample's figures by hand, and the parts they are made of.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "tests/unit/cupti/trace_support.h"
 #include "tests/unit/tools/sample.h"
 #include "tools/analysis/analysis.h"
+#include "tools/symbols/frames.h"
 #include "tools/base/units.h"
 
 #define MIB UINT64_C(1048576)
@@ -455,4 +457,173 @@ Test(units, for_people)
     cr_expect_str_eq(unit_duration(125 * UINT64_C(1000000000)).text, "2 min 05 s");
     cr_expect_str_eq(unit_percent(1, 8).text, "12.5 %");
     cr_expect_str_eq(unit_percent(0, 0).text, "-");
+}
+
+/** A free is recorded after what it set off, which it took effect before: levels end as they are.
+ */
+Test(levels, follow_time_where_a_free_lies_before_its_segment)
+{
+    struct subject subject;
+    const struct analysis *analysis;
+    struct timeline_point points[TIMELINE_POINTS];
+    struct trace_record freed = release(9 * MS, 0x1000);
+    size_t count;
+
+    subject_begin(&subject);
+    emit(&subject, allocate(1 * MS, 0x1000, MIB));
+    emit(&subject, (struct trace_record){.kind = TRACE_EVENT_SEGMENT_ALLOCATE,
+                                         .memory = TRACE_MEMORY_DEVICE,
+                                         .context = 1,
+                                         .time_ns = 2 * MS,
+                                         .size = 4 * MIB,
+                                         .address = 0x7f0000000000});
+    emit(&subject, (struct trace_record){.kind = TRACE_EVENT_SEGMENT_FREE,
+                                         .memory = TRACE_MEMORY_DEVICE,
+                                         .context = 1,
+                                         .time_ns = 8 * MS,
+                                         .address = 0x7f0000000000});
+    freed.latency = 2 * MS;
+    emit(&subject, freed);
+    analysis = subject_read(&subject);
+    count = timeline_points(&analysis->timeline, points);
+    cr_assert(count > 0);
+    cr_expect(points[count - 1].requested_bytes == 0 && points[count - 1].driver_bytes == 0);
+    for (size_t i = 1; i < count; i++)
+        cr_expect(points[i].time_ns >= points[i - 1].time_ns);
+    subject_end(&subject);
+}
+
+/** Blocks of a thread, two of three of them freed. */
+struct sliced {
+    struct subject *subject;
+    uint64_t first, end, sites;
+};
+
+static void *sliced_emit(void *state)
+{
+    const struct sliced *sliced = state;
+    struct trace_writer *writer = sliced->subject->writer;
+
+    for (uint64_t i = sliced->first; i < sliced->end; i++) {
+        struct trace_record record = allocate(2000 * i + 1000, 0x1000 * (i + 1), 512 + i % 7);
+
+        record.site = trace_writer_site(writer, (const char *)sliced_emit + i % sliced->sites);
+        emit(sliced->subject, record);
+        if (i % 3)
+            emit(sliced->subject, release(2000 * i + 2000, 0x1000 * (i + 1)));
+    }
+    return NULL;
+}
+
+/** A trace of blocks of two threads, and its analysis with slices. */
+static const struct analysis *sliced_read(struct subject *subject, uint64_t blocks, uint64_t sites)
+{
+    struct sliced first = {subject, 0, blocks / 2, sites},
+                  last = {subject, blocks / 2, blocks, sites};
+    struct analysis_request request = {.detailed = true};
+    pthread_t thread;
+    char why[256] = "";
+
+    subject_begin(subject);
+    sliced_emit(&first);
+    cr_assert(pthread_create(&thread, NULL, sliced_emit, &last) == 0);
+    pthread_join(thread, NULL);
+    trace_writer_close(subject->writer);
+    subject->reader = support_read(subject->path);
+    cr_assert(analysis_create_as(subject->reader, &request, &subject->analysis, why, sizeof why) ==
+                  0,
+              "%s", why);
+    return subject->analysis;
+}
+
+static void slices_compare(const struct analysis *analysis, enum slice_table table,
+                           const struct tally *rows, size_t count)
+{
+    const struct slices *slices = analysis->slices;
+
+    for (size_t row = 0; row < count; row++) {
+        uint64_t allocations = 0, frees = 0, bytes = 0, leaked = 0, peak = 0;
+
+        for (size_t i = 0; i < slices->count; i++) {
+            struct slice_figures figures = slices_get(slices, i, table, row);
+
+            allocations += figures.allocations;
+            frees += figures.frees;
+            bytes += figures.requested_bytes;
+            leaked += figures.leaked_bytes;
+            peak = figures.peak > peak ? figures.peak : peak;
+            cr_expect(figures.at_peak <= figures.peak);
+        }
+        cr_expect(allocations == rows[row].allocations && frees == rows[row].frees);
+        cr_expect(bytes == rows[row].requested_bytes && leaked == rows[row].leaked_bytes);
+        cr_expect(peak == rows[row].live_bytes.peak);
+    }
+}
+
+static void slices_check(uint64_t blocks, uint64_t sites, size_t least, size_t most)
+{
+    struct subject subject;
+    const struct analysis *analysis = sliced_read(&subject, blocks, sites);
+    const struct slices *slices = analysis->slices;
+    uint64_t highest = 0;
+
+    cr_assert(slices && slices->open == slices->count);
+    cr_expect(analysis->has_paths && analysis->paths.rows > analysis->stacks.rows);
+    cr_expect(slices->count >= least && slices->count <= most, "%zu slices", slices->count);
+    slices_compare(analysis, SLICE_TOTAL, &analysis->total, 1);
+    slices_compare(analysis, SLICE_SITES, analysis->sites.row, analysis->sites.rows);
+    slices_compare(analysis, SLICE_PATHS, analysis_paths(analysis)->row,
+                   analysis_paths(analysis)->rows);
+    slices_compare(analysis, SLICE_SIZES, analysis->sizes.row, analysis->sizes.rows);
+    for (size_t i = 0; i < slices->count; i++) {
+        uint64_t sum = 0, peak = slices->slice[i].peak.requested_bytes;
+
+        for (size_t row = 0; row < analysis->sites.rows; row++)
+            sum += slices_get(slices, i, SLICE_SITES, row).at_peak;
+        cr_expect(sum == peak && slices_get(slices, i, SLICE_TOTAL, 0).at_peak == peak);
+        highest = peak > highest ? peak : highest;
+    }
+    cr_expect(highest == analysis->requested.peak);
+    subject_end(&subject);
+}
+
+/** The figures of all slices together are those of the run, also once slices were joined. */
+Test(slices, are_the_run_together)
+{
+    slices_check(3000, 10, SLICES_MOST, SLICES_MOST);
+    slices_check(60000, 3000, SLICES_LEAST, SLICES_MOST / 2);
+}
+
+/** What only starts a program or a thread is left out; what is called otherwise stays. */
+Test(frames, are_without_the_start_of_the_c_runtime)
+{
+    const char *libc = "/lib/x86_64-linux-gnu/libc.so.6", *own = "/app/serve";
+#define FRAME(path, name)                                                                          \
+    {                                                                                              \
+        .site.module = (path), .function = (name)                                                  \
+    }
+    const struct frame program[] = {
+        FRAME(own, "serve"), FRAME(own, "main"), FRAME(libc, "__libc_start_call_main"),
+        FRAME(libc, "__libc_start_main@@GLIBC_2.34"), FRAME(own, "_start")};
+    const struct frame stripped[] = {FRAME(own, NULL), FRAME(libc, NULL), FRAME(libc, NULL),
+                                     FRAME(own, NULL)};
+    const struct frame thread[] = {FRAME(own, "worker"), FRAME("/lib/libstdc++.so.6", NULL),
+                                   FRAME(libc, "start_thread"), FRAME(libc, "__clone3")};
+    const struct frame at_exit[] = {FRAME(own, "close_all"), FRAME(libc, "exit"), FRAME(libc, NULL),
+                                    FRAME(own, "_start")};
+    const struct frame library[] = {FRAME(own, "serve"), FRAME(libc, "qsort"), FRAME(own, "main")};
+    const struct frame nothing_else[] = {FRAME(libc, "start_thread"), FRAME(libc, "clone")};
+    const struct frame python[] = {
+        FRAME(own, "serve"),
+        {.site = {.module = "/app/clone.py", .function = "clone"}, .function = "clone"}};
+#undef FRAME
+
+    cr_expect(frames_without_start(program, 5) == 2);
+    cr_expect(frames_without_start(stripped, 4) == 1);
+    cr_expect(frames_without_start(thread, 4) == 1);
+    cr_expect(frames_without_start(at_exit, 4) == 2);
+    cr_expect(frames_without_start(library, 3) == 3);
+    cr_expect(frames_without_start(nothing_else, 2) == 2);
+    cr_expect(frames_without_start(python, 2) == 2);
+    cr_expect(frames_without_start(NULL, 0) == 0);
 }

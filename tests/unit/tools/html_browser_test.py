@@ -6,6 +6,7 @@ Skipped where there is no Chromium.
 
 usage: html_browser_test.py CUPOOL PRELOAD_SAMPLE PRELOAD_SYNTHETIC
 """
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ HOSTILE = ("</title></script><script>document.title='taken'</script>"
            "<img src=x onerror=document.title='taken'>")
 MILLION = "510000"  # allocations; with their frees more than a million events
 HTML_BYTES_MOST = 3 << 20
+SLICES = {}  # of pages, once they were read
 ROW_NAMES = """Array.from(document.querySelectorAll("#sites-1 tbody tr:not([hidden])"),
     (row) => row.cells[0].textContent.split("+")[0])"""
 FIGURES = """((heading) => {
@@ -53,7 +55,8 @@ def setUpModule():
                         ["report", "-f", "json", "-o", f"{name}.json", f"{name}.cupool"]):
             subprocess.run([CUPOOL, *command], cwd=DIRECTORY, env=environment, check=True,
                            timeout=300)
-        os.unlink(f"{DIRECTORY}/{name}.cupool")
+        if name != "synthetic":
+            os.unlink(f"{DIRECTORY}/{name}.cupool")
     PAGE = browser.Page(DIRECTORY)
     unittest.addModuleCleanup(PAGE.close)
 
@@ -61,6 +64,14 @@ def setUpModule():
 def report_of(name):
     with open(f"{DIRECTORY}/{name}.json", encoding="utf-8") as file:
         return json.load(file)
+
+
+def window_of(name, begin_ns, end_ns):
+    """The JSON report of a part of the run."""
+    done = subprocess.run([CUPOOL, "report", "-q", "-f", "json", "--from", f"{begin_ns / 1e9:.9f}",
+                           "--to", f"{end_ns / 1e9:.9f}", f"{name}.cupool"], cwd=DIRECTORY,
+                          check=True, timeout=300, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
 
 
 class Browser(unittest.TestCase):
@@ -176,6 +187,197 @@ class Browser(unittest.TestCase):
             self.assertEqual("(exact)" in told["text"], told["most"] == told["peak"])
         self.load("million")
         self.assertEqual(self.range_told()["most"], report["summary"]["peak_requested_bytes"])
+
+    # A range drives the rest
+
+    def slices(self):
+        """[begin, end, peak after, requested] of each slice, in nanoseconds and bytes."""
+        return PAGE.evaluate("""Array.from(document.querySelector("table.slices").tBodies[0].rows,
+            (row) => Array.from(row.cells, (cell) => Number(cell.dataset.v)).slice(0, 4))""")
+
+    def load_range(self, name, first, last, query=""):
+        """A range inside of these slices; what it is widened to."""
+        if name not in SLICES:
+            self.load(name)
+            SLICES[name] = self.slices()
+        slices = SLICES[name]
+        begin_ns, end_ns = slices[first][0], slices[last][1]
+        self.load(name, f"?range={(begin_ns + 1) / 1e9},{(end_ns - 1) / 1e9}{query}")
+        self.assertEqual(PAGE.evaluate("document.querySelector('article').dataset.range"),
+                         f"{first}-{last}")
+        return begin_ns, end_ns
+
+    def card(self, name):
+        return PAGE.evaluate(f"document.querySelector('[data-card={name}] dd').firstChild.data")
+
+    def test_range_drives_cards_and_tables(self):
+        """They are what the report of that part of the run says, by its own reading."""
+        for first, last in ((3, 9), (20, 20), (40, 60)):
+            begin_ns, end_ns = self.load_range("synthetic", first, last)
+            window = window_of("synthetic", begin_ns, end_ns)
+            summary = window["summary"]
+            self.assertEqual(self.card("allocations"), f"{summary['allocations']:,}")
+            self.assertEqual(self.card("failed"), f"{summary['failures']:,}")
+            peak = PAGE.evaluate(f"bytesText({summary['peak_requested_bytes']})")
+            self.assertEqual(self.card("peak"), peak)
+            shown = PAGE.evaluate("""Object.fromEntries(Array.from(
+                document.querySelectorAll("#sites-1 tbody tr:not(.out)"), (row) => [
+                    row.cells[0].title.split(" build-id")[0],
+                    [1, 2, 3, 4, 5, 7].map((i) => Number(row.cells[i].dataset.v))]))""")
+            expected = {f"{site['module']} +{site['offset']:#x}": [
+                site[key] for key in ("at_peak_bytes", "peak_bytes", "allocations", "frees",
+                                      "requested_bytes", "failures")] for site in window["sites"]}
+            self.assertEqual(shown, {place: figures for place, figures in expected.items()
+                                     if any(figures)})
+            apis = PAGE.evaluate("""Array.from(document.querySelectorAll("#apis-1 tbody tr"),
+                (row) => [row.cells[0].textContent, Number(row.cells[3].dataset.v)])""")
+            self.assertEqual(dict(apis), {api["name"]: api["allocations"]
+                                          for api in window["apis"]})
+
+    def test_range_drives_icicles_and_map(self):
+        self.load_range("synthetic", 20, 30)
+        peak = max(slice[3] for slice in self.slices()[20:31])
+        for order in ("", "&order=sites", "&order=threads"):
+            self.load_range("synthetic", 20, 30, order)
+            rows = PAGE.evaluate("""Array.from(document.querySelector("#flame-1 table.frames")
+                .tBodies[0].rows, (row) => [row.cells[0].className, Number(row.cells[1].dataset.v)])""")
+            self.assertEqual(rows[0], ["d0", peak])
+            self.assertLessEqual(sum(value for level, value in rows if level == "d1"), peak)
+            told = PAGE.evaluate("document.querySelector('#flame-1 .icicle title').textContent")
+            self.assertIn(PAGE.evaluate(f"bytesText({peak})"), told)
+        used = PAGE.evaluate("""runsRead(document.querySelector(".slice-maps").children,
+            Array.from(document.querySelector("table.slices").tBodies[0].rows, sliceRead)
+                .reduce((best, slice, i, all) => i < 20 || i > 30 ? best :
+                    best < 0 || slice.peak > all[best].peak ? i : best, -1))
+            .reduce((sum, run) => sum + run.bytes - run.waste - run.holes, 0)""")
+        self.assertEqual(used, peak, "of the map")
+        self.assertGreater(PAGE.evaluate("document.querySelectorAll('#map-1 svg.map rect').length"),
+                           10)
+
+    def test_whole_run_comes_back(self):
+        def shown():
+            return PAGE.evaluate("""[".cards", "#sites-1", "#flame-1 .views", "#map-1 .views"].map(
+                (one) => document.querySelector(one).textContent.replace(/\\s+/g, ""))""")
+        self.load("synthetic")
+        whole = shown()
+        self.load_range("synthetic", 10, 12)
+        ranged = shown()
+        self.assertEqual([a == b for a, b in zip(whole, ranged)], [False] * 4)
+        self.assertFalse(PAGE.evaluate("document.querySelector('.range-bar').hidden"))
+        mark = """getComputedStyle(document.querySelector("#%s-1 h2"), "::after").content"""
+        self.assertIn("whole run", PAGE.evaluate(mark % "lifetimes"))
+        self.assertNotIn("whole run", PAGE.evaluate(mark % "sites"))
+        PAGE.evaluate("document.querySelector('.range-bar button').click()")
+        PAGE.wait("document.querySelector('article').dataset.range === ''")
+        self.assertEqual(shown(), whole)
+        self.assertTrue(PAGE.evaluate("document.querySelector('.range-bar').hidden"))
+
+    def test_range_moves_by_keyboard(self):
+        self.load("synthetic")
+        PAGE.evaluate("document.querySelector('.dygraph').focus()")
+        PAGE.key("+", "+")
+        PAGE.wait("document.querySelector('article').dataset.range")
+        self.assertNotEqual(self.card("allocations"),
+                            f"{report_of('synthetic')['summary']['allocations']:,}")
+        PAGE.key("0", "0")
+        PAGE.wait("document.querySelector('article').dataset.range === ''")
+
+    def test_orders_of_icicle(self):
+        """From the sites outwards, and by thread: the same bytes."""
+        self.load("synthetic")
+        peak = report_of("synthetic")["summary"]["peak_requested_bytes"]
+        rows = """Array.from(document.querySelector("#flame-1 table.frames").tBodies[0].rows,
+            (row) => [row.cells[0].textContent, row.cells[0].className,
+                      Number(row.cells[1].dataset.v)])"""
+        choose = """((value) => { const one = document.querySelector("#flame-1 select");
+            one.value = value; one.dispatchEvent(new Event("change")); })"""
+        callers = PAGE.evaluate(rows)
+        PAGE.evaluate(f"{choose}(1)")
+        sites = PAGE.evaluate(rows)
+        self.assertEqual((callers[0][2], sites[0][2]), (peak, peak))
+        deepest = max(callers, key=lambda row: int(row[1][1:]))[0]
+        self.assertIn(deepest, [row[0] for row in sites if row[1] == "d1"])
+        PAGE.evaluate(f"{choose}(2)")
+        threads = [row for row in PAGE.evaluate(rows) if row[1] == "d1"]
+        self.assertEqual([("thread" in name, value) for name, _, value in threads], [(True, peak)])
+        PAGE.evaluate(f"{choose}(0)")
+        self.assertEqual(PAGE.evaluate(rows), callers)
+
+    def test_sites_over_time(self):
+        """The bands together are as high as what was in use in each slice."""
+        self.load("synthetic", scripts=False)
+        slices = self.slices()
+        highest = max(one[3] for one in slices)
+        top = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack .band")).pop()
+            .getAttribute("d")""")
+        tops = [float(y) for y in re.findall(r"V([0-9.]+)H", top)[:len(slices)]]
+        for place, one in zip(tops, slices):
+            self.assertAlmostEqual(place, 250 - 240 * one[3] / highest, delta=0.2)
+        numbers = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack g text"),
+            (one) => one.textContent)""")
+        legend = PAGE.evaluate("""Array.from(document.querySelectorAll("svg.stack"), (one) =>
+            one.parentElement.nextElementSibling.textContent)[0]""")
+        self.assertTrue(numbers)
+        for number in numbers:
+            self.assertIn(f"{number}  ", legend)
+
+    # What went wrong, and what did not
+
+    def test_out_of_memory_on_top(self):
+        self.load("synthetic", scripts=False)
+        report = report_of("synthetic")
+        text = PAGE.evaluate("document.querySelector('.banner.oom').textContent")
+        first = report["postmortems"][0]
+        self.assertIn(PAGE.evaluate("document.querySelector('#oom-1 td:nth-child(2)').textContent"),
+                      text)
+        self.assertIn(f"the first of {len(report['postmortems'])}", text)
+        self.assertEqual(first["request_bytes"], PAGE.evaluate(
+            "Number(document.querySelector('#oom-1 td:nth-child(2)').dataset.v)"))
+        self.assertEqual(PAGE.evaluate("document.querySelector('.banner.oom a').hash"), "#oom-1")
+        self.assertLess(PAGE.evaluate("document.querySelector('.banner.oom')"
+                                      ".getBoundingClientRect().top"), 200)
+
+    def test_nothing_is_one_line(self):
+        self.load("synthetic", scripts=False)
+        empty = PAGE.evaluate("""Array.from(document.querySelectorAll("section.empty"),
+            (one) => [one.id, one.getBoundingClientRect().height])""")
+        self.assertIn("invalid-1", [name for name, _ in empty])
+        for name, height in empty:
+            self.assertLess(height, 40, name)
+
+    def test_lines_differ_without_colour(self):
+        self.load("synthetic", scripts=False)
+        strokes = PAGE.evaluate("""Array.from(document.querySelectorAll(".chart .line"), (line) =>
+            [getComputedStyle(line).strokeWidth, getComputedStyle(line).strokeDasharray].join(" "))""")
+        self.assertEqual(len(set(strokes)), 4, strokes)
+        keys = PAGE.evaluate("""Array.from(document.querySelectorAll(".key.line-key"), (key) => {
+            const style = getComputedStyle(key, "::before");
+            return [style.borderTopWidth, style.borderTopStyle].join(" "); })""")
+        self.assertEqual(len(set(keys)), 4, keys)
+
+    def test_legend_of_map_has_borders(self):
+        self.load("synthetic", scripts=False)
+        self.assertIn("begins", PAGE.evaluate(
+            "document.querySelector('#map-1 .legend .key.border').textContent"))
+        self.assertGreater(PAGE.evaluate(
+            "document.querySelector('#map-1 path.border').getAttribute('d').length"), 10)
+
+    @unittest.skipUnless(shutil.which("pdftotext"), "no pdftotext: install poppler-utils")
+    def test_headings_stay_in_print(self):
+        """No page ends with a heading, or with what introduces a picture."""
+        for name in ("sample", "synthetic"):
+            self.load(name)
+            lines = PAGE.evaluate("""Array.from(document.querySelectorAll("h2, h3"),
+                (one) => one.textContent)""")
+            data = PAGE.call("Page.printToPDF", printBackground=False)["data"]
+            with open(f"{DIRECTORY}/print.pdf", "wb") as file:
+                file.write(base64.b64decode(data))
+            text = subprocess.run(["pdftotext", "-layout", f"{DIRECTORY}/print.pdf", "-"],
+                                  check=True, stdout=subprocess.PIPE, text=True).stdout
+            ends = [page.strip().splitlines()[-1].strip() for page in text.split("\f")
+                    if page.strip()]
+            self.assertGreater(len(ends), 3)
+            self.assertEqual([end for end in ends if end in lines], [])
 
     def test_chart_by_keyboard(self):
         self.load("synthetic")

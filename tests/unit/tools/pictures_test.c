@@ -227,3 +227,27 @@ Test(flame, joins_stacks)
     cr_expect(flame.nodes == 5 + FLAME_DEPTH);
     flame_done(&flame);
 }
+
+/** Addresses of a range without memory: before the first extent and between two, of mapped ones. */
+Test(address_map, has_gaps_between_mapped_extents)
+{
+    struct address_extent extent[] = {
+        {.address = FIRST + 2 * SLOT_BYTES, .bytes = SLOT_BYTES, .segment = true, .mapped = true},
+        {.address = FIRST + 8 * SLOT_BYTES, .bytes = SLOT_BYTES, .segment = true, .mapped = true},
+        {.address = FIRST + 9 * SLOT_BYTES, .bytes = SLOT_BYTES, .segment = true, .mapped = true},
+        {.address = FIRST + 999 * SLOT_BYTES, .bytes = SLOT_BYTES}};
+    struct address_map map = {.extent = extent, .extents = 4, .bytes = 4 * SLOT_BYTES};
+    struct defragmentation *ranges = calloc(1, sizeof *ranges);
+
+    cr_assert(ranges);
+    address_map_gaps(&map, ranges);
+    cr_expect(map.gaps == 0 && map.gap_bytes == 0, "without a range");
+    ranges->backings = 1;
+    ranges->backing[0] = (struct defragmentation_backing){
+        .mapped = true, .range_address = FIRST, .range_bytes = 1000 * SLOT_BYTES};
+    address_map_gaps(&map, ranges);
+    cr_expect(map.gaps == 2 && map.gap_bytes == 7 * SLOT_BYTES);
+    cr_expect(extent[0].gap_bytes == 2 * SLOT_BYTES && extent[1].gap_bytes == 5 * SLOT_BYTES);
+    cr_expect(!extent[2].gap_bytes && !extent[3].gap_bytes);
+    free(ranges);
+}

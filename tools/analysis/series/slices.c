@@ -299,12 +299,6 @@ void slices_next(struct slices *slices, const struct timeline_point *now)
     slices->slice[slices->open] = (struct slice){.peak = *now, .driver_most = now->driver_bytes};
 }
 
-void slices_thin(struct slices *slices, size_t most)
-{
-    while (slices->open == slices->count && slices->count > most && slices->count > SLICES_LEAST)
-        slices_halve(slices);
-}
-
 struct slice_figures slices_get(const struct slices *slices, size_t slice, enum slice_table table,
                                 size_t row)
 {

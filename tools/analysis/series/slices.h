@@ -123,9 +123,6 @@ void slices_take(struct slices *slices, enum slice_table table, const struct tal
 /** Closes the open slice, of which all is taken, and opens the next with these levels. */
 void slices_next(struct slices *slices, const struct timeline_point *now);
 
-/** Joins until there are at most so many. */
-void slices_thin(struct slices *slices, size_t most);
-
 /** A row's figures in a closed slice; all 0 where it has none. */
 struct slice_figures slices_get(const struct slices *slices, size_t slice, enum slice_table table,
                                 size_t row);

@@ -76,21 +76,41 @@ static void line_read(const char *path, uint64_t number, uint64_t since_ns,
     fclose(file);
 }
 
+/** Where the compiler ran, or, as build trees move, in a folder above the module. */
+static void relative_read(const struct frame *frame, uint64_t since_ns, char ret_line[LINE_BYTES])
+{
+    char path[PATH_MAX], folder[PATH_MAX];
+    char *slash;
+
+    *ret_line = '\0';
+    if (frame->symbol->directory) {
+        snprintf(path, sizeof path, "%s/%s", frame->symbol->directory, frame->file);
+        line_read(path, frame->line, since_ns, ret_line);
+    }
+    snprintf(folder, sizeof folder, "%s", frame->site.module ? frame->site.module : "");
+    while (!*ret_line && (slash = strrchr(folder, '/'))) {
+        int length;
+
+        *slash = '\0';
+        length = snprintf(path, sizeof path, "%s/%s", folder, frame->file);
+        if (length > 0 && (size_t)length < sizeof path)
+            line_read(path, frame->line, since_ns, ret_line);
+    }
+}
+
 void html_source_print(const struct html_article *article, uint64_t site)
 {
-    char line[LINE_BYTES], path[PATH_MAX];
+    const uint64_t since_ns = article->analysis->recording.start_realtime_ns;
+    char line[LINE_BYTES];
     struct frame frame;
 
     if (disguise_is_on() || !frames_location(article->analysis->reader, site, &frame) ||
         !frame.file || !frame.line || frame.changed)
         return;
     if (*frame.file == '/')
-        snprintf(path, sizeof path, "%s", frame.file);
-    else if (frame.symbol->directory)
-        snprintf(path, sizeof path, "%s/%s", frame.symbol->directory, frame.file);
+        line_read(frame.file, frame.line, since_ns, line);
     else
-        return;
-    line_read(path, frame.line, article->analysis->recording.start_realtime_ns, line);
+        relative_read(&frame, since_ns, line);
     if (!*line)
         return;
     fputs("<code class=\"source\">", article->out);

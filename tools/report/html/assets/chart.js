@@ -52,6 +52,7 @@ function chartColours() {
         rangeSelectorPlotFillGradientColor: colour("c1"),
         rangeSelectorBackgroundStrokeColor: colour("quiet"),
         rangeSelectorForegroundStrokeColor: colour("text"),
+        rangeSelectorAlpha: matchMedia("(prefers-color-scheme: dark)").matches ? 0.2 : 0.6,
     };
 }
 
