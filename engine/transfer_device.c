@@ -26,12 +26,12 @@ struct transfer_device {
 };
 
 /* A call of the driver in the device's context. */
-#define WITH_DEVICE(device, rc, call)                                                              \
+#define WITH_DEVICE(device, error, call)                                                           \
     do {                                                                                           \
         CUstreamCaptureMode mode_;                                                                 \
-        (rc) = device_enter_relaxed(device, &mode_);                                               \
-        if ((rc) == 0) {                                                                           \
-            (rc) = driver_error(call);                                                             \
+        (error) = device_enter_relaxed(device, &mode_);                                            \
+        if ((error) == 0) {                                                                        \
+            (error) = driver_error(call);                                                          \
             device_leave_relaxed(device, mode_);                                                   \
         }                                                                                          \
     } while (0)

@@ -295,22 +295,28 @@ static int server_get(void *state, struct cupool_tier_item *items, uint32_t coun
     return turn_end(server, &turn, error);
 }
 
+static int remove_append(struct server *server, const struct cupool_tier_item *item)
+{
+    char name[PREFIX_BYTES + 66];
+    const char *words[] = {"DEL", name};
+    size_t lengths[] = {3, name_of(server, &item->key, name)};
+
+    return append(server, 2, words, lengths);
+}
+
 static void server_remove(void *state, const struct cupool_tier_item *items, uint32_t count)
 {
     struct server *server = state;
     struct turn turn;
     int error = turn_begin(server, &turn);
 
+    for (uint32_t at = 0; at < count && error == 0; at++)
+        error = remove_append(server, &items[at]);
+    if (error == 0)
+        error = commands_send(server->connection, turn.deadline_ns);
     for (uint32_t at = 0; at < count && error == 0; at++) {
-        char name[PREFIX_BYTES + 66];
-        const char *words[] = {"DEL", name};
-        size_t lengths[] = {3, name_of(server, &items[at].key, name)};
         redisReply *reply = NULL;
-        error = append(server, 2, words, lengths);
-        if (error == 0)
-            error = commands_send(server->connection, turn.deadline_ns);
-        if (error == 0)
-            error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
+        error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
         if (error == 0)
             freeReplyObject(reply);
     }

@@ -12,6 +12,7 @@
 
 #define BENCH_BYTES_MAX  ((size_t)64 << 20)
 #define TIER_ENTRIES     65536u
+#define LOWER_CHUNK      128u /* loads that are queued at once */
 #define TIER_ENTRIES_MAX (UINT32_C(1) << 26)
 
 void cupool_tiers_config_init(struct cupool_tiers_config *config)
@@ -74,32 +75,49 @@ static int lower_lookup(void *state, const struct cupool_kv_hash *hashes, uint32
     return error;
 }
 
+/*
+ * All blocks of a look-up at once: no thread takes one before all are queued, so that they go to
+ * the stores in whole batches.
+ */
+static uint32_t lower_load_many(void *state, const struct cupool_kv_load *loads, uint32_t count,
+                                cupool_kv_ticket ticket, cupool_stream stream)
+{
+    struct cupool_tiers *tiers = state;
+    uint64_t fences[LOWER_CHUNK];
+    uint32_t fenced = 0, begun = 0;
+    bool needed = true;
+
+    count = count < LOWER_CHUNK ? count : LOWER_CHUNK;
+    while (fenced < count && needed && stage_fence(tiers, stream, &fences[fenced], &needed) == 0)
+        fenced += needed;
+    count = needed ? fenced : count;
+    pthread_mutex_lock(&tiers->lock);
+    while (begun < count && !tiers->stop) {
+        struct job *job = job_new(tiers);
+        if (!job)
+            break;
+        job->kind = JOB_LOAD;
+        job->key = loads[begun].hash;
+        job->handle = loads[begun].handle;
+        job->ticket = ticket;
+        job->index = loads[begun].index;
+        job->fence = needed ? fences[begun] : 0;
+        job->fenced = needed;
+        job_queue(tiers, job);
+        begun++;
+    }
+    pthread_mutex_unlock(&tiers->lock);
+    for (uint32_t at = begun; at < fenced; at++)
+        stage_fence_end(tiers, fences[at]);
+    return begun;
+}
+
 static int lower_load(void *state, const struct cupool_kv_hash *hash, cupool_kv_handle handle,
                       cupool_kv_ticket ticket, uint32_t index, cupool_stream stream)
 {
-    struct cupool_tiers *tiers = state;
-    uint64_t fence = 0;
-    bool fenced;
-    int error = stage_fence(tiers, stream, &fence, &fenced);
+    const struct cupool_kv_load load = {*hash, handle, index};
 
-    if (error < 0)
-        return error;
-    pthread_mutex_lock(&tiers->lock);
-    struct job *job = tiers->stop ? NULL : job_new(tiers);
-    if (job) {
-        job->kind = JOB_LOAD;
-        job->key = *hash;
-        job->handle = handle;
-        job->ticket = ticket;
-        job->index = index;
-        job->fence = fence;
-        job->fenced = fenced;
-        job_queue(tiers, job);
-    }
-    pthread_mutex_unlock(&tiers->lock);
-    if (!job && fenced)
-        stage_fence_end(tiers, fence);
-    return job ? 0 : -EAGAIN;
+    return lower_load_many(state, &load, 1, ticket, stream) == 1 ? 0 : -EAGAIN;
 }
 
 static bool config_valid(const struct cupool_tiers_config *config, uint32_t count)
@@ -294,7 +312,7 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
         error = tier_make(tiers, &tiers->tiers[at], &from[at]);
     if (error == 0) {
         error = tiers_threads_start(tiers);
-        struct cupool_kv_lower lower = {tiers, lower_lookup, lower_load};
+        struct cupool_kv_lower lower = {tiers, lower_lookup, lower_load, lower_load_many};
         if (error == 0)
             error = cupool_kv_set_lower(pool, &lower);
         if (error < 0)
@@ -354,6 +372,19 @@ int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash 
     return 0;
 }
 
+/* From a store that is asked, as many at once as a batch has. */
+static void shared_forget(struct tier *tier, const struct cupool_kv_hash *hashes, uint32_t count)
+{
+    struct cupool_tier_item items[TIERS_BATCH_MAX];
+
+    for (uint32_t at = 0, chunk; at < count; at += chunk) {
+        chunk = count - at < TIERS_BATCH_MAX ? count - at : TIERS_BATCH_MAX;
+        for (uint32_t next = 0; next < chunk; next++)
+            items[next] = (struct cupool_tier_item){.key = hashes[at + next]};
+        tier->store.remove(tier->store.state, items, chunk);
+    }
+}
+
 int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                         uint32_t count)
 {
@@ -365,13 +396,10 @@ int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash 
         return tiers_fail(tiers, -EINVAL, "an array is missing");
     for (uint32_t at = 0; at < tiers->count; at++) {
         struct tier *tier = &tiers->tiers[at];
-        for (uint32_t hash = 0; hash < count; hash++) {
-            struct cupool_tier_item item = {.key = hashes[hash]};
+        if (tier->store.shared)
+            shared_forget(tier, hashes, count);
+        for (uint32_t hash = 0; hash < count && !tier->store.shared; hash++) {
             uint32_t entry;
-            if (tier->store.shared) {
-                tier->store.remove(tier->store.state, &item, 1);
-                continue;
-            }
             pthread_mutex_lock(&tiers->lock);
             if (tier_index_forget(&tier->index, &hashes[hash], &entry))
                 tier_remove(tiers, at, entry);

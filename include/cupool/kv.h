@@ -355,6 +355,13 @@ enum cupool_kv_source {
     CUPOOL_KV_LOADING, /* not yet known */
 };
 
+/** A block of a prefetch that a lower tier is to bring in. */
+struct cupool_kv_load {
+    struct cupool_kv_hash hash;
+    cupool_kv_handle handle; /* into its memory */
+    uint32_t index;          /* of the prefetch */
+};
+
 /** Lower tiers of the pool. The functions are called outside every lock. */
 struct cupool_kv_lower {
     void *state;
@@ -367,6 +374,12 @@ struct cupool_kv_lower {
      */
     int (*load)(void *state, const struct cupool_kv_hash *hash, cupool_kv_handle handle,
                 cupool_kv_ticket ticket, uint32_t index, cupool_stream stream);
+    /**
+     * May be NULL; else it is called in place of load(), with all blocks of a look-up at once.
+     * Returns how many have begun, from the first; the others have not.
+     */
+    uint32_t (*load_many)(void *state, const struct cupool_kv_load *loads, uint32_t count,
+                          cupool_kv_ticket ticket, cupool_stream stream);
 };
 
 CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lower);

@@ -16,8 +16,9 @@
  * requests go on, and what it would have had is computed.
  *
  * Work is done by threads of this object: they copy, encode and wait for stores; callbacks run on
- * them. The pool keeps a reference to a block that is being stored; one that is being loaded stays
- * with its request. Nothing is served before it is stored whole.
+ * them. Blocks of a GPU are encoded and decoded there, by codecs that have kernels. The pool keeps
+ * a reference to a block that is being stored; one that is being loaded stays with its request.
+ * Nothing is served before it is stored whole.
  *
  * Threading: every function from any thread, but for create and destroy. Destroy the tiers before
  * the pool. In a child after fork every function answers -ECHILD.

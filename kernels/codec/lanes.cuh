@@ -131,9 +131,8 @@ KERNEL_INLINE void four_store(void *raw, int type, size_t at, uint32_t whole, co
         for (uint32_t each = 0; each < 4; each++)
             value_store(raw, type, at + each, x[each]);
     } else if (type == CUPOOL_CODEC_TYPE_F32) {
-        *(kernel_wide *)((float *)raw +
-                         at) = kernel_wide_of(float_bits(x[0]) | (uint64_t)float_bits(x[1]) << 32,
-                                              float_bits(x[2]) | (uint64_t)float_bits(x[3]) << 32);
+        kernel_wide_store((float *)raw + at, float_bits(x[0]) | (uint64_t)float_bits(x[1]) << 32,
+                          float_bits(x[2]) | (uint64_t)float_bits(x[3]) << 32);
     } else {
         uint64_t word = 0;
         for (uint32_t each = 0; each < 4; each++)

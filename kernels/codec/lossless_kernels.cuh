@@ -46,8 +46,8 @@ KERNEL_INLINE void eight_store(void *raw, size_t at, uint32_t whole, const uint3
 {
     uint16_t *to = (uint16_t *)raw + at;
     if (whole) {
-        *(kernel_wide *)to = kernel_wide_of(pairs[0] | (uint64_t)pairs[1] << 32,
-                                            pairs[2] | (uint64_t)pairs[3] << 32);
+        kernel_wide_store(to, pairs[0] | (uint64_t)pairs[1] << 32,
+                          pairs[2] | (uint64_t)pairs[3] << 32);
         return;
     }
     for (uint32_t each = 0; each < 8; each++)

@@ -34,19 +34,11 @@ KERNEL_INLINE struct split split_of(const struct copy_fragment *fragment)
     return split;
 }
 
-/* The fragment that a tile belongs to: the last one that begins at or before it. */
 KERNEL_INLINE const struct copy_fragment *fragment_of_tile(const struct copy_fragment *fragments,
                                                            uint32_t count, uint64_t tile)
 {
-    uint32_t low = 0, high = count;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (fragments[middle].first_tile <= tile)
-            low = middle;
-        else
-            high = middle;
-    }
-    return &fragments[low];
+    return (const struct copy_fragment *)kernel_item_of_tile(
+        fragments, count, sizeof(*fragments), offsetof(struct copy_fragment, first_tile), tile);
 }
 
 KERNEL_INLINE void ends_copy(const struct copy_fragment *fragment, const struct split *split,

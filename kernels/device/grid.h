@@ -20,6 +20,7 @@
 #else
 #include <stdint.h>
 #endif
+#include <stddef.h>
 
 #define KERNEL_WARP    32u
 #define KERNEL_THREADS 128u /* of a block */
@@ -44,6 +45,12 @@ typedef uint16_t kernel_short;
 KERNEL_INLINE kernel_wide kernel_wide_of(uint64_t low, uint64_t high)
 {
     return make_ulonglong2(low, high);
+}
+
+/** Both words at once, to an aligned place. Of a struct nvcc may store the members one by one. */
+KERNEL_INLINE void kernel_wide_store(void *to, uint64_t low, uint64_t high)
+{
+    asm volatile("st.v2.u64 [%0], {%1, %2};" : : "l"(to), "l"(low), "l"(high) : "memory");
 }
 
 /** The least byte of a word that is not 0. */
@@ -83,6 +90,11 @@ KERNEL_INLINE kernel_wide kernel_wide_of(uint64_t low, uint64_t high)
     return (kernel_wide){low, high};
 }
 
+KERNEL_INLINE void kernel_wide_store(void *to, uint64_t low, uint64_t high)
+{
+    *(kernel_wide *)to = kernel_wide_of(low, high);
+}
+
 KERNEL_INLINE uint32_t kernel_first_byte(uint64_t word)
 {
     return (uint32_t)__builtin_ctzll(word) / 8;
@@ -103,6 +115,25 @@ KERNEL_INLINE void kernel_minimum(uint64_t *at, uint64_t value)
     }
 
 #endif
+
+/**
+ * The item that a tile belongs to: the last one whose first tile, a word `offset` bytes into each
+ * item, is at or before it.
+ */
+KERNEL_INLINE const void *kernel_item_of_tile(const void *items, uint32_t count, uint32_t bytes,
+                                              uint32_t offset, uint64_t tile)
+{
+    const char *first_tiles = (const char *)items + offset;
+    uint32_t low = 0, high = count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (*(const kernel_word *)(first_tiles + (uint64_t)middle * bytes) <= tile)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (const char *)items + (uint64_t)low * bytes;
+}
 
 /** Tiles of a piece of work of so many bytes: at least one, which has the odd ends. */
 #define KERNEL_TILES(bytes)                                                                        \

@@ -24,19 +24,11 @@ KERNEL_INLINE struct shape shape_of(const struct fill_range *range)
     return shape;
 }
 
-/* The range that a tile belongs to: the last one that begins at or before it. */
 KERNEL_INLINE const struct fill_range *range_of_tile(const struct fill_range *ranges,
                                                      uint32_t count, uint64_t tile)
 {
-    uint32_t low = 0, high = count;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (ranges[middle].first_tile <= tile)
-            low = middle;
-        else
-            high = middle;
-    }
-    return &ranges[low];
+    return (const struct fill_range *)kernel_item_of_tile(
+        ranges, count, sizeof(*ranges), offsetof(struct fill_range, first_tile), tile);
 }
 
 KERNEL_INLINE uint8_t pattern_byte(const struct fill_range *range, uint64_t offset)

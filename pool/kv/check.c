@@ -6,48 +6,30 @@
  * sums hold with calls of other threads under way, up to that number.
  */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "pool/base/why.h"
 #include "pool/kv/kv.h"
 
 struct walk {
     struct cupool_kv *pool;
-    char *why;
-    size_t why_bytes;
-    bool broken;
+    struct why why;
     uint64_t ended; /* transits that were over before the walk */
 };
-
-__attribute__((format(printf, 3, 4))) static bool holds(struct walk *walk, bool condition,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-
-    if (condition || walk->broken)
-        return condition;
-    walk->broken = true;
-    va_start(arguments, format);
-    if (walk->why_bytes > 0)
-        vsnprintf(walk->why, walk->why_bytes, format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 static void place_check(struct walk *walk, uint32_t id, enum cupool_kv_state state,
                         const char *place)
 {
     struct cupool_kv *pool = walk->pool;
 
-    if (!holds(walk, id >= pool->first && id < pool->slots, "%s: no block %u", place, id))
+    if (!holds(&walk->why, id >= pool->first && id < pool->slots, "%s: no block %u", place, id))
         return;
     struct kv_record *record = &pool->records[id];
     uint64_t word = kv_load(record);
-    holds(walk, kv_state(word) == state && kv_references(word) == 0,
+    holds(&walk->why, kv_state(word) == state && kv_references(word) == 0,
           "%s: block %u has state %d and %u references", place, id, kv_state(word),
           kv_references(word));
-    holds(walk, !(record->flags & KV_FLAG_BATCH), "%s: block %u is in two places", place, id);
+    holds(&walk->why, !(record->flags & KV_FLAG_BATCH), "%s: block %u is in two places", place, id);
     record->flags |= KV_FLAG_BATCH;
 }
 
@@ -57,8 +39,9 @@ static void order_block(void *state, uint32_t block)
     struct kv_record *record = &walk->pool->records[block];
 
     place_check(walk, block, CUPOOL_KV_INACTIVE, "order");
-    holds(walk, !(record->flags & KV_FLAG_PINNED), "block %u is pinned and evictable", block);
-    holds(walk, record->bucket != KV_BUCKET_NONE, "block %u is in the order without a list", block);
+    holds(&walk->why, !(record->flags & KV_FLAG_PINNED), "block %u is pinned and evictable", block);
+    holds(&walk->why, record->bucket != KV_BUCKET_NONE, "block %u is in the order without a list",
+          block);
 }
 
 static void fences_check(struct walk *walk)
@@ -67,17 +50,17 @@ static void fences_check(struct walk *walk)
     struct kv_fences *fences = &pool->fences;
     uint32_t entries = 0, draining = 0;
 
-    for (uint32_t at = fences->count > 0 ? fences->oldest : 0; at != 0 && !walk->broken;
+    for (uint32_t at = fences->count > 0 ? fences->oldest : 0; at != 0 && !walk->why.broken;
          at = fences->entries[at - 1].newer) {
         entries++;
-        for (uint32_t id = fences->entries[at - 1].first; id != KV_NONE && !walk->broken;
+        for (uint32_t id = fences->entries[at - 1].first; id != KV_NONE && !walk->why.broken;
              id = pool->records[id].next) {
             place_check(walk, id, CUPOOL_KV_FREE, "fence");
             draining++;
         }
     }
-    holds(walk, entries == fences->count, "%u fences, %u counted", entries, fences->count);
-    holds(walk, draining == pool->draining, "%u blocks wait for fences, %u counted", draining,
+    holds(&walk->why, entries == fences->count, "%u fences, %u counted", entries, fences->count);
+    holds(&walk->why, draining == pool->draining, "%u blocks wait for fences, %u counted", draining,
           pool->draining);
 }
 
@@ -91,7 +74,7 @@ static void registered_check(struct walk *walk, struct kv_record *record, uint32
     *entries += at == id;
     for (; at != KV_NONE && at != id && seen <= pool->slots; seen++)
         at = pool->records[at].same_next;
-    holds(walk, at == id, "registered block %u is not in the table", id);
+    holds(&walk->why, at == id, "registered block %u is not in the table", id);
 }
 
 static void blocks_check(struct walk *walk)
@@ -100,42 +83,42 @@ static void blocks_check(struct walk *walk)
     uint64_t counts[16] = {0};
     uint32_t entries = 0, pinned = 0;
 
-    for (uint32_t id = pool->first; id < pool->slots && !walk->broken; id++) {
+    for (uint32_t id = pool->first; id < pool->slots && !walk->why.broken; id++) {
         struct kv_record *record = &pool->records[id];
         uint64_t word = kv_load(record);
         enum cupool_kv_state state = kv_state(word);
         bool referenced = kv_references(word) > 0;
         counts[state]++;
-        holds(walk,
+        holds(&walk->why,
               referenced == (state == CUPOOL_KV_MUTABLE || state == CUPOOL_KV_COMPLETE ||
                              state == CUPOOL_KV_ACTIVE),
               "block %u has state %d and %u references", id, state, kv_references(word));
-        holds(walk, !((record->flags & KV_FLAG_BATCH) && referenced),
+        holds(&walk->why, !((record->flags & KV_FLAG_BATCH) && referenced),
               "block %u is referenced and in a place of free ones", id);
         if (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE)
             registered_check(walk, record, &entries);
         pinned += state == CUPOOL_KV_INACTIVE && (record->flags & KV_FLAG_PINNED);
         record->flags &= (uint8_t)~KV_FLAG_BATCH;
     }
-    holds(walk, entries == pool->table.entries, "%u different hashes, the table has %u", entries,
-          pool->table.entries);
-    holds(walk, pinned == pool->pinned, "%u blocks pinned, %u counted", pinned, pool->pinned);
-    holds(walk, counts[CUPOOL_KV_INACTIVE] == pool->order.count + pool->pinned,
+    holds(&walk->why, entries == pool->table.entries, "%u different hashes, the table has %u",
+          entries, pool->table.entries);
+    holds(&walk->why, pinned == pool->pinned, "%u blocks pinned, %u counted", pinned, pool->pinned);
+    holds(&walk->why, counts[CUPOOL_KV_INACTIVE] == pool->order.count + pool->pinned,
           "%llu blocks inactive, %u counted", (unsigned long long)counts[CUPOOL_KV_INACTIVE],
           pool->order.count + pool->pinned);
-    holds(walk, counts[CUPOOL_KV_ACTIVE] == pool->active, "%llu blocks active, %u counted",
+    holds(&walk->why, counts[CUPOOL_KV_ACTIVE] == pool->active, "%llu blocks active, %u counted",
           (unsigned long long)counts[CUPOOL_KV_ACTIVE], pool->active);
-    holds(walk, counts[CUPOOL_KV_RETIRED] == pool->retired, "%llu blocks retired, %u counted",
+    holds(&walk->why, counts[CUPOOL_KV_RETIRED] == pool->retired, "%llu blocks retired, %u counted",
           (unsigned long long)counts[CUPOOL_KV_RETIRED], pool->retired);
     if (walk->ended != kv_transit_begun(pool))
         return; /* something was under way meanwhile */
-    holds(walk,
+    holds(&walk->why,
           counts[CUPOOL_KV_MUTABLE] == pool->mutable_blocks &&
               counts[CUPOOL_KV_COMPLETE] == pool->complete,
           "%llu and %llu blocks mutable and complete, %u and %u counted",
           (unsigned long long)counts[CUPOOL_KV_MUTABLE],
           (unsigned long long)counts[CUPOOL_KV_COMPLETE], pool->mutable_blocks, pool->complete);
-    holds(walk, counts[CUPOOL_KV_FREE] == (uint64_t)pool->stack_count + pool->draining,
+    holds(&walk->why, counts[CUPOOL_KV_FREE] == (uint64_t)pool->stack_count + pool->draining,
           "%llu blocks free, %u counted", (unsigned long long)counts[CUPOOL_KV_FREE],
           pool->stack_count + pool->draining);
 }
@@ -147,22 +130,22 @@ static void waiters_check(struct walk *walk)
 
     for (uint32_t at = pool->wait_first; at != KV_NONE; at = pool->requests[at].next)
         waiting++;
-    holds(walk, waiting == atomic_load(&pool->waiting), "%u requests wait, %u counted", waiting,
-          atomic_load(&pool->waiting));
-    holds(walk, pool->window_hits <= pool->window_queries, "more hits than queries");
+    holds(&walk->why, waiting == atomic_load(&pool->waiting), "%u requests wait, %u counted",
+          waiting, atomic_load(&pool->waiting));
+    holds(&walk->why, pool->window_hits <= pool->window_queries, "more hits than queries");
 }
 
 int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
 {
-    struct walk walk = {.pool = pool, .why = why, .why_bytes = why_bytes};
+    struct walk walk = {.pool = pool, .why = {.text = why, .bytes = why_bytes}};
     int error = kv_lock_all(pool);
 
     if (error < 0)
         return error;
     walk.ended = kv_transit_ended(pool);
-    for (uint32_t at = 0; at < pool->stack_count && !walk.broken; at++) {
+    for (uint32_t at = 0; at < pool->stack_count && !walk.why.broken; at++) {
         place_check(&walk, pool->stack[at], CUPOOL_KV_FREE, "stack");
-        holds(&walk, pool->stack[at] < pool->limit, "block %u should have retired",
+        holds(&walk.why, pool->stack[at] < pool->limit, "block %u should have retired",
               pool->stack[at]);
     }
     kv_order_each(&pool->order, order_block, &walk);
@@ -170,5 +153,5 @@ int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
     blocks_check(&walk);
     waiters_check(&walk);
     kv_unlock_all(pool);
-    return walk.broken ? kv_fail(pool, -EFAULT, "an invariant is broken") : 0;
+    return walk.why.broken ? kv_fail(pool, -EFAULT, "an invariant is broken") : 0;
 }

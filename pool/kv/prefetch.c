@@ -7,6 +7,7 @@
  * gives back all others at once and each loaded one when its load is over.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "pool/kv/kv.h"
 
@@ -92,39 +93,74 @@ static void loaded_register(struct cupool_kv *pool, struct kv_request *request, 
 }
 
 int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, uint32_t index,
-                              int error)
+                              int load_error)
 {
     bool cancelled = false;
-    int rc = kv_lock(pool);
+    int error = kv_lock(pool);
 
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     struct kv_request *request = kv_request_find(pool, ticket);
     if (!request || request->kind != KV_REQUEST_PREFETCH || index >= request->count ||
         request->sources[index] != CUPOOL_KV_LOADING) {
-        rc = kv_fail(pool, -ESTALE, "no such load");
+        error = kv_fail(pool, -ESTALE, "no such load");
     } else {
         cancelled = request->cancelled;
         request->sources[index] = CUPOOL_KV_COMPUTE; /* nobody else ends it */
     }
     kv_unlock(pool);
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     /* The request lives until load_leave(): this load is counted in it. */
     if (cancelled) {
         kv_release_one(pool, request->handles[index], request->stream);
         request->handles[index] = 0;
-    } else if (error == 0) {
+    } else if (load_error == 0) {
         loaded_register(pool, request, index);
     }
     load_leave(pool, ticket);
     return 0;
 }
 
+/* The blocks of a look-up that were found; none if the request was cancelled meanwhile. They are
+ * counted in the request, so that it lives until they have ended. */
+static uint32_t loads_choose(struct cupool_kv *pool, struct kv_request *request, uint32_t at,
+                             uint32_t run, const uint8_t *found, struct cupool_kv_load *ret_loads)
+{
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t index = at; index < at + run && !request->cancelled; index++) {
+        if (!found[index - at])
+            continue;
+        request->sources[index] = CUPOOL_KV_LOADING;
+        request->loads++;
+        ret_loads[count++] = (struct cupool_kv_load){
+            .hash = request->hashes[index], .handle = request->handles[index], .index = index};
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
+static void loads_start(struct cupool_kv *pool, const struct cupool_kv_lower *lower,
+                        const struct cupool_kv_load *loads, uint32_t count, cupool_kv_ticket ticket,
+                        cupool_stream stream)
+{
+    uint32_t begun = 0;
+
+    if (lower->load_many && count > 0)
+        begun = lower->load_many(lower->state, loads, count, ticket, stream);
+    for (uint32_t at = begun; at < count; at++)
+        if (lower->load_many || lower->load(lower->state, &loads[at].hash, loads[at].handle, ticket,
+                                            loads[at].index, stream) < 0)
+            cupool_kv_prefetch_loaded(pool, ticket, loads[at].index, -EIO);
+}
+
 /* Asks the lower tier for the reserved blocks and begins its loads. */
 static void loads_begin(struct cupool_kv *pool, struct kv_request *request, cupool_kv_ticket ticket)
 {
     struct cupool_kv_lower lower = pool->lower;
+    struct cupool_kv_load loads[LOOKUP_CHUNK];
     uint8_t found[LOOKUP_CHUNK];
 
     for (uint32_t at = 0, run; at < request->count; at += run) {
@@ -134,25 +170,11 @@ static void loads_begin(struct cupool_kv *pool, struct kv_request *request, cupo
         while (run < LOOKUP_CHUNK && at + run < request->count &&
                request->sources[at + run] == CUPOOL_KV_COMPUTE)
             run++;
-        for (uint32_t next = 0; next < run; next++)
-            found[next] = 0;
+        memset(found, 0, run);
         if (lower.lookup(lower.state, &request->hashes[at], run, found) < 0)
             continue;
-        for (uint32_t next = 0; next < run; next++) {
-            if (!found[next])
-                continue;
-            pthread_mutex_lock(&pool->lock);
-            bool cancelled = request->cancelled;
-            if (!cancelled) {
-                request->sources[at + next] = CUPOOL_KV_LOADING;
-                request->loads++;
-            }
-            pthread_mutex_unlock(&pool->lock);
-            if (!cancelled &&
-                lower.load(lower.state, &request->hashes[at + next], request->handles[at + next],
-                           ticket, at + next, request->stream) < 0)
-                cupool_kv_prefetch_loaded(pool, ticket, at + next, -EIO);
-        }
+        uint32_t count = loads_choose(pool, request, at, run, found, loads);
+        loads_start(pool, &lower, loads, count, ticket, request->stream);
     }
 }
 
@@ -165,26 +187,26 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
     struct kv_request *request = NULL;
     cupool_kv_ticket ticket = 0;
     uint32_t present;
-    int rc;
+    int error;
 
     if (count == 0 || !hashes || !handles || !sources || !ret_ticket)
         return kv_fail(pool, -EINVAL, "an array or the number of blocks is missing");
-    rc = cupool_kv_match_scattered(pool, hashes, count, handles, &present);
-    if (rc < 0)
-        return rc;
+    error = cupool_kv_match_scattered(pool, hashes, count, handles, &present);
+    if (error < 0)
+        return error;
     for (uint32_t at = 0; at < count; at++)
         sources[at] = handles[at] != 0 ? CUPOOL_KV_PRESENT : CUPOOL_KV_COMPUTE;
-    rc = missing_reserve(pool, count, stream, handles, sources);
-    if (rc < 0)
-        return rc;
-    rc = kv_lock(pool);
-    if (rc == 0) {
-        rc = kv_request_begin(pool, KV_REQUEST_PREFETCH, &request, &ticket);
+    error = missing_reserve(pool, count, stream, handles, sources);
+    if (error < 0)
+        return error;
+    error = kv_lock(pool);
+    if (error == 0) {
+        error = kv_request_begin(pool, KV_REQUEST_PREFETCH, &request, &ticket);
         kv_unlock(pool);
     }
-    if (rc < 0) {
+    if (error < 0) {
         cupool_kv_release(pool, handles, count, stream);
-        return rc;
+        return error;
     }
     request->count = count;
     request->stream = stream;

@@ -219,18 +219,18 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
 {
     struct kv_request *request;
     cupool_kv_ticket ticket;
-    int rc;
+    int error;
 
     if (count == 0 || !handles || !ret_ticket)
         return kv_fail(pool, -EINVAL, "an array or the number of blocks is missing");
-    rc = kv_lock(pool);
-    if (rc < 0)
-        return rc;
+    error = kv_lock(pool);
+    if (error < 0)
+        return error;
     if (count > pool->limit - pool->first)
-        rc = kv_fail(pool, -ENOMEM, "the pool will never have that many blocks");
-    if (rc == 0)
-        rc = kv_request_begin(pool, KV_REQUEST_ALLOCATE, &request, &ticket);
-    if (rc == 0) {
+        error = kv_fail(pool, -ENOMEM, "the pool will never have that many blocks");
+    if (error == 0)
+        error = kv_request_begin(pool, KV_REQUEST_ALLOCATE, &request, &ticket);
+    if (error == 0) {
         request->count = count;
         request->stream = stream;
         request->deadline_ns = deadline_ns;
@@ -241,9 +241,9 @@ int cupool_kv_allocate_async(struct cupool_kv *pool, uint32_t count, cupool_stre
         *ret_ticket = ticket;
     }
     kv_unlock(pool);
-    if (rc == 0)
+    if (error == 0)
         kv_requests_serve(pool);
-    return rc;
+    return error;
 }
 
 int cupool_kv_ticket_result(struct cupool_kv *pool, cupool_kv_ticket ticket)

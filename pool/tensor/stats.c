@@ -3,9 +3,8 @@
  * Figures, and the walk over everything.
  */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
+#include "pool/base/why.h"
 #include "pool/tensor/tensor.h"
 
 int cupool_tensors_stats(struct cupool_tensors *cache, uint32_t device,
@@ -72,25 +71,8 @@ int cupool_tensors_rows(struct cupool_tensors *cache, struct cupool_tensors_row 
 
 struct walk {
     struct cupool_tensors *cache;
-    char *why;
-    size_t why_bytes;
-    bool broken;
+    struct why why;
 };
-
-__attribute__((format(printf, 3, 4))) static bool holds(struct walk *walk, bool condition,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-
-    if (condition || walk->broken)
-        return condition;
-    walk->broken = true;
-    va_start(arguments, format);
-    if (walk->why_bytes > 0)
-        vsnprintf(walk->why, walk->why_bytes, format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 /** What the records of a device add up to. */
 struct sums {
@@ -103,9 +85,9 @@ static void record_add(struct walk *walk, uint32_t number, struct sums *sums)
     const struct tensor_record *record = &walk->cache->records[number];
     bool live = record->state == TENSOR_LIVE;
 
-    holds(walk, record->row != 0 && record->row <= walk->cache->row_count,
+    holds(&walk->why, record->row != 0 && record->row <= walk->cache->row_count,
           "tensor %u belongs to no shape", number);
-    holds(walk, !(live && record->has_fence), "tensor %u is live and has a fence", number);
+    holds(&walk->why, !(live && record->has_fence), "tensor %u is live and has a fence", number);
     sums->live += live;
     sums->live_bytes += live ? record->node.bytes : 0;
     sums->cached += !live && !record->reserved;
@@ -124,32 +106,32 @@ static void device_check(struct walk *walk, uint32_t number, bool quiet)
     struct sums sums = {0};
     uint64_t count = 0, bytes = 0, listed = 0;
 
-    for (uint32_t at = 1; at <= cache->record_count && !walk->broken; at++)
+    for (uint32_t at = 1; at <= cache->record_count && !walk->why.broken; at++)
         if ((cache->records[at].state == TENSOR_LIVE ||
              cache->records[at].state == TENSOR_CACHED) &&
             cache->rows[cache->records[at].row].shape.device == number)
             record_add(walk, at, &sums);
     const char *tree = size_tree_check(&device->tree, &count, &bytes);
-    holds(walk, !tree, "device %u: %s", number, tree);
-    holds(walk, count == sums.indexed && bytes == sums.cached_bytes + sums.waiting_bytes,
+    holds(&walk->why, !tree, "device %u: %s", number, tree);
+    holds(&walk->why, count == sums.indexed && bytes == sums.cached_bytes + sums.waiting_bytes,
           "device %u: the index has %llu tensors, %llu are cached", number,
           (unsigned long long)count, (unsigned long long)sums.indexed);
     for (uint32_t at = device->oldest; at != 0 && listed <= cache->record_count;
          at = cache->records[at].newer, listed++)
-        holds(walk, cache->records[at].state == TENSOR_CACHED && !cache->records[at].reserved,
+        holds(&walk->why, cache->records[at].state == TENSOR_CACHED && !cache->records[at].reserved,
               "tensor %u can be evicted and is not cached", at);
-    holds(walk, listed == sums.cached, "device %u: %llu tensors in order, %llu cached", number,
-          (unsigned long long)listed, (unsigned long long)sums.cached);
-    holds(walk, stats->cached == sums.cached && stats->cached_bytes == sums.cached_bytes,
+    holds(&walk->why, listed == sums.cached, "device %u: %llu tensors in order, %llu cached",
+          number, (unsigned long long)listed, (unsigned long long)sums.cached);
+    holds(&walk->why, stats->cached == sums.cached && stats->cached_bytes == sums.cached_bytes,
           "device %u: the count of cached bytes is wrong", number);
-    holds(walk, device->tree_reserved_bytes == sums.waiting_bytes,
+    holds(&walk->why, device->tree_reserved_bytes == sums.waiting_bytes,
           "device %u: the count of reserved bytes is wrong", number);
-    holds(walk,
+    holds(&walk->why,
           !quiet ||
               (stats->live == sums.live && stats->live_bytes == sums.live_bytes &&
                stats->reserved == sums.reserved && stats->reserved_bytes == sums.reserved_bytes),
           "device %u: the count of live or reserved bytes is wrong", number);
-    holds(walk, stats->hits + stats->misses == stats->acquires, "device %u: hits and misses",
+    holds(&walk->why, stats->hits + stats->misses == stats->acquires, "device %u: hits and misses",
           number);
 }
 
@@ -157,27 +139,27 @@ static void rows_check(struct walk *walk)
 {
     struct cupool_tensors *cache = walk->cache;
 
-    for (uint32_t at = 1; at <= cache->row_count && !walk->broken; at++) {
+    for (uint32_t at = 1; at <= cache->row_count && !walk->why.broken; at++) {
         const struct tensor_row *row = &cache->rows[at];
         uint32_t listed = 0;
         if (!row->used)
             continue;
         for (uint32_t record = row->first; record != 0 && listed <= cache->record_count;
              record = cache->records[record].next, listed++)
-            holds(walk,
+            holds(&walk->why,
                   cache->records[record].row == at && cache->records[record].state == TENSOR_CACHED,
                   "shape %u has a tensor that is not its own", at);
-        holds(walk, listed == row->cached, "shape %u: %u tensors listed, %u cached", at, listed,
-              row->cached);
-        holds(walk, row->idle == (row->live == 0 && row->cached == 0), "shape %u: idle", at);
-        holds(walk, tensors_row(cache, &row->shape, row->stream, row->bytes, false) == at,
+        holds(&walk->why, listed == row->cached, "shape %u: %u tensors listed, %u cached", at,
+              listed, row->cached);
+        holds(&walk->why, row->idle == (row->live == 0 && row->cached == 0), "shape %u: idle", at);
+        holds(&walk->why, tensors_row(cache, &row->shape, row->stream, row->bytes, false) == at,
               "shape %u is not in the table", at);
     }
 }
 
 int cupool_tensors_check(struct cupool_tensors *cache, char *why, size_t why_bytes)
 {
-    struct walk walk = {.cache = cache, .why = why, .why_bytes = why_bytes};
+    struct walk walk = {.cache = cache, .why = {.text = why, .bytes = why_bytes}};
     uint32_t unused = 0, busy = 0, listed = 0;
     int error = !cache ? -EINVAL : tensors_lock(cache);
 
@@ -190,10 +172,10 @@ int cupool_tensors_check(struct cupool_tensors *cache, char *why, size_t why_byt
     for (uint32_t at = cache->unused_record; at != 0 && listed <= cache->record_count;
          at = cache->records[at].next)
         listed++;
-    holds(&walk, unused == listed, "%u records unused, %u listed", unused, listed);
-    for (uint32_t at = 0; at < cache->device_count && !walk.broken; at++)
+    holds(&walk.why, unused == listed, "%u records unused, %u listed", unused, listed);
+    for (uint32_t at = 0; at < cache->device_count && !walk.why.broken; at++)
         device_check(&walk, at, busy == 0);
     rows_check(&walk);
     pthread_mutex_unlock(&cache->lock);
-    return walk.broken ? tensors_fail(cache, -EFAULT, "an invariant is broken") : 0;
+    return walk.why.broken ? tensors_fail(cache, -EFAULT, "an invariant is broken") : 0;
 }

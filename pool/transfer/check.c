@@ -4,34 +4,12 @@
  * looked at only while nobody holds it.
  */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "pool/base/forks.h"
+#include "pool/base/why.h"
 #include "pool/transfer/queue.h"
 
-struct walk {
-    char *why;
-    size_t why_bytes;
-    bool broken;
-};
-
-__attribute__((format(printf, 3, 4))) static bool holds(struct walk *walk, bool condition,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-
-    if (condition || walk->broken)
-        return condition;
-    walk->broken = true;
-    va_start(arguments, format);
-    if (walk->why_bytes > 0)
-        vsnprintf(walk->why, walk->why_bytes, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
-static void list_check(struct walk *walk, const struct transfer_queue *queue,
+static void list_check(struct why *walk, const struct transfer_queue *queue,
                        const struct transfer_list *list, enum transfer_state state)
 {
     uint32_t count = 0, last = 0;
@@ -47,7 +25,7 @@ static void list_check(struct walk *walk, const struct transfer_queue *queue,
           count, list->count);
 }
 
-static void stretches_check(struct walk *walk, const struct transfer_queue *queue)
+static void stretches_check(struct why *walk, const struct transfer_queue *queue)
 {
     uint64_t end = 0;
     uint32_t with_room = 0;
@@ -66,7 +44,7 @@ static void stretches_check(struct walk *walk, const struct transfer_queue *queu
           with_room, queue->stretch_count);
 }
 
-static void ring_check(struct walk *walk, const struct transfer_queue *queue)
+static void ring_check(struct why *walk, const struct transfer_queue *queue)
 {
     uint32_t used = 0, owned = 0;
 
@@ -80,7 +58,7 @@ static void ring_check(struct walk *walk, const struct transfer_queue *queue)
 
 int cupool_transfers_check(struct cupool_transfers *transfers, char *why, size_t why_bytes)
 {
-    struct walk walk = {.why = why, .why_bytes = why_bytes};
+    struct why walk = {.text = why, .bytes = why_bytes};
 
     if (!transfers || transfers->forks != forks_count())
         return !transfers ? -EINVAL : -ECHILD;

@@ -138,12 +138,12 @@ static uint32_t fragments_collect(struct transfer_queue *queue, struct transfer_
     return count;
 }
 
-static int piece_fence(struct transfer_queue *queue, struct transfer_piece *piece, int error)
+static int piece_fence(struct transfer_queue *queue, struct transfer_piece *piece, int copy_error)
 {
-    int rc = fence_behind(queue, &piece->fence, &piece->has_fence);
+    int error = fence_behind(queue, &piece->fence, &piece->has_fence);
 
-    piece->unpack &= error == 0 && rc == 0;
-    return error < 0 ? error : rc;
+    piece->unpack &= copy_error == 0 && error == 0;
+    return copy_error < 0 ? copy_error : error;
 }
 
 static int kernel_pass(struct transfer_queue *queue, uint32_t number)

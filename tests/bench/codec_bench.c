@@ -14,7 +14,9 @@
  * of tokens are the attention that they get.
  *
  * Speed is that of one core in bytes of raw blocks, by its processor time, checksums included: the
- * median of 5 passes over one mebibyte. The text form has memcpy in the same pass beside it.
+ * median of 5 passes over one mebibyte. The text form has memcpy in the same pass beside it. Of the
+ * kernels there is what the compiler said of them when they were built: registers on each
+ * architecture, shared memory, spills (codec_device_bench runs them).
  */
 #include <math.h>
 #include <stdbool.h>
@@ -24,6 +26,7 @@
 #include <time.h>
 
 #include "kernels/codec/value.h"
+#include "tests/bench/kernel_report.h"
 
 #define BLOCKS  32
 #define TOKENS  16
@@ -343,7 +346,8 @@ int main(int argc, char **argv)
         printf("%-16s %-9s %7s %11s %10s %9s %8s %8s %8s\n", "codec", "data", "B/value",
                "relative L2", "cosine", "logit", "enc GB/s", "dec GB/s", "memcpy");
     run(json, type, share);
-    if (json)
-        printf("\n]}\n");
+    fputs(json ? "\n], \"kernels\": [" : "", stdout);
+    kernel_report_print(CODEC_REPORT, json);
+    fputs(json ? "\n]}\n" : "", stdout);
     return 0;
 }

@@ -159,6 +159,26 @@ def transfers(place, book, options):
     return 0
 
 
+def codecs(place, book, options):
+    """Traffic of the codecs' kernels against a copy, and whether their bytes are the host's."""
+    bench = roster.built(place, "bench", "codec_device_bench")
+    if not wanted(options, bench.name) or book.codecs or not bench.exists():
+        return 0
+    program = roster.Program(bench.name, [str(bench), "--json",
+                                          *(["--quick"] if place.simulated else [])])
+    status, output, errors, _ = run_once(place, program, "bare")
+    if status == SKIPPED:
+        return 0
+    try:
+        book.add_codecs(json.loads(output))
+    except ValueError:
+        status = status or 1
+    if status != 0:
+        print(f"{bench.name}: exit {status}: {last_line(errors or output)}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def engine(place, book, options):
     return (timed("engine", place, book, options, roster.engine(place)) +
-            transfers(place, book, options))
+            transfers(place, book, options) + codecs(place, book, options))

@@ -49,7 +49,7 @@ def says_no_gpu():
 
 def read(folder, suffix):
     found = [path for path in folder.glob(f"*{suffix}")
-             if suffix != ".json" or not path.stem.endswith(("-runs", "-conformance", "-transfers"))]
+             if suffix != ".json" or not path.stem.endswith(("-runs", "-conformance", "-transfers", "-codecs"))]
     preload.expect_equal(f"files {suffix}", len(found), 1)
     return found[0].read_text()
 

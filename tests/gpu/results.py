@@ -5,6 +5,7 @@
   NAME-conformance.json  what tests/conformance/matrix.py reads: each program through each route
   NAME-runs.json         workloads, guards, clients, engine: outputs compared, times and their ratios
   NAME-transfers.json    what transfer_bench measured
+  NAME-codecs.json       what codec_device_bench did: the codecs' kernels against the host
   NAME.md                all of it for people
 
 NAME is DEVICE-DRIVER-DATE.
@@ -17,6 +18,7 @@ import re
 CONFORMANCE = "cupool.conformance/1"
 RUNS = "cupool.gpu-runs/1"
 TRANSFERS = "cupool.transfers/1"
+CODECS = "cupool.codecs/1"
 
 
 class Book:
@@ -34,6 +36,7 @@ class Book:
         self.programs = self.read("-conformance", CONFORMANCE, "programs", {}) if resume else {}
         self.runs = self.read("-runs", RUNS, "runs", []) if resume else []
         self.transfers = self.read("-transfers", TRANSFERS, "rows", []) if resume else []
+        self.codecs = self.read("-codecs", CODECS, "figures", {}) if resume else {}
         self.simulated = place.simulated
 
     def path(self, suffix):
@@ -71,9 +74,14 @@ class Book:
         self.write("-transfers", {"schema": TRANSFERS, "machine": self.title,
                                   "simulated": self.simulated, "rows": rows})
 
+    def add_codecs(self, figures):
+        self.codecs = figures
+        self.write("-codecs", {"schema": CODECS, "machine": self.title,
+                               "simulated": self.simulated, "figures": figures})
+
     def write_markdown(self):
         parts = [f"# {self.title}", facts_text(self.facts), conformance_text(self.programs),
-                 runs_text(self.runs), transfers_text(self.transfers)]
+                 runs_text(self.runs), transfers_text(self.transfers), codecs_text(self.codecs)]
         self.markdown_path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -131,4 +139,18 @@ def transfers_text(rows):
         cells = [f"{found[(size, *column)]:.2f}" if (size, *column) in found else "–"
                  for column in columns]
         lines.append(f"| {size} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def codecs_text(figures):
+    if not figures:
+        return ""
+    lines = ["## Codecs", "",
+             "Traffic of the kernels, GB/s and share of a copy inside the device's memory "
+             f"({figures['copy_bytes_per_s'] / 1e9:.0f} GB/s); `codec_device_bench`.", "",
+             "| codec | part | direction | GB/s | of a copy | bytes |", "|---|---|---|---|---|---|"]
+    for row in figures["rows"]:
+        lines.append(f"| {row['codec']} | {row['part']} | {row['direction']} | "
+                     f"{row['bytes_per_s'] / 1e9:.1f} | {row['share_of_copy']:.0%} | "
+                     f"{'as the host' if row['equal'] else '**other than the host**'} |")
     return "\n".join(lines)

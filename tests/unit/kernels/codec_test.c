@@ -181,3 +181,84 @@ Test(codec_kernels, same_bytes_as_the_host)
             sample_close(&sample);
         }
 }
+
+/* Every pattern of 16 bits, in an order that leaves few escapes at first and then all exponents. */
+Test(codec_kernels, every_pattern_without_loss)
+{
+    for (int type = CUPOOL_CODEC_TYPE_F16; type <= CUPOOL_CODEC_TYPE_BF16; type++)
+        for (uint32_t first = 0; first < 65536; first += 4096) {
+            struct cupool_codec_config config = {.codec = CUPOOL_CODEC_LOSSLESS,
+                                                 .type = (enum cupool_codec_type)type,
+                                                 .parts = CUPOOL_CODEC_KEYS,
+                                                 .tokens = 64,
+                                                 .heads = 1,
+                                                 .head_dim = 512};
+            struct sample sample;
+            sample_open(&config, SAMPLE_NORMAL, &sample);
+            for (uint32_t at = 0; at < 4096; at++) /* among seven times as many others */
+                memcpy(sample.raw + at * 16, &(uint16_t){(uint16_t)(first + at)}, 2);
+            warps = 1 + first / 4096 % 5;
+            sample_check(&sample, first / 4096 * 2);
+            sample_close(&sample);
+        }
+}
+
+/* One byte of the payload of a block of one part anew, checksums made right: the kernels refuse it
+ * where the host does, else decode the same. */
+static unsigned spoil_check(struct sample *sample, const struct codec_span spans[2], int values,
+                            size_t at)
+{
+    const struct codec_rows *paths[CODEC_PATHS_MAX];
+    struct attempt attempt = attempt_open(sample, values, 0);
+    size_t bytes = spans[values].bytes;
+    uint8_t *payload = sample->encoded + spans[values].encoded, before = payload[at];
+    payload[at] = (uint8_t)sample_random();
+    codec_seal(&sample->config, sample->encoded, spans, 0);
+    int result = sample_decode(sample, paths[codec_paths(paths) - 1]);
+    memcpy(attempt.encoded + 8, payload, bytes);
+    memset(attempt.raw, 0, attempt.raw_bytes);
+    attempt_decode(&attempt, bytes);
+    cr_assert_eq(attempt.result.refused, result < 0, "codec %d byte %zu: host %d",
+                 sample->config.codec, at, result);
+    if (result == 0)
+        cr_assert_eq(memcmp(attempt.raw, sample->decoded, attempt.raw_bytes), 0);
+    payload[at] = before;
+    attempt_close(&attempt);
+    return result < 0;
+}
+
+Test(codec_kernels, malformed_payloads_are_refused_as_by_the_host)
+{
+    struct cupool_codec_config config;
+    unsigned refused = 0;
+    int more;
+    for (unsigned at = 0; (more = sample_config(at, &config)) >= 0; at++) {
+        if (!more || config.parts == CUPOOL_CODEC_KEYS_AND_VALUES ||
+            config.codec >= CUPOOL_CODEC_PRUNE_MAGNITUDE)
+            continue;
+        struct sample sample;
+        struct codec_span spans[2];
+        struct cupool_codec_header header;
+        enum cupool_codec_fault fault;
+        const struct codec_rows *paths[CODEC_PATHS_MAX];
+        int values = config.parts == CUPOOL_CODEC_VALUES;
+        sample_open(&config, SAMPLE_OUTLIERS, &sample);
+        cr_assert_eq(sample_encode(&sample, paths[codec_paths(paths) - 1]), 0);
+        cr_assert_eq(
+            codec_open(&config, sample.encoded, sample.block.encoded_bytes, spans, &header, &fault),
+            0);
+        struct codec_part part = codec_part_of(&config, values);
+        bool has_kernels = codec_way_of((int)config.codec, &part) > CODEC_WAY_RAW;
+        /* The beginning, where scales and books are; the end; and some places between. */
+        for (size_t each = 0; each < 60 && has_kernels && !spans[values].stored; each++) {
+            size_t bytes = spans[values].bytes;
+            size_t place = each < 30   ? each
+                           : each < 40 ? bytes - 1 - (each - 30)
+                                       : sample_random() % bytes;
+            if (place < bytes)
+                refused += spoil_check(&sample, spans, values, place);
+        }
+        sample_close(&sample);
+    }
+    cr_assert_gt(refused, 20, "%u refused", refused);
+}

@@ -215,6 +215,35 @@ Test(tiers, a_prefetch_brings_back_what_a_tier_has_and_reserves_the_rest, .init 
     give(handles, 6);
 }
 
+/* Two threads and a store that others share, as a server is. */
+Test(tiers, a_prefetch_asks_a_store_for_whole_batches, .init = setup, .fini = teardown)
+{
+    struct cupool_tiers_config config = tiers_config();
+    struct cupool_tier tier = shelf_tier(8u << 20, true);
+    struct cupool_kv_hash hashes[20];
+    cupool_kv_handle handles[20];
+    cupool_kv_ticket ticket;
+    uint8_t sources[20];
+
+    config.threads = 2;
+    config.batch = 8;
+    tiers_make(&config, &tier, 1);
+    away(1, 20);
+    for (uint32_t at = 0; at < 20; at++)
+        hashes[at] = hash_of(1 + at);
+    for (uint32_t round = 0; round < 20; round++) {
+        shelf.gets = 0;
+        cr_assert_eq(cupool_kv_prefetch(pool, hashes, 20, NULL, NONE, handles, sources,
+                                        prefetch_note, NULL, &ticket),
+                     0);
+        cr_assert_eq(cupool_tiers_drain(tiers), 0);
+        cr_assert_eq(sources[19], CUPOOL_KV_LOADED);
+        cr_assert_eq(shelf.gets, 3, "20 blocks in batches of 8: %u calls", shelf.gets);
+        cr_assert_eq(cupool_kv_release(pool, handles, 20, NONE), 0);
+        cr_assert_eq(cupool_kv_trim(pool, 0, NULL), 0);
+    }
+}
+
 Test(tiers, a_prefetch_cancelled_while_it_loads_gives_everything_back, .init = setup,
      .fini = teardown)
 {

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What ptxas said of the codecs' kernels when they were built (kernels/compile.py). */
+#ifndef TESTS_BENCH_KERNEL_REPORT_H
+#define TESTS_BENCH_KERNEL_REPORT_H
+
+#include <stdbool.h>
+
+/** Prints a line, or an object of JSON, for each kernel: registers by architecture, the largest of
+ * shared memory and of what is spilled. Nothing where there is no report. */
+void kernel_report_print(const char *path, bool json);
+
+#endif
