@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tools/base/progress.h"
+#include "tools/cli/replay_options.h"
 #include "tools/replay/input.h"
 #include "tools/replay/replay_report.h"
 
@@ -67,28 +68,6 @@ enum {
     OPTION_SCALE
 };
 
-static int number_set(const char *name, const char *text, uint64_t most, uint64_t *ret_number)
-{
-    char *end;
-
-    errno = 0;
-    *ret_number = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || *ret_number > most)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "%s %s: not a number up to %" PRIu64, name, text,
-                          most);
-    return 0;
-}
-
-static int capacity_set(struct request *request, const char *text)
-{
-    struct option_size size;
-
-    if (option_size_parse(text, false, &size) < 0 || !size.bytes)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "--capacity %s: not a size: give 8GiB", text);
-    request->settings.capacity_bytes = size.bytes;
-    return 0;
-}
-
 static int list_add(const char **list, size_t *count, const char *text)
 {
     if (*count == POLICIES_MOST)
@@ -111,7 +90,8 @@ static int option_read(struct request *request, int option, char **argv)
         request->settings.quiet = true;
         progress_silence();
         return 0;
-    case OPTION_CAPACITY: return capacity_set(request, optarg);
+    case OPTION_CAPACITY:
+        return replay_option_capacity(VERB_NAME, optarg, &request->settings.capacity_bytes);
     case OPTION_FIND: request->find_capacity = true; return 0;
     case OPTION_DEVICES:
         request->devices = request->find_capacity = true;
@@ -120,14 +100,15 @@ static int option_read(struct request *request, int option, char **argv)
     case OPTION_PROFILE: request->profile_path = optarg; return 0;
     case OPTION_DELAY:
         request->settings.fence_delay_given = true;
-        return number_set("--fence-delay", optarg, UINT64_MAX >> 4,
-                          &request->settings.fence_delay_ns);
+        return replay_option_number(VERB_NAME, "--fence-delay", optarg, 0, UINT64_MAX >> 4,
+                                    &request->settings.fence_delay_ns);
     case OPTION_DEVICE:
-        trouble = number_set("--device", optarg, 63, &number);
+        trouble = replay_option_number(VERB_NAME, "--device", optarg, 0, 63, &number);
         request->input.device = (int)number;
         return trouble;
     case OPTION_SCALE:
-        return number_set("--scale", optarg, UINT64_C(1) << 30, &request->input.scale);
+        return replay_option_number(VERB_NAME, "--scale", optarg, 1, UINT64_C(1) << 30,
+                                    &request->input.scale);
     default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
     }
 }

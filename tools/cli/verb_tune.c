@@ -16,6 +16,7 @@
 #include "tools/base/outfile.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
+#include "tools/cli/replay_options.h"
 #include "tools/replay/input.h"
 #include "tools/tune/conf.h"
 
@@ -70,23 +71,8 @@ static int goal_set(struct request *request, const char *text)
                       "--for %s: no such goal: there are memory, calls and balanced", text);
 }
 
-static int number_set(const char *name, const char *text, uint64_t least, uint64_t most,
-                      uint64_t *ret_number)
-{
-    char *end;
-
-    errno = 0;
-    *ret_number = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || *ret_number > most || *ret_number < least)
-        return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s %s: not a number from %" PRIu64 " to %" PRIu64, name, text, least,
-                          most);
-    return 0;
-}
-
 static int option_read(struct request *request, int option, char **argv)
 {
-    struct option_size size;
     uint64_t number = 0;
     int trouble = 0;
 
@@ -95,21 +81,19 @@ static int option_read(struct request *request, int option, char **argv)
     case OPTION_FOR: trouble = goal_set(request, optarg); break;
     case OPTION_KEEP_BACK: request->judge = optarg; break;
     case OPTION_CAPACITY:
-        if (option_size_parse(optarg, false, &size) < 0 || !size.bytes)
-            return verb_error(VERB_NAME, EXIT_TROUBLE, "--capacity %s: not a size: give 8GiB",
-                              optarg);
-        request->tune.capacity_bytes = size.bytes;
+        trouble = replay_option_capacity(VERB_NAME, optarg, &request->tune.capacity_bytes);
         break;
     case OPTION_CLASSES:
-        trouble = number_set("--classes", optarg, 8, 32, &number);
+        trouble = replay_option_number(VERB_NAME, "--classes", optarg, 8, 32, &number);
         request->tune.classes_most = (unsigned)number;
         break;
     case OPTION_DEVICE:
-        trouble = number_set("--device", optarg, 0, 63, &number);
+        trouble = replay_option_number(VERB_NAME, "--device", optarg, 0, 63, &number);
         request->input.device = (int)number;
         break;
     case OPTION_SCALE:
-        return number_set("--scale", optarg, 1, UINT64_C(1) << 30, &request->input.scale);
+        return replay_option_number(VERB_NAME, "--scale", optarg, 1, UINT64_C(1) << 30,
+                                    &request->input.scale);
     default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
     }
     return trouble;
