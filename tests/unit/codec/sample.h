@@ -9,7 +9,7 @@ enum sample_kind {
     SAMPLE_NORMAL,   /* about Gaussian */
     SAMPLE_OUTLIERS, /* some channels 50 times as large */
     SAMPLE_ZERO,
-    SAMPLE_SIGNED, /* zeros of either sign, and few other numbers */
+    SAMPLE_SIGNED,   /* zeros of either sign, and few other numbers */
     SAMPLE_TINY,     /* subnormal fp16 among them */
     SAMPLE_HUGE,     /* up to the type's largest */
     SAMPLE_PATTERNS, /* any bits: NaN and infinity, too */

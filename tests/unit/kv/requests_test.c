@@ -135,7 +135,7 @@ struct tier {
         cupool_kv_ticket ticket;
         uint32_t index;
     } loads[8];
-    unsigned count, refuse_from;
+    unsigned count, refuse_from, calls;
     bool at_once;
 };
 
@@ -176,6 +176,7 @@ static uint32_t tier_load_many(void *state, const struct cupool_kv_load *loads, 
 {
     struct tier *tier = state;
 
+    tier->calls++;
     for (uint32_t at = 0; at < count; at++)
         if (tier_load(tier, &loads[at].hash, loads[at].handle, ticket, loads[at].index, stream) < 0)
             return at;
@@ -244,6 +245,7 @@ Test(kv_requests, a_prefetch_ended_at_any_step_leaks_nothing, .init = setup, .fi
             uint8_t sources[8];
             (variant < 2 ? tier_use : tier_use_many)(&tier);
             cr_assert_eq(prefetch_start(&ended, handles, sources, &ticket), 0);
+            cr_assert_eq(tier.calls, variant < 2 ? 0 : 1, "one call for all that were found");
             unsigned loaded = 0;
             for (; loaded < step && loaded < tier.count; loaded++)
                 cr_assert_eq(cupool_kv_prefetch_loaded(pool, ticket, tier.loads[loaded].index, 0),

@@ -2,6 +2,7 @@
 /*
  * Offload and return: callbacks, cancelling, what is refused, tiers that fail, many threads, fork.
  */
+#include "pool/kv/kv.h"
 #include "tests/unit/tier/fixture.h"
 
 #include <stdatomic.h>
@@ -228,6 +229,7 @@ Test(tiers, a_prefetch_asks_a_store_for_whole_batches, .init = setup, .fini = te
     config.threads = 2;
     config.batch = 8;
     tiers_make(&config, &tier, 1);
+    cr_assert_not_null(pool->lower.load_many, "the pool hands blocks over at once");
     away(1, 20);
     for (uint32_t at = 0; at < 20; at++)
         hashes[at] = hash_of(1 + at);
