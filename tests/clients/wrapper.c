@@ -101,14 +101,17 @@ RUNTIME(cudaFree)(void *pointer)
 #endif
 
 #ifdef RESOLVER
-__attribute__((used)) static void *choose_malloc(void)
+typedef int malloc_function(void **pointer, size_t bytes);
+typedef int free_function(void *pointer);
+
+__attribute__((used)) static malloc_function *choose_malloc(void)
 {
-    return (void *)own_cudaMalloc;
+    return own_cudaMalloc;
 }
 
-__attribute__((used)) static void *choose_free(void)
+__attribute__((used)) static free_function *choose_free(void)
 {
-    return (void *)own_cudaFree;
+    return own_cudaFree;
 }
 
 EXPORT int cudaMalloc(void **pointer, size_t bytes) __attribute__((ifunc("choose_malloc")));
