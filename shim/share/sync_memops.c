@@ -23,7 +23,7 @@
 struct allocation {
     uint64_t base;
     uint32_t context; /* number */
-    bool imported;
+    bool imported, mapped;
     unsigned blocks; /* that want it */
     unsigned claims; /* of these, that begin in it: each is a claim of its own */
     struct allocation *next;
@@ -65,15 +65,23 @@ static bool add_one_locked(const struct range *range, uint64_t base, uint32_t co
             .base = base,
             .context = context,
             .imported = range->imported,
+            .mapped = range->mapped,
         };
-        if (range->mapped)
-            atomic_fetch_add(&wanted_pages, 1);
+        atomic_fetch_add(&wanted_pages, range->mapped);
     }
     if (!*link)
         return false;
     (*link)->blocks++;
     (*link)->claims += base == first_of(range);
     return true;
+}
+
+static void forget_locked(struct allocation **link)
+{
+    struct allocation *known = *link;
+    *link = known->next;
+    atomic_fetch_sub(&wanted_pages, known->mapped);
+    free(known);
 }
 
 static void subtract_one_locked(const struct range *range, uint64_t base)
@@ -84,10 +92,7 @@ static void subtract_one_locked(const struct range *range, uint64_t base)
     known->claims -= base == first_of(range);
     if (--known->blocks)
         return;
-    *link = known->next;
-    free(known);
-    if (range->mapped)
-        atomic_fetch_sub(&wanted_pages, 1);
+    forget_locked(link);
 }
 
 static void subtract_locked(const struct range *range)
@@ -166,15 +171,15 @@ static CUresult pieces_set_locked(const struct driver_functions *real, const str
                                   CUdeviceptr address, bool wanted, bool has)
 {
     CUresult result = CUDA_SUCCESS;
-    uint64_t end = 0;
-    for (uint64_t at = range->mapped ? range->base : address; at && result == CUDA_SUCCESS;
-         at = piece_after(range, at)) {
+    uint64_t first = range->mapped ? range->base : address, end = 0;
+    for (uint64_t at = first; at && result == CUDA_SUCCESS; at = piece_after(range, at)) {
         bool own = end != 0; /* the first call is the program's */
         result = own ? REAL_ASK(piece_set_locked(real, range, at, wanted, has || wanted))
                      : piece_set_locked(real, range, at, wanted, has || wanted);
         end = at;
     }
-    for (uint64_t at = range->base; result != CUDA_SUCCESS && at < end; at = piece_after(range, at))
+    /* A piece may have gone meanwhile with what was freed: then there is no next one. */
+    for (uint64_t at = first; result != CUDA_SUCCESS && at && at < end; at = piece_after(range, at))
         (void)REAL_ASK(piece_set_locked(real, range, at, has, has || wanted));
     return result;
 }
@@ -229,7 +234,7 @@ static CUcontext handle_of(uint32_t number)
     return NULL;
 }
 
-/* Of each piece that nobody wants it of any more. */
+/* Clears it for each piece on which no block wants it any more. */
 static void pieces_clear_locked(const struct range *range, CUcontext context)
 {
     for (uint64_t at = range->mapped ? range->base : range->allocation; at;
@@ -276,8 +281,7 @@ void sync_memops_forget_context(uint32_t context)
             }
             if (!known->imported)
                 claims_forget(known->claims);
-            *link = known->next;
-            free(known);
+            forget_locked(link);
         }
     }
     pthread_mutex_unlock(&lock);

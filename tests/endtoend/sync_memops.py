@@ -23,6 +23,12 @@ def main():
     breaks = [counter["current"] for counter in machine.report(trace)["counters"]
               if counter["name"] == "breaks"]
     preload.expect(breaks and breaks[-1] > 0, f"nothing was moved: {breaks}")
+    # Refused for an address inside a block, it is as if it had not been asked for.
+    for options in WAYS:
+        done = machine.run(program, preload=True, CUPOOL=options,
+                           SIMGPU_FAULT="cuPointerSetAttribute:1:OUT_OF_MEMORY")
+        preload.expect(done.stdout.startswith(b"set 0: 2\n") and done.stdout.endswith(b"wrong: 0\n"),
+                       f"{options}: {done.stdout.decode()[-500:]}")
     # The first of a block's calls is the program's own, a later one is made again when it fails.
     rule = "cuPointerSetAttribute:{}:OUT_OF_MEMORY"
     for call in (12, 15, 20):
