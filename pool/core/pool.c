@@ -229,7 +229,7 @@ static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site
 static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t site,
                                        struct pool_block *ret_block)
 {
-    bool large = is_large(pool, bytes) || is_too_rare(pool, bytes);
+    bool rare = is_too_rare(pool, bytes), large = rare || is_large(pool, bytes);
     struct supply_request request = {
         .pool = pool,
         .wanted_bytes = supply_bytes(pool, bytes, large),
@@ -239,6 +239,8 @@ static POOL_NOINLINE int allocate_slow(struct pool *pool, size_t bytes, uint32_t
     };
     while (!slow_try(&request, bytes, site, ret_block)) {
         int error = supply_more(&request);
+        if (rare && error == -ENOMEM && shards_try(pool, bytes, site, ret_block))
+            break; /* what segments have left is better than none */
         if (error < 0) {
             supply_failed(pool, bytes, error);
             return error;

@@ -105,6 +105,22 @@ Test(backing, a_class_that_is_in_demand_gets_slabs, .fini = teardown)
     }
 }
 
+/* On a full device what is left beside small blocks serves rare sizes, too. */
+Test(backing, odd_sizes_take_what_segments_have_left, .fini = teardown)
+{
+    struct pool_block block;
+    setup_with(pages_of_2_mib);
+    fake.complete_at_once = true;
+    fake.capacity_bytes = 32 * MIB;
+    take(4096);
+    while (pool_allocate(pool, MIB, 0, &block) == 0)
+        ;
+    while (pool_allocate(pool, 40 << 10, 0, &block) == 0)
+        ;
+    for (int count = 0; count < 16; count++)
+        take(30000);
+}
+
 static void two_classes(struct pool_config *config)
 {
     pages_of_2_mib(config);
