@@ -117,12 +117,12 @@ void mapped_loose_release(struct mapped *mapped)
     release_all(mapped, handles);
 }
 
-/* A loose handle of at most `most` bytes, or NULL. */
+/* A loose handle of at most `most` bytes that nobody outside knows, or NULL. */
 static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 {
     for (struct mapped_handle **link = &mapped->loose; *link; link = &(*link)->next) {
         struct mapped_handle *handle = *link;
-        if (handle->bytes > most)
+        if (handle->bytes > most || handle->pinned)
             continue;
         *link = handle->next;
         return handle;
