@@ -149,8 +149,10 @@ void supply_isolated_return(struct pool *pool)
     struct blocks *blocks = &pool->runs.blocks;
     pool_lock_acquire(&pool->backend_lock);
     pool_lock_acquire(&blocks->lock);
-    blocks_retire_locked(pool, blocks, UINT32_MAX);
+    unsigned retired = blocks_retire_locked(pool, blocks, UINT32_MAX);
     pool_lock_release(&blocks->lock);
+    if (retired > 0)
+        count_add_shared(&pool->generation, 1);
     supply_isolated_try(pool);
     pool_lock_release(&pool->backend_lock);
 }

@@ -58,6 +58,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
         return 0;
     pool->idle_since_ns = now_ns;
     quarantine_flush_locked(pool);
+    supply_isolated_try(pool);
     supply_empties_release(pool);
     supply_cached_return(pool, UINT64_MAX, &returned);
     return returned;

@@ -7,6 +7,8 @@
 #include "tests/unit/pool/fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "pool/backing/mapped.h"
@@ -131,6 +133,19 @@ Test(isolated, beside_work_memory_stays, .fini = teardown)
     cr_assert_eq(pool_free(block.address, 0, &found), -EALREADY);
     fake.capturing = false;
     give(isolate(4 * MIB).address);
+    cr_assert_not(fake_accessible(&fake, block.segment_address, 1));
+}
+
+/* Not only by the next request: an idle device is enough. */
+Test(isolated, what_was_freed_beside_work_goes_when_idle, .fini = teardown)
+{
+    setup();
+    struct pool_block block = isolate(4 * MIB);
+    fake.capturing = true;
+    give(block.address);
+    fake.capturing = false;
+    fake.complete_at_once = true;
+    pool_idle_return(pool);
     cr_assert_not(fake_accessible(&fake, block.segment_address, 1));
 }
 
@@ -278,6 +293,52 @@ Test(isolated, a_course_of_both_kinds, .fini = teardown)
     for (int at = 0; at < SLOTS; at++)
         if (held[at].address)
             give(held[at].address);
+}
+
+enum { THREADS = 4 };
+#define ISOLATED ((uint64_t)1)
+static _Atomic uint64_t handed[THREADS]; /* each frees what its neighbour has left there */
+
+/* The addresses of an isolated block are not taken again soon: a second free is one. */
+static bool free_is_known(uint64_t tagged)
+{
+    uint64_t address = tagged & ~ISOLATED;
+    return address == 0 || (pool_free(address, 0, NULL) == 0 &&
+                            (!(tagged & ISOLATED) || pool_free(address, 0, NULL) == -EALREADY));
+}
+
+static void *both_kinds(void *argument)
+{
+    unsigned self = (unsigned)(uintptr_t)argument;
+    struct pool_block block;
+    for (unsigned step = 0; step < 400; step++) {
+        size_t bytes = 1 + (step * 997 + self * 131) % (5 * MIB);
+        int error = step % 4 == 3 ? pool_allocate(pool, bytes, 0, &block)
+                                  : pool_allocate_isolated(pool, bytes, 0, &block);
+        uint64_t mine = error ? 0 : block.address | (block.isolated ? ISOLATED : 0);
+        if (!free_is_known(atomic_exchange(&handed[(self + 1) % THREADS], mine)))
+            return "freed twice, or not at all";
+        if (step % 64 == self && pool_check(pool, NULL, 0) < 0)
+            return "an invariant is broken";
+    }
+    return NULL;
+}
+
+/* Blocks that others have taken are freed, while others still do the same. */
+Test(isolated, several_threads, .fini = teardown)
+{
+    pthread_t threads[THREADS];
+    void *wrong;
+    setup();
+    fake.complete_at_once = true;
+    for (uintptr_t at = 0; at < THREADS; at++)
+        cr_assert_eq(pthread_create(&threads[at], NULL, both_kinds, (void *)at), 0);
+    for (int at = 0; at < THREADS; at++) {
+        cr_assert_eq(pthread_join(threads[at], &wrong), 0);
+        cr_assert_null(wrong, "%s", (const char *)wrong);
+    }
+    for (int at = 0; at < THREADS; at++)
+        cr_assert(free_is_known(handed[at]));
 }
 
 Test(isolated, the_drivers_allocations_have_none)
