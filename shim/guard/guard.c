@@ -324,7 +324,7 @@ static bool is_owned(uint64_t address)
     return pool_range_get(address, &block) != -ENOENT;
 }
 
-/* Where the pool's block begins of which a program would be given this address. */
+/* The first address of the pool's block that the program knows by this one. */
 static uint64_t pooled_address(uint64_t address)
 {
     struct pool_block block;

@@ -130,8 +130,10 @@
 /* Nothing of ours is locked here, so that a fault is in the record before the program knows. */
 static __attribute__((noinline, cold)) void result_observe(int result)
 {
+    int saved_errno = errno;
     context_observe_result((CUresult)result);
     fault_settle();
+    errno = saved_errno;
 }
 
 /* Entered from any depth: the runtime's own waiting tells as much as the program's. */

@@ -61,7 +61,7 @@ static void release(int at)
     wants[at] = 0;
 }
 
-/* On a full device: of every 8 MiB one block stays, and wants it; then a large one wants in, for
+/* On a full device: of every 4 MiB one block stays, and wants it; then a large one wants in, for
  * which what lies around them is mapped elsewhere, and they on other memory. */
 static int moved(void)
 {
@@ -72,14 +72,14 @@ static int moved(void)
     while (count < 10000 && cudaMalloc((void **)&all[count], 1 << 20) == cudaSuccess)
         count++;
     for (int at = 0; at < count; at++)
-        if (at % 8 == 5)
+        if (at % 4 == 1)
             cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
                                   (CUdeviceptr)(uintptr_t)all[at]);
         else
             cudaFree(all[at]);
     cudaDeviceSynchronize();
-    cudaError_t result = cudaMalloc(&large, (size_t)count << 19);
-    for (int at = 5; at < count; at += 8)
+    cudaError_t result = cudaMalloc(&large, (size_t)count / 16 << 20);
+    for (int at = 1; at < count; at += 4)
         lost += device_says((uint64_t)(uintptr_t)all[at]) != 1;
     printf("large: %d, lost: %d\n", (int)result, lost);
     return 0;
