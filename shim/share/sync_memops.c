@@ -174,7 +174,9 @@ static CUresult pieces_set_locked(const struct driver_functions *real, const str
                      : piece_set_locked(real, range, at, wanted, has || wanted);
         end = at;
     }
-    for (uint64_t at = range->base; result != CUDA_SUCCESS && at < end; at = piece_after(range, at))
+    if (result == CUDA_SUCCESS || !range->mapped)
+        return result;
+    for (uint64_t at = range->base; at && at < end; at = piece_after(range, at))
         (void)REAL_ASK(piece_set_locked(real, range, at, has, has || wanted));
     return result;
 }
