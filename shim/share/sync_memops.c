@@ -171,15 +171,17 @@ static CUresult pieces_set_locked(const struct driver_functions *real, const str
                                   CUdeviceptr address, bool wanted, bool has)
 {
     CUresult result = CUDA_SUCCESS;
-    uint64_t first = range->mapped ? range->base : address, end = 0;
-    for (uint64_t at = first; at && result == CUDA_SUCCESS; at = piece_after(range, at)) {
+    uint64_t end = 0;
+    for (uint64_t at = range->mapped ? range->base : address; at && result == CUDA_SUCCESS;
+         at = piece_after(range, at)) {
         bool own = end != 0; /* the first call is the program's */
         result = own ? REAL_ASK(piece_set_locked(real, range, at, wanted, has || wanted))
                      : piece_set_locked(real, range, at, wanted, has || wanted);
         end = at;
     }
-    /* A piece may have gone meanwhile with what was freed: then there is no next one. */
-    for (uint64_t at = first; result != CUDA_SUCCESS && at && at < end; at = piece_after(range, at))
+    if (result == CUDA_SUCCESS || !range->mapped)
+        return result;
+    for (uint64_t at = range->base; at && at < end; at = piece_after(range, at))
         (void)REAL_ASK(piece_set_locked(real, range, at, has, has || wanted));
     return result;
 }
