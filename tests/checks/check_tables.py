@@ -37,7 +37,7 @@ def seeded():
 events = names(EVENTS, "TRACE_EVENT").values()
 described = (tree.ROOT / "docs" / "trace-format.md").read_text()
 writers = text_of("shim/*.c", "cupti/activity/*.c", "cupti/write/*.c")
-readers = text_of("tools/*.c", "cupti/read/*.[ch]")
+readers = text_of("tools/*.c", "cupti/read/*.[ch]", "cupti/replay/*.[ch]")
 seeds = seeded()
 for event in events:
     constant = rf"TRACE_EVENT_{event}\b"
