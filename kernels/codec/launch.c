@@ -162,7 +162,7 @@ static enum codec_way way_by_codec(int codec, const struct codec_part *part)
     }
 }
 
-/* The least bytes of a payload, of which all that have one size have as many. */
+/* The least bytes of a payload; where sizes are fixed, the size. */
 static size_t way_least(enum codec_way way, const struct codec_part *part)
 {
     switch (way) {
