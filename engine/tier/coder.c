@@ -577,8 +577,10 @@ void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct jo
         jobs[slot]->on_device |= bytes[slot] > 0;
     for (uint32_t at = 0; at < batch.pieces; at++) {
         const struct coder_piece *piece = &batch.coder->pieces[at];
-        if (!piece->stored && batch.coder->result[piece->task].refused)
-            jobs[piece->slot]->on_device = false; /* the host says why */
+        if (piece->stored || !batch.coder->result[piece->task].refused)
+            continue;
+        blocks -= jobs[piece->slot]->on_device;
+        jobs[piece->slot]->on_device = false; /* the host says why */
     }
     link_count(tiers, &tiers->counts.to_device_bytes, &tiers->counts.device_decoded, crossed,
                blocks);
