@@ -108,21 +108,26 @@ void coder_kernels_end(struct cupool_tiers *tiers)
     device_leave_relaxed(tiers->device, mode);
 }
 
-/* The largest payload of a way whose sizes are not known, and what its kernels count in. */
+/* The largest payload of a codec that has sizes which are not known: all parts of its blocks go to
+ * slots. And what lossless kernels count in. */
 static void slot_widen(const struct cupool_tiers *tiers, int codec, struct coder *coder)
 {
+    size_t most = 0;
+    bool known = true;
+
     for (uint32_t layer = 0; layer < 2; layer++)
         for (int values = 0; values < 2; values++) {
             struct cupool_codec_config config = config_of(tiers, codec, layer);
             struct codec_part part = codec_part_of(&config, values);
             enum codec_way way = codec_way_of(codec, &part);
             size_t bytes = (codec_way_bytes(way, &part) + 63) / 64 * 64;
-            if (codec_way_is_fixed(way))
-                continue;
-            coder->slot_bytes = bytes > coder->slot_bytes ? bytes : coder->slot_bytes;
+            most = bytes > most ? bytes : most;
+            known &= codec_way_is_fixed(way);
             if (way == CODEC_WAY_LOSSLESS)
                 coder->scratch_bytes = (codec_scratch_bytes(&part) + 63) / 64 * 64;
         }
+    if (!known && most > coder->slot_bytes)
+        coder->slot_bytes = most;
 }
 
 static uint32_t pieces_most(const struct cupool_tiers *tiers)
@@ -493,9 +498,10 @@ static bool pieces_decode(struct batch *batch, uint32_t slot, const struct job *
         if (entry_layer_open(shape, header.codec, layer, entry + at, bytes - at, spans, &used) < 0)
             break;
         for (int values = 0; values < 2; values++) {
-            enum codec_way way = spans[values].stored
-                                     ? CODEC_WAY_RAW
-                                     : way_of(batch->tiers, (int)header.codec, layer, values);
+            /* A part that is not stored by a codec that would have stored it is for the host. */
+            bool stored = spans[values].stored || header.codec == CUPOOL_CODEC_RAW;
+            enum codec_way way = way_of(batch->tiers, (int)header.codec, layer, values);
+            way = stored ? CODEC_WAY_RAW : way == CODEC_WAY_RAW ? CODEC_WAY_HOST : way;
             if (way == CODEC_WAY_HOST || !codec_way_takes(way, &batch->part, spans[values].bytes)) {
                 batch->pieces = before;
                 return false;
@@ -571,8 +577,10 @@ void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct jo
         jobs[slot]->on_device |= bytes[slot] > 0;
     for (uint32_t at = 0; at < batch.pieces; at++) {
         const struct coder_piece *piece = &batch.coder->pieces[at];
-        if (!piece->stored && batch.coder->result[piece->task].refused)
-            jobs[piece->slot]->on_device = false; /* the host says why */
+        if (piece->stored || !batch.coder->result[piece->task].refused)
+            continue;
+        blocks -= jobs[piece->slot]->on_device;
+        jobs[piece->slot]->on_device = false; /* the host says why */
     }
     link_count(tiers, &tiers->counts.to_device_bytes, &tiers->counts.device_decoded, crossed,
                blocks);

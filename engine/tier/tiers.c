@@ -86,11 +86,16 @@ static uint32_t lower_load_many(void *state, const struct cupool_kv_load *loads,
     uint64_t fences[LOWER_CHUNK];
     uint32_t fenced = 0, begun = 0;
     bool needed = true;
+    int error = 0;
 
     count = count < LOWER_CHUNK ? count : LOWER_CHUNK;
-    while (fenced < count && needed && stage_fence(tiers, stream, &fences[fenced], &needed) == 0)
+    while (fenced < count && needed && error == 0) {
+        error = stage_fence(tiers, stream, &fences[fenced], &needed);
         fenced += needed;
-    count = needed ? fenced : count;
+    }
+    /* No load begins without its fence, where the stream has one. */
+    count = error < 0 || needed ? fenced : count;
+    needed |= error < 0;
     pthread_mutex_lock(&tiers->lock);
     while (begun < count && !tiers->stop) {
         struct job *job = job_new(tiers);

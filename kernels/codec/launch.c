@@ -162,10 +162,21 @@ static enum codec_way way_by_codec(int codec, const struct codec_part *part)
     }
 }
 
+/* The least bytes of a payload; where sizes are fixed, the size. */
+static size_t way_least(enum codec_way way, const struct codec_part *part)
+{
+    switch (way) {
+    case CODEC_WAY_CHANNEL: return channel_high_at(part);
+    case CODEC_WAY_LOSSLESS: return lossless_layout(part_values(part), part->type).places;
+    default: return ways[way].bytes(part);
+    }
+}
+
 enum codec_way codec_way_of(int codec, const struct codec_part *part)
 {
     enum codec_way way = way_by_codec(codec, part);
-    if (codec_way_is_fixed(way) && ways[way].bytes(part) >= part_raw_bytes(part))
+    /* Kernels write as much as the least before they know the size: it fits. */
+    if (way != CODEC_WAY_HOST && way_least(way, part) >= part_raw_bytes(part))
         return CODEC_WAY_RAW;
     return way;
 }
@@ -184,9 +195,7 @@ bool codec_way_takes(enum codec_way way, const struct codec_part *part, size_t b
 {
     if (ways[way].fixed)
         return bytes == ways[way].bytes(part);
-    size_t least = way == CODEC_WAY_CHANNEL ? channel_high_at(part)
-                                            : lossless_layout(part_values(part), part->type).places;
-    return bytes >= least && bytes < part_raw_bytes(part);
+    return bytes >= way_least(way, part) && bytes < part_raw_bytes(part);
 }
 
 static int stages_launch(const struct driver_table *driver, const struct codec_kernels *kernels,

@@ -6,7 +6,7 @@
  * Each part of a block is done in a *way*. Parts of one way, shape and type make one launch, or a
  * few behind one another where a kernel needs what the one before it has found. The bytes are those
  * of the host (codec.h): a payload without header and checksums, which the host puts before it
- * (cupool_codec_seal()). What has no way stays with the host: rice, whose codes have no fixed
+ * (codec_seal()). What has no way stays with the host: rice, whose codes have no fixed
  * place, so a lane would have to walk through eight rows by itself; and pruning, where a block's
  * values are ranked as a whole.
  *

@@ -245,7 +245,8 @@ class TiersStatistics(Structure):
                 ("queued", "storing", "loading", "offloads", "stored", "skipped", "store_failures",
                  "loads", "loaded", "load_misses", "raw_bytes", "entry_bytes", "exact", "saturated",
                  "encode_ns", "decode_ns", "copy_ns", "age_steps", "aged", "aged_raw_bytes",
-                 "aged_entry_bytes", "age_ns")]
+                 "aged_entry_bytes", "age_ns", "device_encoded", "device_decoded", "from_device_bytes",
+                 "to_device_bytes")]
 
 
 TOKENS_CALLBACK = CFUNCTYPE(c_uint32, c_void_p, POINTER(Hash), POINTER(c_int32), c_uint32)

@@ -94,6 +94,10 @@ class TiersStats:
     aged_raw_bytes: int
     aged_entry_bytes: int
     age_ns: int
+    device_encoded: int
+    device_decoded: int
+    from_device_bytes: int
+    to_device_bytes: int
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The Python package: its own tests, its wheel in a fresh virtual environment, its example bare and under
-cupool run --sim."""
+"""The Python package: its structures against the headers, its own tests, its wheel in a fresh virtual
+environment, its example bare and under cupool run --sim."""
 
+import ctypes
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,44 @@ def pytest_interpreter():
                           stderr=subprocess.DEVNULL).returncode == 0:
             return python
     return None
+
+
+# How names in C begin where the package leaves that out.
+PREFIXES = ("", "kv", "pressure")
+# Members whose names are words of Python.
+KEYWORDS = {("copy", "source"): "from"}
+
+
+def layouts(machine):
+    """Structures of the package have the sizes and offsets of those of the headers."""
+    sys.path.insert(0, str(PYTHON))
+    sys.dont_write_bytecode = True
+    from cupool import _library  # pylint: disable=import-outside-toplevel
+    headers = sorted((PYTHON.parent / "include/cupool").glob("*.h"))
+    known = {name.replace("_", ""): name for header in headers
+             for name in re.findall(r"^struct cupool_(\w+) \{", header.read_text(), re.MULTILINE)}
+    lines, wanted = [], []
+    for kind in vars(_library).values():
+        if not (isinstance(kind, type) and issubclass(kind, ctypes.Structure) and
+                kind is not ctypes.Structure):
+            continue
+        name = next(known[prefix + kind.__name__.lower()] for prefix in PREFIXES
+                    if prefix + kind.__name__.lower() in known)
+        wanted.append(f"{name} {ctypes.sizeof(kind)}")
+        lines.append(f'printf("{name} %zu\\n", sizeof(struct cupool_{name}));')
+        for field, *_ in kind._fields_:
+            wanted.append(f"{name}.{field} {getattr(kind, field).offset}")
+            member = KEYWORDS.get((name, field), field)
+            lines.append(f'printf("{name}.{field} %zu\\n", offsetof(struct cupool_{name}, {member}));')
+    source, program = machine.scratch / "layouts.c", machine.scratch / "layouts"
+    source.write_text("#include <stddef.h>\n#include <stdio.h>\n" +
+                      "".join(f'#include "include/cupool/{header.name}"\n' for header in headers) +
+                      "int main(void)\n{\n" + "\n".join(lines) + "\n}\n")
+    subprocess.run([*os.environ.get("CC", "cc").split(), "-std=gnu11", f"-I{PYTHON.parent}", "-o", program,
+                    source], check=True)
+    found = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    differ = sorted(set(wanted) ^ set(found.splitlines()))
+    preload.expect(not differ, f"the package and the headers differ: {', '.join(differ)}")
 
 
 def own_tests(machine, library):
@@ -82,6 +122,7 @@ def main():
     options = preload.arguments(__doc__)
     machine = preload.Machine(options.build)
     library = machine.build / "engine" / "libcupool-engine.so.0"
+    layouts(machine)
     own_tests(machine, library)
     installed(machine, library)
 

@@ -290,14 +290,18 @@ static void entry_spoil(struct cupool_tier_item *item)
     memcpy(entry + 124, &crc, 4);
 }
 
-static void spoiled_is_refused(struct side *side, uint8_t *content)
+static void spoiled_is_refused(struct side *side, const struct shape *shape, uint8_t *content)
 {
+    struct cupool_tiers_statistics all;
     struct cupool_tier_statistics stats;
 
     entry_spoil(shelf_find(&side->shelf, &(struct cupool_kv_hash){.bytes = {3}}));
     HOLDS(side_load(side, content) == 2);
     HOLDS(cupool_tier_stats(side->tiers, 0, &stats) == 0);
     HOLDS(stats.corrupt == 1 && stats.last_fault == CUPOOL_TIER_CODEC);
+    HOLDS(cupool_tiers_stats(side->tiers, &all) == 0);
+    if (want_kernels && shape->exact_newest == 0)
+        HOLDS(all.device_decoded == all.loaded);
 }
 
 static void shape_run(struct cupool_device *gpu, struct cupool_device *host,
@@ -325,7 +329,7 @@ static void shape_run(struct cupool_device *gpu, struct cupool_device *host,
     HOLDS(memcmp(one, other, all) == 0);
     figures_check(&there, shape);
     if (shape->codec == CUPOOL_CODEC_INT8 && kind == 0)
-        spoiled_is_refused(&there, other);
+        spoiled_is_refused(&there, shape, other);
     free(content);
     free(one);
     free(other);

@@ -4,6 +4,8 @@
  * behind it, evicted and written over, and come back to another stream. Runs on any CUDA device,
  * real or simulated, or on host memory with --host; exits 0 and prints "ok" when everything holds.
  */
+#include <cuda.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -196,6 +198,46 @@ static void layout_run(enum cupool_kv_layout layout, int elastic)
     end();
 }
 
+/* Loads of a stream that takes no fence now: none begins, for none would wait for the stream. */
+static void captured_run(void)
+{
+    typedef CUresult (*begin_call)(CUstream stream, CUstreamCaptureMode mode);
+    typedef CUresult (*end_call)(CUstream stream, CUgraph * graph);
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    begin_call capture = driver ? (begin_call)dlsym(driver, "cuStreamBeginCapture_v2") : NULL;
+    end_call capture_end = driver ? (end_call)dlsym(driver, "cuStreamEndCapture") : NULL;
+    struct cupool_tiers_statistics before, after;
+    struct cupool_kv_hash keys[BLOCKS];
+    cupool_kv_handle handles[BLOCKS];
+    uint8_t sources[BLOCKS];
+    cupool_kv_ticket ticket;
+    CUgraph graph = NULL;
+    int prefetch_error = 1;
+
+    HOLDS(capture && capture_end);
+    keys_make(keys);
+    begin(CUPOOL_KV_BLOCKS_FIRST, 0);
+    uint16_t *source = malloc(2 * (size_t)BLOCKS * LAYERS * geometry.layer_bytes);
+    HOLDS(source);
+    store_all(keys, source, 0);
+    write_over(source + (size_t)BLOCKS * LAYERS * geometry.layer_bytes / 2);
+    HOLDS(cupool_device_wait(device, two) == 0);
+    HOLDS(cupool_tiers_stats(tiers, &before) == 0);
+    HOLDS(capture((CUstream)one, CU_STREAM_CAPTURE_MODE_RELAXED) == CUDA_SUCCESS);
+    HOLDS(cupool_kv_prefetch(pool, keys, BLOCKS, NULL, one, handles, sources, prefetched,
+                             &prefetch_error, &ticket) == 0);
+    HOLDS(cupool_tiers_drain(tiers) == 0);
+    HOLDS(capture_end((CUstream)one, &graph) == CUDA_SUCCESS);
+    HOLDS(cupool_tiers_stats(tiers, &after) == 0);
+    HOLDS(prefetch_error == 0 && after.loads == before.loads);
+    for (uint32_t at = 0; at < BLOCKS; at++)
+        HOLDS(sources[at] == CUPOOL_KV_COMPUTE);
+    HOLDS(cupool_kv_release(pool, handles, BLOCKS, two) == 0);
+    free(source);
+    end();
+    dlclose(driver);
+}
+
 int main(int argc, char **argv)
 {
     int host = argc == 2 && strcmp(argv[1], "--host") == 0;
@@ -206,6 +248,8 @@ int main(int argc, char **argv)
     layout_run(CUPOOL_KV_BLOCKS_FIRST, 0);
     layout_run(CUPOOL_KV_LAYERS_FIRST, 0);
     layout_run(CUPOOL_KV_BLOCKS_FIRST, 1);
+    if (!host)
+        captured_run();
     HOLDS(cupool_device_stream_destroy(device, one) == 0);
     HOLDS(cupool_device_stream_destroy(device, two) == 0);
     cupool_device_close(device);

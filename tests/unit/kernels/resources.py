@@ -52,7 +52,7 @@ def usage(build):
     for unit in UNITS.values():
         with open(os.path.join(build, unit)) as report:
             for kernel, architecture, properties in re.findall(
-                    r"Compiling entry function '(\w+)' for 'sm_(\d+)'.*?\n"
+                    r"Compiling entry function '(\w+)' for 'sm_(\w+)'.*?\n"
                     r"(.*?Used \d+ registers[^\n]*)", report.read(), re.DOTALL):
                 seen[kernel, architecture] = properties
     return seen
