@@ -274,8 +274,9 @@ static void complaints_end(const struct complaints *complaints)
 
     if (complaints->count <= COMPLAINTS_MOST)
         return;
-    snprintf(line, sizeof line, "%d more bad options: correct those named first",
-             complaints->count - COMPLAINTS_MOST);
+    snprintf(line, sizeof line, "%d more bad option%s: correct those named first",
+             complaints->count - COMPLAINTS_MOST,
+             complaints->count - COMPLAINTS_MOST > 1 ? "s" : "");
     complaints->complain(complaints->state, line);
 }
 

@@ -3,6 +3,7 @@
 summary of `run` is of all their records; ranks are named only where a launcher said so."""
 
 import re
+import sys
 
 import preload
 
@@ -72,10 +73,33 @@ def check_without_ranks(machine):
     preload.expect_equal("rows", re.findall(r"(?m)^trace (\d) ", text), ["1", "2", "3", "4"])
 
 
+ONE = """import ctypes
+runtime, block = ctypes.CDLL("libcudart.so.13"), ctypes.c_void_p()
+runtime.cudaMalloc(ctypes.byref(block), ctypes.c_size_t(1 << 20))
+"""
+
+
+def check_words(machine):
+    """One of a thing is in the singular, and a command is cut between characters."""
+    place = machine.scratch / "words"
+    place.mkdir()
+    (place / "one.py").write_text(ONE)
+    for shift in range(2):
+        words = "x" * shift + "\u00e9" * 60
+        done = machine.run([str(machine.cupool), "run", "--sim", "-o", f"{place}/%p.{shift}.cupool", "--",
+                            "/bin/sh", "-c", f"{sys.executable} {place}/one.py {words} & "
+                            f"{sys.executable} {place}/one.py {words}; wait"])
+        summary = done.stderr.decode()
+        preload.expect_equal("programs", summary.count("1 allocation"), 2)
+        preload.expect(not re.search(r"\b1 (allocation|driver call|block)s", summary), summary)
+        preload.expect("\ufffd" not in summary, f"cut in a character: {summary}")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     check_launchers(machine)
     check_without_ranks(machine)
+    check_words(machine)
     print("all records are summarised; ranks are those of launchers")
 
 

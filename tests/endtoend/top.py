@@ -243,7 +243,7 @@ class Top(unittest.TestCase):
     @unittest.skipUnless(pyte, "python3-pyte is not installed")
     def test_small_screens_and_other_sizes(self):
         process = self.start(12)
-        terminal = Terminal(self.command(process.pid, "-d", "0.2"), columns=30, lines=6)
+        terminal = Terminal(self.command(process.pid, "-d", "3600"), columns=30, lines=6)
         terminal.until(lambda text: "q quit" in text and "requested" in text)
         self.assertIn("12.0 MiB", terminal.text())
         terminal.resize(120, 40)
@@ -266,6 +266,10 @@ class Top(unittest.TestCase):
         terminal.until(lambda text: text.startswith(str(small.pid)) and "zz_kept" in text)
         terminal.key(b"\x1b")
         terminal.until(lambda text: str(large.pid) in text)
+        terminal.key(b"\r")
+        terminal.until(lambda text: text.startswith(str(small.pid)))
+        self.stop(small)  # back to the list, in which one program is left
+        terminal.until(lambda text: text.startswith(str(large.pid)))
         terminal.key(b"q")
         self.assertEqual(terminal.end(), (0, True))
 
@@ -274,7 +278,7 @@ class Top(unittest.TestCase):
         for number, wanted in ((signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM),
                                (signal.SIGHUP, -signal.SIGHUP), (signal.SIGSEGV, -signal.SIGSEGV),
                                (signal.SIGABRT, -signal.SIGABRT)):
-            terminal = Terminal(self.command(process.pid, "-d", "0.3"), term="xterm")
+            terminal = Terminal(self.command(process.pid, "-d", "3600"), term="xterm")
             terminal.until(lambda text: "requested" in text)
             terminal.process.send_signal(number)
             self.assertEqual(terminal.end(), (wanted, True), number)

@@ -454,8 +454,7 @@ void driver_view_state_text(const struct driver_view *view, char *ret_text, size
     else if (view->state == TRACE_CUPTI_VERSION)
         snprintf(more, sizeof more, " (version %llu)", (unsigned long long)view->version);
     else if (view->dropped)
-        snprintf(more, sizeof more, "; %llu records were dropped",
-                 (unsigned long long)view->dropped);
+        snprintf(more, sizeof more, "; records dropped: %llu", (unsigned long long)view->dropped);
     else if (view->was_on && !view->is_whole)
         snprintf(more, sizeof more, "; %s", state_help(TRACE_CUPTI_UNFLUSHED));
     snprintf(ret_text, text_bytes, "%s%s", state_help(view->state), more);

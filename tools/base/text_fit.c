@@ -4,6 +4,7 @@
  */
 #include "tools/base/text_fit.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static size_t character(const char *text, size_t *ret_columns)
         return code ? code : 1;
     }
 
-    size_t bytes = mbrtowc(&wide, text, strlen(text), &state);
+    size_t bytes = mbrtowc(&wide, text, strnlen(text, MB_LEN_MAX), &state);
     int columns = bytes && bytes < (size_t)-2 ? wcwidth(wide) : 1;
 
     *ret_columns = columns > 0 ? (size_t)columns : columns == 0 ? 0 : 1;

@@ -55,13 +55,19 @@ struct unit_text unit_count(uint64_t count)
     return result;
 }
 
-struct unit_text unit_blocks(uint64_t count)
+struct unit_text unit_nouns(uint64_t count, const char *noun)
 {
     struct unit_text result = unit_count(count);
     size_t length = strlen(result.text);
 
-    snprintf(result.text + length, sizeof result.text - length, count == 1 ? " block" : " blocks");
+    snprintf(result.text + length, sizeof result.text - length, " %.11s%s", noun,
+             count == 1 ? "" : "s");
     return result;
+}
+
+struct unit_text unit_blocks(uint64_t count)
+{
+    return unit_nouns(count, "block");
 }
 
 struct unit_text unit_percent(uint64_t part, uint64_t whole)

@@ -23,6 +23,9 @@ struct unit_text unit_duration(uint64_t ns);
 /** 1,234,567. */
 struct unit_text unit_count(uint64_t count);
 
+/** 1 call, 1,200 calls: a noun with a regular plural, of at most 11 letters. */
+struct unit_text unit_nouns(uint64_t count, const char *noun);
+
 /** 1 block, 1,200 blocks. */
 struct unit_text unit_blocks(uint64_t count);
 

@@ -16,7 +16,7 @@ static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
 {
     char where[PATH_MAX + 64], path[64];
     struct live_processes all;
-    struct stat namespace = {0};
+    struct stat own_namespace = {0};
     size_t kept = 0;
     int r = running_place(pid, "CUPOOL_LIVE", LIVE_PAGE_PLACE, where, sizeof where);
 
@@ -25,11 +25,11 @@ static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
     if (r < 0)
         return r;
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
-    if (stat(path, &namespace) < 0)
-    namespace.st_ino = 0;
+    if (stat(path, &own_namespace) < 0)
+        own_namespace.st_ino = 0;
     for (size_t i = 0; i < all.count; i++)
-        if (!namespace.st_ino || !all.page[i].pid_namespace ||
-            all.page[i].pid_namespace == (uint32_t) namespace.st_ino)
+        if (!own_namespace.st_ino || !all.page[i].pid_namespace ||
+            all.page[i].pid_namespace == (uint32_t)own_namespace.st_ino)
             all.page[kept++] = all.page[i];
     all.count = kept;
     *ret_live = all;

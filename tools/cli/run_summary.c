@@ -9,6 +9,7 @@
 #include "cupti/base/safe_text.h"
 #include "tools/analysis/analysis.h"
 #include "tools/base/escape.h"
+#include "tools/base/text_fit.h"
 #include "tools/cli/loaded.h"
 #include "tools/cli/locate.h"
 #include "tools/report/base/findings.h"
@@ -77,14 +78,14 @@ static void memory_print(const struct analysis *analysis, FILE *out)
     fprintf(out, "cupool: peak %s of device memory", unit_bytes(analysis->requested.peak).text);
     if (analysis_has_pool(analysis))
         fprintf(out, ", %s held for it", unit_bytes(analysis->driver.at_peak).text);
-    fprintf(out, "; %s allocations", unit_count(analysis->total.allocations).text);
+    fprintf(out, "; %s", unit_nouns(analysis->total.allocations, "allocation").text);
     if (analysis->total.failures)
         fprintf(out, ", %s failed", unit_count(analysis->total.failures).text);
     fputc('\n', out);
     if (analysis_has_pool(analysis))
-        fprintf(out, "cupool: %s served without the driver; %s driver calls instead of %s\n",
+        fprintf(out, "cupool: %s served without the driver; %s instead of %s\n",
                 unit_percent(analysis->total.hits, analysis->total.allocations).text,
-                unit_count(analysis_driver_calls(analysis)).text,
+                unit_nouns(analysis_driver_calls(analysis), "driver call").text,
                 unit_count(analysis->calls_asked).text);
 }
 
@@ -149,14 +150,15 @@ static void name_print(const struct part *part, FILE *out)
 static void line_print(const struct part *part, const struct analysis *analysis,
                        const struct findings *findings, FILE *out)
 {
-    const char *command = analysis->command ? analysis->command : "";
+    char *command = text_cut(analysis->command ? analysis->command : "", COMMAND_SHOWN);
 
     fputs("cupool: ", out);
     name_print(part, out);
-    escape_line(out, " %.*s: peak %s, %s allocations%s%s", COMMAND_SHOWN, command,
+    escape_line(out, " %s: peak %s, %s%s%s", command ? command : "",
                 unit_bytes(analysis->requested.peak).text,
-                unit_count(analysis->total.allocations).text, findings->rows ? ": " : "",
-                findings->rows ? findings->row[0].text : "");
+                unit_nouns(analysis->total.allocations, "allocation").text,
+                findings->rows ? ": " : "", findings->rows ? findings->row[0].text : "");
+    free(command);
 }
 
 static void texts_fill(struct part *part, const struct analysis *analysis,
@@ -188,11 +190,13 @@ static void part_read(const struct trace_file *file, struct part *ret_part)
     *ret_part = (struct part){.file = file};
     if (!findings || loaded_create(&loaded, &file->path, 1, NULL, why, sizeof why) < 0 ||
         callers_create(loaded.analysis[0], &callers) < 0) {
-        char safe[1024];
+        size_t bytes;
+        FILE *full = open_memstream(&ret_part->full, &bytes);
 
-        safe_text_copy(safe, sizeof safe, why);
-        if (asprintf(&ret_part->full, "cupool: %s\n", safe) < 0)
-            ret_part->full = NULL;
+        if (full) {
+            escape_line(full, "cupool: %s", why);
+            fclose(full);
+        }
         ret_part->line = ret_part->full ? strdup(ret_part->full) : NULL;
     } else {
         const struct analysis *analysis = loaded.analysis[0];

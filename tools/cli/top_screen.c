@@ -153,6 +153,7 @@ int top_screen_key(double seconds)
         if (key == sorts[i])
             return TOP_KEY_SORT + i;
     switch (key) {
+    case KEY_RESIZE: return TOP_KEY_SIZE;
     case 'q':
     case 'Q': return TOP_KEY_QUIT;
     case 'h':

@@ -12,7 +12,8 @@
 
 /** What a key asks for. */
 enum top_key {
-    TOP_KEY_NONE, /* the time is over, or the size has changed */
+    TOP_KEY_NONE, /* the time is over */
+    TOP_KEY_SIZE, /* none, but the size has changed */
     TOP_KEY_QUIT,
     TOP_KEY_HELP,
     TOP_KEY_UP,
@@ -22,7 +23,7 @@ enum top_key {
     TOP_KEY_SORT /* the first of enum live_sort, the others behind it */
 };
 
-/** Notes signals that end the command, from here on: they are told by top_screen_signal. */
+/** Notes signals that end the command, from here on: see top_signal. */
 void top_signals_take(void);
 
 /** The signal that came; 0: none. */

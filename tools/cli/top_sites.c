@@ -99,7 +99,7 @@ static void work(pid_t pid, FILE *out)
     fflush(out);
 }
 
-_Noreturn static void child_run(pid_t pid, int to_parent)
+_Noreturn static void child_run(pid_t pid, pid_t parent, int to_parent)
 {
     static const int signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP, SIGWINCH,
                                   SIGSEGV, SIGBUS,  SIGABRT, SIGFPE,  SIGILL};
@@ -109,6 +109,8 @@ _Noreturn static void child_run(pid_t pid, int to_parent)
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], signals[i] == SIGINT || signals[i] == SIGTSTP ? SIG_IGN : SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) /* it has ended before it could be said */
+        _exit(0);
     setpriority(PRIO_PROCESS, 0, NICE);
     for (int i = STDIN_FILENO; i <= STDERR_FILENO && null >= 0; i++)
         dup2(null, i);
@@ -124,7 +126,8 @@ static void work_end(struct top_sites *sites)
     if (!sites->child)
         return;
     kill(sites->child, SIGKILL);
-    waitpid(sites->child, NULL, 0);
+    while (waitpid(sites->child, NULL, 0) < 0 && errno == EINTR)
+        ;
     close(sites->from_child);
     sites->child = 0;
 }
@@ -132,6 +135,7 @@ static void work_end(struct top_sites *sites)
 static void work_begin(struct top_sites *sites)
 {
     int ends[2];
+    pid_t parent;
 
     sites->begun_ns = now_ns();
     sites->due_ns = sites->begun_ns + REST_LEAST;
@@ -139,10 +143,11 @@ static void work_begin(struct top_sites *sites)
     if (pipe2(ends, O_CLOEXEC) < 0)
         return;
     fflush(NULL);
+    parent = getpid();
     sites->child = fork();
     if (sites->child == 0) {
         close(ends[0]);
-        child_run(sites->watched, ends[1]);
+        child_run(sites->watched, parent, ends[1]);
     }
     close(ends[1]);
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
@@ -156,14 +161,11 @@ static void work_begin(struct top_sites *sites)
 /** Rows of an answer that is whole; what is not whole says nothing. */
 static void answer_take(struct top_sites *sites)
 {
-    struct answer answer;
+    struct answer answer = {.rows = UINT64_MAX};
     struct live_site *row;
 
-    if (sites->bytes < sizeof answer) {
-        snprintf(sites->sites.state, sizeof sites->sites.state, "no sites: reading them failed");
-        return;
-    }
-    memcpy(&answer, sites->text, sizeof answer);
+    if (sites->bytes >= sizeof answer)
+        memcpy(&answer, sites->text, sizeof answer);
     answer.why[sizeof answer.why - 1] = '\0';
     if (*answer.why || answer.rows > TOP_SITES ||
         sites->bytes != sizeof answer + answer.rows * sizeof *row) {

@@ -287,9 +287,10 @@ static void entry_points_print(const struct analysis *analysis, struct unseen *u
         const char *api = trace_reader_string(analysis->reader, rows[i].key);
 
         unseen_remove(unseen, api ? api : "");
-        escape_line(stdout, "%-12s %s (%s API): %s allocations, %s frees", i ? "" : "seen",
-                    api ? api : "unknown", entry_point_of(api ? api : ""),
-                    unit_count(rows[i].allocations).text, unit_count(rows[i].frees).text);
+        escape_line(stdout, "%-12s %s (%s API): %s, %s", i ? "" : "seen", api ? api : "unknown",
+                    entry_point_of(api ? api : ""),
+                    unit_nouns(rows[i].allocations, "allocation").text,
+                    unit_nouns(rows[i].frees, "free").text);
     }
     free(rows);
     account_print(analysis);

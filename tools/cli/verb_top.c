@@ -58,7 +58,7 @@ static const char keys_text[] =
     "  up, down   choose a program in the list\n"
     "  Enter      show it alone\n"
     "  Escape     go back to the list\n\n"
-    "  h  this help, any key ends it\n"
+    "  h  this help; h again ends it\n"
     "  q  end\n\n"
     "device     what the program has of it: the pool's segments, and what went past the pool\n"
     "history    requested bytes at each reading\n"
@@ -135,13 +135,16 @@ static int request_read(int argc, char **argv, struct request *request)
     return trouble ? trouble + 1 : 0;
 }
 
-/** Reads the pages; an exit code when there are none. `seen`: there were some before. */
+/** Reads the pages; an exit code when there are none. `seen`: there were some before, so the
+ * programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
     int r = live_processes_read(request->where, request->pid, ret_now);
 
-    if (r < 0)
+    if (r < 0) {
+        top_screen_end(); /* what it says must stay to be read */
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-r));
+    }
     if (ret_now->count || seen)
         return 0;
     if (request->pid)
@@ -217,7 +220,7 @@ static int watch_read(struct watch *watch)
     live_processes_done(&watch->before);
     watch->before = watch->now;
     watch->now = (struct live_processes){0};
-    trouble = reading_take(watch->request, watch->readings > 0, &watch->now);
+    trouble = reading_take(watch->request, true, &watch->now);
     if (trouble)
         return trouble;
     watch->readings++;
@@ -228,14 +231,17 @@ static int watch_read(struct watch *watch)
 /** The page of a row of the list. */
 static const struct live_page *marked_page(struct watch *watch)
 {
-    const struct live_page **order = calloc(watch->now.count + 1, sizeof(void *)), *page = NULL;
+    const struct live_page **order, *page;
 
+    if (watch->now.count < 2) /* no list, and the mark stays for when there is one again */
+        return NULL;
+    order = calloc(watch->now.count, sizeof(void *));
     if (!order)
         return NULL;
     if (watch->marked >= watch->now.count)
-        watch->marked = watch->now.count ? watch->now.count - 1 : 0;
+        watch->marked = watch->now.count - 1;
     live_order(&watch->now, &watch->before, watch->request->sort, order);
-    page = watch->now.count > 1 ? order[watch->marked] : NULL;
+    page = order[watch->marked];
     free(order);
     return page;
 }
@@ -281,12 +287,13 @@ static bool key_do(struct watch *watch, int key, bool *ret_read)
 {
     const struct live_page *page;
 
-    if (watch->help && key != TOP_KEY_NONE && key != TOP_KEY_QUIT) {
+    if (key == TOP_KEY_NONE || key == TOP_KEY_SIZE)
+        return true;
+    if (watch->help && key != TOP_KEY_QUIT) {
         watch->help = false;
         return true;
     }
     switch (key) {
-    case TOP_KEY_NONE: return true;
     case TOP_KEY_QUIT: return false;
     case TOP_KEY_HELP: watch->help = true; return true;
     case TOP_KEY_UP: watch->marked -= watch->marked > 0; return true;
@@ -341,7 +348,8 @@ static unsigned columns_wanted(void)
                                                         : WIDTH_DEFAULT;
 }
 
-static void text_show(struct watch *watch)
+/** False: nobody reads it any more. */
+static bool text_show(struct watch *watch)
 {
     struct live_view view = {.columns = columns_wanted(),
                              .sort = watch->request->sort,
@@ -354,19 +362,24 @@ static void text_show(struct watch *watch)
     view.sites = top_sites_now(&watch->sites);
     text = watch_text(watch, &view);
     fputs(text ? text : "", stdout);
-    fflush(stdout);
     free(text);
+    return fflush(stdout) == 0 && !ferror(stdout);
 }
 
 /* ---- both ---- */
 
 static int watch_run(struct watch *watch)
 {
-    const struct request *request = watch->request;
+    struct request *request = watch->request;
     int trouble = 0;
 
     while (!trouble && !top_signal()) {
         trouble = watch_read(watch);
+        if (!trouble && !watch->now.count && watch->chosen) { /* back to the list */
+            request->pid = 0;
+            watch->chosen = false;
+            trouble = watch_read(watch);
+        }
         if (trouble || !watch->now.count)
             break;
         if (watch->screen && !screen_wait(watch))
@@ -374,7 +387,8 @@ static int watch_run(struct watch *watch)
         if (!watch->screen) {
             double begun_s = monotonic_s();
 
-            text_show(watch);
+            if (!text_show(watch))
+                return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(errno));
             if (watch->readings != request->count && !top_signal() &&
                 monotonic_s() - begun_s < request->delay_s)
                 sleep_s(request->delay_s - (monotonic_s() - begun_s));

@@ -17,6 +17,7 @@
 #define BAR_LEAST    10
 #define BAR_BESIDE   56 /* columns beside a bar */
 #define SPARK_BESIDE 16
+#define RATE_MOST    1e12 /* a second; more is damage */
 
 const char *const live_sort_name[LIVE_SORTS] = {
     [LIVE_SORT_BYTES] = "bytes",
@@ -31,6 +32,15 @@ struct rates {
     bool known;
 };
 
+/** 0 where a total became smaller: a context has ended, and its figures with it. */
+static double growth_of(const struct live_page *now, const struct live_page *before,
+                        const char *figure)
+{
+    uint64_t to = live_sum(now, figure).current, from = live_sum(before, figure).current;
+
+    return to > from ? (double)(to - from) : 0;
+}
+
 static struct rates rates_of(const struct live_page *now, const struct live_page *before)
 {
     struct rates rates = {0};
@@ -43,12 +53,8 @@ static struct rates rates_of(const struct live_page *now, const struct live_page
     if (before->update_realtime_ns == now->update_realtime_ns)
         return rates; /* nothing happened */
     seconds = (double)(now->update_realtime_ns - before->update_realtime_ns) / 1e9;
-    rates.allocations = (double)(live_sum(now, "allocations").current -
-                                 live_sum(before, "allocations").current) /
-                        seconds;
-    rates.driver_calls = (double)(live_sum(now, "driver_calls").current -
-                                  live_sum(before, "driver_calls").current) /
-                         seconds;
+    rates.allocations = growth_of(now, before, "allocations") / seconds;
+    rates.driver_calls = growth_of(now, before, "driver_calls") / seconds;
     return rates;
 }
 
@@ -222,7 +228,7 @@ static void sites_print(const struct live_sites *sites, const struct live_view *
 
         r = text_table_add(table, cells);
     }
-    fprintf(out, "%s\n", sites->state);
+    escape_line(out, "%s", sites->state);
     if (table)
         text_table_finish(table, out);
 }
@@ -247,15 +253,15 @@ static void served_print(const struct live_page *page, struct rates rates, FILE 
 {
     uint64_t allocations = live_sum(page, "allocations").current;
 
-    fprintf(out, "  %s allocations, %s served without the driver; %s live\n",
-            unit_count(allocations).text,
+    fprintf(out, "  %s, %s served without the driver; %s live\n",
+            unit_nouns(allocations, "allocation").text,
             unit_percent(live_sum(page, "hits").current, allocations).text,
             unit_blocks(live_sum(page, "live_blocks").current).text);
     if (rates.known)
         fprintf(out, "  %.0f allocations/s, %.1f driver calls/s\n", rates.allocations,
                 rates.driver_calls);
     if (live_sum(page, "failures").current || live_sum(page, "invalid_frees").current)
-        fprintf(out, "  %s allocations failed, %s frees were invalid\n",
+        fprintf(out, "  failed allocations: %s; invalid frees: %s\n",
                 unit_count(live_sum(page, "failures").current).text,
                 unit_count(live_sum(page, "invalid_frees").current).text);
 }
@@ -309,7 +315,9 @@ void live_order(const struct live_processes *now, const struct live_processes *b
         case LIVE_SORT_BYTES: key.key = live_level(page); break;
         case LIVE_SORT_PEAK: key.key = live_sum(page, "live_requested_bytes").peak; break;
         case LIVE_SORT_ALLOCATIONS:
-            key.key = rates.known ? (uint64_t)(1000 * rates.allocations) : 0;
+            key.key = rates.known && rates.allocations < RATE_MOST
+                          ? (uint64_t)(1000 * rates.allocations)
+                          : 0;
             break;
         default: break; /* by pid, as they are */
         }

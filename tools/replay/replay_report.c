@@ -157,8 +157,8 @@ static void recorded_print(const struct replay_result *result, FILE *out)
 
     if (!recorded->known || !recorded->driver_calls)
         return;
-    fprintf(out, "recorded: %s driver calls, %s reserved at the peak",
-            unit_count(recorded->driver_calls).text,
+    fprintf(out, "recorded: %s, %s reserved at the peak",
+            unit_nouns(recorded->driver_calls, "driver call").text,
             unit_bytes(recorded->peak_reserved_bytes).text);
     for (size_t i = 0; i < result->row_count; i++)
         if (result->rows[i].policy.as_recorded)

@@ -320,8 +320,8 @@ static void driver_print(const struct report_page *page)
         const char *library = (const char *)(uintptr_t)rows[i].key;
 
         report_text_line(page, i ? "" : "Unaccounted");
-        escape_line(page->out, "%s at most in %s allocations by %s",
-                    unit_bytes(rows[i].live_bytes.peak).text, unit_count(rows[i].allocations).text,
+        escape_line(page->out, "%s at most in %s by %s", unit_bytes(rows[i].live_bytes.peak).text,
+                    unit_nouns(rows[i].allocations, "allocation").text,
                     library ? frame_file_name(library) : "unknown code");
     }
     free(rows);

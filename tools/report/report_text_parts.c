@@ -220,16 +220,16 @@ static void steps_print(const struct report_page *page)
         fprintf(page->out, "A STEP: most allocations of one step, and in brackets most driver "
                            "calls of one.\n");
     if (analysis->steps.count)
-        fprintf(page->out, "%s steps: at most %s allocations in one (%s driver calls)\n",
-                unit_count(analysis->steps.count).text,
-                unit_count(analysis->steps.allocations_max).text,
-                unit_count(analysis->steps.driver_calls_max).text);
+        fprintf(page->out, "%s: at most %s in one (%s)\n",
+                unit_nouns(analysis->steps.count, "step").text,
+                unit_nouns(analysis->steps.allocations_max, "allocation").text,
+                unit_nouns(analysis->steps.driver_calls_max, "driver call").text);
     for (size_t i = 0; i < rows; i++) {
         report_site_name(analysis, analysis->sites.row[row[i]].key, name, sizeof name);
         report_text_line(page, title);
-        fprintf(page->out, "%s allocations by ", unit_count(sites->row[row[i]].most).text);
+        fprintf(page->out, "%s by ", unit_nouns(sites->row[row[i]].most, "allocation").text);
         coloured_name_print(page, name);
-        fprintf(page->out, ", in %s steps\n", unit_count(sites->row[row[i]].steps).text);
+        fprintf(page->out, ", in %s\n", unit_nouns(sites->row[row[i]].steps, "step").text);
         title = "";
     }
 }

@@ -183,6 +183,8 @@ int running_look(pid_t pid, struct running_process *ret_process, char *ret_path,
     fclose(maps);
     if (found < 0 || r < 0)
         return found < 0 ? found : r;
+    if (!found && !own_pid_of(pid)) /* it ended meanwhile: its mappings say nothing */
+        return -ESRCH;
     process.has_trace = found > 0;
     process.has_cupool |= process.has_trace;
     if (!process.has_trace)

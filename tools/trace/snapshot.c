@@ -72,7 +72,13 @@ static int nameless_file(void)
     char path[4096];
     int fd;
 
-    snprintf(path, sizeof path, "%s/cupool-XXXXXX", directory && *directory ? directory : "/tmp");
+    if (!directory || !*directory)
+        directory = "/tmp";
+    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC,
+              0600); /* nothing is left if it is killed */
+    if (fd >= 0)
+        return fd;
+    snprintf(path, sizeof path, "%s/cupool-XXXXXX", directory);
     fd = mkostemp(path, O_CLOEXEC);
     if (fd < 0)
         return -errno;

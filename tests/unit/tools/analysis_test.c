@@ -452,6 +452,10 @@ Test(units, for_people)
     cr_expect_str_eq(unit_count(999).text, "999");
     cr_expect_str_eq(unit_count(1234567).text, "1,234,567");
     cr_expect_str_eq(unit_count(UINT64_MAX).text, "18,446,744,073,709,551,615");
+    cr_expect_str_eq(unit_nouns(0, "allocation").text, "0 allocations");
+    cr_expect_str_eq(unit_nouns(1, "driver call").text, "1 driver call");
+    cr_expect_str_eq(unit_nouns(UINT64_MAX, "driver call").text,
+                     "18,446,744,073,709,551,615 driver calls");
     cr_expect_str_eq(unit_duration(999).text, "999 ns");
     cr_expect_str_eq(unit_duration(1500).text, "1.5 us");
     cr_expect_str_eq(unit_duration(125 * UINT64_C(1000000000)).text, "2 min 05 s");

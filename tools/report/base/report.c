@@ -141,9 +141,9 @@ void report_skipped(const struct analysis *analysis, char *ret_text, size_t text
     analysis_counter_get(analysis, "skipped_library_calls", &calls);
     if (kernels || calls)
         snprintf(ret_text, text_bytes,
-                 "%s kernels were skipped, those of %s calls of math libraries among them: the "
+                 "%s skipped, those of %s of math libraries among them: the "
                  "program's results mean nothing",
-                 unit_count(kernels).text, unit_count(calls).text);
+                 unit_nouns(kernels, "kernel").text, unit_nouns(calls, "call").text);
 }
 
 void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes)
@@ -170,10 +170,10 @@ void report_incomplete(const struct trace_summary *recording, char *ret_text, si
         {recording->running, "the program is still running, and this is the state so far", 0},
         {!recording->closed && !recording->running, "the process did not close it", 0},
         {recording->stop_errno != 0, "recording stopped early", 0},
-        {recording->dropped_records != 0, "%llu records not written", recording->dropped_records},
-        {recording->lost_records != 0 && !recording->running, "%llu records lost",
+        {recording->dropped_records != 0, "records not written: %llu", recording->dropped_records},
+        {recording->lost_records != 0 && !recording->running, "records lost: %llu",
          recording->lost_records},
-        {recording->lost_bytes != 0, "%llu bytes cut off its end", recording->lost_bytes},
+        {recording->lost_bytes != 0, "bytes cut off its end: %llu", recording->lost_bytes},
     };
 
     *ret_text = '\0';

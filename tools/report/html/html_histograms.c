@@ -189,11 +189,10 @@ static int temporaries_print(const struct html_article *article)
     qsort(rows, analysis->sites.rows, sizeof *rows, compare_temporaries);
     fputs("<h3>Temporary blocks</h3>\n", article->out);
     fprintf(article->out,
-            "<p>%s blocks, %s of all, were freed before %d more were allocated: a buffer that is "
+            "<p>Freed before %d more were allocated: %s, %s of all; a buffer that is "
             "kept would spare these calls.</p>\n",
-            unit_count(analysis->total.temporaries).text,
-            unit_percent(analysis->total.temporaries, analysis->total.allocations).text,
-            LIFETIME_TEMPORARY);
+            LIFETIME_TEMPORARY, unit_blocks(analysis->total.temporaries).text,
+            unit_percent(analysis->total.temporaries, analysis->total.allocations).text);
     if (analysis->total.temporaries) {
         html_table_begin(article->out, "sortable", "Temporary blocks by site", columns);
         for (size_t i = 0; i < analysis->sites.rows && i < article->top; i++) {
