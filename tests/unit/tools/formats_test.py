@@ -110,7 +110,7 @@ class Formats(unittest.TestCase):
         return name
 
     def run_report(self, *arguments):
-        return subprocess.run([CUPOOL, "report", *arguments], cwd=self.directory, timeout=60,
+        return subprocess.run([CUPOOL, "report", *arguments], cwd=self.directory, timeout=300,
                               env=self.environment(), capture_output=True, check=False)
 
     def report(self, name, *arguments):
