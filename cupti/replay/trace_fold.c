@@ -5,11 +5,22 @@
  */
 #include "cupti/replay/trace_fold.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "cupti/base/pages.h"
 #include "cupti/format/trace_record.h"
+
+/* They stand in files as they are in memory: what changes one of them is another version of the
+ * trace format. */
+static_assert(sizeof(struct ledger_block) == 64 && offsetof(struct ledger_block, thread) == 60,
+              "the carry's rows of blocks");
+static_assert(sizeof(struct tally) == 200, "the carry's rows of breakdowns");
+static_assert(sizeof(struct replay_figures) == 8664 && sizeof(struct trace_carry_header) == 8816 &&
+                  offsetof(struct trace_carry_header, figures) ==
+                      (1 + TRACE_CARRY_SECTION_COUNT) * sizeof(uint64_t),
+              "the carry's header");
 
 /** Room that records of frequent kinds leave to the rare ones. */
 #define FREQUENT_RECORDS (TRACE_FOLD_RECORDS - 1024)

@@ -137,7 +137,7 @@ def check_short(machine):
 
 
 def check_forms(machine, trace):
-    for form, parts in (("text", (b"Memory errors", b"illegal address", b"freed before")),
+    for form, parts in (("text", (b"The device accessed", b"illegal address", b"freed before")),
                         ("markdown", (b"| illegal address |", b"| suspect | `0x")),
                         ("html", (b"illegal address", b"freed before"))):
         shown = machine.run([str(machine.cupool), "report", "-f", form, str(trace)])

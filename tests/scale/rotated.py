@@ -155,8 +155,8 @@ def crc_row(number):
 CRC_ROW = [crc_row(number) for number in range(256)]
 BLOCK, SLOT = 65536, 64
 # The end of a live block in a carry: its memory, its space, whether the driver made it, whether it
-# counts; the latter two are truth values.
-LIVE_END = b"\x01\x01\x00\x01" + bytes(6)
+# counts, and its device; its thread follows. The third and the fourth are truth values.
+LIVE_END = b"\x01\x01\x00\x01" + bytes(2)
 
 
 def expect_damage(machine, trace, data, what):

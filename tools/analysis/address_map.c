@@ -6,7 +6,8 @@
 
 #include "tools/analysis/analysis.h"
 
-#define GAPS_WIDE 20 /* more are narrower */
+#define GAPS_WIDE  20  /* more are narrower */
+#define GAPS_DRAWN 256 /* of more, the wide ones alone */
 
 static int compare_addresses(const void *a, const void *b)
 {
@@ -190,8 +191,21 @@ static const struct defragmentation_backing *range_find(
     return NULL;
 }
 
+/** What is not drawn stays in the sums. */
+static void gaps_limit(struct address_map *map)
+{
+    for (size_t i = 0; i < map->extents && map->gaps > GAPS_DRAWN; i++)
+        if (map->extent[i].gap_bytes <= map->gap_bytes / GAPS_DRAWN)
+            map->extent[i].gap_bytes = 0;
+    map->gaps_drawn = 0;
+    for (size_t i = 0; i < map->extents; i++)
+        map->gaps_drawn += map->extent[i].gap_bytes != 0;
+}
+
 void address_map_gaps(struct address_map *map, const struct defragmentation *defragmentation)
 {
+    if (map->bytes > UINT64_MAX / 2)
+        return; /* of no device: with gaps they could not be counted */
     for (size_t i = 0; i < map->extents; i++) {
         struct address_extent *extent = &map->extent[i];
         const struct defragmentation_backing *range = range_find(defragmentation, extent->address);
@@ -205,11 +219,12 @@ void address_map_gaps(struct address_map *map, const struct defragmentation *def
         map->gap_bytes += extent->gap_bytes;
         map->gaps += extent->gap_bytes != 0;
     }
+    gaps_limit(map);
 }
 
 uint64_t address_map_gap_width(const struct address_map *map)
 {
-    return map->bytes / (map->gaps > GAPS_WIDE ? 2 * map->gaps : 2 * GAPS_WIDE) + 1;
+    return map->bytes / (map->gaps_drawn > GAPS_WIDE ? 2 * map->gaps_drawn : 2 * GAPS_WIDE) + 1;
 }
 
 void address_map_done(struct address_map *map)

@@ -24,7 +24,7 @@ struct address_extent {
     uint64_t address, bytes;
     bool segment;                     /* of the pool; otherwise a block of its own */
     bool mapped;                      /* a segment that was mapped, at addresses of a range */
-    uint64_t gap_bytes;               /* addresses of the same range without memory before it */
+    uint64_t gap_bytes;               /* without memory before it, of its range; 0: not drawn */
     size_t first, blocks;             /* in address_map.block */
     uint64_t used_bytes, waste_bytes; /* of the blocks: requested, and rounding */
     uint64_t hole_bytes, hole_most;   /* between the blocks: sum, and the largest */
@@ -37,7 +37,7 @@ struct address_map {
     size_t extents, blocks, segments;
     uint64_t bytes, used_bytes, waste_bytes, hole_bytes, hole_most;
     uint64_t gap_bytes; /* of all gaps, which are no part of `bytes` */
-    size_t gaps;
+    size_t gaps, gaps_drawn;
 };
 
 /** The part of an extent behind its blocks before `block` (blocks: behind all of them). */

@@ -131,10 +131,49 @@ static void tallies_compact(struct tallies *tallies)
     tallies->rows = kept;
 }
 
+/** Moves an entry to the place of one that has nothing. */
+static void entry_move(void *entries, size_t count, size_t bytes, size_t from, size_t to)
+{
+    unsigned char *left, *right;
+
+    if (from >= count)
+        return;
+    left = (unsigned char *)entries + to * bytes;
+    right = (unsigned char *)entries + from * bytes;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte = left[i];
+
+        left[i] = right[i];
+        right[i] = byte;
+    }
+}
+
+/** What is numbered as the sites gets the numbers that they will have; growth is of whole runs. */
+static void sites_renumber(struct analysis *analysis)
+{
+    size_t kept = 0;
+
+#define MOVE(numbered, from)                                                                       \
+    entry_move((numbered).row, (numbered).rows, sizeof *(numbered).row, from, kept)
+    for (size_t i = 0; i < analysis->sites.rows; i++) {
+        if (row_is_empty(&analysis->sites.row[i]))
+            continue;
+        if (kept != i) {
+            MOVE(analysis->copies, i);
+            MOVE(analysis->tracks, i);
+            MOVE(analysis->step_sites, i);
+            MOVE(analysis->phase_sites, i);
+        }
+        kept++;
+    }
+#undef MOVE
+}
+
 void analysis_window_finish(struct analysis *analysis)
 {
     if (analysis->opened && !analysis->outside)
         window_leave(analysis, analysis->duration_ns);
+    sites_renumber(analysis);
     for (size_t i = 0; i < REPLAY_BREAKDOWNS; i++)
         tallies_compact(replay_tallies(&analysis->replay, i));
 }

@@ -165,6 +165,31 @@ Test(phases, window_by_phase)
     subject_end(&subject);
 }
 
+/** Sites without anything in the window are taken out; what is known by number follows. */
+Test(phases, window_without_the_first_sites)
+{
+    struct subject subject;
+    struct analysis *analysis;
+    uint64_t site;
+
+    subject_begin(&subject);
+    for (uint64_t i = 0; i < 3; i++) {
+        allocate(&subject, 0x50000000, MIB,
+                 trace_writer_site(subject.writer, (const char *)subject_begin + i));
+        release(&subject, 0x50000000);
+    }
+    decode(&subject);
+    site = trace_writer_site(subject.writer, (const void *)allocate);
+    subject_close(&subject);
+    analysis = analyse(&subject, &(struct analysis_window){.is_set = true, .phase = "decode"});
+    cr_assert(analysis->sites.rows == 2 && analysis->sites.row[1].key == site);
+    cr_expect(analysis->tracks.row[1].last.blocks == 20);
+    cr_expect(analysis->step_sites.row[0].steps == 20 && analysis->step_sites.row[1].steps == 20);
+    cr_expect(analysis->copies.row[1].bytes == 1024);
+    analysis_destroy(analysis);
+    subject_end(&subject);
+}
+
 Test(phases, window_by_time)
 {
     struct subject subject;

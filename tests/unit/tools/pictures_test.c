@@ -249,5 +249,34 @@ Test(address_map, has_gaps_between_mapped_extents)
     cr_expect(map.gaps == 2 && map.gap_bytes == 7 * SLOT_BYTES);
     cr_expect(extent[0].gap_bytes == 2 * SLOT_BYTES && extent[1].gap_bytes == 5 * SLOT_BYTES);
     cr_expect(!extent[2].gap_bytes && !extent[3].gap_bytes);
+    cr_expect(map.gaps_drawn == 2);
+    free(ranges);
+}
+
+/** A picture is as large as a screen, however many gaps there are. */
+Test(address_map, draws_the_wide_gaps_of_many)
+{
+    enum { MANY = 5000 };
+    struct address_extent *extent = calloc(MANY, sizeof *extent);
+    struct address_map map = {.extent = extent, .extents = MANY, .bytes = MANY * SLOT_BYTES};
+    struct defragmentation *ranges = calloc(1, sizeof *ranges);
+    uint64_t drawn = 0;
+
+    cr_assert(extent && ranges);
+    for (uint64_t i = 0; i < MANY; i++)
+        extent[i] = (struct address_extent){.address = FIRST + 2 * i * SLOT_BYTES,
+                                            .bytes = SLOT_BYTES,
+                                            .segment = true,
+                                            .mapped = true};
+    extent[MANY - 1].address += 1000 * SLOT_BYTES;
+    ranges->backings = 1;
+    ranges->backing[0] = (struct defragmentation_backing){
+        .mapped = true, .range_address = FIRST, .range_bytes = UINT64_C(1) << 40};
+    address_map_gaps(&map, ranges);
+    for (size_t i = 0; i < MANY; i++)
+        drawn += extent[i].gap_bytes != 0;
+    cr_expect(map.gaps == MANY - 1 && map.gap_bytes == (MANY - 1 + 1000) * SLOT_BYTES);
+    cr_expect(map.gaps_drawn == 1 && drawn == 1 && extent[MANY - 1].gap_bytes);
+    free(extent);
     free(ranges);
 }

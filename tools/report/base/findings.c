@@ -207,6 +207,21 @@ static void invalid_free_find(const struct search *search)
     add(search, &finding);
 }
 
+/** A fault has no block and no place. */
+static void fault_find(const struct search *search)
+{
+    const uint64_t count = search->analysis->memory_errors.count;
+    struct finding finding = {.kind = FINDING_MEMORY_ERROR};
+
+    sentence(&finding, "The device accessed addresses without memory");
+    if (count > 1)
+        sentence(&finding, "; the first of %s memory errors", unit_count(count).text);
+    sentence(&finding, ".");
+    advise(&finding, "See the blocks that end there or were freed, its suspects, and what uses "
+                     "them.");
+    add(search, &finding);
+}
+
 static void memory_error_find(const struct search *search)
 {
     const struct memory_errors *errors = &search->analysis->memory_errors;
@@ -216,6 +231,10 @@ static void memory_error_find(const struct search *search)
 
     if (!errors->count)
         return;
+    if (first->kind == MEMORY_ERROR_FAULT) {
+        fault_find(search);
+        return;
+    }
     site_text(search, first->allocation_site, name, sizeof name);
     memory_error_place_text(first, place, sizeof place);
     sentence(&finding, "The program writes where it must not: %s of a block of %s by %s, at %s",

@@ -264,7 +264,7 @@ static void legend_print(const struct picture *picture)
     html_legend_item(picture->out, "border",
                      picture->map->segments ? "a segment of the pool, or a block of its own, begins"
                                             : "a block of its own begins");
-    if (picture->map->gaps)
+    if (picture->map->gaps_drawn)
         html_legend_item(picture->out, "gap", "unmapped addresses, not to scale");
     fputs("</p>\n", picture->out);
 }
@@ -327,7 +327,7 @@ static void picture_print(struct picture *picture, const char *name)
 
     picture->rows = rows < MOST_ROWS ? (unsigned)rows : MOST_ROWS;
     picture->gap_width = address_map_gap_width(map);
-    picture->row_bytes = (map->bytes + map->gaps * picture->gap_width + picture->rows - 1) /
+    picture->row_bytes = (map->bytes + map->gaps_drawn * picture->gap_width + picture->rows - 1) /
                          picture->rows;
     picture->least_bytes = map->bytes / MOST_RUNS + 1;
     fprintf(picture->out,

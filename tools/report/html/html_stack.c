@@ -74,7 +74,7 @@ static void bands_fill(const struct analysis *analysis, const struct tally *rows
         if (whole > stack->most_bytes)
             stack->most_bytes = whole;
     }
-    if (analysis->sites.rows > BANDS)
+    if (stack->bands == BANDS && analysis->sites.rows > BANDS)
         stack->bands++;
 }
 

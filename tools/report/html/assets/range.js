@@ -172,8 +172,10 @@ function mapDraw(picture, runs, names) {
     const rowBytes = Math.ceil(whole / rows) || 1, groups = [];
     let at = 0, borders = "";
     const draw = (group, name, bytes) => {
-        for (let begin = at, end = at + bytes; begin < end;) {
-            const row = Math.floor(begin / rowBytes), stop = Math.min((row + 1) * rowBytes, end);
+        let begin = at;
+        const end = at + bytes;
+        for (let row = Math.floor(begin / rowBytes); begin < end && row < rows; row++) {
+            const stop = Math.min((row + 1) * rowBytes, end);
             group.append(shape("rect", {
                 class: name, x: (WIDTH * (begin - row * rowBytes) / rowBytes).toFixed(1),
                 y: row * MAP_ROW, width: (WIDTH * (stop - begin) / rowBytes).toFixed(1),
