@@ -24,7 +24,7 @@ FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
 
 
 def compiles(compiler, header):
-    language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11"]
+    language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11", "-fms-extensions"]
     done = subprocess.run([*compiler.split(), *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
                           stderr=subprocess.PIPE, text=True, check=False)
     return [] if done.returncode == 0 else [f"{header} does not compile alone ({compiler}):",
