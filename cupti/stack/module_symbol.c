@@ -90,7 +90,7 @@ static const ElfW(Sym) * gnu_find(const struct tables *tables, const char *name)
     uint32_t hash = name_hash(name), first = tables->hash->first_symbol;
     uint32_t i = buckets[hash % tables->hash->buckets];
 
-    if (i < first)
+    if (i == 0 || i < first) /* nothing has that hash */
         return NULL;
     for (;; i++) {
         const ElfW(Sym) *symbol = &tables->symbols[i];

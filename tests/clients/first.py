@@ -85,13 +85,16 @@ class Cases:
                                  done.stderr.decode().count(text), 1)
 
     def device_files(self):
-        """A program that looks for a GPU by its files finds those of the simulated devices."""
-        look = ("import os; print([os.path.exists(f'/dev/nvidia{name}') for name in (0, 1, 2, 'ctl', '-none')],"
+        """A program that looks for a GPU by its files finds those of the simulated devices. One that
+        passes no path, as Rust's library does to see whether there is statx, has it refused."""
+        look = ("import ctypes, os; c = ctypes.CDLL(None);"
+                " print(c.statx(0, None, 0, 0xfff, None), c.access(None, 0),"
+                " [os.path.exists(f'/dev/nvidia{name}') for name in (0, 1, 2, 'ctl', '-none')],"
                 " os.access('/dev/nvidia1', os.R_OK), os.path.exists('/dev/nothing'), os.path.isdir('/dev'))")
         done = self.machine.record([sys.executable, "-c", look], self.machine.scratch / "files.cupool",
                                    LD_LIBRARY_PATH="", SIMGPU_DEVICES="2")
         self.check("device files, --sim", done,
-                   "[True, True, False, True, False] True False True", ())
+                   "-1 -1 [True, True, False, True, False] True False True", ())
 
     @staticmethod
     def check(title, done, expected, said):

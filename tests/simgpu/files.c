@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The device files of the simulated device, for LD_PRELOAD: a program that looks whether there is a
- * GPU by /dev/nvidia0 and the like, as JAX does, finds one. What asks about such a path is told of
- * /dev/null, a device of characters that anybody may open; all else goes to the kernel as it is.
+ * GPU by /dev/nvidia0 and the like, as JAX does, finds one. What asks about such a path gets the
+ * answer for /dev/null, a device of characters that anybody may open; all else goes to the kernel.
  *
  * Opening them is left alone: only NVIDIA's driver knows what to do with one.
  * Threading: from any thread; nothing is kept.
@@ -21,26 +21,28 @@
 static bool is_device(const char *path)
 {
     static const char folder[] = "/dev/nvidia";
-    const char *devices = getenv("SIMGPU_DEVICES"), *rest = path + sizeof folder - 1;
+    const char *devices = getenv("SIMGPU_DEVICES"), *rest;
     char *end;
     long index;
 
     if (!path || strncmp(path, folder, sizeof folder - 1) != 0)
         return false;
+    rest = path + sizeof folder - 1;
     if (!strcmp(rest, "ctl") || !strcmp(rest, "-uvm"))
         return true;
     index = *rest >= '0' && *rest <= '9' ? strtol(rest, &end, 10) : -1;
     return index >= 0 && !*end && index < (devices && atoi(devices) > 0 ? atoi(devices) : 1);
 }
 
-static const char *told(const char *path)
+/** The path that the kernel is asked about. A path of NULL is its affair. */
+static const char *stand_in(const char *path)
 {
     return is_device(path) ? "/dev/null" : path;
 }
 
 static int stat_at(int folder, const char *path, struct stat *ret_status, int flags)
 {
-    return (int)syscall(SYS_newfstatat, folder, told(path), ret_status, flags);
+    return (int)syscall(SYS_newfstatat, folder, stand_in(path), ret_status, flags);
 }
 
 #define STAT(name, structure, ...)                                                                 \
@@ -77,10 +79,10 @@ API int fstatat64(int folder, const char *path, struct stat64 *ret_status, int f
 
 API int statx(int folder, const char *path, int flags, unsigned mask, struct statx *ret_status)
 {
-    return (int)syscall(SYS_statx, folder, told(path), flags, mask, ret_status);
+    return (int)syscall(SYS_statx, folder, stand_in(path), flags, mask, ret_status);
 }
 
 API int access(const char *path, int mode)
 {
-    return (int)syscall(SYS_faccessat, AT_FDCWD, told(path), mode);
+    return (int)syscall(SYS_faccessat, AT_FDCWD, stand_in(path), mode);
 }

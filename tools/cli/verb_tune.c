@@ -205,12 +205,12 @@ static int table_print(const struct tune_request *tune, const struct tune_result
 
 static void verdict_print(const struct tune_result *result)
 {
-    printf("\n%u settings tried in %u replays; what gains less than %.1f %% is left out: ",
+    printf("\n%u settings tried in %u replays; what gains less than %.1f %% is left out:",
            result->candidates, result->replays, 100 * result->noise);
     if (result->refused)
-        puts("nothing to gain: what helps the traces makes the one that was kept back worse");
+        puts(" nothing to gain: what helps the traces makes the one that was kept back worse");
     else if (!result->gained)
-        puts("nothing to gain");
+        puts(" nothing to gain");
     for (size_t i = 0; i < result->set_count; i++) {
         char value[OPTIONS_TEXT_BYTES];
 

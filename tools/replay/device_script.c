@@ -110,17 +110,21 @@ struct device_work {
     struct work_fence fence[];
 };
 
+/* A pool has 64 fences under way at most; a damaged trace shall not make each answer cost all. */
+#define FENCES_LOOKED_AT 8192u
+
 static struct work_fence *fence_find(struct device_work *work, const struct script_call *call)
 {
-    size_t *oldest = &work->oldest[call->context];
+    size_t oldest = work->oldest[call->context], newer = work->count - oldest;
+    size_t most = newer < FENCES_LOOKED_AT ? newer : FENCES_LOOKED_AT;
 
     if (call->address == 0) { /* asked at once, and no more */
-        for (size_t i = work->count; i-- > *oldest;)
+        for (size_t i = work->count; i-- > work->count - most;)
             if (work->fence[i].context == call->context)
                 return work->fence[i].number == 0 ? &work->fence[i] : NULL;
         return NULL;
     }
-    for (size_t i = *oldest; i < work->count; i++)
+    for (size_t i = oldest; i < oldest + most; i++)
         if (work->fence[i].context == call->context && work->fence[i].number == call->address)
             return &work->fence[i];
     return NULL;

@@ -20,7 +20,7 @@
 /** What the pool of a context says of itself. */
 struct level {
     struct replay_recorded recorded;
-    int64_t reserved_bytes;
+    uint64_t reserved_bytes; /* below 0 in a damaged trace, as all of them */
 };
 
 struct cupool_input {
@@ -31,10 +31,11 @@ struct cupool_input {
     int device;    /* that is replayed */
     bool has_pool; /* some request was served by a pool */
     struct level levels[REPLAY_CONTEXTS_MAX];
-    int64_t reserved_bytes, reserved_peak; /* of all contexts */
+    uint64_t reserved_bytes, reserved_peak; /* of all contexts */
 };
 
 #define DEVICES_MAX 64
+#define ERRNO_END   4096u
 
 /* ---- the first pass: which device, whether there is a pool, the options ---- */
 
@@ -177,6 +178,12 @@ static int level_get(struct cupool_input *input, const struct trace_record *reco
     return r;
 }
 
+/* A negative errno, whatever a damaged trace says. */
+static int32_t error_of(uint64_t value)
+{
+    return value == 0 ? 0 : value < ERRNO_END ? -(int32_t)value : -EIO;
+}
+
 static int script_add(struct cupool_input *input, const struct trace_record *record,
                       enum script_kind kind)
 {
@@ -188,7 +195,7 @@ static int script_add(struct cupool_input *input, const struct trace_record *rec
                                                          .time_ns = record->time_ns,
                                                          .address = record->address,
                                                          .bytes = record->size,
-                                                         .error = -(int32_t)record->value,
+                                                         .error = error_of(record->value),
                                                          .detail = (uint8_t)record->stream,
                                                          .kind = (uint8_t)kind,
                                                          .context = (uint8_t)context,
@@ -205,11 +212,11 @@ static int segment_add(struct cupool_input *input, const struct trace_record *re
     if (r < 0)
         return r;
     if (!record->value) {
-        int64_t bytes = kind == SCRIPT_ALLOCATE ? (int64_t)record->size : -(int64_t)record->size;
+        uint64_t bytes = kind == SCRIPT_ALLOCATE ? record->size : -record->size;
 
         level->reserved_bytes += bytes;
         input->reserved_bytes += bytes;
-        if (input->reserved_bytes > input->reserved_peak)
+        if ((int64_t)input->reserved_bytes > (int64_t)input->reserved_peak)
             input->reserved_peak = input->reserved_bytes;
     }
     return record->memory == TRACE_MEMORY_MAPPING ? 0 : script_add(input, record, kind);
@@ -245,7 +252,7 @@ static int backing_add(struct cupool_input *input, const struct trace_record *re
 
     if (r < 0)
         return r;
-    if (!record->value)
+    if (!record->value && !input->trace->backing[event.context].known) /* once: it goes over all */
         script_drop(input->trace, event.context);
     input->trace->backing[event.context] = (struct replay_backing){
         .known = true,
@@ -324,7 +331,7 @@ static void recorded_sum(struct cupool_input *input)
         sum->contexts |= one->driver_calls != 0;
     }
     if (sum->contexts)
-        sum->peak_reserved_bytes = (uint64_t)input->reserved_peak;
+        sum->peak_reserved_bytes = input->reserved_peak;
 }
 
 static int device_note(struct cupool_input *input, const struct trace_record *record)

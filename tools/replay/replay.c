@@ -19,8 +19,9 @@ struct run {
     const struct policy_ops *ops;
     void *state;
     struct device_model device;
-    uint64_t *tokens;  /* by buffer; 0: not live */
-    uint64_t shift_ns; /* of the second replay */
+    uint64_t *tokens;                  /* by buffer; 0: not live */
+    uint64_t shift_ns;                 /* of the second replay */
+    size_t ended[REPLAY_CONTEXTS_MAX]; /* event of the context's last end in this pass; 0: none */
     struct progress *progress;
 };
 
@@ -54,7 +55,7 @@ static int run_refused(struct run *run, const struct replay_event *event)
 /* What lived in a context is gone; of a buffer only its allocation says in which one it is. */
 static void run_end(struct run *run, size_t end, unsigned context)
 {
-    for (size_t i = 0; i < end; i++) {
+    for (size_t i = run->ended[context]; i < end; i++) {
         const struct replay_event *event = &run->trace->events[i];
 
         if (event->kind != REPLAY_ALLOCATE || event->context != context)
@@ -64,6 +65,7 @@ static void run_end(struct run *run, size_t end, unsigned context)
         else
             run_free(run, event->buffer);
     }
+    run->ended[context] = end;
     if (run->ops->end)
         run->ops->end(run->state, context);
 }
@@ -101,6 +103,7 @@ static int run_pass(struct run *run, struct replay_outcome *outcome)
 {
     const struct replay_trace *trace = run->trace;
 
+    memset(run->ended, 0, sizeof run->ended);
     for (size_t i = 0; i < trace->event_count; i++) {
         int r = run_event(run, i);
 
