@@ -24,12 +24,8 @@ FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
 
 
 def compiles(compiler, header):
-<<<<<<< HEAD
     language = (["-x", "c++", "-std=gnu++17"] if compiler == cxx
                 else ["-x", "c", "-std=gnu11", "-fms-extensions"])
-=======
-    language = ["-x", "c++", "-std=gnu++17"] if compiler == cxx else ["-x", "c", "-std=gnu11", "-fms-extensions"]
->>>>>>> r5
     done = subprocess.run([*compiler.split(), *language, *FLAGS, header, "/dev/null"], cwd=tree.ROOT,
                           stderr=subprocess.PIPE, text=True, check=False)
     return [] if done.returncode == 0 else [f"{header} does not compile alone ({compiler}):",
