@@ -175,8 +175,8 @@ Test(trace, stacks_share_their_outer_frames)
     const uintptr_t deep[] = {(uintptr_t)emit_many, (uintptr_t)getpagesize, 16};
     const uintptr_t other[] = {(uintptr_t)emit_many + 1, (uintptr_t)getpagesize, 16};
     const uint16_t wide[] = {'m', 0xe9, 0x4e2d};
-    struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12, 0},
-                                          {{"main.py", 7, 0}, {"<module>", 8, 1}, 3, 0}};
+    struct trace_python_frame python[] = {{{"step.py", 7, 1}, {wide, 3, 2}, 12, {0}, 0},
+                                          {{"main.py", 7, 0}, {"<module>", 8, 1}, 3, {0}, 0}};
     char path[SUPPORT_PATH_BYTES];
     struct trace_writer *writer;
     struct trace_reader *reader;
