@@ -133,7 +133,7 @@ static void summary_print(const struct icicle *icicle, const struct analysis *an
     if (!most)
         return;
     report_site_name(analysis, most->key, name, sizeof name);
-    fprintf(icicle->out, "<p>%s in all. Of it %s by ", unit_bytes(icicle->total_bytes).text,
+    fprintf(icicle->out, "<p>%s in all, %s by ", unit_bytes(icicle->total_bytes).text,
             unit_percent(html_path_bytes(most, icicle->measure), icicle->total_bytes).text);
     html_text(icicle->out, name);
     fputs(".</p>\n", icicle->out);

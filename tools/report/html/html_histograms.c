@@ -177,7 +177,7 @@ static int compare_temporaries(const void *a, const void *b)
 
 static int temporaries_print(const struct html_article *article)
 {
-    static const char *const columns[] = {"Site",      "#Temporary",    "#Of its blocks",
+    static const char *const columns[] = {"Site",      "#Temporary",    "#Of all its blocks",
                                           "#A second", "#Bytes in all", "#Mean lifetime",
                                           NULL};
     const struct analysis *analysis = article->analysis;
