@@ -16,7 +16,7 @@ MODULES = {
     "include": [".", "cupool"],
     "engine": [".", "tier"],
     "tools": ["base", "trace", "symbols", "analysis/series", "analysis", "replay", "tune",
-              "report/base", "report/html", "report", "budget", "live", "cli"],
+              "report/base", "report/html", "report", "budget", "live", "launch", "cli"],
     "tests/simgpu/driver": ["base", "device", "memory", "context", "module", "work", "api/memory",
                             "api/work", "api/context", "api"],
 }

@@ -11,7 +11,7 @@
 #include "tools/base/escape.h"
 #include "tools/base/text_fit.h"
 #include "tools/cli/loaded.h"
-#include "tools/cli/locate.h"
+#include "tools/launch/locate.h"
 #include "tools/report/base/findings.h"
 #include "tools/report/base/report.h"
 #include "tools/base/units.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/cli/locate.h"
+#include "tools/launch/locate.h"
 #include "tools/cli/verb.h"
 
 #define PROFILE_FOLDER "profiles"

@@ -5,8 +5,8 @@
  *
  * Threading: single-threaded.
  */
-#ifndef TOOLS_CLI_LAUNCH_H
-#define TOOLS_CLI_LAUNCH_H
+#ifndef TOOLS_LAUNCH_LAUNCH_H
+#define TOOLS_LAUNCH_LAUNCH_H
 
 #include <sys/types.h>
 

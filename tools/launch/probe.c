@@ -3,7 +3,7 @@
  * The child is this binary again, as `cupool doctor --probe`, so that it is started
  * with the environment a traced program would have. It writes lines KEY VALUE.
  */
-#include "tools/cli/probe.h"
+#include "tools/launch/probe.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -5,8 +5,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_CLI_PROGRAM_H
-#define TOOLS_CLI_PROGRAM_H
+#ifndef TOOLS_LAUNCH_PROGRAM_H
+#define TOOLS_LAUNCH_PROGRAM_H
 
 #include <limits.h>
 #include <stdbool.h>

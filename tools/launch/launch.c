@@ -9,7 +9,7 @@
  * this process sees it; a signal to every process may come in any order, for which a moment is
  * waited. A witness that has seen something is replaced.
  */
-#include "tools/cli/launch.h"
+#include "tools/launch/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,8 @@
  *
  * Threading: not thread-safe.
  */
-#ifndef TOOLS_CLI_LOCATE_H
-#define TOOLS_CLI_LOCATE_H
+#ifndef TOOLS_LAUNCH_LOCATE_H
+#define TOOLS_LAUNCH_LOCATE_H
 
 #include <stddef.h>
 

@@ -5,8 +5,8 @@
  *
  * Threading: single-threaded.
  */
-#ifndef TOOLS_CLI_PROBE_H
-#define TOOLS_CLI_PROBE_H
+#ifndef TOOLS_LAUNCH_PROBE_H
+#define TOOLS_LAUNCH_PROBE_H
 
 #include <limits.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 /*
  * Each list is tried in order, relative to the directory of the running binary.
  */
-#include "tools/cli/locate.h"
+#include "tools/launch/locate.h"
 
 #include <errno.h>
 #include <glob.h>

@@ -3,7 +3,7 @@
  * A runtime that is linked in statically leaves its entry points in the symbol
  * table; of a stripped program its request for the driver's function table remains in the data.
  */
-#include "tools/cli/program.h"
+#include "tools/launch/program.h"
 
 #include <elf.h>
 #include <errno.h>
