@@ -42,14 +42,14 @@ enum supply_rung {
 struct supply_request {
     struct pool *pool;
     size_t wanted_bytes;   /* of the slab, middle block or run */
-    bool whole_run;        /* or an extent of the mapped range */
-    struct extent *extent; /* such a one, taken for it; the request's */
+    struct extent *extent; /* of the mapped range, taken for it; the request's */
+    uint64_t generation;   /* of the pool when the last attempt began */
     enum extents_fit fit;  /* what it would accept by now */
     enum supply_rung rung;
     enum pool_outcome outcome; /* what it has cost so far */
-    uint64_t generation;       /* of the pool when the last attempt began */
     uint32_t last_number;      /* of the open epoch when it began: it waits for no later one */
     unsigned steps;            /* taken, whoever had what they brought */
+    bool whole_run;            /* or an extent of the mapped range */
     bool drained;              /* has waited for the device */
     bool closed;               /* has closed an epoch since it last waited */
     bool idle;                 /* and has seen the device without work */
