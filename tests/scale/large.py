@@ -16,7 +16,7 @@ import preload  # noqa: E402
 
 MIB = 1 << 20
 MEMORY_MOST = 128 * MIB  # whatever the size of the trace
-HTML_MOST = 3 * MIB
+HTML_MOST = 2 * MIB
 SANITIZED = bool(os.environ.get("LD_PRELOAD") or "asan" in os.environ.get("MESON_BUILD_ROOT", ""))
 
 
