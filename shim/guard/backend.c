@@ -59,14 +59,6 @@ static bool batches_passed(void *state, uint64_t number)
     return passed;
 }
 
-static int fence_query(void *state, pool_fence handle)
-{
-    const struct pool_backend inner = inner_of(state);
-    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
-    int done = inner.fence_query ? inner.fence_query(state, fence->inner) : 1;
-    return done == 1 && !batches_passed(state, fence->number) ? 0 : done;
-}
-
 static uint64_t monotonic_ns(void)
 {
     struct timespec now;
@@ -75,6 +67,44 @@ static uint64_t monotonic_ns(void)
 }
 
 /* What the batches wait for has passed: they take microseconds, and the pause is short. */
+static bool batches_await(void *state, uint64_t number, uint64_t most_ns)
+{
+    uint64_t begin_ns = monotonic_ns();
+    while (!batches_passed(state, number)) {
+        if (most_ns != POOL_WAIT_FOREVER && monotonic_ns() - begin_ns >= most_ns)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    }
+    return true;
+}
+
+/* The program's work has passed. The guards' own shall not make the device look busy: the pool
+ * gives memory back while it is idle, and later it may not be. */
+static bool own_work_passed(void *state, uint64_t number)
+{
+    if (batches_passed(state, number))
+        return true;
+    pthread_mutex_lock(&guard_lock);
+    struct guard_device *device = guard_device_of(state);
+    uint64_t most_ns = device && device->late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS;
+    pthread_mutex_unlock(&guard_lock);
+    bool passed = batches_await(state, number, most_ns);
+    pthread_mutex_lock(&guard_lock);
+    device = guard_device_of(state);
+    if (device)
+        device->late = !passed;
+    pthread_mutex_unlock(&guard_lock);
+    return passed;
+}
+
+static int fence_query(void *state, pool_fence handle)
+{
+    const struct pool_backend inner = inner_of(state);
+    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+    int done = inner.fence_query ? inner.fence_query(state, fence->inner) : 1;
+    return done == 1 && !own_work_passed(state, fence->number) ? 0 : done;
+}
+
 static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
     const struct pool_backend inner = inner_of(state);
@@ -83,12 +113,10 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     int done = inner.fence_wait ? inner.fence_wait(state, fence->inner, most_ns) : 1;
     if (done != 1)
         return done;
-    while (!batches_passed(state, fence->number)) {
-        if (most_ns != POOL_WAIT_FOREVER && monotonic_ns() - begin_ns >= most_ns)
-            return 0;
-        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-    }
-    return 1;
+    uint64_t waited_ns = monotonic_ns() - begin_ns;
+    if (most_ns != POOL_WAIT_FOREVER)
+        most_ns = most_ns > waited_ns ? most_ns - waited_ns : 0;
+    return batches_await(state, fence->number, most_ns);
 }
 
 static void fence_release(void *state, pool_fence handle)

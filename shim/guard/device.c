@@ -228,7 +228,7 @@ static bool zones_fill(struct guard_device *device, const struct fill_range zone
 static void fill_wait(struct guard_device *device)
 {
     struct timespec begin, now;
-    long most_ns = device->fill_late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
+    long most_ns = device->late ? FILL_WAIT_BUSY_NS : FILL_WAIT_NS, waited_ns = 0;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (int round = 0; waited_ns < most_ns; round++) {
         if (device->driver.stream_query(device->now_stream) != CUDA_ERROR_NOT_READY)
@@ -238,7 +238,7 @@ static void fill_wait(struct guard_device *device)
         clock_gettime(CLOCK_MONOTONIC, &now);
         waited_ns = (now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec;
     }
-    device->fill_late = waited_ns >= most_ns;
+    device->late = waited_ns >= most_ns;
 }
 
 bool guard_device_fill(struct guard_device *device, const struct guarded_block *block)

@@ -66,7 +66,7 @@ struct guard_device {
     CUstream
         now_stream; /* of redzones that are filled, and what is compared at once: behind nothing */
     CUevent fill_event;
-    bool fill_late;                    /* the last one was not there in time */
+    bool late;                         /* the last kernel that was waited for */
     uint64_t last_number, done_number; /* of batches */
     struct batch *open_batch;
     struct batch batches[BATCHES_MAX];

@@ -46,6 +46,7 @@ class Suite:
         self.device = os.path.abspath(options.device) if options.device else None
         self.libraries = os.path.abspath(options.libraries) if options.libraries else None
         self.profile = options.profile
+        self.memory = options.memory
         self.directory = tempfile.mkdtemp(prefix="conformance-")
 
     def routes(self):
@@ -57,7 +58,7 @@ class Suite:
         env = {name: value for name, value in os.environ.items()
                if not name.startswith(("CUPOOL", "LD_", "SIMGPU_"))}
         if self.device:
-            env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY="1GiB", SIMGPU_DEVICES="2",
+            env.update(LD_LIBRARY_PATH=self.device, SIMGPU_MEMORY=self.memory, SIMGPU_DEVICES="2",
                        SIMGPU_PROFILE=self.profile)
         elif self.libraries:
             env["LD_LIBRARY_PATH"] = self.libraries
@@ -135,6 +136,7 @@ def arguments(parser):
     parser.add_argument("--device", help="directory of the simulated device; without: hardware")
     parser.add_argument("--libraries", help="directory of hardware's driver and runtime")
     parser.add_argument("--profile", default="h200", help="of the simulated device")
+    parser.add_argument("--memory", default="1GiB", help="of the simulated device")
     return parser
 
 
