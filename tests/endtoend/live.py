@@ -3,6 +3,7 @@
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import pathlib
@@ -31,7 +32,7 @@ except ImportError:
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
 PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
-PATIENCE_S = 60  # before something is called missing
+PATIENCE_S = 240  # before something is called missing
 
 
 def prometheus():
@@ -357,9 +358,7 @@ class Live(unittest.TestCase):
         process = self.start()
         self.order(process, "hold 5 4096")
         port = self.serve()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            own = free.getsockname()[1]
+        own = preload.free_port()
         config = self.place / "prometheus.yml"
         config.write_text(json.dumps({"scrape_configs": [{
             "job_name": "cupool", "scrape_interval": "1s", "scrape_timeout": "1s",
@@ -373,7 +372,7 @@ class Live(unittest.TestCase):
         query = urllib.parse.quote(f'cupool_pool_live_blocks{{pid="{process.pid}"}}')
         found, deadline = [], time.monotonic() + PATIENCE_S
         while not found and time.monotonic() < deadline:
-            with contextlib.suppress(urllib.error.URLError):
+            with contextlib.suppress(OSError, http.client.HTTPException):  # not up yet
                 with urllib.request.urlopen(
                         f"http://127.0.0.1:{own}/api/v1/query?query={query}") as answer:
                     found = json.load(answer)["data"]["result"]

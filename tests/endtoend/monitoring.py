@@ -4,11 +4,11 @@ queries has an answer in Prometheus; the Kubernetes example is valid and its com
 exist; node_exporter's textfile collector takes what cupool writes."""
 
 import contextlib
+import http.client
 import json
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -31,18 +31,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "tools" / "monitoring" / "grafana-dashboard.json"
 POD = ROOT / "examples" / "kubernetes" / "sidecar.yaml"
 PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
-PATIENCE_S = 60
+PATIENCE_S = 240  # before something is called missing
 VARIABLES = {"$__rate_interval": "30s", "$instance": ".*", "$pid": ".*"}
 
 
 def installed(package, name):
     return shutil.which(name) or packages.debian_file(MACHINE.build, package, f"usr/bin/{name}")
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def fetch(address, **parameters):
@@ -141,7 +135,7 @@ class Monitoring(unittest.TestCase):
         program = installed("prometheus", "prometheus")
         if not program:
             self.skipTest("prometheus is not installed, and its package cannot be fetched")
-        process, port, own = self.start(), self.metrics(), free_port()
+        process, port, own = self.start(), self.metrics(), preload.free_port()
         config = self.place / "prometheus.yml"
         config.write_text(json.dumps({"scrape_configs": [{
             "job_name": "cupool", "scrape_interval": "1s", "scrape_timeout": "1s",
@@ -163,7 +157,7 @@ class Monitoring(unittest.TestCase):
                         self.fail(f"{query}: {error.read()}")
                     error.close()
                     break
-                except urllib.error.URLError:
+                except (OSError, http.client.HTTPException):
                     break  # not up yet
                 if answer["data"]["result"]:
                     del open_queries[query]
@@ -231,13 +225,13 @@ class Monitoring(unittest.TestCase):
             done = MACHINE.run([str(MACHINE.cupool), *words])
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             (directory / f"{name}.prom").write_bytes(done.stdout)
-        port = free_port()
+        port = preload.free_port()
         self.serve(program, "--collector.disable-defaults", "--collector.textfile",
                    f"--collector.textfile.directory={directory}",
                    f"--web.listen-address=127.0.0.1:{port}")
         text, deadline = "", time.monotonic() + PATIENCE_S
         while not text and time.monotonic() < deadline:
-            with contextlib.suppress(urllib.error.URLError):
+            with contextlib.suppress(OSError, http.client.HTTPException):  # not up yet
                 text = fetch(f"http://127.0.0.1:{port}/metrics")
         self.assertRegex(text, r"(?m)^node_textfile_scrape_error 0$")
         for name in ("live", "run"):

@@ -5,9 +5,11 @@ Everything is found in the build directory given by --build; each test gets a di
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,16 @@ def arguments(description):
 def skip(reason):
     print(f"skipped: {reason}")
     sys.exit(SKIP)
+
+
+def free_port():
+    """One that no connection takes as its own end before a server has it, and no other test asks for."""
+    for number in range(12000):
+        port = 20000 + (os.getpid() + number) % 12000
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    return fail("no free port")
 
 
 class Machine:

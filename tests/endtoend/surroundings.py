@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import preload
 
@@ -28,6 +27,19 @@ SYSTEM_CALLS = {"membarrier": 324, "memfd_create": 319, "rseq": 334, "fallocate"
                 "getrandom": 318, "flock": 73, "madvise": 28, "poll": 7}
 # It asks for a function and calls none, so the device, whose memory is a file, is not begun.
 ASKS = "import ctypes; print(bool(ctypes.CDLL('libcudart.so.13').cudaMalloc))"
+# Its trace grows beyond the first MiB, which is reserved at once, when it was given a line.
+GROWS = """import ctypes, sys
+runtime, block = ctypes.CDLL('libcudart.so.13'), ctypes.c_void_p()
+def pairs(count):
+    for _ in range(count):
+        assert runtime.cudaMalloc(ctypes.byref(block), ctypes.c_size_t(4096)) == 0
+        assert runtime.cudaFree(block) == 0
+pairs(10)
+print('begun', flush=True)
+sys.stdin.readline()
+pairs(20000)
+print('done')
+"""
 
 
 class Place:
@@ -205,23 +217,23 @@ def check_options_file(place):
 
 def check_removed(place):
     """A trace that is deleted, replaced, or loses its directory while the program writes it."""
-    # Its trace grows beyond the first MiB, which is reserved at once, after it was removed.
-    program = place.machine.program("tinyllm", "--tokens", "110", "--seed", "7")
-    bare = place.run(False, command=program)
+    program = [sys.executable, "-c", GROWS]
+    bare = subprocess.run(program, env=place.machine.environment(), input=b"\n", capture_output=True,
+                          timeout=300, check=False)
     for how in ("rm {}", "mv {} {}.old", "rm {} && mkdir {}", "rm {} && mkfifo {}",
                 "rm -r $(dirname {})", "chmod 0 {}"):
         folder = pathlib.Path(tempfile.mkdtemp(dir=place.machine.scratch))
         trace = folder / "t.cupool"
         environment = place.machine.environment(preload=True, CUPOOL=f"trace:{trace}")
-        process = subprocess.Popen(program, env=environment, cwd=place.machine.scratch,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None and not (trace.exists() and trace.stat().st_size >= MIB):
-            time.sleep(0.001)
-        while_running = process.poll() is None
+        process = subprocess.Popen(program, env=environment, cwd=place.machine.scratch, bufsize=0,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        begun = process.stdout.readline()
+        preload.expect(trace.exists(), f"{how}: no trace")
         subprocess.run(how.format(*[trace] * 4), shell=True, check=True)
-        output, errors = process.communicate(timeout=300)
-        preload.expect(while_running, f"{how}: the program was too fast")
-        preload.expect_equal(how, (process.returncode, output, errors), bare)
+        output, errors = process.communicate(b"\n", timeout=300)
+        preload.expect_equal(how, (process.returncode, begun + output, errors),
+                             (0, bare.stdout, bare.stderr))
         moved = folder / "t.cupool.old"
         preload.expect(not moved.exists() or moved.stat().st_size > MIB,
                        f"{how}: the trace never grew")

@@ -26,7 +26,7 @@ except ImportError:
     pyte = None
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
-PATIENCE_S = 60
+PATIENCE_S = 240  # before something is called missing
 MIB = 1 << 20
 # "grow N" keeps N MiB more; "churn" allocates often and keeps nothing.
 PROGRAM = """

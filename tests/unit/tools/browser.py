@@ -40,13 +40,14 @@ class Page:
         os.close(to_browser)
         os.close(from_browser)
         self.buffer, self.number, self.session = b"", 0, None
-        self.complaints, self.requests, self.loaded = [], [], False
+        self.complaints, self.requests, self.loaded = [], [], set()
         target = next(one for one in self.call("Target.getTargets")["targetInfos"]
                       if one["type"] == "page")
         self.session = self.call("Target.attachToTarget", targetId=target["targetId"],
                                  flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def close(self):
         self.process.kill()
@@ -67,8 +68,8 @@ class Page:
 
     def _note(self, message):
         method, parameters = message.get("method"), message.get("params", {})
-        if method == "Page.loadEventFired":
-            self.loaded = True
+        if method == "Page.lifecycleEvent" and parameters["name"] == "load":
+            self.loaded.add(parameters["loaderId"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         elif method == "Runtime.exceptionThrown":
@@ -95,11 +96,12 @@ class Page:
             self._note(answer)
 
     def load(self, address, scripts=True):
-        """Goes to an address and waits until everything in it ran."""
-        self.complaints, self.requests, self.loaded = [], [], False
+        """Goes to an address and waits until everything in it ran; a document that was there before
+        may still end its own loading meanwhile."""
+        self.complaints, self.requests = [], []
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.call("Page.navigate", url=address)
-        while not self.loaded:
+        document = self.call("Page.navigate", url=address).get("loaderId")
+        while document and document not in self.loaded:
             self._note(self._message())
 
     def evaluate(self, expression):
