@@ -24,12 +24,17 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
     quarantine_flush_locked(pool);
 }
 
-/* Whether the device is idle, after some patience, or cannot be asked. */
-static bool device_idle_await(struct pool *pool)
+/* Whether the device is idle, after some patience: 1, 0, or an error where it cannot be asked. A
+ * fence of a moment ago is not passed at once, however idle the device is. */
+static int idle_await(struct pool *pool, enum quarantine_patience patience)
 {
     int idle = quarantine_idle_locked(pool);
-    if (idle == 0)
-        idle = quarantine_wait_patiently_locked(pool, QUARANTINE_SECONDS);
+    return idle == 0 ? quarantine_wait_patiently_locked(pool, patience) : idle;
+}
+
+static bool device_idle_await(struct pool *pool)
+{
+    int idle = idle_await(pool, QUARANTINE_SECONDS);
     quarantine_flush_locked(pool);
     return idle != 0;
 }
@@ -54,7 +59,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
 {
     uint64_t returned = 0;
     device_request_note(pool, POOL_REQUEST_IDLE_TRIM, 0, 0);
-    if (quarantine_idle_locked(pool) != 1)
+    if (idle_await(pool, QUARANTINE_A_MOMENT) != 1)
         return 0;
     pool->idle_since_ns = now_ns;
     quarantine_flush_locked(pool);
@@ -105,7 +110,7 @@ void supply_freed(struct shard *shard)
     if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
         quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
         excess = excess_bytes(pool);
-    if (excess > 0 && quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
+    if (excess > 0 && quarantine_poll_fresh_locked(pool)) {
         pool->overgrown = false;
         quarantine_flush_locked(pool);
         supply_cached_return(pool, excess, &returned);

@@ -9,6 +9,7 @@
 #include "pool/heap/quarantine.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "pool/heap/bin.h"
 #include "pool/heap/device.h"
@@ -249,6 +250,27 @@ bool quarantine_poll_locked(struct pool *pool)
     while (epoch && epoch_passed(pool, epoch)) /* at most as often as the ring is long */
         epoch = epoch_oldest_pending(quarantine);
     return true;
+}
+
+/* A device that goes on being busy is looked at so often only now and then. */
+#define FRESH_LOOKS    5u
+#define FRESH_PAUSE_NS 20000
+#define FRESH_VAIN     8u
+
+bool quarantine_poll_fresh_locked(struct pool *pool)
+{
+    struct quarantine *quarantine = &pool->quarantine;
+    uint32_t looks = quarantine->vain_looks % FRESH_VAIN ? 1 : FRESH_LOOKS;
+    for (uint32_t look = 0; look < looks; look++) {
+        if (look > 0)
+            nanosleep(&(struct timespec){.tv_nsec = FRESH_PAUSE_NS}, NULL);
+        if (quarantine_poll_locked(pool) && !quarantine_pending(pool)) {
+            quarantine->vain_looks = 0;
+            return true;
+        }
+    }
+    quarantine->vain_looks++;
+    return false;
 }
 
 /* ---- closing ---- */

@@ -83,6 +83,12 @@ int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer);
 bool quarantine_poll_locked(struct pool *pool);
 
 /**
+ * The same for a fence of just now, looked at several times in a fraction of a millisecond: an idle
+ * device, too, passes it a moment later. True: nothing is pending any more.
+ */
+bool quarantine_poll_fresh_locked(struct pool *pool);
+
+/**
  * Whether the device has nothing to do, asked with a new fence unless one is pending.
  * 1: it is idle; 0: it is not; an error of quarantine_close_locked(): it cannot be asked.
  */

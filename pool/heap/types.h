@@ -313,6 +313,7 @@ struct quarantine {
     uint32_t first, count;    /* in the ring */
     uint32_t stuck_number[2]; /* of an epoch that was waited for in vain, by quarantine_patience;
                                * 0: none */
+    uint32_t vain_looks;      /* at fresh fences, since one was passed */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
     /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */

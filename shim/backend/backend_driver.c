@@ -192,13 +192,11 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     return 0;
 }
 
-/* Memory that can be given to the driver while a stream captures is, and its free waits. Mapped
- * memory cannot: its fence stays open until the captures are over, or until somebody waits. */
+/* While a stream captures the fence stays open until the captures are over, or until somebody waits. */
 static int fence_record(void *state, pool_fence *ret_fence)
 {
-    const struct context *context = state;
     int error = fence_record_for(state, true, ret_fence);
-    if (error != -EBUSY || !atomic_load(&context->vmm))
+    if (error != -EBUSY)
         return error;
     struct fence *fence = calloc(1, sizeof(*fence));
     if (!fence)

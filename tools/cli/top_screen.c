@@ -1,23 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signal that ends the command is noted, and the loop ends by itself. One that cannot be survived
- * gives the terminal back from its handler, with what was asked of the terminal's description
- * before, and then strikes again.
+ * A signal that ends the command is noted, and the loop ends by itself; it is written into a pipe,
+ * too, that every wait looks at, because it may come just before one. A change of size is let in
+ * during a wait alone. A signal that cannot be survived gives the terminal back from its handler,
+ * with what was asked of the terminal's description before, and then strikes again.
  */
 #include "tools/cli/top_screen.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/live/live.h"
 
+#define WAIT_MOST_S 1e6
+
 static volatile sig_atomic_t ended_by;
+static int noted[2] = {-1, -1};
 
 static void signal_note(int number)
 {
+    int error = errno;
+    ssize_t ignored = write(noted[1], "", 1);
+
+    (void)ignored;
     ended_by = number;
+    errno = error;
 }
 
 void top_signals_take(void)
@@ -25,6 +38,8 @@ void top_signals_take(void)
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     struct sigaction action = {.sa_handler = signal_note}, before;
 
+    if (pipe2(noted, O_CLOEXEC | O_NONBLOCK) < 0)
+        noted[0] = noted[1] = -1;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
@@ -35,11 +50,33 @@ int top_signal(void)
     return ended_by;
 }
 
+int top_signal_descriptor(void)
+{
+    return noted[0];
+}
+
+/** Waits for input, unless it is -1, for a signal, and so long at most; other signals as in `mask`.
+ */
+static void wait_for(int input, double seconds, const sigset_t *mask)
+{
+    struct pollfd ends[] = {{.fd = noted[0], .events = POLLIN}, {.fd = input, .events = POLLIN}};
+    struct timespec time;
+
+    seconds = seconds < 0 ? 0 : seconds > WAIT_MOST_S ? WAIT_MOST_S : seconds;
+    time.tv_sec = (time_t)seconds;
+    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+    ppoll(ends, 2, &time, mask);
+}
+
+void top_pause(double seconds)
+{
+    wait_for(-1, seconds, NULL);
+}
+
 #ifdef HAVE_NCURSES
 #include <langinfo.h>
 #include <locale.h>
 #include <ncurses.h>
-#include <poll.h>
 #include <term.h>
 #include <termios.h>
 
@@ -47,6 +84,7 @@ static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 static struct termios terminal_before;
 static char give_back[64]; /* codes that show the cursor and the screen before */
 static SCREEN *screen;
+static sigset_t mask_before; /* of signals */
 static bool is_utf8;
 
 static void fatal_handle(int number)
@@ -70,9 +108,11 @@ bool top_screen_begin(void)
 {
     struct sigaction action = {.sa_handler = fatal_handle, .sa_flags = (int)SA_RESETHAND};
     const char *name = getenv("TERM");
+    sigset_t size_changes;
 
     setlocale(LC_CTYPE, "");
     is_utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+    sigprocmask(SIG_BLOCK, NULL, &mask_before);
     if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO) || !name || !strcmp(name, "dumb") ||
         tcgetattr(STDOUT_FILENO, &terminal_before) < 0)
         return false;
@@ -87,8 +127,12 @@ bool top_screen_begin(void)
     code_add("rmcup");
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         sigaction(fatal[i], &action, NULL);
+    sigemptyset(&size_changes);
+    sigaddset(&size_changes, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &size_changes, &mask_before);
     cbreak();
     noecho();
+    timeout(0);
     keypad(stdscr, TRUE);
     set_escdelay(25);
     curs_set(0);
@@ -102,6 +146,7 @@ void top_screen_end(void)
     endwin();
     delscreen(screen);
     screen = NULL;
+    sigprocmask(SIG_SETMASK, &mask_before, NULL);
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         signal(fatal[i], SIG_DFL);
 }
@@ -145,8 +190,11 @@ int top_screen_key(double seconds)
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     int key;
 
-    timeout(seconds > 0 ? (int)(seconds * 1000) + 1 : 0);
     key = getch();
+    if (key == ERR) {
+        wait_for(STDIN_FILENO, seconds, &mask_before);
+        key = getch();
+    }
     if (key == ERR && poll(&input, 1, 0) == 1 && (input.revents & (POLLHUP | POLLERR)))
         return TOP_KEY_QUIT; /* the terminal is gone */
     for (int i = 0; i < LIVE_SORTS; i++)

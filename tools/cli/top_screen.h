@@ -29,6 +29,13 @@ void top_signals_take(void);
 /** The signal that came; 0: none. */
 int top_signal(void);
 
+/** Can be read once one has come, so that who waits misses none; -1: there is no such descriptor.
+ */
+int top_signal_descriptor(void);
+
+/** Waits so long, or for a signal. */
+void top_pause(double seconds);
+
 /** Takes over the terminal. False: it cannot be; nothing has changed. */
 bool top_screen_begin(void);
 void top_screen_end(void);

@@ -21,6 +21,7 @@
 #include "tools/base/units.h"
 #include "tools/cli/loaded.h"
 #include "tools/cli/report_pid.h"
+#include "tools/cli/top_screen.h"
 #include "tools/report/base/report.h"
 
 #define REST       9 /* times the work's own duration pass before it begins again */
@@ -242,10 +243,11 @@ void top_sites_wait(struct top_sites *sites, double seconds)
 {
     uint64_t until_ns = now_ns() + (uint64_t)(seconds * 1e9), now;
 
-    while (!top_sites_poll(sites) && sites->child && (now = now_ns()) < until_ns) {
-        struct pollfd end = {.fd = sites->from_child, .events = POLLIN};
+    while (!top_sites_poll(sites) && sites->child && !top_signal() && (now = now_ns()) < until_ns) {
+        struct pollfd ends[] = {{.fd = sites->from_child, .events = POLLIN},
+                                {.fd = top_signal_descriptor(), .events = POLLIN}};
 
-        if (poll(&end, 1, (int)((until_ns - now) / 1000000) + 1) < 0)
+        if (poll(ends, 2, (int)((until_ns - now) / 1000000) + 1) < 0)
             return; /* a signal */
     }
 }

@@ -165,10 +165,10 @@ static bool host_take(const char *text, char ret_host[HOST_BYTES])
 {
     bool bracket = *text == '[';
     size_t length = bracket ? strcspn(++text, "]") : strcspn(text, ":");
-    const char *rest = text + length + (bracket && text[length]);
+    const char *rest = text + length + bracket;
 
-    if (!length || length >= HOST_BYTES || (*rest && *rest != ':') ||
-        (*rest && rest[1 + strspn(rest + 1, "0123456789")]))
+    if (!length || (bracket && text[length] != ']') || length >= HOST_BYTES ||
+        (*rest && *rest != ':') || (*rest && rest[1 + strspn(rest + 1, "0123456789")]))
         return false;
     if (!bracket && length > 1 && text[length - 1] == '.')
         length--;
@@ -337,6 +337,7 @@ static int serve_until_interrupted(const struct request *request, const struct a
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
     struct MHD_Daemon *daemon;
     sigset_t signals;
+    bool bracket;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -350,8 +351,9 @@ static int serve_until_interrupted(const struct request *request, const struct a
     if (!daemon)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: cannot listen there: %s", request->listen,
                           strerror(errno));
-    verb_error(VERB_NAME, 0, "serving http://%.*s:%u/metrics; interrupt to end",
-               (int)(strrchr(request->listen, ':') - request->listen), request->listen,
+    bracket = strchr(request->host, ':') != NULL;
+    verb_error(VERB_NAME, 0, "serving http://%s%s%s:%u/metrics; interrupt to end",
+               bracket ? "[" : "", request->host, bracket ? "]" : "",
                MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
     while (sigtimedwait(&signals, NULL, &second) < 0)
         connections_expire();

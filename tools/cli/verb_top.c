@@ -174,14 +174,6 @@ static uint64_t realtime_ns(void)
 }
 
 /** A signal ends it. */
-static void sleep_s(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds,
-                            .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-    nanosleep(&time, NULL);
-}
-
 /** What is watched, and what is known of it. */
 struct watch {
     struct request *request;
@@ -387,11 +379,10 @@ static int watch_run(struct watch *watch)
         if (!watch->screen) {
             double begun_s = monotonic_s();
 
-            if (!text_show(watch))
+            if (!text_show(watch) && !top_signal())
                 return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(errno));
-            if (watch->readings != request->count && !top_signal() &&
-                monotonic_s() - begun_s < request->delay_s)
-                sleep_s(request->delay_s - (monotonic_s() - begun_s));
+            if (watch->readings != request->count)
+                top_pause(request->delay_s - (monotonic_s() - begun_s));
         }
         if (watch->readings == request->count)
             break;

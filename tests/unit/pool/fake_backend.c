@@ -101,6 +101,12 @@ static int fake_segment_free(void *state, uint64_t address, size_t bytes)
     return call_end(fake, -EINVAL);
 }
 
+static void fence_complete(struct fake_backend *fake)
+{
+    if (fake->complete_at_once && (fake->held_at == 0 || fake->stamp < fake->held_at))
+        fake->completed = fake->stamp;
+}
+
 static int fake_fence_record(void *state, pool_fence *ret_fence)
 {
     struct fake_backend *fake = state;
@@ -114,8 +120,9 @@ static int fake_fence_record(void *state, pool_fence *ret_fence)
     fake->fences_recorded++;
     fake->fences_live++;
     *ret_fence = ++fake->stamp;
-    if (fake->complete_at_once && (fake->held_at == 0 || fake->stamp < fake->held_at))
-        fake->completed = fake->stamp;
+    fake->late_left = fake->late_queries;
+    if (fake->late_left == 0)
+        fence_complete(fake);
     return call_end(fake, 0);
 }
 
@@ -127,6 +134,8 @@ static int fake_fence_query(void *state, pool_fence fence)
         error = -EBUSY;
     if (fence == 0 || fence > fake->stamp)
         fake->errors++;
+    if (fake->late_left > 0 && --fake->late_left == 0)
+        fence_complete(fake);
     return call_end(fake, error < 0 ? error : fence <= fake->completed);
 }
 

@@ -151,6 +151,46 @@ Test(waiting, frees_before_serve_frees_after_are_owed)
     teardown();
 }
 
+/* As hardware does: of an idle device a fence is passed a moment after it was recorded. What goes
+ * back from an idle device does so all the same, and another size can be had when it is busy. */
+Test(waiting, an_idle_device_may_say_so_a_moment_later)
+{
+    struct pool_block block;
+    uint64_t blocks[16];
+    limit_bytes = 64 * MIB;
+    setup_with(limited);
+    fake.complete_at_once = true;
+    fake.late_queries = 3;
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(3 * MIB);
+    for (int index = 0; index < 16; index++)
+        give(blocks[index]);
+    fake_hold(&fake);
+    cr_assert_eq(pool_allocate(pool, 20 * MIB, 0, &block), 0);
+    cr_assert_eq(waits(), 0);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
+    teardown();
+}
+
+/* A device that stays busy is not looked at again and again. */
+Test(waiting, a_busy_device_is_looked_at_now_and_then)
+{
+    uint64_t blocks[16], queries;
+    limit_bytes = 64 * MIB;
+    setup_with(limited);
+    for (int index = 0; index < 16; index++)
+        blocks[index] = take(3 * MIB);
+    fake_hold(&fake);
+    queries = fake.calls[FAKE_FENCE_QUERY];
+    for (int index = 0; index < 16; index++)
+        give(blocks[index]);
+    cr_assert_leq(fake.calls[FAKE_FENCE_QUERY] - queries, 2 * 16);
+    cr_assert_eq(waits(), 0);
+    fake_release(&fake);
+    teardown();
+}
+
 /* An end that is refused once is not waited for again and again. */
 Test(waiting, what_was_waited_for_in_vain_is_not_waited_for_again)
 {

@@ -111,9 +111,9 @@ class Page:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, expression):
+    def wait(self, expression, patience=PATIENCE_SECONDS):
         """The value of an expression, once it is true."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             value = self.evaluate(expression)
             if value:
