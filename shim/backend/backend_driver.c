@@ -192,7 +192,8 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
     return 0;
 }
 
-/* While a stream captures the fence stays open until the captures are over, or until somebody waits. */
+/* While a stream captures the fence stays open until the captures are over, or until somebody
+ * waits. */
 static int fence_record(void *state, pool_fence *ret_fence)
 {
     int error = fence_record_for(state, true, ret_fence);
