@@ -19,7 +19,8 @@
 #define POOLED_IDS   (UINT64_C(1) << 48)
 #define IMPORTED_IDS (UINT64_C(1) << 49)
 
-/* -ENOENT: no pool owns it. */
+/* -ENOENT: no pool owns it. Where a pool has an address without memory, the driver would say that
+ * it is reserved. */
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
     struct pool_block block = {0};
@@ -38,7 +39,7 @@ static int pooled_range(uint64_t address, struct range *ret_range)
         };
     if (error == 0)
         ret_range->mapped = vmm_mapping_at(block.address, &ret_range->allocation, &bytes);
-    return error == -ENOENT ? -ENOENT : 0;
+    return error == -ENOENT && !vmm_context_at(address) ? -ENOENT : 0;
 }
 
 static struct range imported_range(uint64_t address)

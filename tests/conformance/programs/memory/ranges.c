@@ -241,6 +241,7 @@ int program_ranges(const char *self, const char *route, const char *argument)
 {
     route_start();
     ask_ordinary(40);
+    ask_ordinary(768); /* with guard:page the memory ends where the block does */
     ask_ordinary(50000);
     ask_ordinary((size_t)2 << 20);
     ask_ordinary(((size_t)30 << 20) + 100);
