@@ -156,7 +156,8 @@ void options_variable(size_t option, char *ret_text, size_t ret_text_bytes);
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size);
 
 /**
- * The same as far as a row's accepted column allows it: "min..max", "power of two", "%".
+ * The same as far as a row's accepted column allows it: "min..max", "power of two",
+ * "multiple of SIZE", "%", and 0 besides where it begins with "0, or".
  * Errors: as above; -EINVAL for what the column does not allow.
  */
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size);

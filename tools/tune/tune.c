@@ -155,7 +155,8 @@ static const struct {
     const char *values;
 } tunables[] = {
     {OPTION_ID_classes, "auto"}, /* and those that the histogram asks for */
-    {OPTION_ID_backing, ""},     /* each is a start of its own */
+    {OPTION_ID_slab, "0 64KiB 128KiB 192KiB 256KiB 512KiB 1MiB"},
+    {OPTION_ID_backing, ""}, /* each is a start of its own */
     {OPTION_ID_page, "2MiB 4MiB 8MiB 16MiB 32MiB 64MiB 128MiB"},
     {OPTION_ID_reserve, "0"}, /* and parts of what is occupied at the peak */
     {OPTION_ID_quarantine_max, "0 512KiB 1MiB 2MiB 4MiB 8MiB 16MiB 32MiB 64MiB"},
