@@ -203,6 +203,20 @@ static int table_print(const struct tune_request *tune, const struct tune_result
     return r;
 }
 
+/* Why one setting has several figures. */
+static void range_explain(const struct tune_request *tune, const struct tune_result *result)
+{
+    bool open = false;
+
+    for (size_t i = 0; i < tune->trace_count + (tune->judge != NULL); i++)
+        open |= result->after[i].calls_least < result->after[i].calls_most;
+    if (open)
+        puts("\nfrom - to: whether freed memory serves the next request or the driver has to "
+             "depends "
+             "on how\nsoon the device is done with it, which another run may find otherwise; the "
+             "figure above the\nrange is for a device as fast as the recorded one.");
+}
+
 static void verdict_print(const struct tune_result *result)
 {
     printf("\n%u settings tried in %u replays; what gains less than %.1f %% is left out:",
@@ -244,6 +258,7 @@ static int tune_run(struct request *request)
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-r));
     r = table_print(&request->tune, &result);
+    range_explain(&request->tune, &result);
     verdict_print(&result);
     if (r < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
