@@ -130,6 +130,10 @@ int options_set(struct options *options, const char *key, const char *value,
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 
+/** The same; `where` names the source in a complaint. */
+int options_set_list_of(struct options *options, const char *list, const char *where,
+                        options_complain *complain, void *state);
+
 /** Sets every option of a file. Returns the number of problems. */
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state);

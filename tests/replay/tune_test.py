@@ -190,6 +190,8 @@ def nothing(machine):
     conf = machine.scratch / "one.conf"
     preload.expect("nothing to gain" in tune(machine, "-o", conf, trace, code=1), "no verdict")
     preload.expect_equal("settings", settings(conf), "")
+    text = tune(machine, "--capacity", "512KiB", trace, code=1)
+    preload.expect("no setting completes" in text and "driver calls" not in text, text)
 
     # What helps one trace and not another is not shipped; nor what harms the one kept back.
     small = machine.scratch / "small.csv"
