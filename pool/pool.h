@@ -115,6 +115,9 @@ struct pool_config {
      * added where it is missing: blocks are aligned to 256 B then. class_count 0: the default. */
     uint16_t class_bytes[POOL_CLASSES_MAX];
     uint32_t class_count;
+    uint64_t slab_bytes; /* that blocks of one class share, a multiple of 64 KiB up to 1 MiB. A
+                          * class that would leave too much of them unused, or have more than 128
+                          * blocks in one, has smaller ones; 0: the default, from 64 to 256 KiB */
     enum pool_backing backing;
     /* The following are for POOL_BACKING_MAPPED. */
     uint64_t page_bytes;    /* of one piece of physical memory at most, a power of two from 2 MiB

@@ -15,7 +15,7 @@
 #include "pool/base/base.h"
 #include "pool/base/size_class.h"
 
-/** Kinds of object; the slabs of each size of object are a kind of their own. */
+/** Kinds of object; the slabs of each number of objects are a kind of their own. */
 enum metadata_kind {
     METADATA_POOL,
     METADATA_SHARD,
@@ -27,7 +27,7 @@ enum metadata_kind {
     METADATA_EXTENT,
     METADATA_HANDLE,
     METADATA_SLAB,
-    METADATA_KIND_COUNT = METADATA_SLAB + SIZE_SHAPE_COUNT,
+    METADATA_KIND_COUNT = METADATA_SLAB + SIZE_SLAB_OBJECTS_MAX,
 };
 
 /**

@@ -21,29 +21,28 @@
 /* Whatever classes a pool has, their sizes are multiples of this, and so many. */
 #define SIZE_UNIT_BYTES  256u
 #define SIZE_UNIT_SHIFT  8
-#define SIZE_SHAPE_COUNT (32u * 1024 / SIZE_UNIT_BYTES)
+#define SIZE_UNITS       (32u * 1024 / SIZE_UNIT_BYTES)
 #define SIZE_CLASS_LEAST 512u
 
 #define SIZE_LEAF_BYTES       ((size_t)4 << 10)
 #define SIZE_LEAVES           512u                 /* in a segment */
 #define SIZE_MIDDLE_MAX       ((size_t)1536 << 10) /* above, too much of a segment is left */
 #define SIZE_SLAB_STEP_BYTES  ((size_t)64 << 10)
-#define SIZE_SLAB_STEPS_MAX   4u
-#define SIZE_SLAB_OBJECTS_MIN 8u
+#define SIZE_SLAB_STEPS_MAX   16u
 #define SIZE_SLAB_OBJECTS_MAX 128u
 #define SIZE_REQUEST_MAX      ((size_t)1 << 47)
 
 /** What a slab of a class looks like. */
 struct size_class {
     uint32_t object_bytes;
-    uint32_t slab_bytes; /* multiple of 64 KiB, at most 256 KiB */
-    uint16_t objects;    /* 8 to 128 */
+    uint32_t slab_bytes; /* multiple of 64 KiB, at most 1 MiB */
+    uint16_t objects;    /* 2 to 128 */
     uint32_t reciprocal; /* index of an offset: ((offset >> 8) * reciprocal) >> 20 */
 };
 
 /** The classes of a pool. Constant once it is made. */
 struct size_classes {
-    uint8_t of[SIZE_SHAPE_COUNT];     /* the class of a request, by the units it needs, less one */
+    uint8_t of[SIZE_UNITS];           /* the class of a request, by the units it needs, less one */
     uint16_t bytes[SIZE_CLASS_COUNT]; /* ascending; the last are equal where there are fewer */
 };
 
@@ -85,15 +84,29 @@ struct size_shape {
     uint16_t alignment_bits; /* slabs are buddy blocks, so aligned to the next power of two */
 };
 
-/** By the units of an object, less one: which classes a pool has does not matter here. */
+/* Slabs are aligned to 64 KiB at least, to 1 MiB at most. */
+#define SIZE_ALIGNMENT_BITS_MIN 16u
+#define SIZE_ALIGNMENTS         5u
+#define SIZE_SHAPE_COUNT        (SIZE_ALIGNMENTS * SIZE_UNITS)
+
+/** By the alignment of the slab, and in it by the units of an object, less one: which classes and
+ * slabs a pool has does not matter here. */
 extern const struct size_shape size_shapes[SIZE_SHAPE_COUNT];
 
-static inline unsigned size_shape_of(uint32_t object_bytes)
+static inline unsigned size_shape_of(uint32_t object_bytes, uint32_t slab_bytes)
 {
-    return object_bytes / SIZE_UNIT_BYTES - 1;
+    unsigned alignment = (unsigned)pool_log2_ceil(slab_bytes) - SIZE_ALIGNMENT_BITS_MIN;
+    return alignment * SIZE_UNITS + object_bytes / SIZE_UNIT_BYTES - 1;
 }
 
-/** Geometry of a class with objects of a size, computed; constant. */
-void size_class_describe(uint32_t object_bytes, struct size_class *ret_class);
+/** Whether a pool may have slabs of a size; 0: those of its own choice. */
+static inline bool size_slab_valid(uint64_t slab_bytes)
+{
+    return slab_bytes % SIZE_SLAB_STEP_BYTES == 0 &&
+           slab_bytes <= SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES;
+}
+
+/** Geometry of a class with objects of a size, in a pool whose slabs have so many bytes. */
+void size_class_describe(uint32_t object_bytes, uint64_t slab_bytes, struct size_class *ret_class);
 
 #endif

@@ -47,8 +47,9 @@ static bool config_valid(const struct pool_config *config)
     return size_classes_init(config->class_bytes, config->class_count, &classes) == 0 &&
            config->reuse <= POOL_REUSE_IMMEDIATE && config->fill <= POOL_FILL_POISON &&
            config->scrub <= POOL_FILL_POISON && config->backing <= POOL_BACKING_MAPPED &&
-           page_bytes_valid(config->page_bytes) && config->large_waste_percent <= 100 &&
-           config->ceiling_percent <= 100 && config->growth_percent <= 100 &&
+           size_slab_valid(config->slab_bytes) && page_bytes_valid(config->page_bytes) &&
+           config->large_waste_percent <= 100 && config->ceiling_percent <= 100 &&
+           config->growth_percent <= 100 &&
            (config->limit_bytes == 0 || config->limit_bytes >= POOL_SEGMENT_BYTES);
 }
 

@@ -195,7 +195,8 @@ static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
         return extents_run_bytes(bytes);
     if (bytes > SIZE_SMALL_MAX)
         return pool_round_up(bytes, SIZE_LEAF_BYTES);
-    size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)], &class);
+    size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)],
+                        pool->config.slab_bytes, &class);
     return class.slab_bytes;
 }
 

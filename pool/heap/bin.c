@@ -30,7 +30,7 @@
 void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class)
 {
     struct size_class geometry;
-    size_class_describe(pool->classes.bytes[class], &geometry);
+    size_class_describe(pool->classes.bytes[class], pool->config.slab_bytes, &geometry);
     *bin = (struct bin){
         .object_bytes = geometry.object_bytes,
         .slab_bytes = geometry.slab_bytes,
@@ -57,6 +57,16 @@ uint64_t block_id_next(void)
 static size_t slab_metadata_bytes(const struct bin *bin)
 {
     return slab_metadata_size(bin->objects);
+}
+
+static enum metadata_kind slab_metadata_kind(unsigned objects)
+{
+    return (enum metadata_kind)(METADATA_SLAB + objects - 1);
+}
+
+static uint16_t bin_shape(const struct bin *bin)
+{
+    return (uint16_t)size_shape_of(bin->object_bytes, bin->slab_bytes);
 }
 
 /* ---- lists ---- */
@@ -159,7 +169,7 @@ static void slab_init(struct bin *bin, struct slab *slab)
 {
     memset(slab, 0, slab_metadata_bytes(bin));
     slab->class = bin->class;
-    slab->shape = (uint8_t)size_shape_of(bin->object_bytes);
+    slab->shape = bin_shape(bin);
     slab->objects = (uint8_t)bin->objects;
     slab->free_mask[0] = bits_below(bin->objects);
     slab->free_mask[1] = bin->objects > 64 ? bits_below(bin->objects - 64u) : 0;
@@ -174,7 +184,7 @@ int bin_grow_locked(struct bin *bin)
         return -EAGAIN;
     if (queue_reserve(&bin->quarantine, objects, &pool->metadata_bytes) < 0)
         return -ENOMEM;
-    struct slab *slab = metadata_allocate(METADATA_SLAB + size_shape_of(bin->object_bytes),
+    struct slab *slab = metadata_allocate(slab_metadata_kind(bin->objects),
                                           slab_metadata_bytes(bin), &pool->metadata_bytes);
     if (!slab)
         return -ENOMEM;
@@ -194,7 +204,8 @@ int bin_grow_locked(struct bin *bin)
 void slab_metadata_free(struct slab *slab, pool_count *account)
 {
     metadata_free(METADATA_IDS, *slab_ids(slab), SLAB_IDS_BYTES, account);
-    metadata_free(METADATA_SLAB + slab->shape, slab, slab_metadata_size(slab->objects), account);
+    metadata_free(slab_metadata_kind(slab->objects), slab, slab_metadata_size(slab->objects),
+                  account);
 }
 
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id)
@@ -343,8 +354,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
     unsigned free = (unsigned)(__builtin_popcountll(slab->free_mask[0]) +
                                __builtin_popcountll(slab->free_mask[1]));
     if (slab->objects != bin->objects || slab->class != bin->class ||
-        slab->shape != size_shape_of(bin->object_bytes) ||
-        slab->segment->shard != shard_get(bin->pool, bin->shard))
+        slab->shape != bin_shape(bin) || slab->segment->shard != shard_get(bin->pool, bin->shard))
         return "slab: it belongs to another bin";
     if (free + slab->used != slab->objects)
         return "slab: used + free differ from capacity";

@@ -305,11 +305,9 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
         return why ? why : block_check(segment, 2 * index + 1, leaves);
     }
     const struct slab *slab = slot_slab(entry);
-    struct size_class geometry;
-    size_class_describe((slab->shape + 1u) * SIZE_UNIT_BYTES, &geometry);
     if (slab->segment != segment || slot_of_slab(slab) != entry)
         return "segment: a slot names a slab of another segment";
-    if (address - slab->base >= geometry.slab_bytes)
+    if (address - slab->base >= segment->shard->bins[slab->class].slab_bytes)
         return "segment: a slot names a slab that does not cover it";
     *leaves += 1u << (SEGMENT_SLOT_BITS - 12);
     return NULL;

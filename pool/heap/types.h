@@ -79,7 +79,7 @@ struct slab {
     uint8_t place;
     uint8_t objects;
     uint8_t class;
-    uint8_t shape; /* immutable: metadata of slabs is type-stable per size of object */
+    uint16_t shape; /* size_shape_of() */
     struct object_record record[] POOL_ALIGNED;
 };
 
@@ -149,8 +149,8 @@ struct POOL_ALIGNED extent_block {
 
 /**
  * Slot of 64 KiB of a segment: what begins there or covers it. 0, a struct block, or with SLOT_SLAB
- * set a struct slab with its class in the bits that the address of a cache line leaves, and the
- * shape of its objects above the 48 bits of an address.
+ * set a struct slab with its class in the bits that the address of a cache line leaves, and its
+ * shape above the 48 bits of an address.
  */
 typedef uint64_t slot_entry;
 #define SLOT_SLAB        ((slot_entry)1)

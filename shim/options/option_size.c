@@ -12,7 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define FRACTION UINT64_C(1000000)
+#define FRACTION     UINT64_C(1000000)
+#define ZERO_BESIDES "0, or "
+#define MULTIPLE_OF  "a multiple of "
 
 /** A non-negative decimal in millionths; `ret_rest` is what follows it. */
 static int decimal_parse(const char *text, unsigned __int128 *ret_millionths, const char **ret_rest)
@@ -95,20 +97,43 @@ static int bound_parse(const char *text, const char *end, uint64_t *ret_bytes)
     return 0;
 }
 
-int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size)
+static bool size_is_within(uint64_t bytes, const char *accepted)
 {
     const char *dots = strstr(accepted, "..");
-    struct option_size size;
     uint64_t least, most;
+
+    return !dots || (bound_parse(accepted, dots, &least) == 0 &&
+                     bound_parse(dots + 2, dots + 2 + strcspn(dots + 2, ", "), &most) == 0 &&
+                     bytes >= least && bytes <= most);
+}
+
+static bool size_is_multiple(uint64_t bytes, const char *accepted)
+{
+    const char *of = strstr(accepted, MULTIPLE_OF);
+    uint64_t unit;
+
+    if (!of)
+        return true;
+    of += strlen(MULTIPLE_OF);
+    return bound_parse(of, of + strcspn(of, ", "), &unit) == 0 && unit && bytes % unit == 0;
+}
+
+int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size)
+{
+    struct option_size size;
     int r = option_size_parse(text, strchr(accepted, '%'), &size);
 
     if (r < 0)
         return r;
-    if (dots && (bound_parse(accepted, dots, &least) < 0 ||
-                 bound_parse(dots + 2, dots + 2 + strcspn(dots + 2, ", "), &most) < 0 ||
-                 size.bytes < least || size.bytes > most))
-        return -EINVAL;
-    if (strstr(accepted, "power of two") && size.bytes & (size.bytes - 1))
+    if (!strncmp(accepted, ZERO_BESIDES, strlen(ZERO_BESIDES))) {
+        accepted += strlen(ZERO_BESIDES);
+        if (!size.bytes) {
+            *ret_size = size;
+            return 0;
+        }
+    }
+    if (!size_is_within(size.bytes, accepted) || !size_is_multiple(size.bytes, accepted) ||
+        (strstr(accepted, "power of two") && size.bytes & (size.bytes - 1)))
         return -EINVAL;
     *ret_size = size;
     return 0;

@@ -130,6 +130,10 @@ int options_set(struct options *options, const char *key, const char *value,
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 
+/** The same; `where` names the source in a complaint. */
+int options_set_list_of(struct options *options, const char *list, const char *where,
+                        options_complain *complain, void *state);
+
 /** Sets every option of a file. Returns the number of problems. */
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state);
@@ -156,7 +160,8 @@ void options_variable(size_t option, char *ret_text, size_t ret_text_bytes);
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size);
 
 /**
- * The same as far as a row's accepted column allows it: "min..max", "power of two", "%".
+ * The same as far as a row's accepted column allows it: "min..max", "power of two",
+ * "multiple of SIZE", "%", and 0 besides where it begins with "0, or".
  * Errors: as above; -EINVAL for what the column does not allow.
  */
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size);

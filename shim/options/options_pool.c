@@ -10,8 +10,8 @@
 static const enum option_id pool_options[] = {
     OPTION_ID_backing, OPTION_ID_reuse,          OPTION_ID_limit,       OPTION_ID_fill,
     OPTION_ID_scrub,   OPTION_ID_quarantine_max, OPTION_ID_large_waste, OPTION_ID_cache_max,
-    OPTION_ID_classes, OPTION_ID_ceiling,        OPTION_ID_growth,      OPTION_ID_page,
-    OPTION_ID_reserve, OPTION_ID_idle_trim,      OPTION_ID_defrag,
+    OPTION_ID_classes, OPTION_ID_slab,           OPTION_ID_ceiling,     OPTION_ID_growth,
+    OPTION_ID_page,    OPTION_ID_reserve,        OPTION_ID_idle_trim,   OPTION_ID_defrag,
 };
 
 static_assert(OPTION_CLASSES_MAX == POOL_CLASSES_MAX, "an option holds what the pool takes");
@@ -48,6 +48,7 @@ void options_pool_configure(const struct options *options, struct pool_config *c
     config->growth_percent = (uint32_t)options->growth;
     config->backing = options->backing == OPTION_BACKING_DRIVER ? POOL_BACKING_DRIVER
                                                                 : POOL_BACKING_MAPPED;
+    config->slab_bytes = options->slab.bytes;
     config->page_bytes = options->page.bytes;
     config->reserve_bytes = options->reserve.bytes;
     config->idle_trim_ns = options->idle_trim;

@@ -85,6 +85,12 @@ static const char *list_end(const char *list)
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state)
 {
+    return options_set_list_of(options, list, "CUPOOL", complain, state);
+}
+
+int options_set_list_of(struct options *options, const char *list, const char *where,
+                        options_complain *complain, void *state)
+{
     char *pair = pages_map(OPTIONS_LINE_BYTES);
     int problems = 0;
 
@@ -95,9 +101,9 @@ int options_set_list(struct options *options, const char *list, options_complain
         if (bytes < OPTIONS_LINE_BYTES) {
             memcpy(pair, list, bytes);
             pair[bytes] = '\0';
-            problems += pair_set(options, pair, ':', OPTION_SOURCE_LIST, "CUPOOL", complain, state);
+            problems += pair_set(options, pair, ':', OPTION_SOURCE_LIST, where, complain, state);
         } else {
-            problems += tell(complain, state, "CUPOOL", "too long:", list);
+            problems += tell(complain, state, where, "too long:", list);
         }
         list = *end ? end + 1 : end;
     }

@@ -61,14 +61,20 @@ def same_runs(machine, backing, tinyllm, churn):
     same("churn with waiting frees", few, "reuse:sync")
     same("churn within a limit", churn, "limit:100MiB")
     same("trims and defragmentation", own, "page:2MiB")
+    same("churn with small slabs", churn, "slab:64KiB")
+    same("churn with large slabs and few classes", churn, "slab:1MiB", "classes:512:4096")
+    # What is free goes back inside a free, which is written down when it ends.
+    same("idle trims", [str(machine.build / "tests/endtoend/idle_frees")], "idle_trim:1ms")
     # What is refused is asked for again, and so are the calls between.
     same("churn with failing calls", churn, SIMGPU_MEMORY="160MiB",
          SIMGPU_FAULT="cuMemAlloc_v2:4:OUT_OF_MEMORY,cuMemCreate:5:OUT_OF_MEMORY,"
                       "cuMemMap:9:OUT_OF_MEMORY,cuMemSetAccess:4:OUT_OF_MEMORY,"
                       "cuMemUnmap:1:UNKNOWN,cuMemRelease:2:UNKNOWN")
-    # One of the conformance programs that has one thread; of several, who is first is not recorded.
-    same("sizes", [str(machine.build / "tests/conformance/conformance_linked"), "sizes", "driver"],
-         SIMGPU_MEMORY="256MiB")
+    # Conformance programs with one thread beside the main one, which waits for it: of several, a
+    # request may begin before others and end after them, and only its end is recorded.
+    linked = str(machine.build / "tests/conformance/conformance_linked")
+    same("sizes", [linked, "sizes", "driver"], SIMGPU_MEMORY="256MiB")
+    same("no_wait, one thread", [linked, "no_wait", "driver", "1"], SIMGPU_MEMORY="1GiB")
 
 
 def mapped_runs(machine, churn):

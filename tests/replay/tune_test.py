@@ -140,6 +140,25 @@ def classes(machine):
     preload.expect_equal("churn with other classes", tuned.stdout, bare.stdout)
 
 
+def slabs(machine):
+    """Bursts of many blocks of one size, of which some stay: they keep large slabs from going back."""
+    draw, rows, time = random.Random(3), [], 0
+    for burst in range(24):
+        size = (9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32)[burst % 12] * KIB
+        for block in range(160):
+            time += 1
+            rows.append((time, time + (draw.randint(100, 400) if block % 11 else 6000), size))
+    trace = lifetimes(machine, "bursts.csv", rows)
+    conf = machine.scratch / "bursts.conf"
+    tune(machine, "--for", "memory", "-o", conf, trace)
+    _, (before, after) = replay(machine, trace, "cupool", f"cupool+{settings(conf)}")
+    preload.expect("slab:64KiB" in settings(conf), f"no smaller slabs: {settings(conf)}")
+    preload.expect(after["peak_reserved_bytes"] <= 3 * before["peak_reserved_bytes"] // 4,
+                   f"{before['peak_reserved_bytes']} -> {after['peak_reserved_bytes']} B reserved")
+    print(f"bursts: reserved {before['peak_reserved_bytes'] / MIB:.0f} -> "
+          f"{after['peak_reserved_bytes'] / MIB:.0f} MiB, {settings(conf)}")
+
+
 def halves(machine):
     """A file from one half of a trace does not make the other half worse."""
     for seed in range(1, 4):
@@ -171,6 +190,8 @@ def nothing(machine):
     conf = machine.scratch / "one.conf"
     preload.expect("nothing to gain" in tune(machine, "-o", conf, trace, code=1), "no verdict")
     preload.expect_equal("settings", settings(conf), "")
+    text = tune(machine, "--capacity", "512KiB", trace, code=1)
+    preload.expect("no setting completes" in text and "driver calls" not in text, text)
 
     # What helps one trace and not another is not shipped; nor what harms the one kept back.
     small = machine.scratch / "small.csv"
@@ -188,6 +209,7 @@ def nothing(machine):
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     classes(machine)
+    slabs(machine)
     nothing(machine)
     halves(machine)
     promises(machine)

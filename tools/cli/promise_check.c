@@ -18,18 +18,25 @@
 
 static void line_print(bool kept, const char *figure, const char *measured, const char *promised)
 {
-    printf("%s: %s: %s measured, %s promised\n", kept ? "ok" : "BROKEN", figure, measured,
-           promised);
+    printf("%s: %s: %s measured, %s\n", kept ? "ok" : "BROKEN", figure, measured, promised);
 }
 
-static void promised_format(bool bytes, uint64_t least, uint64_t most, char *ret_text,
-                            size_t text_bytes)
-{
-    struct unit_text from = bytes ? unit_bytes(least) : unit_count(least);
-    struct unit_text to = bytes ? unit_bytes(most) : unit_count(most);
+/** One promised figure: for a device as fast as the recorded one, and for others. */
+struct promised {
+    uint64_t likely, least, most;
+};
 
-    snprintf(ret_text, text_bytes, "%s%s%s", from.text, least == most ? "" : " to ",
-             least == most ? "" : to.text);
+static void promised_format(bool bytes, struct promised figure, char *ret_text, size_t text_bytes)
+{
+    struct unit_text likely = bytes ? unit_bytes(figure.likely) : unit_count(figure.likely);
+    struct unit_text from = bytes ? unit_bytes(figure.least) : unit_count(figure.least);
+    struct unit_text to = bytes ? unit_bytes(figure.most) : unit_count(figure.most);
+
+    if (figure.least == figure.most)
+        snprintf(ret_text, text_bytes, "%s promised", likely.text);
+    else
+        snprintf(ret_text, text_bytes, "%s promised, %s to %s by when the device is done",
+                 likely.text, from.text, to.text);
 }
 
 /* Whether memory was mapped where the file wants that: a device may not be able to. */
@@ -60,13 +67,17 @@ static int figures_print(const struct promise_verdict *verdict, const struct rep
     const struct promise *promise = verdict->promise;
     const struct replay_recorded *run = &trace->recorded;
     bool kept = verdict->reserved_kept && verdict->calls_kept;
-    char promised[96];
+    char promised[160];
 
-    promised_format(true, promise->reserved_least, promise->reserved_most, promised,
-                    sizeof promised);
+    promised_format(true,
+                    (struct promised){promise->peak_reserved_bytes, promise->reserved_least,
+                                      promise->reserved_most},
+                    promised, sizeof promised);
     line_print(verdict->reserved_kept, "reserved at the peak",
                unit_bytes(run->peak_reserved_bytes).text, promised);
-    promised_format(false, promise->calls_least, promise->calls_most, promised, sizeof promised);
+    promised_format(
+        false, (struct promised){promise->driver_calls, promise->calls_least, promise->calls_most},
+        promised, sizeof promised);
     line_print(verdict->calls_kept, "driver calls", unit_count(run->driver_calls).text, promised);
     printf("%s: %s\n", kept ? "as promised" : "not as promised",
            verdict->open

@@ -175,7 +175,7 @@ static int policies_make(const struct request *request, const struct replay_trac
         char why[512];
 
         for (size_t j = 0; j < request->option_count; j++)
-            problems += options_set_list(&base, request->option[j], complain, NULL);
+            problems += options_set_list_of(&base, request->option[j], "-O", complain, NULL);
         if (problems)
             return EXIT_TROUBLE;
         if (policy_parse(text, &base, policy, why, sizeof why) < 0)

@@ -159,12 +159,33 @@ static int range_row_add(struct text_table *table, const struct tune_figures *be
     return text_table_add(table, cells);
 }
 
+/* On a device of --capacity: figures up to the refused request are none. */
+static int unfinished_row_add(struct text_table *table, const struct replay_trace *trace,
+                              const struct tune_figures *before, const struct tune_figures *after)
+{
+    char name[160], reserved[64];
+    const char *cells[] = {name, "completes", before->completed ? "yes" : "no",
+                           after->completed ? "yes" : "no", ""};
+    int r;
+
+    snprintf(name, sizeof name, "%.150s", trace->name);
+    r = text_table_add(table, cells);
+    if (r < 0 || !after->completed)
+        return r;
+    snprintf(reserved, sizeof reserved, "%s", unit_bytes(after->peak_reserved_bytes).text);
+    return text_table_add(table, (const char *[]){"", "reserved", "-", reserved, "-"});
+}
+
 static int trace_rows(struct text_table *table, const struct replay_trace *trace,
                       const struct tune_figures *before, const struct tune_figures *after)
 {
     uint64_t requested = trace->peak_requested_bytes;
-    int r = row_add(table, trace->name, "reserved", before->peak_reserved_bytes,
-                    after->peak_reserved_bytes, true);
+    int r;
+
+    if (!before->completed || !after->completed)
+        return unfinished_row_add(table, trace, before, after);
+    r = row_add(table, trace->name, "reserved", before->peak_reserved_bytes,
+                after->peak_reserved_bytes, true);
 
     if (r == 0)
         r = row_add(
@@ -203,14 +224,38 @@ static int table_print(const struct tune_request *tune, const struct tune_result
     return r;
 }
 
-static void verdict_print(const struct tune_result *result)
+/* Why one setting has several figures. */
+static void range_explain(const struct tune_request *tune, const struct tune_result *result)
+{
+    bool open = false;
+
+    for (size_t i = 0; i < tune->trace_count + (tune->judge != NULL); i++)
+        open |= result->after[i].calls_least < result->after[i].calls_most;
+    if (open)
+        puts("\nfrom - to: whether freed memory serves the next request or the driver has to "
+             "depends "
+             "on how\nsoon the device is done with it, which another run may find otherwise; the "
+             "figure above the\nrange is for a device as fast as the recorded one.");
+}
+
+static bool all_complete(const struct tune_request *tune, const struct tune_result *result)
+{
+    for (size_t i = 0; i < tune->trace_count; i++)
+        if (!result->after[i].completed)
+            return false;
+    return true;
+}
+
+static void verdict_print(const struct tune_request *tune, const struct tune_result *result)
 {
     printf("\n%u settings tried in %u replays; what gains less than %.1f %% is left out:",
            result->candidates, result->replays, 100 * result->noise);
     if (result->refused)
         puts(" nothing to gain: what helps the traces makes the one that was kept back worse");
     else if (!result->gained)
-        puts(" nothing to gain");
+        puts(all_complete(tune, result)
+                 ? " nothing to gain"
+                 : " nothing to gain\n  no setting completes every trace on a device of that size");
     for (size_t i = 0; i < result->set_count; i++) {
         char value[OPTIONS_TEXT_BYTES];
 
@@ -244,7 +289,8 @@ static int tune_run(struct request *request)
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", strerror(-r));
     r = table_print(&request->tune, &result);
-    verdict_print(&result);
+    range_explain(&request->tune, &result);
+    verdict_print(&request->tune, &result);
     if (r < 0)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
     if (!trouble && request->output)

@@ -23,6 +23,13 @@ struct level {
     uint64_t reserved_bytes; /* below 0 in a damaged trace, as all of them */
 };
 
+/** A request that came to pass inside a call the thread has not recorded yet. */
+struct held_request {
+    bool set;
+    uint32_t thread; /* as in the record */
+    struct replay_event event;
+};
+
 struct cupool_input {
     struct replay_trace *trace;
     struct trace_reader *reader;
@@ -30,6 +37,7 @@ struct cupool_input {
     struct number_table threads, streams, contexts;
     int device;    /* that is replayed */
     bool has_pool; /* some request was served by a pool */
+    struct held_request held;
     struct level levels[REPLAY_CONTEXTS_MAX];
     uint64_t reserved_bytes, reserved_peak; /* of all contexts */
 };
@@ -283,7 +291,40 @@ static int request_add(struct cupool_input *input, const struct trace_record *re
         return r < 0 ? r : (int)buffer;
     event.stream = record->stream & (REPLAY_STREAMS_MAX - 1);
     event.buffer = (uint32_t)buffer;
-    return replay_trace_event(input->trace, &event);
+    if (record->stream != POOL_REQUEST_IDLE_TRIM)
+        return replay_trace_event(input->trace, &event);
+    input->held = (struct held_request){.set = true, .thread = record->thread, .event = event};
+    return 0;
+}
+
+static int held_add(struct cupool_input *input)
+{
+    bool set = input->held.set;
+
+    input->held.set = false;
+    return set ? replay_trace_event(input->trace, &input->held.event) : 0;
+}
+
+/* A thread writes down a free when it ends, behind the idle trim that may be the last thing in it:
+ * the free comes first all the same. */
+static bool is_inside(const struct cupool_input *input, const struct trace_record *record)
+{
+    return input->held.set && record->thread == input->held.thread &&
+           record->kind == TRACE_EVENT_FREE &&
+           trace_record_order_ns(record) <= input->held.event.time_ns;
+}
+
+/* What follows on the thread of a request, or is another request, shows where it belongs. */
+static bool is_settling(const struct cupool_input *input, const struct trace_record *record)
+{
+    switch ((enum trace_event)record->kind) {
+    case TRACE_EVENT_REQUEST:
+    case TRACE_EVENT_CONTEXT: return input->held.set;
+    case TRACE_EVENT_ALLOCATE:
+    case TRACE_EVENT_FAILURE:
+    case TRACE_EVENT_FREE: return input->held.set && record->thread == input->held.thread;
+    default: return false;
+    }
 }
 
 /* The last values count; peaks and totals only rise. */
@@ -343,10 +384,8 @@ static int device_note(struct cupool_input *input, const struct trace_record *re
     return 0;
 }
 
-static int record_add(struct cupool_input *input, const struct trace_record *record)
+static int kind_add(struct cupool_input *input, const struct trace_record *record)
 {
-    if (record->device != (uint16_t)input->device)
-        return 0;
     switch ((enum trace_event)record->kind) {
     case TRACE_EVENT_DEVICE: return device_note(input, record);
     case TRACE_EVENT_ALLOCATE:
@@ -371,6 +410,20 @@ static int record_add(struct cupool_input *input, const struct trace_record *rec
     }
 }
 
+static int record_add(struct cupool_input *input, const struct trace_record *record)
+{
+    bool settles = is_settling(input, record), inside = is_inside(input, record);
+    int r = 0;
+
+    if (record->device != (uint16_t)input->device)
+        return 0;
+    if (settles && !inside)
+        r = held_add(input);
+    if (r == 0)
+        r = kind_add(input, record);
+    return r == 0 && inside ? held_add(input) : r;
+}
+
 static int records_add(struct cupool_input *input, char *ret_why, size_t why_bytes)
 {
     struct trace_record record;
@@ -378,7 +431,7 @@ static int records_add(struct cupool_input *input, char *ret_why, size_t why_byt
 
     while (r == 0 && (r = trace_reader_next(input->reader, &record, ret_why, why_bytes)) > 0)
         r = record_add(input, &record);
-    return r;
+    return r < 0 ? r : held_add(input);
 }
 
 static int reader_read(struct cupool_input *input, const struct input_request *request,

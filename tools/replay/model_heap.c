@@ -55,6 +55,7 @@ struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
     rest->node.address = block->node.address + bytes;
     rest->node.bytes = block->node.bytes - bytes;
     rest->area = block->area;
+    rest->list = block->list;
     rest->unmapped = block->unmapped;
     rest->prev = block;
     rest->next = block->next;
@@ -76,18 +77,18 @@ void model_block_join_next(struct model_block *block)
     free(gone);
 }
 
-static bool is_joinable(const struct model_block *block)
+static bool is_joinable(const struct model_block *block, uint32_t list)
 {
-    return block && !block->used && !block->unmapped;
+    return block && !block->used && !block->unmapped && block->list == list;
 }
 
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block)
 {
-    if (is_joinable(block->next)) {
+    if (is_joinable(block->next, block->list)) {
         size_tree_remove(tree, &block->next->node);
         model_block_join_next(block);
     }
-    if (is_joinable(block->prev)) {
+    if (is_joinable(block->prev, block->list)) {
         block = block->prev;
         size_tree_remove(tree, &block->node);
         model_block_join_next(block);

@@ -29,6 +29,7 @@ struct model_block {
     struct size_node node; /* its bytes and address; in a tree while it is free and mapped */
     struct model_block *next, *prev;
     struct model_area *area;
+    uint32_t list; /* of free blocks that it belongs to, where a model has several */
     bool used, unmapped;
 };
 
@@ -57,7 +58,8 @@ struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
 /** Joins a block with the next one; neither is in a tree. */
 void model_block_join_next(struct model_block *block);
 
-/** Joins a free block with its free neighbours, which leave the tree. The joined one is in none. */
+/** Joins a free block with the free neighbours of its list, which leave the tree. The joined one is
+ * in none. */
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block);
 
 #endif

@@ -74,7 +74,8 @@ int policy_parse(const char *text, const struct options *base, struct policy *re
         ret_policy->options = *base;
     else
         options_init(&ret_policy->options);
-    if (*plus && options_set_list(&ret_policy->options, plus + 1, complain, &complaint) > 0)
+    if (*plus && options_set_list_of(&ret_policy->options, plus + 1, ret_policy->name, complain,
+                                     &complaint) > 0)
         return -EINVAL;
     policy_options_note(ret_policy);
     return 0;

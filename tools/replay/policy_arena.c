@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocators that cut large areas by best fit and join what is freed: BFC, RMM's pool and the pool
- * of cudaMallocAsync. They differ in their grain, in when a block is cut, in how they grow, and in
+ * Allocators that cut large areas by best fit and join what is freed: BFC and the pool of
+ * cudaMallocAsync. They differ in their grain, in when a block is cut, in how they grow, and in
  * whether anything goes back.
  *
  * bfc. Source: tsl/framework/bfc_allocator.cc. Sizes round up to 256 B; 21 bins by size, the first
  *   bin with a block that is large enough, in it the smallest block; it is cut when it is at least
  *   twice as long as wanted or more than 128 MiB would be lost. One preallocated area: reserved is
  *   how far up it was ever used, so that R says how large an area the program needs.
- * rmm-pool. Source: rmm/mr/device/pool_memory_resource.hpp. 256 B, best fit over all free blocks,
- *   always cut; grows by what it has or what is wanted, whichever is more, and by halves of that
- *   where the device refuses; nothing ever goes back. A stream's blocks are found by other streams
- *   as soon as they are free (there, after an event). Starts empty; programs usually give an
- * initial size, below which no call is made. async. The driver's algorithm is not published. Known
- * from its attributes: memory comes in multiples of 32 MiB, and with the default release threshold
- * of 0 it goes back when the program synchronises. A trace has no synchronisation, so memory goes
- * back only when the device refuses, as areas that are free as a whole. Grain 512 B, best fit,
- * always cut.
+ * async. The driver's algorithm is not published, and no published figure says what it reserves for
+ *   a known sequence. The model rests on documents: memory of a pool is reserved in large areas and
+ *   cut (CUDA Programming Guide, "Stream Ordered Memory Allocator"; 32 MiB is what drivers were
+ * seen to take), and with the default release threshold of 0 what is free goes back when the
+ * program synchronises. A trace has no synchronisation, so memory goes back only when the device
+ * refuses, as areas that are free as a whole. Grain 512 B, best fit, always cut. Reuse across
+ * streams is taken to succeed always. So R is what a program reaches that seldom synchronises; it
+ * may say too little where streams differ, and too much where the driver maps pages instead of
+ * cutting areas.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,11 +28,10 @@
 #define BFC_GRAIN     UINT64_C(256)
 #define BFC_LOSS_MOST (128 * MIB)
 #define BFC_AREA      (UINT64_C(1) << 46)
-#define RMM_GRAIN     UINT64_C(256)
 #define ASYNC_GRAIN   UINT64_C(512)
 #define ASYNC_AREA    (32 * MIB)
 
-enum arena_kind { ARENA_BFC, ARENA_RMM, ARENA_ASYNC };
+enum arena_kind { ARENA_BFC, ARENA_ASYNC };
 
 struct arena {
     struct device_model *device;
@@ -57,12 +56,6 @@ static int bfc_create(struct device_model *device, const struct options *options
 {
     (void)options;
     return arena_make(device, ARENA_BFC, ret_state);
-}
-
-static int rmm_create(struct device_model *device, const struct options *options, void **ret_state)
-{
-    (void)options;
-    return arena_make(device, ARENA_RMM, ret_state);
 }
 
 static int async_create(struct device_model *device, const struct options *options,
@@ -104,19 +97,6 @@ static int bfc_grow(struct arena *arena)
     return area_add(arena, capacity ? capacity / BFC_GRAIN * BFC_GRAIN : BFC_AREA);
 }
 
-static int rmm_grow(struct arena *arena, uint64_t bytes)
-{
-    uint64_t have = arena->device->used_bytes;
-    uint64_t more = rounded(bytes > have ? bytes : have, RMM_GRAIN);
-    int r = area_add(arena, more);
-
-    while (r < 0 && more > bytes) {
-        more = rounded(more / 2 > bytes ? more / 2 : bytes, RMM_GRAIN);
-        r = area_add(arena, more);
-    }
-    return r;
-}
-
 static void areas_release(struct arena *arena)
 {
     for (struct model_area *area = arena->heap.areas, *next; area; area = next) {
@@ -144,7 +124,6 @@ static int arena_grow(struct arena *arena, uint64_t bytes)
 {
     switch (arena->kind) {
     case ARENA_BFC: return bfc_grow(arena);
-    case ARENA_RMM: return rmm_grow(arena, bytes);
     case ARENA_ASYNC: return async_grow(arena, bytes);
     }
     return -EINVAL;
@@ -154,9 +133,7 @@ static int arena_grow(struct arena *arena, uint64_t bytes)
 
 static uint64_t arena_grain(const struct arena *arena)
 {
-    return arena->kind == ARENA_BFC   ? BFC_GRAIN
-           : arena->kind == ARENA_RMM ? RMM_GRAIN
-                                      : ASYNC_GRAIN;
+    return arena->kind == ARENA_BFC ? BFC_GRAIN : ASYNC_GRAIN;
 }
 
 static bool is_cut(const struct arena *arena, uint64_t have, uint64_t wanted)
@@ -229,13 +206,6 @@ static void arena_destroy(void *state)
 
 const struct policy_ops policy_bfc = {
     .create = bfc_create,
-    .allocate = arena_allocate,
-    .release = arena_release,
-    .destroy = arena_destroy,
-};
-
-const struct policy_ops policy_rmm = {
-    .create = rmm_create,
     .allocate = arena_allocate,
     .release = arena_release,
     .destroy = arena_destroy,

@@ -163,6 +163,7 @@ static const struct {
     {OPTION_ID_growth, "0 2 4 12 25 50 100"},
     {OPTION_ID_large_waste, "0 4 8 12 18 25 50 100"},
     {OPTION_ID_cache_max, "0 32MiB 128MiB 512MiB 2GiB"},
+    {OPTION_ID_slab, "0 64KiB 128KiB 192KiB 256KiB 512KiB 1MiB"}, /* once the others are found */
 };
 
 #define TUNABLES (sizeof tunables / sizeof *tunables)
@@ -449,7 +450,8 @@ static int descend(struct search *search, struct options *current, double *best)
         double earlier = *best;
 
         for (size_t i = 0; r == 0 && i < TUNABLES; i++)
-            r = tunable_try(search, i, current, best);
+            if (tunables[i].option != OPTION_ID_slab)
+                r = tunable_try(search, i, current, best);
         if (*best >= earlier - search->noise)
             break;
     }
@@ -475,6 +477,19 @@ static int other_backing(struct search *search, struct options *ret_options, dou
     return r;
 }
 
+/* Slabs move blocks about a little, so among the first options they would lead the search astray by
+ * chance: they come last, and what is found with them is never worse than without. */
+static int slabs_try(struct search *search, struct options *current, double *best)
+{
+    double before = *best;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < TUNABLES; i++)
+        if (tunables[i].option == OPTION_ID_slab)
+            r = tunable_try(search, i, current, best);
+    return r == 0 && *best < before ? descend(search, current, best) : r;
+}
+
 static int search_run(struct search *search)
 {
     struct tune_result *result = search->result;
@@ -491,8 +506,12 @@ static int search_run(struct search *search)
         r = descend(search, &current, &best);
     if (r == 0)
         r = other_backing(search, &other, &cost_other);
-    if (r == 0 && cost_other < best - search->noise)
+    if (r == 0 && cost_other < best - search->noise) {
         current = other;
+        best = cost_other;
+    }
+    if (r == 0)
+        r = slabs_try(search, &current, &best);
     if (r == 0)
         r = settings_prune(search, &current);
     result->options = current;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool with classes of its own: what small blocks occupy, that every address still finds its
- * block, and that pools with other classes live beside it.
+ * A pool with classes and slabs of its own: what small blocks occupy, that every address still
+ * finds its block, and that pools with other ones live beside it.
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
@@ -24,9 +24,41 @@ static void bad_classes(struct pool_config *config)
     config->class_count = 1;
 }
 
+static void bad_slab(struct pool_config *config)
+{
+    config->slab_bytes = 96 << 10; /* not a multiple of 64 KiB */
+}
+
+static void huge_slab(struct pool_config *config)
+{
+    config->slab_bytes = 2 << 20; /* a whole segment */
+}
+
+static void small_slabs(struct pool_config *config)
+{
+    own_classes(config);
+    config->slab_bytes = 64 << 10;
+}
+
+static void large_slabs(struct pool_config *config)
+{
+    own_classes(config);
+    config->slab_bytes = 1 << 20;
+}
+
 static void own_setup(void)
 {
     setup_with(own_classes);
+}
+
+static void small_slabs_setup(void)
+{
+    setup_with(small_slabs);
+}
+
+static void large_slabs_setup(void)
+{
+    setup_with(large_slabs);
 }
 
 static size_t occupied(size_t bytes)
@@ -50,7 +82,7 @@ static void block_check(const struct pool_block *block, size_t bytes)
     cr_assert_eq(pool_free(block->address + 256, 0, NULL), -EINVAL);
 }
 
-Test(classes, small_blocks_occupy_the_class_that_holds_them, .init = own_setup, .fini = teardown)
+static void blocks_of_every_class(void)
 {
     static const size_t sizes[] = {1, 520, 768, 769, 1040, 1280, 1281, 9984, 9985, 32768};
     enum { BLOCKS = 600 };
@@ -66,10 +98,25 @@ Test(classes, small_blocks_occupy_the_class_that_holds_them, .init = own_setup, 
     free(blocks);
 }
 
-/* Slabs of both pools come from the same host memory, and go back to it. */
-Test(classes, pools_with_other_classes_live_beside_it, .init = own_setup, .fini = teardown)
+Test(classes, small_blocks_occupy_the_class_that_holds_them, .init = own_setup, .fini = teardown)
 {
-    struct pool *other = fake_pool(&fake, NULL);
+    blocks_of_every_class();
+}
+
+Test(classes, the_same_in_small_slabs, .init = small_slabs_setup, .fini = teardown)
+{
+    blocks_of_every_class();
+}
+
+Test(classes, the_same_in_large_slabs, .init = large_slabs_setup, .fini = teardown)
+{
+    blocks_of_every_class();
+}
+
+/* Slabs of both pools come from the same host memory, and go back to it. */
+static void beside_another(void (*change)(struct pool_config *config))
+{
+    struct pool *other = fake_pool(&fake, change);
     struct pool_block mine[64], theirs[64];
     for (unsigned round = 0; round < 4; round++) {
         for (unsigned i = 0; i < 64; i++) {
@@ -89,7 +136,49 @@ Test(classes, pools_with_other_classes_live_beside_it, .init = own_setup, .fini 
     pool_destroy(other, POOL_END_RETURN);
 }
 
+static void other_slabs(struct pool_config *config)
+{
+    config->slab_bytes = 320 << 10;
+}
+
+Test(classes, pools_with_other_classes_live_beside_it, .init = own_setup, .fini = teardown)
+{
+    beside_another(NULL);
+}
+
+Test(classes, pools_with_other_slabs_live_beside_it, .init = small_slabs_setup, .fini = teardown)
+{
+    beside_another(other_slabs);
+    beside_another(NULL);
+}
+
+/* Blocks of 24 classes, one of each: what they take is mostly what is empty in their slabs. */
+static uint64_t reserved_by_few(void)
+{
+    for (unsigned class = 8; class < 32; class ++)
+        take((9 + class % 8) * 512u << (class / 8 - 1));
+    check_pool();
+    return statistics().reserved_bytes.current;
+}
+
+static void slabs_of_64_kib(struct pool_config *config)
+{
+    config->slab_bytes = 64 << 10;
+}
+
+Test(classes, small_slabs_hold_less_where_blocks_are_few, .fini = teardown)
+{
+    uint64_t reserved;
+    setup();
+    reserved = reserved_by_few();
+    teardown();
+    setup_with(slabs_of_64_kib);
+    cr_assert_lt(reserved_by_few(), reserved);
+}
+
 Test(classes, bad_classes_are_refused, .init = setup, .fini = teardown)
 {
     cr_assert_null(fake_pool(&fake, bad_classes));
+    cr_assert_null(fake_pool(&fake, bad_slab));
+    cr_assert_null(fake_pool(&fake, huge_slab));
 }

@@ -218,3 +218,26 @@ Test(model, small_bounds, .fini = teardown)
     setup_with(small_bounds);
     run_model(seed_get(5));
 }
+
+static void small_slabs(struct pool_config *config)
+{
+    config->slab_bytes = 64 << 10;
+}
+
+Test(model, small_slabs, .fini = teardown)
+{
+    setup_with(small_slabs);
+    run_model(seed_get(6));
+}
+
+static void large_slabs(struct pool_config *config)
+{
+    config->slab_bytes = 1 << 20;
+}
+
+Test(model, large_slabs, .fini = teardown)
+{
+    setup_with(large_slabs);
+    fake.complete_at_once = true;
+    run_model(seed_get(7));
+}

@@ -59,24 +59,67 @@ Test(size_class, lists_that_are_no_classes_are_refused)
     cr_assert_eq(size_classes_init(full, SIZE_CLASS_COUNT - 1, &classes), 0);
 }
 
+/* What an address in a slab says of its object, without the slab. */
+static void shape_check(const struct size_class *geometry)
+{
+    const struct size_shape *shape =
+        &size_shapes[size_shape_of(geometry->object_bytes, geometry->slab_bytes)];
+    cr_assert_eq(shape->reciprocal, geometry->reciprocal);
+    cr_assert_eq(shape->object_bytes, geometry->object_bytes);
+    cr_assert_eq(shape->alignment_bits, pool_log2_ceil(geometry->slab_bytes));
+    for (uint32_t offset = 0; offset < geometry->slab_bytes; offset += 256)
+        cr_assert_eq(size_class_index(geometry->reciprocal, offset),
+                     offset / geometry->object_bytes);
+}
+
 Test(size_class, slabs_are_as_promised)
 {
     for (uint32_t bytes = SIZE_UNIT_BYTES; bytes <= SIZE_SMALL_MAX; bytes += SIZE_UNIT_BYTES) {
         struct size_class geometry;
-        unsigned shape = size_shape_of(bytes);
-        size_class_describe(bytes, &geometry);
+        size_class_describe(bytes, 0, &geometry);
         cr_assert_eq(geometry.object_bytes, bytes);
-        cr_assert_geq(geometry.objects, SIZE_SLAB_OBJECTS_MIN);
+        cr_assert_geq(geometry.objects, 8);
         cr_assert(bytes < SIZE_CLASS_LEAST || geometry.objects <= SIZE_SLAB_OBJECTS_MAX);
         cr_assert_eq(geometry.slab_bytes % SIZE_SLAB_STEP_BYTES, 0);
-        cr_assert_leq(geometry.slab_bytes, SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES);
-        cr_assert_eq(size_shapes[shape].reciprocal, geometry.reciprocal);
-        cr_assert_eq(size_shapes[shape].object_bytes, geometry.object_bytes);
-        cr_assert_eq(size_shapes[shape].alignment_bits, pool_log2_ceil(geometry.slab_bytes));
-        for (uint32_t offset = 0; offset < geometry.slab_bytes; offset += 256)
-            cr_assert_eq(size_class_index(geometry.reciprocal, offset),
-                         offset / geometry.object_bytes);
+        cr_assert_leq(geometry.slab_bytes, 256 << 10);
+        shape_check(&geometry);
     }
+}
+
+/* The share of a slab that is left behind its last object. */
+static double tail_share(uint32_t slab_bytes, uint32_t object_bytes)
+{
+    return (double)(slab_bytes % object_bytes) / slab_bytes;
+}
+
+Test(size_class, slabs_of_a_size_of_ones_own_are_as_promised)
+{
+    for (uint32_t most = SIZE_SLAB_STEP_BYTES; size_slab_valid(most); most += SIZE_SLAB_STEP_BYTES)
+        for (uint32_t bytes = SIZE_CLASS_LEAST; bytes <= SIZE_SMALL_MAX; bytes += SIZE_UNIT_BYTES) {
+            struct size_class geometry;
+            size_class_describe(bytes, most, &geometry);
+            uint32_t slab = geometry.slab_bytes;
+            double tail = tail_share(slab, bytes);
+            cr_assert_eq(geometry.object_bytes, bytes);
+            cr_assert_eq(geometry.objects, slab / bytes);
+            cr_assert(geometry.objects >= 2 && geometry.objects <= SIZE_SLAB_OBJECTS_MAX);
+            cr_assert(slab % SIZE_SLAB_STEP_BYTES == 0 && slab <= most && slab > 0);
+            for (uint32_t other = SIZE_SLAB_STEP_BYTES; other <= most;
+                 other += SIZE_SLAB_STEP_BYTES)
+                cr_assert(other <= slab || other / bytes > SIZE_SLAB_OBJECTS_MAX ||
+                              tail_share(other, bytes) > 0.03,
+                          "%u bytes: a slab of %u would do as well as %u", bytes, other, slab);
+            cr_assert(tail <= 1.0 / 32 || tail <= tail_share(most, bytes) + 0.001);
+            shape_check(&geometry);
+        }
+}
+
+Test(size_class, other_sizes_of_slabs_are_refused)
+{
+    static const uint64_t bad[] = {1, 4096, 65535, 65537, 98304, 1114112, 2097152, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert_not(size_slab_valid(bad[i]), "%zu", i);
+    cr_assert(size_slab_valid(0) && size_slab_valid(65536) && size_slab_valid(1048576));
 }
 
 Test(buddy, the_tail_of_a_request_is_given_back)

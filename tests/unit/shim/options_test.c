@@ -136,6 +136,30 @@ Test(options, classes_are_ascending_multiples_of_256)
     cr_expect(options_set(&options, "classes", full, OPTION_SOURCE_FILE, "test", NULL, NULL) == 0);
 }
 
+Test(options, slabs_are_multiples_of_64_kib_or_the_pools_choice)
+{
+    static const char *const good[] = {"64KiB", "192KiB", "1MiB", "0"};
+    static const char *const bad[] = {"",      "auto",    "1",    "32KiB", "65537",
+                                      "96KiB", "1088KiB", "2MiB", "5%"};
+    struct options options;
+    char text[64];
+
+    options_init(&options);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        cr_expect(options_set(&options, "slab", good[i], OPTION_SOURCE_FILE, "test", NULL, NULL) ==
+                      0,
+                  "%s", good[i]);
+        options_format(&options, OPTION_ID_slab, text, sizeof text);
+        cr_expect_str_eq(text, good[i]);
+    }
+    options_set(&options, "slab", "64KiB", OPTION_SOURCE_FILE, "test", NULL, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect(options_set(&options, "slab", bad[i], OPTION_SOURCE_FILE, "test", NULL, NULL) ==
+                      -EINVAL,
+                  "%s", bad[i]);
+    cr_expect(options.slab.bytes == 65536, "what is refused changes nothing");
+}
+
 Test(options, later_sources_win)
 {
     struct complaints complaints = {0};

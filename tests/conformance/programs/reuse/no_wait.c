@@ -18,7 +18,7 @@
 #include "program.h"
 
 #define BLOCKS  64
-#define THREADS 4
+#define THREADS 4 /* unless the argument says 1 */
 #define MANY    64
 
 static int (*hold)(CUstream);
@@ -112,19 +112,19 @@ static void *churn(void *unused)
     return (void *)errors;
 }
 
-static void by_threads(void)
+static void by_threads(int count)
 {
     pthread_t threads[THREADS];
     intptr_t errors = kernel_begin();
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < count; i++)
         pthread_create(&threads[i], NULL, churn, NULL);
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < count; i++) {
         void *result;
         pthread_join(threads[i], &result);
         errors += (intptr_t)result;
     }
     errors += kernel_end();
-    printf("%d threads: errors %d\n", THREADS, (int)errors);
+    printf("%d threads: errors %d\n", count, (int)errors);
 }
 
 /* Until the driver refuses; all of it is freed, and can be had again beside the work. */
@@ -164,7 +164,7 @@ int program_no_wait(const char *self, const char *route, const char *argument)
         by_size(sizes[i]);
     for (size_t i = 0; i < SIZES; i++)
         beside_a_host_function(sizes[i]);
-    by_threads();
+    by_threads(argument && *argument == '1' ? 1 : THREADS);
     printf("host functions: %d\n", atomic_load(&returned));
     return 0;
 }
