@@ -92,6 +92,55 @@ int buddy_take(struct buddy *buddy, uint32_t leaves)
     return (int)first_leaf;
 }
 
+/* Free leaves from `leaf` on, block by block. */
+static uint32_t free_from(const struct buddy *buddy, uint32_t leaf)
+{
+    uint32_t at = leaf;
+    while (at < SIZE_LEAVES) {
+        unsigned order = 0;
+        while (order < BUDDY_ORDERS && !bit_get(buddy, order, at >> order))
+            order++;
+        if (order == BUDDY_ORDERS)
+            break;
+        at = ((at >> order) + 1) << order;
+    }
+    return at - leaf;
+}
+
+/* Takes the free block that a leaf lies in, and gives back what of it lies outside the range. */
+static uint32_t block_take_around(struct buddy *buddy, uint32_t leaf, uint32_t end)
+{
+    unsigned order = 0;
+    while (!bit_get(buddy, order, leaf >> order))
+        order++;
+    uint32_t first = leaf >> order << order, after = first + (1u << order);
+    bit_clear(buddy, order, leaf >> order);
+    buddy->free_leaves = (uint16_t)(buddy->free_leaves - (after - first));
+    if (first < leaf)
+        buddy_give(buddy, first, leaf - first);
+    if (after > end)
+        buddy_give(buddy, end, after - end);
+    return pool_min(after, end);
+}
+
+int buddy_take_anywhere(struct buddy *buddy, uint32_t leaves)
+{
+    uint32_t best = 0, best_leaves = SIZE_LEAVES + 1;
+    for (uint32_t leaf = 0; leaf < SIZE_LEAVES;) {
+        uint32_t found = free_from(buddy, leaf);
+        if (found >= leaves && found < best_leaves) {
+            best = leaf;
+            best_leaves = found;
+        }
+        leaf += found ? found : 1;
+    }
+    if (best_leaves > SIZE_LEAVES)
+        return -1;
+    for (uint32_t leaf = best; leaf < best + leaves;)
+        leaf = block_take_around(buddy, leaf, best + leaves);
+    return (int)best;
+}
+
 bool buddy_leaf_free(const struct buddy *buddy, uint32_t leaf)
 {
     for (unsigned order = 0; order < BUDDY_ORDERS; order++) {

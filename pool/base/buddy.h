@@ -32,6 +32,12 @@ void buddy_init(struct buddy *buddy);
 /** Takes 1 to 512 leaves; returns the first, or -1 when no block is large enough. */
 int buddy_take(struct buddy *buddy, uint32_t leaves);
 
+/**
+ * The same wherever enough free leaves lie side by side, in whichever blocks: the smallest such
+ * place. Takes time; for when memory is short.
+ */
+int buddy_take_anywhere(struct buddy *buddy, uint32_t leaves);
+
 /** Gives back leaves that were taken (any part of what a take returned). */
 void buddy_give(struct buddy *buddy, uint32_t first_leaf, uint32_t leaves);
 

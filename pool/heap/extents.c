@@ -20,6 +20,9 @@
  * slabs. Chosen by replay: a larger share lifts the peak of some traces above 1.10. */
 #define WASTE_BUDGET_SHARE 64u
 
+/* Room of less than this share of what the pool has is short. */
+#define ROOM_SHORT_SHARE 8u
+
 /* ---- middle ---- */
 
 static struct block *block_create(struct shard *shard)
@@ -39,6 +42,13 @@ static void block_destroy(struct shard *shard, struct block *block)
     shard->extents.unused_blocks = block;
 }
 
+/* Whether the driver has little left, so that what it would be asked for is better found here.
+ * Mapped memory is brought together instead. */
+static bool is_short(const struct pool *pool)
+{
+    return !pool->mapped && count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;
+}
+
 static struct block *middle_take(struct shard *shard, uint32_t leaves)
 {
     struct block *block = block_create(shard);
@@ -46,6 +56,8 @@ static struct block *middle_take(struct shard *shard, uint32_t leaves)
         return NULL;
     uint32_t first_leaf;
     struct segment *segment = segment_leaves_take_locked(shard, leaves, &first_leaf);
+    if (!segment && is_short(shard->pool))
+        segment = segment_leaves_squeeze_locked(shard, leaves, &first_leaf);
     if (!segment) {
         block_destroy(shard, block);
         return NULL;

@@ -206,6 +206,13 @@ static struct segment *segment_find(const struct extents *extents, unsigned orde
     return extents->segments[order * SEGMENT_FULLNESSES + (unsigned)__builtin_ctzll(keys)];
 }
 
+/* What a take from a segment changes besides its buddy. */
+static void leaves_taken(struct extents *extents, struct segment *segment, uint32_t leaves)
+{
+    count_subtract(&extents->free_bytes, leaves * SIZE_LEAF_BYTES);
+    segment_relist(extents, segment);
+}
+
 struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf)
 {
@@ -223,9 +230,36 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
         extents->spare == run)
         spare_set(extents, NULL);
     *ret_first_leaf = (uint32_t)buddy_take(&segment->buddy, leaves);
-    count_subtract(&extents->free_bytes, leaves * SIZE_LEAF_BYTES);
-    segment_relist(extents, segment);
+    leaves_taken(extents, segment, leaves);
     return segment;
+}
+
+/* Segments that are looked through, so that the time is bounded. */
+#define SQUEEZE_LOOKS 64u
+
+struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leaves,
+                                              uint32_t *ret_first_leaf)
+{
+    struct extents *extents = &shard->extents;
+    unsigned looks = 0;
+    /* Any 2^(n+1) - 1 leaves side by side have an aligned block of 2^n among them. */
+    unsigned least = pool_log2_floor((leaves + 1) / 2) * SEGMENT_FULLNESSES;
+    for (uint64_t keys = extents->segment_keys >> least << least; keys != 0; keys &= keys - 1) {
+        struct segment *segment = extents->segments[__builtin_ctzll(keys)];
+        for (; segment && looks < SQUEEZE_LOOKS; segment = segment->next) {
+            if (segment->buddy.free_leaves < leaves)
+                continue;
+            int first_leaf = buddy_take_anywhere(&segment->buddy, leaves);
+            looks++;
+            if (first_leaf < 0)
+                continue;
+            pool_assert(segment->run->segments_used > 0);
+            *ret_first_leaf = (uint32_t)first_leaf;
+            leaves_taken(extents, segment, leaves);
+            return segment;
+        }
+    }
+    return NULL;
 }
 
 void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, uint32_t leaves)

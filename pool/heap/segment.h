@@ -30,6 +30,13 @@
 struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf);
 
+/**
+ * The same for a block that may begin at any leaf, wherever enough of them lie side by side in a
+ * segment that is used already. For when memory is short: it looks through segments.
+ */
+struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leaves,
+                                              uint32_t *ret_first_leaf);
+
 /** Gives leaves back; their slots must be 0 already. */
 void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, uint32_t leaves);
 

@@ -8,8 +8,11 @@
  * sizes; else log-uniform between both. LIVE blocks are taken first; a pair frees one at random and
  * takes another. What is counted and timed are the pairs after as many that warm up: the lowest of
  * five rounds, of the thread's processor time. ALLOCATOR: malloc (cudaMalloc; with libcupool.so
- * preloaded, the pool), async (cudaMallocAsync), torch (PyTorch's cache, where built with it).
- * Nothing is touched or computed.
+ * preloaded, the pool), async (cudaMallocAsync); where built with it, torch (PyTorch's cache),
+ * rmm_pool (its first half of the device's memory, as its documentation has it), rmm_arena,
+ * rmm_binning (powers of two up to 4 MiB, over such a pool). `print` prints the sequence itself,
+ * for peers_cupy.py: the sizes of the live blocks, then slot and size of each pair. Nothing is
+ * touched or computed.
  */
 #include <cmath>
 #include <cstdint>
@@ -18,6 +21,7 @@
 #include <cstring>
 #include <ctime>
 #include <dlfcn.h>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -27,12 +31,20 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #endif
 
+#ifdef WITH_RMM
+#include <rmm/cuda_device.hpp>
+#include <rmm/mr/arena_memory_resource.hpp>
+#include <rmm/mr/binning_memory_resource.hpp>
+#include <rmm/mr/cuda_memory_resource.hpp>
+#include <rmm/mr/pool_memory_resource.hpp>
+#endif
+
 namespace
 {
 
 struct Allocator {
     void *(*take)(size_t bytes);
-    void (*give)(void *block);
+    void (*give)(void *block, size_t bytes);
 };
 
 void *malloc_take(size_t bytes)
@@ -41,7 +53,7 @@ void *malloc_take(size_t bytes)
     return cudaMalloc(&block, bytes) == cudaSuccess ? block : nullptr;
 }
 
-void malloc_give(void *block)
+void malloc_give(void *block, size_t)
 {
     cudaFree(block);
 }
@@ -52,7 +64,7 @@ void *async_take(size_t bytes)
     return cudaMallocAsync(&block, bytes, nullptr) == cudaSuccess ? block : nullptr;
 }
 
-void async_give(void *block)
+void async_give(void *block, size_t)
 {
     cudaFreeAsync(block, nullptr);
 }
@@ -63,9 +75,53 @@ void *torch_take(size_t bytes)
     return c10::cuda::CUDACachingAllocator::raw_alloc(bytes);
 }
 
-void torch_give(void *block)
+void torch_give(void *block, size_t)
 {
     c10::cuda::CUDACachingAllocator::raw_delete(block);
+}
+#endif
+
+#ifdef WITH_RMM
+constexpr size_t ALIGNMENT = 256;
+const cuda::stream_ref STREAM{cudaStream_t{}};
+
+template <class Resource> struct Rmm {
+    static inline std::optional<Resource> resource;
+
+    static void *take(size_t bytes)
+    {
+        return resource->allocate(STREAM, bytes, ALIGNMENT);
+    }
+
+    static void give(void *block, size_t bytes)
+    {
+        resource->deallocate(STREAM, block, bytes, ALIGNMENT);
+    }
+
+    template <class... Arguments> static Allocator make(Arguments... arguments)
+    {
+        resource.emplace(arguments...);
+        return {take, give};
+    }
+};
+
+rmm::mr::pool_memory_resource half_of_device()
+{
+    return rmm::mr::pool_memory_resource{rmm::mr::cuda_memory_resource{},
+                                         rmm::percent_of_free_device_memory(50)};
+}
+
+bool rmm_find(const char *name, Allocator *ret)
+{
+    if (!strcmp(name, "rmm_pool"))
+        *ret = Rmm<rmm::mr::pool_memory_resource>::make(half_of_device());
+    else if (!strcmp(name, "rmm_arena"))
+        *ret = Rmm<rmm::mr::arena_memory_resource>::make(rmm::mr::cuda_memory_resource{});
+    else if (!strcmp(name, "rmm_binning"))
+        *ret = Rmm<rmm::mr::binning_memory_resource>::make(half_of_device(), int8_t{8}, int8_t{22});
+    else
+        return false;
+    return true;
 }
 #endif
 
@@ -85,6 +141,10 @@ bool allocator_find(const char *name, Allocator *ret)
         c10::cuda::CUDACachingAllocator::init(1);
         *ret = {torch_take, torch_give};
     }
+#endif
+#ifdef WITH_RMM
+    else if (rmm_find(name, ret))
+        ;
 #endif
     else
         return false;
@@ -132,37 +192,66 @@ struct Sizes {
     }
 };
 
+struct Sequence {
+    std::vector<size_t> first, bytes;
+    std::vector<uint32_t> slot;
+
+    Sequence(Sizes sizes, size_t live, size_t pairs)
+    {
+        for (size_t i = 0; i < live; i++)
+            first.push_back(sizes.next());
+        for (size_t i = 0; i < pairs; i++) {
+            slot.push_back(uint32_t(sizes.random() % live));
+            bytes.push_back(sizes.next());
+        }
+    }
+
+    int print() const
+    {
+        for (size_t size : first)
+            printf("%zu\n", size);
+        for (size_t i = 0; i < bytes.size(); i++)
+            printf("%u %zu\n", slot[i], bytes[i]);
+        return 0;
+    }
+};
+
+struct Block {
+    void *at;
+    size_t bytes;
+};
+
 } // namespace
 
 int main(int argc, char **argv)
 {
     Allocator allocator;
+    const bool is_printed = argc == 6 && !strcmp(argv[1], "print");
 
-    if (argc != 6 || !allocator_find(argv[1], &allocator)) {
+    if (argc != 6 || (!is_printed && !allocator_find(argv[1], &allocator))) {
         fprintf(stderr, "usage: peers ALLOCATOR SMALLEST LARGEST LIVE PAIRS\n");
         return 2;
     }
-    Sizes sizes{atof(argv[2]), atof(argv[3])};
-    std::vector<void *> live(strtoul(argv[4], nullptr, 10));
-    const size_t pairs = strtoul(argv[5], nullptr, 10);
-    std::vector<uint32_t> slot(pairs);
-    std::vector<size_t> bytes(pairs);
+    const Sequence sequence{{atof(argv[2]), atof(argv[3])},
+                            strtoul(argv[4], nullptr, 10),
+                            strtoul(argv[5], nullptr, 10)};
+    if (is_printed)
+        return sequence.print();
+    std::vector<Block> live;
+    const size_t pairs = sequence.bytes.size();
 
-    for (void *&block : live)
-        block = allocator.take(sizes.next());
-    for (size_t i = 0; i < pairs; i++) {
-        slot[i] = uint32_t(sizes.random() % live.size());
-        bytes[i] = sizes.next();
-    }
+    for (size_t bytes : sequence.first)
+        live.push_back({allocator.take(bytes), bytes});
     double lowest_ns = 1e18;
     uint64_t calls = 0;
     for (int round = 0; round < 1 + ROUNDS; round++) {
         const uint64_t calls_before = driver_calls();
         const double begin_ns = processor_ns();
         for (size_t i = 0; i < pairs; i++) {
-            allocator.give(live[slot[i]]);
-            live[slot[i]] = allocator.take(bytes[i]);
-            if (!live[slot[i]])
+            Block &block = live[sequence.slot[i]];
+            allocator.give(block.at, block.bytes);
+            block = {allocator.take(sequence.bytes[i]), sequence.bytes[i]};
+            if (!block.at)
                 return 1;
         }
         const double spent_ns = processor_ns() - begin_ns;

@@ -15,7 +15,7 @@ ALLOCATIONS, SEEDS = 5000, (1, 2, 3)
 WAYS = {"alone": None, "driver": "mode:pool,trace:off", "vmm": "mode:pool,backing:vmm,trace:off"}
 LIVE = (600, 620, 640, 660, 680, 700)
 # Allocations that may fail, of 5,000: (way, MiB live); all others none.
-MOST = {("driver", 700): 200}
+MOST = {("driver", 680): 30, ("driver", 700): 30}
 
 
 def failed(build, way, live, seed):

@@ -2,10 +2,11 @@
 """With `cupool run --sim` the simulated libraries come before those that a program brings: by RPATH
 or by path; and what cannot work on the simulated device says so.
 
-A program that nvcc linked with NVIDIA's static runtime runs like the same one with libcudart.so, as long
-as it is not stripped.
+A program that nvcc linked with NVIDIA's static runtime runs like the same one with libcudart.so; stripped, as
+long as it has no kernels.
 
 usage: first.py --build BUILD --program FIRST --inside FIRST_INSIDE --decoy LIBCUDART
+                [--simulated STATIC --nvidia STATIC]
 """
 
 import argparse
@@ -20,12 +21,19 @@ sys.path.insert(0, str(HERE.parent / "endtoend"))
 import preload  # noqa: E402
 
 REFUSED, SERVED, NONE = "801", "0", "none"
+# What cudaMalloc tells CUPTI, and what it does not.
+NUMBER, OTHER = b"\x14\0\0\0", b"\x15\0\0\0"
+# Conformance programs
+STRIPPED = ("contents", "sizes", "last_error", "pitched", "graph")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("build", "program", "inside", "decoy"):
         parser.add_argument(f"--{name}", required=True, type=lambda text: pathlib.Path(text).resolve())
+    # The conformance programs with the simulated runtime inside, and with NVIDIA's.
+    parser.add_argument("--simulated", type=pathlib.Path)
+    parser.add_argument("--nvidia", type=pathlib.Path)
     return parser.parse_args()
 
 
@@ -75,14 +83,51 @@ class Cases:
         self.stripped(static, words)
 
     def stripped(self, static, words):
-        """Without names it cannot be replaced, and the driver says so."""
-        copy = self.machine.scratch / static.name
-        subprocess.run(["strip", "-o", str(copy), str(static)], check=True)
+        """With kernels and without names it cannot be replaced, and the driver says so."""
+        copy = self.without_names(static)
         done = self.machine.record([str(copy), *words], self.machine.scratch / "stripped.cupool",
                                    LD_LIBRARY_PATH="")
         for text in (f"{copy} has NVIDIA's CUDA runtime inside", "not stripped"):
             preload.expect_equal(f"stripped: {text!r} ({done.stderr.decode()})",
                                  done.stderr.decode().count(text), 1)
+
+    def without_names(self, program, *options):
+        copy = self.machine.scratch / program.name
+        subprocess.run(["strip", "--strip-all", *options, "-o", str(copy), str(program)], check=True)
+        return copy
+
+    def without_kernels(self):
+        """A stripped program without kernels runs like one with the simulated runtime inside."""
+        simulated, theirs = self.options.simulated, self.options.nvidia
+        if not theirs:
+            print("no static runtime of NVIDIA's, left out")
+            return
+        stripped = self.without_names(theirs)
+        for name in STRIPPED:
+            bare = self.machine.run([str(simulated), name, "static"])
+            for mode in ("observe", "pool"):
+                self.served(f"stripped {name}, {mode}", [stripped, name, "static"], mode, bare)
+            print(f"stripped {name}: {len(bare.stdout)} bytes of output")
+        self.served("one name left", [self.without_names(theirs, "--keep-symbol=main"), name, "static"],
+                    "observe", bare)
+        # Where a well-known function reports another number, it is not that runtime.
+        code = stripped.read_bytes()
+        for before in (b"\xbf", b"\x48\xc7\x45\xa0"):
+            preload.expect(before + NUMBER in code, f"cudaMalloc reports no {NUMBER} after {before}")
+            code = code.replace(before + NUMBER, before + OTHER)
+        stripped.write_bytes(code)
+        done = self.machine.record([str(stripped), name, "static"], self.machine.scratch / "other.cupool",
+                                   LD_LIBRARY_PATH="")
+        preload.expect("without the names" in done.stderr.decode(), f"other number: {done.stderr.decode()}")
+
+    def served(self, title, command, mode, bare):
+        trace = self.machine.scratch / "stripped.cupool"
+        trace.unlink(missing_ok=True)
+        done = self.machine.record(list(map(str, command)), trace, "--mode", mode, LD_LIBRARY_PATH="")
+        preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, bare.returncode)
+        preload.expect_equal(f"{title}: output", done.stdout, bare.stdout)
+        preload.expect("simgpu:" not in done.stderr.decode(), f"{title}: {done.stderr.decode()}")
+        preload.expect(self.machine.report(trace)["summary"]["allocations"] > 0, f"{title}: nothing recorded")
 
     def device_files(self):
         """A program that looks for a GPU by its files finds those of the simulated devices. One that
@@ -133,6 +178,7 @@ class Cases:
         self.device_files()
         self.static("churn", "--seed", "5")
         self.static("tinyllm", "--tokens", "8")
+        self.without_kernels()
 
 
 def main():

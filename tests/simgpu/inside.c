@@ -22,12 +22,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/simgpu/stripped.h"
+
 #if defined(__x86_64__)
 
-#define HELPER      "libcudart_static_"
-#define NAME_BYTES  64
-#define JUMP_BYTES  13
-#define UNSUPPORTED 801 /* cudaErrorNotSupported */
+#define HELPER         "libcudart_static_"
+#define NAME_BYTES     64
+#define JUMP_BYTES     13
+#define UNSUPPORTED    801 /* cudaErrorNotSupported */
+#define FUNCTIONS_MOST 2048
 
 /** Where a function of a module leads. */
 struct place {
@@ -162,10 +165,11 @@ static const char *function_of(const struct symbols *symbols, size_t i)
                : NULL;
 }
 
-/** Functions of the runtime, and its release; 0: there is no runtime of NVIDIA's inside. */
-static size_t runtime_inside(const struct symbols *symbols, struct release **ret_release)
+/** Names and places of the runtime's functions; 0: there is no runtime of NVIDIA's inside. */
+static size_t named_read(const struct symbols *symbols, size_t capacity,
+                         struct inside_function *ret_functions)
 {
-    size_t functions = 0, found = sizeof releases / sizeof *releases - 1;
+    size_t functions = 0;
     bool is_nvidias = false;
 
     for (size_t i = 0; i < symbols->count; i++) {
@@ -174,13 +178,21 @@ static size_t runtime_inside(const struct symbols *symbols, struct release **ret
 
         is_nvidias |= symbol->st_name < symbols->names_bytes &&
                       !strncmp(symbols->names + symbol->st_name, HELPER, sizeof HELPER - 1);
-        functions += name != NULL;
-        for (size_t r = 0; name && r < found; r++)
-            if (!strcmp(name, releases[r].mark))
-                found = r;
+        if (name && functions < capacity)
+            ret_functions[functions++] = (struct inside_function){name, symbol->st_value};
     }
-    *ret_release = &releases[found];
     return is_nvidias ? functions : 0;
+}
+
+static struct release *release_of(const struct inside_function *functions, size_t count)
+{
+    size_t found = sizeof releases / sizeof *releases - 1;
+
+    for (size_t i = 0; i < count; i++)
+        for (size_t r = 0; r < found; r++)
+            if (!strcmp(functions[i].name, releases[r].mark))
+                found = r;
+    return &releases[found];
 }
 
 /** A file, mapped. NULL: it is not to be read. */
@@ -213,15 +225,12 @@ static bool release_open(struct release *release, const char *folder)
 }
 
 /** What a module calls like a function of the runtime may be the program's own. */
-static const char *function_to_replace(const struct symbols *symbols, size_t i,
-                                       const struct release *release)
+static bool is_exported(const struct release *release, const char *name)
 {
-    const char *name = function_of(symbols, i);
-
-    for (size_t e = 0; name && e < release->exports.count; e++)
+    for (size_t e = 0; e < release->exports.count; e++)
         if (!strcmp(release->exports.names + release->exports.symbol[e].st_name, name))
-            return name;
-    return NULL;
+            return true;
+    return false;
 }
 
 static void jump_write(unsigned char *code, struct place *place)
@@ -233,52 +242,57 @@ static void jump_write(unsigned char *code, struct place *place)
     memcpy(code + sizeof load + sizeof place, jump, sizeof jump); /* jmp *(%r11) */
 }
 
-static void functions_replace(const struct symbols *symbols, uintptr_t base, size_t functions,
+static void functions_replace(const struct inside_function *functions, size_t count, uintptr_t base,
                               const struct release *release)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = UINTPTR_MAX, end = 0;
-    struct place *place = mmap(NULL, functions * sizeof *place, PROT_READ | PROT_WRITE,
+    struct place *place = mmap(NULL, count * sizeof *place, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    for (size_t i = 0; i < symbols->count; i++)
-        if (function_of(symbols, i)) {
-            uintptr_t at = base + symbols->symbol[i].st_value;
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t at = base + functions[i].value;
 
-            begin = at < begin ? at : begin;
-            end = at + JUMP_BYTES > end ? at + JUMP_BYTES : end;
-        }
+        begin = at < begin ? at : begin;
+        end = at + JUMP_BYTES > end ? at + JUMP_BYTES : end;
+    }
     begin &= ~(page - 1);
     if (place == MAP_FAILED ||
         mprotect((void *)begin, end - begin, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
         return;
-    for (size_t i = 0; i < symbols->count; i++) {
-        const char *name = function_to_replace(symbols, i, release);
-
-        if (!name)
+    for (size_t i = 0; i < count; i++) {
+        if (!is_exported(release, functions[i].name))
             continue;
         atomic_store_explicit(&place->target, (void *)inside_first, memory_order_relaxed);
         place->library = release->path;
-        strcpy(place->name, name);
-        jump_write((unsigned char *)(base + symbols->symbol[i].st_value), place++);
+        strcpy(place->name, functions[i].name);
+        jump_write((unsigned char *)(base + functions[i].value), place++);
     }
     mprotect((void *)begin, end - begin, PROT_READ | PROT_EXEC);
 }
 
 void inside_replace(const char *path, uintptr_t base, const char *folder)
 {
+    struct inside_function *functions = mmap(NULL, FUNCTIONS_MOST * sizeof *functions,
+                                             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                             -1, 0);
     struct symbols symbols;
     struct release *release;
-    size_t functions, bytes;
+    size_t count = 0, bytes;
     char *file = file_map(path, &bytes);
 
-    if (!file)
-        return;
-    if (symbols_read(file, bytes, SHT_SYMTAB, &symbols)) {
-        functions = runtime_inside(&symbols, &release);
-        if (functions && release_open(release, folder))
-            functions_replace(&symbols, base, functions, release);
+    if (file && functions != MAP_FAILED) {
+        if (symbols_read(file, bytes, SHT_SYMTAB, &symbols))
+            count = named_read(&symbols, FUNCTIONS_MOST, functions);
+        if (!count)
+            count = stripped_read(file, bytes, FUNCTIONS_MOST, functions);
+        release = release_of(functions, count);
+        if (count && release_open(release, folder))
+            functions_replace(functions, count, base, release);
     }
-    munmap(file, bytes);
+    if (functions != MAP_FAILED)
+        munmap(functions, FUNCTIONS_MOST * sizeof *functions);
+    if (file)
+        munmap(file, bytes);
 }
 
 #else

@@ -68,6 +68,7 @@ static void course(long seed, size_t least, uint64_t capacity, uint64_t live_mos
            (unsigned long long)live_bytes >> 20,
            (unsigned long long)figures.reserved_bytes.peak >> 20);
     cr_assert_eq(failed, 0, "seed %ld: %u of 5000", seed, failed);
+    check_pool();
     while (count > 0)
         block_free(count - 1);
     teardown();
@@ -77,4 +78,11 @@ Test(capacity, blocks_up_to_4_mib_on_a_device_of_1_gib)
 {
     for (long seed = 1; seed <= 5; seed++)
         course(seed, 256, 1024 * MIB, 600 * MIB);
+}
+
+/* Where little is left, middle blocks lie wherever enough leaves do. */
+Test(capacity, a_device_of_1_gib_nearly_full)
+{
+    for (long seed = 1; seed <= 5; seed++)
+        course(seed, 256, 1024 * MIB, 660 * MIB);
 }

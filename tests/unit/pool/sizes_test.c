@@ -168,6 +168,37 @@ static bool model_serves(const bool *taken, uint32_t leaves)
     return false;
 }
 
+/* Where the smallest gap of the naive map begins that holds a request; -1: none does. */
+static int model_gap(const bool *taken, uint32_t leaves)
+{
+    uint32_t best_leaves = 513;
+    int best = -1;
+    for (uint32_t first = 0, free; first < 512; first += free + 1) {
+        for (free = 0; first + free < 512 && !taken[first + free];)
+            free++;
+        if (free >= leaves && free < best_leaves) {
+            best = (int)first;
+            best_leaves = free;
+        }
+    }
+    return best;
+}
+
+Test(buddy, leaves_side_by_side_serve_in_whichever_blocks_they_lie)
+{
+    struct buddy buddy;
+    buddy_init(&buddy);
+    cr_assert_eq(buddy_take(&buddy, 100), 0);
+    cr_assert_eq(buddy_take(&buddy, 128), 128);
+    buddy_give(&buddy, 0, 100);
+    buddy_give(&buddy, 200, 56);
+    cr_assert_eq(buddy_take(&buddy, 300), -1, "256 and 56 leaves, in no block of 512");
+    cr_assert_eq(buddy_take_anywhere(&buddy, 300), 200);
+    cr_assert_eq(buddy_take_anywhere(&buddy, 129), -1);
+    cr_assert_eq(buddy_take_anywhere(&buddy, 12), 500, "the smaller of two gaps");
+    cr_assert_null(buddy_check(&buddy));
+}
+
 Test(buddy, random_operations_agree_with_a_naive_map)
 {
     const char *text = getenv("POOL_TEST_SEED");
@@ -184,9 +215,14 @@ Test(buddy, random_operations_agree_with_a_naive_map)
         for (int operation = 0; operation < 2000; operation++) {
             if (rand_r(&seed) % 2 == 0 && count < 512) {
                 uint32_t leaves = 1 + (uint32_t)rand_r(&seed) % (1u << rand_r(&seed) % 10);
-                int first = buddy_take(&buddy, leaves);
-                cr_assert_eq(first >= 0, model_serves(taken, leaves),
-                             "the buddy and the map disagree about %u leaves", leaves);
+                bool anywhere = rand_r(&seed) % 3 == 0;
+                int first = anywhere ? buddy_take_anywhere(&buddy, leaves)
+                                     : buddy_take(&buddy, leaves);
+                if (anywhere)
+                    cr_assert_eq(first, model_gap(taken, leaves), "%u leaves anywhere", leaves);
+                else
+                    cr_assert_eq(first >= 0, model_serves(taken, leaves),
+                                 "the buddy and the map disagree about %u leaves", leaves);
                 if (first < 0)
                     continue;
                 for (uint32_t leaf = 0; leaf < leaves; leaf++) {
