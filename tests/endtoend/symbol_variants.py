@@ -21,10 +21,14 @@ __attribute__((noinline)) static void *weights(unsigned n) { void *p; cudaMalloc
 extern "C" void *keep(unsigned n) __asm__("_ZN4rust4keep17h0123456789abcdefE");
 __attribute__((noinline)) void *keep(unsigned n) { void *p; cudaMalloc(&p, 2 * n + 1);
     return p; }
+// And as a later one does.
+extern "C" void *hold(unsigned n) __asm__("_RNvNtCs1234_4rust5cache4hold");
+__attribute__((noinline)) void *hold(unsigned n) { void *p; cudaMalloc(&p, 3 * n + 1);
+    return p; }
 int main() { engine::Cache<float> c; void *a = c.grow(1000), *b = weights(5000000); cudaFree(a);
-    printf("%d\\n", b != 0 && keep(3000)); return 0; }
+    printf("%d\\n", b != 0 && keep(3000) && hold(7000)); return 0; }
 """
-LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10}
+LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10, "rust::cache::hold": 14}
 # Compiler, options, whether there are lines.
 VARIANTS = {
     "O0": ("c++", "-g -O0", True), "O2": ("c++", "-g -O2", True), "dwarf4": ("c++", "-gdwarf-4 -O2", True),
@@ -102,7 +106,7 @@ def stripped(machine, variant, name, debug_file):
 
 
 LINED = {("weights", 6), ("engine::Cache<float>::grow", 4)}
-WITHOUT_LINES = {("weights", None), ("rust::keep", None)}
+WITHOUT_LINES = {("weights", None), ("rust::keep", None), ("rust::cache::hold", None)}
 
 
 def check_split_off(machine):
