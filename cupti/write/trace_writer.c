@@ -28,6 +28,7 @@
 #include "cupti/write/trace_clock.h"
 #include "cupti/write/trace_intern.h"
 #include "cupti/write/trace_lane.h"
+#include "cupti/write/trace_origin.h"
 #include "cupti/write/trace_ring.h"
 #include "cupti/write/trace_store.h"
 
@@ -294,7 +295,8 @@ static int header_write(struct trace_writer *writer)
                                        .block_bytes = TRACE_BLOCK_BYTES,
                                        .start_realtime_ns = realtime_ns(),
                                        .pid = (uint32_t)getpid(),
-                                       .flags = TRACE_FLAG_SCALED};
+                                       .flags = TRACE_FLAG_SCALED,
+                                       .origin = trace_origin()};
     uint32_t sequence;
     void *block;
     int r = trace_store_block(&writer->store, TRACE_STORE_FILE_HEADER, &block, &sequence);

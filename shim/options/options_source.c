@@ -22,7 +22,8 @@
 extern char **environ;
 
 /** Variables with our prefix that are no options. */
-static const char *const other_variables[] = {"CUPOOL_CONF", "CUPOOL_ENGINE", "CUPOOL_LIBRARY"};
+static const char *const other_variables[] = {"CUPOOL_CONF", "CUPOOL_DEBUGINFOD", "CUPOOL_ENGINE",
+                                              "CUPOOL_LIBRARY"};
 static const char test_prefix[] = "CUPOOL_TEST_";
 
 #define FILE_BYTES_MOST 65536

@@ -31,7 +31,7 @@ except ImportError:
     preload.skip("python3-prometheus-client is not installed")
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
-PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
+PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
 PATIENCE_S = 240  # before something is called missing
 
 

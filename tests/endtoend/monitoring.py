@@ -30,7 +30,7 @@ MACHINE = preload.Machine(preload.arguments(__doc__).build)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "tools" / "monitoring" / "grafana-dashboard.json"
 POD = ROOT / "examples" / "kubernetes" / "sidecar.yaml"
-PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
+PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
 PATIENCE_S = 240  # before something is called missing
 VARIABLES = {"$__rate_interval": "30s", "$instance": ".*", "$pid": ".*"}
 

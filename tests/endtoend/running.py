@@ -15,7 +15,7 @@ import preload
 import report_schema
 
 MACHINE = preload.Machine(preload.arguments(__doc__).build)
-PROGRAM = pathlib.Path(__file__).with_name("live_program.py")
+PROGRAM = pathlib.Path(__file__).parent / "programs" / "live_program.py"
 PATIENCE_S = 240  # before something is called missing
 MIB = 1 << 20
 # Allocates and frees without end in threads; a line on stdin ends it.

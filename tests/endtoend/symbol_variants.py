@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One program built in many ways: each is named by function, file and line as far as it can be."""
 
+import ctypes.util
+import json
 import os
 import pathlib
 import shutil
@@ -19,10 +21,14 @@ __attribute__((noinline)) static void *weights(unsigned n) { void *p; cudaMalloc
 extern "C" void *keep(unsigned n) __asm__("_ZN4rust4keep17h0123456789abcdefE");
 __attribute__((noinline)) void *keep(unsigned n) { void *p; cudaMalloc(&p, 2 * n + 1);
     return p; }
+// And as a later one does.
+extern "C" void *hold(unsigned n) __asm__("_RNvNtCs1234_4rust5cache4hold");
+__attribute__((noinline)) void *hold(unsigned n) { void *p; cudaMalloc(&p, 3 * n + 1);
+    return p; }
 int main() { engine::Cache<float> c; void *a = c.grow(1000), *b = weights(5000000); cudaFree(a);
-    printf("%d\\n", b != 0 && keep(3000)); return 0; }
+    printf("%d\\n", b != 0 && keep(3000) && hold(7000)); return 0; }
 """
-LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10}
+LINES = {"weights": 6, "engine::Cache<float>::grow": 4, "rust::keep": 10, "rust::cache::hold": 14}
 # Compiler, options, whether there are lines.
 VARIANTS = {
     "O0": ("c++", "-g -O0", True), "O2": ("c++", "-g -O2", True), "dwarf4": ("c++", "-gdwarf-4 -O2", True),
@@ -78,6 +84,75 @@ def check_replaced(machine):
     preload.expect("site.cc" in {os.path.basename(site["file"] or "") for site in sites}, f"{sites}")
 
 
+def named(machine, trace, **extra):
+    """Function and line of each site."""
+    done = machine.run([str(machine.cupool), "report", str(trace), "--format", "json"], **extra)
+    preload.expect_equal(f"{trace}: exit", done.returncode, 0)
+    return {((site["function"] or "").split("(")[0].split("+")[0], site["line"])
+            for site in json.loads(done.stdout)["sites"]}
+
+
+def stripped(machine, variant, name, debug_file):
+    """A program of a variant and its trace; what names it was split off into a file beside it."""
+    folder = machine.scratch / name
+    (folder / ".debug").mkdir(parents=True)
+    shutil.copy(machine.scratch / variant / "program", folder / "program")
+    trace = folder / "t.cupool"
+    done = machine.run([str(folder / "program")], preload=True, CUPOOL=f"trace:{trace}")
+    preload.expect_equal(f"{name}: exit", done.returncode, 0)
+    subprocess.run(["objcopy", "--only-keep-debug", "program", debug_file], cwd=folder, check=True)
+    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug_file}", "program"], cwd=folder, check=True)
+    return folder, trace
+
+
+LINED = {("weights", 6), ("engine::Cache<float>::grow", 4)}
+WITHOUT_LINES = {("weights", None), ("rust::keep", None), ("rust::cache::hold", None)}
+
+
+def check_split_off(machine):
+    """Debug files are found beside a program and in .debug/; with another build-id they are none."""
+    other = machine.scratch / "other.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", machine.scratch / "dwarf4" / "program", other], check=True)
+    for variant, wanted in (("O2", LINED), ("nobuildid", LINED), ("nodebug", WITHOUT_LINES),
+                            ("nodebugnobuildid", WITHOUT_LINES)):
+        for place in ("program.debug", ".debug/program.debug"):
+            folder, trace = stripped(machine, variant, f"off{variant}{len(place)}", place)
+            preload.expect(wanted <= named(machine, trace), f"{variant}, {place}: {named(machine, trace)}")
+            shutil.copy(other, folder / place)
+            preload.expect(not wanted & named(machine, trace), f"{variant}, {place}: of another build")
+            (folder / place).unlink()
+            os.mkfifo(folder / place)
+            preload.expect(not wanted & named(machine, trace), f"{variant}, {place}: a FIFO")
+
+
+def check_fifo_for_dwo(machine):
+    """The name that split debug information gives is not opened where it leads to a FIFO."""
+    for variant in ("split", "split4"):
+        for part in (machine.scratch / variant).glob("*.dwo"):
+            part.unlink()
+            os.mkfifo(part)
+        preload.expect(LINED <= named(machine, machine.scratch / variant / "t.cupool"), f"{variant}: a FIFO")
+
+
+def check_servers(machine):
+    """A server of debug files is asked where the user allows it, and nowhere else."""
+    folder, trace = stripped(machine, "O2", "served", "program.debug")
+    site = next(site for site in machine.report(trace)["sites"] if site["module"] == str(folder / "program"))
+    place = machine.scratch / "server" / "buildid" / site["build_id"]
+    place.mkdir(parents=True)
+    (folder / "program.debug").rename(place / "debuginfo")
+    server = {"DEBUGINFOD_URLS": f"file://{machine.scratch}/server"}
+
+    def ask(cache, **extra):
+        return named(machine, trace, DEBUGINFOD_CACHE_PATH=str(machine.scratch / cache), **extra)
+
+    preload.expect(not LINED & ask("cache0", **server), "a server was asked")
+    preload.expect(not (machine.scratch / "cache0").exists(), "a server was asked: there is a cache")
+    preload.expect(not LINED & ask("cache1", CUPOOL_DEBUGINFOD="1"), "named without a server")
+    if ctypes.util.find_library("debuginfod"):
+        preload.expect(LINED <= ask("cache2", CUPOOL_DEBUGINFOD="1", **server), "a server was not asked")
+
+
 def check_text(machine):
     """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
     folder = os.fsencode(machine.scratch) + b"/b\xffd"
@@ -102,6 +177,9 @@ def main():
     checked = sum(check(machine, cuda, name, *variant) for name, variant in VARIANTS.items()
                   if shutil.which(variant[0]))
     check_replaced(machine)
+    check_split_off(machine)
+    check_fifo_for_dwo(machine)
+    check_servers(machine)
     check_text(machine)
     preload.expect(checked >= 8, f"only {checked} variants were built")
     print(f"{checked} variants")

@@ -57,6 +57,7 @@ int traces_examine(const char *path, struct trace_file *ret_file)
         header.magic == TRACE_FILE_MAGIC) {
         *ret_file = (struct trace_file){.bytes = (uint64_t)status.st_size,
                                         .start_realtime_ns = header.start_realtime_ns,
+                                        .origin = header.origin,
                                         .pid = (pid_t)header.pid};
         r = status.st_uid == geteuid() && status.st_nlink == 1 ? 0 : -EACCES;
     }
@@ -117,12 +118,21 @@ int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_fi
     return 0;
 }
 
-const struct trace_file *traces_of(const struct trace_files *files, pid_t pid)
+const struct trace_file *traces_of(const struct trace_files *files, pid_t pid, uint64_t origin)
 {
-    for (size_t i = files->count; i-- > 0;)
-        if (files->file[i].pid == pid)
-            return &files->file[i];
-    return NULL;
+    const struct trace_file *perhaps = NULL;
+
+    for (size_t i = files->count; i-- > 0;) {
+        const struct trace_file *file = &files->file[i];
+
+        if (file->pid != pid)
+            continue;
+        if (origin && file->origin == origin)
+            return file;
+        if (!perhaps && (!origin || !file->origin))
+            perhaps = file;
+    }
+    return perhaps;
 }
 
 void traces_done(struct trace_files *files)

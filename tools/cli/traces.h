@@ -15,6 +15,7 @@ struct trace_file {
     char *path;
     uint64_t bytes;
     uint64_t start_realtime_ns;
+    uint64_t origin; /* where the pid is unique; 0: unknown */
     pid_t pid;
 };
 
@@ -38,8 +39,11 @@ int traces_examine(const char *path, struct trace_file *ret_file);
  */
 int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files);
 
-/** The last trace of a process, or NULL. */
-const struct trace_file *traces_of(const struct trace_files *files, pid_t pid);
+/**
+ * The last trace of a process with a pid and an origin (trace_origin), or NULL. A trace of unknown
+ * origin is taken where no other fits.
+ */
+const struct trace_file *traces_of(const struct trace_files *files, pid_t pid, uint64_t origin);
 
 void traces_done(struct trace_files *files);
 

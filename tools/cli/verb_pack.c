@@ -108,6 +108,8 @@ static int64_t piece_read(struct work *work, uint64_t offset)
 
         if (offset + (uint64_t)at)
             anonymize_block(work->anonymize, work->buffer + at, (size_t)left);
+        else
+            anonymize_file_header(work->buffer, (size_t)left);
     }
     return got;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cupti/live/live_page.h"
+#include "cupti/write/trace_origin.h"
 #include "cupti/write/trace_writer.h"
 #include "shim/options/options.h"
 #include "tools/base/outfile.h"
@@ -408,7 +409,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
 
     if (!pattern || traces_find(pattern, since_ns, &files) < 0)
         return;
-    main_file = traces_of(&files, launch->pid);
+    main_file = traces_of(&files, launch->pid, trace_origin());
     if (main_file) {
         int r = trace_file_append_exit(main_file->path, launch->wait_status);
 

@@ -1,43 +1,69 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line of the innermost frame comes from the line table; each inlined
- * function says itself from which line it was called, which is the line of the next frame.
+ * The line of the innermost frame comes from the line table; each inlined function says itself from
+ * which line it was called, which is the line of the next frame.
+ *
+ * libdw is asked directly, not by libdwfl: that finds units by the index of addresses alone, which
+ * clang does not write. libdw opens the files of split DWARF by the name that the debug information
+ * gives; what is no regular file there is refused before.
  */
 #include "tools/symbols/debug_info.h"
 
 #include <dwarf.h>
-#include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 struct debug_info {
     Dwarf *dwarf;
+    const char *folder;
 };
 
-int debug_info_open(Elf *elf, struct debug_info **ret_info)
+/** Whether a name leads to something that is there and no regular file: opening it may block. */
+static bool leads_astray(const char *folder, const char *subfolder, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat status;
+
+    if (name[0] == '/')
+        folder = subfolder = "";
+    else if (subfolder[0] == '/')
+        folder = "";
+    if (snprintf(path, sizeof path, "%s/%s/%s", folder, subfolder, name) >= (int)sizeof path)
+        return true;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+/** Whether the file that dwz made for several, and libdw opens by the name given, is a danger. */
+static bool alternative_leads_astray(Dwarf *dwarf, const char *folder)
+{
+    const char *name;
+    const void *id;
+
+    return dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) > 0 && leads_astray(folder, "", name);
+}
+
+int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_info)
 {
     struct debug_info *info;
-    Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
 
-    if (!dwarf)
+    if (alternative_leads_astray(dwarf, folder))
         return -ENOENT;
-    info = malloc(sizeof *info);
-    if (!info) {
-        dwarf_end(dwarf);
+    info = calloc(1, sizeof *info);
+    if (!info)
         return -ENOMEM;
-    }
     info->dwarf = dwarf;
+    info->folder = folder;
     *ret_info = info;
     return 0;
 }
 
 void debug_info_close(struct debug_info *info)
 {
-    if (!info)
-        return;
-    dwarf_end(info->dwarf);
     free(info);
 }
 
@@ -160,26 +186,42 @@ static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address
     return count > 0 ? count : 0;
 }
 
-/** Where the scopes of a unit are: in a file of its own where the compiler split it off. */
-static Dwarf_Die unit_of_scopes(Dwarf_Die *unit)
+static const char *text_of(Dwarf_Die *die, unsigned name)
 {
-    Dwarf_Die split;
+    Dwarf_Attribute attribute;
+
+    return dwarf_attr(die, name, &attribute) ? dwarf_formstring(&attribute) : NULL;
+}
+
+/** Whether a unit's scopes are in a file of their own that may be opened: libdw tries two places.
+ */
+static bool is_split(const struct debug_info *info, Dwarf_Die *unit)
+{
+    const char *folder = text_of(unit, DW_AT_comp_dir), *name = text_of(unit, DW_AT_dwo_name);
     uint8_t type;
 
-    if (dwarf_cu_info(unit->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
-        type == DW_UT_skeleton && split.addr)
+    name = name ? name : text_of(unit, DW_AT_GNU_dwo_name);
+    return dwarf_cu_info(unit->cu, NULL, &type, NULL, NULL, NULL, NULL, NULL) == 0 &&
+           type == DW_UT_skeleton && name && !leads_astray(info->folder, "", name) &&
+           !leads_astray(info->folder, folder ? folder : "", name);
+}
+
+/** Where the scopes of a unit are: in a file of its own where the compiler split it off. */
+static Dwarf_Die unit_of_scopes(const struct debug_info *info, Dwarf_Die *unit)
+{
+    Dwarf_Die split;
+
+    if (is_split(info, unit) &&
+        dwarf_cu_info(unit->cu, NULL, NULL, NULL, &split, NULL, NULL, NULL) == 0 && split.addr)
         return split;
     return *unit;
 }
 
 const char *debug_info_directory(struct debug_info *info, uint64_t address)
 {
-    Dwarf_Attribute attribute;
     Dwarf_Die unit;
 
-    return unit_find(info, address, &unit) && dwarf_attr(&unit, DW_AT_comp_dir, &attribute)
-               ? dwarf_formstring(&attribute)
-               : NULL;
+    return unit_find(info, address, &unit) ? text_of(&unit, DW_AT_comp_dir) : NULL;
 }
 
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
@@ -199,7 +241,7 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
         dwarf_lineno(place, &line);
         dwarf_linecol(place, &column);
     }
-    inner = unit_of_scopes(&unit);
+    inner = unit_of_scopes(info, &unit);
     count = scopes_get(info, &inner, address, &scopes);
     for (int i = 0; i < count; i++) {
         int tag = dwarf_tag(&scopes[i]);

@@ -7,9 +7,9 @@
 #ifndef TOOLS_SYMBOLS_DEBUG_INFO_H
 #define TOOLS_SYMBOLS_DEBUG_INFO_H
 
+#include <elfutils/libdw.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <libelf.h>
 
 struct debug_info;
 
@@ -17,8 +17,11 @@ struct debug_info;
 typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line,
                               uint64_t column);
 
-/** Errors: -ENOENT the file has none, -ENOSYS this build cannot read any. */
-int debug_info_open(Elf *elf, struct debug_info **ret_info);
+/**
+ * Reads debug information of a file in `folder`; the caller keeps both. Errors: -ENOENT it belongs
+ * to another file that must not be opened, -ENOMEM.
+ */
+int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_info);
 
 /** NULL is accepted. */
 void debug_info_close(struct debug_info *info);

@@ -1,30 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions come from the static symbol table where there is one, of the file
- * itself or of its debug file, else from the dynamic one; they are sorted once.
+ * Functions come from the static symbol table where there is one, of the debug file or of the file
+ * itself, else from the dynamic one; they are sorted once and found by halves. libdwfl, which finds
+ * the files, reads symbols too, but goes through all of them for each address.
  */
 #include "tools/symbols/elf_module.h"
 
 #include <elf.h>
-#include <fcntl.h>
+#include <errno.h>
 #include <gelf.h>
-#include <libelf.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "tools/symbols/debug_info.h"
 #include "tools/base/texts.h"
-
-#define DEBUG_ROOT "/usr/lib/debug"
-
-struct file {
-    int fd;
-    Elf *elf; /* NULL: not usable */
-};
+#include "tools/symbols/debug_info.h"
+#include "tools/symbols/module_files.h"
 
 struct function {
     uint64_t begin, bytes;
@@ -34,7 +25,7 @@ struct function {
 
 struct elf_module {
     const char *path, *build_id; /* texts of the modules */
-    struct file file, debug;
+    struct module_files files;
     struct debug_info *info;
     struct function *function; /* by address */
     size_t functions;
@@ -47,124 +38,6 @@ struct elf_modules {
     struct elf_module **module;
     uint32_t count, room;
 };
-
-/** Whether a file has this build-id, or none where none is wanted. */
-static bool build_id_is(Elf *elf, const char *wanted)
-{
-    Elf_Scn *section = NULL;
-    GElf_Shdr header;
-
-    while ((section = elf_nextscn(elf, section))) {
-        Elf_Data *data;
-        size_t offset = 0, next, name, id;
-        GElf_Nhdr note;
-
-        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_NOTE)
-            continue;
-        data = elf_getdata(section, NULL);
-        while (data && (next = gelf_getnote(data, offset, &note, &name, &id)) > 0) {
-            const unsigned char *bytes = (const unsigned char *)data->d_buf + id;
-            bool same = note.n_type == NT_GNU_BUILD_ID && strlen(wanted) == 2 * note.n_descsz;
-            char digits[3];
-
-            for (size_t i = 0; same && i < note.n_descsz; i++) {
-                snprintf(digits, sizeof digits, "%02x", bytes[i]);
-                same = !strncmp(wanted + 2 * i, digits, 2);
-            }
-            if (same)
-                return true;
-            if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof "GNU" && !*wanted &&
-                !memcmp((const char *)data->d_buf + name, "GNU", sizeof "GNU"))
-                return false;
-            offset = next;
-        }
-    }
-    return !*wanted;
-}
-
-static void file_close(struct file *file)
-{
-    if (file->elf)
-        elf_end(file->elf);
-    if (file->fd >= 0)
-        close(file->fd);
-    *file = (struct file){-1, NULL};
-}
-
-/** Opens a regular ELF file. Opening other things (devices, FIFOs) may do something. */
-static bool file_open(const char *path, struct file *ret_file)
-{
-    struct file file = {-1, NULL};
-    struct stat status;
-
-    *ret_file = file;
-    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) || elf_version(EV_CURRENT) == EV_NONE)
-        return false;
-    file.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file.fd >= 0 && fstat(file.fd, &status) == 0 && S_ISREG(status.st_mode))
-        file.elf = elf_begin(file.fd, ELF_C_READ_MMAP, NULL);
-    if (!file.elf || elf_kind(file.elf) != ELF_K_ELF) {
-        file_close(&file);
-        return false;
-    }
-    *ret_file = file;
-    return true;
-}
-
-/** Opens a file that has to have a build-id. */
-static bool file_open_verified(const char *path, const char *build_id, struct file *ret_file)
-{
-    if (!file_open(path, ret_file))
-        return false;
-    if (build_id_is(ret_file->elf, build_id))
-        return true;
-    file_close(ret_file);
-    return false;
-}
-
-/** The name a file gives to its debug file; NULL: none, or one that leads elsewhere. */
-static const char *debug_link(Elf *elf)
-{
-    Elf_Scn *section = NULL;
-    GElf_Shdr header;
-    size_t names;
-
-    if (elf_getshdrstrndx(elf, &names) < 0)
-        return NULL;
-    while ((section = elf_nextscn(elf, section))) {
-        const char *name = gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name)
-                                                          : NULL;
-        Elf_Data *data = name && !strcmp(name, ".gnu_debuglink") ? elf_getdata(section, NULL)
-                                                                 : NULL;
-
-        if (data && data->d_buf && memchr(data->d_buf, '\0', data->d_size) &&
-            !strchr(data->d_buf, '/'))
-            return data->d_buf;
-    }
-    return NULL;
-}
-
-static bool debug_find(const struct elf_module *module, struct file *ret_file)
-{
-    static const char *const places[] = {"%.*s/%s", "%.*s/.debug/%s", DEBUG_ROOT "%.*s/%s"};
-    const char *slash = strrchr(module->path, '/'), *link = debug_link(module->file.elf);
-    int directory = slash ? (int)(slash - module->path) : 0;
-    char path[PATH_MAX];
-
-    if (strlen(module->build_id) > 2 && !strchr(module->build_id, '/')) {
-        snprintf(path, sizeof path, DEBUG_ROOT "/.build-id/%.2s/%s.debug", module->build_id,
-                 module->build_id + 2);
-        if (file_open_verified(path, module->build_id, ret_file))
-            return true;
-    }
-    for (size_t i = 0; link && slash && i < sizeof places / sizeof *places; i++) {
-        /* The formats are those above; a path that is cut opens nothing. */
-        snprintf(path, sizeof path, places[i], directory, module->path, link);
-        if (file_open_verified(path, module->build_id, ret_file))
-            return true;
-    }
-    return false;
-}
 
 static int function_compare(const void *a, const void *b)
 {
@@ -227,28 +100,21 @@ static bool functions_read(struct elf_module *module, Elf *elf)
 
 static void module_load(struct elf_module *module)
 {
-    if (!file_open(module->path, &module->file))
+    int r = module_files_open(module->path, module->build_id, &module->files);
+
+    module->changed = r == -ESTALE;
+    if (r < 0)
         return;
-    if (!build_id_is(module->file.elf, module->build_id)) {
-        module->changed = true;
-        file_close(&module->file);
-        return;
-    }
-    if (debug_info_open(module->file.elf, &module->info) < 0) {
-        module->info = NULL;
-        if (debug_find(module, &module->debug) &&
-            debug_info_open(module->debug.elf, &module->info) < 0)
-            module->info = NULL;
-    }
-    if (!functions_read(module, module->debug.elf))
-        functions_read(module, module->file.elf);
+    if (module->files.dwarf)
+        debug_info_open(module->files.dwarf, module->files.folder, &module->info);
+    if (!functions_read(module, module->files.debug))
+        functions_read(module, module->files.elf);
 }
 
 static void module_free(struct elf_module *module)
 {
     debug_info_close(module->info);
-    file_close(&module->debug);
-    file_close(&module->file);
+    module_files_close(&module->files);
     free(module->function);
     free(module);
 }
@@ -271,7 +137,6 @@ static struct elf_module *module_add(struct elf_modules *modules, uint64_t key, 
         free(module);
         return NULL;
     }
-    module->file.fd = module->debug.fd = -1;
     module->path = path;
     module->build_id = build_id;
     modules->module[modules->count++] = module;

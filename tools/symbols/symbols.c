@@ -13,13 +13,11 @@
 
 #include "cupti/base/safe_text.h"
 #include "tools/symbols/debug_info.h"
+#include "tools/symbols/demangle.h"
 #include "tools/symbols/elf_module.h"
 #include "tools/base/texts.h"
 
 #define FRAMES_MOST 32
-
-/** Of the C++ runtime. */
-extern char *__cxa_demangle(const char *name, char *buffer, size_t *bytes, int *status);
 
 /** One address, remembered. */
 struct known {
@@ -50,29 +48,12 @@ static int known_compare(const void *a, const void *b)
     return (left->module > right->module) - (left->module < right->module);
 }
 
-/** Cuts the hash that Rust appends to a name, and which changes with every build: "::h0123…". */
-static void hash_cut(char *name)
-{
-    static const char before[] = "::h";
-    size_t length = strlen(name), all = sizeof before - 1 + 16;
-    char *hash = length > all ? name + length - all : NULL;
-
-    if (hash && !strncmp(hash, before, sizeof before - 1) &&
-        strspn(hash + sizeof before - 1, "0123456789abcdef") == 16)
-        *hash = '\0';
-}
-
 /** The function as its source has it. */
 static const char *name_plain(const char *name)
 {
-    char *plain = !strncmp(name, "_Z", 2) ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
-    const char *kept;
+    const char *plain = demangle(name);
 
-    if (plain)
-        hash_cut(plain);
-    kept = texts_keep(&names, plain ? plain : name);
-    free(plain);
-    return kept;
+    return texts_keep(&names, plain ? plain : name);
 }
 
 static void frame_add(void *state, const char *function, const char *file, uint64_t line,
@@ -83,7 +64,7 @@ static void frame_add(void *state, const char *function, const char *file, uint6
 
     if (finding->symbol.frames == FRAMES_MOST)
         return;
-    finding->linked = function && !strncmp(function, "_Z", 2);
+    finding->linked = function && demangle_is_mangled(function);
     frame->function = function ? name_plain(function) : NULL;
     frame->file = file ? texts_keep(&names, file) : NULL;
     frame->line = file ? line : 0;
@@ -109,7 +90,7 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
      * frame that is no inlined one, which is the last. */
     if (finding->symbol.frames && name &&
         (!finding->frame[finding->symbol.frames - 1].function ||
-         (!finding->linked && !strncmp(name, "_Z", 2))))
+         (!finding->linked && demangle_is_mangled(name))))
         finding->frame[finding->symbol.frames - 1].function = name_plain(name);
 }
 

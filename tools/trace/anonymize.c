@@ -91,6 +91,14 @@ static void text_replace(struct trace_record *record, size_t slots)
     record->size += (slots - 1) * TRACE_SLOT_BYTES; /* zeros, for it must take the same slots */
 }
 
+void anonymize_file_header(unsigned char *block, size_t bytes)
+{
+    struct trace_file_header *header = (void *)block;
+
+    if (bytes >= sizeof *header)
+        header->origin = 0;
+}
+
 void anonymize_block(const struct anonymize *anonymize, unsigned char *block, size_t bytes)
 {
     struct trace_block_header *header = (void *)block;

@@ -22,6 +22,9 @@ struct anonymize;
 int anonymize_create(struct trace_reader *reader, struct anonymize **ret_anonymize, char *ret_why,
                      size_t why_bytes);
 
+/** Takes out of block 0 where the process ran. */
+void anonymize_file_header(unsigned char *block, size_t bytes);
+
 /** Replaces texts in one block of the file, which is `bytes` long, and mends its checksum. */
 void anonymize_block(const struct anonymize *anonymize, unsigned char *block, size_t bytes);
 

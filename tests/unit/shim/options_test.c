@@ -281,6 +281,7 @@ Test(options, variables_that_are_no_options_are_left_alone)
     struct options options;
 
     setenv("CUPOOL_LIBRARY", "/x/libcupool.so", 1);
+    setenv("CUPOOL_DEBUGINFOD", "1", 1);
     setenv("CUPOOL_TEST_ANYTHING", "1", 1);
     setenv("CUPOOL_MODE", "", 1);
     setenv("CUPOOLISH", "1", 1);

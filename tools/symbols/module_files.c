@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libdwfl holds the files of a module, reported offline at the addresses that the file itself has.
+ * It looks for debug information under /usr/lib/debug (by build-id, by .gnu_debuglink, for the
+ * common part that dwz took out), checks what it finds, and asks debuginfod.
+ *
+ * Two things are done here because paths and files are hostile, and libdwfl trusts both:
+ *  - Files that lie where anyone may put them (the module, and debug files beside it) are opened
+ *    here. libdwfl opens FIFOs and devices, which blocks or does something.
+ *  - Only plain ELF files that a loader can load are passed on. libdwfl inflates compressed files,
+ *    and symbols of relocatable ones, into memory without a bound.
+ * Symbols of .gnu_debugdata are not read for the same reason.
+ */
+#include "tools/symbols/module_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <elfutils/libdwelf.h>
+
+#define DEBUG_ROOT       "/usr/lib/debug"
+#define SERVERS_VARIABLE "DEBUGINFOD_URLS"
+#define ALLOWED_VARIABLE "CUPOOL_DEBUGINFOD"
+
+/** Whether a file has this build-id, or none where none is wanted. */
+static bool build_id_is(Elf *elf, const char *wanted)
+{
+    const void *id;
+    ssize_t bytes = dwelf_elf_gnu_build_id(elf, &id);
+    char digits[3];
+
+    if (bytes <= 0 || strlen(wanted) != 2 * (size_t)bytes)
+        return bytes <= 0 && !*wanted;
+    for (ssize_t i = 0; i < bytes; i++) {
+        snprintf(digits, sizeof digits, "%02x", ((const unsigned char *)id)[i]);
+        if (strncmp(wanted + 2 * i, digits, 2) != 0)
+            return false;
+    }
+    return true;
+}
+
+/** Opens a regular file. Opening other things (devices, FIFOs) may do something. */
+static int regular_open(const char *path)
+{
+    struct stat status;
+    int fd = -1;
+
+    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
+        return -ENOENT;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -ENOENT;
+}
+
+/** Opens a file that can be loaded. Errors: -ENOENT none, -ESTALE with another build-id. */
+static int loadable_open(const char *path, const char *build_id)
+{
+    int fd = regular_open(path), r = -ENOENT;
+    GElf_Ehdr header;
+    Elf *elf;
+
+    if (fd < 0)
+        return fd;
+    elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+    if (elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &header) &&
+        (header.e_type == ET_EXEC || header.e_type == ET_DYN))
+        r = build_id_is(elf, build_id) ? 0 : -ESTALE;
+    elf_end(elf);
+    if (!r)
+        return fd;
+    close(fd);
+    return r;
+}
+
+/** What the search for debug files of a module needs and finds. */
+struct search {
+    const char *build_id;
+    int found_fd; /* a duplicate of what libdwfl got; -1: nothing */
+};
+
+/** A debug file beside a module or in .debug/ there; -1: none. */
+static int beside_open(const struct search *search, const char *path, const char *link,
+                       char **ret_path)
+{
+    static const char *const places[] = {"%.*s/%s", "%.*s/.debug/%s"};
+    const char *slash = strrchr(path, '/');
+    int directory = slash ? (int)(slash - path) : 0;
+
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        char place[PATH_MAX];
+        int fd;
+
+        /* A path that is cut opens nothing. */
+        snprintf(place, sizeof place, places[i], directory, path, link);
+        fd = loadable_open(place, search->build_id);
+        if (fd < 0)
+            continue;
+        *ret_path = strdup(place);
+        return fd;
+    }
+    return -1;
+}
+
+/**
+ * libdwfl's own search, which asks servers last. That is left out unless the user allows it: a
+ * report is no reason to use the network, and distributions name servers for all users.
+ */
+static int standard_find(Dwfl_Module *module, void **state, const char *name, Dwarf_Addr base,
+                         const char *path, const char *link, GElf_Word checksum, char **ret_path)
+{
+    const char *allowed = getenv(ALLOWED_VARIABLE), *named = getenv(SERVERS_VARIABLE);
+    char *servers = named && !(allowed && !strcmp(allowed, "1")) ? strdup(named) : NULL;
+    int fd;
+
+    if (servers)
+        unsetenv(SERVERS_VARIABLE);
+    fd = dwfl_standard_find_debuginfo(module, state, name, base, path, link, checksum, ret_path);
+    if (servers)
+        setenv(SERVERS_VARIABLE, servers, 1);
+    free(servers);
+    return fd;
+}
+
+/**
+ * Finds the debug file of a module, and the part that dwz took out of several: that has no checksum
+ * and a path for a name, of which libdwfl needs the last part alone.
+ */
+static int debug_file_find(Dwfl_Module *module, void **state, const char *name, Dwarf_Addr base,
+                           const char *path, const char *link, GElf_Word checksum, char **ret_path)
+{
+    struct search *search = *state;
+    const char *slash = link ? strrchr(link, '/') : NULL;
+    int fd = dwfl_build_id_find_debuginfo(module, state, name, base, path, link, checksum,
+                                          ret_path);
+
+    if (fd < 0 && link && !slash && checksum)
+        fd = beside_open(search, path, link, ret_path);
+    if (fd < 0)
+        fd = standard_find(module, state, name, base, path, slash ? slash + 1 : link, checksum,
+                           ret_path);
+    if (fd >= 0 && search->found_fd < 0)
+        search->found_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return fd;
+}
+
+/** The file of a module is always open already. */
+static int file_find(Dwfl_Module *module, void **state, const char *name, Dwarf_Addr base,
+                     char **ret_path, Elf **ret_elf)
+{
+    return -1;
+}
+
+static Dwfl_Module *module_report(Dwfl *dwfl, const char *path, int fd)
+{
+    /* At base 0 an address is the one that the file has. */
+    Dwfl_Module *module = dwfl_report_elf(dwfl, path, path, fd, 0, true);
+
+    if (!module)
+        close(fd);
+    return dwfl_report_end(dwfl, NULL, NULL) == 0 ? module : NULL;
+}
+
+/** A debug file without debug information, such as one of a program that was built without. */
+static void bare_open(int fd, struct module_files *files)
+{
+    Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+
+    if (elf && elf_kind(elf) == ELF_K_ELF) {
+        files->debug = files->bare = elf;
+        files->bare_fd = fd;
+        return;
+    }
+    elf_end(elf);
+    close(fd);
+}
+
+/** The folder of an open file; NULL: out of memory. */
+static char *folder_of(int fd)
+{
+    char link[32], path[PATH_MAX] = "", *slash;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0)
+        *path = '\0';
+    slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+    return strdup(path);
+}
+
+static void debug_open(Dwfl_Module *module, int fd, struct search *search,
+                       struct module_files *files)
+{
+    void **state;
+    Dwarf_Addr bias;
+
+    dwfl_module_info(module, &state, NULL, NULL, NULL, NULL, NULL, NULL);
+    *state = search;
+    files->dwarf = dwfl_module_getdwarf(module, &bias);
+    *state = NULL;
+    if (files->dwarf && dwarf_getelf(files->dwarf) != files->elf)
+        files->debug = dwarf_getelf(files->dwarf);
+    files->folder = folder_of(files->debug ? search->found_fd : fd);
+    if (!files->folder)
+        files->dwarf = NULL;
+    if (!files->dwarf && search->found_fd >= 0)
+        bare_open(search->found_fd, files);
+    else if (search->found_fd >= 0)
+        close(search->found_fd);
+}
+
+int module_files_open(const char *path, const char *build_id, struct module_files *ret_files)
+{
+    static char *root = DEBUG_ROOT;
+    static const Dwfl_Callbacks callbacks = {.find_elf = file_find,
+                                             .find_debuginfo = debug_file_find,
+                                             .section_address = dwfl_offline_section_address,
+                                             .debuginfo_path = &root};
+    struct module_files files = {.bare_fd = -1};
+    struct search search = {build_id, -1};
+    Dwfl_Module *module = NULL;
+    GElf_Addr bias;
+    int fd;
+
+    if (elf_version(EV_CURRENT) == EV_NONE)
+        return -ENOENT;
+    fd = loadable_open(path, build_id);
+    if (fd < 0)
+        return fd;
+    files.dwfl = dwfl_begin(&callbacks);
+    if (files.dwfl)
+        module = module_report(files.dwfl, path, fd);
+    else
+        close(fd);
+    files.elf = module ? dwfl_module_getelf(module, &bias) : NULL;
+    if (!files.elf) {
+        module_files_close(&files);
+        return -ENOENT;
+    }
+    debug_open(module, fd, &search, &files);
+    *ret_files = files;
+    return 0;
+}
+
+void module_files_close(struct module_files *files)
+{
+    if (files->bare) {
+        elf_end(files->bare);
+        close(files->bare_fd);
+    }
+    free(files->folder);
+    if (files->dwfl)
+        dwfl_end(files->dwfl);
+    *files = (struct module_files){.bare_fd = -1};
+}
