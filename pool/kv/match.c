@@ -102,6 +102,7 @@ static void taking_end(struct cupool_kv *pool, struct taking *taking)
 {
     kv_order_run_end(&pool->order, &taking->run);
     pool->active += taking->activated;
+    kv_fronts_peak(pool);
 }
 
 static inline cupool_kv_handle reference_take(struct cupool_kv *pool, struct taking *taking,

@@ -329,6 +329,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
         *--end = id;
     for (uint32_t at = 0; at < take.victims; at++)
         victim_strip(pool, &pool->records[ret_ids[at]]);
+    kv_fronts_peak(pool);
     return 0;
 }
 
@@ -388,12 +389,6 @@ int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, ui
 
 void kv_after_fill(struct cupool_kv *pool, struct kv_after *after)
 {
-    uint32_t used = kv_used(pool);
-
-    /* With fronts the counters are behind until these are emptied. */
-    if (used > pool->counters.peak_used &&
-        !atomic_load_explicit(&pool->fronts_on, memory_order_relaxed))
-        pool->counters.peak_used = used;
     kv_pressure_look(pool, after);
     after->wake = atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0;
 }
