@@ -139,10 +139,10 @@ struct cupool_kv_geometry {
 struct cupool_kv_statistics {
     uint64_t total, free, mutable_blocks, complete, active, inactive, pinned, draining;
     uint64_t available; /* free + inactive, without those that are pinned or draining */
-    uint64_t peak_used;
-    double usage;    /* share that is referenced */
-    double occupied; /* share that holds something */
-    double hit_rate; /* of all blocks asked for by matches */
+    uint64_t peak_used; /* most blocks referenced at a time: mutable, complete and active */
+    double usage;       /* share that is referenced */
+    double occupied;    /* share that holds something */
+    double hit_rate;    /* of all blocks asked for by matches */
     uint64_t queries, hits, matches;
     uint64_t allocations, allocation_calls, failures, waits;
     uint64_t evictions, registrations, duplicates, collisions, released, stale;
@@ -454,9 +454,10 @@ CUPOOL_API int cupool_kv_match_group(const struct cupool_kv_member *members, uin
                                      cupool_kv_handle *const *ret_handles, uint32_t *ret_tokens);
 
 /**
- * Which blocks of a windowed pool are worth registering: those that some prefix of a multiple of
- * `retention` tokens (and the sequence's own end) needs. Writes block positions in ascending order.
- * -EINVAL: retention is not a positive multiple of `alignment`.
+ * Which blocks of a windowed pool are worth registering: those that the next token sees behind a
+ * prefix of a multiple of `retention` tokens, or behind the last multiple of `alignment` that a
+ * longer sequence can hit, or the same one again, which computes at least its last token. Writes
+ * block positions in ascending order. -EINVAL: retention is not a positive multiple of `alignment`.
  */
 CUPOOL_API int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignment,
                                      int64_t retention, uint64_t tokens, uint32_t *positions,

@@ -148,6 +148,8 @@ int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes)
         holds(&walk.why, pool->stack[at] < pool->limit, "block %u should have retired",
               pool->stack[at]);
     }
+    const char *problem = kv_order_problem(&pool->order);
+    holds(&walk.why, !*problem, "%s", problem);
     kv_order_each(&pool->order, order_block, &walk);
     fences_check(&walk);
     blocks_check(&walk);

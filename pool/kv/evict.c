@@ -23,8 +23,8 @@ static int handles_live(struct cupool_kv *pool, const cupool_kv_handle *handles,
 static void priority_set(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t priority,
                          uint64_t expires_ns)
 {
-    pool->records[(uint32_t)handle].priority = (uint8_t)priority;
-    pool->uses[(uint32_t)handle].expires_ns = expires_ns;
+    kv_set_priority(&pool->records[(uint32_t)handle], &pool->uses[(uint32_t)handle], priority,
+                    expires_ns);
 }
 
 static uint64_t expiry(const struct cupool_kv *pool, uint64_t duration_ns)

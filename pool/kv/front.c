@@ -33,6 +33,11 @@ static bool fronts_in_use(struct cupool_kv *pool)
            atomic_load_explicit(&pool->waiting, memory_order_relaxed) == 0;
 }
 
+static int64_t front_change(const struct kv_front *front)
+{
+    return (int32_t)(front->mutable_change + front->complete_change);
+}
+
 bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids)
 {
     struct kv_front *front;
@@ -42,7 +47,7 @@ bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids)
     front = front_here(pool);
     if (pthread_mutex_trylock(&front->lock) != 0)
         return false;
-    bool enough = front->count >= count;
+    bool enough = front->count >= count && front_change(front) + count <= front->limit;
     if (enough) {
         kv_transit_begin(pool, count);
         for (uint32_t at = 0; at < count; at++)
@@ -83,6 +88,8 @@ static void front_drain(struct cupool_kv *pool, struct kv_front *front)
 {
     for (uint32_t at = 0; at < front->count; at++)
         kv_push_free(pool, front->ids[at], 0);
+    front->limit -= front_change(front);
+    pool->front_limits -= front_change(front);
     pool->mutable_blocks += front->mutable_change;
     pool->complete += front->complete_change;
     pool->counters.allocations += front->allocations;
@@ -90,6 +97,39 @@ static void front_drain(struct cupool_kv *pool, struct kv_front *front)
     pool->counters.released += front->released;
     front->count = front->mutable_change = front->complete_change = 0;
     front->allocations = front->calls = front->released = 0;
+}
+
+void kv_fronts_peak(struct cupool_kv *pool)
+{
+    uint64_t *peak = &pool->counters.peak_used;
+
+    if (kv_used(pool) + pool->front_limits <= (int64_t)*peak)
+        return;
+    /* Also where fronts are not in use: a thread may be inside one still. */
+    kv_fronts_lock(pool);
+    pool->front_limits = 0;
+    for (unsigned at = 0; at < KV_FRONTS; at++) {
+        pool->fronts[at].limit = front_change(&pool->fronts[at]);
+        pool->front_limits += pool->fronts[at].limit;
+    }
+    if (kv_used(pool) + pool->front_limits > (int64_t)*peak)
+        *peak = (uint64_t)(kv_used(pool) + pool->front_limits);
+    kv_fronts_unlock(pool);
+}
+
+void kv_front_allow(struct cupool_kv *pool)
+{
+    int64_t left = (int64_t)pool->counters.peak_used - kv_used(pool) - pool->front_limits;
+    struct kv_front *front = front_here(pool);
+
+    if (left <= 0 || !fronts_in_use(pool))
+        return;
+    if (left > KV_FRONT_BLOCKS)
+        left = KV_FRONT_BLOCKS;
+    pthread_mutex_lock(&front->lock);
+    front->limit += left;
+    pthread_mutex_unlock(&front->lock);
+    pool->front_limits += left;
 }
 
 void kv_fronts_drain(struct cupool_kv *pool)

@@ -8,7 +8,12 @@
  * empties them into the stack first. Blocks with device work, memory to be cleared or pages to be
  * given back go through the lock, and all do while somebody waits.
  *
- * Threading: a front's lock is taken with or without the pool's, never the other way round.
+ * The most blocks in use at a time is known exactly all the same: each front has a limit to what it
+ * may add to the count, and the count of the pool with all limits is never above the peak. Who
+ * wants more takes the pool's lock, counts what is in use, and raises the peak if it is more.
+ *
+ * Threading: a front's lock is taken with or without the pool's, never the other way round. A limit
+ * changes under both.
  */
 #ifndef POOL_KV_FRONT_H
 #define POOL_KV_FRONT_H
@@ -28,6 +33,7 @@ struct kv_front {
     uint32_t count, ids[KV_FRONT_BLOCKS];
     /* What the pool's counters do not have yet. */
     uint32_t mutable_change, complete_change; /* modulo 2^32 */
+    int64_t limit;                            /* of both together */
     uint64_t allocations, calls, released;
     /* Blocks on their way between a caller and the stack: begun and ended since creation. */
     _Alignas(128) _Atomic uint64_t begun;
@@ -43,6 +49,12 @@ bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids);
 /** Puts free blocks in. False: not in here. */
 bool kv_front_give(struct cupool_kv *pool, const uint32_t *ids, uint32_t count,
                    uint32_t mutable_blocks, uint32_t complete);
+
+/** Blocks in use have become more: the peak follows. The pool's lock is held. */
+void kv_fronts_peak(struct cupool_kv *pool);
+
+/** What is left below the peak may be taken from this processor's front. The same. */
+void kv_front_allow(struct cupool_kv *pool);
 
 /** Empties all fronts into the stack and the counters; the pool's lock is held. */
 void kv_fronts_drain(struct cupool_kv *pool);

@@ -152,6 +152,13 @@ int cupool_kv_match_group(const struct cupool_kv_member *members, uint32_t membe
     return 0;
 }
 
+/* Whether a hit that ends at `boundary` needs the block that ends at `end`: its next token sees it.
+ */
+static bool tail_needs(uint64_t boundary, uint64_t end, uint32_t window)
+{
+    return boundary >= end && (window == 0 || end + window > boundary + 1);
+}
+
 int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignment,
                           int64_t retention, uint64_t tokens, uint32_t *positions, uint32_t room,
                           uint32_t *ret_count)
@@ -161,14 +168,14 @@ int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignm
     if (block_tokens == 0 || alignment <= 0 || retention <= 0 || retention % alignment != 0 ||
         alignment % block_tokens != 0 || (room > 0 && !positions) || !ret_count)
         return -EINVAL;
+    /* Ends of hits: of who goes on, and of who asks the same again and computes the last token. */
     uint64_t last = tokens - tokens % (uint64_t)alignment;
+    uint64_t again = tokens > 0 ? tokens - 1 - (tokens - 1) % (uint64_t)alignment : 0;
     for (uint64_t block = 0; (block + 1) * block_tokens <= tokens; block++) {
-        /* The next end of a prefix at or behind this block's end, and what its next token sees. */
-        uint64_t end = ((block + 1) * block_tokens + (uint64_t)retention - 1) /
-                       (uint64_t)retention * (uint64_t)retention;
-        if (end > last && last >= (block + 1) * block_tokens)
-            end = last;
-        if (end > tokens || (window > 0 && (block + 1) * block_tokens + window <= end + 1))
+        uint64_t end = (block + 1) * block_tokens, every = (uint64_t)retention;
+        uint64_t kept = (end + every - 1) / every * every;
+        if (!(kept <= tokens && tail_needs(kept, end, window)) && !tail_needs(last, end, window) &&
+            !tail_needs(again, end, window))
             continue;
         if (count < room)
             positions[count] = (uint32_t)block;

@@ -11,37 +11,39 @@
 #define AHEAD_SLOT   80u /* hashes whose slot is fetched in advance */
 #define AHEAD_RECORD 64u
 #define AHEAD_HASH   32u /* the caller's own, which may lie in no cache either */
+#define AHEAD_BYTES  ((int64_t)(AHEAD_RECORD * sizeof(struct kv_record)))
 
 /** A walk along the hashes of a sequence. */
 struct walk {
     struct cupool_kv *pool;
     const struct cupool_kv_hash *hashes;
-    uint32_t count, last; /* last: the block found before; KV_NONE: none */
-    uint32_t fetched;     /* hashes whose slot has been asked for */
+    uint32_t count;
+    uint32_t fetched; /* hashes whose slot has been asked for */
     bool collision;
 };
 
 /* The block that was registered behind the last one, if it has this hash: blocks of a sequence
  * mostly lie next to each other, and then the table need not be looked at. */
-static uint32_t follower(const struct walk *walk, const struct cupool_kv_hash *hash)
+static inline uint32_t follower(const struct cupool_kv *pool, uint32_t last,
+                                const struct cupool_kv_hash *hash)
 {
-    const struct cupool_kv *pool = walk->pool;
-    int64_t id = (int64_t)walk->last + pool->records[walk->last].follow;
+    const struct kv_record *record = &pool->records[last];
+    int64_t step = record->follow, id = (int64_t)last + step;
 
-    if (id == walk->last || id < pool->first || id >= pool->slots)
+    if (step == 0 || id < pool->first || id >= pool->slots)
         return KV_NONE;
-    int64_t later = id + (int64_t)AHEAD_RECORD * (id - walk->last);
-    if (later >= 0 && later < pool->slots)
-        __builtin_prefetch(&pool->records[later], 1);
-    const struct kv_record *record = &pool->records[id];
+    /* Of a record that need not be one: nothing but a hint is made of the address. */
+    __builtin_prefetch((const void *)((uintptr_t)record + (uintptr_t)(step * AHEAD_BYTES)), 1);
+    record = &pool->records[id];
     enum cupool_kv_state state = kv_state(kv_load(record));
     if ((state != CUPOOL_KV_ACTIVE && state != CUPOOL_KV_INACTIVE) ||
-        memcmp(&record->key, hash, sizeof(*hash)) != 0)
+        !kv_key_equal(&record->key, hash))
         return KV_NONE;
     return (uint32_t)id;
 }
 
-static void ahead(struct walk *walk, uint32_t at)
+/* The block of a hash by the table, whose lines have been fetched while others were looked at. */
+static uint32_t look_up(struct walk *walk, uint32_t at)
 {
     const struct kv_table *table = &walk->pool->table;
 
@@ -51,42 +53,77 @@ static void ahead(struct walk *walk, uint32_t at)
         kv_table_prefetch(table, kv_table_tag(&walk->hashes[walk->fetched]));
     if (at + AHEAD_RECORD < walk->count)
         kv_table_prefetch_record(table, kv_table_tag(&walk->hashes[at + AHEAD_RECORD]));
+    return kv_table_find(table, &walk->hashes[at], &walk->collision);
 }
 
-static uint32_t walk_find(struct walk *walk, uint32_t at)
+/* The block of a hash; KV_NONE if there is none. `last` is the block before it, or KV_NONE. */
+static inline uint32_t walk_find(struct walk *walk, uint32_t at, uint32_t last)
 {
-    uint32_t id;
+    const struct cupool_kv_hash *hash = &walk->hashes[at];
+    uint32_t id = KV_NONE;
 
-    if (at + AHEAD_HASH < walk->count)
-        __builtin_prefetch(&walk->hashes[at + AHEAD_HASH]);
-    id = walk->last != KV_NONE ? follower(walk, &walk->hashes[at]) : KV_NONE;
-
-    if (id == KV_NONE) {
-        ahead(walk, at);
-        id = kv_table_find(&walk->pool->table, &walk->hashes[at], &walk->collision);
-    }
-    walk->last = id;
-    return id;
+    __builtin_prefetch((const void *)((uintptr_t)hash + AHEAD_HASH * sizeof(*hash)));
+    if (last != KV_NONE)
+        id = follower(walk->pool, last, hash);
+    return id != KV_NONE ? id : look_up(walk, at);
 }
 
-static cupool_kv_handle reference_take(struct cupool_kv *pool, uint32_t id, uint64_t now_ns)
+/** What a walk takes, as far as it is put down at its end. */
+struct taking {
+    struct kv_order_run run;
+    uint32_t activated;
+    bool dated;
+    uint64_t now_ns;
+};
+
+/* A cached block becomes referenced: the state, and its place in the order with its neighbours'. */
+static inline uint64_t activate(struct cupool_kv *pool, struct taking *taking, uint32_t id,
+                                uint64_t word)
 {
     struct kv_record *record = &pool->records[id];
 
-    if (kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE) {
-        kv_make_active(pool, record);
+    if (record->bucket != KV_BUCKET_NONE)
+        kv_order_run_add(&pool->order, &taking->run, id);
+    else
+        pool->pinned--;
+    taking->activated++;
+    word = kv_word(kv_generation(word), CUPOOL_KV_ACTIVE, 1);
+    atomic_store_explicit(&record->word, word, memory_order_release);
+    return word;
+}
+
+static void taking_begin(struct cupool_kv *pool, struct taking *taking, uint64_t now_ns)
+{
+    *taking = (struct taking){.run = {.first = KV_NONE, .last = KV_NONE}, .now_ns = now_ns};
+    taking->dated = atomic_load_explicit(&pool->dated, memory_order_relaxed);
+}
+
+static void taking_end(struct cupool_kv *pool, struct taking *taking)
+{
+    kv_order_run_end(&pool->order, &taking->run);
+    pool->active += taking->activated;
+    kv_fronts_peak(pool);
+}
+
+static inline cupool_kv_handle reference_take(struct cupool_kv *pool, struct taking *taking,
+                                              uint32_t id)
+{
+    struct kv_record *record = &pool->records[id];
+    uint64_t word = kv_load(record);
+
+    if (kv_state(word) == CUPOOL_KV_INACTIVE) {
+        word = activate(pool, taking, id, word);
     } else {
-        uint64_t word = kv_load(record);
         do {
             if (kv_references(word) == KV_REFERENCES_MASK)
                 return 0;
         } while (!kv_swap(record, &word, word + KV_REFERENCE));
     }
-    if (atomic_load_explicit(&pool->dated, memory_order_relaxed)) {
+    if (taking->dated) {
         pool->uses[id].hits++;
-        pool->uses[id].last_ns = now_ns;
+        pool->uses[id].last_ns = taking->now_ns;
     }
-    return kv_handle(kv_load(record), id);
+    return kv_handle(word, id);
 }
 
 static void window_add(struct cupool_kv *pool, uint32_t queries, uint32_t hits)
@@ -106,8 +143,9 @@ static void window_add(struct cupool_kv *pool, uint32_t queries, uint32_t hits)
 static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
                      bool scattered, cupool_kv_handle *ret_handles, uint32_t *ret_matched)
 {
+    struct taking taking;
     struct kv_after after;
-    uint32_t found = 0;
+    uint32_t found = 0, id = KV_NONE;
     uint64_t now_ns;
     int error;
 
@@ -117,15 +155,17 @@ static int match_any(struct cupool_kv *pool, const struct cupool_kv_hash *hashes
     error = kv_lock(pool);
     if (error < 0)
         return error;
-    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count};
+    taking_begin(pool, &taking, now_ns);
     for (uint32_t at = 0; at < count; at++) {
-        uint32_t id = walk_find(&walk, at);
-        cupool_kv_handle handle = id != KV_NONE ? reference_take(pool, id, now_ns) : 0;
+        id = walk_find(&walk, at, id);
+        cupool_kv_handle handle = id != KV_NONE ? reference_take(pool, &taking, id) : 0;
         if (handle == 0 && !scattered)
             break;
         ret_handles[at] = handle;
         found += handle != 0;
     }
+    taking_end(pool, &taking);
     pool->counters.collisions += walk.collision;
     window_add(pool, count, found);
     kv_after_fill(pool, &after);
@@ -150,7 +190,7 @@ int cupool_kv_match_scattered(struct cupool_kv *pool, const struct cupool_kv_has
 int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t count,
                    uint32_t *ret_matched)
 {
-    uint32_t at = 0;
+    uint32_t at = 0, id = KV_NONE;
     int error;
 
     if (!ret_matched || (count > 0 && !hashes))
@@ -158,9 +198,12 @@ int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, 
     error = kv_lock(pool);
     if (error < 0)
         return error;
-    struct walk walk = {.pool = pool, .hashes = hashes, .count = count, .last = KV_NONE};
-    while (at < count && walk_find(&walk, at) != KV_NONE)
-        at++;
+    struct walk walk = {.pool = pool, .hashes = hashes, .count = count};
+    for (; at < count; at++) {
+        id = walk_find(&walk, at, id);
+        if (id == KV_NONE)
+            break;
+    }
     kv_unlock(pool);
     *ret_matched = at;
     return 0;
@@ -186,6 +229,7 @@ int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_han
     uint32_t id = (uint32_t)weak;
     uint64_t now_ns;
     cupool_kv_handle handle = 0;
+    struct taking taking;
     int error;
 
     if (weak >> 32 == 0 || id < pool->first || id >= pool->slots)
@@ -196,8 +240,11 @@ int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak, cupool_kv_han
         return error;
     enum cupool_kv_state state = kv_state(kv_load(&pool->records[id]));
     if (pool->uses[id].registration == weak >> 32 &&
-        (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE))
-        handle = reference_take(pool, id, now_ns);
+        (state == CUPOOL_KV_ACTIVE || state == CUPOOL_KV_INACTIVE)) {
+        taking_begin(pool, &taking, now_ns);
+        handle = reference_take(pool, &taking, id);
+        taking_end(pool, &taking);
+    }
     kv_unlock(pool);
     if (handle == 0)
         return kv_fail(pool, -ESTALE, "the block was evicted");

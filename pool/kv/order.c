@@ -115,16 +115,17 @@ static void list_prepend(struct kv_order *order, uint32_t bucket, uint32_t block
     order->filled[bucket / 64] |= UINT64_C(1) << bucket % 64;
 }
 
-static void list_remove(struct kv_order *order, uint32_t bucket, const struct kv_record *record)
+/* Joins what stands before and behind blocks that leave a list. */
+static void list_join(struct kv_order *order, uint32_t bucket, uint32_t previous, uint32_t next)
 {
-    if (record->previous != KV_NONE)
-        order->records[record->previous].next = record->next;
+    if (previous != KV_NONE)
+        order->records[previous].next = next;
     else
-        order->heads[bucket] = record->next;
-    if (record->next != KV_NONE)
-        order->records[record->next].previous = record->previous;
+        order->heads[bucket] = next;
+    if (next != KV_NONE)
+        order->records[next].previous = previous;
     else
-        order->tails[bucket] = record->previous;
+        order->tails[bucket] = previous;
     if (order->heads[bucket] == KV_NONE)
         order->filled[bucket / 64] &= ~(UINT64_C(1) << bucket % 64);
 }
@@ -153,11 +154,21 @@ void kv_order_remove(struct kv_order *order, uint32_t block)
     if (order->policy == CUPOOL_KV_CUSTOM)
         ranking_remove(&order->ranks, block);
     else
-        list_remove(order, record->bucket, record);
+        list_join(order, record->bucket, record->previous, record->next);
     if (order->policy == CUPOOL_KV_PRIORITY)
         ranking_remove(&order->expiries, block);
     record->bucket = KV_BUCKET_NONE;
     order->count--;
+}
+
+void kv_order_run_end(struct kv_order *order, struct kv_order_run *run)
+{
+    if (run->first != KV_NONE)
+        list_join(order, run->bucket, order->records[run->first].previous,
+                  order->records[run->last].next);
+    order->count -= run->count;
+    run->first = run->last = KV_NONE;
+    run->count = 0;
 }
 
 uint32_t kv_order_first(const struct kv_order *order)
@@ -209,6 +220,35 @@ uint32_t kv_order_expired(const struct kv_order *order, uint64_t now_ns)
 
     return expiries->count > 0 && expiries->entries[0].rank <= now_ns ? expiries->entries[0].block
                                                                       : KV_NONE;
+}
+
+static const char *list_problem(const struct kv_order *order, uint32_t bucket, uint32_t *count)
+{
+    uint32_t previous = KV_NONE;
+    bool filled = order->filled[bucket / 64] >> bucket % 64 & 1;
+
+    for (uint32_t block = order->heads[bucket]; block != KV_NONE && *count < order->count;
+         previous = block, block = order->records[block].next, ++*count) {
+        if (order->records[block].previous != previous)
+            return "a block of the order does not know the one before it";
+        if (order->records[block].bucket != bucket)
+            return "a block of the order stands in another list than it says";
+    }
+    if (order->tails[bucket] != previous)
+        return "a list of the order ends elsewhere than it says";
+    return filled == (previous != KV_NONE) ? "" : "a list of the order is empty and marked, or not";
+}
+
+const char *kv_order_problem(const struct kv_order *order)
+{
+    const char *problem = "";
+    uint32_t count = 0;
+
+    if (order->policy == CUPOOL_KV_CUSTOM)
+        return order->ranks.count == order->count ? "" : "the order counts other blocks than ranks";
+    for (uint32_t bucket = 0; bucket < KV_BUCKETS && !*problem; bucket++)
+        problem = list_problem(order, bucket, &count);
+    return *problem || count == order->count ? problem : "the order counts more than its lists";
 }
 
 void kv_order_each(const struct kv_order *order, void (*act)(void *state, uint32_t block),

@@ -51,6 +51,36 @@ void kv_order_insert(struct kv_order *order, uint32_t block, uint32_t priority, 
 
 void kv_order_remove(struct kv_order *order, uint32_t block);
 
+/** Blocks that leave the order in one call. Those that stand next to each other in a list are cut
+ * out of it together, so nobody may look at the order before the end of the run. */
+struct kv_order_run {
+    uint32_t first, last; /* as they stand in the list; KV_NONE: none */
+    uint32_t bucket, count;
+};
+
+void kv_order_run_end(struct kv_order *order, struct kv_order_run *run);
+
+static inline void kv_order_run_add(struct kv_order *order, struct kv_order_run *run,
+                                    uint32_t block)
+{
+    struct kv_record *record = &order->records[block];
+
+    if (order->policy == CUPOOL_KV_CUSTOM || (record->priority & KV_PRIORITY_EXPIRES)) {
+        kv_order_remove(order, block);
+        return;
+    }
+    /* A sequence stands tail first, and is asked for from its head. */
+    if (run->first != KV_NONE && record->next == run->first) {
+        run->first = block;
+    } else {
+        kv_order_run_end(order, run);
+        run->first = run->last = block;
+        run->bucket = record->bucket;
+    }
+    record->bucket = KV_BUCKET_NONE;
+    run->count++;
+}
+
 /** The block that goes first; KV_NONE if there is none. */
 uint32_t kv_order_first(const struct kv_order *order);
 
@@ -60,6 +90,9 @@ void kv_order_restore(struct kv_order *order, uint32_t block, uint64_t rank, uin
 
 /** A block whose priority has ended by `now_ns`; KV_NONE if there is none. */
 uint32_t kv_order_expired(const struct kv_order *order, uint64_t now_ns);
+
+/** What is wrong with the lists: "" for nothing. */
+const char *kv_order_problem(const struct kv_order *order);
 
 /** Calls back for each block, in no order. */
 void kv_order_each(const struct kv_order *order, void (*act)(void *state, uint32_t block),

@@ -261,6 +261,8 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
         error = -EAGAIN;
     else
         error = kv_take(pool, count, stream, ret_handles);
+    if (error == 0)
+        kv_front_allow(pool);
     kv_after_fill(pool, &after);
     kv_unlock(pool);
     if (error < 0)

@@ -22,6 +22,8 @@
 
 #define KV_BUCKET_NONE 255u
 
+#define KV_PRIORITY_EXPIRES 128u /* beside the priority: kv_use.expires_ns is not 0 */
+
 struct kv_record {
     _Atomic uint64_t word;             /* generation:32 | state:4 | references:28 */
     uint32_t previous, next;           /* in the order of victims, or a fence's list */
@@ -47,8 +49,35 @@ struct kv_use {
     uint32_t parent, parent_registration; /* the block before it, if that is the same still */
 };
 
+static inline uint32_t kv_priority(const struct kv_record *record)
+{
+    return record->priority & ~KV_PRIORITY_EXPIRES;
+}
+
+/** A block's priority, and when it becomes the default again; 0: never. */
+static inline void kv_set_priority(struct kv_record *record, struct kv_use *use, uint32_t priority,
+                                   uint64_t expires_ns)
+{
+    use->expires_ns = expires_ns;
+    record->priority = (uint8_t)(priority | (expires_ns != 0 ? KV_PRIORITY_EXPIRES : 0));
+}
+
 #define KV_REFERENCE       UINT64_C(1)
 #define KV_REFERENCES_MASK UINT64_C(0x0fffffff)
+
+static inline uint64_t kv_key_part(const struct cupool_kv_hash *key, unsigned at)
+{
+    uint64_t part;
+
+    __builtin_memcpy(&part, key->bytes + at * sizeof(part), sizeof(part));
+    return part;
+}
+
+static inline bool kv_key_equal(const struct cupool_kv_hash *a, const struct cupool_kv_hash *b)
+{
+    return ((kv_key_part(a, 0) ^ kv_key_part(b, 0)) | (kv_key_part(a, 1) ^ kv_key_part(b, 1)) |
+            (kv_key_part(a, 2) ^ kv_key_part(b, 2)) | (kv_key_part(a, 3) ^ kv_key_part(b, 3))) == 0;
+}
 
 static inline uint64_t kv_word(uint32_t generation, enum cupool_kv_state state, uint32_t references)
 {

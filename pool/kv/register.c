@@ -269,6 +269,7 @@ int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
     error = batch_validate(pool, handles, hashes, count, false);
     if (error == 0 && pool->config.caching)
         batch_register(pool, handles, hashes, count, parent, duplicates, serial, ret_handles);
+    kv_fronts_peak(pool);
     for (uint32_t at = 0; at < count && error == 0 && !pool->config.caching; at++)
         ret_handles[at] = handles[at];
     kv_after_fill(pool, &after);

@@ -10,6 +10,8 @@
 
 #include "pool/kv/kv.h"
 
+#define AHEAD 32u /* handles whose record is fetched in advance */
+
 /* A call of release. */
 struct giving {
     cupool_stream stream;
@@ -28,6 +30,8 @@ static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *hand
     int error;
 
     for (uint32_t at = 0; at < count; at++) {
+        if (at + AHEAD < count && (uint32_t)handles[at + AHEAD] < pool->slots)
+            __builtin_prefetch(&pool->records[(uint32_t)handles[at + AHEAD]], 1);
         if (!kv_find(pool, handles[at], &error)) {
             atomic_fetch_add_explicit(&pool->stale, 1, memory_order_relaxed);
             return kv_fail(pool, error, "the handle is stale or never was one of this pool");

@@ -48,13 +48,15 @@ static inline void kv_table_prefetch(const struct kv_table *table, uint64_t tag)
     __builtin_prefetch(&table->slots[tag & table->mask]);
 }
 
-/** The block that a tag probably leads to, for a prefetch of its record. */
+/** Prefetches the record that a tag leads to; its slots have been prefetched. */
 static inline void kv_table_prefetch_record(const struct kv_table *table, uint64_t tag)
 {
-    const struct kv_slot *slot = &table->slots[tag & table->mask];
+    uint32_t at = (uint32_t)tag & table->mask;
 
-    if (slot->block != KV_NONE)
-        __builtin_prefetch(&table->records[slot->block], 1);
+    while (table->slots[at].block != KV_NONE && table->slots[at].tag != tag)
+        at = (at + 1) & table->mask;
+    if (table->slots[at].block != KV_NONE)
+        __builtin_prefetch(&table->records[table->slots[at].block], 1);
 }
 
 /** First block with this key; KV_NONE if there is none. ret_collision, unless NULL: the first half

@@ -77,7 +77,7 @@ void kv_describe(struct cupool_kv *pool, struct kv_record *record, uint64_t now_
         .id = kv_id(pool, record),
         .state = kv_state(word),
         .references = kv_references(word),
-        .priority = expired ? CUPOOL_KV_PRIORITY_DEFAULT : record->priority,
+        .priority = expired ? CUPOOL_KV_PRIORITY_DEFAULT : kv_priority(record),
         .hits = use->hits,
         .tokens = record->flags & KV_FLAG_PARTIAL ? use->tokens : pool->config.block_tokens,
         .last_use_ns = use->last_ns,
@@ -90,7 +90,7 @@ void kv_make_inactive(struct cupool_kv *pool, struct kv_record *record, uint64_t
 {
     uint32_t id = kv_id(pool, record);
     struct kv_use *use = &pool->uses[id];
-    uint64_t rank = 0, word = kv_load(record);
+    uint64_t rank = 0, expires_ns = 0, word = kv_load(record);
 
     atomic_store_explicit(&record->word,
                           kv_word(kv_generation_next(kv_generation(word)), CUPOOL_KV_INACTIVE, 0),
@@ -102,16 +102,17 @@ void kv_make_inactive(struct cupool_kv *pool, struct kv_record *record, uint64_t
         pool->pinned++;
         return;
     }
-    if (use->expires_ns != 0 && use->expires_ns <= now_ns) {
-        use->expires_ns = 0;
-        record->priority = CUPOOL_KV_PRIORITY_DEFAULT;
+    if (record->priority & KV_PRIORITY_EXPIRES) {
+        if (use->expires_ns <= now_ns)
+            kv_set_priority(record, use, CUPOOL_KV_PRIORITY_DEFAULT, 0);
+        expires_ns = use->expires_ns;
     }
     if (pool->config.policy == CUPOOL_KV_CUSTOM) {
         struct cupool_kv_block block;
         kv_describe(pool, record, now_ns, &block);
         rank = pool->config.custom.rank(pool->config.custom.state, &block);
     }
-    kv_order_insert(&pool->order, id, record->priority, rank, use->expires_ns);
+    kv_order_insert(&pool->order, id, kv_priority(record), rank, expires_ns);
     if (id >= pool->limit)
         kv_evict_block(pool, record);
 }
@@ -136,8 +137,7 @@ void kv_unregister(struct cupool_kv *pool, struct kv_record *record)
     if (kv_table_remove(&pool->table, kv_id(pool, record)))
         kv_events_removed(&pool->events, &record->key);
     record->flags &= (uint8_t) ~(KV_FLAG_PINNED | KV_FLAG_PARTIAL);
-    record->priority = CUPOOL_KV_PRIORITY_DEFAULT;
-    use->expires_ns = 0;
+    kv_set_priority(record, use, CUPOOL_KV_PRIORITY_DEFAULT, 0);
     use->hits = 0;
 }
 
@@ -172,8 +172,7 @@ static void priorities_expire(struct cupool_kv *pool, uint64_t now_ns)
         if (id == KV_NONE)
             return;
         kv_order_remove(&pool->order, id);
-        pool->uses[id].expires_ns = 0;
-        pool->records[id].priority = CUPOOL_KV_PRIORITY_DEFAULT;
+        kv_set_priority(&pool->records[id], &pool->uses[id], CUPOOL_KV_PRIORITY_DEFAULT, 0);
         kv_order_insert(&pool->order, id, CUPOOL_KV_PRIORITY_DEFAULT, 0, 0);
     }
 }
@@ -330,6 +329,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
         *--end = id;
     for (uint32_t at = 0; at < take.victims; at++)
         victim_strip(pool, &pool->records[ret_ids[at]]);
+    kv_fronts_peak(pool);
     return 0;
 }
 
@@ -389,12 +389,6 @@ int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, ui
 
 void kv_after_fill(struct cupool_kv *pool, struct kv_after *after)
 {
-    uint32_t used = kv_used(pool);
-
-    /* With fronts the counters are behind until these are emptied. */
-    if (used > pool->counters.peak_used &&
-        !atomic_load_explicit(&pool->fronts_on, memory_order_relaxed))
-        pool->counters.peak_used = used;
     kv_pressure_look(pool, after);
     after->wake = atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0;
 }

@@ -463,6 +463,66 @@ Test(tensorrt, s63_a_partial_match_of_three_of_four_tokens, .fini = teardown)
     cupool_sequences_destroy(set);
 }
 
+/* Of a block that is cached whole, only the whole is found: tokens that differ have another hash.
+ */
+Test(tensorrt, s63_three_of_four_tokens_of_a_whole_block_are_no_match, .fini = teardown)
+{
+    static const int32_t other[12] = {1, 2, 3, 4, 5, 6, 7, 99, 9, 10, 11, 12};
+    struct cupool_sequences *set = set_of_four(1);
+    cupool_sequence first, second;
+    uint32_t matched;
+
+    cr_assert_eq(cupool_sequence_create(set, NULL, 0, &first), 0);
+    cr_assert_eq(cupool_sequence_append(set, first, branch_tokens[0], 8, NONE), 0);
+    cr_assert_eq(cupool_sequence_commit(set, first, NONE), 0);
+    cr_assert_eq(cupool_sequence_remove(set, first, NONE), 0);
+    cr_assert_eq(cupool_sequence_create(set, NULL, 0, &second), 0);
+    cr_assert_eq(cupool_sequence_match(set, second, other, 12, NONE, &matched), 0);
+    cr_assert_eq(matched, 4, "the block before it");
+    cr_assert_eq(cupool_sequence_remove(set, second, NONE), 0);
+    cupool_sequences_destroy(set);
+}
+
+/* Two branches over one stem: leaves go first, so that nothing has to be pruned; a stem that is
+ * forgotten by hand leaves what follows it out of reach, not lost. */
+Test(tensorrt, s63_a_tree_goes_from_its_leaves, .init = setup, .fini = teardown)
+{
+    cupool_kv_handle stem[3], a[2], b[2], handles[10];
+    uint32_t forgotten;
+
+    take(3, stem);
+    enter(stem, 3, 0);
+    take(2, a);
+    enter(a, 2, 3);
+    take(2, b);
+    enter(b, 2, 100);
+    cupool_kv_handle first[5] = {stem[0], stem[1], stem[2], a[0], a[1]};
+    cupool_kv_handle second[5] = {stem[0], stem[1], stem[2], b[0], b[1]};
+    cr_assert_eq(cupool_kv_retain(pool, stem, 3), 0);
+    give(first, 5);
+    give(second, 5);
+    for (uint32_t left = 7; left > 0; left--) {
+        /* Whatever of the tree is left hangs together. */
+        cr_assert_eq(seen(0, 3), left < 3 ? left : 3);
+        cr_assert_eq(seen(3, 2) + seen(100, 2), left < 3 ? 0 : left - 3);
+        cr_assert_eq(cupool_kv_evict(pool, CUPOOL_KV_EVICT_NORMAL, 1, NULL), 0);
+    }
+    cr_assert_eq(stats_now().inactive, 0);
+
+    take(5, handles);
+    enter(handles, 5, 0);
+    give(handles, 5);
+    struct cupool_kv_hash root = hash_number(0);
+    cr_assert_eq(cupool_kv_forget(pool, &root, 1, &forgotten), 0);
+    cr_assert_eq(forgotten, 1);
+    cr_assert_eq(seen(0, 5), 0);
+    cr_assert_eq(stats_now().inactive, 4);
+    take(1, handles);
+    enter(handles, 1, 0);
+    cr_assert_eq(seen(0, 5), 5, "the stem is back, and with it all behind it");
+    give(handles, 1);
+}
+
 Test(tensorrt, s64_truncating_a_branch_leaves_the_other, .fini = teardown)
 {
     struct cupool_sequences *set = set_of_four(0);

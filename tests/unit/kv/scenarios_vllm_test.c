@@ -536,7 +536,10 @@ static const char *tail(int64_t alignment, int64_t retention, uint64_t count)
 Test(vllm, s23_s24_windowed_tails)
 {
     cr_assert_str_eq(tail(32, 32, 64), "3,7");
+    cr_assert_str_eq(tail(32, 64, 128), "7,11,15", "multiples of 64, and the same prompt again");
     cr_assert_str_eq(tail(32, 64, 100), "7,11", "a multiple of 64, and the prompt's own end");
+    cr_assert_str_eq(tail(32, 64, 96), "7,11", "who goes on hits 96 tokens, the same prompt 64");
+    cr_assert_str_eq(tail(32, 64, 0), "");
     cr_assert_str_eq(tail(32, 64, 130), "7,15");
     cr_assert_str_eq(tail(32, 33, 64), "refused");
     cr_assert_str_eq(tail(32, -32, 64), "refused");

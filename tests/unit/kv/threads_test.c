@@ -223,3 +223,101 @@ Test(kv_threads, blocks_in_fronts_are_found_by_everybody, .init = setup, .fini =
     give(handles + 6, 4);
     cr_assert_eq(stats_now().free, 8);
 }
+
+/* With fronts, that are in use from the start here. */
+static void setup_fronts(void)
+{
+    struct cupool_kv_config config = config_ten();
+
+    config.blocks = BLOCKS;
+    pool = pool_make(&config);
+    atomic_store(&pool->fronts_on, true);
+}
+
+/* One thread, so that what is in use is known; whatever processor it runs on. */
+Test(kv_fronts, the_peak_is_what_was_in_use_at_most, .init = setup_fronts, .fini = teardown)
+{
+    cupool_kv_handle held[BLOCKS], cached[8];
+    uint64_t random = 88172645463325252u;
+    uint32_t count = 0, peak = 0;
+
+    take(8, cached);
+    enter(cached, 8, 0);
+    give(cached, 8);
+    peak = 8;
+    for (unsigned round = 0; round < 20000; round++) {
+        /* Below a ceiling that rises: the peak is passed again and again. */
+        uint32_t want = 1 + draw(&random, 12), ceiling = 16 + round / 100;
+        if (draw(&random, 2) && count + want <= ceiling && count + want <= BLOCKS - 8) {
+            take(want, held + count);
+            count += want;
+        } else {
+            want = want < count ? want : count;
+            count -= want;
+            give(held + count, want);
+        }
+        peak = count > peak ? count : peak;
+        if (draw(&random, 16) == 0) {
+            cr_assert_eq(found(0, 8, cached), 8);
+            peak = count + 8 > peak ? count + 8 : peak;
+            give(cached, 8);
+        }
+        if (draw(&random, 64) == 0)
+            cr_assert_eq(stats_now().peak_used, peak, "round %u: %llu, not %u", round,
+                         (unsigned long long)stats_now().peak_used, peak);
+    }
+    give(held, count);
+    cr_assert_eq(stats_now().peak_used, peak);
+}
+
+static atomic_uint in_use, most_seen;
+
+/* Counts only while the blocks are held, so it may miss some, and never sees more than there are.
+ */
+static void *peak_run(void *state)
+{
+    uint64_t random = (uintptr_t)state * UINT64_C(0x9e3779b97f4a7c15);
+    cupool_kv_handle handles[16];
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint32_t count = 1 + draw(&random, 16);
+        take(count, handles);
+        uint32_t now = atomic_fetch_add(&in_use, count) + count, most = atomic_load(&most_seen);
+        while (now > most && !atomic_compare_exchange_weak(&most_seen, &most, now))
+            ;
+        atomic_fetch_sub(&in_use, count);
+        give(handles, count);
+    }
+    return NULL;
+}
+
+Test(kv_fronts, the_peak_of_eight_threads_is_between_what_they_saw_and_could_hold,
+     .init = setup_fronts, .fini = teardown)
+{
+    pthread_t threads[THREADS];
+
+    atomic_store(&in_use, 0);
+    atomic_store(&most_seen, 0);
+    for (uintptr_t at = 0; at < THREADS; at++)
+        cr_assert_eq(pthread_create(&threads[at], NULL, peak_run, (void *)(at + 1)), 0);
+    for (unsigned at = 0; at < THREADS; at++)
+        pthread_join(threads[at], NULL);
+    cr_assert_geq(stats_now().peak_used, atomic_load(&most_seen));
+    cr_assert_leq(stats_now().peak_used, THREADS * 16);
+}
+
+/* A request that waited is served by the call that makes room: it counts, too. */
+Test(kv_fronts, the_peak_counts_blocks_of_waiting_requests, .init = setup_fronts, .fini = teardown)
+{
+    cupool_kv_handle held[BLOCKS], late[40];
+    cupool_kv_ticket ticket;
+
+    take(BLOCKS - 30, held);
+    cr_assert_eq(cupool_kv_allocate_async(pool, 40, NONE, 0, late, NULL, NULL, &ticket), 0);
+    cr_assert_eq(cupool_kv_ticket_result(pool, ticket), -EINPROGRESS);
+    give(held, 10);
+    cr_assert_eq(cupool_kv_ticket_result(pool, ticket), 0);
+    cr_assert_eq(stats_now().peak_used, BLOCKS);
+    give(late, 40);
+    give(held + 10, BLOCKS - 40);
+}
