@@ -6,7 +6,8 @@
  *
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
- * export its base; "open HANDLE[+OFFSET]..." opens what another process serves.
+ * export its base, and "serve-fork" with a child that ends before; "open HANDLE[+OFFSET]..." opens
+ * what another process serves, and "hold HANDLE..." keeps it open until a line comes on stdin.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -120,6 +121,32 @@ static int child_open(char *handles)
     return 0;
 }
 
+/* Opens all, and reads and writes them after whatever has happened meanwhile. */
+static int child_hold(char *handles)
+{
+    char *opened[BLOCKS] = {0}, line[16];
+    unsigned char bytes[CHECK_BYTES];
+    CUipcMemHandle handle;
+    int count = 0;
+    for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
+        from_text(text, &handle);
+        route_report("  open", route_ipc_open((void **)&opened[count++], handle));
+    }
+    printf("held\n");
+    fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        return 1;
+    for (int i = 0; i < count; i++) {
+        route_report("  read", route_read(bytes, opened[i], CHECK_BYTES));
+        printf("  bytes: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
+        route_report("  write", route_fill(opened[i], 77, CHECK_BYTES));
+        route_report("  read", route_read(bytes, opened[i], CHECK_BYTES));
+        printf("  bytes now: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
+        route_report("  close", route_ipc_close(opened[i]));
+    }
+    return 0;
+}
+
 static void child_run(const char *self, const char *route, const char *handles)
 {
     char text[ALL_BYTES + 8];
@@ -183,14 +210,27 @@ static void export_ranges(char *blocks[BLOCKS], char *text)
     }
 }
 
-static int serve(bool ranges)
+static void child_end(void)
+{
+    int status = -1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(3);
+    waitpid(pid, &status, 0);
+    printf("child: %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+static int serve(const char *how)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], line[16];
     allocate(blocks);
-    if (ranges)
+    if (strcmp(how, "serve-ranges") == 0)
         export_ranges(blocks, text);
     else
         export_all(blocks, 0, text);
+    if (strcmp(how, "serve-fork") == 0)
+        child_end();
     printf("handles %s\n", text);
     while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
         route_report("free", route_free(blocks[line[0] - '0']));
@@ -202,10 +242,10 @@ int program_ipc_blocks(const char *self, const char *route, const char *argument
     char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
     route_start();
     if (argument && strncmp(argument, "serve", 5) == 0)
-        return serve(strcmp(argument, "serve-ranges") == 0);
+        return serve(argument);
     if (argument) {
         snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
-        return child_open(line);
+        return strncmp(argument, "hold ", 5) == 0 ? child_hold(line) : child_open(line);
     }
     allocate(blocks);
     export_all(blocks, 0, text);
