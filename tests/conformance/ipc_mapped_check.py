@@ -14,6 +14,7 @@ import array
 import fcntl
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -174,6 +175,71 @@ def check_refused(suite, failures, path, route, place):
         failures.expect(count == BLOCKS and process.returncode == 0,
                         f"{route}, {options}, {variables}: {count} refused\n{process.stdout}")
     print(f"{route}: refused where it cannot be")
+
+
+def check_ranges(suite, failures, path, route, place):
+    """Libraries ask for the range, export its base and add the offset on the other side."""
+    exporter = Exporter(suite, path, route, vmm(place), "serve-ranges")
+    failures.expect(all(handle.endswith("+0") for handle in exporter.handles),
+                    f"{route}: {exporter.handles}")
+    output = opened(suite, path, route, vmm(place), exporter.handles)
+    failures.expect(bytes_in(output) == [10 + i for i in range(BLOCKS)], f"{route}: {output}")
+    exporter.end()
+    print(f"{route}: by the base of the range")
+
+
+def check_many_pages(suite, failures, path, route, place):
+    """More pages than one message holds; and more than there may be descriptors for."""
+    options = vmm(place) + ",page:2MiB"
+    exporter = Exporter(suite, path, route, options, "serve-large")
+    output = opened(suite, path, route, vmm(place), exporter.handles)
+    failures.expect(bytes_in(output) == [21, 22], f"{route}: many pages: {output}")
+    exporter.end()
+    done = subprocess.run([path, "ipc_blocks", route, "serve-large"], text=True, input="end\n",
+                          env=suite.environment(options), capture_output=True, timeout=TIMEOUT_S,
+                          check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120)))
+    failures.expect(re.search("export: .*(InvalidValue|INVALID_VALUE)", done.stdout) and
+                    done.returncode == 0, f"{route}: few descriptors: {done.stdout}")
+    print(f"{route}: more pages than a message or a process holds")
+
+
+def check_threads(suite, failures, path, route, place):
+    exporter = Exporter(suite, path, route, vmm(place), "serve-threads")
+    failures.expect("race: 0 wrong" in exporter.output and len(exporter.handles) == BLOCKS,
+                    f"{route}: {exporter.output}")
+    for mode in ("pool,backing:vmm", "observe"):
+        output = suite.run(path, "ipc_blocks", route, vmm(place, mode),
+                           "race " + " ".join(exporter.handles))[1]
+        failures.expect("race: 0 wrong" in output, f"{route}: {output}")
+    exporter.end()
+    print(f"{route}: several threads at once")
+
+
+def check_faults(suite, failures, path, route, place):
+    """A call that always fails: an error of the program's call, which has then done nothing."""
+    exporter = Exporter(suite, path, route, vmm(place))
+    for call in ("AddressReserve", "ImportFromShareableHandle", "Map", "SetAccess"):
+        output = opened(suite, path, route, vmm(place, "observe"), exporter.handles[:1],
+                        SIMGPU_FAULT=f"cuMem{call}:0:UNKNOWN")
+        failures.expect(re.search("open: .*(Unknown|UNKNOWN)", output) and "bytes" not in output,
+                        f"{route}, {call}: {output}")
+    output = opened(suite, path, route, vmm(place, "observe"), exporter.handles[:1],
+                    SIMGPU_FAULT="cuMemUnmap:0:UNKNOWN")
+    closes = re.findall("(?:close|once more): (.*)", output)
+    failures.expect([bool(re.search("Unknown|UNKNOWN", one)) for one in closes] ==
+                    [False, True, True], f"{route}, Unmap: {closes}\n{output}")
+    output = opened(suite, path, route, vmm(place), exporter.handles)
+    failures.expect(bytes_in(output) == [110] + [10 + i for i in range(1, BLOCKS)],
+                    f"{route}: after the faults: {output}")
+    exporter.end()
+    environment = suite.environment(vmm(place)) | {
+        "SIMGPU_FAULT": "cuMemExportToShareableHandle:0:UNKNOWN"}
+    done = subprocess.run([path, "ipc_blocks", route, "serve"], text=True, input="end\n",
+                          env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
+    count = len(re.findall("export: .*(InvalidValue|INVALID_VALUE)", done.stdout))
+    failures.expect(count == BLOCKS and done.returncode == 0, f"{route}: {done.stdout}")
+    print(f"{route}: calls that always fail")
 
 
 def check_lies_of_the_board(suite, failures, path, route, place):
@@ -390,6 +456,10 @@ def main():
         check_held(suite, failures, path, route, place)
         check_deaths(suite, failures, path, route, place)
         check_refused(suite, failures, path, route, place)
+        check_ranges(suite, failures, path, route, place)
+        check_many_pages(suite, failures, path, route, place)
+        check_threads(suite, failures, path, route, place)
+        check_faults(suite, failures, path, route, place)
         check_lies_of_the_board(suite, failures, path, route, place)
     path, route = suite.routes()[0]
     check_liars(suite, failures, path, route, Place(suite, "liars"))
