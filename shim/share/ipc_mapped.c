@@ -25,6 +25,7 @@ struct mapping {
     struct ipc_token token;
     uint64_t base, bytes;
     struct context *context;
+    int home;        /* device that the memory is on; -1: unknown */
     uint32_t opened; /* how often; 0: its context has ended */
     struct mapping *next;
     uint32_t count;  /* of pages that are mapped */
@@ -158,6 +159,15 @@ static void discard(const struct driver_functions *driver, struct mapping *mappi
     pthread_mutex_unlock(&lock);
 }
 
+static int home_of(const struct driver_functions *driver, CUmemGenericAllocationHandle handle)
+{
+    CUmemAllocationProp prop = {0};
+    bool known = driver->cuMemGetAllocationPropertiesFromHandle &&
+                 REAL_ASK(driver->cuMemGetAllocationPropertiesFromHandle(&prop, handle)) ==
+                     CUDA_SUCCESS;
+    return known && prop.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop.location.id : -1;
+}
+
 /* A mapping keeps the memory, so the handle is not kept. */
 static CUresult page_add(const struct driver_functions *driver, struct mapping *mapping,
                          int descriptor, uint64_t bytes)
@@ -170,6 +180,8 @@ static CUresult page_add(const struct driver_functions *driver, struct mapping *
         &handle, (void *)(intptr_t)descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     if (result != CUDA_SUCCESS)
         return result;
+    if (!mapping->count)
+        mapping->home = home_of(driver, handle);
     result = REAL_ASK(driver->cuMemMap(mapping->base + at, bytes, 0, handle, 0));
     (void)REAL_ASK(driver->cuMemRelease(handle));
     if (result == CUDA_SUCCESS)
@@ -254,7 +266,8 @@ static CUresult access_set(const struct driver_functions *driver, const struct m
     return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapping->bytes, &access, 1));
 }
 
-/* For the context's device, and for those that may use its memory. */
+/* For the context's device, and for those that may use its memory. The device that the memory is on
+ * takes part in copies to one that is not linked with it. */
 static CUresult access_set_all(const struct driver_functions *driver, const struct mapping *mapping)
 {
     uint64_t peers = atomic_load(&mapping->context->peers);
@@ -263,6 +276,8 @@ static CUresult access_set_all(const struct driver_functions *driver, const stru
     for (int device = 0; device < 64 && result == CUDA_SUCCESS; device++)
         if (peers >> device & 1 && device != mapping->context->device)
             result = access_set(driver, mapping, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    if (mapping->home >= 0 && mapping->home != mapping->context->device)
+        (void)access_set(driver, mapping, mapping->home, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     return result;
 }
 
@@ -285,6 +300,7 @@ static CUresult make(const struct driver_functions *driver, const struct ipc_tok
         .base = base,
         .bytes = pages->bytes,
         .context = context,
+        .home = -1,
         .opened = 1,
     };
     result = pages_map_all(driver, made, pages->count);
@@ -405,7 +421,7 @@ CUresult ipc_mapped_peer(const struct driver_functions *driver, struct context *
         return result;
     pthread_mutex_lock(&lock);
     for (struct mapping *each = mappings; each && result == CUDA_SUCCESS; each = each->next)
-        if (each->opened && each->context == owner)
+        if (each->opened && each->context == owner && each->home != device)
             result = access_set(driver, each, device,
                                 enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
                                         : CU_MEM_ACCESS_FLAGS_PROT_NONE);

@@ -243,10 +243,12 @@ static void *serve(void *unused)
     prctl(PR_SET_NAME, "cupool-ipc", 0, 0, 0);
     int error = server_begin(server);
     announce(error);
-    while (error == 0)
+    if (error < 0) {
+        page_store_destroy(server->store);
+        return NULL;
+    }
+    for (;;)
         serve_once(server);
-    page_store_destroy(server->store);
-    return NULL;
 }
 
 /* Signals are for the program's threads. */
