@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,14 +230,13 @@ void living_file_remove(const char *where, const char *name)
 struct visit {
     int directory;
     const char *prefix;
+    void (*each)(const struct visit *visit, const char *name);
     void (*call)(void *state, int file, const char *name);
     void *state;
 };
 
 static void visit_file(const struct visit *visit, const char *name)
 {
-    if (strncmp(name, visit->prefix, strlen(visit->prefix)) != 0)
-        return;
     int file = living_file_open(visit->directory, name);
     if (file < 0)
         return;
@@ -258,21 +258,47 @@ static void visit_entries(const struct visit *visit, const char *buffer, long by
 
     for (long at = 0; at < bytes;) {
         const struct entry64 *each = (const struct entry64 *)(buffer + at);
-        visit_file(visit, each->name);
+        if (strncmp(each->name, visit->prefix, strlen(visit->prefix)) == 0)
+            visit->each(visit, each->name);
         at += each->bytes;
     }
 }
 
-void living_files_visit(int directory, const char *prefix,
-                        void (*visit)(void *state, int file, const char *name), void *state)
+static void directory_visit(const struct visit *visit)
 {
-    struct visit request = {directory, prefix, visit, state};
+    int directory = visit->directory;
     char *buffer = pages_map(VISIT_BYTES);
     long bytes = buffer && lseek(directory, 0, SEEK_SET) == 0 ? 1 : 0;
 
     for (int i = 0; i < VISIT_BUFFERS && bytes > 0; i++) {
         bytes = syscall(SYS_getdents64, directory, buffer, VISIT_BYTES);
-        visit_entries(&request, buffer, bytes);
+        visit_entries(visit, buffer, bytes);
     }
     pages_unmap(buffer, VISIT_BYTES);
+}
+
+void living_files_visit(int directory, const char *prefix,
+                        void (*visit)(void *state, int file, const char *name), void *state)
+{
+    directory_visit(&(struct visit){directory, prefix, visit_file, visit, state});
+}
+
+/* `state` is the prefix of the names that live. */
+static void visit_companion(const struct visit *visit, const char *name)
+{
+    const char *of_prefix = visit->state;
+    char other[NAME_MAX + 1];
+    int length = snprintf(other, sizeof other, "%s%s", of_prefix, name + strlen(visit->prefix));
+    int file = (size_t)length < sizeof other ? living_file_open(visit->directory, other) : -ENOENT;
+
+    if (file == -ENOENT)
+        unlinkat(visit->directory, name, 0);
+    if (file >= 0)
+        close(file);
+}
+
+void living_companions_sweep(int directory, const char *prefix, const char *of_prefix)
+{
+    directory_visit(
+        &(struct visit){directory, prefix, visit_companion, NULL, (void *)(uintptr_t)of_prefix});
 }

@@ -62,4 +62,10 @@ void living_file_remove(const char *where, const char *name);
 void living_files_visit(int directory, const char *prefix,
                         void (*visit)(void *state, int file, const char *name), void *state);
 
+/**
+ * Removes what is named with `prefix` beside files named with `of_prefix` that do not live any
+ * more: what such a process left that holds no lock of its own.
+ */
+void living_companions_sweep(int directory, const char *prefix, const char *of_prefix);
+
 #endif

@@ -340,6 +340,27 @@ static int wait_by_free(struct context *context)
     return error == -EPERM ? -EBUSY : error;
 }
 
+/* Without context events the driver has to wait for everything itself, and may not while a stream
+ * captures. */
+static int context_synchronize(struct context *context)
+{
+    struct scope scope;
+    int error = scope_enter(&scope, context);
+    if (error < 0)
+        return error;
+    bool idle = capture_hold(context->handle);
+    capture_allow();
+    error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
+    scope_leave(&scope);
+    return error == -EPERM ? -EBUSY : error;
+}
+
+void backend_driver_wait(struct context *context)
+{
+    if (context_synchronize(context) == -EBUSY)
+        (void)wait_by_free(context);
+}
+
 /* A free cannot be told to give up, so what has little patience does not begin. */
 static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
 {
@@ -371,21 +392,6 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
             done = 1;
     }
     return done;
-}
-
-/* Without context events the driver has to wait for everything itself, and may not while a stream
- * captures. */
-static int context_synchronize(struct context *context)
-{
-    struct scope scope;
-    int error = scope_enter(&scope, context);
-    if (error < 0)
-        return error;
-    bool idle = capture_hold(context->handle);
-    capture_allow();
-    error = idle ? scope_error(REAL_ASK(scope.driver->cuCtxSynchronize())) : -EBUSY;
-    scope_leave(&scope);
-    return error == -EPERM ? -EBUSY : error;
 }
 
 static int device_wait(void *state)

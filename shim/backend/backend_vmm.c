@@ -17,6 +17,7 @@
 #include "shim/memory/limit.h"
 #include "shim/memory/vmm.h"
 #include "shim/observe/record.h"
+#include "shim/share/ipc_board.h"
 #include "shim/share/sync_memops.h"
 
 static struct vmm *vmm_of(const struct context *context)
@@ -47,6 +48,8 @@ static CUmemAllocationProp page_prop(const struct driver_functions *driver,
     const struct vmm *vmm = vmm_of(context);
     return (CUmemAllocationProp){
         .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .requestedHandleTypes = vmm->own ? CU_MEM_HANDLE_TYPE_NONE
+                                         : CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
         .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = context->device},
         .allocFlags.gpuDirectRDMACapable = !vmm->plain,
     };
@@ -92,18 +95,44 @@ static int range_release(void *state, uint64_t address, size_t bytes)
 
 /* Physical memory. */
 
-/* That RDMA can use it is a wish; a driver that knows no such flag gets it without. */
-static CUresult create(const struct driver_functions *driver, const struct context *context,
-                       size_t bytes, CUmemGenericAllocationHandle *ret_handle)
+/* One attempt; what it was made with is remembered when it was less than wished for. */
+static CUresult create_with(const struct driver_functions *driver, const struct context *context,
+                            size_t bytes, bool plain, bool own,
+                            CUmemGenericAllocationHandle *ret_handle)
 {
     struct vmm *vmm = vmm_of(context);
     CUmemAllocationProp prop = page_prop(driver, context);
+    prop.allocFlags.gpuDirectRDMACapable = !plain;
+    prop.requestedHandleTypes = own ? CU_MEM_HANDLE_TYPE_NONE
+                                    : CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
     CUresult result = driver->cuMemCreate(ret_handle, bytes, &prop, 0);
-    if (vmm->plain || (result != CUDA_ERROR_INVALID_VALUE && result != CUDA_ERROR_NOT_SUPPORTED))
-        return result;
-    prop.allocFlags.gpuDirectRDMACapable = 0;
-    result = driver->cuMemCreate(ret_handle, bytes, &prop, 0);
-    vmm->plain = result == CUDA_SUCCESS;
+    if (result == CUDA_SUCCESS) {
+        vmm->plain = plain;
+        __atomic_store_n(&vmm->own, own, __ATOMIC_RELAXED);
+    }
+    return result;
+}
+
+static bool wishes_refused(CUresult result)
+{
+    return result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_NOT_SUPPORTED ||
+           result == CUDA_ERROR_NOT_PERMITTED;
+}
+
+/* That RDMA and other processes can use it are wishes; a driver that refuses them gets it without.
+ */
+static CUresult create(const struct driver_functions *driver, const struct context *context,
+                       size_t bytes, CUmemGenericAllocationHandle *ret_handle)
+{
+    const struct vmm *vmm = vmm_of(context);
+    bool plain = vmm->plain, own = vmm->own;
+    CUresult result = create_with(driver, context, bytes, plain, own, ret_handle);
+    if (wishes_refused(result) && !plain)
+        result = create_with(driver, context, bytes, true, own, ret_handle);
+    if (wishes_refused(result) && !own && !plain)
+        result = create_with(driver, context, bytes, false, true, ret_handle);
+    if (wishes_refused(result) && !own)
+        result = create_with(driver, context, bytes, true, true, ret_handle);
     return result;
 }
 
@@ -418,6 +447,9 @@ const char *backend_vmm_add(struct pool_backend *backend, struct context *contex
         return "no host memory";
     vmm->plain = !attribute(driver, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED,
                             context->device);
+    vmm->own = !ipc_board_is_on() ||
+               !attribute(driver, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+                          context->device);
     atomic_store_explicit(&context->vmm, vmm, memory_order_release);
     if (!granularity_fits(driver, context))
         return "the device maps in units that 2 MiB is no multiple of";

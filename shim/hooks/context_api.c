@@ -8,6 +8,7 @@
  */
 #include "shim/hooks/call.h"
 #include "shim/backend/backend_vmm.h"
+#include "shim/share/ipc_mapped.h"
 #include "shim/context/capture.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
@@ -46,6 +47,7 @@ static void context_ended(struct context *context, CUresult result)
     int saved_errno = errno;
     context_over(context);
     backend_vmm_reclaim();
+    ipc_mapped_reclaim();
     errno = saved_errno;
 }
 
@@ -77,6 +79,7 @@ static void drop_ended(const struct driver_functions *driver, CUdevice device)
 {
     context_drop_ended(driver, device);
     backend_vmm_reclaim();
+    ipc_mapped_reclaim();
 }
 
 static CUresult release(const struct driver_functions *real,
@@ -166,6 +169,24 @@ cudaError_t cudaDeviceReset(void)
     return result;
 }
 
+/* What a context mapped itself, of its own and of other processes, is for its peers too. */
+static void peer_disabled(const struct driver_functions *real, struct context *owner, int device)
+{
+    backend_vmm_peer_disabled(owner, device);
+    (void)ipc_mapped_peer(real, owner, device, false);
+}
+
+static CUresult peer_enabled(const struct driver_functions *real, struct context *owner, int device)
+{
+    CUresult result = backend_vmm_peer_enabled(owner, device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = ipc_mapped_peer(real, owner, device, true);
+    if (result != CUDA_SUCCESS)
+        backend_vmm_peer_disabled(owner, device);
+    return result;
+}
+
 /* The current context will reach the peer's memory, so fences of either cover both, and what is
  * mapped there is for its device, too. Where that cannot be, the link is none. */
 CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
@@ -180,7 +201,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
         context_note(real, peerContext);
         struct context *peer = context_find(green_owner(peerContext));
         if (context && peer)
-            result = backend_vmm_peer_enabled(peer, context->device);
+            result = peer_enabled(real, peer, context->device);
         if (result != CUDA_SUCCESS && real->cuCtxDisablePeerAccess)
             (void)REAL_ASK(real->cuCtxDisablePeerAccess(peerContext));
     }
@@ -199,7 +220,7 @@ CUresult cuCtxDisablePeerAccess(CUcontext peerContext)
         const struct context *context = context_current(real);
         struct context *peer = context_find(green_owner(peerContext));
         if (context && peer)
-            backend_vmm_peer_disabled(peer, context->device);
+            peer_disabled(real, peer, context->device);
     }
     errno = saved_errno;
     return result;

@@ -9,7 +9,10 @@
  * "invalid value" rather than open as other bytes. A segment of which anything was exported is
  * never handed out again.
  *
- * Mapped memory has no handle of this kind: the driver refuses it, as it does a program's own.
+ * A block on mapped pages has a token, too, by which the pages are got (shim/share/ipc_export.h,
+ * ipc_mapped.h). That is done where the driver is called: a runtime calls it through our hooks, and
+ * makes its own error and its own context. The driver is asked first and refuses what it would
+ * refuse of memory of its own; then it finds that the memory is none of its own.
  *
  * Callers that ask for the range first export its base, which is the block's, or with
  * `ipc_range:segment` the segment's.
@@ -21,12 +24,15 @@
 #include <assert.h>
 #include <string.h>
 
+#include "shim/backend/backend_driver.h"
 #include "shim/hooks/call.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
 #include "shim/share/ipc_board.h"
+#include "shim/share/ipc_export.h"
 #include "shim/share/ipc_imports.h"
+#include "shim/share/ipc_mapped.h"
 #include "shim/memory/guarded.h"
 #include "shim/memory/ledger.h"
 #include "shim/memory/vmm.h"
@@ -50,6 +56,13 @@ static bool exports_segments(void)
     return shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
 }
 
+/* The pages of a block stay as they are from now on; null for what is no block. */
+static void export_find_mapped(struct export_call *made, int error)
+{
+    if (error < 0 || !vmm_may_export(made->address) || pool_pin_segment(made->address) < 0)
+        made->address = 0;
+}
+
 /* A block of the pool, or the base of a segment where segments are ranges. */
 static void export_find(struct export_call *made)
 {
@@ -58,7 +71,7 @@ static void export_find(struct export_call *made)
     if (error == -ENOENT)
         return;
     if (vmm_context_at(made->address)) {
-        made->address = 0;
+        export_find_mapped(made, error);
         return;
     }
     if ((error < 0 && !exports_segments()) || pool_pin_segment(made->address) < 0 ||
@@ -122,6 +135,16 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *devPtr)
     return result;
 }
 
+/* Also for a runtime, whose hook has looked at the address. */
+static CUresult export_really(const struct driver_functions *real, CUipcMemHandle *handle,
+                              CUdeviceptr address)
+{
+    CUresult result = real->cuIpcGetMemHandle(handle, address);
+    bool mapped = result == CUDA_ERROR_INVALID_VALUE && handle && mode_now() == SHIM_POOL &&
+                  vmm_context_at(address);
+    return mapped ? ipc_export_mapped(real, address, handle) : result;
+}
+
 CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 {
     struct call call;
@@ -129,9 +152,9 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
     if (!real || !real->cuIpcGetMemHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuIpcGetMemHandle, __builtin_return_address(0)))
-        return real->cuIpcGetMemHandle(pHandle, dptr);
+        return export_really(real, pHandle, dptr);
     struct export_call made = export_of(dptr, pHandle);
-    CUresult result = real->cuIpcGetMemHandle(pHandle, made.address);
+    CUresult result = export_really(real, pHandle, made.address);
     if (result == CUDA_SUCCESS && !export_finish(&made, pHandle))
         result = real->cuIpcGetMemHandle(pHandle, 0);
     call_end(&call);
@@ -146,14 +169,17 @@ struct opening {
     CUipcMemHandle handle;  /* for the real function */
     struct ipc_block block; /* bytes 0: nothing is known of one */
     bool inside;            /* it is a token */
+    bool mapped;            /* of a block on mapped pages */
 };
 
 static struct opening opening_of(const void *handle)
 {
     struct opening opening = {0};
+    struct ipc_pages pages;
     memcpy(&opening.given, handle, sizeof(opening.given));
     opening.inside = ipc_board_look_up(&opening.given, &opening.block) == 0;
-    opening.handle = opening.inside ? opening.block.allocation : opening.given;
+    opening.mapped = opening.inside && ipc_pages_parse(&opening.block.allocation, &pages);
+    opening.handle = opening.inside && !opening.mapped ? opening.block.allocation : opening.given;
     if (!ipc_token_is(&opening.given) &&
         ipc_board_look_up_whole(&opening.given, &opening.block) < 0)
         opening.block = (struct ipc_block){0};
@@ -172,6 +198,20 @@ static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t
 }
 
 /*
+ * Mapped pages are closed here, any other opening by the driver. It refuses the one as it would
+ * refuse the other, and then knows nothing of the address.
+ */
+static CUresult close_really(const struct driver_functions *driver, CUdeviceptr address)
+{
+    if (!ipc_mapped_bytes(address))
+        return driver->cuIpcCloseMemHandle(address);
+    CUresult result = driver->cuIpcCloseMemHandle(address | 1);
+    return result == CUDA_ERROR_INVALID_VALUE
+               ? ipc_mapped_close(driver, address, backend_driver_wait)
+               : result;
+}
+
+/*
  * After the real function opened the allocation at `base`: the address for the program. False when
  * the block was freed meanwhile, or what is said of it cannot be true; the allocation is closed
  * again then.
@@ -184,7 +224,8 @@ static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret
         .address = base + opening->block.offset,
         .bytes = opening->block.bytes,
         .base = base,
-        .base_bytes = allocation_bytes(driver, base),
+        .base_bytes = opening->mapped ? ipc_mapped_bytes(base) : allocation_bytes(driver, base),
+        .mapped = opening->mapped,
         .context = context ? context->number : 0,
     };
     struct ipc_block now;
@@ -198,7 +239,7 @@ static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret
         return true;
     }
     if (driver && driver->cuIpcCloseMemHandle)
-        driver->cuIpcCloseMemHandle(base);
+        close_really(driver, base);
     return false;
 }
 
@@ -248,7 +289,8 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
 
 typedef CUresult driver_open(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int flags);
 
-/* A token that stands for nothing any more is to the program a handle of freed memory. */
+/* A token that stands for mapped pages is opened here. One that stands for nothing any more is to
+ * the program a handle of freed memory. */
 static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMemHandle handle,
                             unsigned int flags)
 {
@@ -258,7 +300,8 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
         result = open(ret_pointer, handle, flags);
     bool valid = ret_pointer && flags == CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
     if (result == CUDA_ERROR_INVALID_VALUE && valid && ipc_token_is(&handle))
-        result = CUDA_ERROR_INVALID_HANDLE;
+        result = mode_now() == SHIM_OFF ? CUDA_ERROR_INVALID_HANDLE
+                                        : ipc_mapped_open(driver, &handle, ret_pointer);
     return result;
 }
 
@@ -311,7 +354,9 @@ static void closed(const struct call *call, uint64_t address, const struct ledge
     if (result == 0 && ipc_import_closed(address, &gone) && gone.synchronous)
         sync_memops_end(&(struct range){.kind = RANGE_BLOCK,
                                         .imported = true,
+                                        .mapped = gone.mapped,
                                         .base = gone.address,
+                                        .bytes = gone.bytes,
                                         .allocation = gone.base},
                         ipc_import_mapped(gone.base));
     pooled_foreign_freed(call, TRACE_MEMORY_IMPORTED, address, NULL, entry, result);
@@ -340,9 +385,9 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr)
     if (!real || !real->cuIpcCloseMemHandle)
         return MISSING_DRIVER;
     if (!call_begin(&call, HOOK_cuIpcCloseMemHandle, __builtin_return_address(0)))
-        return real->cuIpcCloseMemHandle(dptr);
+        return close_really(real, dptr);
     struct ledger_entry entry = pooled_foreign_take(&call, TRACE_MEMORY_IMPORTED, dptr);
-    CUresult result = real->cuIpcCloseMemHandle(ipc_import_base(dptr));
+    CUresult result = close_really(real, ipc_import_base(dptr));
     closed(&call, dptr, &entry, (int)result);
     call_end(&call);
     return result;

@@ -13,6 +13,7 @@
 #include "shim/memory/physical.h"
 #include "shim/memory/place.h"
 #include "shim/memory/vmm.h"
+#include "shim/share/ipc_mapped.h"
 #include "shim/share/ranges.h"
 #include "shim/hooks/pooled.h"
 
@@ -123,10 +124,10 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
-/* To the program its blocks are no mappings, whatever they lie on. */
+/* To the program its blocks, and those it opened, are no mappings, whatever they lie on. */
 static uint64_t not_pooled(uint64_t address)
 {
-    return vmm_context_at(address) ? RANGE_NOWHERE : address;
+    return vmm_context_at(address) || ipc_mapped_at(address) ? RANGE_NOWHERE : address;
 }
 
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *addr)
@@ -316,8 +317,7 @@ CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *des
     const struct driver_functions *real = real_driver();
     if (!real || !real->cuMemSetAccess)
         return MISSING_DRIVER;
-    return real->cuMemSetAccess(shim_mode() == SHIM_POOL ? not_pooled(ptr) : ptr, size, desc,
-                                count);
+    return real->cuMemSetAccess(shim_mode() == SHIM_OFF ? ptr : not_pooled(ptr), size, desc, count);
 }
 
 CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr ptr)
@@ -325,5 +325,5 @@ CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location
     const struct driver_functions *real = real_driver();
     if (!real || !real->cuMemGetAccess)
         return MISSING_DRIVER;
-    return real->cuMemGetAccess(flags, location, shim_mode() == SHIM_POOL ? not_pooled(ptr) : ptr);
+    return real->cuMemGetAccess(flags, location, shim_mode() == SHIM_OFF ? ptr : not_pooled(ptr));
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "shim/resolve/hooks.h"
+#include "shim/memory/vmm.h"
 #include "shim/share/ranges.h"
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
@@ -59,6 +60,9 @@ static void answer_mapped(const struct range *range, CUpointer_attribute attribu
     switch ((int)attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: *(CUcontext *)data = range_handle(range); break;
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: *(uint64_t *)data = 0; break;
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+        *(bool *)data = !range->imported && vmm_may_export(range->base);
+        break;
     default: break;
     }
 }

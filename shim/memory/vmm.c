@@ -4,6 +4,7 @@
  */
 #include "shim/memory/vmm.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "cupti/base/pages.h"
@@ -49,12 +50,18 @@ void vmm_range_clear(struct vmm *vmm)
 
 struct vmm_page *vmm_page_add(struct vmm *vmm, CUmemGenericAllocationHandle handle, uint64_t bytes)
 {
+    static atomic_uint_fast64_t last_id;
     struct vmm_page *page = malloc(sizeof(*page));
     if (!page)
         return NULL;
     pthread_mutex_lock(&vmm->lock);
     *page = (struct vmm_page){
-        .handle = handle, .bytes = bytes, .next = vmm->pages, .link = &vmm->pages};
+        .handle = handle,
+        .id = atomic_fetch_add(&last_id, 1) + 1,
+        .bytes = bytes,
+        .next = vmm->pages,
+        .link = &vmm->pages,
+    };
     if (page->next)
         page->next->link = &page->next;
     vmm->pages = page;
@@ -109,18 +116,37 @@ struct context *vmm_context_at(uint64_t address)
     return NULL;
 }
 
-bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes)
+static struct vmm *vmm_at(uint64_t address)
 {
     struct context *context = vmm_context_at(address);
-    struct vmm *vmm = context ? atomic_load(&context->vmm) : NULL;
+    return context ? atomic_load(&context->vmm) : NULL;
+}
+
+bool vmm_page_get(uint64_t address, struct vmm_page *ret_page)
+{
+    struct vmm *vmm = vmm_at(address);
     if (!vmm)
         return false;
     pthread_mutex_lock(&vmm->lock);
     const struct vmm_page *page = vmm_page_at_locked(vmm, address);
-    if (page) {
-        *ret_base = page->address;
-        *ret_bytes = page->bytes;
-    }
+    if (page)
+        *ret_page = *page;
     pthread_mutex_unlock(&vmm->lock);
     return page;
+}
+
+bool vmm_may_export(uint64_t address)
+{
+    const struct vmm *vmm = vmm_at(address);
+    return vmm && !__atomic_load_n(&vmm->own, __ATOMIC_RELAXED);
+}
+
+bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes)
+{
+    struct vmm_page page;
+    if (!vmm_page_get(address, &page))
+        return false;
+    *ret_base = page.address;
+    *ret_bytes = page.bytes;
+    return true;
 }

@@ -27,6 +27,7 @@
 /** A piece of physical memory. */
 struct vmm_page {
     CUmemGenericAllocationHandle handle;
+    uint64_t id;      /* no other page of the process has had it */
     uint64_t address; /* 0: not mapped */
     uint64_t bytes;
     struct vmm_page *next, **link; /* all of a context */
@@ -39,6 +40,7 @@ struct vmm {
     struct vmm_page *pages;
     uint16_t peers[VMM_DEVICES_MAX]; /* contexts of the device that may use this memory */
     bool plain;                      /* physical memory is asked for without what RDMA wants */
+    bool own;                        /* and so that no other process can have it */
 };
 
 /** NULL without host memory. */
@@ -62,6 +64,13 @@ struct vmm_page *vmm_page_at_locked(const struct vmm *vmm, uint64_t address);
 
 /** The mapped memory around an address, and its context; NULL: none of ours. Takes no lock. */
 struct context *vmm_context_at(uint64_t address);
+
+/** The page that is mapped over an address, as it is now. False: no memory of ours is mapped there.
+ */
+bool vmm_page_get(uint64_t address, struct vmm_page *ret_page);
+
+/** Whether new memory around an address is such that another process can be given it. */
+bool vmm_may_export(uint64_t address);
 
 /** The mapping that an address lies in: one page. False: no memory of ours is mapped there. */
 bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes);

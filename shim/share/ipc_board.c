@@ -17,14 +17,17 @@
 
 #include "cupti/live/living_file.h"
 #include "shim/options/mode.h"
+#include "shim/share/page_server.h"
 
 #define BOARD_PREFIX "ipc."
-#define NAME_BYTES   (sizeof(BOARD_PREFIX) + 32) /* 16 bytes in hexadecimal */
+#define PAGES_PREFIX "pages."                    /* of the socket beside it */
+#define NAME_BYTES   (sizeof(PAGES_PREFIX) + 32) /* 16 bytes in hexadecimal */
 
 /** What this process knows of a slot of its own. */
 struct entry {
     uint64_t address; /* of the block; 0: not in use */
     uint32_t context; /* number */
+    bool pages;       /* it lies on mapped pages */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,10 +36,11 @@ static struct entry entries[IPC_BOARD_SLOTS]; /* one for each slot */
 static uint32_t tokens_end;                   /* of the tokens' slots so many were ever in use */
 static uint64_t last_key;
 static uint8_t board_id[16];
+static char socket_name[NAME_BYTES]; /* immutable while there is a board */
 
-static void name_of(const uint8_t id[16], char ret_name[NAME_BYTES])
+static void name_of(const char *prefix, const uint8_t id[16], char ret_name[NAME_BYTES])
 {
-    char *end = stpcpy(ret_name, BOARD_PREFIX);
+    char *end = stpcpy(ret_name, prefix);
     for (int i = 0; i < 16; i++, end += 2)
         snprintf(end, 3, "%02x", id[i]);
 }
@@ -56,9 +60,11 @@ static int board_create_locked(void)
     if (directory < 0)
         return directory;
     living_files_visit(directory, BOARD_PREFIX, NULL, NULL);
+    living_companions_sweep(directory, PAGES_PREFIX, BOARD_PREFIX);
     int error = -EAGAIN;
     if (getrandom(board_id, sizeof(board_id), GRND_NONBLOCK) == sizeof(board_id)) {
-        name_of(board_id, name);
+        name_of(BOARD_PREFIX, board_id, name);
+        name_of(PAGES_PREFIX, board_id, socket_name);
         error = living_file_create(directory, name, IPC_BOARD_SLOTS * sizeof(struct ipc_slot),
                                    &map);
     }
@@ -88,9 +94,10 @@ static int find_locked(uint64_t address)
 static int find_unused_locked(const struct ipc_block *block)
 {
     uint32_t window = ipc_whole_window(&block->allocation);
-    int slot = block->offset ? find_in_locked(0, tokens_end, 0)
-                             : find_in_locked(window, window + IPC_BOARD_WINDOW, 0);
-    if (slot < 0 && block->offset && tokens_end < IPC_BOARD_TOKENS)
+    bool token = ipc_block_has_token(block);
+    int slot = token ? find_in_locked(0, tokens_end, 0)
+                     : find_in_locked(window, window + IPC_BOARD_WINDOW, 0);
+    if (slot < 0 && token && tokens_end < IPC_BOARD_TOKENS)
         slot = (int)tokens_end++;
     return slot < 0 ? -ENOSPC : slot;
 }
@@ -121,7 +128,12 @@ static int slot_take_locked(uint64_t address, uint32_t context, const struct ipc
     slot = find_unused_locked(block);
     if (slot < 0)
         return slot;
-    entries[slot] = (struct entry){.address = address, .context = context};
+    struct ipc_pages pages;
+    entries[slot] = (struct entry){
+        .address = address,
+        .context = context,
+        .pages = ipc_pages_parse(&block->allocation, &pages),
+    };
     slots[slot].block = *block;
     atomic_store(&slots[slot].key, ++last_key);
     return slot;
@@ -132,19 +144,52 @@ int ipc_board_publish(uint64_t address, uint32_t context, const struct ipc_block
 {
     pthread_mutex_lock(&lock);
     int slot = slot_take_locked(address, context, block);
-    if (slot >= 0 && block->offset)
+    if (slot >= 0 && ipc_block_has_token(block))
         token_of_locked(slot, ret_token);
     pthread_mutex_unlock(&lock);
     return slot < 0 ? slot : 0;
 }
 
-void ipc_board_withdraw(uint64_t address)
+int ipc_board_find(uint64_t address, CUipcMemHandle *ret_token)
 {
     pthread_mutex_lock(&lock);
+    int slot = slots ? find_in_locked(0, tokens_end, address) : -ENOENT;
+    if (slot >= 0)
+        token_of_locked(slot, ret_token);
+    pthread_mutex_unlock(&lock);
+    return slot < 0 ? slot : 0;
+}
+
+bool ipc_board_is_on(void)
+{
+    return where() != NULL;
+}
+
+int ipc_board_serve(void)
+{
+    return page_server_start(where(), socket_name);
+}
+
+bool ipc_board_is_own(const struct ipc_token *token)
+{
+    pthread_mutex_lock(&lock);
+    bool own = slots && memcmp(token->board, board_id, sizeof(board_id)) == 0;
+    pthread_mutex_unlock(&lock);
+    return own;
+}
+
+void ipc_board_withdraw(uint64_t address)
+{
+    uint64_t key = 0;
+    pthread_mutex_lock(&lock);
     int slot = slots ? find_locked(address) : -ENOENT;
+    if (slot >= 0 && entries[slot].pages)
+        key = slots[slot].key;
     if (slot >= 0)
         clear_locked((uint32_t)slot);
     pthread_mutex_unlock(&lock);
+    if (key)
+        page_server_drop((uint32_t)slot, key);
 }
 
 unsigned ipc_board_forget_context(uint32_t context)
@@ -154,6 +199,8 @@ unsigned ipc_board_forget_context(uint32_t context)
     for (uint32_t i = 0; slots && i < IPC_BOARD_SLOTS; i++) {
         if (!entries[i].address || entries[i].context != context)
             continue;
+        if (entries[i].pages)
+            page_server_drop(i, slots[i].key);
         clear_locked(i);
         cleared++;
     }
@@ -173,13 +220,24 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
         return -ENOENT;
     if (!where())
         return -ENOTSUP;
-    name_of(token.board, name);
+    name_of(BOARD_PREFIX, token.board, name);
     int file = living_file_find(where(), name), error = file;
     if (file >= 0) {
         error = ipc_token_look_up(file, &token, ret_block);
         close(file);
     }
+    if (file == -ENOENT) { /* and so nobody listens beside it */
+        name_of(PAGES_PREFIX, token.board, name);
+        living_file_remove(where(), name);
+    }
     return error;
+}
+
+int ipc_board_connect(const struct ipc_token *token, uint64_t end_ns)
+{
+    char name[NAME_BYTES];
+    name_of(PAGES_PREFIX, token->board, name);
+    return where() ? page_wire_connect(where(), name, end_ns) : -ENOTSUP;
 }
 
 /** A handle that is looked for on every board. */
@@ -215,7 +273,8 @@ void ipc_board_close(void)
     char name[NAME_BYTES];
     pthread_mutex_lock(&lock);
     if (slots && where()) {
-        name_of(board_id, name);
+        living_file_remove(where(), socket_name);
+        name_of(BOARD_PREFIX, board_id, name);
         living_file_remove(where(), name);
     }
     pthread_mutex_unlock(&lock);

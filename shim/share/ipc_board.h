@@ -31,6 +31,22 @@
 int ipc_board_publish(uint64_t address, uint32_t context, const struct ipc_block *block,
                       CUipcMemHandle *ret_token);
 
+/** The token of a block that was published. Errors: -ENOENT it was not. */
+int ipc_board_find(uint64_t address, CUipcMemHandle *ret_token);
+
+/** Whether the option lets blocks be exported by tokens. */
+bool ipc_board_is_on(void);
+
+/** The socket beside the board that gives the pages of its blocks (page_server.h); once something
+ * was published. Errors: as the system said. */
+int ipc_board_serve(void);
+
+/** Whether a token is one of this process's own. */
+bool ipc_board_is_own(const struct ipc_token *token);
+
+/** Connects to the socket beside a token's board. Errors: page_wire_connect(). */
+int ipc_board_connect(const struct ipc_token *token, uint64_t end_ns);
+
 /** Takes a block off the board; before it is freed. */
 void ipc_board_withdraw(uint64_t address);
 

@@ -23,6 +23,7 @@ struct ipc_import {
     uint32_t context; /* number of the context it was opened in; 0: unknown */
     uint32_t opened;  /* how often */
     uint64_t id;      /* no other import of the process has had it */
+    bool mapped;      /* the mapping is ours (ipc_mapped.h) */
     bool synchronous; /* guarded by the lock of sync_memops.c, too */
 };
 

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "cupool block 2\n"
+#define MAGIC       "cupool block 2\n"
+#define PAGES_MAGIC "cupool pages 1\n"
 
 /* As it takes a handle's place. */
 struct token_bytes {
@@ -21,7 +22,16 @@ struct token_bytes {
     uint8_t zero[20];
 };
 
+/* Likewise, in a slot. */
+struct pages_bytes {
+    char magic[16];
+    uint64_t bytes;
+    uint32_t count;
+    uint8_t zero[36];
+};
+
 static_assert(sizeof(struct token_bytes) == sizeof(CUipcMemHandle), "in the place of a handle");
+static_assert(sizeof(struct pages_bytes) == sizeof(CUipcMemHandle), "in the place of a handle");
 
 static bool all_zero(const uint8_t *bytes, size_t count)
 {
@@ -56,6 +66,34 @@ int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token)
     return 0;
 }
 
+void ipc_pages_make(const struct ipc_pages *pages, CUipcMemHandle *ret_allocation)
+{
+    struct pages_bytes bytes = {.magic = PAGES_MAGIC, .bytes = pages->bytes, .count = pages->count};
+    memcpy(ret_allocation, &bytes, sizeof(bytes));
+}
+
+static bool is_pages(const CUipcMemHandle *allocation)
+{
+    return memcmp(allocation, PAGES_MAGIC, sizeof(PAGES_MAGIC)) == 0;
+}
+
+bool ipc_pages_parse(const CUipcMemHandle *allocation, struct ipc_pages *ret_pages)
+{
+    struct pages_bytes bytes;
+    memcpy(&bytes, allocation, sizeof(bytes));
+    if (!is_pages(allocation) || !bytes.count || bytes.count > IPC_PAGES_MOST ||
+        bytes.bytes % IPC_PAGE_UNIT_BYTES || bytes.bytes / IPC_PAGE_UNIT_BYTES < bytes.count ||
+        !all_zero(bytes.zero, sizeof(bytes.zero)))
+        return false;
+    *ret_pages = (struct ipc_pages){.bytes = bytes.bytes, .count = bytes.count};
+    return true;
+}
+
+bool ipc_block_has_token(const struct ipc_block *block)
+{
+    return block->offset || is_pages(&block->allocation);
+}
+
 /* -ENOENT: nothing that a board of ours would say. */
 static int slot_read(int file, uint32_t index, struct ipc_slot *ret_slot)
 {
@@ -72,7 +110,7 @@ int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block 
 {
     struct ipc_slot slot;
     if (slot_read(file, token->slot, &slot) < 0 || slot.key != token->key ||
-        slot.block.offset == 0 || ipc_token_is(&slot.block.allocation))
+        !ipc_block_has_token(&slot.block) || ipc_token_is(&slot.block.allocation))
         return -ENOENT;
     *ret_block = slot.block;
     return 0;

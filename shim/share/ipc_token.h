@@ -26,11 +26,21 @@
 /* A handle's slot is one of so many. */
 #define IPC_BOARD_WINDOW 8u
 
+/* Pages that one block may lie on, and the unit of their sizes. */
+#define IPC_PAGES_MOST      65536u
+#define IPC_PAGE_UNIT_BYTES (UINT64_C(2) << 20)
+
 /** A block in a driver allocation, as the board tells it. */
 struct ipc_block {
-    CUipcMemHandle allocation; /* the driver's handle of the whole allocation */
-    uint64_t offset;           /* of the block in it; never 0 for a token */
+    CUipcMemHandle allocation; /* the driver's handle of the whole allocation, or its pages */
+    uint64_t offset;           /* of the block in it; never 0 for a token of an allocation */
     uint64_t bytes;            /* as asked for */
+};
+
+/** What stands in the place of a driver's handle where the block lies on mapped pages. */
+struct ipc_pages {
+    uint64_t bytes; /* of all of them */
+    uint32_t count;
 };
 
 struct ipc_slot {
@@ -55,6 +65,14 @@ bool ipc_token_is(const CUipcMemHandle *handle);
 
 /** -EINVAL: it is not what ipc_token_make makes. */
 int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token);
+
+void ipc_pages_make(const struct ipc_pages *pages, CUipcMemHandle *ret_allocation);
+
+/** Whether a block lies on mapped pages; false too for what ipc_pages_make does not make. */
+bool ipc_pages_parse(const CUipcMemHandle *allocation, struct ipc_pages *ret_pages);
+
+/** Whether a block has a token: no driver's handle opens at its begin. */
+bool ipc_block_has_token(const struct ipc_block *block);
 
 /** The block of a token on the board in a file. -ENOENT: none. */
 int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block);

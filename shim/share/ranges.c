@@ -12,6 +12,7 @@
 #include "shim/context/gate.h"
 #include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
+#include "shim/share/ipc_mapped.h"
 #include "shim/options/mode.h"
 
 /* The driver numbers its own buffers from 1 upwards and never comes here; a double holds these
@@ -51,6 +52,7 @@ static struct range imported_range(uint64_t address)
             .kind = RANGE_BLOCK,
             .imported = true,
             .synchronous = import.synchronous,
+            .mapped = import.mapped,
             .base = import.address,
             .bytes = import.bytes,
             .allocation = import.base,
@@ -85,6 +87,21 @@ static const struct context *pooled_context(const struct range *range)
     return context;
 }
 
+static const struct context *context_of_import(const struct range *range)
+{
+    struct context *context = context_first();
+    while (context && context->number != range->context)
+        context = context_next(context);
+    return context;
+}
+
+bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
+                uint64_t *ret_bytes)
+{
+    return range->imported ? ipc_mapped_page_at(address, ret_base, ret_bytes)
+                           : vmm_mapping_at(address, ret_base, ret_bytes);
+}
+
 uint32_t range_context(const struct range *range)
 {
     const struct context *context = range->imported ? NULL : pooled_context(range);
@@ -93,7 +110,8 @@ uint32_t range_context(const struct range *range)
 
 CUcontext range_handle(const struct range *range)
 {
-    const struct context *context = range->imported ? NULL : pooled_context(range);
+    const struct context *context = range->imported ? context_of_import(range)
+                                                    : pooled_context(range);
     return context ? context->handle : NULL;
 }
 

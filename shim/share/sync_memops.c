@@ -11,7 +11,6 @@
 #include "shim/context/capture.h"
 #include "shim/share/claims.h"
 #include "shim/context/context.h"
-#include "shim/memory/vmm.h"
 #include "shim/share/ipc_imports.h"
 
 #define BUCKETS 256 /* power of two */
@@ -150,7 +149,7 @@ static CUresult piece_set_locked(const struct driver_functions *real, const stru
                                  uint64_t address, bool wanted, bool counted)
 {
     uint64_t piece = range->allocation, bytes = 0;
-    if (range->mapped && !vmm_mapping_at(address, &piece, &bytes))
+    if (range->mapped && !range_page(range, address, &piece, &bytes))
         return CUDA_ERROR_INVALID_VALUE; /* it is being freed meanwhile */
     unsigned value = wanted || others_want_locked(range, piece, bytes, counted);
     return real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address);
@@ -160,7 +159,7 @@ static CUresult piece_set_locked(const struct driver_functions *real, const stru
 static uint64_t piece_after(const struct range *range, uint64_t at)
 {
     uint64_t piece, bytes;
-    if (!range->mapped || !vmm_mapping_at(at, &piece, &bytes) ||
+    if (!range->mapped || !range_page(range, at, &piece, &bytes) ||
         piece + bytes - range->base >= range->bytes)
         return 0;
     return piece + bytes;
@@ -242,7 +241,7 @@ static void pieces_clear_locked(const struct range *range, CUcontext context)
     for (uint64_t at = range->mapped ? range->base : range->allocation; at;
          at = piece_after(range, at)) {
         uint64_t piece = range->allocation, bytes = 0;
-        if (range->mapped && !vmm_mapping_at(at, &piece, &bytes))
+        if (range->mapped && !range_page(range, at, &piece, &bytes))
             return;
         if (!others_want_locked(range, piece, bytes, false))
             set_aside(at, context, 0);

@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 
-from runner import NOT_MAPPED, ROUTES, NOT_WITH_SANITIZERS, SKIPPED, Suite, arguments, sanitizer
+from runner import ROUTES, NOT_WITH_SANITIZERS, SKIPPED, Suite, arguments, sanitizer
 from trace import Trace
 
 RESULTS = {
@@ -45,7 +45,7 @@ RACING = {"context_race", "churn", "capture_load", "spawn", "ending", "ipc", "is
 HOLDING = {"reuse_work"}
 # Only the program itself calls it, for what it prints.
 UNINTERESTING = {"cuGetErrorName"}
-MAPPING = re.compile(r"cuMem(Create|Release|Map|Unmap|SetAccess|Address|GetAllocation)|"
+MAPPING = re.compile(r"cuMem(Create|Release|Map|Unmap|SetAccess|Address|GetAllocation|Export|Import)|cuIpc|"
                      r"cuDeviceGetAttribute|cuCtx(Enable|Disable)PeerAccess")
 MODES = ("mode:pool", "mode:pool,backing:vmm")
 CONTEXT_ENDS = re.compile(r"cuCtxDestroy|cuDevicePrimaryCtx(Reset|Release)")
@@ -257,8 +257,6 @@ def campaign(suite, options, most, share, everywhere):
     for program in options.programs:
         for (path, route), mode in itertools.product(
                 routes_for(suite, choose.randrange(1 << 30), everywhere), MODES):
-            if mode != MODES[0] and program in NOT_MAPPED:
-                continue
             one = Campaign(suite, bare, options.definitions, program, path, route, mode)
             if one.reference[0] != 0:
                 print(f"{program}, {route}: left out, it ends with {one.reference[0]}")

@@ -66,8 +66,11 @@ class Place:
     def options(self, mode="pool"):
         return f"mode:{mode},ipc:{self.path}"
 
-    def boards(self):
+    def names(self):
         return os.listdir(self.own) if os.path.isdir(self.own) else []
+
+    def boards(self):
+        return [name for name in self.names() if name.startswith("ipc.")]
 
 
 def opened(suite, path, route, options, handles):

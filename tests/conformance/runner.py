@@ -25,8 +25,6 @@ ROUTES = {
     "static": ["static"],
 }
 MODES = {"observe": "mode:observe", "pool": "mode:pool", "vmm": "mode:pool,backing:vmm"}
-# Legacy handles are for the driver's allocations: what is mapped is refused (docs/transparency.md).
-NOT_MAPPED = {"ipc", "ipc_blocks"}
 # Mapped memory that changes under work breaks the context of that work.
 WATCHED = {"SIMGPU_SET": "edit_breaks=1"}
 SKIPPED = 77
@@ -95,12 +93,6 @@ def compare(title, bare, preloaded):
     return False
 
 
-def modes_of(program):
-    """The modes in which a program must print what it prints bare."""
-    return {mode: chosen for mode, chosen in MODES.items()
-            if not (mode == "vmm" and program in NOT_MAPPED)}
-
-
 def maps(options):
     """Whether the pool maps memory itself with these options."""
     return "backing:vmm" in options or "guard:page" in options
@@ -120,7 +112,7 @@ def matrix(suite, program, modes=None):
             print(f"# {route}: the bare program failed\n{text_of(bare)}")
             different += 1
             continue
-        for mode, chosen in (modes or modes_of(program)).items():
+        for mode, chosen in (modes or MODES).items():
             trace = os.path.join(suite.directory, "%e.%p.cupool")
             preloaded = suite.run(path, program, route, f"{chosen},trace:{trace}",
                                   **(WATCHED if maps(chosen) else {}))

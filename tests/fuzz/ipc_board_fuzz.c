@@ -61,6 +61,20 @@ static void block_check(const struct ipc_block *block, uint64_t allocation_bytes
     expect(block->offset + block->bytes <= allocation_bytes);
 }
 
+/* Pages are made as they are read, and hold the block or not. */
+static void pages_check(const struct ipc_block *block)
+{
+    struct ipc_pages pages;
+    CUipcMemHandle again;
+    if (!ipc_pages_parse(&block->allocation, &pages))
+        return;
+    ipc_pages_make(&pages, &again);
+    expect(memcmp(&again, &block->allocation, sizeof(again)) == 0);
+    expect(pages.count > 0 && pages.count <= IPC_PAGES_MOST);
+    expect(pages.bytes >= pages.count * IPC_PAGE_UNIT_BYTES);
+    block_check(block, pages.bytes);
+}
+
 static void token_check(const struct input *input)
 {
     struct ipc_token token;
@@ -72,8 +86,9 @@ static void token_check(const struct input *input)
     expect(memcmp(&again, &input->handle, sizeof(again)) == 0);
     if (ipc_token_look_up(input->board, &token, &block) < 0)
         return;
-    expect(block.offset > 0 && block.bytes > 0 && !ipc_token_is(&block.allocation));
+    expect(ipc_block_has_token(&block) && block.bytes > 0 && !ipc_token_is(&block.allocation));
     block_check(&block, input->allocation_bytes);
+    pages_check(&block);
 }
 
 static void whole_check(const struct input *input)

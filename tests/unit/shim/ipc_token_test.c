@@ -170,3 +170,39 @@ Test(ipc_whole, is_found_by_its_handle, .init = setup, .fini = teardown)
         put(window + i % IPC_BOARD_WINDOW, &(struct ipc_slot){0});
     }
 }
+
+Test(ipc_token, of_mapped_pages, .init = setup, .fini = teardown)
+{
+    static const struct ipc_pages right[] = {
+        {2 << 20, 1}, {64 << 20, 8}, {UINT64_C(1) << 40, 65536}};
+    static const struct ipc_pages wrong[] = {
+        {0, 0}, {2 << 20, 0}, {2 << 20, 2}, {(2 << 20) + 1, 1}, {UINT64_C(1) << 50, 65537}};
+    CUipcMemHandle handle, damaged;
+    struct ipc_pages pages;
+    struct ipc_block block;
+    for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
+        ipc_pages_make(&right[i], &handle);
+        cr_assert(ipc_pages_parse(&handle, &pages));
+        cr_assert_eq(pages.bytes, right[i].bytes);
+        cr_assert_eq(pages.count, right[i].count);
+    }
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        ipc_pages_make(&wrong[i], &handle);
+        cr_assert_not(ipc_pages_parse(&handle, &pages), "%zu", i);
+    }
+    ipc_pages_make(&right[1], &handle);
+    for (size_t byte = 0; byte < sizeof(handle); byte++) {
+        damaged = handle;
+        ((unsigned char *)&damaged)[byte] ^= 0x80;
+        cr_assert(byte >= 16 && byte < 28 ? true : !ipc_pages_parse(&damaged, &pages), "%zu", byte);
+    }
+    /* On pages a block may begin where they do. */
+    struct ipc_slot slot = slot_of(0, 1000);
+    ipc_token_make(&token, &damaged);
+    put(token.slot, &slot);
+    cr_assert_eq(open_as_importer(&damaged, &block), -ENOENT);
+    slot.block.allocation = handle;
+    put(token.slot, &slot);
+    cr_assert_eq(open_as_importer(&damaged, &block), 0);
+    cr_assert(ipc_block_has_token(&block));
+}

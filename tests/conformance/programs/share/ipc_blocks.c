@@ -6,8 +6,12 @@
  *
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
- * export its base; "open HANDLE[+OFFSET]..." opens what another process serves.
+ * export its base, "serve-fork" with a child that ends before, "serve-large" one large block,
+ * "serve-threads" from several threads at once; "open HANDLE[+OFFSET]..." opens what another
+ * process serves, "hold HANDLE..." keeps it open until a line comes on stdin, "race HANDLE..."
+ * opens and closes it from several threads at once.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +26,9 @@
 #define TEXT_BYTES  (2 * sizeof(CUipcMemHandle))
 #define ALL_BYTES   (BLOCKS * (TEXT_BYTES + 20) + 16)
 #define CHECK_BYTES 100
+#define LARGE_BYTES (((size_t)70 << 20) + 1000)
+#define THREADS     4
+#define RACES       25
 
 static const size_t sizes[BLOCKS] = {1000, 1000, 3000, 200000, 200000, (size_t)8 << 20};
 
@@ -120,6 +127,104 @@ static int child_open(char *handles)
     return 0;
 }
 
+/* Opens all, and reads and writes them after whatever has happened meanwhile. */
+static int child_hold(char *handles)
+{
+    char *opened[BLOCKS] = {0}, line[16];
+    unsigned char bytes[CHECK_BYTES];
+    CUipcMemHandle handle;
+    int count = 0;
+    for (char *text = strtok(handles, " "); text && count < BLOCKS; text = strtok(NULL, " ")) {
+        from_text(text, &handle);
+        route_report("  open", route_ipc_open((void **)&opened[count++], handle));
+    }
+    printf("held\n");
+    fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        return 1;
+    for (int i = 0; i < count; i++) {
+        route_report("  read", route_read(bytes, opened[i], CHECK_BYTES));
+        printf("  bytes: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
+        route_report("  write", route_fill(opened[i], 77, CHECK_BYTES));
+        route_report("  read", route_read(bytes, opened[i], CHECK_BYTES));
+        printf("  bytes now: %d %d\n", bytes[0], bytes[CHECK_BYTES - 1]);
+        route_report("  close", route_ipc_close(opened[i]));
+    }
+    return 0;
+}
+
+/* Every block by a pointer to it; the handles as one text. */
+static void export_silently(char *const blocks[BLOCKS], char *text)
+{
+    CUipcMemHandle handle;
+    for (int i = 0; i < BLOCKS; i++) {
+        memset(&handle, 0, sizeof(handle));
+        route_ipc_export(&handle, blocks[i]);
+        to_text(&handle, text + (size_t)i * (TEXT_BYTES + 1));
+        text[(size_t)(i + 1) * (TEXT_BYTES + 1) - 1] = i + 1 < BLOCKS ? ' ' : 0;
+    }
+}
+
+/** What threads do at once, each in its turn through all blocks. */
+struct racer {
+    pthread_t thread;
+    const char *handles;
+    char *const *blocks;
+    char text[ALL_BYTES];
+    int wrong;
+};
+
+static void *open_and_close(void *argument)
+{
+    struct racer *racer = argument;
+    CUipcMemHandle handle;
+    unsigned char bytes[CHECK_BYTES];
+    for (int round = 0; round < RACES; round++)
+        for (const char *text = racer->handles; *text; text += TEXT_BYTES + 1) {
+            char *opened;
+            from_text(text, &handle);
+            racer->wrong += route_ipc_open((void **)&opened, handle) != 0;
+            racer->wrong += route_read(bytes, opened, CHECK_BYTES) != 0;
+            racer->wrong += bytes[0] < 10 || bytes[0] >= 10 + BLOCKS || bytes[0] != bytes[9];
+            racer->wrong += route_ipc_close(opened) != 0;
+            if (strlen(text) <= TEXT_BYTES)
+                break;
+        }
+    return NULL;
+}
+
+/* The runtime makes a thread's context at its first call, the driver needs it to be set. */
+static CUcontext shared_context;
+
+static void *race_begin(void *argument)
+{
+    struct racer *racer = argument;
+    DRIVER(cuCtxSetCurrent)(shared_context);
+    if (racer->handles)
+        return open_and_close(racer);
+    export_silently(racer->blocks, racer->text);
+    return NULL;
+}
+
+static int race(const char *handles, char *const *blocks, char *ret_text)
+{
+    static struct racer racers[THREADS];
+    int wrong = 0;
+    DRIVER(cuCtxGetCurrent)(&shared_context);
+    for (int i = 0; i < THREADS; i++) {
+        racers[i] = (struct racer){.handles = handles, .blocks = blocks};
+        pthread_create(&racers[i].thread, NULL, race_begin, &racers[i]);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(racers[i].thread, NULL);
+        wrong += racers[i].wrong + (strcmp(racers[i].text, racers[0].text) != 0);
+    }
+    if (ret_text)
+        strcpy(ret_text, racers[0].text);
+    printf("race: %d wrong\n", wrong);
+    return 0;
+}
+
 static void child_run(const char *self, const char *route, const char *handles)
 {
     char text[ALL_BYTES + 8];
@@ -183,14 +288,47 @@ static void export_ranges(char *blocks[BLOCKS], char *text)
     }
 }
 
-static int serve(bool ranges)
+static void child_end(void)
+{
+    int status = -1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(3);
+    waitpid(pid, &status, 0);
+    printf("child: %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* Its first and its last bytes differ. */
+static void export_large(char *text)
+{
+    CUipcMemHandle handle;
+    char *block;
+    route_report("allocate", route_allocate((void **)&block, LARGE_BYTES));
+    route_report("fill", route_fill(block, 21, LARGE_BYTES));
+    route_report("fill", route_fill(block + LARGE_BYTES - CHECK_BYTES, 22, CHECK_BYTES));
+    route_report("wait", route_synchronize());
+    route_report("export", route_ipc_export(&handle, block));
+    to_text(&handle, text);
+    text[TEXT_BYTES] = ' ';
+    to_text(&handle, text + TEXT_BYTES + 1);
+    sprintf(text + 2 * TEXT_BYTES + 1, "+%zx", LARGE_BYTES - CHECK_BYTES);
+}
+
+static int serve(const char *how)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], line[16];
     allocate(blocks);
-    if (ranges)
+    if (strcmp(how, "serve-large") == 0)
+        export_large(text);
+    else if (strcmp(how, "serve-threads") == 0)
+        race(NULL, blocks, text);
+    else if (strcmp(how, "serve-ranges") == 0)
         export_ranges(blocks, text);
     else
         export_all(blocks, 0, text);
+    if (strcmp(how, "serve-fork") == 0)
+        child_end();
     printf("handles %s\n", text);
     while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
         route_report("free", route_free(blocks[line[0] - '0']));
@@ -202,10 +340,12 @@ int program_ipc_blocks(const char *self, const char *route, const char *argument
     char *blocks[BLOCKS], text[ALL_BYTES], same[ALL_BYTES], line[ALL_BYTES];
     route_start();
     if (argument && strncmp(argument, "serve", 5) == 0)
-        return serve(strcmp(argument, "serve-ranges") == 0);
+        return serve(argument);
     if (argument) {
         snprintf(line, sizeof(line), "%s", strchr(argument, ' ') + 1);
-        return child_open(line);
+        if (strncmp(argument, "race ", 5) == 0)
+            return race(line, NULL, NULL);
+        return strncmp(argument, "hold ", 5) == 0 ? child_hold(line) : child_open(line);
     }
     allocate(blocks);
     export_all(blocks, 0, text);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,9 +49,21 @@ static struct physical *physical_take(struct device *device, size_t bytes)
     return made;
 }
 
+/* A device holds no descriptor for memory that may be exported; here each piece is a file. */
+static bool descriptors_add(void)
+{
+    struct rlimit limit;
+    if (errno != EMFILE || getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+        return false;
+    limit.rlim_cur = limit.rlim_max;
+    return !setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int file_create(const char *name, uint64_t bytes)
 {
     int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd < 0 && descriptors_add())
+        fd = memfd_create(name, MFD_CLOEXEC);
     if (fd >= 0 && ftruncate(fd, (off_t)bytes)) {
         close(fd);
         fd = -1;

@@ -43,7 +43,8 @@ static CUresult create(CUmemGenericAllocationHandle *ret, size_t bytes,
         return result;
     if (!ret || !bytes || bytes % PAGE_BYTES || flags)
         return CUDA_ERROR_INVALID_VALUE;
-    if (prop->requestedHandleTypes & ~(unsigned)CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
+    unsigned types = profile.export_fd ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : 0;
+    if (prop->requestedHandleTypes & ~types)
         return CUDA_ERROR_NOT_SUPPORTED;
     result = physical_create(device, bytes, prop->requestedHandleTypes != 0, &made);
     if (result != CUDA_SUCCESS)

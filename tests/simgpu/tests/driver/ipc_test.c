@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Legacy IPC between this process, which exports, and a child made by fork and exec, which opens.
+ * Memory shared between this process, which exports, and a child made by fork and exec, which
+ * opens: by legacy IPC, and physical memory by a descriptor.
  */
 #include "tests/simgpu/tests/driver/support.h"
 
 #include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +15,116 @@ struct message {
     CUipcMemHandle base, inside, gone;
     CUipcEventHandle event;
 };
+
+#define PHYSICAL_BYTES ((size_t)4 << 20)
+
+static const CUmemAllocationProp prop = {
+    .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+    .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+    .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0},
+};
+
+static CUdeviceptr map(CUmemGenericAllocationHandle physical)
+{
+    CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    CUdeviceptr base;
+    OK(cuMemAddressReserve(&base, PHYSICAL_BYTES, 0, 0, 0));
+    OK(cuMemMap(base, PHYSICAL_BYTES, 0, physical, 0));
+    OK(cuMemSetAccess(base, PHYSICAL_BYTES, &access, 1));
+    return base;
+}
+
+static void unmap(CUdeviceptr base)
+{
+    OK(cuMemUnmap(base, PHYSICAL_BYTES));
+    OK(cuMemAddressFree(base, PHYSICAL_BYTES));
+}
+
+/* A byte and a descriptor. */
+union rights {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr header;
+};
+
+static void fd_send(int to, int fd)
+{
+    union rights rights = {0};
+    struct iovec part = {(void *)(uintptr_t) "f", 1};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = rights.bytes,
+        .msg_controllen = sizeof rights.bytes,
+    };
+    rights.header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&rights.header), &fd, sizeof fd);
+    CHECK(sendmsg(to, &message, 0) == 1);
+}
+
+static int fd_receive(int from)
+{
+    union rights rights = {0};
+    char byte;
+    int fd;
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = rights.bytes,
+        .msg_controllen = sizeof rights.bytes,
+    };
+    CHECK(recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message));
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    return fd;
+}
+
+/* Memory of the parent's by a descriptor, also when the parent has none of it any more. */
+static void child_physical(void)
+{
+    CUmemGenericAllocationHandle physical;
+    unsigned char data[2];
+    size_t before = free_bytes();
+    int fd = fd_receive(3);
+    OK(cuMemImportFromShareableHandle(&physical, (void *)(intptr_t)fd,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    close(fd);
+    CUdeviceptr base = map(physical);
+    OK(cuMemRelease(physical));
+    OK(cuMemcpyDtoH(&data[0], base, 1));
+    OK(cuMemcpyDtoH(&data[1], base + PHYSICAL_BYTES - 1, 1));
+    CHECK(data[0] == 3 && data[1] == 4);
+    OK(cuMemsetD8(base, 5, PHYSICAL_BYTES));
+    OK(cuCtxSynchronize());
+    CHECK(free_bytes() == before); /* the parent pays */
+    CHECK(write(4, "x", 1) == 1);
+    CHECK(read(3, data, 1) == 1); /* the parent has given it back */
+    OK(cuMemcpyDtoH(&data[1], base + PHYSICAL_BYTES - 1, 1));
+    CHECK(data[1] == 5);
+    unmap(base);
+}
+
+static void parent_physical(int send, int receive)
+{
+    CUmemGenericAllocationHandle physical;
+    unsigned char data;
+    size_t before = free_bytes();
+    int fd;
+    OK(cuMemCreate(&physical, PHYSICAL_BYTES, &prop, 0));
+    CUdeviceptr base = map(physical);
+    OK(cuMemsetD8(base, 3, 1));
+    OK(cuMemsetD8(base + PHYSICAL_BYTES - 1, 4, 1));
+    OK(cuCtxSynchronize());
+    OK(cuMemExportToShareableHandle(&fd, physical, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    fd_send(send, fd);
+    close(fd);
+    CHECK(read(receive, &data, 1) == 1);
+    OK(cuMemcpyDtoH(&data, base, 1));
+    CHECK(data == 5);
+    OK(cuMemRelease(physical));
+    unmap(base);
+    CHECK(free_bytes() == before);
+    CHECK(write(send, "x", 1) == 1);
+}
 
 /* Data comes on descriptor 3; 4 says that the work is done. */
 static int child_main(void)
@@ -38,13 +151,14 @@ static int child_main(void)
     OK(cuIpcCloseMemHandle(first));
     FAILS(cuMemcpyDtoH(data, first, sizeof data));
     CHECK(write(4, "x", 1) == 1);
+    child_physical();
     return 0;
 }
 
 static pid_t child_start(const char *self, int *ret_send, int *ret_receive)
 {
     int to[2], from[2];
-    CHECK(!pipe(to) && !pipe(from));
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, to) && !pipe(from));
     pid_t child = fork();
     if (!child) {
         int in = fcntl(to[0], F_DUPFD, 10), out = fcntl(from[1], F_DUPFD, 10);
@@ -88,6 +202,7 @@ int main(int argc, char **argv)
     OK(cuEventSynchronize(event));
     OK(cuMemcpyDtoH(data, memory, sizeof data));
     CHECK(data[0] == 9 && data[999] == 9);
+    parent_physical(send, receive);
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     OK(cuMemFree(memory));

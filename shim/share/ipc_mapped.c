@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A list of mappings: few are open at once. See ipc_mapped.h.
+ *
+ * What another process says of its pages decides how large a mapping is and where its pages lie,
+ * within what the board promised, and nothing else: whether memory of that size is behind a
+ * descriptor, the driver says.
+ */
+#include "shim/share/ipc_mapped.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shim/share/ipc_board.h"
+#include "shim/share/page_wire.h"
+
+/* How often an exporter is turned to for one opening. */
+#define CONNECT_TRIES 16u
+
+/** A block, however often it was opened. */
+struct mapping {
+    struct ipc_token token;
+    uint64_t base, bytes;
+    struct context *context;
+    int home;        /* device that the memory is on; -1: unknown */
+    uint32_t opened; /* how often; 0: its context has ended */
+    struct mapping *next;
+    uint32_t count;  /* of pages that are mapped */
+    uint64_t ends[]; /* of each page, from base on */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mapping *mappings; /* guarded by lock */
+static atomic_uint count_now;    /* of them, for those without the lock */
+
+/* ---- what is open ---- */
+
+static uint64_t mapped_bytes(const struct mapping *mapping)
+{
+    return mapping->count ? mapping->ends[mapping->count - 1] : 0;
+}
+
+static bool is_token(const struct mapping *mapping, const struct ipc_token *token)
+{
+    return mapping->token.key == token->key && mapping->token.slot == token->slot &&
+           memcmp(mapping->token.board, token->board, sizeof(token->board)) == 0;
+}
+
+static struct mapping *find_token_locked(const struct ipc_token *token,
+                                         const struct context *context)
+{
+    struct mapping *each = mappings;
+    while (each && !(each->opened && each->context == context && is_token(each, token)))
+        each = each->next;
+    return each;
+}
+
+static struct mapping **link_of_locked(uint64_t base)
+{
+    struct mapping **link = &mappings;
+    while (*link && !((*link)->opened && (*link)->base == base))
+        link = &(*link)->next;
+    return link;
+}
+
+static const struct mapping *find_locked(uint64_t address)
+{
+    const struct mapping *each = mappings;
+    while (each && !(each->opened && address - each->base < mapped_bytes(each)))
+        each = each->next;
+    return each;
+}
+
+static void insert_locked(struct mapping *mapping)
+{
+    mapping->next = mappings;
+    mappings = mapping;
+    atomic_fetch_add(&count_now, 1);
+}
+
+static struct mapping *take_locked(struct mapping **link)
+{
+    struct mapping *taken = *link;
+    *link = taken->next;
+    atomic_fetch_sub(&count_now, 1);
+    return taken;
+}
+
+uint64_t ipc_mapped_bytes(uint64_t base)
+{
+    if (!atomic_load(&count_now))
+        return 0;
+    pthread_mutex_lock(&lock);
+    const struct mapping *mapping = *link_of_locked(base);
+    uint64_t bytes = mapping ? mapping->bytes : 0;
+    pthread_mutex_unlock(&lock);
+    return bytes;
+}
+
+bool ipc_mapped_at(uint64_t address)
+{
+    uint64_t base, bytes;
+    return ipc_mapped_page_at(address, &base, &bytes);
+}
+
+bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes)
+{
+    if (!atomic_load(&count_now))
+        return false;
+    pthread_mutex_lock(&lock);
+    const struct mapping *mapping = find_locked(address);
+    if (mapping) {
+        uint32_t page = 0;
+        while (address - mapping->base >= mapping->ends[page])
+            page++;
+        uint64_t begin = page ? mapping->ends[page - 1] : 0;
+        *ret_base = mapping->base + begin;
+        *ret_bytes = mapping->ends[page] - begin;
+    }
+    pthread_mutex_unlock(&lock);
+    return mapping;
+}
+
+/* ---- making and taking away ---- */
+
+/* From the end, so that what stays after an error is still whole. */
+static CUresult pages_unmap_all(const struct driver_functions *driver, struct mapping *mapping)
+{
+    CUresult result = CUDA_SUCCESS;
+    while (mapping->count && result == CUDA_SUCCESS) {
+        uint64_t begin = mapping->count > 1 ? mapping->ends[mapping->count - 2] : 0;
+        result = REAL_ASK(driver->cuMemUnmap(mapping->base + begin, mapped_bytes(mapping) - begin));
+        mapping->count -= result == CUDA_SUCCESS;
+    }
+    return result;
+}
+
+static CUresult unmake(const struct driver_functions *driver, struct mapping *mapping)
+{
+    CUresult result = pages_unmap_all(driver, mapping);
+    if (result != CUDA_SUCCESS)
+        return result;
+    (void)REAL_ASK(driver->cuMemAddressFree(mapping->base, mapping->bytes));
+    free(mapping);
+    return CUDA_SUCCESS;
+}
+
+/* What the driver does not take away now it will when the context is over. */
+static void discard(const struct driver_functions *driver, struct mapping *mapping)
+{
+    if (unmake(driver, mapping) == CUDA_SUCCESS)
+        return;
+    mapping->opened = 0;
+    pthread_mutex_lock(&lock);
+    insert_locked(mapping);
+    pthread_mutex_unlock(&lock);
+}
+
+static int home_of(const struct driver_functions *driver, CUmemGenericAllocationHandle handle)
+{
+    CUmemAllocationProp prop = {0};
+    bool known = driver->cuMemGetAllocationPropertiesFromHandle &&
+                 REAL_ASK(driver->cuMemGetAllocationPropertiesFromHandle(&prop, handle)) ==
+                     CUDA_SUCCESS;
+    return known && prop.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop.location.id : -1;
+}
+
+/* A mapping keeps the memory, so the handle is not kept. */
+static CUresult page_add(const struct driver_functions *driver, struct mapping *mapping,
+                         int descriptor, uint64_t bytes)
+{
+    CUmemGenericAllocationHandle handle;
+    uint64_t at = mapped_bytes(mapping);
+    if (!bytes || bytes % IPC_PAGE_UNIT_BYTES || bytes > mapping->bytes - at)
+        return CUDA_ERROR_INVALID_HANDLE;
+    CUresult result = REAL_ASK(driver->cuMemImportFromShareableHandle(
+        &handle, (void *)(intptr_t)descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!mapping->count)
+        mapping->home = home_of(driver, handle);
+    result = REAL_ASK(driver->cuMemMap(mapping->base + at, bytes, 0, handle, 0));
+    (void)REAL_ASK(driver->cuMemRelease(handle));
+    if (result == CUDA_SUCCESS)
+        mapping->ends[mapping->count++] = at + bytes;
+    return result;
+}
+
+/** A talk with an exporter. */
+struct talk {
+    uint64_t end_ns;
+    int connection;
+    unsigned tries; /* that are left, of connecting */
+};
+
+/* A connection that many others have crowded out is made anew. */
+static int talk_ask(struct talk *talk, const struct page_wire *question,
+                    const struct ipc_token *token, struct page_wire *ret_answer,
+                    int ret_descriptors[PAGE_WIRE_MOST])
+{
+    int error = -ECONNRESET;
+    while (error == -ECONNRESET || error == -EPIPE) {
+        if (talk->connection < 0 && talk->tries == 0)
+            return error;
+        if (talk->connection < 0) {
+            talk->tries--;
+            talk->connection = ipc_board_connect(token, talk->end_ns);
+        }
+        error = talk->connection;
+        if (error >= 0)
+            error = page_wire_ask(talk->connection, question, NULL, talk->end_ns, ret_answer,
+                                  ret_descriptors);
+        if (error < 0 && talk->connection >= 0) {
+            close(talk->connection);
+            talk->connection = -1;
+        }
+    }
+    return error;
+}
+
+/* Up to PAGE_WIRE_MOST more pages from the exporter. Not inlined: messages are large for a stack.
+ */
+static __attribute__((noinline)) CUresult pages_fetch(const struct driver_functions *driver,
+                                                      struct mapping *mapping, uint32_t wanted,
+                                                      struct talk *talk)
+{
+    struct page_wire question = page_wire_make(PAGE_WIRE_ASK, mapping->token.slot,
+                                               mapping->token.key);
+    struct page_wire answer;
+    int descriptors[PAGE_WIRE_MOST];
+    question.first = mapping->count;
+    if (talk_ask(talk, &question, &mapping->token, &answer, descriptors) < 0)
+        return CUDA_ERROR_INVALID_HANDLE;
+    bool fits = answer.count && answer.count <= wanted - mapping->count;
+    CUresult result = fits ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+    for (uint32_t i = 0; i < answer.count && result == CUDA_SUCCESS; i++)
+        result = page_add(driver, mapping, descriptors[i], answer.pages[i].bytes);
+    page_wire_close(descriptors, answer.count);
+    return result;
+}
+
+static CUresult pages_map_all(const struct driver_functions *driver, struct mapping *mapping,
+                              uint32_t wanted)
+{
+    struct talk talk = {page_wire_now_ns() + PAGE_WIRE_WAIT_NS, -1, CONNECT_TRIES};
+    CUresult result = CUDA_SUCCESS;
+    while (mapping->count < wanted && result == CUDA_SUCCESS)
+        result = pages_fetch(driver, mapping, wanted, &talk);
+    if (talk.connection >= 0)
+        close(talk.connection);
+    if (result == CUDA_SUCCESS && mapped_bytes(mapping) != mapping->bytes)
+        result = CUDA_ERROR_INVALID_HANDLE;
+    return result;
+}
+
+static CUresult access_set(const struct driver_functions *driver, const struct mapping *mapping,
+                           int device, CUmemAccess_flags flags)
+{
+    CUmemAccessDesc access = {
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device},
+        .flags = flags,
+    };
+    return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapping->bytes, &access, 1));
+}
+
+/* For the context's device, and for those that may use its memory. The device that the memory is on
+ * takes part in copies to one that is not linked with it. */
+static CUresult access_set_all(const struct driver_functions *driver, const struct mapping *mapping)
+{
+    uint64_t peers = atomic_load(&mapping->context->peers);
+    CUresult result = access_set(driver, mapping, mapping->context->device,
+                                 CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    for (int device = 0; device < 64 && result == CUDA_SUCCESS; device++)
+        if (peers >> device & 1 && device != mapping->context->device)
+            result = access_set(driver, mapping, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    if (mapping->home >= 0 && mapping->home != mapping->context->device)
+        (void)access_set(driver, mapping, mapping->home, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    return result;
+}
+
+static CUresult make(const struct driver_functions *driver, const struct ipc_token *token,
+                     const struct ipc_pages *pages, struct context *context,
+                     struct mapping **ret_mapping)
+{
+    CUdeviceptr base;
+    struct mapping *made = malloc(sizeof(*made) + pages->count * sizeof(*made->ends));
+    if (!made)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = REAL_ASK(
+        driver->cuMemAddressReserve(&base, pages->bytes, IPC_PAGE_UNIT_BYTES, 0, 0));
+    if (result != CUDA_SUCCESS) {
+        free(made);
+        return result;
+    }
+    *made = (struct mapping){
+        .token = *token,
+        .base = base,
+        .bytes = pages->bytes,
+        .context = context,
+        .home = -1,
+        .opened = 1,
+    };
+    result = pages_map_all(driver, made, pages->count);
+    if (result == CUDA_SUCCESS)
+        result = access_set_all(driver, made);
+    if (result == CUDA_SUCCESS)
+        *ret_mapping = made;
+    else
+        discard(driver, made);
+    return result;
+}
+
+/* ---- opening and closing ---- */
+
+/* An opening of what is open already: its address, or 0. */
+static uint64_t open_again(const struct ipc_token *token, const struct context *context)
+{
+    pthread_mutex_lock(&lock);
+    struct mapping *known = find_token_locked(token, context);
+    if (known)
+        known->opened++;
+    pthread_mutex_unlock(&lock);
+    return known ? known->base : 0;
+}
+
+/* Whoever maps it second uses what the first one mapped. */
+static uint64_t open_first(const struct driver_functions *driver, struct mapping *made)
+{
+    pthread_mutex_lock(&lock);
+    struct mapping *known = find_token_locked(&made->token, made->context);
+    if (known)
+        known->opened++;
+    else
+        insert_locked(made);
+    uint64_t base = known ? known->base : made->base;
+    pthread_mutex_unlock(&lock);
+    if (known)
+        discard(driver, made);
+    return base;
+}
+
+static bool has_functions(const struct driver_functions *driver)
+{
+    return driver->cuMemAddressReserve && driver->cuMemAddressFree && driver->cuMemMap &&
+           driver->cuMemUnmap && driver->cuMemSetAccess && driver->cuMemRelease &&
+           driver->cuMemImportFromShareableHandle;
+}
+
+CUresult ipc_mapped_open(const struct driver_functions *driver, const CUipcMemHandle *token,
+                         CUdeviceptr *ret_base)
+{
+    struct ipc_token parts;
+    struct ipc_block block;
+    struct ipc_pages pages;
+    struct mapping *made;
+    if (!has_functions(driver) || ipc_token_parse(token, &parts) < 0 ||
+        ipc_board_look_up(token, &block) < 0 || !ipc_pages_parse(&block.allocation, &pages) ||
+        !ipc_block_fits(&block, pages.bytes))
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (ipc_board_is_own(&parts))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    struct context *context = context_current(driver);
+    if (!context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    uint64_t base = open_again(&parts, context);
+    CUresult result = base ? CUDA_SUCCESS : make(driver, &parts, &pages, context, &made);
+    if (result == CUDA_SUCCESS)
+        *ret_base = base ? base : open_first(driver, made);
+    /* What is no memory is to the program a handle that opens nothing. */
+    return result == CUDA_ERROR_INVALID_VALUE ? CUDA_ERROR_INVALID_HANDLE : result;
+}
+
+CUresult ipc_mapped_close(const struct driver_functions *driver, uint64_t base,
+                          void (*wait)(struct context *context))
+{
+    struct mapping *last = NULL;
+    pthread_mutex_lock(&lock);
+    struct mapping **link = link_of_locked(base);
+    bool known = *link;
+    if (known && (*link)->opened == 1)
+        last = take_locked(link);
+    else if (known)
+        (*link)->opened--;
+    pthread_mutex_unlock(&lock);
+    if (!last)
+        return known ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    wait(last->context);
+    CUresult result = unmake(driver, last);
+    if (result == CUDA_SUCCESS)
+        return result;
+    pthread_mutex_lock(&lock);
+    insert_locked(last);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+/* ---- contexts ---- */
+
+void ipc_mapped_forget_context(uint32_t context)
+{
+    pthread_mutex_lock(&lock);
+    for (struct mapping *each = mappings; each; each = each->next)
+        if (each->context->number == context)
+            each->opened = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+CUresult ipc_mapped_peer(const struct driver_functions *driver, struct context *owner, int device,
+                         bool enabled)
+{
+    CUresult result = CUDA_SUCCESS;
+    if (device < 0 || device >= 64 || device == owner->device)
+        return result;
+    uint64_t bit = UINT64_C(1) << device;
+    uint64_t before = enabled ? atomic_fetch_or(&owner->peers, bit)
+                              : atomic_fetch_and(&owner->peers, ~bit);
+    if (!atomic_load(&count_now) || !(before & bit) != enabled)
+        return result;
+    pthread_mutex_lock(&lock);
+    for (struct mapping *each = mappings; each && result == CUDA_SUCCESS; each = each->next)
+        if (each->opened && each->context == owner && each->home != device)
+            result = access_set(driver, each, device,
+                                enabled ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                                        : CU_MEM_ACCESS_FLAGS_PROT_NONE);
+    pthread_mutex_unlock(&lock);
+    if (result != CUDA_SUCCESS && enabled)
+        atomic_fetch_and(&owner->peers, ~bit);
+    return result;
+}
+
+static struct mapping *take_over(void)
+{
+    pthread_mutex_lock(&lock);
+    struct mapping **link = &mappings;
+    while (*link && !(!(*link)->opened && atomic_load(&(*link)->context->over)))
+        link = &(*link)->next;
+    struct mapping *taken = *link ? take_locked(link) : NULL;
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void ipc_mapped_reclaim(void)
+{
+    const struct driver_functions *driver = real_driver_if_loaded();
+    struct mapping *over;
+    if (!driver || !atomic_load(&count_now))
+        return;
+    while ((over = take_over()))
+        (void)unmake(driver, over);
+}
+
+void ipc_mapped_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    mappings = NULL; /* not freed: the parent's heap may have been left half-way */
+    atomic_store(&count_now, 0);
+}

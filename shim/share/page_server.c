@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread and what it does with a message. See page_server.h.
+ *
+ * Its own process talks to it through the same socket, because descriptors get from one table into
+ * another in no other way. Only to its own process it listens for more than questions.
+ */
+#include "shim/share/page_server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cupti/live/living_file.h"
+#include "shim/share/page_store.h"
+
+#define CONNECTIONS 64u
+#define STACK_BYTES (256u << 10)
+
+/* Descriptors that are not of pages: the socket, connections, and what is on its way. */
+#define SPARE_DESCRIPTORS (CONNECTIONS + 2 * PAGE_WIRE_MOST + 8)
+
+/* The pause when no descriptor is left for a connection. */
+#define FULL_WAIT_MS 50
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1u << 1)
+#endif
+
+enum state { NOT_STARTED, STARTING, SERVES, FAILED };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static enum state state; /* guarded by lock, like the next one */
+static int failure;
+static const char *place, *socket_name; /* immutable once the thread is there */
+
+struct server {
+    int listener;
+    bool full; /* no descriptor was left for a connection */
+    struct page_store *store;
+    struct pollfd polls[CONNECTIONS + 1]; /* the listener first */
+    uint64_t since[CONNECTIONS + 1];      /* number of the connection */
+    uint64_t connections;
+    /* One message at a time. */
+    struct page_wire message, answer;
+    int descriptors[PAGE_WIRE_MOST];
+    struct page_store_page pages[PAGE_WIRE_MOST];
+};
+
+static struct server server_here; /* the thread's own */
+
+/* ---- what is asked ---- */
+
+static uint32_t descriptors_most(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= SPARE_DESCRIPTORS)
+        return 0;
+    rlim_t most = limit.rlim_cur - SPARE_DESCRIPTORS;
+    return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
+static void put(struct server *server)
+{
+    const struct page_wire *message = &server->message;
+    uint32_t done = 0;
+    int error = 0;
+    while (done < message->count && error == 0) {
+        struct page_store_page page = {
+            .id = message->pages[done].id,
+            .bytes = message->pages[done].bytes,
+            .descriptor = server->descriptors[done],
+        };
+        error = page_store_put(server->store, message->slot, message->key, message->first + done,
+                               &page, descriptors_most());
+        done += error == 0;
+    }
+    page_wire_close(server->descriptors + done, message->count - done);
+    server->answer.first = message->first + done;
+}
+
+static void give(struct server *server)
+{
+    struct page_wire *answer = &server->answer;
+    answer->count = page_store_get(server->store, answer->slot, answer->key, answer->first,
+                                   PAGE_WIRE_MOST, server->pages);
+    for (uint32_t i = 0; i < answer->count; i++) {
+        answer->pages[i].bytes = server->pages[i].bytes;
+        server->descriptors[i] = server->pages[i].descriptor;
+    }
+}
+
+static bool is_own_process(int connection)
+{
+    pid_t process;
+    uid_t user;
+    return page_wire_peer(connection, &process, &user) && process == getpid();
+}
+
+/* Answers a message; false: it is none that may be sent. */
+static bool answer_make(struct server *server, int from)
+{
+    const struct page_wire *message = &server->message;
+    bool may = message->kind == PAGE_WIRE_ASK || is_own_process(from);
+    server->answer = page_wire_make(PAGE_WIRE_ANSWER, message->slot, message->key);
+    server->answer.first = message->first;
+    switch (may ? message->kind : 0) {
+    case PAGE_WIRE_ASK: give(server); return true;
+    case PAGE_WIRE_PUT: put(server); return true;
+    case PAGE_WIRE_DROP: page_store_drop(server->store, message->slot, message->key); return true;
+    default: page_wire_close(server->descriptors, message->count); return false;
+    }
+}
+
+/* False: the connection is over. */
+static bool converse(struct server *server, int connection)
+{
+    int error = page_wire_receive(connection, &server->message, server->descriptors);
+    if (error < 0)
+        return error == -EAGAIN;
+    return answer_make(server, connection) &&
+           page_wire_send(connection, &server->answer, server->descriptors) == 0;
+}
+
+/* ---- connections ---- */
+
+static void hang_up(struct server *server, unsigned at)
+{
+    close(server->polls[at].fd);
+    server->polls[at] = (struct pollfd){.fd = -1};
+    server->full = false;
+}
+
+/* A place for a connection; the oldest one gives way. */
+static unsigned place_find(struct server *server)
+{
+    unsigned oldest = 1;
+    for (unsigned at = 1; at <= CONNECTIONS; at++) {
+        if (server->polls[at].fd < 0)
+            return at;
+        if (server->since[at] < server->since[oldest])
+            oldest = at;
+    }
+    hang_up(server, oldest);
+    return oldest;
+}
+
+static void connection_accept(struct server *server)
+{
+    pid_t process;
+    uid_t user;
+    int made = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (made < 0) {
+        server->full = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+        return;
+    }
+    if (!page_wire_peer(made, &process, &user) || user != geteuid()) {
+        close(made);
+        return;
+    }
+    unsigned at = place_find(server);
+    server->polls[at] = (struct pollfd){.fd = made, .events = POLLIN};
+    server->since[at] = ++server->connections;
+}
+
+static void serve_once(struct server *server)
+{
+    server->polls[0] = (struct pollfd){.fd = server->full ? -1 : server->listener,
+                                       .events = POLLIN};
+    int ready = poll(server->polls, CONNECTIONS + 1, server->full ? FULL_WAIT_MS : -1);
+    server->full = false;
+    for (unsigned at = 1; ready > 0 && at <= CONNECTIONS; at++)
+        if (server->polls[at].revents && !converse(server, server->polls[at].fd))
+            hang_up(server, at);
+    if (ready > 0 && server->polls[0].revents)
+        connection_accept(server);
+}
+
+/* ---- the thread ---- */
+
+/* An empty table of descriptors, of this thread alone. Some systems forbid one of the ways. */
+static int table_leave(void)
+{
+    if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+        return 0;
+    struct rlimit limit;
+    if (unshare(CLONE_FILES) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    if (syscall(SYS_close_range, 0u, ~0u, 0u) == 0)
+        return 0;
+    for (rlim_t number = 0; number < limit.rlim_cur; number++)
+        close((int)number);
+    return 0;
+}
+
+static int listener_open(void)
+{
+    int directory = living_directory_open(place, true);
+    if (directory < 0)
+        return directory;
+    int listener = page_wire_listen(directory, socket_name);
+    close(directory);
+    return listener;
+}
+
+static int server_begin(struct server *server)
+{
+    int error = table_leave();
+    server->store = error == 0 ? page_store_create() : NULL;
+    if (error == 0 && !server->store)
+        error = -ENOMEM;
+    if (error == 0)
+        server->listener = listener_open();
+    for (unsigned at = 0; at <= CONNECTIONS; at++)
+        server->polls[at].fd = -1;
+    return error < 0 ? error : server->listener < 0 ? server->listener : 0;
+}
+
+static void announce(int error)
+{
+    pthread_mutex_lock(&lock);
+    failure = error;
+    state = error < 0 ? FAILED : SERVES;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void *serve(void *unused)
+{
+    (void)unused;
+    struct server *server = &server_here;
+    *server = (struct server){0};
+    prctl(PR_SET_NAME, "cupool-ipc", 0, 0, 0);
+    int error = server_begin(server);
+    announce(error);
+    if (error < 0) {
+        page_store_destroy(server->store);
+        return NULL;
+    }
+    for (;;)
+        serve_once(server);
+}
+
+/* Signals are for the program's threads. */
+static int thread_start(void)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int error = pthread_attr_init(&attributes);
+    if (error)
+        return -error;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, &attributes, serve, NULL);
+    if (error == EINVAL) /* the modules' thread-local data need more */
+        error = pthread_attr_setstacksize(&attributes, 16 * STACK_BYTES) == 0
+                    ? pthread_create(&thread, &attributes, serve, NULL)
+                    : error;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
+int page_server_start(const char *where, const char *name)
+{
+    pthread_mutex_lock(&lock);
+    if (state == NOT_STARTED || state == FAILED) {
+        place = where;
+        socket_name = name;
+        failure = thread_start();
+        state = failure < 0 ? FAILED : STARTING;
+    }
+    while (state == STARTING)
+        pthread_cond_wait(&changed, &lock);
+    int error = state == SERVES ? 0 : failure;
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+/* ---- its own process ---- */
+
+static bool is_serving(void)
+{
+    pthread_mutex_lock(&lock);
+    bool serves = state == SERVES;
+    pthread_mutex_unlock(&lock);
+    return serves;
+}
+
+static int tell(const struct page_wire *message, const int *descriptors,
+                struct page_wire *ret_answer)
+{
+    uint64_t end_ns = page_wire_now_ns() + PAGE_WIRE_WAIT_NS;
+    int none[PAGE_WIRE_MOST];
+    int connection = page_wire_connect(place, socket_name, end_ns);
+    if (connection < 0)
+        return connection;
+    int error = page_wire_ask(connection, message, descriptors, end_ns, ret_answer, none);
+    close(connection);
+    if (error == 0)
+        page_wire_close(none, ret_answer->count);
+    return error;
+}
+
+int page_server_put(struct page_wire *message, uint32_t first, const int *descriptors)
+{
+    struct page_wire answer;
+    message->first = first;
+    int error = is_serving() ? tell(message, descriptors, &answer) : -ENOENT;
+    page_wire_close(descriptors, message->count);
+    return error < 0 ? error : answer.first == first + message->count ? 0 : -ENOSPC;
+}
+
+void page_server_drop(uint32_t slot, uint64_t key)
+{
+    struct page_wire message = page_wire_make(PAGE_WIRE_DROP, slot, key), answer;
+    if (is_serving())
+        (void)tell(&message, NULL, &answer);
+}
+
+void page_server_fork_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&changed, NULL);
+    state = NOT_STARTED;
+}

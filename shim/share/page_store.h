@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors of the pages below exported blocks, by the block's slot on the board.
+ *
+ * A page below several blocks has one descriptor:
+ *
+ *   a page is there while a slot names it, and its descriptor is open as long
+ *   the pages of a slot have the order in which they were put
+ *
+ * Threading: for one thread, the one with the descriptors.
+ */
+#ifndef SHIM_SHARE_PAGE_STORE_H
+#define SHIM_SHARE_PAGE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct page_store;
+
+/** What is kept of a page. */
+struct page_store_page {
+    uint64_t id; /* of the memory; never 0 */
+    uint64_t bytes;
+    int descriptor;
+};
+
+/** NULL without host memory. */
+struct page_store *page_store_create(void);
+/** Closes what is left. */
+void page_store_destroy(struct page_store *store);
+
+/**
+ * Appends a page to a slot, as its page number `index`; the descriptor is the store's on success.
+ * Another key than before means another block: what the slot had is dropped.
+ * Errors: -EINVAL no slot, or not its next page; -ENOSPC too many, `most` descriptors at most.
+ */
+int page_store_put(struct page_store *store, uint32_t slot, uint64_t key, uint32_t index,
+                   const struct page_store_page *page, uint32_t most);
+
+/** The pages of a slot from a number on, at most `most`; how many. */
+uint32_t page_store_get(const struct page_store *store, uint32_t slot, uint64_t key, uint32_t index,
+                        uint32_t most, struct page_store_page *ret_pages);
+
+/** Forgets the pages of a slot, if it has this key still; closes the descriptors that no other slot
+ * needs. */
+void page_store_drop(struct page_store *store, uint32_t slot, uint64_t key);
+
+/** Open descriptors. */
+uint32_t page_store_count(const struct page_store *store);
+
+#endif

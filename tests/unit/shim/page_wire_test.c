@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server of pages in this process, with this one as its exporter and as a client that keeps to
+ * the rules or to none: what comes over the socket is whole or refused, nothing stays open, and
+ * nobody waits for one that does not talk.
+ */
+#include <criterion/criterion.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shim/share/page_server.h"
+
+#define NAME "pages.test"
+#define SLOT 5u
+#define KEY  UINT64_C(77)
+
+static char where[] = "/tmp/page-wire-XXXXXX";
+
+static uint64_t soon(void)
+{
+    return page_wire_now_ns() + PAGE_WIRE_WAIT_NS;
+}
+
+static unsigned open_count(void)
+{
+    unsigned count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static int page_make(char letter)
+{
+    int made = memfd_create("page", MFD_CLOEXEC);
+    cr_assert_eq(pwrite(made, &letter, 1, 0), 1);
+    return made;
+}
+
+static int put(uint32_t first, uint32_t count)
+{
+    int descriptors[PAGE_WIRE_MOST];
+    struct page_wire message = page_wire_make(PAGE_WIRE_PUT, SLOT, KEY);
+    message.count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        descriptors[i] = page_make((char)('a' + first + i));
+        message.pages[i].id = first + i + 1;
+        message.pages[i].bytes = (uint64_t)(i + 1) << 21;
+    }
+    return page_server_put(&message, first, descriptors);
+}
+
+static void setup(void)
+{
+    cr_assert(mkdtemp(where));
+    cr_assert_eq(page_server_start(where, NAME), 0);
+    cr_assert_eq(page_server_start(where, NAME), 0, "once is enough");
+    cr_assert_eq(put(0, PAGE_WIRE_MOST), 0);
+    cr_assert_eq(put(PAGE_WIRE_MOST, 3), 0);
+}
+
+static int client(void)
+{
+    int connection = page_wire_connect(where, NAME, soon());
+    cr_assert_geq(connection, 0, "%d", connection);
+    return connection;
+}
+
+/* What a well-behaved client gets; how many pages. */
+static uint32_t ask(int connection, uint64_t key, uint32_t first)
+{
+    int descriptors[PAGE_WIRE_MOST];
+    struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, key), answer;
+    question.first = first;
+    cr_assert_eq(page_wire_ask(connection, &question, NULL, soon(), &answer, descriptors), 0);
+    for (uint32_t i = 0; i < answer.count; i++) {
+        char letter = 0;
+        cr_assert_eq(pread(descriptors[i], &letter, 1, 0), 1);
+        cr_assert_eq(letter, 'a' + (char)(first + i));
+        cr_assert_eq(answer.pages[i].bytes % (2 << 20), 0);
+        cr_assert_eq(answer.pages[i].id, 0, "an id is the exporter's business");
+    }
+    page_wire_close(descriptors, answer.count);
+    return answer.count;
+}
+
+/* True when the server closes the connection. */
+static bool is_closed(int connection)
+{
+    struct pollfd wanted = {.fd = connection, .events = POLLIN};
+    char byte;
+    return poll(&wanted, 1, 10000) == 1 && recv(connection, &byte, 1, 0) <= 0;
+}
+
+Test(page_wire, gives_what_was_put, .init = setup)
+{
+    unsigned before = open_count();
+    int connection = client();
+    struct stat status;
+    char path[256];
+    cr_assert_eq(ask(connection, KEY, 0), PAGE_WIRE_MOST);
+    cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST), 3);
+    cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST + 3), 0);
+    cr_assert_eq(ask(connection, KEY + 1, 0), 0);
+    page_server_drop(SLOT, KEY + 1);
+    cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST), 3);
+    page_server_drop(SLOT, KEY);
+    cr_assert_eq(ask(connection, KEY, 0), 0);
+    close(connection);
+    cr_assert_eq(open_count(), before, "the thread's descriptors are its own");
+    snprintf(path, sizeof(path), "%s/cupool-%u/%s", where, geteuid(), NAME);
+    cr_assert_eq(stat(path, &status), 0);
+    cr_assert_eq(status.st_mode & 0777, 0600);
+}
+
+static void send_bytes(int connection, const void *bytes, size_t count)
+{
+    cr_assert_eq(send(connection, bytes, count, MSG_NOSIGNAL), (ssize_t)count);
+}
+
+Test(page_wire, refuses_what_is_no_message, .init = setup)
+{
+    struct page_wire message = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
+    int descriptor = page_make('x'), connection = client();
+    send_bytes(connection, &message, sizeof(message) - 1);
+    cr_assert(is_closed(connection), "too short");
+    connection = client();
+    char longer[sizeof(message) + 1] = {0};
+    memcpy(longer, &message, sizeof(message));
+    send_bytes(connection, longer, sizeof(longer));
+    cr_assert(is_closed(connection), "too long");
+    connection = client();
+    message.magic[0] ^= 1;
+    send_bytes(connection, &message, sizeof(message));
+    cr_assert(is_closed(connection), "not ours");
+    connection = client();
+    message = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
+    message.count = 1;
+    cr_assert_eq(page_wire_send(connection, &message, &descriptor), 0);
+    cr_assert(is_closed(connection), "a question with a descriptor");
+    connection = client();
+    message.count = UINT32_MAX;
+    send_bytes(connection, &message, sizeof(message));
+    cr_assert(is_closed(connection), "more than there can be");
+    connection = client();
+    message = page_wire_make((enum page_wire_kind)9, SLOT, KEY);
+    send_bytes(connection, &message, sizeof(message));
+    cr_assert(is_closed(connection), "of no kind");
+    connection = client();
+    cr_assert_eq(ask(connection, KEY, 0), PAGE_WIRE_MOST, "it goes on");
+}
+
+/* Only the exporter puts and drops. */
+Test(page_wire, listens_to_its_process_alone, .init = setup)
+{
+    for (int kind = PAGE_WIRE_PUT; kind <= PAGE_WIRE_DROP; kind++) {
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            struct page_wire message = page_wire_make((enum page_wire_kind)kind, SLOT, KEY);
+            int connection = page_wire_connect(where, NAME, soon());
+            _exit(connection < 0 || page_wire_send(connection, &message, NULL) < 0 ||
+                  !is_closed(connection));
+        }
+        int status = -1;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert_eq(status, 0, "kind %d", kind);
+    }
+    cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
+}
+
+Test(page_wire, waits_for_nobody, .init = setup)
+{
+    struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
+    int silent[100], deaf = client(); /* more than it talks to */
+    for (unsigned i = 0; i < 100; i++)
+        silent[i] = client();
+    cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
+    cr_assert(is_closed(deaf), "the oldest gives way");
+    cr_assert(is_closed(silent[0]));
+    /* One that asks and never listens. */
+    deaf = client();
+    while (page_wire_send(deaf, &question, NULL) == 0)
+        poll(NULL, 0, 0);
+    cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
+}
+
+/* A peer that says what is not so. */
+Test(page_wire, believes_no_liar)
+{
+    int ends[2], descriptors[PAGE_WIRE_MOST], page = page_make('l');
+    struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY), answer;
+    unsigned before = open_count();
+    for (int lie = 0; lie < 4; lie++) {
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+        struct page_wire said = page_wire_make(PAGE_WIRE_ANSWER, SLOT, KEY);
+        said.count = 1;
+        if (lie == 0) { /* says two, gives one */
+            cr_assert_eq(page_wire_send(ends[1], &said, NULL), 0);
+        } else if (lie == 1) {
+            said.kind = PAGE_WIRE_PUT;
+            cr_assert_eq(page_wire_send(ends[1], &said, &page), 0);
+        } else if (lie == 2) {
+            said.count = PAGE_WIRE_MOST + 1;
+            send_bytes(ends[1], &said, sizeof(said));
+        } else {
+            close(ends[1]);
+        }
+        int error = page_wire_ask(ends[0], &question, NULL, soon(), &answer, descriptors);
+        cr_assert(error < 0 && error != -ETIMEDOUT, "lie %d: %d", lie, error);
+        close(ends[0]);
+        if (lie < 3)
+            close(ends[1]);
+        cr_assert_eq(open_count(), before, "lie %d", lie);
+    }
+}
+
+/* A peer that says nothing costs the time that was given, and no more. */
+Test(page_wire, gives_up)
+{
+    int ends[2], descriptors[PAGE_WIRE_MOST];
+    struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY), answer;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    cr_assert_eq(
+        page_wire_ask(ends[0], &question, NULL, page_wire_now_ns() + 1000000, &answer, descriptors),
+        -ETIMEDOUT);
+    cr_assert_eq(page_wire_connect("/nowhere", NAME, soon()), -ENOENT);
+}
