@@ -41,6 +41,12 @@
 
 static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
 
+/* What the driver says of memory and of handles that are none of its own. */
+static bool is_not_its_own(CUresult result)
+{
+    return result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_INVALID_HANDLE;
+}
+
 /* ---- export ---- */
 
 /** One export: what the program gave, and what the real function is to be given for it. */
@@ -140,7 +146,7 @@ static CUresult export_really(const struct driver_functions *real, CUipcMemHandl
                               CUdeviceptr address)
 {
     CUresult result = real->cuIpcGetMemHandle(handle, address);
-    bool mapped = result == CUDA_ERROR_INVALID_VALUE && handle && mode_now() == SHIM_POOL &&
+    bool mapped = is_not_its_own(result) && handle && mode_now() == SHIM_POOL &&
                   vmm_context_at(address);
     return mapped ? ipc_export_mapped(real, address, handle) : result;
 }
@@ -206,9 +212,7 @@ static CUresult close_really(const struct driver_functions *driver, CUdeviceptr 
     if (!ipc_mapped_bytes(address))
         return driver->cuIpcCloseMemHandle(address);
     CUresult result = driver->cuIpcCloseMemHandle(address | 1);
-    return result == CUDA_ERROR_INVALID_VALUE
-               ? ipc_mapped_close(driver, address, backend_driver_wait)
-               : result;
+    return is_not_its_own(result) ? ipc_mapped_close(driver, address, backend_driver_wait) : result;
 }
 
 /*
@@ -299,7 +303,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
     if (result == CUDA_ERROR_OUT_OF_MEMORY && pooled_relieve(driver))
         result = open(ret_pointer, handle, flags);
     bool valid = ret_pointer && flags == CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
-    if (result == CUDA_ERROR_INVALID_VALUE && valid && ipc_token_is(&handle))
+    if (is_not_its_own(result) && valid && ipc_token_is(&handle))
         result = mode_now() == SHIM_OFF ? CUDA_ERROR_INVALID_HANDLE
                                         : ipc_mapped_open(driver, &handle, ret_pointer);
     return result;

@@ -27,7 +27,7 @@ static void write_mapped(void)
     CUmemAllocationProp properties;
     CUmemGenericAllocationHandle handle = 0;
     CUipcMemHandle ipc;
-    CUdeviceptr range = 0;
+    CUdeviceptr range = 0, opened = 0;
     size_t page = (size_t)2 << 20;
     memset(&properties, 0, sizeof(properties));
     properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -36,6 +36,10 @@ static void write_mapped(void)
     FACT_EXPECT(cuMemCreate(&handle, page, &properties, 0));
     FACT_EXPECT(cuMemMap(range, page, 0, handle, 0));
     json_result("of_mapped_memory", cuIpcGetMemHandle(&ipc, range));
+    memset(&ipc, 7, sizeof(ipc));
+    json_result("open_of_other_bytes",
+                cuIpcOpenMemHandle(&opened, ipc, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
+    json_result("close_of_an_odd_address", cuIpcCloseMemHandle(range + 1));
     FACT_EXPECT(cuMemUnmap(range, page));
     FACT_EXPECT(cuMemRelease(handle));
     FACT_EXPECT(cuMemAddressFree(range, page));

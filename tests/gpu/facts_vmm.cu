@@ -33,13 +33,15 @@ static CUmemAccessDesc full_access(void)
     return access;
 }
 
-static bool vmm_cycle(size_t bytes, std::vector<uint64_t> *samples)
+/* `types` are those of the handles that other processes may be given. */
+static bool vmm_cycle(size_t bytes, CUmemAllocationHandleType types, std::vector<uint64_t> *samples)
 {
     CUmemAllocationProp properties = pinned_properties();
     CUmemAccessDesc access = full_access();
     CUmemGenericAllocationHandle handle = 0;
     CUdeviceptr range = 0;
     uint64_t at[STEPS + 1];
+    properties.requestedHandleTypes = types;
     at[0] = clock_ns();
     FACT_EXPECT(cuMemAddressReserve(&range, bytes, 0, 0, 0));
     at[1] = clock_ns();
@@ -63,13 +65,14 @@ static bool vmm_cycle(size_t bytes, std::vector<uint64_t> *samples)
     return true;
 }
 
-static void write_cost(size_t bytes)
+static void write_cost(size_t bytes, CUmemAllocationHandleType types)
 {
     std::vector<uint64_t> samples[STEPS];
-    for (int i = 0; i < REPEATS && vmm_cycle(bytes, samples); i++)
+    for (int i = 0; i < REPEATS && vmm_cycle(bytes, types, samples); i++)
         continue;
     json_open(NULL, '{');
     json_number("bytes", (long long)bytes);
+    json_flag("exportable", types != CU_MEM_HANDLE_TYPE_NONE);
     for (int step = 0; step < STEPS; step++)
         json_number(step_names[step], (long long)median(&samples[step]));
     json_close('}');
@@ -181,7 +184,9 @@ void facts_vmm(void)
     write_alias_and_wait(page);
     json_open("cost", '[');
     for (size_t bytes : {page, 8 * page, 32 * page, 128 * page, 512 * page})
-        write_cost(bytes);
+        for (CUmemAllocationHandleType types :
+             {CU_MEM_HANDLE_TYPE_NONE, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR})
+            write_cost(bytes, types);
     json_close(']');
     json_close('}');
 }
