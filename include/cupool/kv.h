@@ -169,6 +169,11 @@ CUPOOL_API void cupool_kv_destroy(struct cupool_kv *pool);
 /** Text of the last error; "" if there was none. */
 CUPOOL_API const char *cupool_kv_error(const struct cupool_kv *pool);
 
+/** The configuration that a pool was made with, max_blocks filled in; kv_heads, head_dim and
+ * block_tokens are here. */
+CUPOOL_API void cupool_kv_config_of(const struct cupool_kv *pool,
+                                    struct cupool_kv_config *ret_config);
+
 CUPOOL_API void cupool_kv_strides(const struct cupool_kv *pool,
                                   struct cupool_kv_geometry *ret_geometry);
 
@@ -185,7 +190,8 @@ CUPOOL_API int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool
 /**
  * The same, served in order when room comes. `handles` stays the caller's and must stay valid until
  * the end of the request: callback(state, ticket, 0 or -ETIMEDOUT or -ECANCELED). The deadline is a
- * time of the pool's clock; 0: none. A NULL callback leaves the result to cupool_kv_ticket().
+ * time of the pool's clock; 0: none. A NULL callback leaves the result to
+ * cupool_kv_ticket_result().
  * Errors: -ENOMEM the pool will never have that many; -ENOBUFS too many requests.
  */
 CUPOOL_API int cupool_kv_allocate_async(

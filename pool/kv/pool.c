@@ -22,6 +22,11 @@ void cupool_kv_config_init(struct cupool_kv_config *config)
     };
 }
 
+void cupool_kv_config_of(const struct cupool_kv *pool, struct cupool_kv_config *ret_config)
+{
+    *ret_config = pool->config;
+}
+
 const char *cupool_kv_error(const struct cupool_kv *pool)
 {
     const char *text = atomic_load_explicit(&pool->error, memory_order_acquire);

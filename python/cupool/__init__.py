@@ -16,7 +16,7 @@ from ._errors import CupoolError, OutOfBlocks, StaleHandle
 from .codec import BlockCodec, Codec, Element, Refused, codecs
 from .device import STREAM_NONE, Device, DeviceStats, MemoryStats, version
 from .identity import Identity, Media, Scope
-from .kv import (Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Policy, Pressure, State,
+from .kv import (Block, Duplicates, Event, Evict, KVPool, KVStats, Layout, Order, Policy, Pressure, State,
                  Type)
 from .preload import is_preloaded, mark, phase, phase_begin, phase_end, step
 from .publisher import Publisher, PublisherStats
@@ -25,7 +25,7 @@ from .tensor import ShapeStats, Tensor, Tensors, TensorStats, TensorType
 from .transfer import Direction, HostMemory, Thresholds, Transfer, Transfers, TransferStats
 from .tier import FileTier, HostTier, Presence, ServerTier, Tiers, TiersStats, TierStats
 
-__all__ = ["BlockCodec", "Codec", "CupoolError", "Device", "DeviceStats", "Direction",
+__all__ = ["Block", "BlockCodec", "Codec", "CupoolError", "Device", "DeviceStats", "Direction",
            "Duplicates", "Element", "Event", "Evict", "FileTier", "HostMemory",
            "HostTier", "Identity", "KVPool", "KVStats", "Layout", "Media",
            "MemoryStats", "Order", "OutOfBlocks", "Policy", "Presence", "Pressure",

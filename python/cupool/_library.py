@@ -303,6 +303,8 @@ FUNCTIONS = {
     "kv_release": (_I, _P, _HANDLES, _U32, _P),
     "kv_memory": (_I, _P, _U64, _U32, _I, POINTER(_P), POINTER(c_size_t)),
     "kv_describe": (_I, _P, _U64, POINTER(KVBlock)),
+    "kv_downgrade": (_I, _P, _U64, POINTER(c_uint64)),
+    "kv_upgrade": (_I, _P, _U64, POINTER(c_uint64)),
     "kv_complete": (_I, _P, _HANDLES, _U32),
     "kv_register": (_I, _P, _HANDLES, _HASHES, _U32, _HASHES, _I, _P, _HANDLES),
     "kv_match": (_I, _P, _HASHES, _U32, _HANDLES, POINTER(_U32)),

@@ -2,15 +2,21 @@
 """Devices and their memory."""
 
 import ctypes
+import errno
+import os
 from dataclasses import dataclass
 from typing import Optional
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import Owner
 
 #: No device work is involved.
 STREAM_NONE: int = ctypes.c_void_p(-1).value or 0
+
+
+_OPEN_ERRORS = {errno.ENOENT: "there is no CUDA driver (libcuda.so.1)", errno.ENODEV: "there is no such GPU"}
 
 
 def version() -> str:
@@ -57,23 +63,29 @@ class MemoryStats:
     pressure: float
 
 
-class Device:
-    """A GPU, or host memory with the same interface. Close it after everything on it."""
+class Device(Owner):
+    """A GPU, or host memory with the same interface. Closing it closes what was made on it first."""
 
-    def __init__(self, handle: int):
+    def __init__(self, handle: int, name: str = "Device"):
+        super().__init__()
         self._handle: Optional[int] = handle
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<{self._name}{', closed' if self._handle is None else ''}>"
 
     @classmethod
     def gpu(cls, index: int = 0) -> "Device":
         handle = ctypes.c_void_p()
-        check(api.device_open(index, ctypes.byref(handle)), f"GPU {index} cannot be opened")
-        return cls(handle.value or 0)
+        result = api.device_open(index, ctypes.byref(handle))
+        check(result, f"GPU {index} cannot be opened: {_OPEN_ERRORS.get(-result, os.strerror(abs(result)))}")
+        return cls(handle.value or 0, f"Device.gpu({index})")
 
     @classmethod
     def host(cls) -> "Device":
         handle = ctypes.c_void_p()
         check(api.device_host(ctypes.byref(handle)))
-        return cls(handle.value or 0)
+        return cls(handle.value or 0, "Device.host()")
 
     @property
     def handle(self) -> int:
@@ -83,6 +95,7 @@ class Device:
 
     def close(self) -> None:
         if self._handle is not None:
+            self.close_owned()
             api.device_close(self._handle)
             self._handle = None
 

@@ -3,12 +3,14 @@
 
 import ctypes
 import enum
+import os
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple
 
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import Owner, settings_set
 from .device import STREAM_NONE, Device, figures
 from .identity import to_hashes
 
@@ -95,30 +97,64 @@ class Event:
     parent: Optional[bytes]
 
 
+@dataclass(frozen=True)
+class Block:
+    """What is known of a block. hits and last_use_ns are not kept by the policy LRU."""
+
+    handle: int
+    id: int
+    state: State
+    references: int
+    priority: int
+    hits: int
+    tokens: int
+    last_use_ns: int
+    pinned: bool
+    key: Optional[bytes]
+
+
 _EVENT_KINDS = ("stored", "removed", "cleared")
+_SETTINGS = [name for name, *_ in lib.KVConfig._fields_
+             if name not in {"custom", "clock_ns", "clock_state"}]
 
 
 def _handles(values: Sequence[int]) -> ctypes.Array:
+    if isinstance(values, int):
+        raise TypeError("a list of handles is wanted, not one handle")
     return (ctypes.c_uint64 * max(1, len(values)))(*values)
 
 
-class KVPool:
-    """A pool of KV blocks; handles are numbers. Every argument is a field of cupool_kv_config."""
+def _room(count: int) -> ctypes.Array:
+    if count < 0:
+        raise ValueError(f"{count} blocks")
+    return _handles([0] * count)
+
+
+class KVPool(Owner):
+    """A pool of KV blocks; handles are numbers.
+
+    Settings are fields of cupool_kv_config: block_tokens (16), layers, kv_heads, head_dim, key_type and
+    value_type (Type), layout (Layout), order (Order), null_block, clear, elastic, page_bytes, idle_pages,
+    max_blocks, caching (1), policy (Policy), events, window (1000), requests (64), group, tier. With
+    layers=0 it has no memory: bookkeeping only. Closing it closes sequences and tiers on it first.
+
+    States of a block: FREE (Available), MUTABLE (Allocated), COMPLETE, ACTIVE (Registered and in use),
+    INACTIVE (Returned: cached).
+    """
 
     def __init__(self, device: Device, blocks: int, **settings: int):
+        super().__init__()
         config = lib.KVConfig()
         api.kv_config_init(ctypes.byref(config))
-        config.blocks = blocks
-        names = {name for name, *_ in lib.KVConfig._fields_} - {"custom", "clock_ns", "clock_state"}
-        for name, value in settings.items():
-            if name not in names:
-                raise TypeError(f"KVPool has no argument {name!r}")
-            setattr(config, name, value)
+        settings = {"blocks": blocks, **settings}
+        settings_set(config, settings, _SETTINGS, "KVPool")
         handle = ctypes.c_void_p()
-        check(api.kv_create(device.handle, ctypes.byref(config), ctypes.byref(handle)),
-              "the pool could not be made")
+        result = api.kv_create(device.handle, ctypes.byref(config), ctypes.byref(handle))
+        named = ", ".join(f"{name}={value}" for name, value in settings.items())
+        check(result, f"no pool with {named}: {os.strerror(abs(result))}")
         self.device = device
         self.block_tokens: int = config.block_tokens
+        device.own(self)
         self._handle: Optional[int] = handle.value
         self._callback = lib.PRESSURE_CALLBACK()
         self._waiting: dict = {}
@@ -131,9 +167,17 @@ class KVPool:
 
     def close(self) -> None:
         if self._handle is not None:
+            self.close_owned()
             api.kv_destroy(self._handle)
             self._handle = None
             self._waiting.clear()
+
+    def __repr__(self) -> str:
+        if self._handle is None:
+            return "<KVPool, closed>"
+        stats = self.stats()
+        return (f"<KVPool of {stats.total} blocks of {self.block_tokens} tokens: {stats.available} available, "
+                f"{stats.inactive} of them cached>")
 
     def __enter__(self) -> "KVPool":
         return self
@@ -146,14 +190,17 @@ class KVPool:
 
     def allocate(self, count: int, stream: Optional[int] = STREAM_NONE) -> List[int]:
         """All or none; OutOfBlocks if there are not that many."""
-        handles = _handles([0] * count)
-        self._check(api.kv_allocate(self.handle, count, stream, handles))
+        handles = _room(count)
+        result = api.kv_allocate(self.handle, count, stream, handles)
+        if result < 0:
+            check(result, f"{api.kv_error(self.handle).decode()}: {count} asked for, "
+                          f"{self.available_blocks} available")
         return list(handles[:count])
 
     def allocate_later(self, count: int, deadline_ns: int = 0,
                        stream: Optional[int] = STREAM_NONE) -> int:
         """A ticket for blocks when room comes; see result()."""
-        handles, ticket = _handles([0] * count), ctypes.c_uint64()
+        handles, ticket = _room(count), ctypes.c_uint64()
         self._check(api.kv_allocate_async(self.handle, count, stream, deadline_ns, handles, None, None,
                                           ctypes.byref(ticket)))
         self._waiting[ticket.value] = (handles, count)
@@ -195,10 +242,29 @@ class KVPool:
                                   ctypes.byref(size)))
         return memory.value or 0, size.value
 
-    def state(self, handle: int) -> State:
+    def describe(self, handle: int) -> Block:
+        """Everything known of a block."""
         block = lib.KVBlock()
         self._check(api.kv_describe(self.handle, handle, ctypes.byref(block)))
-        return State(block.state)
+        registered = block.state in (State.ACTIVE, State.INACTIVE)
+        return Block(block.handle, block.id, State(block.state), block.references, block.priority,
+                     block.hits, block.tokens, block.last_use_ns, bool(block.pinned),
+                     bytes(block.hash.bytes) if registered else None)
+
+    def state(self, handle: int) -> State:
+        return self.describe(handle).state
+
+    def downgrade(self, handle: int) -> int:
+        """A weak handle of a registered block: it does not keep the block."""
+        weak = ctypes.c_uint64()
+        self._check(api.kv_downgrade(self.handle, handle, ctypes.byref(weak)))
+        return weak.value
+
+    def upgrade(self, weak: int) -> int:
+        """A reference through a weak handle; StaleHandle once the block was evicted."""
+        handle = ctypes.c_uint64()
+        self._check(api.kv_upgrade(self.handle, weak, ctypes.byref(handle)))
+        return handle.value
 
     def complete(self, handles: Sequence[int]) -> None:
         self._check(api.kv_complete(self.handle, _handles(handles), len(handles)))
@@ -267,7 +333,11 @@ class KVPool:
         return self._counted(api.kv_resize, blocks)
 
     def reset(self) -> None:
-        self._counted(api.kv_reset)
+        """Forgets everything cached; refused while blocks are in use."""
+        in_use = ctypes.c_uint32()
+        result = api.kv_reset(self.handle, ctypes.byref(in_use))
+        used = "1 block is" if in_use.value == 1 else f"{in_use.value} blocks are"
+        check(result, f"{used} in use" if in_use.value else api.kv_error(self.handle).decode())
 
     def on_pressure(self, callback: Optional[Callable[[Pressure, float], None]], normal: float = 0.7,
                     aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
@@ -297,6 +367,29 @@ class KVPool:
         stats = lib.KVStatistics()
         self._check(api.kv_stats(self.handle, ctypes.byref(stats)))
         return figures(KVStats, stats)
+
+    @property
+    def total_blocks(self) -> int:
+        return self.stats().total
+
+    @property
+    def available_blocks(self) -> int:
+        """Free ones and cached ones that may be evicted."""
+        return self.stats().available
+
+    @property
+    def free_blocks(self) -> int:
+        return self.stats().free
+
+    @property
+    def usage_rate(self) -> float:
+        """Share of the blocks that is in use."""
+        return self.stats().usage
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the blocks asked for by matches that were here."""
+        return self.stats().hit_rate
 
     def window_hit_rate(self) -> float:
         rate = ctypes.c_double()

@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence as Seq, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set
 from .device import STREAM_NONE
 from .identity import Scope
 from .kv import KVPool
@@ -24,16 +25,15 @@ class Sequences:
         array = (lib.Member * max(1, len(members)))(*[(pool.handle, window) for pool, window in members])
         config = lib.SequencesConfig()
         api.sequences_config_init(ctypes.byref(config))
-        config.sequences, config.max_tokens = sequences, max_tokens
-        for name, value in settings.items():
-            if name not in {"method", "secret", "duplicates", "partial"}:
-                raise TypeError(f"Sequences has no argument {name!r}")
-            setattr(config, name, value)
+        settings_set(config, {"sequences": sequences, "max_tokens": max_tokens, **settings},
+                     [name for name, *_ in lib.SequencesConfig._fields_], "Sequences")
         handle = ctypes.c_void_p()
         check(api.sequences_create(array, len(members), ctypes.byref(config), ctypes.byref(handle)),
               "the set could not be made")
         self._pools = members
         self._handle: Optional[int] = handle.value
+        for pool, _ in members:
+            pool.own(self)
 
     @property
     def handle(self) -> int:
@@ -48,6 +48,9 @@ class Sequences:
         if self._handle is not None:
             api.sequences_destroy(self._handle)
             self._handle = None
+
+    def __repr__(self) -> str:
+        return f"<Sequences on {len(self._pools)} pools{', closed' if self._handle is None else ''}>"
 
     def __enter__(self) -> "Sequences":
         return self
@@ -80,6 +83,12 @@ class Sequence:
 
     def __init__(self, owner: Sequences, name: int, scope: lib.Scope):
         self._set, self._name, self._scope = owner, name, scope
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Sequence of {len(self)} tokens>"
+        except (OSError, ValueError):
+            return "<Sequence, over>"
 
     @property
     def row(self) -> int:

@@ -103,6 +103,8 @@ class Tensors:
         check(api.tensors_create(ctypes.byref(config), ctypes.byref(handle)),
               "the tensor cache could not be made")
         self._handle: Optional[int] = handle.value
+        for device in devices:
+            device.own(self)
 
     @property
     def handle(self) -> int:

@@ -10,6 +10,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set
 from .codec import Codec
 from .device import STREAM_NONE, figures
 from .identity import to_hashes
@@ -128,18 +129,15 @@ class TierStats:
 
 
 class Tiers:
-    """Puts tiers below a pool. Close it before the pool. Settings are the fields of cupool_tiers_config."""
+    """Puts tiers below a pool, which closes them before itself. Settings are the fields of cupool_tiers_config."""
 
     def __init__(self, pool: KVPool, tiers: Sequence[Union[HostTier, FileTier, ServerTier]],
                  identity: str = "", codec: int = Codec.PLAIN, **settings: int):
         config = lib.TiersConfig()
         api.tiers_config_init(config)
         config.identity, config.codec = identity.encode(), codec
-        names = {name for name, *_ in lib.TiersConfig._fields_}
-        for name, value in settings.items():
-            if name not in names:
-                raise TypeError(f"Tiers has no argument {name!r}")
-            setattr(config, name, value)
+        settings_set(config, settings, [name for name, *_ in lib.TiersConfig._fields_
+                                        if name not in {"identity", "codec"}], "Tiers")
         below = (lib.Tier * max(1, len(tiers)))()
         opened: List[lib.TierStore] = []
         handle = ctypes.c_void_p()
@@ -157,6 +155,7 @@ class Tiers:
             raise
         self.pool, self.count = pool, len(tiers)
         self._handle: Optional[int] = handle.value
+        pool.own(self)
 
     @property
     def handle(self) -> int:

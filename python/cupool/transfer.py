@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set
 from .device import STREAM_NONE, Device, figures
 
 #: to, from, bytes
@@ -91,10 +92,8 @@ class Transfers:
                  folder: Optional[str] = None, **settings: int):
         config = lib.TransfersConfig()
         api.transfers_config_init(ctypes.byref(config))
-        for name, value in settings.items():
-            if name not in {"requests", "fragments", "depth", "pieces", "piece_bytes"}:
-                raise TypeError(f"Transfers has no argument {name!r}")
-            setattr(config, name, value)
+        settings_set(config, settings, ("requests", "fragments", "depth", "pieces", "piece_bytes"),
+                     "Transfers")
         if thresholds is not None:
             values = lib.TransferThresholds(thresholds.kernel_below, thresholds.kernel_from,
                                             thresholds.batch_from)
@@ -109,6 +108,7 @@ class Transfers:
         self._called: List[int] = []
         self._next = 1
         self._handle: Optional[int] = handle.value
+        device.own(self)
 
     @property
     def handle(self) -> int:
@@ -223,6 +223,7 @@ class HostMemory:
         self._device = device
         self.address: int = memory.value or 0
         self.buffer = (ctypes.c_uint8 * count).from_address(self.address)
+        device.own(self, memory=True)
 
     def close(self) -> None:
         if self.address:

@@ -41,6 +41,65 @@ def test_blocks_are_taken_and_given_back(pool):
     assert pool.stats().free == 10
 
 
+def test_errors_say_what_was_asked_for(device, pool):
+    with pytest.raises(cupool.OutOfBlocks, match="not enough blocks: 11 asked for, 10 available"):
+        pool.allocate(11)
+    with pytest.raises(ValueError, match="-1 blocks"):
+        pool.allocate(-1)
+    with pytest.raises(TypeError, match="a list of handles"):
+        pool.release(pool.allocate(1)[0])
+    with pytest.raises(cupool.CupoolError, match="1 block is in use"):
+        pool.reset()
+    with pytest.raises(TypeError, match="no argument 'layer'; there are .*layers"):
+        cupool.KVPool(device, blocks=1, layer=1)
+    with pytest.raises(ValueError, match="blocks=-1 is out of range"):
+        cupool.KVPool(device, blocks=-1)
+    with pytest.raises(cupool.CupoolError, match="no pool with blocks=0, layers=2: Invalid argument"):
+        cupool.KVPool(device, blocks=0, layers=2)
+
+
+def test_what_was_made_on_a_device_is_closed_before_it():
+    device = cupool.Device.host()
+    pool = cupool.KVPool(device, blocks=4)
+    sequences = cupool.Sequences(pool, max_tokens=32)
+    sequence = sequences.create()
+    sequence.append(list(range(20)))
+    transfers, memory = cupool.Transfers(device), cupool.HostMemory(device, 4096)
+    tensors = cupool.Tensors(device)
+    assert repr(pool) == "<KVPool of 4 blocks of 16 tokens: 2 available, 0 of them cached>"
+    assert repr(sequence) == "<Sequence of 20 tokens>" and repr(device) == "<Device.host()>"
+    pool.close()
+    assert repr(sequence) == "<Sequence, over>" and "closed" in repr(sequences)
+    with pytest.raises(ValueError, match="the set is closed"):
+        sequence.append([1])
+    another = cupool.KVPool(device, blocks=4)
+    device.close()
+    assert memory.address == 0 and repr(another) == "<KVPool, closed>"
+    for closed in (pool, another, transfers, tensors, device):
+        with pytest.raises(ValueError, match="closed"):
+            _ = closed.handle
+    device.close()
+
+
+def test_blocks_are_described_and_referred_to_weakly(pool):
+    blocks = pool.allocate(2)
+    assert pool.describe(blocks[1]) == cupool.Block(blocks[1], blocks[1] & 0xFFFFFFFF, cupool.State.MUTABLE,
+                                                    1, 35, 0, 16, 0, False, None)
+    pool.complete(blocks)
+    pool.register(blocks, [key(1), key(2)])
+    weak = pool.downgrade(blocks[0])
+    assert pool.describe(blocks[0]).key == key(1)
+    pool.release(blocks)
+    again = pool.upgrade(weak)
+    assert pool.describe(again).id == blocks[0] & 0xFFFFFFFF
+    pool.release([again])
+    pool.trim()
+    with pytest.raises(cupool.StaleHandle):
+        pool.upgrade(weak)
+    assert (pool.total_blocks, pool.available_blocks, pool.free_blocks) == (10, 10, 10)
+    assert (pool.usage_rate, pool.hit_rate) == (0, 0)
+
+
 def test_memory_is_real(device, pool):
     (block,) = pool.allocate(1)
     address, size = pool.memory(block, layer=1, value=True)

@@ -512,3 +512,20 @@ Test(kv_pool, creation_survives_every_failure)
     cr_assert_gt(failures, 50);
     teardown();
 }
+
+/* What an engine asks of a pool that it did not make: the size of a block, heads, their dimension. */
+Test(kv_pool, its_configuration_is_told, .fini = teardown)
+{
+    struct cupool_kv_config config = config_ten(), known;
+
+    config.layers = 2;
+    config.kv_heads = 3;
+    config.head_dim = 24;
+    pool = pool_make(&config);
+    cupool_kv_config_of(pool, &known);
+    cr_assert_eq(known.blocks, 10);
+    cr_assert_eq(known.max_blocks, 10);
+    cr_assert_eq(known.block_tokens, 16);
+    cr_assert_eq(known.kv_heads, 3);
+    cr_assert_eq(known.head_dim, 24);
+}
