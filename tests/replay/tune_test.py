@@ -7,9 +7,11 @@ traces against each other, and the cases where there is nothing to gain.
 """
 
 import json
+import os
 import pathlib
 import random
 import re
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "endtoend"))
@@ -206,11 +208,29 @@ def nothing(machine):
     preload.expect_equal("an unknown goal: exit", done.returncode, 2)
 
 
+def progress(machine):
+    """On a terminal a line says how far the search is, and is gone at the end."""
+    leader, follower = os.openpty()
+    command = [str(machine.cupool), "tune", str(machine.scratch / "exact.csv")]
+    tuning = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    text = ""
+    try:
+        while part := os.read(leader, 1 << 12):
+            text += part.decode()
+    except OSError:  # how a terminal ends whose other side is gone
+        pass
+    preload.expect(tuning.wait() in (0, 1), text)
+    preload.expect("tuning" in text and "s to go" in text, f"no progress: {text!r}")
+    preload.expect(text.endswith("\r\x1b[K"), f"the line stays: {text!r}")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     classes(machine)
     slabs(machine)
     nothing(machine)
+    progress(machine)
     halves(machine)
     promises(machine)
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "shim/options/options_pool.h"
+#include "tools/base/progress.h"
 #include "tools/tune/classes.h"
 
 #define NOISE      0.005 /* of the cost before, and */
@@ -25,6 +26,8 @@
 #define WORST      1e30
 #define FORBIDDEN  1e6 /* more than any ratio */
 #define VALUE_MOST 512
+
+#define REPLAYS_USUAL 240u /* of each trace; there may be more or fewer */
 
 #define CALLS_PART  100u /* of the operations */
 #define MEMORY_PART 16u  /* of what is reserved */
@@ -38,9 +41,16 @@ struct search {
     struct class_histogram histogram;
     struct tune_figures *trial;
     double noise; /* a gain is more than this */
+    struct progress progress;
 };
 
 /* ---- replaying ---- */
+
+/* What two passes read. */
+static uint64_t replay_bytes(const struct replay_trace *trace)
+{
+    return 2 * trace->event_count * sizeof *trace->events;
+}
 
 static int figures_get(struct search *search, size_t index, const struct options *options,
                        enum device_haste haste, struct tune_figures *ret_figures)
@@ -54,6 +64,7 @@ static int figures_get(struct search *search, size_t index, const struct options
     int r = replay_run(search->traces[index], &policy, &settings, &outcome);
 
     search->result->replays++;
+    progress_add(&search->progress, replay_bytes(search->traces[index]));
     if (r < 0)
         return r;
     *ret_figures = (struct tune_figures){
@@ -545,6 +556,7 @@ int tune_find(const struct tune_request *request, struct tune_result *ret_result
     struct tune_result result = {0};
     struct search search = {
         .request = request, .result = &result, .trace_count = request->trace_count};
+    uint64_t bytes = 0;
     int r = base_choose(request, &result.base);
 
     search.traces = calloc(request->trace_count + 1, sizeof *search.traces);
@@ -556,11 +568,14 @@ int tune_find(const struct tune_request *request, struct tune_result *ret_result
     for (size_t i = 0; r == 0 && i < request->trace_count; i++) {
         search.traces[i] = &request->traces[i];
         class_histogram_add(&search.histogram, search.traces[i]);
+        bytes += REPLAYS_USUAL * replay_bytes(search.traces[i]);
     }
+    progress_begin(&search.progress, "tuning", bytes);
     if (r == 0) {
         search.traces[request->trace_count] = request->judge;
         r = search_run(&search);
     }
+    progress_end(&search.progress);
     free(search.traces);
     free(search.trial);
     if (r < 0)
