@@ -29,11 +29,10 @@ STRIPPED = ("contents", "sizes", "last_error", "pitched", "graph")
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("build", "program", "inside", "decoy"):
-        parser.add_argument(f"--{name}", required=True, type=lambda text: pathlib.Path(text).resolve())
-    # The conformance programs with the simulated runtime inside, and with NVIDIA's.
-    parser.add_argument("--simulated", type=pathlib.Path)
-    parser.add_argument("--nvidia", type=pathlib.Path)
+    # The last two are the conformance programs with the simulated runtime inside, and with NVIDIA's.
+    for name in ("build", "program", "inside", "decoy", "simulated", "nvidia"):
+        parser.add_argument(f"--{name}", required=name not in ("simulated", "nvidia"),
+                            type=lambda text: pathlib.Path(text).resolve())
     return parser.parse_args()
 
 
