@@ -50,6 +50,21 @@ for name in tree.files("*.md"):
         checked += 1
         if not ((tree.ROOT / name).parent / target).exists():
             problems.append(f"{name}: the link to {target} leads nowhere")
+
+# Files that the architecture names are there, and a newcomer's question opens two at most.
+architecture = (tree.ROOT / "docs" / "architecture.md").read_text()
+paths = ["/" + path for path in tree.files("*")]
+named = re.findall(r"`([\w./-]+\.(?:c|h|def|py|md|in))`", architecture)
+for name in sorted(set(named) - {"NAME_kernels.c"}):
+    checked += 1
+    if not any(path.endswith("/" + name) for path in paths):
+        problems.append(f"docs/architecture.md: there is no {name}")
+for row in re.findall(r"^\| .*\? \| .*", architecture.split("## Seven questions\n")[1].split("\n## ")[0],
+                      re.MULTILINE):
+    checked += 1
+    if len(re.findall(r"`[^`]*/[^`]*`", row)) > 2:
+        problems.append(f"docs/architecture.md: more than two files to open: {row}")
+
 for document in (matrix, awaited):
     wrong, rows = document.problems()
     problems += wrong
