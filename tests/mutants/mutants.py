@@ -333,6 +333,10 @@ MUTANTS = [
            "return address;",
            ("not_mapped",)),
     Mutant("mapped driver", "backend_driver.c",
-           "if (error != -EBUSY || !atomic_load(&context->vmm))", "if (error != 1)",
-           ("capture_load",)),
+           "if (error != -EBUSY)", "if (error != 1)",
+           ("capture_load", "small_capture_load")),
+    Mutant("fences", "quarantine.c", "quarantine->vain_looks % FRESH_VAIN ? 1 : FRESH_LOOKS",
+           "1", ("pool-waiting",)),
+    Mutant("fences", "quarantine.c", "        quarantine->vain_looks = 0;", "        quarantine->vain_looks = 1;",
+           ("pool-waiting",)),
 ]
