@@ -97,16 +97,20 @@ static int bound_parse(const char *text, const char *end, uint64_t *ret_bytes)
 
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size)
 {
-    const char *dots = strstr(accepted, "..");
+    const char *dots = strstr(accepted, ".."), *begin = dots;
     struct option_size size;
     uint64_t least, most;
     int r = option_size_parse(text, strchr(accepted, '%'), &size);
 
     if (r < 0)
         return r;
-    if (dots && (bound_parse(accepted, dots, &least) < 0 ||
-                 bound_parse(dots + 2, dots + 2 + strcspn(dots + 2, ", "), &most) < 0 ||
-                 size.bytes < least || size.bytes > most))
+    while (begin && begin > accepted && begin[-1] != ' ')
+        begin--;
+    bool none = size.bytes == 0 && strncmp(accepted, "0, ", 3) == 0;
+    if (dots && !none &&
+        (bound_parse(begin, dots, &least) < 0 ||
+         bound_parse(dots + 2, dots + 2 + strcspn(dots + 2, ", "), &most) < 0 ||
+         size.bytes < least || size.bytes > most))
         return -EINVAL;
     if (strstr(accepted, "power of two") && size.bytes & (size.bytes - 1))
         return -EINVAL;
