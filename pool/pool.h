@@ -121,7 +121,7 @@ struct pool_config {
     enum pool_backing backing;
     /* The following are for POOL_BACKING_MAPPED. */
     uint64_t page_bytes;    /* of one piece of physical memory at most, a power of two from 2 MiB
-                             * to 1 GiB; 0: 8 MiB */
+                             * to 1 GiB; 0: 8 MiB, and up to 48 MiB before the first stitch */
     uint64_t reserve_bytes; /* physical memory created at the start and kept; 0: none */
     uint64_t range_bytes;   /* addresses to reserve; 0: 8 times the device's memory. Where that is
                              * refused, less, down to what the device's memory takes */
@@ -298,7 +298,8 @@ struct pool_memory {
     uint64_t waste_bytes;        /* neither: tails of slabs, what is free beside exported blocks */
     uint64_t largest_free_bytes; /* the largest block obtainable without the driver */
     uint64_t returnable_bytes;   /* of free_bytes, what could go back to the driver now */
-    uint64_t page_bytes;         /* as in the configuration; 0: POOL_BACKING_DRIVER, as below */
+    uint64_t page_bytes;         /* of a piece, but for larger ones that were taken before the first
+                                  * stitch; 0: POOL_BACKING_DRIVER, as below */
     uint64_t range_address, range_bytes;
     uint64_t hole_bytes, holes; /* addresses without memory, and the pieces they come in */
     uint64_t stitched_bytes;    /* so much free memory has been mapped elsewhere */

@@ -24,6 +24,8 @@ void mapped_config_init(struct mapped_config *config)
 {
     *config = (struct mapped_config){
         .page_bytes = UINT64_C(8) << 20,
+        .first_bytes = UINT64_C(48) << 20,
+        .first_part = 16,
         .slack_bytes = UINT64_C(12) << 20,
         .slack_part = 13,
         .large_slack_part = 20,
@@ -379,6 +381,18 @@ static uint64_t handle_most(const struct mapped *mapped, const struct mapped_wis
     return wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes;
 }
 
+/* Of a new handle: where nothing was stitched yet, it may be larger. */
+static uint64_t handle_most_now(const struct mapped *mapped, const struct mapped_wish *wish)
+{
+    uint64_t most = handle_most(mapped, wish);
+    uint64_t all = count_get(mapped->reserved_bytes) + wish->bytes;
+
+    if (mapped->stitched || wish->first_bytes <= most)
+        return most;
+    return pool_max(most, pool_min(wish->first_bytes,
+                                   all / mapped->config.first_part & ~(RANGE_PAGE_BYTES - 1)));
+}
+
 static uint64_t headroom(const struct mapped *mapped)
 {
     return pool_minus(count_get(&mapped->ceiling_bytes), count_get(mapped->reserved_bytes)) &
@@ -534,6 +548,47 @@ int plan_map(struct mapped *mapped, struct plan *plan)
     return error;
 }
 
+/* Releases a large handle and adds as much in smaller ones, so that no more is reserved than was.
+ */
+static int handle_divide(struct mapped *mapped, struct mapped_handle *handle, uint64_t most,
+                         struct plan *plan)
+{
+    uint64_t missing = handle->bytes;
+    int error = 0;
+
+    mapped_handle_release(mapped, handle);
+    while (error == 0 && missing > 0) {
+        struct mapped_handle *part;
+        error = mapped_handle_create(mapped, pool_min(missing, most), &part);
+        if (error == 0) {
+            missing -= part->bytes;
+            plan_add(plan, part);
+        }
+    }
+    return error;
+}
+
+/* Divides the plan's large handles, but for those that are kept from the start. */
+static int plan_divide(struct mapped *mapped, uint64_t most, struct plan *plan)
+{
+    const struct mapped_config *config = &mapped->config;
+    struct mapped_handle *handle = plan->free;
+    int error = 0;
+
+    plan->free = NULL;
+    plan->free_end = &plan->free;
+    plan->free_bytes = 0;
+    for (struct mapped_handle *next; handle; handle = next) {
+        bool large = handle->bytes > config->page_bytes && handle->bytes <= config->first_bytes;
+        next = handle->next;
+        if (error == 0 && large)
+            error = handle_divide(mapped, handle, most, plan);
+        else
+            plan_add(plan, handle);
+    }
+    return error;
+}
+
 /* ---- growing ---- */
 
 uint64_t plan_place(struct mapped *mapped, struct plan *plan)
@@ -594,7 +649,8 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     pool_lock_release(mapped->lock);
     if (error < 0)
         return error;
-    error = plan_create(mapped, handle_most(mapped, wish), plan);
+    mapped->stitched = mapped->stitched || plan->harvested_bytes > 0;
+    error = plan_create(mapped, handle_most_now(mapped, wish), plan);
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);
     if (error == -ENOMEM && wish->stitch) {
@@ -660,6 +716,8 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
         error = plan_target_enter(mapped, &plan);
     if (error == 0)
         error = plan_unmap(mapped, &plan);
+    if (error == 0 && wish->divide && grown.stitched_bytes > 0)
+        error = plan_divide(mapped, handle_most(mapped, wish), &plan);
     if (error == 0)
         error = plan_map(mapped, &plan);
     if (error < 0) {

@@ -9,6 +9,9 @@
  * and what fills one comes back in one piece. So free memory that is scattered over many extents
  * serves a large block, without a copy and without more memory.
  *
+ * Until the first stitch handles may be large, for a program that only grows needs no small ones.
+ * From then on new ones are small, and large ones that are stitched are divided.
+ *
  *   every byte of the range that is not a hole, or being filled, lies in exactly one mapped handle
  *   reserved = the bytes of all handles, mapped or not
  *
@@ -31,6 +34,8 @@ struct mapped_handle;
 
 struct mapped_config {
     uint64_t page_bytes;  /* of a handle at most; a power of two, from 2 MiB */
+    uint64_t first_bytes; /* the same before the first stitch, if more; a multiple of 2 MiB */
+    uint64_t first_part;  /* such a handle is at most this part of what is reserved with it */
     uint64_t keep_bytes;  /* never trimmed below */
     uint64_t slack_bytes; /* ceiling = peak of live bytes + max(slack_bytes, peak / slack_part) */
     uint64_t slack_part;
@@ -48,6 +53,7 @@ struct mapped {
     struct extent *fenced_first, *fenced_last;
     uint64_t fenced_bytes, fenced_count;
     uint64_t isolate_at;            /* where the next one is looked for; guarded by lock */
+    bool stitched;                  /* handles are small from now on; guarded by outer */
     pool_count ceiling_bytes;       /* of what is reserved */
     pool_count large_ceiling_bytes; /* where large gaps are to be filled */
     pool_count *reserved_bytes;     /* of all handles; written under outer */
@@ -83,9 +89,11 @@ struct mapped_wish {
     uint64_t bytes;        /* a multiple of 512; of a page: 2 MiB */
     uint64_t more_bytes;   /* of a page: to be mapped beside it, or less; a multiple of 2 MiB */
     uint64_t handle_bytes; /* of a new handle at most; 0: as configured */
+    uint64_t first_bytes;  /* the same before the first stitch, if more */
     bool page;             /* it begins at a multiple of 2 MiB */
     bool stitch;           /* free memory may be unmapped for it, which may wait for the device */
     bool create;           /* new memory may be taken */
+    bool divide; /* large handles that are stitched may be released, and created smaller */
 };
 
 /** What a growth has brought. */

@@ -69,9 +69,17 @@ void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uin
 static uint64_t handle_most(const struct pool *pool)
 {
     uint64_t share = (count_get(&pool->reserved) + count_get(&pool->room)) / HANDLE_SHARE;
-    uint64_t most = share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES
-                                             : UINT64_C(1) << pool_log2_floor(share);
-    return pool_min(most, pool->mapped->config.page_bytes);
+    return share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES : UINT64_C(1) << pool_log2_floor(share);
+}
+
+/* A handle is divided only where others would have to take this share of the memory there is before
+ * it could not be had again. */
+#define DIVIDE_SHARE 16u
+
+static bool may_divide(const struct pool *pool)
+{
+    uint64_t room = count_get(&pool->room);
+    return room >= (count_get(&pool->reserved) + room) / DIVIDE_SHARE;
 }
 
 bool supply_mapped_may_unmap(struct pool *pool)
@@ -82,11 +90,15 @@ bool supply_mapped_may_unmap(struct pool *pool)
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
 {
     struct pool *pool = request->pool;
+    const struct mapped_config *config = &pool->mapped->config;
+    uint64_t most = handle_most(pool);
     struct mapped_wish wish = {
         .bytes = request->whole_run ? request->wanted_bytes : RANGE_PAGE_BYTES,
         .page = !request->whole_run,
         .more_bytes = more_bytes,
-        .handle_bytes = handle_most(pool),
+        .handle_bytes = pool_min(most, config->page_bytes),
+        .first_bytes = pool_min(most, config->first_bytes),
+        .divide = may_divide(pool),
         .stitch = stitch && (request->idle || supply_mapped_may_unmap(pool)),
         .create = true,
     };
@@ -262,7 +274,7 @@ int supply_mapped_init(struct pool *pool)
         return -ENOTSUP;
     mapped_config_init(&config);
     if (pool->config.page_bytes != 0)
-        config.page_bytes = pool->config.page_bytes;
+        config.page_bytes = config.first_bytes = pool->config.page_bytes;
     pool->mapped = metadata_map(sizeof(*pool->mapped));
     if (!pool->mapped)
         return -ENOMEM;

@@ -8,6 +8,7 @@
 
 #include "shim/backend/backend_driver.h"
 #include "shim/backend/backend_vmm.h"
+#include "shim/backend/idle.h"
 #include "shim/observe/record.h"
 #include "shim/options/mode.h"
 #include "shim/options/options_pool.h"
@@ -100,6 +101,7 @@ struct pool *context_pool_make(struct context *context, const struct driver_func
     if (mode_now() != SHIM_POOL)
         return NULL;
     configure(&config, context, driver);
+    idle_watch(config.idle_trim_ns);
     bool frees_wait = config.reuse == POOL_REUSE_SYNC;
     backend_driver_init(&backend, context);
     if (wants_mapped(shim_options()))

@@ -5,6 +5,7 @@
  * the program, so neither keeping nor returning it changes what the program reads.
  */
 #include "shim/hooks/call.h"
+#include "shim/backend/idle.h"
 #include "shim/context/context.h"
 #include "shim/memory/limit.h"
 
@@ -79,6 +80,7 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
     cudaError_t result = real->cudaMemGetInfo(ret_free, ret_total);
     answered(&call, (int)result, ret_free, ret_total);
     call_end(&call);
+    idle_look();
     return result;
 }
 
@@ -93,5 +95,6 @@ CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
     CUresult result = real->cuMemGetInfo_v2(ret_free, ret_total);
     answered(&call, (int)result, ret_free, ret_total);
     call_end(&call);
+    idle_look();
     return result;
 }

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "shim/backend/idle.h"
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
 #include "shim/context/context.h"
@@ -146,6 +147,7 @@ static __attribute__((noinline, cold)) void result_observe(int result)
         RESULT_##family result = real->name args;                                                  \
         if (__builtin_expect(result != 0, 0))                                                      \
             result_observe(result);                                                                \
+        idle_look();                                                                               \
         return result;                                                                             \
     }
 

@@ -2,8 +2,8 @@
 /*
  * Replays buffer lifetimes through the real pool on a device that costs nothing.
  *
- *   trace_replay [--waste PERCENT] [--capacity] [--held] [--mapped MIB] [--move] [--json FILE]
- *                DIRECTORY | --synthetic
+ *   trace_replay [--waste PERCENT] [--capacity] [--held] [--mapped MIB | default] [--move]
+ *                [--json FILE] DIRECTORY | --synthetic
  *
  * DIRECTORY holds CSV files of `id,lower,upper,size` (half-open lifetimes), itself or in folders.
  * With --synthetic there are none.
@@ -21,9 +21,9 @@
  * With --held, what is held on a device a little smaller than that where the trace ends: the part
  * of each kind in what is requested.
  *
- * With --mapped the pool maps its memory, with handles of up to MIB MiB, and `seg` counts every
- * call that creates, maps, enables, unmaps or releases memory. --move allows breaking handles in
- * use.
+ * With --mapped the pool maps its memory, with handles of up to MIB MiB or as the pool chooses, and
+ * `seg` counts every call that creates, maps, enables, unmaps or releases memory. --move allows
+ * breaking handles in use.
  *
  * Traces under a folder `minimalloc` have abstract units and are replayed at 1000 and 4096 bytes a
  * unit. After the files come synthetic workloads: kv, 48 tensors that grow by allocating anew,
@@ -49,7 +49,8 @@ struct outcome {
 };
 
 static uint32_t waste_percent = UINT32_MAX;
-static uint64_t mapped_page_bytes; /* 0: the driver's allocations */
+static bool mapped;
+static uint64_t mapped_page_bytes; /* 0: as the pool chooses */
 static bool move;
 
 static double part(uint64_t bytes, uint64_t of)
@@ -128,7 +129,7 @@ static struct outcome replay(const struct trace *trace, uint64_t capacity_bytes)
     pool_config_init(&config);
     if (waste_percent != UINT32_MAX)
         config.large_waste_percent = waste_percent;
-    config.backing = mapped_page_bytes != 0 ? POOL_BACKING_MAPPED : POOL_BACKING_DRIVER;
+    config.backing = mapped ? POOL_BACKING_MAPPED : POOL_BACKING_DRIVER;
     config.page_bytes = mapped_page_bytes;
     config.move = move;
     if (pool_create(&config, &backend, &pool) != 0)
@@ -265,9 +266,10 @@ int main(int argc, char **argv)
             synthetic = true;
         else if (strcmp(argv[index], "--waste") == 0 && index + 1 < argc)
             waste_percent = (uint32_t)strtoul(argv[++index], NULL, 0);
-        else if (strcmp(argv[index], "--mapped") == 0 && index + 1 < argc)
+        else if (strcmp(argv[index], "--mapped") == 0 && index + 1 < argc) {
+            mapped = true;
             mapped_page_bytes = strtoull(argv[++index], NULL, 0) << 20;
-        else if (strcmp(argv[index], "--move") == 0)
+        } else if (strcmp(argv[index], "--move") == 0)
             move = true;
         else if (strcmp(argv[index], "--json") == 0 && index + 1 < argc)
             json = fopen(argv[++index], "w");

@@ -21,7 +21,7 @@ static struct {
     bool handle_mapped[PAGES];
     unsigned page[PAGES]; /* handle mapped there; 0: none */
     bool enabled[PAGES];
-    unsigned handles, calls, fail_at;
+    unsigned handles, calls, fail_at, large_released; /* above 2 MiB */
     bool reserved;
 } device;
 
@@ -68,6 +68,7 @@ static int page_release(void *state, pool_page_handle handle)
     cr_assert_neq(device.handle_bytes[handle - 1], 0, "released twice");
     cr_assert_not(device.handle_mapped[handle - 1], "released while it is mapped");
     device.created -= device.handle_bytes[handle - 1];
+    device.large_released += device.handle_bytes[handle - 1] > RANGE_PAGE_BYTES;
     device.handle_bytes[handle - 1] = 0;
     return 0;
 }
@@ -138,6 +139,8 @@ static struct mapped mapped;
 static struct pool_lock lock, outer;
 static pool_count account, reserved;
 static uint64_t stitches, stitched_bytes, peak_bytes;
+static unsigned divided;
+static bool large_first; /* handles */
 
 static void setup_with(uint64_t capacity, uint64_t page_bytes, uint64_t slack_bytes)
 {
@@ -152,6 +155,7 @@ static void setup_with(uint64_t capacity, uint64_t page_bytes, uint64_t slack_by
     pool_lock_init(&outer, POOL_LOCK_BACKEND);
     account = reserved = 0;
     stitches = stitched_bytes = peak_bytes = 0;
+    divided = 0;
     cr_assert_eq(mapped_init(&mapped, &backend, &config,
                              &(struct mapped_place){.lock = &lock,
                                                     .outer = &outer,
@@ -170,8 +174,14 @@ static uint64_t live_bytes(void)
 static int take(uint64_t bytes, struct extent **ret_extent)
 {
     struct mapped_wish wish = {
-        .bytes = pool_round_up(bytes, RANGE_GRAIN_BYTES), .stitch = true, .create = true};
+        .bytes = pool_round_up(bytes, RANGE_GRAIN_BYTES),
+        .first_bytes = large_first ? mapped.config.first_bytes : 0,
+        .divide = large_first,
+        .stitch = true,
+        .create = true,
+    };
     struct mapped_grown grown = {.extent = range_take(&mapped.range, wish.bytes)};
+    unsigned released = device.large_released;
     int error = 0;
 
     peak_bytes = pool_max(peak_bytes, live_bytes() + (grown.extent ? 0 : wish.bytes));
@@ -183,6 +193,7 @@ static int take(uint64_t bytes, struct extent **ret_extent)
     if (error == 0)
         *ret_extent = grown.extent;
     stitches += error == 0 && grown.stitched_bytes != 0;
+    divided += error == 0 ? device.large_released - released : 0;
     stitched_bytes += error == 0 ? grown.stitched_bytes : 0;
     return error;
 }
@@ -268,6 +279,66 @@ Test(mapped, trimming_leaves_what_is_live)
     cr_assert_not(device.reserved);
 }
 
+/* The largest handle below a block. */
+static uint64_t largest_handle(const struct extent *extent)
+{
+    uint64_t at = extent->node.address & ~(RANGE_PAGE_BYTES - 1), most = 0;
+
+    for (; at < extent_end(extent); at += RANGE_PAGE_BYTES)
+        most = pool_max(most, device.handle_bytes[device.page[page_of(at)] - 1]);
+    return most;
+}
+
+Test(mapped, handles_are_large_until_the_first_stitch)
+{
+    struct extent *block[9], *stitched, *other;
+
+    large_first = true;
+    setup_with(1024 * MIB, 2 * MIB, 0);
+    for (unsigned i = 0; i < 9; i++) {
+        cr_assert_eq(take(32 * MIB, &block[i]), 0);
+        cr_assert_eq(largest_handle(block[i]), 2 * (i + 1) * MIB, "1/16 of what is reserved now");
+    }
+    for (unsigned i = 0; i < 8; i += 2)
+        range_give(&mapped.range, block[i]);
+    cr_assert_eq(take(96 * MIB, &stitched), 0);
+    check();
+    check_backed(stitched);
+    cr_assert_eq(stitches, 1);
+    cr_assert_eq(largest_handle(stitched), 2 * MIB, "what was large is divided");
+    cr_assert_gt(divided, 0);
+    for (unsigned i = 1; i < 9; i += 2)
+        check_backed(block[i]);
+    cr_assert_eq(take(400 * MIB, &other), 0);
+    cr_assert_eq(largest_handle(other), 2 * MIB, "and what is new is small");
+}
+
+Test(mapped, what_is_kept_from_the_start_is_not_divided)
+{
+    struct mapped_wish wish = {
+        .bytes = 192 * MIB, .handle_bytes = 64 * MIB, .stitch = true, .create = true};
+    struct extent *low, *middle, *high, *stitched;
+    struct mapped_grown grown;
+
+    large_first = true;
+    setup_with(1024 * MIB, 2 * MIB, 0);
+    pool_lock_acquire(&outer);
+    cr_assert_eq(mapped_grow(&mapped, &wish, &grown), 0);
+    pool_lock_release(&outer);
+    range_give(&mapped.range, grown.extent);
+    cr_assert_eq(take(64 * MIB, &low), 0);
+    cr_assert_eq(take(64 * MIB, &middle), 0);
+    cr_assert_eq(take(64 * MIB, &high), 0);
+    range_give(&mapped.range, low);
+    range_give(&mapped.range, high);
+    cr_assert_eq(take(128 * MIB, &stitched), 0);
+    check();
+    check_backed(stitched);
+    cr_assert_eq(stitches, 1);
+    cr_assert_eq(stitched_bytes, 64 * MIB);
+    cr_assert_eq(divided, 0);
+}
+
 /* A fixed course of takes and gives; returns how many calls the device got. */
 static unsigned course(unsigned fail_at)
 {
@@ -309,4 +380,44 @@ Test(mapped, each_failing_call_is_survived)
     cr_assert_gt(stitches, 0);
     for (unsigned fail_at = 1; fail_at <= calls; fail_at++)
         course(fail_at);
+}
+
+/* Handles are divided for a block, and one call fails. Returns how many there were for it. */
+static unsigned divide_course(unsigned fail_at)
+{
+    struct extent *block[9], *stitched;
+    unsigned begin;
+
+    memset(&device, 0, sizeof(device));
+    setup_with(1024 * MIB, 2 * MIB, 0);
+    for (unsigned i = 0; i < 9; i++)
+        cr_assert_eq(take(32 * MIB, &block[i]), 0);
+    for (unsigned i = 0; i < 8; i += 2)
+        range_give(&mapped.range, block[i]);
+    begin = device.calls;
+    device.fail_at = fail_at ? begin + fail_at : 0;
+    int error = take(96 * MIB, &stitched);
+    unsigned calls = device.calls - begin;
+    cr_assert_eq(error, fail_at ? -EIO : 0);
+    check();
+    device.fail_at = 0;
+    if (error < 0)
+        cr_assert_eq(take(96 * MIB, &stitched), 0, "it can be had afterwards");
+    check();
+    check_backed(stitched);
+    for (unsigned i = 1; i < 9; i += 2)
+        check_backed(block[i]);
+    cr_assert(fail_at || divided > 0);
+    mapped_done(&mapped, false);
+    cr_assert_eq(device.created, 0, "nothing is left behind");
+    return calls;
+}
+
+Test(mapped, each_failing_call_is_survived_where_handles_are_divided)
+{
+    large_first = true;
+    unsigned calls = divide_course(0);
+
+    for (unsigned fail_at = 1; fail_at <= calls; fail_at++)
+        divide_course(fail_at);
 }

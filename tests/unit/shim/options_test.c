@@ -224,7 +224,7 @@ Test(options, a_bad_value_is_told_and_the_earlier_one_kept)
         {"strict", "yes"},
         {"strict", "10"},
         {"limit", "5 GiB extra"},
-        {"page", "0"},
+        {"page", "1"},
         {"page", "1MiB"},
         {"page", "2GiB"},
         {"page", "1073741825"},
@@ -398,6 +398,8 @@ Test(options, pieces_are_powers_of_two)
         cr_expect(options_set(&options, "page", text, OPTION_SOURCE_LIST, "t", NULL, NULL) == 0,
                   "%s", text);
         cr_expect(options.page.bytes == bytes);
+        cr_expect(options_set(&options, "page", "0", OPTION_SOURCE_LIST, "t", NULL, NULL) == 0);
+        cr_expect(options.page.bytes == 0, "as without the option");
     }
 }
 

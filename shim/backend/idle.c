@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pool learns of a new allocation when it is looked at, so looks are closer together than the
+ * time that has to pass; and no closer, as programs query in loops. Of all threads one looks.
+ */
+#include "shim/backend/idle.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "shim/context/context.h"
+#include "shim/context/gate.h"
+
+#define LOOKS_IN_TIME 8u
+
+bool idle_watched;
+static _Atomic uint64_t between_ns, next_ns;
+
+void idle_watch(uint64_t idle_trim_ns)
+{
+    if (idle_trim_ns == 0)
+        return;
+    atomic_store_explicit(&between_ns, idle_trim_ns / LOOKS_IN_TIME, memory_order_relaxed);
+    __atomic_store_n(&idle_watched, true, __ATOMIC_RELAXED);
+}
+
+/* Whether it is time, and no other thread is quicker. */
+static bool look_due(void)
+{
+    struct timespec now;
+    uint64_t due_ns = atomic_load_explicit(&next_ns, memory_order_relaxed);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return now_ns >= due_ns &&
+           atomic_compare_exchange_strong_explicit(
+               &next_ns, &due_ns, now_ns + atomic_load_explicit(&between_ns, memory_order_relaxed),
+               memory_order_relaxed, memory_order_relaxed);
+}
+
+void idle_look_slow(void)
+{
+    int saved_errno = errno;
+    if (thread_state.depth == 0 && look_due()) {
+        thread_state.depth++;
+        gate_enter();
+        for (struct context *context = context_first(); context; context = context_next(context))
+            if (context->pool)
+                pool_idle_trim(context->pool);
+        gate_leave();
+        thread_state.depth--;
+    }
+    errno = saved_errno;
+}
