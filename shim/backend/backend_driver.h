@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's device operations, done with the real driver in one context.
+ * The pool's device operations: the real driver, in one context.
  *
  * Threading: the operations from any thread, as backend.h says.
  */
@@ -18,7 +18,8 @@ void backend_driver_init(struct pool_backend *backend, struct context *context);
 /** True when the driver can record an event behind all work of a context. */
 bool backend_driver_has_fences(const struct driver_functions *driver);
 
-/** Makes a stream of the current context wait for all that a fence covers. False: it does not. */
+/** Makes a stream of the current context wait for all work that a fence covers. False: not
+ * possible. */
 bool backend_driver_fence_order(pool_fence fence, CUstream stream);
 
 #endif
