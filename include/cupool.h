@@ -66,7 +66,7 @@ struct cupool_pool_stats {
     unsigned long long free_bytes;           /**< ready to be handed out */
     unsigned long long waste_bytes;          /**< neither: tails, what is beside exported blocks */
     unsigned long long requested_bytes;      /**< what the program asked for of live_bytes */
-    unsigned long long requested_peak_bytes; /**< the most there was of it */
+    unsigned long long requested_peak_bytes; /**< peak of live_requested_bytes */
     unsigned long long largest_free_bytes;   /**< the largest block to be had without the driver */
     unsigned long long returnable_bytes;     /**< of free_bytes, what a trim would give back */
     /* Of mapped memory (`backing:vmm`), else 0. */
@@ -93,7 +93,7 @@ __attribute__((weak, visibility("default"))) long long cupool_trim(unsigned long
  */
 __attribute__((weak, visibility("default"))) long long cupool_defragment(void);
 
-/* The function is named as what it fills. */
+/* The function has the name of the structure it fills. */
 #ifdef __cplusplus
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"

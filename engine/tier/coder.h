@@ -23,7 +23,7 @@ struct job;
 struct coder_kernels {
     struct kernel_set copy;
     struct codec_kernels codec;
-    bool encoded, exact; /* the codec of the tiers, that of exact blocks: kernels do them */
+    bool encoded, exact; /* kernels exist for the tiers' codec, for exact blocks */
 };
 
 /** One part of a layer of a block. */

@@ -70,7 +70,7 @@ struct cupool_codec_config {
 
 /** Reference of an error bound. Rounding to the element type adds to it. */
 enum cupool_codec_reference {
-    CUPOOL_CODEC_OF_NOTHING,       /* the codec is exact for what it keeps */
+    CUPOOL_CODEC_OF_NOTHING,       /* kept values are exact */
     CUPOOL_CODEC_OF_VALUE,         /* |value|, for values of normal magnitude in the new type */
     CUPOOL_CODEC_OF_ROW_MAX,       /* largest |value| of the token and head */
     CUPOOL_CODEC_OF_GROUP_RANGE,   /* largest minus smallest, or the largest |value| if greater */

@@ -408,7 +408,7 @@ CUPOOL_API int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticke
 
 enum cupool_kv_event_kind { CUPOOL_KV_STORED, CUPOOL_KV_REMOVED, CUPOOL_KV_CLEARED };
 
-/** A change of what is cached. Removals descend from the tail. */
+/** A change of the cached blocks. Removals start at the tail of a sequence. */
 struct cupool_kv_event {
     uint64_t sequence; /* grows by one for each event, also for dropped ones */
     enum cupool_kv_event_kind kind;

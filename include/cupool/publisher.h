@@ -40,7 +40,7 @@ struct cupool_publisher_config {
     int32_t rank;                /* data parallel; -1 (default): none */
     int maps;                    /* 1: batches and events as maps with names, as newer vLLM has */
     int integers;                /* 1: hashes as integers, their last 8 bytes; 0: as 32 bytes */
-    const char *adapter;         /* lora_name of what is stored; NULL: none */
+    const char *adapter;         /* lora_name of stored blocks; NULL: none */
     /** Provides the tokens of a stored block, for routers that hash them themselves: writes at
      * most `room`, returns how many. NULL: token_ids stay empty. */
     uint32_t (*tokens)(void *state, const struct cupool_kv_hash *hash, int32_t *tokens,

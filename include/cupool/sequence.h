@@ -49,7 +49,7 @@ CUPOOL_API int cupool_sequences_create(const struct cupool_kv_member *members, u
                                        const struct cupool_sequences_config *config,
                                        struct cupool_sequences **ret_set);
 
-/** Removes what is left and ends the set. */
+/** Removes the remaining sequences and destroys the set. */
 CUPOOL_API void cupool_sequences_destroy(struct cupool_sequences *set);
 
 CUPOOL_API const char *cupool_sequences_error(const struct cupool_sequences *set);

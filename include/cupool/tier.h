@@ -54,7 +54,7 @@ struct cupool_tier_item {
  */
 struct cupool_tier_store {
     void *state;
-    int shared; /* 1: others write, too: what it holds is asked, not remembered */
+    int shared; /* 1: others write, too, so the store is asked each time */
     /** Keeps entries, each as a whole or not at all. */
     int (*put)(void *state, struct cupool_tier_item *items, uint32_t count);
     int (*get)(void *state, struct cupool_tier_item *items, uint32_t count);
@@ -164,7 +164,7 @@ struct cupool_tiers_statistics {
     uint64_t queued, storing, loading; /* blocks, now */
     uint64_t offloads, stored, skipped, store_failures;
     uint64_t loads, loaded, load_misses;
-    uint64_t raw_bytes, entry_bytes; /* of what was encoded: saved is the difference */
+    uint64_t raw_bytes, entry_bytes; /* before and after encoding */
     uint64_t exact, saturated;       /* blocks kept without loss; values out of the codec's range */
     uint64_t encode_ns, decode_ns, copy_ns;
     uint64_t age_steps, aged, aged_raw_bytes, aged_entry_bytes, age_ns;
