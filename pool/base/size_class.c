@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Geometry of the slabs: the smallest of 64, 128, 192 and 256 KiB that holds 8 objects and leaves
- * at most 1/32 unused behind the last; where none does, the one that leaves the least share.
+ * at most 1/32 unused at its end; otherwise the one that leaves the smallest fraction.
  */
 #include "pool/base/size_class.h"
 
@@ -69,8 +69,8 @@ int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *
     return 0;
 }
 
-/* Reciprocal, size and alignment of each size as size_class_describe() computes them; the tests
- * compare. A literal, so that the free path needs no pool to read it from. */
+/* Reciprocal, size and alignment of each size, as size_class_describe() computes them; the
+ * tests compare. A constant table, so that the free path needs no pool to read it from. */
 /* clang-format off */
 const struct size_shape size_shapes[SIZE_SHAPE_COUNT] = {
     {1048577, 256, 16}, {524289, 512, 16}, {349526, 768, 16}, {262145, 1024, 16}, {209716, 1280, 16}, {174763, 1536, 16},
