@@ -47,7 +47,7 @@ struct budget {
     size_t wrappers;
 };
 
-/** Errors: negative errno, with one line FILE:LINE: what and what is accepted. */
+/** Errors: negative errno, with one line FILE:LINE: what is wrong and what is accepted. */
 int budget_read(const char *path, struct budget **ret_budget, char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */

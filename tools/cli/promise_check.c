@@ -32,7 +32,7 @@ static void promised_format(bool bytes, uint64_t least, uint64_t most, char *ret
              least == most ? "" : to.text);
 }
 
-/* Whether memory was mapped where the file wants that: a device may not be able to. */
+/* Whether memory was mapped where the file asks for it: a device may not support it. */
 static bool backing_agrees(const struct replay_trace *trace)
 {
     for (unsigned i = 0; i < REPLAY_CONTEXTS_MAX; i++)
@@ -42,7 +42,7 @@ static bool backing_agrees(const struct replay_trace *trace)
     return true;
 }
 
-/* Whether the run had the options of the file: else nothing was promised for it. */
+/* Whether the run had the options of the file: otherwise the promises do not apply. */
 static bool options_agree(const char *config, const struct replay_trace *trace, char *ret_wanted,
                           char *ret_had, size_t bytes)
 {

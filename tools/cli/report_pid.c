@@ -11,7 +11,7 @@
 #define CHILDREN_MOST  64
 #define LAUNCHERS_MOST 3 /* between a process and the recorded one */
 
-/** The page of a process alone: another namespace may have its number, too. */
+/** The page of one process: a process in another namespace may have the same number. */
 static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
 {
     char where[PATH_MAX + 64], path[64];
@@ -47,7 +47,7 @@ static const char *reason(int error)
     }
 }
 
-/** The one process under a launcher, as 'cupool run', that is recorded; 0: none, or several. */
+/** Returns the one recorded process under a launcher such as 'cupool run'; 0: none, or several. */
 static pid_t recorded_child(pid_t pid, unsigned depth)
 {
     pid_t child[CHILDREN_MOST], found = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signal that ends the command is noted, and the loop ends by itself. One that cannot be survived
- * gives the terminal back from its handler, with what was asked of the terminal's description
- * before, and then strikes again.
+ * A signal that ends the command is noted, and the loop ends by itself. On a fatal signal the
+ * handler restores the terminal, with control strings read beforehand, and raises the signal
+ * again.
  */
 #include "tools/cli/top_screen.h"
 

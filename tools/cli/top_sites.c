@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child writes one header and then rows, and ends; the pipe's end says that it is all.
+ * The child writes one header and rows, and ends; the end of the pipe marks a complete answer.
  */
 #include "tools/cli/top_sites.h"
 
@@ -158,7 +158,7 @@ static void work_begin(struct top_sites *sites)
     }
 }
 
-/** Rows of an answer that is whole; what is not whole says nothing. */
+/** Rows of a complete answer; an incomplete one is ignored. */
 static void answer_take(struct top_sites *sites)
 {
     struct answer answer = {.rows = UINT64_MAX};
@@ -186,7 +186,7 @@ static void answer_take(struct top_sites *sites)
     sites->known_ns = sites->begun_ns;
 }
 
-/** Reads what the child has written. True: it is at its end. */
+/** Reads the child's output. True: it is at its end. */
 static bool child_read(struct top_sites *sites)
 {
     for (;;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verbs of `cupool`, and how they speak: one line for an error that says what, where and what
- * to do.
+ * The verbs of `cupool`, and their error messages: one line that says what is wrong, where, and
+ * what to do.
  *
  * Threading: single-threaded.
  */
@@ -38,8 +38,8 @@ enum {
          "look at the installation, and at whether a program would be caught")
 
 /*
- * EXIT_CODE(verb, code, meaning)   what a verb's exit codes say; help, the manual and docs/cli.md
- * have these rows.
+ * EXIT_CODE(verb, code, meaning)   the meaning of a verb's exit codes; help, the manual and
+ * docs/cli.md have these rows.
  */
 #define EXIT_CODES(EXIT_CODE)                                                                      \
     EXIT_CODE(run, "N", "the program's own")                                                       \
@@ -77,17 +77,17 @@ enum {
 VERBS(VERB)
 #undef VERB
 
-/** Prints "cupool VERB: MESSAGE" to stderr, escaped as one line, and gives the exit code back. */
+/** Prints "cupool VERB: MESSAGE" to stderr, escaped as one line, and returns the exit code. */
 __attribute__((format(printf, 3, 4))) int verb_error(const char *verb, int exit_code,
                                                      const char *format, ...);
 
-/** Prints a verb's usage and help; its exit codes come before the examples, with which it ends. */
+/** Prints a verb's usage and help, with its exit codes before the examples at the end. */
 void verb_help(const char *verb, const char *text);
 
 /** Starts a getopt_long loop that reports its own errors by verb_error. */
 void verb_options_begin(void);
 
-/** Tells about the option getopt_long refused ('?' or ':'). */
+/** Reports the option that getopt_long refused ('?' or ':'). */
 int verb_option_refused(const char *verb, int exit_code, int result, char **argv);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool options`: the table of options with the values that hold here and now, or as Markdown
- * for the documentation.
+ * `cupool options`: the table of options with their current values, or as Markdown for the
+ * documentation.
  */
 #include "tools/cli/verb.h"
 

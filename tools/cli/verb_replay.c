@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool replay`: a trace of allocations through the pool and through models of other allocators.
+ * `cupool replay`: replays a trace of allocations with the pool and with models of other
+ * allocators.
  */
 #include "tools/cli/verb.h"
 
@@ -158,7 +159,8 @@ static void complain(void *state, const char *line)
     verb_error(VERB_NAME, 0, "%s", line);
 }
 
-/* The policies for one trace: the pool has the options it was recorded with, then those given. */
+/* The policies for one trace: the pool has the options it was recorded with, then the given
+ * ones. */
 static int policies_make(const struct request *request, const struct replay_trace *trace,
                          struct replay_result *result)
 {
@@ -242,7 +244,7 @@ static int report_write(const struct request *request, const struct replay_repor
     return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r)) : 0;
 }
 
-/* With a capacity the exit code says whether the pool got by with it. */
+/* With a capacity, the exit code says whether it was enough for the pool. */
 static int verdict(const struct request *request, const struct replay_report *report)
 {
     for (size_t i = 0; request->settings.capacity_bytes && i < report->count; i++)

@@ -265,7 +265,7 @@ static int output_place(const struct output *output)
     return EXIT_FINE;
 }
 
-/** Of the terminal, else as COLUMNS says, else 100; of a file always 100. */
+/** Width of the terminal, else COLUMNS, else 100; for a file always 100. */
 static unsigned columns_wanted(const struct request *request)
 {
     const char *columns = getenv("COLUMNS");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool top`: the figures of running programs, on a full screen with keys, or one reading behind
- * the other where that cannot be.
+ * `cupool top`: the statistics of running programs, on a full screen with keys, or one reading
+ * after another where that is not possible.
  */
 #include "tools/cli/verb.h"
 
@@ -73,7 +73,7 @@ struct request {
     bool no_sites;
 };
 
-/** A positive number from an argument. 0: it is none. */
+/** Parses a positive number. 0: it is none. */
 static double number_parse(const char *text, double most)
 {
     char *end;
@@ -135,8 +135,8 @@ static int request_read(int argc, char **argv, struct request *request)
     return trouble ? trouble + 1 : 0;
 }
 
-/** Reads the pages; an exit code when there are none. `seen`: there were some before, so the
- * programs have ended. */
+/** Reads the pages; returns an exit code when there are none. `seen`: there were some before, so
+ * the programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
     int r = live_processes_read(request->where, request->pid, ret_now);
@@ -195,7 +195,7 @@ struct watch {
     size_t marked;             /* row of the list */
 };
 
-/** Turns to the one process that is shown, or to none. */
+/** Switches to the one process that is shown, or to none. */
 static void watch_turn(struct watch *watch)
 {
     const struct live_page *page = watch->now.count == 1 ? watch->now.page : NULL;
@@ -282,7 +282,7 @@ static void screen_show(struct watch *watch)
     free(text);
 }
 
-/** Does what a key asks for. False: to end. True with `ret_read`: read anew at once. */
+/** Handles a key. False: quit. True with `ret_read`: read again at once. */
 static bool key_do(struct watch *watch, int key, bool *ret_read)
 {
     const struct live_page *page;

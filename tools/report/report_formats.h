@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The forms a report can take: one row each, from which the parser, the help and the error for an
- * unknown form are made.
+ * The formats of a report: one row each, from which the parser, the help and the error for an
+ * unknown format are made.
  *
  * Threading: constants; writers are single-threaded.
  */
@@ -45,7 +45,7 @@ REPORT_FORMATS(FORMAT)
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out);
 
-/** One analysis gives one report, several give a list of them. Errors: negative errno. */
+/** Writes one report for one analysis, a list for several. Errors: negative errno. */
 int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
                 const struct report_style *style, FILE *out);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In place of debug_info.c where libdw is missing: functions are named, lines are not.
+ * Replaces debug_info.c if libdw is missing: functions have names, but no lines.
  */
 #include "tools/symbols/debug_info.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions come from the static symbol table where there is one, of the file
- * itself or of its debug file, else from the dynamic one; they are sorted once.
+ * Functions come from the static symbol table, of the file itself or of its debug file, or else
+ * from the dynamic one; they are sorted once.
  */
 #include "tools/symbols/elf_module.h"
 
@@ -48,7 +48,7 @@ struct elf_modules {
     uint32_t count, room;
 };
 
-/** Whether a file has this build-id, or none where none is wanted. */
+/** Whether a file has this build-id, or none if none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
 {
     Elf_Scn *section = NULL;
@@ -91,7 +91,7 @@ static void file_close(struct file *file)
     *file = (struct file){-1, NULL};
 }
 
-/** Opens a regular ELF file. Opening other things (devices, FIFOs) may do something. */
+/** Opens a regular ELF file. Opening other things (devices, FIFOs) may have effects. */
 static bool file_open(const char *path, struct file *ret_file)
 {
     struct file file = {-1, NULL};
@@ -122,7 +122,7 @@ static bool file_open_verified(const char *path, const char *build_id, struct fi
     return false;
 }
 
-/** The name a file gives to its debug file; NULL: none, or one that leads elsewhere. */
+/** Name of the debug file given in a file; NULL: none, or one that leads elsewhere. */
 static const char *debug_link(Elf *elf)
 {
     Elf_Scn *section = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text is replaced within the slots it has, so nothing in the file moves.
+ * A string is replaced within its slots, so nothing in the file moves.
  */
 #include "tools/trace/anonymize.h"
 

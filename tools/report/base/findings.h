@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a report says first: at most five findings, the most serious first, each with its evidence,
- * the site it is about and what to do. A run without any is clean.
+ * The findings that begin a report: at most five, the most serious first, each with its evidence,
+ * its site and a remedy. A run without any is clean.
  *
- * Order: what failed; leaks; then growth, copies, short peaks, fragmentation and rounding by their
- * bytes; then buffers that are allocated again and again; then what was left at the end. A rule
- * gives a finding only where its thresholds are passed (findings.c), so that a program which does
- * nothing of the kind has none.
+ * Order: failures; leaks; then growth, copies, short peaks, fragmentation and rounding by their
+ * bytes; then buffers that are allocated again and again; then memory left at the end. A rule
+ * reports only beyond its thresholds (findings.c), so that a program without the problem has no
+ * finding.
  *
  * Threading: single-threaded; texts live in the findings.
  */
@@ -22,7 +22,7 @@
 #define FINDINGS_MOST 5
 
 /*
- * FINDING(NAME, name, class)   class: the lower, the earlier
+ * FINDING(NAME, name, class)   lower classes come first
  */
 /* clang-format off */
 #define FINDINGS(FINDING)                       \
