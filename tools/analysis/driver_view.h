@@ -21,7 +21,7 @@
 
 #include "cupti/read/trace_reader.h"
 
-#define DRIVER_VIEW_POOLS 256 /* more are not told apart from none */
+#define DRIVER_VIEW_POOLS 256 /* further ones count as none */
 
 struct analysis;
 struct driver_event;
@@ -56,7 +56,7 @@ struct driver_view {
     uint64_t host_peak_bytes; /* page-locked */
     struct driver_step *step; /* in order of time */
     size_t steps, steps_room;
-    struct tallies *libraries; /* of what is unaccounted, by module path; NULL before the end */
+    struct tallies *libraries; /* unaccounted memory by module path; NULL before the end */
     struct driver_pool pool[DRIVER_VIEW_POOLS];
     size_t pools;
 

@@ -24,9 +24,10 @@ struct window_request {
         "to", required_argument, NULL, TO                                                          \
     }
 #define WINDOW_HELP                                                                                \
-    "      --phase NAME       figures of a phase alone (also load, warm-up and steady, where\n"    \
-    "                         they were found)\n"                                                  \
-    "      --from T, --to T   figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --phase NAME       only the figures of a phase (also load, warm-up and steady, if\n"    \
+    "                         they were detected)\n"                                               \
+    "      --from T, --to T   only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), "   \
+    "40%\n"
 
 bool window_is_wanted(const struct window_request *request);
 

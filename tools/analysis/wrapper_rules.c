@@ -19,7 +19,7 @@
 
 #define ROUNDS    12
 #define NAME_MOST 512
-#define CHAIN     12 /* callers that are told apart */
+#define CHAIN     12 /* callers that are distinguished */
 
 /* Functions that an allocator is made of. */
 #define PARTS_DEEP 4

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the wrappers of a program (wrappers.h) by what its allocations show. A function that
+ * Finds the wrappers of a program (wrappers.h) by their allocations. A function that
  * allocates is one when
  *
  *   - its name says so (an allocator, a constructor, operator new, make, create_tensor) and it has
  *     several call sites, or one that is in another function than main; or
- *   - it is called by an allocator alone, whose part it is; or
- *   - its call paths are told apart by what becomes of their blocks: some keep them, others do not;
+ *   - only an allocator calls it, so it is part of that; or
+ *   - its call paths differ in the fate of their blocks: some keep them, others do not;
  *   - several functions call it, and some free at once, others later; or its name says that it
  * makes something, and either holds.
  *

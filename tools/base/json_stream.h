@@ -17,7 +17,7 @@
 
 struct json_stream {
     FILE *out;
-    unsigned depth;                /* of what is open */
+    unsigned depth;                /* of open objects and arrays */
     char close[JSON_STREAM_DEPTH]; /* the sign that ends it */
     bool begun[JSON_STREAM_DEPTH]; /* it has a member */
     bool failed;                   /* out of memory */

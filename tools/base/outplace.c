@@ -21,7 +21,7 @@ struct walk {
     int directory;
     int links;
     int descriptor;
-    char rest[PATH_MAX]; /* what is still to be walked */
+    char rest[PATH_MAX]; /* path still to be walked */
     char name[NAME_MAX + 1];
 };
 

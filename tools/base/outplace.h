@@ -19,7 +19,7 @@ struct outplace {
     int directory;           /* O_PATH; close it */
     char name[NAME_MAX + 1]; /* of no link */
     bool exists;
-    struct stat status; /* of what exists */
+    struct stat status; /* of the existing file */
     int descriptor;     /* of this process, which the path names (/dev/stdout); -1: none */
 };
 

@@ -325,7 +325,7 @@ static int root_read(const struct reading *reading, const json_t *root, struct s
 
     if (!schema || strcmp(schema, SCHEMA) != 0) {
         snprintf(reading->why, reading->why_bytes, "%s: no baseline: its schema is %s, not %s",
-                 reading->path, schema ? schema : "not told", SCHEMA);
+                 reading->path, schema ? schema : "missing", SCHEMA);
         return -EPROTONOSUPPORT;
     }
     r = metrics_read(reading, json_object_get(root, "metrics"), snapshot);

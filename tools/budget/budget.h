@@ -31,7 +31,7 @@ struct budget_item {
     char *glob; /* NULL: all sites */
     enum metric metric;
     bool is_growth;
-    bool is_default; /* the file does not name it: it is told where it is exceeded only */
+    bool is_default; /* not in the file: reported only if exceeded */
     bool is_phase;   /* the glob is of phases; `metric` then only has the figure's unit */
     enum phase_metric phase_metric;
     uint64_t limit;             /* of one that is no growth */

@@ -22,7 +22,7 @@ struct top_sites {
     pid_t watched; /* 0: none */
     pid_t child;   /* 0: none is at work */
     int from_child;
-    char *text; /* what it has written so far */
+    char *text; /* its output so far */
     size_t bytes, room;
     uint64_t begun_ns, due_ns; /* of the work; when the next begins */
     uint64_t known_ns;         /* when the sites were read; 0: not yet */

@@ -22,9 +22,9 @@
 
 static const char help_text[] =
     "Options:\n"
-    "      --budget FILE      what the program's memory may be (INI; see docs/ci.md)\n"
-    "      --config FILE      what 'cupool tune' promised in that file, instead of a budget\n"
-    "      --baseline FILE    the earlier figures that KEY_growth budgets compare with\n"
+    "      --budget FILE      limits for the program's memory (INI; see docs/ci.md)\n"
+    "      --config FILE      check the promises of 'cupool tune' in that file instead\n"
+    "      --baseline FILE    earlier figures, for KEY_growth budgets\n"
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
@@ -32,9 +32,9 @@ static const char help_text[] =
     "      --code-quality FILE\n"
     "                         write GitLab's code quality report\n"
     "      --github           print annotations for GitHub Actions, at most 5\n"
-    "      --strict           warnings are trouble: another device or driver than the\n"
-    "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
-    "fits\n" WINDOW_HELP
+    "      --strict           treat warnings as errors: another device or driver than the\n"
+    "                         baseline's, an incomplete trace, a [site] or [phase] without a\n"
+    "                         match\n" WINDOW_HELP
     "      --anonymize        name the trace \"trace 1\", and files without their "
     "folders\n"
     "  -h, --help\n\n"

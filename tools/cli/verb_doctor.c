@@ -36,11 +36,11 @@
 
 static const char help_text[] =
     "Options:\n"
-    "      --static         only look at PROGRAM's file, do not run it\n"
-    "      --sim[=PROFILE]  look at the simulated device instead of the system's driver\n"
+    "      --static         only inspect PROGRAM's file, do not run it\n"
+    "      --sim[=PROFILE]  use the simulated device instead of the system's driver\n"
     "  -h, --help\n\n"
-    "PROGRAM is run once, in observe mode: it is recorded and nothing is changed. Where it\n"
-    "fails, it is run again without cupool, to tell whose failure that is.\n\n"
+    "PROGRAM is run once, in observe mode, which records and changes nothing. If it fails, it is\n"
+    "run again without cupool, to see whether cupool is the reason.\n\n"
     "Examples:\n"
     "  cupool doctor\n"
     "  cupool doctor -- ./infer --model m.gguf\n"

@@ -36,9 +36,9 @@
 
 static const char help_text[] =
     "Options:\n"
-    "  -o, --output FILE      where the record goes (default %e.%p.cupool); %p pid, %e program,\n"
+    "  -o, --output FILE      the trace to write (default %e.%p.cupool); %p pid, %e program,\n"
     "                         %h host, %n counter, %q{VAR} environment, %% percent\n"
-    "      --force            overwrite an earlier record of that name\n"
+    "      --force            overwrite an earlier trace of that name\n"
     "      --mode MODE        pool (default), observe (record, change nothing), off\n"
     "  -O, --option KEY:VALUE any option of 'cupool options'; may be repeated\n"
     "      --config FILE      options from a file, as CUPOOL_CONF reads them ('cupool tune')\n"

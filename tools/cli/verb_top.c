@@ -31,19 +31,19 @@ static const char help_text[] =
     "  -d, --delay SECONDS  between two readings (default 1)\n"
     "  -n, --count N        stop after N readings\n"
     "      --sort WHAT      bytes (default), peak, allocations or name\n"
-    "      --no-sites       do not read the program's record\n"
-    "      --from DIRECTORY where the programs' option 'live' keeps figures (default " //
+    "      --no-sites       do not read the program's trace\n"
+    "      --from DIRECTORY the directory in the programs' option 'live' (default " //
     LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Shows programs of the same user that run under 'cupool run', or with the option\n"
-    "live:" LIVE_PAGE_PLACE ". Without PID and with several of them, one line for each.\n"
-    "Keys: b p a n sort by bytes, peak, allocations, name; in the list up and down choose,\n"
-    "Enter shows a program, Escape goes back; h helps, q ends.\n"
-    "When standard output is no terminal, every reading is printed behind the last, one by\n"
-    "default; so on a terminal without a screen (TERM=dumb), until interrupted.\n"
-    "Figures are written during the program's own calls, ten times a second at most: they are\n"
-    "as old as its last call. Sites come from its record, if it writes one: 'top' reads that\n"
-    "again and again, a tenth of the time, and says how old they are.\n\n"
+    "live:" LIVE_PAGE_PLACE ". Several programs are listed, one line each, unless PID is given.\n"
+    "Keys: b p a n sort by bytes, peak, allocations, name; in the list, up and down select,\n"
+    "Enter shows a program, Escape goes back; h shows help, q quits.\n"
+    "If standard output is not a terminal, readings are printed one after another, one by\n"
+    "default; on a terminal without a screen (TERM=dumb) likewise, until interrupted.\n"
+    "Programs update their figures during their own calls, at most ten times a second, so the\n"
+    "figures are as old as the last call. Sites come from the program's trace, if it writes one:\n"
+    "'top' reads it repeatedly, a tenth of the time, and shows the age of the result.\n\n"
     "Examples:\n"
     "  cupool top\n"
     "  cupool top 1234\n"
@@ -142,7 +142,7 @@ static int reading_take(const struct request *request, bool seen, struct live_pr
     int r = live_processes_read(request->where, request->pid, ret_now);
 
     if (r < 0) {
-        top_screen_end(); /* what it says must stay to be read */
+        top_screen_end(); /* its message must remain readable */
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-r));
     }
     if (ret_now->count || seen)
@@ -182,7 +182,7 @@ static void sleep_s(double seconds)
     nanosleep(&time, NULL);
 }
 
-/** What is watched, and what is known of it. */
+/** The processes that are watched, and their readings. */
 struct watch {
     struct request *request;
     struct live_processes now, before;

@@ -26,12 +26,12 @@ struct report_format {
  */
 #define REPORT_FORMATS(FORMAT)                                                                     \
     FORMAT(text,        NULL, "one page for a terminal (default)")                                 \
-    FORMAT(json,        NULL, "everything, schema cupool.report/1")                                \
+    FORMAT(json,        NULL, "all data, schema cupool.report/1")                                \
     FORMAT(html,        &html_assets_missing, "one page for a browser: charts and tables, no network") \
     FORMAT(markdown,    NULL, "GitHub tables, for the summary of a CI job")                        \
     FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
-    FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \
-    FORMAT(prometheus,  NULL, "the same in text format 0.0.4, for node_exporter's textfile collector") \
+    FORMAT(openmetrics, NULL, "metrics for Prometheus and compatible tools")                                \
+    FORMAT(prometheus,  NULL, "metrics in text format 0.0.4, for node_exporter's textfile collector") \
     FORMAT(perfetto,    NULL, "counters over time for ui.perfetto.dev (Chrome JSON)")              \
     FORMAT(folded,      NULL, "stacks at the peak for flame graphs")                                  \
     FORMAT(pprof,       NULL, "stacks for pprof, with leaks and all allocations (profile.proto)")

@@ -130,7 +130,7 @@ static void peak_print(const struct report_page *page)
     report_text_defragmentation(page);
 }
 
-/** A site in the second column, behind what it did. */
+/** A site in the second column, after its action. */
 static void site_print(const struct report_page *page, const char *what, uint64_t site)
 {
     char name[256];
@@ -186,7 +186,7 @@ static void invalid_frees_print(const struct report_page *page)
     }
 }
 
-/** Who asked for what was refused. */
+/** The site of a refused request. */
 static void failures_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;

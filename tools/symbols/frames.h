@@ -27,7 +27,7 @@
  * if that is enabled (disguise.h).
  */
 struct frame {
-    uint64_t id; /* site id whose frame this is, or is inlined in */
+    uint64_t id; /* id of the site of this frame, or of the one it is inlined in */
     struct trace_site site;
     const struct symbol *symbol; /* of the address; empty for Python */
     const char *function;        /* NULL: no name */

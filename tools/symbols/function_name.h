@@ -32,7 +32,7 @@ enum function_role {
     FUNCTION_PLAIN,      /* it does not */
     FUNCTION_MAKES,      /* make_, create, get, resize …: perhaps */
     FUNCTION_CONSTRUCTS, /* a constructor */
-    FUNCTION_ALLOCATES,  /* an allocator, operator new; make, create_tensor and no word of what for
+    FUNCTION_ALLOCATES,  /* an allocator, operator new; make, create_tensor without a purpose
                           */
     FUNCTION_OF_LIBRARY  /* of the C++ library or a framework that is compiled into the program */
 };

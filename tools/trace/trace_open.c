@@ -21,7 +21,7 @@
 
 #define RUNNING_TRIES 8
 
-/** A source whose reading is watched. */
+/** A source with progress of its reading. */
 struct watched {
     struct trace_source source;
     struct progress progress;

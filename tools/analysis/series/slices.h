@@ -59,7 +59,7 @@ struct slice_list {
 /** Adjacent blocks at a slice's peak that are drawn as one. */
 struct slice_run {
     uint64_t address, bytes, waste_bytes, hole_bytes;
-    uint32_t site; /* of most of it */
+    uint32_t site; /* of the largest part */
     uint32_t blocks, holes;
     bool begins; /* an extent */
     bool gap;    /* addresses without memory, not to scale */
@@ -99,7 +99,7 @@ void slices_begin(struct slices *slices, uint64_t end_ns);
 /** The slice of a time. */
 size_t slices_at(const struct slices *slices, uint64_t time_ns);
 
-/** A row's level is about to change; what it is now. */
+/** A row's level is about to change; its current value. */
 void slices_before(struct slices *slices, enum slice_table table, size_t row, uint64_t now_bytes);
 /** It has changed. */
 void slices_after(struct slices *slices, enum slice_table table, size_t row, uint64_t now_bytes);

@@ -18,7 +18,7 @@
 #define ROUNDING_PERCENT    10 /* of allocated memory */
 #define ROUNDING_LEAST      (1 << 20)
 #define REPEATED_LEAST      64  /* allocations of one site */
-#define REPEATED_FUNCTIONS  256 /* that are told apart */
+#define REPEATED_FUNCTIONS  256 /* that are distinguished */
 #define REPEATED_TURNS      16  /* of the blocks it has at a time */
 
 const char *const finding_kind_name[FINDING_KINDS] = {

@@ -51,7 +51,7 @@ extern const char *const finding_kind_name[FINDING_KINDS];
 struct finding {
     enum finding_kind kind;
     uint64_t site;   /* 0: of none */
-    uint64_t bytes;  /* what it is about */
+    uint64_t bytes;  /* memory concerned */
     char text[512];  /* a sentence */
     char where[768]; /* the site and its main call path; empty: none */
     char action[160];
@@ -65,7 +65,7 @@ struct findings {
 void findings_find(const struct analysis *analysis, const struct callers *callers,
                    struct findings *ret_findings);
 
-/** What a run without findings is told. */
+/** The text for a run without findings. */
 const char *findings_none(const struct analysis *analysis);
 
 #endif

@@ -163,7 +163,7 @@ static void driver_pools_print(const struct html_article *article)
     html_table_end(article->out);
 }
 
-/** What CUPTI told of the driver's allocations. */
+/** CUPTI's view of the driver's allocations. */
 static int driver_view_print(const struct html_article *article)
 {
     const struct driver_view *view = &article->analysis->driver_view;

@@ -20,7 +20,7 @@
 #include "tools/report/html/html_table.h"
 
 #define LINE_BYTES 160
-#define FILE_BYTES (4 << 20) /* what is longer is no source */
+#define FILE_BYTES (4 << 20) /* a longer file is no source */
 
 static bool is_source(const char *path)
 {

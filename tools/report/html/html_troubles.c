@@ -54,7 +54,7 @@ static int leaks_print(const struct html_article *article)
     return 0;
 }
 
-/** Sites whose live blocks grow steadily. */
+/** Sites with steadily growing live blocks. */
 static void growth_print(const struct html_article *article)
 {
     static const char *const columns[] = {"Site", "#Blocks", "#Bytes", "#Never freed", NULL};
