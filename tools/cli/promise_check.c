@@ -87,7 +87,7 @@ static int trace_check(const char *config, const char *shown_name, bool strict,
 
     if (!trace->recorded.known)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: no complete record of a run with the pool: nothing to compare",
+                          "%s: no complete trace of a run with the pool: nothing to compare",
                           shown_name);
     if (!options_agree(config, trace, wanted, had, sizeof wanted))
         return verb_error(VERB_NAME, EXIT_TROUBLE,

@@ -82,7 +82,7 @@ static int page_take(pid_t pid, const struct running_process *found, struct repo
                  "not under cupool, and not the launcher of one recorded program: start it with "
                  "'cupool run -- PROGRAM'");
     else if (found->is_removed)
-        snprintf(ret_why, why_bytes, "its record was removed, and it keeps no live page");
+        snprintf(ret_why, why_bytes, "its trace was removed, and it keeps no live page");
     else
         snprintf(ret_why, why_bytes,
                  "nothing is known of it: it has called no CUDA function yet, or it neither "
@@ -128,7 +128,7 @@ void report_process_print(const struct report_process *process, unsigned columns
             "Process %d %s, so this is what it publishes of itself:\n"
             "no sites, no history, no findings. 'cupool run' records.\n\n",
             (int)process->pid,
-            process->is_removed ? "writes a record that was removed" : "is not recorded");
+            process->is_removed ? "writes a trace that was removed" : "is not recorded");
     live_text_print(&process->live, &before,
                     (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec, &view,
                     out);

@@ -84,7 +84,7 @@ static void work(pid_t pid, FILE *out)
     progress_silence();
     if (report_process_find(pid, &process, why, sizeof why) == 0) {
         if (process.is_removed)
-            snprintf(why, sizeof why, "its record was removed");
+            snprintf(why, sizeof why, "its trace was removed");
         else if (!*process.trace)
             snprintf(why, sizeof why, "the program is not recorded");
         else
@@ -218,7 +218,7 @@ void top_sites_watch(struct top_sites *sites, pid_t pid)
     sites->watched = pid;
     sites->known_ns = sites->due_ns = 0;
     sites->sites.rows = 0;
-    snprintf(sites->sites.state, sizeof sites->sites.state, "sites: reading the record");
+    snprintf(sites->sites.state, sizeof sites->sites.state, "sites: reading the trace");
 }
 
 bool top_sites_poll(struct top_sites *sites)

@@ -276,7 +276,7 @@ static void account_print(const struct analysis *analysis)
     driver_view_state_text(&analysis->driver_view, text, sizeof text);
     row("by CUPTI", text);
     if (driver_view_unaccounted(analysis, &bytes))
-        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the record",
+        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the trace",
                     "unaccounted", unit_bytes(bytes).text);
 }
 

@@ -204,7 +204,7 @@ static int output_replace(const char *path)
 
     if (traces_examine(path, &earlier) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: exists and is no cupool record of yours: give another name with -o",
+                          "%s: exists and is no cupool trace of yours: give another name with -o",
                           path);
     if (unlink(path) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
@@ -362,22 +362,21 @@ static void no_trace_explain(const struct request *request, const char *pattern,
         return;
     r = trace_probe(pattern);
     if (r < 0) {
-        verb_error(VERB_NAME, 0, "no record: %s: %s", pattern,
+        verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern,
                    r == -EINVAL ? "not the name of a file" : strerror(-r));
         return;
     }
     if (escape)
-        verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
+        verb_error(VERB_NAME, 0, "no trace: %s cannot be caught: %s", program, escape);
     else if (found && inspected.has_static_cudart && request->simulated)
-        verb_error(
-            VERB_NAME, 0,
-            "no record: %s has the CUDA runtime linked in, which the simulated device cannot "
-            "replace: relink it with -cudart shared",
-            program);
+        verb_error(VERB_NAME, 0,
+                   "no trace: %s has the CUDA runtime linked in, which the simulated device cannot "
+                   "replace: relink it with -cudart shared",
+                   program);
     else
         verb_error(
             VERB_NAME, 0,
-            "no record: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
+            "no trace: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
             program, request->simulated ? "--sim " : "", program);
 }
 
@@ -419,7 +418,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
                        strerror(-r));
     }
     if (files.foreign && !request->quiet)
-        verb_error(VERB_NAME, 0, "%zu record%s of other users passed over in %s", files.foreign,
+        verb_error(VERB_NAME, 0, "%zu trace%s of other users passed over in %s", files.foreign,
                    files.foreign > 1 ? "s" : "", pattern);
     if (!files.count)
         no_trace_explain(request, pattern, program);
