@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of memory by address: open addressing, grown by doubling.
+ * A hash table of memory blocks by address: open addressing, doubled when it grows.
  *
- * Threading: the owner's.
+ * Threading: the owner's lock.
  */
 #ifndef ENGINE_ADDRESSES_H
 #define ENGINE_ADDRESSES_H
@@ -24,9 +24,9 @@ struct addresses {
     size_t mask, count; /* mask 0: nothing yet */
 };
 
-/** Enters an address. NULL: no host memory. */
+/** Adds an address. NULL: out of host memory. */
 struct address_entry *addresses_add(struct addresses *addresses, uint64_t address);
-/** NULL: unknown. Valid until the next change. */
+/** Finds an address. NULL: unknown. Valid until the next change. */
 struct address_entry *addresses_find(const struct addresses *addresses, uint64_t address);
 void addresses_remove(struct addresses *addresses, uint64_t address);
 void addresses_done(struct addresses *addresses);

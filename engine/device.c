@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening devices, and the calls that every part of the engine makes of them.
+ * Opens devices, and provides the calls that all parts of the engine use.
  */
 #include "engine/device.h"
 
@@ -331,7 +331,7 @@ int cupool_device_wait(struct cupool_device *device, cupool_stream stream)
     return error < 0 ? device_fail(device, error, "waiting failed") : 0;
 }
 
-/* Work on the caller's stream, or on the device's own and waited for. */
+/* Work goes to the caller's stream, or to the device's own stream and is waited for. */
 static int work_end(struct cupool_device *device, cupool_stream stream, CUresult result)
 {
     int error = driver_error(result);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of a device, for the files of the engine.
+ * Internals of a device, for the files of the engine.
  *
- * Calls of the driver go through device_enter() and device_leave(), which make the device's context
- * current and put back the thread's own.
+ * Driver calls are wrapped in device_enter() and device_leave(), which make the device's context
+ * current and restore the thread's previous one.
  *
  * Threading: fields are constant after opening unless they say otherwise.
  */
@@ -48,30 +48,30 @@ struct cupool_device {
 
 int device_fail(struct cupool_device *device, int error, const char *text);
 
-/** Makes the device's context current. Host memory: 0. */
+/** Makes the device's context current. On host memory it does nothing and returns 0. */
 int device_enter(struct cupool_device *device);
 void device_leave(struct cupool_device *device);
 
-/** The same for calls that are unsafe while anything captures, such as querying an event: with the
- * thread's capture mode relaxed, so that no capture of the program is broken by them. */
+/** Enters for calls that are unsafe while anything captures, such as querying an event. It also
+ * relaxes the thread's capture mode, so that these calls do not break captures of the program. */
 int device_enter_relaxed(struct cupool_device *device, CUstreamCaptureMode *ret_mode);
 void device_leave_relaxed(struct cupool_device *device, CUstreamCaptureMode mode);
 
-/** Memory by the driver, or from the system; counted. */
+/** Allocates memory from the driver, or from the system; counted. */
 int device_memory_allocate(struct cupool_device *device, size_t bytes, uint64_t *ret_address);
 int device_memory_free(struct cupool_device *device, uint64_t address, size_t bytes);
 
-/** An event, new or used before; -EIO. The context must be current. */
+/** Returns an event, new or reused; -EIO. The context must be current. */
 int device_event_take(struct cupool_device *device, CUevent *ret_event);
 void device_event_give(struct cupool_device *device, CUevent event);
 
-/** The operations of a KV pool on this device. */
+/** Backend operations of a KV pool on this device. */
 struct kv_backend device_kv_backend(struct cupool_device *device);
 
-/** Unregisters and frees what is left of cupool_host_allocate() and cupool_host_register(). */
+/** Unregisters and frees what remains of cupool_host_allocate() and cupool_host_register(). */
 void host_regions_end(struct cupool_device *device);
 
-/** Ends the memory manager, if there is one. */
+/** Destroys the memory manager, if there is one. */
 void memory_manager_end(struct cupool_device *device);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * Page-locked memory in large pieces.
  *
- * Pages are made by several threads first, which is where the time goes; then they are registered
- * chunk by chunk, because the driver holds its locks as long as one registration takes. A copy must
- * not span two registrations; the transfers cut it there.
+ * Several threads first touch the pages, which takes most of the time. Then the pages are
+ * registered chunk by chunk, because the driver holds its locks during a registration. A copy must
+ * not span two registrations; the transfers split it there.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -39,7 +39,7 @@ static void *touch_run(void *state)
 {
     struct touch *touch = state;
 
-    /* EINVAL: a system that does not know the advice; the registration makes the pages then. */
+    /* EINVAL: the system does not know this advice; then the registration touches the pages. */
     if (touch->bytes != 0 && madvise(touch->memory, touch->bytes, POPULATE_WRITE) != 0 &&
         errno != EINVAL)
         touch->error = errno == ENOMEM ? -ENOMEM : -EFAULT;

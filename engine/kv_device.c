@@ -2,9 +2,9 @@
 /*
  * A device as the backend of a KV pool: cuMemAlloc or mapped pages, events as fences.
  *
- * A fence is an event behind the work of one stream. Events are kept for reuse, so that a release
- * in the steady state creates none. A stream under capture takes no event: its fence would be part
- * of the graph.
+ * A fence is an event behind the work of one stream. Events are reused, so a release in the steady
+ * state creates none. A stream under capture gets no event: its fence would become part of the
+ * graph.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -185,7 +185,7 @@ static void page_unmap(void *state, uint64_t address, size_t bytes, uint64_t pag
     device_leave(device);
 }
 
-/* The same in host memory: addresses without access, opened and given back by the page. */
+/* The same in host memory: addresses without access, enabled and disabled page by page. */
 
 static int host_range_reserve(void *state, size_t bytes, size_t *page_bytes, uint64_t *ret_address)
 {

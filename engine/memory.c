@@ -2,11 +2,12 @@
 /*
  * The memory manager.
  *
- * Three sources: the allocator of pool/ (a GPU without the preload), the driver itself (under the
- * preload, which pools what passes), the system (host memory). Over the first lies a cache by
- * stream: what a stream frees, it gets again at once, for its work is in order anyway; what it
- * leaves goes back to the pool, whose quarantine waits for the device. Sizes are rounded to classes
- * of an eighth of a power of two, so that a cached block serves all requests of its class.
+ * Memory has three sources: the allocator of pool/ (a GPU without the preload), the driver itself
+ * (under the preload, which pools the calls), and the system (host memory). The allocator gets a
+ * cache by stream in front: a block freed on a stream is reused there at once, because that
+ * stream's work is ordered anyway. Blocks that leave the cache go back to the pool, where the
+ * quarantine waits for the device. Sizes are rounded to classes of an eighth of a power of two, so
+ * a cached block serves every request of its class.
  *
  * Threading: one lock around the manager's own tables; the driver is called without it.
  */
@@ -61,7 +62,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The class of a size, and the bytes of every block of that class. */
+/* Returns the class of a size, and the bytes of every block of that class. */
 static unsigned class_of(size_t bytes, size_t *ret_room)
 {
     size_t units = (bytes + ALIGNMENT - 1) / ALIGNMENT;
@@ -147,7 +148,7 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
     return unused;
 }
 
-/* A block that this stream freed; NULL if it has none of the class. */
+/* Takes a cached block that this stream freed; NULL if it has none of the class. */
 static struct address_entry *stream_take(struct memory_manager *manager, void *stream,
                                          unsigned class)
 {
@@ -161,7 +162,7 @@ static struct address_entry *stream_take(struct memory_manager *manager, void *s
     return entry;
 }
 
-/* All blocks of all streams go back to the pool; the lock is held. Returns their bytes. */
+/* Returns the cached blocks of all streams to the pool; the lock is held. Returns their bytes. */
 static uint64_t streams_flush(struct memory_manager *manager)
 {
     uint64_t flushed = 0;
@@ -192,7 +193,7 @@ static double usage_of(struct cupool_device *device)
     return 1 - (double)stats.free_bytes / (double)stats.total_bytes;
 }
 
-/* Crossed a threshold? The callback runs here, outside the lock. */
+/* Checks the thresholds. The callback runs here, outside the lock. */
 static void pressure_look(struct cupool_device *device, struct memory_manager *manager)
 {
     pthread_mutex_lock(&manager->lock);
@@ -219,7 +220,7 @@ static void pressure_look(struct cupool_device *device, struct memory_manager *m
         callback(state, level, usage);
 }
 
-/* From the pool, or from the driver or the system. */
+/* Allocates from the pool, or from the driver or the system. */
 static int source_allocate(struct cupool_device *device, struct memory_manager *manager,
                            size_t room, uint64_t *ret_address, bool *ret_hit)
 {
@@ -268,7 +269,7 @@ static void allocation_count(struct memory_manager *manager, struct address_entr
     history_add(manager, CUPOOL_MEMORY_ALLOCATE, entry->address, bytes);
 }
 
-/* Enters a new block. -ENOMEM: no host memory; the block was given back. */
+/* Enters a new block. -ENOMEM: out of host memory; the block was given back. */
 static int block_enter(struct cupool_device *device, struct memory_manager *manager,
                        uint64_t address, size_t bytes, size_t room, bool hit)
 {
@@ -386,7 +387,7 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
     if (error < 0)
         return device_fail(device, error, "this is not the address of a live block");
     if (!kept) {
-        /* The system's memory has no quarantine, and host streams no work. */
+        /* System memory has no quarantine, and host streams have no work. */
         source_free(device, manager, address, room);
         pressure_look(device, manager);
     }

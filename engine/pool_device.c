@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments by cuMemAlloc, fences by cuCtxRecordEvent; a driver without that event has no fences,
- * and the pool then waits for the device.
+ * Segments by cuMemAlloc, fences by cuCtxRecordEvent. A driver without cuCtxRecordEvent has no
+ * fences; the pool then waits for the device.
  */
 #include "engine/pool_device.h"
 
@@ -75,7 +75,7 @@ static uint64_t clock_ns(void *state)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The driver waits without a bound; a bounded wait asks again and again. */
+/* The driver's wait has no timeout; a bounded wait polls. */
 static int fence_wait_bounded(void *state, pool_fence fence, uint64_t most_ns)
 {
     const struct timespec pause = {.tv_nsec = 100000};

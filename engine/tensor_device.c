@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices as the backends of a tensor cache: the memory manager first, the driver alone last.
+ * Devices as backends of a tensor cache: the memory manager first; the driver alone as a last
+ * resort.
  */
 #include <errno.h>
 

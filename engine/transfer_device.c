@@ -263,7 +263,7 @@ static struct transfer_backend transfer_backend(struct transfer_device *transfer
     return backend;
 }
 
-/* The device and the driver, of which the thresholds are. */
+/* The device and the driver that the thresholds apply to. */
 static void identity_make(struct transfer_device *transfer)
 {
     struct cupool_device *device = transfer->device;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device of transfers, for what is built over them.
+ * The device of a transfer queue, for the layers above.
  */
 #ifndef ENGINE_TRANSFER_DEVICE_H
 #define ENGINE_TRANSFER_DEVICE_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program may tell cupool of itself: phases, steps and marks, which reports then speak of;
- * and what it may ask of its pools: to give memory back, to bring free memory together, and how
- * they are filled. None of it is needed.
+ * Optional interface for programs that run under cupool. A program can name its phases, steps and
+ * marks, which reports then show. It can also ask its pools for statistics, return free memory to
+ * the driver, and defragment.
  *
- * Nothing is linked: the functions are weak, and without libcupool.so in the process each of these
- * calls tests one address and does nothing. Code that calls them must be compiled position
- * independent (-fPIC or -fPIE, the default of most compilers); elsewhere the linker takes the
- * missing functions for absent forever.
+ * Nothing is linked: the functions are weak. Without libcupool.so in the process, each call tests
+ * one address and does nothing. Compile callers as position-independent code (-fPIC or -fPIE, the
+ * default of most compilers); otherwise the linker resolves the missing functions to nothing for
+ * good.
  *
  *     cupool_phase_begin("decode");
  *     for (n = 0; n < tokens; n++) {
@@ -16,14 +16,14 @@
  *     }
  *     cupool_phase_end("decode");
  *
- * Phases are of the process, not of a thread, and known by name: they may overlap, be begun again
- * inside themselves (the time counts once), and end on another thread. A step lasts until the next
- * one, or until a phase ends. Names beyond 255 bytes are cut; a process has at most 1,024 names,
- * others are dropped.
+ * Phases belong to the process, not to a thread, and are identified by name. They may overlap, nest
+ * in themselves (the time counts once), and end on another thread. A step lasts until the next step
+ * or the end of a phase. Names beyond 255 bytes are cut. A process has at most 1,024 names; further
+ * ones are dropped.
  *
- * The functions of memory concern the pools of the device that is current on the calling thread;
- * all sizes are bytes. Their errors are negative numbers of errno.h: without libcupool.so, with a
- * mode that has no pool, and before the first allocation on the device CUPOOL_NO_POOL (-ENODEV).
+ * The memory functions act on the pools of the calling thread's current device. All sizes are
+ * bytes. Errors are negative errno values. They return CUPOOL_NO_POOL (-ENODEV) without
+ * libcupool.so, in a mode without pools, and before the first allocation on the device.
  *
  *     struct cupool_pool_stats stats;
  *     if (cupool_pool_stats(&stats) == 0 && stats.free_bytes > 4 * stats.largest_free_bytes)
@@ -43,16 +43,16 @@ extern "C" {
 __attribute__((weak, visibility("default"))) void cupool_phase_begin(const char *name);
 __attribute__((weak, visibility("default"))) void cupool_phase_end(const char *name);
 
-/** Step `number` of a loop begins: a token, a request, a batch. */
+/** Begins step `number` of a loop: a token, a request, a batch. */
 __attribute__((weak, visibility("default"))) void cupool_step(unsigned long long number);
 
 /** A moment of interest. */
 __attribute__((weak, visibility("default"))) void cupool_mark(const char *name);
 
 /**
- * Compares every redzone, and freed memory that holds poison, with what was put there (option
- * `guard`, docs/guards.md). Waits for all device work first. Returns how many memory errors have
- * been found in this process so far; -1 without cupool, or without guards.
+ * Checks every redzone, and all freed memory that holds poison (option `guard`, docs/guards.md).
+ * Waits for all device work first. Returns the number of memory errors found in this process so
+ * far, or -1 without cupool or without guards.
  */
 __attribute__((weak, visibility("default"))) int cupool_check(void);
 /** There is no pool to ask. */
@@ -66,7 +66,7 @@ struct cupool_pool_stats {
     unsigned long long free_bytes;           /**< ready to be handed out */
     unsigned long long waste_bytes;          /**< neither: tails, what is beside exported blocks */
     unsigned long long requested_bytes;      /**< what the program asked for of live_bytes */
-    unsigned long long requested_peak_bytes; /**< the most there was of it */
+    unsigned long long requested_peak_bytes; /**< peak of live_requested_bytes */
     unsigned long long largest_free_bytes;   /**< the largest block to be had without the driver */
     unsigned long long returnable_bytes;     /**< of free_bytes, what a trim would give back */
     /* Of mapped memory (`backing:vmm`), else 0. */
@@ -81,28 +81,28 @@ struct cupool_pool_stats {
 };
 
 /**
- * Gives free memory back to the driver until at most `keep_bytes` of it stay. What was freed while
- * earlier work still runs is waited for when nothing is to be kept. Returns the bytes given back,
- * or an error: CUPOOL_NO_POOL; -EBUSY, -EPERM while a stream captures; -EIO in a broken context.
+ * Returns free memory to the driver until at most `keep_bytes` remain. With `keep_bytes` 0 it also
+ * waits for freed memory that earlier work still uses. Returns the bytes given back, or an error:
+ * CUPOOL_NO_POOL; -EBUSY, -EPERM while a stream captures; -EIO in a broken context.
  */
 __attribute__((weak, visibility("default"))) long long cupool_trim(unsigned long long keep_bytes);
 
 /**
- * Brings free memory together, so that the largest block that is to be had without the driver is as
- * large as can be. Waits for the device work before the frees so far. Returns the bytes that were
- * mapped elsewhere, 0 without mapped memory, or an error as cupool_trim().
+ * Defragments: makes the largest block available without the driver as large as possible. Waits
+ * for the device work submitted before the frees so far. Returns the bytes that were mapped
+ * elsewhere, 0 without mapped memory, or an error as cupool_trim().
  */
 __attribute__((weak, visibility("default"))) long long cupool_defragment(void);
 
-/* The function is named as what it fills. */
+/* The function has the name of the structure it fills. */
 #ifdef __cplusplus
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 /**
- * Fills `ret_stats`. Each figure is exact; figures may be some operations of other threads apart.
- * Returns 0, or an error: CUPOOL_NO_POOL; -EINVAL for NULL.
+ * Fills `ret_stats`. Each figure is exact, but while other threads work, different figures may be
+ * read a few operations apart. Returns 0, or an error: CUPOOL_NO_POOL; -EINVAL for NULL.
  */
 __attribute__((weak, visibility("default"))) int cupool_pool_stats(
     struct cupool_pool_stats *ret_stats);

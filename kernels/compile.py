@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compiles device code and keeps what ptxas says of each kernel: compile.py REPORT COMMAND...
+"""Compiles device code and records the output of ptxas for each kernel: compile.py REPORT COMMAND...
 
-REPORT gets registers, stack and spills of every kernel and architecture; the test
-kernels-resources reads it. Anything else that the compiler prints is printed.
+REPORT gets registers, stack and spills of every kernel and architecture; the test kernels-resources reads it.
+All other compiler output is printed.
 """
 
 import subprocess

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device as the pool sees it: a dozen operations, their contracts stated once.
+ * The device as the pool sees it: about a dozen operations and their contracts.
  *
  * The shim implements them with the real driver, unit tests with a fake that counts, keeps a fake
  * clock and fails on demand, replay with a model. Every operation returns 0 or a negative errno and
@@ -31,24 +31,25 @@ struct pool_backend {
     void *state; /* first argument of every operation */
 
     /**
-     * Memory from the device, `bytes` a multiple of 2 MiB, the address 2 MiB-aligned.
+     * Allocates memory from the device, `bytes` a multiple of 2 MiB, the address 2 MiB-aligned.
      * -ENOMEM: the device has not that much; -ENOTSUP: it has, but not so aligned; -EPERM: the
      * context must not be called now (capture, teardown); -EIO: the context is broken or gone.
      */
     int (*segment_allocate)(void *state, size_t bytes, uint64_t *ret_address);
     /**
-     * Gives a whole segment back. May wait for all work of the device, as the driver's free does:
-     * the pool holds no lock around it, and in an allocation calls it only while the device is
+     * Frees a whole segment. May wait for all work of the device, as the driver's free does: the
+     * pool holds no lock meanwhile, and during an allocation calls it only while the device is
      * idle or cannot be asked.
      */
     int (*segment_free)(void *state, uint64_t address, size_t bytes);
 
     /**
-     * A fence after all work submitted so far to any stream of the context.
-     * -EBUSY: not now (a stream captures); -ENOTSUP: the driver has no such event.
+     * Records a fence after all work submitted so far to any stream of the context. -EBUSY: not
+     * now (a stream captures); -ENOTSUP: the driver has no such event.
      */
     int (*fence_record)(void *state, pool_fence *ret_fence);
-    /** 1 when everything before the fence has completed, 0 when not, -EBUSY while capturing. */
+    /** Returns 1 when everything before the fence has completed, 0 when not, -EBUSY while
+     * capturing. */
     int (*fence_query)(void *state, pool_fence fence);
     /**
      * Blocks until everything before the fence has completed, but no longer than `most_ns`
@@ -62,11 +63,11 @@ struct pool_backend {
     int (*device_wait)(void *state);
 
     /**
-     * Sets device memory before any later work; `after_work`: after all earlier work, which is
-     * waited for, else at once, because nothing uses the memory any more.
+     * Sets device memory before any later work. With `after_work`, after all earlier work, which
+     * it waits for; otherwise at once, because nothing uses the memory any more.
      */
     int (*memory_fill)(void *state, uint64_t address, size_t bytes, uint8_t value, bool after_work);
-    /** What segment_allocate can still give, and the device's size. May be NULL. */
+    /** Memory that segment_allocate() can still give, and the device's size. May be NULL. */
     int (*memory_info)(void *state, size_t *ret_free_bytes, size_t *ret_total_bytes);
     /** Monotonic time in nanoseconds. */
     uint64_t (*clock_ns)(void *state);
@@ -78,13 +79,14 @@ struct pool_backend {
     int (*page_release)(void *state, pool_page_handle handle);
     /** Maps a whole handle. Not accessible before page_enable. */
     int (*page_map)(void *state, uint64_t address, size_t bytes, pool_page_handle handle);
-    /** Lets the device, and peers that have access, use neighbouring mappings. May wait. */
+    /** Makes adjacent mappings accessible to the device, and to peers that have access. May
+     * wait. */
     int (*page_enable)(void *state, uint64_t address, size_t bytes);
-    /** Unmaps neighbouring mappings, all or none. May wait for the device. */
+    /** Unmaps adjacent mappings, all or none. May wait for the device. */
     int (*page_unmap)(void *state, uint64_t address, size_t bytes);
     /**
-     * Copies device memory while nothing else runs: returns when it is done. NULL: no memory is
-     * moved.
+     * Copies device memory while nothing else runs; the copy is complete on return. NULL: no
+     * memory is moved.
      */
     int (*memory_copy)(void *state, uint64_t target, uint64_t source, size_t bytes);
 };

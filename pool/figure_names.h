@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's figures as indices, from the one table that declares them.
+ * Indices of the pool's statistics, from the table that declares them.
  */
 #ifndef POOL_FIGURE_NAMES_H
 #define POOL_FIGURE_NAMES_H

@@ -55,7 +55,7 @@ enum pool_outcome {
     POOL_OUTCOME_WAITED, /* earlier device work was waited for */
 };
 
-/** Something the pool did with the driver or under pressure. */
+/** An action of the pool with the driver or under pressure. */
 enum pool_event_kind {
     POOL_EVENT_SEGMENT_ALLOCATE, /* address, bytes */
     POOL_EVENT_SEGMENT_FREE,     /* address, bytes */
@@ -74,7 +74,7 @@ enum pool_event_kind {
     POOL_EVENT_REQUEST, /* the pool was asked for something else than a block; detail */
 };
 
-/** The call of a POOL_EVENT_REFUSAL. Values are part of the trace's format. */
+/** The call of a POOL_EVENT_REFUSAL. Values are part of the trace format. */
 enum pool_refusal {
     POOL_REFUSAL_CREATE = 1,
     POOL_REFUSAL_MAP = 2,
@@ -83,7 +83,7 @@ enum pool_refusal {
 };
 #define POOL_REFUSALS 4u
 
-/** The request of a POOL_EVENT_REQUEST, seen before it is served. Values as above. */
+/** The request of a POOL_EVENT_REQUEST, before it is served. Values as above. */
 enum pool_request {
     POOL_REQUEST_TRIM = 1,       /* bytes: to be kept */
     POOL_REQUEST_DEFRAGMENT = 2, /* nothing more */
@@ -110,9 +110,9 @@ struct pool_config {
     uint32_t large_waste_percent; /* a cached large segment serves a request it exceeds by this */
     uint64_t cache_max;           /* cached whole segments kept, bytes; 0: default */
     uint32_t ceiling_percent;     /* reserved beyond the peak of live, at least 2 MiB; 0: default */
-    uint32_t growth_percent;      /* growth of what is cut, of what there is; 0: default */
-    /* Sizes of small blocks, ascending multiples of 256 B from 512 B to 32 KiB, with one of 32 KiB
-     * added where it is missing: blocks are aligned to 256 B then. class_count 0: the default. */
+    uint32_t growth_percent;      /* growth step as a percentage of existing segments; 0: default */
+    /* Sizes of small blocks, ascending multiples of 256 B from 512 B to 32 KiB; one of 32 KiB
+     * is added if missing. Blocks are then aligned to 256 B. class_count 0: the default. */
     uint16_t class_bytes[POOL_CLASSES_MAX];
     uint32_t class_count;
     uint64_t slab_bytes; /* that blocks of one class share, a multiple of 64 KiB up to 1 MiB. A
@@ -136,7 +136,7 @@ struct pool_config {
 struct pool_block {
     uint64_t address;         /* of its first byte */
     size_t requested_bytes;   /* what the program asked for */
-    size_t allocated_bytes;   /* what it occupies */
+    size_t allocated_bytes;   /* size it occupies */
     uint64_t segment_address; /* the driver allocation that holds it */
     size_t segment_bytes;
     uint32_t allocation_site; /* as given to pool_allocate */
@@ -151,7 +151,8 @@ struct pool_gauge {
     uint64_t current, peak, at_peak;
 };
 
-/** A consistent-enough snapshot: each figure is exact, figures may be some operations apart. */
+/** A nearly consistent snapshot: each figure is exact, but figures may be a few operations
+ * apart. */
 struct pool_statistics {
 #define POOL_GAUGE(name, unit, help)   struct pool_gauge name;
 #define POOL_COUNTER(name, unit, help) uint64_t name;
@@ -167,10 +168,10 @@ struct pool_statistics {
 void pool_config_init(struct pool_config *config);
 
 /**
- * Makes a pool on a backend (copied). The backend's state must outlive the pool.
- * Errors: -EINVAL for a configuration out of range, -ENOMEM for host memory, -ENOTSUP when memory
- * cannot be mapped here: the backend does not, or has no addresses to reserve (the caller may fall
- * back to POOL_BACKING_DRIVER); others of the backend.
+ * Creates a pool on a backend (copied). The backend's state must outlive the pool. Errors: -EINVAL
+ * for a configuration out of range; -ENOMEM for host memory; -ENOTSUP when memory cannot be mapped
+ * here: the backend does not, or has no addresses to reserve (the caller may fall back to
+ * POOL_BACKING_DRIVER); others of the backend.
  */
 int pool_create(const struct pool_config *config, const struct pool_backend *backend,
                 struct pool **ret_pool);
@@ -182,120 +183,118 @@ enum pool_end {
 };
 
 /**
- * Ends a pool. Blocks still live are forgotten: their addresses are unknown afterwards. The caller
- * guarantees that no other call on this pool is running. NULL is accepted.
+ * Destroys a pool. Live blocks are forgotten: their addresses are unknown afterwards. No other
+ * call on this pool may be running. NULL is accepted.
  */
 void pool_destroy(struct pool *pool, enum pool_end end);
 
 /**
- * Hands out at least `bytes` (>0) of device memory, aligned to 512 B or more, or with classes of
- * the configuration's own to 256 B. `site`, any number of the caller's, is kept with the block and
- * given back by pool_find and, for a block that was freed before, by pool_free; 0 stands for none.
- * Errors: -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP
- * when this request cannot be pooled. In each case the caller may ask the driver itself.
+ * Allocates at least `bytes` (>0) of device memory, aligned to 512 B or more, or to 256 B if the
+ * configuration has its own classes. `site`, any number of the caller's, is kept with the block;
+ * pool_find() returns it, and pool_free() does for a block that was freed before; 0: none. Errors:
+ * -ENOMEM after the whole pressure ladder; -EPERM and -EIO as the backend said; -ENOTSUP when this
+ * request cannot be pooled. In each case the caller may ask the driver itself.
  */
 int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block);
 
 /**
- * The same for a block that stands alone, in physical memory of its own: at least 2 MiB of
- * addresses in front of that memory and behind it have none. The block ends with the memory, but
- * for what aligns it to POOL_ISOLATED_ALIGNMENT; what lies in front of it there, up to a multiple
- * of 2 MiB, is the caller's. Its free waits for the device, unmaps it and gives the memory back;
- * its addresses stay without memory until 4,096 more such blocks, or an eighth of the range, have
- * followed. Where the free may not wait (a stream captures) that comes later, behind a fence. Such
- * a block is not scrubbed.
- * Errors: -ENOTSUP with POOL_BACKING_DRIVER; others as above, but -ENOMEM after cached memory was
- * given back, without more of the ladder, and where all such blocks together would take a quarter
- * of the device beyond what was asked for: the caller may ask pool_allocate().
+ * Allocates a block that stands alone, in physical memory of its own: at least 2 MiB of addresses
+ * before and behind that memory have none. The block ends with the memory, apart from what aligns
+ * it to POOL_ISOLATED_ALIGNMENT; the memory in front of it, up to a multiple of 2 MiB, is the
+ * caller's. Its free waits for the device, unmaps it and returns the memory. Its addresses stay
+ * without memory until 4,096 more such blocks, or an eighth of the range, have followed. Where the
+ * free must not wait (a stream captures) this happens later, behind a fence. Such a block is not
+ * scrubbed. Errors: -ENOTSUP with POOL_BACKING_DRIVER; others as pool_allocate(), with two
+ * differences for -ENOMEM: cached memory was returned, without more of the ladder; and it also
+ * applies where all such blocks together would take a quarter of the device beyond what was
+ * requested. The caller may then ask pool_allocate().
  */
 int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block);
 
 /**
- * Takes back a block of any pool of the process: the address finds its pool.
- * On success ret_block, unless NULL, holds the address, the allocated bytes and the site of the
- * free. Other fields may be 0: a free need not look at what is kept of a small block, which in a
- * large pool is in no cache. On -EALREADY the block is described in full.
- * Errors: -ENOENT no pool owns the address; -EALREADY freed before; -EINVAL not the start of a
- * block. Nothing changes on error, but the invalid free is counted.
+ * Frees a block of any pool of the process: the address finds its pool. On success ret_block,
+ * unless NULL, holds the address, the allocated bytes and the site of the free. Other fields may
+ * be 0, because a free need not read a small block's record, which in a large pool is in no cache.
+ * On -EALREADY the block is described in full. Errors: -ENOENT no pool owns the address; -EALREADY
+ * freed before; -EINVAL not the start of a block. Nothing changes on error, except that the
+ * invalid free is counted.
  */
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block);
 
 /**
- * Has fetched what the free of an address looks at first, for a caller that has something else to
- * do before it. Any address will do, at any time.
+ * Prefetches the metadata that pool_free() will need, for a caller with other work to do first.
+ * Any address is accepted, at any time.
  */
 void pool_prefetch(uint64_t address);
 
 /**
- * The block that contains an address, live or not, and its pool.
- * Errors: -ENOENT no pool owns the address or it lies in no block.
+ * Finds the block that contains an address, live or not, and its pool. Errors: -ENOENT no pool
+ * owns the address or it lies in no block.
  */
 int pool_find(uint64_t address, struct pool_block *ret_block, struct pool **ret_pool);
 
 /**
- * The live block an address lies in, within what was asked for. Of a block that is live, the
- * requested bytes are always exact.
- * Errors: -ENOENT no pool owns the address; -EINVAL one does, but there is nothing live: a hole, a
- * block that was freed, or what a block occupies beyond what was asked for.
+ * Finds the live block that an address lies in, within its requested bytes, which are always exact
+ * for a live block. Errors: -ENOENT no pool owns the address; -EINVAL one does, but nothing is
+ * live there: a hole, a freed block, or the part of a block beyond the request.
  */
 int pool_range_get(uint64_t address, struct pool_block *ret_block);
 
 /**
- * A number of the live block around an address, the same until it is freed and given to no other
- * block in the life of the process. The first question costs, the allocation and the free do not.
- * Errors: -ENOENT nothing there is live; -ENOMEM for host memory.
+ * Returns a number for the live block around an address: constant until it is freed, and never
+ * given to another block in the life of the process. Only the first query has a cost; allocation
+ * and free do not. Errors: -ENOENT nothing there is live; -ENOMEM for host memory.
  */
 int pool_block_identify(uint64_t address, uint64_t *ret_id);
 
 /**
- * Sets and clears bits, the caller's, that are kept with a live block until it is freed and told by
- * pool_find. A block that is handed out has none. ret_before may be NULL.
- * Errors: -ENOENT nothing there is live.
+ * Sets and clears bits of the caller's that are kept with a live block until it is freed;
+ * pool_find() returns them. A new block has none. ret_before may be NULL. Errors: -ENOENT nothing
+ * there is live.
  */
 int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_before);
 
 /**
  * Marks the driver allocation that holds a live block, or that begins here and holds some, as
- * exported (IPC, registration): it is never handed out again and goes back to the driver when its
- * last block is freed.
- * Errors: -ENOENT no pool owns the address; -EINVAL nothing there is live.
+ * exported (IPC, registration). It is never handed out again, and goes back to the driver when its
+ * last block is freed. Errors: -ENOENT no pool owns the address; -EINVAL nothing there is live.
  */
 int pool_pin_segment(uint64_t address);
 
 /**
- * Returns cached segments to the driver until at most `keep_bytes` stay cached; to keep none means
- * quarantined large blocks, too, that no fence can be recorded for.
- * Errors: as the backend said, with the bytes returned so far still counted.
+ * Returns cached segments to the driver until at most `keep_bytes` stay cached. With 0, it also
+ * returns quarantined large blocks that no fence can be recorded for. Errors: as the backend said;
+ * bytes returned so far still count.
  */
 int pool_trim(struct pool *pool, size_t keep_bytes, size_t *ret_returned_bytes);
 
 /**
- * Gives what is free back if there has been no allocation for as long as the configuration says,
- * and the device is idle. To be called now and then, where waiting for the device is nothing new:
- * the pool has no thread of its own; some frees do it, too. Returns the bytes given back.
+ * Returns free memory if there has been no allocation for the configured time, and the device is
+ * idle. Call it now and then, from where waiting for the device is acceptable; the pool has no
+ * thread of its own, but some frees do it, too. Returns the bytes given back.
  */
 uint64_t pool_idle_trim(struct pool *pool);
 
-/** The same without regard to time: for who knows by other means that it has come. */
+/** Does the same regardless of time: for callers that know otherwise that the time has come. */
 uint64_t pool_idle_return(struct pool *pool);
 
 /**
- * Brings free memory together, so that the largest block obtainable without the driver is as large
- * as can be; *ret_moved_bytes is how much was mapped elsewhere. Waits for what was freed so far.
- * Nothing can be moved with POOL_BACKING_DRIVER. Errors: the backend's; what was moved so far
- * counts.
+ * Defragments: makes the largest block available without the driver as large as possible;
+ * *ret_moved_bytes is how much was mapped elsewhere. Waits for earlier frees. With
+ * POOL_BACKING_DRIVER nothing can be moved. Errors: the backend's; bytes moved so far count.
  */
 int pool_defragment(struct pool *pool, uint64_t *ret_moved_bytes);
 
-/** How the memory of a pool is divided; all but the holes sums up to what is reserved. */
+/** How the memory of a pool is divided; everything except the holes adds up to the reserved
+ * bytes. */
 struct pool_memory {
     enum pool_backing backing;
     uint64_t reserved_bytes;     /* held from the driver */
     uint64_t live_bytes;         /* blocks at the size they occupy */
     uint64_t quarantined_bytes;  /* freed, earlier device work may still use it */
     uint64_t free_bytes;         /* ready to be handed out */
-    uint64_t waste_bytes;        /* neither: tails of slabs, what is free beside exported blocks */
+    uint64_t waste_bytes;        /* neither: tails of slabs, free memory beside exported blocks */
     uint64_t largest_free_bytes; /* the largest block obtainable without the driver */
     uint64_t returnable_bytes;   /* of free_bytes, what could go back to the driver now */
     uint64_t page_bytes;         /* of a piece, but for larger ones that were taken before the first
@@ -314,15 +313,15 @@ uint64_t pool_available_bytes(const struct pool *pool);
 void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statistics);
 
 /**
- * Walks everything and verifies every invariant. Stops other operations meanwhile.
- * Returns 0, or -EFAULT with the violated invariant named in `why`.
+ * Walks everything and verifies every invariant. Stops other operations meanwhile. Returns 0, or
+ * -EFAULT with the violated invariant in `why`.
  */
 int pool_check(struct pool *pool, char *why, size_t why_bytes);
 
 /** Around fork: take and release every lock of every pool. */
 void pool_fork_prepare(void);
 void pool_fork_parent(void);
-/** In the child the parent's pools are forgotten: nothing of them is touched again. */
+/** In the child: forgets the parent's pools, which are not touched again. */
 void pool_fork_child(void);
 
 #ifdef __cplusplus

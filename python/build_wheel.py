@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Builds the wheel: a build backend (PEP 517) that needs nothing but Python.
+"""Builds the wheel: a build backend (PEP 517) that needs only Python.
 
-The library libcupool-engine is put in when it is there: the file that CUPOOL_ENGINE names, or the one
-of a build beside this folder. Such a wheel is for this system; without the library it is for any, and the
-library is found where the system has it.
+Includes the library libcupool-engine if available: the file that CUPOOL_ENGINE names, or one from a build
+beside this folder. Such a wheel is specific to this system. Without the library the wheel is generic, and the
+library is looked up in the system.
 """
 
 import base64

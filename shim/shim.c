@@ -3,11 +3,11 @@
  * Start, fork and end of the library in a process.
  *
  * There is no constructor: a process that never touches CUDA pays for a few symbols and nothing
- * else. A child after fork must not touch what it inherited, which belongs to the parent's
- * contexts: where the parent had a context, everything is forwarded and nothing recorded. Where it
- * had none, as a server that forks its workers before they use CUDA, the child is a process of its
- * own from its first call on. At exit the trace is closed; no CUDA call is made then, because the
- * driver may already be gone.
+ * else. A child after fork must not touch what it inherited from the parent's contexts: if the
+ * parent had a context, the child forwards everything and records nothing. If it had none, as a
+ * server that forks its workers before they use CUDA, the child is a process of its own from its
+ * first call on. At exit the trace is closed; no CUDA call is made then, because the driver may
+ * already be gone.
  */
 #include "shim/shim.h"
 
@@ -35,7 +35,7 @@
 static enum shim_mode first_mode; /* of the process that started first; UNKNOWN: none has */
 static _Thread_local bool starting;
 
-/* One line for each bad option: the user wrote it and would wait for its effect in vain. */
+/* Prints one line for each bad option: the user wrote it and would wait for its effect in vain. */
 static void complain(void *state, const char *line)
 {
     say_line(line);
@@ -108,7 +108,7 @@ enum shim_mode shim_start(void)
     pthread_mutex_lock(&shim_page.now.start_lock);
     int mode = atomic_load(&shim_page.now.mode);
     if (mode == SHIM_UNKNOWN && first_mode != SHIM_UNKNOWN) {
-        fork_child(); /* nobody told this child */
+        fork_child(); /* no fork handler ran in this child */
         mode = atomic_load(&shim_page.now.mode);
         starting = false;
         return mode;
@@ -119,7 +119,7 @@ enum shim_mode shim_start(void)
         context_listen(&listener);
         if (mode == SHIM_POOL)
             guard_start();
-        /* A child that could not be told to keep away from its parent's memory would be unsafe. */
+        /* Without a fork handler a child could touch its parent's memory, which would be unsafe. */
         if (mode != SHIM_OFF &&
             (gate_init() < 0 || pthread_atfork(pool_fork_prepare, pool_fork_parent, fork_child)))
             mode = SHIM_OFF;

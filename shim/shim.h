@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The start of the preload library in this process, at the first look-up or call that concerns
- * CUDA, never before. For what a program enters: hooks and entry points. Everything below them
- * runs after the start and reads shim/options/mode.h.
+ * Starts the preload library in this process, at the first look-up or call that concerns CUDA,
+ * never before. For hooks and entry points, which a program enters. Everything below them runs
+ * after the start and reads shim/options/mode.h.
  *
- * Threading: every function from any thread. While one thread finds the mode out, a look-up made by
- * the same thread from inside sees SHIM_OFF instead of waiting for itself.
+ * Threading: every function from any thread. While one thread determines the mode, a nested look-up
+ * of the same thread sees SHIM_OFF instead of waiting for itself.
  */
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checks for test programs without a framework. One that fails says where and what on stderr and
- * ends the program with status 1; with CHECK_GOES_ON defined it is counted, and check_done() gives
- * the status. CHECK_NAME(result), if defined, names a result code.
+ * Checks for test programs without a framework. A failed check prints its place and values to
+ * stderr and ends the program with status 1; with CHECK_GOES_ON defined it is counted, and
+ * check_done() returns the status. CHECK_NAME(result), if defined, names a result code.
  *
- * Results are compared as int, so that one set of checks serves the driver, the runtime and errno.
+ * Results are compared as int, so one set of checks serves the driver, the runtime and errno.
  */
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
@@ -53,7 +53,7 @@ static inline int check_done(void)
 
 #define OK(call) EXPECT(0, call)
 
-/** Any failure; where the documentation does not say which. */
+/** Any failure, where the documentation does not name the error. */
 #define FAILS(call)                                                                                \
     do {                                                                                           \
         if ((int)(call) == 0) {                                                                    \

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Buffers are separate pieces of malloc's memory. Should another client take CUPTI's callbacks over
- * unseen, it is handed buffers of ours and frees them, as it does with its own.
+ * Receives CUPTI's activity records. Buffers are separate pieces of malloc's memory: if another
+ * client takes over CUPTI's callbacks unnoticed, it is handed our buffers and frees them as its
+ * own.
  *
- * Time: CUPTI's clock is compared with the trace's before the records of a buffer are written, so a
- * step of CUPTI's clock bends only the times of what was under way.
+ * CUPTI's clock is compared with the trace's before the records of a buffer are written, so a step
+ * of CUPTI's clock affects only the times of records still in progress.
  */
 #include "cupti/activity/activity.h"
 
@@ -56,7 +57,7 @@ struct clock_pair {
     uint64_t trace_ns, cupti_ns, error_ns;
 };
 
-/** Both clocks at one moment, as well as can be told: the quickest of a few looks. */
+/** Reads both clocks at nearly the same moment: the quickest of a few attempts. */
 static struct clock_pair clock_compare(void)
 {
     struct clock_pair best = {.error_ns = UINT64_MAX};
@@ -185,7 +186,7 @@ static void completed(void *context, uint32_t stream, uint8_t *returned, size_t 
     while (i < BUFFERS && buffer[i] != returned)
         i++;
     if (i == BUFFERS)
-        return; /* not one of ours: whose it is, nobody can tell */
+        return; /* not one of ours: the owner is unknown */
     if (valid_bytes <= BUFFER_BYTES)
         buffer_take(returned, valid_bytes);
     atomic_store(&lent[i], false);
@@ -231,7 +232,7 @@ static enum trace_cupti state_of(int result)
     }
 }
 
-/** Buffers for all threads together: how many are out does not grow with the program. */
+/** All threads share the buffers: how many are in use does not grow with the program. */
 static void buffers_share(void)
 {
     uint8_t off = 0;
@@ -259,7 +260,8 @@ static int kinds_enable(void)
     return CUPTI_ABI_SUCCESS;
 }
 
-/** The one subscriber first: a client that has CUPTI keeps it untouched. */
+/** Subscribes first, because CUPTI has one subscriber: a client that has it already is left
+ * alone. */
 static int subscribe(void)
 {
     int result = cupti.cuptiSubscribe(&subscriber, called, NULL);
@@ -350,7 +352,7 @@ void activity_tick(void)
     errno = saved_errno;
 }
 
-/** Kinds off first, so that nothing asks for a buffer any more. */
+/** Disables the kinds first, so that nothing requests a buffer any more. */
 static void end_locked(enum trace_cupti state)
 {
     cupti.cuptiActivityDisable(CUPTI_ABI_KIND_MEMORY2);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records what CUPTI tells of the driver's memory: every allocation and free, stream-ordered pools,
- * and contexts, in the trace's own time.
+ * Records CUPTI's view of the driver's memory in the trace's own time: every allocation and free,
+ * stream-ordered pools, and contexts.
  *
- * It begins at the first call of the program that is recorded, never in a constructor and never in
- * a child after fork. Whatever goes wrong ends as one CUPTI_STATE record, and the program runs on.
- * CUPTI gets its buffers from a fixed set; when all of them are out it gets none, drops records,
- * and their number is recorded. A clock of the caller's flushes (activity_tick), and an exit
- * handler.
+ * Starts at the first recorded call of the program, never in a constructor and never in a child
+ * after fork. Any failure ends as one CUPTI_STATE record, and the program continues. CUPTI gets its
+ * buffers from a fixed set. When all are in use it gets none and drops records; their number is
+ * recorded. The caller's clock (activity_tick) flushes the buffers, and so does an exit handler.
  *
  * Threading: every function from any thread. CUPTI calls back on threads of the program and on its
  * own; nothing there takes a lock or calls CUDA.
@@ -21,26 +20,26 @@
 #include "cupti/write/trace_writer.h"
 
 /**
- * Subscribes. What came of it is recorded. Once in a process; later calls do nothing. No lock of
- * ours is held, for the loader's is taken.
+ * Subscribes and records the outcome. Once in a process; later calls do nothing. Call it without a
+ * lock of ours, because it takes the loader's.
  */
 void activity_start(struct trace_writer *writer, activity_look_up *look_up);
 
 bool activity_is_on(void);
 
 /**
- * To be called when the driver is up: from here an exit handler runs before the driver's own end,
- * and flushes CUPTI.
+ * Call it when the driver is initialised: the exit handler registered here runs before the
+ * driver's own, and flushes CUPTI.
  */
 void activity_arm(void);
 
-/** Takes over what CUPTI has so far, unless somebody is at that already. */
+/** Takes the records that CUPTI has so far, unless another thread is doing so. */
 void activity_tick(void);
 
-/** Another client comes: everything is flushed and given back. */
+/** Makes way for another client: flushes everything and unsubscribes. */
 void activity_give_way(void);
 
-/** The trace is about to be closed: says whether something was left. No call of CUPTI. */
+/** The trace is about to be closed: records whether anything was left. Makes no call of CUPTI. */
 void activity_close(void);
 
 void activity_fork_child(void);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of CUPTI's binary interface that the recorder uses, so that it is built and the same
- * whatever toolkit is there. A unit test compares every line with the headers of CUDA 13.
+ * The part of CUPTI's binary interface that the recorder uses, so that every build is the same,
+ * whatever toolkit is installed. A unit test compares every line with the headers of CUDA 13.
  *
- * Records are read up to the last field named here: CUpti_ActivityMemory3 (CUDA 11.8, 12) is the
- * first part of CUpti_ActivityMemory4 (CUDA 13), CUpti_ActivityMemoryPool2 that of MemoryPool3.
+ * Records are read up to the last field named here. CUpti_ActivityMemory3 (CUDA 11.8, 12) is the
+ * first part of CUpti_ActivityMemory4 (CUDA 13), and CUpti_ActivityMemoryPool2 is that of
+ * MemoryPool3.
  */
 #ifndef CUPTI_ACTIVITY_ACTIVITY_ABI_H
 #define CUPTI_ACTIVITY_ACTIVITY_ABI_H
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** cuptiGetVersion: 11.8 is the first with these records; what follows 13 is not known. */
+/** cuptiGetVersion: 11.8 is the first with these records; versions after 13 are unknown. */
 #define CUPTI_ABI_VERSION_FIRST 18
 #define CUPTI_ABI_VERSION_PAST  140000
 
@@ -86,7 +87,7 @@ typedef void cupti_abi_request(uint8_t **buffer, size_t *bytes, size_t *records)
 typedef void cupti_abi_complete(void *context, uint32_t stream, uint8_t *buffer, size_t bytes,
                                 size_t valid_bytes);
 
-/** X(name, parameters): functions that must be there, and those that may be missing. */
+/** X(name, parameters): required functions, and optional ones. */
 #define CUPTI_ABI_REQUIRED(X)                                                                      \
     X(cuptiGetVersion, (uint32_t *))                                                               \
     X(cuptiSubscribe, (void **, cupti_abi_callback *, void *))                                     \

@@ -14,7 +14,7 @@
 
 static const char *const names[] = {"libcupti.so.13", "libcupti.so.12"};
 
-/** Where libcupti lies, seen from the folder of a libcudart, and from a toolkit's. */
+/** Paths of libcupti relative to the folder of a libcudart, and to a toolkit. */
 static const char *const beside_runtime[] = {"", "/../extras/CUPTI/lib64", "/../../cuda_cupti/lib"};
 static const char *const in_toolkit[] = {"/extras/CUPTI/lib64", "/lib64", "/lib"};
 
@@ -73,7 +73,7 @@ static void *library_find(void)
     return library;
 }
 
-/** Marks that the simulated device leaves in its driver and in its CUPTI. */
+/** Symbols by which the simulated device identifies its driver and its CUPTI. */
 static bool is_foreign(activity_look_up *look_up, void *library)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);

@@ -2,7 +2,8 @@
 /*
  * CRC-32C by the SSE 4.2 instruction where the processor has it, else nibble by nibble.
  *
- * The slow way keeps a table of 16 words: it runs once per 64 KiB on processors that hardly exist.
+ * The slow path keeps a table of 16 words: it runs once per 64 KiB, on processors that are very
+ * rare.
  */
 #include "cupti/base/crc32c.h"
 
@@ -42,7 +43,7 @@ static uint32_t multiply(uint32_t a, uint32_t b)
     return product;
 }
 
-/** What a register becomes when `bytes` zero bytes follow. */
+/** Returns the register after `bytes` zero bytes. */
 static uint32_t follow_zeros(uint32_t crc, size_t bytes)
 {
     uint32_t power = ONE >> 8; /* x^8, then its squares */
@@ -63,7 +64,8 @@ __attribute__((target("sse4.2"))) static uint64_t step(uint64_t crc, const unsig
     return __builtin_ia32_crc32di(crc, word);
 }
 
-/** Three streams side by side, for the instruction's latency is three times its cost. */
+/** Runs three streams side by side, because the instruction's latency is three times its
+ * throughput. */
 __attribute__((target("sse4.2"))) static uint32_t crc32c_threefold(uint32_t crc,
                                                                    const unsigned char *data,
                                                                    size_t third)

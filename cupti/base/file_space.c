@@ -5,7 +5,8 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-/* A file system that is always interrupted must not hold the program up: it is taken for full. */
+/* A file system that always reports an interruption must not block the program: it counts as
+ * full. */
 #define INTERRUPTIONS_MAX 8
 
 int file_space_reserve(int fd, uint64_t from, uint64_t end)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values below 16 have a bucket each; above, a bucket is the place of the highest
- * bit and the four bits behind it.
+ * Each value below 16 has its own bucket. Above, the bucket is given by the position of the
+ * highest bit and the four bits after it.
  */
 #include "cupti/base/histogram.h"
 

@@ -20,7 +20,7 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t value);
 
-/** The value that `per_mille` of all values do not exceed; 0 when there is none. */
+/** Returns the value that `per_mille` of all values do not exceed; 0 when there is none. */
 uint64_t histogram_quantile(const struct histogram *histogram, unsigned per_mille);
 
 #endif

@@ -17,8 +17,8 @@ struct hash_seed hash_seed_draw(const void *object)
     uint64_t drawn[2] = {0}, place = (uint64_t)(uintptr_t)object;
     uint64_t mixed;
 
-    /* 16 bytes that the kernel drew for this process. They guard its stack too, so they are
-       folded: what is kept does not give them away. */
+    /* 16 random bytes from the kernel. They also guard the process's stack, so they are folded:
+     * the stored seed does not reveal them. */
     if (random)
         memcpy(drawn, random, sizeof drawn);
     mixed = hash_fold(drawn[0] ^ UINT64_C(0xa0761d6478bd642f),

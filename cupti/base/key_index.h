@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the row of a 64-bit key: open addressing under a hash with a seed.
+ * Finds the row of a 64-bit key: open addressing with a seeded hash.
  *
- * Keys of a trace are chosen by whoever wrote it. Without a seed a file could be made whose keys
- * all fall on one place; the seed is drawn anew in each process, so nobody can. Rows are numbered
- * by their owner, so what it prints does not depend on the seed.
+ * The writer of a trace chooses its keys. Without a seed, an attacker could make a file with keys
+ * that all collide; each process draws a new seed, so nobody can. The owner numbers the rows, so
+ * its output does not depend on the seed.
  *
- * Memory comes from pages of its own, as the traced process keeps tallies too.
+ * Memory comes from separate pages, because the traced process also keeps tallies.
  *
  * Threading: not thread-safe.
  */
@@ -21,7 +21,7 @@ struct hash_seed {
     uint64_t before, factor;
 };
 
-/** Draws a seed, another for each object. Makes no system call and leaves errno alone. */
+/** Draws a seed, different for each object. Makes no system call and preserves errno. */
 struct hash_seed hash_seed_draw(const void *object);
 
 static inline uint64_t hash_fold(uint64_t a, uint64_t b)
@@ -49,11 +49,11 @@ struct key_index {
     struct hash_seed seed;
 };
 
-/** The row of a key; KEY_INDEX_NONE when it is not there. */
+/** Returns the row of a key; KEY_INDEX_NONE when it is not there. */
 uint32_t key_index_find(const struct key_index *index, uint64_t key);
 
 /**
- * The row of a key, which becomes `row` where the key is new. KEY_INDEX_NONE: out of memory.
+ * Returns the row of a key; a new key gets `row`. KEY_INDEX_NONE: out of memory.
  */
 uint32_t key_index_get(struct key_index *index, uint64_t key, uint32_t row);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash of 128 bits, in two lanes that are mixed differently, so that neither waits for the other.
+ * A hash of 128 bits in two independent lanes, mixed differently so that neither waits for the
+ * other.
  *
  * Threading: plain data.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Zeroed memory straight from the kernel, committed as it is touched: the writer lives in programs
- * whose malloc it must not enter, on threads whose stacks may be small. So what is larger than a
- * few hundred bytes and rarely needed is mapped while it is needed.
+ * Zeroed memory straight from the kernel, committed as it is touched. The writer must not enter
+ * the malloc of the traced program, and its threads may have small stacks. So anything larger than
+ * a few hundred bytes and rarely needed is mapped while in use.
  */
 #ifndef CUPTI_BASE_PAGES_H
 #define CUPTI_BASE_PAGES_H

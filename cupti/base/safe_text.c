@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Characters that become U+FFFD wherever they come from; in ascending order. */
+/* Characters that become U+FFFD, whatever their source; in ascending order. */
 static const struct {
     uint32_t first, last;
 } harmful[] = {
@@ -31,7 +31,7 @@ static bool is_harmless(uint32_t c)
     return (c & 0xfffe) != 0xfffe && c < 0x110000;
 }
 
-/** Bytes that the character which a byte begins should have; 0: it begins none. */
+/** Returns the length of the character that begins with this byte; 0: none does. */
 static size_t length_of(char first)
 {
     unsigned char byte = (unsigned char)first;
@@ -64,7 +64,7 @@ size_t safe_text_next(const char *text, uint32_t *ret_character)
     return length;
 }
 
-/** The length without a character at the end that lacks bytes. */
+/** Returns the length without a truncated character at the end. */
 static size_t whole_length(const char *text, size_t length)
 {
     size_t begin = length;
@@ -114,7 +114,7 @@ size_t safe_text_encode(uint32_t c, char ret_bytes[4])
     return (size_t)(at - ret_bytes);
 }
 
-/** Blanks of Unicode: what a reader of logs may strip before it looks for a command. */
+/** Unicode blanks: characters that a log reader may strip before it looks for a command. */
 static bool is_blank(uint32_t c)
 {
     return c == ' ' || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200b) || c == 0x202f ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a MEMORY_ERROR record says what was found: kind, byte found and byte expected share a field.
+ * Encoding of a MEMORY_ERROR record: the kind, the byte found and the byte expected share a field.
  *
  * Threading: pure functions.
  */
@@ -9,22 +9,22 @@
 
 #include <stdint.h>
 
-/** The figure of the record that counts blocks which could not be compared; there is none for 0. */
+/** The counter record for blocks that could not be compared; absent for 0. */
 #define MEMORY_ERROR_UNVERIFIED "guard_unverified_blocks"
 
 enum memory_error_kind {
     MEMORY_ERROR_OVERRUN = 1,  /* a write behind a block */
-    MEMORY_ERROR_UNDERRUN = 2, /* a write in front of it */
+    MEMORY_ERROR_UNDERRUN = 2, /* a write in front of the block */
     MEMORY_ERROR_FREED = 3,    /* a write after its free */
-    /* An access of the device to addresses without memory; of no block, as its address is not
-     * known. Suspects follow it. */
+    /* An access of the device to addresses without memory. It belongs to no block, because its
+     * address is unknown; suspects follow it. */
     MEMORY_ERROR_FAULT = 4,
-    /* No error of its own: a block that the fault before it may have to do with; its offset is 1
-     * when it was freed before. */
+    /* Not an error itself: a block that the preceding fault may concern; its offset is 1 if it
+     * was freed before. */
     MEMORY_ERROR_SUSPECT = 5
 };
 
-/** What it is called in reports; "memory error" for a kind that is not known. */
+/** Returns the name in reports; "memory error" for an unknown kind. */
 static inline const char *memory_error_name(unsigned kind)
 {
     switch (kind) {

@@ -3,9 +3,9 @@
  * The trace file: one header block, then blocks of 64 KiB, little-endian.
  *
  * A block belongs to one thread while it fills: 64 bytes of block header, then 1,023 slots of 64
- * bytes. A slot is a record, or text that follows a STRING record. A record counts from the moment
- * its `kind` is non-zero; the writer stores `kind` last, so a process that dies loses at most the
- * records it was writing. A sealed block carries its count and a checksum of its slots.
+ * bytes. A slot is a record, or text that follows a STRING record. A record is valid from the
+ * moment its `kind` is non-zero; the writer stores `kind` last, so a process that dies loses at
+ * most the records it was writing. A sealed block carries its count and a checksum of its slots.
  */
 #ifndef CUPTI_FORMAT_TRACE_FORMAT_H
 #define CUPTI_FORMAT_TRACE_FORMAT_H
@@ -49,7 +49,7 @@ enum trace_phase_source {
     TRACE_PHASE_SOURCE_SIGNAL
 };
 
-/** One event. Fields that an event does not use are 0. */
+/** One event. Unused fields are 0. */
 struct trace_record {
     uint16_t kind;    /* enum trace_event; stored last */
     uint16_t api;     /* string id of the function called */

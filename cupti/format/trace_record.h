@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rules for records that the writer and every reader share.
+ * Rules for records, shared by the writer and every reader.
  *
  * Threading: pure functions.
  */
@@ -16,10 +16,10 @@ extern "C" {
 #define TRACE_LATENCY_PLAIN UINT32_C(0x80000000) /* shorter ones are plain nanoseconds */
 
 /**
- * A latency as a record keeps it. Below 2^31 ns it is exact. A longer one is a binary
- * floating-point number: behind the highest bit, 5 bits say how many doublings it is above 2^31 ns,
- * and 26 bits are the fraction. It is rounded down by less than one part in 2^26; the longest is
- * 292 years.
+ * Encodes a latency for a record. Below 2^31 ns it is exact. A longer one is a binary
+ * floating-point number: below the highest bit, 5 bits hold the number of doublings above 2^31 ns,
+ * and 26 bits the fraction. It is rounded down by less than one part in 2^26; the longest is 292
+ * years.
  */
 static inline uint32_t trace_latency(uint64_t ns)
 {
@@ -43,7 +43,7 @@ static inline uint64_t trace_latency_ns(uint32_t latency)
            << ((latency >> 26 & 31) + 5);
 }
 
-/** The longest latency of a trace without TRACE_FLAG_SCALED: this long, or longer. */
+/** The longest latency of a trace without TRACE_FLAG_SCALED: this value, or more. */
 #define TRACE_LATENCY_CUT UINT32_C(0x83ffffff) /* trace_latency(UINT32_MAX) */
 
 /** Whether a record takes effect when its call begins; others do when it ends. */
@@ -53,8 +53,8 @@ static inline int trace_record_is_early(const struct trace_record *record)
 }
 
 /**
- * Dates a record of a call. Where the latency is rounded, the time at which the record takes effect
- * is still exact: the other end of the call gives way.
+ * Sets the time of a call's record. Where the latency is rounded, the time at which the record
+ * takes effect stays exact, and the other end of the call is adjusted.
  */
 static inline void trace_record_date(struct trace_record *record, uint64_t begin_ns,
                                      uint64_t end_ns)
@@ -67,8 +67,8 @@ static inline void trace_record_date(struct trace_record *record, uint64_t begin
 }
 
 /**
- * When an event takes effect: a free when its call begins, anything else when its call ends. So
- * memory is freed before it is handed out again, whatever thread is faster to write it down.
+ * Returns when an event takes effect: a free when its call begins, anything else when its call
+ * ends. So memory is freed before it is handed out again, whichever thread records first.
  */
 static inline uint64_t trace_record_order_ns(const struct trace_record *record)
 {

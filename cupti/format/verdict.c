@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The figures come from a trace, so sums are bounded instead of trusted.
+ * The figures come from a trace, so sums are clamped instead of trusted.
  */
 #include "cupti/format/verdict.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a request for device memory was refused: one function with stated rules, for the preload and
- * for the tools.
+ * Explains why a request for device memory was refused: one function with stated rules, for the
+ * preload and for the tools.
  *
  * Threading: pure functions.
  */
@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-/** The figures of postmortem.def, summed over the pools of the device; largest_free_bytes: highest.
+/** The figures of postmortem.def, summed over the pools of the device; largest_free_bytes is
+ * their maximum.
  */
 struct verdict_facts {
     uint64_t request_bytes;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The row and figure that come next while a page is written are the writer's own
- * and not in the page.
+ * While a page is written, the next row and figure are kept by the writer and not in the page.
  */
 #include "cupti/live/live_page.h"
 
@@ -28,7 +27,7 @@ static uint64_t realtime_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/** Processes of two namespaces may have one pid and one directory for their pages. */
+/** Processes of two namespaces may have the same pid and the same directory for their pages. */
 static uint32_t pid_namespace(void)
 {
     struct stat status;
@@ -105,7 +104,7 @@ void live_page_figure(struct live_page *page, const char *name, bool total, uint
         return;
     if (next_figure == page->figures) {
         struct live_name *row = &page->name[page->figures++];
-        /* By hand: printing takes 2 KiB of the caller's stack. */
+        /* Formats by hand: printf takes 2 KiB of the caller's stack. */
         memcpy(row->text, name, strnlen(name, sizeof row->text - 1));
         row->total = total;
     }
@@ -138,7 +137,7 @@ void live_page_end(struct live_page *page)
     __atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_RELEASE);
 }
 
-/** What a reader may rely on, whatever the file held. */
+/** Enforces the bounds that a reader relies on, whatever the file contained. */
 static int page_check(struct live_page *page)
 {
     if (page->magic != LIVE_PAGE_MAGIC || page->version != LIVE_PAGE_VERSION ||

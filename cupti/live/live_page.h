@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process's figures as they are at the moment, for others to read: a living file of fixed layout,
- * written in place.
+ * The current statistics of a process, for others to read: a living file of fixed layout, written
+ * in place.
  *
- * The page describes itself: it holds the names of its figures, and a row of them for each context.
- * A sequence number, odd while the page is written, tells a reader to look again. Everything in a
- * page is hostile input to its reader, who copies it and checks the copy.
+ * The page describes itself: it holds the names of its figures, and a row of values for each
+ * context. A sequence number, odd while the page is written, makes a reader try again. A reader
+ * treats the page as hostile input: it copies the page and checks the copy.
  *
- * Threading: one writer at a time; the caller sees to that. Readers are other processes.
+ * Threading: one writer at a time; the caller ensures it. Readers are other processes.
  */
 #ifndef CUPTI_LIVE_LIVE_PAGE_H
 #define CUPTI_LIVE_LIVE_PAGE_H
@@ -27,7 +27,7 @@
 #define LIVE_DEVICES_MAX   32
 #define LIVE_COMMAND_BYTES 512
 
-/** A figure's name; a total only grows and has no peak. */
+/** Name of a figure; a total only grows and has no peak. */
 struct live_name {
     char text[LIVE_NAME_BYTES];
     uint32_t total;
@@ -38,14 +38,14 @@ struct live_value {
     uint64_t current, peak;
 };
 
-/** A context's row: its pool's figures, in the order of the names. */
+/** Row of a context: the figures of its pool, in the order of the names. */
 struct live_context {
     uint32_t number; /* as in the trace; 0: the row is not in use */
     uint32_t device;
     struct live_value value[LIVE_FIGURES_MAX];
 };
 
-/** Memory that went past the pool, by enum trace_memory. */
+/** Memory from outside the pool, by enum trace_memory. */
 struct live_kind {
     uint64_t blocks, bytes;
 };
@@ -78,8 +78,8 @@ struct live_page {
 /* ---- in the process ---- */
 
 /**
- * Makes the page of this process in WHERE/cupool-UID and removes those of processes that are gone.
- * Errors: as living_file_create.
+ * Creates the page of this process in WHERE/cupool-UID, and removes pages of ended processes.
+ * Errors: as living_file_create().
  */
 int live_page_create(const char *where, const char *command, bool pooled,
                      struct live_page **ret_page);
@@ -88,9 +88,9 @@ int live_page_create(const char *where, const char *command, bool pooled,
 void live_page_remove(const char *where, struct live_page *page);
 
 void live_page_begin(struct live_page *page);
-/** A row for a context; figures follow by live_page_figure. */
+/** Begins a row for a context; figures follow by live_page_figure(). */
 void live_page_context(struct live_page *page, uint32_t number, uint32_t device);
-/** The next figure of the context's row. Names and their order are the same in every row. */
+/** Adds the next figure of the context's row. Names and their order are the same in every row. */
 void live_page_figure(struct live_page *page, const char *name, bool total, uint64_t current,
                       uint64_t peak);
 void live_page_kind(struct live_page *page, unsigned memory, uint64_t blocks, uint64_t bytes);
@@ -101,9 +101,8 @@ void live_page_end(struct live_page *page);
 /* ---- for readers ---- */
 
 /**
- * A consistent copy of the page in an open file.
- * Errors: -EINVAL it is no page of this version; -EAGAIN it was written all the time; others as the
- * system said.
+ * Copies the page in an open file consistently. Errors: -EINVAL it is no page of this version;
+ * -EAGAIN it was being written all the time; others from the system.
  */
 int live_page_read(int file, struct live_page *ret_page);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directory is read by the system call itself, because readdir allocates.
+ * Reads the directory by the system call itself, because readdir allocates.
  */
 #include "cupti/live/living_file.h"
 
@@ -33,7 +33,7 @@ static bool is_private(const struct stat *status, mode_t type)
            !(status->st_mode & 077);
 }
 
-/** A directory of the user: its name in another one, which is there already. */
+/** A directory of the user: its name within an existing one. */
 struct place {
     const char *parent;
     char user[32]; /* room for a parent */
@@ -41,8 +41,9 @@ struct place {
 };
 
 /**
- * The places a directory of this user may have, in the order they are tried: another user may have
- * taken the first names. Errors: -ENOENT there are no more; -EAGAIN there is none of this number.
+ * Returns one of the places a directory of this user may have, in the order they are tried:
+ * another user may have taken the first names. Errors: -ENOENT there are no more; -EAGAIN there is
+ * none of this number.
  */
 static int place_find(const char *where, unsigned number, struct place *ret_place)
 {
@@ -78,7 +79,7 @@ static int place_open_at(int parent, const char *name, bool create)
     return -EACCES;
 }
 
-/** The directory of a place. Errors: -EACCES the name is taken; others as the system said. */
+/** Opens the directory of a place. Errors: -EACCES the name is taken; others from the system. */
 static int place_open(const char *where, unsigned number, bool create)
 {
     struct place place;
@@ -104,7 +105,8 @@ int living_directory_open(const char *where, bool create)
             return r;
         if (number == 0)
             first = r;
-        /* Others are for a name that is taken, not for a directory that cannot be had. */
+        /* Further places are for a name that is taken, not for a directory that cannot be
+         * created. */
         if (create && first != -EACCES)
             break;
     }
@@ -134,7 +136,7 @@ bool living_directory_is_taken(const char *where, char *ret_path, size_t path_by
     return true;
 }
 
-/** A file with our lock on it that is still in the directory: a sweep may come in between. */
+/** Returns a locked file that is still in the directory: a sweep may remove it in between. */
 static int locked_file_create(int directory, const char *name)
 {
     struct stat status;

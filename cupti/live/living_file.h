@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that count as long as the process that made them lives, in a directory of the user.
+ * Files in a directory of the user that are valid as long as the process that created them lives.
  *
- * The maker's mapping holds a lock on the file that the kernel drops with the process, however it
- * ends and whatever namespaces lie between it and a reader. Whoever meets a file without the lock
- * removes it. The maker's descriptor is closed at once: a program that closes every descriptor it
- * did not open can neither lose the file nor meet its number again. The mapping is not inherited by
- * a child, whose life must not lengthen the file's.
+ * The creator's mapping holds a lock on the file. The kernel drops the lock with the process,
+ * however it ends and whatever namespaces separate it from a reader. Anyone who finds a file
+ * without the lock removes it. The creator closes its descriptor at once: a program that closes
+ * every descriptor it did not open can neither lose the file nor reuse its number. A child does not
+ * inherit the mapping, so it cannot prolong the file's life.
  *
- * Threading: no state of its own; every function from any thread. Nothing here calls malloc.
+ * Threading: no shared state; every function from any thread. Nothing here calls malloc.
  */
 #ifndef CUPTI_LIVE_LIVING_FILE_H
 #define CUPTI_LIVE_LIVING_FILE_H
@@ -18,46 +18,46 @@
 #include <sys/types.h>
 
 /**
- * Opens the directory WHERE/cupool-UID of the effective user; `create` makes it, mode 0700. Where
- * that name is taken by what is not this user's alone, another place is used: the same name in
- * XDG_RUNTIME_DIR or /run/user/UID, then WHERE/cupool-UID.1 to .8. Returns a descriptor.
- * Errors: -EACCES all of them are taken; others as the system said of WHERE.
+ * Opens the directory WHERE/cupool-UID of the effective user; `create` makes it, mode 0700. If
+ * that name belongs to anybody else, the next place is used: the same name in XDG_RUNTIME_DIR or
+ * /run/user/UID, then WHERE/cupool-UID.1 to .8. Returns a descriptor. Errors: -EACCES all of them
+ * are taken; others from the system for WHERE.
  */
 int living_directory_open(const char *where, bool create);
 
 /**
- * Every such directory there is, one after the other; `number` begins with 0. What one process made
- * in another place must be found by those that see the first name free. Errors: -ENOENT no more.
+ * Opens all such directories one after another; `number` begins with 0. Processes that find the
+ * first name free must also find the files in other places. Errors: -ENOENT no more.
  */
 int living_directory_next(const char *where, unsigned *number);
 
-/** Whether WHERE/cupool-UID is not this user's alone; its path, and who owns it. */
+/** Whether WHERE/cupool-UID does not belong to this user alone; its path, and its owner. */
 bool living_directory_is_taken(const char *where, char *ret_path, size_t path_bytes,
                                uid_t *ret_owner);
 
 /**
- * Makes a file of zeros and maps it, shared, for reading and writing. The file is allocated in
- * full, so a full file system refuses it here rather than kill the process later.
- * Errors: -EEXIST; -EAGAIN another process keeps removing it; others as the system said.
+ * Creates a file of zeros and maps it, shared, for reading and writing. The file is allocated in
+ * full: a full file system refuses it here rather than kill the process later. Errors: -EEXIST;
+ * -EAGAIN another process keeps removing it; others from the system.
  */
 int living_file_create(int directory, const char *name, size_t bytes, void **ret_map);
 
 /**
- * Opens a file of a living process for reading. Returns a descriptor.
- * Errors: -ENOENT there is none, or its process is gone and the file removed; -EACCES it is not
- * this user's alone; others as the system said.
+ * Opens a file of a living process for reading. Returns a descriptor. Errors: -ENOENT there is
+ * none, or its process has ended and the file was removed; -EACCES it is not this user's alone;
+ * others from the system.
  */
 int living_file_open(int directory, const char *name);
 
 /** The same in whichever of the directories it is. */
 int living_file_find(const char *where, const char *name);
 
-/** Removes a file of this process from whichever of the directories it is in. */
+/** Removes a file of this process from any of the directories. */
 void living_file_remove(const char *where, const char *name);
 
 /**
- * Visits the files whose names begin with `prefix` and whose processes live, and removes the files
- * of those that do not. A NULL visit only removes. The file is closed after the visit.
+ * Visits the files of living processes with names that begin with `prefix`, and removes the files
+ * of ended ones. A NULL visit only removes. The file is closed after the visit.
  */
 void living_files_visit(int directory, const char *prefix,
                         void (*visit)(void *state, int file, const char *name), void *state);

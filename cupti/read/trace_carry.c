@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the carry that counts in a trace whose blocks were used again.
+ * Finds the valid carry in a trace with reused blocks.
  *
- * A carry is in pieces, one to a block. The highest number whose pieces are all there counts; one
- * above it was being written when the process died. The blocks' headers are read first, for
- * definitions must be read in the order of use, and events only where the carry does not stand for
- * them.
+ * A carry is in pieces, one to a block. The highest-numbered carry with all pieces is valid; a
+ * higher one was being written when the process died. The block headers are read first: definitions
+ * must be read in the order in which blocks were used, and events only where the carry does not
+ * include them.
  */
 #include "cupti/read/trace_carry.h"
 
@@ -54,7 +54,7 @@ static int compare_piece(const void *a, const void *b)
     return (left->offset > right->offset) - (left->offset < right->offset);
 }
 
-/** Blocks in use, and damage where a block should be. */
+/** Lists blocks in use, and damage where a block should be. */
 static int places_list(struct carry_scan *scan)
 {
     uint64_t blocks = scan->reader->summary.file_bytes / TRACE_BLOCK_BYTES + 1;
@@ -94,7 +94,7 @@ static int places_list(struct carry_scan *scan)
     return 0;
 }
 
-/** Reads a block of a carry. 1: it is a piece, 0: the file ends in it. */
+/** Reads a block that may be a piece of a carry. 1: it is one, 0: the file ends in it. */
 static int piece_read(struct carry_scan *scan, const struct trace_block_place *place,
                       unsigned char *block, struct piece *ret_piece)
 {
@@ -142,7 +142,7 @@ static int pieces_list(struct carry_scan *scan, unsigned char *block)
     return 0;
 }
 
-/** Pieces from `first` that make a whole carry; 0: they do not. */
+/** Counts the pieces from `first` that make a complete carry; 0: they do not. */
 static size_t whole_carry(const struct carry_scan *scan, size_t first)
 {
     uint64_t bytes = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A carry as read from a trace: its rows lie within the file's bytes and have sound numbers; what
- * the rows say is for their reader to doubt.
+ * A carry as read from a trace. Its rows lie within the file and have valid numbers; the reader
+ * must verify their contents.
  *
  * Threading: immutable.
  */

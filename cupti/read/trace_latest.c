@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The latest event of a trace that is written meanwhile: it is in a block that is not sealed yet,
- * or in one of the last.
+ * Finds the latest event of a trace that is still being written: it is in a block that is not
+ * sealed yet, or in one of the last.
  */
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/** The latest event in the slots of a block that count. */
+/** Returns the latest event in the valid slots of a block. */
 static uint64_t block_latest(const struct trace_reader *reader, const struct trace_record *slot,
                              uint32_t slots)
 {

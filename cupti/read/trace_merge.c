@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events in order of time: a merge of the blocks that are under way at one moment.
+ * Returns events in time order: a merge of the blocks that overlap in time.
  *
- * Blocks are taken up in the order of their first event and wait in a heap by the order of their
- * next one; each keeps a window of a few slots, so a file whose blocks all overlap costs 2 KiB a
- * block. Within a block time is made not to go backwards. The order of the file is the same
- * machine with the place in the file as its key.
+ * Blocks enter a heap in the order of their first event, and are ordered there by their next one.
+ * Each keeps a window of a few slots, so even if all blocks overlap, the cost is 2 KiB a block.
+ * Within a block time is forced to be monotonic. File order uses the same code with the position in
+ * the file as the key.
  */
 #include "cupti/read/trace_reader_internal.h"
 
@@ -21,7 +21,7 @@ struct cursor {
     uint64_t key; /* of the record it stands at */
     uint32_t block, sequence;
     uint16_t slot;     /* it stands at */
-    uint16_t slots;    /* end of what may be read */
+    uint16_t slots;    /* end of the readable ones */
     uint16_t window;   /* slot of the window's first record */
     uint16_t windowed; /* records in the window */
     struct trace_record record[WINDOW_SLOTS];
@@ -90,7 +90,7 @@ static int heap_add(struct trace_merge *merge, struct cursor *cursor)
     return 0;
 }
 
-/** The record the cursor stands at, read into its window where it is not. NULL: cannot read. */
+/** Returns the record at the cursor, and reads it into the window if needed. NULL: cannot read. */
 static const struct trace_record *cursor_record(const struct trace_reader *reader,
                                                 struct cursor *cursor)
 {
@@ -112,8 +112,8 @@ static const struct trace_record *cursor_record(const struct trace_reader *reade
 }
 
 /**
- * Moves to the next event at or behind the cursor's slot: 1, 0 behind the last one, -EIO when the
- * file changed under the reader.
+ * Advances to the next event at or after the cursor's slot: 1; 0 after the last one; -EIO when the
+ * file changed during reading.
  */
 static int cursor_settle(const struct trace_reader *reader, enum trace_order order,
                          struct cursor *cursor)
@@ -166,7 +166,7 @@ static uint64_t entry_key(const struct trace_merge *merge, const struct trace_bl
     return merge->order == TRACE_ORDER_TIME ? entry->order_ns : entry->sequence;
 }
 
-/** Takes up every block that may hold the next event. */
+/** Adds every block that may hold the next event. */
 static int blocks_take_up(const struct trace_reader *reader, struct trace_merge *merge)
 {
     while (
@@ -181,7 +181,7 @@ static int blocks_take_up(const struct trace_reader *reader, struct trace_merge 
     return 0;
 }
 
-/** Moves the first cursor of the heap behind the record it gave. */
+/** Advances the first cursor of the heap past the record it returned. */
 static int first_advance(const struct trace_reader *reader, struct trace_merge *merge)
 {
     struct cursor *cursor = merge->heap[0];
@@ -228,12 +228,12 @@ int trace_reader_rewind(struct trace_reader *reader, enum trace_order order)
     return 0;
 }
 
-/** Clears ids that the lost part of an incomplete trace defined. */
+/** Clears ids that were defined in the lost part of an incomplete trace. */
 static int ids_check(const struct trace_reader *reader, const struct cursor *cursor,
                      struct trace_record *record, char *ret_why, size_t why_bytes)
 {
     bool api = record->api <= reader->texts, site = record->site <= reader->places;
-    bool named_site = record->kind != TRACE_EVENT_DEVICE; /* whose site field is a version */
+    bool named_site = record->kind != TRACE_EVENT_DEVICE; /* there the site field is a version */
 
     if (api && (site || !named_site))
         return 0;

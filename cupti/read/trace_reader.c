@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a trace, and what it says about ids.
+ * Opens a trace, and resolves its ids.
  *
  * The file header is verified here, the blocks in trace_scan.c. Everything goes through pread: a
  * mapping would turn a file that shrinks while it is read into a signal.
@@ -65,7 +65,7 @@ static uint64_t file_data(void *context, uint64_t offset)
 {
     off_t found = lseek((int)(intptr_t)context, (off_t)offset, SEEK_DATA);
 
-    /* ENXIO: only a hole is left. Whatever else: read on. */
+    /* ENXIO: only a hole is left. On any other error: read on. */
     return found >= 0 ? (uint64_t)found : errno == ENXIO ? UINT64_MAX : offset;
 }
 

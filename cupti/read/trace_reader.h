@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads a trace in bounded memory: first a pass over the whole file that verifies every block and
- * keeps the definitions, then the events, in the order of the file or of time.
+ * keeps the definitions, then the events, in file order or time order.
  *
- * The end of a trace may be missing: a process was killed, a disk was full, a copy was cut. What is
- * missing is counted, the rest is read. Any other damage is an error that names the byte. The file
- * is not trusted: no value in it is used before it is checked, and memory does not grow with what
- * it claims, only with its size (256 MiB for 1 GiB at the very most).
+ * The end of a trace may be missing: a process was killed, a disk was full, a copy was truncated.
+ * Missing data is counted, and the rest is read. Any other damage is an error that names the byte.
+ * The file is not trusted: every value is checked before use, and memory depends on the file's
+ * size, not on its claims (at most 256 MiB for 1 GiB).
  *
  * Threading: a reader belongs to one thread at a time.
  */
@@ -48,7 +48,7 @@ struct trace_summary {
     uint64_t folded_records;    /* before the events: only their figures are kept */
     uint64_t forgotten_records; /* of these, not even that */
     uint64_t kept_from_ns;      /* when the last folded one took effect; 0: none was folded */
-    uint64_t torn_carries;      /* whose writing was cut short; the one before counts */
+    uint64_t torn_carries;      /* incomplete ones; the carry before counts */
     uint64_t start_realtime_ns;
     uint64_t last_ns; /* of all events: when the last one was */
     uint32_t pid;
@@ -59,7 +59,7 @@ struct trace_summary {
     bool running;        /* its process still writes it: trace_reader_set_running */
 };
 
-/** One frame of a stack as the trace knows it: a code address, or a line of Python. */
+/** One frame of a stack in the trace: a code address, or a line of Python. */
 struct trace_site {
     const char *module;   /* path, for Python of the source; NULL: in no module */
     const char *build_id; /* hexadecimal; NULL: none */
@@ -70,18 +70,19 @@ struct trace_site {
 };
 
 /**
- * Opens and verifies a trace. On failure `ret_why` is one line that says what and where.
- * Errors: -errno of the system, -EBADMSG for damage, -EPROTONOSUPPORT for another version.
+ * Opens and verifies a trace. On failure `ret_why` is one line with reason and position. Errors:
+ * -errno of the system, -EBADMSG for damage, -EPROTONOSUPPORT for another version.
  */
 int trace_reader_open(const char *path, struct trace_reader **ret_reader, char *ret_why,
                       size_t why_bytes);
 
 /** Source of the bytes of a trace. */
 struct trace_source {
-    /** Reads `bytes` at `offset`, or what there is; their number, or a negative errno. */
+    /** Reads `bytes` at `offset`, or as many as there are; returns their number or a negative
+     * errno. */
     int64_t (*read)(void *context, void *buffer, size_t bytes, uint64_t offset);
-    /** The first offset from one on that may hold more than zeros; NULL: any. A file of a few
-        kilobytes may claim to be terabytes long. */
+    /** Returns the first offset from a position on that may hold nonzero bytes; NULL: any may. A
+     * file of a few kilobytes may claim to be terabytes long. */
     uint64_t (*data)(void *context, uint64_t offset);
     void (*close)(void *context);
     void *context;
@@ -90,20 +91,21 @@ struct trace_source {
 };
 
 /**
- * When the latest event of a trace under way took effect; 0: there is none. Every event until then
- * is in the file once this returns, whichever thread wrote it, so `until_ns` of that time cuts the
- * trace where all threads agree.
+ * Returns when the latest event of a trace in progress took effect; 0: there is none. On return,
+ * every event until then is in the file, whichever thread wrote it. So setting `until_ns` to this
+ * time cuts the trace where all threads agree.
  */
 uint64_t trace_source_latest_ns(const struct trace_source *source);
 
-/** The same from a source, which the reader takes over on success. */
+/** Opens a source likewise; the reader takes ownership on success. */
 int trace_reader_open_source(const struct trace_source *source, struct trace_reader **ret_reader,
                              char *ret_why, size_t why_bytes);
 
-/** A regular file as a source that owns the descriptor. Errors: negative errno, -EBADMSG: none. */
+/** Makes a source of a regular file; it owns the descriptor. Errors: negative errno, -EBADMSG:
+ * not a regular file. */
 int trace_source_file(int fd, struct trace_source *ret_source);
 
-/** The same on a descriptor, which the reader takes over on success. */
+/** Opens a descriptor likewise; the reader takes ownership on success. */
 int trace_reader_open_fd(int fd, struct trace_reader **ret_reader, char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */
@@ -111,32 +113,32 @@ void trace_reader_close(struct trace_reader *reader);
 
 const struct trace_summary *trace_reader_summary(const struct trace_reader *reader);
 
-/** Notes that the process still writes the trace: what is missing at its end is to come. */
+/** Notes that the process is still writing the trace: data missing at the end is yet to come. */
 void trace_reader_set_running(struct trace_reader *reader);
 
-/** The carry of folded events (trace_carry.h); NULL: all events are in the file. */
+/** Returns the carry of folded events (trace_carry.h); NULL: all events are in the file. */
 const struct trace_carry *trace_reader_carry(const struct trace_reader *reader);
 
-/** Begins (again) at the first event. Errors: -ENOMEM. */
+/** Starts (again) at the first event. Errors: -ENOMEM. */
 int trace_reader_rewind(struct trace_reader *reader, enum trace_order order);
 
 /**
- * The next event; definitions are not given. 1: there is one, 0: the end, or a negative errno with
- * the reason in `ret_why`. Ids that the file does not define are 0 in an incomplete trace and
- * damage in a complete one.
+ * Returns the next event; definitions are skipped. 1: there is one, 0: the end, or a negative
+ * errno with the reason in `ret_why`. Undefined ids become 0 in an incomplete trace and are damage
+ * in a complete one.
  */
 int trace_reader_next(struct trace_reader *reader, struct trace_record *ret_record, char *ret_why,
                       size_t why_bytes);
 
-/** The text of an id, valid while the reader lives; NULL when there is none. */
+/** Returns the string of an id, valid while the reader lives; NULL when there is none. */
 const char *trace_reader_string(const struct trace_reader *reader, uint64_t id);
 
 /** Errors: -ENOENT. */
 int trace_reader_site(const struct trace_reader *reader, uint64_t id, struct trace_site *ret_site);
 
 /**
- * A number for each site, all 0 at first, that belongs to the user of the reader: that of a site
- * stands at its id - 1. NULL: there are no sites.
+ * Returns an array of numbers for the reader's user, one for each site at index id - 1, all 0 at
+ * first. NULL: there are no sites.
  */
 uint32_t *trace_reader_site_notes(const struct trace_reader *reader);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the parts of the reader: trace_reader.c opens and answers, trace_scan.c makes the
- * first pass, trace_merge.c gives the events.
+ * Shared by the parts of the reader: trace_reader.c opens traces and resolves ids, trace_scan.c
+ * makes the first pass, trace_merge.c returns the events.
  */
 #ifndef CUPTI_READ_TRACE_READER_INTERNAL_H
 #define CUPTI_READ_TRACE_READER_INTERNAL_H
@@ -52,21 +52,22 @@ struct trace_reader {
     struct trace_merge *merge; /* NULL before the first rewind */
 };
 
-/** Formats the reason of an error and gives the error back. */
+/** Formats the reason of an error and returns the error. */
 __attribute__((format(printf, 5, 6))) int trace_fail(int error, uint64_t offset, char *ret_why,
                                                      size_t why_bytes, const char *format, ...);
 
-/** Reads exactly `bytes` at `offset`, or what there is; the number of bytes, or negative errno. */
+/** Reads exactly `bytes` at `offset`, or as many as there are; returns their number or a
+ * negative errno. */
 int64_t trace_read_at(const struct trace_reader *reader, void *buffer, size_t bytes,
                       uint64_t offset);
 
 /**
- * The first block from a position on that may hold more than zeros. Whole blocks of zeros are not
- * in use; the last one counts however it is.
+ * Finds the first block from a position on that may hold nonzero bytes. Whole blocks of zeros are
+ * unused; the last block always counts.
  */
 uint64_t trace_block_next(const struct trace_reader *reader, uint64_t position);
 
-/** A block of a file whose blocks are used again. */
+/** A block of a file with reused blocks. */
 struct trace_block_place {
     uint32_t sequence, position;
     uint32_t carry;  /* number of the carry it is a piece of; 0: none */
@@ -74,8 +75,8 @@ struct trace_block_place {
 };
 
 /**
- * Lists the blocks in use by their sequence, with what the last whole carry says of them, and keeps
- * that carry. free() the list.
+ * Lists the blocks in use by their sequence, with the slots of each that the last complete carry
+ * includes, and keeps that carry. free() the list.
  */
 int trace_carry_scan(struct trace_reader *reader, struct trace_block_place **ret_places,
                      size_t *ret_count, char *ret_why, size_t why_bytes);
@@ -83,7 +84,8 @@ int trace_carry_scan(struct trace_reader *reader, struct trace_block_place **ret
 /** NULL is accepted. */
 void trace_carry_free(struct trace_carry *carry);
 
-/** The first pass: verifies all blocks, collects definitions and the list of blocks with events. */
+/** Runs the first pass: verifies all blocks, collects definitions and the list of blocks with
+ * events. */
 int trace_scan(struct trace_reader *reader, char *ret_why, size_t why_bytes);
 
 void trace_merge_free(struct trace_merge *merge);
@@ -94,7 +96,7 @@ static inline bool trace_kind_is_definition(uint16_t kind)
            kind == TRACE_EVENT_PYTHON;
 }
 
-/** A record as this version has it: latencies of older traces are plain numbers. */
+/** Converts a record to this version: latencies of older traces are plain numbers. */
 static inline struct trace_record trace_record_adapt(const struct trace_reader *reader,
                                                      const struct trace_record *record)
 {
@@ -117,7 +119,7 @@ static inline uint64_t trace_record_order_in(const struct trace_reader *reader,
     return trace_record_order_ns(&adapted);
 }
 
-/** Whether an event took effect behind the time at which the source is cut. */
+/** Whether an event took effect after the time at which the source is cut. */
 static inline bool trace_record_is_late(const struct trace_reader *reader,
                                         const struct trace_record *record)
 {
@@ -128,7 +130,7 @@ static inline bool trace_record_is_late(const struct trace_reader *reader,
 /** Whether this reader knows every enumeration value of a record. */
 bool trace_record_is_known(const struct trace_record *record);
 
-/** Slots a record and what belongs to it take; 0 when its size is impossible. */
+/** Returns the slots of a record with its text; 0 when its size is impossible. */
 uint32_t trace_record_slots(const struct trace_record *record);
 
 #endif

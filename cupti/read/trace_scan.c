@@ -2,10 +2,9 @@
 /*
  * The first pass over a trace: one block in memory at a time.
  *
- * A block is sealed (count and checksum, both verified), open (read up to the first slot that
- * counts not yet; what follows is lost), unused (all zero), or cut by the end of the file. Text
- * and sites are numbered without gaps in the order of the file, so a definition with another
- * number is damage.
+ * A block is sealed (count and checksum, both verified), open (read up to its first unwritten slot;
+ * the rest is lost), unused (all zero), or cut by the end of the file. Strings and sites are
+ * numbered without gaps in file order, so a definition with another number is damage.
  */
 #include "cupti/read/trace_reader_internal.h"
 
@@ -24,7 +23,7 @@ struct block {
     uint64_t offset;   /* in the file */
     uint32_t position; /* in the file, in blocks */
     uint32_t slots;    /* slots present */
-    uint32_t folded;   /* slots whose events the carry stands for */
+    uint32_t folded;   /* slots that the carry includes */
     bool cut;          /* the file ends in it */
     _Alignas(8) struct trace_block_header header;
     struct trace_record slot[TRACE_BLOCK_SLOTS];
@@ -47,7 +46,7 @@ static bool is_zero(const void *data, size_t bytes)
     return !bytes || (!byte[0] && !memcmp(byte, byte + 1, bytes - 1));
 }
 
-/** Room for one more row of a growing array; the array itself may move. */
+/** Makes room for one more row of a growing array; the array itself may move. */
 static void *rows_room(void *rows, size_t used, size_t *room, size_t row_bytes)
 {
     size_t more = *room ? *room * 2 : 64;
@@ -109,7 +108,7 @@ static int site_add(struct scan *scan, const struct trace_record *record, uint64
                     (unsigned long long)record->value, reader->places);
     if (record->size > reader->texts || (is_python && record->stream > reader->texts))
         return FAIL(scan, -EBADMSG, offset, "damaged: site with unknown module");
-    /* Only frames that stand before it, so a walk from frame to frame ends. */
+    /* Accepts only frames that stand before it, so a walk from frame to frame ends. */
     if (record->site > reader->places)
         return FAIL(scan, -EBADMSG, offset, "damaged: site %llu is called by site %llu",
                     (unsigned long long)record->value, (unsigned long long)record->site);
@@ -162,7 +161,7 @@ static int event_add(struct scan *scan, const struct trace_record *record, uint3
     return 0;
 }
 
-/** Slots of a block that is not sealed and hold something behind its first gap. */
+/** Counts the written slots behind the first gap of a block that is not sealed. */
 static uint32_t slots_behind_gap(const struct block *block, uint32_t from)
 {
     uint32_t used = 0;
@@ -172,7 +171,7 @@ static uint32_t slots_behind_gap(const struct block *block, uint32_t from)
     return used;
 }
 
-/** One record. `ret_slots` is what it takes; 0 means that the block ends here. */
+/** Reads one record. `ret_slots` is its size; 0 means that the block ends here. */
 static int record_scan(struct scan *scan, uint32_t slot, uint32_t end, bool sealed, bool *listed,
                        uint32_t *ret_slots)
 {
@@ -257,7 +256,7 @@ static int block_scan(struct scan *scan)
 
     if (scan->reader->version == TRACE_VERSION_LIMITED && !block->header.magic)
         return 0; /* given back, or on its way into use */
-    /* Its owner died before the magic, which comes last in the header and before any record. */
+    /* Its owner died before it wrote the magic: last in the header, but before any record. */
     if (!block->header.magic && is_zero(block->slot, (size_t)block->slots * TRACE_SLOT_BYTES) &&
         (!block->header.sequence || block->header.sequence == block->position))
         return 0;
@@ -319,7 +318,7 @@ static int blocks_scan(struct scan *scan)
     return r;
 }
 
-/** Those of a file whose blocks are used again, in the order of their use. */
+/** Lists the blocks of a file with reused blocks, in the order of their use. */
 static int places_scan(struct scan *scan)
 {
     struct trace_block_place *places = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks and segments that are gone from a ledger but were there at a moment that still matters: at
- * the peak of requested memory, and at the end (what a context took with it).
+ * Blocks and segments that have left the ledger but existed at a relevant moment: at the peak of
+ * requested memory, or at the end (those that ended with a context).
  *
  * Threading: not thread-safe.
  */

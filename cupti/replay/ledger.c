@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table by address is probed linearly; removal moves later entries back, so there
- * are no tombstones. At least half of it is free.
+ * The table by address is probed linearly. Removal shifts later entries back, so there are no
+ * tombstones. At least half of the table is free.
  */
 #include "cupti/replay/ledger.h"
 
@@ -25,7 +25,7 @@ static uint32_t *chain_of(const struct ledger *ledger, uint32_t context)
     return &ledger->context[hash_key(&ledger->seed, ~(uint64_t)context) & (ledger->room - 1)];
 }
 
-/** Where a key is, or the free place where it belongs. */
+/** Returns the slot of a key, or the free slot where it belongs. */
 static uint32_t *address_find(const struct ledger *ledger, enum ledger_space space,
                               uint64_t address)
 {

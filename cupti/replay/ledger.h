@@ -2,12 +2,12 @@
 /*
  * Live blocks while a trace is replayed, by address and by context.
  *
- * Blocks lie in rows, in an order that depends on nothing but the calls. Two tables lead to them,
- * both under a seed (key_index.h): by address, and chains of the blocks whose contexts fall on the
- * same place, so that a context that ends costs what it had.
+ * Blocks lie in rows, in an order that depends only on the calls. Two tables, both with a seed
+ * (key_index.h), lead to the rows: one by address, and chains of blocks with colliding contexts, so
+ * that the end of a context costs in proportion to its blocks.
  *
  * Addresses, handles, reserved ranges, mappings and pool segments may coincide; each of these
- * spaces has keys of its own.
+ * spaces has separate keys.
  *
  * Threading: not thread-safe.
  */
@@ -66,19 +66,19 @@ struct ledger {
 struct ledger_block *ledger_find(const struct ledger *ledger, enum ledger_space space,
                                  uint64_t address);
 
-/** Adds a block whose key is not in the ledger. Errors: -ENOMEM. */
+/** Adds a block with a new key. Errors: -ENOMEM. */
 int ledger_add(struct ledger *ledger, const struct ledger_block *block);
 
 /** Removes a block of the ledger. */
 void ledger_remove(struct ledger *ledger, struct ledger_block *block);
 
 /**
- * A block of a context that was not given before, which stays in the ledger: the caller removes it,
- * or it outlives its context. Its address may change with the next addition. NULL: no more.
+ * Returns another block of a context, which stays in the ledger: the caller removes it, or it
+ * outlives its context. Its address may change with the next addition. NULL: no more.
  */
 struct ledger_block *ledger_context_take(struct ledger *ledger, uint32_t context);
 
-/** The first block at or behind a position in the order of rows; NULL behind the last. */
+/** Returns the first block at or after a position in row order; NULL after the last. */
 struct ledger_block *ledger_next(const struct ledger *ledger, size_t *position);
 
 void ledger_done(struct ledger *ledger);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Classes end at 1, 3, 10, 30 … times a microsecond.
+ * Classes end at 1, 3, 10, 30 … microseconds.
  */
 #include "cupti/replay/lifetimes.h"
 

@@ -5,8 +5,8 @@
 
 #include "cupti/format/trace_format.h"
 
-/* What ends with its context and what does not: cuda.h, cuCtxDestroy and cudaDeviceReset. Managed
- * memory lies where it was used last, so no device's account has it. */
+/* Which kinds end with their context: cuda.h, cuCtxDestroy and cudaDeviceReset. Managed memory
+ * lies where it was used last, so it counts for no device. */
 static const struct memory_kind kinds[MEMORY_KINDS] = {
     [TRACE_MEMORY_NONE] = {"unknown", false, false, false, LEDGER_ADDRESS},
     [TRACE_MEMORY_DEVICE] = {"device", true, true, true, LEDGER_ADDRESS},

@@ -13,7 +13,7 @@
 
 #define MEMORY_KINDS 16
 
-/** Name of an enum trace_memory in lower case, and what the kind is. */
+/** Name of an enum trace_memory in lower case, and its properties. */
 struct memory_kind {
     const char *name;
     bool on_device;    /* counts as requested memory */

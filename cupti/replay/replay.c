@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block belongs to one row of each breakdown, of which device memory has all and other memory
- * that of its kind alone; every change of a block is applied to its rows and to the levels.
+ * A block belongs to one row of each breakdown. Device memory appears in all breakdowns, other
+ * memory only in that by kind. Every change of a block is applied to its rows and to the levels.
  */
 #include "cupti/replay/replay.h"
 
@@ -16,14 +16,14 @@ struct change {
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
 };
 
-/** Changes all levels at once; a new highest requested begins a new peak. */
+/** Changes all levels at once; a new maximum of requested memory starts a new peak. */
 static void levels_add(struct replay *replay, const struct change *change, int sign,
                        uint64_t time_ns)
 {
     uint64_t serial = replay->peak_serial, highest = replay->requested.peak;
     void (*const add)(struct level *, int64_t, uint64_t) = replay->outside ? level_move : level_add;
 
-    /* A free is recorded after what it set off, and took effect before it. */
+    /* A free is recorded after the events that it caused, but took effect before them. */
     if (time_ns < replay->levels_ns)
         time_ns = replay->levels_ns;
     replay->levels_ns = time_ns;
@@ -139,7 +139,7 @@ static void call_count(struct replay *replay, const struct trace_record *record)
     histogram_add(&replay->latency, trace_latency_ns(record->latency));
 }
 
-/** A block leaves the ledger; `ended`: with its context. */
+/** Removes a block from the ledger; `ended`: with its context. */
 static void block_leave(struct replay *replay, struct ledger_block *block, bool ended)
 {
     address_history_leave(&replay->addresses, block, ended);
@@ -148,7 +148,7 @@ static void block_leave(struct replay *replay, struct ledger_block *block, bool 
     ledger_remove(&replay->ledger, block);
 }
 
-/** A block was freed: how long it lived, and whether it was temporary. */
+/** Accounts for a freed block: its lifetime, and whether it was temporary. */
 static void block_lived(struct replay *replay, const struct ledger_block *block,
                         struct tally *const rows[REPLAY_ROWS], uint64_t time_ns)
 {
@@ -176,7 +176,7 @@ static void call_note(const struct replay *replay, enum replay_row row, const st
         replay->watch.call(replay->watch.context, row, tally, record);
 }
 
-/** A second thread allocates: from now on paths are kept, which so far were the stacks. */
+/** Begins to keep paths when a second thread allocates; until then, they equal the stacks. */
 static int paths_begin(struct replay *replay)
 {
     for (size_t i = 0; i < replay->stacks.rows; i++) {
@@ -383,7 +383,7 @@ static int leak_add(struct replay *replay, const struct ledger_block *block)
     return error;
 }
 
-/** A context ends: what it still held was never freed by the program, and is gone. */
+/** Ends a context: its remaining blocks were never freed by the program, and are gone. */
 static int context_end(struct replay *replay, uint32_t context, uint64_t time_ns)
 {
     struct ledger_block *block;
@@ -417,7 +417,7 @@ int replay_find_leaks(struct replay *replay)
     return error;
 }
 
-/** The driver's account beside what the device is known to have given. */
+/** Compares the driver's account with the memory the device is known to have given. */
 static void memory_info_add(struct replay *replay, const struct trace_record *record)
 {
     uint64_t used = record->value > record->size ? record->value - record->size : 0;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The replay of allocations, frees and segments: levels, live blocks and breakdowns after each
- * event. The tool's analysis replays a trace by it, and so does the writer of a trace of limited
- * size with the events it gives up (trace_fold.h): both come to the same figures because they take
- * the same steps.
+ * event. The tool's analysis uses it for a trace, and so does the writer of a trace of limited size
+ * for the events it discards (trace_fold.h). Both get the same figures because they take the same
+ * steps.
  *
- * A trace is not trusted and may be incomplete, so nothing here relies on pairs: a free of an
+ * A trace is not trusted and may be incomplete, so nothing here relies on pairs. A free of an
  * unknown address is counted, an allocation at a live address replaces the block there, and levels
  * never go below zero.
  *
- * Memory comes from pages, never from malloc. Functions that return int fail with -ENOMEM alone.
+ * Memory comes from pages, never from malloc. Functions that return int fail only with -ENOMEM.
  *
  * Threading: not thread-safe.
  */
@@ -37,7 +37,7 @@
     TALLIES(apis, APIS)                                                                            \
     TALLIES(kinds, KINDS)
 
-/** The driver's own account, when it had the least free memory, and the levels at that time. */
+/** The driver's own account when it had the least free memory, and the levels at that time. */
 struct replay_memory_info {
     uint64_t time_ns, free_bytes, total_bytes;
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes;
@@ -52,7 +52,7 @@ struct replay_figures {
     uint64_t segment_allocations, segment_frees, fences, epoch_waits, trims, trimmed_bytes;
     uint64_t unmatched_frees, replaced_blocks;
     uint64_t has_memory_info;
-    uint64_t unaccounted_bytes; /* in use by the driver's account beyond what is known, highest */
+    uint64_t unaccounted_bytes; /* in use by the driver's account, but unknown here; highest */
     uint64_t postmortems;
     struct level requested, allocated, reserved, driver;
     struct tally total; /* device memory */
@@ -61,7 +61,7 @@ struct replay_figures {
     struct replay_memory_info memory_info;
 };
 
-/** The rows an allocation belongs to, one of each breakdown. */
+/** Rows of an allocation, one of each breakdown. */
 enum replay_row {
     REPLAY_TOTAL,
     REPLAY_SITE,
@@ -74,19 +74,19 @@ enum replay_row {
     REPLAY_ROWS
 };
 
-/** What the owner of a replay adds to it; `context` is its own. */
+/** Callbacks of a replay's owner; `context` belongs to the owner. */
 struct replay_watch {
     /** The module of a stack, as a key of `libraries`. */
     uint64_t (*library_of)(void *context, uint64_t stack);
-    /** The levels changed, those of requests (`requested`) or of segments alone. NULL: unwatched;
-     * not called while nothing is counted. */
+    /** The levels changed: those of requests (`requested`), or those of segments alone. NULL:
+     * unwatched; not called while nothing is counted. */
     void (*levels)(void *context, bool requested, uint64_t time_ns);
-    /** A block of device memory became (+1) or ended being (-1) live at a site, a row of `sites`.
+    /** A block of device memory became live (+1) or ended (-1) at a site, a row of `sites`.
      * NULL: unwatched; not called while nothing is counted. */
     int (*block)(void *context, const struct tally *site, const struct ledger_block *block,
                  int sign, uint64_t time_ns);
-    /** What is live of a row is about to change, or has changed (`done`). NULL: unwatched, as the
-     * others that follow. */
+    /** The live memory of a row is about to change, or has changed (`done`). NULL: unwatched; so
+     * are the callbacks below. */
     void (*row)(void *context, enum replay_row row, const struct tally *tally, bool done);
     /** A call was counted under a row. */
     void (*call)(void *context, enum replay_row row, const struct tally *tally,
@@ -128,7 +128,7 @@ static inline uint64_t replay_path_key(uint32_t stack, uint32_t thread)
 
 #define REPLAY_BREAKDOWNS 7
 
-/** Everything that is tallied, in no order that matters. */
+/** All tallies, in no relevant order. */
 static inline struct tallies *replay_tallies(struct replay *replay, size_t index)
 {
     struct tallies *const all[REPLAY_BREAKDOWNS] = {
@@ -139,17 +139,17 @@ static inline struct tallies *replay_tallies(struct replay *replay, size_t index
 }
 
 /**
- * Replays an event; events come in the order of time. `stack` is the site that the trace has; the
- * record's own may be another, which a lens put there. Events that move no memory are ignored, but
- * for the count of fences, waits, trims and invalid frees.
+ * Replays an event; events come in time order. `stack` is the site in the trace; a lens may have
+ * put another into the record. Events that move no memory are ignored, except that fences, waits,
+ * trims and invalid frees are counted.
  */
 int replay_add(struct replay *replay, const struct trace_record *record, uint64_t stack);
 
-/** A device gave a block (+1) or got it back (-1), if the driver gave it at all: a segment, or a
- * block past the pool. */
+/** A device provided a block (+1) or got it back (-1), if it came from the driver: a segment, or
+ * a block outside the pool. */
 void replay_device_add(struct replay *replay, const struct ledger_block *block, int sign);
 
-/** Counts what is live as leaked. */
+/** Counts live blocks as leaked. */
 int replay_find_leaks(struct replay *replay);
 
 /** Whether a record is an allocation of device memory that was refused. */

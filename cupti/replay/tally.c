@@ -2,8 +2,8 @@
 /*
  * Tallies by key, and levels that know their value at the overall peak.
  *
- * A level does not look at every new peak. It notes its value when it is about to change for the
- * first time since the last one: until then it was what it was at that peak.
+ * A level is not updated at every new peak. It saves its value before its first change since the
+ * last peak: until then, the value is that of the peak.
  */
 #include "cupti/replay/tally.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of what has something in common, by key, and levels that know their value at a peak.
+ * Statistics of groups by key, and levels that know their value at a peak.
  *
- * Memory comes from pages of its own, never from malloc: the traced process keeps tallies too
+ * Memory comes from separate pages, never from malloc: the traced process also keeps tallies
  * (trace_fold.h).
  *
  * Threading: not thread-safe.
@@ -18,13 +18,13 @@
 
 struct trace_record;
 
-/** A level: now, highest, and when requested device memory was highest. */
+/** A level: now, highest, and at the peak of requested device memory. */
 struct level {
     uint64_t current, peak, at_peak;
     uint64_t serial; /* of the overall peak at_peak belongs to */
 };
 
-/** Figures of the allocations that have something in common. */
+/** Statistics of a group of allocations. */
 struct tally {
     uint64_t key;
     uint64_t allocations, frees, failures;
@@ -54,7 +54,7 @@ static inline uint64_t tally_bytes(uint64_t bytes)
     return bytes < TALLY_BYTES_MOST ? bytes : TALLY_BYTES_MOST;
 }
 
-/** A sum of times, which ends at INT64_MAX: a damaged trace may say anything. */
+/** A sum of times, clamped to INT64_MAX: a damaged trace may contain anything. */
 static inline uint64_t tally_sum(uint64_t a, uint64_t b)
 {
     uint64_t sum;
@@ -62,26 +62,26 @@ static inline uint64_t tally_sum(uint64_t a, uint64_t b)
     return __builtin_add_overflow(a, b, &sum) || sum > INT64_MAX ? INT64_MAX : sum;
 }
 
-/** Key of a size in a tally by size: the power of two it is not above, from 512 bytes. */
+/** Key of a size in a tally by size: the next power of two, from 512 bytes. */
 static inline uint64_t tally_size_class(uint64_t bytes)
 {
     return bytes <= 512 ? 9 : 64 - (uint64_t)__builtin_clzll(bytes - 1);
 }
 
-/** The row of a key, made when it is new. NULL: out of memory. Earlier rows may move. */
+/** Returns the row of a key, created when new. NULL: out of memory. Earlier rows may move. */
 struct tally *tallies_get(struct tallies *tallies, uint64_t key);
 void tallies_done(struct tallies *tallies);
 
 /** Moves a level without looking at its peak. */
 void level_move(struct level *level, int64_t change, uint64_t serial);
 
-/** Adds to a level; `serial` is that of the overall peak so far. */
+/** Adds to a level; `serial` numbers the overall peak so far. */
 void level_add(struct level *level, int64_t change, uint64_t serial);
 
 /** at_peak of a level when `serial` is the last. */
 uint64_t level_at_peak(const struct level *level, uint64_t serial);
 
-/** Counts the call of an allocation that asked for so many bytes; its latency too. */
+/** Counts an allocation call, its requested bytes and its latency. */
 void tally_allocation(struct tally *row, const struct trace_record *record, uint64_t bytes);
 
 /** Counts the time a call took. */
@@ -90,7 +90,8 @@ void tally_latency(struct tally *row, const struct trace_record *record);
 /** Counts a block that was freed after so long. */
 void tally_lifetime(struct tally *row, uint64_t lived_ns, uint64_t bytes, bool temporary);
 
-/** By bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of rows. */
+/** Orders by bytes live at the peak, then leaked bytes, then all bytes, then key. For qsort of
+ * rows. */
 int tally_compare(const void *a, const void *b);
 
 #endif

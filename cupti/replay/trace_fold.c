@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays each event, and keeps beside the figures what cannot be summed up. tests/scale/rotated.py
- * holds the figures to those of a whole trace.
+ * Replays each event, and keeps separately what cannot be summed up. tests/scale/rotated.py
+ * compares the figures with those of a whole trace.
  */
 #include "cupti/replay/trace_fold.h"
 
@@ -12,7 +12,7 @@
 #include "cupti/base/pages.h"
 #include "cupti/format/trace_record.h"
 
-/* They stand in files as they are in memory: what changes one of them is another version of the
+/* Files hold these structures as they are in memory: changing one requires a new version of the
  * trace format. */
 static_assert(sizeof(struct ledger_block) == 64 && offsetof(struct ledger_block, thread) == 60,
               "the carry's rows of blocks");
@@ -50,7 +50,7 @@ static void trim_add(struct trace_fold *fold, const struct trace_record *record)
             .time_ns = record->time_ns, .bytes = tally_bytes(record->size)};
 }
 
-/** A failure of the pool, or (`number`) a refusal: its levels. */
+/** Keeps the levels at a failure of the pool, or (`number`) at a refusal. */
 static void postmortem_add(struct trace_fold *fold, const struct trace_record *record,
                            uint64_t number)
 {
@@ -74,7 +74,7 @@ static void postmortem_add(struct trace_fold *fold, const struct trace_record *r
     figures->postmortems += !number;
 }
 
-/** Of these there are few, and the report cannot do without them. */
+/** These are few, and the report needs them. */
 static bool kind_is_rare(uint16_t kind)
 {
     return kind == TRACE_EVENT_PROCESS || kind == TRACE_EVENT_RANK || kind == TRACE_EVENT_DEVICE ||
@@ -83,7 +83,7 @@ static bool kind_is_rare(uint16_t kind)
            kind == TRACE_EVENT_BACKING;
 }
 
-/** A record that is kept as it is. Of a counter, the last one of its name and context. */
+/** Keeps a record unchanged. Of a counter, only the last record of its name and context. */
 static void record_keep(struct trace_fold *fold, const struct trace_record *record)
 {
     struct trace_fold_store *store = fold->store;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Summary of events whose blocks are used again: figures, live blocks, and the few records
- * that cannot be summed up.
+ * Summary of events from reused blocks: statistics, live blocks, and the few records that cannot be
+ * summed up.
  *
  * A trace with a size limit folds its oldest events (trace_ring.h) and writes the result, the
- * carry, into the file. The events that are kept, replayed on top of the carry, give the figures
- * that all events would have given: the fold and the tool's analysis are one replay (replay.h).
- * The key of a library is the text id of the module's path. Not carried are the timeline of the
- * folded part, its phases and the driver's own view of it.
+ * carry, into the file. Replaying the remaining events on top of the carry gives the same figures
+ * as all events would: the fold and the tool's analysis share one replay (replay.h). The key of a
+ * library is the string id of the module's path. The carry does not include the timeline of the
+ * folded part, its phases and the driver's own view.
  *
- * The carry is one run of bytes: trace_carry_header, then the rows of the sections in the order of
- * TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
+ * The carry is one sequence of bytes: trace_carry_header, then the rows of the sections in the
+ * order of TRACE_CARRY_SECTIONS, each row a multiple of 8 bytes.
  *
  * Threading: not thread-safe.
  */
@@ -31,7 +31,7 @@
 /** The pool could not serve a request. */
 struct trace_fold_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
-    uint64_t number; /* of the post-mortem whose levels these are; 0: a failure of the pool */
+    uint64_t number; /* of the post-mortem with these levels; 0: a failure of the pool */
     uint64_t requested_bytes, allocated_bytes, reserved_bytes, driver_bytes; /* levels */
     uint64_t site;
     uint32_t thread, context;
@@ -82,7 +82,7 @@ struct trace_carry_header {
     struct replay_figures figures;
     uint64_t peak_order; /* see struct address_history */
     uint64_t folded;     /* events */
-    uint64_t forgotten;  /* events of which nothing is left */
+    uint64_t forgotten;  /* events dropped without a trace */
     uint64_t cut_ns;     /* no folded event took effect later */
 };
 
@@ -108,10 +108,10 @@ size_t trace_carry_row_bytes(enum trace_carry_section section);
 /** Errors: -ENOMEM. */
 int trace_fold_init(struct trace_fold *ret_fold, const uint32_t *module_of);
 
-/** Folds an event; events come in the order of time. Errors: -ENOMEM. */
+/** Folds an event; events come in time order. Errors: -ENOMEM. */
 int trace_fold_add(struct trace_fold *fold, const struct trace_record *record);
 
-/** Rows of a section but PROGRESS, and the bytes of all that trace_fold_write gives. */
+/** Rows of a section except PROGRESS, and the bytes that trace_fold_write() produces. */
 size_t trace_fold_rows(const struct trace_fold *fold, enum trace_carry_section section);
 size_t trace_fold_bytes(const struct trace_fold *fold, size_t progress_rows);
 

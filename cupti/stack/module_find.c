@@ -30,7 +30,7 @@ static void build_id_format(const unsigned char *id, size_t bytes, char *ret_tex
     *ret_text = '\0';
 }
 
-/** Looks for the GNU build-id in a segment of notes that is mapped at `note`. */
+/** Looks for the GNU build-id in a mapped segment of notes at `note`. */
 static bool notes_read(const unsigned char *note, size_t bytes, char *ret_text)
 {
     while (bytes >= sizeof(ElfW(Nhdr))) {
@@ -69,7 +69,7 @@ static void module_describe(const struct dl_phdr_info *info, struct module_place
     size_t length = strnlen(name, sizeof ret_place->path - 1);
     uint64_t end = 0;
 
-    /* Copied by hand, as in all that a site's first call does: printing takes 2 KiB of stack. */
+    /* Copied by hand, like everything in a site's first call: printf takes 2 KiB of stack. */
     memcpy(ret_place->path, name, length);
     ret_place->path[length] = '\0';
     ret_place->build_id[0] = '\0';
@@ -97,7 +97,7 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
     return 1;
 }
 
-/** Cuts what the kernel adds to the name of a program that has been deleted or replaced: a report
+/** Cuts the suffix that the kernel adds to the name of a deleted or replaced program: a report
  * may find the same build there, or its debug file. */
 static void deleted_cut(char *path, size_t length)
 {

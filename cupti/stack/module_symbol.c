@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uses the hash table that the loader itself uses (DT_GNU_HASH), or without one all symbols that
- * the older table (DT_HASH) counts. Symbol versions are not looked at. Strings are compared by
- * hand: a sanitizer asks for functions before its own strcmp can be called.
+ * Uses the loader's own hash table (DT_GNU_HASH), or else all symbols that the older table
+ * (DT_HASH) counts. Ignores symbol versions. Compares strings by hand: a sanitizer looks functions
+ * up before its own strcmp can be called.
  */
 #include "cupti/stack/module_symbol.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-/** What DT_GNU_HASH points to; a filter, buckets and chains follow. */
+/** Target of DT_GNU_HASH; a filter, buckets and chains follow. */
 struct gnu_hash {
     uint32_t buckets, first_symbol, filter_words, filter_shift;
 };
 
-/** What DT_HASH points to; buckets and chains follow, of these as many as symbols. */
+/** Target of DT_HASH; buckets and chains follow, one chain entry per symbol. */
 struct old_hash {
     uint32_t buckets, chains;
 };
@@ -47,13 +47,13 @@ static uint32_t name_hash(const char *name)
     return hash;
 }
 
-/** False for a module whose tables are not all there. */
+/** False for a module with missing tables. */
 static bool tables_read(uintptr_t base, const ElfW(Dyn) * entry, struct tables *ret_tables)
 {
     struct tables tables = {0};
 
     for (; entry && entry->d_tag != DT_NULL; entry++) {
-        /* glibc has added the load address to what the file says, other loaders have not. */
+        /* glibc has added the load address to the values in the file; other loaders have not. */
         uintptr_t address = entry->d_un.d_ptr < base ? entry->d_un.d_ptr + base : entry->d_un.d_ptr;
         switch (entry->d_tag) {
         case DT_HASH: tables.old = (const void *)address; break;
@@ -128,7 +128,7 @@ static int visit(struct dl_phdr_info *info, size_t bytes, void *state)
 {
     struct search *search = state;
 
-    /* The kernel's own module (vDSO) comes without a file; none of its names is ever wanted. */
+    /* The kernel's own module (vDSO) has no file; nobody looks its names up here. */
     if (!info->dlpi_name || !strncmp(info->dlpi_name, "linux-", 6))
         return 0;
     for (int i = 0; i < info->dlpi_phnum && !search->found.address; i++)

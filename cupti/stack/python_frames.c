@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Offsets are those of the headers of each version on 64-bit machines.
+ * The offsets are from the headers of each version on 64-bit machines.
  */
 #include "cupti/stack/python_frames.h"
 
@@ -71,7 +71,7 @@ static int byte_of(const struct python_layout *layout, const void *code, uintptr
     return (int)((const char *)instruction - ((const char *)code + layout->first));
 }
 
-/** Reads what is not remembered. */
+/** Reads a frame that is not cached. */
 static bool frame_read(const struct python *python, void *code, uintptr_t instruction,
                        struct trace_python_frame *ret_frame)
 {
@@ -87,7 +87,7 @@ static bool frame_read(const struct python *python, void *code, uintptr_t instru
     return true;
 }
 
-/** A frame as it is, remembered where that can be; NULL: none. */
+/** Returns a frame, and remembers it where possible; NULL: none. */
 __attribute__((noinline)) static const struct trace_python_frame *frame_add(
     const struct python *python, struct python_frames *frames, unsigned *own, void *code,
     uintptr_t instruction)
@@ -104,7 +104,7 @@ __attribute__((noinline)) static const struct trace_python_frame *frame_add(
     return frame;
 }
 
-/** The code of a frame; NULL: it is none of Python code. */
+/** Returns the code of a frame; NULL: not Python code. */
 static inline void *frame_code(const struct python_layout *layout, const void *code_type,
                                const void *frame)
 {

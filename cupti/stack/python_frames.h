@@ -2,11 +2,11 @@
 /*
  * The calling thread's Python frames, read from the interpreter's own structures.
  *
- * Libraries release the interpreter's lock around CUDA calls, so nothing here needs it: nothing is
- * called that counts references, allocates, collects or raises. A thread's frames and their code
- * stay as they are while the thread is in the call. The structures of CPython 3.9 to 3.13 are
- * known, each by its version; of any other, and of builds without the lock, no frames are given.
- * Code objects are told by their type before anything in them is believed.
+ * Libraries release the interpreter's lock around CUDA calls, so nothing here requires it: nothing
+ * is called that counts references, allocates, collects or raises. A thread's frames and their code
+ * do not change during the call. The structures of CPython 3.9 to 3.13 are known, each by its
+ * version; any other version, and builds without the lock, give no frames. Code objects are checked
+ * by their type before use.
  *
  * Threading: any thread.
  */
@@ -30,10 +30,10 @@ struct python {
     uintptr_t begin, end; /* code of the interpreter */
 };
 
-/** Finds the interpreter of the process. False: there is none that is known. */
+/** Finds the interpreter of the process. False: none of a known version. */
 bool python_find(struct python *ret_python);
 
-/** Frames of a thread, and its memory of those it met before. */
+/** Frames of a thread, and its cache of frames seen before. */
 struct python_frames {
     const struct trace_python_frame *frame[TRACE_STACK_FRAMES]; /* innermost first */
     struct trace_python_frame own[TRACE_STACK_FRAMES];          /* those that are not remembered */
@@ -41,8 +41,8 @@ struct python_frames {
 };
 
 /**
- * The frames of the calling thread, `most` at most; their texts are valid while the thread does not
- * return to Python.
+ * Takes the frames of the calling thread, `most` at most; their strings are valid while the thread
+ * does not return to Python.
  */
 unsigned python_frames(const struct python *python, struct python_frames *frames, unsigned most);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See python_known.h. The copies of a frame: its table of lines, then the texts without a hash.
+ * See python_known.h. Copies for a frame: its table of lines, then the strings without a hash.
  */
 #include "cupti/stack/python_known.h"
 
@@ -35,7 +35,7 @@ static char *copies_reserve(struct python_known *known, uint64_t bytes)
     return known->copies + at;
 }
 
-/** The entry to replace: of the same code, or any that this walk has not handed out. */
+/** Chooses the entry to replace: of the same code, or any that this walk has not returned. */
 static struct python_known_frame *entry_choose(struct python_known *known, const void *code,
                                                uintptr_t instruction)
 {

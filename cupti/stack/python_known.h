@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames of Python that a thread met before, so that a stack met again costs a comparison a frame.
+ * A cache of Python frames per thread: a stack seen again costs one comparison per frame.
  *
- * A frame is known by its code object and its instruction. Both may be gone since, and others in
- * their place, so what file, function and line depend on is compared before a known frame is
- * believed: the table of lines, the first line and both texts, by their contents; a text that the
- * interpreter hashed, by its hash. Nothing has to be forgotten when code goes.
+ * A frame is keyed by its code object and its instruction. Both addresses may be reused, so a hit
+ * is verified: the table of lines, the first line and both strings are compared by content, or by
+ * hash where the interpreter has hashed the string. Entries need not be removed when code is freed.
  *
- * Copies of the contents lie in a ring; an entry that the ring ran over is no longer known. An
- * entry that the walk at hand has handed out is not replaced until the next walk begins.
+ * Copies of the contents lie in a ring buffer; entries that it has overwritten are lost. An entry
+ * returned in the current walk is not replaced until the next walk begins.
  *
- * Threading: of one thread. Zeroed memory is one that knows nothing.
+ * Threading: one thread. All-zero memory is an empty cache.
  */
 #ifndef CUPTI_STACK_PYTHON_KNOWN_H
 #define CUPTI_STACK_PYTHON_KNOWN_H
@@ -71,7 +70,7 @@ static inline struct python_known_frame *python_known_ways(struct python_known *
     return known->frame[mixed / (UINT64_MAX / PYTHON_KNOWN_SETS + 1)];
 }
 
-/** Compares a text by its hash, else by its letters with its copy. */
+/** Compares a string by its hash, else by its characters with its copy. */
 static inline bool python_known_text_is_same(const struct python_known_text *text,
                                              const void *object, const char *copies)
 {
@@ -84,7 +83,7 @@ static inline bool python_known_text_is_same(const struct python_known_text *tex
            memcmp((const char *)object + text->letters_at, copies + text->copy, text->bytes) == 0;
 }
 
-/** Whether an entry still says what it says, of the code that is there now. */
+/** Whether an entry is still correct for the code that is there now. */
 static inline bool python_known_is_right(const struct python_known *known,
                                          const struct python_known_frame *entry,
                                          const struct trace_python_frame *callee,
@@ -99,7 +98,7 @@ static inline bool python_known_is_right(const struct python_known *known,
         memcmp(entry->table + PYTHON_BYTES, copies, entry->table_bytes) != 0 ||
         !python_known_text_is_same(&entry->function, pointer_at(code, layout->name), copies))
         return false;
-    /* Often it is the file of the frame before, which was compared in this walk. */
+    /* Often the file is that of the frame before, which was compared in this walk. */
     return (entry->frame.file.data == callee->file.data &&
             entry->frame.file_mixed == callee->file_mixed &&
             pointer_at(code, layout->file) == entry->file.object) ||
@@ -107,7 +106,7 @@ static inline bool python_known_is_right(const struct python_known *known,
 }
 
 /**
- * A known frame, valid until the next walk begins; NULL: it is not known. `callee` is a frame of
+ * Returns a known frame, valid until the next walk begins; NULL: unknown. `callee` is a frame of
  * this walk, or an empty one.
  */
 static inline const struct trace_python_frame *python_known_find(

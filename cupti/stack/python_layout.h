@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where things lie in the interpreter's structures, and how they are read.
+ * Offsets in the interpreter's structures, and how to read them.
  *
- * Threading: plain data; what is read stays as it is while its frame is in a call.
+ * Threading: plain data; the structures of a frame do not change during its call.
  */
 #ifndef CUPTI_STACK_PYTHON_LAYOUT_H
 #define CUPTI_STACK_PYTHON_LAYOUT_H
@@ -35,7 +35,7 @@ struct python_layout {
 #define PYTHON_TEXT_STATE 32 /* in a text */
 #define PYTHON_BYTES      32 /* the contents of a bytes object */
 
-/* In the state of a text: letters of 1, 2 or 4 bytes, in one piece, ASCII. */
+/* State of a string object: characters of 1, 2 or 4 bytes, contiguous, ASCII. */
 #define PYTHON_TEXT_SHAPE UINT32_C(0x7c)
 
 static inline void *pointer_at(const void *object, int offset)
@@ -62,7 +62,7 @@ static inline uint32_t number_at(const void *object, int offset)
     return value;
 }
 
-/** Letters of a text object; it has 1, 2 or 4 bytes a letter, and lies in one piece. */
+/** Returns the characters of a string object; accepts 1, 2 or 4 bytes per character, contiguous. */
 static inline bool text_read(const struct python_layout *layout, const void *object,
                              struct trace_text *ret_text)
 {

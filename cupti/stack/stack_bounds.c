@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * glibc begins a thread below its control block and the static thread-local
- * storage, the kernel begins the main thread at __libc_stack_end. Only the distance tells such a
- * beginning from that of a coroutine, whose stack may lie below in the same mapping.
+ * glibc starts a thread below its control block and the static thread-local storage; the kernel
+ * starts the main thread at __libc_stack_end. Only this distance distinguishes the beginning of a
+ * thread from that of a coroutine, which may have its stack below in the same mapping.
  *
- * System calls are made directly: the C library's functions are points where a thread may be
- * cancelled.
+ * System calls are made directly: the C library's functions are cancellation points.
  */
 #include "cupti/stack/stack_bounds.h"
 
@@ -41,7 +40,8 @@ static int module_storage_add(struct dl_phdr_info *info, size_t bytes, void *sta
     return 0;
 }
 
-/** The end of the own stack that begins at an address; 0: no thread begins there. */
+/** Returns the end of the thread's own stack that begins at an address; 0: no thread begins
+ * there. */
 static uintptr_t own_end(uintptr_t outermost)
 {
     uintptr_t control = (uintptr_t)pthread_self(), storage = SPARE_BYTES;
@@ -87,7 +87,7 @@ void stack_bounds_learn(uintptr_t stack_pointer, uintptr_t outermost)
 bool stack_page_is_readable(uintptr_t address)
 {
     int saved_errno = errno;
-    /* Reads a signal set of 8 bytes, then refuses the first argument. */
+    /* Reads a signal set of 8 bytes, then rejects the first argument. */
     bool readable = syscall(SYS_rt_sigprocmask, ~0, address & ~(uintptr_t)7, NULL, 8) < 0 &&
                     errno == EINVAL;
 

@@ -15,7 +15,7 @@ static uint32_t text_bytes(const struct trace_text *text)
     return letters * (text->width ? text->width : 1);
 }
 
-/** Each lane takes words of its own; both meet at the end. */
+/** Each lane hashes different words; both are combined at the end. */
 static void mix_add_text(struct mix *mix, const struct trace_text *text)
 {
     const unsigned char *data = text->data;

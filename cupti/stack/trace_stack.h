@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stack as a walk leaves it: native frames, and above them those of Python.
+ * The result of a stack walk: native frames, and above them Python frames.
  *
  * Threading: plain data.
  */
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/** A text in the interpreter's own form: `letters` of `width` bytes each. */
+/** A string in the interpreter's own format: `letters` of `width` bytes each. */
 struct trace_text {
     const void *data;
     uint32_t letters;
@@ -22,7 +22,7 @@ struct trace_text {
 struct trace_python_frame {
     struct trace_text file, function;
     uint32_t line;
-    uint64_t mixed[2];   /* hashes of all of it, by trace_python_frame_mix */
+    uint64_t mixed[2];   /* hashes of the whole frame, by trace_python_frame_mix */
     uint64_t file_mixed; /* and of its file */
 };
 

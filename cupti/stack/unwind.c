@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry of the table holds its rule and the exclusive or of rule and key, so an
- * entry that two threads write at once fits no key. Keys carry the number of times the table was
- * emptied; what is older is not found.
+ * A table entry holds its rule and the exclusive or of rule and key, so an entry that two threads
+ * write at once matches no key. Keys include the number of times the table was emptied, so older
+ * entries are not found.
  */
 #include "cupti/stack/unwind.h"
 
@@ -19,7 +19,7 @@
 #define STEPS_LEARNING 4096
 #define EPOCH_SHIFT    48 /* code addresses have 47 bits */
 
-/* The walk is one loop, with the registers it follows in registers of the processor. */
+/* The walk is one loop that keeps the registers it follows in processor registers. */
 #define FAST __attribute__((always_inline)) static inline
 
 struct entry {
@@ -109,14 +109,15 @@ struct registers {
     bool is_exact; /* pc is the next instruction, not one behind a call */
 };
 
-/** What can be read of the stack. Apart from the registers, which stay in the processor's. */
+/** The readable part of the stack. Separate from the registers, so that these stay in the
+ * processor. */
 struct readable {
     uintptr_t begin, last; /* words, as they are */
     uintptr_t most;        /* end of the stack; UINTPTR_MAX: not known */
     bool is_guess;         /* a frame had no description: no address is to be relied on */
 };
 
-/** A word outside of what is known to be readable. */
+/** Reads a word outside the known readable range. */
 __attribute__((noinline, cold, no_sanitize_address)) static bool word_get_far(
     struct readable *readable, uintptr_t address, uintptr_t *ret_word)
 {
@@ -135,7 +136,7 @@ __attribute__((noinline, cold, no_sanitize_address)) static bool word_get_far(
     return true;
 }
 
-/** A word of the stack, in other functions' frames. False: it is not on the stack. */
+/** Reads a word of the stack, in other functions' frames. False: it is not on the stack. */
 __attribute__((no_sanitize_address)) FAST bool word_get(const struct registers *registers,
                                                         struct readable *readable,
                                                         uintptr_t address, uintptr_t *ret_word)
@@ -167,7 +168,8 @@ FAST bool frame_enter(struct registers *registers, const struct readable *readab
     return true;
 }
 
-/** By the chain of frame pointers: the caller's is stored there, the return address above it. */
+/** Steps along the chain of frame pointers: the caller's is stored there, the return address
+ * above it. */
 FAST bool frame_pointer_step(struct registers *registers, struct readable *readable)
 {
     uintptr_t bp, pc;
@@ -242,7 +244,7 @@ FAST bool rule_step(struct registers *registers, struct readable *readable, stru
 
 #endif
 
-/** Whether a walk ends at a frame because there is none above it. */
+/** Whether a walk ends at a frame because none is above it. */
 static inline bool is_outermost(const struct registers *registers, struct unwind_rule rule)
 {
 #if defined(__x86_64__)
@@ -253,8 +255,8 @@ static inline bool is_outermost(const struct registers *registers, struct unwind
 }
 
 /**
- * Tries to learn that this is the thread's own stack: by described frames alone, up to what is
- * known already or to the outermost one. The frames of a signal handler may be on another stack.
+ * Tries to prove that this is the thread's own stack, by described frames alone, up to the known
+ * part or to the outermost frame. The frames of a signal handler may be on another stack.
  */
 __attribute__((noinline)) static void bounds_learn(struct registers *registers,
                                                    struct readable *readable)
@@ -275,7 +277,7 @@ __attribute__((noinline)) static void bounds_learn(struct registers *registers,
     stack_bounds_learn(begin, 0);
 }
 
-/** What can be read of a stack that is not known to be the thread's own: the page it is on. */
+/** The readable part of a stack that is not known to be the thread's own: its current page. */
 static struct readable readable_here(uintptr_t stack_pointer)
 {
     uintptr_t page_end = (stack_pointer | (STACK_PAGE_BYTES - 1)) + 1;

@@ -2,13 +2,13 @@
 /*
  * Walks the calling thread's stack, in a few nanoseconds a frame.
  *
- * On x86-64 each code address is looked up in the call-frame information once (unwind_rules.h) and
- * its rule is kept in a table, so the walk itself is a table look-up and two loads from the stack.
- * On aarch64 the chain of frame pointers is followed. Whatever the stack holds, a word is read only
- * where it can be: as it is within the part known of the thread's own stack (stack_bounds.h); on
- * any other stack after its page was asked for; and by a system call, which cannot fault, once a
- * frame had no description. Each frame lies above the one before it, and a walk that meets what it
- * cannot read ends there.
+ * On x86-64 each code address is looked up in the call-frame information once (unwind_rules.h), and
+ * its rule is kept in a table; so each step of a walk is a table look-up and two loads from the
+ * stack. On aarch64 the chain of frame pointers is followed. Every read is safe, whatever the stack
+ * contains. Within the known part of the thread's own stack (stack_bounds.h) words are read
+ * directly. On any other stack the page is probed first. After a frame without a description, words
+ * are read by a system call, which cannot fault. Each frame must lie above the one before; a walk
+ * ends at the first word it cannot read.
  *
  * Threading: any thread, without malloc or a lock of its own; see unwind_rules.h for the loader's.
  */
@@ -31,8 +31,8 @@ struct unwind {
 void unwind_walk(struct unwind *unwind);
 
 /**
- * Forgets all rules when a module was unloaded since they were made. True: a walk made before may
- * have been wrong.
+ * Forgets all rules if a module was unloaded since they were made. True: an earlier walk may have
+ * been wrong.
  */
 bool unwind_refresh(void);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of .eh_frame_hdr finds the function, its instructions are run up to
- * the address. Only the stack pointer, the frame pointer and the return address are followed; what
- * needs another register ends the walk. Every read stays within the readable segment it began in.
+ * The table of .eh_frame_hdr finds the function; its instructions are run up to the address. Only
+ * the stack pointer, the frame pointer and the return address are followed; a rule that needs
+ * another register ends the walk. Every read stays within the readable segment it began in.
  *
  * The format: Linux Standard Base, "Exception Frames"; DWARF 5, 6.4.
  */
@@ -31,7 +31,7 @@
 
 struct cursor {
     const uint8_t *at, *end;
-    bool bad; /* it ran into the end, or into what is not understood */
+    bool bad; /* ran into the end, or an unknown encoding */
 };
 
 static uint64_t fixed_read(struct cursor *cursor, size_t bytes, bool is_signed)
@@ -74,7 +74,7 @@ static void skip(struct cursor *cursor, uint64_t bytes)
         cursor->at += bytes;
 }
 
-/** A pointer in one of the encodings that stand in .eh_frame. */
+/** Decodes a pointer in one of the encodings of .eh_frame. */
 static uint64_t pointer_read(struct cursor *cursor, uint8_t encoding)
 {
     uint64_t place = (uint64_t)(uintptr_t)cursor->at, value = 0;
@@ -94,7 +94,7 @@ static uint64_t pointer_read(struct cursor *cursor, uint8_t encoding)
     return (encoding & 0x70) == ENCODING_PCREL ? value + place : value;
 }
 
-/** What a function's description has in common with others'. */
+/** The common part of functions' descriptions (CIE). */
 struct common {
     uint64_t code_align;
     int64_t data_align;
@@ -128,7 +128,7 @@ struct machine {
     uint64_t location;
 };
 
-/** End of the readable segment that an address lies in; NULL: it is in none. */
+/** Returns the end of the readable segment around an address; NULL: it is in none. */
 static const uint8_t *segment_end(const struct dl_phdr_info *info, uint64_t address)
 {
     for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -149,7 +149,7 @@ static struct cursor cursor_at(const struct dl_phdr_info *info, uint64_t address
     return (struct cursor){(const uint8_t *)(uintptr_t)address, end, !end};
 }
 
-/** Enters an entry of .eh_frame: the cursor ends where the entry does. */
+/** Opens an entry of .eh_frame: the cursor ends with the entry. */
 static void entry_enter(struct cursor *cursor)
 {
     uint64_t bytes = fixed_read(cursor, 4, false);
@@ -203,7 +203,7 @@ static bool common_read(const struct dl_phdr_info *info, uint64_t address,
     return !cursor.bad;
 }
 
-/** A block that is "frame pointer + offset", and then perhaps what is stored there. */
+/** Recognises a block "frame pointer + offset", optionally dereferenced. */
 static bool expression_read(struct cursor *cursor, int64_t *ret_offset, bool *ret_deref)
 {
     uint64_t bytes = leb_read(cursor, false);
@@ -244,7 +244,7 @@ static void cfa_set(struct row *row, uint64_t number, int64_t offset)
     row->cfa_offset = narrow(offset);
 }
 
-/** Instructions that say where a register is. False: it is none of them. */
+/** Runs an instruction that sets the rule of a register. False: it is none. */
 static bool register_run(struct machine *machine, struct cursor *cursor, uint8_t code)
 {
     static const struct saved lost = {SAVED_LOST, 0}, same = {SAVED_NOT, 0};
@@ -290,7 +290,7 @@ static bool register_run(struct machine *machine, struct cursor *cursor, uint8_t
     return true;
 }
 
-/** Instructions that say where the frame is. False: it is none of them. */
+/** Runs an instruction that sets the location of the frame. False: it is none. */
 static bool cfa_run(struct machine *machine, struct cursor *cursor, uint8_t code)
 {
     int64_t align = machine->common->data_align, offset = 0;
@@ -349,7 +349,7 @@ static void other_run(struct machine *machine, struct cursor *cursor, uint8_t co
     }
 }
 
-/** Runs instructions up to an address; false when one is not understood. */
+/** Runs instructions up to an address; false for an unknown one. */
 static bool program_run(struct machine *machine, struct cursor *cursor, uint64_t address)
 {
     while (!cursor->bad && cursor->at < cursor->end && machine->location <= address) {
@@ -433,7 +433,7 @@ static uint64_t description_find(const struct dl_phdr_info *info, const ElfW(Phd
     return base + fixed_read(&cursor, 4, true);
 }
 
-/** All that reading a description takes; mapped, because the program's stack may be small. */
+/** State for reading a description; mapped, because the program's stack may be small. */
 struct work {
     struct cursor cursor;
     struct common common;

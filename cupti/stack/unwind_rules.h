@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How to get from a code address to its caller: what the call-frame information (.eh_frame) of the
- * module says for that one address, reduced to what walking a stack needs.
+ * Derives how to get from a code address to its caller from the module's call-frame information
+ * (.eh_frame), reduced to what a stack walk needs.
  *
- * Threading: any thread; takes the dynamic loader's lock of its list, which no constructor holds.
+ * Threading: any thread; takes the dynamic loader's list lock, which no constructor holds.
  */
 #ifndef CUPTI_STACK_UNWIND_RULES_H
 #define CUPTI_STACK_UNWIND_RULES_H
@@ -37,7 +37,7 @@ struct unwind_rule {
     int32_t cfa, bp;
 };
 
-/** The loader's count of modules that were unloaded, as of some look-up. */
+/** The loader's count of unloaded modules, as of some look-up. */
 typedef unsigned long long unwind_unloads;
 
 /** The rule of an address within a call. */
@@ -46,7 +46,7 @@ struct unwind_rule unwind_rule_find(uintptr_t address, unwind_unloads *ret_unloa
 /** Modules unloaded so far. */
 unwind_unloads unwind_unloads_now(void);
 
-/** Addresses of the module that holds one; false: there is none. */
+/** Address range of the module that contains an address; false: none does. */
 bool unwind_module_find(uintptr_t address, uintptr_t *ret_begin, uintptr_t *ret_end);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two numbers to an id: an open-addressed table that is read without a lock. It holds the nodes of
- * the tree of callers (address, id of the calling frame) and whole stacks (two parts of their
+ * Maps two numbers to an id: an open-addressed table that is read without a lock. It holds the
+ * nodes of the caller tree (address, id of the calling frame) and whole stacks (two parts of their
  * hash).
  *
  * An entry's key is stored after its id and never changes, so a reader sees none or all of it. A
- * table that is three quarters full is copied into one twice as large; the old one stays for
- * readers that are in it, so a look-up may miss what was just added, and asks again under the lock.
- * There is room for 786,432 entries; further ones have no id.
+ * table that is three quarters full is copied into one twice as large. The old table remains for
+ * its readers; a look-up there may miss a new entry, and is repeated under the lock. There is room
+ * for 786,432 entries; further ones have no id.
  *
  * Threading: find from any thread; insert under the caller's lock.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whole stacks to ids. A stack is a path in the tree of frames, written from its root, so that a
- * frame's id is above the id of the frame that calls it. A stack met again is found by a hash of
- * 96 bits over all of it, which stands for comparing it: two of a million stacks share one with a
+ * Maps whole stacks to ids. A stack is a path in the tree of frames, written from its root, so a
+ * frame's id is higher than that of the frame that calls it. A known stack is found by a hash of 96
+ * bits over all of it, without comparing it: two of a million stacks share a hash with a
  * probability below 1e-16.
  *
  * Threading: as trace_intern.h says.
@@ -14,7 +14,7 @@
 #include "cupti/base/mix.h"
 #include "cupti/base/pages.h"
 
-/* Room that is left to single frames: a stack is cut before it is lost. */
+/* Room reserved for single frames: a stack is truncated before it is lost. */
 #define LEAVES_ROOM (SITE_TABLE_MOST / 8)
 
 struct site_key trace_intern_stack_key(const struct trace_stack *stack)
@@ -37,7 +37,7 @@ static uint32_t letter_get(const struct trace_text *text, uint32_t i)
     }
 }
 
-/** A letter as UTF-8; the number of bytes, at most 4. */
+/** Encodes a character as UTF-8; returns the number of bytes, at most 4. */
 static size_t letter_put(uint32_t letter, char *ret_bytes)
 {
     static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
@@ -53,7 +53,7 @@ static size_t letter_put(uint32_t letter, char *ret_bytes)
     return bytes;
 }
 
-/** `ret_text` has room for TRACE_TEXT_LETTERS of 4 bytes and an end. */
+/** `ret_text` has room for TRACE_TEXT_LETTERS of 4 bytes and a terminator. */
 static void text_convert(const struct trace_text *text, char *ret_text)
 {
     uint32_t letters = text->letters < TRACE_TEXT_LETTERS ? text->letters : TRACE_TEXT_LETTERS;
@@ -91,7 +91,7 @@ static bool has_room(struct trace_intern *intern)
     return room;
 }
 
-/** Writes the frames of Python; 0 when there are some that cannot be written. */
+/** Writes the frames of Python; 0 when some cannot be written. */
 static uint32_t pythons_intern(struct trace_intern *intern, const struct trace_stack *stack,
                                uint64_t time_ns)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A piece of the clock is ns + (ticks - piece.ticks) * rate. When a piece is
- * older than its horizon, one thread begins a new one where the old one stands now, with the rate
- * measured since the start plus what is needed to lose the error until the next horizon.
+ * A piece of the clock is ns + (ticks - piece.ticks) * rate. When a piece is older than its
+ * horizon, one thread begins a new one at the current time. Its rate is the rate measured since
+ * the start, plus a correction that removes the error until the next horizon.
  */
 #include "cupti/write/trace_clock.h"
 
@@ -35,7 +35,7 @@ static uint64_t counter_read(void)
     return __rdtsc();
 }
 
-/** The kernel distrusts a counter that differs between processors; so do we then. */
+/** The kernel distrusts a counter that differs between processors; then so do we. */
 static bool kernel_keeps_time_by_counter(void)
 {
     static const char path[] = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
@@ -69,7 +69,7 @@ static bool counter_is_invariant(void)
 }
 #endif
 
-/** Counter and time at one moment: the tightest of a few pairs of readings. */
+/** Reads counter and time at one moment: the tightest of a few pairs of readings. */
 static void moment_read(uint64_t *ret_ticks, uint64_t *ret_ns)
 {
     uint64_t narrowest = UINT64_MAX;
@@ -107,7 +107,7 @@ static void piece_publish(struct trace_clock *clock, uint64_t ticks, uint64_t ns
     atomic_fetch_add_explicit(&clock->version, 1, memory_order_release);
 }
 
-/** Rate that is right in the long run and loses `error_ns` within the next `horizon_ns`. */
+/** Returns the long-term rate, adjusted to remove `error_ns` within the next `horizon_ns`. */
 static uint64_t rate_corrected(uint64_t rate, int64_t error_ns, uint64_t horizon_ns)
 {
     int64_t most = (int64_t)horizon_ns / 2;
@@ -155,7 +155,7 @@ void trace_clock_init(struct trace_clock *clock)
                   (ticks - clock->start_ticks) * 10);
 }
 
-/** Reads a piece and the time by it; false while it changes. */
+/** Reads a piece and its time; false while it changes. */
 static bool piece_read(struct trace_clock *clock, uint64_t *ret_ns, bool *ret_old)
 {
     unsigned version = atomic_load_explicit(&clock->version, memory_order_acquire);
@@ -189,6 +189,6 @@ uint64_t trace_clock_now(struct trace_clock *clock)
             piece_renew(clock);
         return ns;
     }
-    /* Only a signal handler that interrupted piece_renew on its own thread comes here. */
+    /* Only a signal handler that interrupted piece_renew() on its own thread gets here. */
     return monotonic_ns() - clock->start_ns;
 }

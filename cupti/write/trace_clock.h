@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nanoseconds since a beginning, for the price of reading the time-stamp counter.
+ * Nanoseconds since the start of the trace, at the cost of reading the time-stamp counter.
  *
- * Where the counter is invariant and the kernel itself keeps time by it, its rate is measured
- * against CLOCK_MONOTONIC: roughly at the start, then again and again over a growing baseline, so
- * that the error stays in microseconds however long the program runs. A correction changes the
- * rate and never the present, so time does not go backwards. Elsewhere it is clock_gettime.
+ * The counter is used where it is invariant and the kernel itself keeps time by it. Its rate is
+ * measured against CLOCK_MONOTONIC: roughly at the start, then repeatedly over a growing baseline,
+ * so the error stays within microseconds however long the program runs. A correction changes the
+ * rate but never the current time, so time does not go backwards. Elsewhere the clock is
+ * clock_gettime.
  *
  * Threading: every function but init from any thread; reading is lock-free.
  */
@@ -28,7 +29,7 @@ struct trace_clock {
     atomic_ullong horizon; /* ticks after which the rate is measured again */
 };
 
-/** Begins now. Takes a fraction of a millisecond to measure the counter. */
+/** Starts the clock. Takes a fraction of a millisecond to measure the counter. */
 void trace_clock_init(struct trace_clock *clock);
 
 uint64_t trace_clock_now(struct trace_clock *clock);

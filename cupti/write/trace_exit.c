@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last word on a traced process, written from outside by the wrapper that waited for it.
+ * Appends the last record of a traced process, from the wrapper that waited for it.
  *
- * The file may be closed, or abandoned with reserved but unused blocks at its end: the record goes
- * into the first unused block behind all used ones, and what follows is cut off.
+ * The file may be closed, or abandoned with reserved but unused blocks at its end. The record goes
+ * into the first block after all used ones; the file is truncated behind it.
  *
  * Threading: the traced process has ended; nobody else writes the file.
  */
@@ -38,7 +38,7 @@ static int write_at(int fd, const void *buffer, size_t bytes, off_t offset)
     return put < 0 ? -errno : (size_t)put == bytes ? 0 : -ENOSPC;
 }
 
-/** Number of the next block: its position, and more where blocks were used again. */
+/** Returns the number of the next block: its position, or more where blocks were reused. */
 static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint32_t position)
 {
     struct trace_block_header header;
@@ -51,7 +51,7 @@ static uint32_t sequence_next(int fd, const struct trace_file_header *file, uint
     return highest + 1;
 }
 
-/** Position of the first block behind every used one. */
+/** Returns the position of the first block after every used one. */
 static int free_block_find(int fd, uint32_t *ret_block)
 {
     struct trace_block_header header;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texts are not copied: the table points into the mapped file. A text and its
- * record never straddle blocks.
+ * Strings are not copied: the table points into the mapped file. A string and its record never
+ * straddle blocks.
  */
 #include "cupti/write/trace_intern.h"
 
@@ -47,7 +47,7 @@ int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store
     return 0;
 }
 
-/** Room for a definition, in a new block where the old one is full. */
+/** Makes room for a definition, in a new block if the old one is full. */
 static struct trace_record *reserve_locked(struct trace_intern *intern, uint32_t slots)
 {
     struct trace_record *slot = trace_lane_reserve(&intern->lane, slots);
@@ -82,7 +82,7 @@ static uint64_t text_hash(const char *text, size_t bytes)
     return hash;
 }
 
-/** The entry of a text, or the free one where it belongs. */
+/** Returns the entry of a string, or the free one where it belongs. */
 static struct intern_text *text_place(struct intern_text *table, uint32_t bits, uint64_t hash,
                                       const char *text, size_t bytes)
 {
@@ -159,7 +159,7 @@ uint32_t trace_intern_string(struct trace_intern *intern, const char *text, uint
     return id;
 }
 
-/** The string id of a module's path, with the module written when it is new. 0: cannot. */
+/** Returns the string id of a module's path, and writes a new module. 0: cannot. */
 static uint32_t module_locked(struct trace_intern *intern, const struct module_place *place,
                               uint64_t time_ns)
 {
@@ -228,7 +228,7 @@ uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32
     return id;
 }
 
-/** Texts and line in one number that is no address of a program: its highest bit is set. */
+/** Packs two string ids and a line into a number that is no address: its highest bit is set. */
 static struct site_key python_key(uint32_t file, uint32_t function, uint32_t line, uint32_t caller)
 {
     return (struct site_key){

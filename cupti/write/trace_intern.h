@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers for texts, modules and sites, each written to the trace once.
+ * Assigns ids to strings, modules and sites, and writes each to the trace once.
  *
- * Definitions have a lane of their own, so that they stand in the file in the order of their
- * numbers. A number is given out only after its definition is written: whatever record a reader
- * finds, it finds the definitions it needs, after a crash too.
+ * Definitions have a separate lane, so they stand in the file in the order of their ids. An id is
+ * returned only after its definition is written. So for every record that a reader finds, it also
+ * finds the definitions, even after a crash.
  *
- * Threading: one lock around everything that adds; finding a known site takes none. The lock is
- * never held while the dynamic loader's is wanted.
+ * Threading: one lock around every addition; finding a known site takes none. The lock is never
+ * held while the dynamic loader's lock is taken.
  */
 #ifndef CUPTI_WRITE_TRACE_INTERN_H
 #define CUPTI_WRITE_TRACE_INTERN_H
@@ -44,16 +44,17 @@ struct trace_intern {
 /** Errors: -ENOMEM. */
 int trace_intern_init(struct trace_intern *ret_intern, struct trace_store *store, uint32_t tid);
 
-/** The id of a text, at most 4,096 bytes of it; 0 when it cannot be written. */
+/** Returns the id of a string, of which at most 4,096 bytes are kept; 0 when it cannot be
+ * written. */
 uint32_t trace_intern_string(struct trace_intern *intern, const char *text, uint64_t time_ns);
 
-/** The key of a code address with a calling frame (0: none). */
+/** Returns the key of a code address with a calling frame (0: none). */
 static inline struct site_key trace_intern_key(uint64_t address, uint32_t caller)
 {
     return (struct site_key){address, caller};
 }
 
-/** The id of a code address; 0 when it cannot be written. */
+/** Returns the id of a code address; 0 when it cannot be written. */
 uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32_t caller,
                            uint64_t time_ns);
 
@@ -62,12 +63,13 @@ uint32_t trace_intern_site(struct trace_intern *intern, uint64_t address, uint32
 /** Key of a whole stack. */
 struct site_key trace_intern_stack_key(const struct trace_stack *stack);
 
-/** The id of a stack; `ret_cut` tells that outer frames had to be left out. 0: not even the leaf.
+/** Returns the id of a stack; sets `ret_cut` if outer frames had to be left out. 0: not even the
+ * leaf fits.
  */
 uint32_t trace_intern_stack(struct trace_intern *intern, const struct trace_stack *stack,
                             uint64_t time_ns, bool *ret_cut);
 
-/** The id of a Python frame; 0 when it cannot be written. */
+/** Returns the id of a Python frame; 0 when it cannot be written. */
 uint32_t trace_intern_python(struct trace_intern *intern, const char *file, const char *function,
                              uint32_t line, uint32_t caller, uint64_t time_ns);
 

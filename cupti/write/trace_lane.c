@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new thread looks at a few lanes in turn for one whose owner has ended, and
- * takes a fresh one otherwise: the number of half-full blocks stays within a small factor of the
- * number of threads alive, and starting a thread stays cheap however many there are.
+ * A new thread tries a few lanes in turn for one that belonged to an ended thread, and otherwise
+ * takes a fresh one. So the number of half-full blocks stays within a small factor of the number
+ * of live threads, and starting a thread stays cheap however many there are.
  */
 #include "cupti/write/trace_lane.h"
 
@@ -19,7 +19,7 @@ static bool thread_has_ended(uint32_t tid)
     return syscall(SYS_tgkill, getpid(), tid, 0) < 0 && errno == ESRCH;
 }
 
-/** A lane this thread owned before, perhaps under an earlier thread with the same id. */
+/** Finds a lane this thread owned before, perhaps under an earlier thread with the same id. */
 static struct trace_lane *lane_of_thread(struct trace_lanes *lanes, uint32_t count, uint32_t tid)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -44,7 +44,7 @@ static struct trace_lane *lane_of_ended_thread(struct trace_lanes *lanes, uint32
                                                     memory_order_relaxed))
             found = lane;
     }
-    /* What the former owner wrote came before its last release of `busy`. */
+    /* The former owner's writes came before its last release of `busy`. */
     if (found)
         (void)atomic_load_explicit(&found->busy, memory_order_acquire);
     errno = saved_errno;
@@ -73,7 +73,7 @@ struct trace_lane *trace_lane_claim(struct trace_lanes *lanes, uint32_t tid)
         lane = lane_of_ended_thread(lanes, count, tid);
     if (!lane)
         return lane_fresh(lanes, tid);
-    /* A thread may end inside the writer, by a signal handler that leaves it. */
+    /* A thread may end inside the writer, in a signal handler that does not return. */
     atomic_store_explicit(&lane->busy, 0, memory_order_relaxed);
     return lane;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lanes: one block that fills, and the one thread that fills it.
+ * A lane is a block being filled, and the one thread that fills it.
  *
- * A thread that emits owns a lane until it ends; the lane of an ended thread, with its half-full
- * block, goes to the next thread that needs one. Ends are found by asking the kernel for the
- * owner's thread id: no destructor of ours runs in the program's threads. While `busy` is set the
- * owner is inside the writer; closing sets `closed`, makes every processor see it, and seals the
+ * A thread that emits owns a lane until it ends. The lane of an ended thread, with its half-full
+ * block, goes to the next thread that needs one. To find ended threads, the kernel is asked for the
+ * owner's thread id: no destructor of ours runs in the program's threads. While `busy` is set, the
+ * owner is inside the writer. Closing sets `closed`, makes every processor see it, and seals the
  * blocks of the lanes that are not busy.
  *
- * Threading: fields other than tid and busy belong to the owner; to the closing thread when the
- * lane is free, or not busy after the barrier.
+ * Threading: fields other than tid and busy belong to the owner. They belong to the closing thread
+ * when the lane is free, or not busy after the barrier.
  */
 #ifndef CUPTI_WRITE_TRACE_LANE_H
 #define CUPTI_WRITE_TRACE_LANE_H
@@ -38,10 +38,10 @@ struct trace_lanes {
     atomic_uint probe; /* where the search for an ended owner goes on */
 };
 
-/** The calling thread's lane, its former one if it had one. NULL: too many threads. */
+/** Returns the calling thread's lane, its former one if it had one. NULL: too many threads. */
 struct trace_lane *trace_lane_claim(struct trace_lanes *lanes, uint32_t tid);
 
-/** First of `slots` free slots of the lane's block, or NULL when they do not fit. */
+/** Returns the first of `slots` free slots of the lane's block, or NULL when they do not fit. */
 static inline struct trace_record *trace_lane_reserve(struct trace_lane *lane, uint32_t slots)
 {
     uint32_t used = lane->used;
@@ -55,10 +55,11 @@ static inline struct trace_record *trace_lane_reserve(struct trace_lane *lane, u
 /** Gives a lane its next block. */
 void trace_lane_start(struct trace_lane *lane, void *block, uint32_t sequence);
 
-/** Writes count and checksum of the lane's block and lets it go. */
+/** Writes count and checksum of the lane's block and releases it. */
 void trace_lane_seal(struct trace_lane *lane);
 
-/** Writes a record, its thread and time replaced, such that it counts only when it is whole. */
+/** Writes a record with its thread and time filled in; it becomes valid only when it is
+ * complete. */
 static inline void trace_record_publish(struct trace_record *slot,
                                         const struct trace_record *record, uint32_t thread,
                                         uint64_t time_ns)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * File names of traces: %p pid, %e program, %h host, %n counter of files, %q{VAR} environment, %%.
+ * Expands file names of traces: %p pid, %e program, %h host, %n counter of files, %q{VAR}
+ * environment, %%.
  *
- * What a placeholder brings in may not add directories: a slash in it becomes an underscore.
+ * A placeholder must not add directories: a slash in its value becomes an underscore.
  *
  * Threading: any thread; the counter is atomic and counts from 1 in each process.
  */
@@ -51,7 +52,7 @@ static int output_host(struct path_output *output)
     return output_add(output, host, strlen(host), true);
 }
 
-/** The file name of the running program, which for a script is its interpreter. */
+/** Returns the file name of the running program, which for a script is its interpreter. */
 static int output_program(struct path_output *output)
 {
     char *path = pages_map(PATH_MAX), *name, *deleted;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks are given back several at a time, so that writing the carry costs no
- * more than the events it replaces: at least as many as the carry has, where the file has room.
+ * Blocks are given back several at a time, at least as many as the carry occupies if the file has
+ * room. So writing the carry costs no more than the events it replaces.
  */
 #include "cupti/write/trace_ring.h"
 
@@ -19,7 +19,7 @@
 #define CARRY_MORE_BLOCKS   2  /* what a carry may grow by that is not live blocks */
 #define PIECE_BYTES         ((size_t)(TRACE_BLOCK_SLOTS - 1) * TRACE_SLOT_BYTES)
 
-/** A block whose events are being folded, and where. */
+/** A block with events to fold, and the position in it. */
 struct ring_cursor {
     uint64_t key; /* order of the event it stands at */
     struct trace_store_place *place;
@@ -53,7 +53,7 @@ static uint16_t record_kind(const struct trace_record *record)
     return __atomic_load_n(&record->kind, __ATOMIC_ACQUIRE);
 }
 
-/** Moves to the next event at or behind the cursor's slot. False: there is none yet. */
+/** Advances to the next event at or after the cursor's slot. False: there is none yet. */
 static bool cursor_settle(struct ring_cursor *cursor)
 {
     const struct trace_store_place *place = cursor->place;
@@ -105,7 +105,7 @@ static void heap_add(struct trace_ring *ring, const struct ring_cursor *cursor)
     heap[at] = *cursor;
 }
 
-/** The oldest sealed block of events that is not chosen yet. */
+/** Returns the oldest sealed block of events that is not chosen yet. */
 static struct trace_store_place *oldest_find(struct trace_store *store)
 {
     struct trace_store_place *oldest = NULL;
@@ -138,9 +138,9 @@ static uint64_t sealed_count(const struct trace_store *store)
 }
 
 /**
- * Chooses the blocks to give back, at most half of the sealed ones: what is folded should be old,
- * so that no thread is still about to write down an earlier event; the order of their last event.
- * False: there is none.
+ * Chooses the blocks to give back, at most half of the sealed ones: folded events should be so old
+ * that no thread can still add an earlier one. Returns the time of their last event. False: there
+ * is none.
  */
 static bool batch_choose(struct trace_ring *ring, uint64_t *ret_until_ns)
 {
@@ -284,7 +284,7 @@ static int carry_write(struct trace_ring *ring)
     return 0;
 }
 
-/** Gives back what the new carry stands for, and the carry before. */
+/** Gives back the blocks that the new carry includes, and the previous carry. */
 static void blocks_return(struct trace_ring *ring)
 {
     struct trace_store *store = ring->store;
@@ -314,8 +314,8 @@ static int rotate_locked(struct trace_ring *ring)
 }
 
 /**
- * What must be left for the next carry to be written. How large the first one will be nobody knows;
- * a later one grows by the blocks that became live, or were live at the peak, in a batch.
+ * Room to reserve for writing the next carry. The size of the first one is unknown; a later one
+ * grows by the blocks that became live, or were live at the peak, in a batch.
  */
 static uint64_t reserve_blocks(const struct trace_ring *ring)
 {
@@ -335,7 +335,7 @@ int trace_ring_block(struct trace_ring *ring, void **ret_block, uint32_t *ret_se
     r = atomic_load_explicit(&store->error, memory_order_relaxed);
     while (r == 0 && trace_store_left_locked(store) <= reserve_blocks(ring))
         r = rotate_locked(ring);
-    /* All blocks of events are being filled: the reserve is better used than kept. */
+    /* All blocks of events are being filled: using the reserve is better than keeping it. */
     if (r == -EAGAIN && trace_store_left_locked(store) > DEFINITION_BLOCKS)
         r = 0;
     if (r == 0)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps a trace below a size: when no block is left, the oldest events are folded (trace_fold.h),
- * what is left of them is written as a carry, and their blocks are used again.
+ * Keeps a trace below a size. When no block is left, the oldest events are folded (trace_fold.h),
+ * the result is written as a carry, and their blocks are reused.
  *
- * The order makes it safe against death at any moment. A carry counts when its last block does
- * (CHECKPOINT); it says of every block how many of its slots it stands for. Only then are blocks
- * given back: those that the carry stands for as a whole, and those of the carry before. A reader
- * takes the last carry that is whole, and the rest of what it does not stand for.
+ * The order of steps makes this safe against death at any moment. A carry becomes valid with its
+ * last block (CHECKPOINT); it says how many slots of every block it includes. Only then are blocks
+ * given back: those that the carry includes in full, and those of the previous carry. A reader
+ * takes the last complete carry, and all slots that it does not include.
  *
- * Events are folded in the order of time across all threads, up to the last one of the blocks that
- * are given back, from blocks that others still fill as well. What a thread writes down late is
- * not lost: it stands behind the slots that were folded.
+ * Events are folded in time order across all threads, up to the last event of the blocks that are
+ * given back. This includes events in blocks that other threads still fill. A record that a thread
+ * writes late is not lost: it stands behind the folded slots.
  *
- * Threading: the store's lock is held; lanes go on filling their blocks meanwhile.
+ * Threading: the store's lock is held; other threads continue to fill their lanes meanwhile.
  */
 #ifndef CUPTI_WRITE_TRACE_RING_H
 #define CUPTI_WRITE_TRACE_RING_H
@@ -37,8 +37,8 @@ int trace_ring_init(struct trace_ring *ret_ring, struct trace_store *store,
                     const uint32_t *module_of);
 
 /**
- * A block for events. Errors: -EAGAIN when every block is being filled: this record is lost, a
- * later one may not be; another negative errno, in which the store stays.
+ * Returns a block for events. Errors: -EAGAIN when every block is being filled: this record is
+ * lost, but a later one may succeed; any other negative errno is permanent.
  */
 int trace_ring_block(struct trace_ring *ring, void **ret_block, uint32_t *ret_sequence);
 

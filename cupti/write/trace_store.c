@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptor lives high above those a program counts on, and before each step it is compared
- * with the file it must be: a program that closes every descriptor and opens its own files must not
- * find trace blocks in them. If it is no longer ours the file is opened again by its path.
+ * The descriptor has a number far above those a program uses, and before each use it is compared
+ * with its file: a program that closes every descriptor and opens files must not find trace blocks
+ * in them. If the number now belongs to another file, the trace is reopened by its path.
  */
 #include "cupti/write/trace_store.h"
 
@@ -28,7 +28,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/** Moves a descriptor out of the way of the program's own. */
+/** Moves a descriptor out of the range of the program's own. */
 static int descriptor_raise(int fd)
 {
     int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
@@ -64,7 +64,8 @@ static int path_absolute(const char *path, char *ret_path, size_t ret_path_bytes
     return 0;
 }
 
-/** Whether a name leads to what is no file: beside a device or a pipe no trace is wanted. */
+/** Whether a name leads to something other than a file: no trace is made beside a device or a
+ * pipe. */
 static bool is_special(const char *path)
 {
     struct stat status;
@@ -72,7 +73,7 @@ static bool is_special(const char *path)
     return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-/** Creates the first free one of PATH, PATH.PID, PATH.PID.1, … */
+/** Creates the first available of PATH, PATH.PID, PATH.PID.1, … */
 static int file_create_fresh(const char *path, char *ret_path, size_t ret_path_bytes)
 {
     int r = path_absolute(path, ret_path, ret_path_bytes), length = 0;
@@ -131,7 +132,7 @@ static int step_map_locked(struct trace_store *store, uint64_t step_blocks)
                  (off_t)store->reserved_bytes);
     if (chunk == MAP_FAILED)
         return -errno;
-    /* What was written stays in the file; it need not stay in this process's account of memory. */
+    /* Written pages stay in the file; they need not stay in this process's memory. */
     if (store->chunk)
         madvise(store->chunk, store->chunk_blocks * TRACE_BLOCK_BYTES, MADV_DONTNEED);
     store->chunk = chunk;
@@ -148,7 +149,7 @@ static uint64_t step_wanted_locked(const struct trace_store *store)
     return store->most_blocks && left < store->step_blocks ? left : store->step_blocks;
 }
 
-/** Grows by a step, or by the largest part of one for which there is room. */
+/** Grows by a step, or by the largest part of one that fits. */
 static int grow_locked(struct trace_store *store)
 {
     int r = descriptor_ensure_locked(store);
@@ -199,7 +200,7 @@ static int fresh_take_locked(struct trace_store *store, void **ret_block)
     return 0;
 }
 
-/** A block that was given back. Its header says that it is unused already. */
+/** Returns a block that was given back. Its header already says that it is unused. */
 static int spare_take_locked(struct trace_store *store, uint32_t *ret_position, void **ret_block)
 {
     uint32_t position = store->spare[--store->spares];
@@ -226,7 +227,7 @@ int trace_store_take_locked(struct trace_store *store, enum trace_store_use use,
         r = spare_take_locked(store, &position, ret_block);
     else
         r = fresh_take_locked(store, ret_block);
-    /* A limited file lives on with what it has of a disk that is full. */
+    /* On a full disk, a file with a limit continues with the space it has. */
     if ((r == -ENOSPC || r == -EDQUOT || r == -EFBIG) && store->at &&
         store->blocks >= FEWEST_BLOCKS) {
         store->most_blocks = store->blocks;
@@ -271,7 +272,7 @@ int trace_store_block(struct trace_store *store, enum trace_store_use use, void 
     return r;
 }
 
-/** Tables for a file with a limit, one block of which is left to whoever appends EXIT. */
+/** Makes the tables for a file with a limit; one of its blocks is left for the EXIT record. */
 static int limit_set(struct trace_store *store, uint64_t most_bytes)
 {
     uint64_t blocks = most_bytes / TRACE_BLOCK_BYTES;

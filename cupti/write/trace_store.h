@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The growing file below a trace: hands out zeroed, mapped blocks in the order of the file.
+ * The growing file of a trace: hands out zeroed, mapped blocks in file order.
  *
- * The file grows in steps of 1 to 4 MiB whose disk space is reserved first, and each block's
- * pages are made writable when it is handed out, so a full disk is an error here and never a
- * SIGBUS in the traced program. Nothing is unmapped while the process lives: a late thread may
- * still hold a block.
+ * The file grows in steps of 1 to 4 MiB; each step's disk space is reserved first, and each block's
+ * pages are made writable when it is handed out. So a full disk is an error here and never a SIGBUS
+ * in the traced program. Nothing is unmapped while the process lives: a late thread may still hold
+ * a block.
  *
- * A file with a size limit hands out blocks again that trace_ring.h has given back; `at` knows
- * what each block of such a file is used for.
+ * A file with a size limit also hands out blocks that trace_ring.h has given back; `at` records the
+ * use of each block of such a file.
  *
- * Threading: every function but open and finish from any thread; _locked with the lock held.
+ * Threading: every function except open and finish from any thread; _locked with the lock held.
  */
 #ifndef CUPTI_WRITE_TRACE_STORE_H
 #define CUPTI_WRITE_TRACE_STORE_H
@@ -64,15 +64,15 @@ struct trace_store {
 };
 
 /**
- * Creates the file, or PATH.PID, or PATH.PID.N where the name is taken. `most_bytes`: a limit of
- * its size, one block for EXIT included; 0: none. Errors: -EINVAL there is something that is not a
+ * Creates the file, or PATH.PID, or PATH.PID.N where the name is taken. `most_bytes`: its maximum
+ * size, one block for EXIT included; 0: none. Errors: -EINVAL the path is something other than a
  * file; other negative errno.
  */
 int trace_store_open(struct trace_store *ret_store, const char *path, uint64_t most_bytes);
 
 /**
- * The next block, all zero. Errors: -EAGAIN when the limit is reached and no block was given back;
- * another negative errno, in which the store stays.
+ * Returns the next block, all zero. Errors: -EAGAIN when the limit is reached and no block was
+ * given back; any other negative errno is permanent.
  */
 int trace_store_block(struct trace_store *store, enum trace_store_use use, void **ret_block,
                       uint32_t *ret_sequence);
@@ -81,16 +81,16 @@ int trace_store_block(struct trace_store *store, enum trace_store_use use, void 
 int trace_store_take_locked(struct trace_store *store, enum trace_store_use use, void **ret_block,
                             uint32_t *ret_sequence);
 
-/** Gives a block of a limited file back: it counts as unused from here on. */
+/** Gives a block of a file with a limit back: it counts as unused from now on. */
 void trace_store_return_locked(struct trace_store *store, uint32_t position);
 
 /** Blocks that a limited file has left. */
 uint64_t trace_store_left_locked(const struct trace_store *store);
 
-/** Cuts the file behind the last block handed out and closes it. */
+/** Truncates the file after the last block handed out and closes it. */
 void trace_store_finish(struct trace_store *store);
 
-/** In a child after fork: gives up the descriptor, touches nothing else. */
+/** In a child after fork: drops the descriptor, touches nothing else. */
 void trace_store_abandon(struct trace_store *store);
 
 #endif

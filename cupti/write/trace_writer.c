@@ -3,11 +3,11 @@
  * The writer: lanes for events (trace_lane.h), one more for definitions (trace_intern.h), both over
  * one growing file (trace_store.h).
  *
- * `alive` stands in a page that the kernel empties in a child after fork, so a child is inert even
- * where no fork handler ran. A thread sets its lane's `busy` and then looks at `alive`; closing
- * clears `alive`, makes every processor pass a barrier, and then looks at `busy`: one of the two
- * sees the other. A block whose owner stays busy is left open, which a reader accepts. Nothing is
- * freed at close, for late threads may still come.
+ * `alive` lies in a page that the kernel zeroes in a child after fork, so a child is inert even if
+ * no fork handler ran. A thread sets its lane's `busy` and then checks `alive`. Closing clears
+ * `alive`, makes every processor pass a barrier, and then checks `busy`: at least one sees the
+ * other. A block with an owner that stays busy remains open, which a reader accepts. Nothing is
+ * freed at close, because late threads may still come.
  *
  * Threading: as trace_writer.h says.
  */
@@ -36,7 +36,7 @@
 
 struct trace_writer {
     atomic_uint *alive;  /* in a page of its own, emptied in a child after fork */
-    uint32_t generation; /* tells writers of one process apart; immutable */
+    uint32_t generation; /* distinguishes writers of one process; immutable */
     bool barrier;        /* the kernel has the barrier; immutable */
     struct trace_clock clock;
     struct trace_lanes lanes;
@@ -46,7 +46,7 @@ struct trace_writer {
     struct trace_ring ring; /* of a file with a limit */
 };
 
-/** The lane this thread last used, and of which writer. */
+/** The lane that this thread used last, and its writer. */
 struct lane_memory {
     struct trace_lane *lane;
     uint32_t generation; /* 0: of none */
@@ -65,7 +65,7 @@ static void writer_drop(struct trace_writer *writer)
     __atomic_fetch_add(&writer->header->dropped, 1, __ATOMIC_RELAXED);
 }
 
-/** Keeps in the file why there is no more of it. */
+/** Notes in the file why the recording stopped. */
 static void writer_tell_error(struct trace_writer *writer)
 {
     int error = atomic_load_explicit(&writer->store.error, memory_order_relaxed);
@@ -83,8 +83,7 @@ __attribute__((noinline)) static struct trace_lane *lane_attach(struct trace_wri
     return lane;
 }
 
-/** Begins work inside the writer. NULL: the writer is inert, or was entered on this thread already.
- */
+/** Begins work inside the writer. NULL: the writer is inert, or this thread is inside already. */
 static inline struct trace_lane *writer_enter(struct trace_writer *writer)
 {
     struct trace_lane *lane = lane_memory.lane;
@@ -110,7 +109,7 @@ static inline void writer_leave(struct trace_lane *lane)
     atomic_store_explicit(&lane->busy, 0, memory_order_release);
 }
 
-/** The next block for a lane whose block is full. */
+/** Gives a lane its next block when the old one is full. */
 __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_writer *writer,
                                                                  struct trace_lane *lane)
 {
@@ -132,7 +131,7 @@ __attribute__((noinline)) static struct trace_record *lane_renew(struct trace_wr
     return r < 0 ? NULL : trace_lane_reserve(lane, 1);
 }
 
-/** False when there is no room for the record. A writer that is inert wants none. */
+/** False when there is no room for the record. An inert writer needs none. */
 static inline bool writer_emit(struct trace_writer *writer, const struct trace_record *record)
 {
     struct trace_lane *lane = writer_enter(writer);
@@ -262,7 +261,7 @@ void *trace_writer_scratch(struct trace_writer *writer)
 
 uint64_t trace_writer_now(const struct trace_writer *writer)
 {
-    /* The clock corrects itself while it is read; that is no change of the writer. */
+    /* The clock corrects itself while it is read; the writer does not change by that. */
     return trace_clock_now((struct trace_clock *)&writer->clock);
 }
 
@@ -286,7 +285,7 @@ static uint64_t realtime_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/** Block 0. The magic comes last: a file without it was never begun. */
+/** Writes block 0. The magic comes last: a file without it was never begun. */
 static int header_write(struct trace_writer *writer)
 {
     struct trace_file_header header = {.magic = TRACE_FILE_MAGIC,

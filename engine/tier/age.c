@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done on the caller's thread: a step of the ager, and a match that brings blocks back.
+ * Work on the caller's thread: a step of the ager, and a match that brings blocks back.
  *
- * Both use the callers' bench, one at a time.
+ * Both use the bench reserved for callers, one at a time.
  */
 #include <errno.h>
 
@@ -19,7 +19,8 @@ static void bench_leave(struct cupool_tiers *tiers)
     pthread_mutex_unlock(&tiers->caller_lock);
 }
 
-/* How many blocks the budget of a step has left; a budget of time is looked at block by block. */
+/* Returns how many blocks remain in the budget of a step; a time budget is checked at each
+ * block. */
 static uint32_t age_room(const struct cupool_tiers *tiers, const struct cupool_tier_age *age,
                          uint32_t blocks, uint64_t raw_bytes, uint64_t start_ns)
 {
@@ -35,7 +36,7 @@ static uint32_t age_room(const struct cupool_tiers *tiers, const struct cupool_t
     return age->time_ns != 0 && room > 1 ? 1 : (uint32_t)room;
 }
 
-/* One batch of the ager. False: nothing is old enough, or a tier did not take something. */
+/* Runs one batch of the ager. False: nothing is old enough, or a tier refused something. */
 static bool age_batch(struct cupool_tiers *tiers, const struct bench *bench, uint64_t before_ns,
                       uint32_t room, uint32_t *blocks, uint64_t *entry_bytes)
 {
@@ -104,7 +105,7 @@ int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_a
     return 0;
 }
 
-/* How many hashes from here on the pool lacks and a tier may have. */
+/* Counts the hashes from here on that the pool lacks and a tier may have. */
 static uint32_t run_below(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                           uint32_t count)
 {
@@ -121,7 +122,8 @@ static uint32_t run_below(struct cupool_tiers *tiers, const struct cupool_kv_has
     return run;
 }
 
-/* Loads a run of blocks into memory that was taken for them. How many came, from the first. */
+/* Loads a run of blocks into memory taken for them. Returns how many loaded, counted from the
+ * first. */
 static uint32_t run_load(struct cupool_tiers *tiers, const struct bench *bench,
                          const struct cupool_kv_hash *hashes, uint32_t count,
                          const cupool_kv_handle *handles, cupool_stream stream)
@@ -150,7 +152,7 @@ static uint32_t run_load(struct cupool_tiers *tiers, const struct bench *bench,
     return came;
 }
 
-/* Brings a run back: takes blocks, loads, registers. How many came; 0: none, or no room. */
+/* Brings a run back: takes blocks, loads, registers. Returns how many; 0: none, or no room. */
 static uint32_t run_bring(struct cupool_tiers *tiers, const struct bench *bench,
                           const struct cupool_kv_hash *hashes, uint32_t at, uint32_t count,
                           cupool_stream stream, cupool_kv_handle *handles)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch becomes pieces, one for each part of a layer. Pieces of one way are one launch.
+ * Encodes and decodes batches by kernels. A batch is split into pieces, one for each part of a
+ * layer. Pieces of the same way share one launch.
  *
- * Payloads whose sizes are known go to their places in an image of the entry at once. Others go to
- * slots; when their sizes are here, one copy kernel puts them together. The image is copied to the
- * bench, and the host writes headers and checksums. The other way round the host has verified all
- * of an entry before the image is copied to the device.
+ * Payloads of known size are written directly to their places in an image of the entry. Others are
+ * written to slots; once their sizes have arrived, one copy kernel moves them together. The image
+ * is copied to the bench, and the host writes headers and checksums. When decoding, the host
+ * verifies the whole entry before the image is copied to the device.
  */
 #include "engine/tier/coder.h"
 
@@ -51,7 +52,7 @@ static enum codec_way way_of(const struct cupool_tiers *tiers, int codec, uint32
     return codec_way_of(codec, &part);
 }
 
-/* Whether kernels do every part of a block. */
+/* Whether kernels can do every part of a block. */
 static bool codec_has_kernels(const struct cupool_tiers *tiers, int codec)
 {
     bool all = codec != CUPOOL_TIER_PLAIN && tiers->shape.has_codec;
@@ -91,7 +92,7 @@ int coder_kernels_make(struct cupool_tiers *tiers)
     device_leave_relaxed(tiers->device, mode);
     coding->encoded = error == 0 && encoded;
     coding->exact = error == 0 && exact;
-    /* Without code for this device, or room for it, blocks are staged. */
+    /* Without code for this device, or without room for it, blocks are staged. */
     return error == -ENOTSUP || error == -ENOMEM ? 0 : error;
 }
 
@@ -108,8 +109,8 @@ void coder_kernels_end(struct cupool_tiers *tiers)
     device_leave_relaxed(tiers->device, mode);
 }
 
-/* The largest payload of a codec that has sizes which are not known: all parts of its blocks go to
- * slots. And what lossless kernels count in. */
+/* The largest payload of a codec with unknown sizes, where all parts of the blocks go to slots;
+ * and the unit of the lossless kernels. */
 static void slot_widen(const struct cupool_tiers *tiers, int codec, struct coder *coder)
 {
     size_t most = 0;
@@ -179,7 +180,7 @@ int coder_make(struct cupool_tiers *tiers, struct coder *coder)
     error = memory_take(tiers, coder);
     if (error < 0)
         coder_end(tiers, coder);
-    /* A device that is full: this bench stages. */
+    /* The device is full: this bench stages. */
     return error == -ENOMEM ? 0 : error;
 }
 
@@ -241,7 +242,7 @@ static uint64_t slot_of(const struct batch *batch, const struct coder_piece *pie
            (uint64_t)(piece - batch->coder->pieces) * batch->coder->slot_bytes;
 }
 
-/* Puts the tasks of one way behind one another. `loose`: payloads go to slots, not into images. */
+/* Places the tasks of one way one after another. `loose`: payloads go to slots, not into images. */
 static void tasks_make(struct batch *batch, struct job *const *jobs, const bool *loose)
 {
     uint32_t made = 0;
@@ -270,7 +271,7 @@ typedef int (*launcher)(const struct driver_table *driver, const struct codec_ke
                         CUstream stream, enum codec_way way, const struct codec_part *part,
                         uint64_t tasks, uint64_t results, uint32_t count);
 
-/* All tasks, and their results on the way to the host. */
+/* Enqueues all tasks, and the copy of their results to the host. */
 static int tasks_launch(const struct batch *batch, launcher launch)
 {
     const struct coder *coder = batch->coder;
@@ -320,7 +321,7 @@ static void link_count(struct cupool_tiers *tiers, uint64_t *figure, uint64_t *b
 
 /* ---- encode ---- */
 
-/* The pieces of a block. Returns whether all their sizes are known. */
+/* Makes the pieces of a block. Returns whether all their sizes are known. */
 static bool pieces_encode(struct batch *batch, uint32_t slot, int codec)
 {
     size_t place = sizeof(struct entry_header);
@@ -346,7 +347,7 @@ static bool pieces_encode(struct batch *batch, uint32_t slot, int codec)
     return known;
 }
 
-/* Sizes and places, now that they are known, and what is to be put together. */
+/* Sets sizes and places, which are known now, and lists the copies that assemble the entry. */
 static void pieces_place(struct batch *batch, struct job *const *jobs, const bool *loose)
 {
     size_t place = 0, whole = part_raw_bytes(&batch->part);
@@ -370,7 +371,7 @@ static void pieces_place(struct batch *batch, struct job *const *jobs, const boo
     }
 }
 
-/* Copies the images of entries to the bench; how many bytes. */
+/* Copies the images of entries to the bench; returns the bytes. */
 static int images_fetch(const struct batch *batch, uint64_t *ret_bytes)
 {
     const size_t from = sizeof(struct entry_header);
@@ -433,7 +434,7 @@ static int batch_encode(struct batch *batch, struct job **jobs, const bool *loos
     }
     if (error == 0)
         error = images_fetch(batch, ret_bytes);
-    /* Also after an error: nothing may use the bench any more. */
+    /* Waits even after an error: nothing may use the bench afterwards. */
     waited = batch_wait(batch);
     return error < 0 ? error : waited;
 }
@@ -478,7 +479,7 @@ void coder_store(struct cupool_tiers *tiers, const struct bench *bench, struct j
 
 /* ---- decode ---- */
 
-/* The pieces of a verified entry. False: none are added, this one is for the host. */
+/* Makes the pieces of a verified entry. False: none were added; the host decodes this entry. */
 static bool pieces_decode(struct batch *batch, uint32_t slot, const struct job *job, size_t bytes)
 {
     const struct entry_shape *shape = &batch->tiers->shape;
@@ -498,7 +499,7 @@ static bool pieces_decode(struct batch *batch, uint32_t slot, const struct job *
         if (entry_layer_open(shape, header.codec, layer, entry + at, bytes - at, spans, &used) < 0)
             break;
         for (int values = 0; values < 2; values++) {
-            /* A part that is not stored by a codec that would have stored it is for the host. */
+            /* The host decodes a part that is encoded where the kernel's way stores raw. */
             bool stored = spans[values].stored || header.codec == CUPOOL_CODEC_RAW;
             enum codec_way way = way_of(batch->tiers, (int)header.codec, layer, values);
             way = stored ? CODEC_WAY_RAW : way == CODEC_WAY_RAW ? CODEC_WAY_HOST : way;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of a GPU, encoded and decoded where they are: only what entries are made of crosses the
- * link. For codecs that have kernels (kernels/codec/launch.h); where there are none, or a launch
- * fails, blocks are staged and the host does it.
+ * Encodes and decodes blocks on their GPU, so that only encoded bytes cross the link. Needs a codec
+ * with kernels (kernels/codec/launch.h). Where there are none, or a launch fails, blocks are staged
+ * and the host does the work.
  *
  * Threading: the kernels are constant once loaded; a coder belongs to its bench.
  */
@@ -23,7 +23,7 @@ struct job;
 struct coder_kernels {
     struct kernel_set copy;
     struct codec_kernels codec;
-    bool encoded, exact; /* the codec of the tiers, that of exact blocks: kernels do them */
+    bool encoded, exact; /* kernels exist for the tiers' codec, for exact blocks */
 };
 
 /** One part of a layer of a block. */
@@ -43,20 +43,21 @@ struct coder {
     struct coder_piece *pieces; /* heap */
 };
 
-/** Loads kernels where the device and the codecs have some. None is no error. */
+/** Loads kernels where the device and the codecs have some. Having none is no error. */
 int coder_kernels_make(struct cupool_tiers *tiers);
 void coder_kernels_end(struct cupool_tiers *tiers);
 
 int coder_make(struct cupool_tiers *tiers, struct coder *coder);
 void coder_end(struct cupool_tiers *tiers, struct coder *coder);
 
-/** Encodes what it can of a batch into the bench's entries: job->on_device, bytes, saturated. */
+/** Encodes what it can of a batch into the bench's entries. Sets job->on_device, bytes,
+ * saturated. */
 void coder_store(struct cupool_tiers *tiers, const struct bench *bench, struct job **jobs,
                  uint32_t count);
 
 /**
- * Decodes what it can of entries in the bench into their blocks, items of the jobs in `slots`;
- * job->on_device says which. It waits for it. What it does not take is for the host to judge.
+ * Decodes what it can of the entries in the bench into their blocks, the items of the jobs in
+ * `slots`, and waits for it. Sets job->on_device. The host handles the other entries.
  */
 void coder_load(struct cupool_tiers *tiers, const struct bench *bench, struct job *const *jobs,
                 const struct cupool_tier_item *items, const uint32_t *slots, uint32_t count);

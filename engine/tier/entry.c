@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every check looks at what the check before it has proved, and at nothing else.
+ * Every check relies on what earlier checks have proved, and on nothing else.
  */
 #include "engine/tier/entry.h"
 
@@ -114,7 +114,7 @@ int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes)
         *ret_bytes = sizeof(struct entry_header) + shape->layers * shape->layer_bytes;
         return 0;
     }
-    /* Scores are the caller's to give, and there is none. */
+    /* Scores would come from the caller, and there are none. */
     if (!shape->has_codec || codec == CUPOOL_CODEC_PRUNE_TOKENS)
         return -ENOTSUP;
     *ret_bytes = sizeof(struct entry_header);
@@ -128,7 +128,7 @@ int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes)
     return 0;
 }
 
-/* Layers one after another; the bytes they took, or an error. */
+/* Encodes layer after layer. Returns the bytes used, or an error. */
 static int layers_encode(const struct entry_shape *shape, int codec, const uint8_t *layers,
                          size_t stride, uint8_t *to, size_t room, size_t *ret_bytes,
                          uint64_t *ret_saturated)
@@ -254,8 +254,8 @@ int entry_verify(const struct entry_shape *shape, const struct cupool_kv_hash *k
     return *ret_fault == CUPOOL_TIER_SOUND ? 0 : -EBADMSG;
 }
 
-/* Where each layer's encoded block begins follows from the headers of those before it: the bytes of
- * this one. */
+/* Returns the bytes of this layer's encoded block: the position of each follows from the
+ * headers before it. */
 static int layer_bytes(const uint8_t *encoded, size_t left, struct cupool_codec_header *ret_header,
                        size_t *ret_bytes)
 {

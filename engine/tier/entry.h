@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry of a tier: a block as bytes that any store can keep.
+ * An entry of a tier: a block serialized for any store.
  *
  *     header of 128 bytes | layer 0 | layer 1 | …
  *
  * A layer is its keys and values as they lie in the block, or an encoded block of a codec, padded
- * to 8 bytes. The header carries the key, the identity of model and shape, and CRC-32C of itself
- * and of what follows. Numbers are little-endian. What is not exactly what it should be is refused
- * with the reason: entries come from files and servers, which are not trusted.
+ * to 8 bytes. The header carries the key, the identity of model and shape, the CRC-32C of itself,
+ * and the CRC-32C of the data after it. Numbers are little-endian. Any deviation is refused with
+ * its reason: entries come from files and servers, which are not trusted.
  *
  * Threading: no state.
  */
@@ -51,28 +51,28 @@ int entry_shape_make(const struct cupool_kv_config *config,
                      const struct cupool_kv_geometry *geometry, const char *identity,
                      struct entry_shape *ret_shape);
 
-/** Most bytes of an entry by this codec. -ENOTSUP: not for this shape. */
+/** Returns the most bytes of an entry by this codec. -ENOTSUP: not for this shape. */
 int entry_maximum(const struct entry_shape *shape, int codec, size_t *ret_bytes);
 
-/** The codec that keeps everything: lossless for 16-bit types, else plain. */
+/** Returns the lossless choice: the lossless codec for 16-bit types, else plain. */
 int entry_exact_codec(const struct entry_shape *shape);
 
-/** Makes an entry of a block whose layers lie `stride` bytes apart. `entry` is aligned to 8. */
+/** Makes an entry of a block, its layers `stride` bytes apart. `entry` is aligned to 8. */
 int entry_encode(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
                  const void *layers, size_t stride, void *entry, size_t room, size_t *ret_bytes,
                  uint64_t *ret_saturated);
 
-/** Puts the header before a payload that is there. Returns the bytes of the entry. */
+/** Writes the header in front of an existing payload. Returns the bytes of the entry. */
 size_t entry_seal(const struct entry_shape *shape, int codec, const struct cupool_kv_hash *key,
                   void *entry, size_t payload_bytes, uint64_t saturated);
 
-/** Verifies the encoded block of a layer, `left` bytes before the end of its entry; where its parts
- * are, and the bytes to the next layer. */
+/** Verifies the encoded block of a layer, `left` bytes before the end of its entry. Returns the
+ * positions of its parts, and the bytes to the next layer. */
 int entry_layer_open(const struct entry_shape *shape, uint32_t codec, uint32_t layer,
                      const uint8_t *encoded, size_t left, struct codec_span ret_spans[2],
                      size_t *ret_used);
 
-/** Looks at a header alone, as far as it goes without the rest: `bytes` is the entry's length. */
+/** Verifies a header alone, as far as possible without the rest: `bytes` is the entry's length. */
 int entry_header_verify(const struct entry_shape *shape, const struct cupool_kv_hash *key,
                         const void *header, size_t bytes, enum cupool_tier_fault *ret_fault);
 
@@ -80,8 +80,8 @@ int entry_header_verify(const struct entry_shape *shape, const struct cupool_kv_
 int entry_verify(const struct entry_shape *shape, const struct cupool_kv_hash *key,
                  const void *entry, size_t bytes, enum cupool_tier_fault *ret_fault);
 
-/** Verifies and decodes into a block. Of a refused entry nothing is decoded, but that a codec may
- * refuse a later layer than the first. */
+/** Verifies an entry and decodes it into a block. A refused entry is not decoded, except that a
+ * codec may refuse a later layer after earlier ones were decoded. */
 int entry_decode(const struct entry_shape *shape, const struct cupool_kv_hash *key, void *entry,
                  size_t bytes, void *layers, size_t stride, enum cupool_tier_fault *ret_fault);
 

@@ -6,12 +6,13 @@
  *     tmp.SERIAL      being written; removed when the folder is opened
  *     HEX-OF-KEY.kv   an entry, whole: written elsewhere, then renamed
  *
- * So a process may end at any moment: what has a name is whole. Nothing found there is trusted: a
- * file is opened without following links and without waiting, and must be a regular one of this
- * user with one name; what is in it is verified by who reads it. Other files are left alone.
+ * So a process may be killed at any moment: a file that has its final name is complete. Nothing
+ * found in the folder is trusted. A file is opened without following links and without blocking; it
+ * must be a regular file of this user with one name. The reader verifies its content. Other files
+ * are left alone.
  *
- * Threading: any thread; system calls do the rest. The index sees to it that one key is stored,
- * read and removed one after another.
+ * Threading: any thread; the system calls synchronize. The index ensures that a key is stored, read
+ * and removed by one thread at a time.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -127,7 +128,7 @@ static int folder_put(void *state, struct cupool_tier_item *items, uint32_t coun
     return 0;
 }
 
-/* Opens an entry, if that is what the name leads to. */
+/* Opens a file if it is an entry's. */
 static int entry_open(const struct folder *folder, const char *name, struct stat *ret_status)
 {
     int fd = openat(folder->fd, name, O_RDONLY | ENTRY_FLAG);
@@ -189,7 +190,7 @@ static int newer_first(const void *a, const void *b)
     return x->tv_nsec == y->tv_nsec ? 0 : x->tv_nsec > y->tv_nsec ? -1 : 1;
 }
 
-/* All names that entries have; what was being written goes. */
+/* Lists the names of all entries; removes unfinished files. */
 static int folder_scan(const struct folder *folder, struct found **ret_found, size_t *ret_count)
 {
     int again = dup(folder->fd), error = 0;
@@ -272,13 +273,13 @@ static void folder_close(void *state)
     free(folder);
 }
 
-/* What a file of this length takes on a disk. */
+/* Returns the disk space that a file of this length takes. */
 static uint64_t folder_charge(void *state, size_t bytes)
 {
     return ((uint64_t)bytes + 4095) / 4096 * 4096;
 }
 
-/* A folder that nobody else can change, and a lock in it that nobody else has. */
+/* Opens a folder that nobody else can change, and locks it for this process. */
 static int folder_open(const char *path, struct folder *ret_folder)
 {
     struct stat status;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block out of the first tier that has it whole.
+ * Loads a block from the first tier that has it intact.
  *
- * What a tier gives is verified before a byte of it is decoded. A refused entry is counted with its
- * reason, removed from that tier, and the next one is asked.
+ * Data from a tier is verified before any byte is decoded. A refused entry is counted with its
+ * reason and removed from that tier, and the next tier is asked.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,7 +16,7 @@ struct asking {
     uint32_t slots[TIERS_BATCH_MAX], entries[TIERS_BATCH_MAX], count;
 };
 
-/* Pins what the tier has for those that nobody had so far. Under the lock. */
+/* Pins the tier's entries for the items that no tier has served so far. Under the lock. */
 static void asking_begin(struct cupool_tiers *tiers, uint32_t at, const struct bench *bench,
                          struct job *const *jobs, uint32_t count, struct asking *asking)
 {
@@ -42,7 +42,7 @@ static void asking_begin(struct cupool_tiers *tiers, uint32_t at, const struct b
     }
 }
 
-/* A tier does not serve this entry again. Under the lock, which it may leave. */
+/* Stops serving this entry from a tier. Under the lock, which it may leave. */
 static void entry_drop(struct cupool_tiers *tiers, uint32_t at, const struct cupool_tier_item *item)
 {
     struct tier *tier = &tiers->tiers[at];
@@ -58,7 +58,7 @@ static void entry_drop(struct cupool_tiers *tiers, uint32_t at, const struct cup
     pthread_mutex_lock(&tiers->lock);
 }
 
-/* Decodes what came; the fault if it is refused. Under no lock. */
+/* Decodes what arrived; returns the fault if it is refused. Under no lock. */
 static enum cupool_tier_fault item_decode(struct cupool_tiers *tiers, const struct bench *bench,
                                           struct job *job, uint32_t slot,
                                           const struct cupool_tier_item *item)
@@ -75,7 +75,7 @@ static enum cupool_tier_fault item_decode(struct cupool_tiers *tiers, const stru
     return fault;
 }
 
-/* What became of one item. Under the lock, which it may leave. */
+/* Handles the outcome of one item. Under the lock, which it may leave. */
 static void item_end(struct cupool_tiers *tiers, uint32_t at, struct job *job,
                      const struct cupool_tier_item *item, enum cupool_tier_fault fault, int error)
 {
@@ -173,7 +173,7 @@ void load_run(struct cupool_tiers *tiers, const struct bench *bench, struct job 
     pthread_mutex_unlock(&tiers->lock);
 }
 
-/* Whether the entry in the bench was stored without loss, where others are not. */
+/* Whether the entry in the bench was stored lossless, where others are not. */
 static bool entry_exact(const struct cupool_tiers *tiers, const struct bench *bench, uint32_t slot)
 {
     struct entry_header header;

@@ -2,8 +2,8 @@
 /*
  * Events for routers, by libzmq and msgpack.
  *
- * A batch is packed once and kept for replay. Sequence numbers count batches, and one for events
- * that were lost, so that a subscriber sees a gap.
+ * A batch is packed once and kept for replay. Sequence numbers count batches; lost events also use
+ * one, so that subscribers see a gap.
  *
  * Threading: the lock guards everything; sockets are used under it alone.
  */
@@ -94,7 +94,7 @@ static void text_pack(msgpack_packer *packer, const char *text)
     msgpack_pack_str_body(packer, text, strlen(text));
 }
 
-/* The name of the field that follows, where events are maps. */
+/* Packs the name of the next field, where events are maps. */
 static void field(const struct cupool_publisher *publisher, msgpack_packer *packer,
                   const char *name)
 {
@@ -238,7 +238,7 @@ static void number_write(uint64_t number, uint8_t *ret_bytes)
         ret_bytes[at] = (uint8_t)(number >> (56 - 8 * at));
 }
 
-/* Frames in order; an error leaves none behind: a message goes as a whole. */
+/* Sends frames in order. On an error none remains: a message is sent as a whole. */
 static int frames_send(void *socket, const void *const *frames, const size_t *bytes, int count)
 {
     for (int at = 0; at < count; at++)
@@ -248,7 +248,7 @@ static int frames_send(void *socket, const void *const *frames, const size_t *by
     return 0;
 }
 
-/* Sends a batch and keeps it. Takes over the buffer's memory. */
+/* Sends a batch and keeps it. Takes ownership of the buffer. */
 static void batch_send(struct cupool_publisher *publisher, msgpack_sbuffer *buffer, uint32_t events)
 {
     struct batch *batch = &publisher->batches[publisher->kept % publisher->config.batches];
@@ -269,7 +269,7 @@ static void batch_send(struct cupool_publisher *publisher, msgpack_sbuffer *buff
     publisher->kept++;
 }
 
-/* One frame of at most `room` bytes; its whole length, or -1. */
+/* Receives one frame of at most `room` bytes; returns its full length, or -1. */
 static int frame_take(void *socket, void *frame, size_t room, int *ret_more)
 {
     size_t size = sizeof(*ret_more);
@@ -307,7 +307,7 @@ static void replay_send(struct cupool_publisher *publisher, const uint8_t *clien
     frames_send(publisher->replay, frames, bytes, 4);
 }
 
-/* Requests: who asks, an empty frame, the first number. Others are dropped. */
+/* Reads requests: the requester, an empty frame, the first number. Others are dropped. */
 static void replays_serve(struct cupool_publisher *publisher)
 {
     if (!publisher->replay)
@@ -466,7 +466,7 @@ int cupool_publisher_create(const struct cupool_publisher_config *config,
 
 void cupool_publisher_destroy(struct cupool_publisher *publisher)
 {
-    /* In a child libzmq's threads are missing: nothing of it can be ended there. */
+    /* In a child libzmq's threads do not exist: its objects cannot be closed there. */
     if (!publisher || publisher->pid != getpid())
         return;
     if (publisher->pub)

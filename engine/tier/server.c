@@ -2,13 +2,14 @@
 /*
  * A Valkey or Redis server as a store, by hiredis: one connection, commands of a batch in one go.
  *
- * A call has a deadline as a whole, however slowly the server answers, and takes at most so many
- * bytes. After a failure the connection is closed and the server not asked for a while, which
- * doubles from failure to failure: requests go on without it. What it holds is never remembered,
- * so a server that comes back empty, or with other content, is simply asked again.
+ * Each call has one deadline, however slowly the server answers, and receives a bounded number of
+ * bytes. After a failure the connection is closed and the server is not asked for a while, twice as
+ * long after each failure; requests continue without it. The client remembers nothing of the
+ * server's content, so a server that comes back empty, or with other content, is simply asked
+ * again.
  *
- * Threading: any thread; the connection's lock is held for the length of a call. SIGPIPE, which
- * writing to a closed connection raises, is held back and taken out again.
+ * Threading: any thread; the connection's lock is held during a call. SIGPIPE, raised by writing to
+ * a closed connection, is blocked and consumed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static int commands_send(redisContext *connection, uint64_t deadline_ns)
     return 0;
 }
 
-/* One answer. Never more than `room` bytes of it are taken from the network. */
+/* Reads one answer. Takes at most `room` bytes from the network. */
 static int reply_take(redisContext *connection, size_t room, uint64_t deadline_ns,
                       redisReply **ret_reply)
 {
@@ -151,7 +152,7 @@ static int reach(struct server *server, uint64_t deadline_ns)
     return 0;
 }
 
-/* A call on the server: holds its lock, holds SIGPIPE back, and sees what became of it. */
+/* Calls the server: holds its lock, blocks SIGPIPE, and notes success or failure. */
 struct turn {
     uint64_t deadline_ns;
     sigset_t before;
@@ -239,7 +240,7 @@ static int server_put(void *state, struct cupool_tier_item *items, uint32_t coun
         error = reply_take(server->connection, REPLY_SLACK, turn.deadline_ns, &reply);
         if (error < 0)
             break;
-        /* An error is an answer, too: no memory, read only. */
+        /* An error is an answer, too: out of memory, read-only. */
         items[at].error = reply->type == REDIS_REPLY_STATUS ? 0
                           : reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) == 0
                               ? -ENOSPC
@@ -249,7 +250,8 @@ static int server_put(void *state, struct cupool_tier_item *items, uint32_t coun
     return turn_end(server, &turn, error);
 }
 
-/* One byte more than there is room for, so that what is too long is seen and yet not sent. */
+/* Asks for one byte more than there is room for, which detects longer values without
+ * transferring them. */
 static int get_append(struct server *server, const struct cupool_tier_item *item)
 {
     char name[PREFIX_BYTES + 66], last[24];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of a GPU go through pinned memory of the bench, a batch at a time with one wait; those of
- * host memory are read and written where they are.
+ * Copies GPU blocks through the bench's pinned memory, a batch at a time with one wait. Blocks in
+ * host memory are read and written in place.
  */
 #include <errno.h>
 
@@ -12,7 +12,7 @@ static uint64_t block_address(const struct cupool_tiers *tiers, cupool_kv_handle
     return tiers->pool->memory_address + cupool_kv_id(handle) * tiers->pool->geometry.block_stride;
 }
 
-/* Bytes from one layer to the next in the bench. */
+/* Distance of layers in the bench, in bytes. */
 static size_t bench_stride(const struct cupool_tiers *tiers)
 {
     return tiers->pool->geometry.block_bytes / tiers->shape.layers;
@@ -66,7 +66,7 @@ int stage_copy(struct cupool_tiers *tiers, const struct bench *bench, struct job
                                to_device, bench->stream);
         crossed += error == 0 ? tiers->pool->geometry.block_bytes : 0;
     }
-    /* Also after an error: nothing may read or write the bench any more. */
+    /* Waits even after an error: nothing may read or write the bench afterwards. */
     waited = cupool_device_wait(tiers->device, bench->stream);
     pthread_mutex_lock(&tiers->lock);
     *(to_device ? &tiers->counts.to_device_bytes : &tiers->counts.from_device_bytes) += crossed;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block into every tier that has not got it.
+ * Stores a block in every tier that does not have it.
  *
- * Entries are begun before the block is encoded, so that a look-up meanwhile answers "pending" and
- * nobody stores it twice; room is made when its size is known. What fails is as if it had never
- * been begun.
+ * Entries begin before the block is encoded, so that look-ups meanwhile find "pending" and nobody
+ * stores it twice. Room is made when the size is known. A failure removes the entry as if it had
+ * never begun.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "engine/tier/tiers.h"
 
-#define PUT_TRIES 16 /* victims that may go for one entry which the store has no room for */
+#define PUT_TRIES 16 /* victims that may be evicted to make room for one entry */
 
-/* Whether a tier has a block without loss that was among the newest then and is not any more. */
+/* Whether a tier keeps a block lossless that is no longer among the newest. */
 static bool entry_outgrown(const struct cupool_tiers *tiers, const struct tier *tier,
                            const struct job *job, uint32_t entry)
 {
@@ -36,7 +36,7 @@ void store_begin(struct cupool_tiers *tiers, struct job *job)
         }
         int error = tier_index_begin(&tier->index, &job->key, job->batch, false, &job->entries[at]);
         job->present |= error == -EEXIST;
-        /* What is being removed is stored anew when it is gone. */
+        /* A block that is being removed is stored anew afterwards. */
         if (error == -EAGAIN || error == -EBUSY ||
             (error == -EEXIST &&
              entry_outgrown(tiers, tier, job, tier_index_find(&tier->index, &job->key))))
@@ -69,8 +69,8 @@ void tier_remove(struct cupool_tiers *tiers, uint32_t at, uint32_t entry)
     kv_events_removed(&tier->events, &item.key);
 }
 
-/* An entry for a job that found none free before, or one that it takes the place of. Under the
- * lock, which it may leave. */
+/* Begins an entry for a job that found none free before, or replaces one. Under the lock, which
+ * it may leave. */
 static int entry_begin(struct cupool_tiers *tiers, uint32_t at, struct job *job)
 {
     struct tier *tier = &tiers->tiers[at];
@@ -99,7 +99,7 @@ static int room_make(struct cupool_tiers *tiers, uint32_t at, uint32_t entry, si
     return error;
 }
 
-/* Whether an item goes to this tier, with room for it. Under the lock. */
+/* Whether an item goes to this tier, which has room for it. Under the lock. */
 static bool item_ready(struct cupool_tiers *tiers, uint32_t at, struct job *job)
 {
     struct tier *tier = &tiers->tiers[at];
@@ -131,7 +131,7 @@ static int put_timed(struct tier *tier, struct cupool_tier_item *items, uint32_t
     return error;
 }
 
-/* The store has less room than the index believes: others go, one at a time. */
+/* The store has less room than the index assumes: evicts others, one at a time. */
 static int put_again(struct cupool_tiers *tiers, uint32_t at, uint32_t entry,
                      struct cupool_tier_item *item, uint64_t *ns)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Creation and end, offloads, look-ups, and the functions that the pool calls for a prefetch.
+ * Creates and destroys tiers: offloads, look-ups, and the functions that the pool calls for a
+ * prefetch.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -62,8 +63,8 @@ bool tier_available(const struct tier *tier)
     return !tier->store.available || tier->store.available(tier->store.state) != 0;
 }
 
-/* What the pool asks before a prefetch. No store is asked: what a shared one has is seen when it is
- * loaded. */
+/* Answers the pool before a prefetch. Asks no store: the content of a shared one shows at the
+ * load. */
 static int lower_lookup(void *state, const struct cupool_kv_hash *hashes, uint32_t count,
                         uint8_t *ret_found)
 {
@@ -76,8 +77,8 @@ static int lower_lookup(void *state, const struct cupool_kv_hash *hashes, uint32
 }
 
 /*
- * All blocks of a look-up at once: no thread takes one before all are queued, so that they go to
- * the stores in whole batches.
+ * Queues all blocks of a look-up before any thread takes one, so that the stores get whole
+ * batches.
  */
 static uint32_t lower_load_many(void *state, const struct cupool_kv_load *loads, uint32_t count,
                                 cupool_kv_ticket ticket, cupool_stream stream)
@@ -93,7 +94,7 @@ static uint32_t lower_load_many(void *state, const struct cupool_kv_load *loads,
         error = stage_fence(tiers, stream, &fences[fenced], &needed);
         fenced += needed;
     }
-    /* No load begins without its fence, where the stream has one. */
+    /* No load begins before its fence, where the stream has one. */
     count = error < 0 || needed ? fenced : count;
     needed |= error < 0;
     pthread_mutex_lock(&tiers->lock);
@@ -134,7 +135,7 @@ static bool config_valid(const struct cupool_tiers_config *config, uint32_t coun
            config->requests <= 1u << 20 && config->events <= 1u << 20;
 }
 
-/* The shape, the sizes, and a batch that keeps a bench small. */
+/* Determines the shape, the sizes, and a batch that keeps a bench small. */
 static int sizes_make(struct cupool_tiers *tiers, const char *identity)
 {
     size_t plain, exact, encoded = 0;
@@ -181,7 +182,7 @@ static int benches_make(struct cupool_tiers *tiers)
             error = !bench->entries ? -ENOMEM : 0;
             continue;
         }
-        /* Entries and blocks in one: both are copied from and to the device. */
+        /* Allocates entries and blocks together: both are copied from and to the device. */
         error = cupool_device_host_allocate(
             tiers->device, tiers->config.batch * (tiers->maximum + tiers->staged), &blocks);
         if (error == 0) {
@@ -333,7 +334,7 @@ int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
 
 void cupool_tiers_destroy(struct cupool_tiers *tiers)
 {
-    /* In a child the threads, locks and stores are the parent's. */
+    /* In a child the threads, locks and stores belong to the parent. */
     if (!tiers || tiers_here(tiers) < 0)
         return;
     cupool_kv_set_lower(tiers->pool, NULL);
@@ -377,7 +378,7 @@ int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash 
     return 0;
 }
 
-/* From a store that is asked, as many at once as a batch has. */
+/* Removes keys from a store without an index here, in whole batches. */
 static void shared_forget(struct tier *tier, const struct cupool_kv_hash *hashes, uint32_t count)
 {
     struct cupool_tier_item items[TIERS_BATCH_MAX];
@@ -414,7 +415,7 @@ int cupool_tiers_forget(struct cupool_tiers *tiers, const struct cupool_kv_hash 
     return 0;
 }
 
-/* A request and its jobs, in a chain. Under the lock. -EAGAIN: too much is under way. */
+/* Allocates a request and its jobs, in a chain. Under the lock. -EAGAIN: too much is pending. */
 static int offload_reserve(struct cupool_tiers *tiers, uint32_t count, struct offload *request,
                            cupool_kv_ticket *ret_ticket, struct job **ret_jobs)
 {
@@ -446,7 +447,7 @@ static struct job *job_next(struct cupool_tiers *tiers, const struct job *job)
     return job->next == TIER_NONE ? NULL : &tiers->jobs[job->next];
 }
 
-/* What the jobs are about. Without the lock: it asks the pool. */
+/* Fills in the jobs. Without the lock, because it asks the pool. */
 static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_kv_handle *handles,
                      cupool_kv_ticket ticket)
 {
@@ -466,7 +467,7 @@ static int jobs_fill(struct cupool_tiers *tiers, struct job *jobs, const cupool_
     return error;
 }
 
-/* Queues the jobs, or gives them up. Under the lock. */
+/* Queues the jobs, or abandons them. Under the lock. */
 static void offload_begin(struct cupool_tiers *tiers, struct job *jobs, uint32_t count,
                           cupool_kv_ticket ticket, int error)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the tiers below a pool, for their files.
+ * Internals of the tiers below a pool, for their files.
  *
  *     tiers.c    creation, requests, look-ups, the pool's lower tier
  *     work.c     threads, their queue
@@ -11,11 +11,12 @@
  *     coder.c    blocks of a GPU encoded and decoded there
  *     figures.c  statistics, checks
  *
- * A job is one block on its way. Threads take jobs in batches, loads first; each has a bench: room
- * for the entries of a batch and, where the pool is not host memory, for the blocks themselves.
+ * A job is one block in transit. Threads take jobs in batches, loads first. Each thread has a
+ * bench: room for the entries of a batch and, unless the pool is in host memory, for the blocks
+ * themselves.
  *
  * Threading: `lock` guards the index of every tier, the queue and the requests. It is never held
- * across a call of a store, the pool, the device or a callback. Lock order: none is taken inside.
+ * during a call of a store, the pool, the device or a callback, and no other lock is taken inside.
  */
 #ifndef ENGINE_TIER_TIERS_H
 #define ENGINE_TIER_TIERS_H
@@ -138,10 +139,10 @@ bool tier_available(const struct tier *tier);
 /* work.c */
 int tiers_threads_start(struct cupool_tiers *tiers);
 void tiers_threads_stop(struct cupool_tiers *tiers);
-/** Under the lock: a job from the free list, or NULL; and into a queue. */
+/** Under the lock: takes a job from the free list, or NULL; appends it to a queue. */
 struct job *job_new(struct cupool_tiers *tiers);
 void job_queue(struct cupool_tiers *tiers, struct job *job);
-/** Under the lock: one block of an offload is through (result > 0: the call that began it); leaves
+/** Under the lock: finishes one block of an offload (result > 0: the call that began it). Leaves
  * the lock for its callback. */
 void offload_step(struct cupool_tiers *tiers, cupool_kv_ticket ticket, int result);
 void offload_free(struct cupool_tiers *tiers, struct offload *offload);
@@ -149,7 +150,8 @@ void job_free(struct cupool_tiers *tiers, struct job *job);
 struct offload *offload_find(struct cupool_tiers *tiers, cupool_kv_ticket ticket);
 
 /* store.c */
-/** Under the lock: begins an entry in each tier that has none; job->skip if no tier wants it. */
+/** Under the lock: begins an entry in each tier that has none; sets job->skip if no tier wants
+ * it. */
 void store_begin(struct cupool_tiers *tiers, struct job *job);
 /** Under the lock: gives up what was begun. */
 void store_abandon(struct cupool_tiers *tiers, struct job *job);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Codecs for blocks of a KV cache: fewer bytes for blocks that are kept, moved or stored.
+ * Codecs for blocks of a KV cache: fewer bytes to keep, move or store.
  *
  * A block holds keys, then values (or one of the two), each tokens × heads × head_dim elements in
- * one of two layouts. An encoded block is a header of 64 bytes and a payload; both carry a CRC-32C,
- * and what is damaged, cut short or malformed is refused with a reason, never decoded. A part that
- * a codec would not make smaller is stored as it is, so an encoded block is never larger than the
- * block and a header. The bytes do not depend on the processor.
+ * one of two layouts. An encoded block is a header of 64 bytes and a payload, each with a CRC-32C.
+ * A block that is damaged, truncated or malformed is refused with a reason, never decoded. A part
+ * that the codec cannot shrink is stored as it is, so an encoded block is at most one header larger
+ * than the block. The output is the same on every processor.
  *
  * Functions return 0 or a negative errno, keep no state and may be called by any thread. Numbers in
- * a header are little-endian. Rounding is to nearest, ties to even; the caller leaves the rounding
- * mode of the processor at its default.
+ * a header are little-endian. Rounding is to nearest, ties to even; the caller must keep the
+ * processor's default rounding mode.
  */
 #ifndef CUPOOL_CODEC_H
 #define CUPOOL_CODEC_H
@@ -68,9 +68,9 @@ struct cupool_codec_config {
     uint32_t keep_permille; /* PRUNE: the share to keep, 0 to 1,000 */
 };
 
-/** Reference of an error bound. The rounding to the element type comes on top. */
+/** Reference of an error bound. Rounding to the element type adds to it. */
 enum cupool_codec_reference {
-    CUPOOL_CODEC_OF_NOTHING,       /* the codec is exact for what it keeps */
+    CUPOOL_CODEC_OF_NOTHING,       /* kept values are exact */
     CUPOOL_CODEC_OF_VALUE,         /* |value|, for values of normal magnitude in the new type */
     CUPOOL_CODEC_OF_ROW_MAX,       /* largest |value| of the token and head */
     CUPOOL_CODEC_OF_GROUP_RANGE,   /* largest minus smallest, or the largest |value| if greater */
@@ -131,30 +131,32 @@ struct cupool_codec_block {
     enum cupool_codec_fault fault; /* set on return */
 };
 
-/** Sizes and bounds. -EINVAL: a field is out of range; -ENOTSUP: not for this element type. */
+/** Computes sizes and bounds. -EINVAL: a field is out of range; -ENOTSUP: not for this element
+ * type. */
 CUPOOL_API int cupool_codec_query(const struct cupool_codec_config *config,
                                   struct cupool_codec_info *ret_info);
 
 /**
- * Encodes `count` blocks. Every block is tried; the answer is that of the first that failed:
- * -EINVAL, -ENOTSUP; -ENOSPC: a block's room is below what the codec needs (maximum_bytes is
+ * Encodes `count` blocks. Tries every block, and returns the error of the first that failed:
+ * -EINVAL, -ENOTSUP; -ENOSPC: the block has less room than the codec needs (maximum_bytes is
  * always enough).
  */
 CUPOOL_API int cupool_codec_encode(const struct cupool_codec_config *config,
                                    struct cupool_codec_block *blocks, size_t count);
 
 /**
- * Decodes `count` blocks that were encoded with the same configuration (keep_permille aside). Every
- * block is tried; the answer is that of the first that failed. -EBADMSG: damaged or malformed;
- * -EINVAL: sound, of another shape; `fault` says which. `raw` of a refused block is not written,
- * save where the checksums hold and the payload is malformed: then it is all zero.
+ * Decodes `count` blocks that were encoded with the same configuration (keep_permille may differ).
+ * Tries every block, and returns the error of the first that failed. -EBADMSG: damaged or
+ * malformed; -EINVAL: valid, but of another shape; `fault` says which. `raw` of a refused block is
+ * not written, with one exception: where the checksums match but the payload is malformed, it is
+ * set to zero.
  */
 CUPOOL_API int cupool_codec_decode(const struct cupool_codec_config *config,
                                    struct cupool_codec_block *blocks, size_t count);
 
 /**
- * Checks header and checksums of an encoded block, without decoding. -EBADMSG with the reason.
- * `ret_fault` is always written; `ret_header` on success.
+ * Checks header and checksums of an encoded block without decoding it. -EBADMSG with the reason.
+ * Always writes `ret_fault`; writes `ret_header` on success.
  */
 CUPOOL_API int cupool_codec_verify(const void *encoded, size_t bytes,
                                    struct cupool_codec_header *ret_header,
@@ -173,7 +175,7 @@ CUPOOL_API int cupool_codec_by_name(const char *name, enum cupool_codec *ret_cod
 /** A fault in words. */
 CUPOOL_API const char *cupool_codec_fault_text(enum cupool_codec_fault fault);
 
-/** CRC-32C (Castagnoli) of bytes, continued from `crc`; start with 0. */
+/** Computes the CRC-32C (Castagnoli) of bytes, continued from `crc`; start with 0. */
 CUPOOL_API uint32_t cupool_codec_crc32c(uint32_t crc, const void *data, size_t bytes);
 
 #ifdef __cplusplus

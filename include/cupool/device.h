@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device that memory and KV blocks come from: a GPU, or plain host memory with the same
+ * A device that provides memory and KV blocks: a GPU, or plain host memory behind the same
  * interface.
  *
- * cupool_device_open() finds the driver at run time (libcuda.so.1), so a program that links
- * libcupool-engine starts without one. Memory goes through cuMemAlloc of the process: a preloaded
- * libcupool.so serves, limits and records it like any other.
+ * cupool_device_open() loads the driver at run time (libcuda.so.1), so a program linked with
+ * libcupool-engine starts without one. Memory comes from the process's cuMemAlloc: a preloaded
+ * libcupool.so serves, limits and records it like any other allocation.
  *
- * Rules of every header of this folder: functions return 0 or a negative errno and leave a text of
- * the error with the object; outputs come last and are written on success only; sizes are bytes,
- * times nanoseconds; functions are thread-safe unless they say otherwise; callbacks run outside
- * every lock; destructors accept NULL.
+ * Rules for all headers of this folder: functions return 0 or a negative errno, and leave an error
+ * message with the object. Outputs come last and are written on success only. Sizes are bytes,
+ * times nanoseconds. Functions are thread-safe unless they say otherwise. Callbacks run outside
+ * every lock. Destructors accept NULL.
  */
 #ifndef CUPOOL_DEVICE_H
 #define CUPOOL_DEVICE_H
@@ -27,7 +27,7 @@ extern "C" {
 /** A CUstream or cudaStream_t; NULL is the default stream of CUDA. */
 typedef void *cupool_stream;
 
-/** No device work is involved: the caller has waited for it, or there was none. */
+/** No stream: the caller has waited for the device work, or there was none. */
 #define CUPOOL_STREAM_NONE ((cupool_stream) ~(uintptr_t)0)
 
 struct cupool_device;
@@ -45,14 +45,14 @@ struct cupool_device_statistics {
 };
 
 /**
- * Opens GPU `index`: the calling thread's current context if it is one of that GPU, else the GPU's
- * primary context, which is retained until the device is closed.
- * Errors: -ENOENT no driver library; -ENODEV no such GPU; -ENOSYS the driver lacks a function;
- * -EIO the driver refused; -ENOMEM.
+ * Opens GPU `index`. Uses the calling thread's current context if it belongs to that GPU;
+ * otherwise retains the GPU's primary context until the device is closed. Errors: -ENOENT no
+ * driver library; -ENODEV no such GPU; -ENOSYS the driver lacks a function; -EIO the driver
+ * refused; -ENOMEM.
  */
 CUPOOL_API int cupool_device_open(int index, struct cupool_device **ret_device);
 
-/** Opens host memory as a device. Streams are accepted and mean nothing: work is done at once. */
+/** Opens host memory as a device. Streams are accepted and ignored: work is done at once. */
 CUPOOL_API int cupool_device_host(struct cupool_device **ret_device);
 
 /** Closes a device. Pools and memory on it must be gone. */
@@ -60,25 +60,25 @@ CUPOOL_API void cupool_device_close(struct cupool_device *device);
 
 CUPOOL_API enum cupool_device_kind cupool_device_kind(const struct cupool_device *device);
 
-/** Text of the last error on this device; "" if there was none. */
+/** Returns the message of the last error on this device; "" if there was none. */
 CUPOOL_API const char *cupool_device_error(const struct cupool_device *device);
 
 CUPOOL_API int cupool_device_stats(struct cupool_device *device,
                                    struct cupool_device_statistics *ret_stats);
 
-/** Makes a stream that does not wait for the default stream; on host memory NULL. */
+/** Creates a stream that does not synchronize with the default stream; NULL on host memory. */
 CUPOOL_API int cupool_device_stream_create(struct cupool_device *device, cupool_stream *ret_stream);
 CUPOOL_API int cupool_device_stream_destroy(struct cupool_device *device, cupool_stream stream);
 
-/** Waits for the work of a stream; CUPOOL_STREAM_NONE: of the whole context. */
+/** Waits for the work of a stream; CUPOOL_STREAM_NONE: for that of the whole context. */
 CUPOOL_API int cupool_device_wait(struct cupool_device *device, cupool_stream stream);
 
-/** Copies between any two addresses that the device can reach, ordered on the stream. With
- * CUPOOL_STREAM_NONE the copy is done when the function returns. */
+/** Copies between any two addresses that the device can access, in stream order. With
+ * CUPOOL_STREAM_NONE the copy is complete on return. */
 CUPOOL_API int cupool_device_copy(struct cupool_device *device, void *to, const void *from,
                                   size_t bytes, cupool_stream stream);
 
-/** Sets `bytes` bytes to `value`, ordered as cupool_device_copy(). */
+/** Sets `bytes` bytes to `value`, in stream order as cupool_device_copy(). */
 CUPOOL_API int cupool_device_fill(struct cupool_device *device, void *address, uint8_t value,
                                   size_t bytes, cupool_stream stream);
 

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool of KV blocks: who uses which block, what each holds, which one goes first.
+ * A pool of KV blocks: ownership, identity and eviction.
  *
  *     free (Available) -> mutable (Allocated) -> complete -> active (Registered, referenced)
  *       ^                                                      |     ^
  *       +------------ eviction ------------ inactive (Returned) <-+--+ match
  *
- * A handle is generation:32 | id:32. The generation grows whenever the last reference of a block
- * goes, so a handle that was given back is stale: -ESTALE for it, -EINVAL for one that never was,
- * and nothing changes. A weak handle survives that and can be upgraded until the block is evicted.
+ * A handle is generation:32 | id:32. The generation grows whenever the last reference to a block is
+ * released, which makes older handles stale. A stale handle gives -ESTALE, one that never existed
+ * -EINVAL; neither changes anything. A weak handle survives the release, and can be upgraded until
+ * the block is evicted.
  *
- * Nothing allocates host memory after creation, except where a function says so; no function waits
- * for the device. The pool has no thread and no timer: expired waiters and passed fences are seen
- * by the next call, or by cupool_kv_poll().
+ * Nothing allocates host memory after creation, except where a function says so. No function waits
+ * for the device. The pool has no thread and no timer: the next call, or cupool_kv_poll(), notices
+ * expired waiters and signalled fences.
  *
- * Threading: every function from any thread. Callbacks run on the thread whose call caused them,
- * outside every lock, and may call the pool. The functions of a custom policy are part of the
- * choice of a victim: they run inside it and must not call the pool.
+ * Threading: every function from any thread. Callbacks run outside every lock, on the thread that
+ * triggered them, and may call the pool. The functions of a custom policy are an exception: they
+ * run while a victim is chosen, and must not call the pool.
  */
 #ifndef CUPOOL_KV_H
 #define CUPOOL_KV_H
@@ -96,9 +97,10 @@ struct cupool_kv_block {
 
 struct cupool_kv_custom {
     void *state;
-    /** Called when a block becomes evictable: the lowest rank goes first, equals by last use. */
+    /** Ranks a block when it becomes evictable: the lowest rank goes first, equal ranks by last
+     * use. */
     uint64_t (*rank)(void *state, const struct cupool_kv_block *block);
-    /** 0 vetoes the eviction of this block now. NULL: none is vetoed. */
+    /** Returns 0 to veto the eviction of this block now. NULL: no vetoes. */
     int (*may_evict)(void *state, const struct cupool_kv_block *block);
 };
 
@@ -156,14 +158,14 @@ struct cupool_kv_statistics {
 CUPOOL_API void cupool_kv_config_init(struct cupool_kv_config *config);
 
 /**
- * Makes a pool on a device, with its memory. A pool of 0 layers has no memory: bookkeeping only.
- * Errors: -EINVAL a figure is out of range; -ENOTSUP elastic where pages cannot be mapped;
+ * Creates a pool on a device, with its memory. A pool of 0 layers has no memory: bookkeeping only.
+ * Errors: -EINVAL a parameter is out of range; -ENOTSUP elastic where pages cannot be mapped;
  * -ENOMEM.
  */
 CUPOOL_API int cupool_kv_create(struct cupool_device *device, const struct cupool_kv_config *config,
                                 struct cupool_kv **ret_pool);
 
-/** Ends a pool; no call may be under way. Requests under way end with -ECANCELED first. */
+/** Destroys a pool; no call may be in progress. Pending requests end with -ECANCELED first. */
 CUPOOL_API void cupool_kv_destroy(struct cupool_kv *pool);
 
 /** Text of the last error; "" if there was none. */
@@ -178,11 +180,10 @@ CUPOOL_API void cupool_kv_strides(const struct cupool_kv *pool,
                                   struct cupool_kv_geometry *ret_geometry);
 
 /**
- * Takes `count` blocks, all or none, evicting cached ones where needed: free blocks first, then
- * victims in the order of the policy. Blocks that device work may still use are taken if that work
- * is on `stream`; else `stream` is made to wait for it; without a stream they are passed over.
- * Errors: -ENOMEM not that many; -EAGAIN enough, but others have waited longer, or device work has
- * to end first.
+ * Takes `count` blocks, all or none: free blocks first, then victims in the order of the policy. A
+ * block that device work may still use is taken if that work is on `stream`; otherwise `stream` is
+ * made to wait for the work; without a stream the block is passed over. Errors: -ENOMEM not that
+ * many; -EAGAIN enough, but others have waited longer, or device work has to end first.
  */
 CUPOOL_API int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
                                   cupool_kv_handle *ret_handles);
@@ -199,29 +200,31 @@ CUPOOL_API int cupool_kv_allocate_async(
     cupool_kv_handle *handles, void (*callback)(void *state, cupool_kv_ticket ticket, int error),
     void *state, cupool_kv_ticket *ret_ticket);
 
-/** Result of a request without a callback: -EINPROGRESS, or its end, which forgets the ticket. */
+/** Returns the result of a request without a callback: -EINPROGRESS, or its result, which also
+ * forgets the ticket. */
 CUPOOL_API int cupool_kv_ticket_result(struct cupool_kv *pool, cupool_kv_ticket ticket);
 
-/** Ends a request, with -ECANCELED to its callback; what it held is given back. -ESTALE: over. */
+/** Cancels a request: its callback gets -ECANCELED, and what it held is given back. -ESTALE:
+ * already over. */
 CUPOOL_API int cupool_kv_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket);
 
-/** Serves waiters, ends those out of time, looks at fences. Returns how many requests ended. */
+/** Serves waiters, ends those that timed out, polls fences. Returns how many requests ended. */
 CUPOOL_API int cupool_kv_poll(struct cupool_kv *pool);
 
-/** An eventfd that becomes readable when a request ends or a prefetch is through. */
+/** Returns an eventfd that becomes readable when a request or a prefetch ends. */
 CUPOOL_API int cupool_kv_event_fd(struct cupool_kv *pool, int *ret_fd);
 
-/** One more reference to each. -ESTALE, -EINVAL: none was taken. */
+/** Takes one more reference to each. -ESTALE, -EINVAL: none was taken. */
 CUPOOL_API int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                 uint32_t count);
 
 /**
- * Gives one reference of each back, in the order of the sequence: the last block is the first to be
- * reused. Without identity a block becomes free, with one inactive; it is reused only after the
- * work that `stream` has so far.
- * Errors: -ESTALE or -EINVAL a handle is not valid: nothing was released. A block named more often
- * than it has references is released as often as it has, and the answer is -ESTALE. -EBUSY the
- * stream is captured: nothing was released.
+ * Releases one reference of each block. List the blocks in the order of the sequence: the last one
+ * is the first to be reused. A block without identity becomes free, one with identity inactive;
+ * either is reused only after the work that `stream` has so far. Errors: -ESTALE or -EINVAL a
+ * handle is not valid, and nothing was released. A block named more often than it has references
+ * is released as often as it has, and the result is -ESTALE. -EBUSY the stream is captured, and
+ * nothing was released.
  */
 CUPOOL_API int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                  uint32_t count, cupool_stream stream);
@@ -230,7 +233,7 @@ CUPOOL_API int cupool_kv_release(struct cupool_kv *pool, const cupool_kv_handle 
 CUPOOL_API int cupool_kv_stream_order(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                       uint32_t count, cupool_stream stream);
 
-/** Pointer to and bytes of one layer's keys (0) or values (1) of a block. */
+/** Returns the address and size of one layer's keys (0) or values (1) of a block. */
 CUPOOL_API int cupool_kv_memory(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t layer,
                                 int key_or_value, void **ret_memory, size_t *ret_bytes);
 
@@ -238,7 +241,7 @@ CUPOOL_API int cupool_kv_memory(struct cupool_kv *pool, cupool_kv_handle handle,
 CUPOOL_API int cupool_kv_describe(struct cupool_kv *pool, cupool_kv_handle handle,
                                   struct cupool_kv_block *ret_block);
 
-/** Says that the blocks are written in full: from mutable to complete. */
+/** Marks the blocks as written in full: mutable becomes complete. */
 CUPOOL_API int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                   uint32_t count);
 
@@ -248,12 +251,12 @@ enum cupool_kv_duplicates {
 };
 
 /**
- * Gives complete blocks their identity. `parent` is the hash before the first; NULL: a root. A
- * block that has this hash already stays as it is.
- * Readers on other streams wait for the work that `stream` has so far (cupool_kv_stream_order).
- * `ret_handles` may be `handles`; it differs from it where a duplicate was answered.
- * Errors: -EINVAL a block is not complete; -EILSEQ another content has the same hash; -ESTALE.
- * Nothing was registered then.
+ * Registers complete blocks under their hashes. `parent` is the hash before the first; NULL: a
+ * root. A block already registered under the same hash stays as it is. `ret_handles` may be
+ * `handles`; it differs where an older block was returned in place of a duplicate
+ * (CUPOOL_KV_ANSWER_FIRST). Readers on other streams wait for the work that `stream` has so far
+ * (cupool_kv_stream_order). Errors: -EINVAL a block is not complete; -EILSEQ different content has
+ * the same hash; -ESTALE. On error nothing was registered.
  */
 CUPOOL_API int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                   const struct cupool_kv_hash *hashes, uint32_t count,
@@ -262,29 +265,30 @@ CUPOOL_API int cupool_kv_register(struct cupool_kv *pool, const cupool_kv_handle
                                   cupool_kv_handle *ret_handles);
 
 /**
- * Registers the first `tokens` tokens of a block that is still being written, in place of what it
- * was registered for before. Its owner goes on writing behind them; who matches it must copy.
+ * Registers the first `tokens` tokens of a block that is still being written; this replaces its
+ * earlier registration. Its owner continues to write behind them, so whoever matches it must copy.
  */
 CUPOOL_API int cupool_kv_register_partial(struct cupool_kv *pool, cupool_kv_handle handle,
                                           const struct cupool_kv_hash *hash,
                                           const struct cupool_kv_hash *parent, uint32_t tokens,
                                           cupool_stream stream);
 
-/** Takes references to the blocks of the longest prefix that is here; one lock, one touch. */
+/** Takes references to the blocks of the longest cached prefix, under one lock. */
 CUPOOL_API int cupool_kv_match(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                uint32_t count, cupool_kv_handle *ret_handles,
                                uint32_t *ret_matched);
 
-/** The same for each hash on its own: 0 where there is no block. */
+/** Looks up each hash independently; 0 where there is no block. */
 CUPOOL_API int cupool_kv_match_scattered(struct cupool_kv *pool,
                                          const struct cupool_kv_hash *hashes, uint32_t count,
                                          cupool_kv_handle *ret_handles, uint32_t *ret_matched);
 
-/** Length of the prefix that is here. Neither touches nor takes references nor counts. */
+/** Returns the length of the cached prefix. Touches nothing, takes no references, counts
+ * nothing. */
 CUPOOL_API int cupool_kv_peek(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                               uint32_t count, uint32_t *ret_matched);
 
-/** A weak handle of a registered block; its own reference is not needed for it. */
+/** Makes a weak handle of a registered block; the caller needs no reference to it. */
 CUPOOL_API int cupool_kv_downgrade(struct cupool_kv *pool, cupool_kv_handle handle,
                                    cupool_kv_weak *ret_weak);
 /** Takes a reference through a weak handle. -ESTALE: the block was evicted. */
@@ -292,14 +296,15 @@ CUPOOL_API int cupool_kv_upgrade(struct cupool_kv *pool, cupool_kv_weak weak,
                                  cupool_kv_handle *ret_handle);
 
 /**
- * Makes a block the caller's own to write: the handle itself if nobody else refers to it and it is
- * not registered, else a copy, in whose favour the reference is released. -ENOMEM: no room.
+ * Makes a block writable by the caller alone. Returns the handle itself if nobody else refers to
+ * the block and it is not registered; otherwise copies it and releases the caller's reference to
+ * the original. -ENOMEM: no room.
  */
 CUPOOL_API int cupool_kv_make_writable(struct cupool_kv *pool, cupool_kv_handle handle,
                                        cupool_stream stream, cupool_kv_handle *ret_handle);
 
 /**
- * Priority from 0 to 100; after `duration_ns` it is the default again. 0: for good.
+ * Sets priorities from 0 to 100, which return to the default after `duration_ns`; 0: for good.
  * -ERANGE: nothing changed.
  */
 CUPOOL_API int cupool_kv_set_priority(struct cupool_kv *pool, const cupool_kv_handle *handles,
@@ -311,13 +316,13 @@ struct cupool_kv_priority_range {
     uint64_t duration_ns;
 };
 
-/** Priorities of stretches of a sequence. -EINVAL: they overlap or leave it; nothing changed. */
+/** Sets priorities of ranges of a sequence. -EINVAL: they overlap or leave it; nothing changed. */
 CUPOOL_API int cupool_kv_set_priorities(struct cupool_kv *pool, const cupool_kv_handle *handles,
                                         uint32_t count,
                                         const struct cupool_kv_priority_range *ranges,
                                         uint32_t range_count);
 
-/** Keeps the blocks when their last reference goes, until unpinned by hash. */
+/** Keeps the blocks after their last reference is released, until they are unpinned by hash. */
 CUPOOL_API int cupool_kv_pin(struct cupool_kv *pool, const cupool_kv_handle *handles,
                              uint32_t count);
 CUPOOL_API int cupool_kv_unpin(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
@@ -332,23 +337,23 @@ enum cupool_kv_evict_mode {
 CUPOOL_API int cupool_kv_evict(struct cupool_kv *pool, enum cupool_kv_evict_mode mode,
                                uint32_t count, uint32_t *ret_evicted);
 
-/** Forgets these hashes; blocks without a reference become free. Returns how many were here. */
+/** Forgets these hashes; blocks without a reference become free. Returns how many were cached. */
 CUPOOL_API int cupool_kv_forget(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                 uint32_t count, uint32_t *ret_forgotten);
 
-/** Evicts until at most `keep` cached blocks stay, and gives idle pages back. */
+/** Evicts until at most `keep` cached blocks remain, and gives idle pages back. */
 CUPOOL_API int cupool_kv_trim(struct cupool_kv *pool, uint32_t keep, uint32_t *ret_evicted);
 
 /**
  * Changes the number of usable blocks. Blocks in use beyond the new size are counted in
- * `ret_overflow` and retire when they are released. -ERANGE: beyond max_blocks.
+ * `ret_overflow`, and retire when they are released. -ERANGE: beyond max_blocks.
  */
 CUPOOL_API int cupool_kv_resize(struct cupool_kv *pool, uint32_t blocks, uint32_t *ret_overflow);
 
-/** Forgets every hash. -EBUSY while blocks are in use, with their number; nothing changed then. */
+/** Forgets every hash. -EBUSY while blocks are in use, with their number; then nothing changed. */
 CUPOOL_API int cupool_kv_reset(struct cupool_kv *pool, uint32_t *ret_in_use);
 
-/** Calls back when the share of blocks with a reference crosses a threshold. See memory.h. */
+/** Sets a callback for when the share of referenced blocks crosses a threshold. See memory.h. */
 CUPOOL_API int cupool_kv_pressure(
     struct cupool_kv *pool, const struct cupool_pressure_thresholds *thresholds,
     void (*callback)(void *state, enum cupool_pressure level, double usage), void *state);
@@ -368,21 +373,23 @@ struct cupool_kv_load {
     uint32_t index;          /* of the prefetch */
 };
 
-/** Lower tiers of the pool. The functions are called outside every lock. */
+/** Lower tiers of the pool. The pool calls these functions outside every lock. */
 struct cupool_kv_lower {
     void *state;
-    /** Writes 1 for each hash that it holds, and keeps these until their load has ended. */
+    /** Writes 1 for each hash that the tier holds, and keeps these entries until their load has
+     * ended. */
     int (*lookup)(void *state, const struct cupool_kv_hash *hashes, uint32_t count,
                   uint8_t *ret_found);
     /**
-     * Begins to bring block `index` of a prefetch into the memory of `handle`; ends with
-     * cupool_kv_prefetch_loaded(), from any thread, also before it returns. An error: not begun.
+     * Begins to load block `index` of a prefetch into the memory of `handle`. The load ends with
+     * cupool_kv_prefetch_loaded(), from any thread, possibly before this returns. An error: not
+     * begun.
      */
     int (*load)(void *state, const struct cupool_kv_hash *hash, cupool_kv_handle handle,
                 cupool_kv_ticket ticket, uint32_t index, cupool_stream stream);
     /**
-     * May be NULL; else it is called in place of load(), with all blocks of a look-up at once.
-     * Returns how many have begun, from the first; the others have not.
+     * Optional: replaces load(), and gets all blocks of a look-up at once. Returns how many loads
+     * have begun, counted from the first.
      */
     uint32_t (*load_many)(void *state, const struct cupool_kv_load *loads, uint32_t count,
                           cupool_kv_ticket ticket, cupool_stream stream);
@@ -391,9 +398,9 @@ struct cupool_kv_lower {
 CUPOOL_API int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lower);
 
 /**
- * Brings a sequence's blocks in: takes references to those here, reserves the rest (all or none)
- * and loads what the lower tier holds. `handles` and `sources` are the caller's, valid until the
- * callback. -ENOMEM: no room; nothing was taken.
+ * Prefetches the blocks of a sequence: takes references to the cached ones, reserves the rest (all
+ * or none) and loads what the lower tier holds. `handles` and `sources` remain the caller's, and
+ * must stay valid until the callback. -ENOMEM: no room; nothing was taken.
  */
 CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hashes,
                                   uint32_t count, const struct cupool_kv_hash *parent,
@@ -401,13 +408,13 @@ CUPOOL_API int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv
                                   void (*callback)(void *state, cupool_kv_ticket ticket, int error),
                                   void *state, cupool_kv_ticket *ret_ticket);
 
-/** Ends a load. An error makes the block one to be computed. -ESTALE: no such load. */
+/** Ends a load. After an error the block has to be computed. -ESTALE: no such load. */
 CUPOOL_API int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket,
                                          uint32_t index, int error);
 
 enum cupool_kv_event_kind { CUPOOL_KV_STORED, CUPOOL_KV_REMOVED, CUPOOL_KV_CLEARED };
 
-/** A change of what is cached. Removals descend from the tail. */
+/** A change of the cached blocks. Removals start at the tail of a sequence. */
 struct cupool_kv_event {
     uint64_t sequence; /* grows by one for each event, also for dropped ones */
     enum cupool_kv_event_kind kind;
@@ -418,7 +425,7 @@ struct cupool_kv_event {
     struct cupool_kv_hash parent; /* the logical one: also where it is a duplicate */
 };
 
-/** Takes what has happened since the last poll: whole events that fit both arrays. */
+/** Returns the events since the last poll: whole events, as many as fit both arrays. */
 CUPOOL_API int cupool_kv_events_poll(struct cupool_kv *pool, struct cupool_kv_event *events,
                                      uint32_t event_room, struct cupool_kv_hash *hashes,
                                      uint32_t hash_room, uint32_t *ret_events,
@@ -437,11 +444,11 @@ CUPOOL_API uint64_t cupool_kv_free_blocks(struct cupool_kv *pool);
 CUPOOL_API double cupool_kv_usage_rate(struct cupool_kv *pool);
 CUPOOL_API double cupool_kv_hit_rate(struct cupool_kv *pool);
 
-/** Verifies every invariant. -EFAULT names the first broken one in `why`. */
+/** Verifies every invariant. -EFAULT, with the first broken one in `why`. */
 CUPOOL_API int cupool_kv_check(struct cupool_kv *pool, char *why, size_t why_bytes);
 
-/* Several pools of different geometry that hold the same sequences: full attention, sliding
- * windows. Their block sizes are multiples of the smallest, over which the hashes run. */
+/* Several pools of different geometry for the same sequences: full attention, sliding windows.
+ * Their block sizes are multiples of the smallest, which is the block size of the hashes. */
 
 struct cupool_kv_member {
     struct cupool_kv *pool;
@@ -449,10 +456,10 @@ struct cupool_kv_member {
 };
 
 /**
- * Matches one sequence in several pools: the longest prefix for which every full pool has all
- * blocks and every windowed one those inside its window before the prefix's end. `hashes` are
- * those of the smallest block size, `count` of them. References go to ret_handles[m], an array for
- * the blocks of member m (0 where a block lies before the window); NULL only looks.
+ * Matches one sequence in several pools. Finds the longest prefix for which every full pool has
+ * all blocks, and every windowed pool has the blocks inside its window before the end of the
+ * prefix. `hashes` are `count` hashes of blocks of the smallest size. ret_handles[m] receives
+ * references to the blocks of member m (0 where a block lies before the window); NULL only looks.
  * The prefix is a multiple of the largest block size.
  */
 CUPOOL_API int cupool_kv_match_group(const struct cupool_kv_member *members, uint32_t member_count,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory of a device, ordered by streams: the memory manager of an engine.
+ * Stream-ordered device memory: the memory manager of an engine.
  *
- * A block freed on a stream is handed out again to the same stream at once and without a fence, to
- * others when the device work submitted before the free has completed. Under a preloaded
- * libcupool.so requests go straight to cuMemAlloc, which is served from its pools; without it they
- * are served from the same allocator inside this library: size classes for small blocks, buddies
- * for middle ones, runs of segments for large ones.
+ * A block freed on a stream is available again to the same stream at once and without a fence; to
+ * other streams, when the device work submitted before the free has completed. Under a preloaded
+ * libcupool.so requests go straight to cuMemAlloc, which serves them from its pools. Without it,
+ * the same allocator inside this library serves them: size classes for small blocks, buddies for
+ * medium ones, runs of segments for large ones.
  *
  * Threading: every function from any thread. See device.h for errors, units and callbacks.
  */
@@ -51,23 +51,23 @@ struct cupool_memory_statistics {
 
 enum cupool_pressure { CUPOOL_PRESSURE_NONE, CUPOOL_PRESSURE_NORMAL, CUPOOL_PRESSURE_AGGRESSIVE };
 
-/** Levels of use, as shares from 0 to 1: a level begins at its threshold and ends `hysteresis`
- * below it. */
+/** Levels of use, as fractions from 0 to 1: a level begins at its threshold and ends
+ * `hysteresis` below it. */
 struct cupool_pressure_thresholds {
     double normal, aggressive, hysteresis; /* defaults: 0.7, 0.9, 0.05 */
 };
 
 /**
- * Allocates `bytes` (> 0), aligned to 512 bytes, to be used first on `stream`.
- * Errors: -EINVAL; -ENOMEM the device has not that much, after everything cached was given back;
- * -EBUSY, -EIO as the driver said.
+ * Allocates `bytes` (> 0), aligned to 512 bytes, for first use on `stream`. Errors: -EINVAL;
+ * -ENOMEM the device has not that much, even after all cached memory was given back; -EBUSY, -EIO
+ * as the driver said.
  */
 CUPOOL_API int cupool_memory_allocate(struct cupool_device *device, size_t bytes,
                                       cupool_stream stream, void **ret_memory);
 
 /**
- * Takes memory back after the work that `stream` has so far. NULL is accepted.
- * Errors: -EINVAL this is no address of a live block; -EALREADY it has been freed before.
+ * Frees memory after the work that `stream` has so far. NULL is accepted. Errors: -EINVAL not the
+ * address of a live block; -EALREADY freed before.
  */
 CUPOOL_API int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream stream);
 
@@ -75,41 +75,42 @@ CUPOOL_API int cupool_memory_free(struct cupool_device *device, void *memory, cu
 CUPOOL_API int cupool_memory_size(struct cupool_device *device, const void *memory,
                                   size_t *ret_bytes);
 
-/** Gives cached memory back to the driver until at most `keep_bytes` stay cached. */
+/** Returns cached memory to the driver until at most `keep_bytes` remain cached. */
 CUPOOL_API int cupool_memory_trim(struct cupool_device *device, size_t keep_bytes,
                                   size_t *ret_returned_bytes);
 
 /**
- * Joins what can be joined: waits for the device, empties the caches of the streams, merges free
- * neighbours and gives whole segments back. Live blocks do not move. The result is the change of
- * the largest block obtainable without the driver plus what went back to it.
+ * Defragments: waits for the device, empties the caches of the streams, merges free neighbours and
+ * returns whole segments. Live blocks do not move. The result is the growth of the largest block
+ * available without the driver, plus the bytes returned to it.
  */
 CUPOOL_API int cupool_memory_defragment(struct cupool_device *device, size_t *ret_gained_bytes);
 
 CUPOOL_API int cupool_memory_stats(struct cupool_device *device,
                                    struct cupool_memory_statistics *ret_stats);
 
-/** The newest events, oldest first; at most `room`. Returns how many were written. */
+/** Copies the newest events, oldest first; at most `room`. Returns how many were written. */
 CUPOOL_API size_t cupool_memory_history(struct cupool_device *device,
                                         struct cupool_memory_event *events, size_t room);
 
 /**
- * Calls back when use of the device crosses a threshold, up or down, seen at an allocation or a
- * free. NULL thresholds: the defaults; a NULL callback ends it.
+ * Sets a callback for when device use crosses a threshold, up or down, as seen at an allocation or
+ * a free. NULL thresholds: the defaults; a NULL callback ends it.
  */
 CUPOOL_API int cupool_memory_pressure(
     struct cupool_device *device, const struct cupool_pressure_thresholds *thresholds,
     void (*callback)(void *state, enum cupool_pressure level, double usage), void *state);
 
-/** 1 when a trim would help: pressure above 0.8 or fragmentation above 0.3 with memory cached. */
+/** Returns 1 when a trim would help: pressure above 0.8, or fragmentation above 0.3 with memory
+ * cached. */
 CUPOOL_API int cupool_memory_should_trim(struct cupool_device *device);
 
-/** Verifies the allocator. -EFAULT names the first broken invariant in `why`. */
+/** Verifies the allocator. -EFAULT, with the first broken invariant in `why`. */
 CUPOOL_API int cupool_memory_check(struct cupool_device *device, char *why, size_t why_bytes);
 
 /**
- * The pair of functions of torch.cuda.memory.CUDAPluggableAllocator: GPU `device` is opened at the
- * first call and stays open. NULL when there is no memory.
+ * The two functions for torch.cuda.memory.CUDAPluggableAllocator. The first call opens GPU
+ * `device`, which stays open. NULL when there is no memory.
  */
 CUPOOL_API void *cupool_torch_malloc(size_t bytes, int device, cupool_stream stream);
 CUPOOL_API void cupool_torch_free(void *memory, size_t bytes, int device, cupool_stream stream);

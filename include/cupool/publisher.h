@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells routers what is cached where: events of pools and tiers in the schema of vLLM, by ZeroMQ.
+ * Publishes KV cache events of pools and tiers to routers, by ZeroMQ in vLLM's schema.
  *
  *     config.endpoint = "tcp://0.0.0.0:5557", config.replay_endpoint = "tcp://0.0.0.0:5558";
  *     cupool_publisher_create(&config, &publisher);
@@ -11,13 +11,13 @@
  * A message has three frames: topic, sequence number (8 bytes, big-endian), and a batch in
  * MessagePack: [time, [event, ...], rank]. Events are ["BlockStored", hashes, parent, token_ids,
  * block_size, lora_id, medium, lora_name], ["BlockRemoved", hashes, medium] and
- * ["AllBlocksCleared"]. A subscriber that sees a gap asks the replay socket with the first number
- * that it lacks, and gets [number, batch] for each one kept, then [-1, ""]. Events that a pool
- * dropped, because it was polled too seldom, leave a gap that no replay fills.
+ * ["AllBlocksCleared"]. A subscriber that sees a gap sends the first number it lacks to the replay
+ * socket. It gets [number, batch] for each batch kept, then [-1, ""]. A pool that is polled too
+ * seldom drops events; that gap cannot be replayed.
  *
- * Threading: every function from any thread, but for create and destroy. There is no thread of this
- * object but those of libzmq; requests for replay are answered by the next poll. In a child after
- * fork every function answers -ECHILD.
+ * Threading: every function from any thread, except create and destroy. The only threads are those
+ * of libzmq; the next poll answers requests for replay. In a child after fork every function
+ * returns -ECHILD.
  */
 #ifndef CUPOOL_PUBLISHER_H
 #define CUPOOL_PUBLISHER_H
@@ -40,9 +40,9 @@ struct cupool_publisher_config {
     int32_t rank;                /* data parallel; -1 (default): none */
     int maps;                    /* 1: batches and events as maps with names, as newer vLLM has */
     int integers;                /* 1: hashes as integers, their last 8 bytes; 0: as 32 bytes */
-    const char *adapter;         /* lora_name of what is stored; NULL: none */
-    /** Tokens of a stored block, for routers that hash them anew: writes at most `room`, returns
-     * how many. NULL: token_ids stay empty. */
+    const char *adapter;         /* lora_name of stored blocks; NULL: none */
+    /** Provides the tokens of a stored block, for routers that hash them themselves: writes at
+     * most `room`, returns how many. NULL: token_ids stay empty. */
     uint32_t (*tokens)(void *state, const struct cupool_kv_hash *hash, int32_t *tokens,
                        uint32_t room);
     void *tokens_state;
@@ -68,8 +68,8 @@ CUPOOL_API int cupool_publisher_create(const struct cupool_publisher_config *con
 /** Closes them; what was sent has a second to leave. */
 CUPOOL_API void cupool_publisher_destroy(struct cupool_publisher *publisher);
 
-/** Publishes what has happened in a pool since the last poll, and answers requests for replay. The
- * pool keeps as many events as its configuration says. `medium` may be NULL. */
+/** Publishes the events of a pool since the last poll, and answers requests for replay. The pool
+ * keeps as many events as its configuration says. `medium` may be NULL. */
 CUPOOL_API int cupool_publisher_poll(struct cupool_publisher *publisher, struct cupool_kv *pool,
                                      const char *medium, uint32_t *ret_events);
 

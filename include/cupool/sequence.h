@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences on KV pools: which block holds which tokens, and the tables that attention kernels
- * read.
+ * Sequences on KV pools: the mapping of tokens to blocks, and the block tables that attention
+ * kernels read.
  *
- * A set owns everything for a number of sequences of bounded length, so that a request that comes
- * and goes allocates nothing. It runs over one pool, or over several of different geometry, whose
- * blocks a sequence takes together, all or none.
+ * A set allocates everything up front for a number of sequences of bounded length, so that starting
+ * or ending a request allocates nothing. It runs over one pool, or over several pools of different
+ * geometry; then a sequence takes blocks of all of them, all or none.
  *
- * Tokens are appended, then computed, then committed: what is committed in a full block is
- * registered under its hash and can be matched. An append commits what was appended before it.
- * Removing a sequence at any moment gives everything back.
+ * Tokens are appended, then computed, then committed. Committed full blocks are registered under
+ * their hashes and can be matched. An append commits the tokens appended before it. Removing a
+ * sequence at any moment gives everything back.
  *
  * Threading: every function from any thread; calls for one sequence must not overlap.
  */
@@ -42,13 +42,14 @@ struct cupool_sequences_statistics {
 
 CUPOOL_API void cupool_sequences_config_init(struct cupool_sequences_config *config);
 
-/** A set over `count` pools of one device. -EINVAL: block sizes are no multiples of the smallest.
+/** Creates a set over `count` pools of one device. -EINVAL: block sizes are no multiples of the
+ * smallest.
  */
 CUPOOL_API int cupool_sequences_create(const struct cupool_kv_member *members, uint32_t count,
                                        const struct cupool_sequences_config *config,
                                        struct cupool_sequences **ret_set);
 
-/** Removes what is left and ends the set. */
+/** Removes the remaining sequences and destroys the set. */
 CUPOOL_API void cupool_sequences_destroy(struct cupool_sequences *set);
 
 CUPOOL_API const char *cupool_sequences_error(const struct cupool_sequences *set);
@@ -60,47 +61,47 @@ CUPOOL_API int cupool_sequences_check(struct cupool_sequences *set, char *why, s
 #define CUPOOL_SEQUENCE_NO_CACHE 2 /* its blocks are not registered */
 
 /**
- * An empty sequence. The scope's texts are read now; its media array must live as long.
- * -ENOBUFS: all slots are taken.
+ * Begins an empty sequence. The strings of the scope are copied now; its media array must outlive
+ * the sequence. -ENOBUFS: all slots are taken.
  */
 CUPOOL_API int cupool_sequence_create(struct cupool_sequences *set,
                                       const struct cupool_kv_scope *scope, unsigned flags,
                                       cupool_sequence *ret_sequence);
 
 /**
- * Gives an empty sequence the longest prefix of `tokens` that is cached, at most count - 1 tokens,
- * for the last one has to be computed. The rest is then appended.
+ * Gives an empty sequence the longest cached prefix of `tokens`, at most count - 1 tokens, because
+ * the last one has to be computed. Append the rest afterwards.
  */
 CUPOOL_API int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence,
                                      const int32_t *tokens, uint32_t count, cupool_stream stream,
                                      uint32_t *ret_matched);
 
 /**
- * Makes room for tokens: a block at each multiple of the block size, and a copy of the last block
- * if others share it. Errors leave the sequence as it was: -ENOMEM, -EAGAIN as
+ * Makes room for tokens: takes a block at each multiple of the block size, and copies the last
+ * block if it is shared. Errors leave the sequence unchanged: -ENOMEM, -EAGAIN as
  * cupool_kv_allocate(); -EOVERFLOW beyond max_tokens.
  */
 CUPOOL_API int cupool_sequence_append(struct cupool_sequences *set, cupool_sequence sequence,
                                       const int32_t *tokens, uint32_t count, cupool_stream stream);
 
-/** Takes blocks for `count` tokens to come (drafts), so that appending them cannot fail. */
+/** Reserves blocks for `count` future tokens (drafts), so that appending them cannot fail. */
 CUPOOL_API int cupool_sequence_reserve(struct cupool_sequences *set, cupool_sequence sequence,
                                        uint32_t count, cupool_stream stream);
 
-/** Says that the work submitted to `stream` so far computes everything appended. */
+/** Declares that the work submitted to `stream` so far computes everything appended. */
 CUPOOL_API int cupool_sequence_commit(struct cupool_sequences *set, cupool_sequence sequence,
                                       cupool_stream stream);
 
-/** A second sequence with the same tokens; blocks are shared until one writes. */
+/** Forks a sequence: both have the same tokens and share blocks until one writes. */
 CUPOOL_API int cupool_sequence_fork(struct cupool_sequences *set, cupool_sequence sequence,
                                     cupool_stream stream, cupool_sequence *ret_child);
 
-/** Takes tokens back until `tokens` are left: drafts that were refused. */
+/** Removes tokens from the end until `tokens` are left, such as rejected drafts. */
 CUPOOL_API int cupool_sequence_truncate(struct cupool_sequences *set, cupool_sequence sequence,
                                         uint32_t tokens, cupool_stream stream);
 
-/** Releases blocks that lie wholly before the last `window` tokens; the table has the null block
- * there. In a set with windows, 0 does so for each pool by its own. */
+/** Releases blocks that lie wholly before the last `window` tokens; the table gets the null
+ * block there. With 0, each pool of a set with windows uses its own window. */
 CUPOOL_API int cupool_sequence_slide(struct cupool_sequences *set, cupool_sequence sequence,
                                      uint32_t window, cupool_stream stream);
 
@@ -111,25 +112,25 @@ CUPOOL_API int cupool_sequence_remove(struct cupool_sequences *set, cupool_seque
 CUPOOL_API int cupool_sequence_length(struct cupool_sequences *set, cupool_sequence sequence,
                                       uint32_t *ret_tokens);
 
-/** The slot of a sequence: its row in the tables. */
+/** Returns the slot of a sequence: its row in the tables. */
 static inline uint32_t cupool_sequence_row(cupool_sequence sequence)
 {
     return (uint32_t)sequence;
 }
 
-/** Block numbers of a sequence in pool `member`; valid until the sequence changes. */
+/** Returns the block numbers of a sequence in pool `member`; valid until the sequence changes. */
 CUPOOL_API int cupool_sequence_table(struct cupool_sequences *set, cupool_sequence sequence,
                                      uint32_t member, const int32_t **ret_table,
                                      uint32_t *ret_blocks);
 
-/** Handle, block number and offset of the place of token `position`. */
+/** Finds the handle, block number and offset of token `position`. */
 CUPOOL_API int cupool_sequence_place(struct cupool_sequences *set, cupool_sequence sequence,
                                      uint32_t member, uint32_t position,
                                      cupool_kv_handle *ret_handle, uint32_t *ret_offset);
 
 /**
- * The tables of all sequences on the device, [sequences][row_blocks] of int32, brought up to date
- * by one copy on `stream` of the rows that changed.
+ * Updates the block tables of all sequences on the device, [sequences][row_blocks] of int32. One
+ * copy on `stream` transfers the rows that changed.
  */
 CUPOOL_API int cupool_sequences_tables(struct cupool_sequences *set, uint32_t member,
                                        cupool_stream stream, const int32_t **ret_tables,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cache of tensors: memory of shapes that come again is handed out again.
+ * A tensor cache: reuses memory for shapes that recur.
  *
- * A key is rank, dimensions in their order, type, flags, device and stream, all of them compared;
- * (2, 3) and (3, 2) are two shapes. A released tensor stays cached for the same key until a limit,
- * a trim or a device without memory evicts the one released longest ago. Reserved tensors are
- * allocated beforehand and never evicted.
+ * A key is rank, dimensions in order, type, flags, device and stream; (2, 3) and (3, 2) are two
+ * shapes. A released tensor stays cached under its key until it is evicted: by a limit, a trim or a
+ * device without memory, the one released longest ago first. Reserved tensors are allocated in
+ * advance and never evicted.
  *
- * Memory comes from cupool_memory_allocate(). When the device has none, what is cached goes back
- * and the allocation is repeated; then the driver is asked for the tensor alone; then -ENOMEM.
+ * Memory comes from cupool_memory_allocate(). When the device is full, the cache returns its memory
+ * and tries again; then it asks the driver for the tensor alone; then the result is -ENOMEM.
  *
  * Nothing allocates host memory after creation, nothing waits for the device.
  *
@@ -58,7 +58,7 @@ struct cupool_tensor_shape {
     uint64_t dimensions[CUPOOL_TENSOR_RANK_MAX];
 };
 
-/** How much larger than asked for a tensor of another shape may be. */
+/** Size limit for a tensor of another shape, as bytes beyond the request. */
 #define CUPOOL_TENSOR_EXACT ((size_t)-1) /* no tensor of another shape */
 
 struct cupool_tensors_config {
@@ -112,32 +112,33 @@ CUPOOL_API void cupool_tensors_config_init(struct cupool_tensors_config *config)
 CUPOOL_API int cupool_tensors_create(const struct cupool_tensors_config *config,
                                      struct cupool_tensors **ret_cache);
 
-/** Gives all memory back, after the work of the streams; also of tensors still in use. */
+/** Frees all memory after the work of the streams, including tensors still in use. */
 CUPOOL_API void cupool_tensors_destroy(struct cupool_tensors *cache);
 
 /** Text of the last error; "" if there was none. */
 CUPOOL_API const char *cupool_tensors_error(const struct cupool_tensors *cache);
 
-/** Bytes of a shape; 0 with a dimension of 0. Errors: -EINVAL rank or type; -EOVERFLOW. */
+/** Returns the bytes of a shape; 0 with a dimension of 0. Errors: -EINVAL rank or type;
+ * -EOVERFLOW. */
 CUPOOL_API int cupool_tensor_bytes(const struct cupool_tensor_shape *shape, uint64_t *ret_bytes);
 
 /**
- * Takes a tensor for use on `stream`: one of the same key, else a reserved one of its size, else,
- * unless `waste` is CUPOOL_TENSOR_EXACT, the smallest cached one of the same device, flags and
- * stream with at most `waste` more bytes, else new memory. Its content is undefined.
- * With CUPOOL_STREAM_NONE no work is ordered: tensors whose work has not ended are passed over.
- * Errors: -EINVAL; -EOVERFLOW; -ENOMEM the device has not that much; -ENOBUFS all tensors of the
- * cache are in use.
+ * Acquires a tensor for use on `stream`: one of the same key, else a reserved one of its size,
+ * else, unless `waste` is CUPOOL_TENSOR_EXACT, the smallest cached one of the same device, flags
+ * and stream with at most `waste` more bytes, else new memory. Its content is undefined.
+ * CUPOOL_STREAM_NONE orders no work: tensors with unfinished work are passed over. Errors:
+ * -EINVAL; -EOVERFLOW; -ENOMEM the device has not that much; -ENOBUFS all tensors of the cache are
+ * in use.
  */
 CUPOOL_API int cupool_tensors_acquire(struct cupool_tensors *cache,
                                       const struct cupool_tensor_shape *shape, cupool_stream stream,
                                       size_t waste, cupool_tensor *ret_tensor, void **ret_memory);
 
 /**
- * Gives a tensor back after the work that `stream` has so far. It is cached for the stream that it
- * was acquired for, which waits for another one's work on the device, never on the host.
- * Errors: -ESTALE given back before; -EINVAL never was a tensor; -EBUSY the stream is captured, and
- * nothing changed.
+ * Releases a tensor after the work that `stream` has so far. It returns to the cache of the stream
+ * it was acquired for. If that is another stream, it waits for the work on the device, never on
+ * the host. Errors: -ESTALE released before; -EINVAL never was a tensor; -EBUSY the stream is
+ * captured, and nothing changed.
  */
 CUPOOL_API int cupool_tensors_release(struct cupool_tensors *cache, cupool_tensor tensor,
                                       cupool_stream stream);
@@ -146,35 +147,33 @@ CUPOOL_API int cupool_tensors_describe(struct cupool_tensors *cache, cupool_tens
                                        struct cupool_tensor_info *ret_info);
 
 /**
- * Allocates `count` tensors of a shape for `stream` beforehand; CUPOOL_STREAM_NONE: for every
+ * Reserves `count` tensors of a shape for `stream`, all or none; CUPOOL_STREAM_NONE: for every
  * stream. They are never evicted. CUPOOL_TENSOR_BYTES of rank 1 serves every shape on its device
- * with more than half of so many bytes, whatever its flags.
- * All or none. Errors as cupool_tensors_acquire().
+ * that needs more than half of its bytes, whatever its flags. Errors as cupool_tensors_acquire().
  */
 CUPOOL_API int cupool_tensors_reserve(struct cupool_tensors *cache,
                                       const struct cupool_tensor_shape *shape, cupool_stream stream,
                                       uint32_t count);
 
 /**
- * Reserves what a file names, for every stream of `device`. The file is a text,
+ * Reserves the tensors listed in a file, for every stream of `device`. The file is text,
  *
  *     # count  type  dimensions
  *     4        f16   1x512x4096
  *     2        f32   1x8x512x512  flags=1
  *     8        bytes 1048576
  *
- * or a report of a recorded run (cupool report --format json): of each of its `sizes`, the blocks
- * that were live together at most and were freed again, at `up_to_bytes`.
- * At most `budget` bytes; 0: no limit. Rows that would exceed it are left out.
- * Errors: -ENOENT and others of open; -EINVAL a line cannot be read, named by
- * cupool_tensors_error(), and nothing was reserved; -EFBIG beyond 64 MiB; as
- * cupool_tensors_reserve(), and the rows before stay reserved.
+ * or a report of a recorded run (cupool report --format json). From a report it reserves, for each
+ * of its `sizes`, the peak number of live blocks that were freed again, at `up_to_bytes`. Reserves
+ * at most `budget` bytes (0: no limit), and skips rows that would exceed it. Errors: -ENOENT and
+ * others of open; -EINVAL a line cannot be read, named by cupool_tensors_error(), and nothing was
+ * reserved; -EFBIG beyond 64 MiB; as cupool_tensors_reserve(), and the rows before stay reserved.
  */
 CUPOOL_API int cupool_tensors_reserve_file(struct cupool_tensors *cache, const char *path,
                                            uint32_t device, uint64_t budget, uint32_t *ret_tensors,
                                            uint64_t *ret_bytes);
 
-/** Makes the reserved tensors of a device ordinary ones, that can be evicted. */
+/** Turns the reserved tensors of a device into ordinary ones, which can be evicted. */
 CUPOOL_API int cupool_tensors_unreserve(struct cupool_tensors *cache, uint32_t device);
 
 /** Changes the limits of a device, and evicts down to them. */
@@ -188,11 +187,12 @@ CUPOOL_API int cupool_tensors_trim(struct cupool_tensors *cache, uint32_t device
 CUPOOL_API int cupool_tensors_stats(struct cupool_tensors *cache, uint32_t device,
                                     struct cupool_tensors_statistics *ret_stats);
 
-/** Figures by shape, most acquires first; at most `room`. Returns how many were written. */
+/** Copies the statistics of each shape, most acquires first; at most `room`. Returns how many
+ * were written. */
 CUPOOL_API int cupool_tensors_rows(struct cupool_tensors *cache, struct cupool_tensors_row *rows,
                                    uint32_t room);
 
-/** Verifies every invariant. -EFAULT names the first broken one in `why`. */
+/** Verifies every invariant. -EFAULT, with the first broken one in `why`. */
 CUPOOL_API int cupool_tensors_check(struct cupool_tensors *cache, char *why, size_t why_bytes);
 
 #ifdef __cplusplus

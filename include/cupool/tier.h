@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies below a pool of KV blocks: tiers that keep blocks in fewer bytes, or elsewhere.
+ * Tiers below a pool of KV blocks: they keep blocks compressed, or elsewhere.
  *
  *     cupool_tier_file("/var/cache/kv", &store);
  *     struct cupool_tier tiers[] = {{.store = store, .name = "file", .bytes = 64ull << 30}};
@@ -10,18 +10,18 @@
  *     cupool_kv_prefetch(pool, hashes, count, ...);    brings back what the pool has lost
  *
  * An offloaded block becomes an entry: a header with key, identity and checksums, and the layers of
- * the block, encoded if a codec is named. It goes to each tier; a block that is wanted again comes
- * from the first tier that has it. An entry that is damaged, cut short, or of another key, model or
- * shape is refused with the reason and removed, never decoded. A tier that fails is passed over:
- * requests go on, and what it would have had is computed.
+ * the block, encoded if a codec is named. The entry goes to each tier; a load takes it from the
+ * first tier that has it. An entry that is damaged, truncated, or of another key, model or shape is
+ * refused with the reason and removed, never decoded. A tier that fails is skipped: requests
+ * continue, and blocks that only it holds are computed again.
  *
- * Work is done by threads of this object: they copy, encode and wait for stores; callbacks run on
- * them. Blocks of a GPU are encoded and decoded there, by codecs that have kernels. The pool keeps
- * a reference to a block that is being stored; one that is being loaded stays with its request.
- * Nothing is served before it is stored whole.
+ * Threads of this object copy, encode and wait for stores; callbacks run on them. Blocks on a GPU
+ * are encoded and decoded there by codecs that have kernels. The pool keeps a reference to a block
+ * that is being stored; a block that is being loaded stays with its request. Only entries stored in
+ * full are served.
  *
- * Threading: every function from any thread, but for create and destroy. Destroy the tiers before
- * the pool. In a child after fork every function answers -ECHILD.
+ * Threading: every function from any thread, except create and destroy. Destroy the tiers before
+ * the pool. In a child after fork every function returns -ECHILD.
  */
 #ifndef CUPOOL_TIER_H
 #define CUPOOL_TIER_H
@@ -38,7 +38,7 @@ struct cupool_tiers;
 #define CUPOOL_TIERS_MAX  4
 #define CUPOOL_TIER_PLAIN (-1) /* in place of a codec: the bytes of the block as they are */
 
-/** One entry on its way to or from a store. */
+/** One entry in transit to or from a store. */
 struct cupool_tier_item {
     struct cupool_kv_hash key;
     void *data;     /* put reads it, get writes it */
@@ -48,37 +48,38 @@ struct cupool_tier_item {
 };
 
 /**
- * A store of entries as a table of functions: those below, or the caller's own. They may block, and
- * are called by several threads at once, for one key by one at a time. A negative answer holds for
- * all items of the call: the store could not be reached.
+ * A store of entries, as a table of functions: one of those below, or the caller's own. The
+ * functions may block. Several threads call them at once, but never for the same key. A negative
+ * result applies to all items of the call: the store could not be reached.
  */
 struct cupool_tier_store {
     void *state;
-    int shared; /* 1: others write, too: what it holds is asked, not remembered */
+    int shared; /* 1: others write, too, so the store is asked each time */
     /** Keeps entries, each as a whole or not at all. */
     int (*put)(void *state, struct cupool_tier_item *items, uint32_t count);
     int (*get)(void *state, struct cupool_tier_item *items, uint32_t count);
     void (*remove)(void *state, const struct cupool_tier_item *items, uint32_t count);
-    /** Names what it holds from before, last used first; NULL: nothing. each() answers 0 for an
-     * entry that is taken in; another one is to be removed. */
+    /** Lists the entries from earlier runs, last used first; NULL: none. each() returns 0 for an
+     * entry that it accepts; remove any other. */
     int (*list)(void *state,
                 int (*each)(void *context, const struct cupool_tier_item *item, const void *header),
                 void *context);
-    /** Bytes that an entry takes; NULL: its own. */
+    /** Returns the bytes that an entry occupies; NULL: its own size. */
     uint64_t (*charge)(void *state, size_t bytes);
-    /** 0: it cannot be reached now, and need not be asked. NULL: it always can. */
+    /** Returns 0 while the store cannot be reached and need not be asked. NULL: it always can. */
     int (*available)(void *state);
     void (*close)(void *state);
 };
 
-/** Host memory of `bytes`, on a buddy allocator: an entry takes what it needs in pages of 4 KiB. */
+/** Creates a store in host memory of `bytes`, on a buddy allocator: an entry occupies the pages
+ * of 4 KiB it needs. */
 CUPOOL_API int cupool_tier_host(uint64_t bytes, struct cupool_tier_store *ret_store);
 
 /**
- * A folder, made if it is not there (0700); it must be this user's and nobody else's. Entries are
- * files that appear under their name whole; what a killed process left half written is removed
- * when the folder is opened again. One process at a time.
- * Errors: -EPERM others may use the folder; -EBUSY another process does; -ENOTDIR; -errno.
+ * Opens a folder as a store, created if missing (0700); it must belong to this user alone. An
+ * entry's file gets its name when it is complete; the next open removes what a killed process left
+ * unfinished. One process at a time. Errors: -EPERM others may use the folder; -EBUSY another
+ * process does; -ENOTDIR; -errno.
  */
 CUPOOL_API int cupool_tier_file(const char *folder, struct cupool_tier_store *ret_store);
 
@@ -93,9 +94,9 @@ struct cupool_tier_server_config {
 };
 
 /**
- * A Valkey or Redis server. It need not be there: it is connected to when first used, and again
- * after a failure. What it sends is verified as any entry is.
- * Errors: -ENOTSUP built without hiredis; -EINVAL; -ENOMEM.
+ * Uses a Valkey or Redis server as a store. It need not be running: the connection is made at
+ * first use, and again after a failure. Its data is verified like any entry. Errors: -ENOTSUP
+ * built without hiredis; -EINVAL; -ENOMEM.
  */
 CUPOOL_API int cupool_tier_server(const struct cupool_tier_server_config *config,
                                   struct cupool_tier_store *ret_store);
@@ -108,7 +109,7 @@ struct cupool_tier {
 };
 
 struct cupool_tiers_config {
-    /** Model, revision, and whatever else makes blocks of equal keys differ; NULL: "". */
+    /** Model, revision, and anything else that makes blocks of equal keys differ; NULL: "". */
     const char *identity;
     int codec;              /* an enum cupool_codec, or CUPOOL_TIER_PLAIN (default) */
     uint32_t exact_first;   /* tokens at the start of a sequence that stay exact; default 4 */
@@ -163,7 +164,7 @@ struct cupool_tiers_statistics {
     uint64_t queued, storing, loading; /* blocks, now */
     uint64_t offloads, stored, skipped, store_failures;
     uint64_t loads, loaded, load_misses;
-    uint64_t raw_bytes, entry_bytes; /* of what was encoded: saved is the difference */
+    uint64_t raw_bytes, entry_bytes; /* before and after encoding */
     uint64_t exact, saturated;       /* blocks kept without loss; values out of the codec's range */
     uint64_t encode_ns, decode_ns, copy_ns;
     uint64_t age_steps, aged, aged_raw_bytes, aged_entry_bytes, age_ns;
@@ -175,29 +176,29 @@ struct cupool_tiers_statistics {
 CUPOOL_API void cupool_tiers_config_init(struct cupool_tiers_config *config);
 
 /**
- * Puts tiers below a pool (cupool_kv_set_lower). The stores are this object's from now on, but for
- * an error. Entries that a store has from before are served if they are of this identity and shape.
- * Errors: -EINVAL a figure is out of range, or the pool has no memory; -ENOTSUP the codec does not
- * fit the pool's types; -ENOMEM.
+ * Creates tiers below a pool (cupool_kv_set_lower). Unless it fails, the stores now belong to this
+ * object. Entries from earlier runs are served if they match this identity and shape. Errors:
+ * -EINVAL a parameter is out of range, or the pool has no memory; -ENOTSUP the codec does not fit
+ * the pool's types; -ENOMEM.
  */
 CUPOOL_API int cupool_tiers_create(struct cupool_device *device, struct cupool_kv *pool,
                                    const struct cupool_tiers_config *config,
                                    const struct cupool_tier *tiers, uint32_t count,
                                    struct cupool_tiers **ret_tiers);
 
-/** Ends it: what has not begun is given up (-ECANCELED), what has is waited for. */
+/** Destroys the tiers: cancels work that has not begun (-ECANCELED), waits for the rest. */
 CUPOOL_API void cupool_tiers_destroy(struct cupool_tiers *tiers);
 
-/** Text of the last error; "" if there was none. */
+/** Returns the message of the last error; "" if there was none. */
 CUPOOL_API const char *cupool_tiers_error(const struct cupool_tiers *tiers);
 
 /**
  * Begins to store registered blocks in every tier, after the work that `stream` has so far. The
- * handles stay the caller's and may be released at once. What a tier holds already, or is storing
- * for another call, is not stored again. callback(state, ticket, stored, error): `stored` blocks
- * are in at least one tier; the error is that of the first that is in none. A NULL callback leaves
- * that to cupool_tiers_result(). Errors: -EINVAL a block is not registered in full; -ESTALE;
- * -EAGAIN too much is under way. Nothing was begun then.
+ * handles remain the caller's and may be released at once. Blocks that a tier holds, or is storing
+ * for another call, are not stored again there. callback(state, ticket, stored, error): `stored`
+ * blocks are in at least one tier; the error is that of the first block that is in none. Without a
+ * callback, cupool_tiers_result() returns the result. Errors: -EINVAL a block is not registered in
+ * full; -ESTALE; -EAGAIN too many requests in progress. On error nothing was begun.
  */
 CUPOOL_API int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_handle *handles,
                                     uint32_t count, cupool_stream stream,
@@ -205,24 +206,27 @@ CUPOOL_API int cupool_tiers_offload(struct cupool_tiers *tiers, const cupool_kv_
                                                      uint32_t stored, int error),
                                     void *state, cupool_kv_ticket *ret_ticket);
 
-/** Result of an offload without a callback: -EINPROGRESS, or its end, which forgets the ticket. */
+/** Returns the result of an offload without a callback: -EINPROGRESS, or its result, which also
+ * forgets the ticket. */
 CUPOOL_API int cupool_tiers_result(struct cupool_tiers *tiers, cupool_kv_ticket ticket,
                                    uint32_t *ret_stored);
 
-/** Gives up what of an offload has not begun; its end comes as usual. -ESTALE: it is over. */
+/** Cancels the part of an offload that has not begun; the offload ends as usual. -ESTALE:
+ * already over. */
 CUPOOL_API int cupool_tiers_cancel(struct cupool_tiers *tiers, cupool_kv_ticket ticket);
 
-/** Waits until nothing is under way. Not from a callback. */
+/** Waits until no work is pending. Not from a callback. */
 CUPOOL_API int cupool_tiers_drain(struct cupool_tiers *tiers);
 
-/** What is known of each hash, without asking a store; an enum cupool_tier_presence for each. */
+/** Looks each hash up without asking a store; writes an enum cupool_tier_presence for each. */
 CUPOOL_API int cupool_tiers_lookup(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                                    uint32_t count, uint8_t *ret_presence);
 
 /**
- * Takes references to the blocks of the longest prefix that is here or below: what the pool has
- * lost is brought back by this thread, decoded and registered. The blocks are ready for work on
- * `stream`. `sources`, unless NULL, says which were here (CUPOOL_KV_PRESENT) and which were loaded.
+ * Takes references to the blocks of the longest prefix that the pool or a tier holds. Blocks that
+ * the pool has lost are loaded, decoded and registered by this thread, and are ready for work on
+ * `stream`. `sources`, unless NULL, says which blocks were in the pool (CUPOOL_KV_PRESENT) and
+ * which were loaded.
  */
 CUPOOL_API int cupool_tiers_match(struct cupool_tiers *tiers, const struct cupool_kv_hash *hashes,
                                   uint32_t count, cupool_stream stream,
@@ -242,18 +246,19 @@ struct cupool_tier_age {
 };
 
 /**
- * One step of the ager, on this thread: cached blocks without a reference that were not used for
- * `age_ns` are encoded into the tiers, the oldest first, and leave the pool; a match by
+ * Runs one step of the ager on this thread. It encodes cached blocks without a reference that were
+ * not used for `age_ns` into the tiers, the oldest first, and removes them from the pool;
  * cupool_tiers_match() or a prefetch brings them back. The first and the newest tokens of a
- * sequence are kept without loss. Between two blocks it looks at its budget. Blocks that no tier
- * takes stay where they are. Returns how many blocks went, and their bytes before and after.
- * With the policy LRU the time of last use is kept from the creation of the tiers on.
+ * sequence are kept lossless. It checks its budget between two blocks. Blocks that no tier accepts
+ * remain in the pool. Returns how many blocks moved, and their bytes before and after. With the
+ * policy LRU, times of last use are known from the creation of the tiers on.
  */
 CUPOOL_API int cupool_tiers_age_step(struct cupool_tiers *tiers, const struct cupool_tier_age *age,
                                      uint32_t *ret_blocks, uint64_t *ret_raw_bytes,
                                      uint64_t *ret_entry_bytes);
 
-/** As cupool_kv_events_poll(), of one tier; `tier` of an event is its place, from 1. */
+/** Polls the events of one tier as cupool_kv_events_poll() does; `tier` of an event is its
+ * position, from 1. */
 CUPOOL_API int cupool_tiers_events_poll(struct cupool_tiers *tiers, uint32_t tier,
                                         struct cupool_kv_event *events, uint32_t event_room,
                                         struct cupool_kv_hash *hashes, uint32_t hash_room,
@@ -267,7 +272,7 @@ CUPOOL_API int cupool_tier_stats(struct cupool_tiers *tiers, uint32_t tier,
 /** A fault in words. */
 CUPOOL_API const char *cupool_tier_fault_text(enum cupool_tier_fault fault);
 
-/** Verifies every invariant. -EFAULT names the first broken one in `why`. */
+/** Verifies every invariant. -EFAULT, with the first broken one in `why`. */
 CUPOOL_API int cupool_tiers_check(struct cupool_tiers *tiers, char *why, size_t why_bytes);
 
 #ifdef __cplusplus

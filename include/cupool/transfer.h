@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transfers: many copies at once between a device and the host, the way chosen by size.
+ * Batched transfers between a device and the host; the method depends on the size.
  *
- * A device has a queue for each direction. What is submitted begins at once while few transfers are
- * under way, else by priority. Neighbours are joined. Then:
+ * A device has a queue for each direction. A submitted transfer begins at once while few are in
+ * progress; otherwise they begin by priority. Adjacent fragments are merged. Then:
  *
  *     large fragments    each by one copy of the driver, many by one batched call if it has one
  *     many small ones    by one launch of a kernel that reads and writes page-locked memory
  *     pageable memory    through a ring of page-locked pieces, one filled while another is copied
  *
- * There is no thread: a call of submit, query, wait, poll or order carries on whatever can go on in
- * its queue. What needs none of the ring (page-locked memory) is with the driver when submit
- * returns, as far as the queue's depth admits it.
+ * There is no thread: submit, query, wait, poll and order each advance their queue. When submit
+ * returns, copies that bypass the ring (page-locked memory) are with the driver, as far as the
+ * queue's depth permits.
  *
- * Memory named by a transfer must stay as it is until the transfer has ended: sources unchanged,
- * destinations alone its own. The order of the copies of one transfer is not defined.
+ * Memory named by a transfer must not change until the transfer has ended, and nothing else may use
+ * its destinations. The order of the copies of one transfer is undefined.
  *
- * Nothing allocates host memory after creation. Threading: every function from any thread;
- * callbacks run outside every lock, on the thread whose call found the end, and may submit.
+ * Nothing allocates host memory after creation. Threading: every function from any thread.
+ * Callbacks run outside every lock, on the thread that found the transfer complete, and may submit.
  * A child after fork gets -ECHILD.
  */
 #ifndef CUPOOL_TRANSFER_H
@@ -52,8 +52,8 @@ struct cupool_copy {
 };
 
 /**
- * Where the ways part. The defaults are what others measured on an H100 (kernels below 28 KiB and
- * from 16 fragments on); cupool_transfers_calibrate() measures.
+ * Thresholds between the methods. The defaults are published figures for an H100 (kernels below 28
+ * KiB and from 16 fragments on); cupool_transfers_calibrate() measures this device.
  */
 struct cupool_transfer_thresholds {
     uint64_t kernel_below; /* bytes: smaller fragments go by the kernel; default 28 KiB; 0: none */
@@ -67,7 +67,7 @@ struct cupool_transfers_config {
     uint32_t depth;       /* transfers of a direction with the driver at a time; default 8 */
     uint32_t pieces;      /* of the ring of a direction; default 4 */
     uint32_t piece_bytes; /* default 1 MiB; at least 4 KiB */
-    /** NULL: those of the calibration file, if there is a good one, else the defaults. */
+    /** NULL: those of a valid calibration file, else the defaults. */
     const struct cupool_transfer_thresholds *thresholds;
     /** Folder of the calibration files; NULL: $XDG_CACHE_HOME/cupool or $HOME/.cache/cupool. */
     const char *folder;
@@ -108,25 +108,25 @@ struct cupool_transfer_statistics {
 CUPOOL_API void cupool_transfers_config_init(struct cupool_transfers_config *config);
 CUPOOL_API void cupool_transfer_options_init(struct cupool_transfer_options *options);
 
-/** Makes the queues of a device; NULL: the default configuration. Errors: -EINVAL; -ENOMEM; -EIO;
- * -EBUSY something captures, and page-locked memory cannot be had. */
+/** Creates the queues of a device; NULL: the default configuration. Errors: -EINVAL; -ENOMEM;
+ * -EIO; -EBUSY a capture prevents the allocation of page-locked memory. */
 CUPOOL_API int cupool_transfers_create(struct cupool_device *device,
                                        const struct cupool_transfers_config *config,
                                        struct cupool_transfers **ret_transfers);
 
-/** Cancels what has not begun, waits for the rest and gives everything back. */
+/** Cancels transfers that have not begun, waits for the rest and frees everything. */
 CUPOOL_API void cupool_transfers_destroy(struct cupool_transfers *transfers);
 
-/** Text of the last error; "" if there was none. */
+/** Returns the message of the last error; "" if there was none. */
 CUPOOL_API const char *cupool_transfers_error(const struct cupool_transfers *transfers);
 
 /**
- * Submits `count` copies as one transfer; NULL options: the defaults. The array is the caller's
- * again when the function returns.
- * Errors, and nothing was submitted: -EINVAL a null address, a size beyond the address space, wrong
- * alignment, the wrong side of the device; -EOVERFLOW; -EFAULT beyond the end of device memory;
- * -ENOTUNIQ a destination overlaps another one or a source; -EXDEV memory of another context;
- * -EBUSY `after_stream` is captured; -E2BIG more copies than the queue holds; -EAGAIN no room now.
+ * Submits `count` copies as one transfer; NULL options: the defaults. The array may be reused when
+ * the function returns. Errors, with nothing submitted: -EINVAL a null address, a size beyond the
+ * address space, wrong alignment, the wrong side of the device; -EOVERFLOW; -EFAULT beyond the end
+ * of device memory; -ENOTUNIQ a destination overlaps another one or a source; -EXDEV memory of
+ * another context; -EBUSY `after_stream` is captured; -E2BIG more copies than the queue holds;
+ * -EAGAIN no room now.
  */
 CUPOOL_API int cupool_transfers_submit(struct cupool_transfers *transfers,
                                        enum cupool_direction direction,
@@ -135,8 +135,8 @@ CUPOOL_API int cupool_transfers_submit(struct cupool_transfers *transfers,
                                        cupool_transfer *ret_transfer);
 
 /**
- * 1: it has ended well; 0: not yet. Errors: what it ended with; -ECANCELED; -ESTALE it ended and
- * others needed its place: results that were read are forgotten first, then the oldest; -EINVAL it
+ * Returns 1 after success, 0 while pending. Errors: that of the transfer; -ECANCELED; -ESTALE its
+ * result was dropped to make room (results already read go first, then the oldest); -EINVAL it
  * never was a transfer.
  */
 CUPOOL_API int cupool_transfer_query(struct cupool_transfers *transfers, cupool_transfer transfer);
@@ -145,17 +145,17 @@ CUPOOL_API int cupool_transfer_query(struct cupool_transfers *transfers, cupool_
 CUPOOL_API int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer transfer,
                                     uint64_t timeout_ns);
 
-/** Ends a transfer that has not begun. -EBUSY: it has; -EALREADY: it has ended. */
+/** Cancels a transfer that has not begun. -EBUSY: it has; -EALREADY: it has ended. */
 CUPOOL_API int cupool_transfer_cancel(struct cupool_transfers *transfers, cupool_transfer transfer);
 
 /**
- * Makes later work of a stream wait for a transfer, without waiting here. -EAGAIN: not all of it is
- * with the driver yet; or it comes from the device to pageable memory and has not ended.
+ * Makes later work of a stream wait for a transfer; the caller does not wait. -EAGAIN: part of it
+ * is not with the driver yet; or it copies from the device to pageable memory and has not ended.
  */
 CUPOOL_API int cupool_transfer_order(struct cupool_transfers *transfers, cupool_transfer transfer,
                                      cupool_stream stream);
 
-/** Carries on what can go on in every queue. Returns how many transfers have not ended. */
+/** Advances every queue. Returns how many transfers have not ended. */
 CUPOOL_API int cupool_transfers_poll(struct cupool_transfers *transfers);
 
 CUPOOL_API int cupool_transfers_stats(struct cupool_transfers *transfers,
@@ -165,22 +165,22 @@ CUPOOL_API int cupool_transfers_stats(struct cupool_transfers *transfers,
 CUPOOL_API int cupool_transfers_thresholds(struct cupool_transfers *transfers,
                                            struct cupool_transfer_thresholds *ret_thresholds);
 
-/** Verifies every invariant. -EFAULT names the first broken one in `why`. */
+/** Verifies every invariant. -EFAULT, with the first broken one in `why`. */
 CUPOOL_API int cupool_transfers_check(struct cupool_transfers *transfers, char *why,
                                       size_t why_bytes);
 
 /**
- * Measures where the ways part on this device (about a second), uses it from now on, and with
- * `keep` writes it to the device's file in the folder of the configuration, for its owner only.
- * Errors: -EBUSY transfers are under way; -ENOTSUP host memory; those of files.
+ * Measures the thresholds on this device (about a second) and uses them from now on. With `keep`
+ * it also saves them in the device's file in the configured folder, readable by its owner only.
+ * Errors: -EBUSY transfers are in progress; -ENOTSUP host memory; those of files.
  */
 CUPOOL_API int cupool_transfers_calibrate(struct cupool_transfers *transfers, int keep,
                                           struct cupool_transfer_thresholds *ret_thresholds);
 
 /**
- * Memory that a device reaches, with the content of `memory`: `memory` itself if it is the device's
- * own, else a copy in new memory of the device (cupool_memory_free() takes it back).
- * The transfer is 0 if nothing is copied; order a stream behind it before the memory is used.
+ * Returns device-accessible memory with the content of `memory`: `memory` itself if it belongs to
+ * the device, else a copy in new device memory (free it with cupool_memory_free()). The transfer
+ * is 0 if nothing is copied; order a stream behind it before the memory is used.
  */
 CUPOOL_API int cupool_transfers_ensure(struct cupool_transfers *transfers, const void *memory,
                                        size_t bytes, cupool_stream stream, void **ret_memory,
@@ -192,31 +192,31 @@ struct cupool_tensor_source {
 };
 
 /**
- * Copies many tensors into one allocation of the device, each at a multiple of `alignment` (a power
- * of two up to 512; 0: 256), by one transfer. `ret_addresses` has room for `count`.
- * Errors as cupool_transfers_submit() and cupool_memory_allocate(); nothing is kept then.
+ * Copies many tensors into one device allocation by one transfer. Each begins at a multiple of
+ * `alignment` (a power of two up to 512; 0: 256). `ret_addresses` has room for `count`. Errors as
+ * cupool_transfers_submit() and cupool_memory_allocate(); then nothing is kept.
  */
 CUPOOL_API int cupool_transfers_prefetch(struct cupool_transfers *transfers,
                                          const struct cupool_tensor_source *sources, uint32_t count,
                                          size_t alignment, cupool_stream stream, void **ret_memory,
                                          void **ret_addresses, cupool_transfer *ret_transfer);
 
-/** How host memory is prepared. Zeroes are the defaults. */
+/** Settings for preparing host memory. Zeroes are the defaults. */
 struct cupool_host_options {
     size_t chunk_bytes; /* of one registration; default 1 GiB; a multiple of the page */
     uint32_t threads;   /* that touch first; default 8, at most one for each 16 MiB */
     int huge_pages;     /* 1: ask for huge pages */
 };
 
-/** Page-locked memory of the system: mapped, touched by several threads, registered in chunks. */
+/** Allocates page-locked memory: mapped, touched by several threads, registered in chunks. */
 CUPOOL_API int cupool_host_allocate(struct cupool_device *device, size_t bytes,
                                     const struct cupool_host_options *options, void **ret_memory);
 CUPOOL_API int cupool_host_free(struct cupool_device *device, void *memory);
 
 /**
- * Page-locks memory of the caller, likewise; its content stays. Errors: -EINVAL address or size are
- * no multiple of the page; -EEXIST part of it is registered; -EFAULT it cannot be written; -EBUSY
- * something captures; -ENOMEM. Nothing is registered then.
+ * Page-locks memory of the caller in the same way; its content stays. Errors: -EINVAL address or
+ * size is not a multiple of the page size; -EEXIST part of it is registered; -EFAULT it cannot be
+ * written; -EBUSY a capture prevents it; -ENOMEM. On error nothing is registered.
  */
 CUPOOL_API int cupool_host_register(struct cupool_device *device, void *memory, size_t bytes,
                                     const struct cupool_host_options *options);

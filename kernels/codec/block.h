@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An encoded block from the outside: its header, and where the payload of each part is. For those
- * who make payloads elsewhere than cupool_codec_encode() does.
+ * An encoded block seen from outside: its header, and the position of each part's payload. For
+ * encoders other than cupool_codec_encode().
  */
 #ifndef KERNELS_CODEC_BLOCK_H
 #define KERNELS_CODEC_BLOCK_H
@@ -18,25 +18,25 @@ struct codec_span {
     size_t bytes;      /* of the payload */
 };
 
-/** The part of a configuration that cupool_codec_query() takes. */
+/** Extracts the part of a configuration that cupool_codec_query() takes. */
 struct codec_part codec_part_of(const struct cupool_codec_config *config, bool values);
 
-/** Whether a block has the part, and its place in the raw block. */
+/** Whether a block has the part, and its position in the raw block. */
 bool codec_has_part(const struct cupool_codec_config *config, bool values);
 size_t codec_raw_offset(const struct cupool_codec_config *config, bool values);
 
-/** Bytes of a payload with the zeros that fill it up. */
+/** Bytes of a payload including its zero padding. */
 size_t codec_padded(size_t bytes);
 
 /**
- * Makes payloads of `bytes` each, the values' behind codec_padded() of the keys', an encoded block:
- * zeros, header, checksums. Returns its bytes.
+ * Turns payloads of `bytes` each into an encoded block: adds padding, header and checksums. The
+ * values' payload lies codec_padded() of the keys' behind them. Returns the block's bytes.
  */
 size_t codec_seal(const struct cupool_codec_config *config, void *encoded,
                   const struct codec_span spans[2], uint64_t saturated);
 
-/** Verifies a block of this configuration (keep_permille aside) up to its payloads, and says where
- * they are. -EBADMSG, -EINVAL with the reason. */
+/** Verifies a block of this configuration (keep_permille may differ) up to its payloads, and
+ * finds them. -EBADMSG, -EINVAL with the reason. */
 int codec_open(const struct cupool_codec_config *config, const void *encoded, size_t bytes,
                struct codec_span ret_spans[2], struct cupool_codec_header *ret_header,
                enum cupool_codec_fault *ret_fault);

@@ -2,7 +2,7 @@
 /*
  * Keys by channel: each channel of a head has a range over up to 32 tokens. A channel of wide range
  * (more than three times the median of its head), and every channel of layer 0, is an outlier and
- * has eight bits: the low four stand with those of the others, the high four behind.
+ * has eight bits: the low four lie among those of the other channels, the high four after them.
  *
  * Payload: outlier bits [heads][dim/8], ranges [heads][groups][dim], codes [rows][dim/2], then
  * for each head and outlier channel the high halves of its tokens, two to a byte.
@@ -51,7 +51,7 @@ CODEC_FN uint32_t channel_is_outlier(const uint8_t *bits, size_t channel)
     return bits[channel / 8] >> (channel % 8) & 1;
 }
 
-/* The value of rank `rank` among `count`, found bit by bit. */
+/* Returns the value of rank `rank` among `count`, found bit by bit. */
 CODEC_FN uint32_t rank_select(const uint32_t *bits, uint32_t count, uint32_t rank)
 {
     uint32_t found = 0;
@@ -64,7 +64,7 @@ CODEC_FN uint32_t rank_select(const uint32_t *bits, uint32_t count, uint32_t ran
     return found;
 }
 
-/* Ends of all channels over the tokens from `token`. */
+/* Computes the ends of all channels over the tokens from `token`. */
 CODEC_FN void channel_ends(const struct codec_part *part, const void *raw, size_t head,
                            uint32_t token, uint32_t count, int32_t *low, int32_t *high, int type)
 {
@@ -90,7 +90,7 @@ CODEC_FN uint32_t channel_is_wide(uint32_t width, float median)
     return float_of_bits(width) > CHANNEL_OUTLIER_RATIO * median;
 }
 
-/* Sets the outlier bits of a head and returns how many. */
+/* Sets the outlier bits of a head and returns their count. */
 CODEC_FN uint32_t channel_outliers(const struct codec_part *part, const void *raw, size_t head,
                                    uint8_t *bits, int type)
 {
@@ -108,7 +108,7 @@ CODEC_FN uint32_t channel_outliers(const struct codec_part *part, const void *ra
     return outliers;
 }
 
-/* One group of tokens of a head. `high` are the high halves of the head's outliers. */
+/* Codes one group of tokens of a head. `high` are the high halves of the head's outliers. */
 CODEC_FN void channel_group_encode(const struct codec_part *part, const void *raw, size_t head,
                                    uint32_t token, const uint8_t *bits, struct quad_range *ranges,
                                    uint8_t *codes, uint8_t *high_codes, uint64_t *saturated,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interface: what a configuration may be, the header, the checks before a byte is decoded, and
- * which method does a part.
+ * The interface: checks of a configuration, the header, the checks before a byte is decoded, and
+ * the choice of a method for each part.
  *
- * A payload is the keys', filled up with zeros to a multiple of 8 bytes, then the values'. A part
- * that a codec does not make smaller stands as it is.
+ * A payload is the keys, zero-padded to a multiple of 8 bytes, then the values. A part that a codec
+ * does not shrink is stored as it is.
  *
- * Threading: no state but tables that are constant once made.
+ * Threading: no state except tables that are constant once computed.
  */
 #include "kernels/codec/block.h"
 #include "kernels/codec/methods.h"
@@ -188,7 +188,7 @@ static size_t raw_total(const struct cupool_codec_config *config)
 
 /* ---- query ---- */
 
-/* Half a step of 2n steps, with what rounding a scale to fp16 adds. */
+/* Half a step of 2n steps, plus the error of rounding a scale to fp16. */
 #define FP16_UP (1.0 + 1.0 / 1024)
 
 static void bound_of(const struct cupool_codec_config *config, bool values, double *ret_bound,
@@ -209,7 +209,7 @@ static void bound_of(const struct cupool_codec_config *config, bool values, doub
                                {0.5 / 15 * FP16_UP * FP16_UP, CUPOOL_CODEC_OF_GROUP_RANGE}},
         [CUPOOL_CODEC_INT4] = {{0.5 / 15 * FP16_UP * FP16_UP, CUPOOL_CODEC_OF_CHANNEL_RANGE},
                                {0.5 / 15 * FP16_UP * FP16_UP, CUPOOL_CODEC_OF_GROUP_RANGE}},
-        /* Both vectors have the same length, so no error is longer than twice it. */
+        /* Both vectors have the same length, so no error is longer than twice that. */
         [CUPOOL_CODEC_ROTATED4] = {{2.0 * FP16_UP, CUPOOL_CODEC_OF_ROW_NORM},
                                    {2.0 * FP16_UP, CUPOOL_CODEC_OF_ROW_NORM}},
         [CUPOOL_CODEC_RICE] = {{0.5 * 0.024 * FP16_UP * 1.07, CUPOOL_CODEC_OF_HEAD_RMS},
@@ -274,7 +274,7 @@ static int block_fail(struct cupool_codec_block *block, enum cupool_codec_fault 
     return error;
 }
 
-/* One part into `room` bytes; says whether it stands as it is. 0: no room. */
+/* Encodes one part into `room` bytes; says whether it is stored raw. 0: no room. */
 static size_t part_encode(const struct codec_rows *rows, const struct cupool_codec_config *config,
                           const struct codec_part *part, const uint8_t *raw, uint8_t *out,
                           size_t room, bool *ret_stored, uint64_t *saturated)
@@ -435,7 +435,7 @@ static bool same_shape(const struct cupool_codec_config *one,
            one->first_layer == other->first_layer;
 }
 
-/* Where the parts of a sound block are. False: they do not add up. */
+/* Finds the parts of a valid block. False: their sizes do not add up. */
 static bool spans_find(const struct cupool_codec_config *config,
                        const struct cupool_codec_header *header, struct codec_span spans[2])
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CRC-32C: the processor's instruction on three streams at once where there is one, whose latency
- * of three cycles would else be the limit; eight table look-ups for eight bytes elsewhere.
+ * CRC-32C. Where the processor has the instruction, three streams at once hide its latency of
+ * three cycles; elsewhere eight table look-ups handle eight bytes.
  */
 #include "kernels/codec/methods.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codecs' kernels as one unit: nvcc makes the image of it that is embedded, the host's compiler
- * the functions of the same kernels for the host. Apart from kernels/device_code.c, which the
- * preload has, too.
+ * The codecs' kernels as one unit: nvcc compiles it to the embedded image, the host's compiler to
+ * the same kernels as functions for the host. Separate from kernels/device_code.c, which the
+ * preload contains, too.
  */
 #include "kernels/codec/lossless_kernels.cuh"
 #include "kernels/codec/quad_kernels.cuh"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lossless parts on the host: a histogram, then 64 values at a time, whose look-ups are scalar and
- * whose bit work is vector code.
+ * Lossless parts on the host: a histogram, then 64 values at a time, with scalar look-ups and
+ * vectorised bit operations.
  */
 #ifndef KERNELS_CODEC_HOST_LOSSLESS_H
 #define KERNELS_CODEC_HOST_LOSSLESS_H
@@ -15,7 +15,7 @@
 
 struct lossless_book {
     uint8_t exponents[LOSSLESS_BOOK];
-    uint8_t code_of[256]; /* 0x80: an escape, whose code is 0 */
+    uint8_t code_of[256]; /* 0x80: an escape, with code 0 */
     size_t escapes;
 };
 
@@ -29,7 +29,7 @@ static void lossless_count(const uint16_t *patterns, size_t count, int type, uin
         counts[at] = apart[0][at] + apart[1][at] + apart[2][at] + apart[3][at];
 }
 
-/* The commonest exponents, the smaller of two as common ones first. */
+/* Finds the most frequent exponents; of equally frequent ones the smaller. */
 static void lossless_book_make(const uint16_t *patterns, size_t count, int type,
                                struct lossless_book *ret_book)
 {
@@ -52,7 +52,8 @@ static void lossless_book_make(const uint16_t *patterns, size_t count, int type,
     }
 }
 
-/* Codes, low planes and what is left of up to 64 values; whether there is an escape. */
+/* Codes up to 64 values: codes, low planes and remaining bits; returns whether there is an
+ * escape. */
 CODEC_FN bool lossless_step_encode(const uint16_t *patterns, size_t count, const uint8_t *code_of,
                                    uint8_t *codes, uint8_t *low, uint8_t *rest, int type)
 {
@@ -158,7 +159,7 @@ CODEC_FN void lossless_decode_typed(const struct codec_part *part, const uint8_t
     }
 }
 
-/* Puts the escapes in; they stand in ascending order. */
+/* Inserts the escapes; they are in ascending order. */
 static int lossless_escapes(const struct codec_part *part, const uint8_t *in, uint32_t escapes,
                             uint16_t *patterns)
 {

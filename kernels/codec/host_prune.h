@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pruning on the host: a bitmap says what is kept, and that is exact; the rest becomes zero. Kept
- * are the largest by a key, the earlier of two that are equal; the key that is just kept is found
- * bit by bit.
+ * Pruning on the host: a bitmap marks the elements that are kept exactly; the others become zero.
+ * The largest by a key are kept, of equal ones the earlier. The smallest kept key is found bit by
+ * bit.
  *
  * Payload: kept uint64, bitmap (a bit for each value, or for each token) padded to 8 bytes, then
  * the kept elements, or the kept tokens' rows, in the order of memory.
@@ -35,7 +35,7 @@ static size_t prune_payload_at(const struct codec_part *part, bool tokens)
     return 8 + (prune_units(part, tokens) + 63) / 64 * 8;
 }
 
-/* Orders as the magnitudes or the scores do. NaN is the largest magnitude. */
+/* Key that orders as the magnitudes or the scores do. NaN is the largest magnitude. */
 CODEC_FN uint32_t prune_key(const struct codec_part *part, const void *raw, size_t unit,
                             bool tokens)
 {
@@ -51,7 +51,7 @@ CODEC_FN uint32_t prune_key(const struct codec_part *part, const void *raw, size
     return ((const uint16_t *)raw)[unit] & 0x7fffu;
 }
 
-/* The smallest key that is kept, and how many of this very key. */
+/* Finds the smallest key that is kept, and how many elements with this key. */
 CODEC_FN uint32_t prune_threshold(const struct codec_part *part, const void *raw, size_t kept,
                                   bool tokens, size_t *ret_equal)
 {

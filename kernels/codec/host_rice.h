@@ -59,7 +59,7 @@ CODEC_FN void rice_head_prepare(const struct codec_part *part, const void *raw, 
                                        rice_parameter(squares[at + 1] * inverse) << 4);
 }
 
-/* A row's codes; the parameters are NULL for values. False when there is no room. */
+/* Codes a row; the parameters are NULL for values. False when there is no room. */
 static bool rice_row_write(struct bit_writer *writer, const int32_t *numbers, uint32_t dim,
                            const uint8_t *parameters)
 {
@@ -120,7 +120,7 @@ static size_t rice_encode(const struct codec_part *part, const void *raw, uint8_
     return bytes;
 }
 
-/* Whether the lengths add up to what is there. */
+/* Whether the lengths add up to the payload's bytes. */
 static bool rice_lengths_are_sound(const struct codec_part *part, const uint8_t *in, size_t bytes)
 {
     struct rice_places places = rice_places(part);

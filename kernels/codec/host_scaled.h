@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Raw, fp16, bf16, int8, e4m3 and rotated parts on the host: fixed places, so the size says whether
- * a payload can be one.
+ * Raw, fp16, bf16, int8, e4m3 and rotated parts on the host: positions are fixed, so the size
+ * alone shows whether a payload is possible.
  */
 #ifndef KERNELS_CODEC_HOST_SCALED_H
 #define KERNELS_CODEC_HOST_SCALED_H
@@ -57,7 +57,7 @@ static int raw_decode(const struct codec_part *part, const uint8_t *in, size_t b
 NARROW(fp16, CUPOOL_CODEC_TYPE_F16)
 NARROW(bf16, CUPOOL_CODEC_TYPE_BF16)
 
-/* Whether all of an array of fp16 scales are finite and not negative. */
+/* Whether all fp16 scales in an array are finite and not negative. */
 static bool scales_are_sound(const uint8_t *in, size_t count)
 {
     uint32_t worst = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the codecs' kernels share: a unit's part, and four neighbouring values for each lane.
+ * Shared by the codecs' kernels: a unit's part, and four adjacent values for each lane.
  */
 #ifndef KERNELS_CODEC_LANES_CUH
 #define KERNELS_CODEC_LANES_CUH
@@ -59,7 +59,7 @@ KERNEL_INLINE void unit_saturated(const struct codec_unit *unit, uint64_t count)
         kernel_add(&unit->result->saturated, count);
 }
 
-/* Kernel NAME: UNIT(unit, scratch, type) for each unit that is this warp's. */
+/* Defines kernel NAME: it runs UNIT(unit, scratch, type) for each unit of this warp. */
 #define CODEC_KERNEL(name, unit_function, scratch_type)                                            \
     CODEC_KERNEL_BY(CODEC_BY_TYPE, name, unit_function, scratch_type)
 /* The same for types of 16 bits. */
@@ -99,7 +99,7 @@ KERNEL_INLINE uint32_t is_whole(const void *memory, size_t bytes)
     return (uintptr_t)memory % bytes == 0;
 }
 
-/* Four elements from a multiple of four on; `whole`: they are aligned as one. */
+/* Loads four elements from a multiple of four on; `whole`: they are aligned as one. */
 KERNEL_INLINE void four_load(const void *raw, int type, size_t at, uint32_t whole, float *ret_x)
 {
     uint32_t bits[4];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of ways: sizes, and the kernels of either direction with the units that they are cut
- * into. See launch.h.
+ * The table of ways: sizes, and the kernels for both directions with their units of work. See
+ * launch.h.
  */
 #include "kernels/codec/launch.h"
 
@@ -56,7 +56,7 @@ static size_t units_groups(const struct codec_part *part)
     return units_of(part_rows(part) * quad_groups(part), UNIT_VALUES / CODEC_GROUP);
 }
 
-/* As many escapes as a part can have that is smaller than it was. */
+/* The most escapes of a part that is still smaller than raw. */
 static size_t units_escapes(const struct codec_part *part)
 {
     size_t places = lossless_layout(part_values(part), part->type).places;
@@ -162,7 +162,7 @@ static enum codec_way way_by_codec(int codec, const struct codec_part *part)
     }
 }
 
-/* The least bytes of a payload; where sizes are fixed, the size. */
+/* Returns the least bytes of a payload; where sizes are fixed, the size. */
 static size_t way_least(enum codec_way way, const struct codec_part *part)
 {
     switch (way) {
@@ -175,7 +175,7 @@ static size_t way_least(enum codec_way way, const struct codec_part *part)
 enum codec_way codec_way_of(int codec, const struct codec_part *part)
 {
     enum codec_way way = way_by_codec(codec, part);
-    /* Kernels write as much as the least before they know the size: it fits. */
+    /* Kernels write up to this minimum before they know the size, so it always fits. */
     if (way != CODEC_WAY_HOST && way_least(way, part) >= part_raw_bytes(part))
         return CODEC_WAY_RAW;
     return way;

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codecs on a device: which of them have kernels, and launches of these over many parts of
- * blocks.
+ * The codecs on a device: which of them have kernels, and their launches over many parts of blocks.
  *
- * Each part of a block is done in a *way*. Parts of one way, shape and type make one launch, or a
- * few behind one another where a kernel needs what the one before it has found. The bytes are those
- * of the host (codec.h): a payload without header and checksums, which the host puts before it
- * (codec_seal()). What has no way stays with the host: rice, whose codes have no fixed
- * place, so a lane would have to walk through eight rows by itself; and pruning, where a block's
- * values are ranked as a whole.
+ * Each part of a block is processed in a *way*. Parts of one way, shape and type share one launch,
+ * or a few in sequence where a kernel needs the result of the one before. The bytes are the same as
+ * the host's (codec.h): a payload without header and checksums, which the host adds (codec_seal()).
+ * Two methods have no way and stay on the host: rice, where codes have no fixed position, so a lane
+ * would have to walk through eight rows alone; and pruning, which ranks all values of a block
+ * together.
  *
- * Launchers enqueue on a stream and wait for nothing. Tasks and results lie where the device can
- * reach them until the kernels are done. May be called while other streams capture.
+ * Launchers enqueue on a stream and do not wait. Tasks and results must stay accessible to the
+ * device until the kernels are done. They may be called while other streams capture.
  *
  * Threading: a set belongs to its caller, and is constant once it is loaded.
  */
@@ -50,15 +49,15 @@ enum codec_way {
 int codec_kernels_load(const struct driver_table *driver, struct codec_kernels *ret_kernels);
 void codec_kernels_unload(const struct driver_table *driver, struct codec_kernels *kernels);
 
-/** The way of a part by a codec. A part that it would not make smaller, as far as that is known
- * without looking at the values, is CODEC_WAY_RAW. */
+/** Returns the way of a part by a codec. A part known to be incompressible without looking at
+ * the values is CODEC_WAY_RAW. */
 enum codec_way codec_way_of(int codec, const struct codec_part *part);
 
 /** Bytes of a payload at most. */
 size_t codec_way_bytes(enum codec_way way, const struct codec_part *part);
 
-/** Whether every payload has this size; else results say what it is, and one that is not smaller
- * than the part is of no use. */
+/** Whether every payload has this size. Otherwise results give the size, and a payload that is
+ * not smaller than the part is useless. */
 bool codec_way_is_fixed(enum codec_way way);
 
 /** Encodes `count` parts; `tasks` and `results` are addresses for the device. */
@@ -66,13 +65,13 @@ int codec_encode_launch(const struct driver_table *driver, const struct codec_ke
                         CUstream stream, enum codec_way way, const struct codec_part *part,
                         uint64_t tasks, uint64_t results, uint32_t count);
 
-/** Decodes them. The device must not reach behind a payload's end: `bytes` is what
- * codec_way_takes() asks for. */
+/** Decodes parts. The device must not read past a payload's end: check `bytes` by
+ * codec_way_takes(). */
 int codec_decode_launch(const struct driver_table *driver, const struct codec_kernels *kernels,
                         CUstream stream, enum codec_way way, const struct codec_part *part,
                         uint64_t tasks, uint64_t results, uint32_t count);
 
-/** Whether a payload of so many bytes can be one, as far as the size says. */
+/** Whether a payload can have this many bytes. */
 bool codec_way_takes(enum codec_way way, const struct codec_part *part, size_t bytes);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fp16 and bf16 without loss: the 16 commonest exponents of a part have codes of four bits; where a
- * value has another exponent, its place and exponent are listed. Sign and mantissa stay as they
- * are, so every bit pattern comes back, NaN payloads included.
+ * Lossless fp16 and bf16: the 16 most frequent exponents of a part have codes of four bits; values
+ * with another exponent are listed with position and exponent. Sign and mantissa are kept, so every
+ * bit pattern is restored, NaN payloads included.
  *
- * Payload: codebook [16], escapes uint32, codes [n/2] (even value in the low half), low planes
- * [n], for fp16 the three bits that are left [3n/8], then places uint32 [escapes] and exponents
- * uint8 [escapes]. All but the last two have a fixed place, so any value is decoded by itself.
+ * Payload: codebook [16], escapes uint32, codes [n/2] (even value in the low half), low planes [n],
+ * for fp16 the three remaining bits [3n/8], then positions uint32 [escapes] and exponents uint8
+ * [escapes]. All but the last two have a fixed position, so any value can be decoded alone.
  */
 #ifndef KERNELS_CODEC_LOSSLESS_H
 #define KERNELS_CODEC_LOSSLESS_H

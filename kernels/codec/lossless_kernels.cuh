@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kernels of lossless.h. Encode: exponents are counted, a warp for each part makes the codebook,
- * then every unit writes its planes and counts its escapes, and at last puts them behind those of
- * the units before it. Decode: planes, then escapes.
+ * Kernels of lossless.h. To encode, exponents are counted; a warp for each part makes the
+ * codebook; then every unit writes its planes and counts its escapes; finally it writes the
+ * escapes behind those of the units before it. To decode: planes, then escapes.
  */
 #include "kernels/codec/lanes.cuh"
 #include "kernels/codec/lossless.h"
@@ -93,7 +93,7 @@ KERNEL_INLINE void lossless_unit_count(const struct codec_unit *unit,
     warp_sync();
 }
 
-/* The commonest exponent that is left, the smallest of several; its counter becomes 0. */
+/* Returns the most frequent remaining exponent, the smallest of several; its counter becomes 0. */
 KERNEL_INLINE uint32_t lossless_commonest(struct lossless_scratch *scratch, uint32_t *ret_count)
 {
     WARP_EACH(int32_t, most);
@@ -159,8 +159,8 @@ KERNEL_INLINE void lossless_unit_book(const struct codec_unit *unit,
     }
 }
 
-/* The code of each exponent, 0x80 for one that has none, from the book of a part. A book names an
- * exponent that does not occur as 0, behind those that do. */
+/* Fills the code of each exponent from the codebook of a part; 0x80 for one without a code.
+ * Unused places of a codebook contain exponent 0, after the used ones. */
 KERNEL_INLINE void lossless_codes_make(const struct codec_unit *unit,
                                        struct lossless_scratch *scratch)
 {
@@ -200,7 +200,7 @@ KERNEL_INLINE uint32_t lossless_lane_encode(const struct codec_unit *unit,
     return escapes;
 }
 
-/* Whether a part becomes small enough; else it stands as it is, and nothing more is written. */
+/* Whether a part becomes small enough; otherwise it is stored raw, and nothing more is written. */
 KERNEL_INLINE uint32_t lossless_fits(const struct codec_unit *unit)
 {
     return unit->result->bytes <= unit->bytes;
@@ -291,7 +291,7 @@ CODEC_KERNEL_16(cupool_lossless_escape, lossless_unit_escape, struct lossless_sc
 
 /* ---- decode ---- */
 
-/* Whether the size of a payload is what its escapes make; how many they are. */
+/* Whether the size of a payload matches its escapes; returns their number. */
 KERNEL_INLINE uint32_t lossless_is_sound(const struct codec_unit *unit,
                                          const struct lossless_layout *layout,
                                          uint32_t *ret_escapes)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of methods. The build compiles this file once for each instruction set, with
- * CODEC_TABLE as the table's name and CODEC_PATH as the set's; what differs is how wide the
- * compiler's vector code is, never a byte of the result.
+ * CODEC_TABLE as the table's name and CODEC_PATH as the set's. Only the width of the vector code
+ * differs, never a byte of the result.
  */
 #include "kernels/codec/methods.h"
 

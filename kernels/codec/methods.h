@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The codecs' methods, one table for each instruction set that methods.c is built for. All tables
- * give the same bytes.
+ * produce the same bytes.
  */
 #ifndef KERNELS_CODEC_METHODS_H
 #define KERNELS_CODEC_METHODS_H
@@ -17,7 +17,7 @@ struct codec_rows {
 
 #define CODEC_PATHS_MAX 3
 
-/** The tables that this processor can run, the plain one first; the last is the fastest. */
+/** Returns the tables that this processor can run, the plain one first; the last is the fastest. */
 size_t codec_paths(const struct codec_rows *ret_paths[CODEC_PATHS_MAX]);
 
 /** The method for a part by a table. */

@@ -21,14 +21,14 @@ struct codec_part {
     const float *scores;
 };
 
-/* What a codec does with a part. Addresses are aligned to 8. */
+/* Functions of a codec for a part. Addresses are aligned to 8. */
 struct codec_method {
     /** Payload bytes at most. */
     size_t (*bytes)(const struct codec_part *part);
-    /** Writes at most `room` bytes and returns how many; 0: they do not suffice. */
+    /** Writes at most `room` bytes and returns how many; 0: not enough room. */
     size_t (*encode)(const struct codec_part *part, const void *raw, uint8_t *out, size_t room,
                      uint64_t *saturated);
-    /** -EBADMSG: these bytes are no payload of this part. */
+    /** -EBADMSG: these bytes are not a payload of this part. */
     int (*decode)(const struct codec_part *part, const uint8_t *in, size_t bytes, void *raw);
 };
 

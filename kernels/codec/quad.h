@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four bits a value. A group has a lower end and a step, both fp16; the end is rounded down and the
- * step up, so the group's range is covered. The codes of a row are two to a byte, the even channel
- * in the low half.
+ * Four bits a value. A group has a minimum and a step, both fp16; the minimum is rounded down and
+ * the step up, so they cover the group's range. The codes of a row are two to a byte, the even
+ * channel in the low half.
  *
  * Groups lie along a row (values: up to 32 channels of a token), or along the tokens (keys: up to
  * 32 tokens of a channel).
@@ -33,8 +33,8 @@ CODEC_FN size_t quad_bytes(const struct codec_part *part)
 }
 
 /*
- * Ends of a group as integers of the same order as the floats, so that they come out the same
- * whatever the order in which the values are looked at: -0 is below 0.
+ * Ends of a group as integers in the order of the floats, so that the result does not depend on
+ * the order of the values: -0 is below 0.
  */
 #define RANGE_EMPTY_LOW  INT32_MAX
 #define RANGE_EMPTY_HIGH INT32_MIN
@@ -99,7 +99,8 @@ CODEC_FN int range_is_sound(uint16_t low, uint16_t step)
     return (low & 0x7c00) != 0x7c00 && (step & 0x8000) == 0 && (step & 0x7c00) != 0x7c00;
 }
 
-/* A group of `count` (even) values of a row, from element `first`; codes start at a whole byte. */
+/* Codes a group of `count` (even) values of a row, from element `first`; codes start at a whole
+ * byte. */
 CODEC_FN void quad_group_encode(const void *raw, size_t first, uint32_t count,
                                 struct quad_range *ret_range, uint8_t *codes, uint64_t *saturated,
                                 int type)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Kernels of quad.h and channel.h. Along rows: eight lanes for each group of 32 channels. By
- * channel: a warp for each head, first for its outliers, then, when those of all heads are known,
- * for its codes.
+ * channel: a warp for each head, first to find its outliers, then, when those of all heads are
+ * known, to write its codes.
  */
 #include "kernels/codec/channel.h"
 #include "kernels/codec/lanes.cuh"
@@ -32,7 +32,7 @@ KERNEL_INLINE struct quad_rows quad_rows_of(const struct codec_unit *unit, int t
     return rows;
 }
 
-/* The element of a lane's four values in a group, or SIZE_MAX where the group has none for it. */
+/* Index of a lane's value in a group, or SIZE_MAX where the group has none for it. */
 KERNEL_INLINE size_t quad_element(const struct codec_unit *unit, const struct quad_rows *rows,
                                   size_t group, uint32_t lane)
 {
@@ -255,7 +255,7 @@ KERNEL_INLINE struct channel_head channel_head_of(const struct codec_unit *unit)
     return head;
 }
 
-/* One channel and token: the low half is returned, the high one of an outlier put where it is. */
+/* Codes one channel and token: returns the low half, and stores the high half of an outlier. */
 KERNEL_INLINE uint32_t channel_lane_code(const struct codec_unit *unit, size_t element,
                                          struct quad_range range, uint32_t wide, uint8_t *place,
                                          uint32_t odd, uint64_t *moved, int type)

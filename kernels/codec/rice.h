@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uniform steps with Rice codes: the step is a fixed share of how large the numbers are, so the
- * relative error is fixed and so, nearly, is the length: about 7.6 bits for Gaussian numbers,
- * where eight fixed bits spend 0.5 on tails that hardly occur.
+ * Uniform steps with Rice codes. The step is a fixed fraction of the values' magnitude, so the
+ * relative error is fixed, and the length almost: about 7.6 bits for Gaussian numbers, where eight
+ * fixed bits spend 0.5 on rare tails.
  *
- * Values have a step for each row, a share of its root mean square. Keys have one step for each
- * head, a share of the geometric mean of the channels' root mean squares: all channels err alike,
- * as a product with a query asks, and an outlier channel spends the bits that it needs, which its
- * own Rice parameter says.
+ * Values have a step for each row, a fraction of its root mean square. Keys have one step for each
+ * head, a fraction of the geometric mean of the channels' root mean squares. So all channels have
+ * the same error, as a product with a query needs, and an outlier channel gets the bits it needs
+ * through its own Rice parameter.
  *
- * Payload, values: steps fp16 [rows], lengths uint16 [streams], streams.
- * Payload, keys: steps fp16 [heads], parameters 4 bit [heads][dim], lengths uint16 [streams],
- * streams. A stream holds the codes of eight rows, low bits first: quotient in ones, a zero, the
- * remainder. 24 ones are followed by the 24 bits of a number too large for that. A row whose step
- * is 0 has no codes.
+ * Payload, values: steps fp16 [rows], lengths uint16 [streams], streams. Payload, keys: steps fp16
+ * [heads], parameters 4 bit [heads][dim], lengths uint16 [streams], streams. A stream holds the
+ * codes of eight rows, low bits first: quotient in ones, a zero, the remainder. 24 ones introduce a
+ * number too large for that, in 24 bits. A row with step 0 has no codes.
  */
 #ifndef KERNELS_CODEC_RICE_H
 #define KERNELS_CODEC_RICE_H
@@ -73,7 +72,7 @@ CODEC_FN void rice_row_round(const void *raw, size_t first, uint32_t dim, float 
         *saturated += (uint64_t)beyond;
         scaled = scaled > RICE_LARGEST ? RICE_LARGEST : scaled;
         scaled = scaled < -RICE_LARGEST ? -RICE_LARGEST : scaled;
-        /* Beyond the reach of the adding trick, a float is a whole number or half of one. */
+        /* Beyond the range of the addition trick, a float is an integer or half of one. */
         numbers[at] = float_magnitude(scaled) < 4194304.0f ? float_round(scaled) : (int32_t)scaled;
     }
 }
@@ -117,7 +116,7 @@ CODEC_FN float rice_step(float scale)
     return half_to_float(float_to_half(scale));
 }
 
-/* Root mean square of a row; what is not finite counts as its stand-in. */
+/* Root mean square of a row; non-finite values count as their substitutes. */
 CODEC_FN float row_rms(const void *raw, size_t first, uint32_t dim, float *row, int type)
 {
     for (uint32_t at = 0; at < dim; at++) {
@@ -130,7 +129,7 @@ CODEC_FN float row_rms(const void *raw, size_t first, uint32_t dim, float *row, 
     return sqrtf(row_square_sum(row, dim) / (float)dim) * power;
 }
 
-/* Mean squares of the channels of a head, of values brought near 1 by `inverse`. */
+/* Mean squares of the channels of a head, with values scaled near 1 by `inverse`. */
 CODEC_FN void rice_channel_squares(const struct codec_part *part, const void *raw, size_t head,
                                    float inverse, float *squares, int type)
 {
@@ -149,8 +148,8 @@ CODEC_FN void rice_channel_squares(const struct codec_part *part, const void *ra
 }
 
 /*
- * Geometric mean of the channels' root mean squares, by the bits of floats as their logarithms;
- * channels of nothing but zeros do not count.
+ * Geometric mean of the channels' root mean squares; the bits of floats serve as logarithms.
+ * All-zero channels do not count.
  */
 CODEC_FN float rice_head_scale(const float *squares, uint32_t dim)
 {
@@ -164,7 +163,7 @@ CODEC_FN float rice_head_scale(const float *squares, uint32_t dim)
     return count ? sqrtf(float_of_bits((uint32_t)(sum / count))) : 0.0f;
 }
 
-/* The parameter that is best for Gaussian numbers: log2(2.1 × rms / step), rounded down. */
+/* The best parameter for Gaussian numbers: log2(2.1 × rms / step), rounded down. */
 CODEC_FN uint32_t rice_parameter(float ratio_square)
 {
     uint32_t exponent = float_bits(4.5f * ratio_square) >> 23;

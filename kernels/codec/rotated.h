@@ -29,7 +29,7 @@ CODEC_FN float rotation_sign(uint32_t channel)
     return float_of_bits(0x3f800000u | (mixed & 0x80000000u));
 }
 
-/* In place, not scaled: the length grows by the root of the block's size. */
+/* Transforms in place, without scaling: the length grows by the root of the block's size. */
 CODEC_FN void rotation_hadamard(float *row, uint32_t dim)
 {
     uint32_t block = rotation_block(dim);
@@ -95,7 +95,7 @@ CODEC_FN float row_power(const float *row, uint32_t dim)
     return power_near(most);
 }
 
-/* A value with its channel's sign; infinity becomes the largest of the others. */
+/* A value with its channel's sign; infinity becomes the largest finite one. */
 CODEC_FN float rotation_flip(float x, float most, uint32_t channel)
 {
     float tame = value_tame(x);
@@ -103,13 +103,13 @@ CODEC_FN float rotation_flip(float x, float most, uint32_t channel)
     return (tame < -most ? -most : tame) * rotation_sign(channel);
 }
 
-/* What brings a row of this sum of squares to the length of a unit Gaussian. */
+/* Factor that scales a row of this sum of squares to the length of a unit Gaussian. */
 CODEC_FN float rotation_unit(float square, uint32_t dim)
 {
     return square > 0.0f ? sqrtf((float)dim / square) : 0.0f;
 }
 
-/* The scale of a row: its length before the transform made it longer, by that of its levels. */
+/* Scale of a row: its length before the transform, divided by the length of its levels. */
 CODEC_FN float rotation_scale(float square, float levels, float power, uint32_t dim)
 {
     float norm = sqrtf(square / (float)rotation_block(dim));
@@ -121,7 +121,7 @@ CODEC_FN int rotation_is_beyond(float scale)
     return scale > HALF_MAX * 1.0002f;
 }
 
-/* What makes a row of transformed levels the row again. */
+/* Factor that turns transformed levels back into the row. */
 CODEC_FN float rotation_back(uint16_t half, uint32_t dim)
 {
     return half_to_float(half) / sqrtf((float)rotation_block(dim));

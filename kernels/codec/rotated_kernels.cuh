@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kernels of rotated.h: eight lanes for each row, which sum as the host does, eight channels apart;
- * up to four rows at once, as many as a warp's memory holds.
+ * Kernels of rotated.h: eight lanes for each row, which sum eight channels apart as the host does;
+ * up to four rows at once, as many as fit a warp's memory.
  */
 #include "kernels/codec/lanes.cuh"
 #include "kernels/codec/rotated.h"
@@ -81,8 +81,8 @@ KERNEL_INLINE void rotated_square_sum(const struct rotated_pass *pass,
     warp_sum(each, ROTATED_TEAM);
 }
 
-/* Loads rows, tames them and flips their signs; the largest bits of each, and how many values were
- * moved. */
+/* Loads rows, clamps their values and flips their signs; returns the largest bits of each, and
+ * how many values were clamped. */
 KERNEL_INLINE void rotated_load(const struct codec_unit *unit, const struct rotated_pass *pass,
                                 struct rotated_scratch *scratch, int32_t *most, uint32_t *odd,
                                 int type)

@@ -3,9 +3,9 @@
  * Values as multiples of one scale: fp16 and bf16 for fp32 (no scale), int8 with a scale for each
  * row, e4m3 with a scale for each head. Host and device call the same functions on the same rows.
  *
- * A scale is rounded up, so the largest value of its row never leaves the range: half a step is
- * the bound for all of them. Values that are not finite, or beyond what the largest scale covers,
- * take the nearest code and are counted.
+ * A scale is rounded up, so the largest value of its row stays within the range, and half a step
+ * bounds every error. Values that are not finite, or beyond the largest scale, take the nearest
+ * code and are counted.
  */
 #ifndef KERNELS_CODEC_SCALED_H
 #define KERNELS_CODEC_SCALED_H
@@ -35,7 +35,7 @@ CODEC_FN size_t fp8_bytes(const struct codec_part *part)
     return part->heads * sizeof(float) + part_values(part);
 }
 
-/* Largest |x| of a row as bits; those of a value that is not finite are above all others. */
+/* Largest |x| of a row as bits; non-finite values are above all others. */
 CODEC_FN int32_t row_magnitude(const void *raw, size_t first, uint32_t dim, int type)
 {
     int32_t most = 0;
@@ -63,7 +63,7 @@ CODEC_FN float scale_inverse(float scale)
     return scale > 0.0f ? 1.0f / scale : 0.0f;
 }
 
-/* A value in units of a scale, brought into ±limit; counts what had to be moved. */
+/* A value in units of a scale, clamped to ±limit; counts clamped values. */
 CODEC_FN float value_clamp(float x, float inverse, float limit, uint64_t *saturated)
 {
     float scaled = value_tame(x) * inverse;
@@ -79,7 +79,7 @@ CODEC_FN uint16_t int8_scale(int32_t most)
     return float_to_half_up(float_of_bits((uint32_t)most) / INT8_MAX_CODE);
 }
 
-/* Whether every value of a row is within its scale, so that none need be moved. */
+/* Whether every value of a row is within its scale, so that none needs clamping. */
 CODEC_FN int int8_is_plain(int32_t most, uint16_t half)
 {
     return most < (int32_t)FLOAT_INFINITY_BITS && half < 0x7bff;
@@ -115,7 +115,7 @@ CODEC_FN void int8_row_encode(const void *raw, size_t first, uint32_t dim, uint1
 }
 
 #if defined(__F16C__) && !defined(__CUDACC__)
-/* The processor's conversion: the same bits, for its operand is finite and within the range. */
+/* The processor's conversion: the same bits, because its operand is finite and in range. */
 CODEC_FN void int8_row_decode_half(const int8_t *codes, float scale, uint16_t *row, uint32_t dim)
 {
     __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(HALF_MAX);
@@ -187,7 +187,7 @@ CODEC_FN uint32_t narrow_moves(float x, int type)
     return magnitude >= most && magnitude < FLOAT_INFINITY_BITS;
 }
 
-/* fp32 as a type of half the size; infinity and NaN stay what they are. */
+/* Converts fp32 to a type of half the size; infinity and NaN are preserved. */
 CODEC_FN void narrow_row_encode(const float *raw, size_t first, uint32_t dim, uint16_t *codes,
                                 uint64_t *saturated, int type)
 {

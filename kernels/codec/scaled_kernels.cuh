@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kernels of scaled.h. int8: a team of lanes for each row; fp8: a warp for each head, whose scale
- * comes before its codes; fp16 and bf16: any values.
+ * Kernels of scaled.h. int8: a team of lanes for each row. fp8: a warp for each head, which
+ * computes the scale before the codes. fp16 and bf16: any values.
  */
 #include "kernels/codec/lanes.cuh"
 #include "kernels/codec/scaled.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the codecs' kernels get: parts of blocks in the memory of a device, all of one shape, type
- * and method in a launch.
+ * Arguments of the codecs' kernels: parts of blocks in device memory; all parts of a launch have
+ * one shape, type and method.
  *
- * A part is cut into units, a warp's work each. What the kernels read are offsets and sizes that
- * the host has made; of an encoded part they believe nothing that they have not looked at.
+ * A part is cut into units, each the work of a warp. Kernels trust the offsets and sizes made by
+ * the host; they check everything in an encoded part.
  */
 #ifndef KERNELS_CODEC_TASKS_H
 #define KERNELS_CODEC_TASKS_H
@@ -36,7 +36,7 @@ struct codec_arguments {
     int32_t type, layout;
 };
 
-/** Values of a unit where lanes need not agree on anything. */
+/** Values of a unit where lanes are independent. */
 #define UNIT_VALUES 2048u
 /** Escapes that a warp puts in. */
 #define UNIT_ESCAPES 256u
@@ -51,7 +51,7 @@ CODEC_FN size_t units_of(size_t count, size_t each)
     return (count + each - 1) / each;
 }
 
-/** Of lossless parts: a counter for each exponent, then the escapes of each unit. */
+/** For lossless parts: a counter for each exponent, then the escapes of each unit. */
 CODEC_FN size_t codec_scratch_bytes(const struct codec_part *part)
 {
     return (256 + units_of(part_values(part), UNIT_VALUES)) * sizeof(uint32_t);

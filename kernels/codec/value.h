@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Element types of the codecs, for the host's compilers and for nvcc alike: the same source gives
- * the same bits. Conversions are integer arithmetic or single correctly rounded operations, no
- * subnormal float is ever an operand (flushing modes make no difference), and everything is free of
- * branches, so that loops over them become vector code.
+ * Element types of the codecs, for the host's compilers and nvcc: the same source gives the same
+ * bits. Conversions are integer arithmetic or single correctly rounded operations. No operand is
+ * ever a subnormal float, so flushing modes make no difference. There are no branches, so loops
+ * become vector code.
  *
  * Built with -ffp-contract=off and -fmad=false: a fused multiply-add would round differently.
  */
@@ -48,8 +48,8 @@ CODEC_FN int32_t float_round(float x)
 }
 
 #ifdef __CUDACC__
-/* The device's conversions of finite numbers, which are exact, or rounded to nearest: the same bits
- * as below. */
+/* The device's conversions of finite numbers, exact or rounded to nearest: the same bits as
+ * below. */
 CODEC_FN float half_convert(uint16_t half)
 {
     float x;
@@ -92,7 +92,7 @@ CODEC_FN float half_to_float(uint16_t half)
     return float_of_bits(bits | (uint32_t)(half & 0x8000) << 16);
 }
 
-/* Finite values beyond the range become the largest; infinity and NaN stay what they are. */
+/* Finite values beyond the range become the largest; infinity and NaN are preserved. */
 CODEC_FN uint16_t float_to_half(float x)
 {
     uint32_t sign = float_bits(x) >> 16 & 0x8000;
@@ -109,7 +109,7 @@ CODEC_FN uint16_t float_to_half(float x)
 }
 #endif
 
-/* The smallest half that is not below x; 0 <= x, at most the largest half. */
+/* The smallest half that is not below x; 0 <= x <= the largest half. */
 CODEC_FN uint16_t float_to_half_up(float x)
 {
     uint16_t half = float_to_half(x > HALF_MAX ? HALF_MAX : x);
@@ -117,7 +117,7 @@ CODEC_FN uint16_t float_to_half_up(float x)
     return x > 0.0f && up == 0 ? (uint16_t)1 : up;
 }
 
-/* The largest half that is not above x, within the finite ones. */
+/* The largest finite half that is not above x. */
 CODEC_FN uint16_t float_to_half_down(float x)
 {
     uint16_t half = float_to_half(x);
@@ -144,7 +144,7 @@ CODEC_FN uint16_t float_to_bf16(float x)
     return (uint16_t)(sign | bits);
 }
 
-/* e4m3 without infinity; |x| <= 448, NaN has been dealt with. */
+/* e4m3 without infinity; |x| <= 448, and x is not NaN. */
 CODEC_FN uint8_t float_to_e4m3(float x)
 {
     uint32_t sign = float_bits(x) >> 24 & 0x80;
@@ -190,7 +190,7 @@ CODEC_FN size_t value_bytes(int type)
     return type == CUPOOL_CODEC_TYPE_F32 ? 4 : 2;
 }
 
-/* What stands for a value that a quantiser cannot take: NaN is 0, infinity the largest. */
+/* Substitute for a value that a quantiser cannot represent: NaN is 0, infinity the largest. */
 CODEC_FN float value_tame(float x)
 {
     uint32_t magnitude = float_bits(x) & 0x7fffffff;

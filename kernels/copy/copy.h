@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies many fragments in one launch: gathers them into one piece, scatters a piece into them, or
- * takes any list of pairs. What a fragment is read from and what any is written to must not
- * overlap.
+ * copies any list of pairs. Sources and destinations must not overlap.
  *
- * Each fragment is copied 16 bytes a lane where both its addresses agree modulo 16, else 8, 4 or 1.
- * The launcher enqueues one kernel on a stream and waits for nothing. The fragments must be laid
- * out by one of the functions below and lie where the device can read them until the kernel is
- * done. May be called while other streams capture, as no call of it is unsafe then.
+ * Each fragment is copied 16 bytes a lane if both addresses agree modulo 16, else 8, 4 or 1. The
+ * launcher enqueues one kernel on a stream and does not wait. Lay the fragments out by one of the
+ * functions below, and keep them accessible to the device until the kernel is done. It makes no
+ * call that is unsafe while other streams capture.
  *
  * Threading: no shared state.
  */
@@ -43,10 +42,10 @@ struct copy_piece {
     uint64_t address, bytes;
 };
 
-/** Lays fragments out for one launch; returns the tiles that it has. */
+/** Lays fragments out for one launch; returns its number of tiles. */
 uint64_t copy_layout(struct copy_fragment *fragments, uint32_t count);
 
-/** Lays out a copy of pieces to one place, one behind another. Returns the tiles. */
+/** Lays out a copy of pieces into one place, one after another. Returns the tiles. */
 uint64_t copy_gather(const struct copy_piece *pieces, uint32_t count, uint64_t to,
                      struct copy_fragment *ret_fragments);
 
@@ -54,15 +53,15 @@ uint64_t copy_gather(const struct copy_piece *pieces, uint32_t count, uint64_t t
 uint64_t copy_scatter(uint64_t from, const struct copy_piece *pieces, uint32_t count,
                       struct copy_fragment *ret_fragments);
 
-/** `fragments` is the device's address of what was laid out. */
+/** `fragments` is the device's address of the laid-out fragments. */
 int copy_launch(const struct driver_table *driver, const struct kernel_set *kernels,
                 CUstream stream, uint64_t fragments, uint32_t count, uint64_t tiles);
 
-/** The same without kernels: one copy by the driver for each fragment, in host memory. */
+/** Copies without kernels, fragments in host memory: one copy by the driver for each. */
 int copy_by_driver(const struct driver_table *driver, CUstream stream,
                    const struct copy_fragment *fragments, uint32_t count);
 
-/* The kernel on the host, in a grid of so many warps. */
+/* Runs the kernel on the host, in a grid of this many warps. */
 void cupool_copy_host(const struct copy_arguments *arguments, uint32_t warps);
 
 #ifdef __cplusplus

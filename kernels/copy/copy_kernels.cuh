@@ -2,9 +2,9 @@
 /*
  * The kernel of copy.h, for nvcc and for the host's compiler (grid.h).
  *
- * How wide a fragment can be copied is what its two addresses have in common. Up to the first
- * multiple of that width in the destination there is a head, behind the last one a tail; the lanes
- * of the first tile have a byte of either each.
+ * The copy width of a fragment is the common alignment of its two addresses. Before the first
+ * multiple of this width in the destination there is a head, after the last one a tail; each lane
+ * of the first tile copies a byte of both.
  */
 #include "kernels/copy/copy.h"
 
@@ -54,7 +54,7 @@ KERNEL_INLINE void ends_copy(const struct copy_fragment *fragment, const struct 
     }
 }
 
-/* Of a struct nvcc copies the members, one by one; of a value that was looked at, all at once. */
+/* nvcc copies the members of a struct one by one, but a value that was examined at once. */
 KERNEL_INLINE kernel_wide wide_value(kernel_wide value)
 {
     return kernel_wide_of(value.x, value.y);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One look-up for each row of driver_calls.def. The library stays loaded: its threads may run.
+ * Makes one look-up for each row of driver_calls.def. The library stays loaded, because its
+ * threads may be running.
  */
 #include "kernels/device/driver.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver for those who launch and copy: a table of functions that is found at run time, so that
- * nothing is linked with libcuda. dlsym is the process's: under the preload it answers with the
- * hooks, and memory taken here is served and recorded like the program's own.
+ * The driver for launchers and copies: a table of functions found at run time, so that nothing is
+ * linked with libcuda. dlsym is the process's: under the preload it returns the hooks, so memory
+ * allocated here is served and recorded like the program's own.
  *
  * Threading: the table is filled once and constant afterwards.
  */
@@ -18,11 +18,13 @@ struct driver_table {
 };
 
 /**
- * The table. -ENOENT: there is no libcuda.so.1; -ENOSYS: it lacks a function, named in ret_missing.
+ * Returns the table. -ENOENT: there is no libcuda.so.1; -ENOSYS: it lacks a function, named in
+ * ret_missing.
  */
 int driver_open(const struct driver_table **ret_driver, const char **ret_missing);
 
-/** Fills a table through another look-up; the name of a needed function that it lacks, or NULL. */
+/** Fills a table through another look-up; returns the name of a missing required function, or
+ * NULL. */
 const char *driver_table_fill(struct driver_table *ret_table,
                               void *(*find)(void *state, const char *name), void *state);
 

@@ -2,13 +2,13 @@
 /*
  * One source of a kernel, two compilers: nvcc for the device, the host's C compiler for the host.
  *
- * A kernel is a function of its place in the grid and of one struct of arguments, written in the C
- * that both compilers know. KERNEL_DEFINE(name, type) makes of name_lane() the kernel for the
- * device, or name_host(), which runs every lane of a grid one after another. Lanes meet only
- * in kernel_minimum(), so their order is of no matter.
+ * A kernel is a function of its position in the grid and of one struct of arguments, written in the
+ * C that both compilers know. From name_lane(), KERNEL_DEFINE(name, type) makes the kernel for the
+ * device, or name_host(), which runs every lane of a grid one after another. Lanes interact only in
+ * kernel_minimum(), so their order does not matter.
  *
- * Work is cut into tiles; a warp takes every so-manieth. Addresses in arguments are numbers: those
- * of the device there, and on the host those of the process.
+ * Work is cut into tiles; a warp takes every N-th, where N is the number of warps. Addresses in
+ * arguments are numbers: device addresses there, process addresses on the host.
  *
  * Threading: none of its own.
  */
@@ -47,7 +47,8 @@ KERNEL_INLINE kernel_wide kernel_wide_of(uint64_t low, uint64_t high)
     return make_ulonglong2(low, high);
 }
 
-/** Both words at once, to an aligned place. Of a struct nvcc may store the members one by one. */
+/** Stores both words at once, to an aligned place. nvcc may store the members of a struct one by
+ * one. */
 KERNEL_INLINE void kernel_wide_store(void *to, uint64_t low, uint64_t high)
 {
     asm volatile("st.v2.u64 [%0], {%1, %2};" : : "l"(to), "l"(low), "l"(high) : "memory");
@@ -117,8 +118,8 @@ KERNEL_INLINE void kernel_minimum(uint64_t *at, uint64_t value)
 #endif
 
 /**
- * The item that a tile belongs to: the last one whose first tile, a word `offset` bytes into each
- * item, is at or before it.
+ * Finds the item that a tile belongs to: the last one that begins at or before it. An item's first
+ * tile is a word at `offset` in the item.
  */
 KERNEL_INLINE const void *kernel_item_of_tile(const void *items, uint32_t count, uint32_t bytes,
                                               uint32_t offset, uint64_t tile)
@@ -135,7 +136,8 @@ KERNEL_INLINE const void *kernel_item_of_tile(const void *items, uint32_t count,
     return (const char *)items + (uint64_t)low * bytes;
 }
 
-/** Tiles of a piece of work of so many bytes: at least one, which has the odd ends. */
+/** Returns the tiles of a piece of work of this many bytes: at least one, which has the odd
+ * ends. */
 #define KERNEL_TILES(bytes)                                                                        \
     ((bytes) == 0 ? 1 : ((bytes) + KERNEL_TILE_BYTES - 1) / KERNEL_TILE_BYTES)
 

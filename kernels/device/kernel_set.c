@@ -8,7 +8,7 @@
 
 #include "kernels/device/grid.h"
 
-/* As many blocks as keep the largest device busy: 160 multiprocessors with 16 blocks of 4 warps. */
+/* Enough blocks to keep the largest device busy: 160 multiprocessors with 16 blocks of 4 warps. */
 #define BLOCKS_MAX 2560u
 
 static const struct kernel_row rows[] = {

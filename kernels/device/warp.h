@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Warps that work together, in the one source of grid.h.
+ * Cooperating warps, in the single-source form of grid.h.
  *
- * Such a kernel is a function of a warp, in phases. What each lane does stands in WARP_LANES(lane):
- * on the device a lane runs it once, on the host a loop runs it for all of them. Values of a lane
- * that outlive a phase are declared by WARP_EACH and named by WARP_OWN; the functions below, called
- * between phases by the whole warp, are where lanes meet, and memory that one lane writes
- * and another reads, after warp_sync(). A condition around a phase is the same for the whole warp.
+ * Such a kernel is a function of a warp, in phases. WARP_LANES(lane) holds the work of each lane:
+ * on the device a lane runs it once, on the host a loop runs it for all lanes. Values of a lane
+ * that outlive a phase are declared by WARP_EACH and accessed by WARP_OWN. Lanes exchange data only
+ * in the functions below, called between phases by the whole warp, and through memory after
+ * warp_sync(). A condition around a phase must be the same for the whole warp.
  *
- * A team is a power of two of neighbouring lanes.
+ * A team is a power of two of adjacent lanes.
  *
- * KERNEL_WARP_DEFINE(name, type, scratch) makes of name_warp() the kernel for the device, or
- * name_host(), which runs every warp of a grid. Each warp has a scratch of its own, with any
+ * From name_warp(), KERNEL_WARP_DEFINE(name, type, scratch) makes the kernel for the device, or
+ * name_host(), which runs every warp of a grid. Each warp has its own scratch memory with undefined
  * content.
  */
 #ifndef KERNELS_DEVICE_WARP_H
@@ -27,7 +27,7 @@
 #define WARP_OWN(name, lane)  name[0 * (lane)]
 #define WARP_ALL              0xffffffffu
 #define KERNEL_UNROLL         _Pragma("unroll")
-/* Blocks of a multiprocessor at least: 64 registers for a thread. */
+/* Least blocks on a multiprocessor: 64 registers for a thread. */
 #define KERNEL_BLOCKS 8
 
 KERNEL_INLINE void warp_sync(void)
@@ -68,7 +68,7 @@ KERNEL_INLINE uint32_t kernel_popcount(uint32_t bits)
     return (uint32_t)__popc(bits);
 }
 
-/** Adds to a number of this process or device that many add to. */
+/** Adds atomically to a number shared by this process or device. */
 KERNEL_INLINE void kernel_add(uint64_t *at, uint64_t value)
 {
     atomicAdd((unsigned long long *)at, (unsigned long long)value);

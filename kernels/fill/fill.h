@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fills many ranges of memory with patterns, or finds in each the first byte that is not its
- * pattern's, in one launch. The pattern begins anew at the beginning of each range.
+ * Fills many ranges of memory with patterns, or finds in each the first byte that differs from its
+ * pattern, in one launch. The pattern restarts at the beginning of each range.
  *
- * A launcher enqueues one kernel on a stream and waits for nothing. The ranges must be laid out by
- * fill_layout() and lie where the device can read them until the kernel is done. May be
- * called while other streams capture, as no call of it is unsafe then.
+ * A launcher enqueues one kernel on a stream and does not wait. Lay the ranges out by
+ * fill_layout(), and keep them accessible to the device until the kernel is done. It makes no call
+ * that is unsafe while other streams capture.
  *
  * Threading: no shared state.
  */
@@ -30,7 +30,7 @@ struct fill_range {
 /** Of a range that is as it should be. */
 #define FILL_MATCHES UINT64_MAX
 
-/** What the kernels get. Addresses of arrays in device memory, as numbers. */
+/** Arguments of the kernels. Addresses of arrays in device memory, as numbers. */
 struct fill_arguments {
     uint64_t ranges;     /* struct fill_range[count] */
     uint64_t mismatches; /* uint64_t[count] */
@@ -55,35 +55,36 @@ struct fill_few_arguments {
 extern "C" {
 #endif
 
-/** A range with the pattern of `period` bytes. -EINVAL: a period out of range. */
+/** Makes a range with a pattern of `period` bytes. -EINVAL: a period out of range. */
 int fill_range_init(struct fill_range *ret_range, uint64_t address, uint64_t bytes,
                     const void *pattern, uint32_t period);
 
-/** Lays ranges out for one launch; returns the tiles that it has. */
+/** Lays ranges out for one launch; returns its number of tiles. */
 uint64_t fill_layout(struct fill_range *ranges, uint32_t count);
 
-/** Writes the patterns. `ranges` is the device's address of what fill_layout() has seen. */
+/** Writes the patterns. `ranges` is the device's address of ranges laid out by fill_layout(). */
 int fill_launch(const struct driver_table *driver, const struct kernel_set *kernels,
                 CUstream stream, uint64_t ranges, uint32_t count, uint64_t tiles);
 
-/** The same of at most FILL_FEW ranges in host memory, which are copied before it returns. */
+/** Writes the patterns of at most FILL_FEW ranges in host memory, which are copied before it
+ * returns. */
 int fill_launch_few(const struct driver_table *driver, const struct kernel_set *kernels,
                     CUstream stream, const struct fill_range *ranges, uint32_t count);
 
 /**
- * Compares. `mismatches` is the device's address of one word for each range, all FILL_MATCHES
- * before; a range that differs gets fill_mismatch_pack() of its first difference.
+ * Compares. `mismatches` is the device's address of one word for each range, initially
+ * FILL_MATCHES; a range that differs gets fill_mismatch_pack() of its first difference.
  */
 int verify_launch(const struct driver_table *driver, const struct kernel_set *kernels,
                   CUstream stream, uint64_t ranges, uint64_t mismatches, uint32_t count,
                   uint64_t tiles);
 
-/* The kernels on the host, in a grid of so many warps. */
+/* Run the kernels on the host, in a grid of this many warps. */
 void cupool_fill_host(const struct fill_arguments *arguments, uint32_t warps);
 void cupool_fill_few_host(const struct fill_few_arguments *arguments, uint32_t warps);
 void cupool_verify_host(const struct fill_arguments *arguments, uint32_t warps);
 
-/** Where a mismatch is, from the beginning of its range, and what is there. */
+/** Offset of a mismatch from the beginning of its range, and the byte found. */
 static inline uint64_t fill_mismatch_offset(uint64_t mismatch)
 {
     return mismatch >> 8;

@@ -3,9 +3,9 @@
  * The kernels of fill.h, for nvcc and for the host's compiler (grid.h).
  *
  * A range has a head up to the next multiple of 16, a body of 16 bytes at a time, and a tail. The
- * body is cut into tiles; the lanes of the first one have a byte of the head and of the tail each.
- * Sixteen bytes of a pattern at a phase are cut from its repetition in the range's description, so
- * that no lane keeps an array.
+ * body is cut into tiles; each lane of the first tile has a byte of the head and of the tail.
+ * Sixteen bytes of a pattern at any phase are taken from its repetition in the range's description,
+ * so that no lane keeps an array.
  */
 #include "kernels/fill/fill.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A growth has three phases. Under the lock a gap is chosen and claimed, the free extents beside it
- * are pledged (nobody else can take them) and the handles to harvest are set apart. Then the driver
- * is called, without the lock. Under the lock again the gap becomes free memory and the block is
- * cut from it.
+ * A growth has three phases. First, under the lock, it chooses and claims a gap, pledges the free
+ * extents beside it (nobody else can take them) and sets the handles to harvest apart. Then it
+ * calls the driver, without the lock. Finally, under the lock again, the gap becomes free memory
+ * and the block is cut from it.
  *
- * What fails half-way is undone: harvested handles that are still mapped are free memory where they
- * were, and those that are not are released.
+ * A failure half-way is undone: harvested handles that are still mapped become free memory in their
+ * old place; the others are released.
  */
 #include "pool/backing/mapped.h"
 
@@ -88,7 +88,7 @@ int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_ha
     return 0;
 }
 
-/* Gives back a handle that is mapped nowhere; one that the driver refuses to take is kept. */
+/* Releases a handle that is mapped nowhere; keeps one that the driver refuses to release. */
 void mapped_handle_release(struct mapped *mapped, struct mapped_handle *handle)
 {
     const struct pool_backend *backend = mapped->backend;
@@ -119,7 +119,7 @@ void mapped_loose_release(struct mapped *mapped)
     release_all(mapped, handles);
 }
 
-/* A loose handle of at most `most` bytes that nobody outside knows, or NULL. */
+/* Returns a loose handle of at most `most` bytes that nobody outside knows, or NULL. */
 static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 {
     for (struct mapped_handle **link = &mapped->loose; *link; link = &(*link)->next) {
@@ -133,8 +133,9 @@ static struct mapped_handle *loose_take(struct mapped *mapped, uint64_t most)
 }
 
 /*
- * The handles that lie wholly inside a free extent: their bytes in a row, and the first. Handles
- * cover everything that is not a hole, so the first one begins at the first boundary inside.
+ * Finds the handles that lie wholly inside a free extent: their contiguous bytes, and the first.
+ * Handles cover everything that is not a hole, so the first one begins at the first boundary
+ * inside.
  */
 static uint64_t whole_handles(const struct mapped *mapped, const struct extent *extent,
                               struct mapped_handle **ret_first)
@@ -186,8 +187,8 @@ static void plan_add(struct plan *plan, struct mapped_handle *handle)
     plan->free_bytes += handle->bytes;
 }
 
-/* Harvests whole handles of a free extent, from its high end, until the plan has `wanted` bytes or
- * the gap has no more room. They are no longer handed out, but still mapped. */
+/* Harvests whole handles of a free extent, from its high end, until the plan has `wanted` bytes
+ * or the gap is full. They are no longer handed out, but still mapped. */
 static int harvest_extent(struct mapped *mapped, const struct extent *extent, uint64_t wanted,
                           struct plan *plan)
 {
@@ -215,7 +216,7 @@ static int harvest_extent(struct mapped *mapped, const struct extent *extent, ui
     return 0;
 }
 
-/* The smallest extent whose whole handles are enough, else the one with most of them. */
+/* Returns the smallest extent with enough bytes in whole handles, else the one with the most. */
 static struct extent *harvest_best(const struct mapped *mapped, uint64_t wanted)
 {
     struct extent *enough = NULL, *most = NULL;
@@ -249,7 +250,7 @@ int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan)
     return 0;
 }
 
-/* Makes what was set apart, and is still mapped, free again, and the gap a hole. */
+/* Undoes a plan: frees its handles that are still mapped, and makes the gap a hole again. */
 static void plan_withdraw(struct mapped *mapped, struct plan *plan)
 {
     struct range *range = &mapped->range;
@@ -296,8 +297,8 @@ static int target_claim(struct mapped *mapped, struct plan *plan, uint64_t bytes
     return plan->target ? 0 : -ENOMEM;
 }
 
-/* The gap for a page: at the end of the range, where segments of small blocks lie together and
- * out of the way of what comes and goes; where that is full, in the largest hole. */
+/* Chooses the gap for a page: at the end of the range, where segments of small blocks lie
+ * together and away from short-lived memory; when that is full, in the largest hole. */
 static int page_gap_find(const struct mapped *mapped, struct range_gap *ret_gap)
 {
     const struct range *range = &mapped->range;
@@ -342,7 +343,7 @@ static bool stock_fills(void *state, const struct range_gap *gap)
     return stock->free <= gap->room && stock->free + stock->whole - beside >= gap->bytes;
 }
 
-/* Plans the gap that takes least among those that need nothing new. */
+/* Plans the smallest gap among those that need no new memory. */
 static bool plan_from_stock(struct mapped *mapped, const struct mapped_wish *wish,
                             struct plan *plan)
 {
@@ -399,7 +400,7 @@ static uint64_t headroom(const struct mapped *mapped)
            ~(RANGE_PAGE_BYTES - 1);
 }
 
-/* Below the ceiling: a little more than is missing, in whole handles. */
+/* Below the ceiling: takes slightly more than needed, in whole handles. */
 static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wish *wish,
                              const struct range_gap *gap, uint64_t room)
 {
@@ -417,8 +418,8 @@ static uint64_t growth_bytes(const struct mapped *mapped, const struct mapped_wi
     return pool_min(bytes, most);
 }
 
-/* Chooses the gap and what to harvest for it. The target says how many bytes the plan is to have,
- * the rest from new handles. */
+/* Chooses the gap and the handles to harvest for it. The target gives the planned bytes; the
+ * rest comes from new handles. */
 static int plan_first(struct mapped *mapped, const struct mapped_wish *wish, struct plan *plan)
 {
     uint64_t room = headroom(mapped), wanted;
@@ -464,7 +465,7 @@ int plan_create(struct mapped *mapped, uint64_t most, struct plan *plan)
     return 0;
 }
 
-/* An unmapping may wait for work that only ends when other threads go on. */
+/* An unmapping may wait for work that ends only when other threads continue. */
 int mapped_unmap(struct mapped *mapped, uint64_t address, uint64_t bytes)
 {
     const struct pool_backend *backend = mapped->backend;
@@ -500,7 +501,7 @@ void plan_collect(struct mapped *mapped, uint64_t address, uint64_t bytes, struc
     }
 }
 
-/* An extent has been unmapped: its handles are the plan's. */
+/* After an extent was unmapped: moves its handles to the plan. */
 static void extent_unmapped(struct mapped *mapped, struct extent *extent, struct plan *plan)
 {
     pool_lock_acquire(mapped->lock);
@@ -624,7 +625,7 @@ static struct extent *settle(struct mapped *mapped, const struct mapped_wish *wi
                               : range_take_from(range, joined, wish->bytes);
 }
 
-/* The plan has as much as the gap needs, if less than was aimed at: the target becomes as large. */
+/* The plan fills the gap, though with less than intended: shrinks the target to it. */
 static int target_fit(struct mapped *mapped, struct plan *plan)
 {
     int error = 0;
@@ -654,7 +655,7 @@ static int collect(struct mapped *mapped, const struct mapped_wish *wish, struct
     if (plan_bytes(plan) >= plan->gap.bytes)
         return target_fit(mapped, plan);
     if (error == -ENOMEM && wish->stitch) {
-        /* The device is full: what is free in the range, wherever that leads. */
+        /* The device is full: plans free handles of the range, whatever gap that leads to. */
         pool_lock_acquire(mapped->lock);
         plan_withdraw(mapped, plan);
         error = plan_from_stock(mapped, wish, plan) ? 0 : -ENOMEM;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical memory below a range of addresses, in handles that are created, mapped, unmapped and
+ * Physical memory behind a range of addresses, in handles that are created, mapped, unmapped and
  * released as a whole.
  *
- * A request that no free extent holds leads to a gap (range.h), which is filled with new handles
- * while the pool is below a ceiling, and above it with whole free handles from elsewhere:
- * stitching. The ceiling is lower for large gaps: they are most of what is reserved above the peak,
- * and what fills one comes back in one piece. So free memory that is scattered over many extents
- * serves a large block, without a copy and without more memory.
+ * A request that no free extent can hold leads to a gap (range.h). Below a ceiling the gap is
+ * filled with new handles; above it, with whole free handles from elsewhere: stitching. The ceiling
+ * is lower for large gaps, because these make up most of the memory reserved above the peak, and
+ * their memory is later freed in one piece. So free memory scattered over many extents serves a
+ * large block, without a copy and without more memory.
  *
  * Until the first stitch handles may be large, for a program that only grows needs no small ones.
  * From then on new ones are small, and large ones that are stitched are divided.
@@ -15,12 +15,12 @@
  *   every byte of the range that is not a hole, or being filled, lies in exactly one mapped handle
  *   reserved = the bytes of all handles, mapped or not
  *
- * Only free extents are unmapped. The caller gives an extent back when no device work can touch it
- * any more, so no mapping changes under running work.
+ * Only free extents are unmapped. The caller frees an extent when no device work can touch it any
+ * more, so no mapping changes under running work.
  *
  * Threading: `lock` guards the range and the handles; it is never held during a driver call. The
- * caller holds `outer` where a function says so; it makes one thread at a time grow or trim, but
- * for calls that may wait for the device, around which it is released.
+ * caller holds `outer` where a function says so. `outer` allows one thread at a time to grow or
+ * trim; it is released around calls that may wait for the device.
  */
 #ifndef POOL_BACKING_MAPPED_H
 #define POOL_BACKING_MAPPED_H
@@ -49,7 +49,7 @@ struct mapped {
     struct range range;             /* guarded by lock */
     struct mapped_handle **handles; /* by page, the one that begins there; guarded by lock */
     struct mapped_handle *loose;    /* that could not be released; guarded by outer */
-    /* Where isolated extents were, oldest first, by their left links; guarded by lock. */
+    /* Former places of isolated extents, oldest first, linked by `left`; guarded by lock. */
     struct extent *fenced_first, *fenced_last;
     uint64_t fenced_bytes, fenced_count;
     uint64_t isolate_at;            /* where the next one is looked for; guarded by lock */
@@ -64,7 +64,7 @@ struct mapped {
     pool_count *account;         /* bytes of host memory */
 };
 
-/** What replays of real traces chose (docs/allocator.md). */
+/** Chosen by replays of real traces (docs/allocator.md). */
 void mapped_config_init(struct mapped_config *config);
 
 /** What a range is made for. */
@@ -80,8 +80,8 @@ struct mapped_place {
 int mapped_init(struct mapped *mapped, const struct pool_backend *backend,
                 const struct mapped_config *config, const struct mapped_place *place);
 
-/** Releases every handle and the addresses, nothing may be live on the device; `abandon`: they are
- * gone already, and only the host's memory is given back. */
+/** Releases every handle and the addresses; nothing may be live on the device. `abandon`: they
+ * are gone already, and only the host's memory is freed. */
 void mapped_done(struct mapped *mapped, bool abandon);
 
 /** What is wanted where no free extent serves. */
@@ -103,38 +103,37 @@ struct mapped_grown {
 };
 
 /**
- * A live extent, with more memory or by stitching. The caller holds `outer`. Errors: -ENOMEM: the
- * device has no more and whole free handles do not suffice; -EAGAIN: there is more now, but not in
- * one piece; others from the backend, after which everything is as it was but for free memory that
- * may have been released.
+ * Allocates a live extent, with more memory or by stitching. The caller holds `outer`. Errors:
+ * -ENOMEM: the device has no more and whole free handles are not enough; -EAGAIN: there is more
+ * memory now, but not in one piece; others from the backend, after which nothing has changed
+ * except that free memory may have been released.
  */
 int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
                 struct mapped_grown *ret_grown);
 
 /**
- * A live extent of `bytes` (a multiple of 2 MiB) with memory of its own in new handles of at most
- * `handle_bytes`, and at least 2 MiB without memory on either side. It is given back by
+ * Allocates a live extent of `bytes` (a multiple of 2 MiB) with memory of its own in new handles
+ * of at most `handle_bytes`, and at least 2 MiB without memory on either side. Free it by
  * range_leave(). The caller holds `outer`. Errors: -ENOMEM; -ENOSPC: no addresses; the backend's.
  */
 int mapped_isolate(struct mapped *mapped, uint64_t bytes, uint64_t handle_bytes,
                    struct extent **ret_extent);
 
 /**
- * Unmaps and releases the isolated extents that were given back: nothing uses them any more. Their
- * addresses stay without memory until so many others have followed that MAPPED_FENCED_COUNT, or
- * 1 / MAPPED_FENCED_SHARE of the range, are kept so. The caller holds `outer`. Returns the bytes
- * released.
+ * Unmaps and releases the isolated extents that were freed; nothing uses them any more. Their
+ * addresses stay without memory until MAPPED_FENCED_COUNT more, or 1 / MAPPED_FENCED_SHARE of the
+ * range, have followed. The caller holds `outer`. Returns the bytes released.
  */
 uint64_t mapped_isolated_release(struct mapped *mapped);
 
 #define MAPPED_FENCED_COUNT 4096u
 #define MAPPED_FENCED_SHARE 8u
 
-/** What may be reserved where so much was live at once; growing goes by it from now on. The caller
- * holds `outer`, or asks for no growth. */
+/** Returns the bytes that may be reserved for this peak of live bytes; growing observes it from now
+ * on. The caller holds `outer`, or requests no growth. */
 uint64_t mapped_ceiling(struct mapped *mapped, uint64_t peak);
 
-/** Whether so much more memory leads above the ceiling that counts for it. */
+/** Whether this much more memory would exceed the applicable ceiling. */
 bool mapped_above_ceiling(const struct mapped *mapped, uint64_t bytes);
 
 /**
@@ -144,8 +143,8 @@ bool mapped_above_ceiling(const struct mapped *mapped, uint64_t bytes);
 uint64_t mapped_trim(struct mapped *mapped, uint64_t keep);
 
 /**
- * Maps whole free handles of other places beside a free extent, where that makes the largest one
- * larger. The caller holds `outer`. Errors: the backend's. On success the extent is NULL.
+ * Maps whole free handles from other places next to a free extent, if that enlarges the largest
+ * one. The caller holds `outer`. Errors: the backend's. On success the extent is NULL.
  */
 int mapped_defragment(struct mapped *mapped, struct mapped_grown *ret_grown);
 
@@ -155,23 +154,23 @@ struct mapped_broken {
 };
 
 /**
- * Replaces the partly live handle that has most free pages by handles below its live pages, whose
- * bytes are copied. The caller holds `outer` and knows that the device does nothing and gets
- * nothing to do. Errors: -ENOMEM: there is none, or no memory for the copies; the backend's.
- * Nothing has changed on error, but for free memory that may have been released.
+ * Replaces the partly live handle with the most free pages by handles below its live pages; their
+ * bytes are copied. The caller holds `outer` and ensures that the device is idle and stays so.
+ * Errors: -ENOMEM: there is none, or no memory for the copies; the backend's. On error nothing has
+ * changed, except that free memory may have been released.
  */
 int mapped_break(struct mapped *mapped, struct mapped_broken *ret_broken);
 
-/** Bytes that whole free handles hold: what a trim could give back. `lock` is held. */
+/** Bytes in whole free handles: what a trim could release. `lock` is held. */
 uint64_t mapped_whole_bytes_locked(const struct mapped *mapped);
 
 /**
- * The handles below a live extent are known outside the process: what is free in them, and what
- * becomes free, is not handed out again. `lock` is held. Errors: -ENOMEM, nothing changed.
+ * Pins the handles below a live extent, which are known outside the process: their free memory,
+ * present and future, is not handed out again. `lock` is held. Errors: -ENOMEM, nothing changed.
  */
 int mapped_pin_locked(struct mapped *mapped, struct extent *live);
 
-/** Releases pinned handles in which nothing is live any more. The caller holds `outer`. */
+/** Releases pinned handles without any live block. The caller holds `outer`. */
 void mapped_spent_release(struct mapped *mapped);
 
 /** The violated invariant, or NULL. The caller holds `outer` and `lock`. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Breaking: a handle that is partly live is replaced by handles of 2 MiB below its live pages,
- * under the same addresses, so that the memory of its free pages can serve elsewhere.
+ * Breaking: replaces a partly live handle by handles of 2 MiB below its live pages, under the same
+ * addresses, so that the memory of its free pages can be used elsewhere.
  *
  * The live pages are copied to new memory at another place of the range, the handle is unmapped,
- * and the new memory mapped where the pages were. Until the last step has succeeded the handle
- * keeps the bytes, so whatever fails is undone by mapping it again.
+ * and the new memory is mapped in the pages' place. Until the last step has succeeded the handle
+ * keeps the bytes, so any failure is undone by mapping it again.
  */
 #include <errno.h>
 
@@ -29,8 +29,8 @@ static bool is_live(const struct breaking *breaking, unsigned page)
     return breaking->live[page / 64] >> (page % 64) & 1;
 }
 
-/* Which pages of a handle anything but free memory lies in; false: it cannot be broken now. What is
- * free in a pinned handle is spent. */
+/* Finds the pages of a handle that contain anything but free memory; false: it cannot be broken
+ * now. Free memory in a pinned handle is spent. */
 static bool pages_look(const struct mapped *mapped, const struct mapped_handle *handle,
                        struct breaking *breaking)
 {
@@ -54,7 +54,8 @@ static bool pages_look(const struct mapped *mapped, const struct mapped_handle *
     return breaking->live_pages > 0 && breaking->live_pages < breaking->pages;
 }
 
-/* The handle with the most free pages, of those whose live ones fit into `most` bytes. */
+/* Returns the handle with the most free pages, among those with live pages that fit into `most`
+ * bytes. */
 static struct mapped_handle *best_find(const struct mapped *mapped, uint64_t most,
                                        struct breaking *ret_breaking)
 {
@@ -86,7 +87,7 @@ static uint64_t page_address(const struct breaking *breaking, unsigned page)
     return breaking->handle->address + page * RANGE_PAGE_BYTES;
 }
 
-/* Sets the free pages and a place for the copies apart. */
+/* Sets aside the free pages and a place for the copies. */
 static int claim(struct mapped *mapped, struct breaking *breaking)
 {
     struct range *range = &mapped->range;
@@ -108,7 +109,7 @@ static int claim(struct mapped *mapped, struct breaking *breaking)
     return breaking->scratch ? 0 : -ENOMEM;
 }
 
-/* The free pages get the use, the place of the copies is a hole. */
+/* Gives the free pages the new use; the place of the copies becomes a hole. */
 static void settle(struct mapped *mapped, struct breaking *breaking, enum extent_use use)
 {
     for (struct extent *extent = breaking->freed, *next; extent; extent = next) {
@@ -123,7 +124,7 @@ static void settle(struct mapped *mapped, struct breaking *breaking, enum extent
 
 /* ---- driver calls, without the lock ---- */
 
-/* Memory for the copies: new, or where the device has none what whole free handles hold. */
+/* Gets memory for the copies: new, or from whole free handles if the device has none. */
 static int copies_create(struct mapped *mapped, struct breaking *breaking)
 {
     uint64_t bytes = breaking->live_pages * RANGE_PAGE_BYTES;
@@ -145,7 +146,7 @@ static int copies_create(struct mapped *mapped, struct breaking *breaking)
     return error;
 }
 
-/* Maps the new pages one behind the other into the scratch place and copies what is live. */
+/* Maps the new pages one after another into the scratch place and copies the live bytes. */
 static int copies_write(struct mapped *mapped, struct breaking *breaking)
 {
     const struct pool_backend *backend = mapped->backend;
@@ -165,7 +166,8 @@ static int copies_write(struct mapped *mapped, struct breaking *breaking)
     return error;
 }
 
-/* Where the driver refuses to unmap the copies, and they may be used, they are free memory there.
+/* If the driver refuses to unmap the copies, and they may be used, they become free memory
+ * there.
  */
 static void scratch_keep(struct mapped *mapped, struct breaking *breaking)
 {
@@ -209,7 +211,7 @@ static int copy_place(struct mapped *mapped, const struct mapped_handle *copy)
     return error;
 }
 
-/* Puts the copies where the handle was, or where that fails the handle again. */
+/* Maps the copies in the handle's place or, if that fails, the handle again. */
 static int handle_replace(struct mapped *mapped, const struct breaking *breaking)
 {
     const struct pool_backend *backend = mapped->backend;

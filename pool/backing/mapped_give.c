@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of mapped memory that is free: given back, brought together, or kept out of use
- * because its handle is known outside the process.
+ * Disposes of free mapped memory: releases it, defragments it, or keeps it out of use because its
+ * handle is known outside the process.
  */
 #include <errno.h>
 
@@ -29,7 +29,7 @@ uint64_t mapped_trim(struct mapped *mapped, uint64_t keep)
     return pool_minus(before, count_get(mapped->reserved_bytes));
 }
 
-/* The largest free extent that could be made beside a hole. */
+/* Returns the largest free extent that could be made next to a hole. */
 static uint64_t reach_of(const struct mapped *mapped, const struct extent *hole, uint64_t whole)
 {
     uint64_t best = 0, room = hole->node.bytes;
@@ -125,7 +125,8 @@ struct mapped_handle *mapped_handle_at(const struct mapped *mapped, uint64_t add
     return *slot;
 }
 
-/* Nothing that is free in [low, high) is handed out again; what is live will be spent. */
+/* Stops handing out free memory in [low, high); live memory there will be spent when it is
+ * freed. */
 static int free_spend(struct mapped *mapped, uint64_t low, uint64_t high)
 {
     struct range *range = &mapped->range;
@@ -161,8 +162,8 @@ int mapped_pin_locked(struct mapped *mapped, struct extent *live)
     return 0;
 }
 
-/* What of a spent extent lies in handles that are not pinned is free. Whole pinned handles are the
- * plan's; parts of others stay spent. Returns false when something was changed: begin again. */
+/* Frees the parts of a spent extent in handles that are not pinned. Whole pinned handles go to
+ * the plan; parts of others stay spent. Returns false when something was changed: begin again. */
 static bool spent_sort(struct mapped *mapped, struct extent *extent, struct plan *plan)
 {
     struct range *range = &mapped->range;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extents that stand alone: memory of their own, addresses without memory on either side, and where
- * one was, none for a while. An access beyond one, or to one that was given back, meets no memory.
+ * Isolated extents: they have memory of their own, and addresses without memory on either side;
+ * after a free, the addresses stay without memory for a while. An access beyond one, or to a freed
+ * one, finds no memory.
  *
  *   every isolated extent has an extent in use EXTENT_FENCE before and after it, its own
  *
- * They lie in the upper half of the range, one behind the other, so that memory that grows below
- * finds room beside it.
+ * They lie in the upper half of the range, one after another, so that memory growing below has
+ * room.
  */
 #include <errno.h>
 
@@ -14,12 +15,12 @@
 
 #define FENCE_BYTES RANGE_PAGE_BYTES
 
-/* Extents looked at for a place before any hole that is large enough will do. */
+/* How many extents to search for a place, before any large enough hole is accepted. */
 #define PLACE_TRIES 64u
 
 /* ---- a place ---- */
 
-/* A hole with `bytes` at or behind an address, not far from it; *ret_address is where. */
+/* Finds a hole with `bytes` at or after an address, not far from it; *ret_address is the place. */
 static bool place_near(const struct range *range, uint64_t from, uint64_t bytes,
                        uint64_t *ret_address)
 {
@@ -78,7 +79,7 @@ static int place_claim(struct mapped *mapped, uint64_t bytes, struct plan *plan)
     return -ENOMEM;
 }
 
-/* The fences of an extent are holes again; joined with it when it is one, too. */
+/* Makes the fences of an extent holes again; joins them with it when it is a hole, too. */
 static void fences_settle(struct range *range, struct extent *extent)
 {
     struct extent *before = extent->before, *after = extent->after;
@@ -159,7 +160,8 @@ static void fenced_drop(struct mapped *mapped)
     range_settle(&mapped->range, oldest, EXTENT_HOLE);
 }
 
-/* The page map goes on naming the range there, so that a free of such an address is known. */
+/* The page map keeps its entry for the range there, so that a free of such an address is
+ * recognised. */
 static void fenced_add(struct mapped *mapped, struct extent *extent)
 {
     range_settle(&mapped->range, extent, EXTENT_FENCE);

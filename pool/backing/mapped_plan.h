@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handles, and their way from one place of the range to another: what growing and giving back of
- * mapped memory (mapped.h) share. Functions on a plan want `lock` held unless they say otherwise.
+ * Handles, and their move from one place of the range to another: shared by growing and releasing
+ * of mapped memory (mapped.h). Functions on a plan need `lock` held unless they say otherwise.
  */
 #ifndef POOL_BACKING_MAPPED_PLAN_H
 #define POOL_BACKING_MAPPED_PLAN_H
@@ -42,32 +42,34 @@ static inline uint64_t mapped_handles_bytes(uint64_t range_bytes)
     for (struct size_node *node = size_tree_largest(&(mapped)->range.free); node;                  \
          node = size_tree_previous(&(mapped)->range.free, node))
 
-/** Bytes of the handles that lie wholly inside a free extent; NULL has none. */
+/** Bytes of the handles that lie wholly inside a free extent; 0 for NULL. */
 uint64_t mapped_extent_whole_bytes(const struct mapped *mapped, const struct extent *extent);
 
 void plan_init(struct plan *plan);
 
-/** Plans whole free handles until `wanted` bytes are there or none is left that the gap has room
- * for. Errors: -ENOMEM without host memory. */
+/** Plans whole free handles until `wanted` bytes are there or the gap has no room for the rest.
+ * Errors: -ENOMEM without host memory. */
 int plan_harvest(struct mapped *mapped, uint64_t wanted, struct plan *plan);
 
-/** Adds handles until the plan has what its target wants, smaller ones than `most` where the device
- * refuses. `outer` is held, not `lock`. Errors: the backend's; what was created stays in the plan.
+/** Adds new handles until the plan fills its target, smaller ones than `most` if the device
+ * refuses. `outer` is held, not `lock`. Errors: the backend's; created handles stay in the
+ * plan.
  */
 int plan_create(struct mapped *mapped, uint64_t most, struct plan *plan);
 
 /** Puts the target into the page map. */
 int plan_target_enter(struct mapped *mapped, struct plan *plan);
 
-/** Maps every handle of the plan into the target. What was mapped before an error is unmapped
- * again, or where the driver refuses that, left as it is: the place is not used again. `outer` is
+/** Maps every handle of the plan into the target. After an error, mapped ones are unmapped
+ * again; if the driver refuses that, they stay, and the place is not used again. `outer` is
  * held, not `lock`. */
 int plan_map(struct mapped *mapped, struct plan *plan);
 
-/** Every handle of the plan is where plan_map has put it. Returns the end of the last one. */
+/** Notes that every handle of the plan is where plan_map() has put it. Returns the end of the
+ * last one. */
 uint64_t plan_place(struct mapped *mapped, struct plan *plan);
 
-/** Takes the handles that were mapped in [address, address + bytes) into the plan. */
+/** Moves the handles that were mapped in [address, address + bytes) to the plan. */
 void plan_collect(struct mapped *mapped, uint64_t address, uint64_t bytes, struct plan *plan);
 
 /** Releases the plan's handles that are mapped nowhere. `outer` is held, not `lock`. */
@@ -76,25 +78,25 @@ void plan_release(struct mapped *mapped, struct plan *plan);
 /** Unmaps the harvested extents, one call for each. `outer` is held, not `lock`. */
 int plan_unmap(struct mapped *mapped, struct plan *plan);
 
-/** Makes free again what is still mapped, and releases the other handles. `outer` is held, not
+/** Frees handles that are still mapped, and releases the other ones. `outer` is held, not
  * `lock`. */
 void plan_undo(struct mapped *mapped, struct plan *plan);
 
-/** A new handle, mapped nowhere. `outer` is held. Errors: the backend's, -ENOMEM. */
+/** Creates a handle, mapped nowhere. `outer` is held. Errors: the backend's, -ENOMEM. */
 int mapped_handle_create(struct mapped *mapped, uint64_t bytes, struct mapped_handle **ret_handle);
 
 /** Releases a handle that is mapped nowhere, or keeps it for later. `outer` is held. */
 void mapped_handle_release(struct mapped *mapped, struct mapped_handle *handle);
 
-/** The backend's calls that may wait for work that only ends when other threads go on: `outer` is
+/** Backend calls that may wait for work that ends only when other threads continue: `outer` is
  * held, and released meanwhile. */
 int mapped_unmap(struct mapped *mapped, uint64_t address, uint64_t bytes);
 int mapped_enable(struct mapped *mapped, uint64_t address, uint64_t bytes);
 
-/** The handle that an address with memory lies in. `lock` is held. */
+/** Returns the handle behind an address with memory. `lock` is held. */
 struct mapped_handle *mapped_handle_at(const struct mapped *mapped, uint64_t address);
 
-/** Tries again to release what could not be released. `outer` is held. */
+/** Retries the release of handles that could not be released. `outer` is held. */
 void mapped_loose_release(struct mapped *mapped);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Growing, giving back, and the ladder between them.
+ * Growing, releasing, and the pressure ladder.
  *
  * A run enters the page map before it is handed out and leaves it before the driver gets it back:
- * as soon as the driver has it, it may be anybody's.
+ * afterwards its addresses may belong to anybody.
  */
 #include "pool/backing/supply.h"
 
@@ -24,14 +24,14 @@
 #define CEILING_SLACK_MIN   ((uint64_t)12 << 20)
 #define CEILING_SLACK_SHARE 16u
 
-/* The buddy grows by this share of what it has, so that calls are few when it is large. */
+/* The buddy grows by this fraction of its size, so that a large pool makes few calls. */
 #define BUDDY_GROWTH_SHARE 16u
 
-/* An open epoch with this share of the bound in it is closed when somebody needs memory. */
+/* An open epoch with this fraction of the bound is closed when somebody needs memory. */
 #define EPOCH_SHARE 4u
 
-/* The same where the alternative is a block of another shard: that costs both of them a dozen cache
- * lines, and again when it is freed; a fence costs less. */
+/* The fraction when the alternative is a block of another shard: that costs both shards a dozen
+ * cache lines, and again at the free; a fence costs less. */
 #define EPOCH_SHARE_APART 16u
 
 uint64_t supply_ceiling(struct pool *pool, uint64_t live)
@@ -46,8 +46,8 @@ uint64_t supply_ceiling(struct pool *pool, uint64_t live)
 
 /* ---- giving back ---- */
 
-/* Gives a RUN_DOOMED that is in no list to the driver, who may wait for the device: without a lock.
- * On error it still exists. */
+/* Returns a RUN_DOOMED that is in no list to the driver, which may wait for the device: without
+ * a lock. On error it still exists. */
 static int run_return(struct pool *pool, struct run *run)
 {
     struct runs *runs = &pool->runs;
@@ -90,8 +90,8 @@ static void doomed_cache(struct runs *runs, struct run *run)
     pool_lock_release(&runs->blocks.lock);
 }
 
-/* Gives cached runs back, oldest first, until `bytes` are back, or as many as are cached now;
- * *ret_returned says how many are. */
+/* Returns cached runs, oldest first, until `bytes` are back, or all that are cached now;
+ * *ret_returned says how many. */
 int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_returned)
 {
     struct runs *runs = &pool->runs;
@@ -120,7 +120,7 @@ int supply_cached_return(struct pool *pool, uint64_t bytes, uint64_t *ret_return
     return error;
 }
 
-/* Empty slabs to the buddy, wholly free runs of the buddy to the cache. */
+/* Returns empty slabs to the buddy, wholly free runs of the buddy to the cache. */
 void supply_empties_release(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
@@ -156,7 +156,7 @@ static void doomed_put(struct runs *runs, struct run *run)
     pool_lock_release(&runs->blocks.lock);
 }
 
-/* Gives runs that may not be handed out again to the driver; what it refuses now stays doomed. */
+/* Returns runs that may not be handed out again to the driver; a refused run stays doomed. */
 void supply_doomed_try(struct pool *pool)
 {
     struct runs *runs = &pool->runs;
@@ -172,7 +172,7 @@ void supply_doomed_try(struct pool *pool)
     }
 }
 
-/* Whether the device has nothing to do, as far as this request has not found out already. */
+/* Whether the device is idle, unless this request has found that out already. */
 static int device_idle(struct supply_request *request)
 {
     if (request->idle)
@@ -182,8 +182,9 @@ static int device_idle(struct supply_request *request)
     return idle;
 }
 
-/* A cached run that nobody wanted while so many requests had to use a fence holds room under the
- * ceiling that a run of a wanted size could have: give it back, and the next such request grows. */
+/* If this many requests had to use a fence while nobody wanted a cached run, the run takes room
+ * under the ceiling that a run of a wanted size could have: returns it, and the next such
+ * request grows. */
 #define STALE_AFTER_FENCE_SERVES 512u
 
 static void stale_return(struct supply_request *request)
@@ -238,7 +239,7 @@ static int run_adopt(struct supply_request *request, struct run *run)
     return 0;
 }
 
-/* The driver is asked when the pool has doubled since, and near the end each time. */
+/* Asks the driver when the pool has doubled since, and each time near the end. */
 #define ROOM_NEAR_BOUNDS 8u
 
 static void room_take(struct pool *pool, size_t bytes)
@@ -290,7 +291,7 @@ give_back:
     return error;
 }
 
-/* The size of the next driver allocation: more than one segment where the buddy is large. */
+/* Size of the next driver allocation: more than one segment if the buddy is large. */
 static size_t growth_bytes(const struct supply_request *request, uint64_t ceiling)
 {
     if (request->whole_run)
@@ -304,7 +305,7 @@ static size_t growth_bytes(const struct supply_request *request, uint64_t ceilin
     return bytes <= room ? bytes : POOL_SEGMENT_BYTES;
 }
 
-/* Gets `bytes`, a run or what is mapped for it, from the driver. */
+/* Gets `bytes`, as a run or as mapped memory, from the driver. */
 static int memory_grow(struct supply_request *request, size_t bytes, bool stitch)
 {
     struct pool *pool = request->pool;
@@ -339,8 +340,8 @@ static int grow(struct supply_request *request, uint64_t ceiling)
     return error;
 }
 
-/* Whether the pool may grow for no need but to keep shards apart: below the ceiling that the peak
- * alone allows, and while the driver does not refuse. */
+/* Whether the pool may grow only to keep shards apart: below the ceiling that the peak alone
+ * allows, and while the driver does not refuse. */
 static bool apart_may_grow(struct pool *pool)
 {
     return !atomic_load_explicit(&pool->refused, memory_order_relaxed) &&
@@ -372,7 +373,7 @@ static bool fences_poll(struct supply_request *request)
     return fences_query(request) && quarantine_flush_locked(request->pool);
 }
 
-/* Asks for what no free has closed yet, which is pointless while something older is pending. */
+/* Closes the open epoch and queries its fence: pointless while something older is pending. */
 static bool open_query(struct supply_request *request)
 {
     if (quarantine_pending(request->pool))
@@ -382,7 +383,7 @@ static bool open_query(struct supply_request *request)
     return request->closed && fences_query(request);
 }
 
-/* Whether the quarantine gave something without waiting. */
+/* Whether the quarantine yielded anything without waiting. */
 static bool quarantine_serve(struct supply_request *request, uint64_t ceiling)
 {
     struct pool *pool = request->pool;
@@ -410,7 +411,7 @@ static bool pressure_retire(struct supply_request *request)
     return open > 0 && open_query(request) && quarantine_flush_locked(request->pool);
 }
 
-/* The smallest cached run that would do, if nothing better comes. */
+/* Keeps the smallest sufficient cached run, in case nothing better comes. */
 static struct run *whole_find_locked(const struct supply_request *request)
 {
     size_t least = request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
@@ -428,7 +429,7 @@ static bool whole_find(const struct supply_request *request)
     return found;
 }
 
-/* Whether a wait has brought something: then what has come is tried, and the ladder again. */
+/* Whether a wait has yielded anything: then that is tried, and the ladder restarts. */
 static bool pressure_wait(struct supply_request *request)
 {
     struct pool *pool = request->pool;
@@ -451,8 +452,8 @@ static bool pressure_wait(struct supply_request *request)
     return true;
 }
 
-/* What the pool cannot wait for, because a stream captures, the driver can, as it would without us:
- * one run of the quarantine at a time. Returns its bytes. */
+/* The pool cannot wait, because a stream captures, but the driver can, as it would without us:
+ * returns one run of the quarantine at a time. Returns its bytes. */
 static uint64_t quarantined_surrender(struct pool *pool)
 {
     uint64_t bytes = 0;
@@ -483,7 +484,7 @@ static size_t least_growth(const struct supply_request *request)
     return request->whole_run ? request->wanted_bytes : POOL_SEGMENT_BYTES;
 }
 
-/* The same where memory is mapped: stitches, and while that does not suffice and the device is idle
+/* Does the same in mapped memory: stitches; if that is not enough and the device is idle,
  * breaks handles. */
 static int mapped_return(struct supply_request *request, size_t bytes)
 {
@@ -493,7 +494,7 @@ static int mapped_return(struct supply_request *request, size_t bytes)
     return error;
 }
 
-/* Gives back what is cached, as much as is wanted and then all, and asks for what is wanted. */
+/* Returns cached memory, first as much as needed, then all, and requests the wanted size. */
 static int pressure_return(struct supply_request *request)
 {
     struct pool *pool = request->pool;
@@ -513,8 +514,8 @@ static int pressure_return(struct supply_request *request)
     return error;
 }
 
-/* Nothing tells when the device will be idle, because a stream captures or there are no fences: the
- * driver waits, as it would without us. */
+/* Nothing shows when the device will be idle, because a stream captures or there are no fences:
+ * lets the driver wait, as it would without us. */
 static int pressure_surrender(struct supply_request *request)
 {
     int error = pressure_return(request);
@@ -523,7 +524,7 @@ static int pressure_surrender(struct supply_request *request)
     return error;
 }
 
-/* A cached run is too large to be cut, unless nothing else is left. */
+/* Cuts a cached run above the usual limit, if nothing else is left. */
 static void whole_cut(struct supply_request *request)
 {
     struct runs *runs = &request->pool->runs;
@@ -550,7 +551,7 @@ static int pressure_whole(struct supply_request *request)
     return error == -ENOMEM ? 0 : error; /* one more attempt */
 }
 
-/* The next rung. 0: try again, and ask the driver again. */
+/* Takes the next rung. 0: try again, and ask the driver again. */
 static int pressure_climb(struct supply_request *request)
 {
     struct pool *pool = request->pool;
@@ -584,7 +585,7 @@ static int pressure_climb(struct supply_request *request)
     return -ENOMEM;
 }
 
-/* What a step brings others may take, as often as they like. */
+/* Other threads may take the memory that a step has freed, as often as they like. */
 #define STEPS_MAX 1000u
 
 static int supply_step(struct supply_request *request)

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where memory comes from when the pool has none that suits: the quarantine, the driver, pressure.
+ * The supply of memory when the pool has no suitable block: the quarantine, the driver, pressure.
  *
- * Policy, in this order, one step per call: take back what has left the quarantine; query fences;
- * when growing would exceed the ceiling, accept a cached run that fits less well; grow, while the
- * device is idle after giving back cached runs that did not suit, oldest first, until the pool
- * stays under the ceiling. The ceiling bounds what the pool holds beyond what the program ever
- * needed at once, as far as that costs no waiting:
+ * Policy, in this order, one step per call: retire blocks from the quarantine; query fences; if
+ * growing would exceed the ceiling, accept a cached run that fits less well; grow. While the device
+ * is idle, growing first returns unsuitable cached runs, oldest first, until the pool stays under
+ * the ceiling. The ceiling bounds the memory that the pool holds beyond the program's peak, as far
+ * as that costs no waiting:
  *
  *   ceiling = peak of live_allocated + max(12 MiB, 1/16 of it)
  *
- * An allocation waits for no work while the driver can give memory. Giving memory back makes the
- * driver wait for all work there is, so an allocation does that only while there is none.
+ * An allocation waits for no work while the driver can give memory. Returning memory makes the
+ * driver wait for all pending work, so an allocation does that only while there is none.
  *
- * When growing fails, the pressure ladder: retire what has finished; while the device is idle give
- * cached runs back and ask for what is wanted exactly; take a run of up to twice the size; wait for
- * an epoch that a free closed, as the driver's free would have, and begin again; wait for the
- * device for a bounded time, and begin again; take whatever run is large enough; the driver's own
+ * When growing fails, the pressure ladder follows: retire finished blocks; while the device is
+ * idle, return cached runs and request exactly the wanted size; take a run of up to twice the size;
+ * wait for an epoch that a free closed, as the driver's free would have, and restart; wait for the
+ * device for a bounded time, and restart; take any large enough run; return the driver's own
  * answer.
  *
- * The backend lock makes all of this single-file; hits never take it. It is given up around every
- * wait, and around giving back, which may be one.
+ * The backend lock serializes all of this; hits never take it. It is released around every wait,
+ * and around returning memory, which may wait.
  */
 #ifndef POOL_BACKING_SUPPLY_H
 #define POOL_BACKING_SUPPLY_H
@@ -28,7 +28,7 @@
 #include "pool/heap/extents.h"
 #include "pool/heap/types.h"
 
-/** Rungs of the ladder that a request has climbed: what it did last. */
+/** Rungs of the ladder that a request has climbed: its last action. */
 enum supply_rung {
     SUPPLY_GROW,   /* nothing but ask the driver */
     SUPPLY_RETIRE, /* asked every fence */
@@ -55,41 +55,41 @@ struct supply_request {
     bool idle;                 /* and has seen the device without work */
 };
 
-/** Notes the state of the pool; to be called before each attempt to allocate. */
+/** Notes the state of the pool; call it before each attempt to allocate. */
 void supply_attempt(struct supply_request *request);
 
 /**
- * In a pool that has spread, before the request may take what another shard has left over: whether
- * something came that this thread's shard can have, from the quarantine without waiting or from
- * growing below the ceiling. Shards that live on each other's leftovers meet at every operation.
+ * In a pool that has spread, before the request may take another shard's free memory: whether this
+ * thread's shard can get some, from the quarantine without waiting or by growing below the
+ * ceiling. Shards that live on each other's free memory contend at every operation.
  */
 bool supply_apart(struct supply_request *request);
 
 /** Takes one step. 0: try again; otherwise the error to report: -ENOMEM, or the backend's. */
 int supply_more(struct supply_request *request);
 
-/** Counts and observes that the program's request of so many bytes was not served. */
+/** Counts and reports that the program's request of this size was not served. */
 void supply_failed(struct pool *pool, size_t bytes, int error);
 
 /**
- * After a free, without a lock: closes the epoch when it is worth a fence. `shard` is that of the
- * block, or for a large one of the thread.
+ * After a free, without a lock: closes the epoch when it is worth a fence. `shard` is the block's,
+ * or for a large block the thread's.
  */
 void supply_freed(struct shard *shard);
 
-/** Brings pinned runs that are free back to the driver, waiting for the device. */
+/** Returns free pinned runs to the driver, waiting for the device. */
 void supply_doomed_return(struct pool *pool);
 
 /**
- * An isolated extent that holds `bytes`. Errors: -ENOMEM, though what was cached has been given
- * back if the device is idle, or all of them would waste too much together; the backend's.
+ * Allocates an isolated extent for `bytes`. Errors: -ENOMEM, after cached memory was returned if
+ * the device is idle, or because all of them together would waste too much; the backend's.
  */
 int supply_isolate(struct pool *pool, size_t bytes, struct extent **ret_extent);
 
-/** After the free of an isolated block: its memory goes back when it has left the quarantine. */
+/** After the free of an isolated block: its memory is returned when it has left the quarantine. */
 void supply_isolated_return(struct pool *pool);
 
-/** Gives cached runs back until their sum is within the configured bound. */
+/** Returns cached runs until their sum is within the configured bound. */
 void supply_cache_bound(struct pool *pool);
 
 #endif

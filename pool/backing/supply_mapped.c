@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The range is reserved when the pool is made, for the device may refuse it,
- * and then the caller has to choose another backing.
+ * The range is reserved when the pool is created: the device may refuse it, and then the caller
+ * has to choose another backing.
  */
 #include "pool/backing/supply_mapped.h"
 
@@ -17,19 +17,19 @@
 #include "pool/heap/segment.h"
 #include "pool/heap/shard.h"
 
-/* Addresses for each byte of the device: enough that a hole for a large block is found without
- * moving what is live. */
+/* Addresses for each byte of the device: enough to find a hole for a large block without moving
+ * live memory. */
 #define RANGE_SHARE 8u
 
-/* For a device that does not say how large it is, and the least that a range must have then. */
+/* For a device that does not report its size, and the least size of a range in that case. */
 #define RANGE_BYTES_UNKNOWN ((uint64_t)1 << 40)
 #define RANGE_BYTES_LEAST   ((uint64_t)1 << 30)
 
-/* A handle is at most this share of the memory there is: where there is little, a few large ones
- * would each be kept by some small block. */
+/* A handle is at most this fraction of memory: on a small device, a few large handles would
+ * each be kept by some small block. */
 #define HANDLE_SHARE 2048u
 
-/* What is kept from the start need not be small to be given back. */
+/* Memory reserved from the start may be in large handles: it is not released. */
 #define RESERVE_PAGE_BYTES ((uint64_t)1 << 30)
 
 /* ---- growing ---- */
@@ -177,8 +177,8 @@ static int isolate(struct pool *pool, uint64_t bytes, struct extent **ret_extent
     return mapped_isolate(pool->mapped, bytes, pool->mapped->config.page_bytes, ret_extent);
 }
 
-/* What isolated blocks may take beyond what was asked for, all together: this share of the memory
- * there is. A program with many small ones would else find the device full. */
+/* Isolated blocks together may waste this fraction of memory beyond their requested sizes.
+ * Otherwise a program with many small ones would fill the device. */
 #define ISOLATED_WASTE_SHARE 4u
 
 static bool isolated_may_waste(const struct pool *pool, uint64_t waste)
@@ -218,7 +218,7 @@ static bool backend_maps(const struct pool_backend *backend)
            backend->page_unmap;
 }
 
-/* As many addresses as can be had, from what is wanted down to the device's size. */
+/* Reserves as many addresses as possible, from the wanted size down to the device's size. */
 static int range_make(struct pool *pool, const struct mapped_config *config, uint64_t device)
 {
     uint64_t wanted = pool->config.range_bytes;

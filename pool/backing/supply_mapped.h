@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supply's steps where memory is mapped (mapped.h): what takes the place of a driver allocation
- * and of a cached run that goes back.
+ * The supply's steps in mapped memory (mapped.h): they replace a driver allocation, and the return
+ * of a cached run.
  *
- * Memory that is free is unmapped only when it has left the quarantine; and as that may wait for
- * the device all the same, an allocation does it only while the device is idle or cannot be asked.
- * With POOL_REUSE_IMMEDIATE free memory may still be in use: then only while the device is idle.
+ * Free memory is unmapped only when it has left the quarantine. Unmapping may still wait for the
+ * device, so an allocation does it only while the device is idle or cannot be asked. With
+ * POOL_REUSE_IMMEDIATE free memory may still be in use: then only while the device is idle.
  *
  * The backend lock is held; it is given up around calls that may wait.
  */
@@ -29,13 +29,13 @@ bool supply_mapped_break(struct pool *pool);
 /** Whether free memory may be unmapped now. */
 bool supply_mapped_may_unmap(struct pool *pool);
 
-/** Gives back whole free handles until `bytes` are back; returns how many are. */
+/** Releases whole free handles until `bytes` are back; returns how many. */
 uint64_t supply_mapped_return(struct pool *pool, uint64_t bytes);
 
-/** Counts and observes what a growth has stitched, if anything, since it began. */
+/** Counts and reports the bytes that a growth has stitched, if any, since it began. */
 void supply_stitch_note(struct pool *pool, const struct mapped_grown *grown, uint64_t start_ns);
 
-/** Makes a pool's range, with what is to be reserved. Errors: -ENOTSUP, or the backend's. */
+/** Creates a pool's range, with its reserved memory. Errors: -ENOTSUP, or the backend's. */
 int supply_mapped_init(struct pool *pool);
 
 /** Ends it; `abandon`: without a call of the backend. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving back, and bringing together, without a request: after a free, when the program asks, and
- * when it has asked for nothing for a while.
+ * Returns and defragments memory without a request: after a free, when the program asks, and when
+ * the program has been idle for a while.
  */
 #include "pool/backing/supply_inner.h"
 #include "pool/backing/supply_mapped.h"
@@ -10,7 +10,7 @@
 #include "pool/heap/quarantine.h"
 #include "pool/heap/shard.h"
 
-/* Waits for what frees up to now have owed; the caller is one, or asks on behalf of some. */
+/* Waits for the work behind earlier frees; the caller is one, or acts for some. */
 static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
 {
     uint64_t all, open;
@@ -39,9 +39,9 @@ static bool device_idle_await(struct pool *pool)
     return idle != 0;
 }
 
-/* What should go back while the device is idle: what allocations had to leave above the ceiling,
- * and, where most of the pool is free and the driver has less, as much as makes the two equal.
- * Later the device may be busy, and what is wanted of another size. */
+/* Amount to return while the device is idle: the memory that allocations had to leave above the
+ * ceiling; and, if most of the pool is free and the driver has less, enough to make the two
+ * equal. Later the device may be busy, and other sizes may be needed. */
 static uint64_t excess_bytes(struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT], room = count_get(&pool->room);
@@ -54,7 +54,7 @@ static uint64_t excess_bytes(struct pool *pool)
     return pool_max(above, unequal);
 }
 
-/* Gives all that is free back if the device is idle. */
+/* Returns all free memory if the device is idle. */
 static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
 {
     uint64_t returned = 0;
@@ -70,7 +70,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
     return returned;
 }
 
-/* The same when nothing has been allocated since somebody last looked, at least so long ago. */
+/* Does so if nothing has been allocated since the last check, at least this long ago. */
 static uint64_t idle_trim(struct pool *pool)
 {
     uint64_t allocations = figures_allocations(pool);
@@ -142,7 +142,7 @@ void supply_cache_bound(struct pool *pool)
     pool_lock_release(&pool->backend_lock);
 }
 
-/* Waits for what was freed so far, and makes one of what lies free in pieces. */
+/* Waits for earlier frees, and joins the free pieces. */
 static void settle(struct pool *pool)
 {
     quarantine_drain(pool, QUARANTINE_BY_OTHERS);

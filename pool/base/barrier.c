@@ -23,7 +23,7 @@ void barrier_init(void)
         atomic_store_explicit(&barrier_is_asymmetric, true, memory_order_release);
 }
 
-/* Longer than any processor keeps a store to itself. */
+/* Longer than any processor delays a store. */
 static void stores_wait(void)
 {
     int saved_errno = errno;
@@ -31,8 +31,8 @@ static void stores_wait(void)
     errno = saved_errno;
 }
 
-/* It does not ask whether barrier_init has been called: were that so between the question and the
- * other side's cheap barrier, nobody would have executed one. */
+/* Always uses the full barrier: testing whether barrier_init() was called would race with the
+ * other side's cheap barrier, and then neither would have executed one. */
 void barrier_heavy(void)
 {
     atomic_thread_fence(memory_order_seq_cst);

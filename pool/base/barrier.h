@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A barrier with a cheap and a dear side, for pairs of threads of which one runs often.
+ * A barrier with a cheap and an expensive side, for pairs of threads of which one runs often.
  *
- * Each side writes a word, goes through its barrier, and reads the other's word: at least one of
- * them sees what the other wrote. Where the kernel offers membarrier, the dear side has it execute
- * a full barrier on every running thread of the process, and the cheap side only keeps the compiler
- * from reordering; elsewhere both execute one.
+ * Each side writes a word, passes its barrier, and reads the other's word: at least one of them
+ * sees the other's write. Where the kernel offers membarrier, the expensive side makes it execute a
+ * full barrier on every running thread of the process, and the cheap side only stops the compiler
+ * from reordering. Elsewhere both execute a full barrier.
  *
- * Threading: barrier_init any number of times, from any thread, also while others are at a barrier.
+ * Threading: call barrier_init() any number of times, from any thread, even while others are at a
+ * barrier.
  */
 #ifndef POOL_BASE_BARRIER_H
 #define POOL_BASE_BARRIER_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every file of the pool uses: assertions, branch hints, arithmetic, counters.
+ * Helpers for every file of the pool: assertions, branch hints, arithmetic, counters.
  *
- * The pool lives in foreign processes, so a release build checks nothing that could end one.
- * POOL_DEBUG selects the level: 0 none, 1 cheap preconditions and lock ranks, 2 also walks whole
- * structures after each change. A failed assertion traps, it never prints.
+ * The pool runs inside foreign processes, so a release build checks nothing that could end one.
+ * POOL_DEBUG selects the level: 0 none; 1 cheap preconditions and lock ranks; 2 also walks whole
+ * structures after each change. A failed assertion traps; it never prints.
  *
  * Counters come in two kinds: `count_add` for those guarded by a lock (a plain addition that other
  * threads may read at any time) and `count_add_shared` for those that are not.
@@ -43,7 +43,7 @@ static inline uint64_t pool_round_up(uint64_t value, uint64_t power_of_two)
     return (value + power_of_two - 1) & ~(power_of_two - 1);
 }
 
-/** Position of the highest set bit; value must not be 0. */
+/** Returns the position of the highest set bit; value must not be 0. */
 static inline unsigned pool_log2_floor(uint64_t value)
 {
     return 63u - (unsigned)__builtin_clzll(value);
@@ -64,7 +64,7 @@ static inline uint64_t pool_min(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/** a - b, or 0: for figures that were read at slightly different moments. */
+/** a - b, or 0: for values read at slightly different moments. */
 static inline uint64_t pool_minus(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Buddy arithmetic: the buddy of block i is i ^ 1, its parent i >> 1. A range that is not a power
- * of two is given back as its maximal aligned blocks, each merged by itself.
+ * of two is freed as its maximal aligned blocks, each merged separately.
  */
 #include "pool/base/buddy.h"
 

@@ -3,8 +3,8 @@
  * A binary buddy over the 512 leaves (4 KiB) of one 2 MiB segment.
  *
  * One bit per block of each order says that exactly this block is free (and was not split). A
- * request takes the lowest block of the smallest sufficient order and gives its unused tail back as
- * smaller buddies, so that it occupies whole leaves, not a power of two. Freeing merges upwards.
+ * request takes the lowest block of the smallest sufficient order and returns its unused tail as
+ * smaller buddies, so it occupies whole leaves, not a power of two. Freeing merges upwards.
  *
  *   free leaves + taken leaves = 512; two buddies of an order are never both free.
  *
@@ -38,7 +38,7 @@ int buddy_take(struct buddy *buddy, uint32_t leaves);
  */
 int buddy_take_anywhere(struct buddy *buddy, uint32_t leaves);
 
-/** Gives back leaves that were taken (any part of what a take returned). */
+/** Frees leaves that were taken (any part of the result of one take). */
 void buddy_give(struct buddy *buddy, uint32_t first_leaf, uint32_t leaves);
 
 /** Order of the largest free block, or -1 when nothing is free. */
@@ -47,7 +47,7 @@ static inline int buddy_largest_order(const struct buddy *buddy)
     return buddy->orders == 0 ? -1 : (int)pool_log2_floor(buddy->orders);
 }
 
-/** Walks the bitmaps; NULL, or the violated invariant. */
+/** Walks the bitmaps; returns NULL, or the violated invariant. */
 const char *buddy_check(const struct buddy *buddy);
 
 /** Whether a leaf lies in a free block; for checks. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often this process has come out of a fork since the first call: an object that remembers the
- * number of its creation knows in a child that its locks and its device are the parent's.
+ * Counts how often this process has come out of a fork since the first call. An object that
+ * remembers the count at its creation can detect in a child that its locks and its device belong to
+ * the parent.
  *
  * Threading: any thread.
  */

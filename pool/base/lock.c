@@ -2,12 +2,12 @@
 /*
  * The contended side of the lock, and the rank checker of debug builds.
  *
- * A release clears `held`, goes through the cheap side of a barrier, and looks at `sleep`; a waiter
- * sets the bit in `sleep`, goes through the dear side, and looks at `held`. So either the waiter
- * finds the lock free or the release finds the bit. Who finds it clears it by counting a wake-up,
- * and wakes one: a waiter that has not fallen asleep yet then does not, as `sleep` has changed, and
- * a thread that was woken sets the bit again on behalf of the others. Between the two no release
- * makes a system call, however long the woken thread waits for a processor.
+ * A release clears `held`, passes the cheap side of a barrier, and reads `sleep`. A waiter sets the
+ * bit in `sleep`, passes the expensive side, and reads `held`. So either the waiter finds the lock
+ * free or the release finds the bit. The release clears the bit by counting a wake-up, and wakes
+ * one waiter. A waiter that was about to sleep does not, because `sleep` has changed; a woken
+ * thread sets the bit again on behalf of the others. Until then no release makes a system call,
+ * however long the woken thread waits for a processor.
  */
 #include "pool/base/lock.h"
 
@@ -16,10 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A critical section is some tens of nanoseconds, or with the backend lock some microseconds; a
- * pause is 10 to 60. Going to sleep costs a membarrier, which interrupts every processor, two more
- * system calls and two switches: some tens of microseconds too, so a waiter that spins as long
- * before it sleeps loses at most as much again. */
+/* A critical section takes some tens of nanoseconds, or some microseconds with the backend
+ * lock; a pause takes 10 to 60. Going to sleep costs a membarrier, which interrupts every
+ * processor, two more system calls and two switches: some tens of microseconds, too. So a
+ * waiter that spins that long before it sleeps at most doubles its costs. */
 #define SPINS 1000
 
 static inline void spin_pause(void)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's lock: eight bytes, one atomic operation when nobody competes.
+ * The pool's lock: eight bytes, one atomic operation when uncontended.
  *
  * A waiter spins about as long as going to sleep costs, then sleeps in the kernel, so that eight
- * threads on two cores do not burn the time slices the owner needs. Ranks say in which order
- * locks may be taken: a thread may take a lock only while it holds none of the same or a higher
- * rank. Debug builds check it on every acquisition.
+ * threads on two cores do not burn the time slices the owner needs. Ranks define the lock order: a
+ * thread may take a lock only while it holds none of the same or a higher rank. Debug builds check
+ * this on every acquisition.
  *
  * Not recursive. Usable before main and after fork; all-zero is an unlocked lock.
  */
@@ -64,7 +64,7 @@ static inline void pool_lock_rank_leave(const struct pool_lock *lock)
 {
 }
 #endif
-/** Forgets what this thread holds: only for the child of a fork. */
+/** Forgets the locks that this thread holds: only in the child of a fork. */
 void pool_lock_rank_reset(void);
 
 static inline bool pool_lock_take(struct pool_lock *lock)
@@ -89,7 +89,7 @@ static inline void pool_lock_acquire(struct pool_lock *lock)
         pool_lock_acquire_slow(lock);
 }
 
-/** For fork and for the checker, which hold every lock of a rank at once, in one fixed order. */
+/** For fork and for the checker, which hold all locks of a rank at once, in one fixed order. */
 static inline void pool_lock_acquire_among_equals(struct pool_lock *lock)
 {
     pool_lock_rank_enter(lock, false);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Free lists by kind over chunks that are cut from the front: one chunk for segments, which every
- * free reads, and one for the rest. Apart, the segments of a large pool lie on few pages. The link
- * of a free object lies in its last word, so that the fields a stale reader looks at first (owner,
- * lock) are left alone.
+ * free reads, and one for the rest. Kept apart, the segments of a large pool lie on few pages. The
+ * link of a free object lies in its last word, so that the fields a stale reader reads first
+ * (owner, lock) stay intact.
  */
 #include "pool/base/metadata.h"
 
@@ -15,8 +15,8 @@
 #define CHUNK_BYTES      ((size_t)256 << 10)
 #define HUGE_CHUNK_BYTES ((size_t)2 << 20)
 
-/* After so many chunks the next ones are huge pages. Metadata of that size belong to hundreds of
- * MiB of device memory, and are looked up all over the place. */
+/* After this many chunks, new ones are huge pages. So much metadata describes hundreds of MiB
+ * of device memory, and accesses to it are scattered. */
 #define SMALL_CHUNKS_OF_SEGMENTS 1u
 #define SMALL_CHUNKS_OF_OTHERS   4u
 
@@ -58,7 +58,7 @@ void metadata_unmap(void *memory, size_t bytes)
     errno = saved_errno;
 }
 
-/* A chunk on one huge page, where the kernel has one to give. */
+/* Maps a chunk on one huge page if the kernel has one. */
 static char *huge_chunk_map(void)
 {
     char *memory = metadata_map(2 * HUGE_CHUNK_BYTES);

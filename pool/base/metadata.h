@@ -3,9 +3,9 @@
  * Host memory for bookkeeping, from mmap and never from malloc: the program may interpose malloc,
  * and the pool may be called from inside it.
  *
- * Memory is type-stable: what was once an object of a kind is only ever reused as the same kind and
- * never unmapped. A thread that follows a stale pointer (an address freed twice at the same time)
- * therefore always meets a valid lock, takes it, and sees that the object has moved on.
+ * Memory is type-stable: an object is only ever reused as the same kind and never unmapped. A
+ * thread with a stale pointer (an address freed twice at the same time) therefore always finds a
+ * valid lock, takes it, and sees that the object has changed.
  *
  * One process-wide allocator, guarded by its own lock; off the hit path.
  */
@@ -31,19 +31,19 @@ enum metadata_kind {
 };
 
 /**
- * An object of a kind, `bytes` long (always the same for a kind), aligned to 16 B, and to a cache
- * line when `bytes` is a multiple of one. Zeroed only the first time it is handed out.
+ * Allocates an object of a kind, `bytes` long (always the same for a kind), aligned to 16 B, and
+ * to a cache line when `bytes` is a multiple of one. Zeroed only the first time it is handed out.
  * Adds to `account`. NULL when the host has no memory.
  */
 void *metadata_allocate(enum metadata_kind kind, size_t bytes, pool_count *account);
 
-/** Takes an object back; its last 8 bytes are overwritten, the rest stays. NULL is accepted. */
+/** Frees an object; overwrites its last 8 bytes, keeps the rest. NULL is accepted. */
 void metadata_free(enum metadata_kind kind, void *object, size_t bytes, pool_count *account);
 
-/** A zeroed mapping; NULL when the host has no memory. */
+/** Returns a zeroed mapping; NULL when the host has no memory. */
 void *metadata_map(size_t bytes);
 
-/** Gives back such a mapping that nobody can look at any more. */
+/** Unmaps such a mapping; nobody may access it any more. */
 void metadata_unmap(void *memory, size_t bytes);
 
 void metadata_fork_prepare(void);

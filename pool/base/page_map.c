@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writers of the page map. Insertion first makes sure of every leaf and of every page being
- * vacant, then writes, so that a failure leaves no trace but empty leaves.
+ * The writers of the page map. Insertion first ensures that every leaf exists and every page is
+ * vacant, then writes; so a failure leaves nothing but empty leaves.
  */
 #include "pool/base/page_map.h"
 

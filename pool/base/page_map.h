@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which segment an address lies in: a process-wide table over every 2 MiB of a 48-bit space.
+ * Maps an address to its segment: a process-wide table over every 2 MiB of a 48-bit space.
  *
  * Two levels, indexed by address >> 21; leaves are mapped on first use and stay. An entry is a
  * tagged pointer to the struct segment (buddy) or struct run (large) that owns the 2 MiB, or 0.
- * Readers take no lock: three dependent loads answer "is this ours, and whose". Writers are
- * serialised by one lock. What an entry points to is type-stable (metadata.h), so a reader that
- * raced with a removal meets a valid object and re-reads the entry under that object's lock.
+ * Readers take no lock: three dependent loads find the owner, if any. Writers are serialised by one
+ * lock. The target of an entry is type-stable (metadata.h), so a reader that raced with a removal
+ * finds a valid object, and re-reads the entry under that object's lock.
  */
 #ifndef POOL_BASE_PAGE_MAP_H
 #define POOL_BASE_PAGE_MAP_H
@@ -20,8 +20,7 @@
 #define PAGE_MAP_LEAF_COUNT   (1u << PAGE_MAP_LEAF_BITS)
 #define PAGE_MAP_ROOT_COUNT   (1u << PAGE_MAP_ROOT_BITS)
 
-/** The owner of a 2 MiB page: a struct segment, or with PAGE_ENTRY_RUN set a struct run; 0: none.
- */
+/** Owner of a 2 MiB page: a struct segment, or with PAGE_ENTRY_RUN set a struct run; 0: none. */
 typedef uintptr_t page_entry;
 #define PAGE_ENTRY_RUN ((page_entry)1)
 
@@ -43,13 +42,13 @@ static inline page_entry page_map_get(uint64_t address)
 }
 
 /**
- * Enters the owner of the pages of [address, address + bytes), both multiples of 2 MiB.
- * Errors: -EEXIST a page has another owner already; -ERANGE beyond 48 bits; -ENOMEM no host memory.
+ * Sets the owner of the pages of [address, address + bytes), both multiples of 2 MiB. Errors:
+ * -EEXIST a page has another owner already; -ERANGE beyond 48 bits; -ENOMEM no host memory.
  * Nothing changes on error.
  */
 int page_map_insert(uint64_t address, size_t bytes, page_entry entry);
 
-/** Changes the owner of pages that have one already; 0 removes them. */
+/** Changes the owner of pages that have one; 0 removes it. */
 void page_map_replace(uint64_t address, size_t bytes, page_entry entry);
 
 void page_map_fork_prepare(void);

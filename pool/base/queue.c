@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chunks of a queue: taken from and given back to a list of spare ones, last used first, so that
- * those in use stay few and warm.
+ * Chunks of a queue: taken from a list of spare ones, and returned there. The last used comes
+ * first, so that the chunks in use stay few and warm.
  */
 #include "pool/base/queue.h"
 
@@ -66,7 +66,7 @@ POOL_NOINLINE void queue_chunk_append(struct queue *queue, uint32_t label)
     queue->last = 0;
 }
 
-/* Labels that are higher than they were only keep their objects longer. */
+/* Labels raised too high only keep their objects longer. */
 POOL_NOINLINE void queue_labels_raise(struct queue *queue, uint32_t label)
 {
     struct queue_chunk *tail = queue->tail;

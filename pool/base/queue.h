@@ -3,14 +3,14 @@
  * The quarantined objects of a bin, oldest first: eight bytes each, in chunks that are written and
  * read from front to end.
  *
- * An entry names slab and index, so what comes next is known long before it is needed and can be
- * fetched meanwhile; the objects themselves hold no link. Room is set aside when a slab is added
- * (queue_reserve), so appending never needs memory:
+ * An entry names slab and index, so upcoming entries are known early and can be prefetched; the
+ * objects themselves hold no link. Room is reserved when a slab is added (queue_reserve), so
+ * appending never needs memory:
  *
  *   chunks >= objects of the bin / QUEUE_CHUNK_ENTRIES, rounded up, + 1
  *
- * where the one more is for a first chunk that is half read while the last is half written. Labels
- * are kept as differences from one number per chunk. The bin's lock guards everything.
+ * The extra one is needed when the first chunk is half read while the last is half written. Labels
+ * are stored as differences from one number per chunk. The bin's lock guards everything.
  */
 #ifndef POOL_BASE_QUEUE_H
 #define POOL_BASE_QUEUE_H
@@ -23,8 +23,8 @@ struct slab;
 
 #define QUEUE_CHUNK_ENTRIES 30u
 
-/* An entry: address of the slab, in its low six bits and bit 48 the index, above it the label's
- * difference. */
+/* An entry: the slab's address, with the object's index in its low six bits and bit 48, and the
+ * label's difference above. */
 #define QUEUE_SLAB_MASK   ((UINT64_C(1) << 48) - POOL_CACHE_LINE)
 #define QUEUE_INDEX_SHIFT 48
 #define QUEUE_LABEL_SHIFT 49
@@ -46,10 +46,10 @@ struct queue {
 
 static_assert(sizeof(struct queue_chunk) == 4 * POOL_CACHE_LINE, "metadata.h");
 
-/** Makes room for so many entries, taken and to come. -ENOMEM without host memory. */
+/** Makes room for this many entries, present and future. -ENOMEM without host memory. */
 int queue_reserve(struct queue *queue, uint64_t entries, pool_count *account);
 
-/** Gives up room beyond so many entries, as far as it is not in use. */
+/** Releases room beyond this many entries, as far as it is unused. */
 void queue_shrink(struct queue *queue, uint64_t entries, pool_count *account);
 
 /** Gives all room back, with whatever is in it. */
@@ -58,7 +58,7 @@ void queue_done(struct queue *queue, pool_count *account);
 /** Makes a spare chunk the last one. */
 void queue_chunk_append(struct queue *queue, uint32_t label);
 
-/** Makes every label of the last chunk at least `label` - QUEUE_LABEL_MAX. */
+/** Raises every label of the last chunk to at least `label` - QUEUE_LABEL_MAX. */
 void queue_labels_raise(struct queue *queue, uint32_t label);
 
 static inline struct slab *queue_entry_slab(uint64_t entry)
@@ -102,7 +102,7 @@ static inline uint32_t queue_label(const struct queue *queue)
     return queue_entry_label(queue->head, queue_peek(queue));
 }
 
-/** Makes the first chunk, of which all has been read, a spare one. */
+/** Makes the first chunk a spare one, after all of it was read. */
 void queue_chunk_drop(struct queue *queue);
 
 /** Removes the oldest entry; there is one. */
@@ -115,7 +115,7 @@ static inline void queue_pop(struct queue *queue)
         queue_chunk_drop(queue);
 }
 
-/** The entry `distance` (less than a chunk) after the oldest; 0 when there is none. */
+/** Returns the entry `distance` (less than a chunk) after the oldest; 0 when there is none. */
 static inline uint64_t queue_ahead(const struct queue *queue, uint32_t distance)
 {
     const struct queue_chunk *chunk = queue->head;

@@ -2,7 +2,7 @@
 /*
  * Every change is a split of an extent, a change of its use, and a join with its neighbours. The
  * extents that a change needs are allocated before anything is written, so a failure leaves the
- * range as it was.
+ * range unchanged.
  */
 #include "pool/base/range.h"
 
@@ -58,8 +58,8 @@ static uint64_t bits_up_to(uint64_t word, uint64_t index)
     return word & (~UINT64_C(0) >> (RANGE_WORD_BITS - 1 - index % RANGE_WORD_BITS));
 }
 
-/* The last window at or before this one in which an extent begins; the first extent of the range
- * begins in window 0. */
+/* Returns the last window at or before this one in which an extent begins; the first extent of
+ * the range begins in window 0. */
 static uint64_t window_begun(const struct range *range, uint64_t window)
 {
     uint64_t word = window / RANGE_WORD_BITS;
@@ -137,7 +137,7 @@ static void bin_remove(struct range *range, struct extent *extent)
         range->bins_word &= ~bit_of(bin / RANGE_WORD_BITS);
 }
 
-/* The smallest free extent below 2 MiB of at least `bytes`, or NULL. */
+/* Returns the smallest free extent below 2 MiB of at least `bytes`, or NULL. */
 static struct extent *bin_best(const struct range *range, uint64_t bytes)
 {
     uint64_t bin = bytes / RANGE_GRAIN_BYTES, word = bin / RANGE_WORD_BITS;
@@ -201,7 +201,7 @@ static bool joins(const struct extent *extent, enum extent_use use)
            (use == EXTENT_HOLE || use == EXTENT_FREE || use == EXTENT_SPENT);
 }
 
-/* Joins an extent whose use has ended with the neighbours that have the same new use. */
+/* Joins an extent with its neighbours after its use has changed. */
 static void use_begin_joined(struct range *range, struct extent *extent, enum extent_use use)
 {
     struct extent *before = extent->before, *after = extent->after;
@@ -223,8 +223,8 @@ static void use_begin_joined(struct range *range, struct extent *extent, enum ex
 }
 
 /*
- * Gives [address, address + bytes) of an extent another use; what is left of it before and behind
- * keeps the old one.
+ * Changes the use of [address, address + bytes) within an extent; the rest before and behind keeps
+ * the old use.
  */
 static struct extent *use_change(struct range *range, struct extent *extent, uint64_t address,
                                  uint64_t bytes, enum extent_use use)
@@ -333,7 +333,8 @@ struct extent *range_take(struct range *range, uint64_t bytes)
     return best ? range_take_from(range, best, bytes) : NULL;
 }
 
-/* Extents of less than 4 MiB looked at for a whole page, before one is taken that surely has it. */
+/* Extents of less than 4 MiB to search for a whole page, before taking one that certainly has
+ * it. */
 #define PAGE_TRIES 16u
 
 static bool page_in(const struct extent *extent, uint64_t *ret_address)
@@ -449,8 +450,8 @@ static void gap_offer(struct gap_search *search, const struct range_gap *gap)
         search->best = *gap;
 }
 
-/* What a hole offers: its front, joined to what is before it; its end, joined to what follows; all
- * of it, joined to both. */
+/* The gaps that a hole offers: its front, joined to the extent before; its end, joined to the
+ * extent behind; all of it, joined to both. */
 static void gap_offers(const struct extent *hole, uint64_t bytes, struct gap_search *search)
 {
     struct extent *before = free_extent(hole->before), *after = free_extent(hole->after);

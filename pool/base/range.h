@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A range of reserved addresses, divided into extents: holes without memory, free memory, live
- * blocks, and what is on its way from one to the other. Placement is best fit, in units of 512 B;
- * free neighbours join, also across the pages and handles below them.
+ * blocks, and extents in transition. Placement is best fit, in units of 512 B; free neighbours
+ * join, also across the pages and handles below them.
  *
  *   the extents, by address, cover the range without gap or overlap
  *   no two neighbours are both holes, both free or both spent
  *   holes begin and end at multiples of 2 MiB
  *
- * Free extents below 2 MiB lie in one list for each size, with a bit that says whether it is empty;
- * larger ones in a tree, the lowest of equals first. So a block that comes and goes costs the same
- * however many there are. An address finds its extent through the first one that begins in its
- * 32 KiB, or in the nearest ones before that have one.
+ * Free extents below 2 MiB lie in one list for each size, with a bitmap of non-empty lists; larger
+ * ones in a tree, the lowest of equals first. So allocating and freeing a block costs the same
+ * however many there are. An address finds its extent through the first extent that begins in its
+ * 32 KiB window, or in the nearest earlier window that has one.
  *
- * The range knows nothing of how memory is mapped: mapped.h puts memory into holes and takes it out
- * of free extents.
+ * The range does not know how memory is mapped: mapped.h puts memory into holes and takes it out of
+ * free extents.
  *
  * Threading: the caller's lock guards a range.
  */
@@ -28,7 +28,7 @@
 #define RANGE_PAGE_BYTES   (UINT64_C(2) << 20)
 #define RANGE_WINDOW_BYTES (UINT64_C(32) << 10)
 
-/** Windows in a word of bits, and such words in one of the next level. */
+/** Windows per word of the bitmap, and words per word of the next level. */
 #define RANGE_WORD_BITS 64u
 
 enum extent_use {
@@ -71,13 +71,14 @@ struct range {
 };
 
 /**
- * `address` and `bytes` are multiples of 2 MiB; all of it is a hole. `extent_bytes`: at least
- * sizeof(struct extent), a multiple of 16. Errors: -ENOMEM: the host has no memory.
+ * Creates a range; `address` and `bytes` are multiples of 2 MiB; all of it is a hole.
+ * `extent_bytes`: at least sizeof(struct extent), a multiple of 16. Errors: -ENOMEM: the host has
+ * no memory.
  */
 int range_init(struct range *range, uint64_t address, uint64_t bytes, size_t extent_bytes,
                pool_count *account);
 
-/** Gives the host's memory back; extents are not known afterwards. */
+/** Frees the host's memory; extents are invalid afterwards. */
 void range_done(struct range *range);
 
 /** Takes `bytes` (a multiple of the grain) from the best free extent; NULL: nothing fits. */
@@ -95,24 +96,24 @@ struct extent *range_take_page(struct range *range);
 /** The free extent that holds an address, or NULL. */
 struct extent *range_free_at(const struct range *range, uint64_t address);
 
-/** Gives a live extent back; the extent may be gone afterwards. */
+/** Frees a live extent; the extent may be gone afterwards. */
 void range_give(struct range *range, struct extent *live);
 
-/** Gives an isolated live extent back: it is being emptied, and waits among those that leave. */
+/** Frees an isolated live extent: it waits on the list of leaving ones until it is unmapped. */
 void range_leave(struct range *range, struct extent *isolated);
 
 /** The live extent that holds an address, or NULL. */
 struct extent *range_find(const struct range *range, uint64_t address);
 
-/** The extent that holds an address of the range, whatever its use. */
+/** Returns the extent that holds an address of the range, whatever its use. */
 struct extent *range_at(const struct range *range, uint64_t address);
 
-/** Gives a part of one extent another use, without joining it to what is beside it. NULL: the host
+/** Changes the use of a part of one extent, without joining it to its neighbours. NULL: the host
  * has no memory, and nothing has changed. */
 struct extent *range_claim(struct range *range, uint64_t address, uint64_t bytes,
                            enum extent_use use);
 
-/** Gives an extent, not in a tree, another use, and joins it to neighbours of that use. */
+/** Changes the use of an extent that is not in a tree, and joins it to neighbours of that use. */
 void range_settle(struct range *range, struct extent *extent, enum extent_use use);
 
 /** Where memory is missing for a request, and how much. */
@@ -127,8 +128,8 @@ struct range_gap {
 typedef bool range_gap_test(void *state, const struct range_gap *gap);
 
 /**
- * The gap that takes least to fill so that `bytes` fit into one extent, the lowest of those, among
- * the ones that pass the test (NULL: all do). Errors: -ENOSPC: there is none.
+ * Finds the gap that needs the least memory so that `bytes` fit into one extent; of equal ones the
+ * lowest; only gaps that pass the test (NULL: all do). Errors: -ENOSPC: there is none.
  */
 int range_gap_find(const struct range *range, uint64_t bytes, range_gap_test *test, void *state,
                    struct range_gap *ret_gap);

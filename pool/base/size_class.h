@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arithmetic of sizes: which class serves a small request and what a slab of that class looks like.
+ * Size arithmetic: the class that serves a small request, and the layout of its slabs.
  *
  * Small sizes are multiples of 512 B, the alignment every CUDA allocation has. Up to 4 KiB each
  * multiple is a class; above, 8 classes per doubling, so that at most one eighth of a request is
@@ -18,7 +18,7 @@
 #define SIZE_TINY_MAX    ((size_t)4 << 10) /* at least 16 of the smallest slab */
 #define SIZE_CLASS_COUNT POOL_CLASSES_MAX
 
-/* Whatever classes a pool has, their sizes are multiples of this, and so many. */
+/* The sizes of all classes of any pool are multiples of this, and there are at most this many. */
 #define SIZE_UNIT_BYTES  256u
 #define SIZE_UNIT_SHIFT  8
 #define SIZE_UNITS       (32u * 1024 / SIZE_UNIT_BYTES)
@@ -47,12 +47,12 @@ struct size_classes {
 };
 
 /**
- * The classes of a list of sizes, ascending multiples of 256 B from 512 B to 32 KiB; a last one of
- * 32 KiB is added where it is missing. `count` 0: the built-in ones. Errors: -EINVAL.
+ * Makes the classes of a list of sizes, ascending multiples of 256 B from 512 B to 32 KiB; adds
+ * one of 32 KiB if it is missing. `count` 0: the built-in ones. Errors: -EINVAL.
  */
 int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *ret_classes);
 
-/** The class that serves a request of 1 to 32 KiB bytes. */
+/** Returns the class that serves a request of 1 to 32 KiB bytes. */
 static inline unsigned size_class_of(const struct size_classes *classes, size_t bytes)
 {
     return classes->of[(bytes - 1) >> SIZE_UNIT_SHIFT];
@@ -77,7 +77,7 @@ static inline uint32_t size_leaves(size_t bytes)
     return (uint32_t)((bytes + SIZE_LEAF_BYTES - 1) / SIZE_LEAF_BYTES);
 }
 
-/** Enough of a class to tell which object an address lies in without reading its slab. */
+/** The part of a class that suffices to find the object at an address without reading its slab. */
 struct size_shape {
     uint32_t reciprocal;
     uint16_t object_bytes;

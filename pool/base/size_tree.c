@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Insertion splits the subtree that the new node outranks; removal merges the two below the node.
+ * Insertion splits the subtree that the new node outranks; removal merges the node's two subtrees.
  */
 #include "pool/base/size_tree.h"
 

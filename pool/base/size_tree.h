@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pieces of memory ordered by size and then address, for best fit: a treap, a binary search tree
- * whose shape is that of random insertion, so every step is O(log n) expected whatever the program
+ * with the shape of random insertion. So every step is O(log n) expected, whatever the program
  * allocates.
  *
  *   priority of a node ≥ priority of its children; left < node < right by (bytes, address)
@@ -33,14 +33,14 @@ void size_tree_insert(struct size_tree *tree, struct size_node *node);
 /** Takes out a node that is in the tree. */
 void size_tree_remove(struct size_tree *tree, struct size_node *node);
 
-/** The first node at or above (bytes, address) in the order; NULL: there is none. */
+/** Returns the first node at or above (bytes, address) in the order; NULL: none. */
 struct size_node *size_tree_at_least(const struct size_tree *tree, uint64_t bytes,
                                      uint64_t address);
 
-/** The last node below (bytes, address) in the order; NULL: there is none. */
+/** Returns the last node below (bytes, address) in the order; NULL: none. */
 struct size_node *size_tree_below(const struct size_tree *tree, uint64_t bytes, uint64_t address);
 
-/** The smallest node of at least `bytes`, the lowest of that size; NULL: there is none. */
+/** Returns the smallest node of at least `bytes`, the lowest of that size; NULL: none. */
 static inline struct size_node *size_tree_best(const struct size_tree *tree, uint64_t bytes)
 {
     return size_tree_at_least(tree, bytes, 0);
@@ -58,7 +58,7 @@ static inline struct size_node *size_tree_previous(const struct size_tree *tree,
     return size_tree_below(tree, node->bytes, node->address);
 }
 
-/** The violated invariant, or NULL; counts nodes and bytes. */
+/** Returns the violated invariant, or NULL; counts nodes and bytes. */
 const char *size_tree_check(const struct size_tree *tree, uint64_t *ret_count, uint64_t *ret_bytes);
 
 #endif

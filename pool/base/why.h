@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first broken invariant of a walk, in words. Only the first is kept: what follows it is often
- * its consequence.
+ * The first broken invariant of a walk, in words. Later ones are often consequences, so only the
+ * first is kept.
  */
 #ifndef POOL_BASE_WHY_H
 #define POOL_BASE_WHY_H
@@ -12,12 +12,12 @@
 #include <stdio.h>
 
 struct why {
-    char *text; /* `bytes` of it are the caller's; none: nothing is written */
+    char *text; /* `bytes` long, the caller's; 0: nothing is written */
     size_t bytes;
     bool broken;
 };
 
-/** Says what is broken unless the condition holds, which it returns. */
+/** Notes what is broken unless the condition holds; returns the condition. */
 __attribute__((format(printf, 3, 4), unused)) static bool holds(struct why *why, bool condition,
                                                                 const char *format, ...)
 {

@@ -2,8 +2,8 @@
 /*
  * pool_check(): stops the pool and verifies every equation of types.h.
  *
- * live_requested is not part of any: operations add to it after they have let go of their lock, so
- * while others run it is ahead or behind by those in flight.
+ * live_requested is in no equation: operations update it after they release their lock, so while
+ * others run it is ahead or behind by the operations in flight.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include "pool/heap/segment.h"
 #include "pool/heap/shard.h"
 
-/* What the walk of the runs adds up, and what the counters of bins, extents and runs say. */
+/* Sums from the walk of the runs, and from the counters of bins, extents and runs. */
 struct tally {
     uint64_t reserved, cached, buddy, buddy_free, wasted, small_live;
     uint64_t buddy_counted, buddy_free_counted, wasted_counted, small_live_counted;
@@ -42,7 +42,8 @@ static const char *bins_check(struct pool *pool, struct tally *tally)
     return NULL;
 }
 
-/* The slabs that begin in a segment, the full ones too, which hang in no list of their bin. */
+/* Walks the slabs that begin in a segment, including full ones, which are in no list of their
+ * bin. */
 static const char *slabs_check(struct segment *segment, struct tally *tally)
 {
     for (unsigned index = 0; index < SEGMENT_SLOTS; index++) {
@@ -164,8 +165,8 @@ static const char *extent_check(const struct pool *pool, const struct extent *ex
     return NULL;
 }
 
-/* Reserved is what the handles say; beside blocks, segments and what is free there is only what is
- * on its way, or out of service. */
+/* Reserved equals the sum of the handles. Apart from blocks, segments and free memory there is
+ * only memory in transition, or out of service. */
 static const char *mapped_check(const struct pool *pool, struct tally *tally)
 {
     const struct range *range = pool->runs.range;

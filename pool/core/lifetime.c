@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making and ending a pool.
+ * Creates and destroys pools.
  *
- * Ending never walks what is live: slabs, blocks and segments are found through the runs, given
- * back to host memory, and the runs to the driver. Addresses are forgotten first.
+ * Destruction never walks live blocks: slabs, blocks and segments are found through the runs and
+ * freed in host memory, and the runs go back to the driver. Addresses are forgotten first.
  */
 #include <errno.h>
 
@@ -17,7 +17,7 @@
 #include "pool/heap/shard.h"
 #include "pool/heap/quarantine.h"
 
-/* Reused runs may exceed the request by this share: chosen by replay (docs/allocator.md). */
+/* Reused runs may exceed the request by this fraction: chosen by replay (docs/allocator.md). */
 #define LARGE_WASTE_PERCENT 12u
 
 #define PAGE_BYTES_DEFAULT ((uint64_t)8 << 20)
@@ -113,7 +113,7 @@ static void slot_forget(struct pool *pool, struct segment *segment, unsigned ind
 
 static void segment_forget(struct pool *pool, struct segment *segment)
 {
-    /* From the end, so that a slab is read in its other slots before its memory is given up. */
+    /* From the end, so that a slab's other slots are read before its memory is freed. */
     for (unsigned index = SEGMENT_SLOTS; index-- > 0;) {
         slot_forget(pool, segment, index);
         atomic_store_explicit(&segment->slot[index].entry, 0, memory_order_relaxed);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handing out and taking back: the path of every operation, from the size or the address to the bin
- * or the extents, and to the supply when they have nothing.
+ * Allocation and free: the path of every operation, from the size or the address to the bin or the
+ * extents, and to the supply when these have nothing.
  *
  * A hit takes one lock and one shared atomic (live_requested). An address finds its block through
- * the page map without a lock; the block's state is then judged under the lock of its owner.
+ * the page map without a lock; the block's state is then checked under its owner's lock.
  */
 #include "pool/pool.h"
 
@@ -72,7 +72,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
     ret_block->marks = 0;
 }
 
-/* Lets go of the bin, with the object if there is one. */
+/* Releases the bin, and returns its object if there is one. */
 static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
@@ -120,7 +120,7 @@ static bool middle_try_in(struct shard *shard, size_t bytes, uint32_t site,
     return middle_try_locked(shard, bytes, site, ret_block);
 }
 
-/* A wholly free run of the buddy that is exactly what is wanted is better than a cached one. */
+/* A wholly free run of the buddy that fits exactly is better than a cached one. */
 static void spare_offer(struct pool *pool, size_t bytes)
 {
     struct shard *shard = shard_here(pool);
@@ -149,8 +149,8 @@ static bool shard_try(struct shard *shard, size_t bytes, uint32_t site,
                                    : middle_try_in(shard, bytes, site, ret_block);
 }
 
-/* From what any shard has left over. This thread's comes first, and again: it may be another by
- * now, as the processor may. */
+/* Tries all shards' free memory. This thread's shard comes first, and again: the thread may be
+ * on another processor by now. */
 static bool shards_try(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
     unsigned index = shard_index(pool);
@@ -168,12 +168,12 @@ static inline bool is_large(const struct pool *pool, size_t bytes)
     return bytes > SIZE_MIDDLE_MAX || (bytes > SIZE_SMALL_MAX && pool->runs.range);
 }
 
-/* A class has so many slabs' worth of blocks before it gets slabs, where blocks of its sizes can
- * lie side by side without: what stands empty of them is little beside what is in use. */
+/* A class gets slabs only after it has this many slabs' worth of blocks, if blocks of its sizes
+ * can lie side by side without. Empty slabs are then small compared with the memory in use. */
 #define SLABS_WORTH 4u
 
-/* Whether a block of a size that has slabs had better be an extent of the range. One thread's
- * matter: when several collide, slabs keep them apart. */
+/* Whether a block of a size with slabs is better served by an extent of the range. Only without
+ * collisions: when several threads collide, slabs keep them apart. */
 static bool is_too_rare(const struct pool *pool, size_t bytes)
 {
     if (!pool->runs.range || bytes <= SIZE_TINY_MAX || bytes > SIZE_SMALL_MAX ||
@@ -200,10 +200,10 @@ static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
     return class.slab_bytes;
 }
 
-/* How often a shard is tried again because others have taken what came for it. */
+/* How often a shard is retried because others have taken the memory that came for it. */
 #define APART_ROUNDS 8
 
-/* One more attempt, with all that can be had without waiting. */
+/* Tries once more, with everything available without waiting. */
 static bool slow_try(struct supply_request *request, size_t bytes, uint32_t site,
                      struct pool_block *ret_block)
 {
@@ -270,7 +270,7 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
     return error;
 }
 
-/* The caller's block is filled as configured, or given back: half a promise is none. */
+/* Fills the block as configured, or gives it back: half a promise is none. */
 static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32_t site,
                                          struct pool_block *ret_block)
 {
@@ -335,9 +335,9 @@ int pool_allocate_isolated(struct pool *pool, size_t bytes, uint32_t site,
 /* ---- finding ---- */
 
 /*
- * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is not there
- * any more. A slab comes and goes under its bin's lock alone, so an entry that is still the same
- * stays so, and with it the segment.
+ * Locks the bin that owns the slab of an entry read without a lock; NULL when the slab is gone.
+ * Slabs come and go only under their bin's lock, so an entry that is unchanged now stays so, and
+ * its segment too.
  */
 static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entry, uint64_t address)
 {
@@ -352,7 +352,7 @@ static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entr
     return NULL;
 }
 
-/** A place in a slab, found by arithmetic alone: the slab need not be read. */
+/** Finds a place in a slab by arithmetic alone, without reading the slab. */
 struct place {
     struct object object; /* index beyond the last: the tail of the slab */
     uint32_t offset;      /* in the object */
@@ -441,7 +441,7 @@ int pool_range_get(uint64_t address, struct pool_block *ret_block)
     return 0;
 }
 
-/** What is wanted of a live block under the lock of its owner. */
+/** A query or change of a live block, made under its owner's lock. */
 struct wish {
     uint8_t set, clear; /* marks */
     uint8_t before;     /* the marks it had */
@@ -513,7 +513,7 @@ int pool_block_mark(uint64_t address, uint8_t set, uint8_t clear, uint8_t *ret_b
 
 /* ---- freeing ---- */
 
-/* Puts an object whose live bit is gone where it waits, or back. */
+/* Puts an object with its live bit cleared in quarantine, or back. */
 static inline void object_release_locked(struct bin *bin, struct object object)
 {
     struct pool *pool = bin->pool;
@@ -536,7 +536,7 @@ static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
     bin->unsettled_known = true;
 }
 
-/* Takes a live object back; returns the bytes to be subtracted from live_requested by now. */
+/* Frees a live object; returns the bytes to subtract from live_requested now. */
 static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site)
 {
     struct object_record *record = object_record(object);
@@ -563,7 +563,7 @@ static POOL_NOINLINE int object_refuse_locked(struct bin *bin, const struct plac
     return -EALREADY;
 }
 
-/* So many small blocks of a class have been freed that it is time to look what they amount to. */
+/* So many small blocks of a class have been freed that their total is worth checking. */
 static POOL_NOINLINE void chunk_filled(const struct bin *bin)
 {
     struct shard *shard = shard_get(bin->pool, bin->shard);
@@ -672,7 +672,7 @@ int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
     return POOL_LIKELY(error == 0) ? 0 : free_refuse(entry, error);
 }
 
-/* The segment may be another's by now: that is no harm, as it is not read. */
+/* The segment may already belong to others: harmless, because it is not read. */
 void pool_prefetch(uint64_t address)
 {
     page_entry entry = page_map_get(address);
@@ -701,8 +701,8 @@ static void segment_slabs_pin(page_entry entry)
     }
 }
 
-/* A live block of the driver allocation that begins at an address. Rare, so it asks every place
- * where a block may begin rather than keep a count of live ones. */
+/* Finds a live block of the driver allocation that begins at an address. Rarely called, so it
+ * checks every place where a block may begin rather than maintaining a count. */
 static bool live_block_find(uint64_t base, uint64_t *ret_address)
 {
     struct pool_block block;
@@ -727,7 +727,7 @@ static int extent_pin_locked(struct pool *pool, uint64_t address)
     return extent ? mapped_pin_locked(pool->mapped, extent) : -EINVAL;
 }
 
-/* The same for the segment that holds a live block; the lock of its extents is held. */
+/* Does the same for the segment that holds a live block; its extents lock is held. */
 static int segment_pin_locked(struct pool *pool, struct run *run)
 {
     if (!pool->mapped)
@@ -750,7 +750,8 @@ int pool_pin_segment(uint64_t address)
         return live_block_find(address, &neighbour) ? pool_pin_segment(neighbour) : -EINVAL;
 
     device_request_note(pool, POOL_REQUEST_PIN, block.address, 0);
-    /* The block is live, so its run stays; no slab is placed in it once its segments are unlisted.
+    /* The block is live, so its run stays; no slab is placed in it once its segments are
+     * unlisted.
      */
     pool_lock_acquire(&pool->backend_lock);
     page_entry entry = page_map_get(address);

@@ -3,8 +3,8 @@
  * Fork, and the list it needs.
  *
  * The parent holds every lock while it forks, so the child finds no structure half changed. The
- * child then forgets all of it: the page map is emptied, so that no address is known, and host
- * memory starts anew. It never touches the parent's device memory nor calls its backends.
+ * child then forgets everything: the page map is emptied, so no address is known, and host memory
+ * starts anew. It never touches the parent's device memory nor calls its backends.
  */
 #include "pool/core/registry.h"
 
@@ -53,7 +53,7 @@ static void extents_each(struct pool *pool, void (*act)(struct pool_lock *))
 
 void registry_pool_lock_all(struct pool *pool)
 {
-    /* Shards appear under the backend lock, so the set is the same until unlocking. */
+    /* Shards are added under the backend lock, so the set does not change until it is released. */
     pool_lock_acquire_among_equals(&pool->backend_lock);
     bins_each(pool, pool_lock_acquire_among_equals);
     extents_each(pool, pool_lock_acquire_among_equals);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All pools of the process, and every lock of a pool at once: for fork and for the checker.
+ * Locks all pools of the process at once, for fork and for the checker.
  */
 #ifndef POOL_CORE_REGISTRY_H
 #define POOL_CORE_REGISTRY_H

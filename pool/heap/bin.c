@@ -18,12 +18,12 @@
 #include "pool/heap/figures.h"
 #include "pool/heap/shard.h"
 
-/* Objects brought back when the current slab runs out: enough to pay for the visit, few enough to
+/* Objects to retire when the current slab runs out: enough to pay for the visit, few enough to
  * stay unnoticed in the latency of one allocation. */
 #define RETIRE_PER_REFILL 16u
 
-/* How long before an object leaves the quarantine, in objects of the bin, its slab is fetched, and
- * then, through the slab, the slot with its live bit. */
+/* How early to prefetch, in objects of the bin, before an object leaves the quarantine: first
+ * its slab, then, through the slab, the slot with its live bit. */
 #define FETCH_SLAB_AHEAD 8u
 #define FETCH_SLOT_AHEAD 3u
 
@@ -81,7 +81,8 @@ static void bucket_insert(struct bin *bin, struct slab *slab)
     bin->bucket[bucket] = slab;
 }
 
-/* The first of a bucket knows no one before it, so that taking it leaves the next untouched. */
+/* The first slab of a bucket has no link to a predecessor, so removing it does not touch the
+ * next one. */
 static void bucket_remove(struct bin *bin, struct slab *slab)
 {
     if (bin->bucket[slab->place] == slab) {
@@ -133,7 +134,7 @@ bool bin_refill_locked(struct bin *bin)
     return current_choose(bin);
 }
 
-/* Fetches the slab that current_choose() would take after the one it has just taken. */
+/* Prefetches the slab that current_choose() would take next. */
 static void bucket_heads_prefetch(const struct bin *bin)
 {
     for (int bucket = SLAB_BUCKETS - 1; bucket >= 0; bucket--) {
@@ -286,7 +287,7 @@ uint64_t bin_settle_locked(struct bin *bin)
 void bin_oldest_drop_locked(struct bin *bin)
 {
     struct queue *queue = &bin->quarantine;
-    /* Handed out again, it would no longer say what it was. */
+    /* Settles first: a reused object no longer has the record of its free. */
     if (POOL_UNLIKELY(queue->count <= BIN_UNSETTLED_MAX))
         figures_live_subtract(bin->pool, bin_settle_locked(bin));
     uint64_t far = queue_ahead(queue, FETCH_SLAB_AHEAD),

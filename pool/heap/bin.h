@@ -2,9 +2,9 @@
 /*
  * One size class: slabs, the objects in them, and the quarantine of the class.
  *
- * An object is taken from the current slab. When that is full, blocks whose epoch has been passed
- * leave the quarantine, and the fullest partial slab becomes the current one, so that the others
- * empty. A bin keeps one empty slab; further ones go back to the buddy.
+ * Objects are taken from the current slab. When that is full, blocks with a retired epoch leave the
+ * quarantine, and the fullest partial slab becomes the current one, so that the others empty. A bin
+ * keeps one empty slab; further ones go back to the buddy.
  *
  * Every function wants the bin's lock held; those that place or remove a slab take the extents lock
  * inside it.
@@ -15,7 +15,7 @@
 #include "pool/heap/quarantine.h"
 #include "pool/heap/types.h"
 
-/** Host bytes of a slab, its records and, in the last eight, where the ids of its objects are. */
+/** Host bytes of a slab with its records; the last eight point to its objects' ids. */
 static inline size_t slab_metadata_size(unsigned objects)
 {
     return pool_round_up(sizeof(struct slab) + objects * sizeof(struct object_record) +
@@ -25,7 +25,7 @@ static inline size_t slab_metadata_size(unsigned objects)
 
 #define SLAB_IDS_BYTES (SIZE_SLAB_OBJECTS_MAX * sizeof(uint64_t))
 
-/** The ids of a slab's objects, made when one is first asked for; *slab_ids() is NULL before. */
+/** Returns the ids of a slab's objects, created on first request; *slab_ids() is NULL before. */
 static inline uint64_t **slab_ids(struct slab *slab)
 {
     return (uint64_t **)((char *)slab + slab_metadata_size(slab->objects) - sizeof(uint64_t *));
@@ -48,20 +48,20 @@ void bin_done(struct bin *bin);
 /** Makes another slab the current one. False when the bin has no free object. */
 bool bin_refill_locked(struct bin *bin);
 
-/** After the current slab has become full: chooses the next one and has it fetched, so that the
- * allocation after this one finds it. */
+/** After the current slab has become full: chooses the next one and prefetches it for the next
+ * allocation. */
 void bin_advance_locked(struct bin *bin);
 
 /** Adds a slab. -EAGAIN: the extents have no room; -ENOMEM: no host memory. */
 int bin_grow_locked(struct bin *bin);
 
-/** Returns up to `limit` objects whose epoch has been passed to their slabs; how many. */
+/** Returns up to `limit` objects with a retired epoch to their slabs; how many. */
 unsigned bin_retire_locked(struct bin *bin, unsigned limit);
 
-/** Removes the oldest of the quarantine, and has what the following need fetched. */
+/** Removes the oldest object of the quarantine, and prefetches for the following ones. */
 void bin_oldest_drop_locked(struct bin *bin);
 
-/** Gives a freed object back to its slab; with POOL_REUSE_IMMEDIATE the free itself does. */
+/** Returns a freed object to its slab; with POOL_REUSE_IMMEDIATE the free itself does. */
 void bin_put_locked(struct bin *bin, struct object object);
 
 /** Gives empty slabs back to the buddy, the spare one too. */
@@ -70,7 +70,7 @@ void bin_release_empty_locked(struct bin *bin);
 /** Takes a slab out of service for good: its segment is exported. */
 void bin_slab_pin_locked(struct bin *bin, struct slab *slab);
 
-/** Settles all frees that are not; returns their bytes, to be subtracted from live_requested. */
+/** Settles all unsettled frees; returns their bytes, to subtract from live_requested. */
 uint64_t bin_settle_locked(struct bin *bin);
 
 /** NULL, or the violated invariant. */
@@ -88,7 +88,7 @@ static inline struct object queue_object(uint64_t entry)
     return (struct object){queue_entry_slab(entry), queue_entry_index(entry)};
 }
 
-/** The free object of a slab that is taken next; there is one. */
+/** Returns the free object of a slab that is taken next; there must be one. */
 static inline struct object slab_lowest_free(struct slab *slab)
 {
     unsigned word = slab->free_mask[0] == 0;
@@ -96,8 +96,8 @@ static inline struct object slab_lowest_free(struct slab *slab)
 }
 
 /**
- * Takes an object: the one that leaves the quarantine now if its slab has no other to offer, and
- * otherwise the lowest free one of the current slab.
+ * Takes an object: the one that leaves the quarantine now if its slab has no other, and otherwise
+ * the lowest free one of the current slab.
  */
 static inline struct object bin_take_locked(struct bin *bin)
 {
@@ -128,7 +128,7 @@ static inline void bin_quarantine_locked(struct bin *bin, struct object object, 
     queue_append(&bin->quarantine, object.slab, object.index, label);
 }
 
-/** Notes the site of a free; returns its bytes, to be subtracted from live_requested. */
+/** Notes the site of a free; returns its bytes, to subtract from live_requested. */
 static inline uint64_t object_record_settle(struct object_record *record, uint32_t site)
 {
     if (record->free_site != site) /* else the line stays as memory has it */
@@ -137,9 +137,9 @@ static inline uint64_t object_record_settle(struct object_record *record, uint32
 }
 
 /**
- * With every free: leaves the record of this object for later, and settles that of an earlier one,
- * whose line has had time to arrive; returns its bytes. So only the last BIN_UNSETTLED_MAX frees
- * are ever unsettled.
+ * For every free: defers the record of this object, and settles that of an earlier one, which has
+ * arrived in the cache by now; returns its bytes. So only the last BIN_UNSETTLED_MAX frees are
+ * ever unsettled.
  */
 static inline uint64_t bin_unsettled_push_locked(struct bin *bin, struct object_record *record,
                                                  uint32_t site)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One shape for every call: clock, call, count, tell the observer.
+ * Every call has the same shape: clock, call, count, notify the observer.
  */
 #include "pool/heap/device.h"
 
@@ -28,7 +28,7 @@ void device_request_note(struct pool *pool, enum pool_request request, uint64_t 
                                               .detail = request});
 }
 
-/* Not inlined: the event would lie on the program's stack below the driver's call. */
+/* Not inlined: the event would occupy the program's stack below the driver's call. */
 static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
                                         enum pool_event_kind kind, int error, uint64_t address,
                                         uint64_t bytes)
@@ -42,7 +42,7 @@ static POOL_NOINLINE void observe_since(struct pool *pool, uint64_t start_ns,
                                             .duration_ns = pool_minus(clock_now(pool), start_ns)});
 }
 
-/* A sample would miss what goes back before the next one. */
+/* Sampled here, because the memory may be gone by the next sample. */
 static void reserved_peak_note(struct pool *pool, uint64_t more_bytes)
 {
     uint64_t reserved = count_get(&pool->reserved) + more_bytes;
@@ -171,8 +171,8 @@ int device_fill(struct pool *pool, uint64_t address, size_t bytes, enum pool_fil
 
 /* ---- mapped memory ---- */
 
-/* Of these calls only failures are events, with how many there were before: what succeeds is part
- * of a map or an unmap, which is one. */
+/* For these calls only failures are events, with the number of earlier ones: a success is part
+ * of a map or an unmap, which is itself an event. */
 static POOL_NOINLINE void page_call_note(struct pool *pool, enum pool_refusal call, uint64_t bytes,
                                          int error)
 {

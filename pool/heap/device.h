@@ -13,15 +13,16 @@
 int device_segment_allocate(struct pool *pool, size_t bytes, uint64_t *ret_address);
 int device_segment_free(struct pool *pool, uint64_t address, size_t bytes);
 
-/** A backend for mapped memory, `state` the pool: its range and page operations count, time and
- * observe, keep to limit_bytes, and call the pool's own. Others are NULL. */
+/** Makes a backend for mapped memory with the pool as `state`: its range and page operations
+ * count, time and observe, respect limit_bytes, and call the pool's own backend. Others are
+ * NULL. */
 struct pool_backend device_mapped_backend(struct pool *pool);
 
-/** What the device can still give; as much as can be when it does not say. `ret_total_bytes`, the
- * device's size or 0, may be NULL. */
+/** Returns the memory that the device can still give; the maximum when it does not say.
+ * `ret_total_bytes`, the device's size or 0, may be NULL. */
 uint64_t device_room(struct pool *pool, uint64_t *ret_total_bytes);
 
-/** For the observer: the epoch's number, 0 where there is none, and what is quarantined in it. */
+/** For the observer: the epoch's number, 0 where there is none, and the bytes quarantined in it. */
 struct device_epoch {
     uint32_t number;
     uint64_t bytes;
@@ -29,10 +30,10 @@ struct device_epoch {
 
 int device_fence_record(struct pool *pool, struct device_epoch epoch, pool_fence *ret_fence);
 int device_fence_query(struct pool *pool, pool_fence fence, uint32_t number);
-/** Waits for a fence, at most so long: 1 passed, 0 not. */
+/** Waits for a fence, with a time limit: 1 signalled, 0 not. */
 int device_fence_wait(struct pool *pool, pool_fence fence, struct device_epoch epoch,
                       uint64_t most_ns);
-/** Waits for all work of the device. `bytes`: what is quarantined meanwhile; for the observer. */
+/** Waits for all work of the device. `bytes`: quarantined meanwhile; for the observer. */
 int device_wait(struct pool *pool, uint64_t bytes);
 void device_fence_release(struct pool *pool, pool_fence fence);
 

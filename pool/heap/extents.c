@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of middle and large blocks: taken, live, quarantined, back among what is free.
+ * The life of middle and large blocks: allocated, live, quarantined, free again.
  *
- * Blocks leave the quarantine lazily: some at each allocation, so that the work is spread and what
- * is free stays visible to best fit; all of them before the driver is asked for more.
+ * Blocks leave the quarantine lazily: some at each allocation, so that the work is spread and free
+ * memory stays visible to best fit; all of them before the driver is asked for more.
  */
 #include "pool/heap/extents.h"
 
@@ -13,11 +13,11 @@
 #include "pool/heap/segment.h"
 #include "pool/heap/shard.h"
 
-/* Blocks taken back per allocation: more than one, so that the list shrinks. */
+/* Blocks retired per allocation: more than one, so that the list shrinks. */
 #define RETIRE_PER_ALLOCATION 4u
 
-/* EXTENTS_FIT_BUDGET: the waste of all reused runs together, as a share of what is live outside
- * slabs. Chosen by replay: a larger share lifts the peak of some traces above 1.10. */
+/* EXTENTS_FIT_BUDGET: the waste of all reused runs together, as a fraction of the live bytes
+ * outside slabs. Chosen by replay: a larger fraction lifts the peak of some traces above 1.10. */
 #define WASTE_BUDGET_SHARE 64u
 
 /* Room of less than this share of what the pool has is short. */
@@ -180,7 +180,7 @@ static void range_block_give(struct pool *pool, struct block *block)
     range_settle(range, extent, extent->exported ? EXTENT_SPENT : EXTENT_FREE);
 }
 
-/* The block an extent holds, or held last if nothing has taken its place. */
+/* Returns the block that an extent holds, or held last if nothing has replaced it. */
 static struct block *range_block_around(const struct range *range, uint64_t address)
 {
     struct extent *extent = range_at(range, address);
@@ -281,7 +281,7 @@ void blocks_free_locked(struct pool *pool, struct blocks *blocks, struct block *
     count_add(&blocks->frees, 1);
     count_subtract(&blocks->live_bytes, block_bytes(block));
     block->free_site = site;
-    /* Where memory is to go away, nothing may be under way there, whatever orders it. */
+    /* The memory of an isolated block goes away, so it must wait for all work in any case. */
     bool at_once = pool->config.reuse == POOL_REUSE_IMMEDIATE && !block_isolated(block);
     if (at_once && device_fill(pool, block->address, block_bytes(block), pool->config.scrub) == 0)
         block_give(pool, block);
@@ -317,7 +317,7 @@ struct run *runs_surrender_locked(struct pool *pool)
     blocks->quarantine_head = block->next;
     size_t bytes = block_bytes(block);
     count_subtract(&blocks->quarantined_bytes, bytes);
-    /* Else an epoch has counted it; that may say too much, as what it says is only a bound. */
+    /* Otherwise an epoch has counted it; that may be too much, but it is only an upper bound. */
     if (block->epoch == quarantine_label(pool))
         count_subtract(&blocks->open_bytes, bytes);
     struct run *run = pool_container_of(block, struct run, block);
@@ -367,7 +367,7 @@ struct blocks *blocks_lock(uint64_t address, page_entry entry)
 {
     struct blocks *blocks = blocks_of_entry(entry);
     pool_lock_acquire(&blocks->lock);
-    /* What the entry names may have become the same address of another shard or pool. */
+    /* The target of the entry may have become the same address in another shard or pool. */
     if (page_map_get(address) == entry && blocks_of_entry(entry) == blocks)
         return blocks;
     pool_lock_release(&blocks->lock);
@@ -376,8 +376,7 @@ struct blocks *blocks_lock(uint64_t address, page_entry entry)
 
 static struct block *middle_around(struct segment *segment, uint64_t address)
 {
-    /* A block may begin many windows earlier; whatever begins in between ends the
-     * search. */
+    /* A block may begin many windows earlier; any other block in between ends the search. */
     unsigned window = (unsigned)((address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_WINDOW_BITS);
     for (int at = (int)window; at >= 0; at--) {
         if (segment_slot_get(segment, (uint64_t)at << SEGMENT_WINDOW_BITS) & SLOT_SLAB)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adding up what the bins, the extents and the runs count.
+ * Sums the counters of the bins, the extents and the runs.
  *
- * Counters are read while other threads change them, so a difference of two may be off by the
- * operations of a moment; it is never allowed to wrap.
+ * Counters are read while other threads change them, so a difference of two may be off by a few
+ * operations; it never wraps.
  */
 #include "pool/heap/figures.h"
 
@@ -16,7 +16,7 @@
 #define PENDING_MIN_BYTES 16384u
 #define PENDING_SHARE     256u
 
-/* Looks up what unsettled frees have freed; returns their bytes. */
+/* Looks up the bytes of unsettled frees; returns their sum. */
 static uint64_t frees_settle(struct pool *pool)
 {
     uint64_t bytes = 0;
@@ -39,7 +39,7 @@ static uint64_t frees_settle(struct pool *pool)
     return bytes;
 }
 
-/* Bytes requested and not freed, what shards keep to themselves included. */
+/* Returns the bytes requested and not freed, including shards' private counts. */
 static uint64_t live_requested_get(const struct pool *pool)
 {
     uint64_t live = count_get(&pool->live_requested);
@@ -257,8 +257,8 @@ void pool_statistics_get(struct pool *pool, struct pool_statistics *ret_statisti
                                       ret_statistics->misses + ret_statistics->waits);
 }
 
-/* The tail of a slab counts, though it serves only when the slab is given up: what the program sees
- * as free must come back whole when it has freed everything. */
+/* The tail of a slab counts, though it is usable only when the slab is freed: when a program
+ * has freed everything, its free memory must be whole again. */
 uint64_t pool_available_bytes(const struct pool *pool)
 {
     uint64_t gauges[GAUGE_COUNT];

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's statistics: where each figure is kept and when the peaks are looked at.
+ * The pool's statistics: where each one is kept, and when peaks are sampled.
  *
  * live_requested is one shared atomic while the pool has one shard; its current value and peak are
- * exact. In a pool that has spread, each shard collects up to `pending_max` bytes before it tells
- * the atomic: the current value stays exact, as whoever reads it adds the shards up, and the peak
- * is off by at most what the shards may keep, 1/256 of it (or 16 KiB a shard). How much a free
- * of a small block has freed is looked up a few frees later, when its cache line is there (bin.h);
- * before a new peak is believed and before figures are read, all such frees are settled.
+ * exact. In a pool that has spread, each shard collects up to `pending_max` bytes before it updates
+ * the atomic. The current value stays exact, because readers add the shards; the peak is off by at
+ * most the shards' private amounts, 1/256 of it (or 16 KiB a shard). How many bytes a free of a
+ * small block has freed is looked up a few frees later, when its cache line has arrived (bin.h).
+ * Before a new peak is accepted, and before statistics are read, all such frees are settled.
  *
  * Everything else is kept where it changes (in bins and blocks, under locks that are held anyway)
- * and added up when somebody asks. So the peaks of the other gauges, and all at_peak values, are
- * those seen at sample points: whenever the peak of live_requested has risen by 1/128 since the
- * last, whenever the pool grows, shrinks or closes an epoch, and when statistics are read.
+ * and summed on request. So the peaks of the other gauges, and all at_peak values, are sampled:
+ * whenever the peak of live_requested has risen by 1/128 since the last sample, whenever the pool
+ * grows, shrinks or closes an epoch, and when statistics are read.
  */
 #ifndef POOL_HEAP_FIGURES_H
 #define POOL_HEAP_FIGURES_H
@@ -24,7 +24,7 @@ static inline void figures_count(struct pool *pool, enum figure_counter counter,
     count_add_shared(&pool->counters[counter], amount);
 }
 
-/** Looks at every gauge; raises peaks; when live_requested is at its peak, notes the others. */
+/** Samples every gauge; raises peaks; when live_requested is at its peak, saves the others. */
 void figures_sample(struct pool *pool);
 
 /** Current value of every gauge, added up. */
@@ -39,10 +39,10 @@ uint64_t figures_largest_free(struct pool *pool);
 /** Highest value of a gauge at a sample point. */
 uint64_t figures_peak(struct pool *pool, enum figure_gauge gauge);
 
-/** live_requested has risen to `live` or, as frees may be unsettled, to less: raises its peak. */
+/** Raises the peak: live_requested has risen to `live`, or to less if frees are unsettled. */
 void figures_peak_raise(struct pool *pool, int64_t live);
 
-/** In a pool that has spread: adds to what this thread's shard keeps to itself. */
+/** In a pool that has spread: adds to the private count of this thread's shard. */
 void figures_live_add_spread(struct pool *pool, int64_t bytes);
 
 static inline void figures_live_add(struct pool *pool, uint64_t bytes)

@@ -2,9 +2,9 @@
 /*
  * The ring of closed epochs.
  *
- * Fences complete in the order they were recorded, so the oldest is asked first, and once it has
- * been passed the newest, which answers for all between. For the same reason an epoch in the middle
- * of a full ring may give up its fence: the next one covers its blocks, only later.
+ * Fences complete in the order of recording, so the oldest is queried first; once it is signalled,
+ * the newest, which answers for all in between. For the same reason an epoch in the middle of a
+ * full ring may give up its fence: the next one covers its blocks, only later.
  */
 #include "pool/heap/quarantine.h"
 
@@ -17,28 +17,29 @@
 #include "pool/heap/figures.h"
 #include "pool/heap/shard.h"
 
-/* Small enough to be unnoticed beside a CUDA context, large enough that a program which only churns
- * small blocks records a fence once in a thousand operations. */
+/* Small enough to be unnoticed beside a CUDA context; large enough that a program which only
+ * churns small blocks records a fence once in a thousand operations. */
 #define BOUND_MIN_BYTES      ((uint64_t)8 << 20)
 #define BOUND_RESERVED_SHARE 16u
 
-/* Where memory is mapped, a place that is freed late is one that a block was put beside, for good:
- * so much as waits, so much the free memory is in pieces. The less the driver can give, the more
- * that costs. Chosen by replay. */
+/* In mapped memory, a place freed late stays fragmented: another block was put beside it. The
+ * more memory waits, the more fragmented the free memory is, and the less the driver can give,
+ * the more that costs. Chosen by replay. */
 #define BOUND_MAPPED_MIN_BYTES      ((uint64_t)2 << 20)
 #define BOUND_MAPPED_RESERVED_SHARE 256u
 #define ROOM_MAPPED_SHARE           1024u
 
-/* A free closes the open epoch when it holds the bound, but never more than needs amortising; and
- * no more than half of what the driver can still give, so that whoever would miss memory without a
- * fence of its own can have other. What is left of the bound then keeps a full device from a fence
- * for each free. */
+/* A free closes the open epoch when it holds the bound, at most what amortises a fence, and at most
+ * half of what the driver can still give: then an allocation that would need memory without a fence
+ * can get other memory. The least, a fraction of the bound, keeps a full device from a fence for
+ * each free. */
 #define CLOSE_MAX_BYTES ((uint64_t)64 << 20)
 #define CLOSE_MIN_SHARE 256u
 #define ROOM_SHARE      2u
 
-/* Nobody can tell finite work from a kernel that never ends: how long an allocation waits that has
- * nothing left but memory without a fence of its own, and one that could have a run far too large.
+/* Finite work cannot be distinguished from a kernel that never ends. So these limit how long an
+ * allocation waits if it has no alternative to memory without its own fence, and if it could
+ * have a much too large run.
  */
 static const uint64_t patience_ns[] = {
     [QUARANTINE_A_MOMENT] = UINT64_C(100) * 1000000,
@@ -140,7 +141,7 @@ static uint64_t blocks_visit(struct blocks *blocks)
     return bytes;
 }
 
-/* Passes through every lock that labels are written under; returns what the epoch holds. */
+/* Passes through every lock under which labels are written; returns the bytes in the epoch. */
 static uint64_t locks_visit(struct pool *pool)
 {
     uint64_t bytes = blocks_visit(&pool->runs.blocks);
@@ -186,7 +187,8 @@ static struct epoch *lingering_unused(struct quarantine *quarantine)
     return NULL;
 }
 
-/* The epoch a thread has waited for, in the ring or lingering: it is kept while it has waiters. */
+/* Finds the epoch that a thread has waited for, in the ring or lingering: it is kept while it
+ * has waiters. */
 static struct epoch *epoch_waited_for(struct quarantine *quarantine, uint32_t number)
 {
     for (uint32_t index = 0; index < quarantine->count; index++) {
@@ -199,8 +201,8 @@ static struct epoch *epoch_waited_for(struct quarantine *quarantine, uint32_t nu
     return epoch;
 }
 
-/* Takes a passed epoch out of use. A thread that still waits for it must not keep the ring from
- * turning: if it does not run for a while, the others would find no place for their epochs. */
+/* Retires a passed epoch. A thread that still waits for it must not block the ring: if it does
+ * not run for a while, the others would find no place for their epochs. */
 static bool epoch_drop(struct pool *pool, const struct epoch *epoch)
 {
     if (epoch->waiters > 0) {
@@ -275,8 +277,9 @@ bool quarantine_poll_fresh_locked(struct pool *pool)
 
 /* ---- closing ---- */
 
-/* The epoch before the newest whose fence is missed least; `count` when there is none. One that is
- * waited for keeps its fence, and one closed by a free is not left to a later one that was not. */
+/* Finds the epoch before the newest that misses its fence least; `count` when there is none. An
+ * epoch with waiters keeps its fence, and one closed by a free is not merged into a later one
+ * that was not. */
 static uint32_t epoch_dispensable(struct quarantine *quarantine)
 {
     uint32_t best = quarantine->count;
@@ -313,7 +316,7 @@ static bool ring_room_make(struct pool *pool)
     return true;
 }
 
-/* A fence; or from now on every free waits for the device. */
+/* Records a fence; if there are none, every free waits for the device from now on. */
 static int fence_record(struct pool *pool, struct device_epoch epoch, pool_fence *ret_fence)
 {
     if (pool->quarantine.fences_unsupported)
@@ -326,7 +329,7 @@ static int fence_record(struct pool *pool, struct device_epoch epoch, pool_fence
     return error;
 }
 
-/* Raises the number; what has the old label is carried, with what earlier closings left. */
+/* Raises the number; the epoch with the old label takes over what earlier closings left. */
 static uint32_t epoch_end(struct pool *pool)
 {
     struct quarantine *quarantine = &pool->quarantine;
@@ -410,7 +413,7 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
     return 1;
 }
 
-/* Whether something is pending that has been waited for as long in vain. */
+/* Whether a pending epoch was already waited for this long in vain. */
 static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
 {
     uint32_t number = pool->quarantine.stuck_number[patience];
@@ -484,7 +487,7 @@ static void shard_flush(struct shard *shard, uint32_t retired, struct flushed *f
     flushed->count += here.count;
 }
 
-/* Those who failed to allocate before, and wait to grow the pool, shall try again instead. */
+/* Threads that failed to allocate before, and wait to grow the pool, shall retry instead. */
 static bool flush_done(struct pool *pool, const struct flushed *flushed)
 {
     if (flushed->count > 0)

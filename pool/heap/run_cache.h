@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs that are free as a whole: ordered by size for best fit, and by age for giving back.
+ * Runs that are free as a whole: ordered by size for best fit, and by age for returning.
  *
- * A treap (a binary tree by size and address whose shape is that of random insertion), so every
- * step is O(log n) expected whatever the program allocates. The lock of the runs guards all.
+ * A treap (a binary tree by size and address with the shape of random insertion), so every step is
+ * O(log n) expected, whatever the program allocates. The lock of the runs guards everything.
  */
 #ifndef POOL_HEAP_RUN_CACHE_H
 #define POOL_HEAP_RUN_CACHE_H
@@ -13,7 +13,7 @@
 /** Adds a run as the youngest; it becomes RUN_CACHED. */
 void run_cache_insert_locked(struct runs *runs, struct run *run);
 
-/** Takes a run out again; its `use` is the caller's to set. */
+/** Removes a run; the caller sets its `use`. */
 void run_cache_remove_locked(struct runs *runs, struct run *run);
 
 /** Sets a free run aside that may never be handed out again: it waits to go to the driver. */
@@ -22,17 +22,17 @@ void run_cache_doom_locked(struct runs *runs, struct run *run);
 /** The smallest run of at least `bytes`, or NULL. */
 struct run *run_cache_best_locked(const struct runs *runs, size_t bytes);
 
-/** Enters a run among all of the pool, and takes it out again. */
+/** Adds a run to the list of all runs of the pool, and removes it. */
 void run_link_locked(struct runs *runs, struct run *run);
 void run_unlink_locked(struct runs *runs, struct run *run);
 
 /**
- * A run on a 2 MiB extent that the caller has taken from the mapped range, RUN_CACHED in no list,
- * linked and in the page map. NULL without host memory.
+ * Makes a run on a 2 MiB extent that the caller has taken from the mapped range: RUN_CACHED in no
+ * list, linked and in the page map. NULL without host memory.
  */
 struct run *range_run_create_locked(struct pool *pool, struct extent *page);
 
-/** Gives such a run back to the range; it is gone afterwards. */
+/** Returns such a run to the range; it is gone afterwards. */
 void range_run_give_locked(struct pool *pool, struct run *run);
 
 struct run *run_cache_largest_locked(const struct runs *runs);

@@ -2,8 +2,8 @@
 /*
  * Lists of segments, and the two transformations of a run: cut into segments, joined again.
  *
- * A run is cut only while it is wholly free and joined only when it is again, so leaves never move
- * between runs and the page map changes only at these two moments.
+ * A run is cut only while it is wholly free and joined only when it is so again. So leaves never
+ * move between runs, and the page map changes only at these two moments.
  */
 #include "pool/heap/segment.h"
 
@@ -167,7 +167,7 @@ static struct run *cached_run_take(struct pool *pool)
         run = NULL;
     if (run) {
         run_cache_remove_locked(runs, run);
-        run->block.state = BLOCK_UNUSED; /* what it last was is forgotten from here on */
+        run->block.state = BLOCK_UNUSED; /* the last block is forgotten from here on */
     }
     pool_lock_release(&runs->blocks.lock);
     return run;
@@ -329,7 +329,7 @@ static const char *block_check(struct segment *segment, unsigned window, uint32_
     return NULL;
 }
 
-/* Adds the leaves of what stands in a slot; NULL when it is sound. */
+/* Adds the leaves in a slot; NULL when it is valid. */
 static const char *slot_check(struct segment *segment, unsigned index, uint32_t *leaves)
 {
     uint64_t address = segment->address + ((uint64_t)index << SEGMENT_SLOT_BITS);

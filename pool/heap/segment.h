@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The segments under the buddy: which one serves a request, and runs becoming segments and back.
+ * The segments under the buddy: the choice of the segment for a request, and the conversion of runs
+ * to segments and back.
  *
  * Segments are listed by the order of their largest free block and, within it, by fullness. The
- * smallest sufficient order is served first and the fullest segment within it, so that large free
- * blocks and nearly empty segments are spared and whole runs fall free. A run without a block in it
- * goes to the cache of runs, but for one spare, kept so that a single block that comes and goes
- * does not cut a run each time.
+ * smallest sufficient order is served first, and within it the fullest segment. This spares large
+ * free blocks and nearly empty segments, so that whole runs become free. A run without any block
+ * goes to the cache of runs, except for one spare, so that a single block that comes and goes does
+ * not cut a run each time.
  *
  * A run belongs to one shard while it is cut: two shards never write to the same segment, nor to
  * the cache lines that describe it. The extents lock guards everything; cutting and joining take
@@ -17,15 +18,15 @@
 
 #include "pool/heap/types.h"
 
-/* A cached run up to this size may be cut for the buddy instead of asking the driver. */
+/* A cached run up to this size may be cut for the buddy before the driver is asked. */
 #define SEGMENT_CUT_MAX (8 * POOL_SEGMENT_BYTES)
 
-/* And up to this when the driver has no more and the device is too busy for giving it back. */
+/* Limit when the driver has no more, and the device is too busy to return the run. */
 #define SEGMENT_CUT_PRESSED_MAX (4096 * POOL_SEGMENT_BYTES)
 
 /**
- * Takes leaves for a slab or a block; cuts a cached run when no segment serves.
- * NULL when the pool has none (then nothing has changed).
+ * Takes leaves for a slab or a block; cuts a cached run when no segment serves. NULL when the pool
+ * has none (then nothing has changed).
  */
 struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf);
@@ -43,7 +44,7 @@ void segment_leaves_give_locked(struct segment *segment, uint32_t first_leaf, ui
 /** Cuts a run that is in no list into segments. -ENOMEM without host memory; nothing changed. */
 int segment_run_cut_locked(struct shard *shard, struct run *run);
 
-/** Puts a run back that could not be cut. Takes the lock of the runs. */
+/** Restores a run that could not be cut. Takes the lock of the runs. */
 void segment_run_uncut(struct pool *pool, struct run *run);
 
 /** Makes the spare run, if any, a cached one. */
@@ -58,7 +59,8 @@ static inline struct segment *segment_of_page(uint64_t address)
     return (struct segment *)page_map_get(address);
 }
 
-/** The block that begins in the slot of an address, or the slab that covers it; lock-free. */
+/** Returns the block that begins in the slot of an address, or the slab that covers it;
+ * lock-free. */
 static inline slot_entry segment_slot_get(struct segment *segment, uint64_t address)
 {
     return atomic_load_explicit(&segment_slot(segment, address)->entry, memory_order_acquire);
@@ -69,7 +71,7 @@ static inline void segment_slot_set(struct segment *segment, uint64_t address, s
     atomic_store_explicit(&segment_slot(segment, address)->entry, entry, memory_order_release);
 }
 
-/** The middle block that begins in a window, or NULL. */
+/** Returns the middle block that begins in a window, or NULL. */
 struct block *segment_window_get_locked(struct segment *segment, unsigned window);
 
 /** Enters the block that begins in the window of an address; NULL removes it. */

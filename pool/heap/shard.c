@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The growth of shards. They only ever appear, under the backend lock, so readers need no lock
- * and whoever holds the backend lock sees the same set throughout.
+ * Creation of shards. They are only ever added, under the backend lock, so readers need no lock
+ * and the holder of the backend lock sees a constant set.
  */
 #include "pool/heap/shard.h"
 
@@ -11,7 +11,7 @@
 #include "pool/heap/bin.h"
 #include "pool/heap/quarantine.h"
 
-/* Collisions seen before a pool spreads: enough to tell a habit from an accident. */
+/* Collisions seen before a pool spreads: enough to distinguish a habit from an accident. */
 #define COLLISIONS_TO_SPREAD 64u
 
 __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
@@ -35,7 +35,7 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     return shard;
 }
 
-/* The shard at an index, made when nobody is growing the pool right now; or NULL. */
+/* Returns the shard at an index, created if nobody is growing the pool right now; or NULL. */
 static struct shard *shard_get_or_create(struct pool *pool, unsigned index)
 {
     struct shard *shard = shard_get(pool, index);
@@ -67,7 +67,8 @@ void shard_done(struct pool *pool)
     }
 }
 
-/* Takes the lock of the first shard from `index` on where it is free; NULL when all are taken. */
+/* Takes the lock of the first shard from `index` on that has a free one; NULL when all are
+ * taken. */
 static struct shard *free_shard_lock(struct pool *pool, size_t lock_offset, unsigned index)
 {
     for (unsigned step = 0; step < pool->shards_max; step++) {

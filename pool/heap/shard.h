@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shards: copies of the bins and extents, so that threads on different processors stop colliding,
- * also in the cache lines that they write.
+ * Shards: copies of the bins and extents, so that threads on different processors do not contend
+ * for locks or cache lines.
  *
- * A pool begins with one shard, and a program whose threads never collide keeps it at that. Once
- * collisions have been seen often enough the pool spreads: an allocation goes to the shard of the
- * processor it runs on (the kernel keeps its number in the thread's rseq area, one load away), so
- * however many threads there are, two that run at the same time meet in no shard. Where there is no
- * rseq, a thread that finds a lock taken moves on and stays. Blocks are freed to the shard they
- * came from.
+ * A pool begins with one shard, and keeps it if its threads never collide. After enough collisions
+ * the pool spreads: an allocation goes to the shard of its processor (the kernel keeps the
+ * processor's number in the thread's rseq area, one load away). So two threads that run at the same
+ * time never share a shard, however many threads there are. Without rseq, a thread that finds a
+ * lock taken moves to another shard and stays there. Blocks are freed to the shard they came from.
  */
 #ifndef POOL_HEAP_SHARD_H
 #define POOL_HEAP_SHARD_H
@@ -19,10 +18,10 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned __rseq_size __attribute__((weak));
 
-/** Shard of a thread whose processor is not known. */
+/** Shard of a thread on an unknown processor. */
 extern __thread unsigned shard_hint __attribute__((tls_model("initial-exec")));
 
-/** The shard this thread should use in a pool that has spread. */
+/** Returns the shard that this thread should use in a pool that has spread. */
 static inline unsigned shard_index_spread(const struct pool *pool)
 {
     if (!&__rseq_size || __rseq_size == 0)
@@ -44,14 +43,14 @@ static inline struct shard *shard_get(const struct pool *pool, unsigned index)
     return atomic_load_explicit(&pool->shards[index], memory_order_acquire);
 }
 
-/** The shard this thread should use, or the first while that does not exist. */
+/** Returns the shard that this thread should use, or the first while that does not exist. */
 static inline struct shard *shard_here(const struct pool *pool)
 {
     struct shard *shard = shard_get(pool, shard_index(pool));
     return POOL_LIKELY(shard) ? shard : shard_get(pool, 0);
 }
 
-/** Makes the first shard. -ENOMEM without host memory. */
+/** Creates the first shard. -ENOMEM without host memory. */
 int shard_init(struct pool *pool);
 void shard_done(struct pool *pool);
 
@@ -61,7 +60,7 @@ static inline struct pool_lock *shard_lock_at(struct shard *shard, size_t lock_o
     return (struct pool_lock *)(void *)((char *)shard + lock_offset);
 }
 
-/** Locks one shard's after the one at `index` was taken or its shard did not exist. */
+/** Locks a shard after the one at `index` was taken or did not exist. */
 struct shard *shard_lock_contended(struct pool *pool, size_t lock_offset, unsigned index);
 
 /** Takes the lock at an offset in the shard that suits this thread. */

@@ -46,7 +46,7 @@ enum block_state {
     BLOCK_FREED,       /* may be handed out again */
 };
 
-/** State of a small block: at most a quarter of a cache line, so one miss loads it. */
+/** State of a small block: at most a quarter of a cache line, so one cache miss loads it. */
 struct object_record {
     uint32_t site, free_site; /* who allocated and who first freed it; 0: unknown */
     uint16_t requested;       /* bytes, 1 to 32768; 0: never handed out */
@@ -89,7 +89,7 @@ struct object {
     uint32_t index;
 };
 
-/* Frees that look at the record of their object later, when its cache line has arrived. */
+/* Frees that defer reading their object's record until its cache line has arrived. */
 #define BIN_UNSETTLED_MAX 4u
 
 /** One size class of one shard. */
@@ -133,13 +133,13 @@ struct __attribute__((aligned(16))) block {
 #define BLOCK_IS_RUN    0          /* the block is a whole run */
 #define BLOCK_IS_EXTENT UINT16_MAX /* it is an extent of the mapped range */
 
-/** An extent of the mapped range, and where it is occupied the block there. Guarded by the runs. */
+/** An extent of the mapped range, and its block if it is occupied. Guarded by the runs. */
 struct POOL_ALIGNED extent_block {
     struct extent extent;
     struct block block;
 };
 
-/* Of a segment a middle block begins at most one in a window: it is longer than that. */
+/* A middle block is longer than a window, so at most one begins in each window of a segment. */
 #define SEGMENT_WINDOW_BITS 15
 #define SEGMENT_WINDOWS     (1u << (PAGE_MAP_PAGE_BITS - SEGMENT_WINDOW_BITS))
 #define SEGMENT_SLOT_BITS   16
@@ -211,7 +211,7 @@ enum run_use {
     RUN_BUDDY,  /* cut into segments */
     RUN_CACHED, /* free as a whole */
     RUN_DOOMED, /* free and never handed out again: waits to go to the driver, or on its way */
-    RUN_RANGE,  /* the mapped range, in no list: it stands in the page map for what is mapped */
+    RUN_RANGE,  /* the mapped range, in no list: its entry in the page map */
 };
 
 /** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
@@ -231,7 +231,7 @@ struct __attribute__((aligned(16))) run {
     uint64_t metadata_link;
 };
 
-/** Middle blocks of one shard, or the large ones of a pool: what both kinds have. */
+/** Common state of the middle blocks of one shard, and of the large blocks of a pool. */
 struct blocks {
     struct pool_lock lock; /* guards the blocks, and all of the structure that holds this one */
     struct block *quarantine_head, *quarantine_tail; /* labels never decrease along it */
@@ -286,13 +286,13 @@ struct shard {
     struct pool *pool;               /* immutable */
     _Atomic uint32_t flushed_number; /* labels up to here have left; guarded by the backend lock */
     pool_count open_bytes; /* small, freed since an epoch was closed, by full chunks; atomic */
-    /* Bytes this shard's threads have added to live_requested and not yet told; may be negative.
-     * Atomic, used once the pool has spread. */
+    /* Bytes this shard's threads have added to live_requested and not yet reported; may be
+     * negative. Atomic, used once the pool has spread. */
     _Atomic int64_t pending POOL_ALIGNED;
     _Atomic uint32_t unsettled POOL_ALIGNED; /* bit c: bin c may have unsettled frees */
 };
 
-/** A closed epoch whose fence has not been passed. */
+/** A closed epoch with a pending fence. */
 struct epoch {
     uint32_t number;
     uint16_t waiters; /* threads in fence_wait without a lock */
@@ -305,7 +305,7 @@ struct epoch {
 #define QUARANTINE_EPOCHS_MAX    64u
 #define QUARANTINE_LINGERING_MAX 32u
 
-/** Closed epochs, oldest first. Guarded by the backend lock, but for the two numbers. */
+/** Closed epochs, oldest first. Guarded by the backend lock, except for the two numbers. */
 struct quarantine {
     _Atomic uint32_t open_number;    /* the label of a free now */
     _Atomic uint32_t retired_number; /* labels up to here may be handed out */
@@ -316,14 +316,14 @@ struct quarantine {
     uint32_t vain_looks;      /* at fresh fences, since one was passed */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
-    /* Passed, but a thread has not come back from waiting for them; without waiters: unused. */
+    /* Passed, but a thread has not returned from waiting for it; without waiters: unused. */
     struct epoch lingering[QUARANTINE_LINGERING_MAX];
 };
 
 #define POOL_SHARDS_MAX 16u
 
 struct pool {
-    /* Immutable after init, but for the shards, which only ever appear. */
+    /* Immutable after init, except for the shards, which are only ever added. */
     struct pool_config config;
     struct pool_backend backend;
     struct size_classes classes POOL_ALIGNED;
@@ -392,7 +392,7 @@ static inline struct segment_slot *segment_slot(struct segment *segment, uint64_
     return &segment->slot[(address & (POOL_SEGMENT_BYTES - 1)) >> SEGMENT_SLOT_BITS];
 }
 
-/** The word with the live bit of an object, bit index % 64. */
+/** Returns the word with the live bit of an object, bit index % 64. */
 static inline pool_count *object_live_word(struct object object, struct segment_slot *first)
 {
     return POOL_LIKELY(object.index < 64) ? &first->live : &object.slab->live_high;
@@ -435,7 +435,7 @@ static inline bool block_pinned(struct block *block)
                                             : block_run(block)->pinned;
 }
 
-/** Whether its memory goes back to the driver with it. */
+/** Whether its memory goes back to the driver together with the block. */
 static inline bool block_isolated(struct block *block)
 {
     return block->leaves == BLOCK_IS_EXTENT && block_extent(block)->isolated;

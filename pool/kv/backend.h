@@ -23,19 +23,20 @@ struct kv_backend {
 
     int (*memory_allocate)(void *state, size_t bytes, uint64_t *ret_address);
     void (*memory_free)(void *state, uint64_t address, size_t bytes);
-    /** Ordered on the stream; with KV_STREAM_NONE done when it returns. */
+    /** Ordered on the stream; with KV_STREAM_NONE complete on return. */
     int (*memory_fill)(void *state, uint64_t address, size_t bytes, kv_stream stream);
     int (*memory_copy)(void *state, uint64_t to, uint64_t from, size_t bytes, kv_stream stream);
     /** Host memory the device copies from without staging. */
     int (*host_allocate)(void *state, size_t bytes, void **ret_memory);
     void (*host_free)(void *state, void *memory);
 
-    /** A fence after all work submitted to `stream` so far. -EBUSY: the stream is captured. */
+    /** Records a fence after all work submitted to `stream` so far. -EBUSY: the stream is
+     * captured. */
     int (*fence_record)(void *state, kv_stream stream, uint64_t *ret_fence);
     /** 1 passed, 0 not yet. */
     int (*fence_query)(void *state, uint64_t fence);
     void (*fence_release)(void *state, uint64_t fence);
-    /** Work submitted to `stream` from now on waits for the fence. */
+    /** Makes work submitted to `stream` from now on wait for the fence. */
     int (*stream_wait)(void *state, kv_stream stream, uint64_t fence);
 
     /** Elastic memory: a range of addresses, and pages that are mapped into it. */

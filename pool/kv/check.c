@@ -2,8 +2,8 @@
 /*
  * Walks everything and names the first broken invariant.
  *
- * Blocks on their way between a caller and the stack are in no place; their number is known, so the
- * sums hold with calls of other threads under way, up to that number.
+ * Blocks in transit between a caller and the stack are in no place. Their number is known, so the
+ * sums hold up to that number while other threads' calls are in progress.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of cached blocks: priorities, pins, eviction by hand, a smaller or larger pool.
+ * Handling of cached blocks: priorities, pins, manual eviction, and resizing.
  */
 #include <errno.h>
 #include <string.h>
@@ -97,7 +97,7 @@ int cupool_kv_pin(struct cupool_kv *pool, const cupool_kv_handle *handles, uint3
     return error;
 }
 
-/* A pinned block joins the order as if its last reference went now. */
+/* A pinned block joins the order as if its last reference were released now. */
 static void unpin(struct cupool_kv *pool, struct kv_record *record, uint64_t now_ns)
 {
     if (!(record->flags & KV_FLAG_PINNED))
@@ -244,7 +244,7 @@ int cupool_kv_trim(struct cupool_kv *pool, uint32_t keep, uint32_t *ret_evicted)
     return 0;
 }
 
-/* Free and cached blocks beyond the limit retire; those in use do when they are released. */
+/* Retires free and cached blocks beyond the limit; those in use follow when they are released. */
 static uint32_t shrink(struct cupool_kv *pool)
 {
     uint32_t kept = 0, overflow = 0;
@@ -270,7 +270,7 @@ static uint32_t shrink(struct cupool_kv *pool)
     return overflow;
 }
 
-/* New blocks come beneath those that are free already, which are warm. */
+/* New blocks are placed beneath those that are already free, which are warm. */
 static void grow(struct cupool_kv *pool, uint32_t limit)
 {
     uint32_t fresh = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of entries whose place is their serial modulo its size; numbers whose place is taken are
- * left out. The work of one stream ends in order, so a look asks each stream until the first
- * fence that has not passed.
+ * A ring of entries, each at its serial modulo the ring's size; serials with an occupied place are
+ * skipped. The work of one stream ends in order, so a poll queries each stream until its first
+ * pending fence.
  */
 #include "pool/kv/fence.h"
 
@@ -57,7 +57,7 @@ void kv_fences_done(struct kv_fences *fences, bool gone)
     fences->oldest = fences->newest = fences->count = 0;
 }
 
-/* An entry with the next serial whose place is free; NULL: all are taken. */
+/* Returns an entry with the next serial that has a free place; NULL: all are taken. */
 static struct kv_fence *entry_new(struct kv_fences *fences)
 {
     if (fences->count == KV_FENCES)
@@ -112,8 +112,8 @@ uint32_t kv_fences_join(struct kv_fences *fences, uint32_t older, uint32_t newer
         joint->right = older;
         return joint->serial;
     }
-    /* No entry left: the newer stream waits for the older work, and its fence is recorded again
-     * behind that. */
+    /* No entry is left: the newer stream waits for the older work, and its fence is recorded
+     * again behind it. */
     uint64_t fence;
     if (kv_fences_order(fences, older, new->stream) == 0 &&
         fences->backend->fence_record(fences->backend->state, new->stream, &fence) == 0) {

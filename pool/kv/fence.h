@@ -2,10 +2,10 @@
 /*
  * Fences of device work that may still use a block, by serial number.
  *
- * A block remembers the serial of the last work announced for it. A serial whose entry has another
- * number has been passed: entries are retired as soon as a look finds them passed, and nobody holds
- * them. Work on several streams is a joint entry over two others. Free blocks that wait for their
- * fence hang on its entry.
+ * A block remembers the serial of the last work announced for it. A serial is passed if its entry
+ * has another serial: entries are retired as soon as a poll finds them signalled, and nobody holds
+ * them. Work on several streams is a joint entry over two others. Free blocks that wait for a fence
+ * are on its entry's list.
  *
  * Threading: guarded by the pool's lock.
  */
@@ -42,11 +42,11 @@ int kv_fences_init(struct kv_fences *fences, struct kv_heap *heap,
 /** Forgets everything; the fences go back to the backend unless it is gone. */
 void kv_fences_done(struct kv_fences *fences, bool gone);
 
-/** Takes over a recorded fence. Never fails: with no entry free it takes the place of the stream's
+/** Takes ownership of a recorded fence. Never fails: with no free entry it replaces the stream's
  * newest, which it covers. 0: it could not be kept, and the caller keeps it (-ENOBUFS). */
 uint32_t kv_fences_add(struct kv_fences *fences, uint64_t fence, kv_stream stream);
 
-/** The entry of a serial that has not been found passed; NULL otherwise. */
+/** Returns the entry of a serial that is still pending; NULL otherwise. */
 static inline struct kv_fence *kv_fences_find(struct kv_fences *fences, uint32_t serial)
 {
     struct kv_fence *entry;
@@ -60,13 +60,13 @@ static inline struct kv_fence *kv_fences_find(struct kv_fences *fences, uint32_t
 /** The serial that stands for both. */
 uint32_t kv_fences_join(struct kv_fences *fences, uint32_t older, uint32_t newer);
 
-/** True if all work behind the serial is on this stream, or has passed. */
+/** True if all work behind the serial is on this stream, or done. */
 bool kv_fences_same(struct kv_fences *fences, uint32_t serial, kv_stream stream);
 
 /** Makes the stream wait for what is not its own. */
 int kv_fences_order(struct kv_fences *fences, uint32_t serial, kv_stream stream);
 
-/** Looks at all entries; those that passed are retired, their blocks given to `free_block`. */
+/** Polls all entries; retires signalled ones and passes their blocks to `free_block`. */
 void kv_fences_poll(struct kv_fences *fences, void (*free_blocks)(void *state, uint32_t first),
                     void *state);
 

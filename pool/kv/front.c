@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A front is chosen by the processor that runs the thread, and left alone if its lock is taken.
+ * A front is chosen by the thread's processor, and skipped if its lock is taken.
  */
 #include "pool/kv/front.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fronts: a few free blocks for each processor, so that threads that collide on the pool's lock
- * take and give back blocks without it.
+ * Fronts: a few free blocks for each processor, so that threads that contend for the pool's lock
+ * can take and release blocks without it.
  *
- * They come into use when the lock has been found taken; a pool of one thread never has any, and
- * its order is exactly that of the stack. Whoever needs to know what is free, or runs short,
- * empties them into the stack first. Blocks with device work, memory to be cleared or pages to be
- * given back go through the lock, and all do while somebody waits.
+ * They are used once the lock was found taken. A pool used by one thread never has any, and its
+ * order is exactly that of the stack. Code that needs all free blocks, or runs short, first empties
+ * the fronts into the stack. Blocks with device work, memory to clear or pages to return go through
+ * the lock, and so do all blocks while somebody waits.
  *
  * The most blocks in use at a time is known exactly all the same: each front has a limit to what it
  * may add to the count, and the count of the pool with all limits is never above the peak. Who
@@ -35,7 +35,7 @@ struct kv_front {
     uint32_t mutable_change, complete_change; /* modulo 2^32 */
     int64_t limit;                            /* of both together */
     uint64_t allocations, calls, released;
-    /* Blocks on their way between a caller and the stack: begun and ended since creation. */
+    /* Blocks in transit between a caller and the stack: begun and ended since creation. */
     _Alignas(128) _Atomic uint64_t begun;
     _Atomic uint64_t ended;
 };
@@ -43,7 +43,7 @@ struct kv_front {
 void kv_fronts_init(struct cupool_kv *pool);
 void kv_fronts_done(struct cupool_kv *pool);
 
-/** Takes blocks from this processor's front. False: not from here. */
+/** Takes blocks from this processor's front. False: not available here. */
 bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids);
 
 /** Puts free blocks in. False: not in here. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a block's keys and values lie.
+ * Addresses of a block's keys and values.
  *
  *     blocks first   [block][layer][key, value][…]
  *     layers first   [layer][block][key, value][…]

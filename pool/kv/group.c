@@ -2,10 +2,10 @@
 /*
  * One sequence in several pools: a hit needs all of them.
  *
- * Hashes run over the smallest block size; the key of a larger block is the fine hash at its end,
- * which covers everything before it. A windowed pool needs only the blocks that the next token can
- * see, so its hits are looked for from the end of a prefix backward. A first look chooses the
- * prefix; the references are then taken, and if something went meanwhile, a shorter one is tried.
+ * Hashes cover blocks of the smallest size; the key of a larger block is the hash at its end, which
+ * covers everything before it. A windowed pool needs only the blocks that the next token can see,
+ * so its hits are searched backward from the end of a prefix. A first look chooses the prefix; then
+ * the references are taken. If a block was lost meanwhile, a shorter prefix is tried.
  */
 #include <errno.h>
 
@@ -34,7 +34,7 @@ static int members_validate(const struct cupool_kv_member *members, uint32_t cou
     return 0;
 }
 
-/* First block of the pool that the token after `tokens` sees. */
+/* Returns the first block of the pool that the token after `tokens` sees. */
 static uint64_t window_first(const struct cupool_kv_member *member, uint64_t tokens)
 {
     if (member->window == 0 || tokens + 1 <= member->window)
@@ -102,7 +102,7 @@ static void member_release(const struct cupool_kv_member *member, cupool_kv_hand
             kv_release_one(member->pool, handles[count - 1], CUPOOL_STREAM_NONE);
 }
 
-/* References of one member's blocks of the prefix; all or none. */
+/* Takes references to one member's blocks of the prefix; all or none. */
 static bool member_take(const struct cupool_kv_member *member, const struct cupool_kv_hash *hashes,
                         uint64_t tokens, uint32_t fine, cupool_kv_handle *ret_handles)
 {

@@ -2,7 +2,7 @@
 /*
  * Host memory of a pool: zeroed, aligned to a cache line, taken at creation and never after.
  *
- * Threading: the owner's; the hook for tests is set before any pool exists.
+ * Threading: the owner's lock; the hook for tests is set before any pool exists.
  */
 #ifndef POOL_KV_HEAP_H
 #define POOL_KV_HEAP_H
@@ -12,7 +12,7 @@
 
 #define KV_HEAP_BLOCKS 32
 
-/** Everything an object has taken, so that it ends with one call. */
+/** All memory of an object, freed by one call. */
 struct kv_heap {
     struct kv_heap_block {
         void *memory;
@@ -22,11 +22,12 @@ struct kv_heap {
     size_t bytes;
 };
 
-/** NULL when there is none. Large ones are mapped, in huge pages where the system has them. */
+/** Allocates. NULL when there is none. Large ones are mapped, in huge pages if the system has
+ * them. */
 void *kv_heap_allocate(struct kv_heap *heap, size_t count, size_t bytes);
 void kv_heap_done(struct kv_heap *heap);
 
-/** Tests: asked before each allocation; nonzero refuses it. */
+/** For tests: called before each allocation; nonzero refuses it. */
 extern int (*kv_heap_refuse)(size_t bytes);
 
 #endif

@@ -7,9 +7,10 @@
  *     block = H(parent, tokens, n, media…)       with n media items that overlap the block
  *     part  = H(complement of parent, n, tokens) the first n tokens of a block
  *
- * all numbers little endian; the length of the tokens is fixed, so no two inputs are alike. SHA-256
- * is OpenSSL's, without its digest objects, which take memory at every call. XXH3 gives two halves
- * of independent seeds: the second is derived from the secret, which a tenant does not know.
+ * All numbers are little-endian. The length of the tokens is fixed, so no two inputs are alike.
+ * SHA-256 is OpenSSL's, without its digest objects, which allocate at every call. XXH3 gives two
+ * halves with independent seeds: the second is derived from the secret, which a tenant does not
+ * know.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
@@ -117,8 +118,8 @@ static bool media_overlaps(const struct cupool_kv_media *media, int64_t first, i
     return media->offset < end && media->offset + (int64_t)media->tokens > first;
 }
 
-/* Every item that the block sees, with its place relative to the block: negative if it began
- * before. */
+/* Visits every item that the block sees, with its position relative to the block: negative if
+ * it began before. */
 static void media_add(struct hasher *hasher, const struct cupool_kv_scope *scope, int64_t first,
                       size_t tokens)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the KV block pool, for its own files.
+ * Internals of the KV block pool.
  *
  * A block is a record of 64 bytes. Its word, generation:32 | state:4 | references:28, is changed by
- * compare-and-swap: who brings the references of a block without identity to 0 owns it until it is
- * on the stack of free blocks, so allocation and release hold the lock for the stack alone. All
- * other fields and all structures are guarded by the pool's lock.
+ * compare-and-swap: the thread that brings the references of a block without identity to 0 owns it
+ * until it is on the stack of free blocks. So allocation and release hold the lock only for the
+ * stack. The pool's lock guards all other fields and structures.
  *
  * Invariants (check.c): free + draining + mutable + complete + active + inactive + in transit =
  * total; a block is in exactly one place: the stack, a fence's list, the order of victims, pinned,
@@ -62,8 +62,8 @@ struct kv_request {
     void *callback_state;
 };
 
-/** A page of elastic memory. A block raises `used` before it looks whether the page is mapped; who
- * unmaps says so before he looks at `used`. So one of them sees the other. */
+/** A page of elastic memory. A block raises `used` before it checks whether the page is mapped;
+ * unmapping announces itself before it checks `used`. So at least one sees the other. */
 struct kv_page {
     atomic_uint used; /* blocks on it that are not free */
     atomic_bool mapped;
@@ -161,13 +161,13 @@ int kv_lock(struct cupool_kv *pool);
 void kv_unlock(struct cupool_kv *pool);
 uint64_t kv_now(const struct cupool_kv *pool);
 
-/** The time for a block's last use; 0 where nobody asks for it. */
+/** Returns the time for a block's last use; 0 if nobody needs it. */
 static inline uint64_t kv_use_time(const struct cupool_kv *pool)
 {
     return atomic_load_explicit(&pool->dated, memory_order_relaxed) ? kv_now(pool) : 0;
 }
 
-/** The record of a handle that has a reference; NULL with *ret_error otherwise. */
+/** Returns the record of a handle that has a reference; NULL with *ret_error otherwise. */
 static inline struct kv_record *kv_find(struct cupool_kv *pool, cupool_kv_handle handle,
                                         int *ret_error)
 {
@@ -208,7 +208,7 @@ void kv_make_active(struct cupool_kv *pool, struct kv_record *record);
 void kv_unregister(struct cupool_kv *pool, struct kv_record *record);
 void kv_evict_block(struct cupool_kv *pool, struct kv_record *record);
 void kv_after_fill(struct cupool_kv *pool, struct kv_after *after);
-/** Without the lock: hands taken ids out as handles, with their memory. */
+/** Turns taken ids into handles, with their memory. Without the lock. */
 int kv_hand_out(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64_t *handles);
 /** Without the lock: callbacks and waiters. */
 void kv_after_run(struct cupool_kv *pool, const struct kv_after *after);
@@ -239,8 +239,8 @@ void kv_pressure_look(struct cupool_kv *pool, struct kv_after *after);
 /* pages.c: elastic memory. */
 int kv_pages_init(struct cupool_kv *pool);
 void kv_pages_done(struct cupool_kv *pool);
-/** Maps what the blocks lie on; without the pool's lock. On failure every block still counts as
- * needing its pages: kv_push_free() takes that back. */
+/** Maps the pages of the blocks; without the pool's lock. On failure every block still counts as
+ * needing its pages: kv_push_free() undoes that. */
 int kv_pages_need(struct cupool_kv *pool, const uint64_t *ids, uint32_t count);
 /** A block is free; any lock. */
 void kv_pages_unneed(struct cupool_kv *pool, uint32_t id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding blocks by their hashes. Look-up and reference are one step under one lock: what is found
+ * Finds blocks by their hashes. Look-up and reference are one step under one lock: a found block
  * cannot be evicted before the caller has it.
  */
 #include <errno.h>
@@ -22,8 +22,8 @@ struct walk {
     bool collision;
 };
 
-/* The block that was registered behind the last one, if it has this hash: blocks of a sequence
- * mostly lie next to each other, and then the table need not be looked at. */
+/* Returns the block registered right after the last one, if it has this hash: blocks of a
+ * sequence are mostly adjacent, so the table need not be searched. */
 static inline uint32_t follower(const struct cupool_kv *pool, uint32_t last,
                                 const struct cupool_kv_hash *hash)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One interface over two structures: lists for LRU and priorities, a heap for ranks. A block that
- * is in the order has a bucket; with a custom policy bucket 0 stands for the heap.
+ * One interface for two structures: lists for LRU and priorities, a heap for ranks. A block in the
+ * order has a bucket; with a custom policy bucket 0 stands for the heap.
  */
 #include "pool/kv/order.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The order in which cached blocks are given up.
+ * The order of eviction of cached blocks.
  *
- * LRU and priorities are lists through the records, one for each priority, with a bitmap of those
- * that hold something; expiring priorities stand in a heap by their time. A custom policy is a heap
- * by rank, equals by the time they came in.
+ * LRU and priorities use lists through the records, one for each priority, with a bitmap of
+ * nonempty ones; a heap orders expiring priorities by time. A custom policy uses a heap by rank;
+ * equal ranks are ordered by arrival.
  *
  * Threading: guarded by the pool's lock.
  */
@@ -44,8 +44,8 @@ struct kv_order {
 int kv_order_init(struct kv_order *order, struct kv_heap *heap, struct kv_record *records,
                   uint32_t blocks, enum cupool_kv_policy policy);
 
-/** Appends a block: `priority` names its list, `rank` its place with a custom policy; it is looked
- * at again at `expires_ns`, unless that is 0. */
+/** Appends a block: `priority` selects its list, `rank` its place with a custom policy; unless
+ * `expires_ns` is 0, the priority ends then. */
 void kv_order_insert(struct kv_order *order, uint32_t block, uint32_t priority, uint64_t rank,
                      uint64_t expires_ns);
 
@@ -84,11 +84,11 @@ static inline void kv_order_run_add(struct kv_order *order, struct kv_order_run 
 /** The block that goes first; KV_NONE if there is none. */
 uint32_t kv_order_first(const struct kv_order *order);
 
-/** Takes the first out, so that it can be put back in front (kv_order_restore, newest first). */
+/** Removes the first, so that it can be restored in front (kv_order_restore, newest first). */
 uint32_t kv_order_take(struct kv_order *order, uint64_t *ret_rank, uint64_t *ret_serial);
 void kv_order_restore(struct kv_order *order, uint32_t block, uint64_t rank, uint64_t serial);
 
-/** A block whose priority has ended by `now_ns`; KV_NONE if there is none. */
+/** Returns a block with a priority that has expired by `now_ns`; KV_NONE if there is none. */
 uint32_t kv_order_expired(const struct kv_order *order, uint64_t now_ns);
 
 /** What is wrong with the lists: "" for nothing. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elastic memory: a range of addresses for all blocks there can be, of which pages are mapped while
- * a block on them is used or cached. A block may lie on several pages, a page hold several blocks.
+ * Elastic memory: a range of addresses for the largest number of blocks. Its pages are mapped
+ * while a block on them is used or cached. A block may span several pages, and a page may hold
+ * several blocks.
  */
 #include <errno.h>
 

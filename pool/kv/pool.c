@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Creation and end of a pool, and what is done to handles one by one.
+ * Creation and destruction of a pool, and operations on single handles.
  */
 #include <errno.h>
 #include <string.h>
@@ -99,7 +99,8 @@ static int arrays_make(struct cupool_kv *pool)
     return error == 0 ? kv_requests_init(pool) : error;
 }
 
-/* Generations of different pools start apart, so that a handle of one is none of another. */
+/* Generations of different pools start at different values, so that a handle of one pool is
+ * invalid in another. */
 static uint32_t generation_first(void)
 {
     static atomic_uint pools;
@@ -232,8 +233,8 @@ void cupool_kv_destroy(struct cupool_kv *pool)
     pool_free(pool);
 }
 
-/* Takes the lock. Found taken some times, the fronts come into use; with a pressure callback every
- * change has to be looked at, so they do not. */
+/* Takes the lock. After some contention the fronts are used; not with a pressure callback, because
+ * then every change has to be checked. */
 static int lock_counting(struct cupool_kv *pool)
 {
     if (pthread_mutex_trylock(&pool->lock) != 0) {
@@ -279,7 +280,7 @@ int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool_stream str
     return error;
 }
 
-/* One reference more or fewer, unless the handle is stale. */
+/* Adds or removes one reference, unless the handle is stale. */
 static bool reference_add(struct cupool_kv *pool, cupool_kv_handle handle, uint64_t change)
 {
     struct kv_record *record = &pool->records[(uint32_t)handle];
@@ -306,7 +307,7 @@ int cupool_kv_retain(struct cupool_kv *pool, const cupool_kv_handle *handles, ui
     for (uint32_t at = 0; at < count && error == 0; at++) {
         if (reference_add(pool, handles[at], KV_REFERENCE))
             continue;
-        /* Released by another thread between the two loops, or referred to 2^28 times. */
+        /* Another thread released it between the two loops, or it has 2^28 references. */
         error = -ESTALE;
         cupool_kv_release(pool, handles, at, CUPOOL_STREAM_NONE);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bringing a sequence's blocks in from a lower tier.
+ * Loads a sequence's blocks from a lower tier.
  *
- * The blocks that are here are referenced, the others taken, all or none; then the lower tier is
- * asked, outside every lock, and its loads begin. A load owns its block until it ends: cancelling
- * gives back all others at once and each loaded one when its load is over.
+ * Cached blocks get references, the others are reserved, all or none. Then the lower tier is asked,
+ * outside every lock, and its loads begin. A load owns its block until it ends: cancelling releases
+ * all other blocks at once, and each loading one when its load is over.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,7 +27,7 @@ int cupool_kv_set_lower(struct cupool_kv *pool, const struct cupool_kv_lower *lo
     return 0;
 }
 
-/* Reserves a block for each hash that is not here. All or none. */
+/* Reserves a block for each hash that is not cached. All or none. */
 static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream stream,
                            cupool_kv_handle *handles, uint8_t *sources)
 {
@@ -55,7 +55,7 @@ static int missing_reserve(struct cupool_kv *pool, uint32_t count, cupool_stream
     return error;
 }
 
-/* The last one to leave ends the request. Takes the lock; it is free on return. */
+/* The last participant ends the request. Takes the lock; it is free on return. */
 static void load_leave(struct cupool_kv *pool, cupool_kv_ticket ticket)
 {
     bool last = false, cancelled = false;
@@ -111,7 +111,7 @@ int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, u
     kv_unlock(pool);
     if (error < 0)
         return error;
-    /* The request lives until load_leave(): this load is counted in it. */
+    /* The request lives until load_leave(), because this load is counted in it. */
     if (cancelled) {
         kv_release_one(pool, request->handles[index], request->stream);
         request->handles[index] = 0;
@@ -122,8 +122,8 @@ int cupool_kv_prefetch_loaded(struct cupool_kv *pool, cupool_kv_ticket ticket, u
     return 0;
 }
 
-/* The blocks of a look-up that were found; none if the request was cancelled meanwhile. They are
- * counted in the request, so that it lives until they have ended. */
+/* Returns the blocks of a look-up that were found; none if the request was cancelled meanwhile.
+ * They count in the request, so that it lives until they have ended. */
 static uint32_t loads_choose(struct cupool_kv *pool, struct kv_request *request, uint32_t at,
                              uint32_t run, const uint8_t *found, struct cupool_kv_load *ret_loads)
 {
@@ -226,7 +226,8 @@ int cupool_kv_prefetch(struct cupool_kv *pool, const struct cupool_kv_hash *hash
     return 0;
 }
 
-/* Gives back what no load owns; the loads give back theirs, and the last one ends the request. */
+/* Releases the blocks that no load owns; each load releases its own, and the last one ends the
+ * request. */
 void kv_prefetch_cancel(struct cupool_kv *pool, cupool_kv_ticket ticket)
 {
     cupool_kv_handle *handles = NULL;

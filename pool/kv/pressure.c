@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pressure as a level with hysteresis. The thresholds are kept as numbers of blocks, so that a look
- * is two comparisons; the callback runs after the lock.
+ * Pressure as a level with hysteresis. Thresholds are stored as numbers of blocks, so a check
+ * costs two comparisons; the callback runs after the lock is released.
  */
 #include <errno.h>
 

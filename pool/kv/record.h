@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The record of a block: 64 bytes, one cache line. kv.h says who may change what.
+ * The record of a block: 64 bytes, one cache line. kv.h describes who may change which fields.
  */
 #ifndef POOL_KV_RECORD_H
 #define POOL_KV_RECORD_H
@@ -99,7 +99,7 @@ static inline uint32_t kv_references(uint64_t word)
     return (uint32_t)(word & KV_REFERENCES_MASK);
 }
 
-/** The generation after one; never 0, so that no handle is. */
+/** Returns the next generation; never 0, so no handle is 0. */
 static inline uint32_t kv_generation_next(uint32_t generation)
 {
     return generation + 1 == 0 ? 1 : generation + 1;

@@ -2,8 +2,8 @@
 /*
  * Identity: complete blocks become registered ones.
  *
- * A call is validated as a whole before anything changes. A block whose hash is already here is
- * entered behind the first one, or given up for it.
+ * A call is validated as a whole before anything changes. A block with a hash that is registered
+ * already is entered behind the first one, or replaced by it.
  */
 #include <errno.h>
 #include <string.h>
@@ -37,7 +37,7 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
                      : 0;
 }
 
-/* A block that others, who share it, have registered. */
+/* A shared block that another owner has registered. */
 static bool is_registered_as(const struct kv_record *record, const struct cupool_kv_hash *hash)
 {
     return kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE &&
@@ -71,7 +71,7 @@ static int registrable(struct cupool_kv *pool, cupool_kv_handle handle,
     return 0;
 }
 
-/* All or none: marks each block, so that one named twice is seen. */
+/* Marks each block, all or none, so that one named twice is detected. */
 static int batch_validate(struct cupool_kv *pool, const cupool_kv_handle *handles,
                           const struct cupool_kv_hash *hashes, uint32_t count, bool partial)
 {
@@ -122,7 +122,7 @@ static cupool_kv_handle first_retain(struct cupool_kv *pool, uint32_t id)
     return kv_handle(kv_load(record), id);
 }
 
-/* One reference of a block that is given up for an older one; the lock is held. */
+/* Releases one reference of a block replaced by an older one; the lock is held. */
 static void duplicate_drop(struct cupool_kv *pool, struct kv_record *record, uint32_t serial)
 {
     uint64_t word = kv_load(record);
@@ -147,8 +147,8 @@ static void duplicate_drop(struct cupool_kv *pool, struct kv_record *record, uin
     kv_push_free(pool, kv_id(pool, record), record->fence);
 }
 
-/* A block comes behind another: it learns its place in the sequence, and those before it how many
- * blocks are behind them, as far as lower tiers ask. */
+/* Appends a block to another: it learns its place in the sequence, and earlier blocks learn how
+ * many follow, if lower tiers need that. */
 static void sequence_link(struct cupool_kv *pool, uint32_t id, uint32_t parent, bool root)
 {
     struct kv_use *use = &pool->uses[id];
@@ -161,7 +161,7 @@ static void sequence_link(struct cupool_kv *pool, uint32_t id, uint32_t parent, 
     const struct kv_use *before = &pool->uses[parent];
     use->parent_registration = before->registration;
     use->position = before->position < POSITION_MAX ? before->position + 1 : POSITION_MAX;
-    /* Whoever has `newest` blocks behind it has told its own parents so. */
+    /* A block with `newest` successors has already updated its own parents. */
     for (uint32_t behind = 1; behind <= pool->newest && use->parent != KV_NONE; behind++) {
         struct kv_use *above = &pool->uses[use->parent];
         if (above->registration != use->parent_registration || above->below >= behind)
@@ -171,7 +171,7 @@ static void sequence_link(struct cupool_kv *pool, uint32_t id, uint32_t parent, 
     }
 }
 
-/* A run of newly stored hashes ends: one event for it. */
+/* Ends a run of newly stored hashes: one event for it. */
 static void run_report(struct cupool_kv *pool, const struct cupool_kv_hash *hashes, uint32_t from,
                        uint32_t to, const struct cupool_kv_hash *parent)
 {
@@ -229,7 +229,7 @@ static void batch_register(struct cupool_kv *pool, const cupool_kv_handle *handl
     }
 }
 
-/* Takes over the fence of the writer's stream; 0 in *ret_serial if there is none. */
+/* Takes the fence of the writer's stream; 0 in *ret_serial if there is none. */
 static int writer_fence(struct cupool_kv *pool, cupool_stream stream, uint32_t *ret_serial)
 {
     uint64_t fence;

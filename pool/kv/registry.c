@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pools of the process. Around fork every lock is held, so that the child finds each pool
- * whole; there pools of device memory are the parent's, and answer -ECHILD.
+ * The pools of the process. Fork holds every lock, so that the child finds each pool consistent.
+ * In the child, pools of device memory belong to the parent and return -ECHILD.
  */
 #include "pool/kv/kv.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving references back.
+ * Releases references.
  *
- * Blocks without identity go forward through the call and onto the stack of free blocks, so that
- * the last one is on top; registered ones go backward into the order of victims, the tail first.
- * Without device work the first kind needs the lock for the stack alone.
+ * Blocks without identity are pushed on the stack of free blocks in the order of the call, so that
+ * the last one is on top; registered ones enter the order of victims in reverse, the tail first.
+ * Without device work the first kind needs the lock only for the stack.
  */
 #include <errno.h>
 
@@ -40,14 +40,14 @@ static int handles_validate(struct cupool_kv *pool, const cupool_kv_handle *hand
     return 0;
 }
 
-/* Who began to wait while the blocks went into the front has not seen them: look again. */
+/* A waiter that arrived while the blocks went into the front has not seen them: checks again. */
 static void after_front(struct cupool_kv *pool, struct kv_after *after)
 {
     atomic_thread_fence(memory_order_seq_cst);
     *after = (struct kv_after){.wake = atomic_load(&pool->waiting) > 0};
 }
 
-/* Chunk full or call over (`after`): the collected blocks become free. */
+/* The chunk is full or the call ends (`after`): frees the collected blocks. */
 static void chunk_push(struct cupool_kv *pool, struct giving *giving, struct kv_after *after)
 {
     uint64_t recorded;
@@ -125,7 +125,7 @@ static void forward_give(struct cupool_kv *pool, struct giving *giving, cupool_k
     }
 }
 
-/* One reference of a registered block, under the lock. */
+/* Releases one reference of a registered block, under the lock. */
 static void backward_give(struct cupool_kv *pool, struct giving *giving, cupool_kv_handle handle)
 {
     struct kv_record *record = &pool->records[(uint32_t)handle];
@@ -146,7 +146,7 @@ static void backward_give(struct cupool_kv *pool, struct giving *giving, cupool_
     giving->done++;
 }
 
-/* Work on blocks that stay in use is remembered with them before the references go. */
+/* For blocks that stay in use, notes the work before the references are released. */
 static int fences_note(struct cupool_kv *pool, struct giving *giving,
                        const cupool_kv_handle *handles, uint32_t count)
 {

@@ -2,8 +2,8 @@
 /*
  * Requests that wait for blocks, first come first served.
  *
- * Whoever makes room serves the queue after his own work, on his thread; a deadline is noticed by
- * the next call. While somebody waits, nobody overtakes: cupool_kv_allocate() answers -EAGAIN.
+ * A thread that makes room serves the queue after its own work; the next call notices a deadline.
+ * While somebody waits, nobody overtakes: cupool_kv_allocate() returns -EAGAIN.
  */
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -75,7 +75,7 @@ static void event_signal(struct cupool_kv *pool)
     }
 }
 
-/* Ends a request: its callback, or a result to be asked for. Without the lock. */
+/* Ends a request: calls its callback, or stores a result to be queried. Without the lock. */
 void kv_request_finish(struct cupool_kv *pool, cupool_kv_ticket ticket, int error)
 {
     void (*callback)(void *state, cupool_kv_ticket ticket, int error) = NULL;
@@ -135,7 +135,7 @@ static struct kv_request *waiter_expired(struct cupool_kv *pool, uint64_t now_ns
     return NULL;
 }
 
-/* Ends or serves one waiter. False when nobody can be helped now. */
+/* Ends or serves one waiter. False when none can be served now. */
 static bool waiter_serve(struct cupool_kv *pool, uint64_t now_ns)
 {
     struct kv_request *request = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sets of sequences: creation and end, slots, what is known of a sequence.
+ * Sets of sequences: creation and destruction, slots, queries about a sequence.
  */
 #include <string.h>
 
@@ -81,7 +81,7 @@ void set_slot_give(struct cupool_sequences *set, struct sequence_slot *slot)
     pthread_mutex_unlock(&set->lock);
 }
 
-/* Sizes of blocks and windows; the identity runs over the smallest. */
+/* Validates sizes of blocks and windows; the identity uses the smallest. */
 static int members_init(struct cupool_sequences *set, const struct cupool_kv_member *members)
 {
     uint32_t least = UINT32_MAX;
@@ -219,7 +219,7 @@ int set_blocks_release(struct cupool_sequences *set, struct sequence_slot *slot,
     return 0;
 }
 
-/* The last block, if it is not full, stays findable for who goes on with the same tokens. */
+/* The last block, if it is not full, can still be found by a sequence with the same tokens. */
 static void partial_register(struct cupool_sequences *set, struct sequence_slot *slot,
                              cupool_stream stream)
 {
@@ -287,7 +287,7 @@ int cupool_sequences_stats(struct cupool_sequences *set,
     return 0;
 }
 
-/* Every block of a sequence is a live handle, and the table says its number. */
+/* Every block of a sequence is a live handle, and the table has its number. */
 static const char *slot_problem(const struct cupool_sequences *set,
                                 const struct sequence_slot *slot)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of a set of sequences, for its own files.
+ * Internals of a set of sequences.
  *
- * Arrays are [slot][…] of fixed size, taken at creation. A slot belongs to the caller of its
- * sequence; the set's lock guards the free slots, the figures and which rows of the tables changed.
+ * Arrays are [slot][…] of fixed size, allocated at creation. A slot belongs to the caller of its
+ * sequence; the set's lock guards the free slots, the statistics and the list of changed rows.
  */
 #ifndef POOL_KV_SEQUENCE_SET_H
 #define POOL_KV_SEQUENCE_SET_H
@@ -100,8 +100,8 @@ void set_table_write(struct cupool_sequences *set, const struct sequence_slot *s
 int set_tables_init(struct cupool_sequences *set, struct set_member *member);
 void set_tables_done(struct cupool_sequences *set, struct set_member *member);
 
-/** Gives back blocks [from, to) of one member, those before the window left out. -EBUSY: the stream
- * is captured, nothing was given back. */
+/** Releases blocks [from, to) of one member, except those before the window. -EBUSY: the stream
+ * is captured, nothing was released. */
 int set_blocks_release(struct cupool_sequences *set, struct sequence_slot *slot, uint32_t member,
                        uint32_t from, uint32_t to, cupool_stream stream);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Block tables: one row a slot, kept on the host as blocks come and go, on the device by one copy
- * of the rows from the first to the last that changed.
+ * Block tables: one row a slot, maintained on the host, and on the device by one copy of the rows
+ * from the first to the last that changed.
  *
- * The copy is from page-locked staging. A staging buffer is filled again only when its copy has
- * run; there are several, so that steps may be submitted ahead.
+ * The copy comes from page-locked staging. A staging buffer is reused only when its copy has
+ * completed; there are several, so that steps may be submitted ahead.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens to the tokens of a sequence: matched, appended, committed, forked, taken back.
+ * Operations on the tokens of a sequence: match, append, commit, fork, truncate.
  *
  * Blocks are taken for all pools of the set or for none. A block that others see, or that is
  * registered, is copied before a token is written into it.
@@ -14,7 +14,7 @@ static uint32_t blocks_for(uint64_t tokens, uint32_t block_tokens)
     return (uint32_t)((tokens + block_tokens - 1) / block_tokens);
 }
 
-/* Gives back what was taken since `before`, and has not been used. */
+/* Releases blocks that were taken since `before` and not used. */
 static void blocks_restore(struct cupool_sequences *set, struct sequence_slot *slot,
                            const uint32_t *before)
 {
@@ -26,7 +26,7 @@ static void blocks_restore(struct cupool_sequences *set, struct sequence_slot *s
     }
 }
 
-/* Blocks for `tokens` tokens in every pool. All or none. */
+/* Takes blocks for `tokens` tokens in every pool. All or none. */
 static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot, uint64_t tokens,
                        cupool_stream stream)
 {
@@ -52,7 +52,8 @@ static int blocks_take(struct cupool_sequences *set, struct sequence_slot *slot,
     return set_fail(set, error, "not enough blocks");
 }
 
-/* The block that the next token goes into, if it holds some already, must be the sequence's own. */
+/* The block that the next token goes into, if it already holds some, must belong to the
+ * sequence alone. */
 static int last_make_writable(struct cupool_sequences *set, struct sequence_slot *slot,
                               cupool_stream stream)
 {
@@ -93,7 +94,7 @@ static void hashes_extend(struct cupool_sequences *set, struct sequence_slot *sl
     slot->hashed = blocks;
 }
 
-/* Registers blocks [from, to) of one pool, one call where its hashes lie next to each other. */
+/* Registers blocks [from, to) of one pool, one call for each run of adjacent hashes. */
 static int blocks_register(struct cupool_sequences *set, struct sequence_slot *slot,
                            uint32_t member, uint32_t from, uint32_t to, cupool_stream stream)
 {
@@ -235,7 +236,7 @@ static int prefix_enter(struct cupool_sequences *set, struct sequence_slot *slot
     return error;
 }
 
-/* Some tokens of one more block, from a sequence that ended there: a copy of its block. */
+/* Matches some tokens of one more block, from a sequence that ended there: copies its block. */
 static void partial_take(struct cupool_sequences *set, struct sequence_slot *slot, uint32_t most,
                          cupool_stream stream)
 {
@@ -282,7 +283,7 @@ int cupool_sequence_match(struct cupool_sequences *set, cupool_sequence sequence
         *ret_matched = 0;
         return 0;
     }
-    /* Blocks that were reserved give way to those that are matched. */
+    /* Replaces reserved blocks by matched ones. */
     for (uint32_t member = 0; member < set->member_count; member++) {
         error = set_blocks_release(set, slot, member, 0, slot->blocks[member], stream);
         if (error < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A slot keeps 64 bits of the hash and the first block's number; the whole key stands in the
- * block's record, so a probe that ends elsewhere never leaves the slots.
+ * A slot keeps 64 bits of the hash and the first block's number; the full key is in the block's
+ * record, so a failed probe stays within the slots.
  */
 #include "pool/kv/table.h"
 
@@ -32,7 +32,7 @@ static bool key_half_equal(const struct cupool_kv_hash *a, const struct cupool_k
     return memcmp(a->bytes, b->bytes, 16) == 0;
 }
 
-/* The slot with this tag and first half, or the empty one where it would be. */
+/* Returns the slot with this tag and first half, or the empty one where it would be. */
 static uint32_t slot_find(const struct kv_table *table, const struct cupool_kv_hash *key,
                           uint64_t tag)
 {
@@ -81,7 +81,7 @@ bool kv_table_insert(struct kv_table *table, uint32_t block)
     return true;
 }
 
-/* Closes the gap at a slot: whoever probed across it moves up. */
+/* Closes the gap at a slot: entries that probed across it move up. */
 static void slot_close(struct kv_table *table, uint32_t hole)
 {
     uint32_t at = hole;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a hash to the first of the blocks that have it: open addressing, linear probing, slots of
- * 16 bytes, at most half full. Blocks of one hash are a ring-free doubly linked list through their
- * records. Removal shifts the followers back, so there are no tombstones.
+ * Maps a hash to its first block: open addressing, linear probing, slots of 16 bytes, at most half
+ * full. Blocks with one hash form a doubly linked list through their records. Removal shifts later
+ * entries back, so there are no tombstones.
  *
  * Threading: guarded by the pool's lock.
  */
@@ -59,8 +59,8 @@ static inline void kv_table_prefetch_record(const struct kv_table *table, uint64
         __builtin_prefetch(&table->records[table->slots[at].block], 1);
 }
 
-/** First block with this key; KV_NONE if there is none. ret_collision, unless NULL: the first half
- * was there with another second half. */
+/** Returns the first block with this key; KV_NONE if there is none. ret_collision, unless NULL:
+ * the first half matched with another second half. */
 uint32_t kv_table_find(const struct kv_table *table, const struct cupool_kv_hash *key,
                        bool *ret_collision);
 

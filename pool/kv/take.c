@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where blocks come from and where they go.
+ * Allocation and release of blocks.
  *
- * A request is served from free blocks, then from free ones that wait for device work which its
- * stream can be put behind, then from victims. Victims are taken out of the order one by one and
- * put back in front, newest first, when there are not enough: a request that fails leaves no trace.
+ * A request is served from free blocks, then from free ones with device work that its stream can be
+ * ordered behind, then from victims. Victims are removed from the order one by one; when they are
+ * not enough, they are restored in front, newest first, so a failed request leaves no trace.
  */
 #include <errno.h>
 
@@ -141,7 +141,7 @@ void kv_unregister(struct cupool_kv *pool, struct kv_record *record)
     use->hits = 0;
 }
 
-/* An inactive block that is in no place becomes a free one in no place. */
+/* Turns an inactive block that is in no place into a free one in no place. */
 static void victim_strip(struct cupool_kv *pool, struct kv_record *record)
 {
     uint64_t word = kv_load(record);
@@ -164,7 +164,7 @@ void kv_evict_block(struct cupool_kv *pool, struct kv_record *record)
     kv_push_free(pool, kv_id(pool, record), record->fence);
 }
 
-/* Priorities that have ended: the block moves to the default's list. */
+/* Moves blocks with expired priorities to the default's list. */
 static void priorities_expire(struct cupool_kv *pool, uint64_t now_ns)
 {
     for (;;) {
@@ -199,7 +199,7 @@ static bool victim_usable(struct cupool_kv *pool, struct take *take, struct kv_r
     return !victim_vetoed(pool, record, now_ns);
 }
 
-/* Puts a chain back in front of the order, the last that was taken first. */
+/* Restores a chain in front of the order, the last removed first. */
 static void chain_restore(struct cupool_kv *pool, uint32_t first)
 {
     for (uint32_t id = first, next; id != KV_NONE; id = next) {
@@ -234,7 +234,7 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
         chain_restore(pool, all);
         return -ENOMEM;
     }
-    /* Apart: the chosen ones, and those that were passed over, each newest first. */
+    /* Separates the chosen ones from those that were passed over, each newest first. */
     uint32_t *victim_end = &take->victim_first, *passed_end = &take->passed_first;
     for (uint32_t id = all, next; id != KV_NONE; id = next) {
         struct kv_record *record = &pool->records[id];
@@ -249,7 +249,8 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
     return 0;
 }
 
-/* Blocks that wait on an entry, from the newest release back. Own work first, then others'. */
+/* Visits blocks that wait on an entry, from the newest release back. Own work first, then
+ * others'. */
 static int drain_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, bool dry,
                       uint64_t *ret_ids)
 {
@@ -323,7 +324,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
     if (take.drain > 0)
         drain_take(pool, take.drain, stream, false, ret_ids);
     ret_ids += take.drain;
-    /* The chain has the newest first, the caller gets the first victim first: also in the event. */
+    /* The chain has the newest first; the caller, and the event, get the first victim first. */
     uint64_t *end = ret_ids + take.victims;
     for (uint32_t id = take.victim_first; id != KV_NONE; id = pool->records[id].next)
         *--end = id;
@@ -333,7 +334,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
     return 0;
 }
 
-/* Blocks that could not be handed out go back, the first on top. */
+/* Puts blocks that could not be handed out back, the first on top. */
 static void taken_return(struct cupool_kv *pool, uint32_t count, const uint64_t *ids)
 {
     pthread_mutex_lock(&pool->lock);

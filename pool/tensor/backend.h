@@ -20,21 +20,22 @@ typedef void *tensor_stream;
 struct tensor_backend {
     void *state;
 
-    /** Memory to be used first on `stream`; free: after its work so far. */
+    /** Allocates memory for first use on `stream`; frees it after the stream's work so far. */
     int (*allocate)(void *state, size_t bytes, tensor_stream stream, uint64_t *ret_address);
     void (*free)(void *state, uint64_t address, tensor_stream stream);
-    /** Gives back what the source of allocate() has cached. */
+    /** Returns the memory that the source of allocate() has cached. */
     void (*relieve)(void *state);
     /** Memory without any cache before the device. */
     int (*plain_allocate)(void *state, size_t bytes, uint64_t *ret_address);
     void (*plain_free)(void *state, uint64_t address, size_t bytes);
 
-    /** A fence after all work submitted to `stream` so far. -EBUSY: the stream is captured. */
+    /** Records a fence after all work submitted to `stream` so far. -EBUSY: the stream is
+     * captured. */
     int (*fence_record)(void *state, tensor_stream stream, uint64_t *ret_fence);
     /** 1 passed, 0 not yet. */
     int (*fence_query)(void *state, uint64_t fence);
     void (*fence_release)(void *state, uint64_t fence);
-    /** Work submitted to `stream` from now on waits for the fence. */
+    /** Makes work submitted to `stream` from now on wait for the fence. */
     int (*stream_wait)(void *state, tensor_stream stream, uint64_t fence);
 };
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cached tensors: which one serves a request, which one goes.
+ * Cached tensors: the choice of one for a request, and of one to evict.
  */
 #include "pool/tensor/tensor.h"
 
 void tensors_held_count(struct tensor_device *device)
 {
     struct cupool_tensors_statistics *stats = &device->stats;
-    /* Reserved ones in use are in both live and reserved. */
+    /* Reserved ones in use count in both live and reserved. */
     uint64_t held = stats->live_bytes + stats->cached_bytes + device->tree_reserved_bytes;
 
     if (held > stats->peak_bytes)
@@ -93,7 +93,7 @@ void tensors_cached_remove(struct cupool_tensors *cache, uint32_t number)
     record->state = TENSOR_BUSY;
 }
 
-/* Orders the stream behind the work on this record. False: it cannot be used by it now. */
+/* Orders the stream behind the work on this record. False: the stream cannot use it now. */
 static bool order_take(struct cupool_tensors *cache, struct tensor_device *device,
                        struct tensor_record *record, tensor_stream stream)
 {
@@ -121,7 +121,7 @@ static uint32_t row_take(struct cupool_tensors *cache, struct tensor_device *dev
     return 0;
 }
 
-/* The smallest tensor of another key: reserved for every shape, or within the waste. */
+/* Finds the smallest tensor of another key: reserved for every shape, or within the waste. */
 static uint32_t fit_take(struct cupool_tensors *cache, struct tensor_device *device,
                          const struct cupool_tensor_shape *shape, uint64_t bytes,
                          tensor_stream stream, size_t waste)
@@ -205,7 +205,7 @@ uint32_t tensors_record_new(struct cupool_tensors *cache, const struct cupool_te
 {
     uint32_t row = tensors_row(cache, shape, stream, bytes, true);
 
-    /* An eviction gives a record, and often an idle row. */
+    /* An eviction frees a record, and often makes a row idle. */
     for (uint32_t at = 0; at < cache->device_count;)
         if ((cache->unused_record != 0 && row != 0) ||
             !tensors_evict(cache, &cache->devices[at], evicted))

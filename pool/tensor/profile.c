@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to reserve, from a text of one row a line, or from the `sizes` of a report as JSON. A scan
- * over the bytes: nothing is copied, nothing is believed; depth of nesting is bounded.
+ * Parses the tensors to reserve from a text of one row a line, or from the `sizes` of a JSON
+ * report. A scan over the bytes: nothing is copied, nothing is trusted; nesting is bounded.
  */
 #include <errno.h>
 #include <string.h>
@@ -214,7 +214,7 @@ static bool named(const char *first, size_t bytes, const char *name)
     return strlen(name) == bytes && memcmp(first, name, bytes) == 0;
 }
 
-/* One row of `sizes`: blocks that were live together, but for those never freed. */
+/* Reads one row of `sizes`: the peak number of live blocks, without those never freed. */
 static bool size_read(struct scan *scan, struct tensor_wish *wish)
 {
     uint64_t up_to = 0, peak = 0, leaked = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tensors allocated beforehand; limits and trims by hand.
+ * Reserved tensors; limits and trims on request.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ static bool serves_all(const struct tensor_row *row)
     return row->shape.type == CUPOOL_TENSOR_BYTES && row->shape.rank == 1;
 }
 
-/* From busy-after-allocation to cached and reserved. The lock is held. */
+/* Moves a tensor from busy-after-allocation to cached and reserved. The lock is held. */
 static void reserved_enter(struct cupool_tensors *cache, uint32_t number)
 {
     struct tensor_device *device = tensors_device(cache, number);
@@ -45,7 +45,7 @@ static void reserved_forget(struct cupool_tensors *cache, uint32_t number)
     cache->rows[record->row].reserved--;
 }
 
-/* One tensor, live; chained to those made before by `older`. */
+/* Allocates one tensor, live; chained to the earlier ones by `older`. */
 static int reserved_make(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
                          uint64_t bytes, tensor_stream stream, uint32_t *made)
 {

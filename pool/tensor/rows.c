@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keys: a table of chains over rows made at creation. A row nobody's record belongs to is idle and
- * keeps its figures until a new key needs its place; the one idle for longest goes first.
+ * Keys: a table of chains over rows made at creation. A row without records is idle, and keeps its
+ * statistics until a new key needs its place; the one idle for longest goes first.
  */
 #include <errno.h>
 #include <string.h>
@@ -88,7 +88,7 @@ static void idle_add(struct cupool_tensors *cache, uint32_t number)
     row->idle = true;
 }
 
-/* A row without a key: an unused one, or that of the key idle for longest. */
+/* Returns a row without a key: an unused one, or that of the key idle for longest. */
 static uint32_t row_new(struct cupool_tensors *cache)
 {
     uint32_t number = cache->unused_row;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the tensor cache.
+ * Internals of the tensor cache.
  *
  * A record is a piece of memory, a row a key. A record belongs to the row it was allocated for and
- * is live, cached there, or on its way between both (busy: one thread owns it). Cached records hang
- * on their row, newest first; on the size tree of their device; and, unless reserved, on the
- * device's list by time of release.
+ * is live, cached there, or in transition (busy: one thread owns it). Cached records are on their
+ * row's list, newest first; in the size tree of their device; and, unless reserved, on the device's
+ * list by time of release.
  *
  *     held bytes = live + cached + reserved and not live
  *     record in the order of a device <=> cached and not reserved
  *     row idle <=> no record belongs to it
  *
- * Threading: everything is guarded by the cache's lock, but for `error`. The backend's allocate and
- * free, and fence_record, are called without it.
+ * Threading: the cache's lock guards everything except `error`. The backend's allocate and free,
+ * and fence_record, are called without it.
  */
 #ifndef POOL_TENSOR_TENSOR_H
 #define POOL_TENSOR_TENSOR_H
@@ -80,7 +80,7 @@ struct cupool_tensors {
     char text[96]; /* of an error that names a line; guarded by lock */
 };
 
-/** Memory on its way back to its source, when the lock is gone. */
+/** Memory to return to its source after the lock is released. */
 struct tensor_freed {
     uint64_t address, bytes;
     tensor_stream stream;
@@ -88,7 +88,8 @@ struct tensor_freed {
     bool plain;
 };
 
-/** What was evicted under the lock. Only the count is initialised: it stands on the way of a hit.
+/** Memory evicted under the lock. Only the count is initialised, because this lies on the path
+ * of a hit.
  */
 struct tensor_evicted {
     unsigned count;
@@ -113,17 +114,18 @@ static inline tensor_stream tensors_stream(const struct tensor_device *device, c
 int tensors_request_check(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
                           uint64_t *ret_bytes);
 
-/** Memory for a new record, which is live then; the lock is not held. */
+/** Allocates memory for a new record, which is then live; the lock is not held. */
 int tensors_fill(struct cupool_tensors *cache, struct tensor_device *device, uint32_t number,
                  uint64_t bytes, tensor_stream stream);
 
-/** From busy to live, and from busy back to cached with a new generation; the lock is held. */
+/** Moves a record from busy to live, and from busy back to cached with a new generation; the
+ * lock is held. */
 void tensors_live(struct cupool_tensors *cache, uint32_t number, tensor_stream stream);
 void tensors_return(struct cupool_tensors *cache, uint32_t number);
 
 /* Rows. The lock is held. */
 
-/** The row of a key; makes it if `make`. 0: there is none, and no room for one. */
+/** Returns the row of a key; creates it if `make`. 0: there is none, and no room for one. */
 uint32_t tensors_row(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
                      tensor_stream stream, uint64_t bytes, bool make);
 /** A record comes to a row, or leaves it for good. */
@@ -139,14 +141,14 @@ static inline struct tensor_device *tensors_device(struct cupool_tensors *cache,
 
 void tensors_cached_add(struct cupool_tensors *cache, uint32_t record);
 void tensors_cached_remove(struct cupool_tensors *cache, uint32_t record);
-/** A cached record for this request; 0: none. It is busy then, its fence ordered. */
+/** Finds a cached record for this request; 0: none. It is then busy, its fence ordered. */
 uint32_t tensors_find(struct cupool_tensors *cache, uint32_t row,
                       const struct cupool_tensor_shape *shape, uint64_t bytes, tensor_stream stream,
                       size_t waste, bool *ret_fit);
 /** Evicts the oldest cached record of a device into `evicted`. False: none, or no room there. */
 bool tensors_evict(struct cupool_tensors *cache, struct tensor_device *device,
                    struct tensor_evicted *evicted);
-/** A busy record of this key; evicts for it if need be. 0: all are in use. */
+/** Returns a busy record of this key; evicts for it if need be. 0: all are in use. */
 uint32_t tensors_record_new(struct cupool_tensors *cache, const struct cupool_tensor_shape *shape,
                             uint64_t bytes, tensor_stream stream, struct tensor_evicted *evicted);
 void tensors_record_give(struct cupool_tensors *cache, uint32_t record);
@@ -154,7 +156,7 @@ void tensors_record_give(struct cupool_tensors *cache, uint32_t record);
 /** Gives the memory back; the lock is not held. */
 void tensors_evicted_free(struct tensor_evicted *evicted);
 
-/** Memory for a record, in the three steps; the lock is not held. */
+/** Allocates memory for a record, in the three steps; the lock is not held. */
 int tensors_memory(struct cupool_tensors *cache, struct tensor_device *device, uint64_t bytes,
                    tensor_stream stream, uint64_t *ret_address, bool *ret_plain);
 
@@ -172,7 +174,7 @@ struct tensor_wish {
 };
 
 /**
- * Reads a text or a report; calls `each` for every row. -EINVAL: line `ret_line` cannot be read.
+ * Parses a text or a report; calls `each` for every row. -EINVAL: line `ret_line` cannot be read.
  * An error of `each` ends it. Keeps nothing, allocates nothing.
  */
 int tensor_profile_read(const char *text, size_t bytes,

@@ -264,7 +264,7 @@ int cupool_tensors_acquire(struct cupool_tensors *cache, const struct cupool_ten
     return 0;
 }
 
-/* The record of a live handle; the lock is held. 0 with the error. */
+/* Returns the record of a live handle; the lock is held. 0 with the error. */
 static uint32_t record_of(struct cupool_tensors *cache, cupool_tensor tensor, int *ret_error)
 {
     uint32_t number = (uint32_t)tensor, generation = (uint32_t)(tensor >> 32);

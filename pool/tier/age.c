@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cached blocks that leave for lower tiers because nobody has used them for long.
+ * Moves cached blocks that nobody has used for long to lower tiers.
  *
- * Who takes one holds a reference that neither counts as a use nor changes its place: a match
- * meanwhile finds the block as ever, and then it stays. The first blocks of a sequence and the
- * newest ones are known by the chain of registrations (pool/kv/register.c). Blocks from before
- * kv_age_begin() count as both.
+ * The ager takes a reference that neither counts as a use nor changes the block's place. A match
+ * meanwhile finds the block as usual, and then it stays. The chain of registrations
+ * (pool/kv/register.c) identifies the first blocks of a sequence and the newest ones. Blocks from
+ * before kv_age_begin() count as both.
  */
 #include <errno.h>
 
@@ -125,7 +125,7 @@ bool kv_age_give(struct cupool_kv *pool, const struct kv_aged *aged, bool leave)
     }
     if (kv_references(word) == 1) {
         kv_make_inactive(pool, record, use->last_ns);
-        /* Used meanwhile, it is the newest in the order, and stays. */
+        /* If it was used meanwhile, it is the newest in the order, and stays. */
         bool here = kv_state(kv_load(record)) == CUPOOL_KV_INACTIVE && use->hits == aged->hits;
         if (here && leave && !(record->flags & KV_FLAG_PINNED)) {
             kv_evict_block(pool, record);

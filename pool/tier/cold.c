@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A token is the leaf of the first piece, plus one. A request takes the largest pieces that it can
- * use; when no buddy has one as large, the largest there is.
+ * use; when no buddy has such a piece, the largest available.
  */
 #include "pool/tier/cold.h"
 
@@ -63,7 +63,7 @@ static struct piece *piece_at(const struct cold *cold, uint64_t token)
     return (struct piece *)(void *)(cold->memory + (token - 1) * COLD_LEAF_BYTES);
 }
 
-/* A piece of at most `leaves` leaves, as large as there is one. Under the lock. */
+/* Takes a piece of at most `leaves` leaves, as large as available. Under the lock. */
 static struct piece *piece_take(struct cold *cold, uint32_t leaves)
 {
     uint32_t best = cold->hint;
@@ -113,7 +113,7 @@ static size_t room_of(const struct piece *piece)
     return piece->leaves * COLD_LEAF_BYTES - sizeof(*piece);
 }
 
-/* Takes the pieces of an entry; the first one's token, or 0. Under the lock. */
+/* Takes the pieces of an entry; returns the first one's token, or 0. Under the lock. */
 static uint32_t chain_take(struct cold *cold, size_t bytes)
 {
     uint32_t first = 0, *link = &first;

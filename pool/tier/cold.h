@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cold store: entries of any size in host memory, on the buddy of the pool.
+ * The cold store: entries of any size in host memory, on the pool's buddy allocator.
  *
- * The memory is segments of 512 leaves of 4 KiB. An entry is a chain of pieces, each what a buddy
- * gave; so an entry has room as long as that many leaves are free anywhere. Each piece begins with
- * where the next one is.
+ * The memory is segments of 512 leaves of 4 KiB. An entry is a chain of pieces, each from a buddy,
+ * so an entry fits as long as enough leaves are free anywhere. Each piece begins with the position
+ * of the next.
  *
- * Threading: any thread; an entry is read and freed by who owns it (the index sees to that). The
- * lock is held to take and give leaves, not to copy.
+ * Threading: any thread. The owner of an entry reads and frees it (the index ensures that). The
+ * lock is held to take and free leaves, not to copy.
  */
 #ifndef POOL_TIER_COLD_H
 #define POOL_TIER_COLD_H
@@ -30,17 +30,19 @@ struct cold {
     uint64_t free_leaves;
 };
 
-/** Whole segments of `bytes`; none of it is touched before use. -EINVAL: less than one; -ENOMEM. */
+/** Creates a store of whole segments of `bytes`; no memory is touched before use. -EINVAL: less
+ * than one; -ENOMEM. */
 int cold_init(struct cold *cold, size_t bytes);
 void cold_done(struct cold *cold);
 
-/** Leaves' bytes of an entry, in as few pieces as there can be. */
+/** Allocates leaves for an entry, in as few pieces as possible. */
 uint64_t cold_charge(size_t bytes);
 
 /** Keeps a copy. -ENOSPC: nothing was kept. */
 int cold_put(struct cold *cold, const void *data, size_t bytes, uint64_t *ret_token);
 
-/** Copies an entry out. -ENOSPC: more than `room`, with its size; -EBADMSG: the chain is broken. */
+/** Copies an entry out. -ENOSPC: it has more than `room`, with its size; -EBADMSG: the chain is
+ * broken. */
 int cold_get(const struct cold *cold, uint64_t token, void *to, size_t room, size_t *ret_bytes);
 
 void cold_free(struct cold *cold, uint64_t token);

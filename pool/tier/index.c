@@ -129,7 +129,7 @@ static void removal_begin(struct tier_index *index, uint32_t at)
     index->removing++;
 }
 
-/* The one that was not used for longest, is not read, and is none of this call's. */
+/* Finds the entry not used for longest that is not being read and does not belong to this call. */
 static uint32_t victim_take(struct tier_index *index, uint64_t batch)
 {
     uint32_t at = index->oldest;

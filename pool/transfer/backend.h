@@ -30,7 +30,7 @@ struct transfer_backend {
     void *state;
     int host; /* 1: all memory is the host's, every place is TRANSFER_DEVICE */
 
-    /** Where an address lies, and the end of what lies there together (UINT64_MAX: not known). */
+    /** Finds where an address lies, and the end of its contiguous memory (UINT64_MAX: unknown). */
     int (*place)(void *state, uint64_t address, enum transfer_place *ret_place, uint64_t *ret_end);
 
     int (*stream_make)(void *state, transfer_stream *ret_stream);
@@ -39,11 +39,11 @@ struct transfer_backend {
     int (*stream_drain)(void *state, transfer_stream stream);
 
     int (*copy)(void *state, transfer_stream stream, uint64_t to, uint64_t from, size_t bytes);
-    /** Many copies by one call; NULL: the driver has none. */
+    /** Makes many copies by one call; NULL: the driver has none. */
     int (*copy_batch)(void *state, transfer_stream stream, uint64_t *to, uint64_t *from,
                       size_t *bytes, size_t count);
-    /** Many copies by one launch; `descriptors` is page-locked memory that stays until it is done.
-     * NULL: there is no kernel. -ENOTSUP: there turned out to be none. */
+    /** Makes many copies by one launch; `descriptors` is page-locked memory that stays until it
+     * is done. NULL: there is no kernel. -ENOTSUP: there turned out to be none. */
     int (*copy_kernel)(void *state, transfer_stream stream, void *descriptors, const uint64_t *to,
                        const uint64_t *from, const size_t *bytes, size_t count);
     size_t descriptor_bytes; /* of one fragment of copy_kernel */
@@ -51,19 +51,20 @@ struct transfer_backend {
     int (*host_allocate)(void *state, size_t bytes, void **ret_memory);
     void (*host_free)(void *state, void *memory);
 
-    /** A fence after all work submitted to `stream` so far. -EBUSY: the stream is captured. */
+    /** Records a fence after all work submitted to `stream` so far. -EBUSY: the stream is
+     * captured. */
     int (*fence_record)(void *state, transfer_stream stream, uint64_t *ret_fence);
     /** 1 passed, 0 not yet; an error of the device's. */
     int (*fence_query)(void *state, uint64_t fence);
     void (*fence_release)(void *state, uint64_t fence);
-    /** Work submitted to `stream` from now on waits for the fence. */
+    /** Makes work submitted to `stream` from now on wait for the fence. */
     int (*stream_wait)(void *state, transfer_stream stream, uint64_t fence);
 
     /** Calibration. */
     int (*memory_allocate)(void *state, size_t bytes, uint64_t *ret_address);
     void (*memory_free)(void *state, uint64_t address, size_t bytes);
     uint64_t (*clock_ns)(void *state);
-    /** A pause of the caller that waits, of about so long. */
+    /** Pauses a waiting caller for about this long. */
     void (*pause)(void *state, uint64_t ns);
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the ways part: the same fragments by single copies, one batched call and the kernel, median
- * of five, from page-locked memory to the device. A way is taken from the first place on where it
- * is the faster one.
+ * Measures the thresholds between methods: the same fragments by single copies, one batched call
+ * and the kernel, median of five, from page-locked memory to the device. A method applies from the
+ * first measured size on where it is faster.
  */
 #include <errno.h>
 
@@ -150,7 +150,7 @@ static int trial_run(struct trial *trial, struct cupool_transfer_thresholds *ret
     return error;
 }
 
-/* All queues at rest, and the token of one of them taken. */
+/* Waits until all queues are idle, and takes the token of one. */
 static bool token_take(struct cupool_transfers *transfers, struct transfer_queue *queue)
 {
     bool idle = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks the queues and names the first broken invariant. The ring is its token holder's, and is
- * looked at only while nobody holds it.
+ * Walks the queues and names the first broken invariant. The ring belongs to the token holder, and
+ * is checked only while nobody holds the token.
  */
 #include <errno.h>
 

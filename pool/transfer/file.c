@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thresholds of a device in a file of its user: five lines of text, replaced as a whole. What
- * others could have written is not believed: folder and file must belong to this user alone.
+ * The thresholds of a device in a file of its user: five lines of text, replaced as a whole.
+ * Anything that others could have written is rejected: folder and file must belong to this user
+ * alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,7 @@ int transfer_folder(const char *folder, char *ret_path, size_t room)
     return bytes < 0 || (size_t)bytes >= room ? -ENAMETOOLONG : 0;
 }
 
-/* Letters, digits and hyphens only: it becomes a name of a file. */
+/* Letters, digits and hyphens only, because it becomes a file name. */
 static bool identity_good(const char *identity)
 {
     size_t bytes = strlen(identity);
@@ -59,7 +60,7 @@ static bool owned(const struct stat *stat, mode_t forbidden)
     return stat->st_uid == geteuid() && (stat->st_mode & forbidden) == 0;
 }
 
-/* The folder as a descriptor; with `make` it is made, its parent must be there. */
+/* Opens the folder; `make` creates it, but its parent must exist. */
 static int folder_open(const char *folder, bool make)
 {
     struct stat stat;

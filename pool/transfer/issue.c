@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From fragments to calls of the driver: first the large ones, which keep the link busy, then the
- * kernel's, then those of the ring. An error stops a request; what the driver has already is waited
- * for all the same, by the fence behind it.
+ * Turns fragments into driver calls: first the large ones, which keep the link busy, then the
+ * kernel's, then those of the ring. An error stops a request; work that is already with the driver
+ * is still waited for, by the fence behind it.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "pool/transfer/queue.h"
 
-/* Page-locked memory of at least so many bytes within a crossing fragment needs no ring. */
+/* Page-locked memory of at least this many bytes inside a fragment that crosses its bounds
+ * needs no ring. */
 #define DIRECT_LEAST ((uint64_t)4 << 10)
 #define LANE_BYTES   16u
 
@@ -36,8 +37,8 @@ static void piece_untake(struct transfer_queue *queue, struct transfer_piece *pi
     queue->pieces_used--;
 }
 
-/* A fence behind what the stream has. Without one its work is waited for here: memory must not be
- * given back under it. */
+/* Records a fence behind the stream's work. On failure waits for the work here: its memory must
+ * not be freed meanwhile. */
 static int fence_behind(struct transfer_queue *queue, uint64_t *ret_fence, bool *ret_has)
 {
     const struct transfer_backend *backend = &queue->transfers->backend;
@@ -78,7 +79,7 @@ static uint64_t arrays_bytes(const struct transfer_queue *queue, uint32_t count)
     return bytes;
 }
 
-/* The collected copies, by one batched call where that pays. */
+/* Issues the collected copies, by one batched call where that pays. */
 static int copies_issue(struct transfer_queue *queue, uint32_t count)
 {
     struct cupool_transfers *transfers = queue->transfers;
@@ -99,7 +100,7 @@ static int copies_issue(struct transfer_queue *queue, uint32_t count)
     return 0;
 }
 
-/* The same by the kernel; by copies where there turns out to be none. */
+/* Issues them by the kernel; by copies where there turns out to be none. */
 static int kernel_issue(struct transfer_queue *queue, struct transfer_piece *piece, uint32_t count)
 {
     struct cupool_transfers *transfers = queue->transfers;
@@ -122,7 +123,7 @@ static int kernel_issue(struct transfer_queue *queue, struct transfer_piece *pie
     return 0;
 }
 
-/* Fragments of the pass from the request's place on; at most one call full. */
+/* Collects fragments of the pass from the request's position on; at most one full call. */
 static uint32_t fragments_collect(struct transfer_queue *queue, struct transfer_request *request)
 {
     uint32_t count = 0;
@@ -161,8 +162,8 @@ static int kernel_pass(struct transfer_queue *queue, uint32_t number)
     return piece_fence(queue, piece, kernel_issue(queue, piece, count));
 }
 
-/* Where the next part of a fragment lies in a piece: as far from a multiple of a lane as on the
- * device, so that both sides agree. */
+/* Places the next part of a fragment in a piece: with the same lane alignment as on the device,
+ * so that both sides agree. */
 static uint64_t place_in_piece(uint64_t used, uint64_t device)
 {
     uint64_t place = (used & ~(uint64_t)(LANE_BYTES - 1)) + device % LANE_BYTES;
@@ -182,13 +183,13 @@ static uint64_t host_side(const struct transfer_queue *queue,
     return queue->direction == CUPOOL_TO_DEVICE ? fragment->from : fragment->to;
 }
 
-/** A walk over what a piece holds; the same when it is filled and when it is unpacked. */
+/** Iterates over the contents of a piece; the same for filling and unpacking. */
 struct packing {
     uint32_t at;
     uint64_t offset, used;
 };
 
-/* The next part: its bytes and its place in the piece; 0: there is no more, or no room. */
+/* Returns the next part: its bytes and its position in the piece; 0: no more, or no room. */
 static uint64_t packing_next(const struct transfer_queue *queue,
                              const struct transfer_request *request, struct packing *packing,
                              const struct transfer_fragment **ret_fragment, uint64_t *ret_offset,
@@ -217,8 +218,8 @@ static uint64_t packing_next(const struct transfer_queue *queue,
     return bytes;
 }
 
-/* Page-locked memory inside a fragment that begins or ends elsewhere: copied from where it is.
- * Returns its bytes; 0: there is none here. */
+/* Copies page-locked memory inside a fragment directly, where the fragment begins or ends in
+ * other memory. Returns its bytes; 0: there is none here. */
 static int64_t crossing_issue(struct transfer_queue *queue,
                               const struct transfer_fragment *fragment, uint64_t offset)
 {
@@ -240,7 +241,7 @@ static int64_t crossing_issue(struct transfer_queue *queue,
     return error < 0 ? error : (int64_t)bytes;
 }
 
-/* Fills a piece from the request's place on, and the arrays of the call that moves it. */
+/* Fills a piece from the request's position on, and the arrays of the call that moves it. */
 static uint32_t piece_fill(struct transfer_queue *queue, struct transfer_request *request,
                            struct transfer_piece *piece)
 {
@@ -289,7 +290,7 @@ static void piece_unpack(struct transfer_queue *queue, const struct transfer_pie
     }
 }
 
-/* The arrays of a piece: small parts by the kernel, if there are enough of them. */
+/* Issues the arrays of a piece: small parts by the kernel, if there are enough of them. */
 static int parts_issue(struct transfer_queue *queue, struct transfer_piece *piece, uint32_t count)
 {
     struct cupool_transfers *transfers = queue->transfers;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the caller's copies to fragments: refused, sorted by destination, joined, each with its way.
+ * Turns the caller's copies into fragments: validated, sorted by destination, merged, each with its
+ * method.
  *
- * Sorted and without overlap, destinations are found by a binary search, so each source is looked
- * up in them. Ranges of memory are remembered from one look-up to the next: fragments of one
- * allocation cost one call of the driver.
+ * Destinations are sorted and do not overlap, so a binary search checks each source against them.
+ * Memory ranges are cached between look-ups: fragments of one allocation cost one driver call.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static int range_of(struct cupool_transfers *transfers, struct looks *looks, uin
                                          &range.end);
     if (error < 0)
         return error;
-    /* What lies behind pageable memory is not known: it answers for this address alone. */
+    /* The extent of pageable memory is not known: the result holds for this address alone. */
     if (range.end != UINT64_MAX)
         looks->ranges[looks->next++ % RANGES] = range;
     *ret_range = range;
@@ -83,7 +83,7 @@ static void fragments_sort(struct transfer_fragment *fragments, uint32_t count)
     }
 }
 
-/* The sizes and addresses themselves; empty copies are left out. */
+/* Checks the sizes and addresses themselves; skips empty copies. */
 static int copies_take(struct cupool_transfers *transfers, struct transfer_request *request,
                        struct transfer_fragment *fragments, const struct transfer_source *source,
                        uint32_t count, size_t alignment)
@@ -118,7 +118,7 @@ static int overlap_check(struct cupool_transfers *transfers,
         if (fragments[at].to - fragments[at - 1].to < fragments[at - 1].bytes)
             return transfers_fail(transfers, -ENOTUNIQ, "two destinations overlap");
     for (uint32_t at = 0; at < count; at++) {
-        /* The last destination that begins before the end of this source. */
+        /* Finds the last destination that begins before the end of this source. */
         uint64_t end = fragments[at].from + fragments[at].bytes;
         uint32_t low = 0, high = count;
         while (low < high) {
@@ -170,7 +170,7 @@ static int device_side(struct cupool_transfers *transfers, struct looks *looks, 
     return 0;
 }
 
-/* The host's side: where it is page-locked, and whether all in one stretch. */
+/* Checks the host's side: where it is page-locked, and whether it is contiguous. */
 static int host_side(struct cupool_transfers *transfers, struct looks *looks, uint64_t address,
                      struct transfer_fragment *fragment)
 {
@@ -218,7 +218,7 @@ static int places_find(struct transfer_queue *queue, struct transfer_request *re
     return 0;
 }
 
-/* Small ones by the kernel, if there are enough of them. */
+/* Assigns small ones to the kernel, if there are enough of them. */
 static void ways_choose(struct cupool_transfers *transfers, struct transfer_fragment *fragments,
                         uint32_t count)
 {

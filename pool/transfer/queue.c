@@ -79,7 +79,8 @@ static bool ended_find(struct transfer_queue *queue)
     return moved;
 }
 
-/* Whether a request may begin: the host reads its sources only when the work before is over. */
+/* Whether a request may begin: the host may read its sources only after the work before has
+ * completed. */
 static bool ready(const struct transfer_queue *queue, const struct transfer_request *request)
 {
     const struct transfer_backend *backend = &queue->transfers->backend;
@@ -88,7 +89,7 @@ static bool ready(const struct transfer_queue *queue, const struct transfer_requ
            backend->fence_query(backend->state, request->after) != 0;
 }
 
-/* The highest priority, among equals the oldest. The lock is held. */
+/* Chooses the highest priority, among equals the oldest. The lock is held. */
 static uint32_t best_queued(const struct transfer_queue *queue)
 {
     uint32_t best = 0;
@@ -100,7 +101,7 @@ static uint32_t best_queued(const struct transfer_queue *queue)
     return best;
 }
 
-/* Orders the queue's stream behind the work that the request comes after. */
+/* Orders the queue's stream behind the work that the request must follow. */
 static void after_order(struct transfer_queue *queue, struct transfer_request *request)
 {
     const struct transfer_backend *backend = &queue->transfers->backend;
@@ -159,7 +160,7 @@ static void carry_on(struct transfer_queue *queue)
     } while (moved);
 }
 
-/* Adds what the token's holder has counted; all members are uint64_t. The lock is held. */
+/* Adds the counts of the token's holder; all members are uint64_t. The lock is held. */
 static void noted_add(struct transfer_queue *queue)
 {
     uint64_t *to = (uint64_t *)&queue->stats, *from = (uint64_t *)&queue->noted;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the transfers: a queue for each direction.
+ * Internals of the transfers: a queue for each direction.
  *
  *     unused -> planning -> queued -> begun -> ended -> unused
  *                             +---- cancelled ---^
  *
- * A request has its fragments in a stretch of the queue's array. Planning validates, sorts and
- * joins them and chooses the way of each. Who carries on a queue holds its token: one thread at a
- * time issues work, looks at fences and copies from and to the ring, without a lock. Others that
- * come meanwhile leave a note and go.
+ * A request has its fragments in a contiguous part of the queue's array. Planning validates, sorts
+ * and merges them and chooses the method of each. A thread that advances a queue holds its token:
+ * one thread at a time issues work, queries fences and copies from and to the ring, without a lock.
+ * Other threads that come meanwhile leave a note and return.
  *
  * The ring has pieces of page-locked memory with room for descriptors. A piece belongs to one
- * request from its filling to its fence; what comes from the device is unpacked then.
+ * request from its filling to its fence; data from the device is unpacked then.
  *
  * Threading: "lock": guarded by the queue's lock; "token": used by its holder alone; "owner": by
  * the thread that plans, then by the holder of the token.
@@ -128,14 +128,14 @@ struct cupool_transfers {
 
 int transfers_fail(struct cupool_transfers *transfers, int error, const char *text);
 
-/** As cupool_transfers_create(), for any backend; thresholds and folder are of no matter. */
+/** As cupool_transfers_create(), for any backend; ignores thresholds and folder. */
 int transfers_create(const struct transfer_backend *backend,
                      const struct cupool_transfers_config *config,
                      struct cupool_transfers **ret_transfers);
 /** Cancels what has not begun, waits for the rest; NULL is accepted. */
 void transfers_destroy(struct cupool_transfers *transfers);
 
-/** Copies one by one: of an array, or of what is made from other arrays. */
+/** Copies one by one: from an array, or from descriptors made of other arrays. */
 struct transfer_source {
     const void *state;
     struct cupool_copy (*at)(const void *state, uint32_t number);
@@ -151,15 +151,15 @@ void transfers_thresholds_set(struct cupool_transfers *transfers,
 
 /* plan.c */
 
-/** Fills the request's fragments from the caller's copies: what may be refused is refused here. */
+/** Fills the request's fragments from the caller's copies; all validation happens here. */
 int transfer_plan(struct transfer_queue *queue, struct transfer_request *request,
                   const struct transfer_source *source, uint32_t count, size_t alignment);
 
 /* issue.c: with the token */
 
-/** Issues what can be issued of a request. True: something was. Errors stay with the request. */
+/** Issues as much as possible of a request. True: something was. Errors stay with the request. */
 bool transfer_issue(struct transfer_queue *queue, uint32_t number);
-/** Looks at the pieces in flight; unpacks and frees those that are done. True: one was. */
+/** Polls the pieces in flight; unpacks and frees those that are done. True: one was. */
 bool transfer_reap(struct transfer_queue *queue);
 
 /* calibrate.c */
@@ -170,10 +170,10 @@ int transfers_measure(struct cupool_transfers *transfers,
 
 /* file.c */
 
-/** Folder of the calibration files, the caller's or the user's, into a buffer. */
+/** Writes the folder of the calibration files, the caller's or the user's, into a buffer. */
 int transfer_folder(const char *folder, char *ret_path, size_t room);
-/** Reads or writes the file of a device, for its owner only. -EPERM: others may write it, or it is
- * no file of this user; -EINVAL: it cannot be read, or is of another device. */
+/** Reads or writes the file of a device, for its owner only. -EPERM: others may write it, or it
+ * is not a file of this user; -EINVAL: it cannot be parsed, or is of another device. */
 int transfer_file_read(const char *folder, const char *identity,
                        struct cupool_transfer_thresholds *ret_thresholds);
 int transfer_file_write(const char *folder, const char *identity,
@@ -215,14 +215,14 @@ static inline void transfer_list_remove(struct transfer_queue *queue, struct tra
     list->count--;
 }
 
-/** The request's stretch of fragments is free again. The lock is held. */
+/** Frees the request's part of the fragments. The lock is held. */
 void transfer_stretch_give(struct transfer_queue *queue, uint32_t number);
 
 /** Keeps the result of an ended request until others need its place: unread ones for longer. The
  * lock is held. */
 void transfer_keep(struct transfer_queue *queue, uint32_t number);
 
-/** Ends a request: its result is known, its callback due. The lock is held. */
+/** Ends a request: sets its result; its callback is due. The lock is held. */
 void transfer_end(struct transfer_queue *queue, uint32_t number, int result);
 
 #endif

@@ -216,7 +216,7 @@ void transfers_destroy(struct cupool_transfers *transfers)
     transfers_give(transfers);
 }
 
-/* A free stretch of the fragments: the first gap between those in use. The lock is held. */
+/* Finds free room in the array of fragments: the first gap between used parts. The lock is held. */
 static bool stretch_take(struct transfer_queue *queue, uint32_t number, uint32_t count)
 {
     uint32_t first = 0, at = 0;
@@ -239,7 +239,7 @@ static bool stretch_take(struct transfer_queue *queue, uint32_t number, uint32_t
     return true;
 }
 
-/* A request to plan, with room for its fragments; 0: none now. */
+/* Takes a request to plan, with room for its fragments; 0: none now. */
 static uint32_t request_take(struct transfer_queue *queue, uint32_t count)
 {
     pthread_mutex_lock(&queue->lock);
@@ -366,7 +366,7 @@ int transfers_submit(struct cupool_transfers *transfers, enum cupool_direction d
         error = transfers_fail(transfers, -E2BIG, "more copies than the queue holds");
     if (error == 0)
         error = request_submit(queue, source, count, options, ret_transfer);
-    /* A full queue is carried on, too: room comes by that. */
+    /* A full queue is advanced, too, because that makes room. */
     transfer_pump(queue);
     return error;
 }
@@ -401,7 +401,7 @@ static struct transfer_queue *queue_of(struct cupool_transfers *transfers, cupoo
     return &transfers->queues[direction];
 }
 
-/* 0 with the state and result of a transfer; the lock is held. */
+/* Returns 0 with the state and result of a transfer; the lock is held. */
 static int request_look(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
 {
     const struct transfer_request *request = &queue->requests[number];

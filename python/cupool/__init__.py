@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""KV block pools, sequences, tensors, transfers and device memory of libcupool-engine, and what a program
-tells a preloaded libcupool.so: phases, steps, marks.
+"""KV block pools, sequences, tensors, transfers and device memory of libcupool-engine; phases, steps and marks
+for a preloaded libcupool.so.
 
     import cupool
 

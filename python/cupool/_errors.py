@@ -6,7 +6,7 @@ import os
 
 
 class CupoolError(OSError):
-    """A call was refused; errno says why, the text is the library's own."""
+    """A call failed; errno gives the reason, the message is the library's own."""
 
 
 class OutOfBlocks(CupoolError):
@@ -14,7 +14,7 @@ class OutOfBlocks(CupoolError):
 
 
 class StaleHandle(CupoolError):
-    """A handle or sequence that was given back, or never was one."""
+    """A handle or sequence that was released, or never existed."""
 
 
 _KINDS = {errno.ENOMEM: OutOfBlocks, errno.EAGAIN: OutOfBlocks, errno.ESTALE: StaleHandle}

@@ -434,7 +434,7 @@ def _load():
 
 
 class _Functions:
-    """The functions without their prefix, found when the first one is used."""
+    """The functions without their prefix, looked up at first use."""
 
     def __getattr__(self, name):
         library = self.__dict__.get("library") or _load()

@@ -24,7 +24,7 @@ class Element(enum.IntEnum):
 
 
 class Refused(ValueError):
-    """An encoded block is damaged, cut short, or of another shape; the text says which."""
+    """An encoded block is damaged, truncated, or of another shape; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class BlockCodec:
         return self._info().maximum_bytes
 
     def encode(self, raw: bytes, scores: Optional[Sequence[float]] = None) -> bytes:
-        """An encoded block; scores, one for each token, are for PRUNE_TOKENS."""
+        """Encodes a block; scores, one for each token, are for PRUNE_TOKENS."""
         info = self._info()
         if len(raw) != info.raw_bytes:
             raise ValueError(f"a block has {info.raw_bytes} bytes, not {len(raw)}")

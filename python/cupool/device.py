@@ -25,7 +25,7 @@ def version() -> str:
 
 
 def figures(kind, structure):
-    """A statistics structure as the dataclass of the same fields."""
+    """Converts a statistics structure to the dataclass with the same fields."""
     return kind(**{name: getattr(structure, name) for name, *_ in structure._fields_})
 
 
@@ -125,7 +125,7 @@ class Device(Owner):
         self._check(api.device_wait(self.handle, stream))
 
     def write(self, address: int, data: bytes, stream: Optional[int] = STREAM_NONE) -> None:
-        """Copies to the device; with a stream the data must live until its work is done."""
+        """Copies to the device; with a stream the data must live until the stream's work is done."""
         self._check(api.device_copy(self.handle, address, ctypes.cast(data, ctypes.c_void_p),
                                     len(data), stream))
 

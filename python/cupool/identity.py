@@ -14,7 +14,7 @@ SHA256, XXH3 = 0, 1
 
 @dataclass(frozen=True)
 class Media:
-    """An image or sound: `tokens` placeholders from token `offset` of the sequence."""
+    """An image or sound: `tokens` placeholders from token `offset` of the sequence on."""
 
     digest: bytes
     offset: int
@@ -63,7 +63,7 @@ class Identity:
 
     def keys(self, tokens: Sequence[int], scope: Scope = Scope(),
              parent: Optional[bytes] = None, first: int = 0) -> List[bytes]:
-        """Keys of the whole blocks of `tokens`, of which the first is number `first`."""
+        """Computes the keys of the whole blocks of `tokens`; `first` is the number of the first token."""
         count = len(tokens) // self.block_tokens
         before = to_hashes([self.root(scope) if parent is None else parent])
         values = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)

@@ -224,7 +224,7 @@ class KVPool(Owner):
         return self._check(api.kv_poll(self.handle))
 
     def event_fd(self) -> int:
-        """A descriptor that becomes readable when a ticket is through."""
+        """A descriptor that becomes readable when a request or a prefetch ends."""
         descriptor = ctypes.c_int()
         self._check(api.kv_event_fd(self.handle, ctypes.byref(descriptor)))
         return descriptor.value
@@ -272,7 +272,7 @@ class KVPool(Owner):
     def register(self, handles: Sequence[int], keys: Sequence[bytes], parent: Optional[bytes] = None,
                  duplicates: int = Duplicates.KEEP_BOTH,
                  stream: Optional[int] = STREAM_NONE) -> List[int]:
-        """Gives complete blocks their keys; returns the handles to go on with."""
+        """Registers complete blocks under their keys; returns the handles to use from now on."""
         if len(keys) != len(handles):
             raise ValueError("as many keys as handles")
         out = _handles(handles)
@@ -282,7 +282,7 @@ class KVPool(Owner):
         return list(out[:len(handles)])
 
     def match(self, keys: Sequence[bytes]) -> List[int]:
-        """References to the blocks of the longest prefix that is here."""
+        """Takes references to the blocks of the longest cached prefix."""
         handles, matched = _handles([0] * len(keys)), ctypes.c_uint32()
         self._check(api.kv_match(self.handle, to_hashes(keys), len(keys), handles,
                                  ctypes.byref(matched)))
@@ -341,7 +341,7 @@ class KVPool(Owner):
 
     def on_pressure(self, callback: Optional[Callable[[Pressure, float], None]], normal: float = 0.7,
                     aggressive: float = 0.9, hysteresis: float = 0.05) -> None:
-        """Calls back when the share of blocks in use crosses a threshold."""
+        """Sets a callback for when the share of blocks in use crosses a threshold."""
         self._callback = lib.PRESSURE_CALLBACK(
             (lambda _, level, usage: callback(Pressure(level), usage)) if callback else 0)
         self._check(api.kv_pressure(self.handle, lib.Thresholds(normal, aggressive, hysteresis),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a program tells a preloaded libcupool.so (include/cupool.h). Without it each call does nothing."""
+"""Marks phases and steps for a preloaded libcupool.so (include/cupool.h). Without it each call does nothing."""
 
 import contextlib
 import ctypes

@@ -26,7 +26,7 @@ class PublisherStats:
 
 class Publisher:
     """Publishes what pools and tiers have stored and removed. Settings are the fields of
-    cupool_publisher_config; tokens(key) gives the tokens of a stored block."""
+    cupool_publisher_config; tokens(key) returns the tokens of a stored block."""
 
     def __init__(self, endpoint: str, replay_endpoint: Optional[str] = None, topic: str = "",
                  adapter: Optional[str] = None,
@@ -71,7 +71,7 @@ class Publisher:
         self.close()
 
     def poll(self, pool: KVPool, medium: Optional[str] = "GPU") -> int:
-        """Publishes what has happened in a pool, and answers requests for replay."""
+        """Publishes the events of a pool, and answers requests for replay."""
         count = ctypes.c_uint32()
         check(api.publisher_poll(self.handle, pool.handle, medium.encode() if medium else None,
                                  ctypes.byref(count)))

@@ -64,8 +64,8 @@ class Sequences:
         return Sequence(self, name.value, structure)
 
     def tables(self, member: int = 0, stream: Optional[int] = STREAM_NONE) -> Tuple[int, int]:
-        """Address of the block tables on the device, and entries a row. While all copies of earlier
-        tables are under way it waits for one of them, at most COPY_SECONDS."""
+        """Returns the address of the block tables on the device, and the entries per row. While all copies of
+        earlier tables are pending it waits for one of them, at most COPY_SECONDS."""
         tables, width = ctypes.c_void_p(), ctypes.c_uint32()
         until = time.monotonic() + COPY_SECONDS
         while True:
@@ -134,7 +134,7 @@ class Sequence:
         return table[:blocks.value]
 
     def place(self, position: int, member: int = 0) -> Tuple[int, int]:
-        """Handle of a token's block, and the token's place in it."""
+        """Returns the handle of a token's block, and the token's position in it."""
         handle, offset = ctypes.c_uint64(), ctypes.c_uint32()
         self._set.check(api.sequence_place(self._set.handle, self._name, member, position,
                                            ctypes.byref(handle), ctypes.byref(offset)))

@@ -68,8 +68,8 @@ class Tensor:
         self.address = address
 
     def release(self, stream: Optional[int] = STREAM_NONE) -> None:
-        """Gives it back, after the work of the stream so far: the one it was acquired for unless
-        another is named."""
+        """Releases it after the work of a stream so far: the one it was acquired for, unless another is
+        given."""
         used = self._stream if stream == STREAM_NONE else stream
         self._cache.check_result(api.tensors_release(self._cache.handle, self._name, used))
 
@@ -88,7 +88,7 @@ class Tensor:
 
 
 class Tensors:
-    """A cache over one device or several; their places in the list are their numbers."""
+    """A cache over one or several devices, numbered by their position in the list."""
 
     def __init__(self, *devices: Device, tensors: int = 4096, shapes: int = 1024,
                  limit_bytes: int = 0, limit_entries: int = 0):
@@ -138,8 +138,8 @@ class Tensors:
     def acquire(self, dimensions: Sequence[int], kind: TensorType = TensorType.F16, device: int = 0,
                 stream: Optional[int] = STREAM_NONE, waste: Optional[int] = None,
                 flags: int = 0) -> Tensor:
-        """A tensor of this shape; with `waste`, also one of another shape with at most so many more
-        bytes."""
+        """Acquires a tensor of this shape; with `waste`, also one of another shape with at most this many
+        more bytes."""
         name, memory = ctypes.c_uint64(), ctypes.c_void_p()
         shape = self._shape(dimensions, kind, device, flags)
         self.check_result(api.tensors_acquire(self.handle, shape, stream,
@@ -154,7 +154,8 @@ class Tensors:
                                               stream, count))
 
     def reserve_file(self, path: str, device: int = 0, budget: int = 0) -> Tuple[int, int]:
-        """Reserves what a text or a report (cupool report --format json) names: tensors, bytes."""
+        """Reserves the tensors in a text or a report (cupool report --format json); returns tensors and
+        bytes."""
         tensors, count = ctypes.c_uint32(), ctypes.c_uint64()
         self.check_result(api.tensors_reserve_file(self.handle, str(path).encode(), device, budget,
                                                    ctypes.byref(tensors), ctypes.byref(count)))
@@ -167,7 +168,7 @@ class Tensors:
         self.check_result(api.tensors_limit(self.handle, device, limit_bytes, limit_entries))
 
     def trim(self, keep: int = 0, device: int = 0) -> int:
-        """Evicts until at most `keep` bytes are cached; returns the bytes."""
+        """Evicts until at most `keep` bytes are cached; returns the evicted bytes."""
         returned = ctypes.c_uint64()
         self.check_result(api.tensors_trim(self.handle, device, keep, ctypes.byref(returned)))
         return returned.value

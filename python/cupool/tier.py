@@ -178,14 +178,14 @@ class Tiers:
         return check(result, api.tiers_error(self.handle).decode() if result < 0 else "")
 
     def offload(self, handles: Sequence[int], stream: Optional[int] = STREAM_NONE) -> int:
-        """Begins to store registered blocks; a ticket for result()."""
+        """Begins to store registered blocks; returns a ticket for result()."""
         ticket = ctypes.c_uint64()
         self._check(api.tiers_offload(self.handle, (ctypes.c_uint64 * max(1, len(handles)))(*handles),
                                       len(handles), stream, None, None, ctypes.byref(ticket)))
         return ticket.value
 
     def result(self, ticket: int) -> Optional[int]:
-        """How many blocks of an offload are stored; None while it is under way."""
+        """Returns how many blocks of an offload are stored; None while it is pending."""
         stored = ctypes.c_uint32()
         answer = api.tiers_result(self.handle, ticket, ctypes.byref(stored))
         if answer == -115:  # EINPROGRESS
@@ -206,7 +206,7 @@ class Tiers:
         return [Presence(value) for value in found[:len(keys)]]
 
     def match(self, keys: Sequence[bytes], stream: Optional[int] = STREAM_NONE) -> List[int]:
-        """References to the blocks of the longest prefix that is in the pool or below it."""
+        """Takes references to the blocks of the longest prefix that is in the pool or below it."""
         handles, matched = (ctypes.c_uint64 * max(1, len(keys)))(), ctypes.c_uint32()
         self._check(api.tiers_match(self.handle, to_hashes(keys), len(keys), stream, handles, None,
                                     ctypes.byref(matched)))
@@ -217,7 +217,7 @@ class Tiers:
 
     def age_step(self, age_ns: int, blocks: int = 0, max_bytes: int = 0,
                  time_ns: int = 0) -> Tuple[int, int, int]:
-        """Lets blocks leave that nobody has used for so long: their number, bytes before and after."""
+        """Moves blocks that nobody has used for this long to the tiers: their number, bytes before and after."""
         went, raw, encoded = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
         self._check(api.tiers_age_step(self.handle, lib.TierAge(age_ns, max_bytes, time_ns, blocks),
                                        ctypes.byref(went), ctypes.byref(raw), ctypes.byref(encoded)))

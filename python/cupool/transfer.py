@@ -53,7 +53,7 @@ class TransferStats:
 
 
 class Transfer:
-    """A submission. It holds what keeps its memory alive until it has ended."""
+    """A submission. It keeps its memory alive until it has ended."""
 
     def __init__(self, transfers: "Transfers", name: int, keep: Any):
         self._transfers, self._name, self._keep = transfers, name, keep
@@ -103,7 +103,7 @@ class Transfers:
         check(api.transfers_create(device.handle, ctypes.byref(config), ctypes.byref(handle)),
               "the queues could not be made")
         self._device = device
-        # A callback must outlive its own call: those that were called go with a later submission.
+        # A callback must outlive its own call: finished ones are dropped at a later submission.
         self._calls: Dict[int, Any] = {}
         self._called: List[int] = []
         self._next = 1
@@ -134,8 +134,8 @@ class Transfers:
     def submit(self, direction: Direction, copies: Sequence[Copy], priority: int = 50,
                after: Optional[int] = STREAM_NONE, alignment: int = 0,
                callback: Optional[Callable[[int], None]] = None, keep: Any = None) -> Transfer:
-        """Submits copies as one transfer; `callback` gets 0 or a negative errno; `keep` is held
-        until the transfer is seen to have ended."""
+        """Submits copies as one transfer; `callback` gets 0 or a negative errno; `keep` is held until the
+        transfer is seen to have ended."""
         array = (lib.Copy * max(1, len(copies)))(*copies)
         options = lib.TransferOptions()
         api.transfer_options_init(ctypes.byref(options))
@@ -160,13 +160,13 @@ class Transfers:
         return Transfer(self, name.value, keep)
 
     def write(self, address: int, data: bytes, **options) -> Transfer:
-        """Copies bytes to the device; they are kept until the transfer has ended."""
+        """Copies bytes to the device; they are kept alive until the transfer has ended."""
         source = ctypes.cast(data, ctypes.c_void_p).value or 0
         return self.submit(Direction.TO_DEVICE, [(address, source, len(data))], keep=data, **options)
 
     def ensure(self, memory: int, count: int,
                stream: Optional[int] = STREAM_NONE) -> Tuple[int, Transfer]:
-        """The address of this content on the device, and the transfer that brings it there."""
+        """Returns the device address of this content, and the transfer that copies it there."""
         address, name = ctypes.c_void_p(), ctypes.c_uint64()
         self.check_result(api.transfers_ensure(self.handle, memory, count, stream,
                                                ctypes.byref(address), ctypes.byref(name)))
@@ -174,7 +174,7 @@ class Transfers:
 
     def prefetch(self, tensors: Sequence[bytes], alignment: int = 0,
                  stream: Optional[int] = STREAM_NONE) -> Tuple[int, List[int], Transfer]:
-        """Copies tensors into one allocation: its address (Device.free takes it), theirs, and the
+        """Copies tensors into one allocation: returns its address (free it with Device.free), theirs, and the
         transfer."""
         sources = (lib.TensorSource * max(1, len(tensors)))(
             *[(ctypes.cast(tensor, ctypes.c_void_p).value, len(tensor)) for tensor in tensors])
@@ -186,7 +186,7 @@ class Transfers:
                 Transfer(self, name.value, list(tensors)))
 
     def poll(self) -> int:
-        """Carries on what can go on; returns how many transfers have not ended."""
+        """Advances every queue; returns how many transfers have not ended."""
         return self.check_result(api.transfers_poll(self.handle))
 
     def stats(self, direction: Direction) -> TransferStats:
@@ -200,7 +200,7 @@ class Transfers:
         return figures(Thresholds, values)
 
     def calibrate(self, keep: bool = True) -> Thresholds:
-        """Measures where the ways part, and keeps it in the device's file."""
+        """Measures the thresholds between methods, and stores them in the device's file."""
         values = lib.TransferThresholds()
         self.check_result(api.transfers_calibrate(self.handle, int(keep), ctypes.byref(values)))
         return figures(Thresholds, values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Serves a few requests with one prefix from a KV pool, as an engine does.
+"""Serves a few requests with a common prefix from a KV pool, as an engine does.
 
     cupool run --sim -- python3 paged_requests.py        a simulated GPU, recorded
     python3 paged_requests.py --host                     host memory

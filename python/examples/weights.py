@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Brings weights to a GPU: many tensors by one transfer into one allocation, large ones from page-locked
-memory.
+"""Copies weights to a GPU: many tensors by one transfer into one allocation, large ones from page-locked memory.
 
     cupool run --sim -- python3 weights.py        a simulated GPU, recorded
     python3 weights.py --host                     host memory
@@ -26,13 +25,13 @@ def main() -> None:
         with cupool.phase("load"):
             names, contents = zip(*weights())
             memory, addresses, transfer = transfers.prefetch(contents, stream=stream)
-            # A device needs no wait here: its streams can be ordered behind the transfer.
+            # The host need not wait: streams can be ordered behind the transfer.
             transfer.wait()
             transfer.order(stream)
         wrong = [name for name, content, address in zip(names, contents, addresses)
                  if device.read(address, len(content)) != content]
         print(f"{len(names)} tensors, {len(wrong)} wrong")
-        # A large one, from memory that the device copies from without staging.
+        # A large tensor, in memory that the device copies from without staging.
         size = 4 << 20
         with cupool.HostMemory(device, size) as host:
             host.buffer[0], host.buffer[size - 1] = 17, 23

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The package on host memory: pytest finds the library by CUPOOL_ENGINE or beside the package."""
+"""Tests the package on host memory: pytest finds the library by CUPOOL_ENGINE or beside the package."""
 
 import errno
 import hashlib

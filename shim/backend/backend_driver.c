@@ -2,17 +2,18 @@
 /*
  * Segments from cuMemAlloc, fences from cuCtxRecordEvent.
  *
- * Every operation makes the pool's context current if another one is, and puts the thread's capture
- * mode to relaxed around its calls: they concern no stream of the program and must not invalidate
- * its captures. Recording on a context does necessarily conflict with a capture in it, so that is
- * done with beginnings of captures held off, or not at all (-EBUSY).
+ * Every operation makes the pool's context current if it is not, and relaxes the thread's capture
+ * mode around its calls: they touch no stream of the program and must not invalidate its captures.
+ * Recording an event on a context does conflict with a capture in it. So a recording first keeps
+ * captures from beginning; while one is in progress it fails (-EBUSY).
  *
- * A fence covers the work of every context the process is known to have, not only the pool's:
- * peers reach this memory too. Its events belong to their contexts and end with them; a context
- * that is gone has no work left.
+ * A fence covers the work of every known context of the process, not only the pool's: peers can
+ * access this memory too. The events of a fence belong to their contexts and end with them; a
+ * destroyed context has no work left.
  *
- * Threading: as backend.h says. Driver functions are called without a lock of ours, but for
- * recording (the capture lock) and the spare events (the context's lock, not around the driver).
+ * Threading: as backend.h says. Driver functions are called without a lock of ours, except for
+ * recording (the capture lock). The context's lock guards the spare events, and is not held around
+ * driver calls.
  */
 #include "shim/backend/backend_driver.h"
 
@@ -37,7 +38,7 @@ struct fence_event {
     CUevent event;
 };
 
-/** Open: a stream captured when it was asked for, so there are no events yet. */
+/** Open: a stream captured when the fence was requested, so its events are not recorded yet. */
 struct fence {
     atomic_bool open;
     int count;
@@ -153,14 +154,14 @@ static void fence_release(void *state, pool_fence handle)
     free(fence);
 }
 
-/* A peer that broke or went away has no work left to wait for. It may be on its way out: destroyed
- * by a thread that has not yet come back to say so. */
+/* A peer that broke or went away has no work left to wait for. Another thread may be destroying
+ * it right now, with its hook not yet returned. */
 static bool is_lost_peer(const struct fence_event *part, const void *own, int error)
 {
     return error == -EIO && part->context != own;
 }
 
-/* Of the contexts of the pool's device, and of the others too if `peers`. */
+/* Contexts of the pool's device, and of other devices too if `peers`. */
 static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fence)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -212,7 +213,7 @@ static bool is_open(const struct fence *fence)
     return atomic_load_explicit(&fence->open, memory_order_acquire);
 }
 
-/* NULL: all work has been waited for, there is nothing left to ask. */
+/* NULL: all work has been waited for, so nothing is left to poll. */
 static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
 {
     pthread_mutex_lock(&context->backend_lock);
@@ -228,7 +229,8 @@ static void fence_close(struct context *context, struct fence *fence, const stru
         event_give(by->events[i].context, by->events[i].event);
 }
 
-/* The events of an open fence come late and cover the more. True when it is open no longer. */
+/* Records the events of an open fence now; recorded late, they cover more work. True when the
+ * fence is no longer open. */
 static bool fence_is_recorded(struct context *context, struct fence *fence)
 {
     pool_fence late;
@@ -271,7 +273,7 @@ static int event_query(const struct fence_event *part)
     return done == -EPERM ? -EBUSY : done;
 }
 
-/* However long it takes, as the driver's own free would. */
+/* Waits without a time limit, as the driver's own free would. */
 static int event_wait(const struct fence_event *part)
 {
     struct scope scope;
@@ -294,7 +296,7 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* The driver has no wait with an end, so this asks, ever less often. */
+/* The driver has no wait with a timeout, so this polls with growing pauses. */
 static int event_wait_until(const struct fence_event *part, uint64_t end_ns)
 {
     long pause_ns = WAIT_PAUSE_MIN_NS;
@@ -319,8 +321,9 @@ static int fence_query(void *state, pool_fence handle)
     return done;
 }
 
-/* While a stream captures nothing may ask for the device, but a free waits for it all the same. The
- * block is of one byte; where there is none to be had, memory of the host serves as well. */
+/* Waits by freeing a block: while a stream captures nothing may synchronize the device, but a
+ * free waits for it all the same. The block has one byte; without device memory, page-locked
+ * host memory does as well. */
 static int wait_by_free(struct context *context)
 {
     struct scope scope;
@@ -361,7 +364,7 @@ void backend_driver_wait(struct context *context)
         (void)wait_by_free(context);
 }
 
-/* A free cannot be told to give up, so what has little patience does not begin. */
+/* A free has no timeout, so a short wait does not begin one. */
 static int open_wait(struct context *context, struct fence *fence, uint64_t most_ns)
 {
     if (most_ns < OPEN_WAIT_NS)
@@ -373,8 +376,8 @@ static int open_wait(struct context *context, struct fence *fence, uint64_t most
     return 1;
 }
 
-/* Forever means for work of the device's own contexts: a free by the driver waits for these, and
- * not for those of its peers. */
+/* POOL_WAIT_FOREVER covers the work of the device's own contexts, as a free by the driver does;
+ * it leaves out the peers'. */
 static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
 {
     struct fence *fence = (struct fence *)(uintptr_t)handle;
@@ -406,7 +409,8 @@ static int device_wait(void *state)
     } else if (error == -ENOTSUP) {
         error = context_synchronize(state);
     }
-    /* Memory of the driver's own is given to its free; mapped memory has to be waited for. */
+    /* Memory from cuMemAlloc goes to the driver's free, which waits; mapped memory needs a wait
+     * of its own. */
     return error == -EBUSY && atomic_load(&context->vmm) ? wait_by_free(state) : error;
 }
 
@@ -425,7 +429,8 @@ static CUstream fill_stream(struct context *context, const struct driver_functio
     return stream;
 }
 
-/* Waits for the fill: costly, and asked for by option. Its stream is ordered with no other. */
+/* Waits for the fill, which is costly; only an option enables it. Its stream is not ordered
+ * with any other. */
 static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t value, bool after_work)
 {
     struct context *context = state;
@@ -446,7 +451,7 @@ static int memory_fill(void *state, uint64_t address, size_t bytes, uint8_t valu
     return error;
 }
 
-/* Nothing else runs, so no work has to be waited for but the copy. */
+/* Nothing else runs, so only the copy itself is waited for. */
 static int memory_copy(void *state, uint64_t target, uint64_t source, size_t bytes)
 {
     struct context *context = state;
@@ -486,7 +491,7 @@ static int memory_info(void *state, size_t *ret_free_bytes, size_t *ret_total_by
     return 0;
 }
 
-/* The trace's clock where there is one, so that figures of the pool can be placed in it. */
+/* The trace's clock if there is one, so that the pool's timestamps match the trace. */
 static uint64_t clock_ns(void *state)
 {
     struct trace_writer *writer = atomic_load_explicit(&record_trace, memory_order_acquire);

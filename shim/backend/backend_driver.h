@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's device operations, done with the real driver in one context.
+ * The pool's device operations: the real driver, in one context.
  *
  * Threading: the operations from any thread, as backend.h says.
  */
@@ -22,7 +22,8 @@ bool backend_driver_has_fences(const struct driver_functions *driver);
  * when a free by the driver would. */
 void backend_driver_wait(struct context *context);
 
-/** Makes a stream of the current context wait for all that a fence covers. False: it does not. */
+/** Makes a stream of the current context wait for all work that a fence covers. False: not
+ * possible. */
 bool backend_driver_fence_order(pool_fence fence, CUstream stream);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call that fails half-way is undone: of a range that the driver refuses to unmap at once, what
- * was unmapped piece by piece is mapped again. The lock of the pages is held during calls that
- * change access or mappings, so a peer that comes meanwhile gets all of them: the pool makes one
- * thread at a time grow or trim, and nobody else waits for this lock but who asks about a mapping.
+ * Mapped memory: a range of addresses, and pages mapped in it. A call that fails half-way is
+ * undone: if the driver refuses to unmap a range at once, the pieces unmapped so far are mapped
+ * again. The lock of the pages is held during calls that change access or mappings, so that a peer
+ * enabled meanwhile gets access to all of them. It is rarely contended: the pool lets one thread at
+ * a time grow or trim, and otherwise only queries about a mapping take it.
  *
- * In the record a page is a segment as long as it is mapped, where it is mapped: so what is
- * reserved and where is there for both backings in the same way.
+ * The trace shows each mapped page as a segment, at its mapped address. So both backings show
+ * reserved memory in the same way.
  */
 #include "shim/backend/backend_vmm.h"
 
@@ -25,7 +26,7 @@ static struct vmm *vmm_of(const struct context *context)
     return atomic_load_explicit(&context->vmm, memory_order_acquire);
 }
 
-/* What the driver does not support is no fault of the context. */
+/* An unsupported call is no fault of the context. */
 static int vmm_error(CUresult result)
 {
     return result == CUDA_ERROR_NOT_SUPPORTED || result == CUDA_ERROR_NOT_PERMITTED
@@ -223,7 +224,7 @@ static CUmemAccessDesc access_for(int device, CUmemAccess_flags flags)
     };
 }
 
-/* Of the context's device and of its peers'. Few devices: one call. */
+/* Finds the devices of the context and its peers. Few devices: one call. */
 static CUresult enable_locked(const struct driver_functions *driver, const struct context *context,
                               uint64_t address, uint64_t bytes)
 {
@@ -269,7 +270,7 @@ static bool is_one_page_locked(const struct vmm *vmm, uint64_t address, uint64_t
     return page && page->bytes == bytes;
 }
 
-/* Maps again what was unmapped of [address, end) before a call failed. */
+/* Maps again the part of [address, end) that was unmapped before a call failed. */
 static void map_again_locked(const struct driver_functions *driver, const struct context *context,
                              uint64_t address, uint64_t end)
 {
@@ -282,7 +283,7 @@ static void map_again_locked(const struct driver_functions *driver, const struct
         (void)enable_locked(driver, context, address, end - address);
 }
 
-/* One call for several mappings is in use, and not documented. */
+/* Unmapping several mappings by one call works in practice, but is not documented. */
 static CUresult unmap_locked(const struct driver_functions *driver, const struct context *context,
                              uint64_t address, uint64_t bytes)
 {
@@ -330,7 +331,7 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     return error;
 }
 
-/* Peers. Neighbouring mappings are a call each: a hole between them has no access to set. */
+/* Peers. Sets access mapping by mapping: a hole between them has no access to set. */
 static CUresult access_set_locked(const struct driver_functions *driver, const struct vmm *vmm,
                                   int device, CUmemAccess_flags flags)
 {
@@ -377,7 +378,7 @@ void backend_vmm_peer_disabled(struct context *owner, int device)
     (void)peer_change(owner, device, -1);
 }
 
-/* The end. None of these calls needs a context, and there is none any more. */
+/* At the end: these calls need no context, and none is left. */
 static void reclaim(const struct driver_functions *driver, struct vmm *vmm)
 {
     for (struct vmm_page *page = vmm->pages, *next; page; page = next) {

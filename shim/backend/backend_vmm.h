@@ -3,9 +3,9 @@
  * Mapped memory for a pool, by the driver's virtual memory management: the range and page
  * operations of pool/backend.h.
  *
- * Physical memory is device-local, and such that RDMA can use it where the device can. A mapping is
- * accessible to the context's device and to those of the contexts that cuCtxEnablePeerAccess has
- * linked with it, whether that came before or after the mapping.
+ * Physical memory is device-local, and usable by RDMA where the device supports it. A mapping is
+ * accessible to the context's device, and to the devices of contexts that cuCtxEnablePeerAccess has
+ * linked with it, whether before or after the mapping.
  *
  * Threading: the operations from any thread, as backend.h says.
  */
@@ -18,19 +18,21 @@
 #include "shim/context/context.h"
 
 /**
- * Adds the operations to those of backend_driver_init. Why not, where this device cannot, or NULL.
+ * Adds the operations to those of backend_driver_init(). Returns NULL, or the reason why this
+ * device cannot map memory.
  */
 const char *backend_vmm_add(struct pool_backend *backend, struct context *context,
                             const struct driver_functions *driver);
 
-/** Takes it all back: there is no pool of mapped memory. Nobody else knows of the context yet. */
+/** Undoes backend_vmm_init(): the pool does not use mapped memory. Nobody else knows of the
+ * context yet. */
 void backend_vmm_drop(struct context *context);
 
-/** A context of that device may use the memory of `owner`, now and from now on. */
+/** Gives a context of that device access to the memory of `owner`, present and future. */
 CUresult backend_vmm_peer_enabled(struct context *owner, int device);
 void backend_vmm_peer_disabled(struct context *owner, int device);
 
-/** Returns the memory of contexts that are over, which the driver did not end with them. */
+/** Releases the mapped memory of destroyed contexts: the driver does not release it with them. */
 void backend_vmm_reclaim(void);
 
 #endif

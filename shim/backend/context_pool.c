@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pool does with its segments and fences is recorded, and which backing it got, and why.
+ * Creates a context's pool with the backing that the options ask for. The trace records which
+ * backing it got and why, and what the pool does with its segments and fences.
  */
 #include "shim/backend/context_pool.h"
 
@@ -53,7 +54,7 @@ static const char *why_mapped(const struct options *options)
     }
 }
 
-/* Why memory is not mapped, where the option wants it to be; NULL: nothing speaks against it. */
+/* Returns why memory cannot be mapped although the option asks for it; NULL: no objection. */
 static const char *ruled_out(const struct options *options)
 {
     if (options->ipc_range == OPTION_IPC_RANGE_SEGMENT)
@@ -70,7 +71,7 @@ static const char *failure_of(int error)
     }
 }
 
-/* A pool of mapped memory, or NULL and why there is none. */
+/* Creates a pool of mapped memory; NULL, with the reason, if there is none. */
 static struct pool *make_mapped(struct pool_config config, struct pool_backend backend,
                                 struct context *context, const struct driver_functions *driver,
                                 const char **ret_reason)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool of a context, made as the options say.
+ * Creates the pool of a context as the options say.
  *
  * Threading: from any thread, once for each context.
  */
@@ -9,7 +9,8 @@
 
 #include "shim/context/context.h"
 
-/** Called with what a pool is about to be made with; NULL, or set before the first one is. */
+/** Hook called before a pool is created, with its configuration; NULL, or set before the first
+ * pool. */
 extern void (*context_pool_watch)(struct context *context, struct pool_config *config,
                                   struct pool_backend *backend);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing is changed that the thread has already as the call needs it.
+ * Changes only what the thread does not already have as the call needs it.
  */
 #include "shim/backend/scope.h"
 

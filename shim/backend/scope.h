@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every call of our own to the driver is wrapped in: the context is current, and the thread's
- * capture mode is relaxed, for the call concerns no stream of the program.
+ * Wraps our own driver calls: makes the context current and relaxes the thread's capture mode,
+ * because these calls touch no stream of the program.
  *
  * Threading: a scope belongs to the thread that entered it.
  */
@@ -10,7 +10,7 @@
 
 #include "shim/context/context.h"
 
-/** What an operation changed on its thread and has to put back. */
+/** Thread state that an operation changed and must restore. */
 struct scope {
     const struct driver_functions *driver;
     bool pushed;
@@ -22,7 +22,7 @@ struct scope {
 int scope_enter(struct scope *scope, const struct context *context);
 void scope_leave(struct scope *scope);
 
-/** The backend's error for a result of the driver; notes a sticky one for the current context. */
+/** Converts a driver result to a backend error; notes a sticky error for the current context. */
 int scope_error(CUresult result);
 
 #endif

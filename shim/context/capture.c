@@ -3,9 +3,9 @@
  * The list of captures. See capture.h.
  *
  * Stream handles 0, 1 and 2 mean different streams in different contexts and threads, so an entry
- * holds the context that was current, and for the per-thread stream the thread. When the table is
- * full, further captures are only counted, as captures of every context, and never forgotten:
- * then the pool stops recording fences, which costs memory and nothing else.
+ * also holds the current context, and for the per-thread stream the thread. When the table is full,
+ * further captures are only counted, as captures of every context, and never forgotten. From then
+ * on the pool records no fences, which costs memory and nothing else.
  */
 #include "shim/context/capture.h"
 
@@ -35,7 +35,7 @@ static bool is_default_stream(CUstream stream, bool per_thread)
     return stream == CU_STREAM_PER_THREAD || (per_thread && !stream);
 }
 
-/* The context of a stream; NULL when it is none we know, such as a green one. */
+/* Returns the context of a stream; NULL when it is none we know, such as a green one. */
 static CUcontext context_of(CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -114,7 +114,7 @@ void capture_mode_restore(const struct driver_functions *driver, CUstreamCapture
     mode_exchange(driver, &mode);
 }
 
-/* The thread's interaction mode, read by exchanging it twice. */
+/* Reads the thread's interaction mode by exchanging it twice. */
 static CUstreamCaptureMode thread_mode(const struct driver_functions *driver)
 {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;

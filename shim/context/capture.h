@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which streams capture, and what that forbids.
+ * Tracks which streams capture, and what that forbids.
  *
  * While a stream captures, recording an event on its context would invalidate the capture, and a
- * thread may be forbidden the calls that cudaMalloc and cudaFree stand for. The driver hooks for
- * the beginning and end of captures keep the list; a capture counts from before the driver is told
- * of it until after it ended, so the list errs on the careful side only.
+ * thread may be forbidden the driver calls behind cudaMalloc and cudaFree. The hooks on the
+ * beginning and end of captures keep the list. A capture is listed from before the driver begins it
+ * until after it has ended, so the list errs on the safe side.
  *
  * Threading: every function from any thread.
  */
@@ -25,18 +25,19 @@ static inline bool capture_is_active(void)
     return atomic_load_explicit(&capture_count, memory_order_acquire) != 0;
 }
 
-/** A stream is about to capture; undone by capture_end when the driver refuses. */
+/** Enters a stream that is about to capture; capture_end() undoes it when the driver refuses. */
 void capture_begin(CUstream stream, bool per_thread, CUstreamCaptureMode mode);
 
-/** A stream no longer captures, or is destroyed. Streams that do not capture are accepted. */
+/** Removes a stream that no longer captures, or is destroyed. Accepts streams that do not
+ * capture. */
 void capture_end(CUstream stream, bool per_thread);
 
 /** Forgets the captures of a context that ends. */
 void capture_forget_context(CUcontext context);
 
 /**
- * Gives the thread back the interaction mode that an exchange took. A driver that refuses is asked
- * again: a thread left in another mode would be allowed what it must not do.
+ * Restores the thread's interaction mode after an exchange. Repeats the call if the driver
+ * refuses: left in the other mode, the thread would be allowed what it must not do.
  */
 void capture_mode_restore(const struct driver_functions *driver, CUstreamCaptureMode mode);
 
@@ -48,7 +49,7 @@ bool capture_includes(const struct driver_functions *driver, CUstream stream);
 
 /**
  * Keeps captures from beginning. True when no stream of the context captures; then the caller may
- * record an event on it. Paired with capture_allow in either case.
+ * record an event on it. Always pair it with capture_allow().
  */
 bool capture_hold(CUcontext context);
 void capture_allow(void);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of contexts, and how one comes and goes. See context.h.
+ * The list of contexts: how one is found, and how it ends. See context.h.
  *
- * The list only grows at its head, so it is walked without a lock; list_lock orders those who add.
- * Ending a pool needs the gate, because any thread may be inside it.
+ * The list only grows at its head, so it is walked without a lock; list_lock serializes additions.
+ * Ending a pool needs the gate, because any thread may be inside the pool.
  */
 #include "shim/context/context.h"
 
@@ -59,7 +59,7 @@ struct context *context_of_pool(const struct pool *pool)
     return context;
 }
 
-/* The id of a context that is alive; the driver refuses to name one that is not. */
+/* Returns the id of a live context; the driver gives none for a dead one. */
 static bool context_is_alive(const struct driver_functions *driver, CUcontext handle,
                              uint64_t *ret_id)
 {

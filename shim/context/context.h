@@ -3,9 +3,9 @@
  * Contexts and their pools.
  *
  * A context is known from the first allocation in it until the program destroys or resets it. The
- * driver reuses handles, so an entry also holds the driver's id of the context, and every end of a
- * context moves a generation on that invalidates what threads remember. Entries are never freed:
- * a record or a fence may still name one that is gone.
+ * driver reuses handles, so an entry also holds the driver's id of the context. Every end of a
+ * context increments a generation, which invalidates what threads remember. Entries are never
+ * freed: a record or a fence may still name a context that has ended.
  *
  * Threading: every function from any thread.
  */
@@ -29,7 +29,7 @@ struct context {
     int device;                     /* ordinal; immutable */
     uint32_t number;                /* small, from 1, never reused; immutable */
     struct pool *pool;              /* NULL without pooling; immutable until gone */
-    atomic_bool gone;               /* destroyed: nothing of it may be touched */
+    atomic_bool gone;               /* destroyed: must not be used any more */
     atomic_bool over;               /* the driver has ended it: what outlives it may be returned */
     atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
@@ -51,11 +51,11 @@ extern atomic_int context_broken_count;
 
 /** Listener for the life of contexts. Called by the thread that noticed the event. */
 struct context_listener {
-    /** A context was found; the list is locked and the context not in it yet. */
+    /** A context was found. The list is locked, and does not contain the context yet. */
     void (*made)(struct context *context);
     /** Its pool, right after `made`; NULL: it has none. */
     struct pool *(*pool_make)(struct context *context, const struct driver_functions *driver);
-    /** It has just broken; under whatever lock the driver was called. */
+    /** The context has just broken. Called under whatever lock the driver was called with. */
     void (*broke)(struct context *context, CUresult result);
     /** It is gone, and its pool can still be asked. */
     void (*ending)(struct context *context);
@@ -63,12 +63,12 @@ struct context_listener {
     void (*ended)(struct context *context);
 };
 
-/** Names the listener, which must stay; once, before the first context is obtained. */
+/** Sets the listener, which must stay valid; once, before the first context is obtained. */
 void context_listen(const struct context_listener *wanted);
 
 struct context *context_obtain(const struct driver_functions *driver, CUcontext current);
 
-/** The current context of the thread, NULL when it has none that is alive. */
+/** Returns the thread's current context; NULL when it has no live one. */
 static inline struct context *context_current(const struct driver_functions *driver)
 {
     struct thread_state *self = &thread_state;
@@ -83,45 +83,47 @@ static inline struct context *context_current(const struct driver_functions *dri
     return context_obtain(driver, handle);
 }
 
-/** The context that this thread used last, NULL when it is gone. */
+/** Returns the context that this thread used last; NULL when it has ended. */
 static inline struct context *context_last(void)
 {
     const struct thread_state *self = &thread_state;
     return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 
-/** Makes a context known that is not current: a peer whose work may reach our memory. */
+/** Enters a context that is not current: a peer whose work may access our memory. */
 void context_note(const struct driver_functions *driver, CUcontext handle);
 
 /** Walks the contexts that are alive. */
 struct context *context_first(void);
 struct context *context_next(const struct context *context);
 
-/** The living entry of a handle, NULL when it is not known. */
+/** Returns the live entry of a handle; NULL when it is not known. */
 struct context *context_find(CUcontext handle);
 
-/** The living context whose pool this is. */
+/** Returns the live context that owns this pool. */
 struct context *context_of_pool(const struct pool *pool);
 
-/** Forgets a context and drops its pool without a driver call; before the real destruction. */
+/** Forgets a context and drops its pool without a driver call. Call it before the real
+ * destruction. */
 void context_drop(struct context *context);
 
 /** The driver has ended a context that was dropped. */
 void context_over(struct context *context);
 
-/** Forgets every context of a device that the driver says is gone; after the real call. */
+/** Forgets every context of a device that the driver reports as gone. Call it after the real
+ * call. */
 void context_drop_ended(const struct driver_functions *driver, CUdevice device);
 
-/** Notes what a driver call said about the current context. */
+/** Notes whether a driver call's result shows that the current context is broken. */
 void context_observe_result(CUresult result);
 
-/** In the child after fork. True when the parent had a context, whose memory is none of ours. */
+/** In the child after fork. True when the parent had a context; its memory is not the child's. */
 bool context_fork_child(void);
 
 /** Bytes that the pools of a device could hand out. */
 uint64_t context_available_bytes(int device);
 
-/** Returns everything the pools of a device hold free to the driver. Returns the bytes. */
+/** Returns all free memory of a device's pools to the driver. Returns the bytes. */
 uint64_t context_trim(int device);
 
 #endif

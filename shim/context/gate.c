@@ -2,9 +2,9 @@
 /*
  * The slow side of the gate: joining, waiting, closing. See gate.h.
  *
- * Order of events that makes it right: a thread sets its flag, then looks whether the gate is
- * closed; the closer closes, then looks at the flags. With a barrier between the two steps on both
- * sides at least one sees the other.
+ * Why it is correct: a thread sets its flag, then checks whether the gate is closed; the closer
+ * closes the gate, then checks the flags. With a barrier between the two steps on both sides, at
+ * least one sees the other.
  */
 #include "shim/context/gate.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gate around the pools: any number of threads may be inside, until one that ends a pool closes
- * it and has waited for them to leave.
+ * The gate around the pools. Any number of threads may be inside. A thread that ends a pool closes
+ * the gate and waits for the others to leave.
  *
- * A pool is found by address, so a free anywhere may run into a pool that is just being destroyed.
- * Going through must cost next to nothing: each thread has a flag of its own, and the one who
- * closes the gate pays for the ordering of all (pool/base/barrier.h).
+ * A pool is found by address, so a free on any thread may reach a pool that is just being
+ * destroyed. Passing the gate must cost next to nothing: each thread has its own flag, and the
+ * thread that closes the gate pays for the memory ordering of all (pool/base/barrier.h).
  *
  * Threading: enter and leave are paired on one thread and do not nest; a thread inside must not
  * close.
@@ -25,7 +25,7 @@ struct gate_slot {
 
 extern atomic_bool gate_closed;
 
-/** Before first use. Negative errno when threads cannot be followed. */
+/** Before first use. Negative errno when thread exits cannot be observed. */
 int gate_init(void);
 
 void gate_join(void);
@@ -34,7 +34,7 @@ void gate_enter_slow(void);
 /** In the child after fork: the parent's other threads are not there. */
 void gate_fork_child(void);
 
-/** Waits until nobody is inside and keeps everybody out. */
+/** Closes the gate: waits until nobody is inside, and keeps everybody out. */
 void gate_close(void);
 void gate_open(void);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of green contexts that were turned into a CUcontext, which a program must do to make one
- * current. Entries are few and only added and removed under a lock; without any nobody takes it.
- * When the table is full the context is served as one of its own, safe and less well.
+ * The list of green contexts that were converted to a CUcontext; a program must convert one to
+ * make it current. The table is small and changes only under a lock; while it is empty nobody
+ * takes the lock. When it is full, a green context is treated as an independent context: correct,
+ * but less efficient.
  */
 #include "shim/context/green.h"
 

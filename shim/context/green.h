@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Green contexts. As a CUcontext one is another handle in the address space of the device's primary
- * context, which outlives it; so its blocks are of the primary context's pool, whose fences cover
- * the work of green contexts, too.
+ * Green contexts. Converted to a CUcontext, a green context is another handle in the address space
+ * of the device's primary context, which outlives it. So its blocks belong to the primary context's
+ * pool, and that pool's fences also cover the work of green contexts.
  *
  * Threading: every function from any thread.
  */
@@ -16,13 +16,13 @@
 /** True while any is known. */
 bool green_any(void);
 
-/** Notes that a handle stands for a green context of this primary one. */
+/** Notes that a handle belongs to a green context of this primary context. */
 void green_add(CUcontext handle, CUcontext primary);
 
 /** Forgets one that was destroyed. */
 void green_remove(CUcontext handle);
 
-/** The primary context behind a green one's handle, or the handle itself. */
+/** Returns the primary context behind a green context's handle, or the handle itself. */
 CUcontext green_owner(CUcontext handle);
 
 #endif

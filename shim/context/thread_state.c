@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Apart from what uses it: the look-up of symbols needs it before a sanitizer's runtime is ready.
+ * A separate file because the look-up of symbols needs it before a sanitizer's runtime is ready.
  */
 #include "shim/context/thread_state.h"
 

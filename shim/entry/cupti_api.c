@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process may hold several CUPTI libraries, so the real function is the one that
- * the caller's module reaches; else the one looked up last; else the next in the global scope.
+ * A process may hold several CUPTI libraries. The real function is the one that the caller's
+ * module depends on; else the one looked up last; else the next in the global scope.
  */
 #include "shim/entry/cupti_api.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Other clients of CUPTI in the process: what they call first, and where the real function is.
+ * Detects other clients of CUPTI in the process by the functions they call first, and finds the
+ * real functions.
  *
  * Threading: every function from any thread.
  */
@@ -27,7 +28,7 @@ void *cupti_api_entry(enum cupti_api_id id);
 /** Remembers what a program's look-up found. */
 void cupti_api_note(enum cupti_api_id id, void *function);
 
-/** The real function for a caller; NULL when no CUPTI can be reached from there. */
+/** Returns the real function for a caller; NULL when no CUPTI is reachable from there. */
 void *cupti_api_real(enum cupti_api_id id, const void *caller);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The exported dlsym and dlvsym. They must be able to hand a call on to the real function such that
- * the real one sees the program's return address, because RTLD_NEXT and RTLD_DEFAULT are answered
- * relative to the module that address lies in. A compiler may or may not turn a last call into a
- * jump, so the few instructions are written out: ask the resolver, which takes the return address
- * behind the function's own arguments, then return its answer or jump.
+ * The exported dlsym and dlvsym. When they forward a call, the real function must see the
+ * program's return address, because RTLD_NEXT and RTLD_DEFAULT depend on the module of that
+ * address. A compiler does not guarantee that a tail call becomes a jump, so the few instructions
+ * are written in assembly: call the resolver, which takes the return address as an extra last
+ * argument, then return its answer or jump.
  */
 #include "shim/entry/look_up.h"
 
-/* struct dlsym_answer comes back in two registers on both processors. `place` is the register of
- * the argument behind the function's own. */
+/* struct dlsym_answer is returned in two registers on both processors. `place` is the register
+ * of the extra last argument. */
 #if defined(__x86_64__)
 #define ENTRY(name, place)                                                                         \
     __asm__(".text\n"                                                                              \

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The instructions of the entry points, and where those of a version lead.
+ * The instructions of the entry points, and the targets of the versioned ones.
  *
- * Each entry point takes ENTRY_BYTES. The block of a hook begins with those of the versions, which
- * are exported, those of the libraries follow; the first one's symbol covers the block, so that
- * dladdr names each. A call arrives with its arguments in registers and on the stack and must reach
- * its function with all of them and the return address untouched.
+ * Each entry point takes ENTRY_BYTES. The block of a hook begins with the entry points of the
+ * versions, which are exported; those of the libraries follow. The first symbol covers the whole
+ * block, so dladdr names every entry point. A call arrives with its arguments in registers and on
+ * the stack, and must reach its function with all of them and the return address untouched.
  *
- * A target is written once, when it depends on the global scope alone: the loader, too, would have
- * bound it once. Otherwise it depends on the caller's module and is remembered with the caller.
+ * A target that depends on the global scope alone is written once: the loader would have bound it
+ * once, too. Any other target depends on the caller's module and is remembered with the caller.
  */
 #include "shim/entry/entry.h"
 
@@ -190,14 +190,14 @@ __asm__(".text\n"
                      :                                                                             \
                      : [id] "i"(HOOK_##name))
 
-/* Never called: only its statements can name the ids. */
+/* Never called: it exists because only statements in a function can name the ids. */
 __attribute__((used)) static void emit(void)
 {
 #define HOOK(action, family, name, since, params, args) EMIT_##family(name);
 #include "shim/resolve/hooks.def"
 }
 
-/* The entry point of ours for exactly this function, or the function itself. */
+/* Returns our entry point for exactly this function, or the function itself. */
 static void *destination_of(const struct hook *hook, void *function)
 {
     if (hook->family == HOOK_FAMILY_DRIVER)
@@ -206,7 +206,8 @@ static void *destination_of(const struct hook *hook, void *function)
     return library >= 0 ? entry_of(hook, (unsigned)library) : function;
 }
 
-/* Depends on the caller's module, hence on the caller; remembered where nothing else is. */
+/* The target depends on the caller's module, hence on the caller, and is remembered nowhere
+ * else. */
 static void *route_for_caller(const struct hook *hook, uint32_t target, const void *code)
 {
     struct caller *caller = caller_get(code);
@@ -237,7 +238,7 @@ void *entry_route(uint32_t target, const void *return_address)
 {
     const struct hook *hook = &hooks[target / ENTRY_VERSIONS];
     int saved_errno = errno;
-    (void)shim_mode(); /* starts the library: what is kept of a caller depends on options */
+    (void)shim_mode(); /* starts the library: a caller's properties depend on options */
     void *destination = route(hook, target, return_address);
     if (!destination) { /* the hook says that there is no such function */
         real_library = REAL_LIBRARIES;

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The look-up hooks: dlsym and dlvsym, both forms of cuGetProcAddress, cudaGetDriverEntryPoint.
+ * The look-up hooks: dlsym and dlvsym, both versions of cuGetProcAddress, cudaGetDriverEntryPoint.
  *
  * The real resolver always chooses first, with the program's arguments, so versions, flags, status
- * and errors are its own. Only then is the pointer it returned compared with the driver's exported
- * functions and exchanged for the hook of the very same one. Names are never mapped to hooks of
- * another ABI.
+ * and errors are its own. Only then is its result compared with the driver's exported functions,
+ * and replaced by the hook of exactly that function. A name alone never selects a hook: its ABI
+ * might differ.
  *
- * dlsym depends on who calls it. Names that are not hooked, and look-ups by the driver itself, are
+ * dlsym depends on its caller. Names that are not hooked, and look-ups by the driver itself, are
  * forwarded by a jump (dlsym_entry.c). For hooked names:
- *   an explicit handle    the real answer, then substitution;
- *   RTLD_DEFAULT, NULL    what the program would have found without us, then substitution
- *   RTLD_NEXT             from a module before us in the search order: the same. From one behind
- *                         us, which stands in for the runtime or the driver: the real answer, but
- *                         our hook where that is the driver's function.
- * Only a function of a runtime or of the driver is ever exchanged, and for the entry point of
- * exactly that library; another module's function of the same name is handed out as it is.
+ *   an explicit handle    the real answer, then replacement;
+ *   RTLD_DEFAULT, NULL    what the program would have found without us, then replacement;
+ *   RTLD_NEXT             from a module before us in the search order: the same. From a module
+ * behind us, which stands in for the runtime or the driver: the real answer, but our hook where
+ * that is the driver's function. Only a function of a runtime or of the driver is ever replaced,
+ * and by the entry point of exactly that library; another module's function of the same name is
+ * returned unchanged.
  *
- * Where another module behind us brings a dlsym of its own, it is asked in place of the real one.
+ * Where another module behind us has its own dlsym, that one is asked in place of the real one.
  *
- * A version that is asked for is the real look-up's business, so dlvsym without a handle answers
- * with a hook only where the real function it found has one. What a look-up finds in a namespace
- * of dlmopen is not exchanged: the CUDA there is not the one behind our hooks.
+ * The real look-up decides about versions, so dlvsym without a handle returns a hook only where the
+ * real function it found has one. Results from a namespace of dlmopen are not replaced: the CUDA
+ * there is not the one behind our hooks.
  */
 #include "shim/entry/look_up.h"
 
@@ -38,7 +38,7 @@
 #include "shim/entry/relocate.h"
 #include "shim/shim.h"
 
-/* Another module's dlsym behind ours is called as if we were not there, but not by that module. */
+/* Another module's dlsym behind ours is called as if we were not there, except by that module. */
 static real_dlsym_function *behind_us(const void *caller)
 {
     real_dlsym_function *next = real_dlsym_next();
@@ -85,7 +85,7 @@ static void *substitute(const struct hook *hook, void *function)
     return function;
 }
 
-/* True when the module comes before this library in the order of loading. */
+/* True when the module comes before this library in load order. */
 static bool is_before_us(const void *code)
 {
     Dl_info info;
@@ -128,7 +128,7 @@ static bool is_special(const void *handle)
     return handle == RTLD_DEFAULT || handle == RTLD_NEXT;
 }
 
-/* A program that asks for dlsym itself gets ours, or its look-ups would pass us by. */
+/* A program that looks up dlsym itself gets ours; otherwise its look-ups would bypass us. */
 static void *substitute_look_up(void *function)
 {
     if (function && function == (void *)real_dlsym_get())
@@ -137,9 +137,9 @@ static void *substitute_look_up(void *function)
 }
 
 /*
- * Names that are not hooked. A sanitizer asks for the functions it stands in for (RTLD_NEXT) before
- * its own versions of strcmp or dl_iterate_phdr can be called, so those look-ups are forwarded
- * without a call of libc.
+ * Handles names that are not hooked. A sanitizer looks up the functions it replaces (RTLD_NEXT)
+ * before its own strcmp or dl_iterate_phdr can be called, so these look-ups are forwarded without
+ * a call of libc.
  */
 static struct dlsym_answer resolve_unhooked(void *handle, const char *name, const void *caller)
 {
@@ -151,7 +151,8 @@ static struct dlsym_answer resolve_unhooked(void *handle, const char *name, cons
     return answer(substitute_look_up(real_dlsym(handle, name)));
 }
 
-/* Functions of CUPTI with which another client begins; as the others, but for the family. */
+/* Looks up the CUPTI functions with which another client begins; as the others, but for the
+ * family. */
 static struct dlsym_answer resolve_cupti(void *handle, const char *name, const void *caller)
 {
     enum cupti_api_id id = cupti_api_find(name);
@@ -185,8 +186,8 @@ static struct dlsym_answer resolve_hooked(void *handle, const struct hook *hook,
     return answer(substitute(hook, function));
 }
 
-/* Another module's dlsym is next: it chooses. Its own function is ours to whoever asks the global
- * scope, itself included; the call goes on to it. */
+/* Lets another module's dlsym, which is next, choose. A result inside this library is resolved
+ * like any look-up of our own. */
 static struct dlsym_answer resolve_by(real_dlsym_function *look_up, void *handle,
                                       const struct hook *hook, const void *caller)
 {
@@ -232,7 +233,8 @@ struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *v
     bool special = is_special(handle);
     if (!hook && (!name || !is_look_up(name)))
         return forward_versioned();
-    /* From a module before us we are the next one; from one behind us the way leads away. */
+    /* For a module before us we are the next one; for a module behind us the search continues
+     * behind us. */
     if (special && !is_before_us(caller) && (!hook || handle == RTLD_NEXT))
         return forward_versioned();
     if (hook && (shim_mode() == SHIM_OFF || real_is_driver_code(caller)))

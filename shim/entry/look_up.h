@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Substitution of looked-up function pointers: what the real resolver found decides, a pointer to a
- * hooked function is exchanged for the hook, every other pointer passes.
+ * Replaces looked-up function pointers. The real resolver decides what is found; a pointer to a
+ * hooked function becomes its hook, every other pointer is returned unchanged.
  *
  * Threading: every function from any thread, and before main.
  */
@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /**
- * What the exported dlsym and dlvsym do: return `value`, or, when `forward_to` is not 0, jump there
- * with the arguments and the return address they were called with, so that the real one sees the
+ * Result of the exported dlsym and dlvsym: return `value`; or, when `forward_to` is not 0, jump
+ * there with the original arguments and return address, so that the real function sees the
  * program's module as its caller.
  */
 struct dlsym_answer {
@@ -24,7 +24,8 @@ struct dlsym_answer look_up_dlsym(void *handle, const char *name, const void *ca
 struct dlsym_answer look_up_dlvsym(void *handle, const char *name, const char *version,
                                    const void *caller);
 
-/** The hook of a driver function found by the driver's own resolver, or the pointer itself. */
+/** Returns the hook of a driver function found by the driver's own resolver, or the pointer
+ * itself. */
 void *look_up_driver_pointer(void *function);
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * Finds slots of dlsym and dlvsym that were bound past us. See relocate.h.
  *
- * There is no hook on dlopen: whoever loads a module soon looks something up in it, and that
- * look-up is the moment to examine it. Only a slot that holds exactly the function behind ours is
- * changed, or one not bound yet, where ours is what the global scope offers; a preload library
- * before us that brings one of its own is left in place. Slots are changed inside
- * dl_iterate_phdr, so that a module cannot be unloaded meanwhile.
+ * There is no hook on dlopen: whoever loads a module soon looks something up in it, and that is
+ * when the module is examined. A slot is changed only if it holds exactly the function behind ours,
+ * or is not bound yet and the global scope offers ours; a slot bound to an earlier preload
+ * library's function stays. Slots are changed inside dl_iterate_phdr, so that the module cannot be
+ * unloaded meanwhile.
  */
 #include "shim/entry/relocate.h"
 
@@ -31,7 +31,7 @@
 #define SLOT_DATA  R_AARCH64_ABS64
 #endif
 
-/* What has been examined: the first `seen` modules, as long as none was removed. */
+/* Progress: the first `seen` modules are examined, as long as none was removed. */
 static _Atomic unsigned long long last_adds, last_subs;
 static atomic_uint seen;
 
@@ -42,7 +42,7 @@ struct look_up {
     bool global; /* ours is what the global scope offers */
 };
 
-/* One walk over the modules. Nothing that takes another lock happens inside. */
+/* Walks the modules once. Takes no other lock inside. */
 struct scan {
     struct look_up look_ups[2];
     bool change; /* the slots found, else only find them */
@@ -91,7 +91,7 @@ static bool module_read_dynamic(struct module *module)
         default: break;
         }
     }
-    /* The loader has made these addresses absolute; it leaves those of the vdso alone. */
+    /* The loader has made these addresses absolute, except those of the vdso. */
     return (uintptr_t)module->symbols >= module->begin &&
            (uintptr_t)module->strings >= module->begin;
 }
@@ -118,7 +118,7 @@ static void slot_set(const struct module *module, uintptr_t slot, uintptr_t func
         mprotect((void *)page, bytes, PROT_READ);
 }
 
-/* The function that a slot is for; NULL: none of ours. */
+/* Returns the function that a slot is for; NULL: none of ours. */
 static const struct look_up *look_up_of(const struct scan *scan, const struct module *module,
                                         const ElfW(Rela) * entry)
 {
@@ -147,7 +147,7 @@ static void module_examine(struct scan *scan, const struct module *module)
     }
 }
 
-/* The driver's own look-ups are none of our business. */
+/* The driver's own look-ups are left alone. */
 static bool is_driver(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool's device operations with guards around them: a fence of the pool is passed when that of
- * the inner backend is, and with it the batches that were open when it was recorded.
+ * The pool's device operations with guards around them. A fence of the pool is signalled when the
+ * inner backend's fence is signalled and the batches that were open at its recording are done.
  */
 #include "shim/guard/backend.h"
 
@@ -20,7 +20,7 @@ struct guard_fence {
     uint64_t number; /* of the last batch before it */
 };
 
-/* The inner operations of a pool: kept until its context is forgotten, and constant. */
+/* The inner operations of a pool: constant, and kept until its context is forgotten. */
 static struct pool_backend inner_of(void *state)
 {
     struct pool_backend inner = {0};
@@ -66,7 +66,8 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* What the batches wait for has passed: they take microseconds, and the pause is short. */
+/* Waits for batches whose preceding work has completed. They take microseconds, so the pause is
+ * short. */
 static bool batches_await(void *state, uint64_t number, uint64_t most_ns)
 {
     uint64_t begin_ns = monotonic_ns();
@@ -78,8 +79,8 @@ static bool batches_await(void *state, uint64_t number, uint64_t most_ns)
     return true;
 }
 
-/* The program's work has passed. The guards' own shall not make the device look busy: the pool
- * gives memory back while it is idle, and later it may not be. */
+/* The program's work has completed. The guards' own work must not make the device look busy:
+ * the pool gives memory back while the device is idle, and later it may not be. */
 static bool own_work_passed(void *state, uint64_t number)
 {
     if (batches_passed(state, number))
@@ -142,7 +143,8 @@ static int page_unmap(void *state, uint64_t address, size_t bytes)
     return inner_of(state).page_unmap(state, address, bytes);
 }
 
-/* What waits for work has nothing to wait for any more: the pool hands its blocks out again. */
+/* Finishes the batches as well: the work before them has completed, and the pool will hand the
+ * blocks out again. */
 static int device_wait(void *state)
 {
     int error = inner_of(state).device_wait(state);

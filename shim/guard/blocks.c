@@ -23,7 +23,7 @@ static void remove_node(struct kept *kept, struct guarded_node *node)
     table_remove(&kept->table, node);
 }
 
-/* At most one node for each address: an older one has been overtaken. */
+/* Keeps at most one node for each address: a new one replaces the older one. */
 static struct guarded_node *add_node(struct kept *kept, const struct guarded_block *block)
 {
     struct guarded_node *old = table_first(&kept->table, block->address);
@@ -115,7 +115,7 @@ static uint64_t end_of(const struct guarded_node *node)
     return guarded_end(&node->block);
 }
 
-/* By address; ends[i] is the highest end of those up to i. Guarded by guard_lock. */
+/* Sorted by address; ends[i] is the highest end among those up to i. Guarded by guard_lock. */
 static struct guarded_node *sorted[BLOCKS_FREED_MAX];
 static uint64_t ends[BLOCKS_FREED_MAX];
 

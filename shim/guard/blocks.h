@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of guarded blocks: those that are live, and freed memory that is known to hold
- * poison.
+ * Guarded blocks: the live ones, and freed memory known to hold poison.
  *
- * Poison stays known until the driver takes its memory back: whatever is handed out and freed in
- * between is poisoned again by its own free. A free that could not poison ends all that is known.
+ * Poison stays known until the driver takes its memory back: a block handed out and freed in
+ * between is poisoned again by its own free. A free that could not poison discards all that is
+ * known.
  *
  * Threading: everything under guard_lock.
  */
@@ -18,7 +18,7 @@
 
 #include "shim/memory/table.h"
 
-/** Freed blocks that are remembered; the oldest are forgotten. */
+/** How many freed blocks are remembered; the oldest are forgotten. */
 #define BLOCKS_FREED_MAX 4096u
 
 extern pthread_mutex_t guard_lock;
@@ -32,7 +32,7 @@ struct guarded_block {
     uint32_t context;
     uint32_t allocation_site, free_site;
     bool zoned;    /* its redzones hold the pattern */
-    bool freed;    /* by the program: what is found is not mended */
+    bool freed;    /* by the program: errors are found but not repaired */
     bool isolated; /* it ends at addresses without memory */
 };
 
@@ -46,7 +46,7 @@ static inline uint64_t guarded_end(const struct guarded_block *block)
     return guarded_begin(block) + block->allocated_bytes;
 }
 
-/** A node of either list, in the order of allocation, or of the free. */
+/** Returns a node of either list, in the order of allocation or of free. */
 struct guarded_node {
     struct table_node node; /* key: the address */
     struct guarded_block block;
@@ -62,17 +62,17 @@ struct guarded_node *blocks_freed_first(void);
 const struct guarded_node *blocks_live_last(void);
 
 void blocks_live_add(const struct guarded_block *block);
-/** Takes a live block out. False: there is none at this address. */
+/** Removes a live block. False: there is none at this address. */
 bool blocks_live_take(uint64_t address, struct guarded_block *ret_block);
 /** A freed block holds poison from end to end. */
 void blocks_freed_add(const struct guarded_block *block);
-/** The freed block that began at an address, if poison is still known there. */
+/** Returns the freed block that began at an address, if its poison is still known. */
 bool blocks_freed_take(uint64_t address, struct guarded_block *ret_block);
 /** Nothing is known of freed memory any more. */
 void blocks_freed_forget(void);
-/** Nothing is known of freed memory in [address, address + bytes) any more. */
+/** Forgets freed memory in [address, address + bytes). */
 void blocks_freed_forget_in(uint64_t address, size_t bytes);
-/** Finds out of which freed blocks all memory still holds poison: none of it is handed out. */
+/** Finds the freed blocks whose memory still holds poison in full: no part was handed out again. */
 void blocks_freed_examine(void);
 
 void blocks_forget_context(uint32_t context);

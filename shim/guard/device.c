@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pattern has no byte twice, so that whatever one value is written over a redzone shows. Where
- * the driver has to fill it is one byte.
+ * The pattern contains no byte twice, so that any single value written over a redzone is detected.
+ * Where the driver fills the redzone, the pattern is one byte.
  */
 #include "shim/guard/device.h"
 
@@ -17,7 +17,7 @@
 #include "shim/context/capture.h"
 #include "shim/resolve/real.h"
 
-/* A fill takes microseconds; a device that is busy is asked less often. */
+/* A fill takes microseconds; a busy device is polled less often. */
 #define FILL_SPINS    16
 #define FILL_PAUSE_NS 20000
 #define FINISH_ROUNDS 2500 /* of such pauses */
@@ -91,7 +91,7 @@ static bool driver_find(struct guard_device *device)
     return found;
 }
 
-/* What kernels read lies on the host: the program's device memory stays its own. */
+/* Kernel arguments lie in host memory: the program keeps all device memory. */
 static bool batch_prepare(struct guard_device *device, struct batch *batch)
 {
     void *host = NULL, *staging = NULL;
@@ -118,7 +118,7 @@ static bool batch_prepare(struct guard_device *device, struct batch *batch)
     return false;
 }
 
-/* Whether the kernels do what they are for: the canary comes back. */
+/* Tests whether the kernels work: the canary must be found. */
 static bool kernels_work(struct guard_device *device)
 {
     struct batch *batch = guard_batch_open(device, false);
@@ -224,7 +224,7 @@ static bool zones_fill(struct guard_device *device, const struct fill_range zone
     return true;
 }
 
-/* A write that came before its redzone was filled would not be seen. */
+/* A write that came before the redzone was filled would not be detected. */
 static void fill_wait(struct guard_device *device)
 {
     struct timespec begin, now;
@@ -417,7 +417,7 @@ static struct batch *batch_running_oldest(struct guard_device *device)
     return oldest;
 }
 
-/* One that was never enqueued is done, and so is what a broken context leaves. */
+/* A batch that was never enqueued is done, and so is one in a broken context. */
 static bool batch_query(struct guard_device *device, struct batch *batch)
 {
     CUresult result = batch->failed ? CUDA_ERROR_UNKNOWN : device->driver.event_query(batch->event);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device's side of guards in a context: a stream of our own, kernels, and batches of redzones
- * that are compared there.
+ * The device side of guards in a context: a stream of our own, kernels, and batches of redzones to
+ * compare there.
  *
- * A batch is open while blocks join it, then on the stream, then done: its results lie in host
- * memory until they are settled. Batches run in the order of their numbers. Each compares a canary,
- * too, which must not match: a batch without its canary has compared nothing. Without device code
- * the driver copies the redzones to the host instead, in part.
+ * A batch is open while blocks join it, then enqueued, then done: its results lie in host memory
+ * until they are settled. Batches run in the order of their numbers. Each also compares a canary,
+ * which must not match: if it matches, the batch has compared nothing. Without device code the
+ * driver copies a part of each redzone to the host instead.
  *
  * Threading: everything under guard_lock. Driver calls are made under it: no call of the driver
  * leads back here.
@@ -24,7 +24,8 @@
 #define BATCH_RANGES (2 * BATCH_BLOCKS + 1) /* and the canary */
 #define BATCHES_MAX  64u
 #define ZONE_MAX     65536u /* bytes of a redzone that are looked at */
-/** For a kernel of microseconds: on a device that may be busy, and on one that was just now. */
+/** Time limits for a kernel of microseconds: on a device that may be busy, and on one that was
+ * just idle. */
 #define FILL_WAIT_NS      50000000L
 #define FILL_WAIT_BUSY_NS 1000000L
 #define STAGING_BYTES     512u /* of a range, where the driver copies it */
@@ -62,9 +63,8 @@ struct guard_device {
     bool has_kernels;
     struct driver_table driver;
     struct kernel_set kernels;
-    CUstream stream; /* behind the program's work */
-    CUstream
-        now_stream; /* of redzones that are filled, and what is compared at once: behind nothing */
+    CUstream stream;     /* behind the program's work */
+    CUstream now_stream; /* fills redzones, compares at once; waits for nothing */
     CUevent fill_event;
     bool late;                         /* the last kernel that was waited for */
     uint64_t last_number, done_number; /* of batches */
@@ -80,14 +80,14 @@ struct guard_device *guard_device_add(struct context *context);
 void guard_device_forget(uint32_t number);
 void guard_devices_fork_child(void);
 
-/** Opens it when nothing captures. False: not yet, or it cannot be. */
+/** Opens the guard's device side when nothing captures. False: not yet, or not possible. */
 bool guard_device_ready(struct guard_device *device);
 
-/** Fills the redzones of a block, which are there when it returns, or FILL_WAIT_NS have
+/** Fills the redzones of a block. They are in place when it returns, or FILL_WAIT_NS have
  * passed. */
 bool guard_device_fill(struct guard_device *device, const struct guarded_block *block);
 
-/** The batch that blocks join; NULL: there is none to be had. */
+/** Returns the batch that blocks join; NULL: none can be made. */
 struct batch *guard_batch_open(struct guard_device *device, bool poison);
 void guard_batch_add(struct batch *batch, const struct guarded_block *block);
 /** Without kernels freed memory is compared block by block. */
@@ -96,28 +96,29 @@ static inline bool guard_batch_full(const struct batch *batch)
     return batch->blocks == (batch->staging && batch->poison ? 1 : BATCH_BLOCKS);
 }
 
-/** Takes blocks out of a batch that goes back to the driver before it runs; how many. */
+/** Removes blocks from a batch because their memory goes back to the driver first; returns how
+ * many. */
 uint32_t guard_batch_withdraw(struct batch *batch, uint64_t address, size_t bytes);
 
-/** Puts a batch behind the work of a fence of the inner backend. */
+/** Enqueues a batch behind the work of a fence of the inner backend. */
 void guard_batch_run(struct guard_device *device, struct batch *batch, pool_fence fence);
 
-/** Compares a batch now: nothing uses its memory. False: it could not be. */
+/** Compares a batch now, while nothing uses its memory. False: not possible. */
 bool guard_batch_run_now(struct guard_device *device, struct batch *batch);
 
-/** A batch is done, or an error was found: somebody is to settle it. */
+/** Set when a batch is done or an error was found: guard_settle() has work. */
 extern atomic_bool guard_work;
 
-/** Looks which batches are done. True when all up to `number` are. */
+/** Polls the batches. True when all up to `number` are done. */
 bool guard_device_poll(struct guard_device *device, uint64_t number);
 
-/** Gives batches some time whose fences have passed. True when none is under way. */
+/** Waits briefly for batches whose fences are signalled. True when none is pending. */
 bool guard_device_finish(struct guard_device *device);
 
-/** The result of a range of a batch that is done: FILL_MATCHES, or as verify_launch says. */
+/** Returns the result of a range of a finished batch: FILL_MATCHES, or as verify_launch() says. */
 uint64_t guard_batch_result(const struct batch *batch, uint32_t range);
 uint32_t guard_batch_ranges(const struct batch *batch);
-/** Bytes of the redzones in front of a block and behind it that are looked at: those beside it. */
+/** Bytes of the redzones before and behind a block that are checked: those next to it. */
 size_t guard_front_bytes(const struct guard_device *device, const struct guarded_block *block);
 size_t guard_rear_bytes(const struct guard_device *device, const struct guarded_block *block);
 uint8_t guard_pattern_byte(const struct guard_device *device, bool poison, uint64_t offset);

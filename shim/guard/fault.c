@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contexts that broke wait in a few slots until somebody who holds no lock records them. See
- * fault.h.
+ * Broken contexts wait in a few slots until a thread that holds no lock records them. See fault.h.
  */
 #include "shim/guard/fault.h"
 
@@ -48,7 +47,7 @@ void fault_forget_context(uint32_t number)
             freed[at] = (struct guarded_block){0};
 }
 
-/** What may have to do with a fault, the likeliest first. */
+/** Blocks that the fault may concern, the likeliest first. */
 struct suspects {
     uint32_t count;
     struct guarded_block of[FREED_KEPT + LIVE_TOLD];

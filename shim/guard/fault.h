@@ -2,9 +2,8 @@
 /*
  * Accesses of the device to addresses without memory (`guard:page`).
  *
- * The driver says that a context met one, and no more: not the address, not the kernel. So what is
- * recorded is the error and the blocks it may have to do with: isolated ones that are live, and
- * those freed last.
+ * The driver reports only that a context broke: no address, no kernel. So the record holds the
+ * error and the blocks that it may concern: live isolated ones, and those freed last.
  *
  * Threading: from any thread; fault_note under any lock, the others as they say.
  */
@@ -14,7 +13,7 @@
 #include "shim/context/context.h"
 #include "shim/guard/blocks.h"
 
-/** A context has just broken with this result. Takes no lock. */
+/** Notes that a context has just broken with this result. Takes no lock. */
 void fault_note(struct context *context, CUresult result);
 
 /** Records what was noted. Without guard_lock. */

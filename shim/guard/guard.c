@@ -45,7 +45,7 @@ void guard_start(void)
     context_pool_watch = guard_pool_watch;
 }
 
-/* Told when it has changed since it was told last. */
+/* Recorded when it has changed since the last record. */
 static void unverified_tell(void)
 {
     static _Atomic uint64_t told;
@@ -73,7 +73,7 @@ static void exit_register_once(void)
     (void)atexit(at_exit);
 }
 
-/* After the driver has registered its own handlers, so that this one runs before them. */
+/* Registered after the driver's own exit handlers, so that it runs before them. */
 static void exit_register(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -158,8 +158,8 @@ void guard_batches_finish(void *context)
     pthread_mutex_unlock(&guard_lock);
 }
 
-/* A batch that is full goes on the stream if a fence can be had for it, else it waits for the
- * pool's next one. */
+/* Enqueues a full batch if a fence is available for it; otherwise it waits for the pool's next
+ * fence. */
 static void open_batch_close_locked(struct guard_device *device)
 {
     pool_fence fence;
@@ -223,7 +223,7 @@ static int zoned_allocate(struct context *context, size_t bytes, uint32_t site,
     return pool_allocate(context->pool, guarded_bytes, site, ret_block);
 }
 
-/* Where memory is short, or not mapped, a block with redzones is better than none. */
+/* Where memory is short or not mapped, redzones are better than nothing. */
 static int block_allocate(struct context *context, size_t bytes, uint32_t site,
                           struct pool_block *ret_block)
 {
@@ -234,7 +234,7 @@ static int block_allocate(struct context *context, size_t bytes, uint32_t site,
                                                  : error;
 }
 
-/* In front of an isolated block is what its memory has more than it needs. */
+/* The spare memory of an isolated block lies in front of it. */
 static size_t front_bytes_of(const struct pool_block *block)
 {
     return block->isolated ? block->address - block->segment_address : GUARDED_ZONE_BYTES;
@@ -270,7 +270,7 @@ int guard_allocate(struct context *context, size_t bytes, uint32_t site,
 
 /* ---- free ---- */
 
-/* What the program had submitted has been waited for, without a lock. */
+/* The program's submitted work has been waited for, without a lock. */
 static bool block_end_waited_locked(struct guard_device *device, struct guarded_block *block)
 {
     bool compared = !block->zoned || block_compare_locked(device, block, false);
@@ -317,14 +317,14 @@ static void block_end(const struct guarded_block *freed)
     pthread_mutex_unlock(&guard_lock);
 }
 
-/* Whether a pool owns the place: what lies right behind its last segment is somebody else's. */
+/* True if a pool owns the place: the address right behind its last segment belongs to others. */
 static bool is_owned(uint64_t address)
 {
     struct pool_block block;
     return pool_range_get(address, &block) != -ENOENT;
 }
 
-/* The first address of the pool's block that the program knows by this one. */
+/* Returns the first address of the pool's block behind an address of the program. */
 static uint64_t pooled_address(uint64_t address)
 {
     struct pool_block block;

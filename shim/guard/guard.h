@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory errors of the program: writes beside a block and after its free (option `guard`,
- * docs/guards.md). Nothing of the program is instrumented.
+ * Detects memory errors of the program: writes beside a block and after its free (option `guard`,
+ * docs/guards.md). The program is not instrumented.
  *
- * A pooled block lies between two redzones, filled with a pattern on a stream of our own when it is
- * handed out. A freed block's redzones are compared in a batch behind all earlier work; the fence
- * that lets the pool hand the block out again lies behind that batch, so that nobody waits. With
+ * A pooled block lies between two redzones, filled with a pattern on a stream of our own when the
+ * block is handed out. The redzones of a freed block are compared in a batch behind all earlier
+ * work; the fence that lets the pool reuse the block lies behind that batch, so nobody waits. With
  * `scrub:poison`, or where the pool has no fences, the free itself waits for the device, as the
- * driver's does; freed memory is then filled with poison, and compared before it is handed out
- * again, and whenever all is checked.
+ * driver's free does. Freed memory is then filled with poison, which is compared before the memory
+ * is handed out again, and at every full check.
  *
  * Threading: every function from any thread. Lock order: the pool's locks, then guard_lock.
  */
@@ -27,7 +27,8 @@ static inline bool guard_is_on(void)
 /** Reads the options; before the first pool is made. */
 void guard_start(void);
 
-/** Watches the device work of a pool that is about to be made. With guards only. */
+/** Attaches guards to the device operations of a pool that is about to be created. With guards
+ * only. */
 void guard_pool_watch(struct context *context, struct pool_config *config,
                       struct pool_backend *backend);
 
@@ -38,13 +39,13 @@ int guard_allocate(struct context *context, size_t bytes, uint32_t site,
 /** pool_free of such a block. Inside the gate. */
 int guard_free(uint64_t address, uint32_t site, struct pool_block *ret_block);
 
-/** Records what was found meanwhile. Outside every lock and the gate. */
+/** Records what was found meanwhile. Call it outside every lock and the gate. */
 void guard_settle(void);
 
 /**
- * Compares everything there is of a context; of all if it is NULL. Waits for earlier device work,
- * but no longer than `most_ns`. Returns false where something could not be compared. Inside the
- * gate; guard_settle() follows.
+ * Compares everything in a context, or in all if it is NULL. Waits for earlier device work, but no
+ * longer than `most_ns`. Returns false where something could not be compared. Inside the gate;
+ * guard_settle() follows.
  */
 bool guard_check(struct context *context, uint64_t most_ns);
 
@@ -55,7 +56,7 @@ bool guard_check(struct context *context, uint64_t most_ns);
 uint64_t guard_errors(void);
 uint64_t guard_unverified(void);
 
-/** A context is gone, and with it its stream and its blocks. */
+/** A context has ended, and with it the guard's stream and blocks there. */
 void guard_forget_context(uint32_t number);
 
 /** In the child after fork. */

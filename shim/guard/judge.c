@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors are kept in a ring until somebody who holds no lock records them. See judge.h.
+ * Turns results into errors, and keeps these in a ring until a thread that holds no lock records
+ * them. See judge.h.
  */
 #include "shim/guard/judge.h"
 
@@ -29,7 +30,7 @@ static void overrun_note(const struct guarded_block *block)
     overrun_ends[overrun_next++ % OVERRUNS_MAX] = guarded_end(block);
 }
 
-/* What lies between is free: one write goes over it, too. */
+/* The memory in between is free, so one write may run over it, too. */
 static bool is_reach(uint64_t end, uint64_t begin)
 {
     return end && end <= begin && begin - end < REACH_BYTES;
@@ -80,7 +81,8 @@ static void changed_note(const struct guarded_block *block)
         changed[changed_count++] = *block;
 }
 
-/* A redzone in front that is changed from its beginning: asks the block before, which is live. */
+/* Judges a front redzone that is damaged from its beginning, by looking at the live block
+ * before it. */
 static void before_ask(struct guard_device *device, const struct guarded_block *block)
 {
     const struct guarded_block *before = live_before(block);
@@ -141,7 +143,7 @@ static void poison_judge(struct guard_device *device, const struct guarded_block
               fill_mismatch_value(mismatch), POOL_POISON_BYTE);
 }
 
-/* In the order of addresses, so that a block is judged before the one that it runs over. */
+/* Goes by address, so that a block is judged before the one it overruns. */
 static bool is_before(const struct batch *batch, uint32_t a, uint32_t b)
 {
     return batch->of[a].address < batch->of[b].address;

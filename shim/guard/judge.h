@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the results of a batch say of the program.
+ * Interprets the results of a batch as errors of the program.
  *
- * A redzone that was changed from its first byte on, in front of a block, is the end of an overrun
- * of the block before, if that one's redzone was changed, too: one write is one error, however many
- * blocks it goes over.
+ * A front redzone that is damaged from its first byte on is the end of an overrun of the block
+ * before it, if the redzone of that block is damaged, too. One write is one error, however many
+ * blocks it crosses.
  *
  * Threading: _locked under guard_lock.
  */
@@ -20,10 +20,10 @@ void judge_batch_locked(struct guard_device *device, struct batch *batch);
 /** Judges every batch of a device that is done. */
 void judge_done_locked(struct guard_device *device);
 
-/** Fills the redzones anew that were found changed, so that each error is told once. */
+/** Fills damaged redzones again, so that each error is reported once. */
 void judge_repair_locked(struct guard_device *device);
 
-/** True when there may be something to settle: batches that are done, errors to record. */
+/** True when there may be something to settle: finished batches, errors to record. */
 bool judge_work_take(void);
 
 /** Takes an error that was found. Without guard_lock. */

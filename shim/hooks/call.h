@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frame of every hook: who called, is this the outermost hook on the thread, when did it begin.
+ * The frame of every hook: the caller, whether this is the outermost hook on the thread, and the
+ * start time.
  *
- * Only the outermost call serves and records; what the real function calls underneath, through our
- * own driver hooks, is forwarded. errno is left as it was found.
- * What a call carries is in shim/observe/call_info.h.
+ * Only the outermost call serves and records. Calls that the real function makes underneath,
+ * through our own driver hooks, are forwarded. errno is preserved. The fields of a call are in
+ * shim/observe/call_info.h.
  *
  * Threading: a struct call lives on one thread's stack.
  */
@@ -20,7 +21,7 @@
 #include "shim/resolve/real.h"
 #include "shim/shim.h"
 
-/** True when this call is to be served and recorded here, else it is only forwarded. */
+/** True when this call is to be served and recorded here; otherwise it is only forwarded. */
 static inline bool call_begin(struct call *call, enum hook_id hook, const void *return_address)
 {
     call->hook = hook;
@@ -47,13 +48,13 @@ static inline void call_end(struct call *call)
     errno = call->saved_errno;
 }
 
-/** True when this call's memory may come from a pool. */
+/** True when a pool may serve this call. */
 static inline bool call_may_pool(const struct call *call)
 {
     return shim_mode() == SHIM_POOL && !call->caller->exempt;
 }
 
-/* Inside a hook, before it calls anything: the table that holds its real function. */
+/* First in a hook, before any other call: the table that holds its real function. */
 #define CALL_REAL_RUNTIME() real_runtime_at(real_library)
 #define CALL_REAL_DRIVER()  real_driver()
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hooks around stream capture. They act at any depth, since the runtime's captures come through
- * here too, and change nothing but the list of captures.
+ * The hooks around stream capture. They act at any depth, because the runtime's captures also come
+ * through here. They change nothing but the list of captures.
  */
 #include "shim/hooks/call.h"
 #include "shim/context/capture.h"
@@ -59,14 +59,14 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph,
                dependencyData, numDependencies, mode);
 }
 
-/* A capture that was invalidated also ends here, with an error. */
+/* An invalidated capture also ends here, with an error. */
 static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgraph *graph,
                     bool per_thread)
 {
     if (!real)
         return MISSING_DRIVER;
     CUresult result = real(stream, graph);
-    /* Refused because another thread began it: it goes on. */
+    /* Refused because another thread began the capture: it continues. */
     if (result != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
         capture_end(stream, per_thread);
     return result;

@@ -2,9 +2,9 @@
 /*
  * The hooks around the end of contexts and the links between them.
  *
- * What certainly ends a context drops its pool first, so that no pool call meets a context that is
- * being destroyed. What may end it (the release of a primary context that others still hold) asks
- * the driver afterwards. These hooks act at any depth: the runtime's own calls count.
+ * A call that certainly ends a context drops its pool first, so that no pool call uses a context
+ * under destruction. After a call that may end it (the release of a primary context that others
+ * still hold) the driver is asked. These hooks act at any depth: the runtime's own calls count.
  */
 #include "shim/hooks/call.h"
 #include "shim/backend/backend_vmm.h"
@@ -107,7 +107,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
     return release(real, real ? real->cuDevicePrimaryCtxRelease_v2 : NULL, dev);
 }
 
-/* Retaining the primary context tells its handle; one that is not active is not brought to life. */
+/* Retaining a primary context returns its handle; an inactive one is not activated for that. */
 static struct context *primary_ends(const struct driver_functions *real, CUdevice dev)
 {
     unsigned int flags;
@@ -150,8 +150,8 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
     return reset(real, real ? real->cuDevicePrimaryCtxReset_v2 : NULL, dev);
 }
 
-/* The real function reaches the driver's hook above; should it have another way, the driver is
- * asked afterwards which contexts are left. */
+/* The real function reaches the driver's hook above. In case it does not, the driver is asked
+ * afterwards which contexts are left. */
 cudaError_t cudaDeviceReset(void)
 {
     const struct runtime_functions *real = CALL_REAL_RUNTIME();
@@ -187,8 +187,8 @@ static CUresult peer_enabled(const struct driver_functions *real, struct context
     return result;
 }
 
-/* The current context will reach the peer's memory, so fences of either cover both, and what is
- * mapped there is for its device, too. Where that cannot be, the link is none. */
+/* The current context will access the peer's memory. So the fences of both cover both, and
+ * memory mapped there becomes accessible to this device. If that fails, the link is refused. */
 CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int flags)
 {
     const struct driver_functions *real = real_driver();

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serves the driver's calls from the pool: cuMemAlloc, cuMemFree, cuMemFreeAsync. Programs with the
- * runtime linked statically come in here, and so does what the real runtime allocates underneath.
+ * Serves the driver's calls from the pool: cuMemAlloc, cuMemFree, cuMemFreeAsync. Programs with a
+ * statically linked runtime enter here, and so do the real runtime's own allocations.
  *
- * A call from underneath another hook is forwarded, but here is also where every request for device
- * memory reaches the driver: the limit is enforced, and what the pools hold free is returned when
- * the driver runs out.
+ * A call from underneath another hook is forwarded. But every request for device memory passes
+ * here, so here the limit is enforced, and here the pools return their free memory when the driver
+ * runs out.
  */
 #include "shim/hooks/call.h"
 #include "shim/memory/limit.h"

@@ -3,7 +3,7 @@
  * The hooks around graphs that hold memory. See shim/memory/graph_memory.h.
  *
  * The memory of a graph's nodes counts as soon as a launch is accepted, and what the graph itself
- * frees is free again then: when the device gets there is not known.
+ * frees counts as free again at once: when the device reaches these nodes is not known.
  */
 #include "shim/context/capture.h"
 #include "shim/hooks/call.h"
@@ -45,7 +45,8 @@ static void record_node_taken(const struct call *call, const struct graph_memory
                                });
 }
 
-/* What the launch before left is freed first: else the driver would have refused this one. */
+/* Memory that an earlier launch left is freed first; otherwise the driver would have refused
+ * this one. */
 static void record_launch(const struct call *call, const struct graph_memory *body, CUstream stream)
 {
     if (!pooled_accounts(call))
@@ -60,7 +61,7 @@ static void record_launch(const struct call *call, const struct graph_memory *bo
             record_node_freed(call, body->node[i].address, true);
 }
 
-/* A launch that is captured becomes a part of another graph. */
+/* A launch that is captured becomes part of another graph. */
 static struct graph_memory *launch_begin(CUgraphExec handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -69,7 +70,7 @@ static struct graph_memory *launch_begin(CUgraphExec handle, CUstream stream)
     return graph_memory_enter(handle);
 }
 
-/* The pools of the devices that a launch takes memory of give back what they can. */
+/* The pools on the devices that a launch takes memory from return what they can. */
 static bool relieve(const struct graph_memory *body)
 {
     bool relieved = false;
@@ -165,7 +166,8 @@ cudaError_t cudaGraphLaunch_ptsz(cudaGraphExec_t graphExec, cudaStream_t stream)
                                stream ? stream : cudaStreamPerThread);
 }
 
-/* The life of graphs and nodes. These act at any depth: the runtime's own calls count. */
+/* Creation and destruction of graphs and nodes. These hooks act at any depth: the runtime's own
+ * calls count. */
 
 #define INSTANTIATE(name, params, args)                                                            \
     CUresult name params                                                                           \

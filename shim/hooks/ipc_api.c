@@ -2,11 +2,11 @@
 /*
  * Memory shared with other processes through the legacy IPC handles.
  *
- * A driver's handle always means a whole driver allocation and opens at its base. So a block that
- * begins one is exported by the driver's own handle, and a block elsewhere in its segment gets a
- * token (shim/share/ipc_board.h), from which the same hooks in the other process find the segment's
+ * A driver handle always means a whole driver allocation and opens at its base. A block at the base
+ * of its segment is exported by the driver's own handle. A block elsewhere gets a token
+ * (shim/share/ipc_board.h), from which the same hooks in the other process find the segment's
  * handle and the offset. Where no token can be made, the export is refused with the driver's
- * "invalid value" rather than open as other bytes. A segment of which anything was exported is
+ * "invalid value"; otherwise it would open as other bytes. A segment with any exported block is
  * never handed out again.
  *
  * A block on mapped pages has a token, too, by which the pages are got (shim/share/ipc_export.h,
@@ -14,10 +14,10 @@
  * makes its own error and its own context. The driver is asked first and refuses what it would
  * refuse of memory of its own; then it finds that the memory is none of its own.
  *
- * Callers that ask for the range first export its base, which is the block's, or with
- * `ipc_range:segment` the segment's.
+ * Callers that ask for the range first export its base: the block's, or the segment's with
+ * `ipc_range:segment`.
  *
- * What a board says is believed within the allocation that the driver opened, and not beyond.
+ * The content of a board is trusted only within the allocation that the driver opened.
  *
  * Threading: every function from any thread.
  */
@@ -49,7 +49,7 @@ static bool is_not_its_own(CUresult result)
 
 /* ---- export ---- */
 
-/** One export: what the program gave, and what the real function is to be given for it. */
+/** One export: the program's arguments, and those for the real function. */
 struct export_call {
     uint64_t address; /* for the real function; null is what makes it fail in the native way */
     bool pooled;      /* `block` is exported, by its driver allocation */
@@ -103,8 +103,9 @@ static struct export_call export_of(uint64_t address, const void *ret_handle)
 }
 
 /**
- * Puts a token in place of the segment's handle for a block that does not begin its segment; false
- * when there is none. Of one that does the size is left for the importer, if that can be done.
+ * Replaces the segment's handle by a token for a block that is not at the base of its segment;
+ * false when no token can be made. For a block at the base it publishes the size for the importer,
+ * if possible.
  */
 static bool export_finish(const struct export_call *made, CUipcMemHandle *handle)
 {
@@ -192,7 +193,7 @@ static struct opening opening_of(const void *handle)
     return opening;
 }
 
-/* Bytes of the allocation that begins at an address; 0 when none does. */
+/* Returns the bytes of the allocation that begins at an address; 0 when none does. */
 static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t base)
 {
     CUdeviceptr begin = 0;
@@ -216,9 +217,9 @@ static CUresult close_really(const struct driver_functions *driver, CUdeviceptr 
 }
 
 /*
- * After the real function opened the allocation at `base`: the address for the program. False when
- * the block was freed meanwhile, or what is said of it cannot be true; the allocation is closed
- * again then.
+ * After the real function opened the allocation at `base`, finds the address for the program.
+ * False when the block was freed meanwhile, or its description cannot be true; then the allocation
+ * is closed again.
  */
 static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret_address)
 {
@@ -309,7 +310,7 @@ static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMe
     return result;
 }
 
-/* Below the runtime's hook the handle is the driver's own already, and only forwarded. */
+/* Below the runtime's hook the handle is already the driver's own, and only forwarded. */
 static CUresult driver_open_hook(enum hook_id hook, driver_open *open, const void *code,
                                  CUdeviceptr *ret_pointer, CUipcMemHandle handle,
                                  unsigned int flags)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions of include/cupool.h about the memory of pools: those of the device that is current,
- * or of all where none is.
+ * The memory functions of include/cupool.h. They act on the pools of the current device, or on all
+ * pools where there is no current device.
  */
 #define CUPOOL_IMPLEMENTATION
 #include "include/cupool.h"
@@ -15,7 +15,7 @@
 
 static_assert(CUPOOL_NO_POOL == -ENODEV, "the header includes no other");
 
-/** The device's pools one after another: a negative answer ends the walk and is its result. */
+/** Visits the device's pools one after another; a negative result ends the walk and is returned. */
 typedef int pool_visit(struct pool *pool, void *state);
 
 #define EVERY_DEVICE (-1)

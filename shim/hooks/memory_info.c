@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory there is: the driver's answer, plus what the pools could hand out, within the
- * limit. A limit is the size of the device to whoever asks. A block that the pool keeps is free to
- * the program, so neither keeping nor returning it changes what the program reads.
+ * Reports free and total memory: the driver's answer, plus what the pools could hand out, within
+ * the limit. With a limit, the limit is the size of the device. Blocks cached by the pool count as
+ * free, so neither keeping nor returning them changes what the program reads.
  */
 #include "shim/hooks/call.h"
 #include "shim/backend/idle.h"
@@ -14,7 +14,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The driver's figures of the current context's device, as the program is to see them. */
+/* Reads the driver's figures of the current context's device and adjusts them for the program. */
 static void adjust(const struct driver_functions *driver, size_t *free_bytes, size_t *total_bytes)
 {
     struct context *context = driver ? context_current(driver) : NULL;
@@ -34,7 +34,7 @@ static void adjust(const struct driver_functions *driver, size_t *free_bytes, si
     *free_bytes = smaller(*free_bytes, limit - smaller(used, limit));
 }
 
-/* A program may ask for one of the two only; each depends on both. */
+/* A program may ask for only one of the two; each depends on both. */
 static void answered(const struct call *call, int result, size_t *ret_free, size_t *ret_total)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -55,7 +55,7 @@ static void answered(const struct call *call, int result, size_t *ret_free, size
         *ret_total = total_bytes;
 }
 
-/* At any depth: the runtime's properties of a device tell what this says. */
+/* Acts at any depth: the runtime's device properties come from this. */
 CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
 {
     const struct driver_functions *real = real_driver();

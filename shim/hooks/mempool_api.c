@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trimming of the driver's stream-ordered pools: forwarded, and recorded with the bytes that
- * went back, which the driver tells by what the pool holds before and after.
+ * Trimming of the driver's stream-ordered pools: forwarded, and recorded with the bytes that went
+ * back, the difference of what the pool holds before and after.
  */
 #include "shim/hooks/call.h"
 #include "shim/memory/mempool.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NVTX ranges and marks as phases. NVTX, which each program and library has a copy of, asks for a
- * tool at its first call: the library that NVTX_INJECTION64_PATH names, and no other way leads in
- * from outside. `cupool run` names this library when the variable is not set; a profiler that has
- * set it keeps NVTX to itself. Nothing is called here unless NVTX asked.
+ * Records NVTX ranges and marks as phases. Each program and library has its own copy of NVTX, which
+ * loads a tool at its first call: the library that NVTX_INJECTION64_PATH names, and no other.
+ * `cupool run` names this library when the variable is not set; a profiler that has set it keeps
+ * NVTX to itself. Without NVTX nothing here is called.
  *
  * Names of ranges in a named domain have the domain in front: "cuBLAS: gemm".
  *
- * Threading: any thread. Pushed ranges are a stack of their thread; started ranges have ids, of
- * which the last 4,096 are remembered.
+ * Threading: any thread. Each thread has a stack of pushed ranges. Started ranges have ids; the
+ * last 4,096 are remembered.
  */
 #define NVTX_NO_IMPL
 #include <nvtx3/nvToolsExt.h>
@@ -26,7 +26,7 @@
 #include "shim/observe/record.h"
 #include "shim/shim.h"
 
-/** What NVTX looks for in a tool. 1: attached; 0: NVTX makes its functions empty. */
+/** The symbol that NVTX looks up in a tool. 1: attached; 0: NVTX disables its functions. */
 __attribute__((visibility("default"))) int InitializeInjectionNvtx2(
     NvtxGetExportTableFunc_t get_table);
 
@@ -36,13 +36,13 @@ __attribute__((visibility("default"))) int InitializeInjectionNvtx2(
 #define STRINGS     1024
 #define PART_BYTES  120
 
-/* What NVTX's handles of domains and registered strings point to. */
+/* Target of NVTX's handles of domains and registered strings. */
 struct text {
     char text[PART_BYTES];
 };
 
-/* Ranges pushed on a thread, of all domains; deeper ones are only counted. Small, because what a
- * thread keeps lies on its stack. */
+/* Ranges pushed on a thread, across all domains; deeper ones are only counted. Small, because
+ * thread state lies on the thread's stack. */
 struct stack {
     uint32_t depth;
     uint32_t name[STACK_DEPTH];
@@ -73,7 +73,7 @@ static void copy(char *text, size_t text_bytes, const char *from)
     text[length] = 0;
 }
 
-/* A kept text; NULL, which NVTX takes for no handle, when all places are taken. */
+/* Stores a string; NULL when all places are taken, which NVTX treats as no handle. */
 static struct text *text_keep(struct text *texts, atomic_uint *count, unsigned room)
 {
     unsigned place = atomic_load(count);
@@ -128,7 +128,7 @@ static int push(struct trace_writer *writer, const void *domain, uint32_t name)
     return (int)stack.depth++;
 }
 
-/* The innermost range of the domain ends; others that lie above it stay. */
+/* Ends the innermost range of the domain; ranges of other domains above it stay. */
 static int pop(struct trace_writer *writer, const void *domain)
 {
     if (stack.depth > STACK_DEPTH)

@@ -10,7 +10,7 @@
 #include "shim/observe/record.h"
 #include "shim/shim.h"
 
-/** The trace when phases are recorded at all, else NULL. */
+/** Returns the trace when phases are recorded, else NULL. */
 static inline struct trace_writer *phases_writer(void)
 {
     return shim_mode() == SHIM_OFF ? NULL : record_writer();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hooks of physical memory and its mappings. Here one call is not one piece of memory: memory
- * is freed by the last release or the last unmapping of it, and one cuMemUnmap may end several
- * mappings. What is recorded is when memory came and when it was gone, and each mapping.
+ * is freed by its last release or its last unmapping, and one cuMemUnmap may end several mappings.
+ * So the trace records when memory comes into being and when it is gone, and each mapping.
  */
 #include <sys/stat.h>
 
@@ -17,7 +17,7 @@
 #include "shim/share/ranges.h"
 #include "shim/hooks/pooled.h"
 
-/* How often a request is repeated while other threads may take what was returned for it. */
+/* How often a request is repeated after pools returned memory: other threads may take it first. */
 #define RELIEFS_MAX 2
 
 static int place_on(int device)
@@ -94,7 +94,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
     return result;
 }
 
-/* A handle that nobody knows is one of a multicast object, which is no memory. */
+/* An unknown handle belongs to a multicast object, which is not memory. */
 static void record_released(const struct call *call, const struct physical_release *release,
                             int result)
 {
@@ -124,7 +124,7 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
-/* To the program its blocks, and those it opened, are no mappings, whatever they lie on. */
+/* Mapped pool blocks, and those it opened, are no mappings to the program. */
 static uint64_t not_pooled(uint64_t address)
 {
     return vmm_context_at(address) || ipc_mapped_at(address) ? RANGE_NOWHERE : address;
@@ -157,9 +157,9 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
 }
 
 /*
- * What tells that a shareable handle is one this process made; 0: nothing does. A descriptor is
- * known by its file. Those of a device have one file for all, so there the number of the descriptor
- * has to be the same too.
+ * The key that identifies a shareable handle made by this process; 0: none. A descriptor is
+ * identified by its file. Descriptors of a device node share one file, so there the number must
+ * match too.
  */
 static uint64_t share_key(CUmemAllocationHandleType type, const void *shareable, int descriptor)
 {
@@ -265,7 +265,7 @@ static void record_kept(const struct call *call, const struct mapping *was, uint
         record_allocate(call, &block);
 }
 
-/* A mapping that ended, or a part of it: what stays is another one. */
+/* Records the end of a mapping or of a part; the rest becomes a new mapping. */
 static void record_unmapped(const struct call *call, struct mapping *taken, uint64_t address,
                             uint64_t bytes)
 {

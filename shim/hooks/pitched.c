@@ -2,12 +2,12 @@
 /*
  * Pitched memory: rows that the driver pads to a pitch of its choice.
  *
- * How it chooses is not documented, only that it looks at the width and the element size. So the
+ * How the driver chooses the pitch is not documented; only width and element size matter. So the
  * first request for a width, by each function and on each device, goes to the driver and teaches
- * the pitch; later ones are ordinary blocks of pitch times rows from the pool. Whatever is not a
- * plain request goes to the real function, which makes the error.
+ * the pitch. Later requests are ordinary pool blocks of pitch times rows. Any other request goes to
+ * the real function, which reports the error.
  *
- * Threading: the table of pitches is lock-free and only grows; when it is full nothing more is
+ * Threading: the table of pitches is lock-free and only grows; when it is full, no more pitches are
  * learned.
  */
 #include "shim/hooks/call.h"
@@ -21,7 +21,7 @@
 #define WIDTH_BITS  40
 #define DEVICES_MAX 256
 
-/* The functions whose pitches are not known to agree; a driver request adds its element size. */
+/* Functions that may choose different pitches; a driver request adds its element size. */
 enum { BY_MALLOC_PITCH = 1, BY_MALLOC_3D, BY_DRIVER };
 
 struct pitch {
@@ -39,7 +39,7 @@ struct pitched {
     size_t rows;
 };
 
-/* 0 for what is never learned. */
+/* 0: no pitch is learned for it. */
 static uint64_t key_of(const struct pitched *wanted, int device)
 {
     if (!wanted->width || !wanted->rows || wanted->width >> WIDTH_BITS || device < 0 ||
@@ -49,7 +49,7 @@ static uint64_t key_of(const struct pitched *wanted, int device)
            wanted->element_bytes << 8 | wanted->by;
 }
 
-/* The place of a key: where it is, or an empty one. NULL when there is neither. */
+/* Returns the slot of a key, or an empty slot for it; NULL when there is neither. */
 static struct pitch *place_of(uint64_t key)
 {
     uint64_t first = key * UINT64_C(0x9E3779B97F4A7C15) >> 32;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program asks about an address: its range and its attributes.
+ * Answers queries about an address: its range and its attributes.
  *
- * The real function answers first, so errors are its own; then what it said of the segment is
- * replaced by what is true of the block. About an address in a segment that belongs to no block it
- * is asked about a place where nothing can be: the answer is that for memory that was freed.
+ * The real function answers first, so errors are its own; then its statements about the segment are
+ * replaced by the facts of the block. For an address in a segment that belongs to no block, the
+ * real function is asked about an address where nothing can be: the answer is the same as for freed
+ * memory.
  *
- * With `ipc_range:segment` range and id stay the segment's (docs/transparency.md says for whom).
+ * With `ipc_range:segment` range and id remain the segment's (docs/transparency.md says for whom).
  */
 #include <errno.h>
 
@@ -18,7 +19,7 @@
 #include "shim/share/sync_memops.h"
 #include "shim/context/thread_state.h"
 
-/* The range, as far as the program is to see it as the block's. */
+/* Returns the range that the program is to see. */
 static struct range range_seen(uint64_t address)
 {
     struct range range = range_of(address);
@@ -54,7 +55,7 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr 
     return result;
 }
 
-/* What is true of the driver's allocations and was said of a mapping. */
+/* Answers as for a driver allocation where the driver answered for a mapping. */
 static void answer_mapped(const struct range *range, CUpointer_attribute attribute, void *data)
 {
     switch ((int)attribute) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of an allocation and of a free. See pooled.h.
+ * The path of an allocation and of a free. See pooled.h.
  *
- * Two states of the world send a call to the real function even though the pool could serve it:
- * a capture that forbids the call (the driver must refuse it, and invalidate the capture), and a
- * context broken by an earlier fault (the driver must say so).
+ * In two situations a call goes to the real function even though the pool could serve it: a capture
+ * forbids the call (the driver must refuse it and invalidate the capture), or an earlier fault
+ * broke the context (the driver must say so).
  */
 #include "shim/hooks/pooled.h"
 
@@ -28,7 +28,7 @@ static const enum trace_outcome outcomes[] = {
     [POOL_OUTCOME_WAITED] = TRACE_OUTCOME_WAITED,
 };
 
-/* Not inlined: the record would lie on the stack of whoever goes on into the pool. */
+/* Not inlined: the record would occupy the stack of callers that continue into the pool. */
 static __attribute__((noinline)) void block_record(const struct call *call,
                                                    const struct pool_block *block,
                                                    const void *stream, bool freed)
@@ -117,7 +117,7 @@ static bool capture_refuses(const struct pooled_request *request)
 
 /*
  * Whether this driver accepts a stream-ordered free of ordinary memory, which the headers leave
- * open. Found out once, with a block of the driver's own.
+ * open. Tested once, with a block from the driver.
  */
 static bool driver_frees_in_order(const struct driver_functions *driver)
 {
@@ -147,7 +147,7 @@ static bool is_pooled(uint64_t address, struct context **ret_context)
     return pooled;
 }
 
-/* True when the driver has to refuse the free of a pooled block, whatever the pool thinks. */
+/* True when the driver has to refuse the free of a pooled block, whatever the pool says. */
 static bool driver_refuses(const struct pooled_request *request)
 {
     const struct driver_functions *driver = real_driver_if_loaded();

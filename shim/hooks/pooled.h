@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation and free through the pool, shared by both families of hooks. What the pool cannot or
- * must not do is left to the real function, which then also makes the error.
+ * Allocation and free through the pool, shared by runtime and driver hooks. What the pool cannot or
+ * must not do is left to the real function, which then also reports the error.
  *
  * Threading: every function from any thread, inside a call that call_begin opened.
  */
@@ -35,7 +35,7 @@ struct pooled_request {
 };
 
 /**
- * Takes an address back. For POOLED_FREE_INVALID and POOLED_FREE_REFUSED *ret_pointer lies inside
+ * Frees an address. For POOLED_FREE_INVALID and POOLED_FREE_REFUSED *ret_pointer lies inside
  * the same driver allocation but never at its beginning, so the real free can only refuse it.
  */
 enum pooled_free pooled_free(const struct call *call, const struct pooled_request *request,
@@ -44,10 +44,11 @@ enum pooled_free pooled_free(const struct call *call, const struct pooled_reques
 /** Records a free of a pooled block that the real free refused. */
 void pooled_refused(const struct call *call, const struct pooled_request *request, int result);
 
-/** Records what the real allocation function answered. */
+/** Records the result of the real allocation function. */
 void pooled_native_allocated(const struct call *call, uint64_t address, size_t bytes, int result);
 
-/** The ledger's entry of memory about to be given to a real free; address 0 when unknown. */
+/** Takes the ledger's entry of memory that is about to be passed to a real free; address 0 when
+ * unknown. */
 struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memory memory,
                                         uint64_t address);
 
@@ -55,13 +56,13 @@ struct ledger_entry pooled_foreign_take(const struct call *call, enum trace_memo
 void pooled_foreign_freed(const struct call *call, enum trace_memory memory, uint64_t address,
                           const void *stream, const struct ledger_entry *entry, int result);
 
-/** Puts memory that a real function handed out into the record. */
+/** Enters memory from a real function in ledger and trace. */
 void pooled_foreign_taken(const struct call *call, const struct record_block *block);
 
-/** True when memory that is not the pool's is kept account of in this call. */
+/** True when this call tracks memory that is not the pool's. */
 bool pooled_accounts(const struct call *call);
 
-/** True when a stream-ordered free is captured: memory is freed when the graph is launched. */
+/** True when a stream-ordered free is captured: the memory is freed when the graph is launched. */
 bool pooled_free_is_captured(const struct pooled_request *request);
 
 /** Records what became of a free that was captured. */
@@ -69,12 +70,12 @@ void pooled_free_captured(const struct call *call, uint64_t address, const void 
                           int result);
 
 /**
- * After the driver ran out of memory: gives it what the pools of the current device hold free.
- * True when something was returned, so that the request is worth repeating.
+ * After the driver ran out of memory: returns the free memory of the current device's pools. True
+ * when something was returned, so that the request is worth repeating.
  */
 bool pooled_relieve(const struct driver_functions *driver);
 
-/** The same on the device of a place (shim/memory/place.h). */
+/** Returns free memory likewise, on the device of a place (shim/memory/place.h). */
 bool pooled_relieve_at(int place);
 
 #endif

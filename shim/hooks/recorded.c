@@ -2,10 +2,10 @@
 /*
  * The bodies of the hooks that forward and record, generated from hooks.def.
  *
- * A TAKES row records what its expressions say once the real function succeeded, and the refusal
- * otherwise. A GIVES row takes the entry out of the ledger before the real function is called: as
- * soon as it returns another thread may be handed the same address. Driver rows also enforce the
- * limit, and repeat a request after the pools gave back what they held free.
+ * A TAKES row evaluates and records its expressions after the real function succeeded, and
+ * otherwise records the refusal. A GIVES row removes the entry from the ledger before the real
+ * function is called: as soon as that returns, another thread may get the same address. Driver rows
+ * also enforce the limit, and repeat a request after the pools returned their free memory.
  */
 #include <string.h>
 
@@ -21,7 +21,7 @@
 #include "shim/memory/place.h"
 #include "shim/hooks/pooled.h"
 
-/* How often a request is repeated while other threads may take what was returned for it. */
+/* How often a request is repeated after pools returned memory: other threads may take it first. */
 #define RELIEFS_MAX 2
 
 /* Pointers and handles of any type as a number. */
@@ -128,7 +128,7 @@
         return result;                                                                             \
     }
 
-/* Nothing of ours is locked here, so that a fault is in the record before the program knows. */
+/* No lock of ours is held here, so a fault is recorded before the program sees it. */
 static __attribute__((noinline, cold)) void result_observe(int result)
 {
     int saved_errno = errno;
@@ -137,7 +137,7 @@ static __attribute__((noinline, cold)) void result_observe(int result)
     errno = saved_errno;
 }
 
-/* Entered from any depth: the runtime's own waiting tells as much as the program's. */
+/* Acts at any depth: the runtime's own waits show faults as well as the program's. */
 #define WATCHES(family, name, since, params, args)                                                 \
     RESULT_##family name params                                                                    \
     {                                                                                              \

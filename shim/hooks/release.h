@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The free of a block, the same for the runtime's and the driver's functions: back to the pool, or
- * on to the real function, whose answer is the program's.
+ * Frees a block for both runtime and driver: back to the pool, or by the real function, which then
+ * gives the program its result.
  *
  * Threading: any thread.
  */
@@ -13,9 +13,9 @@
 
 #include "shim/hooks/call.h"
 
-/** One of the free functions, bound to everything but the pointer. */
+/** One of the real free functions, with all arguments bound except the pointer. */
 struct release {
-    /** The real function, or the error of a function that is missing. */
+    /** Calls the real function; returns an error where it is missing. */
     int (*native)(const struct release *release, uint64_t address);
     enum hook_id hook;
     CUstream stream; /* of a stream-ordered free */
@@ -23,8 +23,7 @@ struct release {
     unsigned library; /* that was called; release_address notes it */
 };
 
-/** Frees an address for the program, whose call came from `code`. Returns what the real function
- * would: 0 for success. */
+/** Frees an address for a call from `code`. Returns what the real function would: 0 for success. */
 int release_address(struct release *release, const void *code, uint64_t address);
 
 #endif

@@ -2,15 +2,15 @@
 /*
  * Serves the runtime's calls from the pool: cudaMalloc, cudaFree, cudaFreeAsync.
  *
- * Every error a program sees is made by the real runtime, so that its text, its code and the last
- * error are the native ones. What succeeds inside touches no state of the runtime, because the pool
- * calls the driver only.
+ * The real runtime produces every error that a program sees, so its string, its code and the last
+ * error are native. Successful calls touch no state of the runtime, because the pool calls the
+ * driver only.
  */
 #include "shim/hooks/call.h"
 #include "shim/hooks/pooled.h"
 #include "shim/hooks/release.h"
 
-/* As the real cudaMalloc would: the first call of a thread makes the device's context current. */
+/* As in the real cudaMalloc, the first call of a thread makes the device's context current. */
 static bool context_establish(const struct runtime_functions *real)
 {
     return real->cudaFree && real->cudaFree(NULL) == cudaSuccess;

@@ -40,7 +40,7 @@ size_t array_runtime_bytes(unsigned int flags, const struct cudaChannelFormatDes
         levels);
 }
 
-/* Of one channel. Block-compressed and planar formats are counted as 8 bits a channel. */
+/* Bits of one channel. Block-compressed and planar formats count as 8 bits a channel. */
 static size_t format_bits(CUarray_format format)
 {
     switch (format) {

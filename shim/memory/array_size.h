@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes of an array, from its description. The driver's padding is not known, so
- * these are the bytes of the elements.
+ * Computes the bytes of an array from its description. The driver's padding is not known, so these
+ * are the bytes of the elements.
  *
- * A dimension of 0 means that the array has fewer dimensions. All functions accept NULL. A sparse
- * array, and one that is mapped later, have no memory of their own: physical memory is mapped
- * there.
+ * A dimension of 0 means that the array has fewer dimensions. All functions accept NULL. Sparse
+ * arrays and deferred-mapping arrays have no memory of their own: physical memory is mapped there.
  */
 #ifndef SHIM_MEMORY_ARRAY_SIZE_H
 #define SHIM_MEMORY_ARRAY_SIZE_H
@@ -20,7 +19,7 @@ static inline struct cudaExtent make_extent(size_t width, size_t height, size_t 
     return (struct cudaExtent){.width = width, .height = height, .depth = depth};
 }
 
-/** Of an array, or a mipmapped one with several levels, in the runtime's terms. */
+/** For an array, or a mipmapped one with several levels, in the runtime's terms. */
 size_t array_runtime_bytes(unsigned int flags, const struct cudaChannelFormatDesc *format,
                            struct cudaExtent extent, unsigned int levels);
 

@@ -2,8 +2,7 @@
 /*
  * Memory inside graphs. See graph_memory.h.
  *
- * Nodes are kept in the order in which they were added, which respects the dependencies of
- * what was captured.
+ * Nodes are kept in the order in which they were added, which respects the captured dependencies.
  */
 #include "shim/memory/graph_memory.h"
 
@@ -78,7 +77,7 @@ static bool node_read(const struct driver_functions *driver, CUgraphNode node, i
     }
 }
 
-/* Goes on behind a node that the driver does not tell about. */
+/* Reads the nodes of a graph. A node that the driver does not describe is skipped. */
 static bool graph_read(const struct driver_functions *driver, CUgraph graph, int depth,
                        struct graph_memory *body)
 {
@@ -165,7 +164,7 @@ void graph_memory_leave(struct graph_memory *body)
 
 /* A launch. */
 
-/* Bytes that a launch adds to a device at most, beside what the one before left there. */
+/* The most bytes that a launch adds on a device, beyond what the previous launch left there. */
 static size_t body_needs(const struct graph_memory *body, int device)
 {
     struct ledger_entry left;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory inside graphs. A node that allocates has an address and takes nothing; each launch of an
+ * Memory inside graphs. A node that allocates has an address but takes no memory. Each launch of an
  * executable graph takes the memory of its nodes, until a node, or a free behind the launch, frees
- * it. Memory that a launch left stays when the graph is destroyed.
+ * it. Memory left by a launch remains after the graph is destroyed.
  *
- * What an executable graph allocates and frees is asked of the driver when it is made, for the
- * graphs of programs that were seen to put memory into one; others cost a look at a flag.
+ * When an executable graph is made, the driver is asked what it allocates and frees; this happens
+ * only once the program was seen to put memory into a graph. Other programs pay for one test of a
+ * flag.
  *
  * Threading: every function from any thread.
  */
@@ -44,7 +45,7 @@ static inline bool graph_memory_is_noticed(void)
     return __builtin_expect(atomic_load_explicit(&graph_memory_seen, memory_order_acquire), 0);
 }
 
-/** An executable graph was made of a graph, or is about to be destroyed. */
+/** An executable graph was made from a graph, or is about to be destroyed. */
 void graph_memory_exec_made(const struct driver_functions *driver, CUgraphExec handle,
                             CUgraph graph);
 void graph_memory_exec_forget(CUgraphExec handle);

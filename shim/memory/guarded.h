@@ -2,11 +2,11 @@
 /*
  * Addresses of blocks with a redzone around each (option `guard`).
  *
- * The pool knows the block with its redzones, the program what lies between them. Everything that
- * asks the pool about an address of the program's goes through here; a redzone is to the program
- * what a hole in a segment is. Without guards the two are the same.
+ * The pool's block includes the redzones; the program knows only what lies between them. Every
+ * query to the pool about an address of the program goes through here. To the program a redzone is
+ * like a hole in a segment. Without guards the two addresses are the same.
  *
- * With `guard:page` blocks of some size are isolated instead (pool_allocate_isolated): they end at
+ * With `guard:page`, blocks above a size are isolated instead (pool_allocate_isolated): they end at
  * addresses without memory.
  *
  * Threading: the widths are set once, before the first pool is made.
@@ -18,14 +18,14 @@
 
 #include "pool/pool.h"
 
-/** In front of a block and behind it, at least: the alignment of a block is kept. */
+/** Least widths before and behind a block: the alignment of a block is kept. */
 #define GUARDED_ZONE_BYTES 512u
 
 extern size_t guarded_zone_bytes; /* GUARDED_ZONE_BYTES, or 0 without guards */
 extern size_t guarded_page_bytes; /* from this size on blocks are isolated; 0: none is */
 
-/** What the pool says of a block, as the program knows it. An isolated one has no redzones that the
- * pool knows of. */
+/** Translates the pool's description of a block to the program's view. An isolated block has no
+ * redzones that the pool knows of. */
 static inline void guarded_inside(struct pool_block *block)
 {
     if (block->isolated)

@@ -28,7 +28,7 @@ static struct table owners = TABLE_OF(struct owner); /* guarded by lock */
 static _Atomic uint64_t kind_blocks[LEDGER_KINDS], kind_bytes[LEDGER_KINDS];
 static _Atomic uint64_t device_bytes[LEDGER_DEVICES];
 
-/* Kinds that one and the same free function may be given share a space. */
+/* Kinds that the same free function accepts share a space. */
 static enum trace_memory space_of(enum trace_memory memory)
 {
     bool pointer = memory == TRACE_MEMORY_ASYNC || memory == TRACE_MEMORY_HOST_ASYNC ||
@@ -58,7 +58,7 @@ void ledger_count(const struct ledger_entry *entry, int sign)
         add(&device_bytes[entry->device], (uint64_t)sign * entry->allocated_bytes);
 }
 
-/* Where a context's list begins; without memory for it the block outlives its context here. */
+/* Head of a context's list; without host memory for it, the block outlives its context here. */
 static struct owner *owner_locked(uint32_t context)
 {
     struct owner *owner = table_first(&owners, context);

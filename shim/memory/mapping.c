@@ -21,7 +21,7 @@ static unsigned levels_of(uint64_t address)
     return levels;
 }
 
-/* On each level the last mapping that begins before an address. */
+/* Finds, on each level, the last mapping that begins before an address. */
 static void before(uint64_t address, struct mapping *ret_last[MAPPING_LEVELS])
 {
     struct mapping *last = &head;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mappings of physical memory, in the order of their addresses: one call may end many of them, and
- * a handle may be asked for by any address inside.
+ * Mappings of physical memory, ordered by address: one call may end many of them, and any address
+ * inside identifies the handle.
  *
- * A skip list whose levels come from a hash of the address, so a run is like any other. Mappings
- * never overlap, as the driver sees to.
+ * A skip list that derives its levels from a hash of the address, so runs are reproducible.
+ * Mappings never overlap; the driver ensures it.
  *
  * Threading: not thread-safe; shim/memory/physical.c holds its lock around every function.
  */
@@ -29,7 +29,7 @@ int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical);
 /** The mapping around an address, or NULL. */
 struct mapping *mapping_at(uint64_t address);
 
-/** Takes out all mappings that reach into a range; by next[0], in the order of addresses. */
+/** Removes all mappings that overlap a range; linked by next[0], in address order. */
 struct mapping *mapping_take(uint64_t address, uint64_t bytes);
 
 /** Puts one back that was taken out. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's stream-ordered pools and the option `mempool_release_threshold`: how much a pool
- * keeps when it synchronizes. It applies to the default pool of a device from the first
- * stream-ordered allocation there, and to every pool the program creates; a threshold the program
- * sets itself, before or after, wins.
+ * The driver's stream-ordered pools, and the option `mempool_release_threshold`: how much a pool
+ * keeps when it synchronizes. It applies to a device's default pool from the first stream-ordered
+ * allocation there, and to every pool that the program creates. A threshold set by the program,
+ * before or after, wins.
  *
  * Threading: every function from any thread.
  */
@@ -14,10 +14,10 @@
 
 #include "shim/resolve/real.h"
 
-/** Before a stream-ordered allocation in the current context. */
+/** Call it before a stream-ordered allocation in the current context. */
 void mempool_prepare(const struct driver_functions *driver);
 
-/** After a pool was created, or imported, in a place (shim/memory/place.h). */
+/** Call it after a pool was created or imported in a place (shim/memory/place.h). */
 void mempool_created(const struct driver_functions *driver, CUmemoryPool pool, int place);
 
 /** Device bytes that a pool holds; 0 when the driver does not say. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three tables under one lock: handles, memory by its identity, and what was exported; and the
- * mappings (shim/memory/mapping.h). See physical.h.
+ * Tables under one lock: handles, memory by identity, exported memory, and the mappings
+ * (shim/memory/mapping.h). See physical.h.
  */
 #include "shim/memory/physical.h"
 
@@ -12,19 +12,19 @@
 #include "shim/memory/mapping.h"
 #include "shim/memory/table.h"
 
-/* There may be very many: small, so that a look-up touches little. */
+/* There may be very many, so nodes are small: a look-up touches little memory. */
 struct physical {
     struct table_node node; /* key: its identity */
     uint64_t bytes;
     uint64_t export_key; /* 0: it was not exported */
-    uint32_t releases;   /* still to come of the handle whose number is its identity */
+    uint32_t releases;   /* still to come, of the handle numbered as the identity */
     uint32_t handles;    /* that keep it: all releases still to come */
     uint32_t mappings;   /* that keep it */
     int16_t device;
     uint16_t memory;
 };
 
-/* A handle whose number is not the identity of its memory. */
+/* A handle with a number other than the identity of its memory. */
 struct handle {
     struct table_node node; /* key: the handle */
     struct physical *physical;
@@ -41,7 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below, an
 static struct table physicals = TABLE_OF(struct physical);
 static struct table handles = TABLE_OF(struct handle);
 static struct table exports = TABLE_OF(struct export);
-static size_t unnamed; /* memory whose identity is no handle's number any more */
+static size_t unnamed; /* memory with an identity that no handle has any more */
 
 static struct physical_facts facts_of(const struct physical *physical)
 {
@@ -92,7 +92,7 @@ static struct physical_facts end_locked(struct physical *physical)
     return facts;
 }
 
-/* The memory that a handle names, and where its releases are counted; NULL when it names none. */
+/* Returns the memory that a handle names, and its count of releases; NULL when it names none. */
 static struct physical *named_locked(uint64_t number, uint32_t **ret_releases)
 {
     struct handle *handle = handles.count ? table_first(&handles, number) : NULL;
@@ -120,7 +120,7 @@ static uint32_t *handle_make_locked(uint64_t number, struct physical *physical)
     return &handle->releases;
 }
 
-/* One more release has to come for a handle; false without memory to remember it. */
+/* Adds a release that a handle needs; false without host memory to remember it. */
 static bool handle_add_locked(uint64_t number, struct physical *physical)
 {
     uint32_t *releases = NULL;
@@ -136,7 +136,7 @@ static bool handle_add_locked(uint64_t number, struct physical *physical)
     return true;
 }
 
-/* One release less; what it counted stays in `handles` until the driver has answered. */
+/* Subtracts a release; the count stays in `handles` until the driver has answered. */
 static struct physical *handle_take_locked(uint64_t number)
 {
     uint32_t *releases;

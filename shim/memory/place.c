@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places. See place.h. Pools that the program made are remembered with their properties; of any
- * other the driver is asked once whether it is the default pool of a device.
+ * Places. See place.h. Pools made by the program are remembered with their properties. For any
+ * other pool the driver is asked once whether it is the default pool of a device.
  */
 #include "shim/memory/place.h"
 
@@ -138,8 +138,7 @@ static bool is_default_pool(const struct driver_functions *driver, CUmemoryPool 
            found == pool;
 }
 
-/* One that the program did not make is the default pool of a device, or nothing says where it is.
- */
+/* A pool not made by the program is a device's default pool; otherwise its place is unknown. */
 static int place_of_given(CUmemoryPool pool)
 {
     const struct driver_functions *driver = real_driver_if_loaded();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Items of one size, cut from chunks of the kernel's pages that are never given back; nothing here
- * enters malloc.
+ * Allocates items of one size from chunks of kernel pages that are never given back; never enters
+ * malloc.
  *
  * Threading: not thread-safe.
  */
@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-/** Zeroed but for item_bytes, a multiple of 8 and at least that. */
+/** Zeroed except for item_bytes, a multiple of 8 and at least 8. */
 struct slab {
     size_t item_bytes;
     void *spare; /* items that were given back; each begins with the next one's address */

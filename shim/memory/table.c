@@ -8,8 +8,9 @@
 
 #define FIRST_BUCKETS 1024 /* power of two */
 
-/* Keys of one page, which often come one after the other, are near each other in the table too;
- * pages are anywhere. Neighbours may be 16 bytes apart, or one where keys are plain numbers. */
+/* Neighbouring keys are often used one after the other. Keys of one page stay close together in
+ * the table; pages are spread over it. Neighbours may be 16 bytes apart, or 1 where keys are
+ * plain numbers. */
 static uint64_t hash_of(uint64_t key)
 {
     uint64_t page = (key >> 12) * UINT64_C(0x9e3779b97f4a7c15);
@@ -41,8 +42,8 @@ static size_t bucket_of(const struct table *table, uint64_t key)
     return bucket < table->buckets ? bucket : bucket - half;
 }
 
-/* One more bucket, which takes its part of the one it was split from. Does nothing when there is no
- * memory: chains get longer then. */
+/* Adds a bucket, which takes its part of the bucket it was split from. Without host memory it
+ * does nothing: chains get longer then. */
 static void bucket_split(struct table *table)
 {
     size_t made = table->buckets;

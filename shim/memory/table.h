@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table that costs the same however much is in it: linear hashing. An insertion that finds
- * less than two buckets for a node splits one, so there is no moment at which everything moves. A
- * bucket's memory comes from the kernel when its segment of the directory begins, a node's from a
- * slab, so nothing here enters malloc.
+ * A hash table with constant costs at any size: linear hashing. An insertion that finds fewer than
+ * two buckets for a node splits one bucket, so the table never moves as a whole. A bucket's memory
+ * comes from the kernel when its segment of the directory begins, a node's from a slab, so nothing
+ * here enters malloc.
  *
- * Nodes are of one size per table and begin with struct table_node; the key need not be unique,
- * and what a node is besides its key is the caller's to compare.
+ * All nodes of a table have one size and begin with struct table_node. Keys need not be unique; the
+ * caller compares the rest of a node.
  *
  * Invariant: the node with hash h is in bucket h mod 2^(n+1) if there is such a bucket, else in
  * bucket h mod 2^n, where 2^n <= buckets < 2^(n+1).
@@ -39,14 +39,14 @@ struct table {
         .nodes = {.item_bytes = sizeof(type) }                                                     \
     }
 
-/** A new node with this key, the rest of it zero. NULL: out of memory. */
+/** Adds a node with this key, its other fields zero. NULL: out of memory. */
 void *table_add(struct table *table, uint64_t key);
 
-/** The first node of a key, and the next one. NULL: there is none. */
+/** Returns the first node of a key, and the next one. NULL: none. */
 void *table_first(const struct table *table, uint64_t key);
 void *table_next(const void *node);
 
-/** Removes a node of the table. Its memory holds another one after the next table_add. */
+/** Removes a node from the table. The next table_add() may reuse its memory. */
 void table_remove(struct table *table, void *node);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One array over the range finds the page below an address; a list holds all pages, mapped or not.
+ * An array over the range finds the page at an address; a list holds all pages, mapped or not.
  */
 #include "shim/memory/vmm.h"
 
@@ -109,7 +109,7 @@ struct context *vmm_context_at(uint64_t address)
 {
     for (struct context *context = context_first(); context; context = context_next(context)) {
         const struct vmm *vmm = atomic_load_explicit(&context->vmm, memory_order_acquire);
-        /* The range is set before the first address of it is handed out. */
+        /* The range is set before any address in it is handed out. */
         if (vmm && address - vmm->address < __atomic_load_n(&vmm->bytes, __ATOMIC_ACQUIRE))
             return context;
     }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pool has mapped: its range of addresses, its pieces of physical memory, and where each of
- * them lies. Kept beside the pool because it outlives it: the driver ends a context without its
- * mapped memory, which goes back after the context has ended.
+ * The mapped memory of a pool: its address range, its pages of physical memory, and where each is
+ * mapped. Kept apart from the pool because it outlives it: the driver destroys a context without
+ * its mapped memory, which is released afterwards.
  *
  *   a page is mapped at one place of the range or at none, always as a whole
  *   covering[i] is the page mapped over the i-th 2 MiB of the range
  *
- * No call of the driver is made here. Once a pool uses it the structure is never freed, as its
- * context is not.
+ * Makes no driver calls. Once a pool uses it, the structure is never freed, like its context.
  *
- * Threading: `lock` guards all fields; functions named _locked want it held, the others take it.
+ * Threading: `lock` guards all fields. Functions named _locked need it held; the others take it.
  */
 #ifndef SHIM_MEMORY_VMM_H
 #define SHIM_MEMORY_VMM_H
@@ -46,12 +45,12 @@ struct vmm {
 /** NULL without host memory. */
 struct vmm *vmm_create(void);
 
-/** The context has the range now; false without host memory. */
+/** Gives the range to the context; false without host memory. */
 bool vmm_range_set(struct vmm *vmm, uint64_t address, uint64_t bytes);
 /** It has none any more. */
 void vmm_range_clear(struct vmm *vmm);
 
-/** A page that is not mapped; NULL without host memory. */
+/** Returns a page that is not mapped; NULL without host memory. */
 struct vmm_page *vmm_page_add(struct vmm *vmm, CUmemGenericAllocationHandle handle, uint64_t bytes);
 /** Forgets a page that is not mapped. */
 void vmm_page_remove(struct vmm *vmm, struct vmm_page *page);
@@ -62,17 +61,18 @@ void vmm_page_unmapped_locked(struct vmm *vmm, struct vmm_page *page);
 /** The page that is mapped over an address, or NULL. */
 struct vmm_page *vmm_page_at_locked(const struct vmm *vmm, uint64_t address);
 
-/** The mapped memory around an address, and its context; NULL: none of ours. Takes no lock. */
+/** Finds the mapped memory around an address, and its context; NULL: none of ours. Takes no
+ * lock. */
 struct context *vmm_context_at(uint64_t address);
 
-/** The page that is mapped over an address, as it is now. False: no memory of ours is mapped there.
+/** Finds the page that is mapped over an address, as it is now. False: no memory of ours is mapped there.
  */
 bool vmm_page_get(uint64_t address, struct vmm_page *ret_page);
 
 /** Whether new memory around an address is such that another process can be given it. */
 bool vmm_may_export(uint64_t address);
 
-/** The mapping that an address lies in: one page. False: no memory of ours is mapped there. */
+/** The mapping around an address: one page. False: no memory of ours is mapped there. */
 bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes);
 
 #endif

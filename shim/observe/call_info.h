@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * State of one hooked call, for those who serve and record it. shim/hooks/call.h begins and
+ * State of a hooked call, for the code that serves and records it. shim/hooks/call.h begins and
  * ends one.
  *
  * Threading: a struct call lives on one thread's stack.
@@ -31,10 +31,10 @@ static inline uint32_t call_site(const struct call *call)
     return call->writer ? caller_site(call->caller, call->writer) : 0;
 }
 
-/** The id of the calling stack, taken once. A call that frees has its caller alone. */
+/** Returns the id of the calling stack, taken once. A call that frees records its caller alone. */
 static inline uint32_t call_stack(const struct call *call)
 {
-    /* Every struct call is a variable of its hook; it is constant to those who are handed it. */
+    /* Every struct call is a variable of its hook; all others see it as constant. */
     struct call *own = (struct call *)call;
 
     if (!call->writer || shim_options()->stacks <= 1)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What cannot be published is not: no page is made and nothing is said, for the program
- * runs as well without it.
+ * Publishes the live page. Failures are silent: without a page the program runs as well.
  */
 #include "shim/observe/live.h"
 
@@ -82,7 +81,7 @@ bool live_moved(int64_t bytes, uint64_t now_ns)
     thread_state.unpublished_bytes = moved;
     if (moved < STEP_BYTES && moved > -STEP_BYTES)
         return false;
-    /* Approximate where threads meet here: what is at stake is how often the page is written. */
+    /* Approximate when threads race here: only the time of the next write depends on it. */
     uint64_t since = atomic_load_explicit(&credited_ns, memory_order_relaxed);
     uint64_t earned = now_ns > since ? (now_ns - since) / CREDIT_NS : 0;
     uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed) + earned;

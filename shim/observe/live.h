@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live page of this process: the figures of all pools and of the memory that went past them,
- * for `cupool top` and `cupool metrics`. Written by whichever thread happens to call when it is
- * due; there is no thread of our own, so a page is as old as the program's last call at most.
+ * The live page of this process: the statistics of all pools and of the memory outside them, for
+ * `cupool top` and `cupool metrics`. There is no thread of our own: whichever thread calls when the
+ * page is due writes it, so the page is as old as the program's last call at most.
  *
  * Threading: every function from any thread; live_open and live_close once.
  */
@@ -21,22 +21,23 @@ extern _Atomic(struct live_page *) live_page;
 /** Makes the page if the option `live` asks for one. */
 void live_open(const char *command);
 
-/** Writes every figure anew. False: another thread is writing the page. */
+/** Writes all statistics anew. False: another thread is writing the page. */
 bool live_publish(void);
 
 /**
- * Whether the page is due at once because a block of `bytes` came, or went if negative: a thread
- * has moved 1 MiB since. That happens at most 1,024 times in a row and once a millisecond.
+ * Counts a block of `bytes` that came, or went if negative. True when the page is due at once
+ * because the thread has moved 1 MiB since the last time; at most 1,024 times in a row, and once a
+ * millisecond.
  */
 bool live_moved(int64_t bytes, uint64_t now_ns);
 
-/** Notes the size of a device, for its next publication. */
+/** Notes the size of a device for its next publication. */
 void live_device(int ordinal, uint64_t total_bytes);
 
 /** Writes the last figures and removes the page. */
 void live_close(void);
 
-/** In the child after fork: the page is the parent's. */
+/** In the child after fork: drops the page, which is the parent's. */
 void live_fork_child(void);
 
 static inline bool live_is_on(void)
@@ -44,7 +45,7 @@ static inline bool live_is_on(void)
     return atomic_load_explicit(&live_page, memory_order_relaxed);
 }
 
-/** A clock good enough to tell when the page is due; 0 when there is none. */
+/** Reads a clock precise enough to decide when the page is due; 0 when there is none. */
 static inline uint64_t live_clock_ns(void)
 {
     struct timespec now;

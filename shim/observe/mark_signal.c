@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handler may interrupt the trace writer, so it only notes the time in a
- * small ring and makes the next call of the program look after it (record_tick); a mark stands in
- * the trace with its own time, behind at most one call. A handler that was there before is called
- * afterwards. One that the program installs later replaces ours: the program wins.
+ * The handler may interrupt the trace writer, so it only notes the time in a small ring and makes
+ * the next call of the program read the ring (record_tick). A mark carries its own time in the
+ * trace, and appears at most one call late. An earlier handler is called afterwards. A handler that
+ * the program installs later replaces ours: the program wins.
  *
- * Threading: the handler on any thread; places of the ring are taken by a counter.
+ * Threading: the handler runs on any thread; a counter assigns places of the ring.
  */
 #include "shim/observe/mark_signal.h"
 
@@ -38,7 +38,7 @@ static void handle(int number, siginfo_t *info, void *context)
     int saved_errno = errno;
     uint64_t now = trace_writer_now(clock_of), free_place = 0;
     unsigned place = atomic_fetch_add(&taken, 1) % PENDING;
-    /* More than the ring holds between two calls: the latest are dropped. */
+    /* If more marks than the ring holds arrive between two calls, the latest are dropped. */
     atomic_compare_exchange_strong(&pending_ns[place], &free_place, now ? now : 1);
     atomic_store_explicit(&record_next_tick_ns, 0, memory_order_relaxed);
     chain(number, info, context);

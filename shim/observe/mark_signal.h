@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Marks by a signal from outside: `kill -USR2 PID`.
+ * Marks by an external signal: `kill -USR2 PID`.
  *
  * Threading: mark_signal_install once; mark_signal_flush from any thread.
  */
@@ -9,7 +9,7 @@
 
 struct trace_writer;
 
-/** Takes the signal that the option names; none by default. */
+/** Installs a handler for the signal that the option names; none by default. */
 void mark_signal_install(const struct trace_writer *writer);
 
 /** Writes the marks that came since. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory errors of the program, as the guards found them, in the record.
+ * Records memory errors of the program that the guards found.
  *
  * Threading: every function from any thread.
  */
@@ -23,11 +23,11 @@ struct memory_error {
     uint32_t allocation_site, free_site; /* 0: unknown; free_site: the block is live */
 };
 
-/** Errors that were found in this process, recorded or not. */
+/** Number of errors found in this process, recorded or not. */
 uint64_t memory_error_count(void);
 void memory_error_count_add(void);
 
-/** Puts into the record how many blocks could not be compared so far. */
+/** Records how many blocks could not be compared so far. */
 void memory_error_unverified_record(uint64_t blocks);
 
 void memory_error_record(const struct memory_error *error);

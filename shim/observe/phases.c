@@ -2,9 +2,9 @@
 /*
  * Names of phases in the trace.
  *
- * Names go through a small table of their own: a program that puts a number into each name must not
- * fill the trace's table of texts, whose first 65,535 alone can name a function. The table is
- * open-addressed by a hash of 64 bits that stands for the name, and only grows.
+ * Names go through a small table of their own: a program that numbers its names must not fill the
+ * trace's string table, where only the first 65,535 strings can name a function. The table is
+ * open-addressed by a 64-bit hash that stands for the name, and only grows.
  */
 #include "shim/observe/phases.h"
 

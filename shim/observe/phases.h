@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Phases, steps and marks of the program, on their way into the trace: include/cupool.h, NVTX,
+ * Records phases, steps and marks of the program in the trace, from include/cupool.h, NVTX and
  * signals.
  *
  * Threading: every function from any thread.
@@ -20,11 +20,11 @@ struct trace_writer;
 /** The text id of a name; 0 when there are too many. */
 uint32_t phases_name(struct trace_writer *writer, const char *name);
 
-/** One record. `time_ns` 0: now. A name of 0 is dropped. */
+/** Writes one record. `time_ns` 0: now. A record with name 0 is dropped. */
 void phases_emit(struct trace_writer *writer, enum trace_phase kind, enum trace_phase_source source,
                  uint32_t name, uint64_t time_ns);
 
-/** In the child after fork: names get ids of its own record. */
+/** In the child after fork: names get new ids for the child's own trace. */
 void phases_fork_child(void);
 
 #endif

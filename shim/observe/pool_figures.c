@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One snapshot, taken apart by the table it is declared in.
+ * Takes one snapshot and enumerates it by the table that declares its fields.
  */
 #include "shim/observe/pool_figures.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every figure of a pool by its name, for whoever writes them down.
+ * Enumerates the statistics of a pool by name, for every writer of them.
  *
  * Threading: from any thread that may use the pool.
  */
@@ -11,7 +11,7 @@
 
 #include "pool/pool.h"
 
-/** `total`: it only grows, and has a current value alone. */
+/** `total`: a counter that only grows; it has a current value and no peak. */
 typedef void pool_figure_visit(void *state, const char *name, bool total, struct pool_gauge value);
 
 void pool_figures_visit(struct pool *pool, pool_figure_visit *visit, void *state);

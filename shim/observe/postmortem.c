@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pools are asked under the gate, the driver only where a question does no
- * harm: not during a capture that forbids calls, not in a broken context.
+ * Pool statistics are read under the gate. The driver is asked only where that is harmless: not
+ * during a capture that forbids calls, not in a broken context.
  *
- * In the trace: one record for each figure, then one for the request, which names their number and
- * closes the post-mortem, all written by the thread whose request was refused.
+ * The trace gets one record for each figure, then one for the request, which gives their number and
+ * closes the post-mortem. The thread whose request was refused writes them all.
  */
 #include "shim/observe/postmortem.h"
 
@@ -52,7 +52,7 @@ static void figure(const struct inquest *inquest, const char *name, uint32_t con
                       });
 }
 
-/* Levels in struct pool_statistics are gauges, but for the largest free block. */
+/* Levels in struct pool_statistics are gauges, except the largest free block. */
 static void pool_ask(struct inquest *inquest, const struct context *context)
 {
     struct pool_statistics *now = pages_map(sizeof(*now));
@@ -94,7 +94,7 @@ static void driver_ask(struct inquest *inquest, const struct driver_functions *d
     (void)REAL_ASK(driver->cuCtxPopCurrent_v2(&popped));
 }
 
-/* The current context, or one of the device that was asked for memory. */
+/* Chooses the current context, or a context of the device that the request was for. */
 static struct context *context_on(const struct driver_functions *driver, int place)
 {
     struct context *context = context_current(driver);

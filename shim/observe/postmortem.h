@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is noted when the driver's last word on a request for device memory is "out of memory".
+ * Post-mortem: the state of memory when a request for device memory finally fails with "out of
+ * memory".
  *
  * Threading: from any thread, inside a call.
  */
@@ -10,8 +11,8 @@
 #include "shim/observe/record.h"
 
 /**
- * Records the state of memory, and prints it once where the option asks for it. Other errors than
- * out of memory and other kinds than device memory are left alone; so are all after the hundredth.
+ * Records the state of memory, and prints it once if the option asks for it. Ignores other errors
+ * and other kinds of memory, and everything after the hundredth post-mortem.
  */
 void postmortem_note(const struct call *call, const struct record_block *block, int error);
 

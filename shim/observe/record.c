@@ -2,8 +2,8 @@
 /*
  * Builds trace records. See record.h.
  *
- * Texts (function names, figure names) get their ids on first use and are remembered in tables
- * indexed by the row they come from; two threads asking at once get the same id.
+ * Strings (function names, names of figures) get their ids on first use, and are remembered in
+ * tables indexed by their row. Two threads that ask at once get the same id.
  */
 #include "shim/observe/record.h"
 
@@ -81,7 +81,7 @@ void record_open(void)
         atomic_store_explicit(&record_opened, true, memory_order_release);
     }
     pthread_mutex_unlock(&open_lock);
-    /* A capture cannot have begun: its beginning is a hook, too. */
+    /* No capture can have begun: its beginning is a hook, too. */
     if (shim_options()->cupti != OPTION_CUPTI_OFF)
         activity_start(atomic_load(&record_trace), real_dlsym);
 }
@@ -101,8 +101,8 @@ static uint16_t api_id(const struct call *call)
     return trace_api_id(id);
 }
 
-/* The context a record belongs to: the one this thread's allocations used last, which saves asking
- * the driver on every free. */
+/* Returns the context that a record belongs to: the one this thread's allocations used last.
+ * This saves asking the driver on every free. */
 static const struct context *context_here(void)
 {
     const struct thread_state *self = &thread_state;
@@ -129,7 +129,7 @@ static struct trace_record record_of(const struct call *call, enum trace_event k
     return record;
 }
 
-/* What does not outlives the context that is current. */
+/* True if the memory ends with the current context; other memory outlives it. */
 static bool ends_with_context(const struct record_block *block)
 {
     return block->place != PLACE_MANAGED && memory_kind(block->memory)->with_context;
@@ -154,7 +154,8 @@ static void emit_block(const struct call *call, enum trace_event kind,
     trace_writer_emit(call->writer, &record);
 }
 
-/* The end of this call publishes what a reader would otherwise not see until the next one. */
+/* Publishes, at the end of this call, records that readers would otherwise see only after the
+ * next call. */
 static void live_note(const struct call *call, int64_t bytes)
 {
     if (live_is_on() && live_moved(bytes, call->begin_ns))
@@ -410,7 +411,7 @@ void record_fork_child(void)
     activity_fork_child();
     live_fork_child();
     trace_writer_fork_child(atomic_exchange(&record_trace, NULL));
-    /* The child's record is another one, with ids of its own. */
+    /* The child writes another trace, with its own ids. */
     pthread_mutex_init(&open_lock, NULL);
     for (int i = 0; i < HOOK_COUNT; i++)
         atomic_store_explicit(&api_ids[i], 0, memory_order_relaxed);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is recorded of calls, contexts, devices and pools. Everything here does nothing when there
- * is no trace.
+ * Records calls, contexts, devices and pools. Everything here does nothing without a trace.
  *
- * The trace is opened at the first call, one line on stderr says so when it cannot be. Pool figures
- * are recorded about once a second by whichever thread happens to call, and at the end.
+ * The first call opens the trace; if that fails, one line on stderr says so. Whichever thread calls
+ * records the pools' statistics about once a second, and at the end.
  *
  * Threading: every function from any thread; record_close once.
  */
@@ -27,7 +26,7 @@ extern _Atomic(struct trace_writer *) record_trace;
 extern atomic_bool record_opened;
 void record_open(void);
 
-/** The trace, or NULL. Opens it when this is the first call. */
+/** Returns the trace, or NULL. The first call opens it. */
 static inline struct trace_writer *record_writer(void)
 {
     if (__builtin_expect(!atomic_load_explicit(&record_opened, memory_order_acquire), 0))
@@ -49,11 +48,11 @@ struct record_block {
 
 void record_allocate(const struct call *call, const struct record_block *block);
 void record_free(const struct call *call, const struct record_block *block);
-/** An allocation that was refused; out of memory leaves a post-mortem. */
+/** Records a refused allocation; out of memory also leaves a post-mortem. */
 void record_allocate_refused(const struct call *call, const struct record_block *block, int error);
-/** A free that was refused of memory that stays as it was. */
+/** Records a refused free: the memory stays as it was. */
 void record_free_refused(const struct call *call, const struct record_block *block, int error);
-/** A free of what is no memory, or none any more. */
+/** Records a free of an address that is no memory, or no longer. */
 void record_invalid_free(const struct call *call, uint64_t address, int error,
                          uint64_t allocation_site, uint64_t free_site);
 void record_memory_info(const struct call *call, size_t free_bytes, size_t total_bytes);
@@ -61,23 +60,24 @@ void record_mempool_trim(const struct call *call, const void *pool, size_t retur
 
 void record_device(int ordinal);
 void record_context(const struct context *context, bool created);
-/** Where the memory of a context's pool comes from, and why. */
+/** Records the backing of a context's pool, and the reason for it. */
 void record_backing(const struct context *context, struct pool *pool, bool frees_wait,
                     const char *reason);
-/** What a pool did; `memory` MAPPING: with memory that it maps. */
+/** Records an event of the pool; `memory` MAPPING: with the memory that it maps. */
 void record_pool_event_of(const struct context *context, enum trace_memory memory,
                           const struct pool_event *event);
 void record_pool_event(const struct context *context, const struct pool_event *event);
 void record_counters(const struct context *context);
 
-/** Ten times in a second of activity: the live page; once in a second: the pools' figures. */
+/** Updates the live page ten times a second of activity, and records the pools' statistics once
+ * a second. */
 void record_tick(uint64_t now_ns);
 extern _Atomic uint64_t record_next_tick_ns;
 
 void record_close(void);
 void record_fork_child(void);
 
-/** Size of the driver allocation at an address; 0 when it does not say. */
+/** Returns the size of the driver allocation at an address; 0 when the driver does not say. */
 size_t record_range_bytes_at(uint64_t address);
 #define record_range_bytes(address) record_range_bytes_at((uint64_t)(uintptr_t)(address))
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first records of a trace: who this process is, and its rank where a launcher says so. And at
- * its end, what a simulated device did not compute.
+ * Writes the first records of a trace: the process, and its rank if a launcher sets one. At the
+ * end, it counts what a simulated device did not compute.
  */
 #include "shim/observe/record_process.h"
 
@@ -19,7 +19,7 @@
 #include "shim/options/options_pool.h"
 #include "shim/resolve/real.h"
 
-/* Launchers' variables, the most particular first. torchrun, Open MPI, MPICH, Slurm. */
+/* Variables of launchers, the most specific first: torchrun, Open MPI, MPICH, Slurm. */
 static const struct {
     const char *rank, *ranks;
 } launchers[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The records that begin a trace.
+ * Records that describe the process.
  *
  * Threading: by the thread that opens the trace.
  */
@@ -11,13 +11,13 @@
 
 struct trace_writer;
 
-/** The command line of this process, its words with blanks between. */
+/** Returns the command line of this process, its words separated by blanks. */
 void record_command_line(char *text, size_t text_bytes);
 
 /** The process, its command line and its rank. */
 void record_process(struct trace_writer *writer, const char *command);
 
-/** Counts of what a simulated device skipped; nothing on any other. */
+/** Records what a simulated device skipped; nothing on any other device. */
 void record_skipped(struct trace_writer *writer);
 
 #endif

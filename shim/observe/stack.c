@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of a stack of both kinds Python gets half of the frames, or what the native ones
- * leave: its frames are what its programmers know.
+ * Takes a stack. When both kinds of frames are wanted, Python gets half of the places, or all that
+ * native frames leave: its programmers know these frames best.
  *
- * A stack that is not in the trace yet may be new because a library was unloaded and the rules of
- * its code misled the walk; so then, and only then, the loader is asked, and the walk repeated.
+ * A stack that is new to the trace may be wrong, because a library was unloaded and stale unwinding
+ * rules misled the walk. So a new stack, and only a new one, makes us ask the loader and repeat the
+ * walk.
  */
 #include "shim/observe/stack.h"
 
@@ -47,7 +48,7 @@ static const struct python *python_here(void)
                                                                                      : NULL;
 }
 
-/** In the thread's scratch memory: its stack may be small. */
+/** Uses the thread's scratch memory: its stack may be small. */
 struct taken {
     uintptr_t code[TRACE_STACK_FRAMES];
     struct trace_stack stack;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack behind a call: native frames from the caller of the hook upwards, then those of Python
- * where the thread runs it. The frames of this library, and of what calls it from underneath a
- * hook, are never among them.
+ * Takes the stack of a call: native frames from the caller of the hook upwards, then Python frames
+ * where the thread runs Python. It omits the frames of this library, and those of its callers
+ * underneath a hook.
  *
  * Threading: any thread; without malloc.
  */
@@ -14,7 +14,8 @@
 struct caller;
 struct trace_writer;
 
-/** The id of the calling stack; the caller's own where there is no more. 0: it cannot be kept. */
+/** Returns the id of the calling stack, or of the caller alone where there is no more. 0: it
+ * cannot be kept. */
 uint32_t stack_record(struct caller *caller, struct trace_writer *writer);
 
 #endif

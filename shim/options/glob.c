@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What follows a star is tried at each place of the name in turn; a later star makes
- * the places of an earlier one final, so there is one place to come back to and no recursion.
+ * Tries the pattern after a star at each place of the name in turn. A later star makes the places
+ * of an earlier one final, so there is one place to return to and no recursion.
  */
 #include "shim/options/glob.h"
 
-/** The end of a set that begins behind its bracket; NULL: it has none, and is no set. */
+/** Returns the end of a set that begins after its bracket; NULL: it is not closed, so it is no
+ * set. */
 static const char *set_end(const char *set, const char *end)
 {
     const char *at = set;
@@ -40,7 +41,8 @@ static bool set_has(const char *set, const char *end, unsigned char letter)
     return found != negated;
 }
 
-/** Matches one letter with what stands for one. The pattern behind it; NULL: it does not fit. */
+/** Matches one character with one element of the pattern. Returns the rest of the pattern; NULL:
+ * no match. */
 static const char *one_match(const char *pattern, const char *end, char letter)
 {
     const char *closed;

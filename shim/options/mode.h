@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of the preload library in this process: its mode and its options. Plain state: shim.c
- * finds both out at the first entry (shim/shim.h), everything below asks what is known by then.
+ * The state of the preload library in this process: its mode and its options. Plain state: the
+ * first entry (shim/shim.h) determines both; the layers below read what is known by then.
  *
  * Threading: every function from any thread.
  */
@@ -21,9 +21,9 @@ enum shim_mode {
 };
 
 /**
- * A page that the kernel wipes in every child with memory of its own, also in one that no fork
- * handler sees (_Fork, clone): such a child starts anew at its first look-up or call.
- * It is as large as the largest page that the kernel may have: on x86-64 there is one size.
+ * A page that the kernel wipes in every child with memory of its own, even in one that runs no
+ * fork handler (_Fork, clone). Such a child starts anew at its first look-up or call. The page is
+ * as large as the largest page that the kernel may have: on x86-64 there is one size.
  */
 #ifdef __x86_64__
 #define SHIM_PAGE_BYTES 4096
@@ -41,13 +41,13 @@ union shim_page {
 extern union shim_page shim_page;
 extern struct options mode_options; /* written once, before the mode is published */
 
-/** The mode as far as it is known. A hook that leads here has asked for shim_mode before. */
+/** Returns the mode as far as it is known. A hook that leads here has called shim_mode() before. */
 static inline enum shim_mode mode_now(void)
 {
     return (enum shim_mode)atomic_load_explicit(&shim_page.now.mode, memory_order_acquire);
 }
 
-/** Immutable once the mode is known and is not SHIM_OFF; zeros before. */
+/** Immutable once the mode is known and not SHIM_OFF; zero before. */
 static inline const struct options *shim_options(void)
 {
     return &mode_options;

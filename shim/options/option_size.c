@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes and times as people write them. Decimal fractions are read by hand in integers: strtod
- * depends on the program's locale and may allocate. A fraction keeps six digits, more than any size
- * needs.
+ * Parses sizes and times as people write them. Decimal fractions are parsed in integers: strtod
+ * depends on the program's locale and may allocate. A fraction keeps six digits, more than any
+ * size needs.
  */
 #include "shim/options/options.h"
 
@@ -16,7 +16,7 @@
 #define ZERO_BESIDES "0, or "
 #define MULTIPLE_OF  "a multiple of "
 
-/** A non-negative decimal in millionths; `ret_rest` is what follows it. */
+/** Parses a non-negative decimal into millionths; `ret_rest` is the text after it. */
 static int decimal_parse(const char *text, unsigned __int128 *ret_millionths, const char **ret_rest)
 {
     unsigned __int128 value = 0;
@@ -41,7 +41,7 @@ static int decimal_parse(const char *text, unsigned __int128 *ret_millionths, co
     return 0;
 }
 
-/** log2 of a unit, or -1. Decimal units are refused: KB means two things. */
+/** Returns the log2 of a unit, or -1. Decimal units are refused, because KB means two things. */
 static int unit_shift(const char *unit)
 {
     static const char letters[] = "BKMGT";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of options, and how one value is read, checked, stored and shown.
+ * The table of options: how one value is parsed, checked, stored and printed.
  *
  * Every row of options.def becomes a struct option_row and the offset of its member. A value is
- * parsed into a temporary first, so a refused one changes nothing. Where values come from stands in
+ * first parsed into a temporary, so a refused value changes nothing. The sources of values are in
  * options_source.c.
  *
  * Threading: the table is constant; nothing else is shared.
@@ -47,7 +47,7 @@ static const void *member_const(const struct options *options, size_t option)
     return (const char *)options + member_offset[option];
 }
 
-/** Position of `value` among names separated by |, or -EINVAL. */
+/** Returns the position of `value` among names separated by |, or -EINVAL. */
 static int choice_index(const char *names, const char *value)
 {
     size_t length = strlen(value);

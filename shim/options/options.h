@@ -3,9 +3,9 @@
  * The options: one table (options.def), one typed structure, one parser for every source.
  *
  * Sources, later wins: built-in; the file named by CUPOOL_CONF (lines `key = value`, # begins a
- * comment); CUPOOL="key:value,key:value"; CUPOOL_<KEY>. A bad value or an unknown name is told in
- * one line through a callback, and what was in force before stays in force. The code uses libc
- * only, allocates nothing and may run before main in a foreign process.
+ * comment); CUPOOL="key:value,key:value"; CUPOOL_<KEY>. A callback gets one line for each bad value
+ * or unknown name; the previous value stays in force. The code uses libc only, allocates nothing
+ * and may run before main in a foreign process.
  *
  * Threading: no shared state; a struct options belongs to its caller.
  */
@@ -36,7 +36,7 @@ enum option_postmortem { OPTION_POSTMORTEM_OFF, OPTION_POSTMORTEM_PRINT };
 enum option_guard { OPTION_GUARD_OFF, OPTION_GUARD_REDZONE, OPTION_GUARD_PAGE };
 enum option_fill { OPTION_FILL_NONE, OPTION_FILL_ZERO, OPTION_FILL_POISON };
 
-/** A SIZE option: bytes, or a part of the device. At most one of the two is not 0. */
+/** A SIZE option: bytes, or a fraction of the device. At most one of the two is not 0. */
 struct option_size {
     uint64_t bytes;
     uint32_t device_ppm; /* millionths of the device's memory: 10% is 100000 */
@@ -102,7 +102,7 @@ struct option_row {
     enum option_type type;
 };
 
-/** Receives each problem: one line without newline, naming the option, the value and what is
+/** Receives each problem: one line without newline that names the option, the value and what is
  * accepted. */
 typedef void options_complain(void *state, const char *line);
 
@@ -110,14 +110,14 @@ typedef void options_complain(void *state, const char *line);
 void options_init(struct options *ret_options);
 
 /**
- * Built-in values, then every source of this process's environment.
- * Returns the number of problems; `complain` (may be NULL) gets the first ten, then how many more.
+ * Sets built-in values, then applies every source of this process's environment. Returns the
+ * number of problems; `complain` (may be NULL) gets the first ten, then how many more there are.
  */
 int options_load(struct options *ret_options, options_complain *complain, void *state);
 
 /**
- * Sets one option. `where` names the source in a complaint ("CUPOOL_MODE").
- * Errors: -ENOENT unknown key, -EINVAL bad value, each told to `complain`; the option is unchanged.
+ * Sets one option. `where` names the source in a complaint ("CUPOOL_MODE"). Errors: -ENOENT
+ * unknown key, -EINVAL bad value; each is passed to `complain`, and the option is unchanged.
  */
 int options_set(struct options *options, const char *key, const char *value,
                 enum option_source source, const char *where, options_complain *complain,
@@ -138,14 +138,14 @@ int options_set_list_of(struct options *options, const char *list, const char *w
 int options_read_file(struct options *options, const char *path, options_complain *complain,
                       void *state);
 
-/** The table's row of an option; NULL outside the table. */
+/** Returns the table's row of an option; NULL outside the table. */
 const struct option_row *options_row(size_t option);
 
 /** The value in force as the user would write it. */
 void options_format(const struct options *options, size_t option, char *ret_text,
                     size_t ret_text_bytes);
 
-/** Source of the value in force, for display: "built-in", "CUPOOL_MODE". */
+/** Returns the source of the value in force, for display: "built-in", "CUPOOL_MODE". */
 void options_format_source(const struct options *options, size_t option, char *ret_text,
                            size_t ret_text_bytes);
 
@@ -153,22 +153,22 @@ void options_format_source(const struct options *options, size_t option, char *r
 void options_variable(size_t option, char *ret_text, size_t ret_text_bytes);
 
 /**
- * Reads a size: 512, 64KiB, 1.5 GiB (binary units B, K, M, G, T, with or without iB), and a part
- * of the device such as 12.5% where `percent_allowed`.
- * Errors: -EINVAL not a size, -ERANGE does not fit 64 bits.
+ * Parses a size: 512, 64KiB, 1.5 GiB (binary units B, K, M, G, T, with or without iB), and a
+ * fraction of the device such as 12.5% if `percent_allowed`. Errors: -EINVAL not a size, -ERANGE
+ * does not fit 64 bits.
  */
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size);
 
 /**
- * The same as far as a row's accepted column allows it: "min..max", "power of two",
+ * Parses a size within what a row's accepted column permits: "min..max", "power of two",
  * "multiple of SIZE", "%", and 0 besides where it begins with "0, or".
- * Errors: as above; -EINVAL for what the column does not allow.
+ * Errors as option_size_parse(); -EINVAL for what the column does not permit.
  */
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size);
 
 /**
- * Reads a time: 0, 250ms, 1.5s, 10m (ns, us, ms, s, m, h); a number other than 0 needs its unit.
- * Errors: as option_size_parse.
+ * Parses a time: 0, 250ms, 1.5s, 10m (ns, us, ms, s, m, h); a number other than 0 needs its unit.
+ * Errors as option_size_parse().
  */
 int option_duration_parse(const char *text, uint64_t *ret_ns);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The options that decide how the pool serves a request, and the configuration they make. A pool in
- * a program and one in a replay are configured here, so they do the same.
+ * The options that decide how the pool serves a request, and the configuration they make. Programs
+ * and replays configure their pools here, so both behave alike.
  *
  * Threading: pure functions.
  */
@@ -15,10 +15,10 @@
 extern "C" {
 #endif
 
-/** Puts the options into a configuration that pool_config_init() has filled. */
+/** Applies the options to a configuration that pool_config_init() has filled. */
 void options_pool_configure(const struct options *options, struct pool_config *config);
 
-/** Options of the pool that are not built-in, as key:value,key:value; empty: all are. */
+/** Writes the options of the pool that are not built-in, as key:value,key:value; empty: all are. */
 void options_pool_format(const struct options *options, char *ret_text, size_t text_bytes);
 
 /** Whether an option decides how the pool serves a request. */

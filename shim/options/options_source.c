@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where options come from: the file of CUPOOL_CONF, the list in CUPOOL, and one variable for each.
+ * The sources of options: the file of CUPOOL_CONF, the list in CUPOOL, and one variable for each
+ * option.
  *
- * A list is cut at commas and each part at its first colon, so a value may hold colons but no
- * comma; the option's own variable takes any text. Empty variables count as unset.
+ * A list is split at commas, and each part at its first colon. So a value may contain colons but no
+ * comma; an option's own variable accepts any text. Empty variables count as unset.
  */
 #include "shim/options/options.h"
 
@@ -58,7 +59,7 @@ static int tell(options_complain *complain, void *state, const char *where, cons
     return 1;
 }
 
-/** One `key SEPARATOR value`. Returns the number of problems. */
+/** Sets one `key SEPARATOR value`. Returns the number of problems. */
 static int pair_set(struct options *options, char *pair, char separator, enum option_source source,
                     const char *where, options_complain *complain, void *state)
 {
@@ -73,7 +74,8 @@ static int pair_set(struct options *options, char *pair, char separator, enum op
     return options_set(options, trim(key), trim(value), source, where, complain, state) < 0;
 }
 
-/* The comma that ends a part of a list: keys begin with a letter, so before a digit it does not. */
+/* Finds the comma that ends a part of a list. Keys begin with a letter, so a comma before a
+ * digit ends nothing. */
 static const char *list_end(const char *list)
 {
     const char *end = strchrnul(list, ',');
@@ -123,7 +125,7 @@ struct line_reader {
 
 #define INTERRUPTIONS_MAX 8
 
-/** Next byte, -1 at the end, negative errno - 1 on error. */
+/** Returns the next byte, -1 at the end, negative errno - 1 on error. */
 static int reader_byte(struct line_reader *reader)
 {
     if (reader->begin == reader->end) {
@@ -143,7 +145,7 @@ static int reader_byte(struct line_reader *reader)
     return (unsigned char)reader->buffer[reader->begin++];
 }
 
-/** One line without its newline; what does not fit is cut. 1: a line, 0: the end, or -errno. */
+/** Reads one line without its newline, cut to what fits. 1: a line, 0: the end, or -errno. */
 static int reader_line(struct line_reader *reader, char *ret_line, size_t ret_line_bytes,
                        bool *ret_cut)
 {
@@ -180,8 +182,8 @@ static int file_error(const char *path, int error, options_complain *complain, v
 }
 
 /**
- * Only a file of bounded length: a program must not wait for what a pipe or a device may have to
- * say. What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
+ * Accepts only a regular file: a program must not block on a pipe or a device. A file of 0 bytes,
+ * as in /proc, is read as empty: it may have no end.
  */
 static int file_open(const char *path, size_t *ret_bytes)
 {

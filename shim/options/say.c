@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A write to a pipe without a reader, to a file beyond the process's limit of file
- * sizes, or to the terminal of another process group sends a signal whose default is death or a
- * stop. These signals are held back around the write, and one that came in between is taken away
- * again, so the program sees none. errno is the program's.
+ * A write to a pipe without a reader, to a file beyond the process's size limit, or to the
+ * terminal of another process group raises a signal that kills or stops the process by default.
+ * These signals are blocked during the write, and a new one is consumed, so the program sees none.
+ * errno is preserved.
  */
 #include "shim/options/say.h"
 

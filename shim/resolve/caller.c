@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of callers: open addressing, entries are only added. When the neighbourhood of a slot
- * is full the caller is described anew for each call, slower but no less true.
+ * is full, the caller is examined anew at each call: slower but equally correct.
  */
 #include "shim/resolve/caller.h"
 
@@ -21,7 +21,7 @@ struct caller caller_table[CALLER_SLOTS];
 static pthread_mutex_t add_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local struct caller overflow;
 
-/* True when the list of globs, separated by colons, has one for this file name. */
+/* True when one of the globs in the list, separated by colons, matches this file name. */
 static bool globs_match(const char *globs, const char *name)
 {
     while (*globs) {

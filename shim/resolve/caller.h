@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Properties of a caller by its return address. Found once, then a lock-free look-up.
+ * Properties of a caller by its return address. Determined once, then found by a lock-free look-up.
  *
- * An entry describes the module that was loaded at that address when it first called. A module that
- * is unloaded and replaced by another at the same address inherits the entry; that can blur the
- * record but not the program.
+ * An entry describes the module that was loaded at that address at its first call. If the module is
+ * unloaded, another module at the same address inherits the entry; this may blur the record but not
+ * affect the program.
  *
  * Threading: every function from any thread.
  */
@@ -46,7 +46,7 @@ static inline struct caller *caller_get(const void *code)
     return caller_add(code);
 }
 
-/** Where a call from here leads whose way depends on the caller; NULL: not known. */
+/** Returns the target of a call from here if the target depends on the caller; NULL: not known. */
 static inline void *caller_route(struct caller *caller, uint32_t key)
 {
     return atomic_load_explicit(&caller->route_key, memory_order_relaxed) == key
@@ -54,7 +54,7 @@ static inline void *caller_route(struct caller *caller, uint32_t key)
                : NULL;
 }
 
-/** Remembers it; a call site has one, so only the first is kept. */
+/** Remembers the target; a call site has one, so only the first is kept. */
 void caller_route_set(struct caller *caller, uint32_t key, void *route);
 
 /** Its site id in the trace. */

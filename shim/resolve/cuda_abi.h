@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CUDA headers with every exported name declared: versioned names and per-thread-stream twins
- * beside the plain ones, which the headers' macros usually hide. What an older toolkit does not
- * declare is declared here, so that one source hooks the functions of every release.
+ * The CUDA headers with every exported name declared, including versioned names and
+ * per-thread-stream twins, which the headers' macros usually hide. Names missing from an older
+ * toolkit are declared here, so that one source hooks the functions of every release.
  *
  * A file that includes this must write exported names in full: cuMemAlloc_v2, not cuMemAlloc.
  */

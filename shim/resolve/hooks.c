@@ -2,9 +2,9 @@
 /*
  * The table of hooks, checked row by row against the CUDA headers, and the search by name.
  *
- * A look-up by name happens on every dlsym of the process, mostly for names that have nothing to
- * do with CUDA, so the first letters decide before anything is hashed. The index is a constant-size
- * open-addressing table built on first use; building it twice at once is harmless.
+ * Every dlsym of the process looks a name up here, mostly one that has nothing to do with CUDA, so
+ * the first letters decide before anything is hashed. The index is a constant-size open-addressing
+ * table built on first use; two threads may build it at once.
  *
  * Threading: lock-free.
  */

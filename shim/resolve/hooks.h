@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Generated from hooks.def: hook ids, one structure of real functions per family, and the
- * table that connects a name, its id and the place of its real pointer. Where the hooks and their
- * entry points lie is known above (shim/entry/entry.h).
+ * Generated from hooks.def: hook ids, one structure of real functions per family, and the table
+ * that connects a name, its id and the location of its real pointer. Higher layers know where hooks
+ * and their entry points lie (shim/entry/entry.h).
  *
  * Everything here is constant. A hook is identified by its id; ids of one family are not
  * contiguous.
@@ -21,25 +21,25 @@ enum hook_id {
     HOOK_COUNT
 };
 
-/* The hook of an exported name is a function of this file's name with `hook_` before it to the
- * assembler: the exported name is that of its entry points (shim/entry/entry.h). */
+/* In assembly, the hook of an exported name is a function named `hook_` and this name; the
+ * exported name belongs to its entry points (shim/entry/entry.h). */
 #define HOOK(action, family, name, since, params, args)                                            \
     __typeof__(name) name __asm__("hook_" #name);
 #include "shim/resolve/hooks.def"
 
-/* What a family's functions return, and what they return when the real function does not exist. */
+/* Return type of a family's functions, and their result when the real function does not exist. */
 #define RESULT_RUNTIME  cudaError_t
 #define RESULT_DRIVER   CUresult
 #define MISSING_RUNTIME cudaErrorNotSupported
 #define MISSING_DRIVER  CUDA_ERROR_NOT_FOUND
 
-/* One member per row of the family named, nothing for the other. */
+/* One member per row of the named family, nothing for the other. */
 #define REAL_MEMBER_OF_RUNTIME_RUNTIME(name) __typeof__(name) *name;
 #define REAL_MEMBER_OF_RUNTIME_DRIVER(name)
 #define REAL_MEMBER_OF_DRIVER_DRIVER(name) __typeof__(name) *name;
 #define REAL_MEMBER_OF_DRIVER_RUNTIME(name)
 
-/** The functions of one CUDA runtime library; NULL where it has none. */
+/** The functions of one CUDA runtime library; NULL for missing ones. */
 struct runtime_functions {
 #define HOOK(action, family, name, since, params, args) REAL_MEMBER_OF_RUNTIME_##family(name)
 #include "shim/resolve/hooks.def"
@@ -64,7 +64,7 @@ struct hook {
 
 extern const struct hook hooks[HOOK_COUNT];
 
-/** The hook of an exported name, NULL when it is not hooked. */
+/** Returns the hook of an exported name, NULL when it is not hooked. */
 const struct hook *hook_find(const char *name);
 
 #endif

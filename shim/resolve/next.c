@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loader's own look-ups do the work: RTLD_NEXT seen from this library is the global
- * scope behind us, a module's handle is the module with what it depends on.
+ * The loader's own look-ups do the work: RTLD_NEXT from this library is the global scope behind us;
+ * a module's handle is the module with its dependencies.
  *
- * A reference with a version takes the first definition that has this version or none. dlvsym finds
- * only the former, dlsym the first with any, so both are asked.
+ * A versioned reference binds to the first definition with this version or with none. dlvsym finds
+ * only the former, dlsym the first with any version, so both are asked.
  */
 #include "shim/resolve/next.h"
 
@@ -26,8 +26,8 @@ static struct link_map *module_of(const void *code)
     return dladdr1(code, &info, (void **)&module, RTLD_DL_LINKMAP) ? module : NULL;
 }
 
-/* By its name, not its address: the loader may have got the function from a resolver (ifunc), and
- * it may have other names, with and without versions. */
+/* Compared by name, not address: the loader may have got the function from a resolver (ifunc),
+ * and it may have other names, with and without versions. */
 static bool has_no_version(const void *function, const char *name)
 {
     const ElfW(Half) *versions = NULL;
@@ -84,7 +84,7 @@ static int runtime_file_note(struct dl_phdr_info *info, size_t size, void *data)
     return files->count == RUNTIME_FILES_MAX;
 }
 
-/* In any runtime library that is loaded, for a caller that depends on none. */
+/* Searches any loaded runtime library, for a caller that depends on none. */
 static void *anywhere(const struct hook *hook, unsigned version)
 {
     struct runtime_files files = {.count = 0};
@@ -114,7 +114,7 @@ void *next_for_module(const struct hook *hook, unsigned version, const void *cod
     return found;
 }
 
-/* One walk over the modules, in the order of loading. */
+/* Walks the modules once, in load order. */
 struct walk {
     const char *name;
     const void *from, *to; /* bases of the modules that bound it; the ends are left out */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes next in the order of the loader: the function that a module would have been given if
- * this library were not there. It may be that of a runtime, of the driver, or of another module
- * that stands in for them (a tracer, a limiter, a memory saver).
+ * Finds the next definition in the loader's order: the function that a module would get if this
+ * library were not there. It may belong to a runtime, to the driver, or to another module that
+ * stands in for them (a tracer, a limiter, a memory saver).
  *
  * Threading: every function from any thread. May take the loader's lock; holds none of ours.
  */
@@ -11,16 +11,18 @@
 
 #include "shim/resolve/hooks.h"
 
-/** Behind us in the global scope. The version is one of runtime_versions.h. NULL: none. */
+/** Searches behind us in the global scope. The version is one of runtime_versions.h. NULL: none. */
 void *next_in_global_scope(const struct hook *hook, unsigned version);
 
-/** The scope of the module at a code address beside the global one. NULL: none. */
+/** Searches the local scope of the module at a code address, apart from the global one. NULL:
+ * none. */
 void *next_for_module(const struct hook *hook, unsigned version, const void *code);
 
-/** In the modules between that of a code address and us; only of one before us. NULL: none. */
+/** Searches the modules between the one at a code address and us, if that one is before us.
+ * NULL: none. */
 void *next_before_us(const char *name, const void *code);
 
-/** The first in a module behind that of a code address in the order of loading. NULL: none. */
+/** Finds the first in a module after the one at a code address in load order. NULL: none. */
 void *next_loaded(const char *name, const void *code);
 
 /** Keeps the module of a function loaded for good, as a bound reference would. */

@@ -2,8 +2,8 @@
 /*
  * Finds real functions. See real.h for the rules.
  *
- * The real dlvsym is read from libc's symbol table (symbol_behind.h), the real dlsym is found by
- * it. Tables are filled aside and published whole under a lock; they are never taken back.
+ * The real dlvsym is read from libc's symbol table (symbol_behind.h), and finds the real dlsym.
+ * Tables are filled privately, published whole under a lock, and never withdrawn.
  */
 #include "shim/resolve/real.h"
 
@@ -22,7 +22,7 @@ extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden"))
 _Thread_local unsigned real_library;
 
 struct runtime_library {
-    void *base; /* where it is loaded; immutable once counted, like all of it */
+    void *base; /* load address; like all fields immutable once counted */
     int version;
     struct runtime_functions functions;
 };
@@ -82,7 +82,8 @@ void *real_dlsym(void *handle, const char *name)
 {
     real_dlsym_function *look_up = real_dlsym_get();
     void *found = look_up ? look_up(handle, name) : NULL;
-    /* RTLD_NEXT counts from the caller's module: this must stay a call, not become a jump. */
+    /* RTLD_NEXT counts from the caller's module, so this must remain a call and not become a
+     * jump. */
     __asm__ volatile("" : "+r"(found));
     return found;
 }
@@ -188,7 +189,7 @@ const struct driver_functions *real_driver_resolve(bool may_load)
     return atomic_load_explicit(&real_driver_table, memory_order_acquire);
 }
 
-/* Path of the module that holds an address; NULL for the main program and for none. */
+/* Returns the path of the module at an address; NULL for the main program and for none. */
 static const char *module_path(const void *code)
 {
     Dl_info info;
@@ -198,8 +199,8 @@ static const char *module_path(const void *code)
     return map->l_name;
 }
 
-/* The module of a code address with what it depends on; to be closed again, because the caller may
- * be unloaded as if we had not looked. NULL for the main program. */
+/* Opens the module at a code address with its dependencies. Close the handle again, so that the
+ * caller can be unloaded as usual. NULL for the main program. */
 static void *module_open(const void *code)
 {
     const char *path = module_path(code);
@@ -252,7 +253,7 @@ static struct runtime_library *library_add(void *base, int version,
     return library;
 }
 
-/* Asking needs no device and leaves the last error alone. */
+/* The call needs no device and does not change the last error. */
 static int runtime_version(void *handle)
 {
     __typeof__(cudaRuntimeGetVersion) *get = (__typeof__(get))real_dlsym(handle,
@@ -280,8 +281,8 @@ static bool has_runtime_name(const void *code)
            strstr(strings + name, ".so");
 }
 
-/* What every runtime has since FAMILY_SINCE, defined in itself and not in one that it is linked
- * with. */
+/* Functions that every runtime since FAMILY_SINCE defines itself, not in a library that it is
+ * linked with. */
 #define FAMILY_SINCE 5000
 
 static bool has_family(void *handle, const struct runtime_functions *functions, const void *base)

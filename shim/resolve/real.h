@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions behind the hooks: the real dlsym, the driver's table, a table for each CUDA
- * runtime library of the process.
+ * The real functions behind the hooks: the real dlsym, the driver's table, and a table for each
+ * CUDA runtime library of the process.
  *
- * The driver is the one libcuda.so.1 of the process. Runtime libraries may be several (.12 beside
- * .13, copies of one) and may come and go with dlopen. A runtime is known from itself: it has a
- * runtime's SONAME and defines the whole family, each function in itself. A module that merely
- * defines some of the names stands in for a runtime and is none. A library that gave us functions
- * is kept loaded.
+ * The driver is the one libcuda.so.1 of the process. There may be several runtime libraries (.12
+ * and .13, copies of one), which may come and go with dlopen. A runtime identifies itself: it has a
+ * runtime's SONAME and itself defines every function of the family. A module that merely defines
+ * some of the names stands in for a runtime and is none. A library that provided functions is kept
+ * loaded.
  *
  * Threading: every function from any thread. Inside a resolution on the same thread (the driver's
- * constructors may look symbols up) real_driver answers NULL instead of waiting for itself.
+ * constructors may look symbols up) real_driver returns NULL instead of waiting for itself.
  */
 #ifndef SHIM_RESOLVE_REAL_H
 #define SHIM_RESOLVE_REAL_H
@@ -20,24 +20,25 @@
 
 #include "shim/resolve/hooks.h"
 
-/** Runtime libraries of a process whose functions are kept. */
+/** Most runtime libraries of a process that are known. */
 #define REAL_LIBRARIES 16
 
-/** The library behind the runtime function that was entered last on this thread, or REAL_LIBRARIES:
- * there is none. Written by the entry points; read it before anything else is called. */
+/** The library of the runtime function that this thread entered last; REAL_LIBRARIES: none. The
+ * entry points write it; read it before any other call. */
 extern _Thread_local unsigned real_library __attribute__((visibility("hidden")));
 
 typedef void *real_dlsym_function(void *handle, const char *name);
 typedef void *real_dlvsym_function(void *handle, const char *name, const char *version);
 
-/** The dlsym that the program would call without us. NULL only in a process without libc's. */
+/** Returns the dlsym that the program would call without us. NULL only in a process without
+ * libc's. */
 real_dlsym_function *real_dlsym_get(void);
 
 real_dlvsym_function *real_dlvsym_get(void);
 
 /**
- * The dlsym behind ours in the order of the loader: that of another module which stands in for it,
- * else the real one.
+ * Returns the dlsym behind ours in load order: one of another module that stands in for it, else
+ * the real one.
  */
 real_dlsym_function *real_dlsym_next(void);
 
@@ -47,14 +48,14 @@ void *real_dlvsym(void *handle, const char *name, const char *version);
 
 /**
  * Looks a symbol up in the global scope from its beginning. RTLD_DEFAULT would begin with this
- * library, whose own references are bound to itself.
+ * library, because its own references bind to itself.
  */
 void *real_dlsym_global(const char *name);
 
 /** True for an address inside this library. */
 bool real_is_own(const void *address);
 
-/** False for an address in a namespace that dlmopen made: its CUDA is another one than ours. */
+/** False for an address in a namespace of dlmopen: the CUDA there is not ours. */
 bool real_is_in_our_namespace(const void *code);
 
 /** True when the code address lies in the driver library. */
@@ -66,7 +67,8 @@ bool real_is_driver_function(const struct hook *hook, const void *function);
 extern _Atomic(const struct driver_functions *) real_driver_table;
 const struct driver_functions *real_driver_resolve(bool may_load);
 
-/** The driver's functions, loading libcuda.so.1 when nothing has yet. NULL when there is none. */
+/** Returns the driver's functions, and loads libcuda.so.1 if nothing has yet. NULL when there is
+ * none. */
 static inline const struct driver_functions *real_driver(void)
 {
     const struct driver_functions *driver = atomic_load_explicit(&real_driver_table,
@@ -93,9 +95,10 @@ static inline bool real_error_is_sticky(CUresult result)
 }
 
 /**
- * The result of a call of our own, which is made again when it fails: a program must not suffer
- * from the failure of a call that it did not make. Not for what takes memory from the driver, and
- * not after an error that stays: it may be that of earlier work, and what was to be freed be free.
+ * The result of a driver call of our own, repeated once when it fails: a program must not suffer
+ * from the failure of a call that it did not make. Do not use it for calls that take memory from
+ * the driver. Permanent errors are not retried: the error may come from earlier work, and the call
+ * may have freed its argument.
  */
 #define REAL_ASK(call)                                                                             \
     ({                                                                                             \
@@ -119,19 +122,19 @@ static inline const struct driver_functions *real_driver_if_loaded(void)
 }
 
 /**
- * The runtime library that this function belongs to, as an index below REAL_LIBRARIES. Negative:
- * it is not the function of that name of a runtime, or there are more libraries than places.
+ * Returns the runtime library that this function belongs to, as an index below REAL_LIBRARIES.
+ * Negative: it is not a runtime's function of that name, or there are too many libraries.
  */
 int real_runtime_of(const struct hook *hook, void *function);
 
-/** The functions of a library; NULL for REAL_LIBRARIES. */
+/** Returns the functions of a library; NULL for REAL_LIBRARIES. */
 const struct runtime_functions *real_runtime_at(unsigned library);
 
 /** CUDA version of a runtime library that this process uses, as 13000; 0 while it uses none. */
 int real_runtime_version(void);
 
 /**
- * Looks a symbol up in the module of a code address and what it depends on. NULL for the main
+ * Looks a symbol up in the module at a code address and its dependencies. NULL for the main
  * program, whose dependencies are the global scope.
  */
 void *real_dlsym_near(const void *code, const char *name);

@@ -2,11 +2,12 @@
 /*
  * The version nodes of CUDA runtime libraries under which this library exports the hooked names.
  *
- * A module that was linked with libcudart.so.12 asks for cudaMalloc of the node libcudart.so.12. An
- * export for each node lets the loader itself say which runtime a module means, whoever calls
- * later. A node that is not listed is not hooked at the runtime; its calls are met at the driver.
+ * A module linked with libcudart.so.12 asks for cudaMalloc with the version node libcudart.so.12.
+ * With one export per node, the loader itself decides which runtime a module means, whoever calls
+ * later. A node that is not listed is not hooked at the runtime; its calls are hooked at the
+ * driver.
  *
- * Read by the preprocessor for the linker's script too: macros only.
+ * The preprocessor also reads this for the linker script: macros only.
  */
 #ifndef SHIM_RESOLVE_RUNTIME_VERSIONS_H
 #define SHIM_RESOLVE_RUNTIME_VERSIONS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks the loader's list from this library on. libc is among the modules of the program's start,
- * so the walk ends before anything that may be unloaded.
+ * Walks the loader's list from this library on. libc is loaded at the start of the program, so the
+ * walk ends before anything that may be unloaded.
  */
 #include "shim/resolve/symbol_behind.h"
 

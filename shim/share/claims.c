@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The marks of claimed blocks, and their number. See claims.h.
+ * The marks of claimed blocks, and their count. See claims.h.
  */
 #include "shim/share/claims.h"
 
@@ -38,7 +38,7 @@ bool claim_drop(uint64_t address, enum claim claim)
     return true;
 }
 
-/* The live block around an address; marks 0 when there is none. */
+/* Returns the live block around an address; marks 0 when there is none. */
 static struct pool_block block_of(uint64_t address)
 {
     struct pool_block block = {0};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks whose free has something to undo first: they were exported, or memory operations on
- * them were made synchronous.
+ * Pooled blocks that need work before their free: they were exported, or memory operations on them
+ * were made synchronous.
  *
- * A claim is a mark that the pool keeps with the block (pool_block_mark), so it ends with the block
- * whatever happens. A free looks at one counter while nothing is claimed, and at the marks of its
- * own block otherwise.
+ * A claim is a mark that the pool keeps with the block (pool_block_mark), so it always ends with
+ * the block. A free tests one counter while nothing is claimed, and otherwise the marks of its own
+ * block.
  *
  * Threading: every function from any thread, outside the gate.
  */
@@ -24,13 +24,13 @@ enum claim {
 extern atomic_uint claims_count;
 void claims_end_slow(uint64_t address);
 
-/** Claims the live block around an address. False when there is none, or it was claimed before. */
+/** Claims the live block around an address. False when there is none, or it is claimed already. */
 bool claim_add(uint64_t address, enum claim claim);
 
 /** Undoes claim_add. False when the block is not claimed. */
 bool claim_drop(uint64_t address, enum claim claim);
 
-/** True while the live block around an address is claimed so. */
+/** True while the live block around an address has this claim. */
 bool claim_stands(uint64_t address, enum claim claim);
 
 /** So many claims ended with their context. */
@@ -39,7 +39,7 @@ void claims_forget(unsigned count);
 /** In the child after fork: it has no blocks. */
 void claims_fork_child(void);
 
-/** Undoes what was done for the block that begins at an address; before it is freed. */
+/** Undoes the claims of the block that begins at an address, before it is freed. */
 static inline void claims_end(uint64_t address)
 {
     if (__builtin_expect(atomic_load_explicit(&claims_count, memory_order_relaxed), 0))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A living file of slots, mapped by the one who writes and read by the others. See ipc_board.h.
+ * A living file of slots, mapped by its writer and read by others. See ipc_board.h.
  *
- * A slot's key is written last and cleared first. A reader copies the slot and then asks for the
- * key again, after it has opened what the slot names.
+ * A slot's key is written last and cleared first. A reader copies the slot, opens what it names,
+ * and then checks the key again.
  */
 #include "shim/share/ipc_board.h"
 
@@ -45,7 +45,7 @@ static void name_of(const char *prefix, const uint8_t id[16], char ret_name[NAME
         snprintf(end, 3, "%02x", id[i]);
 }
 
-/* Where this user's directory is made; NULL: nowhere. */
+/* Returns the path where this user's directory is made; NULL: nowhere. */
 static const char *where(void)
 {
     const char *directory = shim_options()->ipc;

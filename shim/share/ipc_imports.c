@@ -2,8 +2,8 @@
 /*
  * An array ordered by address. See ipc_imports.h.
  *
- * Blocks do not overlap, but a whole mapping may lie under blocks of its own. Whatever is asked is
- * found beside the place where the address would stand.
+ * Blocks do not overlap, but a whole mapping may contain blocks that were opened separately. Every
+ * query looks only next to the position of the address in the array.
  */
 #include "shim/share/ipc_imports.h"
 

@@ -2,12 +2,12 @@
 /*
  * Memory of other processes that this one has opened.
  *
- * The driver counts how often a handle was opened and maps it once, so each opening of a token is
- * one opening of the exporter's segment and each close is one close. What was opened is remembered
- * by the address that the program was given, so that a close too many of one block cannot take the
- * mapping from under another, and so that each block is a range of its own.
+ * The driver counts how often a handle was opened, and maps it once. So each opening of a token
+ * opens the exporter's segment once, and each close closes it once. Openings are remembered by the
+ * address that the program got. An extra close of one block thus cannot unmap another, and each
+ * block is a range of its own.
  *
- * Threading: every function from any thread; one lock. One load while nothing is opened.
+ * Threading: every function from any thread; one lock. Costs one load while nothing is opened.
  */
 #ifndef SHIM_SHARE_IPC_IMPORTS_H
 #define SHIM_SHARE_IPC_IMPORTS_H
@@ -27,22 +27,23 @@ struct ipc_import {
     bool synchronous; /* guarded by the lock of sync_memops.c, too */
 };
 
-/** Notes an opening; `opened` and `id` are made here. False without host memory. */
+/** Notes an opening; sets `opened` and `id`. False without host memory. */
 bool ipc_import_add(const struct ipc_import *opening);
 
-/** The address that the driver closes for an address: an odd one when it must refuse. */
+/** Returns the address that the driver must close for an address: an odd one if it must refuse. */
 uint64_t ipc_import_base(uint64_t address);
 
-/** Notes a close. True when it was the last one; then ret_import is what ended. */
+/** Notes a close. True when it was the last one; ret_import then describes what ended. */
 bool ipc_import_closed(uint64_t address, struct ipc_import *ret_import);
 
 /** True while anything is open in the mapping that begins at an address. */
 bool ipc_import_mapped(uint64_t base);
 
-/** Kind of an address in this process; the import is copied for RANGE_BLOCK. */
+/** Returns the kind of an address in this process; copies the import for RANGE_BLOCK. */
 enum range_kind ipc_import_find(uint64_t address, struct ipc_import *ret_import);
 
-/** Whether operations on the import at an address are synchronous; what it was before. */
+/** Sets whether operations on the import at an address are synchronous; returns the former
+ * state. */
 bool ipc_import_synchronous(uint64_t address, bool synchronous);
 
 void ipc_imports_forget_context(uint32_t context);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Layout of a token and of a slot of the board, and what a reader verifies.
+ * Layout of a token and of a slot of the board, and their verification.
  *
- * Tokens come from other processes, and boards are files that any process of the user may have
- * written. Every byte of a token is compared with something, what a slot says is used only within
- * the bounds of the allocation that it names, and the bytes that say nothing must be zero.
+ * Tokens come from other processes, and any process of the user may have written a board. Every
+ * byte of a token is checked, unused bytes must be zero, and the content of a slot is used only
+ * within the bounds of the allocation that it names.
  *
- * Threading: pure functions, but for reading the file given.
+ * Threading: pure functions, except for reading the given file.
  */
 #ifndef SHIM_SHARE_IPC_TOKEN_H
 #define SHIM_SHARE_IPC_TOKEN_H
@@ -17,8 +17,8 @@
 
 #include "shim/resolve/cuda_abi.h"
 
-/* Slots of blocks inside their segment, which tokens name, and behind them of blocks that begin
- * one, which are looked for by the driver's handle. */
+/* First the slots of blocks inside their segment, which tokens name; then those of blocks that
+ * begin one, which are found by the driver's handle. */
 #define IPC_BOARD_TOKENS 2048u
 #define IPC_BOARD_WHOLES 1024u
 #define IPC_BOARD_SLOTS  (IPC_BOARD_TOKENS + IPC_BOARD_WHOLES)
@@ -30,7 +30,7 @@
 #define IPC_PAGES_MOST      65536u
 #define IPC_PAGE_UNIT_BYTES (UINT64_C(2) << 20)
 
-/** A block in a driver allocation, as the board tells it. */
+/** A block in a driver allocation, as the board describes it. */
 struct ipc_block {
     CUipcMemHandle allocation; /* the driver's handle of the whole allocation, or its pages */
     uint64_t offset;           /* of the block in it; never 0 for a token of an allocation */
@@ -60,7 +60,7 @@ struct ipc_token {
 
 void ipc_token_make(const struct ipc_token *token, CUipcMemHandle *ret_handle);
 
-/** True for what ipc_token_make may once have made, whole or damaged. */
+/** True for anything that ipc_token_make() may have made, intact or damaged. */
 bool ipc_token_is(const CUipcMemHandle *handle);
 
 /** -EINVAL: it is not what ipc_token_make makes. */
@@ -74,16 +74,16 @@ bool ipc_pages_parse(const CUipcMemHandle *allocation, struct ipc_pages *ret_pag
 /** Whether a block has a token: no driver's handle opens at its begin. */
 bool ipc_block_has_token(const struct ipc_block *block);
 
-/** The block of a token on the board in a file. -ENOENT: none. */
+/** Reads the block of a token from the board in a file. -ENOENT: none. */
 int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block);
 
 /** First slot of the window of a handle. */
 uint32_t ipc_whole_window(const CUipcMemHandle *handle);
 
-/** The entry of an allocation's handle on the board in a file. -ENOENT: none. */
+/** Finds the entry of an allocation's handle on the board in a file. -ENOENT: none. */
 int ipc_whole_look_up(int file, const CUipcMemHandle *handle, struct ipc_block *ret_block);
 
-/** Whether a block lies in an allocation of so many bytes. */
+/** Whether a block fits an allocation of this many bytes. */
 bool ipc_block_fits(const struct ipc_block *block, uint64_t allocation_bytes);
 
 #endif

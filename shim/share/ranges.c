@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From an address to its block: the pool's, or one that was opened. See ranges.h.
+ * Finds the block at an address: the pool's, or one that was opened. See ranges.h.
  */
 #include "shim/share/ranges.h"
 
@@ -15,8 +15,8 @@
 #include "shim/share/ipc_mapped.h"
 #include "shim/options/mode.h"
 
-/* The driver numbers its own buffers from 1 upwards and never comes here; a double holds these
- * numbers exactly. */
+/* The driver numbers its own buffers from 1 upwards and never gets here; a double represents
+ * these numbers exactly. */
 #define POOLED_IDS   (UINT64_C(1) << 48)
 #define IMPORTED_IDS (UINT64_C(1) << 49)
 
@@ -66,7 +66,7 @@ struct range range_of(uint64_t address)
 {
     struct range range = {.kind = RANGE_DRIVER};
     enum shim_mode mode = mode_now();
-    /* Deeper down a hook has answered already, and may be inside the gate. */
+    /* At a deeper level a hook has answered already, and the thread may be inside the gate. */
     if (mode == SHIM_UNKNOWN || mode == SHIM_OFF || thread_state.depth)
         return range;
     int saved_errno = errno;

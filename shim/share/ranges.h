@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The block at an address, as the program knows it.
+ * Finds the block at an address, as the program knows it.
  *
- * The program allocated blocks; the driver knows the segments they lie in. An address in a segment
- * belongs to a live block, within what was asked for, or to nothing at all. The same holds for
- * memory of another process that was opened by a token. Everywhere else the driver's word counts.
+ * The program allocates blocks; the driver knows only the segments around them. An address in a
+ * segment belongs to a live block, within its requested bytes, or to nothing at all. The same
+ * applies to memory of another process that was opened by a token. Everywhere else the driver's
+ * answer counts.
  *
  * Threading: every function from any thread, outside the gate.
  */
@@ -35,22 +36,23 @@ struct range {
     uint64_t id;         /* likewise */
 };
 
-/** No memory of CUDA's lies here: what the real functions are asked about a hole. */
+/** An address where CUDA memory never lies: the real functions are asked about it for a hole. */
 #define RANGE_NOWHERE ((uint64_t)1)
 
 struct range range_of(uint64_t address);
 
-/** The mapping that an address of a block on mappings of ours lies in. False: it is gone. */
+/** Returns the mapping that an address of a block on mappings of ours lies in. False: it is gone. */
 bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
                 uint64_t *ret_bytes);
 
 /** The number of the context that a block belongs to; 0: unknown. */
 uint32_t range_context(const struct range *range);
 
-/** The context that a block belongs to; NULL: unknown. */
+/** Returns the context that a block belongs to; NULL: unknown. */
 CUcontext range_handle(const struct range *range);
 
-/** A number that no other memory of the process has had. -ENOMEM; -ENOENT freed meanwhile. */
+/** Returns a number that no other memory of the process has had. -ENOMEM; -ENOENT freed
+ * meanwhile. */
 int range_id(const struct range *range, uint64_t *ret_id);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ends with a context or stays with the parent of a fork, of all that is kept about memory
- * shared with other processes and of the attributes of blocks.
+ * Ends sharing state with its context, and drops it in a child after fork: exports, openings and
+ * attributes of blocks.
  *
  * Threading: share_forget_context from any thread; share_fork_child in the child alone.
  */
@@ -10,10 +10,10 @@
 
 #include <stdint.h>
 
-/** A context ended: what was exported from it and opened in it is gone. */
+/** A context ended: drops what was exported from it and opened in it. */
 void share_forget_context(uint32_t context);
 
-/** In the child after fork: it exported and opened nothing. */
+/** In the child after fork: it has exported and opened nothing. */
 void share_fork_child(void);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many blocks of each driver allocation, or page of mapped memory, want it. See sync_memops.h.
+ * Counts, for each driver allocation or page of mapped memory, the blocks that want the attribute.
+ * See sync_memops.h.
  */
 #include "shim/share/sync_memops.h"
 
@@ -15,7 +16,8 @@
 
 #define BUCKETS 256 /* power of two */
 
-/* Of a block on mappings each of these is counted: a mapping may be replaced by smaller ones. */
+/* A block on mapped memory counts in each of these pages: a mapping may be replaced by smaller
+ * ones. */
 #define PAGE_BYTES POOL_SEGMENT_BYTES
 
 /** A driver allocation, or 2 MiB of a mapping, with blocks that want the attribute. */
@@ -113,8 +115,8 @@ static bool add_locked(const struct range *range)
     return true;
 }
 
-/* Whether any other block wants it, `counted`: this one is in the table, of what the driver takes
- * for one piece. */
+/* Whether any other block in a piece wants the attribute; `counted`: the asking block is in the
+ * table. A piece is what the driver sets at once. */
 static bool others_want_locked(const struct range *range, uint64_t piece, uint64_t bytes,
                                bool counted)
 {
@@ -135,7 +137,7 @@ static bool is_synchronous(const struct range *range)
     return import.synchronous;
 }
 
-/* False when it was so before, or the block is not there any more. */
+/* Notes the wish of a block. False when it was so before, or the block is gone. */
 static bool note(const struct range *range, bool wanted)
 {
     if (range->imported)
@@ -144,7 +146,7 @@ static bool note(const struct range *range, bool wanted)
                   : claim_drop(range->base, CLAIM_SYNCHRONOUS);
 }
 
-/* The driver's setting of one piece, with what the neighbours want. */
+/* Sets the driver's attribute of one piece, including what the neighbours want. */
 static CUresult piece_set_locked(const struct driver_functions *real, const struct range *range,
                                  uint64_t address, bool wanted, bool counted)
 {
@@ -155,7 +157,7 @@ static CUresult piece_set_locked(const struct driver_functions *real, const stru
     return real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address);
 }
 
-/* An address of the next piece of a block, behind the one around `at`; 0: there is none. */
+/* Returns an address in the next piece of a block, after the one around `at`; 0: there is none. */
 static uint64_t piece_after(const struct range *range, uint64_t at)
 {
     uint64_t piece, bytes;
@@ -208,7 +210,7 @@ CUresult sync_memops_set(const struct driver_functions *real, const struct range
     return result;
 }
 
-/* A call of our own, in the allocation's context and beside every capture. */
+/* Makes a call of our own, in the allocation's context and outside every capture. */
 static void set_aside(uint64_t address, CUcontext context, unsigned value)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -235,7 +237,7 @@ static CUcontext handle_of(uint32_t number)
     return NULL;
 }
 
-/* Clears it for each piece on which no block wants it any more. */
+/* Clears the attribute for each piece where no block wants it any more. */
 static void pieces_clear_locked(const struct range *range, CUcontext context)
 {
     for (uint64_t at = range->mapped ? range->base : range->allocation; at;
@@ -288,7 +290,7 @@ void sync_memops_forget_context(uint32_t context)
     pthread_mutex_unlock(&lock);
 }
 
-/* What the parent knew is not freed: its heap may have been left half-way. */
+/* Does not free what the parent knew: its heap may have been left half-way through an operation. */
 void sync_memops_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);

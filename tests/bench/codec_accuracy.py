@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What docs/codecs.md promises of the codecs' sizes and errors, from the benchmark's figures.
+"""Checks the sizes and errors in docs/codecs.md against the benchmark's figures.
 
 usage: codec_accuracy.py CODEC_BENCH
 
-The speeds are looked at for being there, never for their size.
+Speeds must be present; their values are not checked.
 """
 
 import json

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each codec saves, how far the attention output moves, and how fast the host is.
+ * Measures the savings of each codec, the change of the attention output, and the host's speed.
  *
  *   codec_bench [--json] [--type f16|bf16] [--share N]
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What single calls cost that the pool does not serve: a driver program that knows nothing of
+ * Costs of single calls that the pool does not serve: a driver program that knows nothing of
  * cupool and prints, for each call, the nanoseconds of the quickest of several rounds as one JSON
- * object. Run bare and preloaded, the difference is what a hook adds.
+ * object. The difference between a bare and a preloaded run is the cost of a hook.
  */
 #include <cuda.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a hook adds to a call that it forwards, on the simulated device.
+"""The cost that a hook adds to a forwarded call, on the simulated device.
 
-One table: ns per call bare, what observing and pooling add without a trace, and what a hook adds
-that is not there. Times are of this machine and say something only beside each other.
+One table: ns per call bare, the additional cost of observing and pooling without a trace, and the cost of a
+hook alone. Compare times only with each other: they depend on the machine.
 """
 
 import argparse

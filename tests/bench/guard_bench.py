@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What guards cost tinyllm on the simulated device, as ratios to the same run without guards: driver
-calls (without questions, which wait or set nothing), kernels launched by the guards for each
-allocation, simulated time, the median of wall time in runs that take turns, and the peak of what
-the pool takes of the device.
+"""The cost of guards for tinyllm on the simulated device, as ratios to the same run without guards: driver
+calls (without queries, which neither wait nor set anything), kernels launched by the guards for each
+allocation, simulated time, the median wall time of alternating runs, and the peak of the pool's device
+memory.
 """
 
 import collections

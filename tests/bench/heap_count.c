@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The allocator's names, defined in the program: every library of the process calls them, the ones
- * that it is linked with and those loaded later. Each counts and goes on to glibc's own.
+ * Defines the allocator's names in the program, so every library of the process calls them,
+ * whether linked or loaded later. Each counts the call and forwards it to glibc's own.
  */
 #include "tests/bench/heap_count.h"
 

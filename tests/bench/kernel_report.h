@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What ptxas said of the codecs' kernels when they were built (kernels/compile.py). */
+/* Prints ptxas's output for the codecs' kernels from the build (kernels/compile.py). */
 #ifndef TESTS_BENCH_KERNEL_REPORT_H
 #define TESTS_BENCH_KERNEL_REPORT_H
 

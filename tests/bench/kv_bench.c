@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the KV block pool costs: the bars of docs/engine.md, each the median of several rounds.
+ * Costs of the KV block pool: the figures of docs/engine.md, each the median of several rounds.
  *
  *     kv_bench [--json]
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lifetimes of buffers as events in time: read from a file, or made up.
+ * Lifetimes of buffers as events in time: read from a file, or generated.
  *
  * Threading: single-threaded.
  */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a recorded pair of cudaMalloc and cudaFree costs from Python, 16 Python frames deep.
+"""The cost of a recorded pair of cudaMalloc and cudaFree from Python, 16 Python frames deep.
 
 usage: python_pair.py --build BUILD [--frames N] [--rounds N]
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Holds mapped memory to its bars (docs/allocator.md): what traces need, hold and ask of the driver.
+"""Checks mapped memory against its limits (docs/allocator.md): capacity, reserved memory and driver calls of
+traces.
 
   replay_bars.py TRACE_REPLAY DIRECTORY
 

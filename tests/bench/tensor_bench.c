@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tensor cache costs, on host memory, each figure the median of several rounds.
+ * Costs of the tensor cache on host memory, each figure the median of several rounds.
  *
  *     tensor_bench [--json] [--quick]
  *

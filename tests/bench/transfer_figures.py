@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The benchmarks of tensors and transfers count what they must: calls of the driver by way, bytes staged,
-no call of the heap in the steady state.
+"""Checks the counts of the tensor and transfer benchmarks: driver calls by method, bytes staged, no heap call in
+the steady state.
 
 usage: transfer_figures.py TENSOR_BENCH TRANSFER_BENCH"""
 

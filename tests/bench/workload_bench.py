@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the pool saves and costs, as a program sees it, on the simulated device.
+"""Savings and costs of the pool, as a program sees them, on the simulated device.
 
 Four tables and one JSON object (--json FILE):
   hook      ns per cudaMalloc and cudaFree hit under cupool, recording off and on

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the documents say of options, verbs, exit codes and conformance programs is what those say.
+"""Checks that the documents agree with options, verbs, exit codes and conformance programs.
 
 usage: check_docs.py CUPOOL
 """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Includes and calls go only in the permitted directions (layers.py, docs/architecture.md), and no
-folders use each other in a circle.
+"""Checks that includes and calls go only in the permitted directions (layers.py, docs/architecture.md), and that
+no folders form a cycle.
 
 usage: check_layering.py [--root DIR] [BUILD_DIRECTORY]
 
-Includes are read from the sources, calls from the objects of a build: who refers to a symbol uses
-the file that defines it. Without a build directory only includes are looked at.
+Includes are read from the sources, calls from the objects of a build: a source that refers to a symbol uses
+the file that defines it. Without a build directory only includes are checked.
 """
 
 import argparse
@@ -79,8 +79,8 @@ def symbols_of(objects):
 
 
 def definition_of(source, candidates):
-    """The source that a symbol comes from: one of the same module if there is one. What lies under
-    tests/ is linked with nothing outside, and has functions of the same names."""
+    """The source that defines a symbol: one of the same module if there is one. Files under tests/ are linked
+    with nothing outside, and have functions of the same names."""
     def rank(candidate):
         return layers.module_of(candidate) != layers.module_of(source), candidate
     if not source.startswith("tests/"):
@@ -102,7 +102,7 @@ def call_problems(root, build, edges):
 
 
 def circle_problems(edges):
-    """Folders that use each other: the shortest circle, with a file for each step."""
+    """Folders that use each other: the shortest cycle, with a file for each step."""
     steps = {}
     for source, target in sorted(edges):
         here, there = layers.place_of(source), layers.place_of(target)

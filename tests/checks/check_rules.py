@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Rules of the house that a search can hold: licence lines, no way to end the host process from
-inside the preload, no unfinished marks, files of a readable length."""
+"""Rules that a search can check: licence lines, no way to end the host process from inside the preload, no
+unfinished marks, files of a readable length."""
 
 import re
 
 import tree
 
 SOURCES = ("*.c", "*.h", "*.cu", "*.cc", "*.def", "*.py", "*meson.build")
-# All of cupti/ but what runs in the tools alone: the reader.
+# All of cupti/ except the reader, which runs only in the tools.
 PRELOAD = ("shim/*.c", "pool/*.c", *(f"cupti/{folder}/*.c" for folder in (
     "base", "format", "stack", "replay", "write", "activity", "live")))
 ENDS_HOST = re.compile(r"(?<![\w.])(exit|_exit|abort|quick_exit|raise)\s*\(")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""No function of the preload library takes more than a part of a small stack.
+"""Checks that no function of the preload library uses more than a part of a small stack.
 
 usage: check_stack.py BUILD: by what the compiler says of each function (-fstack-usage).
 """

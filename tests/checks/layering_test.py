@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The check `layering` passes a tree that is in order, and fails for a planted include, call or
-circle.
+"""Tests the check `layering`: a valid tree passes, and a planted include, call or cycle fails.
 
 usage: layering_test.py CC...
 """

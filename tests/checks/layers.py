@@ -28,8 +28,8 @@ USES = {
     "kernels": {"include"},
     "tests/simgpu/driver": {"tests/simgpu"},
 }
-# What else another module uses: the types of the KV pool are public; the options are a user
-# interface that the wrapper and the preload share, and `cupool doctor` names the hooked functions.
+# Exceptions between modules: the types of the KV pool are public; the options are a user interface that the
+# wrapper and the preload share; and `cupool doctor` names the hooked functions.
 SHARED = {*(("pool", f"include/cupool/{name}.h")
             for name in ("identity", "kv", "sequence", "tensor", "transfer")),
           ("tools", "shim/options/"), ("tools", "shim/resolve/hooks.def")}
@@ -71,7 +71,7 @@ def permitted(source, target):
 
 
 def circle(edges):
-    """The shortest circle among directed edges, as a list of nodes, or None."""
+    """The shortest cycle among directed edges, as a list of nodes, or None."""
     after = collections.defaultdict(set)
     for source, target in edges:
         after[source].add(target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Small trees with a fault planted in them, to see a check fail."""
+"""Small trees with a planted fault, for tests of the checks."""
 
 import contextlib
 import pathlib

@@ -18,12 +18,12 @@ import preload  # noqa: E402
 
 KNOWN = {
     "jemalloc": ("libjemalloc.so.2", {}),
-    # The sanitizer wants to be first, and cannot tell that nothing of it is missing.
+    # The sanitizer wants to come first, and cannot tell that it is complete.
     "asan": ("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0:protect_shadow_gap=0:"
                                             "verify_asan_link_order=0"}),
 }
 
-# The sanitizer says once that it does not know a thread's stack; whether it does is up to it.
+# The sanitizer may report once that it does not know a thread's stack.
 SANITIZER_NOTE = re.compile(rb"==\d+==WARNING: ASan is ignoring requested __asan_handle_no_return"
                             rb".*\nFalse positive.*\nFor details.*\n")
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What NVIDIA's runtime does on the simulated driver: it asks for a table that only NVIDIA's driver
+ * Behaves as NVIDIA's runtime on the simulated driver: requests a table that only NVIDIA's driver
  * has, and refuses every call. As a library it has the name of a runtime.
  */
 #include <dlfcn.h>

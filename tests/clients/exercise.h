@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the C clients do with device memory, whichever way they found the runtime: blocks of several
- * sizes live at a time, each set, partly overwritten from the host, and verified before it is
- * freed. Prints sizes and verdicts. One thread.
+ * Uses of device memory by the C clients, whichever way they found the runtime: several blocks of
+ * different sizes are live at a time; each is set, partly overwritten from the host, and verified
+ * before its free. Prints sizes and results. One thread.
  */
 #ifndef TESTS_CLIENTS_EXERCISE_H
 #define TESTS_CLIENTS_EXERCISE_H

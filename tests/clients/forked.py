@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A worker is pooled, limited and recorded whatever its server looked up before it forked; one of a
-server that used memory leaves that memory and the server's record alone.
+"""Tests workers of a forking server. A worker is pooled, limited and recorded, whatever its server looked up
+before the fork. If the server used memory, the worker leaves that memory and the server's trace alone.
 
 usage: forked.py --build BUILD FORKS
 """

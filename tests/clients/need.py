@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a client needs and may do without: it skips (77) with the reason.
+"""Requirements of a client: it skips (77) with the reason if one is missing.
 
 On hardware it runs under whatever Python is there, so any of its libraries can be missing, or have
 no device to work with.

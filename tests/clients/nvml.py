@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""nvidia-ml-py on the simulated management library: what it says is what the driver says.
+"""Compares nvidia-ml-py on the simulated management library with the driver.
 
 usage: nvml.py --build BUILD --setup DIRECTORY    (runs itself again under the venv's Python)
 """

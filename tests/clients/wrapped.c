@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocates through the functions it is linked with ("linked"), those of the driver ("driver"), or
- * looks them up in the runtime by its handle ("handle") or in the global scope ("default"). Prints
- * results and what is told of memory.
+ * Allocates through linked functions ("linked"), through the driver ("driver"), or through
+ * functions looked up in the runtime by its handle ("handle") or in the global scope ("default").
+ * Prints results and memory figures.
  */
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks of what a comparison cannot see: that the pool serves, what is recorded, that freed
-memory is safe, what the library exports and needs.
+"""Checks that a comparison of outputs cannot make: the pool serves, the trace is complete, freed memory is safe,
+and the library exports and needs what it should.
 
 Exit 0: holds; 1: does not, and says what.
 """

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A library to be preloaded before cupool, whose calls of libc are answered as libc may at worst:
+ * A library to preload before cupool that makes libc's functions behave as badly as they may:
  *
  *   DISTURB=errno      calloc and pthread_mutex_lock leave an errno behind, as a call that
  *                      succeeds is free to

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reports to give away: with --anonymize no form of report, diff and check has a folder, a command
+"""Reports for sharing: with --anonymize no format of report, diff and check contains a folder, a command
 line, the name of a phase, a build-id or the name of a trace; the figures are the same."""
 
 import gzip

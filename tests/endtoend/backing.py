@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Where the memory of a pool comes from: mapped where it is asked for and can be, else the driver's
-allocations, and the record says which and why. A program that runs out of memory by fragmentation
-with the one completes with the other, and the reports show how."""
+"""Backings of a pool: memory is mapped if requested and possible, otherwise allocated by the driver, and the
+trace says which and why. A program that runs out of memory by fragmentation with one backing completes
+with the other, and the reports show how."""
 
 import resource
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`cupool doctor -- PROGRAM`: what it says of programs that are caught, that escape in part or as a
-whole, and that end before they use CUDA; and that its exit code says the same.
+"""`cupool doctor -- PROGRAM` for programs that are covered, covered in part or not at all, and programs that end
+before they use CUDA; the exit code agrees with the text.
 
 usage: doctor.py --build BUILD
 """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What cupool.h offers of memory: figures that add up, trims that give back what they say and no
-more; without the library, or without a pool, an error and nothing else."""
+"""The memory functions of cupool.h: figures that add up, trims that return exactly what they report; without
+the library, or without a pool, only an error."""
 
 import re
 

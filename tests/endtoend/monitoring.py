@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What monitors a running program: the Grafana dashboard names series that there are, and each of its
-queries has an answer in Prometheus; the Kubernetes example is valid and its commands and options
-exist; node_exporter's textfile collector takes what cupool writes."""
+"""Monitoring of a running program: the Grafana dashboard names existing series, and each of its queries has
+an answer in Prometheus; the Kubernetes example is valid and its commands and options exist;
+node_exporter's textfile collector accepts cupool's output."""
 
 import contextlib
 import http.client

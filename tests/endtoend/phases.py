@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a program says of itself reaches the report: cupool.h, NVTX, a signal; and nothing of it
-changes what the program does. Phase budgets, windows, ranks."""
+"""A program's own phases reach the report (cupool.h, NVTX, a signal) and do not change its behaviour. Phase
+budgets, windows, ranks."""
 
 import json
 

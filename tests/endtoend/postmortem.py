@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Why memory ran out: one planted scenario for each verdict, in every form of the report, and
-nothing printed unless it was asked for."""
+"""Reasons for running out of memory: one planted scenario for each verdict, in every format of the report;
+nothing is printed unless requested."""
 
 import preload
 

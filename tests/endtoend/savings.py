@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What pooling must reach on the inference workload: few driver calls, no more memory.
+"""Required savings of pooling on the inference workload: few driver calls, no more memory.
 
 The bounds: at least 90 % fewer driver allocation calls than bare; in the steady state at most one
 per 1,000 operations; peak driver memory at most 1.10 times the bare run's where that is at least

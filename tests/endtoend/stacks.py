@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The program's stacks: how little of them is taken, and that no word of them is read that cannot be.
+"""The program's stacks: the library uses little of them, and reads no word that cannot be read.
 
 How much a call takes is measured on a painted stack, of the library and of all that it calls, and
 held against the same call without the library.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an engine does with libcupool-engine on a device: memory by streams, KV blocks with fences,
- * elastic memory, sequences, fork. Runs on any CUDA device, real or simulated, bare or preloaded;
- * exits 0 and prints "ok" when everything holds.
+ * Uses libcupool-engine as an engine does: memory by streams, KV blocks with fences, elastic
+ * memory, sequences, fork. Runs on any CUDA device, real or simulated, bare or preloaded; exits 0
+ * and prints "ok" when everything holds.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """libcupool-engine from outside: its exports, a program on each kind of device bare and preloaded, tinyllm
-with and without a pool, and the record of it."""
+with and without a pool, and its trace."""
 
 import json
 import pathlib

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an engine does with the tensor cache and with transfers on a device. Runs on any CUDA
- * device, real or simulated, bare or preloaded, and on host memory (--host); exits 0 and prints
- * "ok" when everything holds.
+ * Uses the tensor cache and transfers on a device as an engine does. Runs on any CUDA device, real
+ * or simulated, bare or preloaded, and on host memory (--host); exits 0 and prints "ok" when
+ * everything holds.
  *
  * With --faults every call of the library may fail: what succeeded must have the right content, and
  * at the end nothing may be left with the driver.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what decodes blocks. As they are, they are refused or sound; with the checksums
- * made right, so that the payload is reached, they are refused or decoded within the block. What
- * was decoded is encoded without loss and comes back.
+ * Feeds bytes to the decoder of blocks. As they are, they are refused or valid. With corrected
+ * checksums, so that the payload is reached, they are refused or decoded within the block. A
+ * decoded block is encoded losslessly and restored.
  *
  * An input is an encoded block.
  *

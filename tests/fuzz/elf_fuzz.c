@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what reads ELF files and their debug information: whatever they are, names and
- * lines come out or nothing does. A file is looked into only when its build-id is the recorded one,
- * so that is taken from the input; addresses are spread over the file, and a few are special.
+ * Feeds bytes to the reader of ELF files and debug information: for any input, the result is names
+ * and lines, or nothing. A file is used only if its build-id is the recorded one, so that is taken
+ * from the input; addresses are spread over the file, and a few are special.
  *
  * Threading: single-threaded.
  */

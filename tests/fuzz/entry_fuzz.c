@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what takes entries out of a tier. As they are, they are refused or sound; with the
- * checksums, key and identity made right, so that what is behind them is reached, they are refused
- * or decoded within the block. Refused before a codec is asked, nothing of the block is written.
+ * Feeds bytes to the decoder of tier entries. As they are, they are refused or valid. With
+ * corrected checksums, key and identity, so that the rest is reached, they are refused or decoded
+ * within the block. An entry refused before the codec leaves the block untouched.
  *
- * An input is an entry, looked at as one of two shapes: with types that codecs know, and without.
+ * An input is an entry, tried as each of two shapes: with types that codecs know, and without.
  *
  * Threading: single-threaded.
  */

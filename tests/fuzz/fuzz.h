@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a fuzz target is: one function, which libFuzzer calls with what it makes up, replay.c with
- * the files of a corpus, and the mutating tests with what they make of a sample. It aborts when
- * something is wrong with what it calls.
+ * A fuzz target is one function. libFuzzer calls it with generated inputs, replay.c with the files
+ * of a corpus, and the mutating tests with mutations of a sample. It aborts on a fault.
  *
  * Threading: single-threaded.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what reads budgets and baselines: whatever they say, there is one line of error or
- * a value. What begins with a brace is a baseline; a sound one is compared with the first sound one
- * that was read, in every form of a difference.
+ * Feeds bytes to the readers of budgets and baselines: for any input, the result is one line of
+ * error or a value. Input that begins with a brace is a baseline; a valid one is compared with the
+ * first valid one, in every format of a difference.
  *
  * Threading: single-threaded.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Budgets and baselines mutated: whatever they say, there is one line of error or a value, and no
+ * Mutates budgets and baselines: for any input, the result is one line of error or a value, and no
  * crash. usage: gate_inputs_mutate INPUTS
  *
  * Every input has a seed of its own; the first is printed, and CUPOOL_TEST_SEED repeats it.

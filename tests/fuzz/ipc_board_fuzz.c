@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what reads tokens and boards of other processes: a token is refused or every byte
- * of it is accounted for, and what a board says lies inside the allocation or is refused.
+ * Feeds bytes to the readers of other processes' tokens and boards: a token is refused or every
+ * byte is accounted for; a slot lies inside the allocation or is refused.
  *
  * An input is a handle, the bytes of the allocation that it opens, and any number of slots, each
  * behind its number on the board.

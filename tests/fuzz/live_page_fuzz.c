@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to what reads live pages: a page is refused or shown, alone, beside a second one and
- * as OpenMetrics text, in a bounded number of lines. An input is the beginning of two pages, each
- * filled up with zeros; its first byte says how many parts of 64 are the first one's, 0: all.
+ * Feeds bytes to the reader of live pages: a page is refused or shown, alone, beside a second one
+ * and as OpenMetrics text, in a bounded number of lines. An input is the beginning of two pages,
+ * each filled up with zeros; its first byte says how many parts of 64 belong to the first, 0: all.
  *
  * Threading: single-threaded.
  */

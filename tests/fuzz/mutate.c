@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a fuzz target on what it makes of the files of a corpus, with any compiler: bytes exchanged,
- * set to special numbers, moved, cut off. The inputs are the same in each run; CUPOOL_TEST_SEED
- * draws others. usage: TARGET_mutate INPUTS FILE|FOLDER...
+ * Runs a fuzz target on mutated files of a corpus, with any compiler: bytes exchanged, set to
+ * special numbers, moved, cut off. The inputs are the same in each run; CUPOOL_TEST_SEED draws
+ * others. usage: TARGET_mutate INPUTS FILE|FOLDER...
  *
  * Threading: single-threaded.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Feeds bytes to the parser of options: as the file of CUPOOL_CONF and, line by line, as the
- * variable CUPOOL. Whatever they say, each complaint is one line, and every value in force can be
+ * variable CUPOOL. For any input, each complaint is one line, and every value in force can be
  * written and read back.
  *
  * Threading: single-threaded.

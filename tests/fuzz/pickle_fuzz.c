@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to the reader of memory snapshots: a pickle is refused with a reason, or read, and
- * then is a trace in order whose every free has its allocation.
+ * Feeds bytes to the reader of memory snapshots: a pickle is refused with a reason, or read; then
+ * it is an ordered trace in which every free has its allocation.
  *
  * Threading: single-threaded.
  */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes a trace small enough to be a seed of the fuzzer, and a squeezed one plain again.
+"""Makes a trace small enough to be a seed of the fuzzer, and restores a squeezed one.
 
   squeeze.py TRACE OUT       drops the empty slots at the end of each block
   squeeze.py -d INPUT OUT    puts them back: a trace that `cupool report` reads

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeds bytes to the trace reader, the analysis and every form of a report: whatever they are,
- * there is one line of error or a report, no crash, no hang, and no more events than the first pass
- * announced.
+ * Feeds bytes to the trace reader, the analysis and every format of a report: for any input, the
+ * result is one line of error or a report, no crash, no hang, and no more events than the first
+ * pass announced.
  *
  * A trace is mostly padding, in which a fuzzer finds nothing. So an input may be squeezed
  * (squeeze.py): SQUEEZED_MAGIC in place of the file's, then slots without the empty ones at the end

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of driver_facts share: a JSON writer, a clock, medians, a way to keep the device
+ * Shared by the parts of driver_facts: a JSON writer, a clock, medians, a way to keep the device
  * busy, and error names.
  *
  * Each part writes one member of the result. A call whose outcome is in question is written down

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What guards find on a device: each error of guard_errors by the guard that is for it, and none in
-a program that has none. The library itself says what it found (postmortem:print), as a build for
-hardware has no command.
+"""Tests guards on a device: each error of guard_errors is found by its guard, and none in a correct program.
+The library itself prints its findings (postmortem:print), because a build for hardware has no command.
 """
 
 import measured

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The machine: is there a GPU, a build for it, and what does its driver say of itself.
+"""Describes the machine: whether it has a GPU and a build for it, and what its driver reports.
 
 On hardware every program finds the driver and the runtime through a folder of links that comes
 first on LD_LIBRARY_PATH, because the programs of the build tree would else find the simulated

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The files of a run: JSON as it goes on, and Markdown made of it.
+"""The files of a run: JSON written as it progresses, and Markdown made from it.
 
   NAME.json              driver_facts
   NAME-conformance.json  what tests/conformance/matrix.py reads: each program through each route

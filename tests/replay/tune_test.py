@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tuning: what is promised is what comes, what does not help is not shipped.
+"""Tests tuning: promises are kept, and settings that do not help are left out.
 
 The program is run, tuned from its record, and run again with the file; the figures of the second
 run are those the file promised. Then histograms that the built-in classes serve badly, halves of

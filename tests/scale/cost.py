@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What libcupool spends on a call does not depend on how much there is.
+"""Checks that libcupool's cost of a call does not depend on how much memory exists.
 
 The program cost makes blocks of every kind, then calls every function about memory a fixed number
 of times; callgrind counts the instructions that libcupool spends there, with few blocks and with

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a trace of a shape that an attacker would choose: each makes much of one thing, so that
- * what is not linear in it shows. usage: make_shape SHAPE RECORDS FILE; without arguments it lists
- * the shapes.
+ * Writes a trace of a shape that an attacker would choose: each has very much of one thing, so that
+ * superlinear costs show. usage: make_shape SHAPE RECORDS FILE; without arguments it lists the
+ * shapes.
  *
  * The blocks are made here, not by the writer, which has limits of its own. A trace is sealed and
  * closed, and the same for the same arguments.

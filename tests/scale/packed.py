@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""cupool pack: every verb reads what it writes, -d gives the same bytes back, damage and bombs are
-one line of error, and --anonymize leaves no name behind."""
+"""cupool pack: every verb reads its output, -d restores the same bytes, damage and bombs are one line of
+error, and --anonymize removes every name."""
 
 import pathlib
 import struct

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What a recorded pair of cudaMalloc and cudaFree costs from Python, 16 Python frames deep, in instructions.
+"""The cost of a recorded pair of cudaMalloc and cudaFree from Python, 16 Python frames deep, in instructions.
 
 callgrind counts the instructions of a program that makes pairs, with a record and without: what a
 pair costs is the difference of two runs that differ in length only. Half of the frames have long

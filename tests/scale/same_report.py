@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Two runs of a deterministic program give the same JSON report but for times, and traces are for
-their owner only."""
+"""Checks that two runs of a deterministic program give the same JSON report except for times, and that only
+their owner can read traces."""
 
 import os
 import pathlib

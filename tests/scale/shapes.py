@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A record costs the same in a small trace and in a large one, whatever the shape of the trace.
+"""Checks that the cost of a record does not depend on the size and shape of the trace.
 
 Traces of many shapes (make_shape) of RECORDS and of 16 times as many records are read: the larger
 one may take 4 times its share of processor time, memory and output. What is quadratic takes 16

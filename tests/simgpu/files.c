@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device files of the simulated device, for LD_PRELOAD: a program that looks whether there is a
- * GPU by /dev/nvidia0 and the like, as JAX does, finds one. What asks about such a path gets the
- * answer for /dev/null, a device of characters that anybody may open; all else goes to the kernel.
+ * The device files of the simulated device, for LD_PRELOAD: a program that detects a GPU by
+ * /dev/nvidia0 and similar files, as JAX does, finds one. Queries about such a path get the answer
+ * for /dev/null, a character device that anybody may open; all others go to the kernel.
  *
- * Opening them is left alone: only NVIDIA's driver knows what to do with one.
- * Threading: from any thread; nothing is kept.
+ * Opening them is not intercepted: only NVIDIA's driver could use one. Threading: from any thread;
+ * no state.
  */
 #include <errno.h>
 #include <fcntl.h>

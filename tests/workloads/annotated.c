@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * annotated: tells what it is doing, by cupool.h or by NVTX, and runs the same where nobody
- * listens. It loads 8 MiB, then every step takes two blocks and gives them back; with "leak" the
- * second one stays.
+ * annotated: marks its phases, by cupool.h or by NVTX, and runs the same where nobody listens. It
+ * loads 8 MiB, then every step takes two blocks and gives them back; with "leak" the second one
+ * stays.
  *
  *     annotated steps N [leak]   cupool.h: phases load and decode, a step each
  *     annotated plain N [leak]   the same, and says nothing

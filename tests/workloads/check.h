@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the workloads share: checked runtime calls, and one seeded hash for everything random.
+ * Shared by the workloads: checked runtime calls, and one seeded hash for everything random.
  *
  * A failed CUDA call is one line on stderr, naming the call, and exit status 1. The hash is
  * splitmix64's finaliser: the same on host and device, and short enough to be written again in the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the two driver-API programs do, whichever way they came by the driver's functions.
+ * Shared by the two driver-API programs, whichever way they found the driver's functions.
  *
  * The functions used are one table; a program fills one `struct driver` per route (linked, dlsym,
  * cuGetProcAddress) and runs the same exercise through it: contexts, streams, memset, copies,

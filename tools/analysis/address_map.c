@@ -44,7 +44,7 @@ static int moment_collect(const struct ledger *ledger, const struct address_hist
     return fine ? 0 : -ENOMEM;
 }
 
-/** Bytes of a segment; mapped ones that follow each other are one, for blocks lie across them. */
+/** Bytes of a segment; adjacent mapped ones count as one, because blocks cross their borders. */
 static uint64_t segment_bytes(const struct address_gone *found, size_t row)
 {
     const struct ledger_block *segment = &found->block[row];
@@ -62,7 +62,7 @@ static uint64_t segment_bytes(const struct address_gone *found, size_t row)
     return bytes;
 }
 
-/** The extent a block lies in: the current one, or one of its own behind it. */
+/** Returns the extent a block lies in: the current one, or a new one behind it. */
 static struct address_extent *extent_for(struct address_map *map, const struct address_gone *found,
                                          size_t *next_segment, const struct ledger_block *block)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which addresses were used for what, at the peak and at the end.
+ * Maps of device addresses, at the peak and at the end.
  *
- * No copy of the ledger is made at a new peak. Blocks know after how many allocations they came,
- * and those that leave are kept while they belong to the last peak; so what was live then is what
- * is kept, and what is still in the ledger and old enough. Memory never exceeds the blocks that
- * were live at one time.
+ * The ledger is not copied at each new peak. Each block stores the number of allocations before it,
+ * and freed blocks are kept while they belong to the last peak. So the blocks live at the peak are
+ * those kept, and those still in the ledger that are old enough. Memory never exceeds the largest
+ * number of blocks live at one time.
  *
  * Threading: not thread-safe.
  */
@@ -19,7 +19,7 @@
 #include "cupti/replay/address_history.h"
 #include "tools/analysis/defragmentation.h"
 
-/** Addresses that were taken from the driver in one piece. */
+/** A contiguous range of addresses from the driver. */
 struct address_extent {
     uint64_t address, bytes;
     bool segment;                     /* of the pool; otherwise a block of its own */
@@ -40,21 +40,21 @@ struct address_map {
     size_t gaps, gaps_drawn;
 };
 
-/** The part of an extent behind its blocks before `block` (blocks: behind all of them). */
+/** The part of an extent after its blocks before `block` (blocks: after all of them). */
 uint64_t address_hole_before(const struct address_map *map, const struct address_extent *extent,
                              size_t block);
 
 /**
- * What was where at a moment: device memory that has an address. Blocks that overlap earlier ones,
- * as only a damaged or incomplete trace has them, are left out. Errors: -ENOMEM.
+ * The device memory with addresses at one moment. Blocks that overlap earlier ones, as in a
+ * damaged or incomplete trace, are left out. Errors: -ENOMEM.
  */
 int address_map_create(const struct ledger *ledger, const struct address_history *history,
                        enum address_moment moment, struct address_map *ret_map);
 
-/** Finds the gaps between mapped extents of the same range; without it there are none. */
+/** Finds the gaps between mapped extents of the same range; without this call there are none. */
 void address_map_gaps(struct address_map *map, const struct defragmentation *defragmentation);
 
-/** How wide a gap is drawn, in bytes; all gaps together take a third of a picture at most. */
+/** Width of a gap in a picture, in bytes; all gaps together take at most a third. */
 uint64_t address_map_gap_width(const struct address_map *map);
 
 void address_map_done(struct address_map *map);

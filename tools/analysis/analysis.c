@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays a trace: sends each event where it belongs, and derives figures in the end. For sharing
- * it exchanges the command, paths of libraries and names of phases.
+ * Replays a trace: passes each event to the part that handles it, and derives figures at the end.
+ * For sharing, it replaces the command, paths of libraries and names of phases.
  */
 #include "tools/analysis/analysis.h"
 
@@ -14,7 +14,7 @@
 #include "tools/analysis/analysis_parts.h"
 #include "tools/base/disguise.h"
 
-/** Puts what the lens makes of a record's site into the record. False: leave the record out. */
+/** Applies the lens to a record's site. False: leave the record out. */
 static bool lens_apply(const struct analysis *analysis, struct trace_record *record)
 {
     const struct analysis_lens *lens = analysis->lens;
@@ -22,7 +22,8 @@ static bool lens_apply(const struct analysis *analysis, struct trace_record *rec
 
     switch ((enum trace_event)record->kind) {
     case TRACE_EVENT_FREE:
-        /* Belongs to its block; only one whose block is unknown is judged by itself. */
+        /* The lens is applied to the block; only a record of an unknown block is judged by
+         * itself. */
         if (ledger_find(&analysis->ledger, memory_kind(record->memory)->space, record->address))
             return true;
         return lens->map(lens->context, site, &site);
@@ -84,7 +85,7 @@ static void tallies_finish(struct tallies *tallies, uint64_t serial)
     }
 }
 
-/** Leaks, and the levels at the peak that nothing changed since. */
+/** Collects leaks, and the levels at the peak that have not changed since. */
 static int finish(struct analysis *analysis)
 {
     struct level *levels[] = {&analysis->requested, &analysis->allocated, &analysis->reserved,
@@ -161,7 +162,7 @@ int analysis_create_as(struct trace_reader *reader, const struct analysis_reques
     analysis->by_thread = request->detailed;
     r = analysis_carry_load(analysis, event_add);
     if (r < 0 && r != -ENOMEM)
-        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: what is left of early events");
+        snprintf(ret_why, why_bytes, "damaged, or of a newer cupool: the summary of early events");
     if (r < 0 && r != -ENOMEM)
         goto destroy;
     if (r < 0)

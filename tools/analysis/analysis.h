@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From events to figures: one pass over a trace in the order of time.
+ * Turns events into figures: one pass over a trace in time order.
  *
- * "Requested" is device memory of every kind that the program asked for and has not freed;
- * "reserved" is what the pool holds from the driver; "driver" is reserved plus what went to the
- * driver past the pool. Without a pool, requested and driver are the same. Other memory (pinned
- * host memory, address ranges, imports) is counted by kind only.
+ * "Requested" is device memory of every kind that the program has requested and not freed.
+ * "Reserved" is the memory that the pool holds from the driver. "Driver" is reserved plus the
+ * memory that came from the driver outside the pool. Without a pool, requested and driver are the
+ * same. Other memory (pinned host memory, address ranges, imports) is counted by kind only.
  *
  * Threading: an analysis belongs to one thread.
  */
@@ -71,8 +71,8 @@ struct analysis_postmortem_pool {
 };
 
 /**
- * A request that the pool could not serve. When it was refused to the program in the end there is
- * more: the state of memory then, by the process itself, and what was live, by the trace.
+ * A request that the pool could not serve. If the program was refused, it also has the state of
+ * memory at that time, recorded by the process, and the live memory, from the trace.
  */
 struct analysis_postmortem {
     uint64_t time_ns, request_bytes, held_free_bytes;
@@ -157,7 +157,7 @@ struct analysis_opening {
     uint64_t requested_bytes, reserved_bytes, driver_bytes, blocks;
 };
 
-/** A pool counter as it was last recorded, summed over contexts by its reader. */
+/** A pool counter as last recorded; its reader sums it over contexts. */
 struct analysis_counter {
     const char *name;
     uint32_t context;
@@ -165,8 +165,8 @@ struct analysis_counter {
 };
 
 /**
- * What an analysis makes of code addresses: `map` gives the site to count an address under, or
- * false to leave out its allocations, its failures and its invalid frees.
+ * Selects and joins code addresses: `map` returns the site to count an address under, or false to
+ * leave out its allocations, failures and invalid frees.
  */
 struct analysis_lens {
     bool (*map)(void *context, uint64_t site, uint64_t *ret_site);
@@ -255,26 +255,26 @@ struct analysis_request {
 };
 
 /**
- * Reads all events of a reader, which must outlive the analysis.
- * Errors: as trace_reader_next, with one line in ret_why.
+ * Reads all events of a reader, which must outlive the analysis. Errors: as trace_reader_next(),
+ * with one line in ret_why.
  */
 int analysis_create(struct trace_reader *reader, struct analysis **ret_analysis, char *ret_why,
                     size_t why_bytes);
 
-/** The same through a lens, which is used only during the call. */
+/** Reads them through a lens, which is used only during the call. */
 int analysis_create_through(struct trace_reader *reader, const struct analysis_lens *lens,
                             struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
 
-/** The same for a part of the trace: what happened before is its opening balance. */
+/** Reads a part of the trace likewise: everything before it forms the opening balance. */
 int analysis_create_as(struct trace_reader *reader, const struct analysis_request *request,
                        struct analysis **ret_analysis, char *ret_why, size_t why_bytes);
 
-/** The row of a phase, NULL when there is none of that name. */
+/** Returns the row of a phase, NULL when none has that name. */
 const struct analysis_phase *analysis_phase_find(const struct analysis *analysis, const char *name);
 
 /**
- * Begins with what is left of events that a trace of limited size does not hold (trace_carry.h);
- * `add` is how records are replayed. Errors: -ENOMEM, -EBADMSG.
+ * Starts from the carry of a trace of limited size (trace_carry.h), which summarises the events no
+ * longer in it; `add` replays records. Errors: -ENOMEM, -EBADMSG.
  */
 int analysis_carry_load(struct analysis *analysis,
                         int (*add)(struct analysis *analysis, const struct trace_record *record));
@@ -285,8 +285,8 @@ void analysis_destroy(struct analysis *analysis);
 /** The site that a stack is counted under. */
 uint64_t analysis_site_of_stack(const struct analysis *analysis, uint64_t stack);
 
-/** Ended by a signal, still running, or nothing is known of its end: what is live then need not be
- * a leak. */
+/** Whether the program ended by a signal, is still running, or its end is unknown: then live
+ * memory need not be a leak. */
 bool analysis_was_killed(const struct analysis *analysis);
 
 /** All levels as they are. */
@@ -295,7 +295,8 @@ struct timeline_point analysis_levels_now(const struct analysis *analysis, uint6
 /** A counter's last value, summed over contexts. Errors: -ENOENT never recorded. */
 int analysis_counter_get(const struct analysis *analysis, const char *name, uint64_t *ret_current);
 
-/** Calls that reached the driver: the pool's own count where it was recorded, else what was seen.
+/** Calls that reached the driver: the pool's own count where it was recorded, else the calls in
+ * the trace.
  */
 uint64_t analysis_driver_calls(const struct analysis *analysis);
 
@@ -307,14 +308,15 @@ bool analysis_has_pool(const struct analysis *analysis);
 /** Exit code as a shell shows it: 128+N for signal N; -1 when the trace does not say. */
 int analysis_exit_status(const struct analysis *analysis);
 
-/** The program's memory as a part of what it took from the driver, both at the peak. */
+/** Ratio of the program's memory to the memory taken from the driver, both at the peak. */
 double analysis_overhead(const struct analysis *analysis);
 double analysis_internal(const struct analysis *analysis);
 
-/** Exchanges command, paths of libraries and names of phases, once disguise_begin was called. */
+/** Anonymizes command, paths of libraries and names of phases, once disguise_begin() was called. */
 void analysis_disguise(struct analysis *analysis);
 
-/** Stacks, each thread's by themselves where it is known; of one thread they are `stacks`. */
+/** Returns stacks, separate for each thread where threads are known; with one thread they are
+ * `stacks`. */
 static inline const struct tallies *analysis_paths(const struct analysis *analysis)
 {
     return analysis->has_paths ? &analysis->paths : &analysis->stacks;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the analysis of a trace of limited size begins: the figures, rows and live blocks that the
- * writer kept of the events it gave up. It is what the analysis would have at that moment, but for
- * the timeline, the phases and the driver's own view, which begin there.
+ * Starts the analysis of a trace of limited size from the figures, rows and live blocks that the
+ * writer kept of discarded events. The result is the state of a full analysis at that moment,
+ * except for the timeline, the phases and the driver's own view, which start there.
  *
- * The writer knows stacks, not the sites that a lens joins them to: the highest levels of stacks
- * are added up, which is an upper bound of the site's. What a lens leaves out is left out of the
- * sites only.
+ * The writer knows stacks, not the sites that a lens joins them to. The peaks of stacks are added,
+ * which gives an upper bound for the site. A lens only leaves out sites.
  */
 #include <errno.h>
 #include <string.h>
@@ -72,7 +71,7 @@ static void tally_join(struct tally *row, const struct tally *other, uint64_t se
     level_join(&row->live_blocks, &other->live_blocks, serial);
 }
 
-/** The key of a carried row in this analysis. False: none, or left out. */
+/** Returns the key of a carried row in this analysis. False: none, or left out. */
 static bool key_find(const struct analysis *analysis, enum trace_carry_section section,
                      uint64_t key, uint64_t *ret_key)
 {
@@ -119,7 +118,7 @@ static int tallies_load(struct analysis *analysis, const struct trace_carry *car
     return 0;
 }
 
-/** A truth value is 0 or 1; nothing may look at another as one. */
+/** A truth value must be 0 or 1; any other value is rejected before use. */
 static bool truth_is_sound(const bool *value)
 {
     unsigned char byte;
@@ -128,7 +127,7 @@ static bool truth_is_sound(const bool *value)
     return byte <= 1;
 }
 
-/** The space of a carried block must be the one its memory lives in. */
+/** The space of a carried block must match its kind of memory. */
 static bool block_is_sound(const struct analysis *analysis, const struct ledger_block *block)
 {
     const struct memory_kind *kind = memory_kind(block->memory);
@@ -237,7 +236,7 @@ static struct timeline_point postmortem_levels(const struct trace_fold_postmorte
                                    .driver_bytes = row->driver_bytes};
 }
 
-/** The pool's failures, which the refusals among the kept records may belong to. */
+/** Restores the pool's failures, which the refusals among the kept records may belong to. */
 static void postmortems_load(struct analysis *analysis, const struct trace_carry *carry)
 {
     const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
@@ -257,7 +256,7 @@ static void postmortems_load(struct analysis *analysis, const struct trace_carry
         analysis->postmortems = failures;
 }
 
-/** Refusals have the levels of their moment; which sites were live then is lost. */
+/** Refusals keep the levels of their moment; the sites live at that time are lost. */
 static void refusals_correct(struct analysis *analysis, const struct trace_carry *carry)
 {
     const struct trace_fold_postmortem *row = carry->rows[TRACE_CARRY_POSTMORTEMS];
@@ -288,7 +287,7 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
 {
     int r = 0;
 
-    /* Replaying the kept records has counted them; the rows count them again. */
+    /* The kept records were counted during the replay, and the rows count them again. */
     tallies_done(&analysis->sites);
     tallies_done(&analysis->stacks);
     tallies_done(&analysis->apis);
@@ -302,7 +301,7 @@ static int rows_load(struct analysis *analysis, const struct trace_carry *carry)
     return r;
 }
 
-/** Keeps what is live of rows, and nothing that was counted. */
+/** Keeps the live memory of rows, and drops their counts. */
 static void tallies_strip(struct tallies *tallies)
 {
     for (size_t i = 0; i < tallies->rows; i++)
@@ -313,7 +312,8 @@ static void tallies_strip(struct tallies *tallies)
         };
 }
 
-/** Figures of a part of the trace: all that is carried is before it, but for the levels. */
+/** For figures of a part of the trace, everything carried is before it, so only the levels
+ * count. */
 static void figures_strip(struct analysis *analysis)
 {
     const struct replay_figures none = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events that are noted as they are: process and devices, invalid frees, trims, requests that could
+ * Events that are only collected: process and devices, invalid frees, trims, requests that could
  * not be served, the driver's account and the pool's counters.
  */
 #include <errno.h>

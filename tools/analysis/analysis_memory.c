@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tool adds to the replay of memory: the levels over time, sites that grow or copy, and
- * the module of a stack.
+ * The tool's additions to the replay of memory: levels over time, sites that grow or copy, and the
+ * module of a stack.
  */
 #include <string.h>
 
@@ -41,7 +41,7 @@ static void levels_note(void *context, bool requested, uint64_t time_ns)
     analysis_phases_level(analysis, now.requested_bytes);
 }
 
-/** What Python's ctypes calls through; whoever called ctypes is who called the function. */
+/** Modules that Python's ctypes calls through; the real caller is the caller of ctypes. */
 static bool is_of_ctypes(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -56,7 +56,7 @@ static uint64_t library_of(void *context, uint64_t site)
     struct trace_site place;
     uint64_t innermost;
 
-    /* Modules are told apart by their path, which is interned: its address is its identity. */
+    /* Modules are identified by their path, which is interned, so comparing addresses is enough. */
     if (trace_reader_site(analysis->reader, site, &place) < 0 || !place.module)
         return 0;
     innermost = (uint64_t)(uintptr_t)place.module;
@@ -72,8 +72,8 @@ static uint64_t library_of(void *context, uint64_t site)
 }
 
 /**
- * The program's end begins with the first free after its last allocation; a pause after it, while
- * most is still there, says that it had not begun.
+ * The program's final phase begins with the first free after its last allocation. A pause after
+ * that free, with most memory still live, shows that the phase had not begun.
  */
 static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
 {
@@ -91,7 +91,7 @@ static void teardown_note(struct analysis *analysis, int sign, uint64_t time_ns)
     analysis->teardown.last_ns = time_ns;
 }
 
-/** Notes what a site has now, and where it grows by copying. */
+/** Notes a site's current memory, and where it grows by copying. */
 static int block_note(void *context, const struct tally *site, const struct ledger_block *block,
                       int sign, uint64_t time_ns)
 {

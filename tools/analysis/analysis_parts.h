@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the files of an analysis: what each makes of the events that are its concern.
+ * Shared by the files of an analysis: the events each one handles.
  *
- * analysis.c reads the trace and sends every event where it belongs, those of memory to the replay
- * (cupti/replay/replay.h), which analysis_memory.c watches; analysis_phases.c keeps the phases;
- * analysis_facts.c what is only noted. Functions that return int fail with -ENOMEM alone.
+ * analysis.c reads the trace and passes each event on: memory events to the replay
+ * (cupti/replay/replay.h), which analysis_memory.c watches; phases to analysis_phases.c; everything
+ * that is only collected to analysis_facts.c. Functions that return int fail only with -ENOMEM.
  *
  * Threading: as the analysis.
  */
@@ -15,7 +15,7 @@
 
 /* analysis_memory.c */
 
-/** Watches the replay for the figures that only the tool takes. */
+/** Watches the replay for the figures that only the tool computes. */
 struct replay_watch analysis_memory_watch(struct analysis *analysis);
 
 /* analysis_phases.c */
@@ -25,12 +25,12 @@ int analysis_add_phase(struct analysis *analysis, const struct trace_record *rec
 /** Requested device memory is at a level. */
 void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes);
 
-/** Ends what the program did not end, and looks for phases where the program named none. */
+/** Ends what the program did not end, and detects phases where the program named none. */
 int analysis_phases_finish(struct analysis *analysis);
 
 /* analysis_slices.c; only where `slices` is there, but for the first */
 
-/** Begins the slices, from what a carry left; none of a part of the run. */
+/** Begins the slices, from the state of a carry; none for a part of the run. */
 int analysis_slices_begin(struct analysis *analysis);
 
 /** An event of this time comes next. */
@@ -43,11 +43,12 @@ int analysis_slices_finish(struct analysis *analysis);
 
 /* analysis_window.c */
 
-/** Notes an event's time before and its phase after it is counted. */
+/** Notes an event's time before it is counted, and its phase after. */
 void analysis_window_before(struct analysis *analysis, uint64_t time_ns);
 void analysis_window_after(struct analysis *analysis, uint64_t time_ns);
 
-/** Whether a kind of event moves levels, names things or changes phases: needed outside too. */
+/** Whether a kind of event moves levels, names things or changes phases: needed outside the
+ * window, too. */
 bool analysis_window_needs(const struct analysis *analysis, unsigned kind);
 
 /** Takes out rows that have nothing in the window. */

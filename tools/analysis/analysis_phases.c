@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the program says of itself: phases by their names, steps, marks. Where it names no phase and
- * no step, load, warm-up and steady state are looked for in the requested memory.
+ * The program's own phases by name, steps and marks. If it names no phase and no step, load,
+ * warm-up and steady state are detected from the requested memory.
  *
- * A name that is begun while it is open nests; its time is that of the outermost pair. What happens
- * in a phase is the difference of totals between its begin and its end. A step ends with the next
- * one and with every phase; it belongs to the phases that were open when it began.
+ * A name that begins again while open nests; its time is that of the outermost pair. The events of
+ * a phase are the difference of totals between its begin and its end. A step ends with the next
+ * step and with every phase; it belongs to the phases that were open when it began.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ const struct analysis_phase *analysis_phase_find(const struct analysis *analysis
     return NULL;
 }
 
-/** The row of a phase by its name, which is interned, made when it is new; `ret_phase` NULL: too
+/** Returns the row of a phase by its interned name, created when new; `ret_phase` NULL: too
  * many. */
 static int phase_get(struct analysis *analysis, const char *name, enum analysis_phase_source source,
                      struct analysis_phase **ret_phase)
@@ -194,7 +194,7 @@ static void spans_join(struct analysis *analysis)
     }
 }
 
-/** Where no gaps are left to close, as with a thousand phases nested, later spans are not kept. */
+/** If no gaps are left to close, as with a thousand nested phases, later spans are dropped. */
 static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns, uint64_t end_ns)
 {
     const struct analysis_span next = {phase, begin_ns, end_ns};
@@ -287,7 +287,7 @@ void analysis_phases_level(struct analysis *analysis, uint64_t requested_bytes)
     }
 }
 
-/** A phase that nobody named, from one cell of the series to another. */
+/** Adds a detected phase, from one cell of the series to another. */
 static int phase_detect(struct analysis *analysis, const char *name, size_t begin, size_t end)
 {
     const struct plateau_series *series = &analysis->plateau_series;
@@ -335,9 +335,8 @@ static int phases_detect(struct analysis *analysis)
 }
 
 /**
- * A program that does nothing but allocate may be loading all the time, unless its steps say
- * otherwise: what it gives back in the end was no growth then, and few blocks that it does not are
- * none either.
+ * A program that only allocates may be loading all the time, unless its steps say otherwise:
+ * memory that it frees in the end was no growth, and neither are a few blocks that it never frees.
  */
 static void growth_without_load(struct analysis *analysis)
 {
@@ -355,7 +354,7 @@ static void growth_without_load(struct analysis *analysis)
     analysis->growths = kept;
 }
 
-/** Sites that grow; with steps, over those behind the first quarter. */
+/** Finds sites that grow; with steps, over those after the first quarter. */
 static int growth_look(struct analysis *analysis)
 {
     bool by_step = analysis->steps.count >= GROWTH_LEAST;

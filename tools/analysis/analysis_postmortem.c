@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that could not be served. The pool's own failure comes first, if there was a pool; when
- * the program is refused in the end, the figures follow and then the request, by the same thread.
- * Parts of one request are known by thread, size and number.
+ * Requests that could not be served. The pool's own failure comes first, if there was a pool. When
+ * the program is refused in the end, the same thread then records the figures and the request.
+ * Thread, size and number identify the parts of one request.
  */
 #include <string.h>
 
@@ -34,14 +34,15 @@ void analysis_add_failure(struct analysis *analysis, const struct trace_record *
     postmortem->site = record->site;
 }
 
-/** Whether the pool could have made one of the other: it asks for whole pages or slabs. */
+/** Whether the pool's request may come from this one: the pool asks for whole pages or slabs. */
 static bool is_rounded(uint64_t request_bytes, uint64_t rounded_bytes)
 {
     return rounded_bytes >= request_bytes &&
            rounded_bytes - request_bytes <= request_bytes / 4 + SLAB_MOST_BYTES;
 }
 
-/** The post-mortem of a number; else the pool's failure that it explains; else a new one. */
+/** Returns the post-mortem of a number; else the pool's failure that it explains; else a new
+ * one. */
 static struct analysis_postmortem *postmortem_get(struct analysis *analysis,
                                                   const struct trace_record *record,
                                                   uint64_t request_bytes)
@@ -110,7 +111,7 @@ void analysis_add_postmortem_figure(struct analysis *analysis, const struct trac
     if (!pool && !strcmp(name, #figure))                                                           \
         postmortem->facts.figure = record->size;
 #include "cupti/format/postmortem.def"
-    /* Of the pools' largest pieces the largest, not their sum. */
+    /* The largest of the pools' largest pieces, not their sum. */
     if (pool && !strcmp(name, "largest_free_bytes"))
         postmortem->facts.largest_free_bytes = largest > record->size ? largest : record->size;
 }

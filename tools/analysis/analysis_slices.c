@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The run in slices of time, for those who ask for it: closes each slice when an event of a later
- * one comes, with the figures of all rows and with what lay where at its peak.
+ * The run in slices of time, on request. An event of a later slice closes the slice, with the
+ * figures of all rows and the address map at its peak.
  *
- * A map costs what was live then; MAP_WORK bounds what all maps cost together, spread over the run,
- * and a slice without a map says so.
+ * A map costs in proportion to the live blocks. MAP_WORK bounds the cost of all maps together,
+ * spread over the run; a slice without a map says so.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static void run_end(struct runs *runs)
     runs->weight_bytes = 0;
 }
 
-/** The site with most of a run, if one has more than half of it (a vote by bytes). */
+/** Finds the site with more than half of a run, if there is one (a vote by bytes). */
 static void run_vote(struct runs *runs, uint32_t site, uint64_t bytes)
 {
     if (runs->run.site == site) {
@@ -179,7 +179,7 @@ static const enum slice_table slice_tables[REPLAY_ROWS] = {
     [REPLAY_SIZE] = SLICE_SIZES,  [REPLAY_LIBRARY] = SLICE_LIBRARIES, [REPLAY_API] = SLICE_APIS,
     [REPLAY_PATH] = SLICE_PATHS,  [REPLAY_KIND] = SLICE_KINDS};
 
-/** The number of a row in its table. False: slices do not have the table. */
+/** Returns the number of a row in its table. False: slices do not include the table. */
 static bool row_find(const struct analysis *analysis, enum replay_row row,
                      const struct tally *tally, size_t *ret_number)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of a part of the trace. Outside the window levels and the ledger go on, so that what is
- * live when it opens is its opening balance; counts and peaks are taken inside alone. A window by
- * time ends the reading: what was allocated in it and is live then counts as leaked. One by phase
- * may open many times; there leaked is what was allocated inside and never freed.
+ * Figures of a part of the trace. Outside the window levels and the ledger continue, so the memory
+ * live at its opening is its opening balance; counts and peaks are taken only inside. A window by
+ * time ends the reading: memory allocated in it and live at its end counts as leaked. A window by
+ * phase may open many times; memory allocated inside and never freed counts as leaked.
  */
 #include <string.h>
 
@@ -73,7 +73,7 @@ void analysis_window_before(struct analysis *analysis, uint64_t time_ns)
     }
 }
 
-/** The row of the window's phase, which is looked for among those that are new; NULL: none yet. */
+/** Looks for the row of the window's phase among the new ones; NULL: none yet. */
 static const struct analysis_phase *window_phase(struct analysis *analysis)
 {
     for (; !analysis->window_phase && analysis->window_looked < analysis->phases;
@@ -120,7 +120,7 @@ static bool row_is_empty(const struct tally *row)
            !row->leaked_blocks && !row->live_blocks.peak;
 }
 
-/** The index goes with the rows: nobody looks a key up afterwards. */
+/** The index becomes invalid: nobody looks a key up afterwards. */
 static void tallies_compact(struct tallies *tallies)
 {
     size_t kept = 0;
@@ -131,7 +131,7 @@ static void tallies_compact(struct tallies *tallies)
     tallies->rows = kept;
 }
 
-/** Moves an entry to the place of one that has nothing. */
+/** Moves an entry to the place of an empty one. */
 static void entry_move(void *entries, size_t count, size_t bytes, size_t from, size_t to)
 {
     unsigned char *left, *right;
@@ -148,7 +148,7 @@ static void entry_move(void *entries, size_t count, size_t bytes, size_t from, s
     }
 }
 
-/** What is numbered as the sites gets the numbers that they will have; growth is of whole runs. */
+/** Renumbers everything that is numbered by site; growth is only for whole runs. */
 static void sites_renumber(struct analysis *analysis)
 {
     size_t kept = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums are kept per kind of event. Stitches and breaks keep their moments, too; maps are too many.
+ * Sums are kept per kind of event. Stitches and breaks also keep their times; maps are too many
+ * for that.
  */
 #include "tools/analysis/defragmentation.h"
 

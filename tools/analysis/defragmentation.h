@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pools did to bring free memory together: how often, how much, and how long it took; and
- * where the memory of each pool came from.
+ * Defragmentation by the pools: how often, how much, and how long it took; and the backing of each
+ * pool.
  *
- * Counts are the pools' own figures, which are of the whole run, also where a trace of limited size
- * gave up events; times are of the events that are there.
+ * Counts are the pools' own, for the whole run, even where a trace of limited size discarded
+ * events; times cover the events in the trace.
  *
- * Threading: none of its own.
+ * Threading: not thread-safe.
  */
 #ifndef TOOLS_ANALYSIS_DEFRAGMENTATION_H
 #define TOOLS_ANALYSIS_DEFRAGMENTATION_H
@@ -64,11 +64,11 @@ struct defragmentation {
     size_t backings;
 };
 
-/** Takes a BACKING, or an event of one of the kinds; others are ignored. */
+/** Adds a BACKING, or an event of one of the kinds; ignores others. */
 void defragmentation_add(struct defragmentation *defragmentation, const struct trace_reader *reader,
                          const struct trace_record *record);
 
-/** A kind's sum with the pools' own counts, where they are known. */
+/** Returns a kind's sum with the pools' own counts, if known. */
 struct defragmentation_sum defragmentation_total(const struct analysis *analysis,
                                                  enum defragmentation_kind kind);
 

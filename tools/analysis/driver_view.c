@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * First every allocation of CUPTI's finds its call, then levels are replayed.
+ * First matches every allocation of CUPTI with its call, then replays levels.
  */
 #include "tools/analysis/driver_view.h"
 
@@ -25,13 +25,13 @@ struct driver_event {
     bool unaccounted;
 };
 
-/** A call of the program or the pool that took memory from the driver. */
+/** A call by which the program or the pool took memory from the driver. */
 struct driver_seen {
     uint64_t address, begin_ns, end_ns;
     size_t unused; /* this call when it is not used up yet, else one behind it to look on from */
 };
 
-/** Room for one more element of an array that doubles. */
+/** Makes room for one more element of an array that doubles. */
 static bool room_make(void **array, size_t count, size_t *room, size_t element_bytes)
 {
     size_t wanted = *room ? 2 * *room : 256;
@@ -171,7 +171,7 @@ static int seen_compare(const void *a, const void *b)
     return left->end_ns < right->end_ns ? -1 : left->end_ns > right->end_ns;
 }
 
-/** The first call for an address that ended at or behind a moment. */
+/** Returns the first call for an address that ended at or after a moment. */
 static size_t seen_from(const struct driver_view *view, uint64_t address, uint64_t time_ns)
 {
     size_t low = 0, high = view->seens;
@@ -188,7 +188,7 @@ static size_t seen_from(const struct driver_view *view, uint64_t address, uint64
     return low;
 }
 
-/** The first call at or behind a place that is not used up; the way there is shortened. */
+/** Returns the first unused call at or after a place; shortens the path to it. */
 static size_t seen_unused(struct driver_view *view, size_t place)
 {
     size_t found = place;
@@ -204,7 +204,7 @@ static size_t seen_unused(struct driver_view *view, size_t place)
     return found;
 }
 
-/** Uses up the call that made an allocation, whose time may be off by `slack_ns`. */
+/** Uses up the call that made an allocation, with times that may differ by `slack_ns`. */
 static bool seen_take(struct driver_view *view, const struct driver_event *event, uint64_t slack_ns)
 {
     bool is_array = event->memory == TRACE_MEMORY_ARRAY;
@@ -224,8 +224,8 @@ static bool seen_take(struct driver_view *view, const struct driver_event *event
 }
 
 /**
- * The best matches first, so that memory nobody saw does not take the call of what was handed out
- * at the same address soon after. Then clocks that drifted, then one that was set.
+ * The best matches first, so that an unseen allocation does not take the call of a later one at
+ * the same address. Then clocks that drifted, then one that was set.
  */
 static void calls_join(struct driver_view *view)
 {
@@ -279,7 +279,8 @@ static struct tally *library_row(struct driver_replay *replay, uint64_t site)
                        known ? (uint64_t)(uintptr_t)place.module : 0);
 }
 
-/** A block becomes (+1) or ends being (-1) live. `passed` of a block: it is accounted for. */
+/** Counts a block that becomes (+1) or ceases to be (-1) live. `passed` of a block: it is
+ * accounted for. */
 static int block_count(struct driver_replay *replay, const struct ledger_block *block, int sign,
                        uint64_t time_ns)
 {
@@ -331,7 +332,7 @@ static int allocate_replay(struct driver_replay *replay, const struct driver_eve
     return r < 0 ? r : ledger_add(&replay->live, &block);
 }
 
-/** Memory of a context ends with it, without an event of its own; that of a pool does not. */
+/** Memory of a context ends with it, without a separate event; memory of a pool does not. */
 static int context_replay(struct driver_replay *replay, const struct driver_event *event)
 {
     struct ledger_block *block;

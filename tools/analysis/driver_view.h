@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's memory by CUPTI's account, joined with what the trace saw go to the driver.
+ * The driver's memory by CUPTI's account, matched with the driver calls in the trace.
  *
- * An allocation of CUPTI's is accounted for when a call that the trace recorded took memory at the
- * same address at that time; an array, whose handle is no address, when a call that made an array
- * was under way. What is left is unaccounted: it reached the driver by a call that is not hooked,
- * and is counted under the library that made the call. So the clocks' difference cannot turn memory
- * that was seen into memory that was not, nor make a figure negative.
+ * An allocation of CUPTI is accounted for if a recorded call took memory at the same address at
+ * that time; for an array, which has a handle and no address, if a call that made an array was in
+ * progress. The rest is unaccounted: it reached the driver by a call that is not hooked, and counts
+ * under the library that made the call. So a clock difference cannot turn seen memory into unseen
+ * memory, nor make a figure negative.
  *
- * CUPTI delivers late: events are collected while the trace is read and replayed behind its end.
+ * CUPTI delivers late, so events are collected while the trace is read, and replayed afterwards.
  *
  * Threading: not thread-safe.
  */
@@ -21,7 +21,7 @@
 
 #include "cupti/read/trace_reader.h"
 
-#define DRIVER_VIEW_POOLS 256 /* more are not told apart from none */
+#define DRIVER_VIEW_POOLS 256 /* further ones count as none */
 
 struct analysis;
 struct driver_event;
@@ -42,7 +42,7 @@ struct driver_pool {
 };
 
 struct driver_view {
-    /* What became of the recording; `state` 0: the trace does not say. */
+    /* Outcome of the recording; `state` 0: the trace does not say. */
     unsigned state;      /* enum trace_cupti: the last one that says whether it is on */
     bool was_on;         /* there are figures */
     bool is_whole;       /* nothing was dropped or left in CUPTI's hands */
@@ -56,7 +56,7 @@ struct driver_view {
     uint64_t host_peak_bytes; /* page-locked */
     struct driver_step *step; /* in order of time */
     size_t steps, steps_room;
-    struct tallies *libraries; /* of what is unaccounted, by module path; NULL before the end */
+    struct tallies *libraries; /* unaccounted memory by module path; NULL before the end */
     struct driver_pool pool[DRIVER_VIEW_POOLS];
     size_t pools;
 
@@ -66,7 +66,7 @@ struct driver_view {
     size_t seens, seens_room;
 };
 
-/** Takes what concerns the driver's account out of one record. Errors: -ENOMEM. */
+/** Takes the driver's account from one record. Errors: -ENOMEM. */
 int driver_view_add(struct analysis *analysis, const struct trace_record *record);
 
 /** Behind the last record. Errors: -ENOMEM. */
@@ -77,7 +77,7 @@ void driver_view_done(struct driver_view *view);
 /** The levels at a moment. False where CUPTI gave none. */
 bool driver_view_at(const struct driver_view *view, uint64_t time_ns, struct driver_step *ret_step);
 
-/** Highest memory beyond what the trace knows: by CUPTI, else by cuMemGetInfo. False: not known. */
+/** Highest memory unknown to the trace: by CUPTI, else by cuMemGetInfo. False: not known. */
 bool driver_view_unaccounted(const struct analysis *analysis, uint64_t *ret_bytes);
 
 /** The state's name in lower case. */

@@ -82,7 +82,7 @@ int flame_add(struct flame *flame, const char *const *frames, size_t depth,
     return r;
 }
 
-/** A node with what it is sorted by. */
+/** A node with its sort key. */
 struct ordered {
     uint64_t bytes;
     const char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks joined to a tree: each node is a frame, and what it holds is the sum of all stacks through
- * it. A node holds at least what its children hold together.
+ * Stacks merged to a tree: each node is a frame, and its value is the sum of all stacks through it.
+ * So a node has at least the sum of its children.
  *
  * Threading: not thread-safe.
  */
@@ -40,10 +40,10 @@ void flame_done(struct flame *flame);
 int flame_add(struct flame *flame, const char *const *frames, size_t depth,
               const uint64_t bytes[FLAME_MEASURES]);
 
-/** Puts all children in their order by a measure: the most first, then by name. Errors: -ENOMEM. */
+/** Sorts all children by a measure: the largest first, then by name. Errors: -ENOMEM. */
 int flame_sort(struct flame *flame, enum flame_measure measure);
 
-/** Nodes, boxes of joined nodes among them, that are shown when those below `least` are joined. */
+/** Counts the nodes shown when those below `least` are joined, including the joined ones. */
 size_t flame_count(const struct flame *flame, enum flame_measure measure, uint64_t least);
 
 #endif

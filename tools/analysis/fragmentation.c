@@ -6,7 +6,7 @@
 
 #include "tools/analysis/analysis.h"
 
-/* Less than a few segments is what every program keeps; more is told from this part on. */
+/* Every program keeps a few segments; from this share on it is reported. */
 #define NOTABLE_BYTES   (4 << 20)
 #define NOTABLE_PERCENT 5
 
@@ -28,7 +28,7 @@ static int compare_pinned(const void *a, const void *b)
     return compare_keys(a, b);
 }
 
-/** What is left of a segment that has one block and no room for another of its size. */
+/** Free rest of a segment that has one block and no room for another of its size. */
 static uint64_t segment_rounding(const struct address_extent *extent)
 {
     return extent->segment && extent->blocks == 1 &&
@@ -37,7 +37,7 @@ static uint64_t segment_rounding(const struct address_extent *extent)
                : 0;
 }
 
-/** A part for each block of a segment; they add up to its free space exactly. */
+/** A share for each block of a segment; they add up exactly to its free space. */
 static size_t segment_share(const struct address_map *map, const struct address_extent *extent,
                             struct fragmentation_part *parts)
 {
@@ -57,7 +57,7 @@ static size_t segment_share(const struct address_map *map, const struct address_
     return extent->blocks;
 }
 
-/** Parts of all blocks in segments, with the blocks they are of. */
+/** Shares of all blocks in segments, with their blocks. */
 static size_t map_share(const struct address_map *map, struct fragmentation_part *parts,
                         const struct ledger_block **blocks)
 {
@@ -75,7 +75,7 @@ static size_t map_share(const struct address_map *map, struct fragmentation_part
     return count;
 }
 
-/** Adds up the parts of each key and sorts them; a copy that the caller frees. */
+/** Sums the shares of each key and sorts them; a copy that the caller frees. */
 static int parts_join(const struct fragmentation_part *parts, size_t count,
                       struct fragmentation_part **ret_joined, size_t *ret_count)
 {

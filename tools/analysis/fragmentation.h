@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who keeps segments of the pool that are mostly free: at the peak, the free space of each segment
- * is shared out among the blocks in it, each getting as large a part as it has of their bytes. The
- * parts of all sites make up all the free space of segments that have a block; a segment without
- * one is kept by nobody. A site with a small block in each of many segments gets nearly all of
- * them: it is what stands in the way of using them for something larger, or giving them back.
- * Beside it what rounding adds to the blocks of each site, those in no segment too.
+ * Finds the sites that keep pool segments mostly free. At the peak, the free space of each segment
+ * is divided among its blocks in proportion to their bytes. The shares of all sites make up the
+ * free space of all segments with a block; a segment without one is kept by nobody. A site with one
+ * small block in each of many segments gets nearly all of their space: it prevents their use for
+ * larger blocks, and their return. The other figure is the rounding of each site's blocks,
+ * including those in no segment.
  *
  * Threading: immutable after creation.
  */
@@ -31,19 +31,19 @@ struct fragmentation {
     struct fragmentation_part *site, *stack; /* those that pin anything, most pinned first */
     size_t sites, stacks;
     uint64_t pinned_bytes; /* all free space of segments that have a block */
-    /* Sites by what rounding adds to their blocks, and by what is left of segments that take only
-     * one of them; as pinned_bytes. */
+    /* Sites by the rounding of their blocks, and by the rest of segments with room for only one
+     * of them; as pinned_bytes. */
     struct fragmentation_part *rounding;
     size_t roundings;
     uint64_t rounding_bytes; /* of all blocks */
 };
 
-/** Of an analysis whose blocks and peak are known. Errors: -ENOMEM. */
+/** Makes it from an analysis with known blocks and peak. Errors: -ENOMEM. */
 int fragmentation_create(const struct analysis *analysis, struct fragmentation *ret_fragmentation);
 
 void fragmentation_done(struct fragmentation *fragmentation);
 
-/** Whether so many bytes are worth a line beside all that was held from the driver. */
+/** Whether this many bytes are worth a line, compared with the memory held from the driver. */
 bool fragmentation_is_notable(uint64_t pinned_bytes, uint64_t driver_bytes);
 
 /** How many of the first sites of an analysis are. */

@@ -29,7 +29,7 @@ static uint64_t distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
-/** Sorts the values and gives the lower one in the middle. */
+/** Sorts the values and returns the lower median. */
 static uint64_t median_of(uint64_t *value, size_t count)
 {
     qsort(value, count, sizeof *value, compare);

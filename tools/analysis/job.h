@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several traces of one job, rank by rank: sums, extremes, and the rank that is unlike the others.
+ * Several traces of one job, rank by rank: sums, extremes, and outliers.
  *
- * A rank's number is what its launcher said (recorded at the start); without that, or when two
- * traces claim the same, the order on the command line. An outlier is a rank whose figure differs
- * from the median by more than six times the median absolute deviation and by more than a tenth of
- * the median; fewer than four ranks have none. The median of an even count is the lower one.
+ * A rank's number is the one its launcher set (recorded at the start). Without one, or when two
+ * traces claim the same, it is the position on the command line. An outlier is a rank with a figure
+ * that differs from the median by more than six times the median absolute deviation and by more
+ * than a tenth of the median; there are none among fewer than four ranks. The median of an even
+ * count is the lower one.
  *
  * Threading: pure functions.
  */
@@ -64,7 +65,7 @@ struct job *job_create(struct analysis *const *analyses, size_t count);
 /** NULL is accepted. */
 void job_destroy(struct job *job);
 
-/** The spread of plain values; `value` is at least one. Errors: -ENOMEM. */
+/** Returns the spread of plain values; `value` has at least one. Errors: -ENOMEM. */
 int job_spread_of(const uint64_t *value, size_t count, struct job_spread *ret_spread);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Joins the stacks that have one location (frames.h): the same function, file, line and column, or
- * the same code address where no line is known. Each is found when it is first asked for.
+ * Joins the stacks of one location (frames.h): the same function, file, line and column, or the
+ * same code address where no line is known. Locations are looked up on first use.
  *
  * Threading: not thread-safe.
  */
@@ -19,7 +19,7 @@ int locations_create(const struct trace_reader *reader, struct locations **ret_l
 /** NULL is accepted. */
 void locations_destroy(struct locations *locations);
 
-/** The site that all stacks of a site's location are counted under. */
+/** Returns the site under which all stacks of a site's location are counted. */
 uint64_t locations_site(struct locations *locations, uint64_t site);
 
 /** The lens that counts by location. */

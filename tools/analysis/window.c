@@ -43,7 +43,7 @@ int window_time_parse(const char *text, uint64_t duration_ns, uint64_t *ret_ns)
 static void phases_list(const struct analysis *analysis, char *ret_text, size_t text_bytes)
 {
     size_t used = (size_t)snprintf(ret_text, text_bytes, "no such phase: there %s",
-                                   analysis->phases ? "are " : "is none in this record");
+                                   analysis->phases ? "are " : "is none in this trace");
 
     for (size_t i = 0; i < analysis->phases && used < text_bytes; i++)
         used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s%s", i ? ", " : "",

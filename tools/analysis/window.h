@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of a run that a user asks for: a phase by its name, or from one time to another.
+ * The part of a run that a user selects: a phase by name, or a range of time.
  *
  * Threading: not thread-safe.
  */
@@ -17,25 +17,26 @@ struct window_request {
     const char *phase, *from, *to;
 };
 
-/** The long options of a verb that takes a window, and what their help says. */
+/** The long options of a verb that accepts a window, and their help. */
 #define WINDOW_OPTIONS(PHASE, FROM, TO)                                                            \
     {"phase", required_argument, NULL, PHASE}, {"from", required_argument, NULL, FROM},            \
     {                                                                                              \
         "to", required_argument, NULL, TO                                                          \
     }
 #define WINDOW_HELP                                                                                \
-    "      --phase NAME       figures of a phase alone (also load, warm-up and steady, where\n"    \
-    "                         they were found)\n"                                                  \
-    "      --from T, --to T   figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --phase NAME       only the figures of a phase (also load, warm-up and steady, if\n"    \
+    "                         they were detected)\n"                                               \
+    "      --from T, --to T   only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), "   \
+    "40%\n"
 
 bool window_is_wanted(const struct window_request *request);
 
-/** Reads "2s", "350ms", "20us", "1.5" (seconds), "40%" of the duration. Errors: -EINVAL. */
+/** Parses "2s", "350ms", "20us", "1.5" (seconds), "40%" of the duration. Errors: -EINVAL. */
 int window_time_parse(const char *text, uint64_t duration_ns, uint64_t *ret_ns);
 
 /**
- * Makes a request into times or a phase of this trace, which it reads for that.
- * Errors: -EINVAL, -ENOENT, of reading; with one line in ret_why, which says what to do.
+ * Resolves a request to times or a phase of this trace, which it reads for that. Errors: -EINVAL,
+ * -ENOENT, those of reading; with one line in ret_why, which says what to do.
  */
 int window_resolve(const struct window_request *request, struct trace_reader *reader,
                    struct analysis_window *ret_window, char *ret_why, size_t why_bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocations are summed up by their location and the call site of it, then
- * each location's function is judged by the rows it has.
+ * Allocations are summed by location and its call site; then each location's function is judged by
+ * its rows.
  */
 #include "tools/analysis/wrapper_rules.h"
 
@@ -19,12 +19,12 @@
 
 #define ROUNDS    12
 #define NAME_MOST 512
-#define CHAIN     12 /* callers that are told apart */
+#define CHAIN     12 /* callers that are distinguished */
 
 /* Functions that an allocator is made of. */
 #define PARTS_DEEP 4
 
-/* Of FNV-1a; two paths that fall together are judged as one. */
+/* FNV-1a constants; two paths with the same hash are judged as one. */
 #define HASH_BASE   UINT64_C(0xcbf29ce484222325)
 #define HASH_FACTOR UINT64_C(0x100000001b3)
 
@@ -43,7 +43,7 @@ struct uses {
     struct texts names;
 };
 
-/** The number of a function, or of a place where it has no name. 0: out of memory. */
+/** Returns the number of a function, or of a place where it has no name. 0: out of memory. */
 static uint32_t function_number(struct texts *names, const struct frame *frame)
 {
     char name[NAME_MOST];
@@ -77,7 +77,7 @@ static bool callers_fill(const struct trace_reader *reader, uint64_t site,
     return true;
 }
 
-/** 0: the location is of no function that could be judged. Errors: -ENOMEM. */
+/** Finds the location's function. 0: it has none that could be judged. Errors: -ENOMEM. */
 static int use_of(const struct trace_reader *reader, const struct tally *stack, struct texts *names,
                   struct use *ret_use)
 {
@@ -142,7 +142,7 @@ struct fates {
 
 static void fate_add(struct fates *fates, const struct use *use)
 {
-    /* Left at the end, or piled up before it; one block may well be the last of many. */
+    /* Left at the end, or accumulated before it; a single block may be the last of many. */
     bool kept = use->kept > 1 || 2 * use->kept > use->allocations ||
                 (use->most_blocks >= PILED_LEAST && 2 * use->most_blocks > use->allocations);
     bool temporary = 2 * use->temporaries > use->allocations;
@@ -155,7 +155,7 @@ static void fate_add(struct fates *fates, const struct use *use)
     fates->lasting |= !temporary;
 }
 
-/** Whether the call paths part at functions, not only at lines of one function. */
+/** Whether the call paths diverge at functions, not only at lines of one function. */
 static bool has_several_callers(const struct use *use, size_t count)
 {
     for (size_t depth = 0; depth < CHAIN; depth++)
@@ -235,7 +235,7 @@ static int round_learn(const struct analysis *analysis)
     return r < 0 ? r : added;
 }
 
-/** Whether any site has a second frame of the program, without which there is nothing to learn. */
+/** Whether any site has a second frame of the program; otherwise there is nothing to learn. */
 static bool has_choice(const struct trace_reader *reader)
 {
     size_t sites = trace_reader_summary(reader)->sites;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the wrappers of a program (wrappers.h) by what its allocations show. A function that
+ * Finds the wrappers of a program (wrappers.h) by their allocations. A function that
  * allocates is one when
  *
  *   - its name says so (an allocator, a constructor, operator new, make, create_tensor) and it has
  *     several call sites, or one that is in another function than main; or
- *   - it is called by an allocator alone, whose part it is; or
- *   - its call paths are told apart by what becomes of their blocks: some keep them, others do not;
+ *   - only an allocator calls it, so it is part of that; or
+ *   - its call paths differ in the fate of their blocks: some keep them, others do not;
  *   - several functions call it, and some free at once, others later; or its name says that it
  * makes something, and either holds.
  *
- * Names of libraries are none of this: they are passed in any case (frames.h). What was passed
- * uncovers callers that may be wrappers themselves, so the rules are applied until nothing changes.
+ * Names of libraries are not part of this: they are skipped in any case (frames.h). Skipping a
+ * wrapper uncovers callers that may be wrappers themselves, so the rules are applied until nothing
+ * changes.
  *
  * Threading: not thread-safe.
  */
@@ -23,9 +24,9 @@
 #include "cupti/read/trace_reader.h"
 
 /**
- * Reads all events of a trace, where its stacks have a choice of locations, and adds the wrappers
- * that it shows. Ends with nothing noted of locations in this reader (frames_forget); readers that
- * were learnt from before need that too. Errors: as analysis_create, with one line in ret_why.
+ * Reads all events of a trace, if its stacks offer a choice of locations, and adds the wrappers it
+ * shows. Afterwards this reader has no noted locations (frames_forget); call that for earlier
+ * readers, too. Errors: as analysis_create(), with one line in ret_why.
  */
 int wrapper_rules_learn(struct trace_reader *reader, char *ret_why, size_t why_bytes);
 

@@ -27,7 +27,7 @@ static int text_compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/** A copy that stays; `instead` when there is no memory for it. */
+/** Returns a permanent copy; `instead` when there is no memory for it. */
 static const char *text_keep(const char *text, const char *instead)
 {
     char *copy = strdup(text), **found = copy ? tsearch(copy, &texts, text_compare) : NULL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Anonymizes names for sharing. A path is cut to its file name; a text that the user or the program
- * chose becomes "anon-" and 16 digits, the same as in a trace that `cupool pack --anonymize` wrote.
- * The digits are a plain hash, so a guess can be verified.
+ * Anonymizes names for sharing. A path is cut to its file name. A string chosen by the user or the
+ * program becomes "anon-" and 16 digits, the same as `cupool pack --anonymize` writes. The digits
+ * are a plain hash, so a guess can be verified.
  *
- * Names of functions and lines are found by the paths of modules, and stacks are joined by them, so
- * the disguise is put on when all traces are read: from disguise_begin on, frames (frames.h) come
- * out disguised, and analysis_disguise exchanges the texts of an analysis.
+ * Modules' paths are needed to find functions and lines, and these to join stacks, so anonymizing
+ * begins when all traces are read. After disguise_begin(), frames (frames.h) are anonymized, and
+ * analysis_disguise() replaces the strings of an analysis.
  *
  * Threading: single-threaded; texts are valid until disguise_done.
  */
@@ -26,7 +26,7 @@ void disguise_begin(void);
 
 bool disguise_is_on(void);
 
-/* These give back what they are given until disguise_begin; and NULL for NULL. */
+/* These return their argument unchanged until disguise_begin(), and NULL for NULL. */
 
 /** The file's name of a path. */
 const char *disguise_path(const char *path);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A form is a row of the table: what a tab and the two line ends become, and which
- * signs are written in another way. None of them ever sees a byte that was not decoded and checked
- * first (cupti/base/safe_text.h).
+ * Each format is a row of the table: replacements for a tab and the two line ends, and characters
+ * that need escaping. Every byte was decoded and checked before (cupti/base/safe_text.h).
  */
 #include "tools/base/escape.h"
 
@@ -21,9 +20,10 @@ static const struct form {
     bool is_line; /* commands of CI services are broken up */
 } forms[ESCAPE_FORMS] = {
     [ESCAPE_HTML] = {"\t", "\n", " ", {{"&<>\"'`", "&#%u;"}}, false},
-    /* Entities where GitHub would still act on the bare character: mentions, references, rows. */
+    /* Entities where GitHub would still interpret the plain character: mentions, references,
+     * rows. */
     [ESCAPE_MARKDOWN] = {" ", " ", " ", {{"&<>\"'|@#\\`", "&#%u;"}, {"*_[]~!$", "\\%c"}}, false},
-    /* Nothing acts in a code span; its end must not come from inside. */
+    /* Nothing is interpreted in a code span, but the text must not end it. */
     [ESCAPE_MARKDOWN_CODE] = {" ", " ", " ", {{"`", "'"}}, false},
     [ESCAPE_JSON] =
         {"\\u0009", "\\u000a", "\\u000d", {{"\"\\", "\\%c"}, {"<>&", "\\u%04x"}}, false},
@@ -74,7 +74,7 @@ static void character_print(FILE *out, const struct form *form, struct safe_text
     }
 }
 
-/** What a spreadsheet takes for the beginning of a formula; as wide characters, too. */
+/** Characters that a spreadsheet takes for the beginning of a formula; their wide forms, too. */
 static bool begins_formula(uint32_t c)
 {
     static const uint32_t signs[] = {'=',  '+',    '-',    '@',    '\t',
@@ -86,7 +86,7 @@ static bool begins_formula(uint32_t c)
     return false;
 }
 
-/** Whether what follows could be taken for the beginning of a cell, some say of another. */
+/** Whether the rest could be taken for the beginning of a cell, as some programs do inside one. */
 static bool ends_cell(uint32_t c)
 {
     return c == ';' || c == '\t' || c == '\n' || c == '\r';
@@ -108,7 +108,7 @@ static void text_print(FILE *out, const struct form *form, const char *text)
     }
 }
 
-/** The apostrophe in front of what could be run makes it a text. */
+/** The leading apostrophe makes a formula plain text. */
 static void cell_print(FILE *out, const char *text)
 {
     const char *quote = strpbrk(text, "\",;\t\r\n") ? "\"" : "";

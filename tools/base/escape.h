@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text from outside on its way to where something else will parse it: a file of some format, a
- * terminal, the log of a CI service.
+ * Escapes external text for a destination that will parse it: a file of some format, a terminal,
+ * the log of a CI service.
  *
- * Traces, names of files and what other programs say are not trusted: they may hold markup, quotes,
- * line ends, control characters or bytes that are not UTF-8. Whatever goes in, what comes out is
- * UTF-8 and stays inside the place it was written to: an element or a quoted attribute, a quoted
- * string, a table cell, a frame, a line. docs/cli.md has the table of what becomes what.
+ * Traces, file names and output of other programs are not trusted: they may contain markup, quotes,
+ * line ends, control characters or invalid UTF-8. The result is always UTF-8 and stays inside its
+ * place: an element or a quoted attribute, a quoted string, a table cell, a frame, a line.
+ * docs/cli.md has the table of replacements.
  *
  * Threading: pure functions.
  */
@@ -35,12 +35,12 @@ enum escape_form {
 /** Prints a text; NULL is printed as an empty one. */
 void escape_print(FILE *out, enum escape_form form, const char *text);
 
-/** printf whose line is escaped as ESCAPE_LINE as a whole; a line end follows. */
+/** printf with the whole line escaped as ESCAPE_LINE; a line end follows. */
 __attribute__((format(printf, 2, 3))) void escape_line(FILE *out, const char *format, ...);
 
 /**
- * A copy for a library that puts the quotes around it itself: UTF-8 without harmful characters, its
- * line ends and tabs as they were. free() it. NULL: no memory, or there is no text.
+ * Copies a text for a library that adds the quotes itself: UTF-8 without harmful characters, with
+ * line ends and tabs unchanged. free() it. NULL: no memory, or no text.
  */
 char *escape_copy(const char *text);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What /proc offers as a file of 0 bytes is read as an empty one: it may have no end.
+ * Reads an input file. A file of 0 bytes, as in /proc, is read as empty: it may have no end.
  */
 #include "tools/base/infile.h"
 
@@ -30,7 +30,7 @@ static int file_open(const char *path, size_t *ret_bytes)
     return fd;
 }
 
-/** Reads so many bytes, or up to the end. Returns the number. */
+/** Reads this many bytes, or up to the end. Returns the number. */
 static ssize_t bytes_read(int fd, char *ret_text, size_t bytes)
 {
     size_t used = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads an input file: only regular ones, never more than a bound, so that nothing waits for what a
- * pipe or a device may have to say, and no file is too long.
+ * Reads an input file: only regular ones, and never more than a bound, so that nothing blocks on a
+ * pipe or a device, and no file is too long.
  *
  * Threading: not thread-safe.
  */
@@ -11,13 +11,13 @@
 #include <stddef.h>
 
 /**
- * The whole of a file, with a zero byte behind it; free() it. Errors: -EINVAL it is not a regular
- * file; -EFBIG it is longer than `most_bytes`; -ENOMEM; others as the system said. infile_reason
- * has words for them.
+ * Reads the whole file and appends a zero byte; free() it. Errors: -EINVAL it is not a regular
+ * file; -EFBIG it is longer than `most_bytes`; -ENOMEM; others from the system. infile_reason()
+ * has messages for them.
  */
 int infile_read(const char *path, size_t most_bytes, char **ret_text, size_t *ret_bytes);
 
-/** The first bytes of a file, as far as there are so many: their number. Errors: as above. */
+/** Reads the first bytes of a file, as many as there are: their number. Errors: as above. */
 int infile_peek(const char *path, char *ret_bytes, size_t bytes);
 
 const char *infile_reason(int error);

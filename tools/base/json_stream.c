@@ -39,7 +39,7 @@ void json_stream_close(struct json_stream *stream)
     fputc(stream->close[stream->depth], stream->out);
 }
 
-/** Within texts a line's end is escaped: each that is seen here is of the form. */
+/** Line ends inside strings are escaped, so every line end seen here belongs to the layout. */
 static int part_write(const char *part, size_t bytes, void *context)
 {
     struct json_stream *stream = context;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON that is written as it is made, so that a report of a million rows is never in memory as a
- * whole. It looks as jansson writes it with an indentation of 1; the caller gives the keys of an
- * object in their order.
+ * Writes JSON as it is produced, so that a report of a million rows is never in memory as a whole.
+ * The layout is that of jansson with an indentation of 1; the caller writes the keys of an object
+ * in order.
  *
  * Threading: not thread-safe.
  */
@@ -17,17 +17,18 @@
 
 struct json_stream {
     FILE *out;
-    unsigned depth;                /* of what is open */
+    unsigned depth;                /* of open objects and arrays */
     char close[JSON_STREAM_DEPTH]; /* the sign that ends it */
     bool begun[JSON_STREAM_DEPTH]; /* it has a member */
     bool failed;                   /* out of memory */
 };
 
-/** Opens an object ('{') or an array ('['), as the member of a key or, with NULL, as an element. */
+/** Opens an object ('{') or an array ('['): as a member with a key, or as an element with NULL. */
 void json_stream_open(struct json_stream *stream, const char *key, char sign);
 void json_stream_close(struct json_stream *stream);
 
-/** Adds a member or, with NULL as the key, an element; takes the value over. NULL: no memory. */
+/** Adds a member, or an element with NULL as the key; takes ownership of the value. NULL: no
+ * memory. */
 void json_stream_add(struct json_stream *stream, const char *key, json_t *value);
 
 #endif

@@ -25,7 +25,7 @@ static int stream_begin(struct outfile *file, int fd)
     return -ENOMEM;
 }
 
-/** A file beside the place, with a name that nobody can know before. */
+/** Creates a file beside the destination, with an unpredictable name. */
 static int draft_create(struct outfile *file, mode_t mode)
 {
     uint64_t number = 0;
@@ -42,7 +42,7 @@ static int draft_create(struct outfile *file, mode_t mode)
     return fd < 0 ? -EEXIST : fd;
 }
 
-/** The mode of the user's own earlier file, for what takes its place. */
+/** Returns the mode of the user's own earlier file, for its replacement. */
 static mode_t mode_keep(int fd, const struct stat *earlier)
 {
     struct stat status;
@@ -74,7 +74,7 @@ static int regular_open(struct outfile *file, const struct outplace *place, mode
     return fd;
 }
 
-/** A pipe is given some time to get its reader; nothing waits for one that never comes. */
+/** A pipe gets some time to be opened by a reader; nothing waits for one that never comes. */
 static int pipe_open(const struct outplace *place)
 {
     static const struct timespec pause = {.tv_nsec = 10000000};
@@ -141,7 +141,7 @@ int outfile_open(const char *path, enum outfile_way way, mode_t mode, struct out
     return r;
 }
 
-/** Puts the draft where nothing is; what came up meanwhile stays. */
+/** Moves the draft to a free name; a file that appeared meanwhile stays. */
 static int draft_place_new(const struct outfile *file)
 {
     int directory = file->directory, claim;
@@ -154,7 +154,7 @@ static int draft_place_new(const struct outfile *file)
         return unlinkat(directory, file->draft, 0) < 0 ? -errno : 0;
     if (errno == EEXIST)
         return -EEXIST;
-    /* A file system that knows neither: the name is claimed by an empty file first. */
+    /* For a file system that supports neither: claims the name by an empty file first. */
     claim = openat(directory, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                    0600);
     if (claim < 0)

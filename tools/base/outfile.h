@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes an output file: the one way for every file the tool makes.
+ * Writes an output file: used for every file that the tool makes.
  *
- * A regular file appears whole or not at all: it is written beside its place and put there at the
- * end. A new file never takes the place of one that came up meanwhile. An earlier file is replaced,
- * not written into, for others may have it open; its mode is kept if it is the user's own, without
- * setuid, setgid and sticky. Pipes and character devices are written into; everything else is
- * refused. Links are followed one by one, and only those that the user or root made are.
+ * A regular file appears whole or not at all: it is written beside its destination and moved there
+ * at the end. A new file never replaces one that appeared meanwhile. An earlier file is replaced,
+ * not written into, because others may have it open; its mode is kept if it is the user's own,
+ * without setuid, setgid and sticky. Pipes and character devices are written into; anything else is
+ * refused. Links are followed one by one, and only those made by the user or root.
  *
  * Threading: not thread-safe.
  */
@@ -32,20 +32,20 @@ struct outfile {
 };
 
 /**
- * Opens a file for writing; `mode` is that of a new one, less the umask. Errors: -EEXIST there is a
- * regular file already and `way` is OUTFILE_NEW; -ENOLINK a link of another user; -EACCES a pipe
+ * Opens a file for writing; `mode` applies to a new one, less the umask. Errors: -EEXIST there is
+ * a regular file already and `way` is OUTFILE_NEW; -ENOLINK a link of another user; -EACCES a pipe
  * of another user where everybody may make one; -ENXIO nobody reads the pipe; -EINVAL something
- * that cannot be written; others as the system said. outfile_reason has words for them.
+ * that cannot be written; others from the system. outfile_reason() has messages for them.
  */
 int outfile_open(const char *path, enum outfile_way way, mode_t mode, struct outfile *ret_file);
 
 /**
- * Ends what outfile_open began: with `error` 0 the file is put in its place, otherwise nothing
- * remains of it. Errors: `error`; -EEXIST a file came up meanwhile; others as the system said.
+ * Finishes outfile_open(): with `error` 0 the file is moved to its destination, otherwise nothing
+ * remains. Errors: `error`; -EEXIST a file appeared meanwhile; others from the system.
  */
 int outfile_close(struct outfile *file, int error);
 
-/** Opens, writes a text and closes, replacing an earlier file. Errors: as of both. */
+/** Opens, writes a text and closes, replacing an earlier file. Errors: those of both. */
 int outfile_write(const char *path, const char *text, size_t bytes);
 
 /** Why, and what to do: "exists: overwrite it with --force". */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Links in /proc are the kernel's own: they lead where no text does, so they are
- * opened by the kernel, and one of this process's descriptors is taken for itself.
+ * Links in /proc belong to the kernel: no text describes their target, so the kernel opens them. A
+ * descriptor of this process is used directly.
  */
 #include "tools/base/outplace.h"
 
@@ -21,7 +21,7 @@ struct walk {
     int directory;
     int links;
     int descriptor;
-    char rest[PATH_MAX]; /* what is still to be walked */
+    char rest[PATH_MAX]; /* path still to be walked */
     char name[NAME_MAX + 1];
 };
 
@@ -51,7 +51,7 @@ static bool is_proc(int directory)
     return fstatfs(directory, &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
 }
 
-/** Whether a directory is that of this process's descriptors. */
+/** Whether a directory is the one of this process's descriptors. */
 static bool is_own_descriptors(int directory)
 {
     struct stat one, other;
@@ -115,7 +115,7 @@ static int name_take(struct walk *walk)
         return -ENAMETOOLONG;
     snprintf(walk->name, sizeof walk->name, "%.*s", (int)length, start);
     start += length;
-    /* A slash behind the last name asks for a directory, which "." is. */
+    /* A slash after the last name requires a directory, which "." is. */
     if (*start && !start[strspn(start, "/")])
         strcpy(walk->rest, ".");
     else
@@ -123,7 +123,7 @@ static int name_take(struct walk *walk)
     return 0;
 }
 
-/** One name. 1: it is the last, and `ret_place` says what is there. */
+/** Resolves one name. 1: it is the last, and `ret_place` describes it. */
 static int step(struct walk *walk, struct outplace *ret_place)
 {
     struct stat status;

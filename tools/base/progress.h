@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A line on the terminal while much is read: percent, MiB, time to go. It is written to stderr,
- * only where that is a terminal, only for much or for long, and is gone when the work is done.
+ * A progress line on the terminal during long reads: percent, MiB, time to go. Written to stderr,
+ * only if that is a terminal, only for large or long reads, and erased when the work is done.
  *
  * Threading: single-threaded.
  */

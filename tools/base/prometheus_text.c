@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/** What the type of the family under way adds to its name. */
+/** Suffix that the type of the current family adds to its name. */
 struct family {
     const char *suffix, *type;
 };
@@ -23,7 +23,7 @@ static bool begins(const char *line, const char *with)
     return !strncmp(line, with, strlen(with));
 }
 
-/** "# TYPE name type" or "# HELP name words", of a line without its end. */
+/** Parses "# TYPE name type" or "# HELP name words", a line without its end. */
 static void declaration_print(const char *line, size_t length, struct family *family, FILE *out)
 {
     static const char type_word[] = "# TYPE ";

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenMetrics text as Prometheus' older text format 0.0.4, which node_exporter's textfile collector
- * reads: counters are declared with _total, an info is a gauge, units and the end are not written.
+ * Converts OpenMetrics text to Prometheus' older text format 0.0.4, which node_exporter's textfile
+ * collector reads: counters are declared with _total, an info is a gauge, units and the end are
+ * omitted.
  *
  * Threading: pure functions.
  */
@@ -12,7 +13,7 @@
 
 #define PROMETHEUS_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/** Writes a text of OpenMetrics, as cupool makes it, in the older format. */
+/** Writes OpenMetrics text, as cupool produces it, in the older format. */
 void prometheus_text(const char *openmetrics, FILE *out);
 
 #endif

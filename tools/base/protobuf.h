@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writes messages of the protocol-buffer wire format, as far as a profile needs them: varints and
- * length-delimited fields, in a buffer that grows.
+ * length-delimited fields, in a growing buffer.
  *
  * Threading: a buffer belongs to one thread.
  */

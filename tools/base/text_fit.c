@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Widths are those of the C library's locale of UTF-8, whatever the locale of the user.
+ * Widths are those of the C library's UTF-8 locale, whatever the user's locale.
  */
 #include "tools/base/text_fit.h"
 
@@ -34,7 +34,7 @@ void text_utf8_leave(struct text_utf8 utf8)
     freelocale(utf8.own);
 }
 
-/** A terminal's code at the beginning of a text: its bytes, 0 where there is none. */
+/** Returns the bytes of a terminal code at the beginning of a text, 0 if there is none. */
 static size_t code_bytes(const char *text)
 {
     size_t bytes;
@@ -45,7 +45,7 @@ static size_t code_bytes(const char *text)
     return text[bytes] == 'm' ? bytes + 1 : 0;
 }
 
-/** Takes a character off a text: its bytes, and the columns it needs. */
+/** Removes the first character of a text: returns its bytes and columns. */
 static size_t character(const char *text, size_t *ret_columns)
 {
     mbstate_t state = {0};
@@ -75,7 +75,7 @@ size_t text_columns(const char *text, size_t bytes)
     return sum;
 }
 
-/** Bytes of the longest beginning of a text that needs no more columns. */
+/** Returns the bytes of the longest prefix that fits the columns. */
 static size_t prefix_bytes(const char *text, size_t most)
 {
     size_t bytes = 0, columns;
@@ -91,7 +91,7 @@ static size_t prefix_bytes(const char *text, size_t most)
     return bytes;
 }
 
-/** Length of "file.cc:41" at the beginning of a text; 0: it does not begin so. */
+/** Returns the length of "file.cc:41" at the beginning of a text; 0: it does not begin so. */
 static size_t place_length(const char *text)
 {
     size_t length = strcspn(text, " "), digits = 0;
@@ -134,7 +134,7 @@ char *text_cut(const char *text, size_t columns)
     return result;
 }
 
-/** Whether a blank stands between a figure and its unit. */
+/** Whether a blank separates a figure from its unit. */
 static bool is_glue(const char *text, size_t blank)
 {
     static const char *const units[] = {"%",   "B",  "KiB", "MiB", "GiB", "TiB", "PiB",
@@ -149,7 +149,7 @@ static bool is_glue(const char *text, size_t blank)
     return false;
 }
 
-/** Bytes of a line that begins a text: up to a blank where there is one. */
+/** Returns the bytes of the first line of a text, up to a blank if possible. */
 static size_t line_bytes(const char *text, size_t columns)
 {
     size_t most = prefix_bytes(text, columns), bytes = most;
@@ -174,7 +174,7 @@ void text_wrap(FILE *out, const char *text, size_t columns, unsigned indent)
         size_t bytes = line_bytes(at, room);
         char *line = strndup(at, bytes);
 
-        /* Each line for itself: a command of a CI service must not begin one. */
+        /* Handles each line separately: none may begin with a command of a CI service. */
         fprintf(out, "%*s", first ? 0 : (int)indent, "");
         escape_print(out, ESCAPE_LINE, line);
         fputc('\n', out);
@@ -185,7 +185,7 @@ void text_wrap(FILE *out, const char *text, size_t columns, unsigned indent)
     text_utf8_leave(utf8);
 }
 
-/** A line without the mark; the columns before it, 0: there is none. */
+/** Removes the wrap mark from a line; returns the columns before it, 0: there is none. */
 static size_t mark_take(char *line)
 {
     char *mark = strchr(line, TEXT_FIT_HERE);
@@ -198,7 +198,7 @@ static size_t mark_take(char *line)
     return columns;
 }
 
-/** A later part of a line: a command of a CI service must not begin it. */
+/** Writes a later part of a line: it must not begin with a command of a CI service. */
 static void part_print(FILE *out, char *part)
 {
     while (*part) {

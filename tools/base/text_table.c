@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libsmartcols aligns; what must give way is cut before, so that it says that it
- * was cut. Characters and their widths are known by the locale, so the work is done in one of
- * UTF-8, whatever that of the user.
+ * libsmartcols aligns the columns. Cells that give way are cut before, so that the cut shows.
+ * Characters and their widths depend on the locale, so this uses a UTF-8 one, whatever the user's.
  */
 #include "tools/base/text_table.h"
 
@@ -122,7 +121,7 @@ static size_t widest_cell(const struct text_table *table, size_t k)
     return widest;
 }
 
-/** What the cells that do not give way take, the gaps included; and how many columns give way. */
+/** Width of the fixed cells including gaps, and the number of columns that give way. */
 static size_t others_width(const struct text_table *table, size_t *ret_cuts)
 {
     size_t others = 0;
@@ -166,7 +165,7 @@ static void columns_drop(struct text_table *table)
     }
 }
 
-/** What is left for the cells that give way, if there are any. */
+/** Width left for the cells that give way, if there are any. */
 static size_t room_for_cut(const struct text_table *table)
 {
     size_t cuts, others = others_width(table, &cuts);
@@ -202,7 +201,7 @@ static int lines_fill(const struct text_table *table, struct libscols_table *lin
     return 0;
 }
 
-/** Lines without the blanks that only fill the last column, each row's notes under it. */
+/** Prints lines without the blanks that only fill the last column, each row's notes under it. */
 static int lines_print(const struct text_table *table, char *text, FILE *out)
 {
     size_t row = 0; /* 0: the header */

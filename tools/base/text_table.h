@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A table of text for people, columns aligned and cut to a width.
+ * A text table for people, with aligned columns cut to a width.
  *
  * Threading: not thread-safe.
  */
@@ -27,7 +27,7 @@ struct text_table *text_table_create(const struct text_column *columns, size_t c
 /** Adds a row of as many cells as there are columns; the texts are copied. Errors: -ENOMEM. */
 int text_table_add(struct text_table *table, const char *const *cells);
 
-/** Adds a line under the last row: blanks in front, cut to the width. Errors: -ENOMEM. */
+/** Adds a line under the last row: indented, cut to the width. Errors: -ENOMEM. */
 int text_table_note(struct text_table *table, const char *text);
 
 /** Prints the table and frees it. NULL is accepted. Errors: -ENOMEM, -EIO. */

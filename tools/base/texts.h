@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texts kept once each, numbered in the order they come. What is made of a trace may name one long
- * path a million times; here it costs the path once, and equal texts have one number and one
- * address.
+ * Interned strings, numbered in the order of arrival. The output for a trace may mention one long
+ * path a million times; here it is stored once, and equal strings have one number and one address.
  *
  * Threading: not thread-safe.
  */
@@ -26,10 +25,10 @@ struct texts {
     struct hash_seed seed;
 };
 
-/** The number of a text, from 1; NULL counts as the empty one. 0: out of memory. */
+/** Returns the number of a string, from 1; NULL counts as the empty one. 0: out of memory. */
 uint32_t texts_number(struct texts *texts, const char *text);
 
-/** The copy of a text, valid until texts_done. NULL: out of memory. */
+/** Returns the copy of a string, valid until texts_done(). NULL: out of memory. */
 const char *texts_keep(struct texts *texts, const char *text);
 
 void texts_done(struct texts *texts);

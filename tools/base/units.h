@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures for people: binary units for bytes, the fitting unit for times, groups of three digits.
+ * Formats figures for people: binary units for bytes, suitable units for times, groups of three
+ * digits.
  *
- * Threading: pure functions; each result lives in its caller's buffer.
+ * Threading: pure functions; each result is in its caller's buffer.
  */
 #ifndef TOOLS_BASE_UNITS_H
 #define TOOLS_BASE_UNITS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Baseline files, see snapshot.h. What is read is not trusted: every field is checked for its kind,
- * and an error names the field.
+ * Baseline files, see snapshot.h. The input is not trusted: every field's type is checked, and an
+ * error names the field.
  */
 #include "tools/budget/snapshot.h"
 
@@ -71,7 +71,7 @@ static json_t *related_json(const struct snapshot_site *site)
     return related;
 }
 
-/** Wrappers that were found, so that later runs are told apart in the same way. */
+/** Detected wrappers, so that later runs separate sites in the same way. */
 static json_t *wrappers_json(void)
 {
     json_t *wrappers = json_object();
@@ -87,7 +87,7 @@ static json_t *wrappers_json(void)
     return wrappers;
 }
 
-/** The largest sites by name, so that a change of order changes no line. */
+/** Writes the largest sites by name, so that a change of order changes no line. */
 static json_t *sites_json(const struct snapshot *snapshot)
 {
     size_t count = snapshot->sites < SNAPSHOT_BASELINE_SITES ? snapshot->sites
@@ -222,7 +222,7 @@ static int devices_read(const struct reading *reading, const json_t *from,
     return r;
 }
 
-/** The same for a text of a site, of which many may be equal. */
+/** Does the same for a string of a site; many of them may be equal. */
 static int site_text_read(const struct reading *reading, const json_t *from, const char *where,
                           struct texts *texts, const char **ret_text)
 {
@@ -232,7 +232,7 @@ static int site_text_read(const struct reading *reading, const json_t *from, con
     return *ret_text ? 0 : field_bad(reading, where, "out of memory");
 }
 
-/** Baselines of older versions have neither these nor the wrappers. */
+/** Baselines of older versions have neither these fields nor the wrappers. */
 static int related_read(const struct reading *reading, const json_t *from, struct texts *texts,
                         struct snapshot_site *site)
 {
@@ -325,7 +325,7 @@ static int root_read(const struct reading *reading, const json_t *root, struct s
 
     if (!schema || strcmp(schema, SCHEMA) != 0) {
         snprintf(reading->why, reading->why_bytes, "%s: no baseline: its schema is %s, not %s",
-                 reading->path, schema ? schema : "not told", SCHEMA);
+                 reading->path, schema ? schema : "missing", SCHEMA);
         return -EPROTONOSUPPORT;
     }
     r = metrics_read(reading, json_object_get(root, "metrics"), snapshot);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inih splits the lines; it neither tells the handler their numbers, nor sections
- * without keys, nor section names above 49 characters. So its lines come from a reader of our own
- * that counts them and takes the section's name from them.
+ * inih parses lines, but does not pass line numbers, sections without keys, or section names above
+ * 49 characters to its handler. So the lines come from a reader of our own, which counts them and
+ * extracts the section's name.
  */
 #include "tools/budget/budget.h"
 
@@ -24,7 +24,7 @@ enum section {
     SECTION_WRAPPERS
 };
 
-/** Keys of a [site] section and the figures they are budgets of. */
+/** Keys of a [site] section and the figures they limit. */
 static const struct {
     const char *key;
     enum metric metric;
@@ -157,7 +157,7 @@ static bool item_exists(const struct parse *parse, const char *name)
     return false;
 }
 
-/** Adds an item, which owns nothing yet; `name` and `value` are copied. */
+/** Adds an item, which owns nothing yet; copies `name` and `value`. */
 static void item_add(struct parse *parse, struct budget_item item, const char *name,
                      const char *value)
 {
@@ -212,7 +212,8 @@ static void budget_key(struct parse *parse, const char *key, const char *value)
     int metric = metric_find(key, is_growth ? length - suffix : length);
     char accepted[512];
 
-    /* A share of a share confuses; and what should not fall has no growth. */
+    /* A percentage of a percentage confuses; and a figure that should not fall has no growth
+     * limit. */
     if (metric >= 0 && is_growth && metric_rows[metric].unit == METRIC_UNIT_PERCENT)
         metric = -ENOENT;
     if (metric < 0) {
@@ -294,7 +295,7 @@ static void wrappers_key(struct parse *parse, const char *key, const char *value
         glob_add(parse, &parse->budget->wrapper, &parse->budget->wrappers, value);
 }
 
-/** inih's handler; the section is ours, as inih cuts its name. */
+/** Handler for inih; the section is ours, because inih truncates its name. */
 static int key_read(void *context, const char *section, const char *key, const char *value)
 {
     struct parse *parse = context;
@@ -311,7 +312,7 @@ static int key_read(void *context, const char *section, const char *key, const c
     return 1;
 }
 
-/** A memory error is a fault of the program, whatever else is asked of it. */
+/** A memory error is a fault of the program, whatever else the budget contains. */
 static void default_add(struct parse *parse)
 {
     const struct metric_row *row = &metric_rows[METRIC_memory_errors];

@@ -31,7 +31,7 @@ struct budget_item {
     char *glob; /* NULL: all sites */
     enum metric metric;
     bool is_growth;
-    bool is_default; /* the file does not name it: it is told where it is exceeded only */
+    bool is_default; /* not in the file: reported only if exceeded */
     bool is_phase;   /* the glob is of phases; `metric` then only has the figure's unit */
     enum phase_metric phase_metric;
     uint64_t limit;             /* of one that is no growth */
@@ -47,7 +47,7 @@ struct budget {
     size_t wrappers;
 };
 
-/** Errors: negative errno, with one line FILE:LINE: what and what is accepted. */
+/** Errors: negative errno, with one line FILE:LINE: what is wrong and what is accepted. */
 int budget_read(const char *path, struct budget **ret_budget, char *ret_why, size_t why_bytes);
 
 /** NULL is accepted. */

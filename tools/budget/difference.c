@@ -77,7 +77,7 @@ static void change_add(struct difference *difference, const struct snapshot_site
                        const struct snapshot_site *after)
 {
     struct site_change *change = &difference->site[difference->sites];
-    /* A side that left small sites out cannot say that one is new, or gone. */
+    /* If a side left small sites out, no site can be called new, or gone. */
     bool unknown = (!before && difference->base->sites_left_out) ||
                    (!after && difference->fresh->sites_left_out);
 
@@ -96,7 +96,7 @@ static void change_add(struct difference *difference, const struct snapshot_site
     difference->sites++;
 }
 
-/** Leaves the sites with a change, and counts those that grew. */
+/** Keeps the sites with a change, and counts those that grew. */
 static void changes_keep(struct difference *difference)
 {
     size_t kept = 0;
@@ -112,7 +112,7 @@ static void changes_keep(struct difference *difference)
     difference->sites = kept;
 }
 
-/** Free segment space depends on the pool's history: it is told when it is much, never judged. */
+/** Free segment space depends on the pool's history: large amounts are reported, never judged. */
 static void pin_add(struct difference *difference, const struct snapshot_site *before,
                     const struct snapshot_site *after)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes between two snapshots: by metric, and by site, largest growth first.
+ * Compares two snapshots: by metric, and by site, largest growth first.
  *
- * Sites are compared by what they hold at their own highest: unlike their part of the overall
- * peak, that does not move when the peak moves to another moment. Their order is total, so equal
- * inputs give equal outputs.
+ * Sites are compared by their own peaks: unlike their part of the overall peak, these do not change
+ * when the overall peak moves to another moment. The order is total, so equal inputs give equal
+ * outputs.
  *
  * Threading: immutable after creation.
  */
@@ -26,7 +26,7 @@ struct site_change {
     bool regrouped; /* of one side alone, and judged with those it may be on the other */
 };
 
-/** A site that keeps more or less of the pool's segments free beside its blocks. */
+/** A site that keeps more or less free space in the pool's segments beside its blocks. */
 struct pin_change {
     const struct snapshot_site *site;
     uint64_t before, after;
@@ -53,7 +53,7 @@ void difference_destroy(struct difference *difference);
 /** The site that grew most, or NULL. */
 const struct site_change *difference_first(const struct difference *difference);
 
-/** How two runs differ, "device A, driver 1 (base) and …". False: they are alike. */
+/** Describes how two runs differ, "device A, driver 1 (base) and …". False: they are alike. */
 bool difference_of_devices(const struct snapshot *base, const struct snapshot *fresh,
                            char *ret_text, size_t text_bytes);
 
@@ -74,10 +74,10 @@ int difference_markdown(const struct difference *difference, const struct differ
 int difference_json(const struct difference *difference, const struct difference_style *style,
                     FILE *out);
 
-/** The table of sites alone, as Markdown; `top` rows at most. */
+/** Writes the table of sites alone, as Markdown; `top` rows at most. */
 void difference_sites_markdown(const struct difference *difference, size_t top, FILE *out);
 
-/** Text in a Markdown table's cell: on one line, without effect. */
+/** Writes text in a cell of a Markdown table: on one line, without markup. */
 void markdown_text(const char *text, FILE *out);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sites that another build has under other names. The compiler inlines a function into its caller,
- * a wrapper is told apart in one run and not in the other, a library is renamed, a stripped file
- * has offsets alone: then a site is gone, another is new, and what one lost the other has.
+ * Matches sites that have other names in another build. The compiler inlines a function into its
+ * caller, a wrapper is detected in one run and not in the other, a library is renamed, a stripped
+ * file has only offsets: then one site is gone, another is new, and the memory has moved from one
+ * to the other.
  *
- * A site of one side alone is joined with the nearest function of its call paths that the other
+ * A site on one side alone is joined with the nearest function of its call paths that the other
  * side has; offsets of one module are joined. A group is judged by its sums, at the overall peak
- * and at the end, since own peaks do not add up.
+ * and at the end, because own peaks do not add up.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ static void match_done(struct match *match)
     texts_done(&match->texts);
 }
 
-/** The only other row of a name that is alone, on the other side; NO_ROW: none, or several. */
+/** Returns the only other row with a name, on the other side; NO_ROW: none, or several. */
 static size_t counterpart(const struct match *match, size_t row)
 {
     const struct site_change *site = match->difference->site;
@@ -106,7 +107,7 @@ static size_t counterpart(const struct match *match, size_t row)
     return same_side == 1 ? found : NO_ROW;
 }
 
-/** A function whose module has another name: one site. */
+/** A function in a module with another name: one site. */
 static void modules_match(struct match *match)
 {
     struct site_change *site = match->difference->site;
@@ -128,7 +129,7 @@ static void modules_match(struct match *match)
     }
 }
 
-/** The row that has a function on the side a site is missing from. */
+/** Returns the row that has a function on the side where a site is missing. */
 static size_t related_row(const struct match *match, size_t row, uint32_t name)
 {
     const struct site_change *site = match->difference->site;
@@ -215,7 +216,7 @@ static int groups_judge(struct match *match)
         mine->base |= site->in_base && !site->in_new;
         mine->rows++;
     }
-    /* Without a site that is gone there is nothing that a new one could have been before. */
+    /* Without a site that is gone, a new site cannot have had another name. */
     for (size_t i = 0; i < difference->sites; i++)
         if (group_of(match, i) == i && sum[i].base && sum[i].rows > 1)
             group_judge(match, &sum[i], i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the files of a difference: difference.c compares what has one name on both sides,
- * difference_match.c what has not.
+ * Shared by the files of a difference: difference.c compares sites with the same name on both
+ * sides, difference_match.c the others.
  *
  * Threading: as the difference.
  */
@@ -16,7 +16,7 @@ bool difference_grew(const struct difference *difference, uint64_t before, uint6
 /** Whether a site grew, by its own peak and its leaks. */
 void difference_site_judge(const struct difference *difference, struct site_change *change);
 
-/** Joins and judges the sites that one side alone has. Errors: -ENOMEM. */
+/** Joins and judges the sites that only one side has. Errors: -ENOMEM. */
 int difference_match(struct difference *difference);
 
 #endif

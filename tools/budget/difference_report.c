@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A difference as text, Markdown and JSON (schema cupool.diff/1); see difference.h.
+ * Writes a difference as text, Markdown and JSON (schema cupool.diff/1); see difference.h.
  */
 #include "tools/budget/difference.h"
 
@@ -13,7 +13,7 @@
 
 #define TOP_DEFAULT 10
 
-/** Whether a site holds or leaks more or less; else only its traffic changed. */
+/** Whether a site holds or leaks more or less; otherwise only its traffic changed. */
 static bool holds_other(const struct site_change *site)
 {
     return site->before[SNAPSHOT_peak_bytes] != site->after[SNAPSHOT_peak_bytes] ||
@@ -29,7 +29,7 @@ static size_t sites_that_hold_other(const struct difference *difference)
     return count;
 }
 
-/** The next change to show at or behind a position; NULL behind the last. */
+/** Returns the next change to show at or after a position; NULL after the last. */
 static const struct site_change *site_next(const struct difference *difference, size_t *position)
 {
     while (*position < difference->sites) {
@@ -104,7 +104,7 @@ static size_t regrouped_count(const struct difference *difference)
     return count;
 }
 
-/** What the table of sites leaves out, and how sites without a counterpart were judged. */
+/** Says what the table of sites leaves out, and how sites without a counterpart were judged. */
 static void rest_print(const struct difference *difference, size_t top, FILE *out)
 {
     size_t held = sites_that_hold_other(difference), traffic = difference->sites - held;
@@ -176,7 +176,7 @@ static int sites_text(const struct difference *difference, size_t top, FILE *out
     return 0;
 }
 
-/** A line for each site of which the pool's segments are kept free; `bullet` begins it. */
+/** Writes a line for each site that keeps the pool's segments free; `bullet` begins it. */
 static void pins_print(const struct difference *difference, size_t top, const char *bullet,
                        void (*print)(const char *text, FILE *out), FILE *out)
 {

@@ -29,7 +29,7 @@ int gate_warn(struct gate *gate, const char *format, ...)
     return 0;
 }
 
-/** Both figures for people; exact where rounding would make them look alike. */
+/** Formats both figures for people; exactly if rounding would make them look alike. */
 static void figures_text(enum metric_unit unit, uint64_t one, uint64_t other,
                          struct unit_text *ret_one, struct unit_text *ret_other)
 {
@@ -104,7 +104,7 @@ static uint64_t value_of(const struct snapshot_site *site, const struct gate_res
                                                   : site->figure[SNAPSHOT_allocations];
 }
 
-/** The site with most of what a budget is about, or NULL. */
+/** Returns the site with the most of a budget's figure, or NULL. */
 static const struct snapshot_site *site_with_most(const struct snapshot *snapshot,
                                                   const struct gate_result *result)
 {
@@ -122,7 +122,7 @@ static const struct snapshot_site *site_with_most(const struct snapshot *snapsho
     return most;
 }
 
-/** The site that keeps segments free beside its blocks. */
+/** Returns the site that keeps the most segment space free beside its blocks. */
 static void hint_pinned(const struct gate_input *input, struct gate_result *result)
 {
     const struct snapshot_site *most = snapshot_pins_most(input->measured);
@@ -137,7 +137,7 @@ static void hint_pinned(const struct gate_input *input, struct gate_result *resu
     result->site = most;
 }
 
-/** The site that grew most, where a budget is about memory that is used. */
+/** Returns the site that grew most, for a budget of used memory. */
 static bool hint_grown(const struct gate_input *input, struct gate_result *result)
 {
     const struct site_change *first = input->difference ? difference_first(input->difference)
@@ -158,7 +158,7 @@ static bool hint_grown(const struct gate_input *input, struct gate_result *resul
     return true;
 }
 
-/** Which site to look at first: what grew most, or what has most of it. */
+/** Chooses the site to look at first: the one that grew most, or the largest one. */
 static void hint_set(const struct gate_input *input, struct gate_result *result)
 {
     const struct snapshot_site *most;

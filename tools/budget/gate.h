@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holds a trace against a budget, and writes the outcome for people, CI services and forges.
+ * Checks a trace against a budget, and writes the outcome for people, CI services and forges.
  *
  * Threading: immutable after creation.
  */
@@ -58,7 +58,7 @@ void gate_destroy(struct gate *gate);
 /** Adds a warning. Errors: -ENOMEM. */
 __attribute__((format(printf, 2, 3))) int gate_warn(struct gate *gate, const char *format, ...);
 
-/* gate_report.c; a stream's own error flag tells of failed writes. */
+/* gate_report.c; a stream's own error flag shows failed writes. */
 
 /** A line for each failing budget, then the verdict. */
 void gate_text(const struct gate *gate, FILE *out);
@@ -72,7 +72,7 @@ void gate_junit(const struct gate *gate, FILE *out);
 /** For a job's summary page. */
 void gate_markdown(const struct gate *gate, FILE *out);
 
-/** Workflow commands of GitHub: at most five annotations. */
+/** Writes workflow commands of GitHub: at most five annotations. */
 void gate_github(const struct gate *gate, FILE *out);
 
 /* gate_findings.c */
@@ -83,7 +83,7 @@ void gate_sarif(const struct gate *gate, FILE *out);
 /** GitLab's code quality report. */
 void gate_code_quality(const struct gate *gate, FILE *out);
 
-/** A path from the current directory on, where it lies below; valid until the next call. */
+/** Returns a path relative to the current directory if it lies below; valid until the next call. */
 const char *gate_relative_path(const char *path);
 
 #endif

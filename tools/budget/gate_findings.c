@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The budgets that are exceeded as findings for code scanning: SARIF 2.1.0, and GitLab's code
- * quality report. Each stands at the line of its site, where one is known, else at the trace.
+ * Writes exceeded budgets as findings for code scanning: SARIF 2.1.0, and GitLab's code quality
+ * report. Each is at the line of its site, if known, else at the trace.
  *
- * Paths are those of the debug information; one below the current directory is made relative, as
- * forges look for files from the root of the checkout. Fingerprints depend on the budget and the
- * site's key alone, so that a finding stays the same one when lines move.
+ * Paths come from the debug information; a path below the current directory is made relative,
+ * because forges look for files from the root of the checkout. Fingerprints depend only on the
+ * budget and the site's key, so a finding stays the same when lines move.
  */
 #include "tools/budget/gate.h"
 

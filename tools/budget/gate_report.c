@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The outcome of a gate as text, JUnit XML, Markdown and GitHub annotations; see gate.h. Names come
- * from traces and file names, so every form escapes what it is given.
+ * Writes the outcome of a gate as text, JUnit XML, Markdown and GitHub annotations; see gate.h.
+ * Names come from traces and file names, so every format escapes its input.
  */
 #include "tools/budget/gate.h"
 
@@ -158,7 +158,7 @@ void gate_markdown(const struct gate *gate, FILE *out)
     free(text);
 }
 
-/** `site`: where the annotation stands; NULL, or one without a line: nowhere. */
+/** `site`: the place of the annotation; NULL, or a site without a line: no place. */
 static void github_error(const char *title, const char *text, const struct snapshot_site *site,
                          FILE *out)
 {

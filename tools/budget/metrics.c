@@ -61,7 +61,7 @@ const char *metric_accepted(enum metric_unit unit)
     return accepted[unit];
 }
 
-/** Digits only: strtoull alone would take signs and spaces. */
+/** Digits only: strtoull alone would accept signs and spaces. */
 static int count_parse(const char *text, uint64_t *ret_value)
 {
     char *end;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The figures that budgets and comparisons speak of: one table with name, unit, direction, and
- * where the figure comes from. Quantities are read and shown by unit.
+ * The figures of budgets and comparisons: one table with name, unit, direction, and source.
+ * Quantities are parsed and printed by unit.
  *
- * Shares are held in millionths, so every figure is an integer and compares exactly.
+ * Percentages are stored in millionths, so every figure is an integer and compares exactly.
  *
  * Threading: pure functions.
  */
@@ -21,10 +21,10 @@
 
 enum metric_unit { METRIC_UNIT_BYTES, METRIC_UNIT_COUNT, METRIC_UNIT_PERCENT };
 
-/** Whether a budget is the most or the least that is accepted. */
+/** Whether a budget is the maximum or the minimum accepted. */
 enum metric_direction { METRIC_AT_MOST, METRIC_AT_LEAST };
 
-/** Dependence of a figure: on the program alone, or also on the history of pool and driver. */
+/** Whether a figure depends on the program alone, or also on the history of pool and driver. */
 enum metric_scope { METRIC_OF_PROGRAM, METRIC_OF_POOL };
 
 /*
@@ -93,20 +93,20 @@ void metrics_measure(const struct analysis *a, uint64_t ret_values[METRIC_COUNT]
 /** A part in millionths; of nothing: all. */
 uint64_t metric_share(uint64_t part, uint64_t whole);
 
-/** Index by the name's first `length` characters. Errors: -ENOENT. */
+/** Returns an index by the name's first `length` characters. Errors: -ENOENT. */
 int metric_find(const char *key, size_t length);
 
 /** A figure for people. */
 struct unit_text metric_text(enum metric_unit unit, uint64_t value);
 
-/** Reads "14 GiB", "12", "20%". Errors: -EINVAL, -ERANGE. */
+/** Parses "14 GiB", "12", "20%". Errors: -EINVAL, -ERANGE. */
 int metric_parse(enum metric_unit unit, const char *text, uint64_t *ret_value);
 
 /** Values that metric_parse accepts, for a message. */
 const char *metric_accepted(enum metric_unit unit);
 
 /**
- * How much a figure may grow: only growth beyond both the relative and the absolute part counts.
+ * Permitted growth of a figure: only growth beyond both the relative and the absolute part counts.
  */
 struct tolerance {
     uint64_t relative_ppm;
@@ -115,7 +115,7 @@ struct tolerance {
 
 #define TOLERANCE_ACCEPTED "\"+3%\" or \"+3%, min 64 MiB\""
 
-/** Reads "+3%, min 64 MiB" (the minimum in `unit`). `ret_why` is a clause. Errors: -EINVAL. */
+/** Parses "+3%, min 64 MiB" (the minimum in `unit`). `ret_why` is a clause. Errors: -EINVAL. */
 int tolerance_parse(enum metric_unit unit, const char *text, struct tolerance *ret_tolerance,
                     const char **ret_why);
 

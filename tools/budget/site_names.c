@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All names are looked up at creation; sites with one name are joined under the
- * first of them.
+ * All names are looked up at creation; sites with the same name are joined under the first.
  */
 #include "tools/budget/site_names.h"
 
@@ -43,7 +42,7 @@ static const char *function_name(struct texts *texts, const struct frame *frame)
 
 static const char *module_name(const struct trace_site *site)
 {
-    /* Outside of any module an address is one of this run only. */
+    /* An address outside any module is valid for this run only. */
     return site->module ? frame_file_name(site->module) : unknown.module;
 }
 

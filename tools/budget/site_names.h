@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Code addresses of a trace under names that outlive a rebuild.
+ * Names for a trace's code addresses that outlive a rebuild.
  *
- * The name of a site is its module's file name and its function, without the offset in it, the
- * build-id, the address or the compiler's suffixes: these change with every build, or every run.
- * Sites of one function are one site here. Without a name of the function its place is the offset
- * in the module's file, which holds until the module is rebuilt. The function is that of the
- * location (frames.h), behind wrappers, also where the compiler inlined it; of Python the module is
- * the source's file name. Lines change with every edit above them, so they are shown but are no
- * part of the name.
+ * A site's name is its module's file name and its function, without the offset, the build-id, the
+ * address or the compiler's suffixes, which change with every build or run. Sites in one function
+ * are one site here. If the function has no name, its place is the offset in the module's file,
+ * which is valid until the module is rebuilt. The function is the one of the location (frames.h),
+ * past wrappers, even where the compiler inlined it; for Python the module is the source's file
+ * name. Lines change with every edit above them, so they are shown but are not part of the name.
  *
  * Threading: immutable after creation.
  */
@@ -36,10 +35,9 @@ struct site_line {
 struct site_names;
 
 /**
- * `ignored` are globs of sites to leave out. A glob is held against the location, as its name and
- * as reports print it, and against the caller of the allocation, which may be a library that a
- * location never is.
- * Errors: -ENOMEM.
+ * `ignored` are globs of sites to leave out. A glob is matched against the location, both as its
+ * name and as reports print it, and against the direct caller of the allocation, which may be a
+ * library that a location never is. Errors: -ENOMEM.
  */
 int site_names_create(const struct trace_reader *reader, const char *const *ignored,
                       size_t ignored_count, struct site_names **ret_names);
@@ -53,23 +51,23 @@ struct site_name site_names_get(const struct site_names *names, uint64_t site);
 /** Position of the site in its function. */
 struct site_line site_names_line(const struct site_names *names, uint64_t site);
 
-/** The site all sites of its name are counted under; 0 for an unknown one. */
+/** Returns the site under which all sites of its name are counted; 0 for an unknown one. */
 uint64_t site_names_first(const struct site_names *names, uint64_t site);
 
-/** A choice of sites: of all that are not ignored, those that fit a glob. */
+/** Selects sites: those that match a glob and are not ignored. */
 struct site_choice {
     const struct site_names *names;
     const char *glob; /* NULL: all */
     bool fitted;      /* out: there was a site that fits */
 };
 
-/** The lens that joins the sites of a function and leaves out all but the chosen. */
+/** Makes the lens that joins the sites of a function and leaves out all but the selected. */
 struct analysis_lens site_choice_lens(struct site_choice *choice);
 
 /** Length of a function's name without its parameters. */
 size_t site_function_length(const char *function);
 
-/** Whether a glob fits the module, the function, or the function without its parameters. */
+/** Whether a glob matches the module, the function, or the function without its parameters. */
 bool site_name_fits(const struct site_name *name, const char *glob);
 
 #endif

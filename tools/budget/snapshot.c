@@ -140,7 +140,7 @@ static int devices_copy(struct snapshot *snapshot, const struct analysis *analys
     return 0;
 }
 
-/** What the stacks of one line of a site have, under the number of its first stack. */
+/** Figures of the stacks of one line of a site, under the number of its first stack. */
 struct line_tally {
     uint64_t first, stack, leaked_bytes, live_bytes;
     struct site_line line;
@@ -164,7 +164,7 @@ static bool line_is_more(const struct line_tally *line, const struct line_tally 
     return line->live_bytes > than->live_bytes;
 }
 
-/** Lines of all stacks, those of one site together; free() them. */
+/** Returns lines of all stacks, those of one site together; free() them. */
 static struct line_tally *lines_sum(const struct analysis *analysis, const struct site_names *names,
                                     size_t *ret_count)
 {
@@ -210,7 +210,7 @@ static size_t lines_begin(const struct line_tally *lines, size_t count, uint64_t
     return low;
 }
 
-/** The line of a site that leaks most, else holds most. */
+/** Returns the line of a site that leaks most, else holds most. */
 static struct site_line line_choose(const struct line_tally *lines, size_t count, uint64_t first)
 {
     const struct line_tally *most = NULL;
@@ -231,7 +231,7 @@ static int line_copy(struct texts *texts, struct snapshot_site *site, struct sit
     return site->file && site->path ? 0 : -ENOMEM;
 }
 
-/** Where in the fragmentation a site is found: its row, and its first stack. */
+/** A site's row in the fragmentation, and its first stack. */
 struct pinned {
     struct key_index site, stack;
 };
@@ -252,7 +252,7 @@ static int pinned_index(const struct analysis *analysis, const struct site_names
     return fine ? 0 : -ENOMEM;
 }
 
-/** What a site pins, and the line of its stack that pins most. */
+/** Returns the bytes that a site pins, and the line of its stack that pins most. */
 static void pinned_set(struct snapshot_site *site, const struct analysis *analysis,
                        const struct site_names *names, const struct pinned *pinned, uint64_t key)
 {
@@ -459,7 +459,7 @@ int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob
     memset(ret_values, 0, PHASE_METRIC_COUNT * sizeof *ret_values);
     *ret_fitted = false;
     for (size_t i = 0; i < analysis->phases; i++) {
-        /* What was detected is a guess, and none to fail a build by. */
+        /* A detected finding is a guess, which must not fail a build. */
         if (analysis->phase[i].source == ANALYSIS_PHASE_DETECTED ||
             fnmatch(glob, analysis->phase[i].name, 0) != 0)
             continue;

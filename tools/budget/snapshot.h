@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Basis for comparing two runs: the figures of the table in metrics.h, the devices, and the sites
- * under names that outlive a rebuild. It comes from a trace or from a baseline file, and holds
+ * under names that outlive a rebuild. It comes from a trace or a baseline file, and contains
  * nothing that differs between identical runs: no times, pids, addresses or host names.
  *
- * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, made to be kept in a
- * repository. It has the largest sites only and says how many it left out.
+ * A baseline is a small JSON file with sorted keys, schema cupool.baseline/1, suitable for a
+ * repository. It has only the largest sites and says how many it left out.
  *
  * Threading: not thread-safe.
  */
@@ -48,8 +48,8 @@ extern const char *const snapshot_figure_name[SNAPSHOT_FIGURE_COUNT];
 
 struct snapshot_site {
     const char *module, *function; /* texts of the snapshot */
-    /* Functions that call it, nearest first, and wrappers between it and CUDA; by them a site is
-     * found again that another build has under the name of its neighbour. */
+    /* Its callers, nearest first, and the wrappers between it and CUDA. By them a site is found
+     * again if another build gives it its neighbour's name. */
     const char *related[SNAPSHOT_RELATED];
     size_t relateds;
     const char
@@ -89,13 +89,12 @@ struct snapshot_trace {
 };
 
 /**
- * Learns the wrappers of a trace or a baseline (wrappers.h). All files that are compared are learnt
- * from before the first is opened. Errors as snapshot_load.
+ * Learns the wrappers of a trace or a baseline (wrappers.h). Do this for all compared files before
+ * the first is opened. Errors as snapshot_load().
  */
 int snapshot_learn(const char *path, char *ret_why, size_t why_bytes);
 
-/** Opens a trace. On failure `ret_why` says what, where and what to do.
- */
+/** Opens a trace. On failure `ret_why` says what is wrong, where, and what to do. */
 int snapshot_trace_open(const char *path, const char *const *ignored, size_t ignored_count,
                         struct snapshot_trace *ret_trace, char *ret_why, size_t why_bytes);
 void snapshot_trace_close(struct snapshot_trace *trace);
@@ -105,20 +104,20 @@ int snapshot_measure(const struct snapshot_trace *trace, const char *const *igno
                      size_t ignored_count, struct snapshot **ret_snapshot, char *ret_why,
                      size_t why_bytes);
 
-/** The table's figures of the sites that fit a glob alone. `ret_fitted`: there is such a site. */
+/** Figures of the table for the sites that match a glob alone. `ret_fitted`: there is such a
+ * site. */
 int snapshot_measure_sites(const struct snapshot_trace *trace, const char *glob,
                            uint64_t ret_values[METRIC_COUNT], bool *ret_fitted, char *ret_why,
                            size_t why_bytes);
 
-/** The highest figures of the phases whose names fit a glob. `ret_fitted`: there is such a phase.
- */
+/** Highest figures of the phases that match a glob. `ret_fitted`: there is such a phase. */
 int snapshot_measure_phases(const struct snapshot_trace *trace, const char *glob,
                             uint64_t ret_values[PHASE_METRIC_COUNT], bool *ret_fitted,
                             char *ret_why, size_t why_bytes);
 
 /**
- * Reads a trace or a baseline, whichever the file is. `window` may ask for a part of the run, which
- * baselines have none of. Errors as above.
+ * Reads a trace or a baseline, whichever the file is. `window` may select a part of the run, which
+ * a baseline does not have. Errors as above.
  */
 int snapshot_load(const char *path, const struct window_request *window,
                   struct snapshot **ret_snapshot, char *ret_why, size_t why_bytes);
@@ -132,7 +131,7 @@ int snapshot_site_compare(const void *a, const void *b);
 /** By module and function, the order of baselines. */
 int snapshot_site_compare_name(const void *a, const void *b);
 
-/** The site that pins most of the free space of segments, or NULL. */
+/** Returns the site that pins most of the free space of segments, or NULL. */
 const struct snapshot_site *snapshot_pins_most(const struct snapshot *snapshot);
 
 /** As below, with the line that pins most. */
@@ -150,7 +149,7 @@ int baseline_read(const char *path, struct snapshot **ret_snapshot, char *ret_wh
 /** Replaces the file whole. Errors: negative errno. */
 int baseline_write(const struct snapshot *snapshot, const char *path);
 
-/** A metric's figure as the files have it: shares in percent. */
+/** A metric's figure as written in files: percentages in percent. */
 json_t *metric_json(enum metric_unit unit, uint64_t value);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Traces opened for a report, and their figures by location. What is learnt of wrappers is learnt
- * from all of them before the first is analysed, so that a function counts alike in each.
+ * Traces opened for a report, and their figures by location. Wrappers are learnt from all traces
+ * before the first is analysed, so that a function counts alike in each.
  *
  * Threading: not thread-safe.
  */
@@ -24,11 +24,11 @@ struct loaded {
     const char **name; /* of the traces in the report */
 };
 
-/** `window` NULL: the whole run. On failure `ret_why` says what, where and what to do. */
+/** `window` NULL: the whole run. On failure `ret_why` says what is wrong, where, and what to do. */
 int loaded_create(struct loaded *loaded, char *const *paths, size_t count,
                   const struct window_request *window, char *ret_why, size_t why_bytes);
 
-/** Names the traces, once everything is known; `anonymize`: disguises all names. */
+/** Names the traces after everything is known; `anonymize`: anonymizes all names. */
 void loaded_name(struct loaded *loaded, char *const *paths, bool anonymize);
 
 /** Of all zeros, too. */

@@ -39,7 +39,7 @@ static void promised_format(bool bytes, struct promised figure, char *ret_text, 
                  likely.text, from.text, to.text);
 }
 
-/* Whether memory was mapped where the file wants that: a device may not be able to. */
+/* Whether memory was mapped where the file asks for it: a device may not support it. */
 static bool backing_agrees(const struct replay_trace *trace)
 {
     for (unsigned i = 0; i < REPLAY_CONTEXTS_MAX; i++)
@@ -49,7 +49,7 @@ static bool backing_agrees(const struct replay_trace *trace)
     return true;
 }
 
-/* Whether the run had the options of the file: else nothing was promised for it. */
+/* Whether the run had the options of the file: otherwise the promises do not apply. */
 static bool options_agree(const char *config, const struct replay_trace *trace, char *ret_wanted,
                           char *ret_had, size_t bytes)
 {
@@ -98,7 +98,7 @@ static int trace_check(const char *config, const char *shown_name, bool strict,
 
     if (!trace->recorded.known)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
-                          "%s: no complete record of a run with the pool: nothing to compare",
+                          "%s: no complete trace of a run with the pool: nothing to compare",
                           shown_name);
     if (!options_agree(config, trace, wanted, had, sizeof wanted))
         return verb_error(VERB_NAME, EXIT_TROUBLE,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool check --config FILE TRACE`: a run against what `cupool tune` promised in the file.
+ * `cupool check --config FILE TRACE`: compares a run with the promises of `cupool tune` in the
+ * file.
  *
  * Threading: not thread-safe.
  */

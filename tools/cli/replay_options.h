@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values of options that the verbs which replay traces have in common.
+ * Option values common to the verbs that replay traces.
  */
 #ifndef TOOLS_CLI_REPLAY_OPTIONS_H
 #define TOOLS_CLI_REPLAY_OPTIONS_H
 
 #include <stdint.h>
 
-/** A number from `least` to `most`. 0, or the exit code of the error that was printed. */
+/** Parses a number from `least` to `most`. Returns 0, or the exit code of the error that it
+ * printed. */
 int replay_option_number(const char *verb, const char *option, const char *text, uint64_t least,
                          uint64_t most, uint64_t *ret_number);
 

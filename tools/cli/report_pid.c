@@ -11,7 +11,7 @@
 #define CHILDREN_MOST  64
 #define LAUNCHERS_MOST 3 /* between a process and the recorded one */
 
-/** The page of a process alone: another namespace may have its number, too. */
+/** The page of one process: a process in another namespace may have the same number. */
 static int page_find(pid_t pid, pid_t own_pid, struct live_processes *ret_live)
 {
     char where[PATH_MAX + 64], path[64];
@@ -47,7 +47,7 @@ static const char *reason(int error)
     }
 }
 
-/** The one process under a launcher, as 'cupool run', that is recorded; 0: none, or several. */
+/** Returns the one recorded process under a launcher such as 'cupool run'; 0: none, or several. */
 static pid_t recorded_child(pid_t pid, unsigned depth)
 {
     pid_t child[CHILDREN_MOST], found = 0;
@@ -82,7 +82,7 @@ static int page_take(pid_t pid, const struct running_process *found, struct repo
                  "not under cupool, and not the launcher of one recorded program: start it with "
                  "'cupool run -- PROGRAM'");
     else if (found->is_removed)
-        snprintf(ret_why, why_bytes, "its record was removed, and it keeps no live page");
+        snprintf(ret_why, why_bytes, "its trace was removed, and it keeps no live page");
     else
         snprintf(ret_why, why_bytes,
                  "nothing is known of it: it has called no CUDA function yet, or it neither "
@@ -128,7 +128,7 @@ void report_process_print(const struct report_process *process, unsigned columns
             "Process %d %s, so this is what it publishes of itself:\n"
             "no sites, no history, no findings. 'cupool run' records.\n\n",
             (int)process->pid,
-            process->is_removed ? "writes a record that was removed" : "is not recorded");
+            process->is_removed ? "writes a trace that was removed" : "is not recorded");
     live_text_print(&process->live, &before,
                     (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec, &view,
                     out);

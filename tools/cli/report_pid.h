@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool report --pid`: what can be had of a running program. Its trace is read as it stands; a
- * program without one has its live page alone.
+ * `cupool report --pid`: reports on a running program. Its trace is read as it stands; a program
+ * without a trace has only its live page.
  *
  * Threading: single-threaded.
  */
@@ -23,14 +23,14 @@ struct report_process {
 };
 
 /**
- * Looks for a process. On failure `ret_why` says what and what to do; a process without a trace and
- * without a page is a failure.
+ * Looks for a process. On failure `ret_why` says what is wrong and what to do; a process without a
+ * trace and without a page is a failure.
  */
 int report_process_find(pid_t pid, struct report_process *ret_process, char *ret_why,
                         size_t why_bytes);
 void report_process_done(struct report_process *process);
 
-/** What the page of a process without a trace knows, as text. */
+/** Prints the page of a process without a trace. */
 void report_process_print(const struct report_process *process, unsigned columns, FILE *out);
 
 #endif

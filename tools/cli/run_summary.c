@@ -131,7 +131,7 @@ static void findings_print(const struct findings *findings, FILE *out)
         fprintf(out, "cupool:    %zu more in the report\n", findings->rows - FINDINGS_SHOWN);
 }
 
-/** A recorded program: what is said of it, in full and in a line. */
+/** Prints a recorded program, in full and in a line. */
 struct part {
     const struct trace_file *file;
     bool has_rank;
@@ -215,7 +215,7 @@ static void part_read(const struct trace_file *file, struct part *ret_part)
     free(findings);
 }
 
-/** Ranks in their order, then the others as they started. */
+/** Orders ranks by number, then the others as they started. */
 static int by_rank(const void *a, const void *b)
 {
     const struct part *left = a, *right = b;

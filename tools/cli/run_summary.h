@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Summary at the end of `cupool run`: a few lines and the next command.
+ * Prints the summary at the end of `cupool run`: a few lines and the next command.
  *
  * Threading: single-threaded.
  */
@@ -13,8 +13,8 @@
 #include "tools/cli/traces.h"
 
 /**
- * Summarises the traces of a run: all together, one in full and the others in a line each. That one
- * is `file`; NULL: the lowest rank, else the first. Problems are said in the same place. Whether
+ * Summarises the traces of a run: one in full, the others in a line each. The full one is `file`;
+ * NULL: the lowest rank, else the first. Problems are printed in the same place. Returns whether
  * any device memory was allocated.
  */
 bool run_summary_print(const struct trace_files *files, const struct trace_file *file, FILE *out);

@@ -9,7 +9,7 @@
 
 /**
  * `profile`: a name, or a path with a slash; NULL or empty: none. Returns 0, or the exit code
- * `code` after one line that says what is wrong.
+ * `code` after one line with the problem.
  */
 int simulation_use(const char *verb, int code, const char *profile);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terminal of `cupool top`: a full screen where the terminal can, and is given back as it was
- * however the command ends, but by SIGKILL.
+ * The terminal of `cupool top`: a full screen if the terminal can, restored however the command
+ * ends, except by SIGKILL.
  *
  * Threading: single-threaded.
  */
@@ -23,7 +23,7 @@ enum top_key {
     TOP_KEY_SORT /* the first of enum live_sort, the others behind it */
 };
 
-/** Notes signals that end the command, from here on: see top_signal. */
+/** Notes signals that end the command from now on: see top_signal(). */
 void top_signals_take(void);
 
 /** The signal that came; 0: none. */
@@ -36,7 +36,7 @@ int top_signal_descriptor(void);
 /** Waits so long, or for a signal. */
 void top_pause(double seconds);
 
-/** Takes over the terminal. False: it cannot be; nothing has changed. */
+/** Takes over the terminal. False: not possible; nothing has changed. */
 bool top_screen_begin(void);
 void top_screen_end(void);
 

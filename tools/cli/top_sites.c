@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child writes one header and then rows, and ends; the pipe's end says that it is all.
+ * The child writes one header and rows, and ends; the end of the pipe marks a complete answer.
  */
 #include "tools/cli/top_sites.h"
 
@@ -85,7 +85,7 @@ static void work(pid_t pid, FILE *out)
     progress_silence();
     if (report_process_find(pid, &process, why, sizeof why) == 0) {
         if (process.is_removed)
-            snprintf(why, sizeof why, "its record was removed");
+            snprintf(why, sizeof why, "its trace was removed");
         else if (!*process.trace)
             snprintf(why, sizeof why, "the program is not recorded");
         else
@@ -159,7 +159,7 @@ static void work_begin(struct top_sites *sites)
     }
 }
 
-/** Rows of an answer that is whole; what is not whole says nothing. */
+/** Rows of a complete answer; an incomplete one is ignored. */
 static void answer_take(struct top_sites *sites)
 {
     struct answer answer = {.rows = UINT64_MAX};
@@ -187,7 +187,7 @@ static void answer_take(struct top_sites *sites)
     sites->known_ns = sites->begun_ns;
 }
 
-/** Reads what the child has written. True: it is at its end. */
+/** Reads the child's output. True: it is at its end. */
 static bool child_read(struct top_sites *sites)
 {
     for (;;) {
@@ -219,7 +219,7 @@ void top_sites_watch(struct top_sites *sites, pid_t pid)
     sites->watched = pid;
     sites->known_ns = sites->due_ns = 0;
     sites->sites.rows = 0;
-    snprintf(sites->sites.state, sizeof sites->sites.state, "sites: reading the record");
+    snprintf(sites->sites.state, sizeof sites->sites.state, "sites: reading the trace");
 }
 
 bool top_sites_poll(struct top_sites *sites)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sites of a running program for `cupool top`: its trace is analysed again and again as it stands,
- * in a child process at low priority, a tenth of the time at most. The program has no part in it,
- * and whatever happens to the child is a sentence in the place of the sites.
+ * Sites of a running program for `cupool top`. A child process at low priority repeatedly analyses
+ * the trace as it stands, at most a tenth of the time. The program is not involved, and any failure
+ * of the child becomes a sentence in the place of the sites.
  *
  * Threading: single-threaded.
  */
@@ -22,23 +22,23 @@ struct top_sites {
     pid_t watched; /* 0: none */
     pid_t child;   /* 0: none is at work */
     int from_child;
-    char *text; /* what it has written so far */
+    char *text; /* its output so far */
     size_t bytes, room;
     uint64_t begun_ns, due_ns; /* of the work; when the next begins */
     uint64_t known_ns;         /* when the sites were read; 0: not yet */
     struct live_sites sites;
 };
 
-/** Turns to another process, 0: to none. {0} before the first call. */
+/** Switches to another process, 0: to none. {0} before the first call. */
 void top_sites_watch(struct top_sites *sites, pid_t pid);
 
-/** Takes what there is and begins anew when it is time. Whether anything changed. */
+/** Takes results and starts again when it is time. Whether anything changed. */
 bool top_sites_poll(struct top_sites *sites);
 
-/** Waits for sites, or for a reason why there are none, at most so long. */
+/** Waits for sites, or for a reason why there are none, for a limited time. */
 void top_sites_wait(struct top_sites *sites, double seconds);
 
-/** The sites with how old they are; NULL: no process is watched. */
+/** Returns the sites with their age; NULL: no process is watched. */
 const struct live_sites *top_sites_now(struct top_sites *sites);
 
 void top_sites_done(struct top_sites *sites);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a placeholder became is not known here (a script runs under its interpreter,
- * a program starts others), so each is taken for anything, and the header decides.
+ * The values of placeholders are not known here (a script runs under its interpreter, a program
+ * starts others), so each matches anything, and the header decides.
  */
 #include "tools/cli/traces.h"
 
@@ -17,7 +17,7 @@
 
 #include "cupti/format/trace_format.h"
 
-/** A shell pattern that all names of a trace pattern fit. */
+/** A shell pattern that matches all names of a trace pattern. */
 static char *shell_pattern(const char *pattern)
 {
     char *shell = malloc(2 * strlen(pattern) + 2), *to = shell;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the traces a run wrote: by the pattern of their names, and by what their headers say.
+ * Finds the traces that a run wrote, by the pattern of their names and the contents of their
+ * headers.
  *
  * Threading: not thread-safe.
  */
@@ -27,15 +28,15 @@ struct trace_files {
 };
 
 /**
- * Reads what a trace says of itself, without its path. It must be a regular file of the user alone:
- * where others can make files, one that fits a name is no proof. Errors: -EBADMSG it is no trace;
- * -EACCES it is of another user, or has other names; others as the system said.
+ * Reads the description in a trace, without its path. It must be a regular file of this user with
+ * one name: where others can make files, a matching name proves nothing. Errors: -EBADMSG it is no
+ * trace; -EACCES it is of another user, or has other names; others from the system.
  */
 int traces_examine(const char *path, struct trace_file *ret_file);
 
 /**
- * Traces of the user whose names fit the absolute `pattern` and that began at or after a time.
- * Errors: -ENOMEM.
+ * Finds traces of the user that match the absolute `pattern` and began at or after a time. Errors:
+ * -ENOMEM.
  */
 int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files);
 
@@ -47,7 +48,8 @@ const struct trace_file *traces_of(const struct trace_files *files, pid_t pid, u
 
 void traces_done(struct trace_files *files);
 
-/** The pattern with a directory in front, its percent signs doubled. free() it; NULL: no memory. */
+/** Returns the pattern with a directory in front, its percent signs doubled. free() it; NULL: no
+ * memory. */
 char *traces_pattern_absolute(const char *pattern);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool check`: holds a trace against a budget and a baseline, for CI.
+ * `cupool check`: checks a trace against a budget and a baseline, for CI.
  */
 #include "tools/cli/verb.h"
 
@@ -22,9 +22,9 @@
 
 static const char help_text[] =
     "Options:\n"
-    "      --budget FILE      what the program's memory may be (INI; see docs/ci.md)\n"
-    "      --config FILE      what 'cupool tune' promised in that file, instead of a budget\n"
-    "      --baseline FILE    the earlier figures that KEY_growth budgets compare with\n"
+    "      --budget FILE      limits for the program's memory (INI; see docs/ci.md)\n"
+    "      --config FILE      check the promises of 'cupool tune' in that file instead\n"
+    "      --baseline FILE    earlier figures, for KEY_growth budgets\n"
     "      --update-baseline  make the trace the new baseline; growth is accepted\n"
     "      --junit FILE       write JUnit XML, a test case for each budget\n"
     "      --markdown FILE    write a page for the job's summary\n"
@@ -32,9 +32,9 @@ static const char help_text[] =
     "      --code-quality FILE\n"
     "                         write GitLab's code quality report\n"
     "      --github           print annotations for GitHub Actions, at most 5\n"
-    "      --strict           warnings are trouble: another device or driver than the\n"
-    "                         baseline's, an incomplete trace, a [site] or [phase] that nothing "
-    "fits\n" WINDOW_HELP
+    "      --strict           treat warnings as errors: another device or driver than the\n"
+    "                         baseline's, an incomplete trace, a [site] or [phase] without a\n"
+    "                         match\n" WINDOW_HELP
     "      --anonymize        name the trace \"trace 1\", and files without their "
     "folders\n"
     "  -h, --help\n\n"
@@ -68,7 +68,7 @@ enum {
     OPTION_TO
 };
 
-/** What options must and must not come with each other. */
+/** Checks which options need or exclude each other. */
 static int request_verify(const struct request *request, int traces)
 {
     if (traces != 1)
@@ -153,7 +153,7 @@ static void work_done(struct work *work)
     disguise_done();
 }
 
-/** The baseline brings the wrappers of its run, which the trace is to be read with. */
+/** The baseline has the wrappers of its run; read the trace with the same. */
 static int baseline_load(struct work *work, const struct request *request, char *ret_why,
                          size_t why_bytes)
 {
@@ -181,7 +181,7 @@ static int trace_read(struct work *work, const struct request *request)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->trace, why);
     if (snapshot_measure(&work->trace, ignored, count, &work->measured, why, sizeof why) < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s: record it again", request->trace, why);
-    /* A baseline of half a run would make the next whole one look grown. */
+    /* A baseline of half a run would make the next whole run look grown. */
     if (request->update && *work->measured->incomplete)
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "%s: no baseline made from an incomplete trace: %s: record it again",
@@ -224,7 +224,7 @@ static bool same_ignored(const struct snapshot *a, const struct snapshot *b)
     return same;
 }
 
-/** Adds what the trace and the baseline are to be doubted for. */
+/** Adds the caveats of trace and baseline. */
 static int doubts_add(struct work *work, const struct request *request)
 {
     char text[1536];
@@ -259,7 +259,7 @@ static int judge(struct work *work, const struct request *request)
     return 0;
 }
 
-/** Writes one form of the outcome to a file; NULL: not wanted. */
+/** Writes one format of the outcome to a file; NULL: not wanted. */
 static int form_write(const struct gate *gate, const char *path,
                       void (*write_form)(const struct gate *gate, FILE *out))
 {
@@ -313,7 +313,7 @@ static int outcome_print(const struct work *work, const struct request *request)
     return gate->over ? EXIT_FOUND : EXIT_FINE;
 }
 
-/** What was found is told first, whatever becomes of the files. */
+/** Prints the outcome first, whatever happens to the files. */
 static int outcome_write(const struct work *work, const struct request *request)
 {
     int code = outcome_print(work, request);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool doctor`: what is installed, and whether a program would be caught: by looking at its
- * file, and then, unless told not to, by running it in observe mode and listing what was seen.
+ * `cupool doctor`: says what is installed, and whether a program would be covered: by inspecting
+ * its file, and then, unless told otherwise, by running it in observe mode and listing what it
+ * used.
  */
 #include "tools/cli/verb.h"
 
@@ -35,11 +36,11 @@
 
 static const char help_text[] =
     "Options:\n"
-    "      --static         only look at PROGRAM's file, do not run it\n"
-    "      --sim[=PROFILE]  look at the simulated device instead of the system's driver\n"
+    "      --static         only inspect PROGRAM's file, do not run it\n"
+    "      --sim[=PROFILE]  use the simulated device instead of the system's driver\n"
     "  -h, --help\n\n"
-    "PROGRAM is run once, in observe mode: it is recorded and nothing is changed. Where it\n"
-    "fails, it is run again without cupool, to tell whose failure that is.\n\n"
+    "PROGRAM is run once, in observe mode, which records and changes nothing. If it fails, it is\n"
+    "run again without cupool, to see whether cupool is the reason.\n\n"
     "Examples:\n"
     "  cupool doctor\n"
     "  cupool doctor -- ./infer --model m.gguf\n"
@@ -130,7 +131,7 @@ static void toolkit_print(void)
         access(header, R_OK) == 0 ? toolkit : "not found (needed only to build programs)");
 }
 
-/** Where processes leave what others of the same user read. */
+/** Where processes leave files that others of the same user read. */
 static void places_print(void)
 {
     struct options options;
@@ -241,7 +242,7 @@ static const char *entry_point_of(const char *api)
     return !strncmp(api, "cu", 2) && isupper((unsigned char)api[2]) ? "driver" : "other";
 }
 
-/** What the program is linked to call; a function that was seen is taken out. */
+/** The functions that the program is linked to call; those that were seen are removed. */
 struct unseen {
     const char *name[PROGRAM_IMPORTS];
     size_t count;
@@ -261,7 +262,7 @@ static void unseen_print(const struct unseen *unseen)
                     unseen->name[i]);
 }
 
-/** The highest level of device memory in the record beside what the driver counted. */
+/** Compares the highest level of device memory in the trace with the driver's count. */
 static void account_print(const struct analysis *analysis)
 {
     uint64_t bytes;
@@ -275,7 +276,7 @@ static void account_print(const struct analysis *analysis)
     driver_view_state_text(&analysis->driver_view, text, sizeof text);
     row("by CUPTI", text);
     if (driver_view_unaccounted(analysis, &bytes))
-        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the record",
+        escape_line(stdout, "%-12s %s at most in use by the driver's account and not in the trace",
                     "unaccounted", unit_bytes(bytes).text);
 }
 
@@ -354,14 +355,14 @@ static void status_text(int wait_status, char *ret_text, size_t text_bytes)
 {
     int code = launch_exit_code(wait_status), signal = code - 128;
 
-    /* A shell says by its own exit status that a program of its died of a signal. */
+    /* A shell reports the death of its program by a signal as its own exit status. */
     if (WIFSIGNALED(wait_status) || (signal > 0 && signal < NSIG && strsignal(signal)))
         snprintf(ret_text, text_bytes, "signal %d (%s)", signal, strsignal(signal));
     else
         snprintf(ret_text, text_bytes, "exit status %d", code);
 }
 
-/** Puts the environment back as it was without cupool. */
+/** Restores the environment as it was without cupool. */
 static void environment_restore(const char *preload)
 {
     if (preload)
@@ -373,7 +374,7 @@ static void environment_restore(const char *preload)
     setenv("CUPOOL", "mode:off", 1); /* where others preload it */
 }
 
-/** A program that failed, once more without cupool: whether it is cupool that it fails with. */
+/** Runs a failed program once more without cupool, to see whether cupool is the reason. */
 static bool is_failed_by_us(char *const *argv, const struct launch *ours, const char *preload)
 {
     struct launch bare = {0};
@@ -406,7 +407,7 @@ static int run_judge(const struct program *program, char *const *argv, const str
     return verdict(program, files, simulated);
 }
 
-/** Runs the program in observe mode, its record in a directory that lives as long. */
+/** Runs the program in observe mode, with its trace in a temporary directory. */
 static int program_run(const struct program *program, char *const *argv, bool simulated)
 {
     char directory[] = "/tmp/cupool-doctor-XXXXXX", pattern[64], library[PATH_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool metrics`: the figures of running programs as OpenMetrics text, once or over HTTP. The
- * pages are read anew for every request; nothing is kept.
+ * `cupool metrics`: the statistics of running programs as OpenMetrics text, once or over HTTP.
+ * Every request reads the pages anew; nothing is kept.
  */
 #include "tools/cli/verb.h"
 
@@ -39,13 +39,13 @@ static const char help_text[] =
     "                         addresses; may be repeated\n"
     "  -f, --format FORMAT    openmetrics (default), or prometheus: text format 0.0.4; with\n"
     "                         --listen the client chooses by Accept\n"
-    "      --from DIRECTORY   where the programs' option 'live' keeps figures "
+    "      --from DIRECTORY   the directory in the programs' option 'live' "
     "(default " LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
-    "Prints the figures once without --listen. Programs of the same user are served that run\n"
-    "under 'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
-    "There is no access control: listen on 127.0.0.1, or behind what has some. A request by\n"
-    "another name is refused, for pages of a browser can point any name at any address.\n\n"
+    "Without --listen, prints the figures once. Covers programs of the same user that run under\n"
+    "'cupool run', or with the option live:" LIVE_PAGE_PLACE "; all of them, or PID alone.\n"
+    "There is no access control: listen on 127.0.0.1, or behind a server that has some. Requests\n"
+    "under other host names are refused: a web page could point any name at this address.\n\n"
     "Examples:\n"
     "  cupool metrics\n"
     "  cupool metrics --listen 127.0.0.1:9415\n";
@@ -152,7 +152,7 @@ static enum MHD_Result answer_line(struct MHD_Connection *connection, unsigned s
     return text ? answer(connection, status, "text/plain", text, strlen(text)) : MHD_NO;
 }
 
-/** An address as a host: no name, so no server of names can point it anywhere else. */
+/** An address as a host: not a name, so no name server can redirect it. */
 static bool is_address(const char *host)
 {
     struct in6_addr address;
@@ -217,8 +217,8 @@ static bool is_called_rightly(const struct request *request, struct MHD_Connecti
     return called.names && !called.refused;
 }
 
-/* A connection that is not done in time is shut down, however busy: the library's own time-out is
- * for those that stand still, and a slow reader never does. */
+/* A connection that exceeds its time is shut down, however active: the library's own time-out
+ * is for idle ones, and a slow reader is never idle. */
 static struct connection {
     int socket;
     time_t until; /* 0: not in use */
@@ -266,7 +266,7 @@ static void connections_expire(void)
     pthread_mutex_unlock(&connections_lock);
 }
 
-/** A client that names the older format and not OpenMetrics gets it. */
+/** A client that asks for the older format and not OpenMetrics gets it. */
 static bool wants_older(struct MHD_Connection *connection)
 {
     const char *accepted = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
@@ -313,7 +313,7 @@ static bool port_is_sound(const char *text)
     return digits && digits <= 5 && !text[digits] && strtoul(text, NULL, 10) <= 65535;
 }
 
-/** HOST:PORT taken apart; brackets around an IPv6 address go. False: it is not of that form. */
+/** Splits HOST:PORT; removes the brackets around an IPv6 address. False: not of that form. */
 static bool address_split(const char *text, char ret_host[HOST_BYTES], const char **ret_port)
 {
     const char *colon = strrchr(text, ':');

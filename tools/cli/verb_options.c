@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool options`: the table of options with the values that hold here and now, or as Markdown
- * for the documentation.
+ * `cupool options`: the table of options with their current values, or as Markdown for the
+ * documentation.
  */
 #include "tools/cli/verb.h"
 
@@ -16,9 +16,9 @@
 
 static const char help_text[] =
     "Options:\n"
-    "      --markdown  a table of all options for documentation, without values\n"
+    "      --markdown  print a table of all options for documentation, without values\n"
     "  -h, --help\n\n"
-    "Values come from, later wins: built-in, the file named by CUPOOL_CONF (key = value),\n"
+    "Sources of values, later wins: built-in, the file named by CUPOOL_CONF (key = value),\n"
     "CUPOOL=key:value,key:value, CUPOOL_KEY=value, and 'cupool run -O key:value'.\n\n"
     "Examples:\n"
     "  cupool options\n"

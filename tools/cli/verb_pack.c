@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool pack`: makes a trace smaller for keeping and sending, and plain again with -d. The file
+ * `cupool pack`: compresses a trace for keeping and sending, and restores it with -d. The file
  * appears whole or not at all.
  */
 #include "tools/cli/verb.h"
@@ -26,16 +26,15 @@
 
 static const char help_text[] =
     "Options:\n"
-    "  -o, --output FILE  write there; without it TRACE.zst, or with -d TRACE less its .zst\n"
-    "  -d, --unpack       make a packed trace plain again, byte for byte\n"
+    "  -o, --output FILE  the file to write (default: TRACE.zst; with -d TRACE without .zst)\n"
+    "  -d, --unpack       restore a packed trace, byte for byte\n"
     "      --anonymize    replace paths, command line, build ids and phase names by hashes\n"
     "      --force        overwrite the output file\n"
     "  -q, --quiet        no progress on the terminal\n"
     "  -h, --help\n\n"
     "All verbs read packed traces as they are. 'zstd -d' unpacks them, too.\n"
-    "What --anonymize leaves: sizes, times, addresses, offsets, thread and process ids, names of\n"
-    "CUDA functions and of the device. Equal texts have equal hashes, so a guess can be "
-    "checked.\n\n"
+    "--anonymize keeps: sizes, times, addresses, offsets, thread and process ids, names of CUDA\n"
+    "functions and of the device. Equal strings have equal hashes, so a guess can be verified.\n\n"
     "Examples:\n"
     "  cupool pack infer.1234.cupool\n"
     "  cupool pack -d infer.1234.cupool.zst\n"
@@ -98,7 +97,7 @@ static int file_put(void *context, const void *data, size_t bytes)
     return fwrite(data, 1, bytes, context) == bytes ? 0 : errno ? -errno : -EIO;
 }
 
-/** Reads the next piece, with its texts replaced where that is wanted. */
+/** Reads the next piece, with its strings replaced on request. */
 static int64_t piece_read(struct work *work, uint64_t offset)
 {
     int64_t got = work->source.read(work->source.context, work->buffer, PACKED_FRAME_BYTES, offset);
@@ -150,7 +149,7 @@ static int output_write(struct work *work, const char *output)
     return outfile_close(&file, bytes_copy(work));
 }
 
-/** The name of the output where none is given. free() it; NULL: none can be made. */
+/** Returns the default name of the output. free() it; NULL: none can be made. */
 static char *output_name(const struct request *request)
 {
     size_t bytes = strlen(request->trace), suffix = strlen(SUFFIX);
@@ -170,7 +169,7 @@ static char *output_name(const struct request *request)
     return name;
 }
 
-/** The trace is read as a whole before it is packed: what is damaged is not made smaller. */
+/** Reads the whole trace before packing it: a damaged one is not packed. */
 static int trace_verify(struct work *work)
 {
     struct trace_reader *reader;
@@ -191,7 +190,7 @@ static int pack(struct work *work, const char *output)
     char why[256];
     int r;
 
-    /* The trace is not read in vain; outfile_open has the last word. */
+    /* Avoids reading the trace in vain; outfile_open() makes the final check. */
     if (!work->request->force && stat(output, &status) == 0 && S_ISREG(status.st_mode))
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", output, outfile_reason(-EEXIST));
     r = trace_verify(work);

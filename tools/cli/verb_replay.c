@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool replay`: a trace of allocations through the pool and through models of other allocators.
+ * `cupool replay`: replays a trace of allocations with the pool and with models of other
+ * allocators.
  */
 #include "tools/cli/verb.h"
 
@@ -21,23 +22,21 @@
 #define POLICIES_MOST 32
 
 static const char help_text[] =
-    "TRACE is a trace of cupool (plain or packed), lifetimes as CSV (id,lower,upper,size), a log "
-    "of\n"
-    "RMM, or a memory snapshot of PyTorch, which is read as data: nothing in it is executed.\n\n"
+    "TRACE is a cupool trace (plain or packed), lifetimes as CSV (id,lower,upper,size), an RMM\n"
+    "log, or a PyTorch memory snapshot, which is read as data: nothing in it is executed.\n\n"
     "Options:\n"
     "  -p, --policy NAME      cupool, mapped, native, pytorch, expandable, bfc, rmm-pool, async;\n"
-    "                         may be repeated (default: all). cupool+KEY:VALUE,... is the pool "
-    "with "
-    "other\n"
-    "                         options\n"
+    "                         may be repeated (default: all). cupool+KEY:VALUE,... is the\n"
+    "                         pool with other options\n"
     "  -O, --option KEY:VALUE an option of the pool for every policy cupool; may be repeated\n"
-    "      --capacity BYTES   a device of that size (default: endless)\n"
-    "      --find-capacity    search the smallest device on which each policy completes\n"
-    "      --devices[=FILE]   on which devices the trace fits; FILE: lines 'name = bytes'\n"
-    "      --profile FILE     costs of calls, as in the profiles of the simulated device\n"
-    "      --fence-delay NS   how long after a fence its work is done (default: as recorded, else "
-    "0)\n"
-    "      --device N         the device of the trace that is replayed (default: the busiest)\n"
+    "      --capacity BYTES   size of the device (default: unlimited)\n"
+    "      --find-capacity    find the smallest device on which each policy completes\n"
+    "      --devices[=FILE]   list the devices that the trace fits; FILE: lines 'name = bytes'\n"
+    "      --profile FILE     costs of calls, in the format of the simulated device's profiles\n"
+    "      --fence-delay NS   time from a fence to the end of its work (default: as recorded, "
+    "else\n"
+    "                         0)\n"
+    "      --device N         replay this device of the trace (default: the busiest)\n"
     "      --scale N          bytes of a unit of size, for lifetimes in abstract units\n"
     "  -f, --format FORMAT    text (default), json or markdown\n"
     "  -q, --quiet            no progress\n"
@@ -158,7 +157,8 @@ static void complain(void *state, const char *line)
     verb_error(VERB_NAME, 0, "%s", line);
 }
 
-/* The policies for one trace: the pool has the options it was recorded with, then those given. */
+/* The policies for one trace: the pool has the options it was recorded with, then the given
+ * ones. */
 static int policies_make(const struct request *request, const struct replay_trace *trace,
                          struct replay_result *result)
 {
@@ -242,7 +242,7 @@ static int report_write(const struct request *request, const struct replay_repor
     return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r)) : 0;
 }
 
-/* With a capacity the exit code says whether the pool got by with it. */
+/* With a capacity, the exit code says whether it was enough for the pool. */
 static int verdict(const struct request *request, const struct replay_report *report)
 {
     for (size_t i = 0; request->settings.capacity_bytes && i < report->count; i++)

@@ -24,25 +24,23 @@
 
 static const char help_options[] =
     "Options:\n"
-    "  -f, --format FORMAT  text, or another form of the list below\n"
+    "  -f, --format FORMAT  text (default), or another format of the list below\n"
     "  -o, --output FILE    write there instead of to standard output\n"
-    "      --by WHAT        what text and markdown break down: site (default), library, size, "
-    "api,\n"
+    "      --by WHAT        breakdown in text and markdown: site (default), library, size, api,\n"
     "                       stack, caller (of sites), phase\n"
     "      --top N          rows of each breakdown (text: 8; markdown, openmetrics: 20; html: "
     "500;\n"
     "                       others: all)\n"
-    "      --phase NAME     the figures of a phase alone (also load, warm-up and steady, where\n"
-    "                       they were found)\n"
-    "      --from T, --to T the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
-    "      --anonymize      a report to give away: paths become names of files, the command, "
-    "build\n"
-    "                       ids and names of phases become hashes, traces are numbered\n"
-    "      --pid PID        a running program, as it is now; it is not held up. Without a record\n"
-    "                       text has what its live page knows\n"
-    "      --wrappers GLOBS functions that hand out memory for others, in addition to those "
-    "found:\n"
-    "                       their callers are named instead; with commas between\n"
+    "      --phase NAME     only the figures of a phase (also load, warm-up and steady, if they\n"
+    "                       were detected)\n"
+    "      --from T, --to T only the figures of a part of the run: 2s, 350ms, 1.5 (seconds), 40%\n"
+    "      --anonymize      anonymize the report for sharing: paths become file names; the\n"
+    "                       command, build ids and phase names become hashes; traces are\n"
+    "                       numbered\n"
+    "      --pid PID        report on a running program, without delaying it. If it writes no\n"
+    "                       trace, text shows its live statistics\n"
+    "      --wrappers GLOBS functions that allocate for their callers, in addition to those\n"
+    "                       detected: reports name the callers instead; separated by commas\n"
     "      --force          overwrite the output file\n"
     "  -q, --quiet          no progress on the terminal\n"
     "  -h, --help\n\n"
@@ -51,9 +49,9 @@ static const char help_options[] =
 static const char help_examples[] =
     "\nSeveral traces are the ranks of a job: a merged summary, then one report each, in one "
     "output.\n"
-    "What --anonymize leaves: names of files without their folders, of functions (Python's too), "
-    "of\n"
-    "CUDA functions and of the device; lines, offsets, sizes, times, addresses and process ids.\n\n"
+    "--anonymize keeps: names of files without their folders, of functions (Python's too), of "
+    "CUDA\n"
+    "functions and of the device; lines, offsets, sizes, times, addresses and process ids.\n\n"
     "Examples:\n"
     "  cupool report infer.1234.cupool\n"
     "  cupool report --by library --top 20 infer.1234.cupool\n"
@@ -265,7 +263,7 @@ static int output_place(const struct output *output)
     return EXIT_FINE;
 }
 
-/** Of the terminal, else as COLUMNS says, else 100; of a file always 100. */
+/** Width of the terminal, else COLUMNS, else 100; for a file always 100. */
 static unsigned columns_wanted(const struct request *request)
 {
     const char *columns = getenv("COLUMNS");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool run`: a program with the preload library in front, as transparent as can be. The exit
- * code is the program's; what cupool has to say goes to stderr, at the end and on one screen.
+ * `cupool run`: runs a program with the preload library, as transparently as possible. The exit
+ * code is the program's; cupool's own output goes to stderr, at the end, on one screen.
  */
 #include "tools/cli/verb.h"
 
@@ -37,9 +37,9 @@
 
 static const char help_text[] =
     "Options:\n"
-    "  -o, --output FILE      where the record goes (default %e.%p.cupool); %p pid, %e program,\n"
+    "  -o, --output FILE      the trace to write (default %e.%p.cupool); %p pid, %e program,\n"
     "                         %h host, %n counter, %q{VAR} environment, %% percent\n"
-    "      --force            overwrite an earlier record of that name\n"
+    "      --force            overwrite an earlier trace of that name\n"
     "      --mode MODE        pool (default), observe (record, change nothing), off\n"
     "  -O, --option KEY:VALUE any option of 'cupool options'; may be repeated\n"
     "      --config FILE      options from a file, as CUPOOL_CONF reads them ('cupool tune')\n"
@@ -75,8 +75,8 @@ static void line_print(void *state, const char *line)
 }
 
 /**
- * Sets an option for this run. The program sees it in the option's own variable. What the command
- * line says is meant: a bad option is refused, not passed over as one of the environment is.
+ * Sets an option for this run in the option's own variable. A bad option on the command line is
+ * refused, whereas one in the environment is ignored with a message.
  */
 static int option_apply(struct request *request, const char *key, const char *value,
                         const char *where)
@@ -107,8 +107,8 @@ static int pair_apply(struct request *request, const char *pair)
 }
 
 /**
- * The program reads the file itself. It comes before all other sources, so what the environment and
- * the command line say still wins.
+ * The program reads the file itself. It comes before all other sources, so environment and command
+ * line still win.
  */
 static int config_apply(struct request *request, const char *path)
 {
@@ -176,7 +176,7 @@ static int request_read(int argc, char **argv, struct request *request)
     return trouble ? trouble + 1 : 0;
 }
 
-/** What is run can be watched, unless the user said where or that it cannot. */
+/** The program can be watched, unless the user chose the place or disabled it. */
 static void live_prepare(struct request *request)
 {
     if (request->options.source[OPTION_ID_live] == OPTION_SOURCE_BUILT_IN)
@@ -198,14 +198,14 @@ static int strict_check(struct request *request)
                       request->problems > 1 ? "s" : "");
 }
 
-/** Removes an earlier trace of the user; anything else of that name is not ours to remove. */
+/** Removes an earlier trace of the user; any other file of that name is left alone. */
 static int output_replace(const char *path)
 {
     struct trace_file earlier;
 
     if (traces_examine(path, &earlier) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED,
-                          "%s: exists and is no cupool record of yours: give another name with -o",
+                          "%s: exists and is no cupool trace of yours: give another name with -o",
                           path);
     if (unlink(path) < 0)
         return verb_error(VERB_NAME, EXIT_RUN_FAILED, "%s: %s: give another name with -o", path,
@@ -213,7 +213,8 @@ static int output_replace(const char *path)
     return 0;
 }
 
-/** 0 where the way to the record is the user's own. It ends before a name with a placeholder. */
+/** Returns 0 if the path to the trace is the user's own. It ends before a name with a
+ * placeholder. */
 static int place_check(const char *pattern)
 {
     char *way = strdup(pattern), *placeholder = way ? strchr(way, '%') : NULL;
@@ -235,7 +236,7 @@ static int place_check(const char *pattern)
     return 0;
 }
 
-/** Problems with the record's place are told before the program runs, not after. */
+/** Problems with the trace's path are reported before the program runs, not after. */
 static int output_check(const char *pattern, bool force)
 {
     char copy[PATH_MAX];
@@ -261,7 +262,7 @@ static int output_check(const char *pattern, bool force)
     return output_replace(pattern);
 }
 
-/** The absolute pattern of the record; NULL where recording is off. */
+/** Returns the absolute pattern of the trace; NULL where recording is off. */
 static int trace_prepare(struct request *request, char **ret_pattern)
 {
     const char *pattern = request->output;
@@ -281,14 +282,14 @@ static int trace_prepare(struct request *request, char **ret_pattern)
     return trouble ? trouble : option_apply(request, "trace", *ret_pattern, "-o");
 }
 
-/** NVTX asks the library of this variable for a tool; one that is there already stays. */
+/** NVTX loads the tool that this variable names; an existing one stays. */
 static void nvtx_prepare(const struct request *request, const char *library)
 {
     if (request->options.nvtx == OPTION_NVTX_AUTO && request->options.mode != OPTION_MODE_OFF)
         setenv("NVTX_INJECTION64_PATH", library, 0);
 }
 
-/** The program uses the next place, and says nothing; the user may want to know. */
+/** The program silently uses the next place; the user may want to know. */
 static void places_check(const struct request *request)
 {
     const char *where[] = {request->options.ipc, request->options.live};
@@ -333,7 +334,8 @@ static int launch_failed(int error, const char *program)
                       error == -ENOENT ? "not found" : strerror(-error));
 }
 
-/** Whether a trace can be made: tries it, and leaves nothing. Errors: those of making it. */
+/** Whether a trace can be created: tries it, and leaves nothing behind. Errors: those of
+ * creating it. */
 static int trace_probe(const char *pattern)
 {
     struct trace_writer *writer;
@@ -361,22 +363,21 @@ static void no_trace_explain(const struct request *request, const char *pattern,
         return;
     r = trace_probe(pattern);
     if (r < 0) {
-        verb_error(VERB_NAME, 0, "no record: %s: %s", pattern,
+        verb_error(VERB_NAME, 0, "no trace: %s: %s", pattern,
                    r == -EINVAL ? "not the name of a file" : strerror(-r));
         return;
     }
     if (escape)
-        verb_error(VERB_NAME, 0, "no record: %s cannot be caught: %s", program, escape);
+        verb_error(VERB_NAME, 0, "no trace: %s cannot be caught: %s", program, escape);
     else if (found && inspected.has_static_cudart && request->simulated)
-        verb_error(
-            VERB_NAME, 0,
-            "no record: %s has the CUDA runtime linked in, which the simulated device cannot "
-            "replace: relink it with -cudart shared",
-            program);
+        verb_error(VERB_NAME, 0,
+                   "no trace: %s has the CUDA runtime linked in, which the simulated device cannot "
+                   "replace: relink it with -cudart shared",
+                   program);
     else
         verb_error(
             VERB_NAME, 0,
-            "no record: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
+            "no trace: no CUDA call of %s was seen: find out why with: cupool doctor %s-- %s",
             program, request->simulated ? "--sim " : "", program);
 }
 
@@ -388,7 +389,7 @@ static bool uses_cuda(const char *name)
            (program.libraries || program.needs_driver || program.has_static_cudart);
 }
 
-/** Where nothing was allocated there may be no driver at all. */
+/** If nothing was allocated, there may be no driver at all. */
 static void driver_look(const struct request *request)
 {
     struct probe probe;
@@ -399,7 +400,7 @@ static void driver_look(const struct request *request)
                    "simulated device: cupool run --sim");
 }
 
-/** After the program: completes its record and says what was found. */
+/** After the program: completes its trace and prints what was found. */
 static void run_conclude(const struct request *request, const char *pattern, uint64_t since_ns,
                          const struct launch *launch, const char *program)
 {
@@ -418,7 +419,7 @@ static void run_conclude(const struct request *request, const char *pattern, uin
                        strerror(-r));
     }
     if (files.foreign && !request->quiet)
-        verb_error(VERB_NAME, 0, "%zu record%s of other users passed over in %s", files.foreign,
+        verb_error(VERB_NAME, 0, "%zu trace%s of other users passed over in %s", files.foreign,
                    files.foreign > 1 ? "s" : "", pattern);
     if (!files.count)
         no_trace_explain(request, pattern, program);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cupool top`: the figures of running programs, on a full screen with keys, or one reading behind
- * the other where that cannot be.
+ * `cupool top`: the statistics of running programs, on a full screen with keys, or one reading
+ * after another where that is not possible.
  */
 #include "tools/cli/verb.h"
 
@@ -31,19 +31,19 @@ static const char help_text[] =
     "  -d, --delay SECONDS  between two readings (default 1)\n"
     "  -n, --count N        stop after N readings\n"
     "      --sort WHAT      bytes (default), peak, allocations or name\n"
-    "      --no-sites       do not read the program's record\n"
-    "      --from DIRECTORY where the programs' option 'live' keeps figures (default " //
+    "      --no-sites       do not read the program's trace\n"
+    "      --from DIRECTORY the directory in the programs' option 'live' (default " //
     LIVE_PAGE_PLACE ")\n"
     "  -h, --help\n\n"
     "Shows programs of the same user that run under 'cupool run', or with the option\n"
-    "live:" LIVE_PAGE_PLACE ". Without PID and with several of them, one line for each.\n"
-    "Keys: b p a n sort by bytes, peak, allocations, name; in the list up and down choose,\n"
-    "Enter shows a program, Escape goes back; h helps, q ends.\n"
-    "When standard output is no terminal, every reading is printed behind the last, one by\n"
-    "default; so on a terminal without a screen (TERM=dumb), until interrupted.\n"
-    "Figures are written during the program's own calls, ten times a second at most: they are\n"
-    "as old as its last call. Sites come from its record, if it writes one: 'top' reads that\n"
-    "again and again, a tenth of the time, and says how old they are.\n\n"
+    "live:" LIVE_PAGE_PLACE ". Several programs are listed, one line each, unless PID is given.\n"
+    "Keys: b p a n sort by bytes, peak, allocations, name; in the list, up and down select,\n"
+    "Enter shows a program, Escape goes back; h shows help, q quits.\n"
+    "If standard output is not a terminal, readings are printed one after another, one by\n"
+    "default; on a terminal without a screen (TERM=dumb) likewise, until interrupted.\n"
+    "Programs update their figures during their own calls, at most ten times a second, so the\n"
+    "figures are as old as the last call. Sites come from the program's trace, if it writes one:\n"
+    "'top' reads it repeatedly, a tenth of the time, and shows the age of the result.\n\n"
     "Examples:\n"
     "  cupool top\n"
     "  cupool top 1234\n"
@@ -73,7 +73,7 @@ struct request {
     bool no_sites;
 };
 
-/** A positive number from an argument. 0: it is none. */
+/** Parses a positive number. 0: it is none. */
 static double number_parse(const char *text, double most)
 {
     char *end;
@@ -135,14 +135,14 @@ static int request_read(int argc, char **argv, struct request *request)
     return trouble ? trouble + 1 : 0;
 }
 
-/** Reads the pages; an exit code when there are none. `seen`: there were some before, so the
- * programs have ended. */
+/** Reads the pages; returns an exit code when there are none. `seen`: there were some before, so
+ * the programs have ended. */
 static int reading_take(const struct request *request, bool seen, struct live_processes *ret_now)
 {
     int r = live_processes_read(request->where, request->pid, ret_now);
 
     if (r < 0) {
-        top_screen_end(); /* what it says must stay to be read */
+        top_screen_end(); /* its message must remain readable */
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request->where, strerror(-r));
     }
     if (ret_now->count || seen)
@@ -174,7 +174,7 @@ static uint64_t realtime_ns(void)
 }
 
 /** A signal ends it. */
-/** What is watched, and what is known of it. */
+/** The processes that are watched, and their readings. */
 struct watch {
     struct request *request;
     struct live_processes now, before;
@@ -187,7 +187,7 @@ struct watch {
     size_t marked;             /* row of the list */
 };
 
-/** Turns to the one process that is shown, or to none. */
+/** Switches to the one process that is shown, or to none. */
 static void watch_turn(struct watch *watch)
 {
     const struct live_page *page = watch->now.count == 1 ? watch->now.page : NULL;
@@ -274,7 +274,7 @@ static void screen_show(struct watch *watch)
     free(text);
 }
 
-/** Does what a key asks for. False: to end. True with `ret_read`: read anew at once. */
+/** Handles a key. False: quit. True with `ret_read`: read again at once. */
 static bool key_do(struct watch *watch, int key, bool *ret_read)
 {
     const struct live_page *page;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Signals are blocked and taken one by one, so nothing runs in a handler.
+ * Starts and supervises a program. Signals are blocked and taken one by one, so nothing runs in a
+ * handler.
  *
- * A signal to the whole process group reaches the program by itself, one to this process alone has
- * to be passed on, and nothing in a signal tells the two apart. So a child in the same group, which
- * only sleeps with all signals blocked, is a witness: a signal that is pending there, too, was sent
- * to the group. The kernel gives a signal to a group's youngest member first, so it is there when
- * this process sees it; a signal to every process may come in any order, for which a moment is
- * waited. A witness that has seen something is replaced.
+ * A signal to the whole process group reaches the program by itself; one to this process alone has
+ * to be forwarded; and a signal itself does not show which it is. So a child in the same group,
+ * which only sleeps with all signals blocked, acts as a witness: a signal that is pending there,
+ * too, was sent to the group. The kernel delivers a group signal to the youngest member first, so
+ * the witness has it when this process sees it. A signal to every process may come in any order, so
+ * a moment is waited. A witness that has received something is replaced.
  */
 #include "tools/launch/launch.h"
 
@@ -28,7 +29,8 @@
 #define WITNESS_LOOKS    4
 #define WITNESS_PAUSE_NS 2000000
 
-/* What is neither a fault nor about this process's own output; and those of real time besides. */
+/* Signals that are neither faults nor about this process's own output; real-time signals are
+ * added. */
 static const int forwarded[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGABRT, SIGUSR1,  SIGUSR2,   SIGALRM,
                                 SIGTERM, SIGSTKFLT, SIGURG,  SIGIO,   SIGWINCH, SIGVTALRM, SIGPROF,
                                 SIGPWR,  SIGTSTP,   SIGTTIN, SIGTTOU, SIGCONT};
@@ -59,7 +61,7 @@ int launch_preload(const char *library)
     return r;
 }
 
-/** In the child: becomes the program, or tells why not. */
+/** In the child: executes the program, or reports why it cannot. */
 static void program_become(char *const *argv, const struct inherited *inherited, int report)
 {
     int error;
@@ -73,7 +75,7 @@ static void program_become(char *const *argv, const struct inherited *inherited,
     _exit(127);
 }
 
-/** What the child told before it became the program; 0 when it became it. */
+/** Reads the child's report before it executed the program; 0 when it succeeded. */
 static int exec_result(int report)
 {
     int error = 0;
@@ -85,7 +87,7 @@ static int exec_result(int report)
     return got == (ssize_t)sizeof error ? -error : 0;
 }
 
-/** In the witness: holds nothing open, and sleeps until this process ends. */
+/** In the witness: closes everything, and sleeps until this process ends. */
 static void witness_be(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -98,7 +100,7 @@ static void witness_be(pid_t parent)
     _exit(0);
 }
 
-/** -1: there can be none, and every signal is passed on. */
+/** -1: it cannot be made, and every signal is forwarded. */
 static pid_t witness_start(void)
 {
     pid_t parent = getpid(), witness = fork();
@@ -144,7 +146,7 @@ struct witness {
     uint64_t seen; /* by witnesses before it, and not asked for yet */
 };
 
-/** The new one is there before the old one goes, so that between them they see everything. */
+/** The new witness exists before the old one ends, so that together they miss nothing. */
 static void witness_replace(struct witness *witness)
 {
     pid_t old = witness->pid;
@@ -181,8 +183,8 @@ static void signal_forward(pid_t pid, const siginfo_t *info)
         kill(pid, info->si_signo);
 }
 
-/** The program stopped: so does this process, and they go on together. What made this process go on
- * is taken here, with what a witness knows of the stop. */
+/** The program stopped: this process stops, too, and both continue together. The continuing
+ * signal is taken here, with the witness's view of the stop. */
 static void stop_follow(pid_t pid, struct witness *witness)
 {
     const struct timespec now = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts a program with the preload library and waits for it as if it were not there: its exit
- * status, its signals.
+ * Starts a program with the preload library and waits for it transparently: its exit status, its
+ * signals.
  *
  * Threading: single-threaded.
  */
@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-/** Puts a library in front of LD_PRELOAD. Errors: -EINVAL for a path the loader cannot take. */
+/** Prepends a library to LD_PRELOAD. Errors: -EINVAL for a path the loader cannot parse. */
 int launch_preload(const char *library);
 
 struct launch {
@@ -19,8 +19,8 @@ struct launch {
 };
 
 /**
- * Runs a program to its end; signals sent to this process go on to it. Errors: the negative errno
- * of fork or exec; -ENOENT: there is no such program.
+ * Runs a program to its end; forwards signals sent to this process. Errors: the negative errno of
+ * fork or exec; -ENOENT: there is no such program.
  */
 int launch_program(char *const *argv, struct launch *ret_launch);
 

@@ -31,7 +31,8 @@ static int own_directory(char *ret_path, size_t path_bytes)
     return 0;
 }
 
-/** The directory of a file made absolute and plain; a link that the file may be stays. */
+/** Returns the directory of a file as an absolute plain path; if the file is a link, it is not
+ * followed. */
 static void path_clean(const char *path, char *ret_path, size_t path_bytes)
 {
     const char *name = strrchr(path, '/');
@@ -44,7 +45,7 @@ static void path_clean(const char *path, char *ret_path, size_t path_bytes)
         snprintf(ret_path, path_bytes, "%s", path);
 }
 
-/** First file that matches a place. On -ENOENT `ret_path` is the first place itself. */
+/** Returns the first file that exists. On -ENOENT `ret_path` is the first place itself. */
 static int place_find(const char *const *places, char *ret_path, size_t path_bytes)
 {
     char directory[PATH_MAX], pattern[PATH_MAX + 64];
@@ -101,9 +102,9 @@ static int path_prepend(const char *variable, const char *path)
     return r;
 }
 
-/* LD_LIBRARY_PATH finds the libraries where nothing comes before it; the auditor of the loader
- * finds them before an RPATH, and instead of others that are named by path. Device files are there
- * for those who look. */
+/* LD_LIBRARY_PATH finds the libraries if nothing precedes it. The loader's auditor finds them
+ * before an RPATH, and in place of others named by path. Device files exist for programs that
+ * look for them. */
 int locate_use_simulated_device(const char *directory, const char *profile)
 {
     char auditor[PATH_MAX + 32], files[PATH_MAX + 32];

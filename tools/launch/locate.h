@@ -10,16 +10,17 @@
 
 #include <stddef.h>
 
-/** The preload library, absolute. Errors: -ENOENT, with the place looked at first in `ret_path`. */
+/** Finds the preload library, absolute. Errors: -ENOENT, with the first place tried in
+ * `ret_path`. */
 int locate_library(char *ret_path, size_t path_bytes);
 
-/** The directory of the simulated device, absolute. Errors: as locate_library. */
+/** Finds the directory of the simulated device, absolute. Errors: as locate_library(). */
 int locate_simulated_device(char *ret_path, size_t path_bytes);
 
-/** Puts the simulated device in front of LD_LIBRARY_PATH, and its profile, if not empty. */
+/** Prepends the simulated device to LD_LIBRARY_PATH, and sets its profile, if not empty. */
 int locate_use_simulated_device(const char *directory, const char *profile);
 
-/** A path as short as it can be shown: relative where it lies below the current directory. */
+/** Returns the shortest form of a path: relative if it lies below the current directory. */
 const char *locate_display(const char *path);
 
 #endif

@@ -114,7 +114,7 @@ static void line_read(struct probe *probe, char *line)
     }
 }
 
-/** Starts a program whose `redirected` descriptor is a pipe. */
+/** Starts a program with its `redirected` descriptor as a pipe. */
 static int child_start(const char *path, char *const *argv, char *const *environment,
                        int redirected, pid_t *ret_pid, FILE **ret_output)
 {

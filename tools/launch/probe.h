@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What CUDA libraries the dynamic loader would give a program, and what the driver says. Loading
- * strangers' libraries is left to a child process: they may crash, hang or never unload.
+ * Finds the CUDA libraries that the dynamic loader would give a program, and the driver's version.
+ * A child process loads these foreign libraries, because they may crash, hang or never unload.
  *
  * Threading: single-threaded.
  */
@@ -24,13 +24,13 @@ struct probe {
     char cupti[PATH_MAX];
 };
 
-/** Sonames of the runtimes that are looked for, newest first. */
+/** Sonames of the runtimes to look for, newest first. */
 extern const char *const probe_runtime_name[PROBE_RUNTIMES];
 
 /** Asks a child, for ten seconds at most. Errors: -errno; -EIO: the child crashed or hung. */
 int probe_run(struct probe *ret_probe);
 
-/** The child's part: looks and writes to standard output. Returns its exit code. */
+/** The child's part: probes and writes to standard output. Returns its exit code. */
 int probe_child(void);
 
 /** Whether a program starts with a library preloaded and nothing on stderr. Errors: as probe_run.

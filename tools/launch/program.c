@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime that is linked in statically leaves its entry points in the symbol
- * table; of a stripped program its request for the driver's function table remains in the data.
+ * A statically linked runtime leaves its entry points in the symbol table; in a stripped program
+ * its request for the driver's function table remains in the data.
  */
 #include "tools/launch/program.h"
 
@@ -95,7 +95,7 @@ const char *program_memory_function(const char *name)
     return NULL;
 }
 
-/** What the loader will bind: the functions it calls, and a dlsym of its own. */
+/** Finds what the loader will bind: the functions that it calls, and its own dlsym. */
 static void imports_read(struct program *program, Elf *elf, Elf_Scn *section,
                          const GElf_Shdr *header)
 {

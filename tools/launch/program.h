@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be said of a program without running it: how it is linked, and so whether a preload
- * library reaches it.
+ * Inspects a program without running it: how it is linked, and so whether a preload library reaches
+ * it.
  *
  * Threading: not thread-safe.
  */
@@ -35,10 +35,10 @@ struct program {
  */
 int program_inspect(const char *name, struct program *ret_program);
 
-/** A function that takes or gives memory and is hooked, by its exported name; NULL: no such. */
+/** Returns a hooked function that takes or gives memory, by its exported name; NULL: no such. */
 const char *program_memory_function(const char *name);
 
-/** Why a preload library would not reach the program, or NULL when it would. */
+/** Returns why a preload library would not reach the program, or NULL when it would. */
 const char *program_escape(const struct program *program);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding and reading live pages. See live.h. A page that cannot be read is passed over: its
- * process may be ending, or be of another version.
+ * Finds and reads live pages. See live.h. A page that cannot be read is skipped: its process may
+ * be ending, or be of another version.
  */
 #include "tools/live/live.h"
 

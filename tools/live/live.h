@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that publish live figures, and those figures as text: for a terminal and for
+ * Processes that publish live statistics, and their output as text: for a terminal and for
  * Prometheus.
  *
- * Threading: no state of its own.
+ * Threading: no shared state.
  */
 #ifndef TOOLS_LIVE_LIVE_H
 #define TOOLS_LIVE_LIVE_H
@@ -21,32 +21,32 @@ struct live_processes {
 };
 
 /**
- * Reads the pages below WHERE/cupool-UID; `pid` 0: of all processes. No directory means no process.
- * Errors: -ENOMEM; as the system said.
+ * Reads the pages below WHERE/cupool-UID; `pid` 0: of all processes. No directory means no
+ * process. Errors: -ENOMEM; those of the system.
  */
 int live_processes_read(const char *where, unsigned pid, struct live_processes *ret_processes);
 /**
  * Whether the name of the user's directory is taken in `where`: by whom, as part of a message.
- * Another place is used then.
+ * Another place is then used.
  */
 bool live_place_is_taken(const char *where, char *ret_text, size_t text_bytes);
 
 void live_processes_done(struct live_processes *processes);
 
-/** The same process's page in an earlier reading, NULL when it is not there. */
+/** Finds the same process's page in an earlier reading, NULL when it is not there. */
 const struct live_page *live_processes_find(const struct live_processes *processes,
                                             const struct live_page *page);
 
 #define LIVE_PID_BYTES 24
 
-/** A process's pid; with its namespace where another of the processes has the same. */
+/** A process's pid; with its namespace if another of the processes has the same. */
 void live_pid_text(const struct live_processes *processes, const struct live_page *page,
                    char ret_text[LIVE_PID_BYTES]);
 
 /** A figure summed over contexts; 0 when the page does not have it. */
 struct live_value live_sum(const struct live_page *page, const char *name);
 
-/** Device memory that a process has asked for, from the pool and past it. */
+/** Device memory that a process has requested, from the pool and outside it. */
 uint64_t live_level(const struct live_page *page);
 
 /* ---- what `cupool top` shows ---- */
@@ -62,7 +62,7 @@ enum live_sort {
 
 extern const char *const live_sort_name[LIVE_SORTS];
 
-/** A site of the program's trace, as far as that goes. */
+/** A site of the program's trace, if known. */
 struct live_site {
     uint64_t bytes, blocks; /* live now */
     uint64_t peak_bytes, allocations;
@@ -77,7 +77,7 @@ struct live_sites {
 
 #define LIVE_HISTORY 512
 
-/** Levels of a process, one for each reading; the oldest go. */
+/** Levels of a process, one for each reading; the oldest are dropped. */
 struct live_history {
     uint64_t level[LIVE_HISTORY], time_ns[LIVE_HISTORY];
     size_t readings; /* in all; the last stands at (readings - 1) % LIVE_HISTORY */
@@ -96,13 +96,13 @@ struct live_view {
 };
 
 /**
- * Prints it. `before` is an earlier reading, for rates; it may be empty. One process is shown in
- * full, several as a table. `now_realtime_ns` tells how old a page is.
+ * Prints the pages. `before` is an earlier reading, for rates; it may be empty. One process is
+ * shown in full, several as a table. `now_realtime_ns` gives the age of a page.
  */
 void live_text_print(const struct live_processes *now, const struct live_processes *before,
                      uint64_t now_realtime_ns, const struct live_view *view, FILE *out);
 
-/** The pages in the order in which the table shows them; `ret_order` has room for all. */
+/** Orders the pages as the table shows them; `ret_order` has room for all. */
 void live_order(const struct live_processes *now, const struct live_processes *before,
                 enum live_sort sort, const struct live_page **ret_order);
 

@@ -48,7 +48,7 @@ static const char *help_find(const char *name)
     return name;
 }
 
-/** Times are left out: those of a page count from a beginning that is not in it. */
+/** Times are omitted: a page counts them from a start that it does not contain. */
 static bool is_served(const struct live_name *name)
 {
     return !ends_with(name->text, "_ns");

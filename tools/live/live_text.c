@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `cupool top` shows: one process with bars for its levels, their history and its sites, or a
- * table of processes. All of it goes through one cut to the width that is wanted.
+ * Output of `cupool top`: one process with bars for its levels, their history and its sites, or a
+ * table of processes. All of it is cut to the requested width.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ struct rates {
     bool known;
 };
 
-/** 0 where a total became smaller: a context has ended, and its figures with it. */
+/** 0 if a total became smaller: a context has ended, and its statistics with it. */
 static double growth_of(const struct live_page *now, const struct live_page *before,
                         const char *figure)
 {
@@ -123,7 +123,7 @@ uint64_t live_level(const struct live_page *page)
     return live_sum(page, "live_requested_bytes").current + passed_bytes(page);
 }
 
-/** What a process has of a device. What went past the pool is counted where there is one device. */
+/** Memory of a process on a device. Memory outside the pool counts only if there is one device. */
 static uint64_t device_used(const struct live_page *page, const struct live_device *device)
 {
     uint64_t used = page->devices == 1 ? passed_bytes(page) : 0;

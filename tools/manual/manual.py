@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The manual page cupool(1), from the help texts and the option table of the built command.
+"""Writes the manual page cupool(1) from the help texts and the option table of the built command.
 
-What users read in `cupool VERB --help` and in the manual comes from one place: a help text is
-prose, and sections of rows ("  --name VALUE  meaning", continued at the column of the meaning) or
-of examples. usage: manual.py CUPOOL OUTPUT
+`cupool VERB --help` and the manual have one source. A help text is prose, and sections of rows ("  --name
+VALUE  meaning", continued at the column of the meaning) or of examples. usage: manual.py CUPOOL OUTPUT
 """
 import re
 import subprocess
@@ -22,7 +21,7 @@ def escape(text):
 
 
 def term(text):
-    """A row's name: what is typed in bold, what it stands for in italics."""
+    """A row's name: literal text in bold, placeholders in italics."""
     def word(match):
         name = match.group(0)
         font = "I" if re.fullmatch(r"[A-Z][A-Z:]*", name) else "B"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting, and the device as a backend of the pool.
+ * Counts calls, and provides the device as a backend of the pool.
  *
- * Addresses ascend and are never used again, unless the script says which ones the driver gave.
- * A fence's handle is the time at which it is passed + 1.
+ * Addresses ascend and are never reused, unless the script contains those that the driver gave. A
+ * fence's handle is the time at which it is signalled, + 1.
  */
 #include "tools/replay/device_model.h"
 
@@ -52,7 +52,7 @@ void device_profile_init(struct device_profile *ret_profile)
     }
 }
 
-/* `function = ns [ns per MiB …]`; functions that no policy calls are passed over. */
+/* Parses `function = ns [ns per MiB …]`; ignores functions that no policy calls. */
 static int cost_line(const char *line, struct device_profile *profile)
 {
     char function[64];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device that a replay runs on: so many bytes, calls that are counted and cost time, fences
- * that are passed when the work before them is done.
+ * The device of a replay: its size, calls that are counted and cost time, and fences that are
+ * signalled when the work before them is done.
  *
- * When a fence is passed is taken from the trace where it says so (struct replay_trace, script);
- * else a fixed delay after it was recorded, none by default. As long as a policy asks what the
- * recorded pool asked, in its order, the recorded answers are given; device_model_follows() says
+ * The time of a fence's signal comes from the trace if known (struct replay_trace, script);
+ * otherwise it is a fixed delay after the recording, by default none. As long as a policy makes the
+ * calls of the recorded pool, in order, it gets the recorded answers; device_model_follows() says
  * whether that held to the end.
  *
  * Threading: not thread-safe.
@@ -33,18 +33,18 @@ struct device_profile {
 void device_profile_init(struct device_profile *ret_profile);
 
 /**
- * Costs from a file of the form of the simulated device's profiles: behind a line `[cost]`,
- * `function = ns [ns per MiB]`. What the file does not name keeps its cost. Errors: -EINVAL with
- * the line in `ret_why`; others as infile_read.
+ * Reads costs from a file in the format of the simulated device's profiles: after a line `[cost]`,
+ * `function = ns [ns per MiB]`. Calls not in the file keep their cost. Errors: -EINVAL with the
+ * line in `ret_why`; others as infile_read().
  */
 int device_profile_read(const char *path, struct device_profile *profile, char *ret_why,
                         size_t why_bytes);
 
-/** One line that says what a call costs and where the number comes from. */
+/** Describes the cost of a call and its source in one line. */
 const char *device_call_source(enum device_call call);
 const char *device_call_function(enum device_call call);
 
-/** When the work before a fence was done, by the record. */
+/** Returns when the work before a fence was done, from the trace. */
 struct device_work;
 
 struct device_model {
@@ -68,32 +68,32 @@ struct device_model {
 
 void device_model_init(struct device_model *ret_device, const struct device_profile *profile);
 
-/** When the work before a fence is done that is not in the record: only the program knows how much
- * there was, and another run's device may be slower or faster. */
+/** Assumption about fences that are not in the trace: only the program knows how much work there
+ * was, and another run's device may be slower or faster. */
 enum device_haste {
     DEVICE_LIKELY, /* as long as the record shows it busy, else as most recorded fences were */
     DEVICE_EARLY,  /* at once */
     DEVICE_LATE,   /* when the record shows that it was, and not in the request itself */
 };
 
-/** How busy the recorded device was; NULL without memory. */
+/** Returns how busy the recorded device was; NULL without memory. */
 struct device_work *device_work_create(const struct replay_trace *trace, enum device_haste haste);
 void device_work_destroy(struct device_work *work);
 
 /** Follows the recorded calls of a trace from here on. */
 void device_model_follow(struct device_model *device, const struct replay_trace *trace);
 
-/** Whether every call so far was the recorded one, and none is missing. */
+/** Whether every call so far matched the recorded one, and none is missing. */
 bool device_model_follows(struct device_model *device);
 
-/** All calls, and those for memory alone: without fences and questions. */
+/** All calls, and memory calls alone: without fences and queries. */
 uint64_t device_model_calls(const struct device_model *device);
 uint64_t device_model_memory_calls(const struct device_model *device);
 
 /** Counts a call about so many bytes and adds its cost. */
 void device_model_call(struct device_model *device, enum device_call call, uint64_t bytes);
 
-/** Takes memory: -ENOMEM where the device has not so much. No call is counted. */
+/** Allocates memory: -ENOMEM if the device has not enough. Counts no call. */
 int device_model_take(struct device_model *device, uint64_t bytes);
 void device_model_give(struct device_model *device, uint64_t bytes);
 

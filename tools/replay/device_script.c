@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each context has a place of its own in the script. Of calls about physical memory the record has
- * what they come to, a map or an unmap; single ones are in it where they failed.
+ * Each context has its own position in the script. Calls about physical memory are recorded by
+ * their result, a map or an unmap; single calls only where they failed.
  */
 #include "tools/replay/device_script.h"
 
@@ -13,7 +13,7 @@ void device_model_follow(struct device_model *device, const struct replay_trace 
     device->script = trace;
 }
 
-/* The next recorded call of a context; NULL: there is none. */
+/* Returns the next recorded call of a context; NULL: none. */
 static const struct script_call *script_next(struct device_model *device, unsigned context)
 {
     const struct replay_trace *trace = device->script;
@@ -89,10 +89,10 @@ bool script_range(const struct device_context *context, uint64_t bytes, uint64_t
 /* ---- when work is done ---- */
 
 /*
- * A fence that was not passed when the pool asked says that the work before it took at least until
- * then, and so did all work submitted later. Nothing says that it took longer than the record
- * shows, for the pool asks only when it needs memory. A replay's clock stands at the end of the
- * request that it makes, so an answer holds until there.
+ * A fence that was pending when the pool queried it shows that the work before it, and all later
+ * work, took at least until then. Nothing shows that it took longer, because the pool queries only
+ * when it needs memory. A replay's clock stands at the end of the current request, so an answer
+ * applies until then.
  */
 struct work_fence {
     uint64_t recorded_ns, busy_until_ns; /* the latest of this fence and those before it */
@@ -110,7 +110,7 @@ struct device_work {
     struct work_fence fence[];
 };
 
-/* A pool has 64 fences under way at most; a damaged trace shall not make each answer cost all. */
+/* A pool has at most 64 pending fences; a damaged trace must not make each answer cost more. */
 #define FENCES_LOOKED_AT 8192u
 
 static struct work_fence *fence_find(struct device_work *work, const struct script_call *call)
@@ -130,7 +130,7 @@ static struct work_fence *fence_find(struct device_work *work, const struct scri
     return NULL;
 }
 
-/* An answer about a fence: all before one that has been passed have, too. */
+/* Handles the answer about a fence: all fences before a signalled one are signalled, too. */
 static void answer_note(struct device_work *work, const struct script_call *call, uint64_t time_ns)
 {
     struct work_fence *fence = fence_find(work, call);
@@ -150,7 +150,7 @@ static void answer_note(struct device_work *work, const struct script_call *call
     work->oldest[call->context] = (size_t)(fence - work->fence) + 1;
 }
 
-/* The time at which a replay makes the request in which something happened. */
+/* Returns the time at which a replay makes the request that contains an event. */
 static uint64_t request_time(const struct replay_trace *trace, uint64_t time_ns)
 {
     size_t low = 0, high = trace->event_count;
@@ -203,7 +203,7 @@ void device_work_destroy(struct device_work *work)
     free(work);
 }
 
-/* The first fence that was recorded at a time or later. */
+/* Returns the first fence that was recorded at a time or later. */
 static size_t fence_from(const struct device_work *work, uint64_t time_ns)
 {
     size_t low = 0, high = work->count;

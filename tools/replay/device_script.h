@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The recorded device: what it answered, call by call, and how long it was busy.
+ * The recorded device: its answers, call by call, and how long it was busy.
  *
- * As long as a policy asks what the recorded pool asked, in its order, it gets the recorded
- * answers. When it asks anything else it has strayed, and the rest is the model's.
+ * As long as a policy makes the calls of the recorded pool, in order, it gets the recorded answers.
+ * With the first different call it deviates, and the model answers from then on.
  *
  * Threading: not thread-safe.
  */
@@ -12,18 +12,19 @@
 
 #include "tools/replay/device_model.h"
 
-/** The recorded call that this one is; NULL: it is another, and so will be what follows. */
+/** Returns the recorded call that matches this one; NULL: it differs, and so will all later
+ * ones. */
 const struct script_call *script_step(struct device_context *context, enum script_kind kind,
                                       uint64_t bytes);
 
-/** The error of a call of which only failures are recorded; 0: it did not fail. */
+/** Returns the error of a call recorded only on failure; 0: it did not fail. */
 int script_refusal(struct device_context *context, enum pool_refusal refusal);
 
-/** Whether the driver had so many addresses for the pool, and where; true where nothing is known.
- */
+/** Whether the driver had this many addresses for the pool, and where; true if nothing is known. */
 bool script_range(const struct device_context *context, uint64_t bytes, uint64_t *ret_address);
 
-/** When what was submitted up to now is done: not before the work of the last recorded fence. */
+/** Returns when all work submitted so far is done: not before the work of the last recorded
+ * fence. */
 uint64_t device_work_done_ns(const struct device_model *device);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A table of devices: what each has, and on which a trace fits.
+ * A table of devices: their memory, and which of them a trace fits.
  *
  * Threading: not thread-safe.
  */
@@ -16,12 +16,12 @@ struct device_row {
     const char *source; /* of the figure */
 };
 
-/** The built-in table (devices.def), ascending; free() it. NULL: out of memory. */
+/** Returns the built-in table (devices.def), ascending; free() it. NULL: out of memory. */
 struct device_row *devices_built_in(size_t *ret_count);
 
 /**
- * A table from a file: lines `name = bytes`, # begins a comment, sizes as in options. Errors:
- * -EINVAL with the line in `ret_why`; -ENOMEM; others as infile_read.
+ * Reads a table from a file: lines `name = bytes`, # begins a comment, sizes as in options.
+ * Errors: -EINVAL with the line in `ret_why`; -ENOMEM; others as infile_read().
  */
 int devices_read(const char *path, struct device_row **ret_rows, size_t *ret_count, char *ret_why,
                  size_t why_bytes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a trace of allocations from one of the forms that exist: a trace of cupool, plain or
- * packed; lifetimes as CSV (`id,lower,upper,size`, half-open); the log of RMM's logging adaptor; a
- * memory snapshot of PyTorch. The form is told by the first bytes, not by the name.
+ * Reads a trace of allocations in any supported format: a trace of cupool, plain or packed;
+ * lifetimes as CSV (`id,lower,upper,size`, half-open); the log of RMM's logging adaptor; a memory
+ * snapshot of PyTorch. The first bytes decide the format, not the name.
  *
  * Files are not trusted. A pickle is read without executing anything (pickle.h).
  *
@@ -19,14 +19,14 @@ struct input_request {
 };
 
 /**
- * On failure `ret_why` is one line that names the file and says what is wrong.
- * Errors: -EINVAL no form that is known, -EBADMSG damage, -ENOMEM, others of the system.
+ * On failure `ret_why` is one line that names the file and the problem. Errors: -EINVAL unknown
+ * format, -EBADMSG damage, -ENOMEM, others of the system.
  */
 int input_read(const char *path, const struct input_request *request,
                struct replay_trace *ret_trace, char *ret_why, size_t why_bytes);
 
-/* One reader for each form; `path` is opened by the reader. What has been added to the trace on
- * failure is the caller's to free. */
+/* One reader for each format; it opens `path` itself. On failure the caller frees what was
+ * added to the trace. */
 int input_cupool_read(const char *path, const struct input_request *request,
                       struct replay_trace *trace, char *ret_why, size_t why_bytes);
 int input_lifetimes_read(const char *path, const struct input_request *request,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace of cupool: device memory of the program, and what its pool asked of the driver.
+ * Reads a trace of cupool: the program's device memory, and its pool's driver calls.
  *
- * Requests that a module made past the pool (exempt) are left out where there is a pool, for the
- * pool did not see them; in a trace of `mode:observe` every request is replayed. Memory of other
- * kinds is not cudaMalloc's and is left out, as the report shows it.
+ * Requests that a module made outside the pool (exempt) are left out if there is a pool, because
+ * the pool did not see them; in a trace of `mode:observe` every request is replayed. Memory of
+ * other kinds does not come from cudaMalloc and is left out, as in the report.
  */
 #include "tools/replay/input.h"
 
@@ -65,7 +65,8 @@ static void survey_record(struct cupool_input *input, struct survey *survey,
                             record->outcome == TRACE_OUTCOME_MISS ||
                             record->outcome == TRACE_OUTCOME_WAITED;
     }
-    /* Options of a newer version are no reason not to replay: the script will say if they matter.
+    /* Options of a newer version do not prevent the replay: the script will show whether they
+     * matter.
      */
     if (record->kind == TRACE_EVENT_OPTIONS && text)
         options_set_list(&trace->options, text, NULL, NULL);
@@ -127,7 +128,7 @@ static void leave_out(struct cupool_input *input, const char *why)
     input->trace->left_out_why = why;
 }
 
-/* The recorded pool tried all it can, which a replay of that run has to do, too. */
+/* The recorded pool tried everything; a replay of that run must do so, too. */
 static int refused_add(struct cupool_input *input, const struct trace_record *record)
 {
     int64_t buffer;
@@ -210,7 +211,7 @@ static int script_add(struct cupool_input *input, const struct trace_record *rec
                                                      });
 }
 
-/* Pieces of mapped memory are segments for the eye; what was asked are maps and unmaps. */
+/* Mapped pieces are shown as segments, but the calls were maps and unmaps. */
 static int segment_add(struct cupool_input *input, const struct trace_record *record,
                        enum script_kind kind)
 {
@@ -242,7 +243,7 @@ static int context_end(struct cupool_input *input, const struct trace_record *re
     return event_add(input, record, REPLAY_END, 0);
 }
 
-/* What a pool asked that was not to be, because there were no addresses for it. */
+/* Drops the calls of a pool that could not be made for lack of addresses. */
 static void script_drop(struct replay_trace *trace, unsigned context)
 {
     size_t kept = 0;
@@ -271,7 +272,7 @@ static int backing_add(struct cupool_input *input, const struct trace_record *re
     return replay_trace_event(input->trace, &event);
 }
 
-/* What the pool was asked for but blocks. A pin is about a block that is live. */
+/* Requests to the pool other than blocks. A pin concerns a live block. */
 static int request_add(struct cupool_input *input, const struct trace_record *record)
 {
     struct replay_event event;
@@ -355,7 +356,7 @@ static int counter_add(struct cupool_input *input, const struct trace_record *re
     return 0;
 }
 
-/* The pools of all contexts together. Their levels had peaks at different times. */
+/* Sums over the pools of all contexts. Their levels peaked at different times. */
 static void recorded_sum(struct cupool_input *input)
 {
     struct replay_recorded *sum = &input->trace->recorded;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A memory snapshot of PyTorch: torch.cuda.memory._dump_snapshot() after
- * _record_memory_history(). Layout as torch/cuda/memory.py and _memory_viz.py document it:
+ * Reads a memory snapshot of PyTorch: torch.cuda.memory._dump_snapshot() after
+ * _record_memory_history(). Layout as in torch/cuda/memory.py and _memory_viz.py:
  *
  *   {'segments': [{'device', 'stream', 'blocks': [{'address', 'size', 'requested_size',
  * 'state'}]}], 'device_traces': [[{'action', 'addr', 'size', 'stream', 'time_us'}], … one list per
  * device]}
  *
- * The history is a ring: what was live before it began is known by its free, or by still being live
- * at the end. Such blocks are allocated at the beginning. `free_requested` is the program's free,
- * `free_completed` is when PyTorch's allocator let it go. Requests are the program's tensors, not
- * the segments that PyTorch asks the driver for.
+ * The history is a ring: blocks allocated before its start are known by their free, or because they
+ * are live at the end. They are allocated at the beginning of the replay. `free_requested` is the
+ * program's free, `free_completed` the release by PyTorch's allocator. The requests are the
+ * program's tensors, not the segments that PyTorch gets from the driver.
  */
 #include "tools/replay/input.h"
 
@@ -50,7 +50,7 @@ static int event_add(struct snapshot *snapshot, enum replay_kind kind, uint32_t 
                                               .stream = number & (REPLAY_STREAMS_MAX - 1)});
 }
 
-/* A block that was there before anything that the history says. */
+/* A block allocated before the start of the history. */
 static int early_add(struct snapshot *snapshot, uint64_t bytes, uint64_t stream,
                      uint32_t *ret_buffer)
 {
@@ -136,7 +136,7 @@ static int history_add(struct snapshot *snapshot, const struct pickle_value *his
     return r;
 }
 
-/* A block that lives at the end and that the history does not allocate was there all the time. */
+/* A block that is live at the end and never allocated in the history existed all the time. */
 static int block_add(struct snapshot *snapshot, const struct pickle_value *block, uint64_t stream)
 {
     const struct pickle *pickle = snapshot->pickle;

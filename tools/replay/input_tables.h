@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What readers of traces remember: numbers for threads, streams and contexts, and which buffer is
- * live at an address.
+ * State of the readers of traces: numbers for threads, streams and contexts, and the live buffer at
+ * each address.
  *
  * Threading: not thread-safe.
  */
@@ -16,7 +16,7 @@ struct number_table {
     unsigned count;
 };
 
-/** What comes beyond `most` keys shares the last number. Errors: -ENOMEM. */
+/** Keys beyond `most` share the last number. Errors: -ENOMEM. */
 int number_table_get(struct number_table *table, uint64_t key, unsigned most, uint32_t *ret_number);
 void number_table_done(struct number_table *table);
 
@@ -29,8 +29,8 @@ struct live_table {
 };
 
 /**
- * The place of an address: 0, or the number of the live buffer + 1; the caller writes there. It is
- * valid until the next call. Errors: -ENOMEM.
+ * Returns the slot of an address: 0, or the number of the live buffer + 1; the caller writes
+ * there. It is valid until the next call. Errors: -ENOMEM.
  */
 int live_table_get(struct live_table *table, uint64_t address, uint32_t **ret_live);
 void live_table_done(struct live_table *table);

@@ -2,8 +2,8 @@
 /*
  * The two forms that are lines of text: lifetimes, and the log of RMM's logging adaptor.
  *
- * Lines are read one by one; a line that says nothing sensible is an error that names it, for a
- * trace with holes would give figures that mean nothing.
+ * An invalid line is an error that names it, because a trace with holes would give meaningless
+ * figures.
  */
 #include "tools/replay/input.h"
 
@@ -48,7 +48,7 @@ static int lines_open(const char *path, struct lines *ret_lines, char *ret_why, 
     return 0;
 }
 
-/* The next line without its end. 1: there is one; 0: the end; -EBADMSG: it is too long. */
+/* Reads the next line without its end. 1: there is one; 0: the end; -EBADMSG: it is too long. */
 static int lines_next(struct lines *lines)
 {
     size_t length;
@@ -158,7 +158,7 @@ struct rmm {
     uint64_t last_ns;
 };
 
-/* `12:34:56.789012` or `12:34:56:789012`, of a day without a date: it never goes back here. */
+/* Parses `12:34:56.789012` or `12:34:56:789012`, a time without a date: it never goes back here. */
 static bool clock_read(char **text, uint64_t *ret_ns)
 {
     uint64_t part[3], fraction = 0, digits = 0;
@@ -200,7 +200,7 @@ static int rmm_allocate(struct rmm *rmm, struct replay_event *event, uint32_t *l
     return replay_trace_event(rmm->trace, event);
 }
 
-/* A free of what was allocated before the log began is left out. */
+/* Ignores a free of memory allocated before the log began. */
 static int rmm_free(struct rmm *rmm, struct replay_event *event, uint32_t *live)
 {
     if (!*live) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the models have in common: memory of the driver (areas), cut into blocks that know their
+ * Common parts of the models: memory from the driver (areas), cut into blocks that know their
  * neighbours, and free blocks by size for best fit, lowest address first.
  *
  *   the blocks of an area lie side by side and cover it; a block is in a tree, or in use, or not
  *   mapped
  *
- * Addresses are made up: areas ascend, with room between them.
+ * Addresses are artificial: areas ascend, with gaps between them.
  *
  * Threading: not thread-safe.
  */
@@ -43,7 +43,7 @@ static inline struct model_block *model_block_of(struct size_node *node)
     return (struct model_block *)(void *)node;
 }
 
-/** An area of one block that is in no tree. NULL: out of memory. */
+/** Makes an area of one block that is in no tree. NULL: out of memory. */
 struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes);
 
 /** The area's last block alone is left of it. */
@@ -52,14 +52,16 @@ void model_area_destroy(struct model_heap *heap, struct model_area *area);
 /** Frees everything. */
 void model_heap_done(struct model_heap *heap);
 
-/** Cuts a block that is in no tree; the rest, which is in none either, or NULL: out of memory. */
+/** Cuts a block that is in no tree; returns the rest, which is in none either, or NULL: out of
+ * memory. */
 struct model_block *model_block_split(struct model_block *block, uint64_t bytes);
 
 /** Joins a block with the next one; neither is in a tree. */
 void model_block_join_next(struct model_block *block);
 
-/** Joins a free block with the free neighbours of its list, which leave the tree. The joined one is
- * in none. */
+/** Joins a free block with the free neighbours of its list, which leave the tree. The joined block is
+ * in
+ * none. */
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block);
 
 #endif

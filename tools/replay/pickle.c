@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack machine: a stack of numbers of values, marks, and a memo. Protocols 2 to 5.
+ * The stack machine: a stack of value numbers, marks, and a memo. Protocols 2 to 5.
  *
- * Lists and dicts grow where they are, so that a reference to them that the memo holds sees what
- * comes later; a value may hold itself, and nobody here follows values but along a known path.
+ * Lists and dicts grow in place, so a memo reference to one sees later additions; a value may
+ * contain itself, and values are followed only along known paths.
  */
 #include "tools/replay/pickle.h"
 
@@ -44,7 +44,7 @@ struct machine {
 
 enum opcode_kind { DATA = 1, EXECUTES, OLD };
 
-/** Names are those of Python's pickletools; what is missing is no opcode. */
+/** The names are those of Python's pickletools; missing numbers are not opcodes. */
 static const struct {
     const char *name;
     uint8_t kind;
@@ -278,7 +278,7 @@ static int real_push(struct machine *machine)
 
 /* ---- stack, marks, memo ---- */
 
-/* How many values lie above the last mark, which bounds what an instruction may take. */
+/* Number of values above the last mark, which bounds what an instruction may take. */
 static size_t above_mark(const struct machine *machine)
 {
     size_t base = machine->marks.count ? machine->marks.number[machine->marks.count - 1] : 0;
@@ -304,7 +304,7 @@ static struct pickle_value *value_at(struct machine *machine, size_t place)
     return &machine->pickle->values[machine->stack.number[place]];
 }
 
-/* A list or dict of what lies from `base` on takes its place. */
+/* Replaces the values from `base` on by a list or dict of them. */
 static int container_make(struct machine *machine, enum pickle_type type, size_t base)
 {
     size_t count = machine->stack.count - base;
@@ -340,7 +340,7 @@ static int tuple_make(struct machine *machine, size_t count)
     return r < 0 ? r : container_make(machine, PICKLE_LIST, machine->stack.count - count);
 }
 
-/* What lies from `base` on goes into the container below. */
+/* Moves the values from `base` on into the container below. */
 static int container_extend(struct machine *machine, enum pickle_type type, size_t base)
 {
     size_t count = machine->stack.count - base;
@@ -507,7 +507,7 @@ static int step(struct machine *machine, unsigned char opcode)
     }
 }
 
-/* What is not data ends the reading, before anything else is done with it. */
+/* An instruction that is not data ends the reading at once. */
 static int opcode_admit(struct machine *machine, unsigned char opcode)
 {
     if (!opcodes[opcode].name)

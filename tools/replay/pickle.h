@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a pickle as data and nothing else.
+ * Reads a pickle as data only.
  *
- * A pickle is a program for a stack machine, and some of its instructions import and call what the
- * file names. This reader knows the instructions that make numbers, texts, lists, tuples, dicts
- * and references to these; every other one is refused with its position and name, whatever stands
- * around it. Nothing is looked up, imported, called or constructed.
+ * A pickle is a program for a stack machine, and some of its instructions import and call functions
+ * that the file names. This reader knows the instructions that make numbers, strings, lists,
+ * tuples, dicts and references to these; any other one is refused with its position and name,
+ * whatever surrounds it. Nothing is looked up, imported, called or constructed.
  *
- * Memory is bounded: a value takes some bytes of the file, texts stay in it, and there are at most
- * 16 million values.
+ * Memory is bounded: each value takes some bytes of the file, strings stay in it, and there are at
+ * most 16 million values.
  *
  * Threading: not thread-safe.
  */
@@ -43,9 +43,9 @@ struct pickle_value {
 };
 
 /**
- * Reads the pickle in `bytes`, which must outlive it. On failure `ret_why` says what and where.
- * Errors: -EPERM an instruction that is not data, -EBADMSG damage, -ENOTSUP a form of data that is
- * not read, -E2BIG too many values, -ENOMEM.
+ * Reads the pickle in `bytes`, which must outlive the result. On failure `ret_why` gives reason
+ * and position. Errors: -EPERM an instruction that is not data, -EBADMSG damage, -ENOTSUP an
+ * unsupported kind of data, -E2BIG too many values, -ENOMEM.
  */
 int pickle_parse(const unsigned char *bytes, size_t length, struct pickle **ret_pickle,
                  char *ret_why, size_t why_bytes);
@@ -58,7 +58,7 @@ const struct pickle_value *pickle_root(const struct pickle *pickle);
 const struct pickle_value *pickle_item(const struct pickle *pickle,
                                        const struct pickle_value *value, size_t index);
 
-/** The value of a text key, or NULL: not a dict, or no such key. */
+/** Returns the value of a string key, or NULL: not a dict, or no such key. */
 const struct pickle_value *pickle_get(const struct pickle *pickle, const struct pickle_value *value,
                                       const char *key);
 

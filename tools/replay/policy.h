@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who serves the requests of a replay: the real pool, or a model of another allocator.
+ * The allocator in a replay: the real pool, or a model of another allocator.
  *
- * Each model states its source and constants at the head of its file. A model sees requests one by
- * one, takes memory from the device model and counts every call there; what it does not model (host
- * time, threads that race) its file says, too.
+ * Each model states its source and constants at the head of its file, and what it does not model
+ * (host time, racing threads). A model sees requests one by one, takes memory from the device model
+ * and counts every call there.
  *
  * Threading: a policy and its device are used by one thread.
  */
@@ -22,20 +22,20 @@ struct policy_request {
 };
 
 struct policy_ops {
-    /** `options` are those of the pool; models have none. Errors: -EINVAL, -ENOMEM. */
+    /** `options` are the pool's; models have none. Errors: -EINVAL, -ENOMEM. */
     int (*create)(struct device_model *device, const struct options *options, void **ret_state);
-    /** The token stands for the block and is not 0. Errors: -ENOMEM: the device has not so much. */
+    /** The token identifies the block and is not 0. Errors: -ENOMEM: the device has not enough. */
     int (*allocate)(void *state, const struct policy_request *request, uint64_t *ret_token);
     void (*release)(void *state, uint64_t token);
-    /** The recorded program's pool in a context was made here. May be NULL. */
+    /** The recorded program created its pool in a context here. May be NULL. */
     int (*begin)(void *state, unsigned context);
-    /** It was asked for something else than a block, about bytes or a token. May be NULL. */
+    /** The pool got a request other than a block, about bytes or a token. May be NULL. */
     void (*request)(void *state, unsigned context, enum pool_request request, uint64_t about);
     /** A context is gone with its memory. NULL: each live block of it is released. */
     void (*end)(void *state, unsigned context);
-    /** All calls that reach the driver, where the device does not see them all. May be NULL. */
+    /** All calls that reach the driver, if the device does not see them all. May be NULL. */
     uint64_t (*driver_calls)(void *state);
-    /** Highest level of what blocks occupied, rounding included; 0: not known. May be NULL. */
+    /** Peak of the bytes occupied by blocks, rounding included; 0: not known. May be NULL. */
     uint64_t (*peak_allocated)(void *state);
     void (*destroy)(void *state);
 };
@@ -67,8 +67,8 @@ struct policy {
 };
 
 /**
- * The policy that a text names: `NAME`, or `cupool+KEY:VALUE,KEY:VALUE`. `base` are the options
- * that the pool has without any of these; NULL: built-in. Errors: -ENOENT, -EINVAL with `ret_why`.
+ * Parses a policy: `NAME`, or `cupool+KEY:VALUE,KEY:VALUE`. `base` are the pool's options without
+ * these; NULL: built-in. Errors: -ENOENT, -EINVAL with `ret_why`.
  */
 int policy_parse(const char *text, const struct options *base, struct policy *ret_policy,
                  char *ret_why, size_t why_bytes);

@@ -143,7 +143,7 @@ static bool is_cut(const struct arena *arena, uint64_t have, uint64_t wanted)
     return have > wanted;
 }
 
-/* BFC's one area is the whole device; what of it was ever in use is what it needed. */
+/* BFC's one area is the whole device; the part that was ever in use is what it needed. */
 static int level_note(struct arena *arena, const struct model_block *block)
 {
     uint64_t end = block->node.address + block->node.bytes - block->area->address;

@@ -153,7 +153,7 @@ static bool has_room(const struct model_block *block, uint64_t bytes)
     return room >= bytes;
 }
 
-/* The lowest place that is not mapped and, with a free block before it, has room. */
+/* Returns the lowest unmapped place that has room, together with a free block before it. */
 static struct model_block *range_place(struct caching *caching, uint32_t stream, bool small,
                                        uint64_t bytes)
 {
@@ -183,8 +183,8 @@ static struct model_block *range_place(struct caching *caching, uint32_t stream,
     return area->first;
 }
 
-/* Maps the first bytes of a place that is not mapped, in whole handles, and joins what is free
- * around; the joined block is in the tree. NULL: the device has no more. */
+/* Maps the first bytes of an unmapped place, in whole handles, and joins free memory around it;
+ * the joined block is in the tree. NULL: the device has no more. */
 static struct model_block *place_map(struct caching *caching, struct model_block *block,
                                      uint64_t bytes)
 {
@@ -290,7 +290,7 @@ static void handles_release(struct caching *caching)
 
 /* ---- both ---- */
 
-/* A block at the end of what is mapped counts as long as it may become, so that shorter ones are
+/* A block at the end of the mapped part counts with its possible size, so that shorter ones are
  * taken first. */
 static uint64_t may_become(const struct model_block *block)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool itself on the modelled device: one for each context, as in the preload.
+ * The real pool on the modelled device: one for each context, as in the preload.
  *
- * What differs from a program: one thread makes all requests, in the order of the trace, so a pool
- * of a program whose threads collide may have more shards than this one.
+ * Differs from a program in one way: one thread makes all requests, in trace order. A pool with
+ * colliding threads may have more shards than this one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static int mapped_create(struct device_model *device, const struct options *opti
     return policy_make(device, options, POOL_BACKING_MAPPED, ret_state);
 }
 
-/* A context of the recorded program may have had no mapped memory, whatever the options say, or no
+/* A context of the recorded program may have had no mapped memory, whatever the options, or no
  * fences. */
 static struct pool_config config_of(const struct cupool_policy *policy, unsigned context)
 {
@@ -129,7 +129,8 @@ static int cupool_begin(void *state, unsigned context)
     return policy->pool[context] ? 0 : pool_make(policy, context);
 }
 
-/* When nothing was allocated for long the record knows, where it is followed; else the clock. */
+/* Whether nothing was allocated for a while: the trace shows it as long as it is followed;
+ * afterwards the clock decides. */
 static void cupool_request(void *state, unsigned context, enum pool_request request, uint64_t about)
 {
     struct cupool_policy *policy = state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events one by one. The device's clock is the trace's, so that fences are passed when they were.
+ * Replays events one by one. The device's clock is the trace's, so fences are signalled at the
+ * recorded times.
  */
 #include "tools/replay/replay.h"
 
@@ -43,7 +44,7 @@ static void run_free(struct run *run, uint32_t buffer)
         run->ops->release(run->state, token);
 }
 
-/* A replay of the recorded run only: another pool might have served the request. */
+/* Only for a replay of the recorded run: another pool might have served the request. */
 static int run_refused(struct run *run, const struct replay_event *event)
 {
     int r = run->device.script && !run->device.strayed ? run_allocate(run, event) : 0;
@@ -52,7 +53,7 @@ static int run_refused(struct run *run, const struct replay_event *event)
     return r == -ENOMEM || r == -ENOTSUP ? 0 : r;
 }
 
-/* What lived in a context is gone; of a buffer only its allocation says in which one it is. */
+/* The blocks of a context are gone; only a buffer's allocation names its context. */
 static void run_end(struct run *run, size_t end, unsigned context)
 {
     for (size_t i = run->ended[context]; i < end; i++) {
@@ -98,7 +99,7 @@ static int run_event(struct run *run, size_t index)
     return 0;
 }
 
-/* All events. 1: all were served; 0: one could not be; or an error. */
+/* Replays all events. 1: all were served; 0: one could not be; or an error. */
 static int run_pass(struct run *run, struct replay_outcome *outcome)
 {
     const struct replay_trace *trace = run->trace;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a trace through a policy, on a device of a given size or an endless one, and finds the
- * smallest device that is enough.
+ * Runs a trace through a policy, on a device of a given size or an unlimited one, and finds the
+ * smallest sufficient device.
  *
- * Threading: one replay at a time in a process, for pools share the map of addresses.
+ * Threading: one replay at a time in a process, because pools share the page map.
  */
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
@@ -41,8 +41,8 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
                const struct replay_settings *settings, struct replay_outcome *ret_outcome);
 
 /**
- * The smallest capacity at which the trace completes, to one part in 4,096 of what it requests;
- * `free_run` is the outcome on an endless device. Errors: as replay_run.
+ * Finds the smallest capacity at which the trace completes, to one part in 4,096 of its requested
+ * memory; `free_run` is the outcome on an unlimited device. Errors: as replay_run().
  */
 int replay_capacity_find(const struct replay_trace *trace, const struct policy *policy,
                          const struct replay_settings *settings,

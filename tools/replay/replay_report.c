@@ -150,7 +150,7 @@ static void device_fill(void *state, size_t row, char (*text)[160])
     device_cells(view->report, view->result, row, text);
 }
 
-/* What the recorded run itself did, beside its replay. */
+/* The figures of the recorded run itself, beside its replay. */
 static void recorded_print(const struct replay_result *result, FILE *out)
 {
     const struct replay_recorded *recorded = &result->trace->recorded;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a replay found, as a table for people, JSON or Markdown.
+ * Prints the results of a replay as a table, JSON or Markdown.
  *
  * Threading: not thread-safe.
  */
@@ -34,7 +34,8 @@ struct replay_report {
     const struct device_profile *profile;
 };
 
-/** Which policy needs least memory: the row, by smallest capacity. NULL: nothing was completed. */
+/** Returns the policy that needs least memory: the row, by smallest capacity. NULL: none
+ * completed. */
 const struct replay_row *replay_result_best(const struct replay_result *result);
 
 /** Errors: -ENOMEM, -EIO. */

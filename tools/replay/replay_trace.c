@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arrays that grow by half, so that ten million events stay within the memory they are allowed.
+ * Arrays grow by half, so that ten million events stay within the memory limit.
  */
 #include "tools/replay/replay_trace.h"
 
@@ -80,7 +80,7 @@ static uint64_t hash_add(uint64_t hash, uint64_t value)
     return hash;
 }
 
-/* Of everything a replay depends on but the clock: two recordings of the same run agree. */
+/* Hash of everything a replay depends on except the clock: two recordings of the same run agree. */
 static uint64_t trace_hash(const struct replay_trace *trace)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
@@ -102,8 +102,7 @@ int replay_trace_finish(struct replay_trace *trace)
 {
     uint64_t live = 0, of_context[REPLAY_CONTEXTS_MAX] = {0};
 
-    /* What ends with the program needs no replay, and would keep a second one from beginning warm.
-     */
+    /* Blocks that end with the program need no replay; it would let a second one start cold. */
     while (trace->event_count && trace->events[trace->event_count - 1].kind == REPLAY_END)
         trace->event_count--;
 

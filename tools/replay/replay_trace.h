@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace of allocations as replay needs it: events in order of time, 16 bytes each, and the size
- * of each buffer. Where it came from (input.h) no longer matters.
+ * A trace of allocations in the form that replay needs: events in time order, 16 bytes each, and
+ * the size of each buffer. It no longer depends on its source (input.h).
  *
- * A trace of cupool also holds what the program's own pool asked of the driver and was answered:
- * the script. A replay with the same options meets the same calls in the same order, so it can be
- * given the same answers; and the times at which fences were passed say how busy the device was.
+ * A trace of cupool also has the driver calls of the program's own pool and their answers: the
+ * script. A replay with the same options makes the same calls in the same order, so it gets the
+ * same answers. The times at which fences were signalled show how busy the device was.
  *
  * Threading: built by one thread, then constant.
  */
@@ -102,7 +102,7 @@ struct replay_trace {
     size_t script_count, script_room;
 };
 
-/** Adds a buffer. Its number, or -ENOMEM; -E2BIG beyond 2^32 - 2 of them. */
+/** Adds a buffer. Returns its number, or -ENOMEM; -E2BIG beyond 2^32 - 2 of them. */
 int64_t replay_trace_buffer(struct replay_trace *trace, uint64_t bytes);
 
 /** Errors: -ENOMEM. */
@@ -112,7 +112,7 @@ int replay_trace_script(struct replay_trace *trace, const struct script_call *ca
 /** Orders events by time, frees first at the same time, then by buffer. Errors: -ENOMEM. */
 int replay_trace_sort(struct replay_trace *trace);
 
-/** Counts and hashes what is there; every reader ends with it. Errors: -ENOMEM. */
+/** Counts and hashes the contents; every reader ends with it. Errors: -ENOMEM. */
 int replay_trace_finish(struct replay_trace *trace);
 
 void replay_trace_done(struct replay_trace *trace);

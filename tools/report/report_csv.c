@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sites as a table of RFC 4180: a line of names, then one line per site with its main call
- * path, all traces in one table. Lines end as the RFC says; figures are plain integers.
+ * path, all traces in one table. Lines end as the RFC requires; figures are plain integers.
  */
 #include "tools/report/report_formats.h"
 
@@ -26,7 +26,7 @@ static void cell_print(FILE *out, const char *text)
     escape_print(out, ESCAPE_CSV, text);
 }
 
-/** The key, the main call path with what it holds, how many there are, and the wrappers passed. */
+/** The key, the main call path with its memory, the number of paths, and the skipped wrappers. */
 static void callers_print(const struct callers *callers, uint64_t site, FILE *out)
 {
     const struct caller *first;

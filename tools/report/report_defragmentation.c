@@ -10,7 +10,7 @@
 #include "tools/base/units.h"
 #include "tools/report/report_json_parts.h"
 
-/* What each kind of event is to people, one and several. */
+/* Names of each kind of event for people, singular and plural. */
 static const char *const nouns[DEFRAGMENTATION_KINDS][2] = {
     [DEFRAGMENTATION_MAP] = {"mapping", "mappings"},
     [DEFRAGMENTATION_UNMAP] = {"unmapping", "unmappings"},
@@ -24,7 +24,7 @@ static bool is_worth_a_line(const struct defragmentation_backing *backing)
     return backing->mapped || (backing->reason && strcmp(backing->reason, "by option") != 0);
 }
 
-/* Contexts of a device have the same backing as a rule: one line for each that differs. */
+/* Contexts of a device usually have the same backing: one line for each that differs. */
 static bool is_first(const struct defragmentation *all, size_t row)
 {
     for (size_t i = 0; i < row; i++)

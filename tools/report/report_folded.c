@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Folded stacks, as flame graph tools read them: "library;function;… bytes", outermost frame
- * first, a line for each stack that was live at the peak. A library stands before the first of its
- * functions. Several traces are told apart by a frame of their own below.
+ * first, a line for each stack that was live at the peak. A library precedes the first of its
+ * functions. Several traces are distinguished by an extra outermost frame.
  */
 #include "tools/report/report_formats.h"
 

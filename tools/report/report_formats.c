@@ -61,7 +61,7 @@ static int pages_print(const struct report_input *input, const struct report_sty
     return r;
 }
 
-/** No line is wider than the style wants, whichever part wrote it. */
+/** No line is wider than the style allows, whichever part wrote it. */
 int report_text_write(const struct report_input *input, const struct report_style *style, FILE *out)
 {
     char *text = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The forms a report can take: one row each, from which the parser, the help and the error for an
- * unknown form are made.
+ * The formats of a report: one row each, from which the parser, the help and the error for an
+ * unknown format are made.
  *
  * Threading: constants; writers are single-threaded.
  */
@@ -26,12 +26,12 @@ struct report_format {
  */
 #define REPORT_FORMATS(FORMAT)                                                                     \
     FORMAT(text,        NULL, "one page for a terminal (default)")                                 \
-    FORMAT(json,        NULL, "everything, schema cupool.report/1")                                \
+    FORMAT(json,        NULL, "all data, schema cupool.report/1")                                \
     FORMAT(html,        &html_assets_missing, "one page for a browser: charts and tables, no network") \
     FORMAT(markdown,    NULL, "GitHub tables, for the summary of a CI job")                        \
     FORMAT(csv,         NULL, "the sites as a table (RFC 4180)")                                   \
-    FORMAT(openmetrics, NULL, "metrics for Prometheus and its kin")                                \
-    FORMAT(prometheus,  NULL, "the same in text format 0.0.4, for node_exporter's textfile collector") \
+    FORMAT(openmetrics, NULL, "metrics for Prometheus and compatible tools")                                \
+    FORMAT(prometheus,  NULL, "metrics in text format 0.0.4, for node_exporter's textfile collector") \
     FORMAT(perfetto,    NULL, "counters over time for ui.perfetto.dev (Chrome JSON)")              \
     FORMAT(folded,      NULL, "stacks at the peak for flame graphs")                                  \
     FORMAT(pprof,       NULL, "stacks for pprof, with leaks and all allocations (profile.proto)")
@@ -45,7 +45,7 @@ REPORT_FORMATS(FORMAT)
 int report_text(const struct analysis *analysis, const char *trace,
                 const struct report_style *style, FILE *out);
 
-/** One analysis gives one report, several give a list of them. Errors: negative errno. */
+/** Writes one report for one analysis, a list for several. Errors: negative errno. */
 int report_json(struct analysis *const *analyses, const char *const *traces, size_t count,
                 const struct report_style *style, FILE *out);
 

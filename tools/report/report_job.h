@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The merged summary of several traces, in each format but HTML. With one trace there is none.
+ * The merged summary of several traces, in each format except HTML. With one trace there is none.
  *
  * Threading: single-threaded.
  */

@@ -70,7 +70,7 @@ static json_t *devices_json(const struct analysis *analysis)
     return devices;
 }
 
-/** External fragmentation at the end, where the pool recorded both figures. */
+/** External fragmentation at the end, if the pool recorded both figures. */
 static json_t *external_json(const struct analysis *analysis)
 {
     uint64_t free_bytes, largest_bytes;
@@ -457,7 +457,7 @@ static json_t *recording_json(const struct analysis *analysis, json_t *left_out)
     return recording;
 }
 
-/** One report as the member of an array or as the whole; keys in their order. */
+/** Writes one report as the member of an array or as the whole; keys in order. */
 static int report_put(struct json_stream *stream, const struct analysis *analysis,
                       const char *trace, const struct report_style *style)
 {

@@ -247,7 +247,7 @@ static json_t *pools_json(const struct analysis_postmortem *postmortem)
     return array;
 }
 
-/** What is known when the request was refused to the program. */
+/** The state known when the request was refused to the program. */
 static json_t *state_json(const struct analysis *analysis,
                           const struct analysis_postmortem *postmortem)
 {

@@ -23,7 +23,7 @@ void report_json_set(json_t *object, const char *key, uint64_t value);
 void report_json_place_set(json_t *object, const struct report_place *place);
 void report_json_site_set(json_t *object, const struct analysis *analysis, uint64_t id);
 
-/** Adds "key": what a site is called in diff, check and baselines. */
+/** Adds "key": the name of a site in diff, check and baselines. */
 void report_json_key_set(json_t *object, const struct analysis *analysis, uint64_t id);
 
 /** Adds "callers", the main call paths of a site. */
@@ -39,7 +39,7 @@ json_t *report_json_fragmentation(const struct analysis *analysis, size_t top, j
 json_t *report_json_window(const struct analysis *analysis);
 json_t *report_json_postmortems(const struct analysis *analysis);
 
-/** The frames of the stacks that are written, numbered: callers before what they call. */
+/** The frames of the stacks that are written, numbered: callers before callees. */
 struct report_json_frames {
     uint32_t *site; /* in the order of rows */
     uint32_t *row;  /* by site id - 1: number of its innermost frame + 1 */
@@ -55,7 +55,7 @@ void report_json_frames_done(struct report_json_frames *frames);
 void report_json_frames_put(const struct report_json_frames *frames,
                             const struct analysis *analysis, struct json_stream *stream);
 
-/** Adds "frame", the number of the innermost one, and "frames", the stack written out. */
+/** Adds "frame", the number of the innermost one, and "frames", the stack in full. */
 void report_json_stack_set(json_t *object, const struct report_json_frames *frames,
                            struct frames_budget *budget, const struct analysis *analysis,
                            uint64_t site);

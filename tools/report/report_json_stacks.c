@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks in the JSON report. A frame is written once and leads to its caller, so stacks that share
- * their outer frames take no more room than the sites of the trace. The first stacks are written
- * out as well, for readers that want no more than these (frames.h).
+ * Stacks in the JSON report. A frame is written once and refers to its caller, so stacks with
+ * common outer frames take no more room than the sites of the trace. The first stacks are also
+ * written in full, for readers that need only these (frames.h).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static json_t *frame_json(const struct frame *frame)
     return object;
 }
 
-/** Numbers the frames of a stack whose numbers are not known; callers come first. */
+/** Numbers the unnumbered frames of a stack; callers come first. */
 static void stack_number(struct report_json_frames *frames, const struct trace_reader *reader,
                          uint64_t site)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Markdown for the summary of a CI job. GitHub refuses a summary of 1 MiB, so a longer text ends at
- * a whole line before that and says so.
+ * Markdown for the summary of a CI job. GitHub refuses a summary of 1 MiB, so a longer text is cut
+ * at a line end before that and says so.
  */
 #include "tools/report/report_formats.h"
 
@@ -315,7 +315,7 @@ static int pages_print(const struct report_input *input, const struct report_sty
     return r;
 }
 
-/** Bytes of the text that may stay: all of them, or whole lines. */
+/** Bytes of the text to keep: all of them, or whole lines. */
 static size_t bytes_allowed(const char *text, size_t bytes)
 {
     const char *line_end;

@@ -30,7 +30,7 @@ static void text_sites_print(const struct report_page *page, const struct memory
     }
 }
 
-/* A fault, and the first of the blocks that it may have to do with. */
+/* A fault, and the first of the blocks that it may concern. */
 static void text_fault_print(const struct report_page *page, uint64_t index)
 {
     const struct memory_errors *errors = &page->analysis->memory_errors;

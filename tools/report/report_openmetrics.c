@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenMetrics text: every figure of the summary, and of the sites those that a dashboard needs.
+ * OpenMetrics text: every figure of the summary, and the figures of sites that a dashboard needs.
  *
- * The standard wants all samples of a metric together, seconds rather than nanoseconds, the unit at
- * the end of the name, and _total behind what only grows. Every sample carries the trace's name and
- * the pid, so several traces are several series.
+ * The standard requires all samples of a metric together, seconds rather than nanoseconds, the unit
+ * at the end of the name, and _total for counters. Every sample carries the trace's name and the
+ * pid, so several traces are several series.
  */
 #include "tools/report/report_formats.h"
 

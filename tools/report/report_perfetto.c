@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chrome's JSON trace format, which Perfetto opens: counters of the levels over time and of what
- * the largest sites hold, slices for phases and steps, instants for marks, the peak, failures,
- * trims and invalid frees. Each trace is a process, each phase a track of its own, as phases may
+ * Chrome's JSON trace format, which Perfetto opens: counters of the levels over time and of the
+ * largest sites, slices for phases and steps, instants for marks, the peak, failures, trims and
+ * invalid frees. Each trace is a process; each phase is a separate track, because phases may
  * overlap; times are microseconds since its start, with three decimals.
  */
 #include "tools/report/report_formats.h"
@@ -40,7 +40,7 @@ static void process_print(struct events *events, const struct analysis *analysis
             analysis_is_simulated(analysis) ? " (simulated device)" : "", analysis->recording.pid);
 }
 
-/** A counter is shown under its name and that of its figure, "requested bytes". */
+/** A counter appears under its name and its figure's, "requested bytes". */
 static void counter_print(struct events *events, const char *name, uint64_t time_ns, uint64_t bytes)
 {
     event_begin(events, "C", name, time_ns);
@@ -179,7 +179,7 @@ static void site_counter_print(struct events *events, const char *name, uint64_t
     fprintf(events->out, ",\"args\":{\"bytes\":%llu}}", (unsigned long long)bytes);
 }
 
-/** What the sites with most at the peak hold, as far as they were noted (growth.h). */
+/** Memory of the largest sites at the peak, as far as it was noted (growth.h). */
 static void sites_print(struct events *events, const struct analysis *analysis)
 {
     const struct tallies *sites = &analysis->sites;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stacks as a profile that `pprof` and its kin read (profile.proto): one sample for each stack,
- * with what was live at the peak, what was never freed, and all that was allocated. Several traces
- * are told apart by the label "trace". Compressed where zlib is there; both are legal.
+ * The stacks as a profile for `pprof` and similar tools (profile.proto): one sample for each stack,
+ * with its bytes live at the peak, never freed, and allocated in total. Several traces are
+ * distinguished by the label "trace". Compressed if zlib is available; both forms are valid.
  *
  * Numbers of fields: github.com/google/pprof/proto/profile.proto.
  */
@@ -75,7 +75,7 @@ struct ids {
     uint64_t count;
 };
 
-/** The location of a site, made when it is first met. */
+/** Returns the location of a site, created at first use. */
 struct site_location {
     uint64_t location; /* 0: not made yet */
     uint32_t frames;   /* inlined ones and its own */
@@ -100,7 +100,7 @@ static void named_free(void *entry)
     free(entry);
 }
 
-/** The id of a text, which is taken over. `ret_new`: it has just been given. */
+/** Returns the id of a string, of which it takes ownership. `ret_new`: it is new. */
 static uint64_t id_get(struct profile *profile, struct ids *ids, char *text, bool *ret_new)
 {
     struct named *named = malloc(sizeof *named), **found;
@@ -149,7 +149,7 @@ static uint64_t mapping_get(struct profile *profile, const struct frame *frame)
     bool is_new;
     uint64_t id;
 
-    /* Of one path there may be two files: traces of two machines, paths cut to their names. */
+    /* One path may stand for two files: traces of two machines, paths cut to their names. */
     if (asprintf(&key, "%s\n%s", module, build_id) < 0)
         key = NULL;
     id = id_get(profile, &profile->mappings, key, &is_new);
@@ -157,7 +157,7 @@ static uint64_t mapping_get(struct profile *profile, const struct frame *frame)
         uint64_t file = text_get(profile, module), build = text_get(profile, build_id);
 
         protobuf_add_number(message, MAPPING_ID, id);
-        /* Addresses of a location are those of its file, so mappings need not tell them apart. */
+        /* Addresses of a location belong to its file, so mappings need not distinguish them. */
         protobuf_add_number(message, MAPPING_FILE, file);
         protobuf_add_number(message, MAPPING_BUILD_ID, build);
         protobuf_add_number(message, MAPPING_HAS_FUNCTIONS, 1);
@@ -180,7 +180,7 @@ static uint64_t function_get(struct profile *profile, const struct frame *frame)
     }
     text = text_get(profile, name);
     file = text_get(profile, frame->file);
-    /* By numbers: a path may be long, and in it many functions without a name. */
+    /* Keyed by numbers: a path may be long, and contain many functions without a name. */
     if (asprintf(&key, "%llu\n%llu\n%llu", (unsigned long long)text, (unsigned long long)file,
                  (unsigned long long)text_get(profile, frame->site.module)) < 0)
         key = NULL;
@@ -195,7 +195,7 @@ static uint64_t function_get(struct profile *profile, const struct frame *frame)
     return id;
 }
 
-/** The location of the `count` frames of one address, innermost first. */
+/** Returns the location of the `count` frames of one address, innermost first. */
 static uint64_t location_get(struct profile *profile, const struct frame *frames, size_t count)
 {
     const struct trace_site *site = &frames->site;
@@ -241,7 +241,7 @@ static const struct site_location *site_get(struct profile *profile,
     return site;
 }
 
-/** The locations of a stack, innermost first, and how many. */
+/** Returns the locations of a stack, innermost first, and how many. */
 static size_t locations_find(struct profile *profile, const struct trace_reader *reader,
                              uint64_t id, uint64_t locations[FRAMES_MOST])
 {

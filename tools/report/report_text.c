@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report for people: one terminal page. The sentence that matters first, then one line for
- * each question, then who asked for the memory and in what sizes.
+ * The report for people: one terminal page. First the most important sentence, then one line for
+ * each question, then the memory by site and by size.
  */
 #include "tools/report/report_formats.h"
 
@@ -130,7 +130,7 @@ static void peak_print(const struct report_page *page)
     report_text_defragmentation(page);
 }
 
-/** A site in the second column, behind what it did. */
+/** A site in the second column, after its action. */
 static void site_print(const struct report_page *page, const char *what, uint64_t site)
 {
     char name[256];
@@ -186,7 +186,7 @@ static void invalid_frees_print(const struct report_page *page)
     }
 }
 
-/** Who asked for what was refused. */
+/** The site of a refused request. */
 static void failures_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -336,7 +336,7 @@ static void driver_print(const struct report_page *page)
     escape_line(page->out, "%s", text);
 }
 
-/** Memory kinds other than plain device memory, with what each had at most. */
+/** Memory kinds other than plain device memory, with their peaks. */
 static void kinds_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;
@@ -357,7 +357,7 @@ static void kinds_print(const struct report_page *page)
         fputc('\n', page->out);
 }
 
-/** Modules without names because they are not what was loaded. */
+/** Modules without names because the files differ from those loaded. */
 static void changed_print(const struct report_page *page)
 {
     const struct tallies *sites = &page->analysis->sites;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Findings and breakdowns of the text report. A row of a site has its main call paths under it,
- * each with what it holds, so that a function that many call says which of them matters.
+ * Findings and breakdowns of the text report. A site's row has its main call paths under it, each
+ * with its memory, so that for a function with many callers the important ones show.
  */
 #include "tools/report/report_text_parts.h"
 

@@ -99,7 +99,7 @@ static void state_print(const struct report_page *page,
                 name);
 }
 
-/** The first that was refused to the program; else the first of all. */
+/** The first refusal to the program; else the first of all. */
 static const struct analysis_postmortem *first_of(const struct analysis *analysis)
 {
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)
@@ -201,7 +201,7 @@ static int phase_add(struct text_table *table, const struct analysis_phase *phas
     return text_table_add(table, cells);
 }
 
-/** What the figures of steps mean, and which sites allocate in them. */
+/** Explains the figures of steps, and the sites that allocate in them. */
 static void steps_print(const struct report_page *page)
 {
     const struct analysis *analysis = page->analysis;

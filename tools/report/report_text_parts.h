@@ -34,16 +34,16 @@ void report_text_cut(const struct report_page *page, const char *text, size_t co
 /** What matters first, with evidence and what to do. */
 void report_text_findings(const struct report_page *page);
 
-/** The breakdown that was asked for; rows of sites have their call paths under them. */
+/** The requested breakdown; rows of sites have their call paths under them. */
 int report_text_breakdown(const struct report_page *page, enum report_by by, size_t top);
 
-/** The part of the trace that the figures are of, and what was there when it began. */
+/** The selected part of the trace, and the memory live at its beginning. */
 void report_text_window(const struct report_page *page);
 
 /** Refused requests, the first with its verdict. */
 void report_text_postmortems(const struct report_page *page);
 
-/** Sites that keep segments mostly free, where they are worth a line. */
+/** Sites that keep segments mostly free, if they are worth a line. */
 void report_text_fragmentation(const struct report_page *page);
 
 /** Sites that grow and are not freed in the end. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line of the innermost frame comes from the line table; each inlined function says itself from
- * which line it was called, which is the line of the next frame.
+ * The line of the innermost frame comes from the line table. Each inlined function names the line
+ * from
+ * which it was called; that is the line of the next frame.
  *
  * libdw is asked directly, not by libdwfl: that finds units by the index of addresses alone, which
  * clang does not write. libdw opens the files of split DWARF by the name that the debug information
@@ -67,7 +68,7 @@ void debug_info_close(struct debug_info *info)
     free(info);
 }
 
-/** The unit of an address; by its own ranges where there is no index of addresses. */
+/** Finds the unit of an address; by unit ranges if there is no index of addresses. */
 static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_unit)
 {
     Dwarf_CU *unit = NULL;
@@ -82,7 +83,7 @@ static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_
     return false;
 }
 
-/** Where a function is declared: what an inlined copy, and a definition elsewhere, refer to. */
+/** Declaration of a function, which an inlined copy or an out-of-line definition refers to. */
 static Dwarf_Die declaration_of(Dwarf_Die *die)
 {
     static const unsigned references[] = {DW_AT_abstract_origin, DW_AT_specification};
@@ -96,7 +97,7 @@ static Dwarf_Die declaration_of(Dwarf_Die *die)
     return declared;
 }
 
-/** A scope as C++ writes it; NULL: it is none that is written. */
+/** A scope in C++ notation; NULL: not printed. */
 static const char *scope_name(Dwarf_Die *scope)
 {
     const char *name = dwarf_diename(scope);
@@ -111,8 +112,8 @@ static const char *scope_name(Dwarf_Die *scope)
     }
 }
 
-/** Name and scopes of a function that the linker does not know, as one in no namespace of its own
- * has none. Writes an empty text where nothing is known. */
+/** Name and scopes of a function without a linkage name, such as one in an anonymous namespace.
+ * Writes an empty string if nothing is known. */
 static void qualified_name(Dwarf_Die *die, char *ret_text, size_t text_bytes)
 {
     Dwarf_Die declared = declaration_of(die), *scopes = NULL;
@@ -133,8 +134,8 @@ static void qualified_name(Dwarf_Die *die, char *ret_text, size_t text_bytes)
 }
 
 /**
- * The linker's name where there is one, because it tells overloads apart; else the one that the
- * scopes give, in `text`.
+ * The linkage name if there is one, because it distinguishes overloads; else the one from the
+ * scopes, in `text`.
  */
 static const char *function_name(Dwarf_Die *die, char *text, size_t text_bytes)
 {
@@ -170,7 +171,7 @@ static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
     return dwarf_filesrc(files, number, NULL, NULL);
 }
 
-/** The scopes around an address as they lie in the code; free() them. */
+/** Returns the scopes around an address, as nested in the code; free() them. */
 static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address,
                       Dwarf_Die **ret_scopes)
 {
@@ -179,7 +180,7 @@ static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address
 
     if (count <= 0)
         return 0;
-    /* Beyond an inlined function these are the scopes of its source. */
+    /* Outside an inlined function, these are the scopes of its source. */
     innermost = scopes[0];
     free(scopes);
     count = dwarf_getscopes_die(&innermost, ret_scopes);
@@ -206,7 +207,7 @@ static bool is_split(const struct debug_info *info, Dwarf_Die *unit)
            !leads_astray(info->folder, folder ? folder : "", name);
 }
 
-/** Where the scopes of a unit are: in a file of its own where the compiler split it off. */
+/** Location of a unit's scopes: a separate file if the compiler split it off. */
 static Dwarf_Die unit_of_scopes(const struct debug_info *info, Dwarf_Die *unit)
 {
     Dwarf_Die split;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Source lines of code addresses, by the DWARF of an ELF file or of the file that was split off it.
+ * Source lines of code addresses, from the DWARF of an ELF file or of its split file.
  *
  * Threading: not thread-safe.
  */
@@ -13,7 +13,7 @@
 
 struct debug_info;
 
-/** Receives a frame: an inlined function, or last the one that stands in the file. */
+/** Receives a frame: an inlined function, or finally the enclosing one. */
 typedef void debug_info_frame(void *state, const char *function, const char *file, uint64_t line,
                               uint64_t column);
 
@@ -26,11 +26,11 @@ int debug_info_open(Dwarf *dwarf, const char *folder, struct debug_info **ret_in
 /** NULL is accepted. */
 void debug_info_close(struct debug_info *info);
 
-/** Gives the frames of an address, innermost first; none when nothing is known of it. */
+/** Returns the frames of an address, innermost first; none when nothing is known. */
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state);
 
-/** The folder that names of files which are relative begin in; NULL: not known. */
+/** The folder that relative file names start in; NULL: not known. */
 const char *debug_info_directory(struct debug_info *info, uint64_t address);
 
 #endif

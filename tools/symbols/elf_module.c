@@ -119,7 +119,7 @@ static void module_free(struct elf_module *module)
     free(module);
 }
 
-/** Adds a module whose files are not open yet. NULL: out of memory. */
+/** Adds a module without opening its files. NULL: out of memory. */
 static struct elf_module *module_add(struct elf_modules *modules, uint64_t key, const char *path,
                                      const char *build_id)
 {

@@ -15,8 +15,8 @@ struct elf_modules;
 struct debug_info;
 
 /**
- * The module of a path and a build-id, opened and kept at its first use. `modules` is made where it
- * is NULL. NULL: out of memory.
+ * Returns the module of a path and a build-id, opened and cached at first use. Creates `modules`
+ * if NULL. NULL: out of memory.
  */
 struct elf_module *elf_module_get(struct elf_modules **modules, const char *path,
                                   const char *build_id);
@@ -26,10 +26,10 @@ void elf_modules_destroy(struct elf_modules *modules);
 
 /* Each accepts NULL. */
 
-/** Whether a file is there that is not the one recorded. */
+/** Whether a file exists that differs from the one recorded. */
 bool elf_module_is_changed(const struct elf_module *module);
 
-/** The linker's name of the function that covers an address; NULL: there is none. */
+/** Returns the linkage name of the function at an address; NULL: none. */
 const char *elf_module_function(const struct elf_module *module, uint64_t address,
                                 uint64_t *ret_offset);
 

@@ -11,8 +11,8 @@
 #include "tools/symbols/function_name.h"
 #include "tools/symbols/wrappers.h"
 
-/* Libraries by file name: CUDA and what is built on it, what interpreters call it through, and the
- * frameworks whose own allocators stand between a program and CUDA. */
+/* Libraries by file name: CUDA and libraries on top of it, the libraries by which interpreters
+ * call it, and frameworks with their own allocators. */
 static const char *const libraries[] = {
     "libcuda.so*", "libcudart*", "libcupool*",    "libcublas*",     "libcudnn*",
     "libcufft*",   "libcurand*", "libcusolver*",  "libcusparse*",   "libcutensor*",
@@ -23,7 +23,7 @@ static const char *const libraries[] = {
     "python[23]*", "libpython*",
 };
 
-/* By path, native modules too: Python's standard library and what is installed. */
+/* By path, also for native modules: Python's standard library and installed packages. */
 static const char *const installed[] = {"*/site-packages/*", "*/dist-packages/*", "*/lib/python3*"};
 /* Python that has no file. */
 static const char *const sources[] = {"<frozen *", "<string>"};
@@ -43,7 +43,7 @@ const char *frame_file_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/** How far from CUDA a package is looked for: all stacks together take little. */
+/** How far from CUDA a package is looked for: keeps the total cost low. */
 #define FRAMES_TO_PACKAGE 64
 
 /** More than any address has: symbols.c keeps no more. */
@@ -63,7 +63,7 @@ static bool is_of_start(const char *function)
            !strcmp(function, "__libc_csu_init") || !strcmp(function, "_dl_relocate_static_pie");
 }
 
-/** Whether a frame is the program's own; by its path and its function. */
+/** Whether a frame is the program's own, by its path and its function. */
 static bool frame_is_own(const struct frame *frame)
 {
     if (!frame->site.module)
@@ -153,8 +153,7 @@ static bool is_in_libc(const struct frame *frame)
            fits_any(files, sizeof files / sizeof *files, frame_file_name(frame->site.module));
 }
 
-/** Whether the outermost of so many frames only starts what the others are; `whole`: none is gone
- * yet. */
+/** Whether the outermost of these frames only starts the others; `whole`: none was removed yet. */
 static bool is_start(const struct frame *frames, size_t count, bool whole)
 {
     const struct frame *frame = &frames[count - 1];
@@ -217,10 +216,10 @@ size_t frames_get_own(const struct trace_reader *reader, uint64_t site, struct f
     return count;
 }
 
-/** What is looked for among the frames of one site, inlined ones among them. */
+/** Search among the frames of one site, including inlined ones. */
 enum wanted { WANTED_PLACE, WANTED_LAST_OWN };
 
-/** The first that is the program's and no wrapper; or the last that is the program's. */
+/** The first frame of the program that is no wrapper; or the last one of the program. */
 static bool own_find(uint64_t id, const struct trace_site *site, enum wanted wanted,
                      struct frame *ret_frame, size_t *ret_row)
 {
@@ -240,10 +239,10 @@ static bool own_find(uint64_t id, const struct trace_site *site, enum wanted wan
 
 #define NO_SITE UINT32_MAX
 
-/** Marks a site that is the location's for want of another: all of the program's are wrappers. */
+/** Marks a site chosen as location for lack of another: all frames of the program are wrappers. */
 #define LAST_OWN (UINT32_C(1) << 31)
 
-/** Where the location of a site is, without what is noted of it. */
+/** Finds the location of a site, without the cached result. */
 static uint32_t place_find(const struct trace_reader *reader, uint64_t site)
 {
     uint32_t *note = trace_reader_site_notes(reader), last = NO_SITE;
@@ -263,8 +262,8 @@ static uint32_t place_find(const struct trace_reader *reader, uint64_t site)
 }
 
 /**
- * The site, among a site and its callers, that has the location; NO_SITE: there is none. It is
- * noted for every site on the way, so that all sites together take one walk.
+ * Returns the site, among a site and its callers, that has the location; NO_SITE: none. Caches it
+ * for every site on the way, so that all sites together take one walk.
  */
 static uint32_t own_site(const struct trace_reader *reader, uint64_t site)
 {
@@ -288,7 +287,7 @@ void frames_forget(const struct trace_reader *reader)
         memset(trace_reader_site_notes(reader), 0, sites * sizeof(uint32_t));
 }
 
-/** The package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: of none. */
+/** Package of a path: "torch/lib/…" of ".../site-packages/torch/lib/…"; NULL: none. */
 static const char *package_of(const char *path)
 {
     const char *at = strstr(path, "/site-packages/");
@@ -298,7 +297,7 @@ static const char *package_of(const char *path)
     return at && strncmp(at, "nvidia/", 7) != 0 ? at : NULL; /* that is CUDA itself */
 }
 
-/** The installed package nearest to CUDA that the program's line went through; NULL: none. */
+/** The installed package nearest to CUDA that the program's line called into; NULL: none. */
 static const char *package_find(const struct trace_reader *reader, uint64_t site, uint64_t own)
 {
     struct trace_site place;
@@ -311,7 +310,7 @@ static const char *package_find(const struct trace_reader *reader, uint64_t site
     return package;
 }
 
-/** The location as it is; `ret_row`: its number among the frames of its site. */
+/** Returns the location itself; `ret_row`: its number among the frames of its site. */
 static bool location_find(const struct trace_reader *reader, uint64_t site, struct frame *ret_frame,
                           size_t *ret_row)
 {
@@ -430,7 +429,7 @@ void frame_text(const struct frame *frame, char *ret_text, size_t text_bytes)
     safe_text_end(ret_text, text_bytes);
 }
 
-/** Cuts what the compiler adds to the name of a copy it made: [clone .isra.0], .constprop.0. */
+/** Cuts the suffix that the compiler adds to the name of a copy: [clone .isra.0], .constprop.0. */
 static void suffix_cut(char *function)
 {
     static const char *const suffixes[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Templates may hold spaces and parentheses, operators may hold all of these,
- * and functions inside of functions are named behind the parameters of the outer one.
+ * Templates may contain spaces and parentheses, operators may contain all of these, and local
+ * functions are named after the parameters of the outer one.
  */
 #include "tools/symbols/function_name.h"
 
@@ -25,7 +25,7 @@ static bool is_name_sign(char sign)
     return isalnum((unsigned char)sign) || sign == '_' || sign == '$';
 }
 
-/** Behind the closing sign of the parenthesis or template that a text begins with. */
+/** Returns the position after the parenthesis or template that a text begins with. */
 static const char *bracket_end(const char *text)
 {
     size_t depth = 0;
@@ -43,7 +43,7 @@ static const char *bracket_end(const char *text)
     return text;
 }
 
-/** Behind "operator" and its sign or type: up to the parameters. */
+/** Returns the position after "operator" and its symbol or type: up to the parameters. */
 static const char *operator_end(const char *text)
 {
     text += sizeof operator_word - 1;
@@ -69,7 +69,7 @@ struct name_part function_name_qualified(const char *name)
         } else if (*at == '<' || *at == '{' || *at == '[') {
             const char *end = bracket_end(at);
 
-            /* " [clone .isra.0]", " [with T = int]" are no part of the name. */
+            /* " [clone .isra.0]", " [with T = int]" are not part of the name. */
             if (*at == '[' && at > begin && at[-1] == ' ')
                 return (struct name_part){begin, (size_t)(at - 1 - begin)};
             at = end;
@@ -90,7 +90,7 @@ struct name_part function_name_qualified(const char *name)
     return (struct name_part){begin, (size_t)(at - begin)};
 }
 
-/** Without what compilers append to a symbol that is not demangled: "decode.constprop.0". */
+/** Removes the suffix that compilers append to a mangled symbol: "decode.constprop.0". */
 static size_t suffix_length(struct name_part part)
 {
     static const char *const suffixes[] = {".constprop.", ".isra.", ".part.", ".cold",
@@ -185,7 +185,7 @@ static bool is_constructor(struct name_part last, struct name_part before)
             !memcmp(before.text, last.text, last.length));
 }
 
-/** The length of the word that a name begins with: up to a sign, a digit or a capital letter. */
+/** Returns the length of a name's first word: up to a symbol, a digit or a capital letter. */
 static size_t word_length(const char *text, size_t length)
 {
     size_t i = 1;
@@ -207,8 +207,8 @@ static bool is_among(const char *const *words, size_t count, const char *text, s
 #define IS_AMONG(words, text, length) is_among(words, sizeof(words) / sizeof *(words), text, length)
 
 /**
- * Whether a name has no word of what the memory is for: "make", "zeros_like", "newDeviceBuffer",
- * but not "make_session".
+ * Whether a name has no word for the purpose of the memory: "make", "zeros_like",
+ * "newDeviceBuffer", but not "make_session".
  */
 static bool is_general(struct name_part name)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a demangled name says: the function's qualified name without its return type, its parameters
- * and what the compiler appends to a copy, and whether it is the name of something that makes
- * memory for others.
+ * Interprets a demangled name: the function's qualified name without its return type, its
+ * parameters and the suffixes of a copy, and whether the name suggests that it makes memory for
+ * others.
  *
  * Threading: pure functions.
  */
@@ -19,20 +19,20 @@ struct name_part {
 };
 
 /**
- * The qualified name: "ns::Cache<float>::keep" of "void ns::Cache<float>::keep(unsigned long)
- * const". Of anything else the text as it is.
+ * Returns the qualified name: "ns::Cache<float>::keep" of "void ns::Cache<float>::keep(unsigned
+ * long) const". Any other text is returned as it is.
  */
 struct name_part function_name_qualified(const char *name);
 
-/** The same as a text that is cut to fit, without namespaces that have no name. */
+/** Returns the qualified name, cut to fit, without anonymous namespaces. */
 void function_name_copy(const char *name, char *ret_text, size_t text_bytes);
 
-/** How a name says that its function hands out memory that others want. */
+/** How a name suggests that its function provides memory for others. */
 enum function_role {
     FUNCTION_PLAIN,      /* it does not */
     FUNCTION_MAKES,      /* make_, create, get, resize …: perhaps */
     FUNCTION_CONSTRUCTS, /* a constructor */
-    FUNCTION_ALLOCATES,  /* an allocator, operator new; make, create_tensor and no word of what for
+    FUNCTION_ALLOCATES,  /* an allocator, operator new; make, create_tensor without a purpose
                           */
     FUNCTION_OF_LIBRARY  /* of the C++ library or a framework that is compiled into the program */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Here: what is remembered of each address. Python frames bring their own names.
+ * The cache of each address. Python frames already have names.
  */
 #include "tools/symbols/symbols.h"
 
@@ -86,8 +86,8 @@ static void address_find(struct finding *finding, struct elf_module *module, uin
     finding->symbol.directory = directory ? texts_keep(&names, directory) : NULL;
     if (!finding->symbol.frames && name)
         frame_add(finding, name, NULL, 0, 0);
-    /* Where debug information has no name, or one without parameters, the symbol table may: of the
-     * frame that is no inlined one, which is the last. */
+    /* The symbol table may know a name, or its parameters, that debug information lacks: for
+     * the frame that is not inlined, which is the last. */
     if (finding->symbol.frames && name &&
         (!finding->frame[finding->symbol.frames - 1].function ||
          (!finding->linked && demangle_is_mangled(name))))

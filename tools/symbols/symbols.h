@@ -2,10 +2,10 @@
 /*
  * Names of functions and lines of source, found offline in the ELF files a trace names.
  *
- * A file is used only when its build-id is the one recorded, so a rebuilt library gives offsets
- * rather than wrong names. Debug information that was split off is looked for by build-id under
- * /usr/lib/debug and by the name the file gives (.gnu_debuglink), and verified the same way. Paths
- * come from the trace, so only regular files are opened. What was found stays until symbols_done.
+ * A file is used only if its build-id is the recorded one, so a rebuilt library gives offsets
+ * rather than wrong names. Separate debug information is looked for by build-id under
+ * /usr/lib/debug and by the name in the file (.gnu_debuglink), and verified likewise. Paths come
+ * from the trace, so only regular files are opened. Results stay valid until symbols_done().
  *
  * Threading: not thread-safe.
  */
@@ -17,7 +17,7 @@
 
 #include "cupti/read/trace_reader.h"
 
-/** A function at an address; what is not known is NULL or 0. */
+/** A function at an address; unknown fields are NULL or 0. */
 struct symbol_frame {
     const char *function; /* as its source has it */
     const char *file;

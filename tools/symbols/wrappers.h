@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions that hand out memory for others: a location (frames.h) lies behind them, at the caller
- * that tells their allocations apart.
+ * Functions that provide memory for others: the location (frames.h) is behind them, at the caller
+ * that distinguishes their allocations.
  *
- * The set is one for all traces that a command reads, so that a function counts alike in each of
- * them. It comes from names here, from what the traces show (tools/analysis/wrapper_rules.h) and
- * from the globs of the user.
+ * There is one set for all traces of a command, so that a function counts alike in each. It comes
+ * from names here, from the behaviour in the traces (tools/analysis/wrapper_rules.h) and from the
+ * user's globs.
  *
  * Threading: not thread-safe.
  */
@@ -24,7 +24,7 @@ int wrappers_add(const char *module, const char *function);
 /** Whether a function is one. `function` NULL: it has no name. */
 bool wrappers_has(const char *module, const char *function);
 
-/** Functions that were added, by number from 0. False: no more. */
+/** Returns added functions, by number from 0. False: no more. */
 bool wrappers_get(size_t number, const char **ret_module, const char **ret_function);
 
 /** Changes whenever the set does. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text is replaced within the slots it has, so nothing in the file moves.
+ * A string is replaced within its slots, so nothing in the file moves.
  */
 #include "tools/trace/anonymize.h"
 
@@ -79,7 +79,7 @@ destroy:
     return r;
 }
 
-/** A text's slots, all of which lie in the block. */
+/** A string's slots, all inside the block. */
 static void text_replace(struct trace_record *record, size_t slots)
 {
     char *text = (char *)(record + 1);
@@ -120,7 +120,7 @@ void anonymize_block(const struct anonymize *anonymize, unsigned char *block, si
         if (text_slots && whole &&
             (slot[i].value > anonymize->texts || !anonymize->stays[slot[i].value]))
             text_replace(&slot[i], text_slots);
-        if (text_slots && !whole) /* cut: nothing of it is read */
+        if (text_slots && !whole) /* truncated: not read */
             memset(&slot[i + 1], 0, (end - i - 1) * TRACE_SLOT_BYTES);
         i += 1 + text_slots;
     }

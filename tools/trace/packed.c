@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last frames that were unpacked stay, as many as threads may have blocks under
- * way at one moment; the one used longest ago goes first.
+ * Caches the last unpacked frames, as many as threads may have open blocks at one moment; the
+ * least recently used goes first.
  */
 #include "tools/trace/packed.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packed traces: Zstandard frames, each with its checksum, and a table of where they are, in the
- * seekable format of Zstandard's contrib/seekable_format; `zstd -d` unpacks them, too.
+ * Packed traces: Zstandard frames, each with its checksum, and a table of their positions, in the
+ * seekable format of Zstandard's contrib/seekable_format; `zstd -d` also unpacks them.
  *
- * A packed file is not trusted: a frame is at most PACKED_FRAME_BYTES when it is unpacked, so
- * memory does not grow with what the file claims, and one that claims to be more than a
- * thousandfold of its size is refused.
+ * A packed file is not trusted. An unpacked frame is at most PACKED_FRAME_BYTES, so memory does not
+ * depend on the file's claims, and one that claims to be more than a thousandfold of its size is
+ * refused.
  *
  * Threading: a source belongs to one thread at a time.
  */
@@ -20,8 +20,8 @@
 bool packed_is(const struct trace_source *file);
 
 /**
- * The unpacked bytes of a packed file, which the new source owns on success.
- * Errors: -EBADMSG damage, -ENOTSUP not built in, -ENOMEM; ret_why is one line.
+ * Reads the unpacked bytes of a packed file, which the new source owns on success. Errors:
+ * -EBADMSG damage, -ENOTSUP not built in, -ENOMEM; ret_why is one line.
  */
 int packed_open(const struct trace_source *file, struct trace_source *ret_source, char *ret_why,
                 size_t why_bytes);

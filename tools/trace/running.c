@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paths of another process are taken below its root, /proc/PID/root, so a container's are right,
- * too. Only names that lead to regular files are opened.
+ * Paths of another process are resolved below its root, /proc/PID/root, so a container's are
+ * correct, too. Only names of regular files are opened.
  */
 #include "tools/trace/running.h"
 
@@ -34,7 +34,7 @@ static FILE *proc_open(pid_t pid, const char *name, int *ret_error)
     return file;
 }
 
-/** The process's id in the innermost namespace; 0: it has ended, or there is none. */
+/** Returns the process's id in the innermost namespace; 0: it has ended, or there is none. */
 static pid_t own_pid_of(pid_t pid)
 {
     char *line = NULL;
@@ -67,7 +67,7 @@ static pid_t own_pid_of(pid_t pid)
     return own;
 }
 
-/** A line of /proc/PID/maps: its file's name as the process sees it, NULL: it has none. */
+/** Parses a line of /proc/PID/maps: its file's name as the process sees it, NULL: none. */
 static char *mapped_path(char *line)
 {
     char *path = strchr(line, '/'), *to = path;
@@ -94,7 +94,7 @@ static bool is_shared_and_written(const char *line)
     return permissions && !strncmp(permissions + 1, "rw-s", 4);
 }
 
-/** A name below the root of a process; our own name where both lead to one file. */
+/** Returns a name below the root of a process; our own name if both lead to one file. */
 static int name_for_us(pid_t pid, const char *path, char *ret_path, size_t path_bytes)
 {
     struct stat theirs, ours;
@@ -272,7 +272,7 @@ bool running_writes(int fd, pid_t own_pid)
         return false;
     if (own_pid_of(own_pid) == own_pid && maps_file(own_pid, &wanted))
         return true;
-    /* Of another PID namespace it has another number here. */
+    /* In another PID namespace its number here is different. */
     processes = opendir("/proc");
     while (processes && !found && (entry = readdir(processes))) {
         pid_t pid = (pid_t)atoi(entry->d_name);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Running programs and the traces they write. A process maps the blocks of its trace, so the kernel
- * says which file that is, wherever the two see it: nothing is asked of the program, and nothing is
- * sent to it.
+ * Finds running programs and the traces they write. A process maps the blocks of its trace, so the
+ * kernel shows which file that is, in whatever namespaces both are: the program is neither asked
+ * nor signalled.
  *
- * A trace is of a process where its header has the process's id, as that process sees it: a child
- * after fork has the mappings of its parent.
+ * A trace belongs to a process if its header has the process's id, as that process sees it: a child
+ * after fork has its parent's mappings.
  *
- * Threading: no state of its own.
+ * Threading: no shared state.
  */
 #ifndef TOOLS_TRACE_RUNNING_H
 #define TOOLS_TRACE_RUNNING_H
@@ -26,15 +26,15 @@ struct running_process {
 };
 
 /**
- * Looks at a process. `ret_path` is a name of its trace for us, empty without one.
- * Errors: -ESRCH there is no such process, or it has ended; -EACCES it is another user's;
- * -ENAMETOOLONG; others as the system said.
+ * Inspects a process. `ret_path` is a path to its trace for us, empty if there is none. Errors:
+ * -ESRCH there is no such process, or it has ended; -EACCES it is another user's; -ENAMETOOLONG;
+ * others from the system.
  */
 int running_look(pid_t pid, struct running_process *ret_process, char *ret_path, size_t path_bytes);
 
 /**
- * The process that has an id in a PID namespace, given as the inode of that (0: ours): its id here.
- * 0: there is none that can be seen.
+ * Finds the process with an id in a PID namespace, given by that namespace's inode (0: ours):
+ * returns its id here. 0: none can be seen.
  */
 pid_t running_find(pid_t own_pid, uint32_t namespace_inode);
 
@@ -45,8 +45,8 @@ size_t running_children(pid_t pid, pid_t *ret_children, size_t most);
 bool running_writes(int fd, pid_t own_pid);
 
 /**
- * A directory as a process sees it, and what its environment says of a variable (`fallback` where
- * that is not set, or not a path): the place of its live page. Errors: -ENAMETOOLONG.
+ * A directory as a process sees it, and the value of a variable in its environment (`fallback` if
+ * unset, or not a path): the place of its live page. Errors: -ENAMETOOLONG.
  */
 int running_place(pid_t pid, const char *variable, const char *fallback, char *ret_path,
                   size_t path_bytes);

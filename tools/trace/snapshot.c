@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block's use has a sequence number of its own, so comparing the numbers before and after the
- * copy is enough. The copy is a file without a name.
+ * Each use of a block has a sequence number, so comparing the numbers before and after the copy is
+ * enough. The copy is a file without a name.
  */
 #include "tools/trace/snapshot.h"
 
@@ -42,7 +42,7 @@ static int block_copy(int from, int to, off_t offset, char *buffer)
     return put < 0 ? -errno : put < got ? -ENOSPC : 0;
 }
 
-/** Whether a block that was in use when it was copied is in the same use now. */
+/** Whether a block that was in use when copied is still in the same use. */
 static bool is_same_use(int from, int to, off_t offset)
 {
     struct trace_block_header now, then;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace is read twice, once to verify it and once for its events; progress
- * counts both. One that is still written is cut at the time of its latest event, and opened again
- * when a block was filled between the reading of two others, which looks like damage.
+ * A trace is read twice, once to verify it and once for its events; progress counts both. A trace
+ * that is still written is cut at the time of its latest event. It is opened again if a block was
+ * filled between the reading of two others, which looks like damage.
  */
 #include "tools/trace/trace_open.h"
 
@@ -21,7 +21,7 @@
 
 #define RUNNING_TRIES 8
 
-/** A source whose reading is watched. */
+/** A source with progress of its reading. */
 struct watched {
     struct trace_source source;
     struct progress progress;
@@ -55,7 +55,7 @@ static void watched_close(void *context)
     free(watched);
 }
 
-/** Exchanges the source of a trace that is written and of limited size. */
+/** Replaces the source of a trace that is still written and of limited size. */
 static int snapshot_take(int fd, struct trace_source *source, bool *ret_running, char *ret_why,
                          size_t why_bytes)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loss(a, b): what the blocks of more than a and at most b units lose when b serves them all.
- * best[k][b] = min over a of best[k - 1][a] + loss(a, b); loss comes from running sums, so all of
- * it is 128 * 128 * 32 steps.
+ * loss(a, b): bytes that blocks of more than a and at most b units lose when b serves them all.
+ * best[k][b] = min over a of best[k - 1][a] + loss(a, b); loss comes from running sums, so the
+ * total is 128 * 128 * 32 steps.
  */
 #include "tools/tune/classes.h"
 
@@ -11,7 +11,7 @@
 
 #include "pool/base/size_class.h"
 
-/* Of all live blocks, spread over all sizes by their length: a size twice as long is half as
+/* Weight over all sizes, in proportion to all live blocks: a size twice as long is half as
  * likely.
  */
 #define UNSEEN_SHARE 0.02
@@ -30,7 +30,7 @@ void class_histogram_add(struct class_histogram *histogram, const struct replay_
         if ((event->kind != REPLAY_ALLOCATE && event->kind != REPLAY_FREE) ||
             bytes > SIZE_SMALL_MAX)
             continue;
-        /* A block adds itself for what is left of the trace; its free takes that back. */
+        /* A block adds itself for the rest of the trace; its free subtracts the remainder. */
         histogram->live[unit] += event->kind == REPLAY_ALLOCATE ? left : -left;
         histogram->request[unit] += (double)bytes * (event->kind == REPLAY_ALLOCATE ? left : -left);
     }

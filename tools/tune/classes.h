@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size classes for a program: which sizes small requests should be rounded up to.
+ * Size classes for a program: the sizes that small requests are rounded up to.
  *
- * The histogram counts, for each multiple of 256 B, how many blocks of that many units are live on
- * average over the traces. Given at most N classes, dynamic programming finds those with the least
- * rounding. A little weight on every size keeps sizes that no trace has from being rounded up to
- * the end of the world.
+ * The histogram has, for each multiple of 256 B, the average number of live blocks of this size
+ * over the traces. Given at most N classes, dynamic programming finds those with the least
+ * rounding. A small weight on every size keeps sizes that no trace has from being rounded up very
+ * far.
  *
  * Threading: pure functions.
  */
@@ -24,14 +24,14 @@ struct class_histogram {
     double request[CLASSES_UNITS]; /* bytes that they ask for, on average */
 };
 
-/** Adds a trace; each counts the same, however long it is. */
+/** Adds a trace; each counts the same, whatever its length. */
 void class_histogram_add(struct class_histogram *histogram, const struct replay_trace *trace);
 
-/** The best classes, at most `count` (2 to 32), 32 KiB the last. */
+/** Finds the best classes, at most `count` (2 to 32), 32 KiB the last. */
 void classes_choose(const struct class_histogram *histogram, unsigned count,
                     struct option_classes *ret_classes);
 
-/** Bytes that a histogram loses by rounding; classes of count 0: the built-in ones. */
+/** Returns the bytes that a histogram loses by rounding; classes of count 0: the built-in ones. */
 double classes_rounding(const struct class_histogram *histogram,
                         const struct option_classes *classes);
 

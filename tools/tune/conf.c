@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No date and no host: the same traces give the same file.
+ * Contains no date and no host: the same traces give the same file.
  */
 #include "tools/tune/conf.h"
 
@@ -169,7 +169,7 @@ static uint64_t tolerance(uint64_t calls)
     return calls / 100 > 1 ? calls / 100 : 1;
 }
 
-/* Whether the figures depend on when the device is done, which is another time in each run. */
+/* Whether the figures depend on the speed of the device, which varies between runs. */
 static bool is_open(const struct promise *promise)
 {
     return promise->reserved_least < promise->reserved_most ||

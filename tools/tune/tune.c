@@ -2,11 +2,11 @@
 /*
  * The search.
  *
- * Cost of a trace: memory is what is reserved and what blocks occupy at their peaks, so that less
- * rounding counts before it saves a whole segment; calls are those of a first and of a second
- * replay. Each is a ratio to what was before; balanced is the mean of both, and neither may become
- * worse on any trace. For memory, calls may grow by 10 per 1,000 operations; for calls, what is
- * reserved by 1/16, or up to the capacity that was given.
+ * The cost of a trace: memory is the peak of reserved bytes and of bytes occupied by blocks, so
+ * that less rounding counts before it saves a whole segment; calls are those of a first and of a
+ * second replay. Each is a ratio to the value before; balanced is the mean of both, and neither may
+ * become worse on any trace. For memory, calls may grow by 10 per 1,000 operations; for calls,
+ * reserved bytes by 1/16, or up to the given capacity.
  */
 #include "tools/tune/tune.h"
 
@@ -92,7 +92,7 @@ static double ratio(uint64_t now, uint64_t before)
     return before ? (double)now / (double)before : now ? WORST : 1;
 }
 
-/* How far what is not the goal is beyond what it may become: at most 1 is permitted. */
+/* How far the figure that is not the goal exceeds its limit: at most 1 is permitted. */
 static double excess(const struct search *search, size_t index, const struct tune_figures *now,
                      const struct tune_figures *before)
 {
@@ -112,7 +112,7 @@ static double excess(const struct search *search, size_t index, const struct tun
     return over < FORBIDDEN ? over : FORBIDDEN;
 }
 
-/* The cost of a trace against what was before; WORST: not to be had. */
+/* Returns the cost of a trace relative to before; WORST: it does not complete. */
 static double cost(const struct search *search, size_t index, const struct tune_figures *now,
                    const struct tune_figures *before)
 {
@@ -137,7 +137,7 @@ static double cost(const struct search *search, size_t index, const struct tune_
     return (memory + calls) / 2;
 }
 
-/* The worst of the traces, and the figures of each in `trial`. */
+/* Returns the worst of the traces, and the figures of each in `trial`. */
 static int options_try(struct search *search, const struct options *options, double *ret_cost)
 {
     double worst = 0;
@@ -160,7 +160,7 @@ static int options_try(struct search *search, const struct options *options, dou
 
 /* ---- candidates ---- */
 
-/** An option and the values that are tried, separated by blanks. */
+/** An option and the values to try, separated by blanks. */
 static const struct {
     enum option_id option;
     const char *values;
@@ -179,7 +179,7 @@ static const struct {
 
 #define TUNABLES (sizeof tunables / sizeof *tunables)
 
-/* The next value of a list into `text`; false: there is none. */
+/* Copies the next value of a list to `text`; false: there is none. */
 static bool value_next(const char **values, char *text, size_t bytes)
 {
     size_t length;
@@ -194,7 +194,7 @@ static bool value_next(const char **values, char *text, size_t bytes)
     return true;
 }
 
-/* What only mapped memory has would be tried in vain without it. */
+/* Options of mapped memory would be tried in vain without it. */
 static bool is_meaningful(const struct options *options, enum option_id option)
 {
     return (option != OPTION_ID_page && option != OPTION_ID_reserve) ||
@@ -247,8 +247,8 @@ static int text_try(struct search *search, size_t index, const char *value,
                : 0;
 }
 
-/* Parts of what blocks occupied at the peak of the least trace, in whole segments: a run that needs
- * less than these did shall not hold more for it. */
+/* Fractions of the bytes that blocks occupied at the peak of the smallest trace, in whole
+ * segments: a run that needs less must not hold more for it. */
 static int reserve_try(struct search *search, size_t index, const struct options *from,
                        double *best, struct options *ret_best)
 {
@@ -306,7 +306,7 @@ static void option_copy(struct options *to, const struct options *from, size_t o
     option_set(to, option, value);
 }
 
-/* Whether each trace is worse without a setting, by more than noise. */
+/* Whether each trace is worse without a setting, beyond noise. */
 static int setting_helps(struct search *search, const struct options *with, size_t option,
                          bool *ret_helps)
 {
@@ -329,7 +329,7 @@ static int setting_helps(struct search *search, const struct options *with, size
     return 0;
 }
 
-/* Takes out what does not help, the last first, until all that is left does. */
+/* Removes settings that do not help, the last first, until all remaining ones do. */
 static int settings_prune(struct search *search, struct options *current)
 {
     bool pruned = true;
@@ -361,7 +361,7 @@ static void settings_note(struct tune_result *result)
     result->gained = result->set_count > 0;
 }
 
-/* The same on a device that is done as soon, or as late, as the record permits. */
+/* Replays on a device as fast, or as slow, as the trace permits. */
 static int range_get(struct search *search, size_t index, const struct options *options,
                      struct tune_figures *figures)
 {
@@ -411,8 +411,8 @@ static void judge_ask(struct search *search)
     settings_note(result);
 }
 
-/* Where the same options cost so much more or less on a device of another haste, where blocks come
- * to lie is a matter of chance, and a small gain is too. */
+/* If the same options cost much more or less on a device of another speed, the placement of
+ * blocks is a matter of chance, and so is a small gain. */
 static double noise_of(const struct search *search)
 {
     double widest = 0;
@@ -430,7 +430,7 @@ static double noise_of(const struct search *search)
     return NOISE + widest / SPREAD;
 }
 
-/* Where the run itself is known it is what was before, and without a gain what will be. */
+/* The recorded run itself is the baseline and, without a gain, the result. */
 static void recorded_note(struct search *search)
 {
     struct tune_result *result = search->result;
@@ -452,7 +452,7 @@ static void recorded_note(struct search *search)
     }
 }
 
-/* From `current` on, one option after the other, until none lowers the cost. */
+/* From `current` on, tries one option after the other, until none lowers the cost. */
 static int descend(struct search *search, struct options *current, double *best)
 {
     int r = 0;
@@ -469,8 +469,8 @@ static int descend(struct search *search, struct options *current, double *best)
     return r;
 }
 
-/* The other backing is a start of its own: with the options that suit one the other may be worse,
- * and its page or reserve be what makes it worth while. Costs may be high where it begins. */
+/* The other backing is a separate start: options that suit one may be worse with the other, and
+ * its page or reserve may be what makes it worthwhile. The initial cost may be high. */
 static int other_backing(struct search *search, struct options *ret_options, double *ret_cost)
 {
     bool maps = search->result->base.backing == OPTION_BACKING_DRIVER;
@@ -536,7 +536,7 @@ static int search_run(struct search *search)
     return r;
 }
 
-/* All traces come from the same options, else there is no one "before". */
+/* All traces must have the same options; otherwise there is no common "before". */
 static int base_choose(const struct tune_request *request, struct options *ret_base)
 {
     char first[VALUE_MOST * 2], other[VALUE_MOST * 2];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds options of the pool for traces, and shows by replay that they are better.
+ * Finds pool options for traces, and shows by replay that they are better.
  *
- * Candidates go through the real pool. From the options that the traces were recorded with, one
- * option after the other takes the value that lowers the cost most, until none does. A setting
- * stays only if leaving it out makes the result worse on every trace by more than noise, so nothing
- * is in the file that was not shown to help. Several traces: the worst of them counts.
+ * Candidates are replayed with the real pool. Starting from the recorded options, one option after
+ * the other takes the value that lowers the cost most, until none does. A setting is kept only if
+ * leaving it out makes the result worse on every trace, beyond noise; so the file contains only
+ * settings shown to help. With several traces the worst counts.
  *
  * Deterministic: the same traces in the same order give the same settings.
  *
@@ -16,7 +16,7 @@
 
 #include "tools/replay/replay.h"
 
-/** What is to become less; nothing of the other kind becomes more. */
+/** The goal to reduce; the other figure must not increase. */
 enum tune_goal { TUNE_MEMORY, TUNE_CALLS, TUNE_BALANCED };
 
 struct tune_request {
@@ -33,8 +33,8 @@ struct tune_request {
 struct tune_figures {
     bool completed;
     uint64_t peak_reserved_bytes, peak_allocated_bytes, driver_calls, driver_calls_second;
-    /* From the device that is done soonest to the one that is done latest, as far as the record
-     * says nothing; the same where it says everything. */
+    /* From the fastest device to the slowest, as far as the trace permits; equal if it
+     * determines everything. */
     uint64_t reserved_least, reserved_most, calls_least, calls_most;
 };
 

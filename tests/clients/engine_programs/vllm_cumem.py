@@ -17,7 +17,7 @@ import torch
 
 
 class Asleep:
-    """What CuMemAllocator keeps: allocations by their addresses, each with a tag."""
+    """State of CuMemAllocator: allocations by address, each with a tag."""
 
     def __init__(self, library):
         self.library, self.held, self.tag = load(library), {}, "weights"

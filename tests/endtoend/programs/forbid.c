@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a program that may not make some system calls, as under a container's seccomp profile: they
- * fail with EPERM. usage: forbid NUMBER[,NUMBER...] PROGRAM [ARGUMENT...]
+ * Runs a program without some system calls, as under a container's seccomp profile: they fail with
+ * EPERM. usage: forbid NUMBER[,NUMBER...] PROGRAM [ARGUMENT...]
  *
  * Exit 77: the kernel permits no filter.
  */

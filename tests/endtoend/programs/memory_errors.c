@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that writes where it must not, one error a run: memory_errors WAY [check|exit|-]
- * [BYTES]. With "check" it asks cupool_check() before its memory is freed, and says what it
- * answers.
+ * A program with one memory error a run: memory_errors WAY [check|exit|-] [BYTES]. With "check" it
+ * calls cupool_check() before its memory is freed, and prints the result.
  */
 #include <cuda_runtime_api.h>
 #include <stdio.h>

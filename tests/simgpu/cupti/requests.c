@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What profilers set up before they collect: names of callbacks, ids of their own around calls, a
- * clock of their own, filters. The kinds of activity that these concern are not simulated, so most
- * of it is checked, kept and has no effect.
+ * Set-up calls of profilers: names of callbacks, external ids around calls, a custom clock,
+ * filters. They concern kinds of activity that are not simulated, so most are checked, kept and
+ * have no effect.
  */
 #include "tests/simgpu/cupti/state.h"
 

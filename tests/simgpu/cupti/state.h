@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of the simulated CUPTI share: whether the library is attached to the driver, the
- * version it claims, and the faults it was told to have.
+ * Shared by the parts of the simulated CUPTI: whether the library is attached to the driver, the
+ * version it claims, and its injected faults.
  *
  * Records have the layout of the version claimed: CUpti_ActivityMemory4 and MemoryPool3 from 13.0
  * on, Memory3 and MemoryPool2 before.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the management library says about a device: names, memory, processes, and how the devices
- * of one machine are connected. Memory is what the driver says to this process, which is all that
- * is simulated: there is no fabric, no NVLink, and nothing else on the devices but SIMGPU_OTHERS.
+ * Answers of the management library about a device: names, memory, processes, and how the devices
+ * of one machine are connected. Memory is as the driver reports it to this process, because
+ * nothing else is simulated: there is no fabric, no NVLink, and nothing else on the devices except
+ * SIMGPU_OTHERS.
  */
 #include "tests/simgpu/nvml/nvml.h"
 

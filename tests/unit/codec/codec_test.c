@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every codec promises: the bound of its error, the same bytes on every path, sizes, and that
+ * Guarantees of every codec: its error bound, the same bytes on every path, sizes, and that
  * nothing damaged is decoded.
  */
 #include <criterion/criterion.h>

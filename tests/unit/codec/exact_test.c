@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is exact: lossless for every bit pattern, conversions, what pruning keeps, saturation. */
+/* Exact results: lossless for every bit pattern, conversions, values kept by pruning,
+ * saturation. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

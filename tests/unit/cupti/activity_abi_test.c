@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every line of cupti/activity/activity_abi.h says what the headers of CUDA 13 say. What can be
- * compared at compile time is; running it means that it was built.
+ * Compares every line of cupti/activity/activity_abi.h with the headers of CUDA 13. The comparison
+ * happens at compile time; running the test only shows that it was built.
  */
 #include "cupti/activity/activity_abi.h"
 

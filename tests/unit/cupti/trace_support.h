@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the trace share: a directory of their own, and traces written and read whole.
+ * Shared by the tests of the trace: a directory for each test, and traces written and read whole.
  *
  * Threading: single-threaded but where said.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What most tests begin and end with: a fake device, a pool of ten blocks of 16 tokens (1 to 10;
+ * Set-up and tear-down of most tests: a fake device, a pool of ten blocks of 16 tokens (1 to 10;
  * block 0 is the null block), and a check that nothing was broken or left behind.
  */
 #ifndef TESTS_UNIT_KV_FIXTURE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What most tests begin and end with: a fake device, a pool on it, and a check that the pool kept
+ * Set-up and tear-down of most tests: a fake device, a pool on it, and a check that the pool kept
  * its invariants, broke no contract of the backend and left no segment behind.
  */
 #ifndef TESTS_UNIT_POOL_FIXTURE_H

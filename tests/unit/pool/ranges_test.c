@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of a live block: its range, its id and its marks, for blocks of every kind, in
- * holes and beyond the end, and after the same memory was handed out again.
+ * Queries about a live block: its range, its id and its marks, for blocks of every kind, in holes
+ * and beyond the end, and after the same memory was handed out again.
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>

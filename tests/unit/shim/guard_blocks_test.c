@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of guarded blocks, against a plain model: freed memory counts as poison only while
- * none of it is handed out, and none of it went back to the driver.
+ * The tables of guarded blocks, against a plain model: freed memory counts as poison only until
+ * any part is handed out again or goes back to the driver.
  */
 #include <criterion/criterion.h>
 

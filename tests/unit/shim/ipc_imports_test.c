@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was opened, against a plain list of it: blocks, holes between them, whole mappings, and how
- * often each is open.
+ * Opened memory, against a plain list: blocks, holes between them, whole mappings, and how often
+ * each is open.
  */
 #include <criterion/criterion.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hash table that costs the same however much is in it: what is found, and how far one has to
- * look, counted in nodes.
+ * The hash table with constant costs at any size: what is found, and how many nodes a look-up
+ * visits.
  */
 #include <criterion/criterion.h>
 

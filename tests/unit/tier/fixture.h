@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of tiers begin and end with: a pool of small bf16 blocks in host memory, content
- * that follows from a block's number, and a store that a test can stop, fail and spoil.
+ * Set-up and tear-down of the tests of tiers: a pool of small bf16 blocks in host memory, content
+ * that follows from a block's number, and a store that a test can stop, fail and damage.
  */
 #ifndef TESTS_UNIT_TIER_FIXTURE_H
 #define TESTS_UNIT_TIER_FIXTURE_H

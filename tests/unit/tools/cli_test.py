@@ -319,7 +319,7 @@ class Cli(unittest.TestCase):
         with open(self.path("precious"), "w") as file:
             file.write("not a trace " * 100)
         self.assert_error(self.cupool("run", "-o", "precious", "--force", "--", "true"), 125,
-                          "precious", "no cupool record")
+                          "precious", "no cupool trace")
         self.assertIn(b"not a trace", read(self.path("precious")))
 
     def test_run_several_processes(self):
@@ -338,7 +338,7 @@ class Cli(unittest.TestCase):
 
     def test_run_explains_a_missing_record(self):
         result = self.cupool("run", "--", "true", CUPOOL_TEST_SILENT="1")
-        self.assert_error(result, 0, "no record", "cupool doctor -- true")
+        self.assert_error(result, 0, "no trace", "cupool doctor -- true")
         result = self.cupool("run", "-O", "trace:off", "--", "true")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 

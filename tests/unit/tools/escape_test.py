@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What is escaped where (the table in docs/cli.md): every code point below U+3000, and what is not
-UTF-8, through every form of a report, every form of a check's outcome and of a difference, and
-through what the tool says by itself.
+"""Tests escaping by destination (the table in docs/cli.md): every code point below U+3000, and invalid UTF-8,
+through every format of a report, of a check's outcome and of a difference, and through the tool's own
+messages.
 
 usage: escape_test.py CUPOOL PRELOAD
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the tool does to files that are there already, and with files that are none: devices, pipes,
-links, files of another user. Every writer is tried with each.
+"""The tool's treatment of existing files, and of devices, pipes, links and files of another user. Every writer
+is tried with each.
 
 The parts about another user run as root against files of an unprivileged one (65534), and as that
 one against files of root; elsewhere they are skipped. usage: files_test.py CUPOOL PRELOAD

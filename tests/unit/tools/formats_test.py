@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The forms of `cupool report`, each read back by a parser of its kind.
+"""The formats of `cupool report`, each read back by a parser of its kind.
 
 The trace is that of sample.c, once plain and once with a command line that tries to break out of
 every form. usage: formats_test.py CUPOOL PRELOAD

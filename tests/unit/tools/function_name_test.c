@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of functions: what is left of a demangled name, and what it says.
+ * Names of functions: the parts of a demangled name, and their meaning.
  */
 #include <criterion/criterion.h>
 #include <string.h>

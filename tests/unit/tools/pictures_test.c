@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pictures of a report are drawn from: addresses at the peak and at the end against a
- * model that copies everything at each peak, lifetimes, times of phases, and stacks as a tree.
+ * Data of a report's pictures: addresses at the peak and at the end against a model that copies
+ * everything at each peak, lifetimes, times of phases, and stacks as a tree.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

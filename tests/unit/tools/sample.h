@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small trace whose every figure is known: what the reports of the tests are compared with.
+ * A small trace with known figures: the tests compare the reports with it.
  *
  * Times and addresses are given, so only pid, start, module and offset differ between runs.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transfers over the fake device, and memory whose content says where it came from.
+ * Transfers over the fake device, and memory with content that identifies its origin.
  */
 #ifndef TESTS_UNIT_TRANSFER_FIXTURE_H
 #define TESTS_UNIT_TRANSFER_FIXTURE_H

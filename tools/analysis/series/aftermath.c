@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fall may be made of many frees with allocations between them. It is over when the level rose by
- * a part of the peak, or when some allocations in a row brought no new lowest level.
+ * A fall may consist of many frees with allocations in between. It is over when the level rose by
+ * a fraction of the peak, or when several allocations in a row brought no new minimum.
  */
 #include "tools/analysis/series/aftermath.h"
 
@@ -10,7 +10,7 @@
 #define RISE_PERCENT     5 /* of the peak, above the lowest level: no more a fall */
 #define RISE_ALLOCATIONS 4
 
-/** A level above all before: what was the peak becomes an earlier rise, if it was left at all. */
+/** Handles a new maximum: the former peak becomes an earlier rise, if the level ever left it. */
 static void peak_begin(struct aftermath *aftermath, uint64_t bytes)
 {
     uint64_t dip = aftermath->since_bytes;
@@ -28,7 +28,7 @@ static void peak_begin(struct aftermath *aftermath, uint64_t bytes)
     aftermath->over = aftermath->falling = false;
 }
 
-/** Whether the level still falls, after it went from one peak down to `lowest`. */
+/** Whether the level is still falling after it went from a peak down to `lowest`. */
 static bool is_falling(const struct aftermath *aftermath, const struct timeline_point *now)
 {
     return now->requested_bytes <= aftermath->lowest.requested_bytes ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The level of requested memory once its peak is over, by events, not by time: a program that
- * spends most of its run in loading is judged as one that does not.
+ * The level of requested memory after its peak, by events, not by time: so a program that spends
+ * most of its run in loading is judged like any other.
  *
  * Threading: not thread-safe.
  */
@@ -24,10 +24,10 @@ struct aftermath {
     uint64_t earlier_bytes, dip_bytes;     /* the rise before, and how far it fell afterwards */
 };
 
-/** Adds a moment at which the level changed, in order. */
+/** Adds a moment at which the level changed, in time order. */
 void aftermath_add(struct aftermath *aftermath, const struct timeline_point *now);
 
-/** Whether the peak was left for good, and no earlier rise came near it. */
+/** Whether the level left the peak for good, and no earlier rise came near it. */
 bool aftermath_is_short(const struct aftermath *aftermath);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Buffers that grow by copying: a larger block is allocated, the contents move, the smaller one is
- * freed, and meanwhile there are both.
+ * freed; in between, both exist.
  *
- * A free is seen as such when the last block of its site is larger, came while it was live, and is
- * no older than a few allocations of the program. Each larger block replaces one. Where blocks are
- * exchanged for smaller ones as well, nothing grows: those are counted, too.
+ * A free counts as part of a copy if the last block of its site is larger, was allocated while the
+ * freed block was live, and is at most a few allocations old. Each larger block replaces one. Where
+ * blocks are also exchanged for smaller ones, nothing grows; those are counted, too.
  *
  * Threading: not thread-safe.
  */
@@ -33,7 +33,7 @@ struct copies {
 /** Errors: -ENOMEM. */
 int copies_allocate(struct copies *copies, size_t row, uint64_t order, uint64_t bytes);
 
-/** `now`: allocations so far; `peak_order`, `peak_serial`: of the peak so far. */
+/** `now`: allocations so far; `peak_order`, `peak_serial`: identify the peak so far. */
 void copies_free(struct copies *copies, size_t row, uint64_t order, uint64_t bytes, uint64_t now,
                  uint64_t peak_order, uint64_t peak_serial);
 

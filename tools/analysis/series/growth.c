@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A level is looked at on a grid of equal parts of an axis, so that a time without
- * events weighs as much as one with many.
+ * A level is sampled on a grid of equal parts of an axis, so that a time without events has the
+ * same weight as one with many.
  */
 #include "tools/analysis/series/growth.h"
 
@@ -153,7 +153,7 @@ static double value_at(const struct span *span, enum axis axis, double part, boo
     return value;
 }
 
-/** A line through the grid of an axis; the slope is of the whole axis. */
+/** Fits a line through the grid of an axis; the slope is for the whole axis. */
 static void grid_fit(const struct span *span, enum axis axis, bool bytes, double *ret_rise,
                      double *ret_fit)
 {
@@ -192,7 +192,7 @@ static bool rises_to_the_end(const struct span *span, enum axis axis, bool bytes
     return last > first && middle - first >= least && last - late >= least;
 }
 
-/** Whether it came to rest, for longer than a pause of the machine. */
+/** Whether it came to rest, for longer than scheduling can explain. */
 static bool rests_at_the_end(const struct span *span, bool bytes)
 {
     uint64_t whole_ns = span->end[AXIS_TIME] - span->begin[AXIS_TIME];

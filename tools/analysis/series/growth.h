@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sites that grow: what is kept again and again, and never given back.
+ * Sites that grow: they keep more and more memory and never give it back.
  *
- * The live blocks of each site are noted while a trace is replayed, at most 32 times: when the
- * notes are full every other one goes, and from then on they are half as frequent. A site's level
- * changes by its own blocks alone, so between two notes it is what the first says.
+ * While a trace is replayed, the live blocks of each site are noted at most 32 times: when the
+ * notes are full, every other one is dropped, and later ones are taken half as often. A site's
+ * level changes only by its own blocks, so it is constant from one note to the next.
  *
- * In the end each site is judged from its first allocation to the end of the run, before the
- * program gives everything back: over its steps where it has any, else over time and over
- * allocations. It grows when a line fits its blocks, or its bytes, on one of these axes, when it
- * rose in the first half of the time, and still rises in the last quarter. So a burst at the start
- * is no growth, and neither is a level that was reached.
+ * At the end each site is judged from its first allocation to the end of the run, before the
+ * program frees everything: over its steps if it has any, else over time and over allocations. It
+ * grows if a line fits its blocks, or its bytes, on one of these axes; it rose in the first half of
+ * the time; and it still rises in the last quarter. So neither a burst at the start nor a level
+ * that was reached is growth.
  *
  * Threading: not thread-safe.
  */
@@ -25,7 +25,7 @@
 #define GROWTH_SITES 16384 /* the first ones; later ones are not looked at */
 #define GROWTH_LEAST 8     /* steps that a line over steps needs */
 
-/** A time without a call that says something: a busy machine makes shorter ones. */
+/** Time without a call that is significant: a busy machine makes shorter pauses. */
 #define GROWTH_REST_NS UINT64_C(300000000)
 
 struct growth_note {
@@ -33,7 +33,7 @@ struct growth_note {
     uint64_t blocks, bytes;
 };
 
-/** Notes of one site: at most GROWTH_NOTES, room for few where few come. */
+/** Notes of one site: at most GROWTH_NOTES, with space for few where few come. */
 struct growth_track {
     struct growth_note *note, last;
     unsigned notes, room;
@@ -66,11 +66,11 @@ struct growth_end {
 /** Notes what a site has. Errors: -ENOMEM. */
 int growth_tracks_add(struct growth_tracks *tracks, size_t row, const struct growth_note *note);
 
-/** Sites that grow, most blocks first; free() the rows. Errors: -ENOMEM. */
+/** Returns the sites that grow, most blocks first; free() the rows. Errors: -ENOMEM. */
 int growth_find(const struct growth_tracks *tracks, const struct growth_end *end,
                 struct growth_site **ret_rows, size_t *ret_count);
 
-/** What a site had at a time, as far as the notes say. */
+/** Returns a site's memory at a time, as far as the notes say. */
 uint64_t growth_bytes_at(const struct growth_tracks *tracks, size_t row, uint64_t time_ns);
 
 void growth_tracks_done(struct growth_tracks *tracks);

@@ -81,7 +81,7 @@ static uint64_t lowest_of(const struct plateau_series *series, size_t begin, siz
     return lowest;
 }
 
-/** Where the level came to stay: what is below all of its later half belongs to the load. */
+/** Finds where the level stays: anything below all of its later half belongs to the load. */
 static size_t load_skip(const struct plateau_series *series, size_t begin, size_t end,
                         uint64_t peak)
 {

@@ -2,13 +2,13 @@
 /*
  * Finds the steady state of a level: a program loads, warms up, and then runs.
  *
- * The axis is not time but the program's own allocations and frees, which are the same in every run
- * of a program: at most 512 cells of equally many of them, of which the lowest, the highest and the
- * last level are kept. The steady state is the longest run of cells whose levels differ by at most
- * an eighth of the overall peak and reach at least half of it; of equally long ones the first. It
- * must be a fifth of the whole and have 16 calls. It begins only where the level came to stay: what
- * is lower than all that follows belongs to the load. The load ends when the level first reaches
- * the lowest of the steady state; what is between is the warm-up.
+ * The axis is not time but the program's allocations and frees, which are the same in every run. It
+ * has at most 512 cells with equal numbers of calls; each keeps its lowest, highest and last level.
+ * The steady state is the longest run of cells with levels that differ by at most an eighth of the
+ * overall peak and reach at least half of it; of equally long ones the first. It must be a fifth of
+ * the whole and have 16 calls. It begins only where the level stays: a part lower than everything
+ * after it belongs to the load. The load ends when the level first reaches the minimum of the
+ * steady state; the part in between is the warm-up.
  *
  * Threading: not thread-safe.
  */
@@ -36,7 +36,7 @@ struct plateau_series {
     uint64_t used;   /* calls of the last cell */
 };
 
-/** Cells; the load is from the first to `load`, the warm-up to `begin`. */
+/** Cells; the load ends at `load`, the warm-up at `begin`. */
 struct plateau {
     size_t load, begin, end;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A moment whose counters change both figures is kept once.
+ * If the counters of one moment change both figures, the moment is kept once.
  */
 #include "tools/analysis/series/pool_levels.h"
 

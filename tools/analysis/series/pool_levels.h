@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the pools held without its being in use, over time: cached and in quarantine, as the pools'
- * own counters told about once a second, summed over contexts.
+ * Unused memory held by the pools over time: cached and in quarantine, from the pools' own
+ * counters, recorded about once a second, summed over contexts.
  *
  * Threading: not thread-safe.
  */
@@ -28,7 +28,7 @@ struct pool_levels {
     size_t levels, room;
 };
 
-/** One counter of a context; names that are not wanted are ignored. Errors: -ENOMEM. */
+/** Adds one counter of a context; ignores other names. Errors: -ENOMEM. */
 int pool_levels_add(struct pool_levels *levels, const char *name, uint32_t context, uint64_t value,
                     uint64_t time_ns);
 

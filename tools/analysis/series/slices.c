@@ -141,7 +141,7 @@ void slices_skip(struct slices *slices, enum slice_table table, const struct tal
     }
 }
 
-/** A row's figures of the open slice; its track begins anew. */
+/** Returns a row's figures of the open slice; its track begins anew. */
 static struct slice_figures track_take(struct slice_track *track, const struct tally *row,
                                        uint64_t serial)
 {
@@ -226,7 +226,7 @@ static struct slice_figures figures_join(const struct slice_figures *a,
         .longest_ns = a->longest_ns > b->longest_ns ? a->longest_ns : b->longest_ns};
 }
 
-/** Rows of both lists, in order; the lists are used up. */
+/** Merges the rows of both lists, in order; consumes the lists. */
 static struct slice_list lists_join(struct slices *slices, struct slice_list *a,
                                     struct slice_list *b, bool later_peak)
 {
@@ -273,7 +273,7 @@ static struct slice slice_join(struct slices *slices, struct slice *a, struct sl
     return joined;
 }
 
-/** Halves the slices; an even number of them is closed. */
+/** Halves the number of slices; an even number of them is closed. */
 static void slices_halve(struct slices *slices)
 {
     for (size_t i = 0; i < slices->open / 2; i++) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The run in equal slices of time, each with its own figures, from which those of any range of
- * slices follow: sums of what was counted, the highest of levels, and what every row held when
- * requested memory was highest in the range.
+ * The run in equal slices of time, each with its own figures. Those of any range of slices follow
+ * from them: sums of counts, maxima of levels, and every row's memory when requested memory was
+ * highest in the range.
  *
- * A slice begins with what is in use then, so a slice without events has the figures of a pause.
- * Counts are differences of the tallies between two borders; only what a row held at the slice's
- * peak is noted as it changes, in the way of a level (tally.h). When rows and slices together are
- * too many, slices are joined in pairs, so memory is bounded whatever the trace.
+ * A slice begins with the memory in use at that time, so a slice without events shows a pause.
+ * Counts are differences of the tallies between two borders; only a row's memory at the slice's
+ * peak is tracked as it changes, like a level (tally.h). When rows and slices together are too
+ * many, slices are joined in pairs, so memory is bounded whatever the trace.
  *
  * Threading: not thread-safe.
  */
@@ -56,10 +56,10 @@ struct slice_list {
     size_t entries;
 };
 
-/** Neighbours at a slice's peak that are drawn as one. */
+/** Adjacent blocks at a slice's peak that are drawn as one. */
 struct slice_run {
     uint64_t address, bytes, waste_bytes, hole_bytes;
-    uint32_t site; /* of most of it */
+    uint32_t site; /* of the largest part */
     uint32_t blocks, holes;
     bool begins; /* an extent */
     bool gap;    /* addresses without memory, not to scale */
@@ -74,7 +74,7 @@ struct slice {
     bool mapped; /* the runs are known */
 };
 
-/** What is noted of a row while a slice is open, and what it had at the slice's begin. */
+/** State of a row while a slice is open, and its value at the slice's begin. */
 struct slice_track {
     uint64_t serial, at_peak, peak, longest_ns;
     uint64_t allocations, frees, failures, hits, requested_bytes;
@@ -99,7 +99,7 @@ void slices_begin(struct slices *slices, uint64_t end_ns);
 /** The slice of a time. */
 size_t slices_at(const struct slices *slices, uint64_t time_ns);
 
-/** A row's level is about to change; what it is now. */
+/** A row's level is about to change; its current value. */
 void slices_before(struct slices *slices, enum slice_table table, size_t row, uint64_t now_bytes);
 /** It has changed. */
 void slices_after(struct slices *slices, enum slice_table table, size_t row, uint64_t now_bytes);
@@ -109,7 +109,7 @@ void slices_call(struct slices *slices, enum slice_table table, size_t row, uint
 void slices_leak(struct slices *slices, enum slice_table table, size_t row, uint64_t time_ns,
                  uint64_t bytes);
 
-/** Levels changed. True: requested memory is higher than before in this slice. */
+/** Notes changed levels. True: requested memory is higher than before in this slice. */
 bool slices_level(struct slices *slices, const struct timeline_point *now);
 
 /** What rows have so far counts for no slice. */
@@ -120,14 +120,14 @@ void slices_skip(struct slices *slices, enum slice_table table, const struct tal
 void slices_take(struct slices *slices, enum slice_table table, const struct tally *row,
                  size_t rows);
 
-/** Closes the open slice, of which all is taken, and opens the next with these levels. */
+/** Closes the open slice after its figures were taken, and opens the next with these levels. */
 void slices_next(struct slices *slices, const struct timeline_point *now);
 
 /** A row's figures in a closed slice; all 0 where it has none. */
 struct slice_figures slices_get(const struct slices *slices, size_t slice, enum slice_table table,
                                 size_t row);
 
-/** Drops what is needed while slices are open alone; all are closed. */
+/** Drops data that only open slices need; all are closed. */
 void slices_close(struct slices *slices);
 
 void slices_done(struct slices *slices);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sites allocate in steps: of each site how often it did in one step at most, and in how
- * many.
+ * Sites that allocate in steps: for each site, the most allocations in one step, and the number of
+ * steps with any.
  *
  * Threading: not thread-safe.
  */
@@ -23,12 +23,12 @@ struct step_sites {
     size_t rows, room;
 };
 
-/** An allocation of a site in a step of that number, from 1. Errors: -ENOMEM. */
+/** Adds an allocation of a site in a step of that number, from 1. Errors: -ENOMEM. */
 int step_sites_add(struct step_sites *sites, size_t row, uint64_t serial);
 
 void step_sites_done(struct step_sites *sites);
 
-/** The rows that allocate most in one step, and in several; their number. */
+/** Returns the rows that allocate most in one step, and in several; their number. */
 size_t step_sites_most(const struct step_sites *sites, size_t *ret_rows, size_t count);
 
 #endif

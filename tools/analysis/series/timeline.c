@@ -51,7 +51,7 @@ void timeline_add(struct timeline *timeline, const struct timeline_point *point)
     span_join(&timeline->span[point->time_ns / timeline->span_ns], &moment);
 }
 
-/** Puts a point behind those that are not later; it is there once. */
+/** Inserts a point after those that are not later, at most once. */
 static size_t point_insert(struct timeline_point *points, size_t count,
                            const struct timeline_point *point)
 {

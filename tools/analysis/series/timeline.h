@@ -2,10 +2,10 @@
 /*
  * Levels over time in constant memory.
  *
- * Time is cut into at most 512 spans of equal length; of each the moments of the highest and the
- * lowest requested bytes, of the highest driver bytes, and the last moment are kept. When time goes
- * on, neighbours are joined and spans double. So no peak is ever lost, and the highest of whole
- * spans is exact.
+ * Time is divided into at most 512 spans of equal length. Each keeps the moments of the highest and
+ * the lowest requested bytes, of the highest driver bytes, and the last moment. As time goes on,
+ * adjacent spans are joined and the length doubles. So no peak is ever lost, and the maximum over
+ * whole spans is exact.
  *
  * Threading: not thread-safe.
  */

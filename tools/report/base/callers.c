@@ -48,7 +48,7 @@ static void sum_join(struct tally *sum, const struct tally *other)
     sum->live_blocks.peak += other->live_blocks.peak;
 }
 
-/** What a path is told apart by: its functions and the lines of their calls. */
+/** Key of a path: its functions and the lines of their calls. */
 static uint64_t path_hash(const struct trace_reader *reader, uint64_t stack)
 {
     struct frame frames[CALLERS_DEPTH + 1];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who calls a site: its call paths with their figures.
+ * Callers of a site: its call paths with their figures.
  *
- * Stacks are joined by the functions and lines behind the site; what lies before it, the wrappers,
- * does not matter.
+ * Stacks are joined by the functions and lines behind the site; the wrappers before it do not
+ * matter.
  *
  * Threading: single-threaded; immutable after creation.
  */
@@ -18,13 +18,13 @@
 
 #define CALLERS_DEPTH 6 /* frames of a path that are named */
 
-/** A path: the key of `sum` is a stack that takes it; own peaks are upper bounds. */
+/** A path: the key of `sum` is one of its stacks; own peaks are upper bounds. */
 struct caller {
     uint64_t site, place; /* place: equal for equal paths */
     struct tally sum;
 };
 
-/** By site, then by what they hold: at the peak, leaked, in all. */
+/** Sorts by site, then by memory: at the peak, leaked, in all. */
 struct callers {
     const struct analysis *analysis;
     struct caller *row;

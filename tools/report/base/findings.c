@@ -18,7 +18,7 @@
 #define ROUNDING_PERCENT    10 /* of allocated memory */
 #define ROUNDING_LEAST      (1 << 20)
 #define REPEATED_LEAST      64  /* allocations of one site */
-#define REPEATED_FUNCTIONS  256 /* that are told apart */
+#define REPEATED_FUNCTIONS  256 /* that are distinguished */
 #define REPEATED_TURNS      16  /* of the blocks it has at a time */
 
 const char *const finding_kind_name[FINDING_KINDS] = {
@@ -110,7 +110,7 @@ static void where_set(const struct search *search, struct finding *finding)
     safe_text_end(finding->where, sizeof finding->where);
 }
 
-/** Takes a finding in its place; the least of too many is left out. */
+/** Inserts a finding by rank; if there are too many, the least is dropped. */
 static void add(const struct search *search, struct finding *finding)
 {
     struct findings *findings = search->findings;
@@ -338,7 +338,7 @@ static void copying_find(const struct search *search)
     }
 }
 
-/** Whether so much of the run follows a peak that was left for good. */
+/** Whether this much of the run follows a peak that was left for good. */
 static bool peak_is_short(const struct analysis *analysis)
 {
     const struct aftermath *after = &analysis->aftermath;
@@ -400,7 +400,8 @@ static void peak_find(const struct search *search)
     add(search, &finding);
 }
 
-/** Whom the free space of segments is kept by, but for what their sizes make impossible to use. */
+/** Finds the sites that keep the free space of segments, apart from rests too small for their
+ * sizes. */
 static const struct fragmentation_part *pins_most(const struct analysis *analysis,
                                                   uint64_t *ret_bytes)
 {
@@ -473,7 +474,7 @@ static bool is_repeated(const struct tally *row)
            row->live_blocks.peak * REPEATED_TURNS <= row->allocations;
 }
 
-/** Sites of one function that allocate again and again. */
+/** Finds sites of one function that allocate again and again. */
 struct repeated {
     char function[256];
     const struct tally *most;

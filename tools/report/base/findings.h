@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a report says first: at most five findings, the most serious first, each with its evidence,
- * the site it is about and what to do. A run without any is clean.
+ * The findings that begin a report: at most five, the most serious first, each with its evidence,
+ * its site and a remedy. A run without any is clean.
  *
- * Order: what failed; leaks; then growth, copies, short peaks, fragmentation and rounding by their
- * bytes; then buffers that are allocated again and again; then what was left at the end. A rule
- * gives a finding only where its thresholds are passed (findings.c), so that a program which does
- * nothing of the kind has none.
+ * Order: failures; leaks; then growth, copies, short peaks, fragmentation and rounding by their
+ * bytes; then buffers that are allocated again and again; then memory left at the end. A rule
+ * reports only beyond its thresholds (findings.c), so that a program without the problem has no
+ * finding.
  *
  * Threading: single-threaded; texts live in the findings.
  */
@@ -22,7 +22,7 @@
 #define FINDINGS_MOST 5
 
 /*
- * FINDING(NAME, name, class)   class: the lower, the earlier
+ * FINDING(NAME, name, class)   lower classes come first
  */
 /* clang-format off */
 #define FINDINGS(FINDING)                       \
@@ -51,7 +51,7 @@ extern const char *const finding_kind_name[FINDING_KINDS];
 struct finding {
     enum finding_kind kind;
     uint64_t site;   /* 0: of none */
-    uint64_t bytes;  /* what it is about */
+    uint64_t bytes;  /* memory concerned */
     char text[512];  /* a sentence */
     char where[768]; /* the site and its main call path; empty: none */
     char action[160];
@@ -65,7 +65,7 @@ struct findings {
 void findings_find(const struct analysis *analysis, const struct callers *callers,
                    struct findings *ret_findings);
 
-/** What a run without findings is told. */
+/** The text for a run without findings. */
 const char *findings_none(const struct analysis *analysis);
 
 #endif

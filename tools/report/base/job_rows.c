@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks the ranks of a job, then the rows below them.
+ * Iterates over the ranks of a job, then the rows below them.
  */
 #include "tools/report/base/job_rows.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows of a job's summary, which every format prints in its own way.
+ * The rows of a job's summary, which every format prints in its own style.
  *
  * Threading: single-threaded.
  */
@@ -21,7 +21,7 @@ void job_rows_emit(const struct job *job, job_row_fn *emit, void *state);
 
 struct unit_text job_figure_text(size_t figure, uint64_t value);
 
-/** "rank 3"; where no launcher numbered them, "trace 4": a place on the command line. */
+/** "rank 3"; "trace 4", the position on the command line, where no launcher numbered them. */
 void job_rank_text(const struct job *job, size_t i, char *ret_text, size_t text_bytes);
 
 /** "rank 3: peak 1.4 GiB above the median of 2.0 GiB"; empty without an outlier. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all forms of the report share: names of rows, their order, and what is missing.
+ * Shared by all formats of the report: names of rows, their order, and notes on missing data.
  */
 #include "tools/report/base/report.h"
 

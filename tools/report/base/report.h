@@ -53,26 +53,26 @@ typedef int report_write_fn(const struct report_input *input, const struct repor
 /** Losses of a trace with a size limit, as one clause; empty without any. */
 void report_rotated(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
-/** What is not freed: "never freed", after a kill "live at the end", of a running program "live
- * now". */
+/** Label for memory not freed: "never freed", after a kill "live at the end", for a running
+ * program "live now". */
 const char *report_unfreed(const struct analysis *analysis);
 
-/** The same as a column's name in capitals: "LEAKED", "AT THE END", "NOW". */
+/** The label as a column's name in capitals: "LEAKED", "AT THE END", "NOW". */
 const char *report_unfreed_column(const struct analysis *analysis);
 
 /** Missing parts of a trace, as one clause; empty when it is complete. */
 void report_incomplete(const struct trace_summary *recording, char *ret_text, size_t text_bytes);
 
-/** Whether records are missing, so that what is not in the trace may have happened. */
+/** Whether records are missing, so that anything not in the trace may have happened. */
 bool report_misses_records(const struct trace_summary *recording);
 
-/** What to say of a trace without allocations; a sentence without its full stop. */
+/** The message for a trace without allocations; a sentence without its full stop. */
 const char *report_no_memory(const struct trace_summary *recording);
 
-/** What a simulated device did not compute, as one clause; empty when that is nothing. */
+/** What a simulated device did not compute, as one clause; empty when nothing. */
 void report_skipped(const struct analysis *analysis, char *ret_text, size_t text_bytes);
 
-/** What figures of a simulated device are worth, as one clause; empty on hardware. */
+/** How reliable figures of a simulated device are, as one clause; empty on hardware. */
 void report_simulated(const struct analysis *analysis, char *ret_text, size_t text_bytes);
 
 /** A row's name for people: file and offset, library, size class, API. */
@@ -84,7 +84,7 @@ void report_site_name(const struct analysis *analysis, uint64_t site, char *ret_
                       size_t text_bytes);
 
 /**
- * What names a site across builds, and in diff, check and baselines: the file of its module and its
+ * Key of a site across builds, in diff, check and baselines: the file of its module and its
  * function, or the offset where no name is known.
  */
 void report_site_key(const struct analysis *analysis, uint64_t site, char *ret_text,
@@ -114,7 +114,7 @@ struct report_rows {
     size_t count;
 };
 
-/** Without rows there is nothing to give back. Errors: -ENOMEM. */
+/** Without rows there is nothing to return. Errors: -ENOMEM. */
 int report_rows_create(const struct analysis *analysis, const struct callers *callers,
                        enum report_by by, struct report_rows *ret_rows);
 void report_rows_done(struct report_rows *rows);

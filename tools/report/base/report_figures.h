@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The figures of a report, one list for all forms: what JSON calls it, the columns of CSV, the
- * metrics of OpenMetrics.
+ * The figures of a report, one list for all formats: keys in JSON, columns of CSV, metrics of
+ * OpenMetrics.
  *
  * Threading: constants and pure functions.
  */

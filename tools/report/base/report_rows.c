@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of every breakdown, by tallies, by whole stacks, or by the function that calls a site.
+ * Rows of every breakdown: by tallies, by whole stacks, or by the caller of a site.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One trace of the HTML report, and its sections. Each section writes a heading, what it shows in
- * words, and tables or pictures that need no script.
+ * One trace of the HTML report, and its sections. Each section writes a heading, text, and tables
+ * or pictures that need no script.
  *
  * Threading: not thread-safe.
  */
@@ -30,17 +30,17 @@ void html_section_end(const struct html_article *article);
 void html_section_empty(const struct html_article *article, const char *id, const char *heading,
                         const char *text);
 
-/** A cell with the name of a site, and its place on hovering; empty for none. */
+/** Writes a cell with the name of a site, and its place on hovering; empty for none. */
 void html_cell_site(const struct html_article *article, uint64_t site);
 
 /** What matters first. */
 void html_findings_print(const struct html_article *article);
 
-/** The main call paths of a site, under its name in a cell. */
+/** Writes the main call paths of a site, under its name in a cell. */
 void html_paths_print(const struct html_article *article, uint64_t site);
 
-/** Levels over time: a picture, which the script replaces by a chart, and its tables. Errors:
- * -ENOMEM. */
+/** Writes levels over time: a picture, which the script replaces by a chart, and its tables.
+ * Errors: -ENOMEM. */
 int html_chart_print(const struct html_article *article);
 
 /** Allocations by call stack, frame by frame. Errors: -ENOMEM. */
@@ -61,16 +61,16 @@ int html_device_print(const struct html_article *article);
 /** Sites, sizes, libraries, APIs, kinds and phases. Errors: -ENOMEM. */
 int html_breakdowns_print(const struct html_article *article);
 
-/** Writes beside blocks and into freed memory; nothing where there are none. */
+/** Memory errors: writes beside blocks and into freed memory; nothing if there are none. */
 void html_memory_errors_print(const struct html_article *article);
 
-/** That requests were refused, why, and where more is; nothing where none was. */
+/** Refused requests: the reason, and where to read more; nothing if there were none. */
 void html_oom_banner_print(const struct html_article *article);
 
-/** What bringing free memory together gave; nothing where no pool had mapped memory. */
+/** Results of defragmentation; nothing if no pool had mapped memory. */
 void html_defragmentation_print(const struct html_article *article);
 
-/** The line of source of a site, under its name in a cell; nothing where there is none. */
+/** The line of source of a site, under its name in a cell; nothing if there is none. */
 void html_source_print(const struct html_article *article, uint64_t site);
 
 /** Leaks, invalid frees, refused requests. Errors: -ENOMEM. */

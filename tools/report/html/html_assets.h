@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Style sheets and scripts of the HTML report, put into the binary when it is built
- * (tools/report/html/assets/embed.py). They hold nothing that would end the element they stand in.
+ * Style sheets and scripts of the HTML report, embedded at build time
+ * (tools/report/html/assets/embed.py). None of them contains text that would end its element.
  *
  * Threading: constants.
  */
@@ -16,7 +16,7 @@ struct html_asset {
     const char *hash; /* as a content security policy names it */
 };
 
-/** The Debian package this build had to do without, its assets being empty; NULL: none. */
+/** The Debian package missing in this build, which has empty assets; NULL: none. */
 extern const char *const html_assets_missing;
 
 extern const struct html_asset html_asset_dygraph_css, html_asset_dygraph_js;

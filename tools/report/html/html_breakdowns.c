@@ -49,7 +49,7 @@ static void figures_print(FILE *out, const struct tally *row)
     "#At peak", "#Its peak", "#Allocations", "#Frees", "#Bytes in all", "#Hits", "#Failures",      \
         "#Leaked", "#Longest call"
 
-/** The row of a number; the first ones have their lines of source. */
+/** The row of a number; only the first ones show their lines of source. */
 static void name_print(const struct html_article *article, enum report_by by,
                        const struct tally *row, size_t number)
 {

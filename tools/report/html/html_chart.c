@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Levels over time. The picture is a step line for each level over the points that the timeline
- * kept, so it shows every peak; phases are shaded, failures marked. The tables below it hold the
- * same points, phases and marks, from which the script draws its chart.
+ * Levels over time. The picture has a step line for each level over the points of the timeline, so
+ * it shows every peak; phases are shaded, failures marked. The tables below it have the same
+ * points, phases and marks; the script draws its chart from them.
  */
 #include "tools/report/html/html_article.h"
 
@@ -19,7 +19,7 @@
 
 #define PHASES_NAMED 14 /* in the legend */
 
-/** The levels as they are drawn, the widest first; classes name their colours. */
+/** The levels in drawing order, the widest first; classes name their colours. */
 static const struct level_line {
     const char *name, *classes;
     size_t offset; /* in struct timeline_point */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose the memory of the device was: at the peak of the program by what the trace knows and, where
- * CUPTI told it, by the driver's own list of allocations; and by cuMemGetInfo's account when the
- * driver had the least left. Last what the pool says of itself.
+ * Owners of the device's memory: at the peak of the program, by the trace and, with CUPTI, by the
+ * driver's own list of allocations; and by cuMemGetInfo when the driver had the least left.
+ * Finally the pool's own statistics.
  */
 #include "tools/report/html/html_article.h"
 
@@ -71,7 +71,7 @@ static void parts_print(FILE *out, const struct part *parts, size_t count, const
     html_table_end(out);
 }
 
-/** What the program had from the driver, in three parts. */
+/** The program's memory from the driver, in three parts. */
 static void own_parts(const struct timeline_point *levels, struct part ret_parts[3])
 {
     uint64_t used = levels->allocated_bytes > levels->requested_bytes ? levels->allocated_bytes
@@ -163,7 +163,7 @@ static void driver_pools_print(const struct html_article *article)
     html_table_end(article->out);
 }
 
-/** What CUPTI told of the driver's allocations. */
+/** CUPTI's view of the driver's allocations. */
 static int driver_view_print(const struct html_article *article)
 {
     const struct driver_view *view = &article->analysis->driver_view;

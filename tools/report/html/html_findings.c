@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The findings on top of the HTML report, and the call paths under the names of sites.
+ * The findings at the top of the HTML report, and the call paths under the names of sites.
  */
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who asked for the memory, as icicles: the program on top, below each frame those it called, as
- * wide as their bytes. One for what was live at the peak, one for what leaked, one for all bytes.
+ * Memory by call stack, as icicles: the program on top, below each frame its callees, as wide as
+ * their bytes. One picture for memory live at the peak, one for leaks, one for all bytes.
  *
- * Frames below a thousandth of the whole, or whatever more keeps the picture within MOST_BOXES, are
- * joined into one box of their caller, and the text says so.
+ * Frames below a thousandth of the whole, or more if needed to keep the picture within MOST_BOXES,
+ * are joined into one box of their caller, and the text says so.
  */
 #include "tools/report/html/html_article.h"
 

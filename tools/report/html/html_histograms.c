@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Distributions: blocks by their size and by how long they lived, each by number and by bytes; and
- * the sites whose blocks are temporary.
+ * Distributions: blocks by size and by lifetime, each by number and by bytes; and the sites with
+ * temporary blocks.
  */
 #include "tools/report/html/html_article.h"
 
@@ -131,7 +131,7 @@ static struct unit_text lifetime_name(size_t row)
     return text;
 }
 
-/** Classes from the first to the last that holds something; one for what never ended. */
+/** Classes from the first to the last nonempty one; one for blocks that never ended. */
 static void lifetime_bins(const struct analysis *analysis, struct bins *ret_bins)
 {
     const struct lifetime_class *row = analysis->lifetimes.row;

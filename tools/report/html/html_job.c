@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of all ranks, and which of them are unlike the others.
+ * The table of all ranks, and the outliers among them.
  */
 #include "tools/report/html/html_job.h"
 

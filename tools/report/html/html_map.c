@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device's addresses, at the peak and at the end: all extents one behind the other, wrapped
- * into rows, coloured by the sites that asked for the blocks.
+ * The device's addresses, at the peak and at the end: all extents one after another, wrapped into
+ * rows, coloured by the sites that requested the blocks.
  *
  * Neighbours are joined until they are wide enough to be seen (a MOST_RUNS-th of the whole). A
- * joined run shows first what its blocks use, in the colour of most of it, then rounding, then
- * holes, each as wide as its bytes. A run reaches beyond its extent only where extents are as
- * small.
+ * joined run shows first the bytes of its blocks, in the colour of the largest part, then rounding,
+ * then holes, each as wide as its bytes. A run crosses the end of its extent only where extents are
+ * that small.
  */
 #include "tools/report/html/html_article.h"
 
@@ -90,7 +90,7 @@ static int sites_choose(struct picture *picture)
     return fine ? 0 : -ENOMEM;
 }
 
-/** A rectangle, or two and more where the run goes on in the next row. */
+/** Draws a rectangle, or several where the run continues in the next row. */
 static void rectangles_print(struct picture *picture, const char *classes, uint64_t bytes)
 {
     uint64_t begin = picture->drawn_bytes, end = begin + bytes;
@@ -179,7 +179,7 @@ static void run_add(struct picture *picture, struct run *run, const struct run *
         run_print(picture, run);
 }
 
-/** Addresses of a pool's range that have no memory: of one width, whatever their number. */
+/** Addresses of a pool's range without memory: of one width, whatever their number. */
 static void gap_print(struct picture *picture, const struct address_extent *extent)
 {
     fprintf(picture->out, "<g><title>unmapped: no memory\n%s at %#llx, not to scale</title>",
@@ -223,7 +223,7 @@ static void extent_print(struct picture *picture, const struct address_extent *e
         run_print(picture, run);
 }
 
-/** Where extents begin: a line from top to bottom of a row. */
+/** Draws the beginnings of extents: a line from top to bottom of a row. */
 static void borders_print(const struct picture *picture)
 {
     uint64_t begin = 0, last = UINT64_MAX;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory errors in the HTML report: where the program wrote and must not.
+ * Memory errors in the HTML report: forbidden writes of the program.
  */
 #include "tools/report/html/html_article.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the figures of the HTML report come from: the command, the devices, the recording, the
- * files that were loaded, and what was left out.
+ * Origin of the figures of the HTML report: the command, the devices, the recording, the files
+ * that were loaded, and what was left out.
  */
 #include "tools/report/html/html_article.h"
 
@@ -58,7 +58,7 @@ static void recording_print(const struct html_article *article)
     count_print(article->out, "Frees of unknown blocks", article->analysis->unmatched_frees);
 }
 
-/** Files by their paths; the build-id of one site stands for all of its file. */
+/** Files by path; the build-id of one site stands for the whole file. */
 static int modules_print(const struct html_article *article)
 {
     static const char *const columns[] = {"File", "Build-id", NULL};

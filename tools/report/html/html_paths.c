@@ -61,7 +61,7 @@ void html_path_find(const struct analysis *analysis, uint64_t stack, struct fram
     }
 }
 
-/** What a path is worth: its largest part of any whole, in millionths. */
+/** Weight of a path: its largest part of any whole, in millionths. */
 static uint64_t path_worth(const struct analysis *analysis, const struct tally *row)
 {
     const struct tally *total = &analysis->total;
@@ -101,7 +101,7 @@ struct html_path_order *html_paths_order(const struct analysis *analysis)
     return order;
 }
 
-/** What the script needs of a path, or of several together. */
+/** Data of a path, or of several together, for the script. */
 struct sums {
     uint64_t bytes[FLAME_MEASURES];
     uint64_t series[FLAME_MEASURES][SLICES_MOST];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks of the report as lists of texts, and the same in the page for the script, which makes
- * icicles of a range, from the other end and by thread from them.
+ * Stacks of the report as lists of strings, and the same in the page for the script, which makes
+ * icicles from them: of a range, reversed, and by thread.
  *
  * Threading: not thread-safe.
  */
@@ -25,8 +25,8 @@ struct html_path {
 uint64_t html_path_stack(const struct analysis *analysis, uint64_t key);
 
 /**
- * The frames of a stack, with the name of a module once before its functions, and without what the
- * C runtime calls before the program's first function.
+ * Frames of a stack, with the name of a module once before its functions, and without the C
+ * runtime's frames before the program's first function.
  */
 void html_path_find(const struct analysis *analysis, uint64_t stack, struct frames_budget *budget,
                     struct html_path *ret_path);
@@ -34,7 +34,7 @@ void html_path_find(const struct analysis *analysis, uint64_t stack, struct fram
 /** A stack's bytes. */
 uint64_t html_path_bytes(const struct tally *row, enum flame_measure measure);
 
-/** Rows of the paths in the order of what they are worth: their largest part of any whole. */
+/** Rows of the paths by weight: their largest part of any whole. */
 struct html_path_order {
     size_t row;
     uint64_t worth, key;
@@ -43,7 +43,7 @@ struct html_path_order {
 /** One for each row; free() it. NULL: out of memory. */
 struct html_path_order *html_paths_order(const struct analysis *analysis);
 
-/** The stacks with most, for the script; all others in one. Errors: -ENOMEM. */
+/** Writes the largest stacks, for the script; all others in one. Errors: -ENOMEM. */
 int html_paths_data_print(const struct html_article *article, const struct html_path_order *order);
 
 #endif

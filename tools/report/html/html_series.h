@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of all slices of time (series/slices.h) in the page, in attributes of what they belong
- * to: numbers of base 36 with commas between, "v*n" for n equal ones; semicolons between figures.
- * The script makes those of a range from them.
+ * Figures of all slices of time (series/slices.h) in the page, in attributes of their elements:
+ * numbers of base 36 separated by commas, "v*n" for n equal ones; semicolons separate figures. The
+ * script computes those of a range from them.
  *
  * Threading: not thread-safe.
  */
@@ -18,14 +18,13 @@ void html_series_print(FILE *out, const uint64_t *values, size_t count);
 void html_row_begin_sliced(const struct html_article *article, enum slice_table table,
                            const struct tallies *tallies, uint64_t key);
 
-/** Sites over time, most of them in colours of their own; nothing without slices. Errors: -ENOMEM.
- */
+/** Sites over time, most of them in separate colours; nothing without slices. Errors: -ENOMEM. */
 int html_stack_print(const struct html_article *article);
 
 /** The figures of the whole program in each slice, as a table; nothing without slices. */
 void html_slices_print(const struct html_article *article);
 
-/** The maps of all slices, for the script; colours of sites as `colour` says. */
+/** Writes the maps of all slices, for the script; `colour` gives the colours of sites. */
 void html_slice_maps_print(const struct html_article *article,
                            unsigned (*colour)(const void *context, uint64_t site),
                            const void *context);

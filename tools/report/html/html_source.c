@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of source under the names of sites, where the files are there.
+ * Lines of source under the names of sites, if the files exist.
  *
- * A trace names files, and the trace is not trusted: only a regular file that is named as source
- * code is read, one line of it, and none where the report is made to be given away. A file that was
- * changed since the recording began has other lines, so it is left out.
+ * The trace, which is not trusted, names the files. So only a regular file that is named as source
+ * code is read, one line of it, and none if the report is for sharing. A file changed since the
+ * recording began has other lines, so it is left out.
  */
 #include "tools/report/html/html_article.h"
 
@@ -20,7 +20,7 @@
 #include "tools/report/html/html_table.h"
 
 #define LINE_BYTES 160
-#define FILE_BYTES (4 << 20) /* what is longer is no source */
+#define FILE_BYTES (4 << 20) /* a longer file is no source */
 
 static bool is_source(const char *path)
 {
@@ -52,7 +52,7 @@ static FILE *source_open(const char *path, uint64_t since_ns)
     return file;
 }
 
-/** A line without what it is indented by, cut to LINE_BYTES; empty: none. */
+/** Returns a line without its indentation, cut to LINE_BYTES; empty: none. */
 static void line_read(const char *path, uint64_t number, uint64_t since_ns,
                       char ret_line[LINE_BYTES])
 {
@@ -76,7 +76,7 @@ static void line_read(const char *path, uint64_t number, uint64_t since_ns,
     fclose(file);
 }
 
-/** Where the compiler ran, or, as build trees move, in a folder above the module. */
+/** The compiler's directory or, because build trees move, a folder above the module. */
 static void relative_read(const struct frame *frame, uint64_t since_ns, char ret_line[LINE_BYTES])
 {
     char path[PATH_MAX], folder[PATH_MAX];

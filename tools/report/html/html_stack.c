@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sites the memory belonged to over time: steps stacked on each other, as high as what a site
- * held when requested memory was highest in each slice of time. Bands carry numbers, which the
- * legend has too, so that nobody needs to tell colours apart.
+ * Memory by site over time: stacked steps, as high as a site's memory when requested memory was
+ * highest in each slice of time. Bands carry numbers, which also appear in the legend, so nobody
+ * needs to distinguish colours.
  */
 #include "tools/report/html/html_series.h"
 
@@ -46,7 +46,7 @@ static int compare_peaks(const void *a, const void *b)
     return (left->key > right->key) - (left->key < right->key);
 }
 
-/** The sites that ever held most, and what is left for the others. */
+/** The sites with the highest values, and the rest as one. */
 static void bands_fill(const struct analysis *analysis, const struct tally *rows,
                        struct stack *stack)
 {

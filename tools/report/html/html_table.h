@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables of the HTML report. Every figure carries its plain value in data-v, from which the script
+ * Tables of the HTML report. Every figure has its plain value in data-v, from which the script
  * sorts and draws, so nothing is written twice.
  *
  * Threading: not thread-safe.
@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 /**
- * Opens a table: `classes` tell the script what it may do with it ("sortable", "searchable").
- * A column whose name begins with "#" holds figures; the sign is not shown. NULL ends the columns.
+ * Opens a table: `classes` say what the script may do with it ("sortable", "searchable"). A column
+ * with a name that begins with "#" holds figures; the sign is not shown. NULL ends the columns.
  */
 void html_table_begin(FILE *out, const char *classes, const char *caption,
                       const char *const *columns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What went wrong, in the HTML report: refused requests, sites that grow or fragment, invalid
- * frees, leaks.
+ * Problems in the HTML report: refused requests, sites that grow or fragment, invalid frees,
+ * leaks.
  */
 #include "tools/report/html/html_article.h"
 
@@ -54,7 +54,7 @@ static int leaks_print(const struct html_article *article)
     return 0;
 }
 
-/** Sites whose live blocks grow steadily. */
+/** Sites with steadily growing live blocks. */
 static void growth_print(const struct html_article *article)
 {
     static const char *const columns[] = {"Site", "#Blocks", "#Bytes", "#Never freed", NULL};
@@ -77,7 +77,7 @@ static void growth_print(const struct html_article *article)
     html_section_end(article);
 }
 
-/** Sites whose blocks keep segments of the pool partly free. */
+/** Sites with blocks that keep segments of the pool partly free. */
 static void fragmentation_print(const struct html_article *article)
 {
     static const char *const columns[] = {"Site",        "#Kept free", "#Of the free space",
@@ -186,7 +186,7 @@ static void postmortems_print(const struct html_article *article)
     html_section_end(article);
 }
 
-/** The first that was refused to the program; else the first of all. */
+/** The first refusal to the program; else the first of all. */
 static const struct analysis_postmortem *first_of(const struct analysis *analysis)
 {
     for (size_t i = 0; i < analysis->postmortems && i < ANALYSIS_POSTMORTEMS; i++)

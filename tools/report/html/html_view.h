@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pictures of the HTML report: boxes with a text on hovering, which the script makes reachable by
- * keyboard, and views of which the script shows one at a time.
+ * Pictures of the HTML report: boxes with a text on hovering, which the script makes accessible by
+ * keyboard, and views, one of which the script shows at a time.
  *
- * A box's text stands in its <title>: the name, a line end, the figures.
+ * A box's text is in its <title>: the name, a line end, the figures.
  *
  * Threading: not thread-safe.
  */

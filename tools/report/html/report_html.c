@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report as one HTML file that needs nothing else: tables and pictures are in it, scripts only
+ * The report as one self-contained HTML file: it includes tables and pictures, and scripts only
  * add to them. The page's own policy allows the two scripts by their hashes and no connection at
  * all, so that even text that slipped through the escaping could not run or fetch anything.
  */
@@ -169,7 +169,7 @@ static void headline_print(const struct html_article *article)
     fputs("</dl>\n", article->out);
 }
 
-/** The sites that had most at the peak, in one sentence. */
+/** The largest sites at the peak, in one sentence. */
 static int top_sites_print(const struct html_article *article)
 {
     const struct analysis *analysis = article->analysis;

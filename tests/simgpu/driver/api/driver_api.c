@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The driver's life in this process: ready after cuInit, gone in a child after fork, where every
- * call says NOT_INITIALIZED as natively. And the calls that belong to no object: cuInit, versions,
- * names of errors, cuGetProcAddress, the profiler's switches, and the controls of simgpu.h that are
- * about the whole process.
+ * call returns NOT_INITIALIZED as natively. Also the calls without an object: cuInit, versions,
+ * names of errors, cuGetProcAddress, the profiler's switches, and the controls of simgpu.h for the
+ * whole process.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NVIDIA's own runtime, CUPTI and libraries ask the driver for tables that only NVIDIA's driver
- * has, and give up with an error that says nothing. What asked, and what to do, is said once for
- * each module on stderr.
+ * Detects NVIDIA's own runtime, CUPTI and libraries: they ask the driver for tables that only
+ * NVIDIA's driver has, and fail with an unclear error. For each such module, one line on stderr
+ * names it and the remedy.
  */
 #ifndef SIMGPU_DRIVER_API_STRANGER_H
 #define SIMGPU_DRIVER_API_STRANGER_H

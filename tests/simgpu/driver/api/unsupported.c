@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An answer for every documented function that the simulated driver has no body for: it says once
- * which one was called, and returns CUDA_ERROR_NOT_SUPPORTED. The definitions are weak; wherever
- * another file defines the function, that one is linked. Without cuda.h, because these have no
- * parameters: none of them is looked at.
+ * Stubs for every documented function that the simulated driver does not implement: each prints
+ * its name once, and returns CUDA_ERROR_NOT_SUPPORTED. The definitions are weak: a definition in
+ * another file takes precedence. Without cuda.h, because these have no parameters: none is
+ * examined.
  */
 #include <stdatomic.h>
 #include <stdio.h>

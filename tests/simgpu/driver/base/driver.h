@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every part of the simulated driver shares: one lock, one condition, the life of the driver
- * in this process, and handles that can be checked.
+ * Shared by every part of the simulated driver: one lock, one condition, the life of the driver in
+ * this process, and handles that can be verified.
  *
- * driver_lock guards all state of the driver that a field does not say otherwise about. Entry
- * points take it (call.h); functions below them run with it held, whatever their name, unless
- * they say "no lock". Work on streams runs without it. driver_progress is broadcast whenever work
- * completes or a state that somebody may wait for changes.
+ * driver_lock guards all state of the driver unless a field says otherwise. Entry points take it
+ * (call.h); functions below them run with it held, whatever their name, unless they say "no lock".
+ * Work on streams runs without it. driver_progress is broadcast whenever work completes or a state
+ * changes that somebody may wait for.
  *
- * Handles (contexts, streams, events ...) live in memory that is never given back, so a stale
- * handle can be looked at: its magic says what it is now.
+ * Handles (contexts, streams, events ...) live in memory that is never freed, so a stale handle can
+ * be examined: its magic shows what it is now.
  */
 #ifndef SIMGPU_DRIVER_BASE_DRIVER_H
 #define SIMGPU_DRIVER_BASE_DRIVER_H

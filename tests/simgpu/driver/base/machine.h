@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the simulated driver says to the simulated libraries beside it: the devices of the machine
- * for the management library (NVML), which sees all of them, before cuInit and after fork, too;
- * and work that computes nothing for the math libraries. Through a table of cuGetExportTable, as
- * observer.h.
+ * Interface of the simulated driver for the simulated libraries beside it: the devices of the
+ * machine for the management library (NVML), which sees all of them, even before cuInit and after
+ * fork; and placeholder work for the math libraries. Accessed through a table of cuGetExportTable,
+ * as observer.h.
  */
 #ifndef SIMGPU_DRIVER_BASE_MACHINE_H
 #define SIMGPU_DRIVER_BASE_MACHINE_H

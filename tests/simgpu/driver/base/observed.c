@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was made under the lock waits, per thread, until the call has released it.
+ * Events that occur under the lock wait, per thread, until the call has released it.
  */
 #include "tests/simgpu/driver/base/observed.h"
 

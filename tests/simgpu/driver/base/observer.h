@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the simulated driver tells the simulated CUPTI: memory operations and the life of contexts,
- * streams and pools. As the real pair does it, through a table that cuGetExportTable gives for one
- * UUID, so that no name is exported for it and no program meets it by accident.
+ * Events of the simulated driver for the simulated CUPTI: memory operations and the life of
+ * contexts, streams and pools. As in the real pair, they go through a table that cuGetExportTable
+ * returns for one UUID, so that no name is exported and no program finds it by accident.
  *
- * Memory and pool events are told under driver_lock, in the order in which they happened: the
- * observer must not call the driver. Contexts and streams are told without it, on the calling
- * thread, before the call returns; the end of one before it begins.
+ * Memory and pool events are sent under driver_lock, in their order: the observer must not call the
+ * driver. Events of contexts and streams are sent without it, on the calling thread: creation
+ * before the call returns, destruction before it begins.
  */
 #ifndef SIMGPU_DRIVER_BASE_OBSERVER_H
 #define SIMGPU_DRIVER_BASE_OBSERVER_H

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What device is simulated: a file of key = value, chosen by SIMGPU_PROFILE (a name in the
- * directory "profiles" beside the library, or a path), changed by SIMGPU_SET, SIMGPU_MEMORY and
- * SIMGPU_DEVICES.
- * Immutable after profile_load().
+ * The profile of the simulated device: a file of key = value, chosen by SIMGPU_PROFILE (a name in
+ * the directory "profiles" beside the library, or a path), and changed by SIMGPU_SET,
+ * SIMGPU_MEMORY and SIMGPU_DEVICES. Immutable after profile_load().
  */
 #ifndef SIMGPU_DRIVER_BASE_PROFILE_H
 #define SIMGPU_DRIVER_BASE_PROFILE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the driver keeps per host thread: its stack of contexts, its capture mode, its share of the
+ * The driver's state per host thread: its stack of contexts, its capture mode, its share of the
  * counters. The pointer is one initial-exec TLS word, so that reading the current context costs a
- * few instructions. Only the owner writes; counters are atomic because others add them up.
+ * few instructions. Only the owner writes; counters are atomic because others sum them.
  */
 #ifndef SIMGPU_DRIVER_BASE_THREAD_H
 #define SIMGPU_DRIVER_BASE_THREAD_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking at contexts: what a handle is, what is current, what is broken.
+ * Queries of contexts: validity of a handle, the current one, broken ones.
  */
 #include "tests/simgpu/driver/context/context.h"
 

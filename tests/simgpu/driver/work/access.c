@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A copy between devices that are no enabled peers goes through the host, done by
- * each side for itself, so there the memory's own device has to have access. Kernels are not looked
- * at: the host's protection is all that they meet.
+ * A copy between devices that are not enabled peers goes through the host, each side copying for
+ * itself; so the memory's own device needs access there. Kernels are not checked: only the host's
+ * memory protection applies to them.
  */
 #include "tests/simgpu/driver/work/access.h"
 

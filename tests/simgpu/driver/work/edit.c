@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work of a stream that was destroyed before its work was done is not seen.
+ * Work of a destroyed stream is not checked.
  */
 #include "tests/simgpu/driver/work/edit.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes of mappings under work: a program that takes a mapping away, or its access, while work
- * that was submitted and is not done still uses it. On hardware such work reads what comes next
- * there, or faults, or does neither; here it is noticed.
+ * Detects changes of mappings under work: a program removes a mapping, or its access, while
+ * submitted and unfinished work still uses it. On hardware such work may read the memory mapped
+ * there next, or fault, or neither; here it is detected.
  */
 #ifndef SIMGPU_DRIVER_WORK_EDIT_H
 #define SIMGPU_DRIVER_WORK_EDIT_H

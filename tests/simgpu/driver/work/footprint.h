@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What memory a unit of work touches. Of copies, fills and values it is exact. Of a kernel it is
- * known where the pointers among its arguments lead, not how far: a span of one byte each.
+ * The memory that a unit of work touches. For copies, fills and values it is exact. For a kernel,
+ * only the targets of the pointers among its arguments are known, not their extent: a span of one
+ * byte each.
  */
 #ifndef SIMGPU_DRIVER_WORK_FOOTPRINT_H
 #define SIMGPU_DRIVER_WORK_FOOTPRINT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that is not there: a unit of work that touches it ends, and the context is broken, as on
- * the device. Faults anywhere else go to whoever had the signals before.
+ * Handles access to missing memory: a unit of work that touches it ends, and the context is broken,
+ * as on the device. Faults anywhere else go to the earlier signal handlers.
  *
  * Threading: the place to return to is per thread; the handlers are installed once, when the first
  * unit runs.

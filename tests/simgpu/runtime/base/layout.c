@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the forwards in calls.def rely on: enumerators of both APIs with the same numbers, structs
- * with the same layout. No code, only checks at compile time; a new toolkit that breaks one fails
- * here, not in a program.
+ * Assumptions of the forwards in calls.def: enumerators of both APIs with the same numbers,
+ * structs with the same layout. No code, only checks at compile time; a new toolkit that breaks
+ * one fails here, not in a program.
  */
 #include "tests/simgpu/runtime/base/runtime.h"
 

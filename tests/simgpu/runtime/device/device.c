@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts and versions: what a program may ask before there is any context.
+ * Counts and versions: queries that need no context.
  *
  * On failure outputs stay as they were, except that cudaDriverGetVersion without a driver is a
  * success with version 0, as cuda_runtime_api.h says.

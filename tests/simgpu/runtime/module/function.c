@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking about kernels: handles, attributes, occupancy. All questions are put to the kernel, not to
- * its function in one context, so they hold for the thread's device.
+ * Queries about kernels: handles, attributes, occupancy. They are made for the kernel, not for its
+ * function in one context, so they apply to the thread's device.
  */
 #include "tests/simgpu/runtime/module/launch.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What launches share: the driver's form of a configuration, and the runtime's view of a refusal.
- * Thread-safe.
+ * Shared by launches: conversion of a configuration to the driver's form, and of a refusal to the
+ * runtime's error. Thread-safe.
  */
 #ifndef SIMGPU_RUNTIME_LAUNCH_H
 #define SIMGPU_RUNTIME_LAUNCH_H

@@ -13,7 +13,7 @@ import sys
 
 
 def asset_read(path):
-    """A file's bytes, without the reference to a file beside it, which nobody would find."""
+    """A file's bytes, without a reference to another file, which nobody would find."""
     data = re.sub(rb"(//[#@]|/\*#) ?sourceMappingURL=[^\n]*", b"", pathlib.Path(path).read_bytes())
     data = data.strip() + b"\n"
     data.decode("utf-8")

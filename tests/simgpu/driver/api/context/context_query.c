@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a context says about itself and lets be set: device, flags, limits, peers.
+ * Queries and settings of a context: device, flags, limits, peers.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of tensors: what cuda.h demands is checked, and what was asked for is kept in the
- * descriptor, in a form of our own. Nothing reads it: host twins of kernels take none.
+ * Tensor descriptors: checks the requirements of cuda.h, and stores the request in the descriptor
+ * in a format of our own. Nothing reads it: host twins of kernels take none.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texture and surface objects: what they were made of, checked and told again. A 64-bit number
- * stands for one, as natively. Nothing samples them: host twins of kernels do not take any. The
- * older texture references are not simulated.
+ * Texture and surface objects: their descriptions are checked, stored and returned. A 64-bit
+ * number identifies one, as natively. Nothing samples them: host twins of kernels do not take any.
+ * The older texture references are not simulated.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cuMemAddressReserve to cuMemUnmap: what the calls wait for, and what they are refused. None needs
- * a context. cuda.h calls mapping "synchronous for most use cases" and leaves open what that waits
- * for: the profile key map_waits makes all work of the device be done first.
+ * cuMemAddressReserve to cuMemUnmap: their waits and errors. None needs a context. cuda.h calls
+ * mapping "synchronous for most use cases" and leaves open what that waits for: the profile key
+ * map_waits makes them wait for all work of the device.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be asked about a kernel. Nothing is compiled, so registers and occupancy are plausible,
- * not true: 32 registers, and as many blocks as threads and shared memory leave room for.
+ * Queries about a kernel. Nothing is compiled, so registers and occupancy are plausible, not true:
+ * 32 registers, and as many blocks as threads and shared memory leave room for.
  */
 #include "tests/simgpu/driver/base/call.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be done with a stream, and the entry points that have no per-thread twin: creating and
- * destroying streams, everything about events but recording them.
+ * Operations on streams, and the entry points without a per-thread twin: creating and destroying
+ * streams, and all event functions except recording.
  */
 #include "tests/simgpu/driver/base/call.h"
 
