@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The memory functions of cupool.h: figures that add up, trims that return exactly what they report; without
-the library, or without a pool, only an error."""
+the library, or without a pool, only an error. And what the pool gives back
+by itself: with `idle_trim` the memory of a program that has freed everything goes at any call that
+passes the library; without the option, or where it calls nothing, it stays."""
 
 import re
 
@@ -9,6 +11,10 @@ import preload
 NO_POOL = -19
 INVALID = -22
 MIB = 1 << 20
+CALLS = ("device_wait", "stream_wait", "stream_query", "event_wait", "event_query", "memory_info",
+         "driver_copy", "driver_memory_info")
+PATIENCE = "20000"  # calls; the time to pass is that of one
+FEW = "50"
 
 
 def steps_of(output):
@@ -68,6 +74,33 @@ def with_pool(machine, backing):
     return named
 
 
+def held(machine, title, call, times, options):
+    """Bytes reserved before and after."""
+    done = machine.run([str(machine.build / "tests/endtoend/idle"), call, times], preload=True,
+                       CUPOOL=options)
+    preload.expect_equal(f"{title}: exit ({done.stderr.decode()})", done.returncode, 0)
+    words = done.stdout.decode().split()
+    figures = dict(zip(words[::2], map(int, words[1::2])))
+    if "1ms" not in options:  # else a late free may have given something back already
+        preload.expect(figures["before"] >= 64 * MIB, f"{title}: {figures}")
+    preload.expect_equal(f"{title}: errno", figures["wrong"], 0)
+    return figures
+
+
+def idle(machine):
+    for backing in ("vmm", "driver"):
+        for call in CALLS:
+            title = f"backing:{backing}, {call}"
+            figures = held(machine, title, call, PATIENCE, f"backing:{backing},idle_trim:1ms")
+            preload.expect(figures["now"] <= 8 * MIB, f"{title}: {figures}")
+        for call, option in (("device_wait", "idle_trim:0"), ("nothing", "idle_trim:1ms"),
+                             ("device_wait", "idle_trim:1h")):
+            title = f"backing:{backing}, {option}, {call}"
+            figures = held(machine, title, call, FEW, f"backing:{backing},{option}")
+            preload.expect_equal(title, figures["now"], figures["before"])
+    print(f"{len(CALLS)} calls give memory back, with either backing")
+
+
 def main():
     machine = preload.Machine(preload.arguments(__doc__).build)
     without_pool(machine, "bare", NO_POOL)
@@ -78,6 +111,7 @@ def main():
     preload.expect_equal("page", mapped["full"]["page"], 2 * MIB)
     preload.expect(mapped["half"]["largest"] > 3 * MIB and mapped["half"]["stitched"] > 0,
                    f"brought together: {mapped['half']}")
+    idle(machine)
 
 
 main()
