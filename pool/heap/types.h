@@ -37,6 +37,7 @@
 #include "pool/pool.h"
 #include "pool/base/queue.h"
 #include "pool/base/size_class.h"
+#include "pool/base/size_tree.h"
 
 /** Of a middle or large block. */
 enum block_state {
@@ -216,13 +217,15 @@ enum run_use {
 
 /** One driver allocation. Guarded by the lock of the runs unless said otherwise. */
 struct __attribute__((aligned(16))) run {
-    uint64_t address; /* immutable, as bytes and pool */
-    size_t bytes;
+    union {
+        struct size_node node; /* RUN_CACHED: in the tree */
+        struct {
+            uint64_t bytes, address; /* those of the node; immutable, as pool */
+        };
+    };
     struct pool *pool;
     struct block block;        /* RUN_LARGE, and the last one of RUN_CACHED */
     uint32_t segments_used;    /* RUN_BUDDY: segments not wholly free; guarded by their extents */
-    uint32_t priority;         /* in the tree of cached runs */
-    struct run *left, *right;  /* in the tree */
     struct run *newer, *older; /* among cached runs, by time of their return */
     uint64_t cached_since;     /* `fence_serves` of the pool when it was cached */
     struct run *next, *prev;   /* among all runs of the pool */
@@ -266,10 +269,9 @@ struct POOL_ALIGNED runs {
     struct blocks blocks;
     struct range *range; /* immutable after init; NULL: POOL_BACKING_DRIVER */
     struct run *all;
-    struct run *cached_root; /* tree by size */
+    struct size_tree cached;
     struct run *newest, *oldest;
     struct run *doomed; /* by `newer` */
-    uint32_t random;    /* priorities of the tree */
 
     /* Written under lock, read by anyone. */
     pool_count cached_bytes;   /* of RUN_CACHED */

@@ -65,7 +65,8 @@ struct vmm_page *vmm_page_at_locked(const struct vmm *vmm, uint64_t address);
  * lock. */
 struct context *vmm_context_at(uint64_t address);
 
-/** Finds the page that is mapped over an address, as it is now. False: no memory of ours is mapped there.
+/** Finds the page that is mapped over an address, as it is now. False: no memory of ours is mapped
+ * there.
  */
 bool vmm_page_get(uint64_t address, struct vmm_page *ret_page);
 

@@ -41,7 +41,8 @@ struct range {
 
 struct range range_of(uint64_t address);
 
-/** Returns the mapping that an address of a block on mappings of ours lies in. False: it is gone. */
+/** Returns the mapping that an address of a block on mappings of ours lies in. False: it is gone.
+ */
 bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
                 uint64_t *ret_bytes);
 

@@ -64,11 +64,6 @@ class Live(unittest.TestCase):
         process.wait(PATIENCE_S)
         process.stdout.close()
 
-    def order(self, process, line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        self.assertTrue(process.stdout.readline(), f"the program ended at {line}")
-
     def cupool(self, *words):
         return subprocess.run([MACHINE.cupool, *words, "--from", self.place], text=True,
                               capture_output=True, timeout=PATIENCE_S,
@@ -103,20 +98,20 @@ class Live(unittest.TestCase):
         process = self.start()
         for order, total in ((f"burst 1 {3 << 20}", 3), (f"burst 20 {3 << 20}", 63),
                              (f"burst 40 {100 << 20}", 4063), ("shed", 0)):
-            self.order(process, order)
+            preload.order(process, order)
             live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
             self.assertEqual(live, total << 20, order)
 
     def test_a_program_that_allocates_once_appears(self):
         process = self.start()
-        self.order(process, "burst 1 1000")
+        preload.order(process, "burst 1 1000")
         self.assertEqual(self.pages(), [self.page_of(process)])
         live = self.figure(self.metrics(), "cupool_pool_live_requested_bytes", process.pid)
         self.assertEqual(live, 1000)
 
     def test_processes_of_one_pid_are_told_apart(self):
         process = self.start()
-        self.order(process, "hold 1 1000000")
+        preload.order(process, "hold 1 1000000")
         page = next(self.place.glob("cupool-*/live.*"))
         twin = page.with_name(f"live.{process.pid}.7")
         data = bytearray(page.read_bytes())
@@ -134,12 +129,12 @@ class Live(unittest.TestCase):
 
     def test_figures_follow_the_program(self):
         process = self.start()
-        self.order(process, "hold 10 1000000")
+        preload.order(process, "hold 10 1000000")
         held = self.metrics()
         self.assertEqual(self.figure(held, "cupool_pool_live_requested_bytes", process.pid), 1e7)
         self.assertEqual(self.figure(held, "cupool_pool_live_blocks", process.pid), 10)
-        self.order(process, "drop")
-        self.order(process, "pin 65536")
+        preload.order(process, "drop")
+        preload.order(process, "pin 65536")
         dropped = self.metrics(str(process.pid))
         self.assertEqual(self.figure(dropped, "cupool_pool_live_requested_bytes", process.pid), 0)
         self.assertEqual(
@@ -150,13 +145,13 @@ class Live(unittest.TestCase):
 
     def test_physical_memory_stays_while_it_is_mapped(self):
         process = self.start()
-        self.order(process, f"map {8 << 20} 1")
-        self.order(process, f"map {2 << 20} 2")
+        preload.order(process, f"map {8 << 20} 1")
+        preload.order(process, f"map {2 << 20} 2")
         held = self.metrics()
         for memory, size in (("physical", 8), ("host_physical", 2), ("mapping", 10)):
             self.assertEqual(self.figure(held, "cupool_passed_bytes", process.pid, memory=memory),
                              size << 20)
-        self.order(process, "unmap")
+        preload.order(process, "unmap")
         gone = self.metrics()
         for memory in ("physical", "host_physical", "mapping"):
             self.assertEqual(self.figure(gone, "cupool_passed_bytes", process.pid, memory=memory), 0)
@@ -164,7 +159,7 @@ class Live(unittest.TestCase):
     def test_several_processes_are_told_apart(self):
         processes = [self.start(), self.start()]
         for count, process in enumerate(processes, 1):
-            self.order(process, f"hold {count} 4096")
+            preload.order(process, f"hold {count} 4096")
         samples = self.metrics()
         for count, process in enumerate(processes, 1):
             self.assertEqual(self.figure(samples, "cupool_pool_live_blocks", process.pid), count)
@@ -175,7 +170,7 @@ class Live(unittest.TestCase):
 
     def test_top_shows_one_process(self):
         process = self.start()
-        self.order(process, "hold 3 1048576")
+        preload.order(process, "hold 3 1048576")
         told = self.cupool("top", str(process.pid), "--count", "2", "--delay", "0.1")
         self.assertEqual((told.returncode, told.stderr), (0, ""))
         self.assertEqual(len(re.findall(r"requested +3\.0 MiB", told.stdout)), 2, told.stdout)
@@ -184,7 +179,7 @@ class Live(unittest.TestCase):
 
     def test_top_on_a_terminal_ends_with_q(self):
         process = self.start()
-        self.order(process, "hold 3 1048576")
+        preload.order(process, "hold 3 1048576")
         child, terminal = pty.fork()
         if child == 0:
             os.environ["TERM"] = "xterm"
@@ -203,9 +198,9 @@ class Live(unittest.TestCase):
     def test_a_page_ends_with_its_process_however_it_ends(self):
         for end in ("exit", "kill", "fork"):
             process = self.start()
-            self.order(process, "hold 1 4096")
+            preload.order(process, "hold 1 4096")
             if end == "fork":
-                self.order(process, "fork")
+                preload.order(process, "fork")
                 self.assertEqual(self.pages(), [self.page_of(process)])
             if end == "kill":
                 process.send_signal(signal.SIGKILL)
@@ -221,12 +216,12 @@ class Live(unittest.TestCase):
 
     def test_without_the_option_there_is_no_page(self):
         process = self.start(live=False)
-        self.order(process, "hold 1 4096")
+        preload.order(process, "hold 1 4096")
         self.assertEqual(self.pages(), [])
 
     def test_pages_are_the_owners_and_damaged_ones_are_passed_over(self):
         process = self.start()
-        self.order(process, "hold 1 4096")
+        preload.order(process, "hold 1 4096")
         directory, = self.place.iterdir()
         page, = directory.iterdir()
         self.assertEqual(directory.stat().st_mode & 0o777, 0o700)
@@ -250,7 +245,7 @@ class Live(unittest.TestCase):
         else:
             taken.chmod(0o755)
         process = self.start()
-        self.order(process, "hold 2 4096")
+        preload.order(process, "hold 2 4096")
         self.assertEqual(list(taken.iterdir()), [])
         told = self.cupool("metrics")
         self.assertEqual(self.figure(self.samples(told.stdout), "cupool_pool_live_blocks",
@@ -285,7 +280,7 @@ class Live(unittest.TestCase):
 
     def test_the_server_answers_what_it_should(self):
         process = self.start()
-        self.order(process, "hold 2 4096")
+        preload.order(process, "hold 2 4096")
         address = f"http://127.0.0.1:{self.serve()}"
         with urllib.request.urlopen(address + "/metrics") as answer:
             self.assertTrue(answer.headers["Content-Type"].startswith(
@@ -367,7 +362,7 @@ class Live(unittest.TestCase):
         if not program:
             self.skipTest("prometheus is not installed, and its package cannot be fetched")
         process = self.start()
-        self.order(process, "hold 5 4096")
+        preload.order(process, "hold 5 4096")
         port = self.serve()
         own = preload.free_port()
         config = self.place / "prometheus.yml"

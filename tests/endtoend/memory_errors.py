@@ -150,20 +150,10 @@ def check_without_kernels(machine):
 
 
 def check_workloads(machine):
-    """Programs without memory errors: none is found, and their output is what it is bare."""
-    for name, words in (("tinyllm", ("--tokens", "16", "--seed", "7")),
-                        ("churn", ("--seed", "3", "--threads", "4", "--streams", "3")),
-                        ("driver_api", ()), ("driver_dlsym", ())):
-        if not (machine.build / "tests/workloads" / name).exists():
-            continue
-        program = machine.program(name, *words)
-        bare = machine.run(program)
-        for options in (GUARD, POISON):
-            trace = machine.scratch / f"{name}{len(options)}.cupool"
-            done = machine.record(program, trace, "-q", *options)
-            preload.expect_equal(f"{name}: exit", done.returncode, bare.returncode)
-            preload.expect_equal(f"{name}: output", done.stdout, bare.stdout)
-            preload.expect_equal(f"{name}: errors", machine.report(trace)["memory_errors"], [])
+    preload.expect_no_memory_errors(
+        machine, (("tinyllm", ("--tokens", "16", "--seed", "7")),
+                  ("churn", ("--seed", "3", "--threads", "4", "--streams", "3")),
+                  ("driver_api", ()), ("driver_dlsym", ())), (GUARD, POISON))
 
 
 def main():

@@ -76,14 +76,8 @@ class Monitoring(unittest.TestCase):
         self.stack.callback(process.stdout.close)
         self.stack.callback(process.wait, PATIENCE_S)
         self.stack.callback(process.stdin.close)
-        self.order(process, "hold 3 1048576")
+        preload.order(process, "hold 3 1048576")
         return process
-
-    @staticmethod
-    def order(process, line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline()
 
     def serve(self, *command):
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -145,7 +139,7 @@ class Monitoring(unittest.TestCase):
         open_queries = {query: title for title, query in queries()}
         deadline = time.monotonic() + PATIENCE_S
         while open_queries and time.monotonic() < deadline:
-            self.order(process, "hold 1 4096")
+            preload.order(process, "hold 1 4096")
             for query in list(open_queries):
                 asked = query
                 for name, value in VARIABLES.items():

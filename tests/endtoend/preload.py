@@ -96,6 +96,29 @@ class Machine:
         return report
 
 
+def order(process, line):
+    """Tells a program that waits for orders what to do, and waits until it has done it."""
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    if not process.stdout.readline():
+        raise AssertionError(f"the program ended at {line}")
+
+
+def expect_no_memory_errors(machine, workloads, option_sets, **extra):
+    """Programs without memory errors: none is found, and their output is what it is bare."""
+    for name, words in workloads:
+        if not (machine.workloads / name).exists():
+            continue
+        program = machine.program(name, *words)
+        bare = machine.run(program)
+        for options in option_sets:
+            trace = machine.scratch / f"{name}{'-'.join(options)}.cupool"
+            done = machine.record(program, trace, "-q", *options, **extra)
+            expect_equal(f"{name}: exit", done.returncode, bare.returncode)
+            expect_equal(f"{name}: output", done.stdout, bare.stdout)
+            expect_equal(f"{name}: errors", machine.report(trace)["memory_errors"], [])
+
+
 class CallLog:
     """The simulated device's own account of the calls it got (SIMGPU_LOG)."""
 

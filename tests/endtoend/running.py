@@ -67,11 +67,6 @@ class Running(unittest.TestCase):
         self.assertEqual(process.wait(PATIENCE_S), 0)
         process.stdout.close()
 
-    def order(self, process, line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        self.assertTrue(process.stdout.readline(), f"the program ended at {line}")
-
     def report(self, *words, **extra):
         return subprocess.run([MACHINE.cupool, "report", *map(str, words)], text=True,
                               capture_output=True, timeout=PATIENCE_S, **extra)
@@ -92,7 +87,7 @@ class Running(unittest.TestCase):
     def test_a_recorded_program(self):
         process = self.start(options="trace:t.cupool")
         for blocks in (3, 5):
-            self.order(process, f"hold {blocks} {MIB}")
+            preload.order(process, f"hold {blocks} {MIB}")
             report = self.figures("--pid", process.pid)
             self.assertTrue(report["process"]["running"])
             self.assertFalse(report["process"]["complete"])
@@ -115,7 +110,7 @@ class Running(unittest.TestCase):
         self.assertIn("still running", (self.place / "html").read_text())
         # By its file's name it is the same; the program was not disturbed and ends as ever.
         self.assertTrue(self.figures(self.place / "t.cupool")["process"]["running"])
-        self.order(process, "drop")
+        preload.order(process, "drop")
         self.stop(process)
         report = self.figures(self.place / "t.cupool")
         self.assertFalse(report["process"]["running"])
@@ -127,7 +122,7 @@ class Running(unittest.TestCase):
         """A name with a line end and blanks, a file that was renamed, one in shared memory."""
         for name in ("a b\nc (deleted)x.cupool", "plain"):
             process = self.start(CUPOOL_TRACE=name)
-            self.order(process, f"hold 2 {MIB}")
+            preload.order(process, f"hold 2 {MIB}")
             report = self.figures("--pid", process.pid)
             self.assertEqual(report["summary"]["leaked_blocks"], 2)
             (self.place / name).rename(self.place / "renamed")
@@ -138,7 +133,7 @@ class Running(unittest.TestCase):
 
     def test_a_copy_is_of_no_running_program(self):
         process = self.start(options="trace:t.cupool")
-        self.order(process, f"hold 2 {MIB}")
+        preload.order(process, f"hold 2 {MIB}")
         (self.place / "copy").write_bytes((self.place / "t.cupool").read_bytes())
         report = self.figures(self.place / "copy")
         self.assertFalse(report["process"]["running"])
@@ -194,7 +189,7 @@ class Running(unittest.TestCase):
                                        env=MACHINE.environment(), text=True,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.stack.callback(self.stop, process)
-            self.order(process, f"hold 3 {MIB}")
+            preload.order(process, f"hold 3 {MIB}")
             report = self.figures("--pid", process.pid)
             self.assertEqual(report["summary"]["leaked_blocks"], 3)
             self.assertNotEqual(report["process"]["pid"], process.pid)
@@ -203,7 +198,7 @@ class Running(unittest.TestCase):
 
     def test_a_program_that_is_not_recorded(self):
         process = self.start(options=f"live:{self.place}", CUPOOL_LIVE=self.place)
-        self.order(process, f"hold 3 {MIB}")
+        preload.order(process, f"hold 3 {MIB}")
         done = self.report("--pid", process.pid)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("is not recorded", done.stdout)
@@ -216,7 +211,7 @@ class Running(unittest.TestCase):
 
     def test_a_trace_that_was_removed(self):
         process = self.start(options="trace:t.cupool", CUPOOL_LIVE=self.place)
-        self.order(process, f"hold 3 {MIB}")
+        preload.order(process, f"hold 3 {MIB}")
         (self.place / "t.cupool").unlink()
         done = self.report("--pid", process.pid)
         self.assertIn("was removed", done.stdout)
@@ -224,7 +219,7 @@ class Running(unittest.TestCase):
 
     def test_nothing_to_report(self):
         process = self.start(options="live:off")
-        self.order(process, f"hold 3 {MIB}")
+        preload.order(process, f"hold 3 {MIB}")
         self.assertIn("neither records", self.refused("--pid", process.pid))
         foreign = subprocess.Popen(["sleep", "600"])
         self.stack.callback(foreign.wait)
@@ -237,7 +232,7 @@ class Running(unittest.TestCase):
 
     def test_a_process_that_ended_and_was_not_waited_for(self):
         process = self.start(options="trace:t.cupool")
-        self.order(process, f"hold 3 {MIB}")
+        preload.order(process, f"hold 3 {MIB}")
         process.send_signal(signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_S
         state = ""
@@ -252,7 +247,7 @@ class Running(unittest.TestCase):
     @unittest.skipUnless(os.geteuid() == 0, "another user can be had by root alone")
     def test_a_process_of_another_user(self):
         process = self.start(options=f"trace:t.cupool,live:{self.place}")
-        self.order(process, f"hold 3 {MIB}")
+        preload.order(process, f"hold 3 {MIB}")
         nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
         if subprocess.run([MACHINE.cupool, "--version"], capture_output=True, **nobody).returncode:
             self.skipTest("the build directory is not readable by others")

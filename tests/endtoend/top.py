@@ -135,14 +135,8 @@ class Top(unittest.TestCase):
         process = subprocess.Popen([sys.executable, "program.py"], env=environment, cwd=self.place,
                                    text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(self.stop, process)
-        self.order(process, f"grow {blocks}")
+        preload.order(process, f"grow {blocks}")
         return process
-
-    @staticmethod
-    def order(process, line):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline()
 
     @staticmethod
     def stop(process):
@@ -182,7 +176,7 @@ class Top(unittest.TestCase):
         reader = subprocess.Popen(self.command(process.pid, "-d", "0.3", "-n", "4"), text=True,
                                   stdout=subprocess.PIPE)
         for _ in range(3):
-            self.order(process, "grow 4")
+            preload.order(process, "grow 4")
         text, _ = reader.communicate(timeout=PATIENCE_S)
         self.assertEqual(text.count("requested"), 4)
         self.assertEqual(len(re.findall(r"history +[\u2581-\u2588]{2,4}\n", text)), 3, text)
@@ -202,7 +196,7 @@ class Top(unittest.TestCase):
              sys.executable, "program.py"],
             env=environment, cwd=self.place, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(self.stop, process)
-        self.order(process, "grow 7")
+        preload.order(process, "grow 7")
         text = self.plain("-d", "5")
         self.assertRegex(text, r"zz_kept_blocks\S* +7\.0 MiB", text)
 
@@ -250,7 +244,7 @@ class Top(unittest.TestCase):
         terminal.until(lambda text: text.startswith("Keys"))  # no key that is known
         terminal.key(b"h")
         terminal.until(lambda text: "zz_kept" in text)
-        self.order(process, "grow 5")  # the sites are read again
+        preload.order(process, "grow 5")  # the sites are read again
         terminal.until(lambda text: re.search(r"zz_kept\S+ +17\.0 MiB", text))
         terminal.key(b"q")
         self.assertEqual(terminal.end(), (0, True))

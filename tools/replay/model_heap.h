@@ -59,9 +59,8 @@ struct model_block *model_block_split(struct model_block *block, uint64_t bytes)
 /** Joins a block with the next one; neither is in a tree. */
 void model_block_join_next(struct model_block *block);
 
-/** Joins a free block with the free neighbours of its list, which leave the tree. The joined block is
- * in
- * none. */
+/** Joins a free block with the free neighbours of its list, which leave the tree. The joined block
+ * is in none. */
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block);
 
 #endif
