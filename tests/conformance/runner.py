@@ -30,7 +30,7 @@ WATCHED = {"SIMGPU_SET": "edit_breaks=1"}
 SKIPPED = 77
 # A sanitizer's runtime cannot be in two namespaces.
 NOT_WITH_SANITIZERS = {"isolated"}
-TIMEOUT_S = 50
+TIMEOUT_S = 150
 
 
 class Suite:
