@@ -513,7 +513,8 @@ Test(kv_pool, creation_survives_every_failure)
     teardown();
 }
 
-/* What an engine asks of a pool that it did not make: the size of a block, heads, their dimension. */
+/* What an engine asks of a pool that it did not make: the size of a block, heads, their dimension.
+ */
 Test(kv_pool, its_configuration_is_told, .fini = teardown)
 {
     struct cupool_kv_config config = config_ten(), known;
