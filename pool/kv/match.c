@@ -28,7 +28,7 @@ static inline uint32_t follower(const struct cupool_kv *pool, uint32_t last,
                                 const struct cupool_kv_hash *hash)
 {
     const struct kv_record *record = &pool->records[last];
-    int64_t step = record->follow, id = (int64_t)last + step;
+    int64_t id = (int64_t)last + record->follow, step = id - last;
 
     if (step == 0 || id < pool->first || id >= pool->slots)
         return KV_NONE;
