@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs that are free as a whole: ordered by size for best fit, and by age for returning. The lock of
- * the runs guards everything.
+ * Runs that are free as a whole: ordered by size for best fit, and by age for returning. The lock
+ * of the runs guards everything.
  */
 #ifndef POOL_HEAP_RUN_CACHE_H
 #define POOL_HEAP_RUN_CACHE_H
