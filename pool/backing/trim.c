@@ -60,7 +60,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
     uint64_t returned = 0;
     device_request_note(pool, POOL_REQUEST_IDLE_TRIM, 0, 0);
     quarantine_poll_locked(pool); /* nobody may have asked since the last free */
-    if (idle_await(pool, QUARANTINE_A_MOMENT) != 1)
+    if (idle_await(pool, QUARANTINE_BRIEFLY) != 1)
         return 0;
     pool->idle_since_ns = now_ns;
     quarantine_flush_locked(pool);

@@ -39,12 +39,17 @@
 
 /* Finite work cannot be distinguished from a kernel that never ends. So these limit how long an
  * allocation waits if it has no alternative to memory without its own fence, and if it could
- * have a much too large run.
+ * have a much too large run; and how long a query that looks for idle memory does.
  */
-static const uint64_t patience_ns[] = {
+static const uint64_t patience_ns[QUARANTINE_PATIENCE_COUNT] = {
+    [QUARANTINE_BRIEFLY] = UINT64_C(500) * 1000,
     [QUARANTINE_A_MOMENT] = UINT64_C(100) * 1000000,
     [QUARANTINE_SECONDS] = UINT64_C(4000) * 1000000,
 };
+
+static_assert(sizeof(((struct quarantine *)0)->stuck_number) ==
+                  QUARANTINE_PATIENCE_COUNT * sizeof(uint32_t),
+              "one for each patience");
 
 void quarantine_init(struct quarantine *quarantine)
 {
@@ -403,7 +408,7 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
                     epoch < quarantine->lingering + QUARANTINE_LINGERING_MAX;
     if (lingered && epoch->waiters == 0)
         device_fence_release(pool, fence);
-    for (int kind = 0; error == 0 && kind < 2; kind++) {
+    for (int kind = 0; error == 0 && kind < QUARANTINE_PATIENCE_COUNT; kind++) {
         if (most_ns >= patience_ns[kind])
             quarantine->stuck_number[kind] = number;
     }

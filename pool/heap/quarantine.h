@@ -102,10 +102,15 @@ int quarantine_idle_locked(struct pool *pool);
  */
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last);
 
-/** How long to wait for work that no free is waiting on: a moment if there is an alternative,
- * else some seconds.
+/** How long to wait for work that no free is waiting on: briefly, so that a fence of just now can
+ * be signalled on an idle device; a moment if there is an alternative; else some seconds.
  */
-enum quarantine_patience { QUARANTINE_A_MOMENT, QUARANTINE_SECONDS };
+enum quarantine_patience {
+    QUARANTINE_BRIEFLY,
+    QUARANTINE_A_MOMENT,
+    QUARANTINE_SECONDS,
+    QUARANTINE_PATIENCE_COUNT
+};
 
 /**
  * Closes the open epoch and waits for all work submitted so far, for a bounded time; it does not
