@@ -244,6 +244,11 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
     return true;
 }
 
+bool backend_driver_fence_is_open(pool_fence handle)
+{
+    return is_open((const struct fence *)(uintptr_t)handle);
+}
+
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();

@@ -18,6 +18,7 @@
 struct guard_fence {
     pool_fence inner;
     uint64_t number; /* of the last batch before it */
+    bool sealed;     /* batches were left open, because it was not recorded yet */
 };
 
 /* The inner operations of a pool: constant, and kept until its context is forgotten. */
@@ -45,7 +46,7 @@ static int fence_record(void *state, pool_fence *ret_fence)
             guard_fences_missing(state);
         return error;
     }
-    fence->number = guard_batches_run(state, fence->inner);
+    fence->number = guard_batches_run(state, fence->inner, &fence->sealed);
     *ret_fence = (pool_fence)(uintptr_t)fence;
     return 0;
 }
@@ -98,12 +99,18 @@ static bool own_work_passed(void *state, uint64_t number)
     return passed;
 }
 
+/* The number of the last batch that lies before a fence which has passed. */
+static uint64_t batches_before(void *state, const struct guard_fence *fence)
+{
+    return fence->sealed ? guard_batches_run_sealed(state) : fence->number;
+}
+
 static int fence_query(void *state, pool_fence handle)
 {
     const struct pool_backend inner = inner_of(state);
     const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
     int done = inner.fence_query ? inner.fence_query(state, fence->inner) : 1;
-    return done == 1 && !own_work_passed(state, fence->number) ? 0 : done;
+    return done == 1 && !own_work_passed(state, batches_before(state, fence)) ? 0 : done;
 }
 
 static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
@@ -117,7 +124,7 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     uint64_t waited_ns = monotonic_ns() - begin_ns;
     if (most_ns != POOL_WAIT_FOREVER)
         most_ns = most_ns > waited_ns ? most_ns - waited_ns : 0;
-    return batches_await(state, fence->number, most_ns);
+    return batches_await(state, batches_before(state, fence), most_ns);
 }
 
 static void fence_release(void *state, pool_fence handle)

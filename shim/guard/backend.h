@@ -12,9 +12,15 @@
 /** Wraps the device operations of a context in the guards' own. */
 void guard_backend_wrap(struct pool_backend *backend);
 
-/** Puts all open batches behind a fence of the inner backend; returns the number of the last
- * one. */
-uint64_t guard_batches_run(void *context, pool_fence fence);
+/**
+ * Puts all open batches behind a fence of the inner backend; returns the number of the last one.
+ * Where the fence is not recorded yet, they are sealed instead: *ret_sealed.
+ */
+uint64_t guard_batches_run(void *context, pool_fence fence, bool *ret_sealed);
+
+/** The fence that was not recorded has passed: compares what is sealed; the number of the last
+ * batch. */
+uint64_t guard_batches_run_sealed(void *context);
 
 /** The device has been waited for: compares all open batches at once. */
 void guard_batches_finish(void *context);

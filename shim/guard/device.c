@@ -279,6 +279,7 @@ struct batch *guard_batch_open(struct guard_device *device, bool poison)
     batch->blocks = 0;
     batch->poison = poison;
     batch->failed = false;
+    batch->sealed = false;
     batch->of_device = device;
     return batch;
 }

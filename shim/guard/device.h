@@ -45,6 +45,7 @@ struct batch {
     uint32_t blocks;
     bool poison; /* one range for each block, from end to end */
     bool failed; /* nothing was compared */
+    bool sealed; /* open, joined by no more blocks: its fence is not recorded yet */
     CUevent event;
     struct batch_memory *host; /* pinned */
     uint8_t *staging;          /* pinned; without kernels */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "shim/backend/backend_driver.h"
 #include "shim/backend/context_pool.h"
 #include "shim/context/gate.h"
 #include "shim/guard/backend.h"
@@ -18,16 +19,9 @@
 #include "shim/options/mode.h"
 #include "shim/options/options.h"
 
-static _Atomic uint64_t unverified;
-
-static void unverified_add(uint64_t blocks)
-{
-    atomic_fetch_add_explicit(&unverified, blocks, memory_order_relaxed);
-}
-
 uint64_t guard_unverified(void)
 {
-    return atomic_load_explicit(&unverified, memory_order_relaxed);
+    return judge_unverified();
 }
 
 uint64_t guard_errors(void)
@@ -101,24 +95,59 @@ void guard_pool_watch(struct context *context, struct pool_config *config,
 
 static void batch_discard(struct batch *batch)
 {
-    unverified_add(batch->blocks);
+    judge_unverified_add(batch->blocks);
     batch->state = BATCH_UNUSED;
     if (batch->of_device->open_batch == batch)
         batch->of_device->open_batch = NULL;
 }
 
-uint64_t guard_batches_run(void *context, pool_fence fence)
+/* Work can be put behind no fence that is not recorded; and what is freed from now on lies behind a
+ * later one. */
+static void batch_seal(struct guard_device *device, struct batch *batch)
+{
+    batch->sealed = true;
+    if (device->open_batch == batch)
+        device->open_batch = NULL;
+}
+
+uint64_t guard_batches_run(void *context, pool_fence fence, bool *ret_sealed)
+{
+    uint64_t number = 0;
+    *ret_sealed = backend_driver_fence_is_open(fence);
+    pthread_mutex_lock(&guard_lock);
+    struct guard_device *device = guard_device_of(context);
+    for (uint32_t at = 0; device && at < BATCHES_MAX; at++) {
+        struct batch *batch = &device->batches[at];
+        if (batch->state == BATCH_OPEN && *ret_sealed)
+            batch_seal(device, batch);
+        else if (batch->state == BATCH_OPEN)
+            guard_batch_run(device, batch, fence);
+    }
+    if (device) {
+        number = device->last_number;
+        guard_device_poll(device, number);
+    }
+    pthread_mutex_unlock(&guard_lock);
+    return number;
+}
+
+/* The work behind it has ended. */
+static void batch_run_at_once(struct guard_device *device, struct batch *batch)
+{
+    if (!guard_batch_run_now(device, batch))
+        judge_unverified_add(batch->blocks);
+}
+
+uint64_t guard_batches_run_sealed(void *context)
 {
     uint64_t number = 0;
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
-        if (device->batches[at].state == BATCH_OPEN)
-            guard_batch_run(device, &device->batches[at], fence);
-    if (device) {
-        number = device->last_number;
-        guard_device_poll(device, number);
-    }
+        if (device->batches[at].state == BATCH_OPEN && device->batches[at].sealed)
+            batch_run_at_once(device, &device->batches[at]);
+    if (device)
+        number = device->last_number; /* later fences may have taken some along */
     pthread_mutex_unlock(&guard_lock);
     return number;
 }
@@ -129,7 +158,7 @@ void guard_memory_gone(void *context, uint64_t address, size_t bytes)
     struct guard_device *device = guard_device_of(context);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
         if (device->batches[at].state == BATCH_OPEN)
-            unverified_add(guard_batch_withdraw(&device->batches[at], address, bytes));
+            judge_unverified_add(guard_batch_withdraw(&device->batches[at], address, bytes));
     blocks_freed_forget_in(address, bytes);
     pthread_mutex_unlock(&guard_lock);
 }
@@ -152,7 +181,7 @@ void guard_batches_finish(void *context)
     struct guard_device *device = guard_device_of(context);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
         if (device->batches[at].state == BATCH_OPEN)
-            guard_batch_run_now(device, &device->batches[at]);
+            batch_run_at_once(device, &device->batches[at]);
     if (device)
         guard_device_poll(device, device->last_number);
     pthread_mutex_unlock(&guard_lock);
@@ -167,7 +196,8 @@ static void open_batch_close_locked(struct guard_device *device)
     device->open_batch = NULL;
     if (device->inner.fence_record(device->context, &fence) < 0)
         return;
-    guard_batch_run(device, batch, fence);
+    if (!backend_driver_fence_is_open(fence))
+        guard_batch_run(device, batch, fence);
     device->inner.fence_release(device->context, fence);
 }
 
@@ -180,7 +210,7 @@ static void block_defer_locked(struct guard_device *device, const struct guarded
         device->open_batch = guard_batch_open(device, false);
     }
     if (!device->open_batch) {
-        unverified_add(1);
+        judge_unverified_add(1);
         return;
     }
     guard_batch_add(device->open_batch, block);
@@ -211,7 +241,7 @@ static void poison_compare_locked(struct guard_device *device, const struct pool
     if (freed.allocated_bytes > block->allocated_bytes)
         freed.allocated_bytes = block->allocated_bytes;
     if (!block_compare_locked(device, &freed, true))
-        unverified_add(1);
+        judge_unverified_add(1);
 }
 
 static int zoned_allocate(struct context *context, size_t bytes, uint32_t site,
@@ -305,12 +335,12 @@ static void block_end(const struct guarded_block *freed)
     pthread_mutex_lock(&guard_lock);
     if (waited) {
         if (!block_end_waited_locked(device, &block))
-            unverified_add(1);
+            judge_unverified_add(1);
     } else {
         if (device->poisons && !block.isolated)
             blocks_freed_forget();
         if (device->waits || !device->open)
-            unverified_add(1);
+            judge_unverified_add(1);
         else if (block.zoned)
             block_defer_locked(device, &block);
     }

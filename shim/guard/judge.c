@@ -19,6 +19,18 @@ static uint32_t overrun_next;
 static struct guarded_block changed[OVERRUNS_MAX]; /* live ones, to be repaired */
 static uint32_t changed_count;
 
+static _Atomic uint64_t unverified;
+
+void judge_unverified_add(uint64_t blocks)
+{
+    atomic_fetch_add_explicit(&unverified, blocks, memory_order_relaxed);
+}
+
+uint64_t judge_unverified(void)
+{
+    return atomic_load_explicit(&unverified, memory_order_relaxed);
+}
+
 bool judge_work_take(void)
 {
     return atomic_load_explicit(&guard_work, memory_order_relaxed) &&
@@ -160,6 +172,8 @@ void judge_batch_locked(struct guard_device *device, struct batch *batch)
 {
     static uint16_t found[BATCH_BLOCKS]; /* guarded by guard_lock */
     uint32_t count = 0;
+    if (batch->failed && batch->number != 0)
+        judge_unverified_add(batch->blocks);
     for (uint32_t at = 0; at < batch->blocks && !batch->failed; at++)
         if (is_changed(batch, at))
             found[count++] = (uint16_t)at;

@@ -14,7 +14,14 @@
 #include "shim/guard/device.h"
 #include "shim/observe/memory_error.h"
 
-/** Judges a batch that is done, and gives it back. */
+/** Counts blocks that were never compared. Without a lock. */
+void judge_unverified_add(uint64_t blocks);
+uint64_t judge_unverified(void);
+
+/**
+ * Judges a batch that is done, and gives it back. One that failed behind the program's work counts
+ * as unverified; whoever compares at once learns of a failure itself.
+ */
 void judge_batch_locked(struct guard_device *device, struct batch *batch);
 
 /** Judges every batch of a device that is done. */

@@ -54,7 +54,7 @@ def outcome(suite, program, path, route):
     if bare[0] == runner.SKIPPED:
         return "skipped"
     equal = bare[0] == 0 and all(suite.run(path, program, route, chosen) == bare
-                                 for chosen in runner.modes_of(program).values())
+                                 for chosen in runner.MODES.values())
     return "equal" if equal else "differs"
 
 

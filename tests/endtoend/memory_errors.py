@@ -117,15 +117,22 @@ def check_clean(machine):
 
 
 def check_capture(machine):
-    """Memory that went back to the driver is not looked at again: the device would fault."""
+    """What is freed beside a capture is compared before it is used again, or after the capture."""
     for options in (GUARD, POISON):
-        _, output, report = recorded(machine, f"capture{len(options)}", "capture", "check",
-                                     options=options, SIMGPU_MEMORY="64MiB")
+        name = f"capture{len(options)}"
+        _, output, report = recorded(machine, name, "capture", "check", options=options,
+                                     SIMGPU_MEMORY="64MiB")
         preload.expect("check: 0, again: 0\n" in output, output)
         preload.expect_equal("beside a capture", report["memory_errors"], [])
+        _, output, report = recorded(machine, f"{name}-overrun", "capture_overrun", "check",
+                                     options=options, SIMGPU_MEMORY="64MiB")
+        preload.expect("check: 1, again: 1\n" in output, output)
+        preload.expect_equal("beside a capture: found",
+                             [(error["kind"], error["offset"], error["found"])
+                              for error in report["memory_errors"]], [("overrun", 3 << 20, 7)])
         left = sum(counter["current"] for counter in report["counters"]
                    if counter["name"] == "guard_unverified_blocks")
-        preload.expect(left > 0, f"what could not be compared is not told: {options}")
+        preload.expect_equal(f"not compared: {options}", left, 0)
 
 
 def check_printed(machine):

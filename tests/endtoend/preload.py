@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import report_schema  # noqa: E402
 import sanitizer  # noqa: E402
+
+# What began the tests may ignore these (nohup, a shell's background job), and programs inherit that.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 SKIP = 77
 SCHEMA_MOST = 1 << 20  # bytes of a report that is held against the schema: it takes its time

@@ -32,8 +32,15 @@ void progress_begin(struct progress *ret_progress, const char *what, uint64_t to
     *ret_progress = (struct progress){.what = what,
                                       .total_bytes = total_bytes,
                                       .begin_ns = now_ns(),
-                                      .next_bytes = CLOCK_BYTES, /* less is read at once */
+                                      .next_bytes = CLOCK_BYTES,
+                                      .step_bytes = CLOCK_BYTES,
                                       .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
+}
+
+void progress_begin_slow(struct progress *ret_progress, const char *what, uint64_t total_bytes)
+{
+    progress_begin(ret_progress, what, total_bytes);
+    ret_progress->next_bytes = ret_progress->step_bytes = 0;
 }
 
 static void line_show(struct progress *progress, uint64_t now)
@@ -59,7 +66,7 @@ void progress_add(struct progress *progress, uint64_t bytes)
     progress->done_bytes += bytes;
     if (!progress->wanted || progress->done_bytes < progress->next_bytes)
         return;
-    progress->next_bytes = progress->done_bytes + CLOCK_BYTES;
+    progress->next_bytes = progress->done_bytes + progress->step_bytes;
     now = now_ns();
     if (progress->total_bytes < MUCH_BYTES && now - progress->begin_ns < LONG_NS)
         return;

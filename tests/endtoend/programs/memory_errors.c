@@ -4,6 +4,7 @@
  * calls cupool_check() before its memory is freed, and prints the result.
  */
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,13 +69,18 @@ static void freed_write(size_t beside)
     blocks[3] = take(bytes);
 }
 
-/* Freed beside a capture, memory goes back to the driver before anything could be compared. */
-static void returned_in_capture(void)
+/* Memory is freed, and wanted again, beside a capture, which keeps fences from being recorded. The
+ * last byte of a block was written beyond before. */
+static void freed_in_capture(bool overrun)
 {
     cudaStream_t stream;
     cudaGraph_t graph;
     call(cudaStreamCreate(&stream));
+    char *block = take(3 << 20);
+    if (overrun)
+        write_at(block + (3 << 20), 7, 1);
     call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    call(cudaFree(block));
     for (size_t mib = 40; mib > 8; mib -= 4)
         call(cudaFree(take(mib << 20)));
     call(cudaStreamEndCapture(stream, &graph));
@@ -120,8 +126,8 @@ int main(int count, char **words)
         freed_write(0);
     else if (strcmp(way, "freed_beside") == 0)
         freed_write((size_t)4 << 20);
-    else if (strcmp(way, "capture") == 0)
-        returned_in_capture();
+    else if (strncmp(way, "capture", strlen("capture")) == 0)
+        freed_in_capture(strcmp(way, "capture_overrun") == 0);
     else if (strcmp(way, "reused") == 0)
         reused_behind_a_large_one();
     else if (strcmp(way, "clean") != 0)
