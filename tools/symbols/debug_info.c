@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The line of the innermost frame comes from the line table. Each inlined function names the line
- * from
- * which it was called; that is the line of the next frame.
+ * from which it was called; that is the line of the next frame.
  *
  * libdw is asked directly, not by libdwfl: that finds units by the index of addresses alone, which
  * clang does not write. libdw opens the files of split DWARF by the name that the debug information
