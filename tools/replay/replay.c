@@ -198,7 +198,7 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
         goto done;
     if (!settings->quiet) {
         progress_begin_work(&progress, policy->name,
-                       trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
+                            trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
         run.progress = &progress;
     }
     r = run_pass(&run, &outcome);
