@@ -101,6 +101,8 @@ def promises(machine):
     preload.expect("other options" in check(machine, conf, trace, 2), "a run without the file")
     conf.write_text("growth = 100\n")
     preload.expect("no promises" in check(machine, conf, again, 2), "a file without promises")
+    text = check(machine, machine.scratch / "none.conf", again, 2)
+    preload.expect("No such file" in text, f"a file that is not there: {text}")
     done = machine.record(program, again, "--config", str(machine.scratch / "none.conf"))
     preload.expect_equal("a file that is not there: exit", done.returncode, 125)
     conf.write_text("classes = 640\n")
