@@ -32,15 +32,14 @@ void progress_begin(struct progress *ret_progress, const char *what, uint64_t to
     *ret_progress = (struct progress){.what = what,
                                       .total_bytes = total_bytes,
                                       .begin_ns = now_ns(),
-                                      .next_bytes = CLOCK_BYTES,
-                                      .step_bytes = CLOCK_BYTES,
+                                      .next_bytes = CLOCK_BYTES, /* less is read at once */
                                       .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
 }
 
-void progress_begin_slow(struct progress *ret_progress, const char *what, uint64_t total_bytes)
+void progress_begin_work(struct progress *ret_progress, const char *what, uint64_t total_bytes)
 {
     progress_begin(ret_progress, what, total_bytes);
-    ret_progress->next_bytes = ret_progress->step_bytes = 0;
+    ret_progress->is_work = true;
 }
 
 static void line_show(struct progress *progress, uint64_t now)
@@ -52,8 +51,10 @@ static void line_show(struct progress *progress, uint64_t now)
 
     fputs("\r\033[Kcupool: ", stderr);
     escape_print(stderr, ESCAPE_LINE, progress->what);
-    fprintf(stderr, ": %3.0f %% of %.1f MiB, %.0f s to go", 100 * part,
-            (double)progress->total_bytes / 1048576.0, left_s);
+    fprintf(stderr, ": %3.0f %%", 100 * part);
+    if (!progress->is_work)
+        fprintf(stderr, " of %.1f MiB", (double)progress->total_bytes / 1048576.0);
+    fprintf(stderr, ", %.0f s to go", left_s);
     fflush(stderr);
     progress->shown_ns = now;
     progress->shown = true;
@@ -66,7 +67,7 @@ void progress_add(struct progress *progress, uint64_t bytes)
     progress->done_bytes += bytes;
     if (!progress->wanted || progress->done_bytes < progress->next_bytes)
         return;
-    progress->next_bytes = progress->done_bytes + progress->step_bytes;
+    progress->next_bytes = progress->done_bytes + CLOCK_BYTES;
     now = now_ns();
     if (progress->total_bytes < MUCH_BYTES && now - progress->begin_ns < LONG_NS)
         return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A progress line on the terminal during long reads: percent, MiB, time to go. Written to stderr,
- * only if that is a terminal, only for large or long reads, and erased when the work is done.
+ * A progress line on the terminal during long reads or work: percent, MiB of what is read, time to
+ * go. Written to stderr, only if that is a terminal, only if it is much or long, and erased when
+ * the work is done.
  *
  * Threading: single-threaded.
  */
@@ -15,8 +16,9 @@ struct progress {
     const char *what;
     uint64_t total_bytes, done_bytes;
     uint64_t begin_ns, shown_ns;
-    uint64_t next_bytes, step_bytes; /* the clock is read at next_bytes, then once a step */
+    uint64_t next_bytes; /* before that the clock is not asked */
     bool wanted, shown;
+    bool is_work; /* its bytes only measure it */
 };
 
 /** No progress from here on (-q). */
@@ -25,8 +27,8 @@ void progress_silence(void);
 /** Begins a read of so many bytes. Less than a mebibyte is read at once and has no progress. */
 void progress_begin(struct progress *ret_progress, const char *what, uint64_t total_bytes);
 
-/** Begins work in which each addition takes long, however few bytes it counts. */
-void progress_begin_slow(struct progress *ret_progress, const char *what, uint64_t total_bytes);
+/** The same for work about so many bytes, which the line does not name. */
+void progress_begin_work(struct progress *ret_progress, const char *what, uint64_t total_bytes);
 
 /** Counts bytes that are done. */
 void progress_add(struct progress *progress, uint64_t bytes);

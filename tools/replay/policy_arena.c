@@ -10,13 +10,13 @@
  *   how far up it was ever used, so that R says how large an area the program needs.
  * async. The driver's algorithm is not published, and no published figure says what it reserves for
  *   a known sequence. The model rests on documents: memory of a pool is reserved in large areas and
- *   cut (CUDA Programming Guide, "Stream Ordered Memory Allocator"; 32 MiB is what drivers were
- * seen to take), and with the default release threshold of 0 what is free goes back when the
- * program synchronises. A trace has no synchronisation, so memory goes back only when the device
- * refuses, as areas that are free as a whole. Grain 512 B, best fit, always cut. Reuse across
- * streams is taken to succeed always. So R is what a program reaches that seldom synchronises; it
- * may say too little where streams differ, and too much where the driver maps pages instead of
- * cutting areas.
+ *   cut (CUDA Programming Guide, "Stream Ordered Memory Allocator"; drivers were seen to take 32
+ *   MiB), and with the default release threshold of 0 what is free goes back when the program
+ *   synchronises. A trace has no synchronisation, so memory goes back only when the device refuses,
+ *   as areas that are free as a whole. Grain 512 B, best fit, always cut. Reuse across streams is
+ *   taken to succeed always. So R is what a program reaches that seldom synchronises; it may say
+ *   too little where streams differ, and too much where the driver maps pages instead of cutting
+ *   areas.
  */
 #include <errno.h>
 #include <stdlib.h>
