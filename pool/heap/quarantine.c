@@ -453,6 +453,13 @@ int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience
     return epoch_wait(pool, epoch_newest(&pool->quarantine), patience_ns[patience]);
 }
 
+int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience)
+{
+    quarantine_poll_locked(pool); /* nobody may have asked since the last free */
+    int idle = quarantine_idle_locked(pool);
+    return idle == 0 ? quarantine_wait_patiently_locked(pool, patience) : idle;
+}
+
 /* ---- flushing ---- */
 
 /* What a flush has found. */

@@ -119,6 +119,13 @@ enum quarantine_patience {
  */
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
 
+/**
+ * Whether the device is idle, after some patience: a fence of a moment ago is not signalled at
+ * once, however idle the device is. May release the lock meanwhile. 1, 0 or an error as
+ * quarantine_idle_locked() says.
+ */
+int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience);
+
 /** Whether a closed epoch is still pending; asked without a lock. */
 static inline bool quarantine_pending(struct pool *pool)
 {
