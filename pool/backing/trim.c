@@ -100,8 +100,10 @@ void supply_freed(struct shard *shard)
     pool_lock_acquire(&pool->backend_lock);
     uint64_t excess = 0, returned;
     if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
-        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
+        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0) {
+        quarantine_held_up_await_locked(pool);
         excess = excess_bytes(pool);
+    }
     if (excess > 0 && quarantine_poll_fresh_locked(pool)) {
         pool->overgrown = false;
         quarantine_flush_locked(pool);

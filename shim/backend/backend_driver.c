@@ -310,6 +310,11 @@ void backend_driver_captures_ended(void)
     thread_state.depth--;
 }
 
+static bool fence_open(void *state, pool_fence handle)
+{
+    return is_open((const struct fence *)(uintptr_t)handle);
+}
+
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
@@ -574,6 +579,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_query = fence_query,
         .fence_wait = fence_wait,
         .fence_release = fence_release,
+        .fence_open = fence_open,
         .device_wait = device_wait,
         .memory_fill = memory_fill,
         .memory_copy = memory_copy,

@@ -125,6 +125,13 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     return batches_await(state, fence->number, most_ns);
 }
 
+static bool fence_open(void *state, pool_fence handle)
+{
+    const struct pool_backend inner = inner_of(state);
+    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+    return inner.fence_open && inner.fence_open(state, fence->inner);
+}
+
 static void fence_release(void *state, pool_fence handle)
 {
     const struct pool_backend inner = inner_of(state);
@@ -164,6 +171,7 @@ void guard_backend_wrap(struct pool_backend *backend)
     backend->fence_query = fence_query;
     backend->fence_wait = fence_wait;
     backend->fence_release = fence_release;
+    backend->fence_open = fence_open;
     backend->device_wait = device_wait;
     backend->segment_free = segment_free;
     if (backend->page_unmap)

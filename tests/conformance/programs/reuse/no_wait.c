@@ -143,8 +143,8 @@ static void on_a_full_device(void)
            errors);
 }
 
-/* The same where it was freed beside a capture, before the work began. */
-static void on_a_full_device_after_a_capture(void)
+/* The same where it was freed beside a capture, before the work began; the capture may go on. */
+static void on_a_full_device_and_a_capture(bool goes_on)
 {
     static void *blocks[MANY];
     size_t bytes = device_bytes / 32;
@@ -156,13 +156,16 @@ static void on_a_full_device_after_a_capture(void)
     errors += route_stream_create(&stream) != 0;
     errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
     errors += give(blocks, first);
-    errors += route_capture_end(stream, &graph) != 0;
+    if (!goes_on)
+        errors += route_capture_end(stream, &graph) != 0;
     errors += kernel_begin();
     while (second < first && route_allocate(&blocks[second], bytes) == 0)
         second++;
+    if (goes_on)
+        errors += route_capture_end(stream, &graph) != 0;
     errors += kernel_end() + give(blocks, second) + (route_stream_destroy(stream) != 0);
-    printf("after a capture: some %d, as many again %d, errors %d\n", first > 0, second == first,
-           errors);
+    printf("%s a capture: some %d, as many again %d, errors %d\n", goes_on ? "beside" : "after",
+           first > 0, second == first, errors);
 }
 
 int program_no_wait(const char *self, const char *route, const char *argument)
@@ -182,7 +185,8 @@ int program_no_wait(const char *self, const char *route, const char *argument)
     route_report("target", route_allocate(&target, 1000));
     route_report("size", route_memory_info(&free_bytes, &device_bytes));
     on_a_full_device();
-    on_a_full_device_after_a_capture();
+    on_a_full_device_and_a_capture(false);
+    on_a_full_device_and_a_capture(true);
     for (size_t i = 0; i < SIZES; i++)
         by_size(sizes[i]);
     for (size_t i = 0; i < SIZES; i++)
