@@ -22,8 +22,8 @@ bool backend_driver_has_fences(const struct driver_functions *driver);
  * when a free by the driver would. */
 void backend_driver_wait(struct context *context);
 
-/** Whether a fence could not be recorded yet, because a stream captures. */
-bool backend_driver_fence_is_open(pool_fence fence);
+/** Records the fences that a capture kept from being recorded, when there is none any more. */
+void backend_driver_captures_ended(void);
 
 /** Makes a stream of the current context wait for all work that a fence covers. False: not
  * possible. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "shim/backend/backend_driver.h"
 #include "shim/backend/context_pool.h"
 #include "shim/context/gate.h"
 #include "shim/guard/backend.h"
@@ -101,6 +100,11 @@ static void batch_discard(struct batch *batch)
         batch->of_device->open_batch = NULL;
 }
 
+static bool fence_is_open(const struct guard_device *device, pool_fence fence)
+{
+    return device->inner.fence_open && device->inner.fence_open(device->context, fence);
+}
+
 /* Work can be put behind no fence that is not recorded; and what is freed from now on lies behind a
  * later one. */
 static void batch_seal(struct guard_device *device, struct batch *batch)
@@ -113,9 +117,9 @@ static void batch_seal(struct guard_device *device, struct batch *batch)
 uint64_t guard_batches_run(void *context, pool_fence fence, bool *ret_sealed)
 {
     uint64_t number = 0;
-    *ret_sealed = backend_driver_fence_is_open(fence);
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
+    *ret_sealed = device && fence_is_open(device, fence);
     for (uint32_t at = 0; device && at < BATCHES_MAX; at++) {
         struct batch *batch = &device->batches[at];
         if (batch->state == BATCH_OPEN && *ret_sealed)
@@ -196,7 +200,7 @@ static void open_batch_close_locked(struct guard_device *device)
     device->open_batch = NULL;
     if (device->inner.fence_record(device->context, &fence) < 0)
         return;
-    if (!backend_driver_fence_is_open(fence))
+    if (!fence_is_open(device, fence))
         guard_batch_run(device, batch, fence);
     device->inner.fence_release(device->context, fence);
 }
