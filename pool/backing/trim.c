@@ -24,8 +24,8 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
     quarantine_flush_locked(pool);
 }
 
-/* Whether the device is idle, after some patience: 1, 0, or an error where it cannot be asked. A
- * fence of a moment ago is not passed at once, however idle the device is. */
+/* Whether the device is idle: 1, 0, or an error if it cannot be queried. Waits for a while, because
+ * even an idle device signals a new fence only after a moment. */
 static int idle_await(struct pool *pool, enum quarantine_patience patience)
 {
     int idle = quarantine_idle_locked(pool);
@@ -70,7 +70,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
     return returned;
 }
 
-/* Does so if nothing has been allocated since the last check, at least this long ago. */
+/* Returns all free memory if nothing has been allocated for `idle_trim_ns`. */
 static uint64_t idle_trim(struct pool *pool)
 {
     uint64_t allocations = figures_allocations(pool);
@@ -116,7 +116,7 @@ void supply_freed(struct shard *shard)
         quarantine_flush_locked(pool);
         supply_cached_return(pool, excess, &returned);
     }
-    if (pool->mapped) /* what has come back shall be seen before the next block is placed */
+    if (pool->mapped) /* so that the next block can be placed in memory freed meanwhile */
         quarantine_poll_locked(pool);
     if (pool->config.idle_trim_ns != 0)
         idle_trim(pool);
