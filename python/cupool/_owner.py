@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What objects of the package have in common: settings by name, and who is closed before whom."""
+"""Common parts of the package's objects: settings by name, and the order of closing."""
 
 import weakref
 from typing import Any, Dict, Iterable
 
 
 def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str], what: str) -> None:
-    """Fields of a configuration; a name that there is not, or a figure that the field cannot hold, is
-    refused."""
+    """Sets fields of a configuration; refuses unknown names and values that a field cannot hold."""
     known = set(names)
     for name, value in settings.items():
         if name not in known:
@@ -18,14 +17,14 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
 
 
 class Owner:
-    """A device or a pool: what was made on it is closed before it."""
+    """A device or a pool; objects made on it are closed first."""
 
     def __init__(self) -> None:
         self._users: Any = weakref.WeakSet()
         self._memory: Any = weakref.WeakSet()
 
     def own(self, item: Any, memory: bool = False) -> None:
-        """Memory is closed last: the others may be copying from it."""
+        """Registers an object; memory is closed last, because other objects may be copying from it."""
         (self._memory if memory else self._users).add(item)
 
     def close_owned(self) -> None:
