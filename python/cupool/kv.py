@@ -120,7 +120,7 @@ _SETTINGS = [name for name, *_ in lib.KVConfig._fields_
 
 def _handles(values: Sequence[int]) -> ctypes.Array:
     if isinstance(values, int):
-        raise TypeError("a list of handles is wanted, not one handle")
+        raise TypeError("a list of handles is required, not a single handle")
     return (ctypes.c_uint64 * max(1, len(values)))(*values)
 
 
