@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What objects of the package have in common: settings by name, and who is closed before whom."""
+"""Common parts of the package's objects: settings by name, and the order of closing."""
 
 from typing import Any, Dict, Iterable
 
 
 def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str], what: str) -> None:
-    """Fields of a configuration; a name that there is not, or a figure that the field cannot hold, is
-    refused."""
+    """Sets fields of a configuration; refuses unknown names and values that a field cannot hold."""
     known = set(names)
     for name, value in settings.items():
         if name not in known:
@@ -17,10 +16,10 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
 
 
 class Owner:
-    """A device or a pool: what was made on it is closed before it.
+    """A device or a pool; objects made on it are closed first.
 
-    It is kept until then, also where the program has dropped it: the library's object under it has
-    not ended with it, and still uses its owner.
+    They are kept until they are closed, even if the program has dropped them: the library's object
+    still exists then, and uses its owner.
     """
 
     def __init__(self) -> None:
@@ -28,16 +27,16 @@ class Owner:
         self._memory: Dict[int, Any] = {}
 
     def own(self, item: Any, memory: bool = False) -> None:
-        """Memory is closed last: the others may be copying from it."""
+        """Registers an object; memory is closed last, because other objects may be copying from it."""
         (self._memory if memory else self._users)[id(item)] = item
 
     def disown(self, item: Any) -> None:
-        """It is closed."""
+        """Removes an object that is closed."""
         self._users.pop(id(item), None)
         self._memory.pop(id(item), None)
 
     def close_owned(self) -> None:
-        """The newest first. Closes all, then raises the first error that there was."""
+        """Closes all, the newest first, then raises the first error."""
         errors = []
         for owned in (self._users, self._memory):
             for item in reversed(list(owned.values())):

@@ -64,7 +64,7 @@ class MemoryStats:
 
 
 class Device(Owner):
-    """A GPU, or host memory with the same interface. Closing it closes what was made on it first."""
+    """A GPU, or host memory with the same interface. Closing it first closes the objects made on it."""
 
     def __init__(self, handle: int, name: str = "Device"):
         super().__init__()

@@ -26,7 +26,7 @@ class PublisherStats:
 
 
 class Publisher:
-    """Publishes what pools and tiers have stored and removed. Settings are the fields of
+    """Publishes the blocks that pools and tiers store and remove. Settings are the fields of
     cupool_publisher_config; tokens(key) returns the tokens of a stored block."""
 
     def __init__(self, endpoint: str, replay_endpoint: Optional[str] = None, topic: str = "",
