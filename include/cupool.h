@@ -71,8 +71,8 @@ struct cupool_pool_stats {
     unsigned long long returnable_bytes;     /**< of free_bytes, what a trim would give back */
     /* Of mapped memory (`backing:vmm`), else 0. */
     unsigned long long mapped_bytes;   /**< of reserved_bytes */
-    unsigned long long page_bytes;     /**< a piece of physical memory at most; without the option
-                                          `page` early ones may have more */
+    unsigned long long page_bytes;     /**< largest piece of physical memory; without the option
+                                          `page` early pieces may be larger */
     unsigned long long range_bytes;    /**< reserved addresses */
     unsigned long long hole_bytes;     /**< of these, addresses without memory */
     unsigned long long holes;          /**< the pieces they come in */

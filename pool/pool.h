@@ -115,13 +115,13 @@ struct pool_config {
      * is added if missing. Blocks are then aligned to 256 B. class_count 0: the default. */
     uint16_t class_bytes[POOL_CLASSES_MAX];
     uint32_t class_count;
-    uint64_t slab_bytes; /* that blocks of one class share, a multiple of 64 KiB up to 1 MiB. A
-                          * class that would leave too much of them unused, or have more than 128
-                          * blocks in one, has smaller ones; 0: the default, from 64 to 256 KiB */
+    uint64_t slab_bytes; /* memory that blocks of one class share, a multiple of 64 KiB up to 1 MiB;
+                          * less for a class that would leave too much unused or fit more than 128
+                          * blocks; 0: the default, from 64 to 256 KiB */
     enum pool_backing backing;
     /* The following are for POOL_BACKING_MAPPED. */
-    uint64_t page_bytes;    /* of one piece of physical memory at most, a power of two from 2 MiB
-                             * to 1 GiB; 0: 8 MiB, and up to 48 MiB before the first stitch */
+    uint64_t page_bytes;    /* largest piece of physical memory, a power of two from 2 MiB to 1 GiB;
+                             * 0: 8 MiB, and up to 48 MiB before the first stitch */
     uint64_t reserve_bytes; /* physical memory created at the start and kept; 0: none */
     uint64_t range_bytes;   /* addresses to reserve; 0: 8 times the device's memory. Where that is
                              * refused, less, down to what the device's memory takes */
@@ -297,7 +297,7 @@ struct pool_memory {
     uint64_t waste_bytes;        /* neither: tails of slabs, free memory beside exported blocks */
     uint64_t largest_free_bytes; /* the largest block obtainable without the driver */
     uint64_t returnable_bytes;   /* of free_bytes, what could go back to the driver now */
-    uint64_t page_bytes;         /* of a piece, but for larger ones that were taken before the first
+    uint64_t page_bytes;         /* largest piece, except for larger ones from before the first
                                   * stitch; 0: POOL_BACKING_DRIVER, as below */
     uint64_t range_address, range_bytes;
     uint64_t hole_bytes, holes; /* addresses without memory, and the pieces they come in */

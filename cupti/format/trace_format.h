@@ -90,7 +90,7 @@ struct trace_file_header {
     uint32_t stop_errno; /* why recording stopped early; 0: it did not */
     uint32_t checksum;   /* CRC-32C of magic … pid */
     uint64_t cut_stacks; /* that lost their outer frames to a limit; kept up to date */
-    uint64_t origin;     /* of the PID namespace that pid is in, and the machine; 0: unknown */
+    uint64_t origin;     /* scope of the pid: PID namespace and machine; 0: unknown */
 };
 
 #define TRACE_FLAG_CLOSED UINT32_C(1) /* the process closed the trace itself */

@@ -285,7 +285,7 @@ void living_files_visit(int directory, const char *prefix,
     directory_visit(&(struct visit){directory, prefix, visit_file, visit, state});
 }
 
-/* `state` is the prefix of the names that live. */
+/* Removes a file whose owner no longer lives; `state` is the prefix of the owners' files. */
 static void visit_companion(const struct visit *visit, const char *name)
 {
     const char *of_prefix = visit->state;

@@ -63,8 +63,8 @@ void living_files_visit(int directory, const char *prefix,
                         void (*visit)(void *state, int file, const char *name), void *state);
 
 /**
- * Removes what is named with `prefix` beside files named with `of_prefix` that do not live any
- * more: what such a process left that holds no lock of its own.
+ * Removes the files named `prefix`... that belong to files named `of_prefix`... which no longer
+ * live: leftovers of a process without a lock of their own.
  */
 void living_companions_sweep(int directory, const char *prefix, const char *of_prefix);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inode of a PID namespace is unique on one machine alone: the first has the same on all. The
- * identity of the boot tells machines apart. A hash of both is kept, as neither is of use to
- * others.
+ * The inode of a PID namespace is unique within a machine only: the first namespace has the same
+ * one everywhere. The boot id distinguishes machines. The trace holds a hash of both.
  */
 #include "cupti/write/trace_origin.h"
 

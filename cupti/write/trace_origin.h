@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a pid is unique: processes of two PID namespaces, or of two machines, may have one pid and
- * write their traces to one directory.
+ * The scope in which a pid is unique. Processes of two PID namespaces or machines may have the same
+ * pid and write their traces to the same directory.
  *
  * Threading: any.
  */
@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-/** A number for this process's PID namespace and boot of the machine; 0: unknown. */
+/** Returns a number for the PID namespace and the boot of the machine; 0: unknown. */
 uint64_t trace_origin(void);
 
 #endif

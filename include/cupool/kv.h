@@ -189,10 +189,10 @@ CUPOOL_API int cupool_kv_allocate(struct cupool_kv *pool, uint32_t count, cupool
                                   cupool_kv_handle *ret_handles);
 
 /**
- * The same, served in order when room comes. `handles` stays the caller's and must stay valid until
- * the end of the request: callback(state, ticket, 0 or -ETIMEDOUT or -ECANCELED). The deadline is a
- * time of the pool's clock; 0: none. A NULL callback leaves the result to
- * cupool_kv_ticket_result().
+ * The same, but a request that cannot be served now waits; waiting requests are served in order.
+ * The caller keeps `handles` valid until the request ends. The end is reported by
+ * callback(state, ticket, 0 or -ETIMEDOUT or -ECANCELED), or with a NULL callback by
+ * cupool_kv_ticket_result(). The deadline is a time of the pool's clock; 0: none.
  * Errors: -ENOMEM the pool will never have that many; -ENOBUFS too many requests.
  */
 CUPOOL_API int cupool_kv_allocate_async(

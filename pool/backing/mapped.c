@@ -382,7 +382,7 @@ static uint64_t handle_most(const struct mapped *mapped, const struct mapped_wis
     return wish->handle_bytes != 0 ? wish->handle_bytes : mapped->config.page_bytes;
 }
 
-/* Of a new handle: where nothing was stitched yet, it may be larger. */
+/* Largest size of a new handle now: before the first stitch it may be larger. */
 static uint64_t handle_most_now(const struct mapped *mapped, const struct mapped_wish *wish)
 {
     uint64_t most = handle_most(mapped, wish);
@@ -549,8 +549,8 @@ int plan_map(struct mapped *mapped, struct plan *plan)
     return error;
 }
 
-/* Releases a large handle and adds as much in smaller ones, so that no more is reserved than was.
- */
+/* Replaces a large handle by smaller ones of the same sum. Releases first, so that reserved memory
+ * does not grow. */
 static int handle_divide(struct mapped *mapped, struct mapped_handle *handle, uint64_t most,
                          struct plan *plan)
 {
@@ -569,7 +569,7 @@ static int handle_divide(struct mapped *mapped, struct mapped_handle *handle, ui
     return error;
 }
 
-/* Divides the plan's large handles, but for those that are kept from the start. */
+/* Divides the large handles of a plan, except those reserved at the start. */
 static int plan_divide(struct mapped *mapped, uint64_t most, struct plan *plan)
 {
     const struct mapped_config *config = &mapped->config;

@@ -9,8 +9,8 @@
  * their memory is later freed in one piece. So free memory scattered over many extents serves a
  * large block, without a copy and without more memory.
  *
- * Until the first stitch handles may be large, for a program that only grows needs no small ones.
- * From then on new ones are small, and large ones that are stitched are divided.
+ * Until the first stitch handles may be large, because a program that only grows needs no small
+ * ones. Afterwards new handles are small, and large ones that are stitched are divided.
  *
  *   every byte of the range that is not a hole, or being filled, lies in exactly one mapped handle
  *   reserved = the bytes of all handles, mapped or not
@@ -35,7 +35,8 @@ struct mapped_handle;
 struct mapped_config {
     uint64_t page_bytes;  /* of a handle at most; a power of two, from 2 MiB */
     uint64_t first_bytes; /* the same before the first stitch, if more; a multiple of 2 MiB */
-    uint64_t first_part;  /* such a handle is at most this part of what is reserved with it */
+    uint64_t first_part;  /* such a handle is at most this fraction of reserved memory, including
+                             itself */
     uint64_t keep_bytes;  /* never trimmed below */
     uint64_t slack_bytes; /* ceiling = peak of live bytes + max(slack_bytes, peak / slack_part) */
     uint64_t slack_part;
@@ -93,7 +94,7 @@ struct mapped_wish {
     bool page;             /* it begins at a multiple of 2 MiB */
     bool stitch;           /* free memory may be unmapped for it, which may wait for the device */
     bool create;           /* new memory may be taken */
-    bool divide; /* large handles that are stitched may be released, and created smaller */
+    bool divide;           /* stitched large handles may be replaced by smaller ones */
 };
 
 /** What a growth has brought. */

@@ -72,8 +72,8 @@ static uint64_t handle_most(const struct pool *pool)
     return share < RANGE_PAGE_BYTES ? RANGE_PAGE_BYTES : UINT64_C(1) << pool_log2_floor(share);
 }
 
-/* A handle is divided only where others would have to take this share of the memory there is before
- * it could not be had again. */
+/* A handle is divided only while the driver has at least this share of memory to give: otherwise
+ * another process could take the released memory. */
 #define DIVIDE_SHARE 16u
 
 static bool may_divide(const struct pool *pool)

@@ -61,7 +61,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
     return returned;
 }
 
-/* Does so if nothing has been allocated since the last check, at least this long ago. */
+/* Returns all free memory if nothing has been allocated for `idle_trim_ns`. */
 static uint64_t idle_trim(struct pool *pool)
 {
     uint64_t allocations = figures_allocations(pool);
@@ -109,7 +109,7 @@ void supply_freed(struct shard *shard)
         quarantine_flush_locked(pool);
         supply_cached_return(pool, excess, &returned);
     }
-    if (pool->mapped) /* what has come back shall be seen before the next block is placed */
+    if (pool->mapped) /* so that the next block can be placed in memory freed meanwhile */
         quarantine_poll_locked(pool);
     if (pool->config.idle_trim_ns != 0)
         idle_trim(pool);

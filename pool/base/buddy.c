@@ -92,7 +92,7 @@ int buddy_take(struct buddy *buddy, uint32_t leaves)
     return (int)first_leaf;
 }
 
-/* Free leaves from `leaf` on, block by block. */
+/* Counts free leaves from `leaf` on, block by block. */
 static uint32_t free_from(const struct buddy *buddy, uint32_t leaf)
 {
     uint32_t at = leaf;
@@ -107,7 +107,7 @@ static uint32_t free_from(const struct buddy *buddy, uint32_t leaf)
     return at - leaf;
 }
 
-/* Takes the free block that a leaf lies in, and gives back what of it lies outside the range. */
+/* Takes the free block around a leaf, and frees its parts outside the range. */
 static uint32_t block_take_around(struct buddy *buddy, uint32_t leaf, uint32_t end)
 {
     unsigned order = 0;

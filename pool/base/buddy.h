@@ -33,8 +33,8 @@ void buddy_init(struct buddy *buddy);
 int buddy_take(struct buddy *buddy, uint32_t leaves);
 
 /**
- * The same wherever enough free leaves lie side by side, in whichever blocks: the smallest such
- * place. Takes time; for when memory is short.
+ * Takes the smallest row of free leaves that is long enough, across blocks of any order. Slow; for
+ * when memory is short.
  */
 int buddy_take_anywhere(struct buddy *buddy, uint32_t leaves);
 

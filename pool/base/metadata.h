@@ -15,7 +15,7 @@
 #include "pool/base/base.h"
 #include "pool/base/size_class.h"
 
-/** Kinds of object; the slabs of each number of objects are a kind of their own. */
+/** Kinds of object. Slabs with different numbers of objects are different kinds. */
 enum metadata_kind {
     METADATA_POOL,
     METADATA_SHARD,

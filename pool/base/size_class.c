@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Geometry of the slabs. Without a size of the configuration's own: the smallest of 64, 128, 192
- * and 256 KiB that holds 8 objects and leaves at most 1/32 unused behind the last; where none does,
- * the one that leaves the least share. With one: the largest up to it that holds at most 128
- * objects and leaves at most 1/32; where none does, again the one that leaves the least.
+ * Geometry of the slabs. By default a slab has the smallest of 64, 128, 192 and 256 KiB that holds
+ * at least 8 objects and leaves at most 1/32 unused. With a configured size it is the largest
+ * multiple of 64 KiB up to that size that holds at most 128 objects and leaves at most 1/32 unused.
+ * If no size leaves so little, the one with the smallest unused share is taken.
  */
 #include "pool/base/size_class.h"
 
@@ -18,7 +18,7 @@ static uint32_t tail_per_mille(uint32_t slab_bytes, uint32_t object_bytes)
     return (slab_bytes % object_bytes) * 1000u / slab_bytes;
 }
 
-/* The better of two slabs, where the first is tried first. */
+/* Returns the better of two slab sizes; the first wins unless it leaves too much unused. */
 static uint32_t better_of(uint32_t best, uint32_t bytes, uint32_t object_bytes)
 {
     uint32_t least = best == 0 ? UINT32_MAX : tail_per_mille(best, object_bytes);

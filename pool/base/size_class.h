@@ -26,13 +26,13 @@
 
 #define SIZE_LEAF_BYTES       ((size_t)4 << 10)
 #define SIZE_LEAVES           512u                 /* in a segment */
-#define SIZE_MIDDLE_MAX       ((size_t)1536 << 10) /* above, too much of a segment is left */
+#define SIZE_MIDDLE_MAX       ((size_t)1536 << 10) /* a larger block wastes its segment */
 #define SIZE_SLAB_STEP_BYTES  ((size_t)64 << 10)
 #define SIZE_SLAB_STEPS_MAX   16u
 #define SIZE_SLAB_OBJECTS_MAX 128u
 #define SIZE_REQUEST_MAX      ((size_t)1 << 47)
 
-/** What a slab of a class looks like. */
+/** Geometry of the slabs of a class. */
 struct size_class {
     uint32_t object_bytes;
     uint32_t slab_bytes; /* multiple of 64 KiB, at most 1 MiB */
@@ -42,13 +42,13 @@ struct size_class {
 
 /** The classes of a pool. Constant once it is made. */
 struct size_classes {
-    uint8_t of[SIZE_UNITS];           /* the class of a request, by the units it needs, less one */
-    uint16_t bytes[SIZE_CLASS_COUNT]; /* ascending; the last are equal where there are fewer */
+    uint8_t of[SIZE_UNITS];           /* class of a request, by the units it needs, less one */
+    uint16_t bytes[SIZE_CLASS_COUNT]; /* ascending; with fewer classes the last ones are equal */
 };
 
 /**
- * Makes the classes of a list of sizes, ascending multiples of 256 B from 512 B to 32 KiB; adds
- * one of 32 KiB if it is missing. `count` 0: the built-in ones. Errors: -EINVAL.
+ * Makes classes from a list of sizes, ascending multiples of 256 B from 512 B to 32 KiB; adds
+ * 32 KiB if it is missing. `count` 0: the built-in classes. Errors: -EINVAL.
  */
 int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *ret_classes);
 
@@ -66,7 +66,7 @@ static inline uint32_t size_class_bytes(unsigned class)
     return ((class % 8 + 9) << (class / 8 - 1)) * SIZE_GRAIN_BYTES;
 }
 
-/** Which object an offset into a slab lies in; at or above `objects` in the unused tail. */
+/** Index of the object at an offset in a slab; `objects` or more in the unused tail. */
 static inline uint32_t size_class_index(uint32_t reciprocal, uint32_t offset)
 {
     return ((offset >> SIZE_UNIT_SHIFT) * reciprocal) >> 20;
@@ -89,8 +89,8 @@ struct size_shape {
 #define SIZE_ALIGNMENTS         5u
 #define SIZE_SHAPE_COUNT        (SIZE_ALIGNMENTS * SIZE_UNITS)
 
-/** By the alignment of the slab, and in it by the units of an object, less one: which classes and
- * slabs a pool has does not matter here. */
+/** Indexed by the alignment of the slab, then by the units of an object, less one. The same for all
+ * pools, whatever their classes and slabs. */
 extern const struct size_shape size_shapes[SIZE_SHAPE_COUNT];
 
 static inline unsigned size_shape_of(uint32_t object_bytes, uint32_t slab_bytes)
@@ -99,14 +99,14 @@ static inline unsigned size_shape_of(uint32_t object_bytes, uint32_t slab_bytes)
     return alignment * SIZE_UNITS + object_bytes / SIZE_UNIT_BYTES - 1;
 }
 
-/** Whether a pool may have slabs of a size; 0: those of its own choice. */
+/** Whether a size is valid for the slabs of a pool; 0: the default sizes. */
 static inline bool size_slab_valid(uint64_t slab_bytes)
 {
     return slab_bytes % SIZE_SLAB_STEP_BYTES == 0 &&
            slab_bytes <= SIZE_SLAB_STEPS_MAX * SIZE_SLAB_STEP_BYTES;
 }
 
-/** Geometry of a class with objects of a size, in a pool whose slabs have so many bytes. */
+/** Computes the geometry of a class; `slab_bytes` as configured, 0: the default. */
 void size_class_describe(uint32_t object_bytes, uint64_t slab_bytes, struct size_class *ret_class);
 
 #endif

@@ -20,7 +20,7 @@
  * outside slabs. Chosen by replay: a larger fraction lifts the peak of some traces above 1.10. */
 #define WASTE_BUDGET_SHARE 64u
 
-/* Room of less than this share of what the pool has is short. */
+/* Memory is short when the driver has less than this share of reserved memory left. */
 #define ROOM_SHORT_SHARE 8u
 
 /* ---- middle ---- */
@@ -42,8 +42,8 @@ static void block_destroy(struct shard *shard, struct block *block)
     shard->extents.unused_blocks = block;
 }
 
-/* Whether the driver has little left, so that what it would be asked for is better found here.
- * Mapped memory is brought together instead. */
+/* Whether the driver has so little memory left that free leaves should be searched first. Mapped
+ * memory is stitched instead. */
 static bool is_short(const struct pool *pool)
 {
     return !pool->mapped && count_get(&pool->room) < count_get(&pool->reserved) / ROOM_SHORT_SHARE;

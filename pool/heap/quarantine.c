@@ -38,9 +38,8 @@
 #define ROOM_SHARE      2u
 
 /* Finite work cannot be distinguished from a kernel that never ends. So these limit how long an
- * allocation waits if it has no alternative to memory without its own fence, and if it could
- * have a much too large run; and how long a query that looks for idle memory does.
- */
+ * allocation waits if it has no alternative to memory without its own fence, or if it could take a
+ * much too large run; and how long a search for idle memory waits. */
 static const uint64_t patience_ns[QUARANTINE_PATIENCE_COUNT] = {
     [QUARANTINE_BRIEFLY] = UINT64_C(500) * 1000,
     [QUARANTINE_A_MOMENT] = UINT64_C(100) * 1000000,

@@ -91,14 +91,14 @@ void quarantine_held_up_await_locked(struct pool *pool);
 bool quarantine_poll_locked(struct pool *pool);
 
 /**
- * The same for a fence of just now, looked at several times in a fraction of a millisecond: an idle
- * device, too, passes it a moment later. True: nothing is pending any more.
+ * The same for a fence recorded just now: queries it several times within half a millisecond,
+ * because even an idle device signals it only after a moment. True: nothing is pending any more.
  */
 bool quarantine_poll_fresh_locked(struct pool *pool);
 
 /**
- * Whether the device is idle, asked with a new fence unless one is pending. 1: idle; 0: not; an
- * error of quarantine_close_locked(): it cannot be asked.
+ * Whether the device is idle, found out with a new fence unless one is pending. 1: idle; 0: not; an
+ * error of quarantine_close_locked(): it cannot be queried.
  */
 int quarantine_idle_locked(struct pool *pool);
 
@@ -109,8 +109,9 @@ int quarantine_idle_locked(struct pool *pool);
  */
 int quarantine_wait_owed_locked(struct pool *pool, uint32_t last);
 
-/** How long to wait for work that no free is waiting on: briefly, so that a fence of just now can
- * be signalled on an idle device; a moment if there is an alternative; else some seconds.
+/**
+ * How long to wait for work that no free waits for: briefly, so that an idle device can signal a
+ * new fence; a moment if there is an alternative; else some seconds.
  */
 enum quarantine_patience {
     QUARANTINE_BRIEFLY,
@@ -120,8 +121,8 @@ enum quarantine_patience {
 };
 
 /**
- * Closes the open epoch and waits for all work submitted so far, for a bounded time; it does not
- * wait at all while a pending epoch was already waited for as long in vain. Releases the lock
+ * Closes the open epoch and waits for all work submitted so far, for a bounded time. Does not wait
+ * if an epoch that is still pending has been waited for in vain at least as long. Releases the lock
  * meanwhile. 1: signalled; 0: not; an error of quarantine_close_locked() or the backend.
  */
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);

@@ -206,7 +206,7 @@ static struct segment *segment_find(const struct extents *extents, unsigned orde
     return extents->segments[order * SEGMENT_FULLNESSES + (unsigned)__builtin_ctzll(keys)];
 }
 
-/* What a take from a segment changes besides its buddy. */
+/* Updates the lists and statistics after leaves were taken from a segment. */
 static void leaves_taken(struct extents *extents, struct segment *segment, uint32_t leaves)
 {
     count_subtract(&extents->free_bytes, leaves * SIZE_LEAF_BYTES);
@@ -244,7 +244,7 @@ struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leav
 {
     struct extents *extents = &shard->extents;
     unsigned looks = 0, steps = 0;
-    /* Any 2^(n+1) - 1 leaves side by side have an aligned block of 2^n among them. */
+    /* Any 2^(n+1) - 1 adjacent leaves contain an aligned block of 2^n. */
     unsigned least = pool_log2_floor((leaves + 1) / 2) * SEGMENT_FULLNESSES;
     for (uint64_t keys = extents->segment_keys >> least << least; keys != 0; keys &= keys - 1) {
         struct segment *segment = extents->segments[__builtin_ctzll(keys)];

@@ -32,8 +32,8 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
                                            uint32_t *ret_first_leaf);
 
 /**
- * The same for a block that may begin at any leaf, wherever enough of them lie side by side in a
- * segment that is used already. For when memory is short: it looks through segments.
+ * Takes any row of enough free leaves of a segment in use. Searches segments, so it is for when
+ * memory is short.
  */
 struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leaves,
                                               uint32_t *ret_first_leaf);

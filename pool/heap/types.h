@@ -313,9 +313,9 @@ struct quarantine {
     _Atomic uint32_t retired_number; /* labels up to here may be handed out */
     bool fences_unsupported;
     uint32_t first, count;    /* in the ring */
-    uint32_t stuck_number[3]; /* of an epoch that was waited for in vain, by quarantine_patience;
+    uint32_t stuck_number[3]; /* epochs waited for in vain, by quarantine_patience;
                                * 0: none */
-    uint32_t vain_looks;      /* at fresh fences, since one was passed */
+    uint32_t vain_looks;      /* at fresh fences, since one was signalled */
     pool_count carried_bytes; /* closed by number, but no fence recorded; read by anyone */
     struct epoch ring[QUARANTINE_EPOCHS_MAX];
     /* Passed, but a thread has not returned from waiting for it; without waiters: unused. */

@@ -105,7 +105,7 @@ void kv_fronts_peak(struct cupool_kv *pool)
 
     if (kv_used(pool) + pool->front_limits <= (int64_t)*peak)
         return;
-    /* Also where fronts are not in use: a thread may be inside one still. */
+    /* Also if fronts are not in use: a thread may still be inside one. */
     kv_fronts_lock(pool);
     pool->front_limits = 0;
     for (unsigned at = 0; at < KV_FRONTS; at++) {

@@ -8,9 +8,9 @@
  * the fronts into the stack. Blocks with device work, memory to clear or pages to return go through
  * the lock, and so do all blocks while somebody waits.
  *
- * The most blocks in use at a time is known exactly all the same: each front has a limit to what it
- * may add to the count, and the count of the pool with all limits is never above the peak. Who
- * wants more takes the pool's lock, counts what is in use, and raises the peak if it is more.
+ * The peak of blocks in use is exact: each front has a limit on what it may add, and the pool's
+ * count plus all limits never exceeds the peak. A thread that needs more takes the pool's lock,
+ * counts the blocks in use, and raises the peak if necessary.
  *
  * Threading: a front's lock is taken with or without the pool's, never the other way round. A limit
  * changes under both.
@@ -50,10 +50,10 @@ bool kv_front_take(struct cupool_kv *pool, uint32_t count, uint64_t *ret_ids);
 bool kv_front_give(struct cupool_kv *pool, const uint32_t *ids, uint32_t count,
                    uint32_t mutable_blocks, uint32_t complete);
 
-/** Blocks in use have become more: the peak follows. The pool's lock is held. */
+/** Raises the peak after more blocks came into use. The caller holds the pool's lock. */
 void kv_fronts_peak(struct cupool_kv *pool);
 
-/** What is left below the peak may be taken from this processor's front. The same. */
+/** Gives the room below the peak to this processor's front. The caller holds the pool's lock. */
 void kv_front_allow(struct cupool_kv *pool);
 
 /** Empties all fronts into the stack and the counters; the pool's lock is held. */

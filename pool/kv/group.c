@@ -168,7 +168,8 @@ int cupool_kv_window_tail(uint32_t block_tokens, uint32_t window, int64_t alignm
     if (block_tokens == 0 || alignment <= 0 || retention <= 0 || retention % alignment != 0 ||
         alignment % block_tokens != 0 || (room > 0 && !positions) || !ret_count)
         return -EINVAL;
-    /* Ends of hits: of who goes on, and of who asks the same again and computes the last token. */
+    /* Where hits end: for a request that continues, and for the same request again, which must
+     * compute the last token. */
     uint64_t last = tokens - tokens % (uint64_t)alignment;
     uint64_t again = tokens > 0 ? tokens - 1 - (tokens - 1) % (uint64_t)alignment : 0;
     for (uint64_t block = 0; (block + 1) * block_tokens <= tokens; block++) {

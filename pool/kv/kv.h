@@ -138,8 +138,8 @@ struct cupool_kv {
 
     struct kv_pages pages;
     atomic_bool fronts_on;
-    uint32_t collisions;  /* times the lock was found taken; guarded by it */
-    int64_t front_limits; /* of all fronts; guarded by the lock */
+    uint32_t collisions;  /* times the lock was contended; guarded by it */
+    int64_t front_limits; /* sum over all fronts; guarded by the lock */
     struct kv_front fronts[KV_FRONTS];
     struct cupool_kv *registry_next, *registry_previous;
 };

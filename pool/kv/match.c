@@ -10,7 +10,7 @@
 
 #define AHEAD_SLOT   80u /* hashes whose slot is fetched in advance */
 #define AHEAD_RECORD 64u
-#define AHEAD_HASH   32u /* the caller's own, which may lie in no cache either */
+#define AHEAD_HASH   32u /* the caller's array, which may not be cached either */
 #define AHEAD_BYTES  ((int64_t)(AHEAD_RECORD * sizeof(struct kv_record)))
 
 /** A walk along the hashes of a sequence. */
@@ -18,7 +18,7 @@ struct walk {
     struct cupool_kv *pool;
     const struct cupool_kv_hash *hashes;
     uint32_t count;
-    uint32_t fetched; /* hashes whose slot has been asked for */
+    uint32_t fetched; /* hashes whose slot has been prefetched */
     bool collision;
 };
 
@@ -32,7 +32,7 @@ static inline uint32_t follower(const struct cupool_kv *pool, uint32_t last,
 
     if (step == 0 || id < pool->first || id >= pool->slots)
         return KV_NONE;
-    /* Of a record that need not be one: nothing but a hint is made of the address. */
+    /* The address may lie outside the records: it is only a hint. */
     __builtin_prefetch((const void *)((uintptr_t)record + (uintptr_t)(step * AHEAD_BYTES)), 1);
     record = &pool->records[id];
     enum cupool_kv_state state = kv_state(kv_load(record));
@@ -42,7 +42,7 @@ static inline uint32_t follower(const struct cupool_kv *pool, uint32_t last,
     return (uint32_t)id;
 }
 
-/* The block of a hash by the table, whose lines have been fetched while others were looked at. */
+/* Looks a hash up in the table, and prefetches slots and records for the hashes that follow. */
 static uint32_t look_up(struct walk *walk, uint32_t at)
 {
     const struct kv_table *table = &walk->pool->table;
@@ -56,7 +56,7 @@ static uint32_t look_up(struct walk *walk, uint32_t at)
     return kv_table_find(table, &walk->hashes[at], &walk->collision);
 }
 
-/* The block of a hash; KV_NONE if there is none. `last` is the block before it, or KV_NONE. */
+/* Finds the block of a hash, or KV_NONE. `last` is the block before it, or KV_NONE. */
 static inline uint32_t walk_find(struct walk *walk, uint32_t at, uint32_t last)
 {
     const struct cupool_kv_hash *hash = &walk->hashes[at];
@@ -68,7 +68,7 @@ static inline uint32_t walk_find(struct walk *walk, uint32_t at, uint32_t last)
     return id != KV_NONE ? id : look_up(walk, at);
 }
 
-/** What a walk takes, as far as it is put down at its end. */
+/** References that a walk takes; the pool's counters and lists are updated at its end. */
 struct taking {
     struct kv_order_run run;
     uint32_t activated;
@@ -76,7 +76,7 @@ struct taking {
     uint64_t now_ns;
 };
 
-/* A cached block becomes referenced: the state, and its place in the order with its neighbours'. */
+/* Makes a cached block active; it leaves the order together with its neighbours. */
 static inline uint64_t activate(struct cupool_kv *pool, struct taking *taking, uint32_t id,
                                 uint64_t word)
 {

@@ -115,7 +115,7 @@ static void list_prepend(struct kv_order *order, uint32_t bucket, uint32_t block
     order->filled[bucket / 64] |= UINT64_C(1) << bucket % 64;
 }
 
-/* Joins what stands before and behind blocks that leave a list. */
+/* Links the neighbours of blocks that leave a list. */
 static void list_join(struct kv_order *order, uint32_t bucket, uint32_t previous, uint32_t next)
 {
     if (previous != KV_NONE)

@@ -23,10 +23,10 @@ struct kv_ranked {
     uint32_t block;
 };
 
-/** A binary heap that knows where each block stands. */
+/** A binary heap with the position of each block. */
 struct kv_ranking {
     struct kv_ranked *entries;
-    uint32_t *positions; /* of a block + 1; 0: not in it */
+    uint32_t *positions; /* by block, plus 1; 0: not in the heap */
     uint32_t count;
 };
 
@@ -51,10 +51,10 @@ void kv_order_insert(struct kv_order *order, uint32_t block, uint32_t priority, 
 
 void kv_order_remove(struct kv_order *order, uint32_t block);
 
-/** Blocks that leave the order in one call. Those that stand next to each other in a list are cut
- * out of it together, so nobody may look at the order before the end of the run. */
+/** Blocks that leave the order in one call. Neighbours in a list are unlinked together, so the
+ * order must not be read before kv_order_run_end(). */
 struct kv_order_run {
-    uint32_t first, last; /* as they stand in the list; KV_NONE: none */
+    uint32_t first, last; /* in the order of the list; KV_NONE: none */
     uint32_t bucket, count;
 };
 
@@ -69,7 +69,7 @@ static inline void kv_order_run_add(struct kv_order *order, struct kv_order_run 
         kv_order_remove(order, block);
         return;
     }
-    /* A sequence stands tail first, and is asked for from its head. */
+    /* A sequence is listed tail first, and matched from its head. */
     if (run->first != KV_NONE && record->next == run->first) {
         run->first = block;
     } else {
@@ -81,7 +81,7 @@ static inline void kv_order_run_add(struct kv_order *order, struct kv_order_run 
     run->count++;
 }
 
-/** The block that goes first; KV_NONE if there is none. */
+/** Returns the next victim; KV_NONE if there is none. */
 uint32_t kv_order_first(const struct kv_order *order);
 
 /** Removes the first, so that it can be restored in front (kv_order_restore, newest first). */
@@ -91,7 +91,7 @@ void kv_order_restore(struct kv_order *order, uint32_t block, uint64_t rank, uin
 /** Returns a block with a priority that has expired by `now_ns`; KV_NONE if there is none. */
 uint32_t kv_order_expired(const struct kv_order *order, uint64_t now_ns);
 
-/** What is wrong with the lists: "" for nothing. */
+/** Returns the violated invariant of the lists; "" if there is none. */
 const char *kv_order_problem(const struct kv_order *order);
 
 /** Calls back for each block, in no order. */

@@ -54,7 +54,7 @@ static inline uint32_t kv_priority(const struct kv_record *record)
     return record->priority & ~KV_PRIORITY_EXPIRES;
 }
 
-/** A block's priority, and when it becomes the default again; 0: never. */
+/** Sets a block's priority, and the time when it returns to the default; 0: never. */
 static inline void kv_set_priority(struct kv_record *record, struct kv_use *use, uint32_t priority,
                                    uint64_t expires_ns)
 {

@@ -64,10 +64,10 @@ static inline void kv_table_prefetch_record(const struct kv_table *table, uint64
 uint32_t kv_table_find(const struct kv_table *table, const struct cupool_kv_hash *key,
                        bool *ret_collision);
 
-/** Enters a block under its record's key, behind others with the same. True if there were any. */
+/** Inserts a block by its record's key, behind others with that key. True if there were any. */
 bool kv_table_insert(struct kv_table *table, uint32_t block);
 
-/** Takes a block out. True if it was the last with its key. */
+/** Removes a block. True if it was the last with its key. */
 bool kv_table_remove(struct kv_table *table, uint32_t block);
 
 #endif

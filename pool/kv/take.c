@@ -10,7 +10,7 @@
 
 #include "pool/kv/kv.h"
 
-/* One request for blocks, as far as it has come. */
+/* The progress of a request. */
 struct take {
     uint32_t stack, drain, victims; /* from each source */
     uint32_t victim_first;          /* chosen, through records' next; newest first */
@@ -55,7 +55,7 @@ static void drained(void *state, uint32_t first)
         uint32_t fence = record->fence;
         next = record->next;
         pool->draining--;
-        kv_push_free(pool, id, fence); /* a joint fence may have been put in its place */
+        kv_push_free(pool, id, fence); /* a joint fence may have replaced it */
     }
 }
 
@@ -234,7 +234,7 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
         chain_restore(pool, all);
         return -ENOMEM;
     }
-    /* Separates the chosen ones from those that were passed over, each newest first. */
+    /* Separates chosen blocks from those passed over, each newest first. */
     uint32_t *victim_end = &take->victim_first, *passed_end = &take->passed_first;
     for (uint32_t id = all, next; id != KV_NONE; id = next) {
         struct kv_record *record = &pool->records[id];
@@ -324,7 +324,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
     if (take.drain > 0)
         drain_take(pool, take.drain, stream, false, ret_ids);
     ret_ids += take.drain;
-    /* The chain has the newest first; the caller, and the event, get the first victim first. */
+    /* The chain begins with the newest; the caller and the event get the first victim first. */
     uint64_t *end = ret_ids + take.victims;
     for (uint32_t id = take.victim_first; id != KV_NONE; id = pool->records[id].next)
         *--end = id;
@@ -334,7 +334,7 @@ int kv_take(struct cupool_kv *pool, uint32_t count, cupool_stream stream, uint64
     return 0;
 }
 
-/* Puts blocks that could not be handed out back, the first on top. */
+/* Puts back blocks that could not be handed out, the first on top. */
 static void taken_return(struct cupool_kv *pool, uint32_t count, const uint64_t *ids)
 {
     pthread_mutex_lock(&pool->lock);

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What objects of the package have in common: settings by name, and who is closed before whom."""
+"""Common parts of the package's objects: settings by name, and the order of closing."""
 
-import weakref
 from typing import Any, Dict, Iterable
 
 
 def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str], what: str) -> None:
-    """Fields of a configuration; a name that there is not, or a figure that the field cannot hold, is
-    refused."""
+    """Sets fields of a configuration; refuses unknown names and values that a field cannot hold."""
     known = set(names)
     for name, value in settings.items():
         if name not in known:
@@ -18,16 +16,34 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
 
 
 class Owner:
-    """A device or a pool: what was made on it is closed before it."""
+    """A device or a pool; objects made on it are closed first.
+
+    They are kept until they are closed, even if the program has dropped them: the library's object
+    still exists then, and uses its owner.
+    """
 
     def __init__(self) -> None:
-        self._users: Any = weakref.WeakSet()
-        self._memory: Any = weakref.WeakSet()
+        self._users: Dict[int, Any] = {}
+        self._memory: Dict[int, Any] = {}
 
     def own(self, item: Any, memory: bool = False) -> None:
-        """Memory is closed last: the others may be copying from it."""
-        (self._memory if memory else self._users).add(item)
+        """Registers an object; memory is closed last, because other objects may be copying from it."""
+        (self._memory if memory else self._users)[id(item)] = item
+
+    def disown(self, item: Any) -> None:
+        """Removes an object that is closed."""
+        self._users.pop(id(item), None)
+        self._memory.pop(id(item), None)
 
     def close_owned(self) -> None:
-        for item in [*self._users, *self._memory]:
-            item.close()
+        """Closes all, the newest first, then raises the first error."""
+        errors = []
+        for owned in (self._users, self._memory):
+            for item in reversed(list(owned.values())):
+                try:
+                    item.close()
+                except OSError as error:
+                    errors.append(error)
+            owned.clear()
+        if errors:
+            raise errors[0]

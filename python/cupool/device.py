@@ -64,7 +64,7 @@ class MemoryStats:
 
 
 class Device(Owner):
-    """A GPU, or host memory with the same interface. Closing it closes what was made on it first."""
+    """A GPU, or host memory with the same interface. Closing it first closes the objects made on it."""
 
     def __init__(self, handle: int, name: str = "Device"):
         super().__init__()
@@ -95,9 +95,11 @@ class Device(Owner):
 
     def close(self) -> None:
         if self._handle is not None:
-            self.close_owned()
-            api.device_close(self._handle)
-            self._handle = None
+            try:
+                self.close_owned()
+            finally:
+                api.device_close(self._handle)
+                self._handle = None
 
     def __enter__(self) -> "Device":
         return self

@@ -99,7 +99,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Block:
-    """What is known of a block. hits and last_use_ns are not kept by the policy LRU."""
+    """State of a block. The policy LRU does not keep hits and last_use_ns."""
 
     handle: int
     id: int
@@ -120,23 +120,23 @@ _SETTINGS = [name for name, *_ in lib.KVConfig._fields_
 
 def _handles(values: Sequence[int]) -> ctypes.Array:
     if isinstance(values, int):
-        raise TypeError("a list of handles is wanted, not one handle")
+        raise TypeError("a list of handles is required, not a single handle")
     return (ctypes.c_uint64 * max(1, len(values)))(*values)
 
 
 def _room(count: int) -> ctypes.Array:
-    if count < 0:
+    if not 0 <= count < 1 << 32:
         raise ValueError(f"{count} blocks")
     return _handles([0] * count)
 
 
 class KVPool(Owner):
-    """A pool of KV blocks; handles are numbers.
+    """A pool of KV blocks. Handles are integers.
 
     Settings are fields of cupool_kv_config: block_tokens (16), layers, kv_heads, head_dim, key_type and
     value_type (Type), layout (Layout), order (Order), null_block, clear, elastic, page_bytes, idle_pages,
     max_blocks, caching (1), policy (Policy), events, window (1000), requests (64), group, tier. With
-    layers=0 it has no memory: bookkeeping only. Closing it closes sequences and tiers on it first.
+    layers=0 it has no memory: bookkeeping only. Closing it first closes sequences and tiers on it.
 
     States of a block: FREE (Available), MUTABLE (Allocated), COMPLETE, ACTIVE (Registered and in use),
     INACTIVE (Returned: cached).
@@ -167,10 +167,13 @@ class KVPool(Owner):
 
     def close(self) -> None:
         if self._handle is not None:
-            self.close_owned()
-            api.kv_destroy(self._handle)
-            self._handle = None
-            self._waiting.clear()
+            try:
+                self.close_owned()
+            finally:
+                api.kv_destroy(self._handle)
+                self._handle = None
+                self._waiting.clear()
+                self.device.disown(self)
 
     def __repr__(self) -> str:
         if self._handle is None:
@@ -189,7 +192,7 @@ class KVPool(Owner):
         return check(result, api.kv_error(self.handle).decode() if result < 0 else "")
 
     def allocate(self, count: int, stream: Optional[int] = STREAM_NONE) -> List[int]:
-        """All or none; OutOfBlocks if there are not that many."""
+        """Allocates blocks, all or none; OutOfBlocks if there are not enough."""
         handles = _room(count)
         result = api.kv_allocate(self.handle, count, stream, handles)
         if result < 0:
@@ -199,7 +202,7 @@ class KVPool(Owner):
 
     def allocate_later(self, count: int, deadline_ns: int = 0,
                        stream: Optional[int] = STREAM_NONE) -> int:
-        """A ticket for blocks when room comes; see result()."""
+        """Requests blocks as soon as enough are free; returns a ticket for result()."""
         handles, ticket = _room(count), ctypes.c_uint64()
         self._check(api.kv_allocate_async(self.handle, count, stream, deadline_ns, handles, None, None,
                                           ctypes.byref(ticket)))
@@ -207,7 +210,7 @@ class KVPool(Owner):
         return ticket.value
 
     def result(self, ticket: int) -> Optional[List[int]]:
-        """The blocks of a ticket; None while it waits."""
+        """Returns the blocks of a ticket; None while it waits."""
         answer = api.kv_ticket_result(self.handle, ticket)
         if answer == -115:  # EINPROGRESS
             return None
@@ -243,7 +246,7 @@ class KVPool(Owner):
         return memory.value or 0, size.value
 
     def describe(self, handle: int) -> Block:
-        """Everything known of a block."""
+        """Returns the state of a block."""
         block = lib.KVBlock()
         self._check(api.kv_describe(self.handle, handle, ctypes.byref(block)))
         registered = block.state in (State.ACTIVE, State.INACTIVE)
@@ -255,13 +258,13 @@ class KVPool(Owner):
         return self.describe(handle).state
 
     def downgrade(self, handle: int) -> int:
-        """A weak handle of a registered block: it does not keep the block."""
+        """Returns a weak handle of a registered block, which does not keep the block."""
         weak = ctypes.c_uint64()
         self._check(api.kv_downgrade(self.handle, handle, ctypes.byref(weak)))
         return weak.value
 
     def upgrade(self, weak: int) -> int:
-        """A reference through a weak handle; StaleHandle once the block was evicted."""
+        """Takes a reference through a weak handle; StaleHandle once the block was evicted."""
         handle = ctypes.c_uint64()
         self._check(api.kv_upgrade(self.handle, weak, ctypes.byref(handle)))
         return handle.value
@@ -333,7 +336,7 @@ class KVPool(Owner):
         return self._counted(api.kv_resize, blocks)
 
     def reset(self) -> None:
-        """Forgets everything cached; refused while blocks are in use."""
+        """Drops all cached blocks; refused while blocks are in use."""
         in_use = ctypes.c_uint32()
         result = api.kv_reset(self.handle, ctypes.byref(in_use))
         used = "1 block is" if in_use.value == 1 else f"{in_use.value} blocks are"
@@ -348,7 +351,7 @@ class KVPool(Owner):
                                     self._callback, None))
 
     def events(self) -> List[Event]:
-        """What was stored and removed since the last call."""
+        """Returns the blocks stored and removed since the last call."""
         taken: List[Event] = []
         events, hashes = (lib.KVEvent * 64)(), (lib.Hash * 4096)()
         count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
@@ -374,7 +377,7 @@ class KVPool(Owner):
 
     @property
     def available_blocks(self) -> int:
-        """Free ones and cached ones that may be evicted."""
+        """Number of free blocks, and cached ones that may be evicted."""
         return self.stats().available
 
     @property
@@ -383,12 +386,12 @@ class KVPool(Owner):
 
     @property
     def usage_rate(self) -> float:
-        """Share of the blocks that is in use."""
+        """Share of the blocks in use."""
         return self.stats().usage
 
     @property
     def hit_rate(self) -> float:
-        """Share of the blocks asked for by matches that were here."""
+        """Share of the blocks looked up by matches that were found."""
         return self.stats().hit_rate
 
     def window_hit_rate(self) -> float:

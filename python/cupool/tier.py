@@ -129,7 +129,7 @@ class TierStats:
 
 
 class Tiers:
-    """Puts tiers below a pool, which closes them before itself. Settings are the fields of cupool_tiers_config."""
+    """Puts tiers below a pool, which closes them first. Settings are the fields of cupool_tiers_config."""
 
     def __init__(self, pool: KVPool, tiers: Sequence[Union[HostTier, FileTier, ServerTier]],
                  identity: str = "", codec: int = Codec.PLAIN, **settings: int):
@@ -167,6 +167,7 @@ class Tiers:
         if self._handle is not None:
             api.tiers_destroy(self._handle)
             self._handle = None
+            self.pool.disown(self)
 
     def __enter__(self) -> "Tiers":
         return self

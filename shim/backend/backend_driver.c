@@ -414,8 +414,7 @@ static int wait_by_free(struct context *context)
     return error == -EPERM ? -EBUSY : error;
 }
 
-/* Without context events the driver has to wait for everything itself, and may not while a stream
- * captures. */
+/* Without context events the driver waits for all work; it must not while a stream captures. */
 static int context_synchronize(struct context *context)
 {
     struct scope scope;

@@ -18,8 +18,8 @@ void backend_driver_init(struct pool_backend *backend, struct context *context);
 /** True when the driver can record an event behind all work of a context. */
 bool backend_driver_has_fences(const struct driver_functions *driver);
 
-/** Returns when nothing in a context uses memory that is about to go, also while a stream captures:
- * when a free by the driver would. */
+/** Waits until no work of a context uses memory that is about to be released, as a free by the
+ * driver does; also while a stream captures. */
 void backend_driver_wait(struct context *context);
 
 /** Records the fences that a capture kept from being recorded, when there is none any more. */

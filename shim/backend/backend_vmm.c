@@ -96,7 +96,7 @@ static int range_release(void *state, uint64_t address, size_t bytes)
 
 /* Physical memory. */
 
-/* One attempt; what it was made with is remembered when it was less than wished for. */
+/* One attempt. Success with fewer properties is remembered for the next request. */
 static CUresult create_with(const struct driver_functions *driver, const struct context *context,
                             size_t bytes, bool plain, bool own,
                             CUmemGenericAllocationHandle *ret_handle)
@@ -120,8 +120,7 @@ static bool wishes_refused(CUresult result)
            result == CUDA_ERROR_NOT_PERMITTED;
 }
 
-/* That RDMA and other processes can use it are wishes; a driver that refuses them gets it without.
- */
+/* Requests memory that RDMA and other processes can use; without these if the driver refuses. */
 static CUresult create(const struct driver_functions *driver, const struct context *context,
                        size_t bytes, CUmemGenericAllocationHandle *ret_handle)
 {

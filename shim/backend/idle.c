@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool learns of a new allocation when it is looked at, so looks are closer together than the
- * time that has to pass; and no closer, as programs query in loops. Of all threads one looks.
+ * A pool notices a new allocation only when it is checked, so checks come more often than the idle
+ * time itself; but not at every query, because programs query in loops. One thread checks.
  */
 #include "shim/backend/idle.h"
 
@@ -26,7 +26,7 @@ void idle_watch(uint64_t idle_trim_ns)
     __atomic_store_n(&idle_watched, true, __ATOMIC_RELAXED);
 }
 
-/* Whether it is time, and no other thread is quicker. */
+/* Whether a check is due, and this thread makes it. */
 static bool look_due(void)
 {
     struct timespec now;

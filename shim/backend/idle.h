@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The option idle_trim where a program allocates and frees nothing any more: its waits for the
- * device, its queries and its questions about memory say that time has passed. A program that calls
- * nothing keeps its memory, as the library has no thread.
+ * The option idle_trim for a program that no longer allocates or frees: waits for the device,
+ * queries of streams and events, copies to the host and MemGetInfo check the time. A program that
+ * calls none of these keeps its memory, because the library has no thread for it.
  *
  * Threading: every function from any thread.
  */
@@ -12,16 +12,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether any pool has the option; it is never taken back. */
+/* Whether any pool has the option; never reset. */
 extern bool idle_watched;
 
-/** A pool is made that gives back after so long; 0: it never does. */
+/** Registers the idle time of a new pool; 0: it never trims. */
 void idle_watch(uint64_t idle_trim_ns);
 
-/** Looks, now and then, whether pools have been idle for long enough. */
+/** Checks now and then whether pools have been idle long enough. */
 void idle_look_slow(void);
 
-/** At the end of a call of the program, outside of every hook. */
+/** Called at the end of a call of the program, outside every hook. */
 static inline void idle_look(void)
 {
     if (__builtin_expect(__atomic_load_n(&idle_watched, __ATOMIC_RELAXED), 0))

@@ -33,7 +33,7 @@ struct context {
     atomic_bool over;               /* the driver has ended it: what outlives it may be returned */
     atomic_bool broken;             /* a sticky error was seen: the driver answers everything */
     _Atomic uint64_t segment_bytes; /* taken from the driver by the pool */
-    _Atomic uint64_t peers;         /* devices that may use its memory, a bit each */
+    _Atomic uint64_t peers;         /* devices that may access its memory, one bit each */
     _Atomic(struct vmm *) vmm;      /* mapped memory of the pool (backend/backend_vmm.h), or NULL */
     struct context *next;           /* immutable once listed */
 

@@ -15,7 +15,7 @@
 #include "shim/context/green.h"
 #include "shim/guard/guard.h"
 
-/* The last look at the redzones of a context. */
+/* Checks the redzones of a context a last time. */
 static void guards_check(struct context *context)
 {
     if (!guard_is_on() || thread_state.depth)
@@ -131,7 +131,7 @@ static CUresult reset(const struct driver_functions *real,
     struct context *context = primary_ends(real, dev);
     CUresult result = function(dev);
     context_ended(context, result);
-    /* What could not be found out before. */
+    /* Could not be found out before the call. */
     if (result == CUDA_SUCCESS && shim_mode() != SHIM_OFF)
         drop_ended(real, dev);
     errno = saved_errno;
@@ -169,7 +169,7 @@ cudaError_t cudaDeviceReset(void)
     return result;
 }
 
-/* What a context mapped itself, of its own and of other processes, is for its peers too. */
+/* Peers of a context can access all memory mapped in it, its own and opened. */
 static void peer_disabled(const struct driver_functions *real, struct context *owner, int device)
 {
     backend_vmm_peer_disabled(owner, device);

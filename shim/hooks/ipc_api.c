@@ -9,10 +9,10 @@
  * "invalid value"; otherwise it would open as other bytes. A segment with any exported block is
  * never handed out again.
  *
- * A block on mapped pages has a token, too, by which the pages are got (shim/share/ipc_export.h,
- * ipc_mapped.h). That is done where the driver is called: a runtime calls it through our hooks, and
- * makes its own error and its own context. The driver is asked first and refuses what it would
- * refuse of memory of its own; then it finds that the memory is none of its own.
+ * A block on mapped pages has a token, too, which gives access to the pages
+ * (shim/share/ipc_export.h, ipc_mapped.h). The driver's hooks do this, because a runtime calls the
+ * driver through them and makes its own error and context. The real driver is called first: so it
+ * refuses whatever it would refuse natively, and only then the memory that is not its own.
  *
  * Callers that ask for the range first export its base: the block's, or the segment's with
  * `ipc_range:segment`.
@@ -41,7 +41,7 @@
 
 static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(CUipcMemHandle), "one handle, two names");
 
-/* What the driver says of memory and of handles that are none of its own. */
+/* The driver's errors for memory and for handles that are not its own. */
 static bool is_not_its_own(CUresult result)
 {
     return result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_INVALID_HANDLE;
@@ -51,7 +51,7 @@ static bool is_not_its_own(CUresult result)
 
 /** One export: the program's arguments, and those for the real function. */
 struct export_call {
-    uint64_t address; /* for the real function; null is what makes it fail in the native way */
+    uint64_t address; /* for the real function; null makes it fail natively */
     bool pooled;      /* `block` is exported, by its driver allocation */
     uint32_t context;
     struct pool_block block;
@@ -62,14 +62,14 @@ static bool exports_segments(void)
     return shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
 }
 
-/* The pages of a block stay as they are from now on; null for what is no block. */
+/* Pins the pages of a block; sets the address to null if there is no block. */
 static void export_find_mapped(struct export_call *made, int error)
 {
     if (error < 0 || !vmm_may_export(made->address) || pool_pin_segment(made->address) < 0)
         made->address = 0;
 }
 
-/* A block of the pool, or the base of a segment where segments are ranges. */
+/* Finds and pins a block of the pool, or with `ipc_range:segment` the base of a segment. */
 static void export_find(struct export_call *made)
 {
     struct pool *pool;
@@ -142,7 +142,7 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *devPtr)
     return result;
 }
 
-/* Also for a runtime, whose hook has looked at the address. */
+/* Called for a runtime, too; its hook has already checked the address. */
 static CUresult export_really(const struct driver_functions *real, CUipcMemHandle *handle,
                               CUdeviceptr address)
 {
@@ -174,9 +174,9 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 struct opening {
     CUipcMemHandle given;
     CUipcMemHandle handle;  /* for the real function */
-    struct ipc_block block; /* bytes 0: nothing is known of one */
-    bool inside;            /* it is a token */
-    bool mapped;            /* of a block on mapped pages */
+    struct ipc_block block; /* bytes 0: unknown */
+    bool inside;            /* the handle is a token */
+    bool mapped;            /* the block lies on mapped pages */
 };
 
 static struct opening opening_of(const void *handle)
@@ -205,8 +205,8 @@ static uint64_t allocation_bytes(const struct driver_functions *driver, uint64_t
 }
 
 /*
- * Mapped pages are closed here, any other opening by the driver. It refuses the one as it would
- * refuse the other, and then knows nothing of the address.
+ * Closes mapped pages here, and any other opening through the driver. The driver is called first in
+ * either case, so that it refuses as natively; it does not know the address of mapped pages.
  */
 static CUresult close_really(const struct driver_functions *driver, CUdeviceptr address)
 {
@@ -294,8 +294,8 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
 
 typedef CUresult driver_open(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int flags);
 
-/* A token that stands for mapped pages is opened here. One that stands for nothing any more is to
- * the program a handle of freed memory. */
+/* Opens a token of mapped pages. To the program, a token whose block is gone is a handle of freed
+ * memory. */
 static CUresult open_really(driver_open *open, CUdeviceptr *ret_pointer, CUipcMemHandle handle,
                             unsigned int flags)
 {

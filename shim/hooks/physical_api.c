@@ -124,7 +124,8 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
-/* Mapped pool blocks, and those it opened, are no mappings to the program. */
+/* To the program, pool blocks and opened blocks on mapped pages are ordinary memory, not mappings.
+ */
 static uint64_t not_pooled(uint64_t address)
 {
     return vmm_context_at(address) || ipc_mapped_at(address) ? RANGE_NOWHERE : address;

@@ -19,7 +19,7 @@
 #include "shim/share/sync_memops.h"
 #include "shim/context/thread_state.h"
 
-/* Returns the range that the program is to see. */
+/* Returns the range that the program sees. */
 static struct range range_seen(uint64_t address)
 {
     struct range range = range_of(address);
@@ -68,7 +68,7 @@ static void answer_mapped(const struct range *range, CUpointer_attribute attribu
     }
 }
 
-/* Replaces what was said of the segment; `data` holds the real function's answer. */
+/* Replaces the answer for the segment by that for the block; `data` holds the former. */
 static CUresult answer(const struct range *range, CUpointer_attribute attribute, void *data)
 {
     uint64_t id;

@@ -26,20 +26,20 @@
 /** A piece of physical memory. */
 struct vmm_page {
     CUmemGenericAllocationHandle handle;
-    uint64_t id;      /* no other page of the process has had it */
+    uint64_t id;      /* never reused in the process */
     uint64_t address; /* 0: not mapped */
     uint64_t bytes;
-    struct vmm_page *next, **link; /* all of a context */
+    struct vmm_page *next, **link; /* all pages of a context */
 };
 
 struct vmm {
     pthread_mutex_t lock;
-    uint64_t address, bytes; /* the range; bytes 0: there is none */
+    uint64_t address, bytes; /* the range; bytes 0: none */
     struct vmm_page **covering;
     struct vmm_page *pages;
     uint16_t peers[VMM_DEVICES_MAX]; /* contexts of the device that may use this memory */
-    bool plain;                      /* physical memory is asked for without what RDMA wants */
-    bool own;                        /* and so that no other process can have it */
+    bool plain; /* memory for RDMA is not requested: not supported, or refused */
+    bool own;   /* the same for memory that other processes can import */
 };
 
 /** NULL without host memory. */
@@ -47,7 +47,7 @@ struct vmm *vmm_create(void);
 
 /** Gives the range to the context; false without host memory. */
 bool vmm_range_set(struct vmm *vmm, uint64_t address, uint64_t bytes);
-/** It has none any more. */
+/** Removes the range. */
 void vmm_range_clear(struct vmm *vmm);
 
 /** Returns a page that is not mapped; NULL without host memory. */
@@ -65,15 +65,13 @@ struct vmm_page *vmm_page_at_locked(const struct vmm *vmm, uint64_t address);
  * lock. */
 struct context *vmm_context_at(uint64_t address);
 
-/** Finds the page that is mapped over an address, as it is now. False: no memory of ours is mapped
- * there.
- */
+/** Copies the page that is mapped over an address. False: none of ours is mapped there. */
 bool vmm_page_get(uint64_t address, struct vmm_page *ret_page);
 
-/** Whether new memory around an address is such that another process can be given it. */
+/** Whether other processes can import new memory around an address. */
 bool vmm_may_export(uint64_t address);
 
-/** The mapping around an address: one page. False: no memory of ours is mapped there. */
+/** Returns the mapping around an address: one page. False: none of ours is mapped there. */
 bool vmm_mapping_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_bytes);
 
 #endif

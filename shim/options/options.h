@@ -130,7 +130,7 @@ int options_set(struct options *options, const char *key, const char *value,
 int options_set_list(struct options *options, const char *list, options_complain *complain,
                      void *state);
 
-/** The same; `where` names the source in a complaint. */
+/** The same; `where` names the source in error messages. */
 int options_set_list_of(struct options *options, const char *list, const char *where,
                         options_complain *complain, void *state);
 
@@ -160,8 +160,8 @@ void options_variable(size_t option, char *ret_text, size_t ret_text_bytes);
 int option_size_parse(const char *text, bool percent_allowed, struct option_size *ret_size);
 
 /**
- * Parses a size within what a row's accepted column permits: "min..max", "power of two",
- * "multiple of SIZE", "%", and 0 besides where it begins with "0, or".
+ * Parses a size that a row's accepted column permits: "min..max", "power of two", "multiple of
+ * SIZE", "%", and also 0 if it begins with "0, or".
  * Errors as option_size_parse(); -EINVAL for what the column does not permit.
  */
 int option_size_parse_within(const char *text, const char *accepted, struct option_size *ret_size);

@@ -33,7 +33,7 @@ bool claim_drop(uint64_t address, enum claim claim);
 /** True while the live block around an address has this claim. */
 bool claim_stands(uint64_t address, enum claim claim);
 
-/** So many claims ended with their context. */
+/** Subtracts claims that ended with their context. */
 void claims_forget(unsigned count);
 
 /** In the child after fork: it has no blocks. */

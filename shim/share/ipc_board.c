@@ -27,7 +27,7 @@
 struct entry {
     uint64_t address; /* of the block; 0: not in use */
     uint32_t context; /* number */
-    bool pages;       /* it lies on mapped pages */
+    bool pages;       /* the block lies on mapped pages */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -226,7 +226,7 @@ int ipc_board_look_up(const CUipcMemHandle *given, struct ipc_block *ret_block)
         error = ipc_token_look_up(file, &token, ret_block);
         close(file);
     }
-    if (file == -ENOENT) { /* and so nobody listens beside it */
+    if (file == -ENOENT) { /* so no process listens beside it */
         name_of(PAGES_PREFIX, token.board, name);
         living_file_remove(where(), name);
     }

@@ -30,17 +30,17 @@
 int ipc_board_publish(uint64_t address, uint32_t context, const struct ipc_block *block,
                       CUipcMemHandle *ret_token);
 
-/** The token of a block that was published. Errors: -ENOENT it was not. */
+/** Returns the token of a published block. Errors: -ENOENT it was not published. */
 int ipc_board_find(uint64_t address, CUipcMemHandle *ret_token);
 
-/** Whether the option lets blocks be exported by tokens. */
+/** Whether the option `ipc` allows tokens. */
 bool ipc_board_is_on(void);
 
-/** The socket beside the board that gives the pages of its blocks (page_server.h); once something
- * was published. Errors: as the system said. */
+/** Starts to serve the pages of blocks on a socket beside the board (page_server.h); requires a
+ * published block. Errors: from the system. */
 int ipc_board_serve(void);
 
-/** Whether a token is one of this process's own. */
+/** Whether this process made a token. */
 bool ipc_board_is_own(const struct ipc_token *token);
 
 /** Connects to the socket beside a token's board. Errors: page_wire_connect(). */
@@ -54,7 +54,7 @@ unsigned ipc_board_forget_context(uint32_t context);
 
 /**
  * Resolves a token by the board of a living process of this user. Errors: -EINVAL not a token;
- * -ENOENT nothing, or nothing any more; others from the system.
+ * -ENOENT no such block, or no longer; others from the system.
  */
 int ipc_board_look_up(const CUipcMemHandle *token, struct ipc_block *ret_block);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptors are made by the program's own thread, in a call in which the driver may be called
- * anyway; they leave its table again at once.
+ * The program's own thread makes the descriptors, inside a call that calls the driver anyway, and
+ * closes them in its own table at once.
  */
 #include "shim/share/ipc_export.h"
 
@@ -22,7 +22,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* held during an expor
 struct export
 {
     uint64_t address, end;
-    uint64_t first; /* of the first page below it */
+    uint64_t first; /* address of its first page */
     uint32_t context;
     struct ipc_block block;
 };
@@ -49,7 +49,7 @@ static int block_find(uint64_t address, struct export *ret_export)
     return 0;
 }
 
-/* Where the pages begin and how many they are. The block is live, so they stay. */
+/* Finds the first page and the number of pages. They stay, because the block is live. */
 static int pages_count(struct export *export)
 {
     struct ipc_pages pages = {0};
@@ -67,7 +67,7 @@ static int pages_count(struct export *export)
     return 0;
 }
 
-/* Up to PAGE_WIRE_MOST pages from *at on, which moves behind them. */
+/* Hands over up to PAGE_WIRE_MOST pages from *at on, and advances *at. */
 static int pages_describe(const struct driver_functions *driver, const struct export *export,
                           uint64_t *at, struct page_wire *message, int descriptors[PAGE_WIRE_MOST])
 {
@@ -106,7 +106,7 @@ static int pages_put(const struct driver_functions *driver, const struct export 
     return 0;
 }
 
-/* For the first time. */
+/* The first export of a block. */
 static int publish(const struct driver_functions *driver, struct export *export,
                    CUipcMemHandle *ret_token)
 {

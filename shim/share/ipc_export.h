@@ -2,9 +2,9 @@
 /*
  * Exports blocks that lie on mapped pages.
  *
- * The driver has no handle of such memory that fits into 64 bytes, only descriptors of the physical
- * memory, which go through a socket. So the block gets a token, as blocks inside a driver
- * allocation do, and the page server of this process the descriptors of the pages below it.
+ * For such memory the driver has no 64-byte handle, only file descriptors of the physical memory,
+ * which are passed through a socket. So the block gets a token, as blocks inside a driver
+ * allocation do, and the page server of this process gets the descriptors of its pages.
  *
  * Threading: every function from any thread, outside the gate; one export at a time.
  */
@@ -14,8 +14,9 @@
 #include "shim/resolve/real.h"
 
 /**
- * The token of the live block around an address of mapped memory, whose pages are pinned. The same
- * for every call. CUDA_ERROR_INVALID_VALUE, the driver's for memory it cannot export: it cannot be.
+ * Returns the token of the live block around an address of mapped memory, the same for every call.
+ * The caller has pinned its pages. CUDA_ERROR_INVALID_VALUE, as natively for memory that cannot be
+ * exported: it cannot be exported.
  */
 CUresult ipc_export_mapped(const struct driver_functions *driver, uint64_t address,
                            CUipcMemHandle *ret_token);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list of mappings: few are open at once. See ipc_mapped.h.
+ * The open mappings are a list, because few are open at once.
  *
- * What another process says of its pages decides how large a mapping is and where its pages lie,
- * within what the board promised, and nothing else: whether memory of that size is behind a
- * descriptor, the driver says.
+ * The exporter's messages decide only how large a mapping is and where its pages lie, within the
+ * limits on the board. Whether a descriptor has memory of that size is checked by the driver.
  */
 #include "shim/share/ipc_mapped.h"
 
@@ -17,7 +16,7 @@
 #include "shim/share/ipc_board.h"
 #include "shim/share/page_wire.h"
 
-/* How often an exporter is turned to for one opening. */
+/* Connections to an exporter that one opening attempts. */
 #define CONNECT_TRIES 16u
 
 /** A block, however often it was opened. */
@@ -28,15 +27,15 @@ struct mapping {
     int home;        /* device that the memory is on; -1: unknown */
     uint32_t opened; /* how often; 0: its context has ended */
     struct mapping *next;
-    uint32_t count;  /* of pages that are mapped */
+    uint32_t count;  /* mapped pages */
     uint64_t ends[]; /* of each page, from base on */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mapping *mappings; /* guarded by lock */
-static atomic_uint count_now;    /* of them, for those without the lock */
+static atomic_uint count_now;    /* their number, for readers without the lock */
 
-/* ---- what is open ---- */
+/* ---- open mappings ---- */
 
 static uint64_t mapped_bytes(const struct mapping *mapping)
 {
@@ -124,9 +123,9 @@ bool ipc_mapped_page_at(uint64_t address, uint64_t *ret_base, uint64_t *ret_byte
     return mapping;
 }
 
-/* ---- making and taking away ---- */
+/* ---- mapping and unmapping ---- */
 
-/* From the end, so that what stays after an error is still whole. */
+/* Unmaps from the end, so that the rest stays contiguous after an error. */
 static CUresult pages_unmap_all(const struct driver_functions *driver, struct mapping *mapping)
 {
     CUresult result = CUDA_SUCCESS;
@@ -148,7 +147,7 @@ static CUresult unmake(const struct driver_functions *driver, struct mapping *ma
     return CUDA_SUCCESS;
 }
 
-/* What the driver does not take away now it will when the context is over. */
+/* If the driver does not unmap it now, ipc_mapped_reclaim() tries again after the context's end. */
 static void discard(const struct driver_functions *driver, struct mapping *mapping)
 {
     if (unmake(driver, mapping) == CUDA_SUCCESS)
@@ -168,7 +167,7 @@ static int home_of(const struct driver_functions *driver, CUmemGenericAllocation
     return known && prop.location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop.location.id : -1;
 }
 
-/* A mapping keeps the memory, so the handle is not kept. */
+/* Releases the handle: the mapping keeps the memory. */
 static CUresult page_add(const struct driver_functions *driver, struct mapping *mapping,
                          int descriptor, uint64_t bytes)
 {
@@ -189,14 +188,14 @@ static CUresult page_add(const struct driver_functions *driver, struct mapping *
     return result;
 }
 
-/** A talk with an exporter. */
+/** A connection to an exporter. */
 struct talk {
     uint64_t end_ns;
     int connection;
-    unsigned tries; /* that are left, of connecting */
+    unsigned tries; /* connections left */
 };
 
-/* A connection that many others have crowded out is made anew. */
+/* Connects again when the server dropped the connection in favour of others. */
 static int talk_ask(struct talk *talk, const struct page_wire *question,
                     const struct ipc_token *token, struct page_wire *ret_answer,
                     int ret_descriptors[PAGE_WIRE_MOST])
@@ -221,8 +220,7 @@ static int talk_ask(struct talk *talk, const struct page_wire *question,
     return error;
 }
 
-/* Up to PAGE_WIRE_MOST more pages from the exporter. Not inlined: messages are large for a stack.
- */
+/* Gets up to PAGE_WIRE_MOST more pages. Not inlined, because messages are large for a stack. */
 static __attribute__((noinline)) CUresult pages_fetch(const struct driver_functions *driver,
                                                       struct mapping *mapping, uint32_t wanted,
                                                       struct talk *talk)
@@ -266,8 +264,8 @@ static CUresult access_set(const struct driver_functions *driver, const struct m
     return REAL_ASK(driver->cuMemSetAccess(mapping->base, mapping->bytes, &access, 1));
 }
 
-/* For the context's device, and for those that may use its memory. The device that the memory is on
- * takes part in copies to one that is not linked with it. */
+/* Gives access to the context's device, its peers, and the memory's own device, which takes part in
+ * copies to devices that are not linked with it. */
 static CUresult access_set_all(const struct driver_functions *driver, const struct mapping *mapping)
 {
     uint64_t peers = atomic_load(&mapping->context->peers);
@@ -315,7 +313,7 @@ static CUresult make(const struct driver_functions *driver, const struct ipc_tok
 
 /* ---- opening and closing ---- */
 
-/* An opening of what is open already: its address, or 0. */
+/* Counts another opening of an open mapping; returns its address, or 0. */
 static uint64_t open_again(const struct ipc_token *token, const struct context *context)
 {
     pthread_mutex_lock(&lock);
@@ -326,7 +324,7 @@ static uint64_t open_again(const struct ipc_token *token, const struct context *
     return known ? known->base : 0;
 }
 
-/* Whoever maps it second uses what the first one mapped. */
+/* The second thread to map a block uses the mapping of the first. */
 static uint64_t open_first(const struct driver_functions *driver, struct mapping *made)
 {
     pthread_mutex_lock(&lock);
@@ -369,7 +367,7 @@ CUresult ipc_mapped_open(const struct driver_functions *driver, const CUipcMemHa
     CUresult result = base ? CUDA_SUCCESS : make(driver, &parts, &pages, context, &made);
     if (result == CUDA_SUCCESS)
         *ret_base = base ? base : open_first(driver, made);
-    /* What is no memory is to the program a handle that opens nothing. */
+    /* To the program, a handle without memory is one that opens nothing. */
     return result == CUDA_ERROR_INVALID_VALUE ? CUDA_ERROR_INVALID_HANDLE : result;
 }
 
@@ -455,6 +453,6 @@ void ipc_mapped_reclaim(void)
 void ipc_mapped_fork_child(void)
 {
     pthread_mutex_init(&lock, NULL);
-    mappings = NULL; /* not freed: the parent's heap may have been left half-way */
+    mappings = NULL; /* not freed: fork may have interrupted a change of the heap */
     atomic_store(&count_now, 0);
 }

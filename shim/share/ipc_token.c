@@ -22,7 +22,7 @@ struct token_bytes {
     uint8_t zero[20];
 };
 
-/* Likewise, in a slot. */
+/* The layout of struct ipc_pages in a slot. */
 struct pages_bytes {
     char magic[16];
     uint64_t bytes;

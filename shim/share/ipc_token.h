@@ -23,10 +23,10 @@
 #define IPC_BOARD_WHOLES 1024u
 #define IPC_BOARD_SLOTS  (IPC_BOARD_TOKENS + IPC_BOARD_WHOLES)
 
-/* A handle's slot is one of so many. */
+/* Slots in which a handle may stand. */
 #define IPC_BOARD_WINDOW 8u
 
-/* Pages that one block may lie on, and the unit of their sizes. */
+/* Most pages of a block, and the unit of their sizes. */
 #define IPC_PAGES_MOST      65536u
 #define IPC_PAGE_UNIT_BYTES (UINT64_C(2) << 20)
 
@@ -34,12 +34,12 @@
 struct ipc_block {
     CUipcMemHandle allocation; /* the driver's handle of the whole allocation, or its pages */
     uint64_t offset;           /* of the block in it; never 0 for a token of an allocation */
-    uint64_t bytes;            /* as asked for */
+    uint64_t bytes;            /* as requested */
 };
 
-/** What stands in the place of a driver's handle where the block lies on mapped pages. */
+/** Takes the place of the driver's handle for a block on mapped pages. */
 struct ipc_pages {
-    uint64_t bytes; /* of all of them */
+    uint64_t bytes; /* sum */
     uint32_t count;
 };
 
@@ -63,21 +63,21 @@ void ipc_token_make(const struct ipc_token *token, CUipcMemHandle *ret_handle);
 /** True for anything that ipc_token_make() may have made, intact or damaged. */
 bool ipc_token_is(const CUipcMemHandle *handle);
 
-/** -EINVAL: it is not what ipc_token_make makes. */
+/** -EINVAL: not a result of ipc_token_make(). */
 int ipc_token_parse(const CUipcMemHandle *handle, struct ipc_token *ret_token);
 
 void ipc_pages_make(const struct ipc_pages *pages, CUipcMemHandle *ret_allocation);
 
-/** Whether a block lies on mapped pages; false too for what ipc_pages_make does not make. */
+/** Whether a block lies on mapped pages; false also for invalid content. */
 bool ipc_pages_parse(const CUipcMemHandle *allocation, struct ipc_pages *ret_pages);
 
-/** Whether a block has a token: no driver's handle opens at its begin. */
+/** Whether a block needs a token, because no driver handle opens at its beginning. */
 bool ipc_block_has_token(const struct ipc_block *block);
 
 /** Reads the block of a token from the board in a file. -ENOENT: none. */
 int ipc_token_look_up(int file, const struct ipc_token *token, struct ipc_block *ret_block);
 
-/** First slot of the window of a handle. */
+/** Returns the first of the slots in which a handle may stand. */
 uint32_t ipc_whole_window(const CUipcMemHandle *handle);
 
 /** Finds the entry of an allocation's handle on the board in a file. -ENOENT: none. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread and what it does with a message. See page_server.h.
- *
- * Its own process talks to it through the same socket, because descriptors get from one table into
- * another in no other way. Only to its own process it listens for more than questions.
+ * The server thread. Its own process uses the same socket, because there is no other way to pass
+ * descriptors from one table to another. Messages other than PAGE_WIRE_ASK are accepted only from
+ * its own process.
  */
 #include "shim/share/page_server.h"
 
@@ -26,7 +25,7 @@
 #define CONNECTIONS 64u
 #define STACK_BYTES (256u << 10)
 
-/* Descriptors that are not of pages: the socket, connections, and what is on its way. */
+/* Descriptors other than those of pages: the socket, connections, and messages under way. */
 #define SPARE_DESCRIPTORS (CONNECTIONS + 2 * PAGE_WIRE_MOST + 8)
 
 /* The pause when no descriptor is left for a connection. */
@@ -42,7 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static enum state state; /* guarded by lock, like the next one */
 static int failure;
-static const char *place, *socket_name; /* immutable once the thread is there */
+static const char *place, *socket_name; /* immutable once the thread runs */
 
 struct server {
     int listener;
@@ -59,7 +58,7 @@ struct server {
 
 static struct server server_here; /* the thread's own */
 
-/* ---- what is asked ---- */
+/* ---- messages ---- */
 
 static uint32_t descriptors_most(void)
 {
@@ -107,7 +106,7 @@ static bool is_own_process(int connection)
     return page_wire_peer(connection, &process, &user) && process == getpid();
 }
 
-/* Answers a message; false: it is none that may be sent. */
+/* Answers a message; false: the peer may not send it. */
 static bool answer_make(struct server *server, int from)
 {
     const struct page_wire *message = &server->message;
@@ -141,7 +140,7 @@ static void hang_up(struct server *server, unsigned at)
     server->full = false;
 }
 
-/* A place for a connection; the oldest one gives way. */
+/* Returns a place for a connection; the oldest gives way. */
 static unsigned place_find(struct server *server)
 {
     unsigned oldest = 1;
@@ -188,7 +187,8 @@ static void serve_once(struct server *server)
 
 /* ---- the thread ---- */
 
-/* An empty table of descriptors, of this thread alone. Some systems forbid one of the ways. */
+/* Gives the thread an empty descriptor table of its own. Some systems forbid one of the two ways.
+ */
 static int table_leave(void)
 {
     if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE) == 0)
@@ -265,7 +265,7 @@ static int thread_start(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&thread, &attributes, serve, NULL);
-    if (error == EINVAL) /* the modules' thread-local data need more */
+    if (error == EINVAL) /* thread-local data of the modules need more */
         error = pthread_attr_setstacksize(&attributes, 16 * STACK_BYTES) == 0
                     ? pthread_create(&thread, &attributes, serve, NULL)
                     : error;
@@ -290,7 +290,7 @@ int page_server_start(const char *where, const char *name)
     return error;
 }
 
-/* ---- its own process ---- */
+/* ---- calls from this process ---- */
 
 static bool is_serving(void)
 {

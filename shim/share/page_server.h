@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gives other processes of the user the descriptors of pages below exported blocks.
+ * Sends descriptors of the pages below exported blocks to other processes of the user.
  *
- * A driver's descriptor of physical memory goes from process to process through a socket only, so
- * somebody has to answer there: a thread, from the first export of such a block on. It has a table
- * of descriptors of its own. What it keeps cannot be closed by the program, does not stand in its
- * way, and is not inherited by its children; and what the program opens is not kept open by it. It
- * makes no call of the driver and none that allocates, takes no signal, and ends with the process.
+ * A driver's descriptor of physical memory can be passed only through a socket, so from the first
+ * export of such a block on a thread serves one. The thread has its own descriptor table: the
+ * program can neither close its descriptors nor run out of numbers because of them, its children do
+ * not inherit them, and the thread keeps no descriptor of the program open. It makes no driver
+ * call, does not allocate, takes no signal, and ends with the process.
  *
- * It waits for nobody: a connection that says nothing costs a place among CONNECTIONS, of which the
- * oldest is given up, and one that does not read is closed.
+ * It never waits for a client. A silent connection occupies one of CONNECTIONS places, and the
+ * oldest gives way; a connection that does not read is closed.
  *
  * Threading: every function from any thread.
  */
@@ -19,19 +19,19 @@
 #include "shim/share/page_wire.h"
 
 /**
- * The thread serves under a name in this user's directory below `where`; starts it if need be. Both
- * texts must stay. Errors: as the system said, so also where it grants no table of descriptors of
- * one's own.
+ * Starts the thread unless it runs: it serves under `name` in the user's directory below `where`.
+ * Both strings must stay valid. Errors: from the system, also when it grants the thread no
+ * descriptor table of its own.
  */
 int page_server_start(const char *where, const char *name);
 
 /**
- * Hands descriptors over for pages of a slot, from the page number `first` on: a PAGE_WIRE_PUT.
- * They are closed here in any case. Errors: -ENOSPC too many are kept; others as the system said.
+ * Hands over descriptors for the pages of a slot, from page number `first` on (PAGE_WIRE_PUT), and
+ * closes the caller's in any case. Errors: -ENOSPC too many are kept; others from the system.
  */
 int page_server_put(struct page_wire *message, uint32_t first, const int *descriptors);
 
-/** Nobody gets the pages of a slot any more, and they are kept by nobody here. */
+/** Stops serving the pages of a slot, and closes their descriptors. */
 void page_server_drop(uint32_t slot, uint64_t key);
 
 /** In the child after fork: it has no such thread. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arrays of a fixed size, committed as they are touched; indexes into them begin with 1. See
- * page_store.h.
+ * Uses arrays of a fixed size, committed as they are touched. Indexes begin with 1; 0 means none.
  */
 #include "shim/share/page_store.h"
 
@@ -17,8 +16,8 @@
 
 struct page {
     struct page_store_page is;
-    uint32_t entries; /* of slots, that name it */
-    uint32_t next;    /* of its bucket, or of the free ones */
+    uint32_t entries; /* entries of slots that name it */
+    uint32_t next;    /* in its bucket, or in the free list */
 };
 
 /** A page of a slot. */
@@ -36,8 +35,8 @@ struct page_store {
     uint32_t buckets[BUCKETS];
     struct page pages[PAGES_MOST + 1];
     struct entry entries[ENTRIES_MOST + 1];
-    uint32_t pages_end, entries_end;   /* so many were ever in use */
-    uint32_t free_pages, free_entries; /* the first of each list */
+    uint32_t pages_end, entries_end;   /* highest numbers ever in use */
+    uint32_t free_pages, free_entries; /* first of each free list */
     uint32_t count;
 };
 

@@ -2,12 +2,12 @@
 /*
  * Descriptors of the pages below exported blocks, by the block's slot on the board.
  *
- * A page below several blocks has one descriptor:
+ * A page below several blocks has one descriptor.
  *
- *   a page is there while a slot names it, and its descriptor is open as long
- *   the pages of a slot have the order in which they were put
+ *   a page exists, and its descriptor is open, while a slot names it
+ *   the pages of a slot keep the order in which they were added
  *
- * Threading: for one thread, the one with the descriptors.
+ * Threading: used by the thread that owns the descriptors, only.
  */
 #ifndef SHIM_SHARE_PAGE_STORE_H
 #define SHIM_SHARE_PAGE_STORE_H
@@ -17,9 +17,9 @@
 
 struct page_store;
 
-/** What is kept of a page. */
+/** A page. */
 struct page_store_page {
-    uint64_t id; /* of the memory; never 0 */
+    uint64_t id; /* identifies the memory; never 0 */
     uint64_t bytes;
     int descriptor;
 };
@@ -30,22 +30,22 @@ struct page_store *page_store_create(void);
 void page_store_destroy(struct page_store *store);
 
 /**
- * Appends a page to a slot, as its page number `index`; the descriptor is the store's on success.
- * Another key than before means another block: what the slot had is dropped.
+ * Appends a page to a slot, as its page number `index`; on success the store owns the descriptor.
+ * A new key means a new block: the slot's earlier pages are dropped.
  * Errors: -EINVAL no slot, or not its next page; -ENOSPC too many, `most` descriptors at most.
  */
 int page_store_put(struct page_store *store, uint32_t slot, uint64_t key, uint32_t index,
                    const struct page_store_page *page, uint32_t most);
 
-/** The pages of a slot from a number on, at most `most`; how many. */
+/** Copies up to `most` pages of a slot, from number `index` on; returns their number. */
 uint32_t page_store_get(const struct page_store *store, uint32_t slot, uint64_t key, uint32_t index,
                         uint32_t most, struct page_store_page *ret_pages);
 
-/** Forgets the pages of a slot, if it has this key still; closes the descriptors that no other slot
+/** Drops the pages of a slot if it still has this key; closes descriptors that no other slot
  * needs. */
 void page_store_drop(struct page_store *store, uint32_t slot, uint64_t key);
 
-/** Open descriptors. */
+/** Returns the number of open descriptors. */
 uint32_t page_store_count(const struct page_store *store);
 
 #endif

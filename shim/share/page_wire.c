@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets with descriptors (SOCK_SEQPACKET, SCM_RIGHTS). See page_wire.h.
+ * Packets with descriptors (SOCK_SEQPACKET, SCM_RIGHTS).
  *
- * A directory is named through its descriptor, which keeps a path within what an address holds.
+ * A socket's path goes through the descriptor of its directory (/proc/...), so that it fits into an
+ * address.
  */
 #include "shim/share/page_wire.h"
 
@@ -21,7 +22,7 @@
 #define MAGIC   "cupage1"
 #define BACKLOG 64
 
-/* How often a connection is tried again while too many others wait. */
+/* Pause between attempts to connect while too many others wait. */
 #define CONNECT_WAIT_MS 10
 
 /** Room for the descriptors of a message. */
@@ -44,7 +45,7 @@ uint64_t page_wire_now_ns(void)
 
 /* ---- connections ---- */
 
-/* Of the thread: one that serves has descriptors of its own. */
+/* Names the directory by thread, because the server thread has its own descriptor table. */
 static bool address_of(int directory, const char *name, struct sockaddr_un *ret_address)
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -67,7 +68,7 @@ int page_wire_listen(int directory, const char *name)
     int made = socket_make();
     if (made < 0)
         return made;
-    /* The mode before it has a name is the mode of the name. */
+    /* The mode that the socket has before bind() is that of its name. */
     if (fchmod(made, 0600) == 0 &&
         bind(made, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
         listen(made, BACKLOG) == 0)
@@ -161,7 +162,7 @@ void page_wire_close(const int *descriptors, unsigned count)
         close(descriptors[i]);
 }
 
-/* The descriptors of a message; at most PAGE_WIRE_MOST fit into the room it had. */
+/* Takes the descriptors of a message; at most PAGE_WIRE_MOST fit into its buffer. */
 static unsigned rights_take(struct msghdr *header, int ret_descriptors[PAGE_WIRE_MOST])
 {
     unsigned count = 0;

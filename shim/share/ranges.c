@@ -20,8 +20,8 @@
 #define POOLED_IDS   (UINT64_C(1) << 48)
 #define IMPORTED_IDS (UINT64_C(1) << 49)
 
-/* -ENOENT: no pool owns it. Where a pool has an address without memory, the driver would say that
- * it is reserved. */
+/* -ENOENT: no pool owns it. For an address of a pool without memory the driver would answer that it
+ * is reserved. */
 static int pooled_range(uint64_t address, struct range *ret_range)
 {
     struct pool_block block = {0};

@@ -41,12 +41,11 @@ struct range {
 
 struct range range_of(uint64_t address);
 
-/** Returns the mapping that an address of a block on mappings of ours lies in. False: it is gone.
- */
+/** Returns the mapping of ours that holds an address of a block. False: it is gone. */
 bool range_page(const struct range *range, uint64_t address, uint64_t *ret_base,
                 uint64_t *ret_bytes);
 
-/** The number of the context that a block belongs to; 0: unknown. */
+/** Returns the number of the context that a block belongs to; 0: unknown. */
 uint32_t range_context(const struct range *range);
 
 /** Returns the context that a block belongs to; NULL: unknown. */

@@ -57,7 +57,7 @@ static void need(int error, const char *what)
     exit(1);
 }
 
-/* Sorts in place: qsort() may take memory, and heap calls are counted. */
+/* Sorts in place: qsort() may allocate, and heap calls are counted. */
 static double middle(double *figures, unsigned count)
 {
     for (unsigned at = 1; at < count; at++) {

@@ -2,10 +2,10 @@
 /*
  *   stitch_bench stitch | grow PIECE_MIB BLOCK_MIB
  *
- * Fills four times BLOCK_MIB with pieces. With `stitch` it frees every second one, so that a block
- * finds as much free memory as it needs twice over, in no piece that fits; with `grow` nothing, so
- * that it takes new memory. Then it takes one block, between two calls of cuDeviceGetName,
- * which bound the calls for it in the log of the simulated device. Prints what was stitched for it.
+ * Fills four times BLOCK_MIB with pieces. With `stitch` it frees every second piece, so twice the
+ * memory of a block is free, but no piece fits; with `grow` it frees nothing, so a block takes new
+ * memory. Then it allocates one block between two calls of cuDeviceGetName, which delimit its calls
+ * in the log of the simulated device. Prints the bytes stitched for it.
  */
 #include <cuda.h>
 #include <cuda_runtime_api.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a stitch costs beside a plain growth of the same size: calls of the driver by kind and simulated
+"""Cost of a stitch compared with a growth of the same size: calls of the driver by kind and simulated
 time, which adds up what the profile (h200) says of each and does not depend on the machine.
 
 Pieces fill four times the block; every second one is freed, and the block is stitched from them. The

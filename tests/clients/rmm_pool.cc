@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * RMM's own pool_memory_resource over an upstream that counts: what it takes for the requests on
- * standard input, and the smallest upstream at which it serves them all. See rmm_pool.py.
+ * Runs RMM's own pool_memory_resource over a counting upstream: the memory it takes for the
+ * requests on standard input, and the smallest upstream that serves them all. Used by rmm_pool.py.
  *
- * No memory is touched and no device asked: addresses ascend, and the few functions of the runtime
- * that the pool calls are below.
+ * Touches no memory and uses no device: addresses ascend, and the few runtime functions that the
+ * pool calls are defined below.
  *
  *   a ID BYTES STREAM    an allocation
  *   f ID 0 0             its free, on the same stream

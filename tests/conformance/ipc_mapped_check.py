@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Blocks on mapped memory shared between processes that come, go, die, lie and stand still.
+"""Blocks on mapped memory, shared between processes that start, end, are killed, lie or hang.
 
 What is opened holds the right bytes, and keeps them whatever becomes of the exporter; what cannot be
 opened is refused with an error and in bounded time, whoever sits behind the socket. What serves the
@@ -50,7 +50,7 @@ def bytes_in(output, what="bytes"):
 
 
 class Holder:
-    """A process that has blocks open until it is told to go on."""
+    """A process that keeps blocks open until it gets a line."""
 
     def __init__(self, suite, path, route, options, handles):
         self.process = subprocess.Popen([path, "ipc_blocks", route, "hold " + " ".join(handles)],
@@ -68,7 +68,7 @@ class Holder:
 
 
 def server_of(exporter):
-    """The descriptors of the thread that serves, and those of the program."""
+    """Returns the descriptors of the server thread, and those of the program."""
     tasks = f"/proc/{exporter.process.pid}/task"
     for task in os.listdir(tasks):
         with open(f"{tasks}/{task}/comm", encoding="ascii") as file:
@@ -98,7 +98,7 @@ def check_round_trip(suite, failures, path, route, place):
 
 
 def check_descriptors(suite, failures, path, route, place, exporter):
-    """Of the program there are those of a bare run, of the server one for each exported page."""
+    """The program has the descriptors of a bare run, the server one for each exported page."""
     bare = Exporter(suite, path, route, None)
     kinds = [sum(link.startswith("socket:") or "cupool" in link for link in links_of(one))
              for one in (bare, exporter)]
@@ -124,7 +124,7 @@ def check_descriptors(suite, failures, path, route, place, exporter):
 
 
 def check_held(suite, failures, path, route, place):
-    """Memory that is open stays, whatever becomes of the exporter."""
+    """Opened memory stays, whatever happens to the exporter."""
     for end in ("free", "exit", "kill", "stop"):
         exporter = Exporter(suite, path, route, vmm(place))
         holder = Holder(suite, path, route, vmm(place), exporter.handles)
@@ -149,7 +149,7 @@ def check_held(suite, failures, path, route, place):
 
 
 def check_deaths(suite, failures, path, route, place):
-    """What the killed leave is swept by the next one; a child that ends takes nothing along."""
+    """The next process removes the files of killed ones; a child that ends removes nothing."""
     killed = Exporter(suite, path, route, vmm(place))
     killed.kill()
     failures.expect(len(place.names()) == 2, f"{route}: {place.names()}")
@@ -164,7 +164,7 @@ def check_deaths(suite, failures, path, route, place):
 
 
 def check_refused(suite, failures, path, route, place):
-    """Where memory cannot go to another process the export says so."""
+    """The export fails if memory cannot be shared."""
     for options, variables in ((vmm(place), {"SIMGPU_SET": "export_fd=0"}),
                                ("mode:pool,backing:vmm,ipc:off", {}),
                                ("mode:pool,backing:vmm,ipc:/nonexistent", {})):
@@ -178,7 +178,7 @@ def check_refused(suite, failures, path, route, place):
 
 
 def check_ranges(suite, failures, path, route, place):
-    """Libraries ask for the range, export its base and add the offset on the other side."""
+    """Libraries query the range, export its base and add the offset in the importer."""
     exporter = Exporter(suite, path, route, vmm(place), "serve-ranges")
     failures.expect(all(handle.endswith("+0") for handle in exporter.handles),
                     f"{route}: {exporter.handles}")
@@ -189,7 +189,7 @@ def check_ranges(suite, failures, path, route, place):
 
 
 def check_many_pages(suite, failures, path, route, place):
-    """More pages than one message holds; and more than there may be descriptors for."""
+    """More pages than a message holds, and more than the limit of descriptors."""
     options = vmm(place) + ",page:2MiB"
     exporter = Exporter(suite, path, route, options, "serve-large")
     output = opened(suite, path, route, vmm(place), exporter.handles)
@@ -217,7 +217,7 @@ def check_threads(suite, failures, path, route, place):
 
 
 def check_faults(suite, failures, path, route, place):
-    """A call that always fails: an error of the program's call, which has then done nothing."""
+    """A driver call that always fails: the program's call fails and has no effect."""
     exporter = Exporter(suite, path, route, vmm(place))
     for call in ("AddressReserve", "ImportFromShareableHandle", "Map", "SetAccess"):
         output = opened(suite, path, route, vmm(place, "observe"), exporter.handles[:1],
@@ -286,7 +286,7 @@ def check_lies_of_the_board(suite, failures, path, route, place):
 
 
 class Liar:
-    """A board and a socket of this process, which answers what it is told to."""
+    """A board and a socket of this process, with answers chosen by the test."""
 
     def __init__(self, place):
         self.identity = os.urandom(16)
@@ -328,7 +328,7 @@ class Liar:
 
 
 def say(connection, descriptors, sizes, kind=ANSWER, count=None, magic=MAGIC, extra=b""):
-    """A message with these descriptors and these sizes of pages."""
+    """Makes a message with these descriptors and sizes of pages."""
     pages = b"".join(struct.pack("<QQ", 0, size) for size in sizes)
     data = MESSAGE.pack(magic, kind, 0, 9, 0, len(descriptors) if count is None else count, pages)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
@@ -368,7 +368,7 @@ def lies_of(liar):
 
 
 def check_liars(suite, failures, path, route, place):
-    """Another process of the user behind a socket: whatever it says, an error and no harm."""
+    """A hostile process of the same user behind the socket: any message gives an error and no harm."""
     liar = Liar(place)
     truth = [liar.memory(), liar.memory()]
     liar.answer = lambda to, _: say(to, truth, [2 * MIB] * 2)
@@ -386,7 +386,7 @@ def check_liars(suite, failures, path, route, place):
 
 
 def check_silence(suite, failures, path, route, place):
-    """A peer that says nothing is not waited for without end."""
+    """The wait for a silent peer is bounded."""
     liar = Liar(place)
     liar.answer = lambda to, _: None
     output = opened(suite, path, route, vmm(place), [liar.token()])
@@ -410,7 +410,7 @@ print(len(data), len(rights))
 
 
 def check_strangers(suite, failures, path, route, place):
-    """Other users get nothing, even where they could reach the socket; garbage harms nobody."""
+    """Other users get nothing, even if they can reach the socket; garbage does no harm."""
     exporter = Exporter(suite, path, route, vmm(place))
     name = next(name for name in place.names() if name.startswith("pages."))
     where = os.path.join(place.own, name)

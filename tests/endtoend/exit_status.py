@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`cupool run` adds the exit status to the trace of its own program, among traces of other programs that
-have the same pid in another PID namespace, or on another machine, and lie in one directory."""
+"""`cupool run` adds the exit status to the trace of its own program, even if the directory has traces of
+programs with the same pid from other PID namespaces or machines."""
 
 import pathlib
 import shutil
@@ -24,7 +24,7 @@ OTHER = 1 << 63 | 12345
 
 
 class Run:
-    """A program under `cupool run` that has allocated, and ends when it is told."""
+    """Starts a program under `cupool run` that has allocated, and ends on request."""
 
     def __init__(self, machine, place, status, *before):
         command = [*before, str(machine.cupool), "run", "--sim", "-q", "-o", f"{place}/%p.cupool", "--",
@@ -58,7 +58,7 @@ def header_get(trace, offset):
 
 
 def check_planted(machine):
-    """A trace with the same pid that comes later, by its name: of another origin, of an unknown one; own ones of unknown origin."""
+    """Later traces with the same pid, by name: of another origin, of an unknown one; own traces of unknown origin."""
     for own, other, owner in ((None, OTHER, "own"), (None, 0, "own"), (0, OTHER, "own"), (OTHER, 0, "other"),
                               (OTHER, OTHER + 1, "none")):
         place = machine.scratch / f"planted{own}-{other}"
@@ -76,7 +76,7 @@ def check_planted(machine):
 
 
 def check_namespaces(machine):
-    """Two runs in two PID namespaces whose programs have one pid end in either order."""
+    """Two runs in two PID namespaces, with the same pid in both, end in either order."""
     unshare = ["unshare", "--pid", "--fork"]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL,
                                                      check=False).returncode != 0:
@@ -93,7 +93,7 @@ def check_namespaces(machine):
 
 
 def check_anonymous(machine):
-    """A trace that is given away says nothing of where it is from."""
+    """An anonymized trace does not contain its origin."""
     place = machine.scratch / "anonymous"
     place.mkdir()
     run = Run(machine, place, 0)

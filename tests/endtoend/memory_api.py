@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The memory functions of cupool.h: figures that add up, trims that return exactly what they report; without
-the library, or without a pool, only an error. And what the pool gives back
-by itself: with `idle_trim` the memory of a program that has freed everything goes at any call that
-passes the library; without the option, or where it calls nothing, it stays."""
+"""The memory functions of cupool.h: statistics that add up, trims that return exactly what they
+report, and an error without the library or without a pool. Idle memory: with `idle_trim` a program
+that has freed everything returns its memory at any hooked call; without the option, or without a
+call, it keeps it."""
 
 import re
 

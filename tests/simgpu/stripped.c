@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See stripped.h. Each entry point of NVIDIA's runtime reports to CUPTI when it begins and when it
- * ends: with its name, and with the number that CUPTI's headers give it. So a function (the table
- * of .eh_frame_hdr says where each begins, in a stripped module, too) that loads the address of the
- * text "cudaMalloc" and the same number for two calls and a field is cudaMalloc. Wrappers of the
- * runtime have its names, too, and numbers of their own (lines of a Python module, for example):
- * it is a runtime only if all of some well-known functions are there, and have CUPTI's numbers.
+ * Each entry point of NVIDIA's runtime reports its beginning and end to CUPTI, with its name and
+ * its number in CUPTI's headers. So a function that loads the address of the string "cudaMalloc",
+ * and the right number for two calls and a field, is cudaMalloc. The table of .eh_frame_hdr has the
+ * beginnings of functions, also in stripped modules. Wrappers of the runtime load the same names
+ * but other numbers (line numbers in a Python module, for example): a module is a runtime only if
+ * it has all of some well-known functions with CUPTI's numbers.
  *
  * The functions by which the compiler registers and launches kernels report nothing. A module with
  * kernels would run half on one runtime, half on the other, so none is found there.
@@ -19,14 +19,14 @@
 
 #if defined(__x86_64__)
 
-#define FUNCTIONS_LEAST 100 /* of a runtime: releases 11 to 13 have over 300 */
-#define CODE_LEAST      128 /* bytes of an entry point: 394 to 801 */
-#define CODE_MOST       4096
-#define NUMBER_MOST     4096 /* of a callback: some 500 */
-#define NAME_BYTES      64
-#define TEXT            ".rodata" /* the section that the names lie in */
+#define CODE_LEAST    128 /* bytes of an entry point: 394 to 801 */
+#define CODE_MOST     4096
+#define NUMBER_MOST   4096 /* of a callback: some 500 */
+#define NAME_BYTES    64
+#define SEGMENTS_MOST 64
+#define TEXT          ".rodata" /* the section that the names lie in */
 
-/** What .eh_frame_hdr begins with where linkers make it: version, encodings of its parts. */
+/** The beginning of .eh_frame_hdr as linkers write it: version, encodings of its parts. */
 static const unsigned char INDEX_KIND[] = {1, 0x1b, 0x03, 0x3b};
 
 struct index {
@@ -58,7 +58,7 @@ static bool image_read(const char *file, size_t bytes, struct image *ret_image)
 
     if (bytes < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_phentsize != sizeof *image.segment ||
-        header->e_shentsize != sizeof *image.section ||
+        header->e_shentsize != sizeof *image.section || header->e_phnum > SEGMENTS_MOST ||
         !table_fits(&image, header->e_phoff, header->e_phnum, sizeof *image.segment) ||
         !table_fits(&image, header->e_shoff, header->e_shnum, sizeof *image.section))
         return false;
@@ -70,7 +70,7 @@ static bool image_read(const char *file, size_t bytes, struct image *ret_image)
     return true;
 }
 
-/** What the file has at an address of the module, and how much follows; NULL: nothing. */
+/** Returns the file's bytes at an address of the module, and their number; NULL: none. */
 static const char *image_at(const struct image *image, uint64_t value, size_t *ret_left)
 {
     for (size_t i = 0; i < image->segments; i++) {
@@ -86,7 +86,7 @@ static const char *image_at(const struct image *image, uint64_t value, size_t *r
     return NULL;
 }
 
-/** A section by its name, with its contents in the file; NULL: there is none. */
+/** Finds a section by name, with its contents in the file; NULL: none. */
 static const ElfW(Shdr) * section_find(const struct image *image, const char *wanted)
 {
     const ElfW(Ehdr) *header = (const void *)image->file;
@@ -110,7 +110,7 @@ static const ElfW(Shdr) * section_find(const struct image *image, const char *wa
     return NULL;
 }
 
-/** Whether it is worth looking: the name of a function that every runtime has, and no kernels. */
+/** Whether to search the module: it has the name of a common function, and no kernels. */
 static bool may_have_runtime(const struct image *image)
 {
     const ElfW(Shdr) *texts = section_find(image, TEXT);
@@ -149,7 +149,7 @@ static uint32_t number_at(const char *code)
     return number;
 }
 
-/** The name of a function of the runtime at an address of the module; NULL: it is none. */
+/** Returns the name of a runtime function at an address of the module; NULL: none. */
 static const char *name_at(const struct image *image, uint64_t value)
 {
     size_t left, length;
@@ -174,28 +174,33 @@ static bool is_field(const char *code, const char *at)
            (at - code >= 7 && !memcmp(at - 7, "\x48\xc7\x85", 3)); /* 32 bits */
 }
 
-/** The number that is the first argument of two calls and a field on the stack; 0: there is none.
+/** Returns the number that is the first argument of two calls and a field on the stack; 0: none.
  */
 static uint32_t number_reported(const char *code, size_t bytes)
 {
-    for (const char *one = code + 1; one + 4 <= code + bytes; one++) {
-        uint32_t number = number_at(one);
-        unsigned arguments = 0, fields = 0;
+    enum { ONCE = 1, TWICE = 2, FIELD = 4 };
+    uint8_t seen[NUMBER_MOST] = {0};
 
-        if (!number || number >= NUMBER_MOST || !is_argument(code, one))
+    for (const char *at = code + 1; at + 4 <= code + bytes; at++) {
+        uint32_t number = number_at(at);
+
+        if (number >= NUMBER_MOST)
             continue;
-        for (const char *at = code + 1; at + 4 <= code + bytes; at++)
-            if (number_at(at) == number) {
-                arguments += is_argument(code, at);
-                fields += is_field(code, at);
-            }
-        if (arguments >= 2 && fields)
+        if (is_argument(code, at))
+            seen[number] |= seen[number] & ONCE ? TWICE : ONCE;
+        if (is_field(code, at))
+            seen[number] |= FIELD;
+    }
+    for (const char *at = code + 1; at + 4 <= code + bytes; at++) {
+        uint32_t number = number_at(at);
+
+        if (number && number < NUMBER_MOST && seen[number] == (ONCE | TWICE | FIELD))
             return number;
     }
     return 0;
 }
 
-/** The name that a function loads, if it is one; NULL: none, or several. */
+/** Returns the one name that a function loads; NULL: none, or several. */
 static const char *name_loaded(const struct image *image, uint64_t value, const char *code,
                                size_t bytes)
 {
@@ -224,14 +229,15 @@ static const struct {
              {"cudaMalloc", 20},           {"cudaFree", 22},          {"cudaMemcpy", 31}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
-/** What is learnt on the way: which of the known functions were there. */
+/** State of the search: the well-known functions found. */
 struct found {
     struct inside_function *functions;
     size_t count, capacity;
     unsigned known; /* bits */
 };
 
-/** False: a function reports a known name and another number, so this is no runtime. */
+/** False: a function reports a known name with a wrong number, so this is no runtime; or there is
+ * no room for more. */
 static bool function_add(struct found *found, const char *name, uint32_t number, uint64_t value)
 {
     for (size_t k = 0; k < KNOWN_COUNT; k++)
@@ -240,8 +246,9 @@ static bool function_add(struct found *found, const char *name, uint32_t number,
                 return false;
             found->known |= 1u << k;
         }
-    if (found->count < found->capacity)
-        found->functions[found->count++] = (struct inside_function){name, value};
+    if (found->count == found->capacity)
+        return false;
+    found->functions[found->count++] = (struct inside_function){name, value};
     return true;
 }
 
@@ -257,6 +264,8 @@ static bool functions_find(const struct image *image, struct found *found)
         const char *code = image_at(image, value, &left), *name;
         uint32_t number;
 
+        if (length < 0)
+            return false; /* not in order: code would be read again and again */
         if (!code || length < CODE_LEAST || length > CODE_MOST || (size_t)length > left)
             continue;
         name = name_loaded(image, value, code, (size_t)length);

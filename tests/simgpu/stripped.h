@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The entry points of NVIDIA's runtime inside a module that has no names of functions.
+ * Finds the entry points of NVIDIA's runtime inside a module without function names.
  *
- * Reads the module's file alone, which may be any file. Threading: none of its own.
+ * Reads only the module's file, which may be any file. Threading: not thread-safe.
  */
 #ifndef TESTS_SIMGPU_STRIPPED_H
 #define TESTS_SIMGPU_STRIPPED_H

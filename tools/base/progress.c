@@ -32,7 +32,7 @@ void progress_begin(struct progress *ret_progress, const char *what, uint64_t to
     *ret_progress = (struct progress){.what = what,
                                       .total_bytes = total_bytes,
                                       .begin_ns = now_ns(),
-                                      .next_bytes = CLOCK_BYTES, /* less is read at once */
+                                      .next_bytes = CLOCK_BYTES, /* less is read in no time */
                                       .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
 }
 

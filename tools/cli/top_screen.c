@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signal that ends the command is noted, and the loop ends by itself; it is written into a pipe,
- * too, that every wait looks at, because it may come just before one. A change of size is let in
- * during a wait alone. A signal that cannot be survived gives the terminal back from its handler,
- * with what was asked of the terminal's description before, and then strikes again.
+ * A signal that ends the command is stored, and the loop ends by itself. The handler also writes to
+ * a pipe that every wait polls, because the signal may arrive just before the wait. SIGWINCH is
+ * unblocked only while waiting. The handler of a fatal signal restores the terminal, with control
+ * codes read from its description beforehand, and raises the signal again.
  */
 #include "tools/cli/top_screen.h"
 
@@ -55,8 +55,7 @@ int top_signal_descriptor(void)
     return noted[0];
 }
 
-/** Waits for input, unless it is -1, for a signal, and so long at most; other signals as in `mask`.
- */
+/** Waits for input (none if -1) or a signal, for a limited time, with the signal mask `mask`. */
 static void wait_for(int input, double seconds, const sigset_t *mask)
 {
     struct pollfd ends[] = {{.fd = noted[0], .events = POLLIN}, {.fd = input, .events = POLLIN}};
@@ -82,7 +81,7 @@ void top_pause(double seconds)
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 static struct termios terminal_before;
-static char give_back[64]; /* codes that show the cursor and the screen before */
+static char give_back[64]; /* codes that restore the cursor and the earlier screen */
 static SCREEN *screen;
 static sigset_t mask_before; /* of signals */
 static bool is_utf8;
@@ -93,7 +92,7 @@ static void fatal_handle(int number)
 
     (void)ignored;
     tcsetattr(STDOUT_FILENO, TCSANOW, &terminal_before);
-    raise(number); /* as it would have been: the handler is gone */
+    raise(number); /* the handler is reset, so this ends the process */
 }
 
 static void code_add(const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terminal of `cupool top`: a full screen if the terminal can, restored however the command
- * ends, except by SIGKILL.
+ * The terminal of `cupool top`: full-screen if possible, and restored however the command ends,
+ * except by SIGKILL.
  *
  * Threading: single-threaded.
  */
@@ -10,10 +10,10 @@
 
 #include <stdbool.h>
 
-/** What a key asks for. */
+/** Commands of the keys. */
 enum top_key {
-    TOP_KEY_NONE, /* the time is over */
-    TOP_KEY_SIZE, /* none, but the size has changed */
+    TOP_KEY_NONE, /* time-out */
+    TOP_KEY_SIZE, /* no key: the size has changed */
     TOP_KEY_QUIT,
     TOP_KEY_HELP,
     TOP_KEY_UP,
@@ -23,33 +23,32 @@ enum top_key {
     TOP_KEY_SORT /* the first of enum live_sort, the others behind it */
 };
 
-/** Notes signals that end the command from now on: see top_signal(). */
+/** Begins to catch the signals that end the command: see top_signal(). */
 void top_signals_take(void);
 
-/** The signal that came; 0: none. */
+/** Returns the signal that was caught; 0: none. */
 int top_signal(void);
 
-/** Can be read once one has come, so that who waits misses none; -1: there is no such descriptor.
- */
+/** Returns a descriptor that is readable once a signal was caught, for poll(); -1: none. */
 int top_signal_descriptor(void);
 
-/** Waits so long, or for a signal. */
+/** Sleeps; a signal ends it early. */
 void top_pause(double seconds);
 
-/** Takes over the terminal. False: not possible; nothing has changed. */
+/** Takes over the terminal. False: not possible, and nothing has changed. */
 bool top_screen_begin(void);
 void top_screen_end(void);
 
 unsigned top_screen_columns(void);
 unsigned top_screen_lines(void);
 
-/** Whether signs beyond ASCII can be shown. */
+/** True if the terminal can show only ASCII. */
 bool top_screen_is_plain(void);
 
 /** Shows a text, and a line at the bottom. */
 void top_screen_print(const char *text, const char *bottom);
 
-/** Waits for a key, at most so long. */
+/** Waits for a key, for a limited time. */
 int top_screen_key(double seconds);
 
 #endif

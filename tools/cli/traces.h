@@ -16,7 +16,7 @@ struct trace_file {
     char *path;
     uint64_t bytes;
     uint64_t start_realtime_ns;
-    uint64_t origin; /* where the pid is unique; 0: unknown */
+    uint64_t origin; /* scope of the pid; 0: unknown */
     pid_t pid;
 };
 
@@ -41,8 +41,8 @@ int traces_examine(const char *path, struct trace_file *ret_file);
 int traces_find(const char *pattern, uint64_t since_realtime_ns, struct trace_files *ret_files);
 
 /**
- * The last trace of a process with a pid and an origin (trace_origin), or NULL. A trace of unknown
- * origin is taken where no other fits.
+ * Returns the last trace of a process with a pid and an origin (trace_origin), or NULL. A trace of
+ * unknown origin is used only if no other matches.
  */
 const struct trace_file *traces_of(const struct trace_files *files, pid_t pid, uint64_t origin);
 

@@ -162,7 +162,7 @@ static int range_row_add(struct text_table *table, const struct tune_figures *be
     return text_table_add(table, cells);
 }
 
-/* On a device of --capacity: figures up to the refused request are none. */
+/* With --capacity: a replay that was refused a request has no figures. */
 static int unfinished_row_add(struct text_table *table, const struct replay_trace *trace,
                               const struct tune_figures *before, const struct tune_figures *after)
 {
@@ -227,7 +227,7 @@ static int table_print(const struct tune_request *tune, const struct tune_result
     return r;
 }
 
-/* Why one setting has several figures. */
+/* Explains why a setting has a range of figures. */
 static void range_explain(const struct tune_request *tune, const struct tune_result *result)
 {
     bool open = false;

@@ -23,7 +23,7 @@ struct level {
     uint64_t reserved_bytes; /* below 0 in a damaged trace, as all of them */
 };
 
-/** A request that came to pass inside a call the thread has not recorded yet. */
+/** A request made inside a call whose record comes later. */
 struct held_request {
     bool set;
     uint32_t thread; /* as in the record */
@@ -306,8 +306,8 @@ static int held_add(struct cupool_input *input)
     return set ? replay_trace_event(input->trace, &input->held.event) : 0;
 }
 
-/* A thread writes down a free when it ends, behind the idle trim that may be the last thing in it:
- * the free comes first all the same. */
+/* A free is recorded at its end, after the idle trim that may be its last step; it is replayed
+ * before the trim. */
 static bool is_inside(const struct cupool_input *input, const struct trace_record *record)
 {
     return input->held.set && record->thread == input->held.thread &&

@@ -3,8 +3,7 @@
  * Common parts of the models: memory from the driver (areas), cut into blocks that know their
  * neighbours, and free blocks by size for best fit, lowest address first.
  *
- *   the blocks of an area lie side by side and cover it; a block is in a tree, or in use, or not
- *   mapped
+ *   the blocks of an area are adjacent and cover it; each is in a tree, in use, or not mapped
  *
  * Addresses are artificial: areas ascend, with gaps between them.
  *
@@ -23,14 +22,14 @@ struct model_area {
     struct model_area *next, *prev;
     struct model_area *earlier; /* of the same stream and size, where a model looks for them */
     uint32_t stream;
-    bool small; /* of the pool for small blocks */
+    bool small; /* belongs to the pool for small blocks */
 };
 
 struct model_block {
-    struct size_node node; /* its bytes and address; in a tree while it is free and mapped */
+    struct size_node node; /* size and address; in a tree while free and mapped */
     struct model_block *next, *prev;
     struct model_area *area;
-    uint32_t list; /* of free blocks that it belongs to, where a model has several */
+    uint32_t list; /* number of its list of free blocks, in models with several */
     bool used, unmapped;
 };
 
@@ -47,21 +46,20 @@ static inline struct model_block *model_block_of(struct size_node *node)
 /** Makes an area of one block that is in no tree. NULL: out of memory. */
 struct model_area *model_area_create(struct model_heap *heap, uint64_t bytes);
 
-/** The area's last block alone is left of it. */
+/** Frees an area; only its last block is left. */
 void model_area_destroy(struct model_heap *heap, struct model_area *area);
 
 /** Frees everything. */
 void model_heap_done(struct model_heap *heap);
 
-/** Cuts a block that is in no tree; returns the rest, which is in none either, or NULL: out of
- * memory. */
+/** Splits a block that is in no tree; returns the rest, also in no tree. NULL: out of memory. */
 struct model_block *model_block_split(struct model_block *block, uint64_t bytes);
 
 /** Joins a block with the next one; neither is in a tree. */
 void model_block_join_next(struct model_block *block);
 
-/** Joins a free block with the free neighbours of its list, which leave the tree. The joined block
- * is in none. */
+/** Joins a free block with its free neighbours from the same list, and removes those from the tree.
+ * The joined block is in no tree. */
 struct model_block *model_block_coalesce(struct size_tree *tree, struct model_block *block);
 
 #endif

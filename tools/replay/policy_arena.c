@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocators that cut large areas by best fit and join what is freed: BFC and the pool of
- * cudaMallocAsync. They differ in their grain, in when a block is cut, in how they grow, and in
- * whether anything goes back.
+ * Allocators that split large areas by best fit and join freed neighbours: BFC and the pool of
+ * cudaMallocAsync. They differ in their grain, in when they split a block, in how they grow, and in
+ * whether they return memory.
  *
  * bfc. Source: tsl/framework/bfc_allocator.cc. Sizes round up to 256 B; 21 bins by size, the first
  *   bin with a block that is large enough, in it the smallest block; it is cut when it is at least
  *   twice as long as wanted or more than 128 MiB would be lost. One preallocated area: reserved is
  *   how far up it was ever used, so that R says how large an area the program needs.
  * async. The driver's algorithm is not published, and no published figure says what it reserves for
- *   a known sequence. The model rests on documents: memory of a pool is reserved in large areas and
- *   cut (CUDA Programming Guide, "Stream Ordered Memory Allocator"; drivers were seen to take 32
- *   MiB), and with the default release threshold of 0 what is free goes back when the program
- *   synchronises. A trace has no synchronisation, so memory goes back only when the device refuses,
- *   as areas that are free as a whole. Grain 512 B, best fit, always cut. Reuse across streams is
- *   taken to succeed always. So R is what a program reaches that seldom synchronises; it may say
- *   too little where streams differ, and too much where the driver maps pages instead of cutting
- *   areas.
+ *   a known sequence. The model follows the documentation: memory of a pool is reserved in large
+ *   areas and split (CUDA Programming Guide, "Stream Ordered Memory Allocator"; drivers were
+ * observed to take 32 MiB), and with the default release threshold of 0 free memory is returned
+ * when the program synchronises. A trace has no synchronisation, so memory is returned only when
+ * the device refuses, as wholly free areas. Grain 512 B, best fit, always split. Reuse across
+ * streams is assumed to succeed always. So R is that of a program that seldom synchronises; it may
+ * be too low where streams differ, and too high where the driver maps pages instead of splitting
+ * areas.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -4,14 +4,14 @@
  *
  * Source: rmm/mr/pool_memory_resource.hpp and rmm/mr/detail/stream_ordered_memory_resource.hpp of
  * 25.12. Sizes round up to 256 B. Each stream has a list of free blocks: best fit, lowest address
- * first, always cut, joined with neighbours of the same list. What the own list has not, the lists
- * of other streams may have, in the order in which the streams came; the rest of such a block stays
- * in the list it came from. Then those lists are merged into the own one, one by one, until
- * something fits. Then the pool grows: by what it has or what is wanted, whichever is more, and by
- * halves of that where the device refuses. Nothing ever goes back. Starts empty; programs usually
+ * first, always cut, joined with neighbours of the same list. If the stream's own list has no fit,
+ * the lists of other streams are searched, in the order in which the streams appeared; the rest of
+ * such a block stays in its list. Then those lists are merged into the own one, one by one, until
+ * something fits. Then the pool grows by its size or by the request, whichever is more, and by half
+ * as much after each refusal of the device. It returns nothing. It starts empty; programs usually
  * give an initial size, below which no call is made.
  *
- * A block is freed on the stream that it was allocated on; a trace of cupool has no streams.
+ * A block is freed on the stream that it was allocated on. Traces of cupool have no streams.
  * tests/clients/rmm_pool runs RMM's own code on the same requests: bytes and calls are equal.
  */
 #include <errno.h>
@@ -129,7 +129,7 @@ static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t byte
     return 0;
 }
 
-/* The best fit of a stream's list, cut; *ret_block NULL: nothing fits. */
+/* Takes the best fit from a stream's list and splits it; *ret_block NULL: nothing fits. */
 static int list_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
                      struct model_block **ret_block)
 {

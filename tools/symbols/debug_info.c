@@ -3,9 +3,9 @@
  * The line of the innermost frame comes from the line table. Each inlined function names the line
  * from which it was called; that is the line of the next frame.
  *
- * libdw is asked directly, not by libdwfl: that finds units by the index of addresses alone, which
- * clang does not write. libdw opens the files of split DWARF by the name that the debug information
- * gives; what is no regular file there is refused before. Its functions for scopes call themselves
+ * Uses libdw directly, not through libdwfl, which finds units only by the index of addresses; clang
+ * writes none. libdw opens split DWARF by the file name in the debug information; names of anything
+ * but a regular file are refused first. Its functions for scopes call themselves
  * for each level, of which a hostile file has any number, so scopes are found here.
  */
 #include "tools/symbols/debug_info.h"
@@ -32,7 +32,7 @@ struct scopes {
     Dwarf_Die die[SCOPES_MOST];
 };
 
-/** Whether a name leads to something that is there and no regular file: opening it may block. */
+/** Whether a path exists and is not a regular file: opening it may block. */
 static bool leads_astray(const char *folder, const char *subfolder, const char *name)
 {
     char path[PATH_MAX];
@@ -47,7 +47,7 @@ static bool leads_astray(const char *folder, const char *subfolder, const char *
     return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-/** Whether the file that dwz made for several, and libdw opens by the name given, is a danger. */
+/** Whether opening the common file of dwz, which libdw does by name, would be dangerous. */
 static bool alternative_leads_astray(Dwarf *dwarf, const char *folder)
 {
     const char *name;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libiberty reads both of Rust's schemes and that of C++. Mangled names refer back to parts of
- * themselves, so a hostile one of 200 bytes can stand for gigabytes: it is left as soon as it gets
- * too long. Leaving by a jump is safe, since libiberty holds nothing then but, with letters that
- * are not ASCII in Rust, one small buffer, which is lost.
+ * libiberty demangles C++ and both schemes of Rust. Mangled names refer back to parts of
+ * themselves, so a hostile name of 200 bytes can expand to gigabytes: demangling stops by a long
+ * jump as soon as the result is too long. The jump leaks at most one small buffer, for Rust names
+ * with non-ASCII letters.
  */
 #include "tools/symbols/demangle.h"
 
@@ -38,7 +38,7 @@ const char *demangle(const char *name)
 {
     if (!demangle_is_mangled(name) || setjmp(plain.too_long))
         return NULL;
-    /* Rust's older scheme looks like C++; its hash changes with every build, and is left out. */
+    /* Rust's older scheme looks like C++; its hash, which changes with every build, is removed. */
     plain.length = 0;
     if (!rust_demangle_callback(name, 0, part_add, NULL)) {
         plain.length = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of functions as their source has them, from those that C++ and Rust give the linker.
+ * Demangles the names of C++ and Rust functions.
  *
  * Threading: single-threaded; the text is valid until the next call.
  */
@@ -9,10 +9,10 @@
 
 #include <stdbool.h>
 
-/** Whether a compiler made the name of one in the source. */
+/** Whether a name looks mangled. */
 bool demangle_is_mangled(const char *name);
 
-/** The name in the source; NULL: not mangled, not understood, or longer than a name can be. */
+/** Returns the name in the source; NULL: not mangled, invalid, or too long. */
 const char *demangle(const char *name);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Functions come from the static symbol table where there is one, of the debug file or of the file
- * itself, else from the dynamic one; they are sorted once and found by halves. libdwfl, which finds
- * the files, reads symbols too, but goes through all of them for each address.
+ * Takes functions from the static symbol table of the debug file or of the file itself, else from
+ * the dynamic one, sorts them once and finds them by binary search. libdwfl, which finds the files,
+ * can look up symbols too, but scans all of them for each address.
  */
 #include "tools/symbols/elf_module.h"
 
@@ -48,7 +48,7 @@ static int function_compare(const void *a, const void *b)
     return (left->place > right->place) - (left->place < right->place);
 }
 
-/** Adds the functions of a table of symbols. */
+/** Adds the functions of a symbol table. */
 static void functions_add(struct elf_module *module, Elf *elf, Elf_Scn *section,
                           const GElf_Shdr *header)
 {
@@ -57,7 +57,7 @@ static void functions_add(struct elf_module *module, Elf *elf, Elf_Scn *section,
     Elf_Data *names = elf_getdata(elf_getscn(elf, header->sh_link), NULL);
     struct function *grown;
 
-    /* A section without bytes in the file has a size, too. */
+    /* A section without bytes in the file still has a size. */
     if (!table || !names || !names->d_buf || !names->d_size || !count || count > INT_MAX)
         return;
     grown = calloc(count, sizeof *grown);
@@ -200,7 +200,7 @@ const char *elf_module_function(const struct elf_module *module, uint64_t addres
         else
             high = middle;
     }
-    /* Of several names the first in the table; shorter functions may lie in a longer one. */
+    /* The first of several names in the table; shorter functions may lie in a longer one. */
     for (size_t back = 0; low-- > 0 && back < 32; back++) {
         const struct function *function = &module->function[low];
 

@@ -43,7 +43,7 @@ const char *frame_file_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/** How far from CUDA a package is looked for: keeps the total cost low. */
+/** Frames from CUDA within which a package is searched: bounds the cost. */
 #define FRAMES_TO_PACKAGE 64
 
 /** More than any address has: symbols.c keeps no more. */

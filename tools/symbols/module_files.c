@@ -5,8 +5,8 @@
  * common part that dwz took out), checks what it finds, and asks debuginfod.
  *
  * Two things are done here because paths and files are hostile, and libdwfl trusts both:
- *  - Files that lie where anyone may put them (the module, and debug files beside it) are opened
- *    here. libdwfl opens FIFOs and devices, which blocks or does something.
+ *  - Files in places where anyone may put them (the module, and debug files beside it) are opened
+ *    here. libdwfl opens FIFOs and devices, which may block or have side effects.
  *  - Only plain ELF files that a loader can load are passed on. libdwfl inflates compressed files,
  *    and symbols of relocatable ones, into memory without a bound.
  * Symbols of .gnu_debugdata are not read for the same reason.
@@ -30,7 +30,7 @@
 #define SERVERS_VARIABLE "DEBUGINFOD_URLS"
 #define ALLOWED_VARIABLE "CUPOOL_DEBUGINFOD"
 
-/** Whether a file has this build-id, or none where none is wanted. */
+/** Whether a file has this build-id, or has none if none is wanted. */
 static bool build_id_is(Elf *elf, const char *wanted)
 {
     const void *id;
@@ -47,7 +47,7 @@ static bool build_id_is(Elf *elf, const char *wanted)
     return true;
 }
 
-/** Opens a regular file. Opening other things (devices, FIFOs) may do something. */
+/** Opens regular files only: opening devices or FIFOs may have side effects. */
 static int regular_open(const char *path)
 {
     struct stat status;
@@ -83,13 +83,13 @@ static int loadable_open(const char *path, const char *build_id)
     return r;
 }
 
-/** What the search for debug files of a module needs and finds. */
+/** Input and result of the search for a module's debug files. */
 struct search {
     const char *build_id;
-    int found_fd; /* a duplicate of what libdwfl got; -1: nothing */
+    int found_fd; /* duplicate of the descriptor given to libdwfl; -1: none */
 };
 
-/** A debug file beside a module or in .debug/ there; -1: none. */
+/** Opens the debug file beside a module or in .debug/ there; -1: none. */
 static int beside_open(const struct search *search, const char *path, const char *link,
                        char **ret_path)
 {
@@ -101,7 +101,7 @@ static int beside_open(const struct search *search, const char *path, const char
         char place[PATH_MAX];
         int fd;
 
-        /* A path that is cut opens nothing. */
+        /* A truncated path must not be opened. */
         snprintf(place, sizeof place, places[i], directory, path, link);
         fd = loadable_open(place, search->build_id);
         if (fd < 0)
@@ -113,8 +113,8 @@ static int beside_open(const struct search *search, const char *path, const char
 }
 
 /**
- * libdwfl's own search, which asks servers last. That is left out unless the user allows it: a
- * report is no reason to use the network, and distributions name servers for all users.
+ * Runs libdwfl's own search. It queries servers last, but only if the user allows it: a report
+ * should not use the network uninvited, and distributions configure servers for all users.
  */
 static int standard_find(Dwfl_Module *module, void **state, const char *name, Dwarf_Addr base,
                          const char *path, const char *link, GElf_Word checksum, char **ret_path)
@@ -136,8 +136,8 @@ static int standard_find(Dwfl_Module *module, void **state, const char *name, Dw
 }
 
 /**
- * Finds the debug file of a module, and the part that dwz took out of several: that has no checksum
- * and a path for a name, of which libdwfl needs the last part alone.
+ * Finds the debug file of a module, and the common file that dwz made for several modules. The
+ * latter has no checksum, and its name is a path, of which libdwfl needs only the last part.
  */
 static int debug_file_find(Dwfl_Module *module, void **state, const char *name, Dwarf_Addr base,
                            const char *path, const char *link, GElf_Word checksum, char **ret_path)
@@ -166,7 +166,7 @@ static int file_find(Dwfl_Module *module, void **state, const char *name, Dwarf_
 
 static Dwfl_Module *module_report(Dwfl *dwfl, const char *path, int fd)
 {
-    /* At base 0 an address is the one that the file has. */
+    /* With base 0 addresses are those in the file. */
     Dwfl_Module *module = dwfl_report_elf(dwfl, path, path, fd, 0, true);
 
     if (!module)
@@ -174,7 +174,7 @@ static Dwfl_Module *module_report(Dwfl *dwfl, const char *path, int fd)
     return dwfl_report_end(dwfl, NULL, NULL) == 0 ? module : NULL;
 }
 
-/** A debug file without debug information, such as one of a program that was built without. */
+/** Opens a debug file without debug information, as of a program built without -g. */
 static void bare_open(int fd, struct module_files *files)
 {
     Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
@@ -188,7 +188,7 @@ static void bare_open(int fd, struct module_files *files)
     close(fd);
 }
 
-/** The folder of an open file; NULL: out of memory. */
+/** Returns the directory of an open file; NULL: out of memory. */
 static char *folder_of(int fd)
 {
     char link[32], path[PATH_MAX] = "", *slash;

@@ -16,19 +16,19 @@ struct module_files {
     Elf *elf;     /* the file itself */
     Elf *debug;   /* the debug file; NULL: none */
     Dwarf *dwarf; /* debug information, of either; NULL: none */
-    char *folder; /* where the file with the debug information lies, by the kernel's name */
-    /* A debug file without debug information, which may have a table of symbols. */
+    char *folder; /* directory of the file with the debug information, as the kernel names it */
+    /* A debug file without debug information, which may have a symbol table. */
     int bare_fd;
     Elf *bare;
 };
 
 /**
- * Opens the files of a path, if the file there has this build-id, or none where it is empty.
+ * Opens the files of a module if the file at its path has this build-id; "": if it has none.
  * Errors: -ENOENT no file to read, -ESTALE another build-id.
  */
 int module_files_open(const char *path, const char *build_id, struct module_files *ret_files);
 
-/** Accepts what module_files_open() did not fill and bytes that are all zero. */
+/** Closes the files. Accepts a failed open, and a zeroed structure. */
 void module_files_close(struct module_files *files);
 
 #endif

@@ -27,7 +27,7 @@ struct known {
     struct symbol_frame frame[]; /* symbol.frames of them */
 };
 
-/** What is found of an address, before it is known how much it is. */
+/** Frames found for an address, before their number is known. */
 struct finding {
     struct symbol symbol;
     bool linked; /* the last frame has its linker's name */

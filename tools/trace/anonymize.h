@@ -22,7 +22,7 @@ struct anonymize;
 int anonymize_create(struct trace_reader *reader, struct anonymize **ret_anonymize, char *ret_why,
                      size_t why_bytes);
 
-/** Takes out of block 0 where the process ran. */
+/** Removes the origin of the process (host and PID namespace) from block 0. */
 void anonymize_file_header(unsigned char *block, size_t bytes);
 
 /** Replaces strings in one block of the file, which is `bytes` long, and updates its checksum. */

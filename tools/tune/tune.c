@@ -46,7 +46,7 @@ struct search {
 
 /* ---- replaying ---- */
 
-/* What two passes read. */
+/* Bytes of events that two passes read. */
 static uint64_t replay_bytes(const struct replay_trace *trace)
 {
     return 2 * trace->event_count * sizeof *trace->events;
@@ -174,7 +174,7 @@ static const struct {
     {OPTION_ID_growth, "0 2 4 12 25 50 100"},
     {OPTION_ID_large_waste, "0 4 8 12 18 25 50 100"},
     {OPTION_ID_cache_max, "0 32MiB 128MiB 512MiB 2GiB"},
-    {OPTION_ID_slab, "0 64KiB 128KiB 192KiB 256KiB 512KiB 1MiB"}, /* once the others are found */
+    {OPTION_ID_slab, "0 64KiB 128KiB 192KiB 256KiB 512KiB 1MiB"}, /* after the others */
 };
 
 #define TUNABLES (sizeof tunables / sizeof *tunables)
@@ -488,8 +488,8 @@ static int other_backing(struct search *search, struct options *ret_options, dou
     return r;
 }
 
-/* Slabs move blocks about a little, so among the first options they would lead the search astray by
- * chance: they come last, and what is found with them is never worse than without. */
+/* Slab sizes change placement slightly, so tried early they would mislead the search by chance.
+ * They are tried last, and the result is never worse than without them. */
 static int slabs_try(struct search *search, struct options *current, double *best)
 {
     double before = *best;

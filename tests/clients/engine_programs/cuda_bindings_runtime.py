@@ -12,7 +12,7 @@ SIZES = [256 << shift for shift in range(14)]
 
 
 def called(answer):
-    """What a function gave besides success."""
+    """Returns the results of a call; raises unless it succeeded."""
     error, *values = answer
     if error != runtime.cudaError_t.cudaSuccess:
         raise RuntimeError(f"{error.name}: {runtime.cudaGetErrorString(error)[1].decode()}")
@@ -27,7 +27,7 @@ def device():
 
 
 def blocks():
-    """Blocks come and go; each third one stays to the end."""
+    """Allocates and frees blocks; every third block stays to the end."""
     kept, held = [], 0
     for turn in range(120):
         size = SIZES[turn * 5 % len(SIZES)] + turn

@@ -29,7 +29,7 @@ def resources():
 
 
 def churn(stream):
-    """Buffers come and go; each third one stays to the end."""
+    """Allocates and frees buffers; every third buffer stays to the end."""
     kept, held = [], 0
     for turn in range(120):
         buffer = rmm.DeviceBuffer(size=SIZES[turn * 5 % len(SIZES)] + turn, stream=stream)
@@ -40,7 +40,7 @@ def churn(stream):
 
 
 def contents(stream):
-    """What was copied there comes back."""
+    """Data copied to the device comes back unchanged."""
     data = numpy.arange(5000, dtype=numpy.uint8)
     buffer = rmm.DeviceBuffer.to_device(data, stream)
     stream.synchronize()

@@ -2,9 +2,9 @@
 /*
  *   idle CALL TIMES
  *
- * Takes 64 MiB, frees them, and then makes one kind of call until the pool has given them back,
- * TIMES times at most, a millisecond apart. One block stays, for calls that need one. Says how much
- * was reserved before and after, and how often a call changed errno.
+ * Allocates and frees 64 MiB, then repeats one call until the pool has returned them, at most TIMES
+ * times, a millisecond apart. One block stays for calls that need one. Prints reserved memory
+ * before and after, and how often a call changed errno.
  */
 #include <cuda.h>
 #include <cuda_runtime_api.h>

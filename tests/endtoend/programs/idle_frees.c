@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frees long after the last allocation: with `idle_trim` what is free goes back inside such a free.
+ * Frees long after the last allocation: with `idle_trim` such a free returns free memory.
  */
 #include <cuda_runtime_api.h>
 #include <stdio.h>

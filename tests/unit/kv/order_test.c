@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks that one match takes leave the order of victims in runs: what stays must stand as if they
- * had left one by one.
+ * The blocks of one match leave the eviction order in runs. The rest must be ordered as if they had
+ * left one by one.
  */
 #include "tests/unit/kv/fixture.h"
 
@@ -34,7 +34,7 @@ static void victims_remove(uint32_t id)
     victim_count = kept;
 }
 
-/* Takes what the hashes name, and gives it back in this order: the tail becomes the first victim.
+/* Matches the hashes and releases the blocks in this order: the tail becomes the first victim.
  */
 static void match_and_give(const uint32_t *numbers, uint32_t count)
 {
@@ -56,7 +56,7 @@ static void match_and_give(const uint32_t *numbers, uint32_t count)
     check();
 }
 
-/* A sequence, part of it, with a step, backward, or drawn without order. */
+/* A sequence: whole, a part, with a step, backward, or in random order. */
 static uint32_t numbers_draw(uint32_t *numbers)
 {
     uint32_t count = 1 + draw(BLOCKS), first = draw(BLOCKS), step = 1 + draw(3);
@@ -69,7 +69,7 @@ static uint32_t numbers_draw(uint32_t *numbers)
         numbers[at] = numbers[other];
         numbers[other] = number;
     }
-    if (kind == 1) /* no number twice */
+    if (kind == 1) /* no duplicates */
         count = count < BLOCKS / (2 * step) ? count : BLOCKS / (2 * step);
     return count > 0 ? count : 1;
 }
@@ -110,7 +110,7 @@ Test(kv_order, runs_leave_lists_of_priorities_as_single_blocks_do, .fini = teard
     order_holds(CUPOOL_KV_PRIORITY);
 }
 
-/* Neighbours of which one expires: it leaves a list and the heap of times, and its run goes on. */
+/* One of the neighbours expires: it leaves a list and the heap, and its run continues. */
 Test(kv_order, runs_with_expiring_priorities, .fini = teardown)
 {
     struct cupool_kv_config config = config_ten();

@@ -502,7 +502,7 @@ Test(tensorrt, s63_a_tree_goes_from_its_leaves, .init = setup, .fini = teardown)
     give(first, 5);
     give(second, 5);
     for (uint32_t left = 7; left > 0; left--) {
-        /* Whatever of the tree is left hangs together. */
+        /* The rest of the tree stays connected. */
         cr_assert_eq(seen(0, 3), left < 3 ? left : 3);
         cr_assert_eq(seen(3, 2) + seen(100, 2), left < 3 ? 0 : left - 3);
         cr_assert_eq(cupool_kv_evict(pool, CUPOOL_KV_EVICT_NORMAL, 1, NULL), 0);

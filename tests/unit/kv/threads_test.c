@@ -224,7 +224,7 @@ Test(kv_threads, blocks_in_fronts_are_found_by_everybody, .init = setup, .fini =
     cr_assert_eq(stats_now().free, 8);
 }
 
-/* With fronts, that are in use from the start here. */
+/* With fronts, in use from the start. */
 static void setup_fronts(void)
 {
     struct cupool_kv_config config = config_ten();
@@ -234,7 +234,7 @@ static void setup_fronts(void)
     atomic_store(&pool->fronts_on, true);
 }
 
-/* One thread, so that what is in use is known; whatever processor it runs on. */
+/* One thread, so the blocks in use are known, whatever processor it runs on. */
 Test(kv_fronts, the_peak_is_what_was_in_use_at_most, .init = setup_fronts, .fini = teardown)
 {
     cupool_kv_handle held[BLOCKS], cached[8];
@@ -246,7 +246,7 @@ Test(kv_fronts, the_peak_is_what_was_in_use_at_most, .init = setup_fronts, .fini
     give(cached, 8);
     peak = 8;
     for (unsigned round = 0; round < 20000; round++) {
-        /* Below a ceiling that rises: the peak is passed again and again. */
+        /* Below a rising ceiling, so the peak is exceeded again and again. */
         uint32_t want = 1 + draw(&random, 12), ceiling = 16 + round / 100;
         if (draw(&random, 2) && count + want <= ceiling && count + want <= BLOCKS - 8) {
             take(want, held + count);
@@ -272,7 +272,7 @@ Test(kv_fronts, the_peak_is_what_was_in_use_at_most, .init = setup_fronts, .fini
 
 static atomic_uint in_use, most_seen;
 
-/* Counts only while the blocks are held, so it may miss some, and never sees more than there are.
+/* Counts only while the blocks are held, so it may miss some but never counts too many.
  */
 static void *peak_run(void *state)
 {
@@ -306,7 +306,7 @@ Test(kv_fronts, the_peak_of_eight_threads_is_between_what_they_saw_and_could_hol
     cr_assert_leq(stats_now().peak_used, THREADS * 16);
 }
 
-/* A request that waited is served by the call that makes room: it counts, too. */
+/* A waiting request is served by the call that makes room: it counts, too. */
 Test(kv_fronts, the_peak_counts_blocks_of_waiting_requests, .init = setup_fronts, .fini = teardown)
 {
     cupool_kv_handle held[BLOCKS], late[40];

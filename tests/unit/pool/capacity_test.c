@@ -80,7 +80,7 @@ Test(capacity, blocks_up_to_4_mib_on_a_device_of_1_gib)
         course(seed, 256, 1024 * MIB, 600 * MIB);
 }
 
-/* Where little is left, middle blocks lie wherever enough leaves do. */
+/* When memory is short, middle blocks use any row of enough free leaves. */
 Test(capacity, a_device_of_1_gib_nearly_full)
 {
     for (long seed = 1; seed <= 5; seed++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool with classes and slabs of its own: what small blocks occupy, that every address still
- * finds its block, and that pools with other ones live beside it.
+ * A pool with configured classes and slabs: the memory that small blocks occupy, blocks found by
+ * address, and pools with other classes in the same process.
  */
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
@@ -152,7 +152,7 @@ Test(classes, pools_with_other_slabs_live_beside_it, .init = small_slabs_setup, 
     beside_another(NULL);
 }
 
-/* Blocks of 24 classes, one of each: what they take is mostly what is empty in their slabs. */
+/* One block of each of 24 classes: most of their memory is empty space in slabs. */
 static uint64_t reserved_by_few(void)
 {
     for (unsigned class = 8; class < 32; class ++)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs Criterion in a child, and anew where its runner itself is killed by a signal:
- * Criterion 2.4.1 reads a client that its other thread has let go when it is kept from running for
- * a while. Tests run in processes of their own, so one that crashes is a result and never ends the
- * runner.
+ * Runs Criterion in a child, and again if the runner itself is killed by a signal: under load,
+ * Criterion 2.4.1 may read a client that its other thread has freed. Tests run in processes of
+ * their own, so one that crashes is a result and never ends the runner.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -78,7 +78,7 @@ struct fake_range {
 struct fake_backend {
     uint64_t capacity_bytes; /* 0: endless */
     bool complete_at_once;   /* fences are passed as soon as they are recorded */
-    unsigned late_queries;   /* or when they were asked for so often; 0: at once */
+    unsigned late_queries;   /* or after this many queries; 0: at once */
     bool capturing;          /* fences and device_wait: -EBUSY */
     bool without_events;     /* fence_record: -ENOTSUP */
     uint64_t misalign_bytes; /* added to every segment address */
@@ -98,7 +98,7 @@ struct fake_backend {
     uint64_t used_bytes, peak_bytes;
     _Atomic uint64_t clock_ns;
     uint64_t fences_recorded, fences_live;
-    unsigned late_left;         /* queries until the last fence is passed */
+    unsigned late_left;         /* queries until the last fence is signalled */
     _Atomic uint64_t stamp;     /* number of the last fence recorded */
     _Atomic uint64_t completed; /* number of the last fence completed */
     struct fake_segment *segments;

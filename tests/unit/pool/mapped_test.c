@@ -279,7 +279,7 @@ Test(mapped, trimming_leaves_what_is_live)
     cr_assert_not(device.reserved);
 }
 
-/* The largest handle below a block. */
+/* Returns the largest handle below a block. */
 static uint64_t largest_handle(const struct extent *extent)
 {
     uint64_t at = extent->node.address & ~(RANGE_PAGE_BYTES - 1), most = 0;
@@ -402,7 +402,7 @@ Test(mapped, each_failing_call_is_survived)
         course(fail_at);
 }
 
-/* Handles are divided for a block, and one call fails. Returns how many there were for it. */
+/* Divides handles for a block while one call fails. Returns the number of calls. */
 static unsigned divide_course(unsigned fail_at)
 {
     struct extent *block[9], *stitched;

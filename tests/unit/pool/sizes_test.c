@@ -59,7 +59,7 @@ Test(size_class, lists_that_are_no_classes_are_refused)
     cr_assert_eq(size_classes_init(full, SIZE_CLASS_COUNT - 1, &classes), 0);
 }
 
-/* What an address in a slab says of its object, without the slab. */
+/* The object at an address in a slab, found without reading the slab. */
 static void shape_check(const struct size_class *geometry)
 {
     const struct size_shape *shape =
@@ -86,7 +86,7 @@ Test(size_class, slabs_are_as_promised)
     }
 }
 
-/* The share of a slab that is left behind its last object. */
+/* The unused share of a slab, after its last object. */
 static double tail_share(uint32_t slab_bytes, uint32_t object_bytes)
 {
     return (double)(slab_bytes % object_bytes) / slab_bytes;
@@ -168,7 +168,7 @@ static bool model_serves(const bool *taken, uint32_t leaves)
     return false;
 }
 
-/* Where the smallest gap of the naive map begins that holds a request; -1: none does. */
+/* Returns the smallest gap of the naive map that holds a request; -1: none. */
 static int model_gap(const bool *taken, uint32_t leaves)
 {
     uint32_t best_leaves = 513;

@@ -151,8 +151,8 @@ Test(waiting, frees_before_serve_frees_after_are_owed)
     teardown();
 }
 
-/* As hardware does: of an idle device a fence is passed a moment after it was recorded. What goes
- * back from an idle device does so all the same, and another size can be had when it is busy. */
+/* Like hardware, an idle device signals a fence a moment after it was recorded. Memory must be
+ * returned all the same, so that another size can be allocated when the device is busy. */
 Test(waiting, an_idle_device_may_say_so_a_moment_later)
 {
     struct pool_block block;
@@ -173,7 +173,7 @@ Test(waiting, an_idle_device_may_say_so_a_moment_later)
     teardown();
 }
 
-/* A device that stays busy is not looked at again and again. */
+/* A device that stays busy is not queried again and again. */
 Test(waiting, a_busy_device_is_looked_at_now_and_then)
 {
     uint64_t blocks[16], queries;

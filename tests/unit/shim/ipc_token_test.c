@@ -196,7 +196,7 @@ Test(ipc_token, of_mapped_pages, .init = setup, .fini = teardown)
         ((unsigned char *)&damaged)[byte] ^= 0x80;
         cr_assert(byte >= 16 && byte < 28 ? true : !ipc_pages_parse(&damaged, &pages), "%zu", byte);
     }
-    /* On pages a block may begin where they do. */
+    /* A block on pages may begin at offset 0. */
     struct ipc_slot slot = slot_of(0, 1000);
     ipc_token_make(&token, &damaged);
     put(token.slot, &slot);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots and pages put, asked for and dropped at random, against a plain list; each descriptor is
- * open as long as a slot has its page.
+ * Adds, gets and drops slots and pages at random and compares with a plain list. Each descriptor
+ * must be open while a slot has its page.
  */
 #include <criterion/criterion.h>
 
@@ -141,7 +141,7 @@ Test(page_store, is_bounded)
         cr_assert_eq(page_store_put(store, 3, 7, index, &page, 4), index < 4 ? 0 : -ENOSPC);
     }
     cr_assert(is_open(page.descriptor), "what was refused is the caller's");
-    page.id = 1; /* one that is there takes no descriptor */
+    page.id = 1; /* a known page takes no descriptor */
     cr_assert_eq(page_store_put(store, 4, 8, 0, &page, 4), 0);
     cr_assert_not(is_open(page.descriptor));
     page.bytes *= 2;

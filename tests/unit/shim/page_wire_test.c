@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server of pages in this process, with this one as its exporter and as a client that keeps to
- * the rules or to none: what comes over the socket is whole or refused, nothing stays open, and
- * nobody waits for one that does not talk.
+ * Runs the page server in this process, with the test as exporter and as a client, correct or
+ * hostile. Messages are complete or refused, no descriptor stays open, and nobody waits for a
+ * silent peer.
  */
 #include <criterion/criterion.h>
 
@@ -77,7 +77,7 @@ static int client(void)
     return connection;
 }
 
-/* What a well-behaved client gets; how many pages. */
+/* Gets the pages as a correct client does; returns their number. */
 static uint32_t ask(int connection, uint64_t key, uint32_t first)
 {
     int descriptors[PAGE_WIRE_MOST];
@@ -161,7 +161,7 @@ Test(page_wire, refuses_what_is_no_message, .init = setup)
     cr_assert_eq(ask(connection, KEY, 0), PAGE_WIRE_MOST, "it goes on");
 }
 
-/* Only the exporter puts and drops. */
+/* Only the exporter may add and drop pages. */
 Test(page_wire, listens_to_its_process_alone, .init = setup)
 {
     for (int kind = PAGE_WIRE_PUT; kind <= PAGE_WIRE_DROP; kind++) {
@@ -183,20 +183,20 @@ Test(page_wire, listens_to_its_process_alone, .init = setup)
 Test(page_wire, waits_for_nobody, .init = setup)
 {
     struct page_wire question = page_wire_make(PAGE_WIRE_ASK, SLOT, KEY);
-    int silent[100], deaf = client(); /* more than it talks to */
+    int silent[100], deaf = client(); /* more than the server keeps */
     for (unsigned i = 0; i < 100; i++)
         silent[i] = client();
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
     cr_assert(is_closed(deaf), "the oldest gives way");
     cr_assert(is_closed(silent[0]));
-    /* One that asks and never listens. */
+    /* A client that asks and never reads. */
     deaf = client();
     while (page_wire_send(deaf, &question, NULL) == 0)
         poll(NULL, 0, 0);
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
 }
 
-/* A peer that says what is not so. */
+/* A peer that lies. */
 Test(page_wire, believes_no_liar)
 {
     int ends[2], descriptors[PAGE_WIRE_MOST], page = page_make('l');
@@ -206,7 +206,7 @@ Test(page_wire, believes_no_liar)
         cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         struct page_wire said = page_wire_make(PAGE_WIRE_ANSWER, SLOT, KEY);
         said.count = 1;
-        if (lie == 0) { /* says two, gives one */
+        if (lie == 0) { /* states two, sends one */
             cr_assert_eq(page_wire_send(ends[1], &said, NULL), 0);
         } else if (lie == 1) {
             said.kind = PAGE_WIRE_PUT;
@@ -226,7 +226,7 @@ Test(page_wire, believes_no_liar)
     }
 }
 
-/* A peer that says nothing costs the time that was given, and no more. */
+/* A silent peer costs the time-out, and no more. */
 Test(page_wire, gives_up)
 {
     int ends[2], descriptors[PAGE_WIRE_MOST];

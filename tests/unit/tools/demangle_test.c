@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mangled names: the examples of Rust's specification (RFC 2603), its older scheme, C++, and names
- * that are made to be long.
+ * Mangled names: examples of Rust's specification (RFC 2603), its older scheme, C++, and hostile
+ * names that expand to gigabytes.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ Test(demangle, names_of_compilers)
     }
 }
 
-/** Appends the base-62 number of Rust, or the base-36 one of C++, for what stands at a place. */
+/** Appends a back reference: base 62 in Rust, base 36 in C++. */
 static void reference_add(char *text, unsigned base, unsigned place)
 {
     static const char upper[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -72,7 +72,7 @@ static void reference_add(char *text, unsigned base, unsigned place)
     strcpy(text + length, "_");
 }
 
-/** Each level names the one before twice: 2^levels of them. */
+/** Each level refers to the previous one twice: 2^levels parts. */
 static void rust_nested(unsigned levels, char ret_name[2048])
 {
     unsigned place;
@@ -113,7 +113,7 @@ Test(demangle, names_that_grow_without_end_are_left)
     for (size_t i = 0; i < sizeof nested / sizeof *nested; i++) {
         nested[i](2, name);
         cr_expect_not_null(demangle(name), "%s", name);
-        /* 2^60 parts would never end. */
+        /* 2^60 parts would take for ever. */
         nested[i](60, name);
         cr_expect_null(demangle(name));
         cr_expect_str_eq(demangle("_RNvCs1234_7mycrate3foo"), "mycrate::foo");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks of many sizes hold what was written to them until they are freed, and are apart. */
+/* Blocks of many sizes do not overlap and keep their contents until they are freed. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every kind of memory, given back by every function that may do so, also that of the other family.
- * Nothing is left in the end.
+ * Every kind of memory, freed by every function that accepts it, runtime or driver. Nothing is left
+ * in the end.
  */
 #include <stdint.h>
 #include <stdio.h>

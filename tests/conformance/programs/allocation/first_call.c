@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The first call of a thread: what makes a context, and that it is there afterwards. */
+/* The first call of a thread: which calls create a context, and that it exists afterwards. */
 #include <pthread.h>
 #include <stdio.h>
 

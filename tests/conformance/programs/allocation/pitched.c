@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pitched memory, by each function that makes it: the same widths again and again with other
- * heights, rows that keep their contents, and requests that are refused.
+ * Pitched memory by every function: the same widths with other heights, rows that keep their
+ * contents, and refused requests.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sizes that are special: nothing, no place for the answer, more than there is, every power. */
+/* Special sizes: zero, a NULL result pointer, more memory than there is, every power of two. */
 #include <stdint.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation and free while a stream captures: what is forbidden fails and ends the capture, what
- * is allowed works and leaves the capture whole.
+ * Allocation and free while a stream captures: forbidden calls fail and invalidate the capture,
+ * permitted ones leave it intact.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A capture that other threads know nothing of: while they allocate and free as much as they like,
- * it goes on and its graph runs.
+ * Other threads allocate and free while a stream captures: the capture continues and its graph
+ * runs.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Capture into a graph that exists, in each mode, while this or another thread allocates and frees:
- * what is forbidden fails as it does without the graph, what is allowed leaves it whole.
+ * Capture into an existing graph, in each mode, while this or another thread allocates and frees:
+ * forbidden calls fail as without the graph, permitted ones leave it intact.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A graph holds addresses: they stay backed, and others' memory stays untouched, as it runs. */
+/* Addresses in a graph stay valid while it runs, and memory of others is not touched. */
 #include <stdio.h>
 
 #include "route.h"

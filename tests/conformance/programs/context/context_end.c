@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a context: its memory is gone, stale pointers are refused, a new one works. */
+/* The end of a context: its memory is gone, stale pointers are refused, a new context works. */
 #include <stdio.h>
 
 #include "route.h"

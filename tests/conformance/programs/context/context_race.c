@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts come and go while other threads allocate and free in one that stays. */
+/* Contexts begin and end while other threads allocate and free in one that stays. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Two contexts of one device: memory belongs to the one it was made in, also when one ends. */
+/*
+ * Two contexts of one device: memory belongs to the one in which it was allocated, also when one
+ * ends.
+ */
 #include <stdio.h>
 
 #include "route.h"

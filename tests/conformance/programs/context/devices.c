@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All devices the program may see: which they are, memory on each at the same time, and frees with
- * another device current.
+ * All visible devices: their identity, memory on each at the same time, and frees with another
+ * device current.
  */
 #include <stdio.h>
 

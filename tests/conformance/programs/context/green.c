@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Green contexts: memory is of the device's primary context, whichever of them is current; it
- * outlives the green context, and work in one and in the other meets it.
+ * Green contexts: memory belongs to the primary context, whichever is current; it outlives the
+ * green context, and work of both can access it.
  */
 #include <dlfcn.h>
 #include <stdio.h>

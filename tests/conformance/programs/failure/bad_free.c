@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Frees of what must not be freed so: each is refused, and nothing is harmed by it. */
+/* Invalid frees: each is refused, and no block is affected. */
 #include <stdio.h>
 #include <stdlib.h>
 

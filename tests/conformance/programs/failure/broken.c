@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* After a fault on the device the context refuses everything, allocation and free too. */
+/* After a fault on the device the context refuses all calls, including allocation and free. */
 #include <stdio.h>
 
 #include "route.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A context that broke does not keep another one from reusing its memory. With an argument it
- * breaks while the other one's freed memory waits for it; the driver's own free would wait there
- * for ever.
+ * A broken context does not keep another one from reusing its memory. With an argument it breaks
+ * while the other one's freed memory waits for it; the driver's own free would wait there for ever.
  */
 #include <dlfcn.h>
 #include <stdio.h>

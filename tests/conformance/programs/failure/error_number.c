@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* errno is the program's. */
+/* errno is not changed. */
 #include <errno.h>
 #include <stdio.h>
 

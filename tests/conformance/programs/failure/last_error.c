@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The runtime's last error stays what the program's own calls made it. */
+/* The runtime's last error depends only on the program's own calls. */
 #include <stdio.h>
 
 #include "route.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The device runs out: the error, what is left of it, and that memory freed can be had again. */
+/* Out of memory: the error, the remaining memory, and allocation of freed memory. */
 #include <stdio.h>
 
 #include "route.h"

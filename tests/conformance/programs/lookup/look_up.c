@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What look-ups of functions answer: found or not, status, and nothing for what is not there. */
+/* Results of function look-ups: found or not, status, and no pointer for missing functions. */
 #include <dlfcn.h>
 #include <stdio.h>
 

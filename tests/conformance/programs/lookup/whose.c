@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose every function of the routes is: with an argument, the module and the name that each
- * pointer belongs to, else only whether there is one.
+ * The owner of every function of the entry points: with an argument, the module and name of each
+ * pointer, otherwise only whether it exists.
  */
 #include <dlfcn.h>
 #include <stdio.h>

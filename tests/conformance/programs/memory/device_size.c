@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How large the device is, by everybody's account: what it says, what can be had of it in each way,
- * what is refused and how, and that it comes back. Sizes are whole segments of the driver, so the
- * figures are exact.
+ * The size of the device by every query and every kind of allocation: the refusals at the limit,
+ * and the memory afterwards. Sizes are whole segments of the driver, so the figures are exact.
  */
 #include <stdio.h>
 

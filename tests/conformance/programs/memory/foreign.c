@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that something else takes from the driver behind everybody's back is gone from what is
- * free, and comes back, to the byte. Whole segments of the driver make the figures exact. In
- * between, no call of the program moves what is free the wrong way, and nothing moves it between
- * two questions, of either family.
+ * Memory that other code takes directly from the driver is missing from free memory, to the byte,
+ * and returns. Whole segments of the driver make the figures exact. In between, no call of the
+ * program moves what is free the wrong way, and nothing moves it between two questions, of either
+ * family.
  */
 #include <stdbool.h>
 #include <stdint.h>

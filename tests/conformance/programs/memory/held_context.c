@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a context takes along when it ends and what outlives it: ordinary, managed and page-locked
- * memory and arrays go with it; physical memory, pools, their blocks and graphs' memory stay until
- * they are freed, by whichever context.
+ * Memory that ends with a context and memory that outlives it: ordinary, managed and page-locked
+ * memory and arrays end with it; physical memory, pools, their blocks and memory of graphs stay
+ * until they are freed, in whichever context.
  */
 #include "held.h"
 

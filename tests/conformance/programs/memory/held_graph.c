@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory of a graph's nodes is held from each launch to each free: by a node, by cudaFreeAsync, by
- * cudaFree, by another graph, by the next launch of a graph that frees first; not by a capture, and
- * not given back with the graph. A graph in a graph is like one.
+ * Memory of a graph's nodes counts from each launch to each free: by a node, by cudaFreeAsync, by
+ * cudaFree, by another graph, by the next launch of a graph that frees first; not during a capture,
+ * and beyond the end of the graph. A graph in a graph is like one.
  */
 #include "held.h"
 

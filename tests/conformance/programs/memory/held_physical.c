@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical memory is held until its last handle and its last mapping are gone, in whatever order:
- * released at once and mapped, mapped twice, in parts of a range, unmapped by one call, asked for
- * by address, exported and imported, on another thread.
+ * Physical memory stays until its last handle and its last mapping are gone, in any order: released
+ * at once and mapped, mapped twice, in parts of a range, unmapped by one call, retained by address,
+ * exported and imported, on another thread.
  */
 #include <pthread.h>
 

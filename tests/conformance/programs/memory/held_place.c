@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory is held on the device that its properties, its pool or its stream name, or on the host,
- * whichever device is current when it is made and when it is freed.
+ * Memory counts on the device of its properties, its pool or its stream, or on the host, whichever
+ * device is current at the allocation and at the free.
  */
 #include "held.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stream-ordered memory is held from its allocation to its free, also when its pool is destroyed in
- * between, or its stream. A pool that is told to keep what was freed holds it until it is trimmed,
+ * Stream-ordered memory stays from its allocation to its free, also if its pool or its stream is
+ * destroyed in between. A pool that is told to keep what was freed holds it until it is trimmed,
  * which a limit does not count: the program would get it before anything is refused.
  */
 #include "held.h"

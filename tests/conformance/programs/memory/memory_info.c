@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Free and total memory: one falls with allocations and comes back with frees, one stays. */
+/*
+ * Free and total memory: free memory falls with allocations and rises with frees, the total stays.
+ */
 #include <stdbool.h>
 #include <stdio.h>
 

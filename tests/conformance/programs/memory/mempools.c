@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Release thresholds of stream-ordered pools: of the default one and of new ones, with what the
- * program sets itself. With an argument the program sets the default pool's before it is used.
+ * Release thresholds of stream-ordered pools: of the default pool and of new ones, and thresholds
+ * that the program sets. With an argument the program sets the default pool's before it is used.
  */
 #include <stdio.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the calls that map memory say of ordinary memory, which is none of theirs, and what it says
- * of itself. */
+/*
+ * Calls of virtual memory management on ordinary memory fail as natively, and its attributes are
+ * those of ordinary memory.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory of other kinds, which passes through: the same answers and codes. */
+/* Memory of other kinds, which is forwarded: the same results and errors. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

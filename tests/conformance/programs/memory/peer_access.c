@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory of one device that another one sets and copies, after cuCtxEnablePeerAccess: what was
- * allocated before it and what comes afterwards, small, large and grown, until the link is cut. */
+/*
+ * Access to the memory of another device after cuCtxEnablePeerAccess: memory allocated before and
+ * after it, small, large and grown, until the link ends.
+ */
 #include <stdio.h>
 #include <string.h>
 

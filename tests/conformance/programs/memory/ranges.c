@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be asked about an address: the range, the id and the attributes of each block are its
- * own, whatever lies beside it; outside of what was asked for and after the free there is nothing.
+ * Queries about an address: the range, the id and the attributes of each block are its own; outside
+ * the requested size and after the free there is nothing.
  */
 #include <stdint.h>
 #include <stdio.h>

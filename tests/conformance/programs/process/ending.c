@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ways a process ends while it holds memory; each in a process of its own. At the end of main
- * it asks for the driver's version twice, which marks the place in a log of the driver's calls.
+ * The ways in which a process can end while it holds memory, each in its own process. At the end of
+ * main it asks for the driver's version twice, which marks the place in a log of the driver's
+ * calls.
  */
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A child after fork has no part in its parent's memory; the parent goes on as if nothing was. */
+/* A child after fork does not affect its parent's memory; the parent continues normally. */
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>

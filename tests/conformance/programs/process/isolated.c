@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second CUDA in a namespace of its own (dlmopen) beside the program's: each works, and neither
- * knows the other's memory.
+ * A second CUDA in its own namespace (dlmopen) beside the program's: each works, and neither knows
+ * the other's memory.
  */
 #include <dlfcn.h>
 #include <stdio.h>

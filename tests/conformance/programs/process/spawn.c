@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Children by fork and exec, vfork and exec, posix_spawn, a shell: each is a program of its own
- * with memory of its own, and the parent's is as it was.
+ * Children by fork and exec, vfork and exec, posix_spawn and a shell are separate programs with
+ * their own memory.
  */
 #include <spawn.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that end while they hold memory: it stays until somebody frees it, also in a destructor
- * of thread-specific data, which runs when the thread's own variables may be gone.
+ * Memory of threads that end stays until it is freed, also in destructors of thread-specific data,
+ * which run after the thread-local variables may be gone.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A library that allocates and is unloaded: its memory stays, another can free it, and the library
- * can be loaded again, perhaps elsewhere, perhaps with another one in its place meanwhile.
+ * A library that allocates and is unloaded: its memory stays, other code can free it, and the
+ * library can be loaded again, perhaps elsewhere, perhaps with another one in its place meanwhile.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory freed while the device may still write to it: never handed out before that is done, and
- * handed out again afterwards. Needs a stream that can be held, so a simulated device.
+ * Memory freed while the device may still write to it: not reused before that work is done, and
+ * reused afterwards. Needs a stream that can be held, so a simulated device.
  *
  * Others of its size are freed with it, enough to make an allocator ask whether it may have them,
  * and as many are allocated, so that it must.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every way to give a stream work that writes to a block, on every kind of stream: a block freed
- * while that work is pending is not handed out before it is done, and is afterwards, without a
- * wait. Others of its size are freed with it, enough to make an allocator ask for them.
+ * Every way to submit work that writes to a block, on every kind of stream: a block freed while
+ * that work is pending is not reused before it is done, and is afterwards, without a wait. Others
+ * of its size are freed with it, enough to make an allocator ask for them.
  *
  * Bare, the free itself waits, so the stream is let go from another thread and only contents are
  * printed. With the argument "held" it says when the address was handed out: for a library whose

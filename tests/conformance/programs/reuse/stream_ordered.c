@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stream-ordered and ordinary memory meet each other's free functions. */
+/* Stream-ordered and ordinary memory, freed by each other's functions. */
 #include <stdio.h>
 
 #include "route.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks of every size shared by their own pointers, as programs do that never ask for the range:
- * several small ones at once, through pointers into their middle, opened twice, closed in another
- * order, freed and shared anew, also after the end of their context.
+ * Blocks of every size shared by their own pointers, without a query for the range: several small
+ * ones at once, through pointers into their middle, opened twice, closed in another order, freed
+ * and shared again, also after the end of their context.
  *
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of memory that another process opened: closed under work on it, in a capture, with
- * other flags, in its own process, on another device, for a peer, with the end of its context.
+ * Memory opened from another process: closed under work on it, in a capture, with other flags, in
+ * its own process, on another device, for a peer, with the end of its context.
  */
 #include <stdint.h>
 #include <stdio.h>
