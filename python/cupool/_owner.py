@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Common parts of the package's objects: settings by name, and the order of closing."""
 
-import weakref
 from typing import Any, Dict, Iterable
 
 
@@ -17,16 +16,34 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
 
 
 class Owner:
-    """A device or a pool; objects made on it are closed first."""
+    """A device or a pool; objects made on it are closed first.
+
+    Keeps these objects alive until then, even if the program has dropped them: the library's object
+    behind each still exists, and uses its owner.
+    """
 
     def __init__(self) -> None:
-        self._users: Any = weakref.WeakSet()
-        self._memory: Any = weakref.WeakSet()
+        self._users: Dict[int, Any] = {}
+        self._memory: Dict[int, Any] = {}
 
     def own(self, item: Any, memory: bool = False) -> None:
         """Registers an object; memory is closed last, because other objects may be copying from it."""
-        (self._memory if memory else self._users).add(item)
+        (self._memory if memory else self._users)[id(item)] = item
+
+    def disown(self, item: Any) -> None:
+        """Forgets an object that was closed."""
+        self._users.pop(id(item), None)
+        self._memory.pop(id(item), None)
 
     def close_owned(self) -> None:
-        for item in [*self._users, *self._memory]:
-            item.close()
+        """The newest first. Closes all, then raises the first error that there was."""
+        errors = []
+        for owned in (self._users, self._memory):
+            for item in reversed(list(owned.values())):
+                try:
+                    item.close()
+                except OSError as error:
+                    errors.append(error)
+            owned.clear()
+        if errors:
+            raise errors[0]

@@ -95,9 +95,11 @@ class Device(Owner):
 
     def close(self) -> None:
         if self._handle is not None:
-            self.close_owned()
-            api.device_close(self._handle)
-            self._handle = None
+            try:
+                self.close_owned()
+            finally:
+                api.device_close(self._handle)
+                self._handle = None
 
     def __enter__(self) -> "Device":
         return self

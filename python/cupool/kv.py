@@ -125,7 +125,7 @@ def _handles(values: Sequence[int]) -> ctypes.Array:
 
 
 def _room(count: int) -> ctypes.Array:
-    if count < 0:
+    if not 0 <= count < 1 << 32:
         raise ValueError(f"{count} blocks")
     return _handles([0] * count)
 
@@ -167,10 +167,13 @@ class KVPool(Owner):
 
     def close(self) -> None:
         if self._handle is not None:
-            self.close_owned()
-            api.kv_destroy(self._handle)
-            self._handle = None
-            self._waiting.clear()
+            try:
+                self.close_owned()
+            finally:
+                api.kv_destroy(self._handle)
+                self._handle = None
+                self._waiting.clear()
+                self.device.disown(self)
 
     def __repr__(self) -> str:
         if self._handle is None:

@@ -8,6 +8,7 @@ from typing import Callable, Optional, Sequence
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set
 from .device import figures
 from .kv import KVPool
 from .tier import Tiers
@@ -36,10 +37,8 @@ class Publisher:
         config.endpoint, config.topic = endpoint.encode(), topic.encode()
         config.replay_endpoint = replay_endpoint.encode() if replay_endpoint is not None else None
         config.adapter = adapter.encode() if adapter is not None else None
-        for name, value in settings.items():
-            if name not in ("connect", "batches", "high_water", "rank", "maps", "integers"):
-                raise TypeError(f"Publisher has no argument {name!r}")
-            setattr(config, name, value)
+        settings_set(config, settings, ("connect", "batches", "high_water", "rank", "maps", "integers"),
+                     "Publisher")
 
         def take(_, key, out, room):
             values = list(tokens(bytes(key.contents.bytes)))[:room] if tokens is not None else []

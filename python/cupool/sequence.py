@@ -48,6 +48,8 @@ class Sequences:
         if self._handle is not None:
             api.sequences_destroy(self._handle)
             self._handle = None
+            for pool, _ in self._pools:
+                pool.disown(self)
 
     def __repr__(self) -> str:
         return f"<Sequences on {len(self._pools)} pools{', closed' if self._handle is None else ''}>"

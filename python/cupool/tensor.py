@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence, Tuple
 from . import _library as lib
 from ._errors import check
 from ._library import api
+from ._owner import settings_set
 from .device import STREAM_NONE, Device, figures
 
 
@@ -97,8 +98,9 @@ class Tensors:
         self._devices = devices
         array = (ctypes.c_void_p * max(1, len(devices)))(*[device.handle for device in devices])
         config.devices, config.device_count = array, len(devices)
-        config.tensors, config.shapes = tensors, shapes
-        config.limit_bytes, config.limit_entries = limit_bytes, limit_entries
+        limits = {"tensors": tensors, "shapes": shapes, "limit_bytes": limit_bytes,
+                  "limit_entries": limit_entries}
+        settings_set(config, limits, limits, "Tensors")
         handle = ctypes.c_void_p()
         check(api.tensors_create(ctypes.byref(config), ctypes.byref(handle)),
               "the tensor cache could not be made")
@@ -119,6 +121,8 @@ class Tensors:
         if self._handle is not None:
             api.tensors_destroy(self._handle)
             self._handle = None
+            for device in self._devices:
+                device.disown(self)
 
     def __enter__(self) -> "Tensors":
         return self

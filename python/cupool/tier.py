@@ -167,6 +167,7 @@ class Tiers:
         if self._handle is not None:
             api.tiers_destroy(self._handle)
             self._handle = None
+            self.pool.disown(self)
 
     def __enter__(self) -> "Tiers":
         return self

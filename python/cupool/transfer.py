@@ -124,6 +124,7 @@ class Transfers:
         if self._handle is not None:
             api.transfers_destroy(self._handle)
             self._handle = None
+            self._device.disown(self)
 
     def __enter__(self) -> "Transfers":
         return self
@@ -230,6 +231,7 @@ class HostMemory:
             result = api.host_free(self._device.handle, self.address)
             check(result, api.device_error(self._device.handle).decode() if result < 0 else "")
             self.address = 0
+            self._device.disown(self)
 
     def __enter__(self) -> "HostMemory":
         return self

@@ -2,9 +2,11 @@
 """Tests the package on host memory: pytest finds the library by CUPOOL_ENGINE or beside the package."""
 
 import errno
+import gc
 import hashlib
 import struct
 import threading
+import weakref
 
 import pytest
 
@@ -79,6 +81,58 @@ def test_what_was_made_on_a_device_is_closed_before_it():
         with pytest.raises(ValueError, match="closed"):
             _ = closed.handle
     device.close()
+
+
+def test_what_the_program_has_dropped_is_closed_too():
+    device, closed = cupool.Device.host(), []
+
+    def made(item):
+        close = item.close
+        item.close = lambda: (closed.append(type(item).__name__), close())
+        return item
+
+    pool = made(cupool.KVPool(device, blocks=4))
+    made(cupool.Sequences(pool))
+    made(cupool.HostMemory(device, 4096))
+    made(cupool.Tensors(device))
+    made(cupool.Transfers(device))
+    del pool
+    gc.collect()
+    device.close()
+    assert closed == ["Transfers", "Tensors", "KVPool", "Sequences", "HostMemory"]
+
+
+@pytest.mark.parametrize("make", [
+    lambda device, _: cupool.KVPool(device, blocks=4), lambda device, _: cupool.Transfers(device),
+    lambda device, _: cupool.Tensors(device), lambda device, _: cupool.HostMemory(device, 4096),
+    lambda _, pool: cupool.Sequences(pool)])
+def test_what_was_closed_is_not_kept(device, pool, make):
+    item = make(device, pool)
+    gone = weakref.ref(item)
+    item.close()
+    del item
+    gc.collect()
+    assert gone() is None
+
+
+def test_one_that_cannot_be_closed_keeps_no_other_open():
+    device = cupool.Device.host()
+    pool, memory = cupool.KVPool(device, blocks=4), cupool.HostMemory(device, 4096)
+    memory.address += 1
+    with pytest.raises(cupool.CupoolError):
+        device.close()
+    assert "closed" in repr(pool) and "closed" in repr(device)
+    device.close()
+
+
+def test_figures_out_of_range_are_refused(device, pool):
+    with pytest.raises(ValueError, match="Tensors: shapes=-1 is out of range"):
+        cupool.Tensors(device, shapes=-1)
+    with pytest.raises(ValueError, match="Publisher: batches=-1 is out of range"):
+        cupool.Publisher("inproc://none", batches=-1)
+    for count in (-1, 1 << 32):
+        with pytest.raises(ValueError, match=f"{count} blocks"):
+            pool.allocate(count)
 
 
 def test_blocks_are_described_and_referred_to_weakly(pool):

@@ -12,6 +12,7 @@ usage: first.py --build BUILD --program FIRST --inside FIRST_INSIDE --decoy LIBC
 import argparse
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ import preload  # noqa: E402
 REFUSED, SERVED, NONE = "801", "0", "none"
 # What cudaMalloc tells CUPTI, and what it does not.
 NUMBER, OTHER = b"\x14\0\0\0", b"\x15\0\0\0"
+PT_GNU_EH_FRAME = 0x6474e550
 # Conformance programs
 STRIPPED = ("contents", "sizes", "last_error", "pitched", "graph")
 
@@ -34,6 +36,15 @@ def arguments():
         parser.add_argument(f"--{name}", required=name not in ("simulated", "nvidia"),
                             type=lambda text: pathlib.Path(text).resolve())
     return parser.parse_args()
+
+
+def functions_swapped(code):
+    """The program with the first two rows of its table of functions (.eh_frame_hdr) exchanged."""
+    begin, = struct.unpack_from("<Q", code, 32)
+    size, count = struct.unpack_from("<HH", code, 54)
+    headers = (struct.unpack_from("<IIQ", code, begin + at * size) for at in range(count))
+    table = next(offset for kind, _, offset in headers if kind == PT_GNU_EH_FRAME) + 12
+    return code[:table] + code[table + 8:table + 16] + code[table:table + 8] + code[table + 16:]
 
 
 class Cases:
@@ -109,15 +120,19 @@ class Cases:
             print(f"stripped {name}: {len(bare.stdout)} bytes of output")
         self.served("one name left", [self.without_names(theirs, "--keep-symbol=main"), name, "static"],
                     "observe", bare)
-        # Where a well-known function reports another number, it is not that runtime.
         code = stripped.read_bytes()
+        self.refused("functions out of order", stripped, functions_swapped(code), name)
+        # Where a well-known function reports another number, it is not that runtime.
         for before in (b"\xbf", b"\x48\xc7\x45\xa0"):
             preload.expect(before + NUMBER in code, f"cudaMalloc reports no {NUMBER} after {before}")
             code = code.replace(before + NUMBER, before + OTHER)
-        stripped.write_bytes(code)
-        done = self.machine.record([str(stripped), name, "static"], self.machine.scratch / "other.cupool",
+        self.refused("other number", stripped, code, name)
+
+    def refused(self, title, program, code, name):
+        program.write_bytes(code)
+        done = self.machine.record([str(program), name, "static"], self.machine.scratch / "other.cupool",
                                    LD_LIBRARY_PATH="")
-        preload.expect("without the names" in done.stderr.decode(), f"other number: {done.stderr.decode()}")
+        preload.expect("without the names" in done.stderr.decode(), f"{title}: {done.stderr.decode()}")
 
     def served(self, title, command, mode, bare):
         trace = self.machine.scratch / "stripped.cupool"

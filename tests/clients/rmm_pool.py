@@ -93,14 +93,8 @@ def model(cupool, path):
             row["smallest_capacity_bytes"])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", required=True, type=pathlib.Path)
-    parser.add_argument("--directory", type=pathlib.Path,
-                        help="where RMM is kept (default: a temporary one)")
-    parser.add_argument("traces", nargs="*", type=pathlib.Path, help="lifetimes: id,lower,upper,size")
-    options = parser.parse_args()
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="cupool-rmm-"))
+def compare(options, scratch):
+    """How many cases differ."""
     program, libraries = built(options.directory or scratch)
     cases = {f"drawn, seed {seed}": list(drawn(seed)) for seed in (1, 2, 3)}
     cases |= {path.stem: list(lifetimes(path)) for path in options.traces}
@@ -109,13 +103,24 @@ def main():
         for streams in STREAMS:
             events = requests(rows, streams)
             log_write(events, scratch / "log.csv")
-            told, found = real(program, libraries, events), model(options.build / "tools/cupool",
-                                                                  scratch / "log.csv")
-            wrong += told != found
-            print(f"{name}, {streams} streams: R {told[1] / told[0]:.4f}, minCap "
-                  f"{told[3] / told[0]:.4f}, {told[2]} calls"
-                  + ("" if told == found else f"; the model says {found}, RMM {told}"))
-    return 1 if wrong else 0
+            real_one = real(program, libraries, events)
+            found = model(options.build / "tools/cupool", scratch / "log.csv")
+            wrong += real_one != found
+            print(f"{name}, {streams} streams: R {real_one[1] / real_one[0]:.4f}, minCap "
+                  f"{real_one[3] / real_one[0]:.4f}, {real_one[2]} calls"
+                  + ("" if real_one == found else f"; the model says {found}, RMM {real_one}"))
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--directory", type=pathlib.Path,
+                        help="where RMM is kept (default: a temporary one)")
+    parser.add_argument("traces", nargs="*", type=pathlib.Path, help="lifetimes: id,lower,upper,size")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cupool-rmm-") as scratch:
+        return 1 if compare(options, pathlib.Path(scratch)) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NVIDIA's runtime inside a module (nvcc -cudart static): where the module still has the names of
- * its functions, each of the runtime's becomes a jump to the simulated runtime of its release.
+ * NVIDIA's runtime inside a module (nvcc -cudart static): where its functions have names, or are
+ * found without (stripped.h), each becomes a jump to the simulated runtime of its release.
  *
  * The module is changed in memory as it is loaded, before any of it runs; its file stays as it is.
  * Threading: inside_replace under the loader's lock; jumps from any thread.

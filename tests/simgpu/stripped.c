@@ -19,12 +19,12 @@
 
 #if defined(__x86_64__)
 
-#define FUNCTIONS_LEAST 100 /* of a runtime: releases 11 to 13 have over 300 */
-#define CODE_LEAST      128 /* bytes of an entry point: 394 to 801 */
-#define CODE_MOST       4096
-#define NUMBER_MOST     4096 /* of a callback: some 500 */
-#define NAME_BYTES      64
-#define TEXT            ".rodata" /* the section that the names lie in */
+#define CODE_LEAST    128 /* bytes of an entry point: 394 to 801 */
+#define CODE_MOST     4096
+#define NUMBER_MOST   4096 /* of a callback: some 500 */
+#define NAME_BYTES    64
+#define SEGMENTS_MOST 64
+#define TEXT          ".rodata" /* the section that the names lie in */
 
 /** The beginning of .eh_frame_hdr as linkers write it: version, encodings of its parts. */
 static const unsigned char INDEX_KIND[] = {1, 0x1b, 0x03, 0x3b};
@@ -58,7 +58,7 @@ static bool image_read(const char *file, size_t bytes, struct image *ret_image)
 
     if (bytes < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_phentsize != sizeof *image.segment ||
-        header->e_shentsize != sizeof *image.section ||
+        header->e_shentsize != sizeof *image.section || header->e_phnum > SEGMENTS_MOST ||
         !table_fits(&image, header->e_phoff, header->e_phnum, sizeof *image.segment) ||
         !table_fits(&image, header->e_shoff, header->e_shnum, sizeof *image.section))
         return false;
@@ -178,18 +178,23 @@ static bool is_field(const char *code, const char *at)
  */
 static uint32_t number_reported(const char *code, size_t bytes)
 {
-    for (const char *one = code + 1; one + 4 <= code + bytes; one++) {
-        uint32_t number = number_at(one);
-        unsigned arguments = 0, fields = 0;
+    enum { ONCE = 1, TWICE = 2, FIELD = 4 };
+    uint8_t seen[NUMBER_MOST] = {0};
 
-        if (!number || number >= NUMBER_MOST || !is_argument(code, one))
+    for (const char *at = code + 1; at + 4 <= code + bytes; at++) {
+        uint32_t number = number_at(at);
+
+        if (number >= NUMBER_MOST)
             continue;
-        for (const char *at = code + 1; at + 4 <= code + bytes; at++)
-            if (number_at(at) == number) {
-                arguments += is_argument(code, at);
-                fields += is_field(code, at);
-            }
-        if (arguments >= 2 && fields)
+        if (is_argument(code, at))
+            seen[number] |= seen[number] & ONCE ? TWICE : ONCE;
+        if (is_field(code, at))
+            seen[number] |= FIELD;
+    }
+    for (const char *at = code + 1; at + 4 <= code + bytes; at++) {
+        uint32_t number = number_at(at);
+
+        if (number && number < NUMBER_MOST && seen[number] == (ONCE | TWICE | FIELD))
             return number;
     }
     return 0;
@@ -224,14 +229,15 @@ static const struct {
              {"cudaMalloc", 20},           {"cudaFree", 22},          {"cudaMemcpy", 31}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
-/** State of the search: the well-known functions found. */
+/** State of the search: the functions found, and which of the known functions were among them. */
 struct found {
     struct inside_function *functions;
     size_t count, capacity;
     unsigned known; /* bits */
 };
 
-/** False: a function reports a known name with a wrong number, so this is no runtime. */
+/** False: a function reports a known name with a wrong number, so this is no runtime; or there are
+ * more functions than fit. */
 static bool function_add(struct found *found, const char *name, uint32_t number, uint64_t value)
 {
     for (size_t k = 0; k < KNOWN_COUNT; k++)
@@ -240,8 +246,9 @@ static bool function_add(struct found *found, const char *name, uint32_t number,
                 return false;
             found->known |= 1u << k;
         }
-    if (found->count < found->capacity)
-        found->functions[found->count++] = (struct inside_function){name, value};
+    if (found->count == found->capacity)
+        return false;
+    found->functions[found->count++] = (struct inside_function){name, value};
     return true;
 }
 
@@ -257,6 +264,8 @@ static bool functions_find(const struct image *image, struct found *found)
         const char *code = image_at(image, value, &left), *name;
         uint32_t number;
 
+        if (length < 0)
+            return false; /* not in order: code would be read again and again */
         if (!code || length < CODE_LEAST || length > CODE_MOST || (size_t)length > left)
             continue;
         name = name_loaded(image, value, code, (size_t)length);

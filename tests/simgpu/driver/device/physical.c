@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -49,21 +50,40 @@ static struct physical *physical_take(struct device *device, size_t bytes)
     return made;
 }
 
-/* A device holds no descriptor for memory that may be exported; here each piece is a file. */
-static bool descriptors_add(void)
+/* Numbers from this one on are none that a program may get; -1: it may get all. */
+static int descriptors_begin(struct rlimit *ret_limit)
 {
-    struct rlimit limit;
-    if (errno != EMFILE || getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
-        return false;
-    limit.rlim_cur = limit.rlim_max;
-    return !setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, ret_limit) || ret_limit->rlim_cur >= ret_limit->rlim_max ||
+        ret_limit->rlim_cur > INT_MAX)
+        return -1;
+    return (int)ret_limit->rlim_cur;
+}
+
+/*
+ * A device holds no descriptor for its memory; here a file stands for it, and each piece that may
+ * be exported has one of its own. So that a program has all of its descriptors for itself, the
+ * file's is above its limit, which is higher only for that moment.
+ */
+static int descriptor_create(const char *name)
+{
+    struct rlimit limit, most;
+    int begin = descriptors_begin(&limit), low, fd;
+    if (begin < 0)
+        return memfd_create(name, MFD_CLOEXEC);
+    most = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &most))
+        return memfd_create(name, MFD_CLOEXEC);
+    low = memfd_create(name, MFD_CLOEXEC);
+    fd = low < 0 || low >= begin ? low : fcntl(low, F_DUPFD_CLOEXEC, begin);
+    if (fd >= 0 && fd != low)
+        close(low);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return fd < 0 ? low : fd;
 }
 
 static int file_create(const char *name, uint64_t bytes)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0 && descriptors_add())
-        fd = memfd_create(name, MFD_CLOEXEC);
+    int fd = descriptor_create(name);
     if (fd >= 0 && ftruncate(fd, (off_t)bytes)) {
         close(fd);
         fd = -1;

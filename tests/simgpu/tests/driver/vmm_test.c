@@ -4,6 +4,7 @@
  */
 #include "tests/simgpu/tests/driver/support.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 static CUmemAllocationProp prop(bool shared)
@@ -26,6 +27,37 @@ static unsigned read_one(CUdeviceptr at)
     unsigned value;
     OK(cuMemcpyDtoH(&value, at, sizeof value));
     return value;
+}
+
+/* More pieces that may be exported than the program may have files: these are all still its own. */
+static void descriptors_are_the_programs(size_t grain)
+{
+    enum { FILES = 64 };
+    CUmemAllocationProp shared = prop(true);
+    CUmemGenericAllocationHandle pieces[2 * FILES];
+    struct rlimit before, limit, after;
+    int first, fd;
+    CHECK(!getrlimit(RLIMIT_NOFILE, &before));
+    limit = (struct rlimit){FILES, before.rlim_max};
+    if (before.rlim_cur < FILES || limit.rlim_cur == limit.rlim_max ||
+        setrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    first = dup(0);
+    CHECK(first >= 0);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        OK(cuMemCreate(&pieces[i], grain, &shared, 0));
+    CHECK(!getrlimit(RLIMIT_NOFILE, &after) && after.rlim_cur == FILES);
+    fd = dup(0);
+    CHECK(fd == first + 1);
+    close(fd);
+    OK(cuMemExportToShareableHandle(&fd, pieces[2 * FILES - 1],
+                                    CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    CHECK(fd >= 0 && fd < FILES);
+    close(fd);
+    close(first);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        OK(cuMemRelease(pieces[i]));
+    CHECK(!setrlimit(RLIMIT_NOFILE, &before));
 }
 
 int main(void)
@@ -109,6 +141,9 @@ int main(void)
     OK(cuMemRelease(imported));
     OK(cuMemRelease(b));
     OK(cuMemAddressFree(range, 4 * grain));
+    CHECK(free_bytes() == before);
+
+    descriptors_are_the_programs(grain);
     CHECK(free_bytes() == before);
 
     /* One mapping of several pages is unmapped whole. */
