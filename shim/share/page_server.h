@@ -6,7 +6,8 @@
  * somebody has to answer there: a thread, from the first export of such a block on. It has a table
  * of descriptors of its own. What it keeps cannot be closed by the program, does not stand in its
  * way, and is not inherited by its children; and what the program opens is not kept open by it. It
- * makes no call of the driver and none that allocates, takes no signal, and ends with the process.
+ * makes no call of the driver and none that allocates, and takes no signal. It ends with the
+ * process, and the process with the last of the program's threads: see page_server.c.
  *
  * It waits for nobody: a connection that says nothing costs a place among CONNECTIONS, of which the
  * oldest is given up, and one that does not read is closed.
@@ -31,8 +32,13 @@ int page_server_start(const char *where, const char *name);
  */
 int page_server_put(struct page_wire *message, uint32_t first, const int *descriptors);
 
-/** Nobody gets the pages of a slot any more, and they are kept by nobody here. */
-void page_server_drop(uint32_t slot, uint64_t key);
+/** The pages of a slot of the board are to be dropped, if it has this key or an earlier one. Never
+ * waits. One thread at a time for a slot, in the order of its keys. */
+void page_server_owe(uint32_t slot, uint64_t key);
+
+/** Waits until nobody gets the pages that are to be dropped any more, and nobody here keeps them.
+ * Where the thread cannot be reached it drops them by itself, soon. */
+void page_server_settle(void);
 
 /** In the child after fork: it has no such thread. */
 void page_server_fork_child(void);

@@ -25,7 +25,7 @@
 enum page_wire_kind {
     PAGE_WIRE_ASK = 1, /* for the pages of a slot from `first` on */
     PAGE_WIRE_PUT,     /* by the exporter itself: pages of a slot, in order */
-    PAGE_WIRE_DROP,    /* by the exporter itself: all pages of a slot */
+    PAGE_WIRE_DROP,    /* by the exporter itself: what is to be dropped */
     PAGE_WIRE_ANSWER,  /* to each of them; count 0: nothing */
 };
 
