@@ -57,6 +57,9 @@ struct pool_backend {
      * 0 when not, -EBUSY while capturing.
      */
     int (*fence_wait)(void *state, pool_fence fence, uint64_t most_ns);
+    /** True while the fence is not recorded, because a stream captures: it may cover work that is
+     * submitted later. May be NULL: fences are recorded at once, or -EBUSY. */
+    bool (*fence_open)(void *state, pool_fence fence);
     /** Gives the fence back. Never fails, never waits. */
     void (*fence_release)(void *state, pool_fence fence);
     /** Blocks until all work of the context has completed. -EBUSY while a stream captures. */

@@ -713,6 +713,7 @@ int mapped_grow(struct mapped *mapped, const struct mapped_wish *wish,
     plan_init(&plan);
     error = collect(mapped, wish, &plan);
     grown.stitched_bytes = plan.harvested_bytes;
+    mapped->stitched = mapped->stitched || plan.harvested_bytes > 0;
     if (error == 0)
         error = plan_target_enter(mapped, &plan);
     if (error == 0)

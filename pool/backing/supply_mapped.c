@@ -84,7 +84,8 @@ static bool may_divide(const struct pool *pool)
 
 bool supply_mapped_may_unmap(struct pool *pool)
 {
-    return pool->config.reuse != POOL_REUSE_IMMEDIATE || quarantine_idle_locked(pool) == 1;
+    return pool->config.reuse != POOL_REUSE_IMMEDIATE ||
+           quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) == 1;
 }
 
 int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool stitch)
@@ -195,7 +196,7 @@ int supply_isolate(struct pool *pool, size_t wanted, struct extent **ret_extent)
     pool_lock_acquire(&pool->backend_lock);
     supply_isolated_try(pool);
     int error = isolate(pool, bytes, ret_extent);
-    if (error == -ENOMEM && quarantine_idle_locked(pool) == 1) {
+    if (error == -ENOMEM && quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) == 1) {
         quarantine_flush_locked(pool);
         supply_empties_release(pool);
         supply_isolated_try(pool);

@@ -26,7 +26,7 @@ int supply_mapped_grow(struct supply_request *request, size_t more_bytes, bool s
  * did. The device is idle. */
 bool supply_mapped_break(struct pool *pool);
 
-/** Whether free memory may be unmapped now. */
+/** Whether free memory may be unmapped now. May release the backend lock meanwhile. */
 bool supply_mapped_may_unmap(struct pool *pool);
 
 /** Releases whole free handles until `bytes` are back; returns how many. */

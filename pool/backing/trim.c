@@ -24,17 +24,9 @@ static void quarantine_drain(struct pool *pool, enum quarantine_closer closer)
     quarantine_flush_locked(pool);
 }
 
-/* Whether the device is idle: 1, 0, or an error if it cannot be queried. Waits for a while, because
- * even an idle device signals a new fence only after a moment. */
-static int idle_await(struct pool *pool, enum quarantine_patience patience)
-{
-    int idle = quarantine_idle_locked(pool);
-    return idle == 0 ? quarantine_wait_patiently_locked(pool, patience) : idle;
-}
-
 static bool device_idle_await(struct pool *pool)
 {
-    int idle = idle_await(pool, QUARANTINE_SECONDS);
+    int idle = quarantine_idle_await_locked(pool, QUARANTINE_SECONDS);
     quarantine_flush_locked(pool);
     return idle != 0;
 }
@@ -59,8 +51,7 @@ static uint64_t idle_return(struct pool *pool, uint64_t now_ns)
 {
     uint64_t returned = 0;
     device_request_note(pool, POOL_REQUEST_IDLE_TRIM, 0, 0);
-    quarantine_poll_locked(pool); /* nobody may have asked since the last free */
-    if (idle_await(pool, QUARANTINE_BRIEFLY) != 1)
+    if (quarantine_idle_await_locked(pool, QUARANTINE_BRIEFLY) != 1)
         return 0;
     pool->idle_since_ns = now_ns;
     quarantine_flush_locked(pool);
@@ -109,8 +100,10 @@ void supply_freed(struct shard *shard)
     pool_lock_acquire(&pool->backend_lock);
     uint64_t excess = 0, returned;
     if (quarantine_close_due(pool, shard) && /* nobody else has meanwhile */
-        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0)
+        quarantine_close_locked(pool, QUARANTINE_BY_FREE) == 0) {
+        quarantine_held_up_await_locked(pool);
         excess = excess_bytes(pool);
+    }
     if (excess > 0 && quarantine_poll_fresh_locked(pool)) {
         pool->overgrown = false;
         quarantine_flush_locked(pool);

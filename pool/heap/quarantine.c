@@ -417,6 +417,18 @@ static int epoch_wait(struct pool *pool, struct epoch *epoch, uint64_t most_ns)
     return 1;
 }
 
+void quarantine_held_up_await_locked(struct pool *pool)
+{
+    struct epoch *epoch = epoch_newest(&pool->quarantine);
+    const struct pool_backend *backend = &pool->backend;
+    uint64_t all, open;
+    if (!backend->fence_open || !backend->fence_open(backend->state, epoch->fence))
+        return;
+    quarantine_bytes_get(pool, &all, &open);
+    if (all > count_get(&pool->room))
+        epoch_wait(pool, epoch, POOL_WAIT_FOREVER);
+}
+
 /* Whether a pending epoch was already waited for this long in vain. */
 static bool is_stuck(struct pool *pool, enum quarantine_patience patience)
 {
@@ -450,6 +462,13 @@ int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience
     if (error < 0)
         return error;
     return epoch_wait(pool, epoch_newest(&pool->quarantine), patience_ns[patience]);
+}
+
+int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience)
+{
+    quarantine_poll_locked(pool); /* nobody may have asked since the last free */
+    int idle = quarantine_idle_locked(pool);
+    return idle == 0 ? quarantine_wait_patiently_locked(pool, patience) : idle;
 }
 
 /* ---- flushing ---- */

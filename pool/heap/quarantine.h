@@ -80,6 +80,13 @@ enum quarantine_closer { QUARANTINE_BY_FREE, QUARANTINE_BY_OTHERS };
  */
 int quarantine_close_locked(struct pool *pool, enum quarantine_closer closer);
 
+/**
+ * After a free has closed an epoch: a fence that cannot be recorded yet may come to cover work that
+ * is submitted later. Where the driver can give less than what waits, waits now, as the driver's
+ * own free does; the backend lock is released meanwhile.
+ */
+void quarantine_held_up_await_locked(struct pool *pool);
+
 /** Queries pending fences, oldest first, until one is not signalled; whether any was. */
 bool quarantine_poll_locked(struct pool *pool);
 
@@ -119,6 +126,13 @@ enum quarantine_patience {
  * meanwhile. 1: signalled; 0: not; an error of quarantine_close_locked() or the backend.
  */
 int quarantine_wait_patiently_locked(struct pool *pool, enum quarantine_patience patience);
+
+/**
+ * Whether the device is idle, after some patience: a fence of a moment ago is not signalled at
+ * once, however idle the device is. May release the lock meanwhile. 1, 0 or an error as
+ * quarantine_idle_locked() says.
+ */
+int quarantine_idle_await_locked(struct pool *pool, enum quarantine_patience patience);
 
 /** Whether a closed epoch is still pending; asked without a lock. */
 static inline bool quarantine_pending(struct pool *pool)

@@ -234,19 +234,22 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
     return segment;
 }
 
-/* Segments that are searched at most. */
+/* Segments that are searched at most, and those that are passed over because they have too few free
+ * leaves: this bounds the time. */
 #define SQUEEZE_LOOKS 64u
+#define SQUEEZE_STEPS 1024u
 
 struct segment *segment_leaves_squeeze_locked(struct shard *shard, uint32_t leaves,
                                               uint32_t *ret_first_leaf)
 {
     struct extents *extents = &shard->extents;
-    unsigned looks = 0;
+    unsigned looks = 0, steps = 0;
     /* Any 2^(n+1) - 1 adjacent leaves contain an aligned block of 2^n. */
     unsigned least = pool_log2_floor((leaves + 1) / 2) * SEGMENT_FULLNESSES;
     for (uint64_t keys = extents->segment_keys >> least << least; keys != 0; keys &= keys - 1) {
         struct segment *segment = extents->segments[__builtin_ctzll(keys)];
-        for (; segment && looks < SQUEEZE_LOOKS; segment = segment->next) {
+        for (; segment && looks < SQUEEZE_LOOKS && steps < SQUEEZE_STEPS; segment = segment->next) {
+            steps++;
             if (segment->buddy.free_leaves < leaves)
                 continue;
             int first_leaf = buddy_take_anywhere(&segment->buddy, leaves);

@@ -7,6 +7,9 @@
  * Recording an event on a context does conflict with a capture in it. So a recording first keeps
  * captures from beginning; while one is in progress it fails (-EBUSY).
  *
+ * -EBUSY makes an open fence. It is recorded as soon as no capture is in progress any more, by the
+ * hook on the end of the last: so it covers what was submitted up to then, and no more.
+ *
  * A fence covers the work of every known context of the process, not only the pool's: peers can
  * access this memory too. The events of a fence belong to their contexts and end with them; a
  * destroyed context has no work left.
@@ -23,6 +26,7 @@
 
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
+#include "shim/context/gate.h"
 #include "shim/memory/limit.h"
 #include "shim/observe/record.h"
 
@@ -41,6 +45,7 @@ struct fence_event {
 /** Open: a stream captured when the fence was requested, so its events are not recorded yet. */
 struct fence {
     atomic_bool open;
+    struct fence *next_open; /* guarded by the context's lock */
     int count;
     struct fence_event events[FENCE_CONTEXTS_MAX];
 };
@@ -144,11 +149,32 @@ bool backend_driver_has_fences(const struct driver_functions *driver)
     return driver->cuCtxRecordEvent && driver->cuEventCreate && driver->cuEventDestroy_v2;
 }
 
+static bool is_open(const struct fence *fence)
+{
+    return atomic_load_explicit(&fence->open, memory_order_acquire);
+}
+
+static void open_remove_locked(struct context *context, const struct fence *fence)
+{
+    for (struct fence **link = &context->open_fences; *link; link = &(*link)->next_open) {
+        if (*link == fence) {
+            *link = fence->next_open;
+            return;
+        }
+    }
+}
+
 static void fence_release(void *state, pool_fence handle)
 {
     struct fence *fence = (struct fence *)(uintptr_t)handle;
+    struct context *own = state;
     if (!fence)
         return;
+    if (is_open(fence)) {
+        pthread_mutex_lock(&own->backend_lock);
+        open_remove_locked(own, fence);
+        pthread_mutex_unlock(&own->backend_lock);
+    }
     for (int i = 0; i < fence->count; i++)
         event_give(fence->events[i].context, fence->events[i].event);
     free(fence);
@@ -197,33 +223,38 @@ static int fence_record_for(struct context *own, bool peers, pool_fence *ret_fen
  * waits. */
 static int fence_record(void *state, pool_fence *ret_fence)
 {
-    int error = fence_record_for(state, true, ret_fence);
+    struct context *context = state;
+    int error = fence_record_for(context, true, ret_fence);
     if (error != -EBUSY)
         return error;
     struct fence *fence = calloc(1, sizeof(*fence));
     if (!fence)
         return -ENOMEM;
     atomic_init(&fence->open, true);
+    pthread_mutex_lock(&context->backend_lock);
+    fence->next_open = context->open_fences;
+    context->open_fences = fence;
+    pthread_mutex_unlock(&context->backend_lock);
     *ret_fence = (pool_fence)(uintptr_t)fence;
     return 0;
 }
 
-static bool is_open(const struct fence *fence)
+/* NULL: all work has been waited for, so nothing is left to poll. */
+static void fence_close_locked(struct context *context, struct fence *fence, const struct fence *by)
 {
-    return atomic_load_explicit(&fence->open, memory_order_acquire);
+    open_remove_locked(context, fence);
+    fence->count = by ? by->count : 0;
+    for (int i = 0; i < fence->count; i++)
+        fence->events[i] = by->events[i];
+    atomic_store_explicit(&fence->open, false, memory_order_release);
 }
 
-/* NULL: all work has been waited for, so nothing is left to poll. */
 static void fence_close(struct context *context, struct fence *fence, const struct fence *by)
 {
     pthread_mutex_lock(&context->backend_lock);
     bool first = is_open(fence);
-    if (first) {
-        fence->count = by ? by->count : 0;
-        for (int i = 0; i < fence->count; i++)
-            fence->events[i] = by->events[i];
-        atomic_store_explicit(&fence->open, false, memory_order_release);
-    }
+    if (first)
+        fence_close_locked(context, fence, by);
     pthread_mutex_unlock(&context->backend_lock);
     for (int i = 0; by && !first && i < by->count; i++)
         event_give(by->events[i].context, by->events[i].event);
@@ -242,6 +273,46 @@ static bool fence_is_recorded(struct context *context, struct fence *fence)
     fence_close(context, fence, by);
     free(by);
     return true;
+}
+
+/* The fence that is closed is chosen after the recording: meanwhile its owner may release it. */
+static bool any_open_record(struct context *context)
+{
+    pool_fence late;
+    pthread_mutex_lock(&context->backend_lock);
+    bool any = context->open_fences != NULL;
+    pthread_mutex_unlock(&context->backend_lock);
+    if (!any || fence_record_for(context, true, &late) < 0)
+        return false;
+    struct fence *by = (struct fence *)(uintptr_t)late;
+    pthread_mutex_lock(&context->backend_lock);
+    any = context->open_fences != NULL;
+    if (any)
+        fence_close_locked(context, context->open_fences, by);
+    pthread_mutex_unlock(&context->backend_lock);
+    if (any)
+        free(by);
+    else
+        fence_release(context, late);
+    return any;
+}
+
+void backend_driver_captures_ended(void)
+{
+    if (thread_state.depth != 0)
+        return;
+    thread_state.depth++;
+    gate_enter();
+    for (struct context *context = context_first(); context; context = context_next(context))
+        while (context->pool && any_open_record(context))
+            ;
+    gate_leave();
+    thread_state.depth--;
+}
+
+static bool fence_open(void *state, pool_fence handle)
+{
+    return is_open((const struct fence *)(uintptr_t)handle);
 }
 
 bool backend_driver_fence_order(pool_fence handle, CUstream stream)
@@ -507,6 +578,7 @@ void backend_driver_init(struct pool_backend *backend, struct context *context)
         .fence_query = fence_query,
         .fence_wait = fence_wait,
         .fence_release = fence_release,
+        .fence_open = fence_open,
         .device_wait = device_wait,
         .memory_fill = memory_fill,
         .memory_copy = memory_copy,

@@ -11,6 +11,7 @@
 
 #include "shim/context/context.h"
 #include "shim/context/gate.h"
+#include "shim/options/mode.h"
 
 #define LOOKS_IN_TIME 8u
 
@@ -41,7 +42,7 @@ static bool look_due(void)
 void idle_look_slow(void)
 {
     int saved_errno = errno;
-    if (thread_state.depth == 0 && look_due()) {
+    if (mode_now() == SHIM_POOL && thread_state.depth == 0 && look_due()) {
         thread_state.depth++;
         gate_enter();
         for (struct context *context = context_first(); context; context = context_next(context))

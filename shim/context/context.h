@@ -41,6 +41,7 @@ struct context {
     CUevent events[CONTEXT_EVENTS_KEPT]; /* spare ones; guarded by backend_lock */
     int event_count;                     /* guarded by backend_lock */
     CUstream fill_stream;                /* guarded by backend_lock */
+    struct fence *open_fences;           /* of captures; guarded by backend_lock */
 };
 
 struct vmm;

@@ -15,6 +15,9 @@
 
 #define PAUSE_NS 20000
 
+/* A kernel of the program that never ends may leave ours no place on the device. */
+#define OWN_WAIT_NS (UINT64_C(4) * 1000000000)
+
 struct guard_fence {
     pool_fence inner;
     uint64_t number; /* of the last batch before it */
@@ -72,7 +75,7 @@ static bool batches_await(void *state, uint64_t number, uint64_t most_ns)
 {
     uint64_t begin_ns = monotonic_ns();
     while (!batches_passed(state, number)) {
-        if (most_ns != POOL_WAIT_FOREVER && monotonic_ns() - begin_ns >= most_ns)
+        if (monotonic_ns() - begin_ns >= most_ns)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     }
@@ -115,9 +118,18 @@ static int fence_wait(void *state, pool_fence handle, uint64_t most_ns)
     if (done != 1)
         return done;
     uint64_t waited_ns = monotonic_ns() - begin_ns;
-    if (most_ns != POOL_WAIT_FOREVER)
+    if (most_ns == POOL_WAIT_FOREVER)
+        most_ns = OWN_WAIT_NS;
+    else
         most_ns = most_ns > waited_ns ? most_ns - waited_ns : 0;
     return batches_await(state, fence->number, most_ns);
+}
+
+static bool fence_open(void *state, pool_fence handle)
+{
+    const struct pool_backend inner = inner_of(state);
+    const struct guard_fence *fence = (const struct guard_fence *)(uintptr_t)handle;
+    return inner.fence_open && inner.fence_open(state, fence->inner);
 }
 
 static void fence_release(void *state, pool_fence handle)
@@ -159,6 +171,7 @@ void guard_backend_wrap(struct pool_backend *backend)
     backend->fence_query = fence_query;
     backend->fence_wait = fence_wait;
     backend->fence_release = fence_release;
+    backend->fence_open = fence_open;
     backend->device_wait = device_wait;
     backend->segment_free = segment_free;
     if (backend->page_unmap)

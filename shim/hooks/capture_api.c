@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hooks around stream capture. They act at any depth, because the runtime's captures also come
- * through here. They change nothing but the list of captures.
+ * through here. They keep the list of captures; after one has ended, the fences that could not be
+ * recorded meanwhile are: later they would cover work that begins from now on.
  */
 #include "shim/hooks/call.h"
+
+#include <errno.h>
+
+#include "shim/backend/backend_driver.h"
 #include "shim/context/capture.h"
 
 #define PLAIN      false /* stream 0 is the legacy default stream */
@@ -59,6 +64,16 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph,
                dependencyData, numDependencies, mode);
 }
 
+static void ended(CUstream stream, bool per_thread)
+{
+    int saved_errno = errno;
+    bool active = capture_is_active();
+    capture_end(stream, per_thread);
+    if (active && shim_mode() == SHIM_POOL)
+        backend_driver_captures_ended();
+    errno = saved_errno;
+}
+
 /* An invalidated capture also ends here, with an error. */
 static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgraph *graph,
                     bool per_thread)
@@ -68,7 +83,7 @@ static CUresult end(__typeof__(cuStreamEndCapture) *real, CUstream stream, CUgra
     CUresult result = real(stream, graph);
     /* Refused because another thread began the capture: it continues. */
     if (result != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
-        capture_end(stream, per_thread);
+        ended(stream, per_thread);
     return result;
 }
 
@@ -91,7 +106,7 @@ static CUresult destroy(__typeof__(cuStreamDestroy_v2) *real, CUstream stream)
         return MISSING_DRIVER;
     CUresult result = real(stream);
     if (result == CUDA_SUCCESS)
-        capture_end(stream, PLAIN);
+        ended(stream, PLAIN);
     return result;
 }
 

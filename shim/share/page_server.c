@@ -349,7 +349,7 @@ static int server_create(pthread_t *ret_thread)
         return error;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     error = pthread_create(ret_thread, &attributes, serve, NULL);
-    if (error == EINVAL) /* the modules' thread-local data need more */
+    if (error == EINVAL) /* thread-local data of the modules need more */
         error = pthread_attr_setstacksize(&attributes, 16 * STACK_BYTES) == 0
                     ? pthread_create(ret_thread, &attributes, serve, NULL)
                     : error;

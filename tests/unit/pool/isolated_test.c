@@ -165,6 +165,18 @@ Test(isolated, immediate_reuse_waits_for_them_all_the_same, .fini = teardown)
     fake.capturing = false;
 }
 
+/* What is free may go back where nothing runs, though the device says so a moment later. */
+Test(isolated, immediate_reuse_gives_back_what_an_idle_device_need_not_keep, .fini = teardown)
+{
+    size_t returned;
+    setup_with(immediate);
+    fake.complete_at_once = true;
+    fake.late_queries = 5;
+    give(take(20 * MIB));
+    cr_assert_eq(pool_trim(pool, 0, &returned), 0);
+    cr_assert_geq(returned, 20 * MIB);
+}
+
 static void limited(struct pool_config *config)
 {
     config->limit_bytes = 128 * MIB;
@@ -220,6 +232,42 @@ Test(isolated, a_full_device, .fini = teardown)
     check_pool();
     give(block.address);
     give(take(60 * MIB));
+}
+
+/* Nobody has asked the fence of the free since its work ended. */
+Test(isolated, a_full_device_whose_work_has_ended, .fini = teardown)
+{
+    setup();
+    fake.capacity_bytes = 64 * MIB;
+    give(take(60 * MIB));
+    fake_complete(&fake);
+    fake.complete_at_once = true;
+    give(isolate(48 * MIB).address);
+}
+
+/* A fence of just now is signalled a moment later only, also where the device is idle. */
+Test(isolated, a_full_device_that_is_idle_a_moment_later, .fini = teardown)
+{
+    setup();
+    fake.capacity_bytes = 64 * MIB;
+    fake.complete_at_once = true;
+    fake.late_queries = 5;
+    give(take(60 * MIB));
+    give(isolate(48 * MIB).address);
+    cr_assert_eq(fake.hangs, 0);
+}
+
+/* A device that stays busy keeps what is free; the caller is refused, and does not hang. */
+Test(isolated, a_full_device_that_stays_busy, .fini = teardown)
+{
+    struct pool_block block;
+    setup();
+    fake.capacity_bytes = 64 * MIB;
+    fake_hold(&fake);
+    give(take(60 * MIB));
+    cr_assert_eq(pool_allocate_isolated(pool, 48 * MIB, 0, &block), -ENOMEM);
+    cr_assert_eq(fake.hangs, 0);
+    fake_release(&fake);
 }
 
 Test(isolated, a_failure_at_any_call_leaves_nothing, .fini = teardown)

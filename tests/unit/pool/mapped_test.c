@@ -313,6 +313,26 @@ Test(mapped, handles_are_large_until_the_first_stitch)
     cr_assert_eq(largest_handle(other), 2 * MIB, "and what is new is small");
 }
 
+/* Also where the first stitch only comes because the driver has no more. */
+Test(mapped, handles_are_small_after_a_stitch_on_a_full_device)
+{
+    struct extent *block[9], *stitched, *other;
+
+    large_first = true;
+    setup_with(288 * MIB, 2 * MIB, 512 * MIB);
+    for (unsigned i = 0; i < 9; i++)
+        cr_assert_eq(take(32 * MIB, &block[i]), 0);
+    for (unsigned i = 0; i < 8; i += 2)
+        range_give(&mapped.range, block[i]);
+    cr_assert_eq(take(96 * MIB, &stitched), 0);
+    check();
+    cr_assert_eq(stitches, 1);
+    device.capacity = 1024 * MIB;
+    cr_assert_eq(take(400 * MIB, &other), 0);
+    check();
+    cr_assert_eq(largest_handle(other), 2 * MIB);
+}
+
 Test(mapped, what_is_kept_from_the_start_is_not_divided)
 {
     struct mapped_wish wish = {

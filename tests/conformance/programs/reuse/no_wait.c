@@ -143,6 +143,31 @@ static void on_a_full_device(void)
            errors);
 }
 
+/* The same where it was freed beside a capture, before the work began; the capture may go on. */
+static void on_a_full_device_and_a_capture(bool goes_on)
+{
+    static void *blocks[MANY];
+    size_t bytes = device_bytes / 32;
+    int first = 0, second = 0, errors = 0;
+    CUstream stream;
+    CUgraph graph = NULL;
+    while (first < MANY && route_allocate(&blocks[first], bytes) == 0)
+        first++;
+    errors += route_stream_create(&stream) != 0;
+    errors += route_capture_begin(stream, CU_STREAM_CAPTURE_MODE_RELAXED) != 0;
+    errors += give(blocks, first);
+    if (!goes_on)
+        errors += route_capture_end(stream, &graph) != 0;
+    errors += kernel_begin();
+    while (second < first && route_allocate(&blocks[second], bytes) == 0)
+        second++;
+    if (goes_on)
+        errors += route_capture_end(stream, &graph) != 0;
+    errors += kernel_end() + give(blocks, second) + (route_stream_destroy(stream) != 0);
+    printf("%s a capture: some %d, as many again %d, errors %d\n", goes_on ? "beside" : "after",
+           first > 0, second == first, errors);
+}
+
 int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
@@ -160,6 +185,8 @@ int program_no_wait(const char *self, const char *route, const char *argument)
     route_report("target", route_allocate(&target, 1000));
     route_report("size", route_memory_info(&free_bytes, &device_bytes));
     on_a_full_device();
+    on_a_full_device_and_a_capture(false);
+    on_a_full_device_and_a_capture(true);
     for (size_t i = 0; i < SIZES; i++)
         by_size(sizes[i]);
     for (size_t i = 0; i < SIZES; i++)
