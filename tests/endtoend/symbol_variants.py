@@ -153,6 +153,51 @@ def check_servers(machine):
         preload.expect(LINED <= ask("cache2", CUPOOL_DEBUGINFOD="1", **server), "a server was not asked")
 
 
+# A function of which the debug information has 400,000 blocks, one in the other.
+DEEP = """
+.globl main
+.type main, @function
+main: subq $24, %rsp
+leaq 8(%rsp), %rdi
+movl $4096, %esi
+call cudaMalloc@PLT
+addq $24, %rsp
+xorl %eax, %eax
+ret
+end: .size main, . - main
+.section .debug_abbrev, "", @progbits
+.byte 1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0
+.byte 2, 0x0b, 1, 0x11, 1, 0x12, 0x0b, 0, 0, 0
+.section .debug_info, "", @progbits
+.long last - first
+first: .value 4
+.long .debug_abbrev
+.byte 8, 1
+.quad main, end - main
+.rept 400000
+.byte 2
+.quad main
+.byte end - main
+.endr
+last: .section .note.GNU-stack, "", @progbits
+"""
+
+
+def check_deep(machine):
+    """Debug information nested without end is no reason to run out of stack."""
+    if os.uname().machine != "x86_64":
+        return
+    folder = machine.scratch / "deep"
+    folder.mkdir()
+    (folder / "deep.s").write_text(DEEP)
+    subprocess.run(["cc", "-no-pie", "-o", "program", "deep.s", f"-L{machine.simgpu}", "-lcudart"], cwd=folder,
+                   check=True)
+    trace = folder / "t.cupool"
+    done = machine.run([str(folder / "program")], preload=True, CUPOOL=f"trace:{trace}")
+    preload.expect_equal("deep: exit", done.returncode, 0)
+    preload.expect_equal("deep", named(machine, trace), {("main", None)})
+
+
 def check_text(machine):
     """A path that is not UTF-8 is shown with U+FFFD in every form, and nowhere left out."""
     folder = os.fsencode(machine.scratch) + b"/b\xffd"
@@ -180,6 +225,7 @@ def main():
     check_split_off(machine)
     check_fifo_for_dwo(machine)
     check_servers(machine)
+    check_deep(machine)
     check_text(machine)
     preload.expect(checked >= 8, f"only {checked} variants were built")
     print(f"{checked} variants")

@@ -50,6 +50,12 @@ def lifetimes(inputs):
     preload.expect_equal("frees come first", found["peak_requested_bytes"], 4 * MIB)
     scaled = inputs.read("b.csv", "id,lower,upper,size\n1,0,2,5\n", "--scale", "4096")
     preload.expect_equal("scale", scaled["peak_requested_bytes"], 5 * 4096)
+    # Longer than a range of expandable segments usually is.
+    sizes = [1 << 46, 1 << 47, MIB]
+    large = inputs.read("large.csv", "id,lower,upper,size\n" +
+                        "".join(f"{i},{i},9,{size}\n" for i, size in enumerate(sizes)), "-p", "expandable")
+    preload.expect(large["policies"][0]["completed"], f"large blocks: {large}")
+    preload.expect(large["policies"][0]["peak_reserved_bytes"] >= sum(sizes), f"large blocks: {large}")
     inputs.refused("c.csv", "id,lower,upper,size\n1,0,2,7\n2,5,4,7\n", "c.csv:3")
     inputs.refused("d.csv", "id,lower,upper,size\n1,0,2,99999999999999999999\n", "d.csv:2")
     inputs.refused("e.csv", "id,lower,upper,size\n", "no allocation")

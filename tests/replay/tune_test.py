@@ -101,6 +101,8 @@ def promises(machine):
     preload.expect("other options" in check(machine, conf, trace, 2), "a run without the file")
     conf.write_text("growth = 100\n")
     preload.expect("no promises" in check(machine, conf, again, 2), "a file without promises")
+    text = check(machine, machine.scratch / "none.conf", again, 2)
+    preload.expect("No such file" in text, f"a file that is not there: {text}")
     done = machine.record(program, again, "--config", str(machine.scratch / "none.conf"))
     preload.expect_equal("a file that is not there: exit", done.returncode, 125)
     conf.write_text("classes = 640\n")
@@ -208,21 +210,31 @@ def nothing(machine):
     preload.expect_equal("an unknown goal: exit", done.returncode, 2)
 
 
-def progress(machine):
-    """On a terminal a line says how far the search is, and is gone at the end."""
+def on_terminal(command):
+    """Exit code, and what a command writes to a terminal that is its stderr."""
     leader, follower = os.openpty()
-    command = [str(machine.cupool), "tune", str(machine.scratch / "exact.csv")]
-    tuning = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
-    text = ""
+    text = b""
     try:
         while part := os.read(leader, 1 << 12):
-            text += part.decode()
+            text += part
     except OSError:  # how a terminal ends whose other side is gone
         pass
-    preload.expect(tuning.wait() in (0, 1), text)
-    preload.expect("tuning" in text and "s to go" in text, f"no progress: {text!r}")
+    os.close(leader)
+    return process.wait(), text.decode()
+
+
+def progress(machine):
+    """On a terminal a line says how far the search is, and is gone at the end."""
+    # So many requests that the line comes however fast they are replayed.
+    trace = lifetimes(machine, "many.csv", [(step, step + 20, 512) for step in range(5000)])
+    command = [str(machine.cupool), "tune", "--for", "memory", str(trace)]
+    code, text = on_terminal(command)
+    preload.expect(code in (0, 1), text)
+    preload.expect(re.search(r"tuning: +\d+ %, \d+ s to go", text), f"no progress: {text!r}")
     preload.expect(text.endswith("\r\x1b[K"), f"the line stays: {text!r}")
+    preload.expect_equal("with -q", on_terminal([*command, "-q"]), (code, ""))
 
 
 def main():

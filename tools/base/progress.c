@@ -36,6 +36,12 @@ void progress_begin(struct progress *ret_progress, const char *what, uint64_t to
                                       .wanted = !silent && total_bytes && isatty(STDERR_FILENO)};
 }
 
+void progress_begin_work(struct progress *ret_progress, const char *what, uint64_t total_bytes)
+{
+    progress_begin(ret_progress, what, total_bytes);
+    ret_progress->is_work = true;
+}
+
 static void line_show(struct progress *progress, uint64_t now)
 {
     uint64_t done = progress->done_bytes < progress->total_bytes ? progress->done_bytes
@@ -45,8 +51,10 @@ static void line_show(struct progress *progress, uint64_t now)
 
     fputs("\r\033[Kcupool: ", stderr);
     escape_print(stderr, ESCAPE_LINE, progress->what);
-    fprintf(stderr, ": %3.0f %% of %.1f MiB, %.0f s to go", 100 * part,
-            (double)progress->total_bytes / 1048576.0, left_s);
+    fprintf(stderr, ": %3.0f %%", 100 * part);
+    if (!progress->is_work)
+        fprintf(stderr, " of %.1f MiB", (double)progress->total_bytes / 1048576.0);
+    fprintf(stderr, ", %.0f s to go", left_s);
     fflush(stderr);
     progress->shown_ns = now;
     progress->shown = true;

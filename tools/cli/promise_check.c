@@ -129,8 +129,8 @@ int promise_check(const char *config, const char *trace_path, const char *shown_
 
     if (r < 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--config %s: %s", config,
-                          r == -ENOENT ? "no promises in it: write it with 'cupool tune -o'"
-                                       : infile_reason(r));
+                          r == -ENODATA ? "no promises in it: write it with 'cupool tune -o'"
+                                        : infile_reason(r));
     if (input_read(trace_path, &input, &trace, why, sizeof why) < 0) {
         free(promises);
         return verb_error(VERB_NAME, EXIT_TROUBLE, "%s", why);

@@ -173,7 +173,6 @@ static uint64_t realtime_ns(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/** A signal ends it. */
 /** The processes that are watched, and their readings. */
 struct watch {
     struct request *request;

@@ -14,6 +14,7 @@
 
 #include "tools/base/escape.h"
 #include "tools/base/outfile.h"
+#include "tools/base/progress.h"
 #include "tools/base/text_table.h"
 #include "tools/base/units.h"
 #include "tools/cli/replay_options.h"
@@ -34,6 +35,7 @@ static const char help_text[] =
     "      --classes N        most size classes, 8 to 32 (default 32)\n"
     "      --device N         the device of the traces (default: the busiest)\n"
     "      --scale N          bytes of a unit of size, for lifetimes in abstract units\n"
+    "  -q, --quiet            no progress on the terminal\n"
     "  -h, --help\n\n"
     "Examples:\n"
     "  cupool tune infer.1234.cupool -o pool.conf\n"
@@ -77,6 +79,7 @@ static int option_read(struct request *request, int option, char **argv)
 
     switch (option) {
     case 'o': request->output = optarg; break;
+    case 'q': progress_silence(); break;
     case OPTION_FOR: trouble = goal_set(request, optarg); break;
     case OPTION_KEEP_BACK: request->judge = optarg; break;
     case OPTION_CAPACITY:
@@ -109,12 +112,13 @@ static int request_read(int argc, char **argv, struct request *request)
         {"classes", required_argument, NULL, OPTION_CLASSES},
         {"device", required_argument, NULL, OPTION_DEVICE},
         {"scale", required_argument, NULL, OPTION_SCALE},
+        {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     int option, trouble = 0;
 
     verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
+    while (!trouble && (option = getopt_long(argc, argv, ":o:qh", options, NULL)) != -1) {
         if (option == 'h') {
             verb_help(VERB_NAME, help_text);
             return EXIT_FINE + 1;
@@ -251,10 +255,11 @@ static void verdict_print(const struct tune_request *tune, const struct tune_res
            result->candidates, result->replays, 100 * result->noise);
     if (result->refused)
         puts(" nothing to gain: what helps the traces makes the one that was kept back worse");
+    else if (!result->gained && all_complete(tune, result))
+        puts(" nothing to gain");
     else if (!result->gained)
-        puts(all_complete(tune, result)
-                 ? " nothing to gain"
-                 : " nothing to gain\n  no setting completes every trace on a device of that size");
+        printf(" nothing to gain\n  no setting completes every trace%s\n",
+               tune->capacity_bytes ? " on a device of that size" : "");
     for (size_t i = 0; i < result->set_count; i++) {
         char value[OPTIONS_TEXT_BYTES];
 

@@ -20,6 +20,7 @@ struct model_area {
     uint64_t address, bytes;
     struct model_block *first;
     struct model_area *next, *prev;
+    struct model_area *earlier; /* of the same stream and size, where a model looks for them */
     uint32_t stream;
     bool small; /* belongs to the pool for small blocks */
 };

@@ -32,11 +32,17 @@
 #define ENDLESS_RANGE    (UINT64_C(1) << 44)
 #define POOLS_PER_STREAM 2u
 
+/** Memory of a stream, small or large. */
+struct stream_pool {
+    struct size_tree blocks;   /* free ones */
+    struct model_area *ranges; /* where expandable, the last first */
+};
+
 struct caching {
     struct device_model *device;
     struct model_heap heap;
     bool expandable;
-    struct size_tree *pools; /* free blocks, by stream and whether large */
+    struct stream_pool *pools; /* by stream and whether large */
     uint32_t streams;
 };
 
@@ -66,26 +72,26 @@ static int expandable_create(struct device_model *device, const struct options *
     return caching_make(device, true, ret_state);
 }
 
-static struct size_tree *pool_of(struct caching *caching, uint32_t stream, bool small)
+static struct stream_pool *pool_of(struct caching *caching, uint32_t stream, bool small)
 {
     if (stream >= caching->streams) {
-        struct size_tree *grown = reallocarray(caching->pools, (stream + 1) * POOLS_PER_STREAM,
-                                               sizeof *grown);
+        struct stream_pool *grown = reallocarray(caching->pools, (stream + 1) * POOLS_PER_STREAM,
+                                                 sizeof *grown);
 
         if (!grown)
             return NULL;
         for (size_t i = caching->streams * POOLS_PER_STREAM; i < (stream + 1) * POOLS_PER_STREAM;
              i++)
-            grown[i] = (struct size_tree){0};
+            grown[i] = (struct stream_pool){0};
         caching->pools = grown;
         caching->streams = stream + 1;
     }
     return &caching->pools[stream * POOLS_PER_STREAM + !small];
 }
 
-static struct size_tree *pool_of_area(struct caching *caching, const struct model_area *area)
+static struct size_tree *blocks_of(struct caching *caching, const struct model_area *area)
 {
-    return pool_of(caching, area->stream, area->small);
+    return &pool_of(caching, area->stream, area->small)->blocks;
 }
 
 /* ---- segments ---- */
@@ -125,7 +131,7 @@ static void segments_release(struct caching *caching)
         next = area->next;
         if (block->used || block->next)
             continue;
-        size_tree_remove(pool_of_area(caching, area), &block->node);
+        size_tree_remove(blocks_of(caching, area), &block->node);
         device_model_call(caching->device, DEVICE_FREE, area->bytes);
         device_model_give(caching->device, area->bytes);
         model_area_destroy(&caching->heap, area);
@@ -134,9 +140,17 @@ static void segments_release(struct caching *caching)
 
 /* ---- expandable segments ---- */
 
-static uint64_t handle_bytes(const struct model_area *area)
+static uint64_t handle_bytes(bool small)
 {
-    return area->small ? SMALL_SEGMENT : LARGE_SEGMENT;
+    return small ? SMALL_SEGMENT : LARGE_SEGMENT;
+}
+
+/* Whole handles, and room for the block that it is made for. */
+static uint64_t range_bytes(uint64_t bytes, bool small)
+{
+    uint64_t handle = handle_bytes(small), least = bytes > ENDLESS_RANGE ? bytes : ENDLESS_RANGE;
+
+    return (least + handle - 1) / handle * handle;
 }
 
 static bool is_room(const struct model_block *block)
@@ -157,11 +171,10 @@ static bool has_room(const struct model_block *block, uint64_t bytes)
 static struct model_block *range_place(struct caching *caching, uint32_t stream, bool small,
                                        uint64_t bytes)
 {
+    struct stream_pool *pool = pool_of(caching, stream, small);
     struct model_area *area;
 
-    for (area = caching->heap.areas; area; area = area->next) {
-        if (area->stream != stream || area->small != small)
-            continue;
+    for (area = pool->ranges; area; area = area->earlier)
         for (struct model_block *block = area->first; block; block = block->next) {
             struct model_block *from = block;
 
@@ -172,12 +185,13 @@ static struct model_block *range_place(struct caching *caching, uint32_t stream,
             if (has_room(from, bytes))
                 return from;
         }
-    }
-    area = model_area_create(&caching->heap, ENDLESS_RANGE);
+    area = model_area_create(&caching->heap, range_bytes(bytes, small));
     if (!area)
         return NULL;
     area->stream = stream;
     area->small = small;
+    area->earlier = pool->ranges;
+    pool->ranges = area;
     area->first->unmapped = true;
     device_model_call(caching->device, DEVICE_RESERVE, 0);
     return area->first;
@@ -188,9 +202,9 @@ static struct model_block *range_place(struct caching *caching, uint32_t stream,
 static struct model_block *place_map(struct caching *caching, struct model_block *block,
                                      uint64_t bytes)
 {
-    uint64_t handle = handle_bytes(block->area);
+    uint64_t handle = handle_bytes(block->area->small);
     uint64_t wanted = (bytes + handle - 1) / handle * handle;
-    struct size_tree *pool = pool_of_area(caching, block->area);
+    struct size_tree *pool = blocks_of(caching, block->area);
 
     for (uint64_t done = 0; done < wanted; done += handle) {
         int r = device_model_take(caching->device, handle);
@@ -234,7 +248,7 @@ static int range_take(struct caching *caching, uint64_t bytes, uint32_t stream,
                           smaller(bytes - block->node.bytes, block->next->node.bytes));
     if (!block)
         return -ENOMEM;
-    size_tree_remove(pool_of_area(caching, block->area), &block->node);
+    size_tree_remove(blocks_of(caching, block->area), &block->node);
     *ret_block = block;
     return 0;
 }
@@ -242,10 +256,10 @@ static int range_take(struct caching *caching, uint64_t bytes, uint32_t stream,
 /* Unmaps the whole handles in a free block, which is in the tree. */
 static void block_unmap(struct caching *caching, struct model_block *block)
 {
-    uint64_t handle = handle_bytes(block->area), start = block->area->address;
+    uint64_t handle = handle_bytes(block->area->small), start = block->area->address;
     uint64_t from = (block->node.address - start + handle - 1) / handle * handle + start;
     uint64_t to = (block->node.address + block->node.bytes - start) / handle * handle + start;
-    struct size_tree *pool = pool_of_area(caching, block->area);
+    struct size_tree *pool = blocks_of(caching, block->area);
     struct model_block *rest;
 
     if (from >= to)
@@ -331,8 +345,8 @@ static int caching_allocate(void *state, const struct policy_request *request, u
     struct caching *caching = state;
     uint64_t bytes = (request->bytes + ROUND_BYTES - 1) / ROUND_BYTES * ROUND_BYTES;
     bool small = bytes <= SMALL_MOST;
-    struct size_tree *pool = pool_of(caching, request->stream, small);
-    struct model_block *block = pool ? cached_take(caching, pool, bytes) : NULL, *rest;
+    struct stream_pool *pool = pool_of(caching, request->stream, small);
+    struct model_block *block = pool ? cached_take(caching, &pool->blocks, bytes) : NULL, *rest;
     int r = 0;
 
     if (!pool)
@@ -350,7 +364,7 @@ static int caching_allocate(void *state, const struct policy_request *request, u
         rest = model_block_split(block, bytes);
         if (!rest)
             return -ENOMEM;
-        size_tree_insert(pool, &rest->node);
+        size_tree_insert(&pool->blocks, &rest->node);
     }
     block->used = true;
     *ret_token = (uint64_t)(uintptr_t)block;
@@ -361,7 +375,7 @@ static void caching_release(void *state, uint64_t token)
 {
     struct caching *caching = state;
     struct model_block *block = (struct model_block *)(uintptr_t)token;
-    struct size_tree *pool = pool_of_area(caching, block->area);
+    struct size_tree *pool = blocks_of(caching, block->area);
 
     block->used = false;
     block = model_block_coalesce(pool, block);

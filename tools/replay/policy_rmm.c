@@ -26,7 +26,10 @@ struct rmm {
     struct device_model *device;
     struct model_heap heap;
     struct size_tree *lists; /* free blocks, by stream */
-    uint32_t streams;
+    /* Bytes of the longest block of each list, from `room` on, and of pairs of these, up to 1: a
+     * request must not look at the lists of all streams. */
+    uint64_t *longest;
+    uint32_t room; /* lists; a power of two, or 0 */
 };
 
 static int rmm_create(struct device_model *device, const struct options *options, void **ret_state)
@@ -41,20 +44,74 @@ static int rmm_create(struct device_model *device, const struct options *options
     return 0;
 }
 
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int lists_extend(struct rmm *rmm, uint32_t stream)
 {
-    struct size_tree *grown;
+    uint32_t room = rmm->room ? rmm->room : 1;
+    struct size_tree *lists;
+    uint64_t *longest;
 
-    if (stream < rmm->streams)
+    if (stream < rmm->room)
         return 0;
-    grown = reallocarray(rmm->lists, stream + 1, sizeof *grown);
-    if (!grown)
+    while (room <= stream)
+        room *= 2;
+    lists = reallocarray(rmm->lists, room, sizeof *lists);
+    if (!lists)
         return -ENOMEM;
-    for (uint32_t i = rmm->streams; i <= stream; i++)
-        grown[i] = (struct size_tree){0};
-    rmm->lists = grown;
-    rmm->streams = stream + 1;
+    rmm->lists = lists;
+    longest = calloc(room, 2 * sizeof *longest);
+    if (!longest)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < rmm->room; i++)
+        longest[room + i] = rmm->longest[rmm->room + i];
+    for (uint32_t i = room; i-- > 1;)
+        longest[i] = longer(longest[2 * i], longest[2 * i + 1]);
+    for (uint32_t i = rmm->room; i < room; i++)
+        lists[i] = (struct size_tree){0};
+    free(rmm->longest);
+    rmm->longest = longest;
+    rmm->room = room;
     return 0;
+}
+
+/* Updates the tree of largest blocks after a change of a list. */
+static void longest_note(struct rmm *rmm, uint32_t stream)
+{
+    struct size_node *node = size_tree_largest(&rmm->lists[stream]);
+    uint32_t i = rmm->room + stream;
+
+    rmm->longest[i] = node ? node->bytes : 0;
+    while (i /= 2)
+        rmm->longest[i] = longer(rmm->longest[2 * i], rmm->longest[2 * i + 1]);
+}
+
+/* Returns the first list from `stream` on with a block of at least `bytes`; `room`: none. */
+static uint32_t list_from(const struct rmm *rmm, uint32_t stream, uint64_t bytes)
+{
+    uint32_t i = rmm->room + stream;
+
+    if (stream >= rmm->room)
+        return rmm->room;
+    while (rmm->longest[i] < bytes) {
+        while (i & 1) /* a right half, or the whole */
+            i /= 2;
+        if (!i)
+            return rmm->room;
+        i++;
+    }
+    while (i < rmm->room)
+        i = rmm->longest[2 * i] >= bytes ? 2 * i : 2 * i + 1;
+    return i - rmm->room;
+}
+
+static void list_insert(struct rmm *rmm, uint32_t stream, struct model_block *block)
+{
+    size_tree_insert(&rmm->lists[stream], &block->node);
+    longest_note(rmm, stream);
 }
 
 /* Splits a block that is in no list; the rest goes to the list of a stream. */
@@ -68,7 +125,7 @@ static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t byte
     if (!rest)
         return -ENOMEM;
     rest->list = stream;
-    size_tree_insert(&rmm->lists[stream], &rest->node);
+    list_insert(rmm, stream, rest);
     return 0;
 }
 
@@ -82,6 +139,7 @@ static int list_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
     if (!node)
         return 0;
     size_tree_remove(&rmm->lists[stream], node);
+    longest_note(rmm, stream);
     *ret_block = model_block_of(node);
     return rest_return(rmm, *ret_block, bytes, stream);
 }
@@ -90,7 +148,7 @@ static void block_return(struct rmm *rmm, struct model_block *block, uint32_t st
 {
     block->list = stream;
     block = model_block_coalesce(&rmm->lists[stream], block);
-    size_tree_insert(&rmm->lists[stream], &block->node);
+    list_insert(rmm, stream, block);
 }
 
 static void list_merge(struct rmm *rmm, uint32_t from, uint32_t stream)
@@ -101,20 +159,29 @@ static void list_merge(struct rmm *rmm, uint32_t from, uint32_t stream)
         size_tree_remove(&rmm->lists[from], node);
         block_return(rmm, model_block_of(node), stream);
     }
+    longest_note(rmm, from);
 }
 
-/* Takes a block from the lists of other streams, or merges these lists into the own one. */
-static int others_take(struct rmm *rmm, uint32_t stream, uint64_t bytes, bool merging,
+/* Takes a block from another stream's list. */
+static int others_take(struct rmm *rmm, uint64_t bytes, struct model_block **ret_block)
+{
+    uint32_t other = list_from(rmm, 0, bytes); /* not the own list, which has no fit */
+
+    return other < rmm->room ? list_take(rmm, other, bytes, ret_block) : 0;
+}
+
+/* Merges other streams' lists into the own one until a block fits. */
+static int merged_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
                        struct model_block **ret_block)
 {
     int r = 0;
 
-    for (uint32_t other = 0; other < rmm->streams && r == 0 && !*ret_block; other++) {
+    for (uint32_t other = list_from(rmm, 0, 1); other < rmm->room && r == 0 && !*ret_block;
+         other = list_from(rmm, other + 1, 1)) {
         if (other == stream)
             continue;
-        if (merging)
-            list_merge(rmm, other, stream);
-        r = list_take(rmm, merging ? stream : other, bytes, ret_block);
+        list_merge(rmm, other, stream);
+        r = list_take(rmm, stream, bytes, ret_block);
     }
     return r;
 }
@@ -158,9 +225,9 @@ static int rmm_allocate(void *state, const struct policy_request *request, uint6
     if (r == 0)
         r = list_take(rmm, request->stream, bytes, &block);
     if (r == 0 && !block)
-        r = others_take(rmm, request->stream, bytes, false, &block);
+        r = others_take(rmm, bytes, &block);
     if (r == 0 && !block)
-        r = others_take(rmm, request->stream, bytes, true, &block);
+        r = merged_take(rmm, request->stream, bytes, &block);
     if (r == 0 && !block)
         r = pool_grow(rmm, request->stream, bytes, &block);
     if (r < 0)
@@ -186,6 +253,7 @@ static void rmm_destroy(void *state)
 
     model_heap_done(&rmm->heap);
     free(rmm->lists);
+    free(rmm->longest);
     free(rmm);
 }
 

@@ -197,8 +197,8 @@ int replay_run(const struct replay_trace *trace, const struct policy *policy,
     if (r < 0)
         goto done;
     if (!settings->quiet) {
-        progress_begin(&progress, policy->name,
-                       trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
+        progress_begin_work(&progress, policy->name,
+                            trace->event_count * sizeof *trace->events * (settings->once ? 1 : 2));
         run.progress = &progress;
     }
     r = run_pass(&run, &outcome);

@@ -5,7 +5,8 @@
  *
  * Uses libdw directly, not through libdwfl, which finds units only by the index of addresses; clang
  * writes none. libdw opens split DWARF by the file name in the debug information; names of anything
- * but a regular file are refused first.
+ * but a regular file are refused first. Scopes are found here, because libdw's functions for them
+ * recurse for each level, and a hostile file may have any number of levels.
  */
 #include "tools/symbols/debug_info.h"
 
@@ -18,9 +19,17 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define SCOPES_MOST 128 /* more levels are not looked at */
+
 struct debug_info {
     Dwarf *dwarf;
     const char *folder;
+};
+
+/** A path through the entries of a unit, outermost first. */
+struct scopes {
+    int count; /* 0: too many levels */
+    Dwarf_Die die[SCOPES_MOST];
 };
 
 /** Whether a path exists and is not a regular file: opening it may block. */
@@ -82,6 +91,48 @@ static bool unit_find(struct debug_info *info, uint64_t address, Dwarf_Die *ret_
     return false;
 }
 
+static void scopes_add(struct scopes *scopes, const Dwarf_Die *die)
+{
+    if (scopes->count == SCOPES_MOST)
+        scopes->count = 0;
+    else
+        scopes->die[scopes->count++] = *die;
+}
+
+/** Finds the entries with an address in their code, as nested there. */
+static void scopes_of_address(const Dwarf_Die *unit, uint64_t address, struct scopes *ret_scopes)
+{
+    Dwarf_Die die = *unit, child;
+    bool found = true;
+
+    ret_scopes->count = 0;
+    while (found) {
+        scopes_add(ret_scopes, &die);
+        if (!ret_scopes->count)
+            return;
+        found = dwarf_child(&die, &child) == 0;
+        while (found && dwarf_haspc(&child, address) <= 0)
+            found = dwarf_siblingof(&child, &child) == 0;
+        die = child;
+    }
+}
+
+/** Finds the entries around one, which is the last. */
+static void scopes_of_entry(Dwarf_Die *entry, struct scopes *ret_scopes)
+{
+    Dwarf_Off offset = dwarf_dieoffset(entry);
+    Dwarf_Die die, next;
+
+    ret_scopes->count = 0;
+    if (!dwarf_diecu(entry, &die, NULL, NULL))
+        return;
+    do {
+        while (dwarf_siblingof(&die, &next) == 0 && dwarf_dieoffset(&next) <= offset)
+            die = next;
+        scopes_add(ret_scopes, &die);
+    } while (ret_scopes->count && dwarf_dieoffset(&die) < offset && dwarf_child(&die, &die) == 0);
+}
+
 /** Declaration of a function, which an inlined copy or an out-of-line definition refers to. */
 static Dwarf_Die declaration_of(Dwarf_Die *die)
 {
@@ -115,21 +166,21 @@ static const char *scope_name(Dwarf_Die *scope)
  * Writes an empty string if nothing is known. */
 static void qualified_name(Dwarf_Die *die, char *ret_text, size_t text_bytes)
 {
-    Dwarf_Die declared = declaration_of(die), *scopes = NULL;
-    int count = dwarf_getscopes_die(&declared, &scopes);
+    Dwarf_Die declared = declaration_of(die);
     const char *name = dwarf_diename(&declared), *scope;
+    struct scopes scopes;
     size_t used = 0;
 
+    scopes_of_entry(&declared, &scopes);
     name = name ? name : dwarf_diename(die);
     *ret_text = '\0';
-    for (int i = count; name && i-- > 1 && used < text_bytes;) {
-        scope = scope_name(&scopes[i]);
+    for (int i = 0; name && i + 1 < scopes.count && used < text_bytes; i++) {
+        scope = scope_name(&scopes.die[i]);
         if (scope)
             used += (size_t)snprintf(ret_text + used, text_bytes - used, "%s::", scope);
     }
     if (name && used < text_bytes)
         snprintf(ret_text + used, text_bytes - used, "%s", name);
-    free(scopes);
 }
 
 /**
@@ -168,22 +219,6 @@ static const char *call_file(Dwarf_Die *die, Dwarf_Die *unit)
     if (dwarf_getsrcfiles(unit, &files, &count) < 0 || number >= count)
         return NULL;
     return dwarf_filesrc(files, number, NULL, NULL);
-}
-
-/** Returns the scopes around an address, as nested in the code; free() them. */
-static int scopes_get(struct debug_info *info, Dwarf_Die *unit, uint64_t address,
-                      Dwarf_Die **ret_scopes)
-{
-    Dwarf_Die *scopes, innermost;
-    int count = dwarf_getscopes(unit, address, &scopes);
-
-    if (count <= 0)
-        return 0;
-    /* Outside an inlined function, these are the scopes of its source. */
-    innermost = scopes[0];
-    free(scopes);
-    count = dwarf_getscopes_die(&innermost, ret_scopes);
-    return count > 0 ? count : 0;
 }
 
 static const char *text_of(Dwarf_Die *die, unsigned name)
@@ -227,10 +262,11 @@ const char *debug_info_directory(struct debug_info *info, uint64_t address)
 void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_frame *give,
                        void *state)
 {
-    Dwarf_Die unit, inner, *scopes = NULL;
+    Dwarf_Die unit, inner;
     Dwarf_Line *place;
     const char *file = NULL;
-    int line = 0, column = 0, count, given = 0;
+    int line = 0, column = 0, given = 0;
+    struct scopes scopes;
     char name[1024];
 
     if (!unit_find(info, address, &unit))
@@ -242,22 +278,22 @@ void debug_info_frames(struct debug_info *info, uint64_t address, debug_info_fra
         dwarf_linecol(place, &column);
     }
     inner = unit_of_scopes(info, &unit);
-    count = scopes_get(info, &inner, address, &scopes);
-    for (int i = 0; i < count; i++) {
-        int tag = dwarf_tag(&scopes[i]);
+    scopes_of_address(&inner, address, &scopes);
+    for (int i = scopes.count; i-- > 0;) {
+        Dwarf_Die *scope = &scopes.die[i];
+        int tag = dwarf_tag(scope);
 
         if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
             continue;
-        give(state, function_name(&scopes[i], name, sizeof name), file, (uint64_t)line,
+        give(state, function_name(scope, name, sizeof name), file, (uint64_t)line,
              (uint64_t)column);
         given++;
         if (tag == DW_TAG_subprogram)
             break;
-        file = call_file(&scopes[i], &inner);
-        line = (int)number_of(&scopes[i], DW_AT_call_line);
-        column = (int)number_of(&scopes[i], DW_AT_call_column);
+        file = call_file(scope, &inner);
+        line = (int)number_of(scope, DW_AT_call_line);
+        column = (int)number_of(scope, DW_AT_call_column);
     }
-    free(scopes);
     if (!given && file) /* a line table alone */
         give(state, NULL, file, (uint64_t)line, (uint64_t)column);
 }

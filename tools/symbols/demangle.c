@@ -24,7 +24,8 @@ static void part_add(const char *text, size_t length, void *state)
 {
     if (length >= sizeof plain.text - plain.length)
         longjmp(plain.too_long, 1);
-    memcpy(plain.text + plain.length, text, length);
+    if (length) /* else the text may be NULL */
+        memcpy(plain.text + plain.length, text, length);
     plain.length += length;
 }
 
@@ -45,5 +46,5 @@ const char *demangle(const char *name)
             return NULL;
     }
     plain.text[plain.length] = '\0';
-    return plain.text;
+    return plain.length ? plain.text : NULL;
 }

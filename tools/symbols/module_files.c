@@ -120,13 +120,16 @@ static int standard_find(Dwfl_Module *module, void **state, const char *name, Dw
                          const char *path, const char *link, GElf_Word checksum, char **ret_path)
 {
     const char *allowed = getenv(ALLOWED_VARIABLE), *named = getenv(SERVERS_VARIABLE);
-    char *servers = named && !(allowed && !strcmp(allowed, "1")) ? strdup(named) : NULL;
+    bool hidden = named && !(allowed && !strcmp(allowed, "1"));
+    char *servers = hidden ? strdup(named) : NULL;
     int fd;
 
-    if (servers)
+    if (hidden && !servers)
+        return -1;
+    if (hidden)
         unsetenv(SERVERS_VARIABLE);
     fd = dwfl_standard_find_debuginfo(module, state, name, base, path, link, checksum, ret_path);
-    if (servers)
+    if (hidden)
         setenv(SERVERS_VARIABLE, servers, 1);
     free(servers);
     return fd;

@@ -157,7 +157,7 @@ int conf_promises_read(const char *path, struct promise **ret_promises, size_t *
     free(text);
     if (!promises || !count) {
         free(promises);
-        return promises ? -ENOENT : -ENOMEM;
+        return promises ? -ENODATA : -ENOMEM;
     }
     *ret_promises = promises;
     *ret_count = count;

@@ -24,7 +24,7 @@ struct promise {
 /** Writes the file. Errors: -EIO. */
 int conf_write(const struct tune_request *request, const struct tune_result *result, FILE *out);
 
-/** Reads the promises of a file; free() them. Errors: -ENOENT there are none; as infile_read(). */
+/** Reads the promises of a file; free() them. Errors: -ENODATA there are none; as infile_read(). */
 int conf_promises_read(const char *path, struct promise **ret_promises, size_t *ret_count);
 
 /** Result of comparing a recorded run with the promises. */

@@ -570,7 +570,7 @@ int tune_find(const struct tune_request *request, struct tune_result *ret_result
         class_histogram_add(&search.histogram, search.traces[i]);
         bytes += REPLAYS_USUAL * replay_bytes(search.traces[i]);
     }
-    progress_begin(&search.progress, "tuning", bytes);
+    progress_begin_work(&search.progress, "tuning", bytes);
     if (r == 0) {
         search.traces[request->trace_count] = request->judge;
         r = search_run(&search);

@@ -42,6 +42,7 @@ Test(demangle, names_of_compilers)
         {"_RNvC", NULL},
         {"_RNvC99999999999999999999a", NULL},
         {"_RB_", NULL},
+        {"_RC0", NULL},
         {"_Z", NULL},
         {"_Zzzz", NULL},
     };
