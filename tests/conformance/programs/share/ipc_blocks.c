@@ -7,9 +7,9 @@
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
  * export its base, "serve-fork" with a child that ends before, "serve-large" one large block,
- * "serve-threads" from several threads at once; "open HANDLE[+OFFSET]..." opens what another
- * process serves, "hold HANDLE..." keeps it open until a line comes on stdin, "race HANDLE..."
- * opens and closes it from several threads at once.
+ * "serve-threads" from several threads at once, "serve-leave" leaves by pthread_exit; "open
+ * HANDLE[+OFFSET]..." opens what another process serves, "hold HANDLE..." keeps it open until a
+ * line comes on stdin, "race HANDLE..." opens and closes it from several threads at once.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -332,6 +332,10 @@ static int serve(const char *how)
     printf("handles %s\n", text);
     while (fgets(line, sizeof(line), stdin) && line[0] >= '0' && line[0] < '0' + BLOCKS)
         route_report("free", route_free(blocks[line[0] - '0']));
+    if (strcmp(how, "serve-leave") == 0) {
+        printf("left\n");
+        pthread_exit(NULL);
+    }
     return 0;
 }
 
