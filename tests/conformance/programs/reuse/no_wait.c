@@ -18,7 +18,7 @@
 #include "program.h"
 
 #define BLOCKS  64
-#define THREADS 4 /* unless the argument says 1 */
+#define THREADS 4 /* unless the argument says 1: then one, and no capture */
 #define MANY    64
 
 static int (*hold)(CUstream);
@@ -172,6 +172,7 @@ int program_no_wait(const char *self, const char *route, const char *argument)
 {
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW);
     size_t free_bytes;
+    bool simple = argument && *argument == '1';
     *(void **)&hold = dlsym(cuda, "simgpu_hold");
     *(void **)&release = dlsym(cuda, "simgpu_release");
     if (!hold || !release)
@@ -185,13 +186,15 @@ int program_no_wait(const char *self, const char *route, const char *argument)
     route_report("target", route_allocate(&target, 1000));
     route_report("size", route_memory_info(&free_bytes, &device_bytes));
     on_a_full_device();
-    on_a_full_device_and_a_capture(false);
-    on_a_full_device_and_a_capture(true);
+    if (!simple) {
+        on_a_full_device_and_a_capture(false);
+        on_a_full_device_and_a_capture(true);
+    }
     for (size_t i = 0; i < SIZES; i++)
         by_size(sizes[i]);
     for (size_t i = 0; i < SIZES; i++)
         beside_a_host_function(sizes[i]);
-    by_threads(argument && *argument == '1' ? 1 : THREADS);
+    by_threads(simple ? 1 : THREADS);
     printf("host functions: %d\n", atomic_load(&returned));
     return 0;
 }
