@@ -18,8 +18,8 @@ def settings_set(structure: Any, settings: Dict[str, int], names: Iterable[str],
 class Owner:
     """A device or a pool; objects made on it are closed first.
 
-    Keeps these objects alive until then, even if the program has dropped them: the library's object
-    behind each still exists, and uses its owner.
+    They are kept until they are closed, even if the program has dropped them: the library's object
+    still exists then, and uses its owner.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,12 @@ class Owner:
         (self._memory if memory else self._users)[id(item)] = item
 
     def disown(self, item: Any) -> None:
-        """Forgets an object that was closed."""
+        """Removes an object that is closed."""
         self._users.pop(id(item), None)
         self._memory.pop(id(item), None)
 
     def close_owned(self) -> None:
-        """The newest first. Closes all, then raises the first error that there was."""
+        """Closes all, the newest first, then raises the first error."""
         errors = []
         for owned in (self._users, self._memory):
             for item in reversed(list(owned.values())):

@@ -229,15 +229,15 @@ static const struct {
              {"cudaMalloc", 20},           {"cudaFree", 22},          {"cudaMemcpy", 31}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
-/** State of the search: the functions found, and which of the known functions were among them. */
+/** State of the search: the well-known functions found. */
 struct found {
     struct inside_function *functions;
     size_t count, capacity;
     unsigned known; /* bits */
 };
 
-/** False: a function reports a known name with a wrong number, so this is no runtime; or there are
- * more functions than fit. */
+/** False: a function reports a known name with a wrong number, so this is no runtime; or there is
+ * no room for more. */
 static bool function_add(struct found *found, const char *name, uint32_t number, uint64_t value)
 {
     for (size_t k = 0; k < KNOWN_COUNT; k++)
