@@ -248,6 +248,16 @@ static bool opening_finish(struct opening *opening, uint64_t base, uint64_t *ret
     return false;
 }
 
+/* For an opening that cannot be kept: what is refused as a handle that stands for nothing any more.
+ * The token itself would open mapped pages again, at their base. */
+static CUipcMemHandle refused_of(const struct opening *opening)
+{
+    CUipcMemHandle handle = opening->given;
+    if (opening->mapped)
+        ipc_token_make(&(struct ipc_token){0}, &handle);
+    return handle;
+}
+
 static void record_opening(const struct call *call, const struct opening *opening, uint64_t address,
                            int result)
 {
@@ -282,10 +292,13 @@ cudaError_t cudaIpcOpenMemHandle(void **devPtr, cudaIpcMemHandle_t handle, unsig
     memcpy(&real_handle, &opening.handle, sizeof(real_handle));
     cudaError_t result = real->cudaIpcOpenMemHandle(devPtr ? &opened : NULL, real_handle, flags);
     if (result == cudaSuccess) {
-        if (opening_finish(&opening, (uint64_t)(uintptr_t)opened, &address))
+        if (opening_finish(&opening, (uint64_t)(uintptr_t)opened, &address)) {
             *devPtr = (void *)(uintptr_t)address;
-        else
-            result = real->cudaIpcOpenMemHandle(devPtr, handle, flags);
+        } else {
+            CUipcMemHandle refused = refused_of(&opening);
+            memcpy(&real_handle, &refused, sizeof(real_handle));
+            result = real->cudaIpcOpenMemHandle(devPtr, real_handle, flags);
+        }
     }
     record_opening(&call, &opening, address, (int)result);
     call_end(&call);
@@ -330,7 +343,7 @@ static CUresult driver_open_hook(enum hook_id hook, driver_open *open, const voi
         if (opening_finish(&opening, opened, &address))
             *ret_pointer = address;
         else
-            result = open_really(open, ret_pointer, handle, flags);
+            result = open_really(open, ret_pointer, refused_of(&opening), flags);
     }
     record_opening(&call, &opening, address, (int)result);
     call_end(&call);

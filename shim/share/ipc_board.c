@@ -109,10 +109,14 @@ static void token_of_locked(int slot, CUipcMemHandle *ret_token)
     ipc_token_make(&token, ret_token);
 }
 
-static void clear_locked(uint32_t slot)
+/* True: its pages are to be dropped, too. */
+static bool clear_locked(uint32_t slot)
 {
-    atomic_store(&slots[slot].key, 0);
+    uint64_t key = atomic_exchange(&slots[slot].key, 0);
     entries[slot].address = 0;
+    if (entries[slot].pages)
+        page_server_owe(slot, key);
+    return entries[slot].pages;
 }
 
 /* The slot of a block, a new one if need be. */
@@ -180,31 +184,30 @@ bool ipc_board_is_own(const struct ipc_token *token)
 
 void ipc_board_withdraw(uint64_t address)
 {
-    uint64_t key = 0;
+    bool owes = false;
     pthread_mutex_lock(&lock);
     int slot = slots ? find_locked(address) : -ENOENT;
-    if (slot >= 0 && entries[slot].pages)
-        key = slots[slot].key;
     if (slot >= 0)
-        clear_locked((uint32_t)slot);
+        owes = clear_locked((uint32_t)slot);
     pthread_mutex_unlock(&lock);
-    if (key)
-        page_server_drop((uint32_t)slot, key);
+    if (owes)
+        page_server_settle();
 }
 
 unsigned ipc_board_forget_context(uint32_t context)
 {
     unsigned cleared = 0;
+    bool owes = false;
     pthread_mutex_lock(&lock);
     for (uint32_t i = 0; slots && i < IPC_BOARD_SLOTS; i++) {
         if (!entries[i].address || entries[i].context != context)
             continue;
-        if (entries[i].pages)
-            page_server_drop(i, slots[i].key);
-        clear_locked(i);
+        owes |= clear_locked(i);
         cleared++;
     }
     pthread_mutex_unlock(&lock);
+    if (owes)
+        page_server_settle();
     return cleared;
 }
 

@@ -2,16 +2,25 @@
 /*
  * The server thread. Its own process uses the same socket, because there is no other way to pass
  * descriptors from one table to another. Messages other than PAGE_WIRE_ASK are accepted only from
- * its own process.
+ * its own process. Keys to be dropped are stored in memory that both share, so they are dropped
+ * even if the socket cannot be reached.
+ *
+ * A second thread waits for the end of the first. Once the program's threads are gone the server
+ * ends, and then the second thread, as the last one of the process, which the C library ends by
+ * exit(0) as it would without these threads. The second thread has the program's descriptor table,
+ * so buffered output of stdio is written.
  */
 #include "shim/share/page_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -20,6 +29,7 @@
 #include <unistd.h>
 
 #include "cupti/live/living_file.h"
+#include "shim/share/ipc_token.h"
 #include "shim/share/page_store.h"
 
 #define CONNECTIONS 64u
@@ -30,6 +40,12 @@
 
 /* The pause when no descriptor is left for a connection. */
 #define FULL_WAIT_MS 50
+
+/* How often it looks whether it is still needed. */
+#define LOOK_MS 1000
+
+/* The threads that are left when it is not: the main one, which is dead, and those of this file. */
+#define THREADS_LEFT 3
 
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1u << 1)
@@ -42,6 +58,10 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static enum state state; /* guarded by lock, like the next one */
 static int failure;
 static const char *place, *socket_name; /* immutable once the thread runs */
+static sigset_t signals;                /* likewise: signals that the program's thread blocked */
+
+static _Atomic uint64_t owed[IPC_BOARD_TOKENS]; /* keys to be dropped, by slot; 0: none */
+static atomic_bool owes;
 
 struct server {
     int listener;
@@ -50,6 +70,7 @@ struct server {
     struct pollfd polls[CONNECTIONS + 1]; /* the listener first */
     uint64_t since[CONNECTIONS + 1];      /* number of the connection */
     uint64_t connections;
+    uint64_t look_ns; /* when it looks next */
     /* One message at a time. */
     struct page_wire message, answer;
     int descriptors[PAGE_WIRE_MOST];
@@ -99,6 +120,17 @@ static void give(struct server *server)
     }
 }
 
+static void settle(struct server *server)
+{
+    if (!atomic_exchange(&owes, false))
+        return;
+    for (uint32_t slot = 0; slot < IPC_BOARD_TOKENS; slot++) {
+        uint64_t key = atomic_load(&owed[slot]) ? atomic_exchange(&owed[slot], 0) : 0;
+        if (key)
+            page_store_drop(server->store, slot, key);
+    }
+}
+
 static bool is_own_process(int connection)
 {
     pid_t process;
@@ -116,7 +148,7 @@ static bool answer_make(struct server *server, int from)
     switch (may ? message->kind : 0) {
     case PAGE_WIRE_ASK: give(server); return true;
     case PAGE_WIRE_PUT: put(server); return true;
-    case PAGE_WIRE_DROP: page_store_drop(server->store, message->slot, message->key); return true;
+    case PAGE_WIRE_DROP: settle(server); return true;
     default: page_wire_close(server->descriptors, message->count); return false;
     }
 }
@@ -172,12 +204,33 @@ static void connection_accept(struct server *server)
     server->since[at] = ++server->connections;
 }
 
+/* The kernel polls no more of them than the process may have descriptors. */
+static nfds_t polls_count(const struct server *server)
+{
+    nfds_t count = CONNECTIONS + 1;
+    while (count > 1 && server->polls[count - 1].fd < 0)
+        count--;
+    return count;
+}
+
+/* Fewer descriptors are allowed by now: gives up all connections. */
+static void retreat(struct server *server)
+{
+    for (unsigned at = 1; at <= CONNECTIONS; at++)
+        if (server->polls[at].fd >= 0)
+            hang_up(server, at);
+    poll(NULL, 0, FULL_WAIT_MS);
+}
+
 static void serve_once(struct server *server)
 {
     server->polls[0] = (struct pollfd){.fd = server->full ? -1 : server->listener,
                                        .events = POLLIN};
-    int ready = poll(server->polls, CONNECTIONS + 1, server->full ? FULL_WAIT_MS : -1);
+    int ready = poll(server->polls, polls_count(server), server->full ? FULL_WAIT_MS : LOOK_MS);
+    if (ready < 0 && errno != EINTR)
+        retreat(server);
     server->full = false;
+    settle(server);
     for (unsigned at = 1; ready > 0 && at <= CONNECTIONS; at++)
         if (server->polls[at].revents && !converse(server, server->polls[at].fd))
             hang_up(server, at);
@@ -185,7 +238,44 @@ static void serve_once(struct server *server)
         connection_accept(server);
 }
 
-/* ---- the thread ---- */
+/* ---- its end ---- */
+
+/* The state of the main thread and the number of threads, from what /proc says of a process. */
+static bool stat_parse(const char *text, char *ret_leader, unsigned long *ret_threads)
+{
+    const char *at = strrchr(text, ')'); /* the name may hold anything */
+    if (!at || at[1] != ' ')
+        return false;
+    *ret_leader = at[2];
+    for (int field = 3; at && field <= 20; field++)
+        at = strchr(at + 1, ' ');
+    *ret_threads = at ? strtoul(at, NULL, 10) : 0;
+    return at;
+}
+
+/* Whether the program has no thread any more. */
+static bool is_alone(void)
+{
+    char text[1024], leader;
+    unsigned long threads;
+    int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
+    if (file >= 0)
+        close(file);
+    text[bytes > 0 ? bytes : 0] = 0;
+    return stat_parse(text, &leader, &threads) && leader == 'Z' && threads == THREADS_LEFT;
+}
+
+static bool is_needed(struct server *server)
+{
+    uint64_t now_ns = page_wire_now_ns();
+    if (now_ns < server->look_ns)
+        return true;
+    server->look_ns = now_ns + LOOK_MS * UINT64_C(1000000);
+    return !is_alone();
+}
+
+/* ---- the threads ---- */
 
 /* Gives the thread an empty descriptor table of its own. Some systems forbid one of the two ways.
  */
@@ -242,35 +332,58 @@ static void *serve(void *unused)
     *server = (struct server){0};
     prctl(PR_SET_NAME, "cupool-ipc", 0, 0, 0);
     int error = server_begin(server);
-    announce(error);
-    if (error < 0) {
+    if (error < 0)
         page_store_destroy(server->store);
-        return NULL;
-    }
-    for (;;)
+    announce(error); /* after a failure another one may begin at once */
+    while (error == 0 && is_needed(server))
         serve_once(server);
+    return NULL;
+}
+
+/* 0, or as pthread_create says. */
+static int server_create(pthread_t *ret_thread)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error)
+        return error;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    error = pthread_create(ret_thread, &attributes, serve, NULL);
+    if (error == EINVAL) /* thread-local data of the modules need more */
+        error = pthread_attr_setstacksize(&attributes, 16 * STACK_BYTES) == 0
+                    ? pthread_create(ret_thread, &attributes, serve, NULL)
+                    : error;
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* The last thread of a process, if it comes to that. */
+static void *outlast(void *unused)
+{
+    (void)unused;
+    pthread_t server;
+    sigset_t before = signals;
+    prctl(PR_SET_NAME, "cupool-ipc-end", 0, 0, 0);
+    int error = server_create(&server);
+    if (error)
+        announce(-error);
+    else
+        pthread_join(server, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return NULL;
 }
 
 /* Signals are for the program's threads. */
-static int thread_start(void)
+static int threads_start(void)
 {
     pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int error = pthread_attr_init(&attributes);
-    if (error)
-        return -error;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigset_t all;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, serve, NULL);
-    if (error == EINVAL) /* thread-local data of the modules need more */
-        error = pthread_attr_setstacksize(&attributes, 16 * STACK_BYTES) == 0
-                    ? pthread_create(&thread, &attributes, serve, NULL)
-                    : error;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &all, &signals);
+    int error = pthread_create(&thread, NULL, outlast, NULL);
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    if (error == 0)
+        pthread_detach(thread);
     return -error;
 }
 
@@ -280,7 +393,7 @@ int page_server_start(const char *where, const char *name)
     if (state == NOT_STARTED || state == FAILED) {
         place = where;
         socket_name = name;
-        failure = thread_start();
+        failure = threads_start();
         state = failure < 0 ? FAILED : STARTING;
     }
     while (state == STARTING)
@@ -300,10 +413,9 @@ static bool is_serving(void)
     return serves;
 }
 
-static int tell(const struct page_wire *message, const int *descriptors,
-                struct page_wire *ret_answer)
+static int tell_once(const struct page_wire *message, const int *descriptors, uint64_t end_ns,
+                     struct page_wire *ret_answer)
 {
-    uint64_t end_ns = page_wire_now_ns() + PAGE_WIRE_WAIT_NS;
     int none[PAGE_WIRE_MOST];
     int connection = page_wire_connect(place, socket_name, end_ns);
     if (connection < 0)
@@ -312,6 +424,18 @@ static int tell(const struct page_wire *message, const int *descriptors,
     close(connection);
     if (error == 0)
         page_wire_close(none, ret_answer->count);
+    return error;
+}
+
+/* A connection that many others have crowded out is made anew. */
+static int tell(const struct page_wire *message, const int *descriptors,
+                struct page_wire *ret_answer)
+{
+    uint64_t end_ns = page_wire_now_ns() + PAGE_WIRE_WAIT_NS;
+    int error;
+    do
+        error = tell_once(message, descriptors, end_ns, ret_answer);
+    while ((error == -ECONNRESET || error == -EPIPE) && page_wire_now_ns() < end_ns);
     return error;
 }
 
@@ -324,10 +448,16 @@ int page_server_put(struct page_wire *message, uint32_t first, const int *descri
     return error < 0 ? error : answer.first == first + message->count ? 0 : -ENOSPC;
 }
 
-void page_server_drop(uint32_t slot, uint64_t key)
+void page_server_owe(uint32_t slot, uint64_t key)
 {
-    struct page_wire message = page_wire_make(PAGE_WIRE_DROP, slot, key), answer;
-    if (is_serving())
+    atomic_store(&owed[slot], key);
+    atomic_store(&owes, true);
+}
+
+void page_server_settle(void)
+{
+    struct page_wire message = page_wire_make(PAGE_WIRE_DROP, 0, 0), answer;
+    if (is_serving() && atomic_load(&owes))
         (void)tell(&message, NULL, &answer);
 }
 

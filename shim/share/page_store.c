@@ -161,7 +161,7 @@ uint32_t page_store_get(const struct page_store *store, uint32_t slot, uint64_t 
 
 void page_store_drop(struct page_store *store, uint32_t slot, uint64_t key)
 {
-    if (slot >= IPC_BOARD_TOKENS || store->slots[slot].key != key)
+    if (slot >= IPC_BOARD_TOKENS || store->slots[slot].key > key)
         return;
     for (uint32_t at = store->slots[slot].first, next; at; at = next) {
         uint32_t page = store->entries[at].page;

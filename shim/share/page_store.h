@@ -41,8 +41,8 @@ int page_store_put(struct page_store *store, uint32_t slot, uint64_t key, uint32
 uint32_t page_store_get(const struct page_store *store, uint32_t slot, uint64_t key, uint32_t index,
                         uint32_t most, struct page_store_page *ret_pages);
 
-/** Drops the pages of a slot if it still has this key; closes descriptors that no other slot
- * needs. */
+/** Drops the pages of a slot if it has this key or an earlier one: keys only grow. Closes the
+ * descriptors that no other slot needs. */
 void page_store_drop(struct page_store *store, uint32_t slot, uint64_t key);
 
 /** Returns the number of open descriptors. */

@@ -25,7 +25,7 @@
 enum page_wire_kind {
     PAGE_WIRE_ASK = 1, /* requests the pages of a slot from `first` on */
     PAGE_WIRE_PUT,     /* from the exporter itself: adds pages to a slot, in order */
-    PAGE_WIRE_DROP,    /* from the exporter itself: drops all pages of a slot */
+    PAGE_WIRE_DROP,    /* from the exporter itself: drops the marked pages */
     PAGE_WIRE_ANSWER,  /* answers any of these; count 0: none */
 };
 

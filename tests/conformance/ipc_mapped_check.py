@@ -163,6 +163,17 @@ def check_deaths(suite, failures, path, route, place):
     print(f"{route}: the killed, and a child that ends")
 
 
+def check_left(suite, failures, path, route, place):
+    """A process ends with the last thread of its program, and what stdio held gets out."""
+    for options in (None, vmm(place)):
+        done = subprocess.run([path, "ipc_blocks", route, "serve-leave"], text=True, input="end\n",
+                              env=suite.environment(options), capture_output=True,
+                              timeout=TIMEOUT_S, check=False)
+        failures.expect(done.returncode == 0 and done.stdout.endswith("left\n") and
+                        not place.names(), f"{route}, {options}: {done}, {place.names()}")
+    print(f"{route}: ends with its last thread")
+
+
 def check_refused(suite, failures, path, route, place):
     """The export fails if memory cannot be shared."""
     for options, variables in ((vmm(place), {"SIMGPU_SET": "export_fd=0"}),
@@ -455,6 +466,7 @@ def main():
         check_descriptors(suite, failures, path, route, place, exporter)
         check_held(suite, failures, path, route, place)
         check_deaths(suite, failures, path, route, place)
+        check_left(suite, failures, path, route, place)
         check_refused(suite, failures, path, route, place)
         check_ranges(suite, failures, path, route, place)
         check_many_pages(suite, failures, path, route, place)

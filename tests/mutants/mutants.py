@@ -153,7 +153,7 @@ MUTANTS = [
            "if (!page_wire_peer(made, &process, &user)) {", ("check_ipc_mapped",)),
     Mutant("IPC pages", "page_server.c", "    int error = table_leave();",
            "    int error = 0;\n    (void)table_leave;", ("check_ipc_mapped",)),
-    Mutant("IPC pages", "ipc_board.c", "        page_server_drop((uint32_t)slot, key);\n",
+    Mutant("IPC pages", "ipc_board.c", "        page_server_owe(slot, key);\n",
            "        (void)key;\n", ("check_ipc_mapped",)),
     Mutant("IPC pages", "ipc_board.c",
            "    living_companions_sweep(directory, PAGES_PREFIX, BOARD_PREFIX);\n", "",

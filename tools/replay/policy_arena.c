@@ -11,12 +11,12 @@
  * async. The driver's algorithm is not published, and no published figure says what it reserves for
  *   a known sequence. The model follows the documentation: memory of a pool is reserved in large
  *   areas and split (CUDA Programming Guide, "Stream Ordered Memory Allocator"; drivers were
- * observed to take 32 MiB), and with the default release threshold of 0 free memory is returned
- * when the program synchronises. A trace has no synchronisation, so memory is returned only when
- * the device refuses, as wholly free areas. Grain 512 B, best fit, always split. Reuse across
- * streams is assumed to succeed always. So R is that of a program that seldom synchronises; it may
- * be too low where streams differ, and too high where the driver maps pages instead of splitting
- * areas.
+ *   observed to take 32 MiB), and with the default release threshold of 0 free memory is returned
+ *   when the program synchronises. A trace has no synchronisation, so memory is returned only when
+ *   the device refuses, as wholly free areas. Grain 512 B, best fit, always split. Reuse across
+ *   streams is assumed to succeed always. So R is that of a program that seldom synchronises; it
+ *   may be too low where streams differ, and too high where the driver maps pages instead of
+ *   splitting areas.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -78,7 +78,7 @@ static int lists_extend(struct rmm *rmm, uint32_t stream)
     return 0;
 }
 
-/* Follows a change of a list. */
+/* Updates the tree of largest blocks after a change of a list. */
 static void longest_note(struct rmm *rmm, uint32_t stream)
 {
     struct size_node *node = size_tree_largest(&rmm->lists[stream]);
@@ -89,7 +89,7 @@ static void longest_note(struct rmm *rmm, uint32_t stream)
         rmm->longest[i] = longer(rmm->longest[2 * i], rmm->longest[2 * i + 1]);
 }
 
-/* Returns the first list, from one on, with a block of so many bytes; `room`: there is none. */
+/* Returns the first list from `stream` on with a block of at least `bytes`; `room`: none. */
 static uint32_t list_from(const struct rmm *rmm, uint32_t stream, uint64_t bytes)
 {
     uint32_t i = rmm->room + stream;
@@ -114,7 +114,10 @@ static void list_insert(struct rmm *rmm, uint32_t stream, struct model_block *bl
     longest_note(rmm, stream);
 }
 
-/* Cuts a block that is in no list; the rest goes to a stream's. */
+/* Splits a block that is in no list; the rest goes to the list of a stream. */
+=======
+/* Splits a block that is in no list; the rest goes to the list of a stream. */
+>>>>>>> theirs
 static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t bytes, uint32_t stream)
 {
     struct model_block *rest;
@@ -162,15 +165,15 @@ static void list_merge(struct rmm *rmm, uint32_t from, uint32_t stream)
     longest_note(rmm, from);
 }
 
-/* From what other streams have, as it lies there. */
+/* Takes a block from another stream's list. */
 static int others_take(struct rmm *rmm, uint64_t bytes, struct model_block **ret_block)
 {
-    uint32_t other = list_from(rmm, 0, bytes); /* not the own one, which has nothing that fits */
+    uint32_t other = list_from(rmm, 0, bytes); /* not the own list, which has no fit */
 
     return other < rmm->room ? list_take(rmm, other, bytes, ret_block) : 0;
 }
 
-/* From what other streams have together with the own one. */
+/* Merges other streams' lists into the own one until a block fits. */
 static int merged_take(struct rmm *rmm, uint32_t stream, uint64_t bytes,
                        struct model_block **ret_block)
 {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The line of the innermost frame comes from the line table. Each inlined function names the line
- * from which it was called; that is the line of the next frame.
+ * that called it; that is the line of the next frame.
+=======
+ * that called it; that is the line of the next frame.
+>>>>>>> theirs
  *
  * Uses libdw directly, not through libdwfl, which finds units only by the index of addresses; clang
  * writes none. libdw opens split DWARF by the file name in the debug information; names of anything
- * but a regular file are refused first. Its functions for scopes call themselves
- * for each level, of which a hostile file has any number, so scopes are found here.
+ * but a regular file are refused first. Scopes are found here, because libdw's functions for them
+ * recurse for each level, and a hostile file may have any number of levels.
  */
 #include "tools/symbols/debug_info.h"
 
@@ -26,7 +29,7 @@ struct debug_info {
     const char *folder;
 };
 
-/** A way through the entries of a unit, the outermost first. */
+/** A path through the entries of a unit, outermost first. */
 struct scopes {
     int count; /* 0: too many levels */
     Dwarf_Die die[SCOPES_MOST];

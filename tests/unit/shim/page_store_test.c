@@ -92,10 +92,11 @@ static void get(const struct page_store *store, uint32_t slot)
 
 static void drop(struct page_store *store, uint32_t slot)
 {
-    page_store_drop(store, slot, known[slot].key + 1000000); /* of another block */
+    if (known[slot].key) /* of an earlier block */
+        page_store_drop(store, slot, known[slot].key - 1);
     if (draw(2))
         return;
-    page_store_drop(store, slot, known[slot].key);
+    page_store_drop(store, slot, known[slot].key + draw(2)); /* or of a later one */
     known[slot].key = 0;
     known[slot].count = 0;
 }

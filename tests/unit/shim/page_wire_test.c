@@ -9,13 +9,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/share/page_server.h"
@@ -59,6 +63,12 @@ static int put(uint32_t first, uint32_t count)
         message.pages[i].bytes = (uint64_t)(i + 1) << 21;
     }
     return page_server_put(&message, first, descriptors);
+}
+
+static void drop(uint64_t key)
+{
+    page_server_owe(SLOT, key);
+    page_server_settle();
 }
 
 static void setup(void)
@@ -113,15 +123,99 @@ Test(page_wire, gives_what_was_put, .init = setup)
     cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST), 3);
     cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST + 3), 0);
     cr_assert_eq(ask(connection, KEY + 1, 0), 0);
-    page_server_drop(SLOT, KEY + 1);
+    drop(KEY - 1);
     cr_assert_eq(ask(connection, KEY, PAGE_WIRE_MOST), 3);
-    page_server_drop(SLOT, KEY);
+    drop(KEY);
     cr_assert_eq(ask(connection, KEY, 0), 0);
     close(connection);
     cr_assert_eq(open_count(), before, "the thread's descriptors are its own");
     snprintf(path, sizeof(path), "%s/cupool-%u/%s", where, geteuid(), NAME);
     cr_assert_eq(stat(path, &status), 0);
     cr_assert_eq(status.st_mode & 0777, 0600);
+}
+
+/* What cannot be said is done all the same, and soon; then the memory goes. */
+Test(page_wire, drops_without_a_word, .init = setup)
+{
+    int connection = client();
+    struct rlimit limit, none;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = limit.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    drop(KEY);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    uint64_t end_ns = soon();
+    while (ask(connection, KEY, 0))
+        cr_assert_lt(page_wire_now_ns(), end_ns);
+}
+
+/* How much processor time the process may use while its server has nothing to do. */
+static uint64_t used_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+/* Fewer descriptors than it has connections: it gives them up, and goes on with new ones. */
+Test(page_wire, gets_by_with_fewer_descriptors, .init = setup)
+{
+    int held[60];
+    struct rlimit limit, few;
+    for (unsigned i = 0; i < 60; i++)
+        held[i] = client();
+    cr_assert_eq(ask(held[59], KEY, PAGE_WIRE_MOST), 3);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = (struct rlimit){.rlim_cur = 20, .rlim_max = limit.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_assert(is_closed(held[0]));
+    cr_assert(is_closed(held[59]));
+    uint64_t before_ns = used_ns();
+    poll(NULL, 0, 500);
+    cr_assert_lt(used_ns() - before_ns, 250000000, "it does not spin");
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
+}
+
+/* Longer than the server takes to look. */
+static void *leave_later(void *unused)
+{
+    poll(NULL, 0, 1500);
+    return unused;
+}
+
+/* The process ends with the last thread of the program, as one without the server does. */
+static void end_with(bool other)
+{
+    int ends[2], status = -1;
+    char text[16] = {0};
+    cr_assert_eq(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        FILE *out = fdopen(ends[1], "w");
+        page_server_fork_child();
+        if (page_server_start(where, other ? NAME ".2" : NAME ".1") < 0 || !out ||
+            fputs("kept", out) < 0 || (other && pthread_create(&thread, NULL, leave_later, NULL)))
+            _exit(9);
+        pthread_exit(NULL);
+    }
+    close(ends[1]);
+    struct pollfd wanted = {.fd = ends[0], .events = POLLIN};
+    if (poll(&wanted, 1, 60000) < 1)
+        kill(child, SIGKILL); /* nothing else ends it */
+    cr_assert_eq(read(ends[0], text, sizeof(text) - 1), 4, "what stdio held gets out");
+    cr_assert_str_eq(text, "kept");
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "%x", (unsigned)status);
+    close(ends[0]);
+}
+
+Test(page_wire, ends_with_the_program, .init = setup)
+{
+    end_with(false);
+    end_with(true);
 }
 
 static void send_bytes(int connection, const void *bytes, size_t count)

@@ -7,9 +7,9 @@
  * Arguments for single runs: "serve" exports and waits for lines on stdin (a number frees that
  * block, anything else ends it), "serve-ranges" does so as libraries do that ask for the range and
  * export its base, "serve-fork" with a child that ends before, "serve-large" one large block,
- * "serve-threads" from several threads at once; "open HANDLE[+OFFSET]..." opens what another
- * process serves, "hold HANDLE..." keeps it open until a line comes on stdin, "race HANDLE..."
- * opens and closes it from several threads at once.
+ * "serve-threads" from several threads at once, "serve-leave" leaves by pthread_exit; "open
+ * HANDLE[+OFFSET]..." opens what another process serves, "hold HANDLE..." keeps it open until a
+ * line comes on stdin, "race HANDLE..." opens and closes it from several threads at once.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -315,9 +315,22 @@ static void export_large(char *text)
     sprintf(text + 2 * TEXT_BYTES + 1, "+%zx", LARGE_BYTES - CHECK_BYTES);
 }
 
+/* Without work on the device, for which the driver may have threads. */
+static void export_and_leave(void)
+{
+    CUipcMemHandle handle;
+    void *block;
+    route_report("allocate", route_allocate(&block, sizes[0]));
+    route_ipc_export(&handle, block);
+    printf("left\n");
+    pthread_exit(NULL);
+}
+
 static int serve(const char *how)
 {
     char *blocks[BLOCKS], text[ALL_BYTES], line[16];
+    if (strcmp(how, "serve-leave") == 0)
+        export_and_leave();
     allocate(blocks);
     if (strcmp(how, "serve-large") == 0)
         export_large(text);
