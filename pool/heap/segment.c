@@ -234,12 +234,8 @@ struct segment *segment_leaves_take_locked(struct shard *shard, uint32_t leaves,
     return segment;
 }
 
-/* Segments that are looked through, and those passed on the way as they have too little: so that
- * the time is bounded. */
-=======
 /* Segments that are searched at most, and those that are passed over because they have too few free
  * leaves: this bounds the time. */
->>>>>>> theirs
 #define SQUEEZE_LOOKS 64u
 #define SQUEEZE_STEPS 1024u
 

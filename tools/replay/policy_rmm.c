@@ -115,9 +115,6 @@ static void list_insert(struct rmm *rmm, uint32_t stream, struct model_block *bl
 }
 
 /* Splits a block that is in no list; the rest goes to the list of a stream. */
-=======
-/* Splits a block that is in no list; the rest goes to the list of a stream. */
->>>>>>> theirs
 static int rest_return(struct rmm *rmm, struct model_block *block, uint64_t bytes, uint32_t stream)
 {
     struct model_block *rest;

@@ -2,9 +2,6 @@
 /*
  * The line of the innermost frame comes from the line table. Each inlined function names the line
  * that called it; that is the line of the next frame.
-=======
- * that called it; that is the line of the next frame.
->>>>>>> theirs
  *
  * Uses libdw directly, not through libdwfl, which finds units only by the index of addresses; clang
  * writes none. libdw opens split DWARF by the file name in the debug information; names of anything
