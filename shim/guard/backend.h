@@ -18,8 +18,8 @@ void guard_backend_wrap(struct pool_backend *backend);
  */
 uint64_t guard_batches_run(void *context, pool_fence fence, bool *ret_sealed);
 
-/** The fence that was not recorded has passed: compares what is sealed; the number of the last
- * batch. */
+/** Compares what is sealed, after the fence that was not recorded then has passed; returns the
+ * number of the last batch that still runs, or 0. */
 uint64_t guard_batches_run_sealed(void *context);
 
 /** The device has been waited for: compares all open batches at once. */

@@ -105,8 +105,8 @@ static bool fence_is_open(const struct guard_device *device, pool_fence fence)
     return device->inner.fence_open && device->inner.fence_open(device->context, fence);
 }
 
-/* Work can be put behind no fence that is not recorded; and what is freed from now on lies behind a
- * later one. */
+/* No work can be put behind a fence that is not recorded yet. Blocks that are freed from now on lie
+ * behind a later one. */
 static void batch_seal(struct guard_device *device, struct batch *batch)
 {
     batch->sealed = true;
@@ -142,16 +142,19 @@ static void batch_run_at_once(struct guard_device *device, struct batch *batch)
         judge_unverified_add(batch->blocks);
 }
 
+/* What a later fence has taken along lies behind that one. */
 uint64_t guard_batches_run_sealed(void *context)
 {
     uint64_t number = 0;
     pthread_mutex_lock(&guard_lock);
     struct guard_device *device = guard_device_of(context);
-    for (uint32_t at = 0; device && at < BATCHES_MAX; at++)
-        if (device->batches[at].state == BATCH_OPEN && device->batches[at].sealed)
-            batch_run_at_once(device, &device->batches[at]);
-    if (device)
-        number = device->last_number; /* later fences may have taken some along */
+    for (uint32_t at = 0; device && at < BATCHES_MAX; at++) {
+        struct batch *batch = &device->batches[at];
+        if (batch->sealed && batch->state == BATCH_OPEN)
+            batch_run_at_once(device, batch);
+        else if (batch->sealed && batch->state == BATCH_RUNNING && batch->number > number)
+            number = batch->number;
+    }
     pthread_mutex_unlock(&guard_lock);
     return number;
 }
