@@ -256,7 +256,7 @@ static bool stat_parse(const char *text, char *ret_leader, unsigned long *ret_th
 /* Whether the program has no thread any more. */
 static bool is_alone(void)
 {
-    char text[1024], leader;
+    char text[512], leader; /* field 20 ends within */
     unsigned long threads;
     int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     ssize_t bytes = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
