@@ -277,16 +277,23 @@ def check_damaged_tokens(suite, failures, path, route, place):
     exporter.end()
 
 
+def begin(description):
+    """The programs and devices that the command line names, and what fails."""
+    parser = arguments(argparse.ArgumentParser(description=description.splitlines()[0]))
+    return Suite(parser.parse_args()), Failures()
+
+
+def runs(suite):
+    """Executable, route and a directory of its own for each route that is tried."""
+    for path, route in suite.routes():
+        if route in ROUTES:
+            yield path, route, Place(suite, "place-" + route)
+
+
 def main():
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
-    options = parser.parse_args()
-    failures = Failures()
-    suite = Suite(options)
-    for path, route in suite.routes():
-        if route not in ROUTES:
-            continue
-        place = Place(suite, "place-" + route)
+    suite, failures = begin(__doc__)
+    for path, route, place in runs(suite):
         exporter = check_round_trip(suite, failures, path, route, place)
         check_lifetimes(suite, failures, path, route, place, exporter)
         check_deaths(suite, failures, path, route, place)

@@ -9,7 +9,6 @@ pages stays out of the program's way and gives nothing to others.
 Exit 0: holds; 1: does not, and says what.
 """
 
-import argparse
 import array
 import fcntl
 import os
@@ -23,11 +22,9 @@ import subprocess
 import sys
 import threading
 
-from checks import Failures
-from ipc_check import GONE, INVALID, SLOT, Exporter, Place
-from runner import TIMEOUT_S, Suite, arguments
+from ipc_check import GONE, INVALID, SLOT, Exporter, Place, begin, runs
+from runner import TIMEOUT_S
 
-ROUTES = ("dynamic", "driver", "static", "dlsym")
 LARGE, BLOCKS, MIB = 5, 6, 1 << 20
 PAGES = struct.Struct("<16sQI36s")  # in the place of a driver's handle: magic, bytes, count, zero
 MESSAGE = struct.Struct("<8sIIQII256s")  # magic, kind, slot, key, first, count, (id, bytes) times 16
@@ -454,14 +451,8 @@ def check_strangers(suite, failures, path, route, place):
 
 
 def main():
-    parser = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
-    options = parser.parse_args()
-    failures = Failures()
-    suite = Suite(options)
-    for path, route in suite.routes():
-        if route not in ROUTES:
-            continue
-        place = Place(suite, "place-" + route)
+    suite, failures = begin(__doc__)
+    for path, route, place in runs(suite):
         exporter = check_round_trip(suite, failures, path, route, place)
         check_descriptors(suite, failures, path, route, place, exporter)
         check_held(suite, failures, path, route, place)
