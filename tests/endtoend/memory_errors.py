@@ -133,6 +133,11 @@ def check_capture(machine):
         left = sum(counter["current"] for counter in report["counters"]
                    if counter["name"] == "guard_unverified_blocks")
         preload.expect_equal(f"not compared: {options}", left, 0)
+    _, _, report = recorded(machine, "unordered", "overrun", "-", str(8 << 20), options=GUARD,
+                            SIMGPU_FAULT="cuStreamWaitEvent:0:OUT_OF_MEMORY")
+    left = sum(counter["current"] for counter in report["counters"]
+               if counter["name"] == "guard_unverified_blocks")
+    preload.expect(left > 0, "blocks that no stream could wait for are not counted")
 
 
 def check_printed(machine):

@@ -69,6 +69,18 @@ static void freed_write(size_t beside)
     blocks[3] = take(bytes);
 }
 
+/* Fills the device, so that what was freed is handed out again, and empties it. */
+static void device_fill(size_t size)
+{
+    void *made[64];
+    int count = 0;
+    while (count < 64 && cudaMalloc(&made[count], size) == cudaSuccess)
+        count++;
+    (void)cudaGetLastError();
+    while (count > 0)
+        call(cudaFree(made[--count]));
+}
+
 /* Memory is freed, and wanted again, beside a capture, which keeps fences from being recorded. The
  * last byte of a block was written beyond before. */
 static void freed_in_capture(bool overrun)
@@ -81,6 +93,7 @@ static void freed_in_capture(bool overrun)
         write_at(block + (3 << 20), 7, 1);
     call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
     call(cudaFree(block));
+    device_fill(3 << 20);
     for (size_t mib = 40; mib > 8; mib -= 4)
         call(cudaFree(take(mib << 20)));
     call(cudaStreamEndCapture(stream, &graph));
