@@ -373,6 +373,7 @@ class KVPool(Owner):
 
     @property
     def total_blocks(self) -> int:
+        """Number of blocks of the pool."""
         return self.stats().total
 
     @property
