@@ -150,7 +150,7 @@ MUTANTS = [
            "for (int device = 64; device < 64 && result == CUDA_SUCCESS; device++)", ("ipc_opened",)),
     Mutant("IPC pages", "page_server.c",
            "if (!page_wire_peer(made, &process, &user) || user != geteuid()) {",
-           "if (!page_wire_peer(made, &process, &user)) {", ("check_ipc_mapped",)),
+           "if (!page_wire_peer(made, &process, &user)) {", ("shim-page_wire",)),
     Mutant("IPC pages", "page_server.c", "    int error = table_leave();",
            "    int error = 0;\n    (void)table_leave;", ("check_ipc_mapped",)),
     Mutant("IPC pages", "ipc_board.c", "        page_server_owe(slot, key);\n",

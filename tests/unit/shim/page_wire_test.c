@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +31,16 @@
 #define KEY  UINT64_C(77)
 
 static char where[] = "/tmp/page-wire-XXXXXX";
+
+/* The server's user, as far as the server knows: this many above the test's. */
+static atomic_uint users_above;
+static _Thread_local bool is_client;
+
+uid_t geteuid(void)
+{
+    uid_t user = (uid_t)syscall(SYS_geteuid);
+    return is_client ? user : user + atomic_load(&users_above);
+}
 
 static uint64_t soon(void)
 {
@@ -271,6 +283,15 @@ Test(page_wire, listens_to_its_process_alone, .init = setup)
         cr_assert_eq(waitpid(child, &status, 0), child);
         cr_assert_eq(status, 0, "kind %d", kind);
     }
+    cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
+}
+
+Test(page_wire, serves_its_user_alone, .init = setup)
+{
+    is_client = true;
+    atomic_store(&users_above, 1);
+    cr_assert(is_closed(client()));
+    atomic_store(&users_above, 0);
     cr_assert_eq(ask(client(), KEY, PAGE_WIRE_MOST), 3);
 }
 
