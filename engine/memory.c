@@ -150,14 +150,14 @@ static struct stream_cache *stream_find(struct memory_manager *manager, void *st
 
 /* Takes a cached block that this stream freed; NULL if it has none of the class. */
 static struct address_entry *stream_take(struct memory_manager *manager, void *stream,
-                                         unsigned class)
+                                         unsigned size_class)
 {
     struct stream_cache *cache = stream_find(manager, stream, 0);
 
-    if (!cache || cache->first[class] == 0)
+    if (!cache || cache->first[size_class] == 0)
         return NULL;
-    struct address_entry *entry = addresses_find(&manager->addresses, cache->first[class]);
-    cache->first[class] = entry->next;
+    struct address_entry *entry = addresses_find(&manager->addresses, cache->first[size_class]);
+    cache->first[size_class] = entry->next;
     manager->cached_bytes -= entry->room;
     return entry;
 }
@@ -169,8 +169,8 @@ static uint64_t streams_flush(struct memory_manager *manager)
 
     for (unsigned at = 0; at < STREAMS && manager->streams; at++) {
         struct stream_cache *cache = &manager->streams[at];
-        for (unsigned class = 0; class < CLASSES && cache->used; class ++) {
-            for (uint64_t address = cache->first[class], next; address != 0; address = next) {
+        for (unsigned size_class = 0; size_class < CLASSES && cache->used; size_class++) {
+            for (uint64_t address = cache->first[size_class], next; address != 0; address = next) {
                 struct address_entry *entry = addresses_find(&manager->addresses, address);
                 next = entry->next;
                 flushed += entry->room;
@@ -313,12 +313,12 @@ int cupool_memory_allocate(struct cupool_device *device, size_t bytes, cupool_st
         return -ENOMEM;
     if (bytes > SIZE_MAX / 4)
         return allocation_fail(device, manager, -ENOMEM, bytes);
-    unsigned class = class_of(bytes, &room);
+    unsigned size_class = class_of(bytes, &room);
     if (!manager->pool)
         room = bytes;
     pthread_mutex_lock(&manager->lock);
     if (stream != CUPOOL_STREAM_NONE)
-        entry = stream_take(manager, stream, class);
+        entry = stream_take(manager, stream, size_class);
     if (entry) {
         allocation_count(manager, entry, bytes, true);
         manager->stats.stream_hits++;
@@ -351,10 +351,10 @@ static bool stream_keep(struct memory_manager *manager, struct address_entry *en
     struct stream_cache *cache = stream_find(manager, stream, 1);
     if (!cache)
         return false;
-    unsigned class = class_of(entry->room, &room);
-    entry->next = cache->first[class];
+    unsigned size_class = class_of(entry->room, &room);
+    entry->next = cache->first[size_class];
     entry->stream = stream;
-    cache->first[class] = entry->address;
+    cache->first[size_class] = entry->address;
     manager->cached_bytes += entry->room;
     return true;
 }
@@ -368,7 +368,7 @@ int cupool_memory_free(struct cupool_device *device, void *memory, cupool_stream
 
     if (!memory)
         return 0;
-    if (!device || (manager = manager_of(device)) == NULL)
+    if (!device || !(manager = manager_of(device)))
         return -EINVAL;
     pthread_mutex_lock(&manager->lock);
     struct address_entry *entry = addresses_find(&manager->addresses, address);

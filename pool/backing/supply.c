@@ -127,8 +127,8 @@ void supply_empties_release(struct pool *pool)
         struct shard *shard = shard_get(pool, index);
         if (!shard)
             continue;
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
-            struct bin *bin = &shard->bins[class];
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++) {
+            struct bin *bin = &shard->bins[size_class];
             pool_lock_acquire(&bin->lock);
             bin_release_empty_locked(bin);
             pool_lock_release(&bin->lock);

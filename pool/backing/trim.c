@@ -95,7 +95,7 @@ uint64_t pool_idle_trim(struct pool *pool)
 void supply_freed(struct shard *shard)
 {
     struct pool *pool = shard->pool;
-    if (POOL_LIKELY(!quarantine_close_due(pool, shard)))
+    if (likely(!quarantine_close_due(pool, shard)))
         return;
     pool_lock_acquire(&pool->backend_lock);
     uint64_t excess = 0, returned;
@@ -127,7 +127,7 @@ void supply_doomed_return(struct pool *pool)
 void supply_cache_bound(struct pool *pool)
 {
     uint64_t cached = runs_free_bytes(&pool->runs), returned;
-    if (POOL_LIKELY(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
+    if (likely(pool->config.cache_max == 0 || cached <= pool->config.cache_max))
         return;
     pool_lock_acquire(&pool->backend_lock);
     cached = runs_free_bytes(&pool->runs);

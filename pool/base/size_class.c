@@ -77,10 +77,10 @@ int size_classes_init(const uint16_t *bytes, size_t count, struct size_classes *
         return -EINVAL;
     for (; used < SIZE_CLASS_COUNT; used++)
         ret_classes->bytes[used] = SIZE_SMALL_MAX;
-    for (unsigned unit = 0, class = 0; unit < SIZE_UNITS; unit++) {
-        while (ret_classes->bytes[class] < (unit + 1) * SIZE_UNIT_BYTES)
-            class ++;
-        ret_classes->of[unit] = (uint8_t) class;
+    for (unsigned unit = 0, size_class = 0; unit < SIZE_UNITS; unit++) {
+        while (ret_classes->bytes[size_class] < (unit + 1) * SIZE_UNIT_BYTES)
+            size_class++;
+        ret_classes->of[unit] = (uint8_t)size_class;
     }
     return 0;
 }

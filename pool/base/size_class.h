@@ -59,11 +59,11 @@ static inline unsigned size_class_of(const struct size_classes *classes, size_t 
 }
 
 /** The size of a built-in class. */
-static inline uint32_t size_class_bytes(unsigned class)
+static inline uint32_t size_class_bytes(unsigned size_class)
 {
-    if (class < 8)
-        return (class + 1) * SIZE_GRAIN_BYTES;
-    return ((class % 8 + 9) << (class / 8 - 1)) * SIZE_GRAIN_BYTES;
+    if (size_class < 8)
+        return (size_class + 1) * SIZE_GRAIN_BYTES;
+    return ((size_class % 8 + 9) << (size_class / 8 - 1)) * SIZE_GRAIN_BYTES;
 }
 
 /** Index of the object at an offset in a slab; `objects` or more in the unused tail. */

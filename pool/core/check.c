@@ -30,8 +30,8 @@ static const char *bins_check(struct pool *pool, struct tally *tally)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
-            const struct bin *bin = &shard->bins[class];
+        for (unsigned size_class = 0; shard && size_class < SIZE_CLASS_COUNT; size_class++) {
+            const struct bin *bin = &shard->bins[size_class];
             const char *why = bin_check_locked(bin);
             if (why)
                 return why;
@@ -52,7 +52,7 @@ static const char *slabs_check(struct segment *segment, struct tally *tally)
         struct slab *slab = slot_slab(entry);
         if (!(entry & SLOT_SLAB) || slab->base != address)
             continue;
-        const char *why = bin_slab_check_locked(&segment->shard->bins[slab->class], slab);
+        const char *why = bin_slab_check_locked(&segment->shard->bins[slab->size_class], slab);
         if (why)
             return why;
         tally->small_live += (uint64_t)__builtin_popcountll(count_get(&segment->slot[index].live));
@@ -229,8 +229,8 @@ static const char *totals_check(const struct pool *pool, const struct tally *tal
     figures_gauges_get(pool, gauges);
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         const struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++) {
-            const struct bin *bin = &shard->bins[class];
+        for (unsigned size_class = 0; shard && size_class < SIZE_CLASS_COUNT; size_class++) {
+            const struct bin *bin = &shard->bins[size_class];
             uint32_t tail = bin->slab_bytes - bin->objects * bin->object_bytes;
             waste += count_get(&bin->slabs) * tail;
             waste += count_get(&bin->pinned_free) * bin->object_bytes;

@@ -76,7 +76,7 @@ static inline void object_hand_out(struct bin *bin, struct object object, size_t
 static inline bool small_done(struct bin *bin, struct object object, size_t bytes, uint32_t site,
                               struct pool_block *ret_block)
 {
-    if (POOL_LIKELY(object.slab))
+    if (likely(object.slab))
         object_hand_out(bin, object, bytes, site, ret_block);
     pool_lock_release(&bin->lock);
     return object.slab;
@@ -124,7 +124,7 @@ static bool middle_try_in(struct shard *shard, size_t bytes, uint32_t site,
 static void spare_offer(struct pool *pool, size_t bytes)
 {
     struct shard *shard = shard_here(pool);
-    if (POOL_LIKELY(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
+    if (likely(count_get(&shard->extents.spare_bytes) != extents_run_bytes(bytes)))
         return;
     pool_lock_acquire(&shard->extents.blocks.lock);
     segment_spare_release_locked(shard);
@@ -179,16 +179,16 @@ static bool is_too_rare(const struct pool *pool, size_t bytes)
     if (!pool->runs.range || bytes <= SIZE_TINY_MAX || bytes > SIZE_SMALL_MAX ||
         pool->config.class_count > 0 || atomic_load_explicit(&pool->spread, memory_order_relaxed))
         return false;
-    unsigned class = size_class_of(&pool->classes, bytes);
-    const struct bin *bin = &shard_get(pool, 0)->bins[class];
-    uint64_t live = count_get(&pool->runs.small_extents[class]) + count_get(&bin->allocations) -
-                    count_get(&bin->frees);
+    unsigned size_class = size_class_of(&pool->classes, bytes);
+    const struct bin *bin = &shard_get(pool, 0)->bins[size_class];
+    uint64_t live = count_get(&pool->runs.small_extents[size_class]) +
+                    count_get(&bin->allocations) - count_get(&bin->frees);
     return live < (uint64_t)SLABS_WORTH * bin->objects;
 }
 
 static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
 {
-    struct size_class class;
+    struct size_class size_class;
     if (large && pool->runs.range)
         return pool_round_up(bytes, RANGE_GRAIN_BYTES);
     if (bytes > SIZE_MIDDLE_MAX)
@@ -196,8 +196,8 @@ static size_t supply_bytes(const struct pool *pool, size_t bytes, bool large)
     if (bytes > SIZE_SMALL_MAX)
         return pool_round_up(bytes, SIZE_LEAF_BYTES);
     size_class_describe(pool->classes.bytes[size_class_of(&pool->classes, bytes)],
-                        pool->config.slab_bytes, &class);
-    return class.slab_bytes;
+                        pool->config.slab_bytes, &size_class);
+    return size_class.slab_bytes;
 }
 
 /* How often a shard is retried because others have taken the memory that came for it. */
@@ -258,14 +258,14 @@ static inline int allocate(struct pool *pool, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
     bool hit;
-    if (POOL_LIKELY(bytes <= SIZE_SMALL_MAX))
+    if (likely(bytes <= SIZE_SMALL_MAX))
         hit = small_try(pool, bytes, site, ret_block);
     else if (!is_large(pool, bytes))
         hit = middle_try(pool, bytes, site, ret_block);
     else
         hit = large_try(pool, bytes, EXTENTS_FIT_CLOSE, site, ret_block);
-    int error = POOL_LIKELY(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
-    if (POOL_LIKELY(error == 0))
+    int error = likely(hit) ? 0 : allocate_slow(pool, bytes, site, ret_block);
+    if (likely(error == 0))
         figures_live_add(pool, bytes);
     return error;
 }
@@ -288,11 +288,11 @@ static POOL_NOINLINE int allocate_filled(struct pool *pool, size_t bytes, uint32
 
 int pool_allocate(struct pool *pool, size_t bytes, uint32_t site, struct pool_block *ret_block)
 {
-    if (POOL_UNLIKELY(bytes == 0))
+    if (unlikely(bytes == 0))
         return -EINVAL;
-    if (POOL_UNLIKELY(bytes > SIZE_REQUEST_MAX))
+    if (unlikely(bytes > SIZE_REQUEST_MAX))
         return -ENOMEM;
-    if (POOL_UNLIKELY(pool->config.fill != POOL_FILL_NONE))
+    if (unlikely(pool->config.fill != POOL_FILL_NONE))
         return allocate_filled(pool, bytes, site, ret_block);
     return allocate(pool, bytes, site, ret_block);
 }
@@ -344,9 +344,9 @@ static inline struct bin *slab_bin_lock(struct segment *segment, slot_entry entr
     struct shard *shard = atomic_load_explicit(&segment->shard, memory_order_acquire);
     struct bin *bin = &shard->bins[slot_class(entry)];
     pool_lock_acquire(&bin->lock);
-    if (POOL_LIKELY(segment_slot_get(segment, address) == entry &&
-                    segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
-                    segment->shard == shard))
+    if (likely(segment_slot_get(segment, address) == entry &&
+               segment->address == (address & ~(uint64_t)(POOL_SEGMENT_BYTES - 1)) &&
+               segment->shard == shard))
         return bin;
     pool_lock_release(&bin->lock);
     return NULL;
@@ -518,7 +518,7 @@ static inline void object_release_locked(struct bin *bin, struct object object)
 {
     struct pool *pool = bin->pool;
     count_add(&bin->frees, 1);
-    if (POOL_UNLIKELY(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
+    if (unlikely(pool->config.reuse == POOL_REUSE_IMMEDIATE) &&
         device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) ==
             0) {
         count_add(&bin->retired, 1);
@@ -532,7 +532,7 @@ static inline void object_release_locked(struct bin *bin, struct object object)
 static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 {
     atomic_fetch_or_explicit(&shard_get(bin->pool, bin->shard)->unsettled,
-                             UINT32_C(1) << bin->class, memory_order_relaxed);
+                             UINT32_C(1) << bin->size_class, memory_order_relaxed);
     bin->unsettled_known = true;
 }
 
@@ -540,12 +540,12 @@ static POOL_NOINLINE void unsettled_tell_locked(struct bin *bin)
 static inline uint64_t object_take_back_locked(struct bin *bin, struct object object, uint32_t site)
 {
     struct object_record *record = object_record(object);
-    if (POOL_UNLIKELY(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
+    if (unlikely(bin->pool->config.reuse != POOL_REUSE_DEFERRED)) {
         uint64_t bytes = object_record_settle(record, site);
         object_release_locked(bin, object);
         return bytes;
     }
-    if (POOL_UNLIKELY(!bin->unsettled_known))
+    if (unlikely(!bin->unsettled_known))
         unsettled_tell_locked(bin);
     object_release_locked(bin, object);
     return bin_unsettled_push_locked(bin, record, site);
@@ -576,13 +576,13 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
 {
     struct place place = place_of(segment, entry, address);
     struct bin *bin = slab_bin_lock(segment, entry, address);
-    if (POOL_UNLIKELY(!bin))
+    if (unlikely(!bin))
         return -EINVAL;
     struct pool *pool = bin->pool;
     uint64_t bit = UINT64_C(1) << (place.object.index % 64);
     pool_count *live = object_live_word(place.object, place.first);
-    if (POOL_UNLIKELY(place.offset != 0 || place.object.index >= bin->objects ||
-                      !(count_get(live) & bit))) {
+    if (unlikely(place.offset != 0 || place.object.index >= bin->objects ||
+                 !(count_get(live) & bit))) {
         int error = object_refuse_locked(bin, &place, ret_block);
         pool_lock_release(&bin->lock);
         return error;
@@ -597,11 +597,11 @@ static inline int slab_free(struct segment *segment, slot_entry entry, uint64_t 
         *ret_block = (struct pool_block){
             .address = address, .allocated_bytes = bin->object_bytes, .free_site = site};
     figures_live_subtract(pool, freed_bytes);
-    if (POOL_UNLIKELY(chunk_full))
+    if (unlikely(chunk_full))
         chunk_filled(bin);
-    if (POOL_UNLIKELY(atomic_load_explicit(&pool->frees_wait, memory_order_relaxed)))
+    if (unlikely(atomic_load_explicit(&pool->frees_wait, memory_order_relaxed)))
         quarantine_sync(pool);
-    if (POOL_UNLIKELY(pinned))
+    if (unlikely(pinned))
         supply_doomed_return(pool);
     return 0;
 }
@@ -663,13 +663,13 @@ static POOL_NOINLINE int free_refuse(page_entry entry, int error)
 int pool_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
     page_entry entry = page_map_get(address);
-    if (POOL_UNLIKELY(entry == 0))
+    if (unlikely(entry == 0))
         return -ENOENT;
     slot_entry slot = entry_slot(entry, address);
-    int error = POOL_LIKELY(slot & SLOT_SLAB)
+    int error = likely(slot & SLOT_SLAB)
                     ? slab_free((struct segment *)entry, slot, address, site, ret_block)
                     : block_free(entry, address, site, ret_block);
-    return POOL_LIKELY(error == 0) ? 0 : free_refuse(entry, error);
+    return likely(error == 0) ? 0 : free_refuse(entry, error);
 }
 
 /* The segment may already belong to others: harmless, because it is not read. */

@@ -27,16 +27,16 @@
 #define FETCH_SLAB_AHEAD 8u
 #define FETCH_SLOT_AHEAD 3u
 
-void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class)
+void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned size_class)
 {
     struct size_class geometry;
-    size_class_describe(pool->classes.bytes[class], pool->config.slab_bytes, &geometry);
+    size_class_describe(pool->classes.bytes[size_class], pool->config.slab_bytes, &geometry);
     *bin = (struct bin){
         .object_bytes = geometry.object_bytes,
         .slab_bytes = geometry.slab_bytes,
         .objects = geometry.objects,
         .bucket_scale = (uint16_t)((SLAB_BUCKETS << 10) / geometry.objects),
-        .class = (uint8_t) class,
+        .size_class = (uint8_t)size_class,
         .shard = (uint8_t)shard,
         .pool = pool,
     };
@@ -169,7 +169,7 @@ static uint64_t bits_below(unsigned count)
 static void slab_init(struct bin *bin, struct slab *slab)
 {
     memset(slab, 0, slab_metadata_bytes(bin));
-    slab->class = bin->class;
+    slab->size_class = bin->size_class;
     slab->shape = bin_shape(bin);
     slab->objects = (uint8_t)bin->objects;
     slab->free_mask[0] = bits_below(bin->objects);
@@ -288,16 +288,16 @@ void bin_oldest_drop_locked(struct bin *bin)
 {
     struct queue *queue = &bin->quarantine;
     /* Settles first: a reused object no longer has the record of its free. */
-    if (POOL_UNLIKELY(queue->count <= BIN_UNSETTLED_MAX))
+    if (unlikely(queue->count <= BIN_UNSETTLED_MAX))
         figures_live_subtract(bin->pool, bin_settle_locked(bin));
     uint64_t far = queue_ahead(queue, FETCH_SLAB_AHEAD),
              near = queue_ahead(queue, FETCH_SLOT_AHEAD);
-    if (POOL_LIKELY(far != 0)) {
+    if (likely(far != 0)) {
         struct object object = queue_object(far);
         __builtin_prefetch(object.slab, 1);
         __builtin_prefetch(object_record(object), 1);
     }
-    if (POOL_LIKELY(near != 0)) {
+    if (likely(near != 0)) {
         const struct slab *slab = queue_entry_slab(near);
         __builtin_prefetch(segment_slot(slab->segment, slab->base), 1);
     }
@@ -312,7 +312,7 @@ unsigned bin_retire_locked(struct bin *bin, unsigned limit)
     unsigned count = 0;
     while (count < limit && bin_retirable_locked(bin, retired)) {
         struct object object = queue_object(queue_peek(queue));
-        if (POOL_UNLIKELY(pool->config.scrub != POOL_FILL_NONE) &&
+        if (unlikely(pool->config.scrub != POOL_FILL_NONE) &&
             device_fill(pool, object_address(bin, object), bin->object_bytes, pool->config.scrub) <
                 0)
             break;
@@ -354,7 +354,7 @@ const char *bin_slab_check_locked(const struct bin *bin, const struct slab *slab
 {
     unsigned free = (unsigned)(__builtin_popcountll(slab->free_mask[0]) +
                                __builtin_popcountll(slab->free_mask[1]));
-    if (slab->objects != bin->objects || slab->class != bin->class ||
+    if (slab->objects != bin->objects || slab->size_class != bin->size_class ||
         slab->shape != bin_shape(bin) || slab->segment->shard != shard_get(bin->pool, bin->shard))
         return "slab: it belongs to another bin";
     if (free + slab->used != slab->objects)

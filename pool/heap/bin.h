@@ -40,7 +40,7 @@ uint64_t block_id_next(void);
 /** The id of a live object. -ENOMEM: no host memory. */
 int bin_object_id_locked(struct bin *bin, struct object object, uint64_t *ret_id);
 
-void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned class);
+void bin_init(struct bin *bin, struct pool *pool, unsigned shard, unsigned size_class);
 
 /** Gives back what the bin holds beside its slabs. */
 void bin_done(struct bin *bin);
@@ -110,7 +110,7 @@ static inline struct object bin_take_locked(struct bin *bin)
         }
         bin_retire_locked(bin, 1);
     }
-    if (POOL_UNLIKELY(!bin->current) && !bin_refill_locked(bin))
+    if (unlikely(!bin->current) && !bin_refill_locked(bin))
         return (struct object){NULL, 0};
     struct slab *slab = bin->current;
     struct object object = slab_lowest_free(slab);

@@ -210,7 +210,7 @@ static void block_give(struct pool *pool, struct block *block)
 static bool block_hand_out(struct blocks *blocks, struct block *block, size_t bytes, uint32_t site,
                            struct pool_block *ret_block)
 {
-    if (POOL_UNLIKELY(!block))
+    if (unlikely(!block))
         return false;
     block->state = BLOCK_LIVE;
     block->requested_bytes = bytes;

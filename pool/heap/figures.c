@@ -24,12 +24,12 @@ static uint64_t frees_settle(struct pool *pool)
         struct shard *shard = shard_get(pool, index);
         uint32_t bins = !shard ? 0 : atomic_load_explicit(&shard->unsettled, memory_order_relaxed);
         for (; bins != 0; bins &= bins - 1) {
-            unsigned class = (unsigned)__builtin_ctz(bins);
-            struct bin *bin = &shard->bins[class];
+            unsigned size_class = (unsigned)__builtin_ctz(bins);
+            struct bin *bin = &shard->bins[size_class];
             pool_lock_acquire(&bin->lock);
             bytes += bin_settle_locked(bin);
             bin->unsettled_known = false;
-            atomic_fetch_and_explicit(&shard->unsettled, ~(UINT32_C(1) << class),
+            atomic_fetch_and_explicit(&shard->unsettled, ~(UINT32_C(1) << size_class),
                                       memory_order_relaxed);
             pool_lock_release(&bin->lock);
         }
@@ -66,7 +66,7 @@ POOL_NOINLINE void figures_peak_raise(struct pool *pool, int64_t live)
     if (live <= (int64_t)count_get(&pool->live_requested_peak))
         return;
     peak_note(pool, (uint64_t)live);
-    if (POOL_UNLIKELY((uint64_t)live >= count_get(&pool->sample_at)))
+    if (unlikely((uint64_t)live >= count_get(&pool->sample_at)))
         figures_sample(pool);
 }
 
@@ -78,7 +78,7 @@ POOL_NOINLINE void figures_live_add_spread(struct pool *pool, int64_t bytes)
     int64_t pending = atomic_fetch_add_explicit(&shard->pending, bytes, memory_order_relaxed) +
                       bytes;
     int64_t most = (int64_t)count_get(&pool->pending_max);
-    if (POOL_LIKELY(pending < most && pending > -most))
+    if (likely(pending < most && pending > -most))
         return;
     uint64_t moved = (uint64_t)atomic_exchange_explicit(&shard->pending, 0, memory_order_relaxed);
     int64_t live = (int64_t)(atomic_fetch_add_explicit(&pool->live_requested, moved,
@@ -129,8 +129,8 @@ static struct sums pool_sums(const struct pool *pool)
         const struct shard *shard = shard_get(pool, index);
         if (!shard)
             continue;
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-            bin_sums_add(&shard->bins[class], &sums);
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+            bin_sums_add(&shard->bins[size_class], &sums);
         blocks_sums_add(&shard->extents.blocks, &sums);
         sums.free_bytes += count_get(&shard->extents.free_bytes);
     }

@@ -8,6 +8,7 @@
  */
 #include "pool/heap/quarantine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <time.h>
 
@@ -81,8 +82,8 @@ static void blocks_bytes_add(const struct blocks *blocks, uint64_t *all, uint64_
 
 static void shard_bytes_add(const struct shard *shard, uint64_t *all, uint64_t *open)
 {
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_bytes_add(&shard->bins[class], all, open);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_bytes_add(&shard->bins[size_class], all, open);
     blocks_bytes_add(&shard->extents.blocks, all, open);
 }
 
@@ -154,8 +155,8 @@ static uint64_t locks_visit(struct pool *pool)
         if (!shard)
             continue;
         atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
-        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-            bytes += bin_visit(&shard->bins[class]);
+        for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+            bytes += bin_visit(&shard->bins[size_class]);
         bytes += blocks_visit(&shard->extents.blocks);
     }
     return bytes;
@@ -502,8 +503,8 @@ static void shard_flush(struct shard *shard, uint32_t retired, struct flushed *f
     struct flushed here = {0};
     if (quarantine_passed(retired, shard->flushed_number))
         return;
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_flush(&shard->bins[class], retired, &here);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_flush(&shard->bins[size_class], retired, &here);
     blocks_flush(shard->pool, &shard->extents.blocks, retired, &here);
     if (!here.stuck)
         shard->flushed_number = retired;

@@ -344,7 +344,7 @@ static const char *slot_check(struct segment *segment, unsigned index, uint32_t 
     const struct slab *slab = slot_slab(entry);
     if (slab->segment != segment || slot_of_slab(slab) != entry)
         return "segment: a slot names a slab of another segment";
-    if (address - slab->base >= segment->shard->bins[slab->class].slab_bytes)
+    if (address - slab->base >= segment->shard->bins[slab->size_class].slab_bytes)
         return "segment: a slot names a slab that does not cover it";
     *leaves += 1u << (SEGMENT_SLOT_BITS - 12);
     return NULL;

@@ -29,8 +29,8 @@ static struct shard *shard_create(struct pool *pool, unsigned index)
     atomic_store_explicit(&shard->open_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->pending, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->unsettled, 0, memory_order_relaxed);
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        bin_init(&shard->bins[class], pool, index, class);
+    for (unsigned size_class = 0; size_class < SIZE_CLASS_COUNT; size_class++)
+        bin_init(&shard->bins[size_class], pool, index, size_class);
     atomic_store_explicit(&pool->shards[index], shard, memory_order_release);
     return shard;
 }
@@ -60,8 +60,8 @@ void shard_done(struct pool *pool)
 {
     for (unsigned index = 0; index < POOL_SHARDS_MAX; index++) {
         struct shard *shard = shard_get(pool, index);
-        for (unsigned class = 0; shard && class < SIZE_CLASS_COUNT; class ++)
-            bin_done(&shard->bins[class]);
+        for (unsigned size_class = 0; shard && size_class < SIZE_CLASS_COUNT; size_class++)
+            bin_done(&shard->bins[size_class]);
         atomic_store_explicit(&pool->shards[index], NULL, memory_order_relaxed);
         metadata_free(METADATA_SHARD, shard, sizeof(*shard), &pool->metadata_bytes);
     }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
 #include "pool/pool.h"
 #include "shim/resolve/real.h"
 #include "shim/context/thread_state.h"
@@ -76,10 +77,9 @@ static inline struct context *context_current(const struct driver_functions *dri
     CUcontext handle = NULL;
     if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
         return NULL;
-    if (__builtin_expect(self->context_handle == handle &&
-                             self->context_generation ==
-                                 atomic_load_explicit(&context_generation, memory_order_acquire),
-                         1))
+    if (likely(self->context_handle == handle &&
+               self->context_generation ==
+                   atomic_load_explicit(&context_generation, memory_order_acquire)))
         return self->context;
     return context_obtain(driver, handle);
 }

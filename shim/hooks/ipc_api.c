@@ -370,12 +370,12 @@ static void closed(const struct call *call, uint64_t address, const struct ledge
 {
     struct ipc_import gone;
     if (result == 0 && ipc_import_closed(address, &gone) && gone.synchronous)
-        sync_memops_end(&(struct range){.kind = RANGE_BLOCK,
-                                        .imported = true,
-                                        .mapped = gone.mapped,
-                                        .base = gone.address,
-                                        .bytes = gone.bytes,
-                                        .allocation = gone.base},
+        sync_memops_end(&(struct address_range){.kind = RANGE_BLOCK,
+                                                .imported = true,
+                                                .mapped = gone.mapped,
+                                                .base = gone.address,
+                                                .bytes = gone.bytes,
+                                                .allocation = gone.base},
                         ipc_import_mapped(gone.base));
     pooled_foreign_freed(call, TRACE_MEMORY_IMPORTED, address, NULL, entry, result);
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "cupti/base/likely.h"
 #include "cupti/replay/memory_kind.h"
 #include "pool/pool.h"
 #include "shim/context/capture.h"
@@ -57,21 +58,21 @@ static inline void record_pooled(const struct call *call, const struct pool_bloc
 static inline int block_allocate(struct context *context, size_t bytes, uint32_t site,
                                  struct pool_block *ret_block)
 {
-    if (__builtin_expect(guard_is_on(), 0))
+    if (unlikely(guard_is_on()))
         return guard_allocate(context, bytes, site, ret_block);
     return pool_allocate(context->pool, bytes, site, ret_block);
 }
 
 static inline int block_free(uint64_t address, uint32_t site, struct pool_block *ret_block)
 {
-    if (__builtin_expect(guard_is_on(), 0))
+    if (unlikely(guard_is_on()))
         return guard_free(address, site, ret_block);
     return pool_free(address, site, ret_block);
 }
 
 static inline void errors_settle(void)
 {
-    if (__builtin_expect(guard_is_on(), 0))
+    if (unlikely(guard_is_on()))
         guard_settle();
 }
 
@@ -109,7 +110,7 @@ static uint64_t never_a_base(uint64_t address)
 static bool capture_refuses(const struct pooled_request *request)
 {
     const struct driver_functions *driver = real_driver_if_loaded();
-    if (__builtin_expect(!capture_is_active(), 1) || !driver)
+    if (likely(!capture_is_active()) || !driver)
         return false;
     return request->stream_ordered ? capture_includes(driver, request->stream)
                                    : capture_forbids_here(driver);
@@ -154,7 +155,7 @@ static bool driver_refuses(const struct pooled_request *request)
     bool capturing = capture_refuses(request);
     bool broken = atomic_load_explicit(&context_broken_count, memory_order_relaxed) != 0;
     struct context *context;
-    if (__builtin_expect(!capturing && !broken && !request->stream_ordered, 1) || !driver)
+    if (likely(!capturing && !broken && !request->stream_ordered) || !driver)
         return false;
     if (!is_pooled(request->address, &context))
         return false;

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "cupti/base/likely.h"
 #include "shim/backend/idle.h"
 #include "shim/memory/array_size.h"
 #include "shim/hooks/call.h"
@@ -145,7 +146,7 @@ static __attribute__((noinline, cold)) void result_observe(int result)
         if (!real || !real->name)                                                                  \
             return MISSING_##family;                                                               \
         RESULT_##family result = real->name args;                                                  \
-        if (__builtin_expect(result != 0, 0))                                                      \
+        if (unlikely(result != 0))                                                                 \
             result_observe(result);                                                                \
         idle_look();                                                                               \
         return result;                                                                             \

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "shim/memory/slab.h"
+#include "shim/memory/node_cache.h"
 
-static struct slab slab = {.item_bytes = sizeof(struct mapping)};
+static struct node_cache nodes = {.item_bytes = sizeof(struct mapping)};
 static struct mapping head;
 
 static unsigned levels_of(uint64_t address)
@@ -44,7 +44,7 @@ void mapping_return(struct mapping *mapping)
 
 int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical)
 {
-    struct mapping *made = slab_take(&slab);
+    struct mapping *made = node_cache_take(&nodes);
     if (!made)
         return -ENOMEM;
     made->address = address;
@@ -56,7 +56,7 @@ int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical)
 
 void mapping_drop(struct mapping *mapping)
 {
-    slab_give(&slab, mapping);
+    node_cache_give(&nodes, mapping);
 }
 
 struct mapping *mapping_at(uint64_t address)

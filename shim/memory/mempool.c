@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "cupti/base/likely.h"
 #include "shim/memory/place.h"
 #include "shim/options/mode.h"
 
@@ -34,9 +35,8 @@ void mempool_prepare(const struct driver_functions *driver)
     static atomic_bool prepared[DEVICES_MAX];
     CUdevice device;
     CUmemoryPool pool;
-    if (__builtin_expect(!threshold_is_set(), 1) ||
-        REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS || device < 0 ||
-        device >= DEVICES_MAX || atomic_exchange(&prepared[device], true))
+    if (likely(!threshold_is_set()) || REAL_ASK(driver->cuCtxGetDevice(&device)) != CUDA_SUCCESS ||
+        device < 0 || device >= DEVICES_MAX || atomic_exchange(&prepared[device], true))
         return;
     if (driver->cuDeviceGetDefaultMemPool &&
         REAL_ASK(driver->cuDeviceGetDefaultMemPool(&pool, device)) == CUDA_SUCCESS)

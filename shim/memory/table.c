@@ -78,7 +78,7 @@ void *table_add(struct table *table, uint64_t key)
             return NULL;
         table->buckets = FIRST_BUCKETS;
     }
-    struct table_node *node = slab_take(&table->nodes);
+    struct table_node *node = node_cache_take(&table->nodes);
     if (!node)
         return NULL;
     node->key = key;
@@ -115,6 +115,6 @@ void table_remove(struct table *table, void *node)
     while (*link != gone)
         link = &(*link)->next;
     *link = gone->next;
-    slab_give(&table->nodes, gone);
+    node_cache_give(&table->nodes, gone);
     table->count--;
 }

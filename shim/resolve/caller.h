@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cupti/base/likely.h"
+
 struct trace_writer;
 
 struct caller {
@@ -41,7 +43,7 @@ static inline unsigned caller_slot(const void *code)
 static inline struct caller *caller_get(const void *code)
 {
     struct caller *first = &caller_table[caller_slot(code)];
-    if (__builtin_expect(atomic_load_explicit(&first->code, memory_order_acquire) == code, 1))
+    if (likely(atomic_load_explicit(&first->code, memory_order_acquire) == code))
         return first;
     return caller_add(code);
 }

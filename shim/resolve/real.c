@@ -2,7 +2,8 @@
 /*
  * Finds real functions. See real.h for the rules.
  *
- * The real dlvsym is read from libc's symbol table (symbol_behind.h), and finds the real dlsym.
+ * The real dlvsym is read from libc's symbol table, without the loader's look-up functions:
+ * nothing else leads to it, because this library's own comes first. It finds the real dlsym.
  * Tables are filled privately, published whole under a lock, and never withdrawn.
  */
 #include "shim/resolve/real.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 
 #include "cupti/base/pages.h"
-#include "shim/resolve/symbol_behind.h"
+#include "cupti/stack/module_symbol.h"
 
 extern const char own_begin[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 extern const char own_end[] __asm__("_end") __attribute__((visibility("hidden")));
@@ -46,6 +47,27 @@ static atomic_int library_count;
 bool real_is_own(const void *address)
 {
     return (const char *)address >= own_begin && (const char *)address < own_end;
+}
+
+/*
+ * Returns the first definition in load order, of any version, in a module loaded after this library
+ * and at start. NULL: none. Calls nothing that a sanitizer replaces. libc is loaded at the start of
+ * the program, so the walk ends before anything that may be unloaded.
+ */
+static void *symbol_behind(const char *name)
+{
+    Dl_info info;
+    struct link_map *module = NULL;
+
+    if (!dladdr1((void *)symbol_behind, &info, (void **)&module, RTLD_DL_LINKMAP) || !module)
+        return NULL;
+    for (module = module->l_next; module; module = module->l_next) {
+        struct symbol_place found = module_symbol_in(module->l_addr, module->l_ld, name);
+
+        if (found.address)
+            return module_symbol_function(found);
+    }
+    return NULL;
 }
 
 real_dlvsym_function *real_dlvsym_get(void)

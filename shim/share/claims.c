@@ -65,7 +65,7 @@ void claims_fork_child(void)
 
 static void synchronous_end(const struct pool_block *block)
 {
-    struct range range = {
+    struct address_range range = {
         .kind = RANGE_BLOCK,
         .base = block->address,
         .bytes = block->requested_bytes,

@@ -48,17 +48,17 @@ static unsigned wanting_locked(uint64_t base)
     return known ? known->blocks : 0;
 }
 
-static uint64_t first_of(const struct range *range)
+static uint64_t first_of(const struct address_range *range)
 {
     return range->mapped ? range->base & ~(PAGE_BYTES - 1) : range->allocation;
 }
 
-static uint64_t last_of(const struct range *range)
+static uint64_t last_of(const struct address_range *range)
 {
     return range->mapped ? (range->base + range->bytes - 1) & ~(PAGE_BYTES - 1) : range->allocation;
 }
 
-static bool add_one_locked(const struct range *range, uint64_t base, uint32_t context)
+static bool add_one_locked(const struct address_range *range, uint64_t base, uint32_t context)
 {
     struct allocation **link = find_locked(base);
     if (!*link && (*link = malloc(sizeof(**link)))) {
@@ -85,7 +85,7 @@ static void forget_locked(struct allocation **link)
     free(known);
 }
 
-static void subtract_one_locked(const struct range *range, uint64_t base)
+static void subtract_one_locked(const struct address_range *range, uint64_t base)
 {
     struct allocation **link = find_locked(base), *known = *link;
     if (!known)
@@ -96,15 +96,15 @@ static void subtract_one_locked(const struct range *range, uint64_t base)
     forget_locked(link);
 }
 
-static void subtract_locked(const struct range *range)
+static void subtract_locked(const struct address_range *range)
 {
     for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES)
         subtract_one_locked(range, base);
 }
 
-static bool add_locked(const struct range *range)
+static bool add_locked(const struct address_range *range)
 {
-    uint32_t context = range_context(range);
+    uint32_t context = address_range_context(range);
     for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES) {
         if (add_one_locked(range, base, context))
             continue;
@@ -117,7 +117,7 @@ static bool add_locked(const struct range *range)
 
 /* Whether any other block in a piece wants the attribute; `counted`: the asking block is in the
  * table. A piece is what the driver sets at once. */
-static bool others_want_locked(const struct range *range, uint64_t piece, uint64_t bytes,
+static bool others_want_locked(const struct address_range *range, uint64_t piece, uint64_t bytes,
                                bool counted)
 {
     if (!range->mapped)
@@ -128,7 +128,7 @@ static bool others_want_locked(const struct range *range, uint64_t piece, uint64
     return false;
 }
 
-static bool is_synchronous(const struct range *range)
+static bool is_synchronous(const struct address_range *range)
 {
     struct ipc_import import = {0};
     if (!range->imported)
@@ -138,7 +138,7 @@ static bool is_synchronous(const struct range *range)
 }
 
 /* Notes the wish of a block. False when it was so before, or the block is gone. */
-static bool note(const struct range *range, bool wanted)
+static bool note(const struct address_range *range, bool wanted)
 {
     if (range->imported)
         return ipc_import_synchronous(range->base, wanted) != wanted;
@@ -147,29 +147,31 @@ static bool note(const struct range *range, bool wanted)
 }
 
 /* Sets the driver's attribute of one piece, including what the neighbours want. */
-static CUresult piece_set_locked(const struct driver_functions *real, const struct range *range,
-                                 uint64_t address, bool wanted, bool counted)
+static CUresult piece_set_locked(const struct driver_functions *real,
+                                 const struct address_range *range, uint64_t address, bool wanted,
+                                 bool counted)
 {
     uint64_t piece = range->allocation, bytes = 0;
-    if (range->mapped && !range_page(range, address, &piece, &bytes))
+    if (range->mapped && !address_range_page(range, address, &piece, &bytes))
         return CUDA_ERROR_INVALID_VALUE; /* it is being freed meanwhile */
     unsigned value = wanted || others_want_locked(range, piece, bytes, counted);
     return real->cuPointerSetAttribute(&value, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, address);
 }
 
 /* Returns an address in the next piece of a block, after the one around `at`; 0: there is none. */
-static uint64_t piece_after(const struct range *range, uint64_t at)
+static uint64_t piece_after(const struct address_range *range, uint64_t at)
 {
     uint64_t piece, bytes;
-    if (!range->mapped || !range_page(range, at, &piece, &bytes) ||
+    if (!range->mapped || !address_range_page(range, at, &piece, &bytes) ||
         piece + bytes - range->base >= range->bytes)
         return 0;
     return piece + bytes;
 }
 
 /* Of every piece, or of none. */
-static CUresult pieces_set_locked(const struct driver_functions *real, const struct range *range,
-                                  CUdeviceptr address, bool wanted, bool has)
+static CUresult pieces_set_locked(const struct driver_functions *real,
+                                  const struct address_range *range, CUdeviceptr address,
+                                  bool wanted, bool has)
 {
     CUresult result = CUDA_SUCCESS;
     uint64_t end = 0;
@@ -188,7 +190,7 @@ static CUresult pieces_set_locked(const struct driver_functions *real, const str
 }
 
 /* The program's own setting. */
-static CUresult set_locked(const struct driver_functions *real, const struct range *range,
+static CUresult set_locked(const struct driver_functions *real, const struct address_range *range,
                            CUdeviceptr address, bool wanted)
 {
     bool has = is_synchronous(range);
@@ -201,7 +203,7 @@ static CUresult set_locked(const struct driver_functions *real, const struct ran
     return result;
 }
 
-CUresult sync_memops_set(const struct driver_functions *real, const struct range *range,
+CUresult sync_memops_set(const struct driver_functions *real, const struct address_range *range,
                          CUdeviceptr address, bool wanted)
 {
     pthread_mutex_lock(&lock);
@@ -238,19 +240,19 @@ static CUcontext handle_of(uint32_t number)
 }
 
 /* Clears the attribute for each piece where no block wants it any more. */
-static void pieces_clear_locked(const struct range *range, CUcontext context)
+static void pieces_clear_locked(const struct address_range *range, CUcontext context)
 {
     for (uint64_t at = range->mapped ? range->base : range->allocation; at;
          at = piece_after(range, at)) {
         uint64_t piece = range->allocation, bytes = 0;
-        if (range->mapped && !range_page(range, at, &piece, &bytes))
+        if (range->mapped && !address_range_page(range, at, &piece, &bytes))
             return;
         if (!others_want_locked(range, piece, bytes, false))
             set_aside(at, context, 0);
     }
 }
 
-void sync_memops_end(const struct range *range, bool stands)
+void sync_memops_end(const struct address_range *range, bool stands)
 {
     pthread_mutex_lock(&lock);
     const struct allocation *known = *find_locked(first_of(range));

@@ -424,7 +424,7 @@ int main(int argc, char **argv)
     }
     cupool_device_close(device);
     device = NULL;
-    if (dlsym(RTLD_DEFAULT, "cupool_phase_begin") == NULL) /* the preload has objects of its own */
+    if (!dlsym(RTLD_DEFAULT, "cupool_phase_begin")) /* the preload has objects of its own */
         driver_even();
     printf("ok\n");
     return 0;

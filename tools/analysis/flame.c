@@ -42,7 +42,7 @@ void flame_done(struct flame *flame)
 static int child_get(struct flame *flame, uint32_t parent, const char *name, uint32_t *ret_child)
 {
     uint32_t number = texts_number(&flame->texts, name), child;
-    int r;
+    int error;
 
     if (!number)
         return -ENOMEM;
@@ -51,9 +51,9 @@ static int child_get(struct flame *flame, uint32_t parent, const char *name, uin
     if (child == KEY_INDEX_NONE)
         return -ENOMEM;
     if (child == flame->nodes) {
-        r = node_new(flame, number, &child);
-        if (r < 0)
-            return r;
+        error = node_new(flame, number, &child);
+        if (error < 0)
+            return error;
         flame->node[child].sibling = flame->node[parent].child;
         flame->node[parent].child = child;
     }
@@ -71,15 +71,15 @@ int flame_add(struct flame *flame, const char *const *frames, size_t depth,
               const uint64_t bytes[FLAME_MEASURES])
 {
     uint32_t node = 0;
-    int r = 0;
+    int error = 0;
 
     node_add(&flame->node[0], bytes);
-    for (size_t i = 0; i < depth && i < FLAME_DEPTH && r == 0; i++) {
-        r = child_get(flame, node, frames[i], &node);
-        if (r == 0)
+    for (size_t i = 0; i < depth && i < FLAME_DEPTH && error == 0; i++) {
+        error = child_get(flame, node, frames[i], &node);
+        if (error == 0)
             node_add(&flame->node[node], bytes);
     }
-    return r;
+    return error;
 }
 
 /** A node with its sort key. */

@@ -46,16 +46,11 @@ static const struct verb *verb_find(const char *name)
 int verb_error(const char *verb, int exit_code, const char *format, ...)
 {
     va_list arguments;
-    char *text = NULL;
-    int r;
 
+    fprintf(stderr, "cupool%s%s: ", verb ? " " : "", verb ? verb : "");
     va_start(arguments, format);
-    r = vasprintf(&text, format, arguments);
+    escape_line_list(stderr, format, arguments);
     va_end(arguments);
-    escape_line(stderr, "cupool%s%s: %s", verb ? " " : "", verb ? verb : "",
-                r < 0 ? "out of memory" : text);
-    if (r >= 0)
-        free(text);
     return exit_code;
 }
 

@@ -80,7 +80,7 @@ static void work(pid_t pid, FILE *out)
     struct loaded loaded = {0};
     struct answer answer = {0};
     char why[1024] = "out of memory", *path = process.trace;
-    int r = -ENOENT;
+    int error = -ENOENT;
 
     progress_silence();
     if (report_process_find(pid, &process, why, sizeof why) == 0) {
@@ -89,9 +89,9 @@ static void work(pid_t pid, FILE *out)
         else if (!*process.trace)
             snprintf(why, sizeof why, "the program is not recorded");
         else
-            r = loaded_create(&loaded, &path, 1, NULL, why, sizeof why);
+            error = loaded_create(&loaded, &path, 1, NULL, why, sizeof why);
     }
-    if (r < 0)
+    if (error < 0)
         snprintf(answer.why, sizeof answer.why, "no sites: %.120s", why);
     if (*answer.why)
         fwrite(&answer, sizeof answer, 1, out);

@@ -23,7 +23,7 @@
 #endif
 
 #include "tools/base/prometheus_text.h"
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define VERB_NAME    "metrics"
 #define CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -105,23 +105,23 @@ static int request_read(int argc, char **argv, struct request *request)
 static int text_write(const struct request *request, bool older, FILE *out)
 {
     struct live_processes processes;
-    int r = live_processes_read(request->where, request->pid, &processes);
+    int error = live_processes_read(request->where, request->pid, &processes);
     char *text = NULL;
     size_t bytes;
     FILE *draft;
 
-    if (r < 0)
-        return r;
+    if (error < 0)
+        return error;
     draft = older ? open_memstream(&text, &bytes) : NULL;
     if (older && !draft)
-        r = -ENOMEM;
+        error = -ENOMEM;
     else
         live_metrics_print(&processes, draft ? draft : out);
     live_processes_done(&processes);
     if (draft && fclose(draft) != EOF)
         prometheus_text(text, out);
     free(text);
-    return r;
+    return error;
 }
 
 #ifdef HAVE_MICROHTTPD
@@ -285,7 +285,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
     size_t length;
     bool older;
     FILE *out;
-    int r;
+    int error;
 
     if (!is_called_rightly(request, connection))
         return answer_line(connection, MHD_HTTP_FORBIDDEN,
@@ -296,10 +296,10 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
         return answer_line(connection, MHD_HTTP_NOT_FOUND, "the figures are at /metrics\n");
     out = open_memstream(&text, &length);
     older = wants_older(connection);
-    r = out ? text_write(request, older, out) : -ENOMEM;
+    error = out ? text_write(request, older, out) : -ENOMEM;
     if (out)
         fclose(out);
-    if (r == 0)
+    if (error == 0)
         return answer(connection, MHD_HTTP_OK, older ? PROMETHEUS_TEXT_TYPE : CONTENT_TYPE, text,
                       length);
     free(text);
@@ -366,19 +366,19 @@ static int listen_at(struct request *request)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *address;
     const char *port;
-    int r;
+    int error, trouble;
 
     if (!address_split(request->listen, request->host, &port))
         return verb_error(VERB_NAME, EXIT_TROUBLE,
                           "--listen %s: give HOST:PORT, like 127.0.0.1:9415; ports go to 65535",
                           request->listen);
-    r = getaddrinfo(request->host, port, &hints, &address);
-    if (r != 0)
+    error = getaddrinfo(request->host, port, &hints, &address);
+    if (error != 0)
         return verb_error(VERB_NAME, EXIT_TROUBLE, "--listen %s: %s", request->listen,
-                          gai_strerror(r));
-    r = serve_until_interrupted(request, address);
+                          gai_strerror(error));
+    trouble = serve_until_interrupted(request, address);
     freeaddrinfo(address);
-    return r;
+    return trouble;
 }
 #else
 static int listen_at(struct request *request)
@@ -394,7 +394,7 @@ int verb_metrics(int argc, char **argv)
 {
     struct request request = {.where = LIVE_PAGE_PLACE};
     char taken[PATH_MAX + 128];
-    int trouble = request_read(argc, argv, &request), r;
+    int trouble = request_read(argc, argv, &request), error;
 
     if (trouble)
         return trouble - 1;
@@ -402,6 +402,8 @@ int verb_metrics(int argc, char **argv)
         verb_error(VERB_NAME, 0, "warning: %s", taken);
     if (request.listen)
         return listen_at(&request);
-    r = text_write(&request, request.older, stdout);
-    return r < 0 ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-r)) : 0;
+    error = text_write(&request, request.older, stdout);
+    return error < 0
+               ? verb_error(VERB_NAME, EXIT_TROUBLE, "%s: %s", request.where, strerror(-error))
+               : 0;
 }

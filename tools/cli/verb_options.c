@@ -71,9 +71,9 @@ static int values_print(void)
         if (text_table_add(table, cells) < 0)
             return verb_error(VERB_NAME, EXIT_TROUBLE, "out of memory");
     }
-    int r = text_table_finish(table, stdout);
-    if (r < 0)
-        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-r));
+    int error = text_table_finish(table, stdout);
+    if (error < 0)
+        return verb_error(VERB_NAME, EXIT_TROUBLE, "standard output: %s", strerror(-error));
     puts("");
     for (size_t i = 0; i < OPTION_COUNT; i++)
         printf("%s: %s\n", options_row(i)->key, options_row(i)->help);

@@ -11,7 +11,7 @@
 
 #include "tools/analysis/analysis.h"
 #include "tools/base/escape.h"
-#include "tools/live/live.h"
+#include "tools/live/live_processes.h"
 
 #define FAMILIES_MAX 256
 #define BYTES_SUFFIX "_bytes"

@@ -155,8 +155,8 @@ Test(classes, pools_with_other_slabs_live_beside_it, .init = small_slabs_setup, 
 /* One block of each of 24 classes: most of their memory is empty space in slabs. */
 static uint64_t reserved_by_few(void)
 {
-    for (unsigned class = 8; class < 32; class ++)
-        take((9 + class % 8) * 512u << (class / 8 - 1));
+    for (unsigned size_class = 8; size_class < 32; size_class++)
+        take((9 + size_class % 8) * 512u << (size_class / 8 - 1));
     check_pool();
     return statistics().reserved_bytes.current;
 }

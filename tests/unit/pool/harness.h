@@ -59,7 +59,7 @@ static struct harness_test *harness_first;
 #define cr_assert_geq(a, b, ...)      cr_assert((a) >= (b))
 #define cr_assert_float_eq(a, b, epsilon, ...)                                                     \
     cr_assert((a) - (b) <= (epsilon) && (b) - (a) <= (epsilon))
-#define cr_assert_null(pointer, ...)     cr_assert((pointer) == NULL)
+#define cr_assert_null(pointer, ...)     cr_assert(!(pointer))
 #define cr_assert_not_null(pointer, ...) cr_assert((pointer) != NULL)
 #define cr_assert_str_eq(a, b, ...)      cr_assert(strcmp(a, b) == 0)
 #define cr_assert_str_empty(text, ...)   cr_assert(*(text) == '\0')

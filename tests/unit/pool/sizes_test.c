@@ -16,12 +16,12 @@ Test(size_class, every_small_size_has_the_smallest_class_that_holds_it)
     struct size_classes classes;
     cr_assert_eq(size_classes_init(NULL, 0, &classes), 0);
     for (size_t bytes = 1; bytes <= SIZE_SMALL_MAX; bytes++) {
-        unsigned class = size_class_of(&classes, bytes);
-        cr_assert_lt(class, SIZE_CLASS_COUNT);
-        cr_assert_eq(classes.bytes[class], size_class_bytes(class));
-        cr_assert_geq(size_class_bytes(class), bytes);
-        cr_assert(class == 0 || size_class_bytes(class - 1) < bytes);
-        cr_assert(bytes < 4096 || 8 * (size_class_bytes(class) - bytes) <= bytes,
+        unsigned size_class = size_class_of(&classes, bytes);
+        cr_assert_lt(size_class, SIZE_CLASS_COUNT);
+        cr_assert_eq(classes.bytes[size_class], size_class_bytes(size_class));
+        cr_assert_geq(size_class_bytes(size_class), bytes);
+        cr_assert(size_class == 0 || size_class_bytes(size_class - 1) < bytes);
+        cr_assert(bytes < 4096 || 8 * (size_class_bytes(size_class) - bytes) <= bytes,
                   "%zu wastes more than an eighth", bytes);
     }
     cr_assert_eq(size_class_bytes(SIZE_CLASS_COUNT - 1), SIZE_SMALL_MAX);
@@ -33,9 +33,9 @@ Test(size_class, other_classes_serve_every_small_size)
     struct size_classes classes;
     cr_assert_eq(size_classes_init(bytes, 4, &classes), 0);
     for (size_t wanted = 1; wanted <= SIZE_SMALL_MAX; wanted++) {
-        unsigned class = size_class_of(&classes, wanted);
-        cr_assert_geq(classes.bytes[class], wanted);
-        cr_assert(class == 0 || classes.bytes[class - 1] < wanted);
+        unsigned size_class = size_class_of(&classes, wanted);
+        cr_assert_geq(classes.bytes[size_class], wanted);
+        cr_assert(size_class == 0 || classes.bytes[size_class - 1] < wanted);
     }
     cr_assert_eq(classes.bytes[4], SIZE_SMALL_MAX, "the class above all others is added");
 }

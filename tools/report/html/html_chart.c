@@ -243,7 +243,7 @@ int html_chart_print(const struct html_article *article)
                               .most_bytes = bytes_most(analysis),
                               .out = article->out};
     char text[256];
-    int r;
+    int error;
 
     if (!plot.count) {
         snprintf(text, sizeof text, "%s.", report_no_memory(&analysis->recording));
@@ -259,11 +259,11 @@ int html_chart_print(const struct html_article *article)
             unit_duration(analysis->timeline.span_ns).text);
     picture_print(article, &plot);
     legend_print(&plot, analysis);
-    r = html_stack_print(article);
+    error = html_stack_print(article);
     points_print(&plot);
     html_slices_print(article);
     spans_print(&plot, analysis);
     failures_print(article);
     html_section_end(article);
-    return r;
+    return error;
 }

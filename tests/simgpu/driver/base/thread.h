@@ -30,7 +30,7 @@ struct thread *thread_create(void);
 static inline struct thread *thread_self(void)
 {
     struct thread *self = thread_current;
-    return __builtin_expect(self != NULL, 1) ? self : thread_create();
+    return likely(self != NULL) ? self : thread_create();
 }
 
 /** Sums over all threads, those that ended included. No lock. */

@@ -5,6 +5,7 @@
  */
 #include "tests/simgpu/driver/base/call.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "tests/simgpu/driver/context/context.h"
@@ -21,7 +22,7 @@ struct kept {
     uint32_t type, rank, interleave, swizzle, promotion, fill;
 };
 
-_Static_assert(sizeof(struct kept) <= sizeof(CUtensorMap), "it fits the descriptor");
+static_assert(sizeof(struct kept) <= sizeof(CUtensorMap), "it fits the descriptor");
 
 static bool is_wide(CUtensorMapDataType type)
 {
