@@ -19,6 +19,7 @@ enum shim_mode shim_start(void);
 static inline enum shim_mode shim_mode(void)
 {
     enum shim_mode mode = mode_now();
+
     return likely(mode != SHIM_UNKNOWN) ? mode : shim_start();
 }
 

@@ -101,6 +101,7 @@ int living_directory_open(const char *where, bool create)
 
     for (unsigned number = 0; number < PLACES; number++) {
         int error = place_open(where, number, create);
+
         if (error >= 0)
             return error;
         if (number == 0)
@@ -117,6 +118,7 @@ int living_directory_next(const char *where, unsigned *number)
 {
     while (*number < PLACES) {
         int error = place_open(where, (*number)++, false);
+
         if (error >= 0)
             return error;
     }
@@ -144,6 +146,7 @@ static int locked_file_create(int directory, const char *name)
     for (int i = 0; i < CREATE_TRIES; i++) {
         int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                           0600);
+
         if (file < 0)
             return -errno;
         if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 && status.st_nlink)
@@ -241,6 +244,7 @@ struct visit {
 static void visit_file(const struct visit *visit, const char *name)
 {
     int file = living_file_open(visit->directory, name);
+
     if (file < 0)
         return;
     if (visit->call)
@@ -261,6 +265,7 @@ static void visit_entries(const struct visit *visit, const char *buffer, long by
 
     for (long at = 0; at < bytes;) {
         const struct entry64 *each = (const struct entry64 *)(buffer + at);
+
         if (strncmp(each->name, visit->prefix, strlen(visit->prefix)) == 0)
             visit->each(visit, each->name);
         at += each->bytes;

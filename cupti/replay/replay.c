@@ -21,6 +21,7 @@ static void levels_add(struct replay *replay, const struct change *change, int s
                        uint64_t time_ns)
 {
     uint64_t serial = replay->peak_serial, highest = replay->requested.peak;
+
     void (*const add)(struct level *, int64_t, uint64_t) = replay->outside ? level_move : level_add;
 
     /* A free is recorded after the events that it caused, but took effect before them. */

@@ -141,6 +141,7 @@ unsigned python_frames(const struct python *python, struct python_frames *frames
             uintptr_t instruction = frame_instruction(&layout, frame);
             const struct trace_python_frame *known = python_known_find(&frames->known, &layout,
                                                                        code, instruction, callee);
+
             if (unlikely(!known))
                 known = frame_add(python, frames, &own, code, instruction);
             if (known)

@@ -70,6 +70,7 @@ void pool_lock_rank_reset(void);
 static inline bool pool_lock_take(struct pool_lock *lock)
 {
     uint16_t expected = 0;
+
     return atomic_compare_exchange_strong_explicit(&lock->held, &expected, 1, memory_order_acquire,
                                                    memory_order_relaxed);
 }

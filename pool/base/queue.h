@@ -120,6 +120,7 @@ static inline uint64_t queue_ahead(const struct queue *queue, uint32_t distance)
 {
     const struct queue_chunk *chunk = queue->head;
     uint32_t index = queue->first + distance;
+
     if (distance >= queue->count)
         return 0;
     return index < QUEUE_CHUNK_ENTRIES ? chunk->entry[index]
@@ -140,6 +141,7 @@ static inline struct queue_cursor queue_begin(const struct queue *queue)
 static inline void queue_next(const struct queue *queue, struct queue_cursor *cursor)
 {
     const struct queue_chunk *chunk = cursor->chunk;
+
     if (++cursor->index < (chunk == queue->tail ? queue->last : QUEUE_CHUNK_ENTRIES))
         return;
     *cursor = (struct queue_cursor){chunk->next, 0};

@@ -96,6 +96,7 @@ extern const struct size_shape size_shapes[SIZE_SHAPE_COUNT];
 static inline unsigned size_shape_of(uint32_t object_bytes, uint32_t slab_bytes)
 {
     unsigned alignment = (unsigned)pool_log2_ceil(slab_bytes) - SIZE_ALIGNMENT_BITS_MIN;
+
     return alignment * SIZE_UNITS + object_bytes / SIZE_UNIT_BYTES - 1;
 }
 

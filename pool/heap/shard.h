@@ -35,6 +35,7 @@ static inline unsigned shard_index_spread(const struct pool *pool)
 static inline unsigned shard_index(const struct pool *pool)
 {
     bool spread = atomic_load_explicit(&pool->spread, memory_order_relaxed);
+
     return likely(!spread) ? 0 : shard_index_spread(pool);
 }
 
@@ -47,6 +48,7 @@ static inline struct shard *shard_get(const struct pool *pool, unsigned index)
 static inline struct shard *shard_here(const struct pool *pool)
 {
     struct shard *shard = shard_get(pool, shard_index(pool));
+
     return likely(shard) ? shard : shard_get(pool, 0);
 }
 
@@ -68,6 +70,7 @@ static inline struct shard *shard_lock(struct pool *pool, size_t lock_offset)
 {
     unsigned index = shard_index(pool);
     struct shard *shard = shard_get(pool, index);
+
     if (likely(shard) && likely(pool_lock_try(shard_lock_at(shard, lock_offset))))
         return shard;
     return shard_lock_contended(pool, lock_offset, index);
@@ -77,6 +80,7 @@ static inline struct shard *shard_lock(struct pool *pool, size_t lock_offset)
 static inline struct bin *shard_bin_lock(struct pool *pool, unsigned size_class)
 {
     size_t offset = offsetof(struct shard, bins) + size_class * sizeof(struct bin);
+
     return &shard_lock(pool, offset + offsetof(struct bin, lock))->bins[size_class];
 }
 

@@ -422,6 +422,7 @@ static inline bool object_live(struct object object)
 {
     struct slab *slab = object.slab;
     const pool_count *word = object_live_word(object, segment_slot(slab->segment, slab->base));
+
     return count_get(word) >> (object.index % 64) & 1;
 }
 

@@ -52,6 +52,7 @@ int kv_age_describe(struct cupool_kv *pool, cupool_kv_handle handle, uint32_t fi
     if (record) {
         bool whole = kv_state(kv_load(record)) == CUPOOL_KV_ACTIVE &&
                      !(record->flags & KV_FLAG_PARTIAL);
+
         error = whole ? 0 : -EINVAL;
         if (whole)
             *ret_aged = aged_of(pool, record, first_blocks);
@@ -82,6 +83,7 @@ uint32_t kv_age_take(struct cupool_kv *pool, uint64_t before_ns, uint32_t first_
     while (taken < room && looks-- > 0) {
         uint64_t rank, serial;
         uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+
         if (id == KV_NONE)
             break;
         struct kv_record *record = &pool->records[id];

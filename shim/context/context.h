@@ -75,6 +75,7 @@ static inline struct context *context_current(const struct driver_functions *dri
 {
     struct thread_state *self = &thread_state;
     CUcontext handle = NULL;
+
     if (REAL_ASK(driver->cuCtxGetCurrent(&handle)) != CUDA_SUCCESS || !handle)
         return NULL;
     if (likely(self->context_handle == handle &&
@@ -88,6 +89,7 @@ static inline struct context *context_current(const struct driver_functions *dri
 static inline struct context *context_last(void)
 {
     const struct thread_state *self = &thread_state;
+
     return self->context_generation == atomic_load(&context_generation) ? self->context : NULL;
 }
 

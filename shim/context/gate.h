@@ -42,6 +42,7 @@ void gate_open(void);
 static inline void gate_enter(void)
 {
     struct thread_state *self = &thread_state;
+
     if (unlikely(!self->gate))
         gate_join();
     if (self->gate_shared)
@@ -56,6 +57,7 @@ static inline void gate_enter(void)
 static inline void gate_leave(void)
 {
     struct thread_state *self = &thread_state;
+
     if (self->gate_shared)
         atomic_fetch_sub(&self->gate->inside, 1);
     else

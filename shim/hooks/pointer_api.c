@@ -24,6 +24,7 @@ static struct address_range range_seen(uint64_t address)
 {
     struct address_range range = address_range_of(address);
     bool segment = shim_options()->ipc_range == OPTION_IPC_RANGE_SEGMENT;
+
     if (segment && range.kind == RANGE_HOLE)
         range.kind = RANGE_DRIVER;
     return range;
@@ -42,6 +43,7 @@ static CUdeviceptr asked_about(const struct address_range *range, CUdeviceptr ad
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *pbase, size_t *psize, CUdeviceptr dptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuMemGetAddressRange_v2)
         return MISSING_DRIVER;
     struct address_range range = range_seen(dptr);
@@ -73,6 +75,7 @@ static void answer_mapped(const struct address_range *range, CUpointer_attribute
 static CUresult answer(const struct address_range *range, CUpointer_attribute attribute, void *data)
 {
     uint64_t id;
+
     if (range->kind != RANGE_BLOCK)
         return CUDA_SUCCESS;
     if (attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS) {
@@ -102,6 +105,7 @@ static CUresult answer(const struct address_range *range, CUpointer_attribute at
 CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttribute)
         return MISSING_DRIVER;
     struct address_range range = range_seen(ptr);
@@ -113,6 +117,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
                                 void **data, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerGetAttributes)
         return MISSING_DRIVER;
     struct address_range range = range_seen(ptr);
@@ -126,6 +131,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute 
 CUresult cuPointerSetAttribute(const void *value, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     const struct driver_functions *real = real_driver();
+
     if (!real || !real->cuPointerSetAttribute)
         return MISSING_DRIVER;
     struct address_range range = address_range_of(ptr);

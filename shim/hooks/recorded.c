@@ -133,6 +133,7 @@
 static __attribute__((noinline, cold)) void result_observe(int result)
 {
     int saved_errno = errno;
+
     context_observe_result((CUresult)result);
     fault_settle();
     errno = saved_errno;

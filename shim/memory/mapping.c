@@ -16,6 +16,7 @@ static unsigned levels_of(uint64_t address)
 {
     uint64_t bits = address * UINT64_C(0x9e3779b97f4a7c15);
     unsigned levels = 1;
+
     for (bits ^= bits >> 29; levels < MAPPING_LEVELS && (bits & 3) == 0; bits >>= 2)
         levels++;
     return levels;
@@ -25,6 +26,7 @@ static unsigned levels_of(uint64_t address)
 static void before(uint64_t address, struct mapping *ret_last[MAPPING_LEVELS])
 {
     struct mapping *last = &head;
+
     for (unsigned level = MAPPING_LEVELS; level-- > 0;) {
         while (last->next[level] && last->next[level]->address < address)
             last = last->next[level];
@@ -35,6 +37,7 @@ static void before(uint64_t address, struct mapping *ret_last[MAPPING_LEVELS])
 void mapping_return(struct mapping *mapping)
 {
     struct mapping *last[MAPPING_LEVELS];
+
     before(mapping->address, last);
     for (unsigned level = 0; level < levels_of(mapping->address); level++) {
         mapping->next[level] = last[level]->next[level];
@@ -45,6 +48,7 @@ void mapping_return(struct mapping *mapping)
 int mapping_add(uint64_t address, uint64_t bytes, struct physical *physical)
 {
     struct mapping *made = node_cache_take(&nodes);
+
     if (!made)
         return -ENOMEM;
     made->address = address;
@@ -62,6 +66,7 @@ void mapping_drop(struct mapping *mapping)
 struct mapping *mapping_at(uint64_t address)
 {
     struct mapping *last[MAPPING_LEVELS];
+
     before(address + 1, last);
     struct mapping *found = last[0];
     return found != &head && address - found->address < found->bytes ? found : NULL;
@@ -72,9 +77,11 @@ struct mapping *mapping_take(uint64_t address, uint64_t bytes)
     struct mapping *last[MAPPING_LEVELS];
     struct mapping *chain = NULL, **end = &chain;
     const struct mapping *first = mapping_at(address);
+
     before(first ? first->address : address, last);
     for (;;) {
         struct mapping *taken = last[0]->next[0];
+
         if (!taken || (taken != first && taken->address - address >= bytes))
             break;
         for (unsigned level = 0; level < levels_of(taken->address); level++)

@@ -13,6 +13,7 @@
 void *node_cache_take(struct node_cache *node_cache)
 {
     void **spare = node_cache->spare;
+
     if (spare) {
         node_cache->spare = *spare;
         return memset(spare, 0, node_cache->item_bytes);
@@ -32,6 +33,7 @@ void *node_cache_take(struct node_cache *node_cache)
 void node_cache_give(struct node_cache *node_cache, void *item)
 {
     void **spare = item;
+
     *spare = node_cache->spare;
     node_cache->spare = spare;
 }

@@ -50,6 +50,7 @@ static inline bool live_is_on(void)
 static inline uint64_t live_clock_ns(void)
 {
     struct timespec now;
+
     if (likely(!live_is_on()))
         return 0;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

@@ -43,6 +43,7 @@ static inline unsigned caller_slot(const void *code)
 static inline struct caller *caller_get(const void *code)
 {
     struct caller *first = &caller_table[caller_slot(code)];
+
     if (likely(atomic_load_explicit(&first->code, memory_order_acquire) == code))
         return first;
     return caller_add(code);
@@ -63,6 +64,7 @@ void caller_route_set(struct caller *caller, uint32_t key, void *route);
 static inline uint32_t caller_site(struct caller *caller, struct trace_writer *writer)
 {
     uint32_t site = atomic_load_explicit(&caller->site, memory_order_relaxed);
+
     return site ? site : caller_site_find(caller, writer);
 }
 

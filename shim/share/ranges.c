@@ -26,6 +26,7 @@ static int pooled_range(uint64_t address, struct address_range *ret_range)
 {
     struct pool_block block = {0};
     uint64_t bytes;
+
     *ret_range = (struct address_range){.kind = RANGE_HOLE};
     gate_enter();
     int error = guarded_range_get(address, &block);
@@ -47,6 +48,7 @@ static struct address_range imported_range(uint64_t address)
 {
     struct ipc_import import;
     struct address_range range = {.kind = ipc_import_find(address, &import)};
+
     if (range.kind == RANGE_BLOCK)
         range = (struct address_range){
             .kind = RANGE_BLOCK,
@@ -66,6 +68,7 @@ struct address_range address_range_of(uint64_t address)
 {
     struct address_range range = {.kind = RANGE_DRIVER};
     enum shim_mode mode = mode_now();
+
     /* At a deeper level a hook has answered already, and the thread may be inside the gate. */
     if (mode == SHIM_UNKNOWN || mode == SHIM_OFF || thread_state.depth)
         return range;
@@ -80,6 +83,7 @@ static const struct context *pooled_context(const struct address_range *range)
 {
     struct pool *pool;
     const struct context *context = NULL;
+
     gate_enter();
     if (guarded_find(range->base, NULL, &pool) == 0)
         context = context_of_pool(pool);
@@ -90,6 +94,7 @@ static const struct context *pooled_context(const struct address_range *range)
 static const struct context *context_of_import(const struct address_range *range)
 {
     struct context *context = context_first();
+
     while (context && context->number != range->context)
         context = context_next(context);
     return context;
@@ -105,6 +110,7 @@ bool address_range_page(const struct address_range *range, uint64_t address, uin
 uint32_t address_range_context(const struct address_range *range)
 {
     const struct context *context = range->imported ? NULL : pooled_context(range);
+
     return range->imported ? range->context : context ? context->number : 0;
 }
 
@@ -112,6 +118,7 @@ CUcontext address_range_handle(const struct address_range *range)
 {
     const struct context *context = range->imported ? context_of_import(range)
                                                     : pooled_context(range);
+
     return context ? context->handle : NULL;
 }
 
@@ -119,6 +126,7 @@ int address_range_id(const struct address_range *range, uint64_t *ret_id)
 {
     uint64_t id = range->id;
     int saved_errno = errno, error = 0;
+
     if (!range->imported) {
         gate_enter();
         error = pool_block_identify(range->base, &id);

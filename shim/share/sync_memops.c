@@ -37,6 +37,7 @@ static atomic_uint wanted_pages;            /* entries of blocks on mappings */
 static struct allocation **find_locked(uint64_t base)
 {
     struct allocation **link = &buckets[base * UINT64_C(0x9E3779B97F4A7C15) >> 56 & (BUCKETS - 1)];
+
     while (*link && (*link)->base != base)
         link = &(*link)->next;
     return link;
@@ -45,6 +46,7 @@ static struct allocation **find_locked(uint64_t base)
 static unsigned wanting_locked(uint64_t base)
 {
     const struct allocation *known = *find_locked(base);
+
     return known ? known->blocks : 0;
 }
 
@@ -61,6 +63,7 @@ static uint64_t last_of(const struct address_range *range)
 static bool add_one_locked(const struct address_range *range, uint64_t base, uint32_t context)
 {
     struct allocation **link = find_locked(base);
+
     if (!*link && (*link = malloc(sizeof(**link)))) {
         **link = (struct allocation){
             .base = base,
@@ -80,6 +83,7 @@ static bool add_one_locked(const struct address_range *range, uint64_t base, uin
 static void forget_locked(struct allocation **link)
 {
     struct allocation *known = *link;
+
     *link = known->next;
     atomic_fetch_sub(&wanted_pages, known->mapped);
     free(known);
@@ -88,6 +92,7 @@ static void forget_locked(struct allocation **link)
 static void subtract_one_locked(const struct address_range *range, uint64_t base)
 {
     struct allocation **link = find_locked(base), *known = *link;
+
     if (!known)
         return;
     known->claims -= base == first_of(range);
@@ -105,6 +110,7 @@ static void subtract_locked(const struct address_range *range)
 static bool add_locked(const struct address_range *range)
 {
     uint32_t context = address_range_context(range);
+
     for (uint64_t base = first_of(range); base <= last_of(range); base += PAGE_BYTES) {
         if (add_one_locked(range, base, context))
             continue;
@@ -131,6 +137,7 @@ static bool others_want_locked(const struct address_range *range, uint64_t piece
 static bool is_synchronous(const struct address_range *range)
 {
     struct ipc_import import = {0};
+
     if (!range->imported)
         return claim_stands(range->base, CLAIM_SYNCHRONOUS);
     ipc_import_find(range->base, &import);
@@ -152,6 +159,7 @@ static CUresult piece_set_locked(const struct driver_functions *real,
                                  bool counted)
 {
     uint64_t piece = range->allocation, bytes = 0;
+
     if (range->mapped && !address_range_page(range, address, &piece, &bytes))
         return CUDA_ERROR_INVALID_VALUE; /* it is being freed meanwhile */
     unsigned value = wanted || others_want_locked(range, piece, bytes, counted);
@@ -162,6 +170,7 @@ static CUresult piece_set_locked(const struct driver_functions *real,
 static uint64_t piece_after(const struct address_range *range, uint64_t at)
 {
     uint64_t piece, bytes;
+
     if (!range->mapped || !address_range_page(range, at, &piece, &bytes) ||
         piece + bytes - range->base >= range->bytes)
         return 0;
@@ -175,6 +184,7 @@ static CUresult pieces_set_locked(const struct driver_functions *real,
 {
     CUresult result = CUDA_SUCCESS;
     uint64_t end = 0;
+
     for (uint64_t at = range->mapped ? range->base : address; at && result == CUDA_SUCCESS;
          at = piece_after(range, at)) {
         bool own = end != 0; /* the first call is the program's */
@@ -194,6 +204,7 @@ static CUresult set_locked(const struct driver_functions *real, const struct add
                            CUdeviceptr address, bool wanted)
 {
     bool has = is_synchronous(range);
+
     if (wanted && !has && !add_locked(range))
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = pieces_set_locked(real, range, address, wanted, has);
@@ -218,6 +229,7 @@ static void set_aside(uint64_t address, CUcontext context, unsigned value)
     const struct driver_functions *driver = real_driver_if_loaded();
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     CUcontext popped;
+
     if (!driver || !driver->cuPointerSetAttribute ||
         (context && REAL_ASK(driver->cuCtxPushCurrent_v2(context)) != CUDA_SUCCESS))
         return;
@@ -280,6 +292,7 @@ void sync_memops_forget_context(uint32_t context)
     for (unsigned i = 0; i < BUCKETS; i++) {
         for (struct allocation **link = &buckets[i]; *link;) {
             struct allocation *known = *link;
+
             if (known->context != context) {
                 link = &known->next;
                 continue;

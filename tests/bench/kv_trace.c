@@ -114,6 +114,7 @@ static void line_read(struct trace *trace, const char *line, const struct settin
             uint64_t begin = index * TRACE_TOKENS + part * settings->block_tokens;
             uint64_t end = begin + settings->block_tokens;
             bool last_of_row = index + 1 == json_array_size(ids);
+
             if (last_of_row && end > tokens &&
                 (settings->full_only || (part > 0 && begin >= tokens)))
                 continue;

@@ -132,6 +132,7 @@ static double measure_plain(void)
 
     for (unsigned at = 0; at < turns; at++) {
         void *memory;
+
         need(cupool_memory_allocate(device, 4096, CUPOOL_STREAM_NONE, &memory), "allocate");
         need(cupool_memory_free(device, memory, CUPOOL_STREAM_NONE), "free");
     }

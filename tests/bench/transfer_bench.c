@@ -89,6 +89,7 @@ static void copies_make(const struct row *row)
     for (unsigned at = 0; at < row->fragments; at++) {
         size_t place = (size_t)at * 1103 % row->fragments * stride; /* 1103 is a prime */
         void *outside = on_device + place, *inside = host + place;
+
         copies[at] = row->direction == CUPOOL_TO_DEVICE
                          ? (struct cupool_copy){outside, inside, row->fragment_bytes}
                          : (struct cupool_copy){inside, outside, row->fragment_bytes};
@@ -189,6 +190,7 @@ int main(int argc, char **argv)
                                   .direction = (enum cupool_direction)direction,
                                   .fragment_bytes = sizes[at] * KIB};
                 size_t count = (quick ? TOTAL / 8 : TOTAL) / row.fragment_bytes;
+
                 row.fragments = count < MOST ? (unsigned)count : MOST;
                 row_measure(&row, quick ? 1 : ROUNDS);
                 row_print(&row, json, first);

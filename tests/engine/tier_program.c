@@ -68,6 +68,7 @@ static void fill(cupool_kv_handle handle, uint64_t number)
 {
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         uint16_t *values = layer_of(handle, layer);
+
         for (size_t at = 0; at < geometry.layer_bytes / 2; at++)
             values[at] = value_of(number, layer, at);
     }
@@ -77,6 +78,7 @@ static int is_filled(cupool_kv_handle handle, uint64_t number)
 {
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         const uint16_t *values = layer_of(handle, layer);
+
         for (size_t at = 0; at < geometry.layer_bytes / 2; at++)
             if (values[at] != value_of(number, layer, at))
                 return 0;
@@ -156,6 +158,7 @@ static _Noreturn void writes(const char *folder)
     for (;;) {
         cupool_kv_handle handles[BATCH];
         cupool_kv_ticket ticket;
+
         blocks_make(handles, draw(UNIVERSE / BATCH) * BATCH);
         must(cupool_tiers_offload(tiers, handles, BATCH, CUPOOL_STREAM_NONE, NULL, NULL, &ticket),
              "offload");
@@ -179,6 +182,7 @@ static int verifies(const char *folder)
         cupool_kv_handle handle;
         uint32_t matched;
         uint8_t presence;
+
         must(cupool_tiers_lookup(tiers, &key, 1, &presence), "lookup");
         must(cupool_tiers_match(tiers, &key, 1, CUPOOL_STREAM_NONE, &handle, NULL, &matched),
              "match");
@@ -215,6 +219,7 @@ static void request(uint32_t *wrong, uint32_t *computed)
     if (matched < BATCH) {
         uint32_t rest = BATCH - matched;
         cupool_kv_handle *own = handles + matched;
+
         *computed += rest;
         must(cupool_kv_allocate(pool, rest, CUPOOL_STREAM_NONE, own), "allocate");
         for (uint32_t at = matched; at < BATCH; at++)

@@ -48,6 +48,7 @@ static json_t *reference_json(const char *path)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-._~/!$&'()*+,;=@";
+
     while (path[0] == '/' && path[1] == '/') /* "//" would begin the name of a host */
         path++;
 

@@ -239,6 +239,7 @@ static void passed_print(const struct live_page *page, FILE *out)
 
     for (unsigned i = 0; i < LIVE_KINDS_MAX; i++) {
         const struct memory_kind *kind = memory_kind(i);
+
         if (!kind || !page->kind[i].blocks)
             continue;
         fprintf(out, "%s%s %s in %s", separator, kind->name, unit_bytes(page->kind[i].bytes).text,

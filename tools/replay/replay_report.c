@@ -56,6 +56,7 @@ static void row_cells(const struct replay_result *result, const struct replay_ro
 {
     const struct replay_trace *trace = result->trace;
     const struct replay_outcome *outcome = &row->outcome;
+
     char(*text)[160] = ret_cells->text;
     size_t bytes = sizeof *text;
 

@@ -129,6 +129,7 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
         struct cupool_kv_hash hashes[16];
         cupool_kv_handle handles[16];
         uint32_t count = draw(6), matched = 0;
+
         for (unsigned at = 0; at < 16; at++) {
             handles[at] = some_handle();
             hashes[at] = hash_number(draw(20));
@@ -139,6 +140,7 @@ Test(kv_fuzz, no_call_crashes_and_errors_change_nothing, .fini = teardown)
             call_release(handles, count);
         } else {
             uint64_t before = figures();
+
             cupool_kv_poll(pool);
             before = figures();
             uint32_t which = draw(23);
@@ -194,6 +196,7 @@ Test(kv_fuzz, sequences_in_any_order, .init = setup, .fini = teardown)
     for (unsigned step = 0; step < STEPS; step++) {
         cupool_sequence sequence = draw(20) ? sequences[draw(16)]
                                             : (uint64_t)draw(9) << 32 | draw(9);
+
         for (unsigned at = 0; at < 64; at++)
             tokens[at] = (int32_t)(at / 8 + (draw(40) == 0));
         int error = call_sequence(draw(12), sequence, tokens, draw(40), draw(16));

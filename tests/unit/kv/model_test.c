@@ -95,6 +95,7 @@ static void step_allocate(void)
     cr_assert_eq(error, 0);
     for (uint32_t at = 0; at < count; at++) {
         uint32_t id = free_count > 0 ? free_stack[--free_count] : model_victim();
+
         evictions += blocks[id].state == CUPOOL_KV_INACTIVE;
         model_taken(id, handles[at]);
     }
@@ -133,6 +134,7 @@ static void step_release(void)
 
     for (uint32_t at = 0; at < BLOCKS && count < most; at++) {
         uint32_t id = 1 + (start + at) % BLOCKS;
+
         if (blocks[id].live && draw(2)) {
             chosen[count] = id;
             handles[count++] = blocks[id].handle;
@@ -213,6 +215,7 @@ static void step_match(void)
     cr_assert_eq(matched, seen_count);
     for (uint32_t at = 0; at <= matched && at < count; at++) {
         uint32_t id = model_find((first + at) % HASHES);
+
         cr_assert_eq(id != 0, at < matched);
         if (id == 0)
             break;

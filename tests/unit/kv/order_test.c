@@ -66,6 +66,7 @@ static uint32_t numbers_draw(uint32_t *numbers)
         numbers[at] = (first + at * (kind == 2 ? BLOCKS - 1 : kind == 1 ? step : 1)) % BLOCKS;
     for (uint32_t at = 0; at < count && kind == 3; at++) {
         uint32_t other = draw(count), number = numbers[at];
+
         numbers[at] = numbers[other];
         numbers[other] = number;
     }

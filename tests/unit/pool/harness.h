@@ -67,6 +67,7 @@ static struct harness_test *harness_first;
 static int harness_run(const struct harness_test *test)
 {
     int status = 0;
+
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -85,6 +86,7 @@ static int harness_run(const struct harness_test *test)
 int main(void)
 {
     int failures = 0;
+
     for (const struct harness_test *test = harness_first; test; test = test->next)
         failures += harness_run(test);
     return failures != 0;

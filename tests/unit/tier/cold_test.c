@@ -62,6 +62,7 @@ Test(cold, sizes_around_leaves_and_segments)
     cr_assert_eq(cold_init(&cold, 4 * COLD_SEGMENT_BYTES), 0);
     for (size_t at = 0; at < sizeof(edges) / sizeof(edges[0]); at++) {
         uint64_t before = cold.free_leaves, token = put(at, edges[at]);
+
         cr_assert_neq(token, 0, "%zu bytes", edges[at]);
         cr_assert_eq((before - cold.free_leaves) * COLD_LEAF_BYTES, cold_charge(edges[at]));
         get(token, at, edges[at]);

@@ -178,6 +178,7 @@ Test(index, random_calls_keep_every_invariant)
         uint64_t number = draw(40);
         uint32_t entry;
         struct cupool_kv_hash hash = hash_of(number);
+
         switch (draw(4)) {
         case 0:
         case 1: store(number, step / 5 + 1, draw(120)); break;

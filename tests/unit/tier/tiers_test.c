@@ -56,10 +56,12 @@ Test(tiers, an_encoded_block_is_smaller_and_comes_back_about_the_same, .init = s
         for (uint32_t layer = 0; layer < LAYERS; layer++) {
             size_t count;
             const uint16_t *values = layer_of(handles[at], layer, &count);
+
             for (size_t value = 0; value < count; value++) {
                 uint32_t wide = (uint32_t)values[value] << 16;
                 uint32_t expected = (uint32_t)value_of(1 + at, layer, value) << 16;
                 float got, wanted;
+
                 memcpy(&got, &wide, sizeof(got));
                 memcpy(&wanted, &expected, sizeof(wanted));
                 cr_assert(got - wanted < 0.02F && wanted - got < 0.02F);
@@ -210,6 +212,7 @@ Test(tiers, a_prefetch_brings_back_what_a_tier_has_and_reserves_the_rest, .init 
     cr_assert_eq(prefetch_error, 0);
     for (uint32_t at = 0; at < 6; at++) {
         bool held = at < 2 || at == 3;
+
         cr_assert_eq(sources[at], held ? CUPOOL_KV_LOADED : CUPOOL_KV_COMPUTE, "%u", at);
         cr_assert(!held || is_filled(handles[at], 1 + at));
     }
@@ -465,6 +468,7 @@ Test(tiers, in_a_child_everything_is_refused, .init = setup, .fini = teardown)
                      cupool_tiers_offload(tiers, handles, 1, NONE, NULL, NULL, &ticket) ==
                          -ECHILD &&
                      cupool_tiers_drain(tiers) == -ECHILD;
+
         cupool_tiers_destroy(tiers);
         _exit(right ? 0 : 1);
     }

@@ -30,6 +30,7 @@ struct thread *thread_create(void);
 static inline struct thread *thread_self(void)
 {
     struct thread *self = thread_current;
+
     return likely(self != NULL) ? self : thread_create();
 }
 
@@ -41,6 +42,7 @@ uint64_t threads_calls(enum call_id id);
 static inline CUcontext thread_context(void)
 {
     struct thread *self = thread_self();
+
     return self->depth ? self->stack[self->depth - 1] : NULL;
 }
 

@@ -45,6 +45,7 @@ static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
 {
     size_t element = format_bytes(descriptor->Format) * descriptor->NumChannels;
     unsigned channels = descriptor->NumChannels;
+
     if (!element || (channels != 1 && channels != 2 && channels != 4) || !descriptor->Width)
         return CUDA_ERROR_INVALID_VALUE;
     into->descriptor = *descriptor;
@@ -58,6 +59,7 @@ static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
 static CUresult array_create(CUcontext ctx, const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray *ret)
 {
     CUarray made = handle_take(&array_cache);
+
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = measure(descriptor, made);
@@ -85,6 +87,7 @@ static CUresult create(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !descriptor))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -107,6 +110,7 @@ static CUresult destroy(CUarray array)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!handle_is(array, HANDLE_ARRAY) || array->of_mipmap))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)
@@ -132,6 +136,7 @@ static CUresult descriptor_get_flat(CUDA_ARRAY_DESCRIPTOR *ret, CUarray array)
 {
     CUDA_ARRAY3D_DESCRIPTOR descriptor;
     CUresult result = ret ? descriptor_get(&descriptor, array) : CUDA_ERROR_INVALID_VALUE;
+
     if (result == CUDA_SUCCESS)
         *ret = (CUDA_ARRAY_DESCRIPTOR){descriptor.Width, descriptor.Height, descriptor.Format,
                                        descriptor.NumChannels};
@@ -155,6 +160,7 @@ static CUresult mipmap_create(CUmipmappedArray *ret, const CUDA_ARRAY3D_DESCRIPT
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !descriptor || !levels || levels > LEVELS_MAX))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -194,6 +200,7 @@ static CUresult mipmap_destroy(CUmipmappedArray mipmap)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && !handle_is(mipmap, HANDLE_MIPMAP))
         result = CUDA_ERROR_INVALID_HANDLE;
     if (result == CUDA_SUCCESS)

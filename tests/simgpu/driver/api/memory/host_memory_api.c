@@ -18,6 +18,7 @@ static CUresult host_allocate(enum call_id id, void **ret, size_t bytes, unsigne
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS && (!ret || !bytes || flags & ~(unsigned)HOST_FLAGS))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
@@ -44,6 +45,7 @@ static CUresult host_free(void *pointer)
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
@@ -62,6 +64,7 @@ static CUresult host_register(void *pointer, size_t bytes, unsigned flags)
                            CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
@@ -78,6 +81,7 @@ static CUresult host_unregister(void *pointer)
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
     CUresult result = context_current(&ctx);
+
     if (result == CUDA_SUCCESS)
         result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
@@ -95,6 +99,7 @@ static CUresult device_pointer(CUdeviceptr *ret, void *pointer, unsigned flags)
 {
     CUcontext ctx;
     CUresult result = context_current(&ctx);
+
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || flags || !host_memory_find((uintptr_t)pointer))
@@ -106,6 +111,7 @@ static CUresult device_pointer(CUdeviceptr *ret, void *pointer, unsigned flags)
 static CUresult host_flags(unsigned *ret, void *pointer)
 {
     struct allocation *range = host_memory_find((uintptr_t)pointer);
+
     if (!ret || !range || range->kind != MEMORY_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = range->flags | CU_MEMHOSTALLOC_DEVICEMAP; /* unified addressing maps all of it */
