@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool window_option_set(struct window_request *request, int option, const char *text)
+{
+    switch (option) {
+    case WINDOW_PHASE: request->phase = text; return true;
+    case WINDOW_FROM: request->from = text; return true;
+    case WINDOW_TO: request->to = text; return true;
+    default: return false;
+    }
+}
+
 bool window_is_wanted(const struct window_request *request)
 {
     return request->phase || request->from || request->to;

@@ -63,9 +63,6 @@ enum {
     OPTION_GITHUB,
     OPTION_STRICT,
     OPTION_ANONYMIZE,
-    OPTION_PHASE,
-    OPTION_FROM,
-    OPTION_TO
 };
 
 /** Checks which options need or exclude each other. */
@@ -85,6 +82,27 @@ static int request_verify(const struct request *request, int traces)
     return 0;
 }
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+
+    switch (option) {
+    case OPTION_BUDGET: request->budget = optarg; break;
+    case OPTION_CONFIG: request->config = optarg; break;
+    case OPTION_BASELINE: request->baseline = optarg; break;
+    case OPTION_UPDATE: request->update = true; break;
+    case OPTION_JUNIT: request->junit = optarg; break;
+    case OPTION_MARKDOWN: request->markdown = optarg; break;
+    case OPTION_SARIF: request->sarif = optarg; break;
+    case OPTION_CODE_QUALITY: request->code_quality = optarg; break;
+    case OPTION_GITHUB: request->github = true; break;
+    case OPTION_STRICT: request->strict = true; break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    default: return window_option_set(&request->window, option, optarg) ? 0 : VERB_OPTION_UNKNOWN;
+    }
+    return 0;
+}
+
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
@@ -100,34 +118,16 @@ static int request_read(int argc, char **argv, struct request *ret_request)
         {"github", no_argument, NULL, OPTION_GITHUB},
         {"strict", no_argument, NULL, OPTION_STRICT},
         {"anonymize", no_argument, NULL, OPTION_ANONYMIZE},
-        WINDOW_OPTIONS(OPTION_PHASE, OPTION_FROM, OPTION_TO),
+        WINDOW_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":h",      options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        switch (option) {
-        case OPTION_BUDGET: ret_request->budget = optarg; break;
-        case OPTION_CONFIG: ret_request->config = optarg; break;
-        case OPTION_BASELINE: ret_request->baseline = optarg; break;
-        case OPTION_UPDATE: ret_request->update = true; break;
-        case OPTION_JUNIT: ret_request->junit = optarg; break;
-        case OPTION_MARKDOWN: ret_request->markdown = optarg; break;
-        case OPTION_SARIF: ret_request->sarif = optarg; break;
-        case OPTION_CODE_QUALITY: ret_request->code_quality = optarg; break;
-        case OPTION_GITHUB: ret_request->github = true; break;
-        case OPTION_STRICT: ret_request->strict = true; break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_PHASE: ret_request->window.phase = optarg; break;
-        case OPTION_FROM: ret_request->window.from = optarg; break;
-        case OPTION_TO: ret_request->window.to = optarg; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble)
-        trouble = request_verify(ret_request, argc - optind);
+    if (trouble)
+        return trouble;
+    trouble = request_verify(ret_request, argc - optind);
     ret_request->trace = argv[optind];
     return trouble ? trouble + 1 : 0;
 }

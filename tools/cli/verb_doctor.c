@@ -56,6 +56,22 @@ static void row(const char *title, const char *value)
     escape_line(stdout, "%-12s %s", title, value);
 }
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+
+    switch (option) {
+    case 's': request->static_only = true; break;
+    case 'd':
+        request->simulated = true;
+        request->profile = optarg;
+        break;
+    case 'p': request->probe = true; break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return 0;
+}
+
 /** 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *request)
 {
@@ -64,22 +80,10 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"probe", no_argument, NULL, 'p'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                "+:h",     options,      option_set};
 
-    verb_options_begin();
-    while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
-        switch (option) {
-        case 's': request->static_only = true; break;
-        case 'd':
-            request->simulated = true;
-            request->profile = optarg;
-            break;
-        case 'p': request->probe = true; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv) + 1;
-        }
-    }
-    return 0;
+    return verb_options_read(&reading, argc, argv, request);
 }
 
 static void library_print(const char *ret_library, bool *ret_fine)

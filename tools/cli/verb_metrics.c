@@ -59,40 +59,48 @@ struct request {
     bool older;            /* --format prometheus */
 };
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'l': request->listen = optarg; break;
+    case 'a':
+        if (request->allows == ALLOWED_MOST)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
+                                 ALLOWED_MOST);
+        else
+            request->allowed[request->allows++] = optarg;
+        break;
+    case 'F': request->where = optarg; break;
+    case 'f':
+        request->older = !strcmp(optarg, "prometheus");
+        if (!request->older && strcmp(optarg, "openmetrics") != 0)
+            trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
+                                 "--format %s: no such format: there are openmetrics and "
+                                 "prometheus",
+                                 optarg);
+        break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
+
 static int request_read(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
         {"listen", required_argument, NULL, 'l'}, {"allow-host", required_argument, NULL, 'a'},
         {"from", required_argument, NULL, 'F'},   {"format", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":f:h",    options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
     char *end;
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":f:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'l': request->listen = optarg; break;
-        case 'a':
-            if (request->allows == ALLOWED_MOST)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "--allow-host: at most %d of them",
-                                     ALLOWED_MOST);
-            else
-                request->allowed[request->allows++] = optarg;
-            break;
-        case 'F': request->where = optarg; break;
-        case 'f':
-            request->older = !strcmp(optarg, "prometheus");
-            if (!request->older && strcmp(optarg, "openmetrics") != 0)
-                trouble = verb_error(VERB_NAME, EXIT_TROUBLE,
-                                     "--format %s: no such format: there are openmetrics and "
-                                     "prometheus",
-                                     optarg);
-            break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && optind < argc) {
+    if (trouble)
+        return trouble;
+    if (optind < argc) {
         request->pid = (unsigned)strtoul(argv[optind], &end, 10);
         if (!request->pid || *end || optind + 1 < argc)
             trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "%s: give one process id, or none",

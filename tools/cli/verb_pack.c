@@ -47,6 +47,21 @@ struct request {
 
 enum { OPTION_ANONYMIZE = 256, OPTION_FORCE };
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+
+    switch (option) {
+    case 'o': request->output = optarg; break;
+    case 'd': request->unpack = true; break;
+    case OPTION_ANONYMIZE: request->anonymize = true; break;
+    case OPTION_FORCE: request->force = true; break;
+    case 'q': progress_silence(); break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return 0;
+}
+
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *ret_request)
 {
@@ -57,21 +72,13 @@ static int request_read(int argc, char **argv, struct request *ret_request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":o:dqh",  options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, ret_request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":o:dqh", options, NULL)) != -1) {
-        switch (option) {
-        case 'o': ret_request->output = optarg; break;
-        case 'd': ret_request->unpack = true; break;
-        case OPTION_ANONYMIZE: ret_request->anonymize = true; break;
-        case OPTION_FORCE: ret_request->force = true; break;
-        case 'q': progress_silence(); break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
-        }
-    }
-    if (!trouble && optind + 1 != argc)
+    if (trouble)
+        return trouble;
+    if (optind + 1 != argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "one trace is packed at a time, not %d",
                              argc - optind);
     if (!trouble && ret_request->unpack && ret_request->anonymize)

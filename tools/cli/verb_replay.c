@@ -76,8 +76,9 @@ static int list_add(const char **list, size_t *count, const char *text)
     return 0;
 }
 
-static int option_read(struct request *request, int option, char **argv)
+static int option_set(void *state, int option)
 {
+    struct request *request = state;
     uint64_t number = 0;
     int trouble;
 
@@ -108,7 +109,7 @@ static int option_read(struct request *request, int option, char **argv)
     case OPTION_SCALE:
         return replay_option_number(VERB_NAME, "--scale", optarg, 1, UINT64_C(1) << 30,
                                     &request->input.scale);
-    default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+    default: return VERB_OPTION_UNKNOWN;
     }
 }
 
@@ -128,17 +129,13 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME,   EXIT_TROUBLE, help_text,
+                                                ":p:O:f:qh", options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":p:O:f:qh", options, NULL)) != -1) {
-        if (option == 'h') {
-            verb_help(VERB_NAME, help_text);
-            return EXIT_FINE + 1;
-        }
-        trouble = option_read(request, option, argv);
-    }
-    if (!trouble && optind == argc)
+    if (trouble)
+        return trouble;
+    if (optind == argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
     if (!trouble && strcmp(request->format, "text") && strcmp(request->format, "json") &&
         strcmp(request->format, "markdown"))

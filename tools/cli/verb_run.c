@@ -138,6 +138,27 @@ static int config_apply(struct request *request, const char *path)
 
 enum { OPTION_FORCE = 256, OPTION_MODE, OPTION_SIM, OPTION_CONFIG };
 
+static int option_set(void *state, int option)
+{
+    struct request *request = state;
+    int trouble = 0;
+
+    switch (option) {
+    case 'o': request->output = optarg; break;
+    case OPTION_FORCE: request->force = true; break;
+    case OPTION_MODE: trouble = option_apply(request, "mode", optarg, "--mode"); break;
+    case OPTION_CONFIG: trouble = config_apply(request, optarg); break;
+    case 'O': trouble = pair_apply(request, optarg); break;
+    case OPTION_SIM:
+        request->simulated = true;
+        request->profile = optarg;
+        break;
+    case 'q': request->quiet = true; break;
+    default: return VERB_OPTION_UNKNOWN;
+    }
+    return trouble;
+}
+
 /** Fills the request. 0: go on; otherwise an exit code + 1. */
 static int request_read(int argc, char **argv, struct request *request)
 {
@@ -150,27 +171,15 @@ static int request_read(int argc, char **argv, struct request *request)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME,  EXIT_RUN_FAILED, help_text,
+                                                "+:o:O:qh", options,         option_set};
+    int trouble;
 
     options_load(&request->options, NULL, NULL);
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, "+:o:O:qh", options, NULL)) != -1) {
-        switch (option) {
-        case 'o': request->output = optarg; break;
-        case OPTION_FORCE: request->force = true; break;
-        case OPTION_MODE: trouble = option_apply(request, "mode", optarg, "--mode"); break;
-        case OPTION_CONFIG: trouble = config_apply(request, optarg); break;
-        case 'O': trouble = pair_apply(request, optarg); break;
-        case OPTION_SIM:
-            request->simulated = true;
-            request->profile = optarg;
-            break;
-        case 'q': request->quiet = true; break;
-        case 'h': verb_help(VERB_NAME, help_text); return EXIT_FINE + 1;
-        default: trouble = verb_option_refused(VERB_NAME, EXIT_RUN_FAILED, option, argv);
-        }
-    }
-    if (!trouble && optind == argc)
+    trouble = verb_options_read(&reading, argc, argv, request);
+    if (trouble)
+        return trouble;
+    if (optind == argc)
         trouble = verb_error(VERB_NAME, EXIT_RUN_FAILED,
                              "no program given: cupool run [options] -- PROGRAM [ARGUMENTS]");
     return trouble ? trouble + 1 : 0;

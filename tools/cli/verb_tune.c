@@ -72,8 +72,9 @@ static int goal_set(struct request *request, const char *text)
                       "--for %s: no such goal: there are memory, calls and balanced", text);
 }
 
-static int option_read(struct request *request, int option, char **argv)
+static int option_set(void *state, int option)
 {
+    struct request *request = state;
     uint64_t number = 0;
     int trouble = 0;
 
@@ -96,7 +97,7 @@ static int option_read(struct request *request, int option, char **argv)
     case OPTION_SCALE:
         return replay_option_number(VERB_NAME, "--scale", optarg, 1, UINT64_C(1) << 30,
                                     &request->input.scale);
-    default: return verb_option_refused(VERB_NAME, EXIT_TROUBLE, option, argv);
+    default: return VERB_OPTION_UNKNOWN;
     }
     return trouble;
 }
@@ -115,17 +116,13 @@ static int request_read(int argc, char **argv, struct request *request)
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0}};
-    int option, trouble = 0;
+    static const struct verb_options reading = {VERB_NAME, EXIT_TROUBLE, help_text,
+                                                ":o:qh",   options,      option_set};
+    int trouble = verb_options_read(&reading, argc, argv, request);
 
-    verb_options_begin();
-    while (!trouble && (option = getopt_long(argc, argv, ":o:qh", options, NULL)) != -1) {
-        if (option == 'h') {
-            verb_help(VERB_NAME, help_text);
-            return EXIT_FINE + 1;
-        }
-        trouble = option_read(request, option, argv);
-    }
-    if (!trouble && optind == argc)
+    if (trouble)
+        return trouble;
+    if (optind == argc)
         trouble = verb_error(VERB_NAME, EXIT_TROUBLE, "no trace: name one or several");
     return trouble ? trouble + 1 : 0;
 }
