@@ -351,16 +351,24 @@ static CUstream work_stream(const struct cupool_device *device, cupool_stream st
     return stream == CUPOOL_STREAM_NONE ? device->own : (CUstream)stream;
 }
 
-int cupool_device_copy(struct cupool_device *device, void *to, const void *from, size_t bytes,
-                       cupool_stream stream)
+/* Enters the device for work on bytes. Returns 1: go on; 0: there is nothing to do. */
+static int work_begin(struct cupool_device *device, size_t bytes)
 {
     int error = device_enter(device);
 
-    if (error < 0 || bytes == 0) {
-        if (error == 0)
-            device_leave(device);
+    if (error < 0 || bytes > 0)
+        return error < 0 ? error : 1;
+    device_leave(device);
+    return 0;
+}
+
+int cupool_device_copy(struct cupool_device *device, void *to, const void *from, size_t bytes,
+                       cupool_stream stream)
+{
+    int error = work_begin(device, bytes);
+
+    if (error <= 0)
         return error;
-    }
     if (!device->driver) {
         memmove(to, from, bytes);
         return 0;
@@ -373,13 +381,10 @@ int cupool_device_copy(struct cupool_device *device, void *to, const void *from,
 int cupool_device_fill(struct cupool_device *device, void *address, uint8_t value, size_t bytes,
                        cupool_stream stream)
 {
-    int error = device_enter(device);
+    int error = work_begin(device, bytes);
 
-    if (error < 0 || bytes == 0) {
-        if (error == 0)
-            device_leave(device);
+    if (error <= 0)
         return error;
-    }
     if (!device->driver) {
         memset(address, value, bytes);
         return 0;

@@ -21,6 +21,7 @@
 #include "engine/addresses.h"
 #include "engine/device.h"
 #include "engine/pool_device.h"
+#include "pool/base/clock.h"
 #include "pool/pool.h"
 
 #define HISTORY     1024u
@@ -53,14 +54,6 @@ struct memory_manager {
         enum cupool_pressure level;
     } pressure;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* Returns the class of a size, and the bytes of every block of that class. */
 static unsigned class_of(size_t bytes, size_t *ret_room)
@@ -123,7 +116,7 @@ static void history_add(struct memory_manager *manager, enum cupool_memory_event
                         uint64_t address, uint64_t bytes)
 {
     manager->history[manager->events++ % HISTORY] = (struct cupool_memory_event){
-        .time_ns = now_ns(),
+        .time_ns = pool_clock_ns(),
         .kind = kind,
         .address = address,
         .bytes = bytes,

@@ -11,6 +11,8 @@
 
 #include "engine/tier/tiers.h"
 
+#include "pool/base/clock.h"
+
 #define BENCH_BYTES_MAX  ((size_t)64 << 20)
 #define TIER_ENTRIES     65536u
 #define LOWER_CHUNK      128u /* loads that are queued at once */
@@ -32,10 +34,7 @@ void cupool_tiers_config_init(struct cupool_tiers_config *config)
 
 uint64_t tiers_clock(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 const char *cupool_tiers_error(const struct cupool_tiers *tiers)

@@ -9,13 +9,11 @@
 
 static int handles_live(struct cupool_kv *pool, const cupool_kv_handle *handles, uint32_t count)
 {
-    int error = 0;
+    int error;
 
     if (count > 0 && !handles)
         return kv_fail(pool, -EINVAL, "an array is missing");
-    for (uint32_t at = 0; at < count && error == 0; at++)
-        if (kv_find(pool, handles[at], &error))
-            error = 0;
+    error = kv_handles_find(pool, handles, count);
     return error < 0 ? kv_fail(pool, error, "the handle is stale or never was one of this pool")
                      : 0;
 }
@@ -141,33 +139,25 @@ static uint32_t evict_some(struct cupool_kv *pool, enum cupool_kv_evict_mode mod
 
     while (evicted < count) {
         struct cupool_kv_block block;
-        uint64_t rank, serial;
-        uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+        struct kv_record *record = kv_victim_take(pool);
 
-        if (id == KV_NONE)
+        if (!record)
             break;
-        struct kv_record *record = &pool->records[id];
         kv_describe(pool, record, now_ns, &block);
         bool stays = mode == CUPOOL_KV_EVICT_NORMAL &&
                      (block.priority > CUPOOL_KV_PRIORITY_DEFAULT ||
                       (pool->config.policy == CUPOOL_KV_CUSTOM && pool->config.custom.may_evict &&
                        !pool->config.custom.may_evict(pool->config.custom.state, &block)));
-        kv_order_restore(&pool->order, id, rank, serial);
-        if (!stays) {
-            kv_evict_block(pool, record);
-            evicted++;
+        if (stays) {
+            record->next = kept;
+            kept = kv_id(pool, record);
             continue;
         }
-        kv_order_remove(&pool->order, id);
-        pool->uses[id].rank = rank;
-        pool->uses[id].serial = serial;
-        record->next = kept;
-        kept = id;
+        kv_victim_restore(pool, record);
+        kv_evict_block(pool, record);
+        evicted++;
     }
-    for (uint32_t id = kept, next; id != KV_NONE; id = next) {
-        next = pool->records[id].next;
-        kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
-    }
+    kv_victims_restore(pool, kept);
     return evicted;
 }
 

@@ -21,9 +21,7 @@ int cupool_kv_complete(struct cupool_kv *pool, const cupool_kv_handle *handles, 
     error = kv_lock(pool);
     if (error < 0)
         return error;
-    for (uint32_t at = 0; at < count && error == 0; at++)
-        if (kv_find(pool, handles[at], &error))
-            error = 0;
+    error = kv_handles_find(pool, handles, count);
     for (uint32_t at = 0; at < count && error == 0; at++) {
         struct kv_record *record = &pool->records[(uint32_t)handles[at]];
 

@@ -202,13 +202,31 @@ static bool victim_usable(struct cupool_kv *pool, struct take *take, struct kv_r
     return !victim_vetoed(pool, record, now_ns);
 }
 
-/* Restores a chain in front of the order, the last removed first. */
-static void chain_restore(struct cupool_kv *pool, uint32_t first)
+struct kv_record *kv_victim_take(struct cupool_kv *pool)
+{
+    uint64_t rank, serial;
+    uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+
+    if (id == KV_NONE)
+        return NULL;
+    pool->uses[id].rank = rank;
+    pool->uses[id].serial = serial;
+    return &pool->records[id];
+}
+
+void kv_victim_restore(struct cupool_kv *pool, struct kv_record *record)
+{
+    uint32_t id = kv_id(pool, record);
+
+    record->flags &= (uint8_t)~KV_FLAG_BATCH;
+    kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
+}
+
+void kv_victims_restore(struct cupool_kv *pool, uint32_t first)
 {
     for (uint32_t id = first, next; id != KV_NONE; id = next) {
         next = pool->records[id].next;
-        pool->records[id].flags &= (uint8_t)~KV_FLAG_BATCH;
-        kv_order_restore(&pool->order, id, pool->uses[id].rank, pool->uses[id].serial);
+        kv_victim_restore(pool, &pool->records[id]);
     }
 }
 
@@ -220,22 +238,18 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
     if (pool->config.policy == CUPOOL_KV_PRIORITY)
         priorities_expire(pool, now_ns);
     while (chosen < take->victims) {
-        uint64_t rank, serial;
-        uint32_t id = kv_order_take(&pool->order, &rank, &serial);
+        struct kv_record *record = kv_victim_take(pool);
 
-        if (id == KV_NONE)
+        if (!record)
             break;
-        struct kv_record *record = &pool->records[id];
-        pool->uses[id].rank = rank;
-        pool->uses[id].serial = serial;
         bool usable = victim_usable(pool, take, record, stream, now_ns);
         record->flags |= usable ? KV_FLAG_BATCH : 0;
         record->next = all;
-        all = id;
+        all = kv_id(pool, record);
         chosen += usable;
     }
     if (chosen < take->victims) {
-        chain_restore(pool, all);
+        kv_victims_restore(pool, all);
         return -ENOMEM;
     }
     /* Separates chosen blocks from those passed over, each newest first. */
@@ -250,7 +264,7 @@ static int victims_choose(struct cupool_kv *pool, struct take *take, cupool_stre
         *end = &record->next;
     }
     *victim_end = *passed_end = KV_NONE;
-    chain_restore(pool, take->passed_first);
+    kv_victims_restore(pool, take->passed_first);
     return 0;
 }
 

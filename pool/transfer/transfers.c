@@ -406,6 +406,17 @@ static struct transfer_queue *queue_of(struct cupool_transfers *transfers, cupoo
     return &transfers->queues[direction];
 }
 
+static int queue_enter(struct cupool_transfers *transfers, cupool_transfer transfer,
+                       struct transfer_queue **ret_queue, uint32_t *ret_number)
+{
+    int error = entry(transfers);
+
+    if (error < 0)
+        return error;
+    *ret_queue = queue_of(transfers, transfer, ret_number);
+    return *ret_queue ? 0 : transfers_fail(transfers, -EINVAL, "this never was a transfer");
+}
+
 /* Returns 0 with the state and result of a transfer; the lock is held. */
 static int request_look(struct transfer_queue *queue, uint32_t number, cupool_transfer transfer)
 {
@@ -439,14 +450,12 @@ static int ended_result(struct transfer_queue *queue, uint32_t number, cupool_tr
 
 int cupool_transfer_query(struct cupool_transfers *transfers, cupool_transfer transfer)
 {
+    struct transfer_queue *queue;
     uint32_t number;
-    int error = entry(transfers);
+    int error = queue_enter(transfers, transfer, &queue, &number);
 
     if (error < 0)
         return error;
-    struct transfer_queue *queue = queue_of(transfers, transfer, &number);
-    if (!queue)
-        return transfers_fail(transfers, -EINVAL, "this never was a transfer");
     transfer_pump(queue);
     return ended_result(queue, number, transfer);
 }
@@ -476,14 +485,12 @@ int cupool_transfer_wait(struct cupool_transfers *transfers, cupool_transfer tra
 
 int cupool_transfer_cancel(struct cupool_transfers *transfers, cupool_transfer transfer)
 {
+    struct transfer_queue *queue;
     uint32_t number;
-    int error = entry(transfers);
+    int error = queue_enter(transfers, transfer, &queue, &number);
 
     if (error < 0)
         return error;
-    struct transfer_queue *queue = queue_of(transfers, transfer, &number);
-    if (!queue)
-        return transfers_fail(transfers, -EINVAL, "this never was a transfer");
     pthread_mutex_lock(&queue->lock);
     error = request_look(queue, number, transfer);
     if (error == 0 && queue->requests[number].state == TRANSFER_QUEUED) {

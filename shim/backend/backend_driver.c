@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cupti/base/clock.h"
 #include "shim/backend/scope.h"
 #include "shim/context/capture.h"
 #include "shim/context/gate.h"
@@ -370,14 +371,6 @@ static int event_wait(const struct fence_event *part)
     if (error == -EPERM)
         return -EBUSY;
     return error < 0 ? error : 1;
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
 /* The driver has no wait with a timeout, so this polls with growing pauses. */

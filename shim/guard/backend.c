@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cupti/base/clock.h"
 #include "shim/guard/blocks.h"
 #include "shim/guard/device.h"
 #include "shim/guard/guard.h"
@@ -63,14 +64,6 @@ static bool batches_passed(void *state, uint64_t number)
     bool passed = !device || guard_device_poll(device, number);
     pthread_mutex_unlock(&guard_lock);
     return passed;
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
 /* Waits for batches whose preceding work has completed. They take microseconds, so the pause is

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cupti/base/clock.h"
 #include "cupti/live/living_file.h"
 
 #define MAGIC   "cupage1"
@@ -38,10 +39,7 @@ struct page_wire page_wire_make(enum page_wire_kind kind, uint32_t slot, uint64_
 
 uint64_t page_wire_now_ns(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return monotonic_ns();
 }
 
 /* ---- connections ---- */

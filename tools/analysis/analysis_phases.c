@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tools/analysis/analysis_parts.h"
+#include "tools/base/grow.h"
 
 #define PHASES_MOST    1024
 #define SPANS_CLOSE_NS 1000 /* the first gaps to be closed */
@@ -84,15 +85,8 @@ static int step_keep(struct analysis *analysis, const struct analysis_step *step
 {
     if (analysis->steps_kept == ANALYSIS_STEPS)
         return 0;
-    if (analysis->steps_kept == analysis->steps_room) {
-        size_t room = analysis->steps_room ? 2 * analysis->steps_room : 64;
-        struct analysis_step *rows = realloc(analysis->step, room * sizeof *rows);
-
-        if (!rows)
-            return -ENOMEM;
-        analysis->step = rows;
-        analysis->steps_room = room;
-    }
+    if (ARRAY_GROW(analysis->step, analysis->steps_kept, analysis->steps_room, 64) < 0)
+        return -ENOMEM;
     analysis->step[analysis->steps_kept++] = *step;
     return 0;
 }
@@ -203,15 +197,8 @@ static int span_keep(struct analysis *analysis, size_t phase, uint64_t begin_ns,
         spans_join(analysis);
     if (span_join(analysis, &next) || analysis->spans == ANALYSIS_SPANS)
         return 0;
-    if (analysis->spans == analysis->spans_room) {
-        size_t room = analysis->spans_room ? 2 * analysis->spans_room : 64;
-        struct analysis_span *rows = realloc(analysis->span, room * sizeof *rows);
-
-        if (!rows)
-            return -ENOMEM;
-        analysis->span = rows;
-        analysis->spans_room = room;
-    }
+    if (ARRAY_GROW(analysis->span, analysis->spans, analysis->spans_room, 64) < 0)
+        return -ENOMEM;
     span_append(analysis, &next);
     return 0;
 }

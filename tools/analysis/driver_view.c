@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "tools/analysis/analysis.h"
+#include "tools/base/bound.h"
+#include "tools/base/grow.h"
 
 #define LATE_NS       UINT64_C(1000000000)
 #define BYTES_MOST    (UINT64_C(1) << 56)
@@ -31,25 +33,9 @@ struct driver_seen {
     size_t unused; /* this call when it is not used up yet, else one behind it to look on from */
 };
 
-/** Makes room for one more element of an array that doubles. */
-static bool room_make(void **array, size_t count, size_t *room, size_t element_bytes)
-{
-    size_t wanted = *room ? 2 * *room : 256;
-    void *grown;
-
-    if (count < *room)
-        return true;
-    grown = reallocarray(*array, wanted, element_bytes);
-    if (!grown)
-        return false;
-    *array = grown;
-    *room = wanted;
-    return true;
-}
-
 static int event_keep(struct driver_view *view, const struct trace_record *record)
 {
-    if (!room_make((void **)&view->event, view->events, &view->events_room, sizeof *view->event))
+    if (ARRAY_GROW(view->event, view->events, view->events_room, 256) < 0)
         return -ENOMEM;
     view->event[view->events] = (struct driver_event){
         .time_ns = record->time_ns,
@@ -72,7 +58,7 @@ static int seen_keep(struct driver_view *view, const struct trace_record *record
 
     if (!view->was_on)
         return 0; /* CUPTI begins before the first call */
-    if (!room_make((void **)&view->seen, view->seens, &view->seens_room, sizeof *view->seen))
+    if (ARRAY_GROW(view->seen, view->seens, view->seens_room, 256) < 0)
         return -ENOMEM;
     view->seen[view->seens++] = (struct driver_seen){
         .address = record->memory == TRACE_MEMORY_ARRAY ? ARRAY_ADDRESS : record->address,
@@ -263,7 +249,7 @@ static int step_add(struct driver_replay *replay, uint64_t time_ns)
 {
     struct driver_view *view = &replay->analysis->driver_view;
 
-    if (!room_make((void **)&view->step, view->steps, &view->steps_room, sizeof *view->step))
+    if (ARRAY_GROW(view->step, view->steps, view->steps_room, 256) < 0)
         return -ENOMEM;
     view->step[view->steps++] = (struct driver_step){time_ns, replay->total.current,
                                                      replay->unaccounted.current};
@@ -397,19 +383,12 @@ void driver_view_done(struct driver_view *view)
 
 bool driver_view_at(const struct driver_view *view, uint64_t time_ns, struct driver_step *ret_step)
 {
-    size_t low = 0, high = view->steps;
+    size_t at;
 
     if (!view->was_on)
         return false;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (view->step[middle].time_ns <= time_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *ret_step = low ? view->step[low - 1] : (struct driver_step){.time_ns = time_ns};
+    at = UPPER_BOUND(view->step, view->steps, time_ns, time_ns);
+    *ret_step = at ? view->step[at - 1] : (struct driver_step){.time_ns = time_ns};
     return true;
 }
 

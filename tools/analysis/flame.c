@@ -5,18 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/base/grow.h"
+
 static int node_new(struct flame *flame, uint32_t name, uint32_t *ret_node)
 {
-    if (flame->nodes == flame->room) {
-        size_t room = flame->room ? 2 * flame->room : 64;
-        struct flame_node *grown = room > UINT32_MAX ? NULL
-                                                     : realloc(flame->node, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        flame->node = grown;
-        flame->room = room;
-    }
+    if (flame->nodes == UINT32_MAX || ARRAY_GROW(flame->node, flame->nodes, flame->room, 64) < 0)
+        return -ENOMEM;
     flame->node[flame->nodes] = (struct flame_node){.name = flame->texts.row[name - 1].text};
     *ret_node = (uint32_t)flame->nodes++;
     return 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/grow.h"
 #include "tools/base/text_fit.h"
 
 #define COLUMNS_MOST 16
@@ -72,15 +73,8 @@ int text_table_add(struct text_table *table, const char *const *cells)
 {
     struct row *row;
 
-    if (table->rows == table->room) {
-        size_t room = table->room ? 2 * table->room : 16;
-        struct row *grown = realloc(table->row, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        table->row = grown;
-        table->room = room;
-    }
+    if (ARRAY_GROW(table->row, table->rows, table->room, 16) < 0)
+        return -ENOMEM;
     row = &table->row[table->rows++];
     *row = (struct row){0};
     for (size_t i = 0; i < table->columns; i++) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cupti/base/safe_text.h"
+#include "tools/base/bound.h"
 #include "tools/base/infile.h"
 #include "tools/report/base/report.h"
 #include "tools/analysis/wrapper_rules.h"
@@ -197,17 +198,7 @@ static struct line_tally *lines_sum(const struct analysis *analysis, const struc
 /** The first line of a site; the lines are in the order of sites. */
 static size_t lines_begin(const struct line_tally *lines, size_t count, uint64_t first)
 {
-    size_t low = 0, high = count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (lines[middle].first < first)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return LOWER_BOUND(lines, count, first, first);
 }
 
 /** Returns the line of a site that leaks most, else holds most. */
