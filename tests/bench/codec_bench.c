@@ -27,6 +27,7 @@
 
 #include "kernels/codec/value.h"
 #include "tests/bench/kernel_report.h"
+#include "tests/random.h"
 
 #define BLOCKS  32
 #define TOKENS  16
@@ -56,7 +57,7 @@ static uint64_t random_state;
 
 static double uniform(void)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    random_state = random_lcg(random_state);
     return ((double)(random_state >> 11) + 0.5) * 0x1p-53;
 }
 

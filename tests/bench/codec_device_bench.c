@@ -20,6 +20,7 @@
 #include "engine/device.h"
 #include "kernels/codec/block.h"
 #include "kernels/codec/launch.h"
+#include "tests/random.h"
 
 #define ROUNDS  5
 #define BLOCKS  1024u
@@ -34,7 +35,7 @@ static uint64_t seed = 3;
 
 static uint32_t number(void)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    seed = random_lcg(seed);
     return (uint32_t)(seed >> 32);
 }
 

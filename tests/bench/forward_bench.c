@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "tests/bench/bench.h"
+
 #define CALLS  20000
 #define ROUNDS 15
 
@@ -63,14 +65,6 @@ static void not_hooked(void)
     CUdevice device;
 
     cuCtxGetDevice(&device);
-}
-
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 static double quickest_ns(void (*call)(void), int calls)

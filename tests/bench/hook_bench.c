@@ -20,6 +20,8 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "tests/random.h"
+
 #define HISTOGRAM_NS 100000
 
 struct options {
@@ -114,9 +116,7 @@ static size_t histogram_percentile(const struct histogram *histogram, double par
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "include/cupool/kv.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/heap_count.h"
 
 #define BATCH   16u
@@ -39,22 +40,6 @@ static double cpu_ns(void)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void need(int error, const char *what)
-{
-    if (error >= 0)
-        return;
-    fprintf(stderr, "kv_bench: %s: %d\n", what, error);
-    exit(1);
 }
 
 /* Sorts in place: qsort() may allocate, and heap calls are counted. */

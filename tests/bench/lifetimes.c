@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/random.h"
+
 static void *grown(void *array, size_t *room, size_t item)
 {
     *room = *room * 2 + 1024;
@@ -106,7 +108,7 @@ void trace_layers(struct trace *trace)
         trace_event(trace, now++, weights[index], true);
     }
     for (int step = 0; step < STEPS; step++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
+        state = random_lcg(state);
         uint64_t rows = 1 + (state >> 40) % 512;
         for (int layer = 0; layer < LAYERS; layer++) {
             uint32_t scratch[4];

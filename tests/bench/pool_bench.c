@@ -30,7 +30,9 @@
 #include <x86intrin.h>
 #endif
 
+#include "pool/base/clock.h"
 #include "tests/bench/pool_device.h"
+#include "tests/random.h"
 
 #define THREADS_MAX    8
 #define SAMPLES_MAX    200000
@@ -165,14 +167,6 @@ static uint64_t ticks(void)
 #endif
 }
 
-static uint64_t wall_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static double thread_ns(void)
 {
     struct timespec now;
@@ -193,11 +187,11 @@ static int compare_u32(const void *a, const void *b)
 
 static void time_calibrate(void)
 {
-    uint64_t start_ns = wall_ns(), start = ticks();
+    uint64_t start_ns = pool_clock_ns(), start = ticks();
 
-    while (wall_ns() - start_ns < 50000000)
+    while (pool_clock_ns() - start_ns < 50000000)
         ;
-    ticks_per_ns = (double)(ticks() - start) / (double)(wall_ns() - start_ns);
+    ticks_per_ns = (double)(ticks() - start) / (double)(pool_clock_ns() - start_ns);
     enum { EMPTY = 10001 };
     static uint32_t empty[EMPTY];
     for (int index = 0; index < EMPTY; index++) {
@@ -232,9 +226,7 @@ struct work {
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 

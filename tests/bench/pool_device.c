@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "pool/base/clock.h"
+
 static int device_segment_allocate(void *state, size_t bytes, uint64_t *ret_address)
 {
     struct pool_device *device = state;
@@ -74,10 +76,7 @@ static int device_memory_info(void *state, size_t *ret_free_bytes, size_t *ret_t
 
 static uint64_t device_clock_ns(void *state)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pool_clock_ns();
 }
 
 /* ---- mapped memory: a handle is its size ---- */

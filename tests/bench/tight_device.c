@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/check.h"
+#include "tests/random.h"
 
 #define SMALLEST 256
 #define LARGEST  (4 << 20)
@@ -26,9 +27,7 @@ static uint64_t state;
 
 static uint64_t draw(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+    state = random_xorshift(state);
     return state;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "include/cupool/tier.h"
+#include "tests/random.h"
 
 #define BLOCKS 6u
 #define LAYERS 2u
@@ -153,7 +154,7 @@ static uint32_t number(void)
 {
     static uint64_t state = 7;
 
-    state = state * 6364136223846793005u + 1442695040888963407u;
+    state = random_lcg(state);
     return (uint32_t)(state >> 32);
 }
 

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "include/cupool/tier.h"
+#include "tests/random.h"
 
 #define UNIVERSE 240u
 #define BLOCKS   64u
@@ -126,7 +127,7 @@ static uint64_t drawn;
 
 static uint32_t draw(uint32_t below)
 {
-    drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+    drawn = random_lcg(drawn);
     return (uint32_t)(drawn >> 33) % below;
 }
 

@@ -11,6 +11,7 @@
 
 #include "include/cupool/codec.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/random.h"
 
 #define SEED 20240607u
 
@@ -18,7 +19,7 @@ static uint64_t state = SEED;
 
 static uint32_t draw(uint32_t below)
 {
-    state = state * 6364136223846793005u + 1442695040888963407u;
+    state = random_lcg(state);
     return (uint32_t)(state >> 33) % below;
 }
 

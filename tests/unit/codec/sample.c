@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 
+#include "tests/random.h"
+
 uint64_t sample_seed = 1;
 
 uint32_t sample_random(void)
 {
-    sample_seed = sample_seed * 6364136223846793005u + 1442695040888963407u;
+    sample_seed = random_lcg(sample_seed);
     return (uint32_t)(sample_seed >> 32);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/copy/copy.h"
+#include "tests/random.h"
 
 #define SIZES 4097u /* 0 to 4 KiB */
 #define GAP   48u   /* between fragments: what is beside one is checked, too */
@@ -16,7 +17,7 @@ static uint64_t random_state = 7;
 
 static uint32_t random_next(void)
 {
-    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    random_state = random_lcg(random_state);
     return (uint32_t)(random_state >> 33);
 }
 

@@ -3,6 +3,7 @@
  * Every function with handles, counts and hashes at random, right and wrong: none may crash, and a
  * call that answers an error must leave every figure as it was. CUPOOL_TEST_SEED changes the run.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #include "include/cupool/sequence.h"
@@ -17,9 +18,7 @@ static struct cupool_sequences *set;
 
 static uint32_t draw(uint32_t below)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 

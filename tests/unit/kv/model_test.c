@@ -7,6 +7,7 @@
  * gives, and what is evicted. Invalid handles are mixed in, and must change nothing. The pool's own
  * check runs after each thousand steps. CUPOOL_TEST_SEED and CUPOOL_TEST_STEPS change the run.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #define BLOCKS 48u
@@ -27,9 +28,7 @@ static uint64_t evictions, hits, queries;
 
 static uint32_t draw(uint32_t below)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 

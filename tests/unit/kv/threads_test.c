@@ -4,6 +4,7 @@
  * thread holds alone carries its mark; another's mark would be an over-commitment. A ninth thread
  * looks at the figures and checks.
  */
+#include "tests/random.h"
 #include "tests/unit/kv/fixture.h"
 
 #include <pthread.h>
@@ -17,9 +18,7 @@ static atomic_uint done;
 
 static uint32_t draw(uint64_t *state, uint32_t below)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return (uint32_t)(*state >> 20) % below;
 }
 

@@ -4,6 +4,7 @@
  * brought together; what is exported stays; nothing is unmapped under running work. After every
  * step of a random course the pool is checked as a whole.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <stdatomic.h>
@@ -632,9 +633,7 @@ struct churner {
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 

@@ -4,6 +4,7 @@
  * none below them; what was freed long ago, or is refused half-way, leaves nothing behind.
  */
 #define TEST_MAPPED
+#include "tests/random.h"
 #include "tests/unit/pool/fixture.h"
 
 #include <assert.h>
@@ -332,7 +333,7 @@ Test(isolated, a_course_of_both_kinds, .fini = teardown)
     fake.complete_at_once = true;
     fake.capacity_bytes = 512 * MIB;
     for (int step = 0; step < 4000; step++) {
-        state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        state = random_lcg(state);
         struct pool_block *slot = &held[(state >> 33) % SLOTS];
         size_t bytes = 1 + (state >> 20) % (9 * MIB);
         if (slot->address) {

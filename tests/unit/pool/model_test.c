@@ -6,6 +6,7 @@
  * asserts: no two live blocks overlap; no block is handed out over a range whose free has not been
  * followed by a completed fence; what pool_find says is what was asked for; the figures add up.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <stdio.h>
@@ -36,9 +37,7 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    random_state = random_xorshift(random_state);
     return random_state;
 }
 

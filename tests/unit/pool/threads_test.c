@@ -7,6 +7,7 @@
  * is written before pool_free and checked after pool_allocate, so a fence that failed to cover a
  * free (the race between closing an epoch and freeing) shows as a stamp not yet completed.
  */
+#include "tests/random.h"
 #include "tests/unit/pool/harness.h"
 #include <errno.h>
 #include <pthread.h>
@@ -38,9 +39,7 @@ static _Atomic uint64_t mailbox[64];
 
 static uint64_t random_next(uint64_t *state)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
+    *state = random_xorshift(*state);
     return *state;
 }
 

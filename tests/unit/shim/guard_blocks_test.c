@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "shim/guard/blocks.h"
+#include "tests/random.h"
 
 #define FIRST 512u /* a redzone in front of the program's address */
 
@@ -13,7 +14,7 @@ static uint64_t random_state = 3;
 
 static uint32_t random_next(uint32_t most)
 {
-    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    random_state = random_lcg(random_state);
     return (uint32_t)(random_state >> 33) % most;
 }
 

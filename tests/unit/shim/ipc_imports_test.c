@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "shim/share/ipc_imports.h"
+#include "tests/random.h"
 
 #define SEED     UINT64_C(20240612)
 #define ROUNDS   100000
@@ -21,9 +22,7 @@ static uint64_t draw(void)
 {
     static uint64_t state = SEED;
 
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+    state = random_xorshift(state);
     return state;
 }
 

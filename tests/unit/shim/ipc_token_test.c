@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shim/share/ipc_token.h"
+#include "tests/random.h"
 
 #define SEED             UINT64_C(20240611)
 #define ROUNDS           200000
@@ -24,9 +25,7 @@ static uint64_t draw(void)
 {
     static uint64_t state = SEED;
 
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+    state = random_xorshift(state);
     return state;
 }
 

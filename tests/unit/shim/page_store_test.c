@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shim/share/page_store.h"
+#include "tests/random.h"
 
 #define SEED   UINT64_C(20261130)
 #define ROUNDS 20000
@@ -28,9 +29,7 @@ static uint64_t draw(uint64_t below)
 {
     static uint64_t state = SEED;
 
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
+    state = random_xorshift(state);
     return state % below;
 }
 

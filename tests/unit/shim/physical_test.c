@@ -8,6 +8,7 @@
 #include "shim/memory/ledger.h"
 #include "shim/memory/mapping.h"
 #include "shim/memory/physical.h"
+#include "tests/random.h"
 
 #define PAGE ((uint64_t)2 << 20)
 #define BASE UINT64_C(0x700000000000)
@@ -198,7 +199,7 @@ Test(physical, mappings_are_as_in_a_plain_list)
     static uint64_t begin_of[PAGES]; /* of the mapping around a page, from 1; 0: none */
     uint64_t seed = 42;
     for (int step = 0; step < 40000; step++) {
-        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        seed = random_lcg(seed);
         uint64_t first = seed >> 33 & (PAGES - 1), pages = 1 + (seed >> 50 & 7);
         if (first + pages > PAGES)
             continue;

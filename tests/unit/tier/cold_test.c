@@ -2,6 +2,7 @@
 /*
  * The cold store: entries of every size, room to the last leaf, fragments.
  */
+#include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
 
 #include "pool/tier/cold.h"
@@ -109,7 +110,7 @@ Test(cold, random_entries_stay_what_they_are)
 
     cr_assert_eq(cold_init(&cold, 3 * COLD_SEGMENT_BYTES), 0);
     for (unsigned step = 0; step < 2000; step++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
+        state = random_lcg(state);
         unsigned slot = (unsigned)(state >> 33) % 64;
         if (kept[slot].token != 0) {
             get(kept[slot].token, kept[slot].number, kept[slot].bytes);

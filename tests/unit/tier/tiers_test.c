@@ -3,6 +3,7 @@
  * Offload and return: callbacks, cancelling, what is refused, tiers that fail, many threads, fork.
  */
 #include "pool/kv/kv.h"
+#include "tests/random.h"
 #include "tests/unit/tier/fixture.h"
 
 #include <stdatomic.h>
@@ -379,7 +380,7 @@ static void *worker(void *state)
     uint64_t drawn = (ended->ticket + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
     for (unsigned round = 0; round < 150; round++) {
-        drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+        drawn = random_lcg(drawn);
         uint64_t first = 1 + 3 * ((drawn >> 33) % 30);
         struct cupool_kv_hash hashes[3];
         cupool_kv_handle handles[3];

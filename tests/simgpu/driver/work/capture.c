@@ -62,6 +62,13 @@ CUresult capture_refuse(CUstream stream, CUresult error)
     return error;
 }
 
+CUresult capture_enter_unsafe(CUcontext *ret_ctx)
+{
+    CUresult result = context_current(ret_ctx);
+
+    return result == CUDA_SUCCESS ? capture_check_unsafe() : result;
+}
+
 CUresult capture_check_context(CUcontext ctx)
 {
     CUstream each;

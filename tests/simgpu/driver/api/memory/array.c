@@ -12,6 +12,7 @@
 #include "tests/simgpu/driver/memory/array.h"
 #include "tests/simgpu/driver/work/capture.h"
 #include "tests/simgpu/driver/work/stream.h"
+#include "tests/simgpu/array_format.h"
 
 #define ROW_ALIGN  512
 #define LEVELS_MAX 16
@@ -25,21 +26,6 @@ struct CUmipmappedArray_st {
 static struct handle_cache array_cache = {HANDLE_ARRAY, sizeof(struct CUarray_st), {NULL}, {NULL}};
 static struct handle_cache mipmap_cache = {
     HANDLE_MIPMAP, sizeof(struct CUmipmappedArray_st), {NULL}, {NULL}};
-
-static size_t format_bytes(CUarray_format format)
-{
-    switch (format) {
-    case CU_AD_FORMAT_UNSIGNED_INT8:
-    case CU_AD_FORMAT_SIGNED_INT8: return 1;
-    case CU_AD_FORMAT_UNSIGNED_INT16:
-    case CU_AD_FORMAT_SIGNED_INT16:
-    case CU_AD_FORMAT_HALF: return 2;
-    case CU_AD_FORMAT_UNSIGNED_INT32:
-    case CU_AD_FORMAT_SIGNED_INT32:
-    case CU_AD_FORMAT_FLOAT: return 4;
-    default: return 0;
-    }
-}
 
 static CUresult measure(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, CUarray into)
 {

@@ -44,10 +44,8 @@ static CUresult host_free(void *pointer)
 {
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
-    CUresult result = context_current(&ctx);
+    CUresult result = capture_enter_unsafe(&ctx);
 
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     if (!range || range->kind != MEMORY_HOST || range->base != (uintptr_t)pointer)
@@ -63,10 +61,8 @@ static CUresult host_register(void *pointer, size_t bytes, unsigned flags)
     const unsigned known = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
                            CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
     CUcontext ctx;
-    CUresult result = context_current(&ctx);
+    CUresult result = capture_enter_unsafe(&ctx);
 
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     if (!pointer || !bytes || flags & ~known)
@@ -80,10 +76,8 @@ static CUresult host_unregister(void *pointer)
 {
     CUcontext ctx;
     struct allocation *range = host_memory_find((uintptr_t)pointer);
-    CUresult result = context_current(&ctx);
+    CUresult result = capture_enter_unsafe(&ctx);
 
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     if (!pointer)

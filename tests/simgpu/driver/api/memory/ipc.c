@@ -181,9 +181,7 @@ static CUresult memory_open(CUdeviceptr *ret, const CUipcMemHandle *given, unsig
     struct memory_handle handle;
 
     memcpy(&handle, given, sizeof handle);
-    CUresult result = context_current(&ctx);
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
+    CUresult result = capture_enter_unsafe(&ctx);
     if (result != CUDA_SUCCESS)
         return result;
     if (!ret || flags != CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS || handle.magic != MEMORY_MAGIC)
@@ -207,10 +205,8 @@ static CUresult memory_open(CUdeviceptr *ret, const CUipcMemHandle *given, unsig
 static CUresult memory_close(CUdeviceptr address)
 {
     CUcontext ctx;
-    CUresult result = context_current(&ctx);
+    CUresult result = capture_enter_unsafe(&ctx);
 
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     struct allocation *found = memory_find(address);

@@ -91,10 +91,8 @@ static bool may_free(const struct allocation *found, CUdeviceptr address)
 static CUresult free_memory(enum call_id id, CUdeviceptr address)
 {
     CUcontext ctx;
-    CUresult result = context_current(&ctx);
+    CUresult result = capture_enter_unsafe(&ctx);
 
-    if (result == CUDA_SUCCESS)
-        result = capture_check_unsafe();
     if (result != CUDA_SUCCESS)
         return result;
     if (!may_free(memory_find(address), address))
